@@ -1,0 +1,85 @@
+"""One call to Mailchimp and its answer, as plain values: what a plan names, a client sends and a receipt keeps."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from worker.model import AddressKey, ListId
+
+Failure = Literal["timeout", "connection"]
+"""Why there is no answer: it did not come in time, or the connection could not be made or broke."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request below Mailchimp's ``/3.0``.
+
+    Attributes:
+        path: starts with ``/``, already quoted.
+        query: the query parameters, as text.
+        body: the JSON body, or None for none.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether the call changes nothing at Mailchimp."""
+        return self.method == "GET"
+
+    def __str__(self) -> str:
+        """Returns the method, path and query, as plans and receipts print them."""
+        query = "&".join(f"{name}={value}" for name, value in self.query.items())
+        return f"{self.method} {self.path}" + (f"?{query}" if query else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back of a call.
+
+    Attributes:
+        status: the HTTP status, or None when there was no whole answer.
+        body: the JSON object of the answer, or None where the body is empty or no JSON object.
+        failure: why there is no answer; None when there is one.
+        seconds: how long the call took.
+    """
+
+    status: int | None
+    body: Mapping[str, Any] | None = None
+    failure: Failure | None = None
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether Mailchimp did what was asked (2xx)."""
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def title(self) -> str | None:
+        """The ``title`` of Mailchimp's problem document, which is stable where its ``detail`` is not."""
+        title = self.body.get("title") if self.body is not None and not self.ok else None
+        return title if isinstance(title, str) else None
+
+
+class Sender(Protocol):
+    """Whatever can send a call for one API key: the HTTP client, or the stand-in in tests without sockets."""
+
+    def send(self, call: Call) -> Answer:
+        """Sends one call and waits for its answer; never raises for what Mailchimp or the network did."""
+        ...
+
+
+def member_hash(address: AddressKey) -> str:
+    """Returns the id of a member in Mailchimp's paths: the MD5 of the lowercased address, in hex."""
+    return hashlib.md5(address.encode(), usedforsecurity=False).hexdigest()
+
+
+def member_path(list_id: ListId, address: AddressKey) -> str:
+    """Returns the path of one member of one list."""
+    return f"/lists/{list_id}/members/{member_hash(address)}"

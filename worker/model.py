@@ -1,0 +1,116 @@
+"""The nouns: frozen values that every part shares. No I/O here.
+
+Times are aware datetimes in UTC; where one is kept or printed as text it is ISO 8601 with a trailing ``Z``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NewType
+
+AccountId = NewType("AccountId", str)
+"""A billmywork account, the tenant."""
+CustomerId = NewType("CustomerId", str)
+"""A customer, unique within its account."""
+ListId = NewType("ListId", str)
+"""A Mailchimp list, unique in all of Mailchimp."""
+AddressKey = NewType("AddressKey", str)
+"""An e-mail address stripped and lowercased: what makes two addresses one member."""
+
+Origin = Literal["added", "found"]
+"""Whether this worker added a member, or found it there."""
+
+
+def address_key(email: str | None) -> AddressKey | None:
+    """Returns the address as Mailchimp tells members apart: without surrounding space, lowercased.
+
+    Args:
+        email: an address as published, or None.
+
+    Returns:
+        The key, or None where there is no text.
+
+    Source: Mailchimp's member hash is the MD5 of the lowercased address.
+    """
+    key = (email or "").strip().lower()
+    return AddressKey(key) if key else None
+
+
+@dataclass(frozen=True, slots=True)
+class PostalAddress:
+    """A customer's postal address; any part may be absent."""
+
+    line1: str | None = None
+    line2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    postcode: str | None = None
+    country: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerState:
+    """What an event says about a customer: its whole state, absent parts as None."""
+
+    email: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    company: str | None = None
+    phone: str | None = None
+    list_id: ListId | None = None
+    marketing_consent: bool = True
+    address: PostalAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a record stands in Kafka.
+
+    Attributes:
+        topic_id: Kafka's id of the topic, other after it was recreated; "" where the broker does not tell.
+        offset: the record's own offset; the one to read next is ``next_offset``.
+    """
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+
+    @property
+    def next_offset(self) -> int:
+        """The offset to read after this record."""
+        return self.offset + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A customer as staged: its newest state, the event that brought it and whether it needs a flush.
+
+    Attributes:
+        version: the highest version seen so far, or None when no event had one.
+        event_id: the CloudEvents id of the newest event, or None where it had none (a null value).
+        event_time: the CloudEvents time of that event, as published.
+        revision: raised by every staging write and by resync; an answer settles only the revision sent.
+        changed: whether this revision still needs a flush.
+    """
+
+    account_id: AccountId
+    customer_id: CustomerId
+    state: CustomerState
+    deleted: bool
+    version: int | None
+    event_id: str | None
+    event_time: str | None
+    position: Position
+    revision: int
+    changed: bool
+
+    @property
+    def address(self) -> AddressKey | None:
+        """The key of the customer's e-mail address, or None without one."""
+        return address_key(self.state.email)
+
+
+def partition_key(account_id: str, customer_id: str) -> str:
+    """Returns the Kafka key of a customer's records: ``account_id/customer_id``."""
+    return f"{account_id}/{customer_id}"

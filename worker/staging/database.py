@@ -1,0 +1,133 @@
+"""Opens the staging database: one connection a thread, WAL, every commit on disk before it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pysqlite3.dbapi2 as sqlite3
+from sqlite_utils import Database as Tables
+
+from worker.errors import DatabaseError
+from worker.staging.schema import migrations
+
+BUSY_SECONDS = 30.0
+"""How long a statement waits for another connection's transaction."""
+
+
+class Database:
+    """One connection to the staging database. Not for sharing between threads: each opens its own."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, values: Any = ()) -> Any:
+        """Runs one statement.
+
+        Raises:
+            DatabaseError: the file is full, locked, read-only or corrupt.
+        """
+        with _translated():
+            return self._connection.execute(sql, values)
+
+    def executemany(self, sql: str, rows: Any) -> Any:
+        """Runs one statement for many rows.
+
+        Raises:
+            DatabaseError: the file is full, locked, read-only or corrupt.
+        """
+        with _translated():
+            return self._connection.executemany(sql, rows)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Makes everything inside one transaction: all of it, or nothing when anything raises.
+
+        Raises:
+            DatabaseError: it could not be begun or committed.
+        """
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            with _translated():
+                self._connection.rollback()
+            raise
+        with _translated():
+            self._connection.commit()
+
+    def close(self) -> None:
+        """Closes the connection; an open transaction is rolled back."""
+        self._connection.close()
+
+
+def open_database(path: Path | str) -> Database:
+    """Opens the database at ``path``, creating it and its folder and bringing its schema up to date.
+
+    Args:
+        path: the file, or ``":memory:"`` for a test.
+
+    Raises:
+        DatabaseError: it cannot be opened, is no SQLite database, or was written by a newer release.
+    """
+    with _translated():
+        if path != ":memory:":
+            _make_folder(Path(path))
+        connection = sqlite3.connect(
+            str(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        tables = Tables(connection)
+        _refuse_newer(tables)
+        migrations.apply(tables)
+    return Database(connection)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(
+            f"The folder of the database, {path.parent}, cannot be made: {error.strerror}.",
+            "Set staging.path (WORKER_STAGING__PATH) to a place this user may write to.",
+        ) from error
+
+
+def _refuse_newer(tables: Tables) -> None:
+    known = {migration.name for migration in migrations.pending(tables)} | {
+        migration.name for migration in migrations.applied(tables)
+    }
+    applied = {migration.name for migration in migrations.applied(tables)}
+    unknown = applied - {migration.name for migration in migrations._migrations}
+    if unknown and known:
+        raise DatabaseError(
+            f"The database was written by a newer release (it has {', '.join(sorted(unknown))}).",
+            "Run that release or a later one; nothing was changed.",
+        )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise DatabaseError(f"The database cannot be used: {error}.", _advice(str(error))) from error
+
+
+def _advice(message: str) -> str:
+    for part, advice in (
+        ("locked", "Another process holds it for long; find and end it, then start again."),
+        ("full", "Make room on the disk, then start again; nothing is half-done."),
+        ("readonly", "Give this user the right to write the file and its folder, then start again."),
+        ("unable to open", "Check staging.path (WORKER_STAGING__PATH) and the rights of its folder."),
+        ("not a database", "The file is something else or damaged; restore a copy, or name another path."),
+        ("malformed", "The file is damaged; restore a copy of it, then start again."),
+    ):
+        if part in message:
+            return advice
+    return "Look at the file and its folder; the log of events in Kafka is untouched."

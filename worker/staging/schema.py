@@ -1,0 +1,181 @@
+"""The tables of the staging database and their migrations, each applied once and in order.
+
+All times are text, ISO 8601 in UTC. ``address`` is an address key: stripped and lowercased.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlite_utils.migrations import Migrations
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+migrations = Migrations("staging")
+
+
+@migrations(name="0001_first")
+def _first(db: Database) -> None:
+    for statement in (
+        *_CUSTOMERS,
+        *_SETTINGS,
+        *_LEDGER,
+        *_RUNS,
+    ):
+        db.execute(statement)
+
+
+_CUSTOMERS = (
+    """
+    CREATE TABLE customer (
+        account_id TEXT NOT NULL, customer_id TEXT NOT NULL,
+        address TEXT,                 -- key of state.email; NULL without one
+        state TEXT,                   -- JSON of the event's data.customer, known fields only; NULL after a null value
+        deleted INTEGER NOT NULL,
+        version INTEGER,              -- highest seen
+        event_id TEXT, event_time TEXT,
+        topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL,
+        staged_at TEXT NOT NULL,
+        revision INTEGER NOT NULL, changed INTEGER NOT NULL,
+        PRIMARY KEY (account_id, customer_id)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX customer_changed ON customer (account_id, customer_id) WHERE changed = 1",
+    "CREATE INDEX customer_address ON customer (account_id, address) WHERE address IS NOT NULL",
+    """
+    CREATE TABLE next_offset (
+        topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL,
+        next_offset INTEGER NOT NULL, updated_at TEXT NOT NULL,
+        PRIMARY KEY (topic, topic_id, partition)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE account_partition (  -- where each account's records were read: one partition, when publishers obey
+        account_id TEXT NOT NULL, topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL,
+        PRIMARY KEY (account_id, topic, topic_id, partition)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE read_count (         -- records that changed nothing, and faults of publishers
+        topic TEXT NOT NULL, partition INTEGER NOT NULL, what TEXT NOT NULL, count INTEGER NOT NULL,
+        PRIMARY KEY (topic, partition, what)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE dead_letter (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL,
+        key BLOB, value BLOB, headers TEXT NOT NULL,   -- headers: JSON list of [name, base64 or null]
+        reason TEXT NOT NULL, read_at TEXT NOT NULL,
+        UNIQUE (topic, topic_id, partition, "offset")
+    )
+    """,
+)
+
+_SETTINGS = (
+    """
+    CREATE TABLE account (
+        account_id TEXT PRIMARY KEY,
+        api_key BLOB, key_hint TEXT,  -- encrypted; its last four characters
+        enabled INTEGER NOT NULL DEFAULT 0,
+        master_list TEXT,
+        status_if_new TEXT NOT NULL DEFAULT 'subscribed' CHECK (status_if_new IN ('subscribed', 'pending')),
+        connected_at TEXT, refreshed_at TEXT,
+        paused_reason TEXT, paused_at TEXT
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE list (
+        account_id TEXT NOT NULL, list_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        stored INTEGER NOT NULL DEFAULT 0,
+        member_count INTEGER NOT NULL DEFAULT 0,
+        marketing_permissions INTEGER NOT NULL DEFAULT 0,
+        refreshed_at TEXT NOT NULL,
+        gone_at TEXT,                 -- when Mailchimp no longer had it
+        paused_reason TEXT, paused_at TEXT,
+        PRIMARY KEY (account_id, list_id)
+    ) WITHOUT ROWID
+    """,
+    "CREATE UNIQUE INDEX list_stored_once ON list (list_id) WHERE stored = 1",
+)
+
+_LEDGER = (
+    """
+    CREATE TABLE ledger (             -- what each list is known to hold, because this worker added or found it there
+        account_id TEXT NOT NULL, list_id TEXT NOT NULL, address TEXT NOT NULL,
+        customer_id TEXT NOT NULL,    -- whose fields the member has
+        state TEXT NOT NULL CHECK (state IN ('intended', 'present', 'archived', 'gone')),
+        origin TEXT NOT NULL CHECK (origin IN ('added', 'found')),
+        member_status TEXT,           -- as Mailchimp last told
+        fields TEXT NOT NULL,         -- JSON: merge tag to hash of the value sent
+        sent_at TEXT NOT NULL,        -- for 'intended': when the intent was written
+        status_before TEXT, last_changed TEXT,   -- of the member, when this worker archived it
+        PRIMARY KEY (account_id, list_id, address)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX ledger_address ON ledger (account_id, address)",
+    """
+    CREATE TABLE standing (           -- where a customer was last settled, and what stands against it
+        account_id TEXT NOT NULL, customer_id TEXT NOT NULL,
+        list_id TEXT, address TEXT,   -- its place; NULL while it has none
+        refusal TEXT,                 -- title of a refusal that is final
+        refused_address TEXT,         -- the address it holds for; NULL: for the customer, whatever its address
+        attempts INTEGER NOT NULL DEFAULT 0,
+        retry_at TEXT,
+        PRIMARY KEY (account_id, customer_id)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX standing_place ON standing (account_id, list_id, address) WHERE address IS NOT NULL",
+    """
+    CREATE TABLE receipt (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        run INTEGER NOT NULL, at TEXT NOT NULL,
+        account_id TEXT NOT NULL, customer_id TEXT NOT NULL, address TEXT,
+        revision INTEGER NOT NULL,
+        event_id TEXT, topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL,
+        list_id TEXT, list_reason TEXT,
+        call TEXT, sent TEXT,         -- NULL where no call was made; sent: JSON of this contact's part
+        answer_status INTEGER, answer TEXT,   -- answer: JSON of this contact's part, or why there is none
+        outcome TEXT NOT NULL, detail TEXT NOT NULL, next TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX receipt_customer ON receipt (account_id, customer_id)",
+    "CREATE INDEX receipt_address ON receipt (address)",
+    "CREATE INDEX receipt_at ON receipt (at)",
+)
+
+_RUNS = (
+    """
+    CREATE TABLE flush_run (
+        run INTEGER PRIMARY KEY AUTOINCREMENT,
+        started_at TEXT NOT NULL, ended_at TEXT,
+        trigger TEXT NOT NULL,        -- daily, command, once
+        account_id TEXT,              -- the one account it was for; NULL: all
+        ended TEXT                    -- done, stopped, failed; NULL while it runs, or after a crash
+    )
+    """,
+    """
+    CREATE TABLE flush_run_account (
+        run INTEGER NOT NULL, account_id TEXT NOT NULL,
+        counts TEXT NOT NULL,         -- JSON: outcome to number of customers
+        to_do INTEGER NOT NULL, message TEXT,
+        PRIMARY KEY (run, account_id)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE completed_run (      -- the last completed run of each partition
+        topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL,
+        completed_at TEXT NOT NULL,
+        PRIMARY KEY (topic, topic_id, partition)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE flush_request (      -- what an operator asked a running daemon to flush
+        request INTEGER PRIMARY KEY AUTOINCREMENT,
+        requested_at TEXT NOT NULL, account_id TEXT, confirmed INTEGER NOT NULL,
+        run INTEGER                   -- the run that took it
+    )
+    """,
+)
