@@ -6,7 +6,7 @@ Times are aware datetimes in UTC; where one is kept or printed as text it is ISO
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NewType
+from typing import Literal, NamedTuple, NewType
 
 AccountId = NewType("AccountId", str)
 """A billmywork account, the tenant."""
@@ -34,6 +34,13 @@ def address_key(email: str | None) -> AddressKey | None:
     """
     key = (email or "").strip().lower()
     return AddressKey(key) if key else None
+
+
+class Place(NamedTuple):
+    """Where a member stands: one address on one list. Mailchimp keeps at most one member a place."""
+
+    list_id: ListId
+    address: AddressKey
 
 
 @dataclass(frozen=True, slots=True)

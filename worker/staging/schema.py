@@ -127,7 +127,7 @@ _LEDGER = (
         PRIMARY KEY (account_id, customer_id)
     ) WITHOUT ROWID
     """,
-    "CREATE INDEX standing_place ON standing (account_id, list_id, address) WHERE address IS NOT NULL",
+    "CREATE INDEX standing_address ON standing (account_id, address) WHERE address IS NOT NULL",
     """
     CREATE TABLE receipt (
         number INTEGER PRIMARY KEY AUTOINCREMENT,

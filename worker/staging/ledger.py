@@ -1,0 +1,202 @@
+"""The ledger: what each list is known to hold because this worker added or found it there.
+
+Beside it the standings: where each customer was last settled, and what stands against it. Consent hangs on both: by
+them an opt-out follows a customer to a new address.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from worker.model import AccountId, AddressKey, CustomerId, ListId, Origin, Place
+from worker.staging.database import Database
+
+State = Literal["intended", "present", "archived", "gone"]
+"""intended: an add was about to be sent · present: a member, whatever its status · archived: by this worker · gone:
+Mailchimp no longer knows the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of one place.
+
+    Attributes:
+        customer_id: whose fields the member has.
+        member_status: the status that Mailchimp last told.
+        fields: merge tag to hash of the value that was sent last; a tag that is absent was never filled from here.
+        sent_at: when; for an intended entry, when the intent was written.
+        status_before: the member's status before this worker archived it.
+        last_changed: the member's ``last_changed`` right after that, as Mailchimp wrote it.
+    """
+
+    place: Place
+    customer_id: CustomerId
+    state: State
+    origin: Origin
+    sent_at: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    member_status: str | None = None
+    status_before: str | None = None
+    last_changed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a customer was last settled, and what stands against sending it again.
+
+    Attributes:
+        place: where it is, or was when it was last found to have left; None while it was nowhere.
+        refusal: the title of a refusal, or None.
+        refused_address: the address that the refusal holds for; None: for the customer, whatever its address.
+        attempts: how often a refusal that may pass was met.
+        retry_at: when it is tried again; None with a refusal means: not before the address changes or it is cleared.
+    """
+
+    customer_id: CustomerId
+    place: Place | None = None
+    refusal: str | None = None
+    refused_address: AddressKey | None = None
+    attempts: int = 0
+    retry_at: str | None = None
+
+
+_ENTRY = "list_id, address, customer_id, state, origin, sent_at, fields, member_status, status_before, last_changed"
+
+
+def _entry(row: Any) -> Entry:
+    return Entry(
+        place=Place(row["list_id"], row["address"]),
+        customer_id=row["customer_id"],
+        state=row["state"],
+        origin=row["origin"],
+        sent_at=row["sent_at"],
+        fields=json.loads(row["fields"]),
+        member_status=row["member_status"],
+        status_before=row["status_before"],
+        last_changed=row["last_changed"],
+    )
+
+
+def _standing(row: Any) -> Standing:
+    return Standing(
+        customer_id=row["customer_id"],
+        place=Place(row["list_id"], row["address"]) if row["address"] is not None else None,
+        refusal=row["refusal"],
+        refused_address=row["refused_address"],
+        attempts=row["attempts"],
+        retry_at=row["retry_at"],
+    )
+
+
+def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[Entry]:
+    """Returns the account's entries with any of the addresses, on whatever list."""
+    rows = db.execute(
+        f"SELECT {_ENTRY} FROM ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(addresses))),
+    )
+    return [_entry(row) for row in rows]
+
+
+def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
+    """Returns how many members each of the account's lists is known to hold."""
+    rows = db.execute(
+        "SELECT list_id, count(*) AS n FROM ledger WHERE account_id = ? AND state = 'present' GROUP BY list_id",
+        (account_id,),
+    )
+    return {row["list_id"]: row["n"] for row in rows}
+
+
+def put_entries(db: Database, account_id: AccountId, entries: Sequence[Entry]) -> None:
+    """Writes entries, each over what was known of its place. Belongs in a transaction.
+
+    An intent keeps the time of an earlier one for the same place: a member younger than that may be its work.
+    """
+    db.executemany(
+        f"INSERT INTO ledger (account_id, {_ENTRY}) VALUES (?,?,?,?,?,?,?,?,?,?,?) "
+        "ON CONFLICT (account_id, list_id, address) DO UPDATE SET "
+        "sent_at = CASE WHEN state = 'intended' AND excluded.state = 'intended' "
+        "THEN sent_at ELSE excluded.sent_at END, "
+        "customer_id = excluded.customer_id, state = excluded.state, origin = excluded.origin, "
+        "fields = excluded.fields, member_status = excluded.member_status, "
+        "status_before = excluded.status_before, last_changed = excluded.last_changed",
+        [
+            (
+                account_id,
+                *entry.place,
+                entry.customer_id,
+                entry.state,
+                entry.origin,
+                entry.sent_at,
+                json.dumps(entry.fields),
+                entry.member_status,
+                entry.status_before,
+                entry.last_changed,
+            )
+            for entry in entries
+        ],
+    )
+
+
+def drop_entries(db: Database, account_id: AccountId, places: Iterable[Place]) -> None:
+    """Forgets places whose member is now known under another one. Belongs in a transaction."""
+    db.executemany(
+        "DELETE FROM ledger WHERE account_id = ? AND list_id = ? AND address = ?",
+        [(account_id, *place) for place in places],
+    )
+
+
+def standings_of(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[Standing]:
+    """Returns the standings of those customers that have one."""
+    rows = db.execute(
+        "SELECT * FROM standing WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(customers))),
+    )
+    return [_standing(row) for row in rows]
+
+
+def settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[Standing]:
+    """Returns the standings of customers whose place has any of the addresses."""
+    rows = db.execute(
+        "SELECT * FROM standing WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(addresses))),
+    )
+    return [_standing(row) for row in rows]
+
+
+def put_standings(db: Database, account_id: AccountId, standings: Sequence[Standing]) -> None:
+    """Writes standings, each over its customer's earlier one. Belongs in a transaction."""
+    db.executemany(
+        "INSERT OR REPLACE INTO standing (account_id, customer_id, list_id, address, refusal, refused_address, "
+        "attempts, retry_at) VALUES (?,?,?,?,?,?,?,?)",
+        [
+            (
+                account_id,
+                standing.customer_id,
+                *(standing.place or (None, None)),
+                standing.refusal,
+                standing.refused_address,
+                standing.attempts,
+                standing.retry_at,
+            )
+            for standing in standings
+        ],
+    )
+
+
+def clear_refusals(db: Database, account_id: AccountId, customers: Iterable[CustomerId] | None) -> int:
+    """Takes back what stands against the customers, or against all of the account's.
+
+    Returns:
+        How many had a refusal.
+    """
+    which = "" if customers is None else " AND customer_id IN (SELECT value FROM json_each(?))"
+    values = (account_id,) if customers is None else (account_id, json.dumps(list(customers)))
+    cursor = db.execute(
+        "UPDATE standing SET refusal = NULL, refused_address = NULL, attempts = 0, retry_at = NULL "
+        f"WHERE account_id = ? AND refusal IS NOT NULL{which}",
+        values,
+    )
+    return int(cursor.rowcount)

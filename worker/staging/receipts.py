@@ -1,0 +1,138 @@
+"""Receipts: what became of one customer in one flush, call by call. Written in the transaction that settles it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.model import AccountId, AddressKey, CustomerId, ListId
+from worker.staging.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One customer's share in one call, or why none was made.
+
+    Attributes:
+        run: the flush it belongs to.
+        at: when, as text.
+        event_id: of the event that brought the revision, with topic, partition and offset.
+        list_reason: why that list.
+        call: method and path; None where nothing was sent.
+        sent: this contact's part of what was sent.
+        answer_status: Mailchimp's HTTP status; None where there was no call or no answer.
+        answer: this contact's part of the answer, or why there is none.
+        outcome: the class, see :mod:`worker.flushing.outcomes`.
+        detail: what that means here, one sentence.
+        next: what happens next, one sentence.
+    """
+
+    run: int
+    at: str
+    account_id: AccountId
+    customer_id: CustomerId
+    address: AddressKey | None
+    revision: int
+    event_id: str | None
+    topic: str
+    partition: int
+    offset: int
+    list_id: ListId | None
+    list_reason: str | None
+    outcome: str
+    detail: str
+    next: str
+    call: str | None = None
+    sent: Mapping[str, Any] | None = None
+    answer_status: int | None = None
+    answer: Mapping[str, Any] | None = None
+
+
+_COLUMNS = (
+    'run, at, account_id, customer_id, address, revision, event_id, topic, partition, "offset", list_id, '
+    "list_reason, outcome, detail, next, call, sent, answer_status, answer"
+)
+
+
+def _json(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _receipt(row: Any) -> Receipt:
+    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row's own iteration gives values
+    for name in ("sent", "answer"):
+        values[name] = None if values[name] is None else json.loads(values[name])
+    return Receipt(**values)
+
+
+def write(db: Database, receipts: Sequence[Receipt]) -> None:
+    """Adds receipts. Belongs in the transaction that settles their customers."""
+    db.executemany(
+        f"INSERT INTO receipt ({_COLUMNS}) VALUES ({','.join('?' * 19)})",
+        [
+            (
+                receipt.run,
+                receipt.at,
+                receipt.account_id,
+                receipt.customer_id,
+                receipt.address,
+                receipt.revision,
+                receipt.event_id,
+                receipt.topic,
+                receipt.partition,
+                receipt.offset,
+                receipt.list_id,
+                receipt.list_reason,
+                receipt.outcome,
+                receipt.detail,
+                receipt.next,
+                receipt.call,
+                _json(receipt.sent),
+                receipt.answer_status,
+                _json(receipt.answer),
+            )
+            for receipt in receipts
+        ],
+    )
+
+
+def find(
+    db: Database,
+    *,
+    account_id: AccountId | None = None,
+    customer_id: CustomerId | None = None,
+    outcome: str | None = None,
+    run: int | None = None,
+    limit: int | None = None,
+) -> Iterator[Receipt]:
+    """Returns receipts, oldest first; with a limit, the newest so many."""
+    wanted = {"account_id": account_id, "customer_id": customer_id, "outcome": outcome, "run": run}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    where = " AND ".join(f"{name} = ?" for name in given) or "1"
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM (SELECT * FROM receipt WHERE {where} ORDER BY number DESC LIMIT ?) ORDER BY number",
+        (*given.values(), -1 if limit is None else limit),
+    )
+    return (_receipt(row) for row in rows)
+
+
+def of_address(db: Database, address: AddressKey, account_id: AccountId | None) -> Iterator[Receipt]:
+    """Returns all receipts of whoever ever had the address, in any account or one, oldest first.
+
+    A customer whose address changed keeps its story: its receipts under other addresses are among them.
+    """
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM receipt WHERE (account_id, customer_id) IN (SELECT DISTINCT account_id, customer_id "
+        "FROM receipt WHERE address = ?1 UNION SELECT account_id, customer_id FROM customer WHERE address = ?1 "
+        "UNION SELECT account_id, customer_id FROM standing WHERE address = ?1) "
+        "AND (?2 IS NULL OR account_id = ?2) ORDER BY number",
+        (address, account_id),
+    )
+    return (_receipt(row) for row in rows)
+
+
+def drop_before(db: Database, moment: str) -> int:
+    """Removes receipts older than a moment; returns how many."""
+    return int(db.execute("DELETE FROM receipt WHERE at < ?", (moment,)).rowcount)

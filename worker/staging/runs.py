@@ -1,0 +1,151 @@
+"""Flush runs: when each started and ended, what became of its accounts, and what operators asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from worker.model import AccountId
+from worker.staging.database import Database
+
+Trigger = Literal["daily", "command", "once"]
+Ended = Literal["done", "stopped", "failed"]
+"""done: every account ended in a known state · stopped: asked to stop, the rest stays changed · failed: a fault of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRun:
+    """One account's part in a run.
+
+    Attributes:
+        counts: outcome to how many receipts had it.
+        to_do: how many changed customers it started with.
+        message: why it ended early or did nothing; None when it went through.
+    """
+
+    account_id: AccountId
+    counts: Mapping[str, int]
+    to_do: int
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One flush."""
+
+    run: int
+    started_at: str
+    ended_at: str | None
+    trigger: Trigger
+    account_id: AccountId | None
+    ended: Ended | None
+    accounts: tuple[AccountRun, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A flush that an operator asked a running daemon for."""
+
+    request: int
+    requested_at: str
+    account_id: AccountId | None
+    confirmed: bool
+    run: int | None
+
+
+def start(db: Database, at: str, trigger: Trigger, account_id: AccountId | None) -> int:
+    """Writes that a run starts and returns its number."""
+    cursor = db.execute(
+        "INSERT INTO flush_run (started_at, trigger, account_id) VALUES (?,?,?)", (at, trigger, account_id)
+    )
+    return int(cursor.lastrowid)
+
+
+def end(db: Database, run: int, at: str, ended: Ended) -> None:
+    """Writes how and when a run ended."""
+    db.execute("UPDATE flush_run SET ended_at = ?, ended = ? WHERE run = ?", (at, ended, run))
+
+
+def put_account(db: Database, run: int, part: AccountRun) -> None:
+    """Writes how far an account's part is, over what was written before."""
+    db.execute(
+        "INSERT OR REPLACE INTO flush_run_account (run, account_id, counts, to_do, message) VALUES (?,?,?,?,?)",
+        (run, part.account_id, json.dumps(part.counts), part.to_do, part.message),
+    )
+
+
+def get(db: Database, run: int) -> Run | None:
+    """Returns one run with its accounts' parts, or None."""
+    row = db.execute("SELECT * FROM flush_run WHERE run = ?", (run,)).fetchone()
+    return None if row is None else _run(db, row)
+
+
+def last(db: Database, limit: int) -> list[Run]:
+    """Returns the newest runs, newest first."""
+    rows = db.execute("SELECT * FROM flush_run ORDER BY run DESC LIMIT ?", (limit,)).fetchall()
+    return [_run(db, row) for row in rows]
+
+
+def complete(db: Database, topic: str, topic_id: str, partition: int, at: str) -> None:
+    """Writes that a partition's changes went through a whole run that started then."""
+    db.execute(
+        "INSERT OR REPLACE INTO completed_run (topic, topic_id, partition, completed_at) VALUES (?,?,?,?)",
+        (topic, topic_id, partition, at),
+    )
+
+
+def completed_at(db: Database, topic: str, topic_id: str) -> dict[int, str]:
+    """Returns each partition's last completed run."""
+    rows = db.execute(
+        "SELECT partition, completed_at FROM completed_run WHERE topic = ? AND topic_id = ?",
+        (topic, topic_id),
+    )
+    return {row["partition"]: row["completed_at"] for row in rows}
+
+
+def ask(db: Database, at: str, account_id: AccountId | None, *, confirmed: bool) -> int:
+    """Stores a request for the running daemon and returns its number."""
+    cursor = db.execute(
+        "INSERT INTO flush_request (requested_at, account_id, confirmed) VALUES (?,?,?)",
+        (at, account_id, confirmed),
+    )
+    return int(cursor.lastrowid)
+
+
+def open_request(db: Database) -> Request | None:
+    """Returns the oldest request that no run has taken."""
+    row = db.execute("SELECT * FROM flush_request WHERE run IS NULL ORDER BY request LIMIT 1").fetchone()
+    return None if row is None else _request(row)
+
+
+def request(db: Database, number: int) -> Request | None:
+    """Returns one request, or None."""
+    row = db.execute("SELECT * FROM flush_request WHERE request = ?", (number,)).fetchone()
+    return None if row is None else _request(row)
+
+
+def take(db: Database, number: int, run: int) -> None:
+    """Writes which run carries a request out."""
+    db.execute("UPDATE flush_request SET run = ? WHERE request = ?", (run, number))
+
+
+def _request(row: Any) -> Request:
+    return Request(row["request"], row["requested_at"], row["account_id"], bool(row["confirmed"]), row["run"])
+
+
+def _run(db: Database, row: Any) -> Run:
+    parts = db.execute("SELECT * FROM flush_run_account WHERE run = ? ORDER BY account_id", (row["run"],))
+    return Run(
+        run=row["run"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        trigger=row["trigger"],
+        account_id=row["account_id"],
+        ended=row["ended"],
+        accounts=tuple(
+            AccountRun(part["account_id"], json.loads(part["counts"]), part["to_do"], part["message"])
+            for part in parts
+        ),
+    )
