@@ -9,8 +9,16 @@ from typing import Any, Literal, Protocol
 
 from worker.model import AddressKey, ListId
 
-Failure = Literal["timeout", "connection"]
-"""Why there is no answer: it did not come in time, or the connection could not be made or broke."""
+Failure = Literal["timeout", "connection", "unconnected", "unknown_host", "stopped", "garbled"]
+"""Why there is no answer that can be used.
+
+timeout: not whole in time · connection: it broke before the answer was whole · unconnected: it could not be made ·
+unknown_host: the host's name is not known · stopped: this worker was stopping and did not send it · garbled: whole, but
+not what Mailchimp documents (only the typed reads find that).
+"""
+
+UNSENT: frozenset[Failure] = frozenset({"unconnected", "unknown_host", "stopped"})
+"""The failures after which it is sure that Mailchimp never saw the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,11 @@ class Answer:
     def ok(self) -> bool:
         """Whether Mailchimp did what was asked (2xx)."""
         return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def unsent(self) -> bool:
+        """Whether it is sure that Mailchimp never saw the call, so that it cannot have acted."""
+        return self.failure in UNSENT
 
     @property
     def title(self) -> str | None:

@@ -1,0 +1,157 @@
+"""What an account's settings allow: the rules, and the steps that need no answer from Mailchimp."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from worker.errors import AccountError, NotFound
+from worker.model import AccountId
+from worker.staging import accounts
+from worker.staging.accounts import AccountSettings, StatusIfNew
+from worker.staging.database import Database
+
+MissingCode = Literal[
+    "no_key", "not_enabled", "paused", "no_stored_list", "no_master_list", "master_list_not_stored", "master_list_gone"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One thing without which nothing is delivered for an account.
+
+    Attributes:
+        code: the same for every account, for programs.
+        what: one sentence for a person.
+        advice: what to do about it.
+    """
+
+    code: MissingCode
+    what: str
+    advice: str
+
+
+def missing(settings: AccountSettings) -> tuple[Missing, ...]:
+    """Returns what an account still lacks before anything is delivered for it, in the order of the steps.
+
+    The settings page, status, the plan and the flush all ask here. Empty: its customers are delivered. A stored list
+    that is gone or paused holds back only the customers of that list, so it is here only if it is the master list.
+    """
+    found = []
+    who = settings.account_id
+    if settings.key_hint is None:
+        found.append(
+            Missing(
+                "no_key",
+                "No Mailchimp API key is stored.",
+                f"Enter it: mailchimp-worker account connect {who}",
+            )
+        )
+    if not settings.enabled:
+        found.append(
+            Missing(
+                "not_enabled",
+                "The integration is not enabled.",
+                f"Enable it: mailchimp-worker account enable {who}",
+            )
+        )
+    if settings.pause is not None:
+        found.append(
+            Missing(
+                "paused",
+                f"The account is paused: {settings.pause.reason}",
+                f"Store a new API key (mailchimp-worker account connect {who}), or, when the cause is gone: "
+                f"mailchimp-worker account resume {who}",
+            )
+        )
+    lists = _missing_lists(settings)
+    return (*found, *lists)
+
+
+def _missing_lists(settings: AccountSettings) -> tuple[Missing, ...]:
+    who = settings.account_id
+    if not settings.stored:
+        refresh = f"mailchimp-worker lists refresh {who}, then " if settings.refreshed_at is None else ""
+        advice = f"Store those to use: {refresh}mailchimp-worker lists store {who} LIST..."
+        return (Missing("no_stored_list", "No list is stored.", advice),)
+    choose = f"Choose a stored list: mailchimp-worker lists master {who} LIST"
+    if settings.master_list is None:
+        return (Missing("no_master_list", "No master list is chosen.", choose),)
+    master = settings.list_of(settings.master_list)
+    if master is None or not master.stored:
+        what = f"The master list {settings.master_list} is not stored."
+        return (Missing("master_list_not_stored", what, choose),)
+    if master.gone:
+        what = f"The master list {master.name} ({master.list_id}) is gone from Mailchimp."
+        return (Missing("master_list_gone", what, f"{choose} that is still there."),)
+    return ()
+
+
+def load(db: Database, account_id: AccountId) -> AccountSettings:
+    """Returns the settings of an account.
+
+    Raises:
+        NotFound: the account never chose any.
+    """
+    settings = accounts.find(db, account_id)
+    if settings is None:
+        raise NotFound(
+            f"There is no account {account_id} with Mailchimp settings.",
+            "See those that there are with mailchimp-worker account list, or begin with "
+            f"mailchimp-worker account connect {account_id}.",
+        )
+    return settings
+
+
+def enable(db: Database, account_id: AccountId, status_if_new: StatusIfNew | None = None) -> AccountSettings:
+    """Enables the integration; what is still missing is for :func:`missing` to say.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        account_id: the account.
+        status_if_new: how contacts are added from now on; None leaves it as it was.
+
+    Raises:
+        NotFound: the account never chose any settings.
+        AccountError: it has no API key.
+    """
+
+    def enabled(settings: AccountSettings) -> AccountSettings:
+        if settings.key_hint is None:
+            raise AccountError(
+                f"Account {account_id} has no Mailchimp API key, so it cannot be enabled.",
+                f"Enter the key first: mailchimp-worker account connect {account_id}",
+            )
+        return replace(settings, enabled=True, status_if_new=status_if_new or settings.status_if_new)
+
+    return _change(db, account_id, enabled)
+
+
+def disable(db: Database, account_id: AccountId) -> AccountSettings:
+    """Disables the integration: nothing more is delivered; key, lists and what waits are kept.
+
+    Raises:
+        NotFound: the account never chose any settings.
+    """
+    return _change(db, account_id, lambda settings: replace(settings, enabled=False))
+
+
+def resume(db: Database, account_id: AccountId) -> AccountSettings:
+    """Ends every pause of the account and of its lists; the next flush tries again.
+
+    Raises:
+        NotFound: the account never chose any settings.
+    """
+    return _change(
+        db,
+        account_id,
+        lambda settings: replace(settings, pause=None, lists=tuple(replace(one, pause=None) for one in settings.lists)),
+    )
+
+
+def _change(db: Database, account_id: AccountId, step: Callable[[AccountSettings], AccountSettings]) -> AccountSettings:
+    with db.transaction():
+        settings = step(load(db, account_id))
+        accounts.save(db, settings)
+    return settings
