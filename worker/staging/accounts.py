@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from worker.clock import as_moment, as_text
 from worker.model import AccountId, ListId
 from worker.staging import lists
 from worker.staging.database import Database
 from worker.staging.lists import AccountList, Pause, pause_from_row
-from worker.staging.times import from_text, to_text
 
 StatusIfNew = Literal["subscribed", "pending"]
 """How contacts are added: as subscribed, or as pending, for double opt-in."""
@@ -49,8 +49,8 @@ class AccountSettings:
             key_hint=row["key_hint"],
             master_list=ListId(row["master_list"]) if row["master_list"] else None,
             status_if_new=row["status_if_new"],
-            connected_at=from_text(row["connected_at"]) if row["connected_at"] else None,
-            refreshed_at=from_text(row["refreshed_at"]) if row["refreshed_at"] else None,
+            connected_at=as_moment(row["connected_at"]) if row["connected_at"] else None,
+            refreshed_at=as_moment(row["refreshed_at"]) if row["refreshed_at"] else None,
             pause=pause_from_row(row),
             lists=lists,
         )
@@ -97,10 +97,10 @@ def save(db: Database, settings: AccountSettings) -> None:
             int(settings.enabled),
             settings.master_list,
             settings.status_if_new,
-            to_text(settings.connected_at) if settings.connected_at else None,
-            to_text(settings.refreshed_at) if settings.refreshed_at else None,
+            as_text(settings.connected_at) if settings.connected_at else None,
+            as_text(settings.refreshed_at) if settings.refreshed_at else None,
             settings.pause.reason if settings.pause else None,
-            to_text(settings.pause.since) if settings.pause else None,
+            as_text(settings.pause.since) if settings.pause else None,
         ),
     )
     lists.save(db, settings.account_id, settings.lists)
@@ -121,7 +121,7 @@ def pause(db: Database, account_id: AccountId, pause: Pause) -> None:
     """Pauses the account; one that is paused already keeps its first reason and time."""
     db.execute(
         "UPDATE account SET paused_reason = ?, paused_at = ? WHERE account_id = ? AND paused_at IS NULL",
-        (pause.reason, to_text(pause.since), account_id),
+        (pause.reason, as_text(pause.since), account_id),
     )
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from worker.clock import as_moment, as_text
 from worker.model import AccountId, ListId
 from worker.staging.database import Database
-from worker.staging.times import from_text, to_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class AccountList:
             stored=bool(row["stored"]),
             member_count=row["member_count"],
             marketing_permissions=bool(row["marketing_permissions"]),
-            refreshed_at=from_text(row["refreshed_at"]),
-            gone_at=from_text(row["gone_at"]) if row["gone_at"] else None,
+            refreshed_at=as_moment(row["refreshed_at"]),
+            gone_at=as_moment(row["gone_at"]) if row["gone_at"] else None,
             pause=pause_from_row(row),
         )
 
@@ -69,7 +69,7 @@ def pause_from_row(row: Any) -> Pause | None:
     """Returns the pause that a row's ``paused_reason`` and ``paused_at`` say, or None."""
     if row["paused_at"] is None:
         return None
-    return Pause(row["paused_reason"] or "", from_text(row["paused_at"]))
+    return Pause(row["paused_reason"] or "", as_moment(row["paused_at"]))
 
 
 def of_account(db: Database, account_id: AccountId) -> tuple[AccountList, ...]:
@@ -99,10 +99,10 @@ def save(db: Database, account_id: AccountId, lists: Iterable[AccountList]) -> N
                 int(one.stored),
                 one.member_count,
                 int(one.marketing_permissions),
-                to_text(one.refreshed_at),
-                to_text(one.gone_at) if one.gone_at else None,
+                as_text(one.refreshed_at),
+                as_text(one.gone_at) if one.gone_at else None,
                 one.pause.reason if one.pause else None,
-                to_text(one.pause.since) if one.pause else None,
+                as_text(one.pause.since) if one.pause else None,
             )
             for one in lists
         ],
@@ -116,7 +116,7 @@ def pause(db: Database, account_id: AccountId, list_id: ListId, pause: Pause) ->
         UPDATE list SET paused_reason = ?, paused_at = ?
         WHERE account_id = ? AND list_id = ? AND paused_at IS NULL
         """,
-        (pause.reason, to_text(pause.since), account_id, list_id),
+        (pause.reason, as_text(pause.since), account_id, list_id),
     )
 
 
@@ -124,7 +124,7 @@ def mark_gone(db: Database, account_id: AccountId, list_id: ListId, at: datetime
     """Notes that Mailchimp no longer has the list; the first time it was noticed stays."""
     db.execute(
         "UPDATE list SET gone_at = ? WHERE account_id = ? AND list_id = ? AND gone_at IS NULL",
-        (to_text(at), account_id, list_id),
+        (as_text(at), account_id, list_id),
     )
 
 
