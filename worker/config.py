@@ -82,6 +82,7 @@ class Mailchimp(_Section):
     base_url: Annotated[str, AfterValidator(_base_url)] = "https://{dc}.api.mailchimp.com/3.0"
     connections: int = Field(8, ge=1, le=10)
     timeout: float = Field(120, gt=0, le=600)
+    patience: float = Field(60, ge=0, le=3600)
 
 
 class Receipts(_Section):

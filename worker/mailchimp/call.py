@@ -74,6 +74,14 @@ class Answer:
         return self.failure in UNSENT
 
     @property
+    def throttled(self) -> bool:
+        """Whether Mailchimp asks for fewer calls at once, and did not act on this one.
+
+        Source: its answer to an eleventh connection is 429; its front door's, under load, a 403 without JSON.
+        """
+        return self.status == 429 or (self.status == 403 and self.body is None)
+
+    @property
     def title(self) -> str | None:
         """The ``title`` of Mailchimp's problem document, which is stable where its ``detail`` is not."""
         title = self.body.get("title") if self.body is not None and not self.ok else None

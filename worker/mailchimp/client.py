@@ -1,0 +1,236 @@
+"""Calls to Mailchimp over HTTP: the only place that knows ``requests``."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
+
+from worker import __version__
+from worker.errors import ConfigError
+from worker.mailchimp.api_key import ApiKey
+from worker.mailchimp.call import Answer, Call, Failure
+
+CONNECT_SECONDS = 10.0
+"""How long making a connection may take, where the timeout allows more."""
+
+_HEADERS = {
+    "User-Agent": f"mailchimp-worker/{__version__}",
+    "Accept": "application/json",
+    "Content-Type": "application/json",
+}
+# EAI_AGAIN is not among them: it says that no name could be looked up, not that this one is unknown.
+_NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+_MISCONFIGURED = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+)
+
+
+class Client:
+    """Sends calls with one API key. Threads may share it: each call has a connection to itself.
+
+    It retries nothing and follows no redirect: an answer is handed back as it came. Connections are kept for the
+    calls that follow. Proxies and certificates come from the environment, as operators expect of ``requests``.
+    """
+
+    def __init__(self, key: ApiKey, base_url: str, timeout: float) -> None:
+        """Opens no connection yet.
+
+        Args:
+            key: its data centre takes the place of ``{dc}`` in the URL.
+            base_url: Mailchimp's URL up to ``/3.0``, without a slash at its end.
+            timeout: seconds until an answer must be whole, however it trickles in.
+        """
+        self._base_url = base_url.replace("{dc}", key.data_centre)
+        self._timeout = timeout
+        # Given with every request, so that no .netrc can put another in its place.
+        self._auth = HTTPBasicAuth("mailchimp-worker", key.reveal())
+        self._environment = requests.Session()
+        self._idle: list[_Line] = []
+        self._lock = threading.Lock()
+
+    def send(self, call: Call) -> Answer:
+        """Sends one call and waits for its answer; never raises for what Mailchimp or the network did.
+
+        Raises:
+            ConfigError: the URL, the proxy or the certificates that the operator named cannot be used.
+        """
+        started = time.monotonic()
+        request = requests.Request(
+            call.method,
+            self._base_url + call.path,
+            params=dict(call.query),
+            data=None if call.body is None else json.dumps(call.body).encode(),
+            headers=_HEADERS,
+            auth=self._auth,
+        )
+        with _config_explained():
+            prepared = request.prepare()
+            environment = self._environment.merge_environment_settings(prepared.url, {}, False, None, None)
+            with self._line() as line:
+                outcome = line.exchange(prepared, self._timeout, environment)
+        seconds = time.monotonic() - started
+        if isinstance(outcome, str):
+            return Answer(None, failure=outcome, seconds=seconds)
+        status, content = outcome
+        return Answer(status, _json_object(content), seconds=seconds)
+
+    @contextmanager
+    def _line(self) -> Iterator[_Line]:
+        with self._lock:
+            line = self._idle.pop() if self._idle else _Line()
+        try:
+            yield line
+        finally:
+            with self._lock:
+                self._idle.append(line)
+
+    def close(self) -> None:
+        """Closes the connections that no call is using."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for line in idle:
+            line.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        """Returns the URL that is called, without the key."""
+        return f"Client({self._base_url})"
+
+
+class _Line(HTTPAdapter):
+    """One connection, for one call at a time, that can be cut.
+
+    ``requests`` limits how long each read waits, not how long an answer takes: one that comes a byte at a time would
+    hold its connection for ever.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+        self._lock = threading.Lock()
+        self._socket: Any = None
+        self._seconds = 0.0
+        self._number = 0  # of the exchange: an alarm that fires late must not cut the next one
+        self._late = False
+        self._sent = False
+
+    def exchange(
+        self, request: requests.PreparedRequest, seconds: float, environment: Any
+    ) -> tuple[int, bytes] | Failure:
+        """Returns the status and content that came back within so many seconds, or why none did."""
+        with self._lock:
+            self._number += 1
+            self._seconds, self._late, self._sent = seconds, False, False
+        alarm = threading.Timer(seconds, self._cut, (self._number,))
+        alarm.daemon = True
+        alarm.start()
+        # The alarm decides what is late; the reads' own limit only stands behind it.
+        limits = (min(CONNECT_SECONDS, seconds), seconds + 1)
+        try:
+            # Not Session.send: it would parse where a redirect points, and raise for what it finds.
+            response = self.send(request, timeout=limits, **environment)
+            outcome: tuple[int, bytes] | Failure = response.status_code, response.content
+        except _MISCONFIGURED:
+            raise
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            outcome = self._failure(error)
+        finally:
+            alarm.cancel()
+            with self._lock:
+                self._socket = None
+        # Whatever was read: an answer without a length ends where its connection does, so that a cut one looks whole.
+        return "timeout" if self._late and self._sent else outcome
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns the pool of the URL, whose connections tell this line when they send."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        if not hasattr(pool.ConnectionCls, "watched"):
+            pool.ConnectionCls = _watched(pool.ConnectionCls, self._watch)
+        return pool
+
+    def _watch(self, connection_socket: Any) -> None:
+        with self._lock:
+            self._socket = connection_socket
+            if self._late:
+                raise TimeoutError
+        self._sent = True
+        connection_socket.settimeout(self._seconds)  # until now it had the limit for connecting
+
+    def _cut(self, number: int) -> None:
+        with self._lock:
+            if number != self._number:
+                return
+            self._late = True
+            if self._socket is None:
+                return
+            beneath = getattr(self._socket, "socket", self._socket)  # of TLS within a proxy's TLS
+            try:
+                # Below TLS: its own shutdown would take the session from under the thread that reads.
+                socket.socket.shutdown(beneath, socket.SHUT_RDWR)
+            except OSError:
+                return  # it ended by itself just now
+
+    def _failure(self, error: Exception) -> Failure:
+        if self._sent:
+            return "connection"
+        return "unknown_host" if _is_unknown_host(error) else "unconnected"
+
+
+def _watched(connection: Any, watch: Any) -> Any:
+    """Returns a class of connections that hand their socket over before they send."""
+
+    class Watched(connection):  # type: ignore[misc]  # urllib3 chooses the class: plain or TLS
+        watched = True
+
+        def send(self, data: Any) -> Any:
+            if self.sock is None:
+                self.connect()
+            watch(self.sock)
+            return super().send(data)
+
+    return Watched
+
+
+def _is_unknown_host(error: Exception) -> bool:
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    cause = reason.__cause__ if isinstance(reason, urllib3.exceptions.NameResolutionError) else None
+    return isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_HOST
+
+
+@contextmanager
+def _config_explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # those of requests are OSErrors too; what the network did was caught before
+        raise ConfigError(
+            f"Mailchimp cannot be called with what is configured: {error}.",
+            "Check mailchimp.base_url (WORKER_MAILCHIMP__BASE_URL) and the variables HTTPS_PROXY, HTTP_PROXY and "
+            "REQUESTS_CA_BUNDLE of the environment.",
+        ) from None
+
+
+def _json_object(content: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,64 @@
+"""The lists of a Mailchimp user, as Mailchimp tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.mailchimp.call import Answer, Call, Sender
+from worker.mailchimp.paging import garbled, read_all
+from worker.model import ListId
+
+PING = Call("GET", "/ping")
+"""Answers 2xx to a good API key, and changes nothing."""
+
+# Made first, listed first: a list made while the pages are read comes last and moves none to a page already read.
+_QUERY = {
+    "fields": "lists.id,lists.name,lists.stats.member_count,lists.marketing_permissions,total_items",
+    "sort_field": "date_created",
+    "sort_dir": "ASC",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MailchimpList:
+    """A list in Mailchimp.
+
+    Attributes:
+        member_count: its subscribed members.
+        marketing_permissions: whether it asks its members for them.
+    """
+
+    list_id: ListId
+    name: str
+    member_count: int
+    marketing_permissions: bool
+
+
+def all_lists(sender: Sender) -> tuple[MailchimpList, ...] | Answer:
+    """Reads every list that the API key may see, each once.
+
+    Returns:
+        The lists, or the answer that ended the reading, which is never a good one (see :func:`paging.read_all`).
+    """
+    found = read_all(sender, "/lists", "lists", _QUERY)
+    if isinstance(found, Answer):
+        return found
+    lists = [_list(one) for one in found]
+    known = {one.list_id: one for one in lists if one is not None}
+    return tuple(known.values()) if None not in lists else garbled(Answer(200))
+
+
+def _list(body: Mapping[str, Any]) -> MailchimpList | None:
+    list_id, name = body.get("id"), body.get("name")
+    if not isinstance(list_id, str) or not list_id or not isinstance(name, str):
+        return None
+    stats = body.get("stats")
+    count = stats.get("member_count") if isinstance(stats, dict) else None
+    return MailchimpList(
+        list_id=ListId(list_id),
+        name=name,
+        member_count=count if isinstance(count, int) else 0,
+        marketing_permissions=body.get("marketing_permissions") is True,
+    )

@@ -1,0 +1,72 @@
+"""The merge fields of a list: what its members can hold beside their address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.mailchimp.call import Answer, Sender
+from worker.mailchimp.paging import garbled, read_all
+from worker.model import ListId
+
+_QUERY = {
+    "fields": ",".join(
+        (*(f"merge_fields.{name}" for name in ("tag", "name", "type", "required", "options")), "total_items")
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MergeField:
+    """A merge field of a list.
+
+    Attributes:
+        tag: what a member's fields are keyed by, such as FNAME.
+        type: text, number, address, phone, date, url, imageurl, radio, dropdown, birthday or zip.
+        required: whether Mailchimp refuses contacts without it, where validation is not skipped.
+        phone_format: of a phone field: US for NPA-NXX-LINE only; None where nothing is told.
+        choices: of a radio or dropdown field.
+        size: of a text field, its width on forms, in characters; None where nothing is told.
+    """
+
+    tag: str
+    type: str
+    name: str = ""
+    required: bool = False
+    phone_format: str | None = None
+    choices: tuple[str, ...] = ()
+    size: int | None = None
+
+
+def merge_fields(sender: Sender, list_id: ListId) -> tuple[MergeField, ...] | Answer:
+    """Reads every merge field of the list.
+
+    Returns:
+        The fields, or the answer that ended the reading, which is never a good one (see :func:`paging.read_all`). A 404
+        says that the list is gone.
+    """
+    found = read_all(sender, f"/lists/{list_id}/merge-fields", "merge_fields", _QUERY)
+    if isinstance(found, Answer):
+        return found
+    fields = [_field(one) for one in found]
+    whole = tuple(one for one in fields if one is not None)
+    return whole if len(whole) == len(fields) else garbled(Answer(200))
+
+
+def _field(body: Mapping[str, Any]) -> MergeField | None:
+    tag, kind, name = body.get("tag"), body.get("type"), body.get("name")
+    if not isinstance(tag, str) or not tag or not isinstance(kind, str):
+        return None
+    told = body.get("options")
+    options = told if isinstance(told, dict) else {}
+    phone_format, choices, size = options.get("phone_format"), options.get("choices"), options.get("size")
+    return MergeField(
+        tag=tag,
+        type=kind,
+        name=name if isinstance(name, str) else "",
+        required=body.get("required") is True,
+        phone_format=phone_format if isinstance(phone_format, str) and phone_format else None,
+        choices=tuple(str(one) for one in choices) if isinstance(choices, list) else (),
+        size=size if isinstance(size, int) else None,
+    )

@@ -1,0 +1,76 @@
+"""Calls that are tried again while Mailchimp says "later", for as long as it pays and as is safe."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+from worker.mailchimp.call import Answer, Call, Sender
+from worker.mailchimp.connections import Gate, Stop, wait_after
+
+
+def worth_repeating(call: Call, answer: Answer) -> bool:
+    """Whether to send the call again, for this answer.
+
+    A read may always be sent again. A write may when Mailchimp surely did not act on it, or said itself that it failed;
+    after a timeout or a broken connection (504 is a timeout behind Mailchimp's front door) it may have acted, which is
+    for the caller to find out.
+    """
+    if answer.throttled or (answer.unsent and answer.failure != "stopped"):
+        return True
+    if answer.failure in ("timeout", "connection") or answer.status == 504:
+        return call.reads_only
+    return (answer.status or 0) >= 500
+
+
+class PatientSender:
+    """Sends the calls of one account: through its API key's gate, and again while that is worth it."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        gate: Gate,
+        patience: float,
+        stop: Stop,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Takes what it sends with.
+
+        Args:
+            sender: the client of the account's API key.
+            gate: that key's gate.
+            patience: seconds from a call's first answer after which it is not begun again.
+            stop: ends every wait.
+            clock: seconds that only go forward.
+            chance: random, from 0 to 1.
+        """
+        self._sender = sender
+        self._gate = gate
+        self._patience = patience
+        self._stop = stop
+        self._clock = clock
+        self._chance = chance
+
+    def once(self, call: Call) -> Answer:
+        """Sends the call through the gate, one time: for a write that hangs on what was just read."""
+        return self._gate.send(self._sender, call, self._stop)
+
+    def send(self, call: Call) -> Answer:
+        """Sends the call, again while it is worth it; returns the last answer.
+
+        Its failure is ``stopped`` only where the call was never sent.
+        """
+        answer = self.once(call)
+        give_up_at = self._clock() + self._patience
+        tries = 1
+        while worth_repeating(call, answer):
+            wait = max(wait_after(tries, self._chance()), self._gate.wait)
+            if self._clock() + wait > give_up_at or self._stop.wait(wait):
+                break
+            again = self.once(call)
+            if again.failure == "stopped":
+                break
+            answer, tries = again, tries + 1
+        return answer
