@@ -1,4 +1,4 @@
-"""Whether a flush is due: computed from what is stored, so that downtime and clock changes neither skip nor double a day."""
+"""Whether a flush is due: by what is stored, so that downtime and clock changes neither skip nor double a day."""
 
 from __future__ import annotations
 
@@ -20,18 +20,14 @@ def latest_flush_time(now: datetime, at: time, zone: ZoneInfo) -> datetime:
     """
     today = now.astimezone(zone).date()
     # One day ahead first: where a zone's change moves a late flush time past midnight, today's is not the last.
-    candidates = (
-        datetime.combine(today + timedelta(days=n), at, tzinfo=zone).astimezone(UTC) for n in (1, 0, -1, -2)
-    )
+    candidates = (datetime.combine(today + timedelta(days=n), at, tzinfo=zone).astimezone(UTC) for n in (1, 0, -1, -2))
     return next(moment for moment in candidates if moment <= now)
 
 
 def next_flush_time(now: datetime, at: time, zone: ZoneInfo) -> datetime:
     """Returns the first moment after now at which a daily flush should start, aware and in UTC."""
     today = now.astimezone(zone).date()
-    candidates = (
-        datetime.combine(today + timedelta(days=n), at, tzinfo=zone).astimezone(UTC) for n in (-1, 0, 1, 2)
-    )
+    candidates = (datetime.combine(today + timedelta(days=n), at, tzinfo=zone).astimezone(UTC) for n in (-1, 0, 1, 2))
     return next(moment for moment in candidates if moment > now)
 
 

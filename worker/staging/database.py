@@ -75,9 +75,7 @@ def open_database(path: Path | str) -> Database:
     with _translated():
         if path != ":memory:":
             _make_folder(Path(path))
-        connection = sqlite3.connect(
-            str(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(str(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")

@@ -100,6 +100,16 @@ def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressK
     return [_entry(row) for row in rows]
 
 
+def intended_for(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[Entry]:
+    """Returns the places where an add for one of the customers was begun and its answer never came."""
+    rows = db.execute(
+        f"SELECT {_ENTRY} FROM ledger WHERE account_id = ? AND state = 'intended' "
+        "AND customer_id IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(customers))),
+    )
+    return [_entry(row) for row in rows]
+
+
 def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
     """Returns how many members each of the account's lists is known to hold."""
     rows = db.execute(

@@ -145,7 +145,6 @@ def _run(db: Database, row: Any) -> Run:
         account_id=row["account_id"],
         ended=row["ended"],
         accounts=tuple(
-            AccountRun(part["account_id"], json.loads(part["counts"]), part["to_do"], part["message"])
-            for part in parts
+            AccountRun(part["account_id"], json.loads(part["counts"]), part["to_do"], part["message"]) for part in parts
         ),
     )

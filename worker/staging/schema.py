@@ -116,6 +116,7 @@ _LEDGER = (
     ) WITHOUT ROWID
     """,
     "CREATE INDEX ledger_address ON ledger (account_id, address)",
+    "CREATE INDEX ledger_intended ON ledger (account_id, customer_id) WHERE state = 'intended'",
     """
     CREATE TABLE standing (           -- where a customer was last settled, and what stands against it
         account_id TEXT NOT NULL, customer_id TEXT NOT NULL,
