@@ -1,0 +1,112 @@
+"""An account's API key: checked with Mailchimp before it is stored, and handed out to those who call Mailchimp."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from worker.accounts.secrets import SecretKey
+from worker.errors import AccountError, SecretKeyError, UsageError
+from worker.mailchimp import api_key
+from worker.mailchimp.api_key import ApiKey
+from worker.mailchimp.call import Sender
+from worker.mailchimp.lists import PING
+from worker.mailchimp.refusal import explained
+from worker.model import AccountId
+from worker.staging import accounts
+from worker.staging.accounts import AccountSettings
+from worker.staging.database import Database
+
+OpenSender = Callable[[ApiKey], AbstractContextManager[Sender]]
+"""Opens what sends calls with an API key, and closes it afterwards."""
+
+LONGEST_ID = 128
+"""Characters of an account's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """What became of a new API key.
+
+    Attributes:
+        notice: what the person should know about the lists stored so far; None where there is nothing to know.
+    """
+
+    settings: AccountSettings
+    notice: str | None
+
+
+def connect(
+    db: Database, account_id: AccountId, text: str, *, secret: SecretKey, open_sender: OpenSender, at: datetime
+) -> Connected:
+    """Stores an API key once Mailchimp accepted it, and ends a pause of the account.
+
+    The account is made if it is not there yet. Until the key is accepted, everything stays as it was.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        account_id: the account.
+        text: the API key as a person entered it.
+        secret: encrypts it.
+        open_sender: opens a client for it.
+        at: the time now.
+
+    Raises:
+        UsageError: the account's id is none.
+        ApiKeyMalformed: the text is no API key; nothing was sent anywhere.
+        MailchimpError: Mailchimp refused the key, or was not reached; the kind says which.
+    """
+    _check_id(account_id)
+    key = api_key.parse(text)
+    with open_sender(key) as sender:
+        answer = sender.send(PING)
+    if not answer.ok:
+        raise explained(answer)
+    with db.transaction():
+        before = accounts.find(db, account_id) or AccountSettings(account_id)
+        replaced = _replaces(accounts.encrypted_key(db, account_id), account_id, key, secret)
+        settings = replace(before, key_hint=key.hint, connected_at=at, pause=None)
+        accounts.save(db, settings)
+        accounts.set_encrypted_key(db, account_id, secret.seal(account_id, key))
+    notice = None
+    if replaced and settings.stored:
+        notice = (
+            "The API key was replaced. The lists stored so far stay until the next refresh; if the new key belongs to "
+            f"another Mailchimp user, refresh and store lists again: mailchimp-worker lists refresh {account_id}"
+        )
+    return Connected(settings, notice)
+
+
+def key_of(db: Database, account_id: AccountId, secret: SecretKey) -> ApiKey:
+    """Returns the account's API key.
+
+    Raises:
+        AccountError: it has none.
+        SecretKeyError: it cannot be decrypted with this secret key.
+    """
+    sealed = accounts.encrypted_key(db, account_id)
+    if sealed is None:
+        raise AccountError(
+            f"Account {account_id} has no Mailchimp API key.",
+            f"Enter it: mailchimp-worker account connect {account_id}",
+        )
+    return secret.open(account_id, sealed)
+
+
+def _replaces(sealed: bytes | None, account_id: AccountId, key: ApiKey, secret: SecretKey) -> bool:
+    if sealed is None:
+        return False
+    try:
+        return secret.open(account_id, sealed) != key
+    except SecretKeyError:
+        return True  # nobody can tell any more which key it was
+
+
+def _check_id(account_id: AccountId) -> None:
+    if not 1 <= len(account_id) <= LONGEST_ID or "/" in account_id or not account_id.isprintable():
+        raise UsageError(
+            "That is no account's id.",
+            f"Give the id that events carry as account_id: 1 to {LONGEST_ID} characters, without a slash.",
+        )

@@ -1,0 +1,241 @@
+"""The lists of an account: read from Mailchimp, stored for use, and the master list among them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from worker.accounts.connecting import OpenSender, key_of
+from worker.accounts.secrets import SecretKey
+from worker.accounts.settings import load
+from worker.errors import AccountError, NotFound
+from worker.mailchimp.call import Answer
+from worker.mailchimp.lists import MailchimpList, all_lists
+from worker.mailchimp.refusal import explained
+from worker.model import AccountId, ListId
+from worker.staging import accounts, customers
+from worker.staging import lists as list_rows
+from worker.staging.accounts import AccountSettings
+from worker.staging.database import Database
+from worker.staging.lists import AccountList
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh found.
+
+    Attributes:
+        settings: with the lists as they are in Mailchimp now.
+        new: lists that were not known before.
+        gone: stored lists that Mailchimp no longer has, found so now.
+        back: stored lists that are there again.
+    """
+
+    settings: AccountSettings
+    new: tuple[AccountList, ...]
+    gone: tuple[AccountList, ...]
+    back: tuple[AccountList, ...]
+
+
+def refresh(
+    db: Database, account_id: AccountId, *, secret: SecretKey, open_sender: OpenSender, at: datetime
+) -> Refreshed:
+    """Reads all of the account's lists from Mailchimp; none is stored by that.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        account_id: the account.
+        secret: decrypts its API key.
+        open_sender: opens a client for that key.
+        at: the time now.
+
+    Raises:
+        NotFound: the account never chose any settings.
+        AccountError: it has no API key, or got another one meanwhile.
+        SecretKeyError: its API key cannot be decrypted.
+        MailchimpError: Mailchimp refused, or was not reached; the kind says which. Everything stays as it was.
+    """
+    load(db, account_id)
+    key = key_of(db, account_id, secret)
+    with open_sender(key) as sender:
+        found = all_lists(sender)
+    if isinstance(found, Answer):
+        raise explained(found)
+    with db.transaction():
+        settings = load(db, account_id)
+        if key_of(db, account_id, secret) != key:
+            raise AccountError(
+                f"Account {account_id} got another API key while its lists were read.", "Refresh its lists again."
+            )
+        result = refreshed(settings, found, at)
+        left = {one.list_id for one in settings.lists} - {one.list_id for one in result.settings.lists}
+        accounts.save(db, result.settings)
+        list_rows.delete(db, account_id, left)
+        if result.back:
+            customers.mark_changed(db, account_id, None)
+    return result
+
+
+def refreshed(settings: AccountSettings, found: Iterable[MailchimpList], at: datetime) -> Refreshed:
+    """Returns the settings after Mailchimp was found to have these lists.
+
+    A stored list that is not among them is kept as gone, because customers are on it; any other is forgotten.
+    """
+    known = {one.list_id: one for one in settings.lists}
+    there = {one.list_id: _updated(known.get(one.list_id), one, at) for one in found}
+    missed = [one for one in settings.stored if one.list_id not in there]
+    lists = (*there.values(), *(replace(one, gone_at=one.gone_at or at) for one in missed))
+    return Refreshed(
+        settings=replace(settings, refreshed_at=at, lists=_by_name(lists)),
+        new=_by_name(one for one in there.values() if one.list_id not in known),
+        gone=_by_name(one for one in missed if not one.gone),
+        back=_by_name(one for one in there.values() if one.stored and known[one.list_id].gone),
+    )
+
+
+def _updated(known: AccountList | None, found: MailchimpList, at: datetime) -> AccountList:
+    return AccountList(
+        list_id=found.list_id,
+        name=found.name,
+        stored=known.stored if known else False,
+        member_count=found.member_count,
+        marketing_permissions=found.marketing_permissions,
+        refreshed_at=at,
+        pause=known.pause if known else None,
+    )
+
+
+def store(db: Database, account_id: AccountId, wanted: Collection[ListId] | None) -> AccountSettings:
+    """Stores exactly these lists: what else was stored is no longer used, and its customers go to the master list.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        account_id: the account.
+        wanted: the lists to use; None for all that Mailchimp has.
+
+    Raises:
+        NotFound: the account never chose any settings, or no refresh found such a list.
+        AccountError: a rule forbids it, which the message names.
+    """
+    with db.transaction():
+        before = load(db, account_id)
+        settings = stored(before, wanted)
+        for one in settings.stored:
+            if list_rows.stored_by(db, one.list_id) not in (None, account_id):
+                raise AccountError(
+                    f"A list is stored by one account only, and another has stored {_named(one)}.",
+                    "Leave it out, or let the other account un-store it first.",
+                )
+        accounts.save(db, settings)
+        if {one.list_id for one in settings.stored} != {one.list_id for one in before.stored}:
+            customers.mark_changed(db, account_id, None)
+    return settings
+
+
+def stored(settings: AccountSettings, wanted: Collection[ListId] | None) -> AccountSettings:
+    """Returns the settings with exactly these lists stored; None stands for all that Mailchimp has.
+
+    Raises:
+        NotFound: no refresh found such a list.
+        AccountError: a wanted list is gone, or the master list is left out.
+    """
+    _require_refresh(settings)
+    if wanted is None:
+        wanted = [one.list_id for one in settings.lists if not one.gone]
+    for list_id in wanted:
+        one = _known(settings, list_id)
+        if one.gone and not one.stored:
+            raise _is_gone(settings, one)
+    master = settings.list_of(settings.master_list)
+    dropped = master is not None and master.stored and master.list_id not in wanted
+    if master is not None and dropped and not master.gone:
+        raise AccountError(
+            f"{_named(master)} is the master list, so it must stay stored.",
+            "Name it too, or choose another stored list as the master list first: "
+            f"mailchimp-worker lists master {settings.account_id} LIST",
+        )
+    return replace(
+        settings,
+        # A master list that is gone serves nobody: leaving it out takes the choice back.
+        master_list=None if dropped else settings.master_list,
+        lists=tuple(
+            replace(one, stored=one.list_id in wanted, pause=one.pause if one.list_id in wanted else None)
+            for one in settings.lists
+        ),
+    )
+
+
+def choose_master(db: Database, account_id: AccountId, list_id: ListId) -> AccountSettings:
+    """Makes a stored list the master list.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        account_id: the account.
+        list_id: the list.
+
+    Raises:
+        NotFound: the account never chose any settings, or no refresh found such a list.
+        AccountError: the list is not stored, or gone from Mailchimp.
+    """
+    with db.transaction():
+        before = load(db, account_id)
+        settings = with_master(before, list_id)
+        accounts.save(db, settings)
+        if settings.master_list != before.master_list:
+            customers.mark_changed(db, account_id, None)
+    return settings
+
+
+def with_master(settings: AccountSettings, list_id: ListId) -> AccountSettings:
+    """Returns the settings with that list as the master list.
+
+    Raises:
+        NotFound: no refresh found such a list.
+        AccountError: the list is not stored, or gone from Mailchimp.
+    """
+    _require_refresh(settings)
+    one = _known(settings, list_id)
+    if one.gone:
+        raise _is_gone(settings, one)
+    if not one.stored:
+        together = " ".join((*(each.list_id for each in settings.stored), list_id))
+        raise AccountError(
+            f"{_named(one)} is not stored, so it cannot be the master list.",
+            f"Store it first: mailchimp-worker lists store {settings.account_id} {together}",
+        )
+    return replace(settings, master_list=list_id)
+
+
+def _require_refresh(settings: AccountSettings) -> None:
+    if settings.refreshed_at is None:
+        raise AccountError(
+            f"The lists of account {settings.account_id} were never read from Mailchimp.",
+            f"Refresh them first: mailchimp-worker lists refresh {settings.account_id}",
+        )
+
+
+def _known(settings: AccountSettings, list_id: ListId) -> AccountList:
+    one = settings.list_of(list_id)
+    if one is None:
+        raise NotFound(
+            f"The last refresh of account {settings.account_id} found no list {list_id}.",
+            "If it was made in Mailchimp since, refresh first: mailchimp-worker lists refresh "
+            f"{settings.account_id}. See those known: mailchimp-worker lists show {settings.account_id}",
+        )
+    return one
+
+
+def _is_gone(settings: AccountSettings, one: AccountList) -> AccountError:
+    return AccountError(
+        f"{_named(one)} is gone from Mailchimp.",
+        f"Use another one; if it is there again, refresh first: mailchimp-worker lists refresh {settings.account_id}",
+    )
+
+
+def _named(one: AccountList) -> str:
+    return f"List {one.name} ({one.list_id})"
+
+
+def _by_name(lists: Iterable[AccountList]) -> tuple[AccountList, ...]:
+    return tuple(sorted(lists, key=lambda one: (one.name, one.list_id)))

@@ -1,0 +1,147 @@
+"""Keeps API keys encrypted at rest, under one secret key that is not in the database."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from worker.errors import SecretKeyError
+from worker.mailchimp import api_key
+from worker.mailchimp.api_key import ApiKey
+from worker.model import AccountId
+
+KEY_BYTES = 32
+
+_FORMAT = b"\x01"
+_ID_BYTES = 4
+_NONCE_BYTES = 12
+_MAKE_ONE = "Make one with: openssl rand -base64 32"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKey:
+    """The operator's secret key; printing it never shows it.
+
+    A sealed API key is one byte of format, four that tell which secret key sealed it, a nonce, and the AES-256-GCM
+    text, which opens for its own account only.
+
+    Attributes:
+        where: what the key was read from, for messages.
+    """
+
+    _bytes: bytes = field(repr=False)
+    where: str
+
+    def seal(self, account_id: AccountId, key: ApiKey) -> bytes:
+        """Returns the API key encrypted, for this account."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        sealed = AESGCM(self._bytes).encrypt(nonce, key.reveal().encode(), account_id.encode())
+        return _FORMAT + self._id + nonce + sealed
+
+    def open(self, account_id: AccountId, sealed: bytes) -> ApiKey:
+        """Returns the API key that was sealed for this account.
+
+        Raises:
+            SecretKeyError: another secret key sealed it, or it is damaged.
+        """
+        again = f"enter the API key again: mailchimp-worker account connect {account_id}"
+        head = len(_FORMAT) + _ID_BYTES
+        if sealed[:head] != _FORMAT + self._id:
+            raise SecretKeyError(
+                f"The API key of account {account_id} was encrypted with another secret key than {self.where}.",
+                f"Start with the secret key that it was encrypted with, or {again}",
+            )
+        nonce, text = sealed[head : head + _NONCE_BYTES], sealed[head + _NONCE_BYTES :]
+        try:
+            opened = AESGCM(self._bytes).decrypt(nonce, text, account_id.encode())
+        except (InvalidTag, ValueError) as error:
+            raise SecretKeyError(
+                f"The stored API key of account {account_id} is damaged.", f"Please {again}"
+            ) from error
+        return api_key.parse(opened.decode())
+
+    @property
+    def _id(self) -> bytes:
+        return hashlib.sha256(b"mailchimp-worker secret key" + self._bytes).digest()[:_ID_BYTES]
+
+
+def secret_key(given: str | None, file: Path | None, database: Path) -> SecretKey:
+    """Returns the key that API keys are encrypted with; makes one beside the database where none is configured.
+
+    Args:
+        given: the value of ``WORKER_SECRET_KEY``.
+        file: the file that ``WORKER_SECRET_KEY_FILE`` names.
+        database: the staging database's file.
+
+    Raises:
+        SecretKeyError: it is malformed, given twice, or cannot be read or made.
+    """
+    if given is not None and file is not None:
+        raise SecretKeyError(
+            "Both WORKER_SECRET_KEY and WORKER_SECRET_KEY_FILE are set.", "Keep the one that is meant; unset the other."
+        )
+    if given is not None:
+        return _parsed(given, "WORKER_SECRET_KEY")
+    if file is not None:
+        return _read(file)
+    own = database.with_name(f"{database.name}.key")
+    if not own.exists():
+        _make(own)
+    return _read(own)
+
+
+def _parsed(text: str, where: str) -> SecretKey:
+    try:
+        # Keys made for URLs have - and _ where plain base64 has + and /.
+        key = base64.b64decode(text.strip().replace("-", "+").replace("_", "/"), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise SecretKeyError(
+            f"The secret key in {where} is malformed: it must be {KEY_BYTES} bytes in base64.",
+            f"Give the one that was used before. If there was none: {_MAKE_ONE}",
+        )
+    return SecretKey(key, where)
+
+
+def _read(path: Path) -> SecretKey:
+    try:
+        text = path.read_text(encoding="ascii")
+    except UnicodeDecodeError:
+        text = ""
+    except OSError as error:
+        raise SecretKeyError(
+            f"The secret key in {path} cannot be read: {error.strerror}.",
+            "Check WORKER_SECRET_KEY_FILE, and that this user may read the file.",
+        ) from error
+    return _parsed(text, str(path))
+
+
+def _make(path: Path) -> None:
+    """Makes a key file that is there whole or not at all; one that another process made meanwhile stays."""
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(unfinished, path)  # unlike a rename, it never replaces
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise SecretKeyError(
+            f"No secret key is set, and none can be made at {path}: {error.strerror}.",
+            f"Set WORKER_SECRET_KEY or WORKER_SECRET_KEY_FILE. {_MAKE_ONE}",
+        ) from error

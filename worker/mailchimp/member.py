@@ -1,0 +1,54 @@
+"""A member of a list, as an answer of Mailchimp tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from worker.clock import as_moment
+from worker.mailchimp.call import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The parts of a member that a flush decides by.
+
+    Attributes:
+        status: subscribed, pending, unsubscribed, cleaned, transactional or archived.
+        last_changed: as Mailchimp wrote it.
+        born: when it joined the list, by the earlier of its sign-up and its opt-in; None where neither is told.
+    """
+
+    address: str
+    status: str
+    last_changed: str | None
+    born: datetime | None
+
+
+def member_of(body: Mapping[str, Any] | None) -> Member | None:
+    """Returns the member that a JSON object describes, or None where it lacks an address or a status."""
+    address, status = (body or {}).get("email_address"), (body or {}).get("status")
+    if body is None or not isinstance(address, str) or not isinstance(status, str):
+        return None
+    times = [_moment(body.get(name)) for name in ("timestamp_signup", "timestamp_opt")]
+    changed = body.get("last_changed")
+    return Member(
+        address=address,
+        status=status,
+        last_changed=changed if isinstance(changed, str) else None,
+        born=min((moment for moment in times if moment is not None), default=None),
+    )
+
+
+def answered_member(answer: Answer) -> Member | None:
+    """Returns the member in a 2xx answer, or None: another status, no JSON, or a member that lacks its parts."""
+    return member_of(answer.body) if answer.ok else None
+
+
+def _moment(text: Any) -> datetime | None:
+    try:
+        return as_moment(text) if isinstance(text, str) and text else None
+    except ValueError:
+        return None
