@@ -1,0 +1,151 @@
+"""What every step works with: the sender, the account's settings and how an ended step is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from worker.clock import Clock, as_text
+from worker.flushing import member_calls
+from worker.flushing.outcomes import Sort, Verdict, sort_answer, standing_after
+from worker.flushing.report import Exchange, Report
+from worker.flushing.steps import Share
+from worker.mailchimp.call import Answer, Call, Sender
+from worker.mailchimp.member import Member, answered_member
+from worker.mailchimp.merge_fields import MergeField
+from worker.model import CustomerId, ListId, Place
+from worker.staging.accounts import AccountSettings
+from worker.staging.ledger import Standing
+
+TOMORROW = "Tried again by the next flush."
+
+
+class Halted(Exception):
+    """The flush must make no further call: it was asked to stop, or the partition is no longer this worker's."""
+
+
+@dataclass(slots=True)
+class Desk:
+    """One account's part of a flush, as its steps see it. Shared by the account's threads; they only read it.
+
+    Attributes:
+        wait: waits so many seconds, or less when the flush is asked to stop.
+        standings: of the customers of the chunk at hand.
+        gone: lists found gone in this flush.
+        confirmed: whether the operator confirmed a braked flush.
+    """
+
+    sender: Sender
+    settings: AccountSettings
+    merge_fields: Mapping[ListId, Sequence[MergeField]]
+    run: int
+    clock: Clock
+    wait: Callable[[float], None]
+    may_call: Callable[[], bool]
+    standings: Mapping[CustomerId, Standing] = field(default_factory=dict)
+    gone: set[ListId] = field(default_factory=set)
+
+    def send(self, call: Call) -> Answer:
+        """Sends a call and waits for its answer.
+
+        Raises:
+            Halted: nothing was sent, because nothing may be sent any more.
+        """
+        if not self.may_call():
+            raise Halted
+        answer = self.sender.send(call)
+        if answer.unsent and not self.may_call():
+            raise Halted
+        return answer
+
+    def now(self) -> datetime:
+        """Returns the time."""
+        return self.clock()
+
+    def at(self) -> str:
+        """Returns the time as text."""
+        return as_text(self.clock())
+
+    def report(self) -> Report:
+        """Returns an empty report."""
+        return Report(self.run, self.settings.account_id)
+
+    def standing(self, customer_id: CustomerId) -> Standing:
+        """Returns what stands against a customer, nothing by default."""
+        return self.standings.get(customer_id) or Standing(customer_id)
+
+    def available(self, list_id: ListId) -> Sequence[MergeField]:
+        """Returns a list's merge fields."""
+        return self.merge_fields.get(list_id, ())
+
+    def read_member(self, place: Place) -> tuple[Member | None, Verdict, Exchange]:
+        """Reads a member.
+
+        Returns:
+            The member; None with NOT_THERE for a 404, or with what stands in the way.
+        """
+        call = member_calls.read(place)
+        answer = self.send(call)
+        return answered_member(answer), sort_whole(answer), Exchange.of(call, answer)
+
+    def list_is_gone(self, list_id: ListId) -> bool:
+        """Asks Mailchimp whether a list is gone, after a 404 below it."""
+        return sort_answer(self.send(member_calls.read_list(list_id))).sort is Sort.NOT_THERE
+
+
+def sort_whole(answer: Answer) -> Verdict:
+    """Sorts an answer that must hold a member: a 2xx without one settles nothing."""
+    if answer.ok and answered_member(answer) is None:
+        return Verdict(Sort.LATER, "an answer that cannot be read")
+    return sort_answer(answer)
+
+
+def settle_at(desk: Desk, report: Report, shares: Iterable[Share], place: Place) -> None:
+    """Notes that the customers stand at a place and nothing stands against them any more."""
+    report.standings += [Standing(share.customer.customer_id, place) for share in shares]
+
+
+def stumble(
+    desk: Desk, report: Report, shares: Sequence[Share], place: Place, verdict: Verdict, exchange: Exchange
+) -> None:
+    """Notes an answer that settles nothing now, or refuses the contact, with what happens next."""
+    sort, title = verdict.sort, verdict.title
+    if sort is Sort.ACCOUNT_STOPPED:
+        report.account_stopped = title
+        report.fail(shares)
+        told = "account stopped", f"Mailchimp accepts no call of this account: {title}."
+        then = "Sent when the account has a working key (account connect) or is resumed (account resume)."
+    elif sort is Sort.NOT_THERE:
+        report.gone.add(place.list_id)
+        report.fail(shares)
+        told = "list gone", "The list is gone from Mailchimp."
+        then = "Sent when the account has stored another list in its place."
+    elif sort in (Sort.BAD_ADDRESS, Sort.BARRED, Sort.UNCLEAR):
+        told, then = _refused(desk, report, shares, place, verdict)
+    else:
+        report.fail(shares)
+        told = "later", f"Not done: {title}."
+        then = TOMORROW
+    report.write(shares, place, exchange, at=desk.at(), outcome=told[0], detail=told[1], then=then)
+
+
+def _refused(
+    desk: Desk, report: Report, shares: Sequence[Share], place: Place, verdict: Verdict
+) -> tuple[tuple[str, str], str]:
+    after = [
+        standing_after(verdict, desk.standing(share.customer.customer_id), place.address, desk.now())
+        for share in shares
+    ]
+    report.standings += after
+    retry_at = after[0].retry_at
+    if retry_at is not None:
+        report.fail(shares)
+        return ("refused", f"Mailchimp refused it: {verdict.title}."), f"Tried again after {retry_at}."
+    if verdict.sort is Sort.BAD_ADDRESS:
+        return (
+            "refused",
+            f"Mailchimp refused the address: {verdict.title}.",
+        ), "Sent when the customer has another one."
+    then = "Nothing until an operator clears it (resync --clear-suppressed)."
+    return ("suppressed", f"Mailchimp refuses it for good: {verdict.title}."), then

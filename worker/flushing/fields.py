@@ -1,0 +1,125 @@
+"""What a customer looks like as merge fields of a list, and which of them a member still needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.mailchimp.merge_fields import MergeField
+from worker.model import CustomerState, PostalAddress
+
+MAX_TEXT = 255
+"""Characters that a text field takes. Source: Mailchimp's limits for merge fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A customer's merge fields on one list.
+
+    Attributes:
+        values: merge tag to the value to send.
+        left_out: merge tag to why its value is not sent as billmywork has it.
+    """
+
+    values: Mapping[str, Any]
+    left_out: Mapping[str, str]
+
+
+def merge_fields(state: CustomerState, available: Iterable[MergeField]) -> Fields:
+    """Returns what to send of a customer to a list that has the given merge fields.
+
+    Empty values are never sent: a field that somebody filled in Mailchimp stays.
+    """
+    on_list = {field.tag: field for field in available}
+    values: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    for tag, value in (
+        ("FNAME", _text(state.first_name)),
+        ("LNAME", _text(state.last_name)),
+        ("COMPANY", _text(state.company)),
+        ("PHONE", _text(state.phone)),
+        ("ADDRESS", state.address),
+    ):
+        if not value:
+            continue
+        field = on_list.get(tag)
+        if field is None:
+            left_out[tag] = "the list has no such field"
+        elif isinstance(value, PostalAddress):
+            _put_address(field, value, values, left_out)
+        elif field.type == "phone" and field.phone_format == "US":
+            _put_us_phone(value, values, left_out)
+        else:
+            values[tag] = value[:MAX_TEXT]
+            if len(value) > MAX_TEXT:
+                left_out[tag] = f"cut to {MAX_TEXT} characters"
+    return Fields(values, left_out)
+
+
+def hashes(values: Mapping[str, Any]) -> dict[str, str]:
+    """Returns a short hash of each value: enough to tell a change, too little to tell a person."""
+    return {tag: _hash(value) for tag, value in values.items()}
+
+
+def changes(values: Mapping[str, Any], sent: Mapping[str, str], available: Iterable[MergeField]) -> dict[str, Any]:
+    """Returns only what a member still needs: values that differ from what was sent, and "" for what is no more.
+
+    Args:
+        values: what the fields should be.
+        sent: hashes of what was sent last; a tag that is absent was never filled from here, so it is never cleared.
+        available: the list's fields; one that the list no longer has is not cleared.
+    """
+    on_list = {field.tag for field in available}
+    changed = {tag: value for tag, value in values.items() if sent.get(tag) != _hash(value)}
+    cleared = {tag: "" for tag in sent if tag not in values and tag in on_list}
+    return changed | cleared
+
+
+def sent_after(sent: Mapping[str, str], changed: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the hashes to keep once the changes were sent: a cleared field counts as never filled."""
+    now = dict(sent) | hashes(changed)
+    return {tag: value for tag, value in now.items() if changed.get(tag) != ""}
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _text(value: str | None) -> str:
+    return (value or "").strip()
+
+
+def _put_address(field: MergeField, address: PostalAddress, values: dict[str, Any], left_out: dict[str, str]) -> None:
+    # Mailchimp takes an address only whole: addr1, city, state and zip.
+    parts = {
+        "addr1": _text(address.line1),
+        "addr2": _text(address.line2),
+        "city": _text(address.city),
+        "state": _text(address.state),
+        "zip": _text(address.postcode),
+        "country": _text(address.country),
+    }
+    lacking = [name for name in ("addr1", "city", "state", "zip") if not parts[name]]
+    if not any(parts.values()):
+        return
+    if field.type != "address":
+        values[field.tag] = ", ".join(part for part in parts.values() if part)[:MAX_TEXT]
+    elif lacking:
+        left_out[field.tag] = f"incomplete: Mailchimp also needs {', '.join(lacking)}"
+    else:
+        values[field.tag] = {name: part for name, part in parts.items() if part}
+
+
+def _put_us_phone(phone: str, values: dict[str, Any], left_out: dict[str, str]) -> None:
+    digits = re.sub(r"\D", "", phone)
+    if len(digits) == 11 and digits.startswith("1"):
+        digits = digits[1:]
+    if len(digits) == 10:
+        values["PHONE"] = f"{digits[:3]}-{digits[3:6]}-{digits[6:]}"
+    else:
+        left_out["PHONE"] = "the list's field takes US telephone numbers only"

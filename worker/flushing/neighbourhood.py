@@ -1,0 +1,92 @@
+"""The part of an account that a plan must look at together: changed customers and whoever shares an address with them.
+
+Read in chunks, so that memory does not grow with the account. A chunk takes in every changed customer that shares an
+old or new address with one of its own, and those that share with these: so no place is planned in two chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from worker.model import AccountId, AddressKey, Customer, CustomerId, Place
+from worker.staging import customers, ledger
+from worker.staging.database import Database
+from worker.staging.ledger import Entry, Standing
+
+CHUNK = 4000
+"""Changed customers looked at together: one POST of 500 for each of 8 connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbourhood:
+    """Changed customers and what decides about them.
+
+    Attributes:
+        changed: the customers to settle.
+        others: unchanged ones with an address that a changed one has or had.
+        entries: what the ledger says of any place with one of these addresses.
+        standings: of all these customers, where there is one.
+    """
+
+    changed: Mapping[CustomerId, Customer]
+    others: Mapping[CustomerId, Customer]
+    entries: Mapping[Place, Entry]
+    standings: Mapping[CustomerId, Standing]
+
+
+def chunks(db: Database, account_id: AccountId, size: int = CHUNK) -> Iterator[Neighbourhood]:
+    """Gives the account's changed customers chunk by chunk, each customer once.
+
+    Each chunk is read when it is asked for: what was settled meanwhile is not given again.
+    """
+    ahead: set[CustomerId] = set()
+    after: CustomerId | None = None
+    while rows := list(customers.changed(db, account_id, after, size)):
+        after = rows[-1].customer_id
+        fresh = {row.customer_id: row for row in rows if row.customer_id not in ahead}
+        if not fresh:
+            continue
+        near = _around(db, account_id, fresh)
+        ahead |= {one for one in near.changed if one > after}
+        yield near
+
+
+def _around(db: Database, account_id: AccountId, changed: dict[CustomerId, Customer]) -> Neighbourhood:
+    others: dict[CustomerId, Customer] = {}
+    entries: dict[Place, Entry] = {}
+    standings: dict[CustomerId, Standing] = {}
+    known: set[AddressKey] = set()
+    new = changed
+    while new:
+        ids = list(new)
+        standings |= {one.customer_id: one for one in ledger.standings_of(db, account_id, ids)}
+        addresses = {one.address for one in new.values() if one.address is not None}
+        addresses |= {standings[one].place.address for one in ids if one in standings and standings[one].place}  # type: ignore[union-attr]
+        addresses |= {entry.place.address for entry in ledger.intended_for(db, account_id, ids)}
+        addresses -= known
+        known |= addresses
+        entries |= {entry.place: entry for entry in ledger.entries_of(db, account_id, addresses)}
+        new = _sharers(db, account_id, addresses, changed, others, standings)
+        changed |= new
+    return Neighbourhood(changed, others, entries, standings)
+
+
+def _sharers(
+    db: Database,
+    account_id: AccountId,
+    addresses: set[AddressKey],
+    changed: Mapping[CustomerId, Customer],
+    others: dict[CustomerId, Customer],
+    standings: dict[CustomerId, Standing],
+) -> dict[CustomerId, Customer]:
+    # Puts unchanged customers into others with their standings; returns the changed ones that are new.
+    by_place = {one.customer_id: one for one in ledger.settled_at(db, account_id, addresses)}
+    found = {one.customer_id: one for one in customers.by_addresses(db, account_id, addresses)}
+    elsewhere = [one for one in by_place if one not in found and one not in changed and one not in others]
+    found |= {one.customer_id: one for one in customers.by_ids(db, account_id, elsewhere)}
+    new = {key: one for key, one in found.items() if key not in changed and key not in others}
+    unchanged = {key: one for key, one in new.items() if not one.changed}
+    others |= unchanged
+    standings |= {one.customer_id: one for one in ledger.standings_of(db, account_id, unchanged)}
+    return {key: one for key, one in new.items() if one.changed}

@@ -1,0 +1,301 @@
+"""What a flush would do: the difference between what should be at each place and what the ledger says is there.
+
+Both sides are keyed by list and address, because consent belongs to the address. So swapped and shared addresses, and
+lists left and joined again, need no rules of their own. Pure: the same values give the same plan.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from worker.flushing import fields as member_fields
+from worker.flushing.choice import Choice, choose
+from worker.flushing.lanes import lanes_of
+from worker.flushing.neighbourhood import Neighbourhood
+from worker.flushing.steps import (
+    Add,
+    Archive,
+    Contact,
+    Gate,
+    Move,
+    NoCall,
+    Plan,
+    Recheck,
+    Restore,
+    Share,
+    Step,
+    Unsubscribe,
+    Update,
+)
+from worker.mailchimp.merge_fields import MergeField
+from worker.model import Customer, CustomerId, ListId, Place
+from worker.staging.accounts import AccountSettings
+from worker.staging.ledger import Entry, Standing
+
+_PLAUSIBLE = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+")
+NOTHING_NEXT = "Nothing until the customer changes."
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a plan goes by, beside the customers.
+
+    Attributes:
+        merge_fields: of each stored list that is there.
+        now: the time as text.
+    """
+
+    settings: AccountSettings
+    merge_fields: Mapping[ListId, Sequence[MergeField]]
+    now: str
+
+
+def make_plan(near: Neighbourhood, terms: Terms) -> Plan:
+    """Returns the calls for the changed customers of a neighbourhood, and who needs none and why."""
+    return _Planner(near, terms).plan()
+
+
+class _Planner:
+    def __init__(self, near: Neighbourhood, terms: Terms) -> None:
+        self.near = near
+        self.terms = terms
+        self.people = {**near.others, **near.changed}
+        self.choices: dict[CustomerId, Choice] = {}
+        self.wanted: dict[Place, list[Customer]] = {}
+        self.protected: set[Place] = set()
+        self.steps: list[Step] = []
+        self.no_calls: list[NoCall] = []
+        self.intended: dict[CustomerId, list[Place]] = {}
+        for entry in near.entries.values():
+            if entry.state == "intended":
+                self.intended.setdefault(entry.customer_id, []).append(entry.place)
+        self.withheld = {
+            one.address for one in self.people.values() if not one.state.marketing_consent and not one.deleted
+        }
+
+    def plan(self) -> Plan:
+        for customer in self.people.values():
+            self._want(customer)
+        for wanters in self.wanted.values():
+            wanters.sort(key=_newest_first, reverse=True)
+        unsubscribed = self._withdrawals()
+        places = self._places() - unsubscribed
+        for place in sorted(places & self.wanted.keys()):
+            self._fill(place)
+        for place in sorted(places - self.wanted.keys() - self.protected):
+            self._leave(place)
+        self._cover()
+        alone, lanes = lanes_of(self.steps)
+        return Plan(alone, lanes, tuple(self.no_calls))
+
+    # What each customer wants
+
+    def _want(self, customer: Customer) -> None:
+        standing = self._standing(customer)
+        choice = choose(customer, self.terms.settings, standing.place)
+        self.choices[customer.customer_id] = choice
+        if customer.deleted or not customer.state.marketing_consent or customer.address is None:
+            return
+        if customer.address in self.withheld:
+            return
+        place = Place(choice.list_id, customer.address)
+        if self._hindered(customer, choice, standing) is None:
+            self.wanted.setdefault(place, []).append(customer)
+        else:
+            self.protected |= {place, *([standing.place] if standing.place else [])}
+
+    def _hindered(self, customer: Customer, choice: Choice, standing: Standing) -> NoCall | None:
+        shares = (Share(customer, choice.reason),)
+        address = customer.address
+        if choice.held is not None:
+            return NoCall(
+                shares, None, "held", f"Held back: {choice.held}.", "Sent once that is mended.", settles=False
+            )
+        if address is not None and not _PLAUSIBLE.fullmatch(address):
+            detail = f"{customer.state.email!r} is no e-mail address, so nothing was sent."
+            return NoCall(shares, None, "refused", detail, "Sent when the customer has another address.")
+        if standing.refusal is None or standing.refused_address not in (None, address):
+            return None
+        if standing.retry_at is None:
+            whom = "this address" if standing.refused_address else "this customer"
+            detail = f"Mailchimp refuses {whom}: {standing.refusal}."
+            after = "Nothing until an operator clears it (resync --clear-suppressed)"
+            after += " or the address changes." if standing.refused_address else "."
+            return NoCall(shares, None, "suppressed", detail, after)
+        if standing.retry_at > self.terms.now:
+            detail = f"Mailchimp refused it {standing.attempts} times: {standing.refusal}."
+            return NoCall(
+                shares, None, "held", detail, f"Tried again after {standing.retry_at}.", settles=False, silent=True
+            )
+        return None
+
+    # Places to look at
+
+    def _standing(self, customer: Customer) -> Standing:
+        return self.near.standings.get(customer.customer_id) or Standing(customer.customer_id)
+
+    def _known_at(self, customer: Customer) -> list[Place]:
+        # Begun adds first: where one went through, it tells more than the place before it.
+        place = self._standing(customer).place
+        known = [*self.intended.get(customer.customer_id, ()), *([place] if place else [])]
+        return list(dict.fromkeys(known))
+
+    def _target(self, customer: Customer) -> Place | None:
+        if customer.address is None:
+            return None
+        place = Place(self.choices[customer.customer_id].list_id, customer.address)
+        return place if customer in self.wanted.get(place, ()) else None
+
+    def _places(self) -> set[Place]:
+        places = set()
+        for customer in self.near.changed.values():
+            places |= set(self._known_at(customer))
+            if (target := self._target(customer)) is not None:
+                places.add(target)
+        return places
+
+    def _gates(self, shares: Sequence[Share], target: Place) -> tuple[Gate, ...]:
+        places = [place for share in shares for place in self._known_at(share.customer) if place != target]
+        return tuple(
+            Gate(place, self.near.entries.get(place), self._is_gone(place.list_id)) for place in dict.fromkeys(places)
+        )
+
+    def _is_gone(self, list_id: ListId) -> bool:
+        on_list = self.terms.settings.list_of(list_id)
+        return on_list is None or on_list.gone
+
+    # Consent withdrawn: before everything else
+
+    def _withdrawals(self) -> set[Place]:
+        shares: dict[Place, list[Share]] = {}
+        for customer in self.near.changed.values():
+            if customer.state.marketing_consent:
+                continue
+            places = {place for place in self._known_at(customer) if place not in self.wanted}
+            if customer.address is not None:
+                places |= {Place(one.list_id, customer.address) for one in self.terms.settings.stored}
+                places |= {place for place in self.near.entries if place.address == customer.address}
+            for place in places:
+                if not self._is_gone(place.list_id) and place not in self.wanted:
+                    shares.setdefault(place, []).append(Share(customer, "consent withdrawn"))
+        for place in sorted(shares):
+            self.steps.append(Unsubscribe(place, self.near.entries.get(place), tuple(shares[place])))
+        return set(shares)
+
+    # Somebody wants the place
+
+    def _fill(self, place: Place) -> None:
+        wanters = self.wanted[place]
+        owner = wanters[0]
+        shares = tuple(self._share(one) for one in wanters if one.changed) or (self._share(owner),)
+        fields = member_fields.merge_fields(owner.state, self.terms.merge_fields.get(place.list_id, ()))
+        email = (owner.state.email or "").strip()
+        contact = Contact(place, email, fields, self.terms.settings.status_if_new, owner.customer_id, shares)
+        entry = self.near.entries.get(place)
+        gates = self._gates(shares, place)
+        if entry is None or entry.state == "intended":
+            self.steps.append(self._move(contact, entry, gates) if gates else Add(contact, entry))
+        elif entry.state == "archived":
+            self.steps.append(Restore(contact, entry, gates))
+        elif entry.state == "gone":
+            self.steps.append(Recheck(contact, entry))
+        else:
+            self._update(contact, entry)
+
+    def _share(self, customer: Customer) -> Share:
+        return Share(customer, self.choices[customer.customer_id].reason)
+
+    def _update(self, contact: Contact, entry: Entry) -> None:
+        available = self.terms.merge_fields.get(contact.place.list_id, ())
+        changes = member_fields.changes(contact.fields.values, entry.fields, available)
+        if changes:
+            self.steps.append(Update(contact, entry, changes))
+            return
+        status = entry.member_status
+        detail = "Nothing that Mailchimp keeps has changed since it was last sent."
+        after = NOTHING_NEXT
+        if status in ("unsubscribed", "cleaned", "archived"):
+            detail += f" The member is {status} there and stays so."
+            after = "Only the person can join again, by the list's form."
+        self.no_calls.append(NoCall(contact.shares, contact.place, "unchanged", detail, after))
+
+    def _move(self, contact: Contact, entry: Entry | None, gates: tuple[Gate, ...]) -> Move:
+        rename = gates[0] if len(gates) == 1 and self._may_rename(contact, entry, gates[0]) else None
+        changes: Mapping[str, object] = {}
+        if rename is not None and rename.entry is not None:
+            available = self.terms.merge_fields.get(contact.place.list_id, ())
+            changes = member_fields.changes(contact.fields.values, rename.entry.fields, available)
+        return Move(contact, entry, gates, rename, changes)
+
+    def _may_rename(self, contact: Contact, entry: Entry | None, gate: Gate) -> bool:
+        old = gate.place
+        return (
+            entry is None
+            and old.list_id == contact.place.list_id
+            and gate.entry is not None
+            and gate.entry.state == "present"
+            and old not in self.wanted
+            and old not in self.protected
+            and len(contact.shares) == 1
+            and self._leavers(old) == [contact.shares[0].customer]
+        )
+
+    # Nobody wants the place
+
+    def _leavers(self, place: Place) -> list[Customer]:
+        return [one for one in self.near.changed.values() if place in self._known_at(one)]
+
+    def _leave(self, place: Place) -> None:
+        entry = self.near.entries.get(place)
+        leavers = self._leavers(place)
+        if entry is None or entry.state in ("archived", "gone") or self._is_gone(place.list_id):
+            return
+        moved = any(self._target(one) is not None for one in leavers)
+        shares = tuple(Share(one, self._why_left(one)) for one in leavers)
+        if not moved and entry.origin == "found" and entry.state == "present":
+            detail = "This worker did not add the member, so it stays on the list as it is."
+            self.no_calls.append(NoCall(shares, place, "left alone", detail, NOTHING_NEXT))
+            return
+        renamed = any(isinstance(step, Move) and step.rename and step.rename.place == place for step in self.steps)
+        self.steps.append(Archive(place, entry, shares, moved, only_if_taken=renamed))
+
+    def _why_left(self, customer: Customer) -> str:
+        if customer.deleted:
+            return "customer deleted"
+        if customer.address is None:
+            return "customer without an address"
+        return self.choices[customer.customer_id].reason
+
+    # Nobody is forgotten
+
+    def _cover(self) -> None:
+        covered = {share.customer.customer_id for step in (*self.steps, *self.no_calls) for share in step.shares}
+        for customer in self.near.changed.values():
+            if customer.customer_id not in covered:
+                self.no_calls.append(self._why_nothing(customer))
+
+    def _why_nothing(self, customer: Customer) -> NoCall:
+        choice = self.choices[customer.customer_id]
+        shares = (Share(customer, choice.reason),)
+        place = self._standing(customer).place
+        if customer.deleted:
+            known = "It is no member by this worker's doing any more." if place else "It was on no list."
+            return NoCall(shares, place, "deleted", f"The customer was deleted. {known}", NOTHING_NEXT)
+        if not customer.state.marketing_consent:
+            detail = "Consent is withdrawn and there is no list to unsubscribe it from."
+            return NoCall(shares, place, "withheld", detail, NOTHING_NEXT)
+        if customer.address is None:
+            return NoCall(shares, place, "no address", "The customer has no e-mail address.", NOTHING_NEXT)
+        if customer.address in self.withheld:
+            detail = "Another customer with this address withdrew consent, and consent belongs to the address."
+            return NoCall(shares, place, "withheld", detail, "Sent when that customer gives consent again.")
+        hindered = self._hindered(customer, choice, self._standing(customer))
+        assert hindered is not None, "a customer that wants a place has a step"
+        return hindered
+
+
+def _newest_first(customer: Customer) -> tuple[int, str, str]:
+    # An account's records stand in one partition, so its offsets are one order.
+    return customer.position.offset, customer.event_time or "", customer.customer_id

@@ -1,0 +1,113 @@
+"""What a step did: everything that must be written in one transaction once it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.flushing.steps import Share
+from worker.mailchimp.call import Answer, Call
+from worker.model import AccountId, CustomerId, ListId, Place
+from worker.staging.ledger import Entry, Standing
+from worker.staging.receipts import Receipt
+
+_ANSWER_PARTS = (
+    "title", "detail", "status", "errors", "email_address", "error", "error_code", "field", "field_message",
+    "last_changed", "total_items",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One contact's part in a call and its answer.
+
+    Attributes:
+        sent: what the call says of this contact; None for a read.
+        answer: the HTTP status, or None where no answer came.
+        said: what the answer says of this contact, or why there is none.
+    """
+
+    call: str
+    sent: Mapping[str, Any] | None
+    status: int | None
+    said: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, call: Call, answer: Answer) -> Exchange:
+        """Returns the exchange of a call for one contact."""
+        said = answer.body if answer.failure is None else {"failure": answer.failure}
+        return cls(str(call), call.body, answer.status, said)
+
+
+@dataclass(slots=True)
+class Report:
+    """Collects what a step did.
+
+    Attributes:
+        failed: customers that this step does not settle.
+        blocked: customers that left their old place, and so stay there for the ledger.
+        account_stopped: why Mailchimp accepts no call of this account any more.
+        gone: lists that Mailchimp does not have any more.
+        paused: lists that refuse everybody, with the title.
+    """
+
+    run: int
+    account_id: AccountId
+    entries: list[Entry] = field(default_factory=list)
+    dropped: list[Place] = field(default_factory=list)
+    standings: list[Standing] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+    failed: set[CustomerId] = field(default_factory=set)
+    blocked: set[CustomerId] = field(default_factory=set)
+    account_stopped: str | None = None
+    gone: set[ListId] = field(default_factory=set)
+    paused: dict[ListId, str] = field(default_factory=dict)
+
+    def fail(self, shares: Iterable[Share]) -> None:
+        """Notes that these customers are not settled."""
+        self.failed |= {share.customer.customer_id for share in shares}
+
+    def write(
+        self,
+        shares: Iterable[Share],
+        place: Place | None,
+        exchange: Exchange | None,
+        *,
+        at: str,
+        outcome: str,
+        detail: str,
+        then: str,
+    ) -> None:
+        """Adds a receipt for each of the customers."""
+        for share in shares:
+            customer, position = share.customer, share.customer.position
+            self.receipts.append(
+                Receipt(
+                    run=self.run,
+                    at=at,
+                    account_id=self.account_id,
+                    customer_id=customer.customer_id,
+                    address=place.address if place is not None else customer.address,
+                    revision=customer.revision,
+                    event_id=customer.event_id,
+                    topic=position.topic,
+                    partition=position.partition,
+                    offset=position.offset,
+                    list_id=place.list_id if place is not None else None,
+                    list_reason=share.list_reason,
+                    outcome=outcome,
+                    detail=detail,
+                    next=then,
+                    call=exchange.call if exchange else None,
+                    sent=exchange.sent if exchange else None,
+                    answer_status=exchange.status if exchange else None,
+                    answer=_parts(exchange.said) if exchange else None,
+                )
+            )
+
+
+def _parts(said: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if said is None or "failure" in said:
+        return said
+    return {name: said[name] for name in _ANSWER_PARTS if name in said}

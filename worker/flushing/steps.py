@@ -1,0 +1,380 @@
+"""What a plan consists of: steps, each with the calls it may make.
+
+A step names its calls before any is made: :meth:`calls` gives each with the condition it hangs on. Which customers a
+step is for stands in its shares; a customer is settled when all its steps are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.flushing import member_calls
+from worker.flushing.fields import Fields
+from worker.mailchimp.call import Call
+from worker.model import Customer, CustomerId, Place
+from worker.staging.ledger import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """A call that a flush would make.
+
+    Attributes:
+        when: what must be answered before, None where the call is made in any case.
+    """
+
+    call: Call
+    when: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One customer's part in a step, with the reason for its list."""
+
+    customer: Customer
+    list_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What should stand at a place, and for whom.
+
+    Attributes:
+        email: the address as published.
+        status_if_new: how a new member is added.
+        owner: the newest customer with the address, whose fields the member has.
+        shares: the customers that this settles, the owner first where it is among them.
+    """
+
+    place: Place
+    email: str
+    fields: Fields
+    status_if_new: str
+    owner: CustomerId
+    shares: tuple[Share, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A place where one of the contact's customers is known: it must be read before the contact is put anywhere else.
+
+    Attributes:
+        entry: what the ledger says of it.
+        list_gone: whether that list is gone, so that only the ledger can tell.
+    """
+
+    place: Place
+    entry: Entry | None
+    list_gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NoCall:
+    """Nothing is sent for these customers.
+
+    Attributes:
+        settles: whether they need nothing more.
+        place: where they stand; None leaves what was known.
+        silent: whether even the receipt is left out, since an earlier one says the same.
+    """
+
+    shares: tuple[Share, ...]
+    place: Place | None
+    outcome: str
+    detail: str
+    next: str
+    settles: bool = True
+    silent: bool = False
+
+    def calls(self) -> Iterator[PlannedCall]:
+        """Gives none."""
+        return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """A contact that is nowhere yet."""
+
+    contact: Contact
+    entry: Entry | None
+
+    @property
+    def place(self) -> Place:
+        """Where it goes."""
+        return self.contact.place
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """Whom it is for."""
+        return self.contact.shares
+
+    def as_contact(self) -> dict[str, Any]:
+        """Returns the contact as a POST carries it."""
+        return member_calls.contact(self.contact.email, self.contact.status_if_new, self.contact.fields.values)
+
+    def put(self, status: str | None = None) -> Call:
+        """Returns the call that adds this contact alone."""
+        contact = self.contact
+        return member_calls.add_one(
+            contact.place, contact.email, status or contact.status_if_new, contact.fields.values
+        )
+
+    def calls(self) -> Iterator[PlannedCall]:
+        """Gives the calls for the contact alone."""
+        yield PlannedCall(member_calls.read(self.place))
+        yield PlannedCall(self.put(), "if it is no member")
+        yield PlannedCall(found_call(self.contact), "if it is a member already")
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A contact that is known elsewhere: it goes to its new place only if nobody left the old one.
+
+    Attributes:
+        gates: the places to read first.
+        rename: the one of them whose member may simply get the new address; None where it must be added.
+        rename_changes: the fields that such a member still needs.
+    """
+
+    contact: Contact
+    entry: Entry | None
+    gates: tuple[Gate, ...]
+    rename: Gate | None
+    rename_changes: Mapping[str, Any]
+
+    @property
+    def place(self) -> Place:
+        """Where it goes."""
+        return self.contact.place
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """Whom it is for."""
+        return self.contact.shares
+
+    def put(self, status: str) -> Call:
+        """Returns the call that adds the contact at its new place."""
+        return Add(self.contact, self.entry).put(status)
+
+    def rename_call(self) -> Call:
+        """Returns the call that gives the old member the new address."""
+        assert self.rename is not None
+        return member_calls.rename(self.rename.place, self.contact.email, self.rename_changes)
+
+    def calls(self) -> Iterator[PlannedCall]:
+        """Gives the reads of the gates and what hangs on them."""
+        yield from _gate_calls(self.gates)
+        new = self.contact.status_if_new
+        if self.rename is not None:
+            yield PlannedCall(
+                member_calls.read(self.place), "if the old member is subscribed, or by the ledger was added"
+            )
+            yield PlannedCall(self.rename_call(), "if the old member is subscribed and the new address is free")
+            taken = "if the old member may be moved and the new address is taken"
+            yield PlannedCall(member_calls.update(self.place, self.contact.fields.values), taken)
+        yield PlannedCall(self.put(new), "if the old member is subscribed, or was cleaned at another address")
+        if new != "pending":
+            yield PlannedCall(self.put("pending"), "if the old member is pending")
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A member whose fields differ from what was sent last."""
+
+    contact: Contact
+    entry: Entry
+    changes: Mapping[str, Any]
+
+    @property
+    def place(self) -> Place:
+        """Whose fields change."""
+        return self.contact.place
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """Whom it is for."""
+        return self.contact.shares
+
+    def patch(self) -> Call:
+        """Returns the call."""
+        return member_calls.update(self.place, self.changes)
+
+    def calls(self) -> Iterator[PlannedCall]:
+        """Gives the call."""
+        yield PlannedCall(self.patch())
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """A contact that comes back to where this worker archived it."""
+
+    contact: Contact
+    entry: Entry
+    gates: tuple[Gate, ...]
+
+    @property
+    def place(self) -> Place:
+        """Where it comes back."""
+        return self.contact.place
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """Whom it is for."""
+        return self.contact.shares
+
+    def put(self) -> Call:
+        """Returns the call that restores the status from before."""
+        contact = self.contact
+        status = self.entry.status_before or "unsubscribed"
+        return member_calls.restore(contact.place, contact.email, status, contact.fields.values)
+
+    def calls(self) -> Iterator[PlannedCall]:
+        """Gives the reads and what hangs on them."""
+        yield from _gate_calls(self.gates)
+        yield PlannedCall(member_calls.read(self.place), "if nobody left the old place" if self.gates else None)
+        yield PlannedCall(self.put(), "if it is archived still, and by this worker")
+        yield PlannedCall(found_call(self.contact), "if it is no longer archived, or somebody else archived it")
+
+
+@dataclass(frozen=True, slots=True)
+class Recheck:
+    """A contact whose member Mailchimp did not know any more: written only if it is there again."""
+
+    contact: Contact
+    entry: Entry
+
+    @property
+    def place(self) -> Place:
+        """Where it was."""
+        return self.contact.place
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """Whom it is for."""
+        return self.contact.shares
+
+    def calls(self) -> Iterator[PlannedCall]:
+        """Gives the read and what hangs on it."""
+        yield PlannedCall(member_calls.read(self.place))
+        yield PlannedCall(found_call(self.contact), "if the member is there again")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A contact of which Mailchimp said, when it was to be added, that it is a member already."""
+
+    contact: Contact
+    entry: Entry | None
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        return self.contact.place
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """Whom it is for."""
+        return self.contact.shares
+
+    def calls(self) -> Iterator[PlannedCall]:
+        """Gives the call."""
+        yield PlannedCall(found_call(self.contact))
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A member that no customer wants any more.
+
+    Attributes:
+        moved: whether its customers went elsewhere; then only a subscribed member is archived.
+        only_if_taken: the rename before it may have left nothing to archive.
+    """
+
+    place: Place
+    entry: Entry
+    shares: tuple[Share, ...]
+    moved: bool
+    only_if_taken: bool = False
+
+    def calls(self) -> Iterator[PlannedCall]:
+        """Gives the read and what hangs on it."""
+        first = "if the new address was taken" if self.only_if_taken else None
+        yield PlannedCall(member_calls.read(self.place), first)
+        statuses = "subscribed" if self.moved else "subscribed or unsubscribed"
+        yield PlannedCall(member_calls.archive(self.place), f"if it is {statuses}")
+        yield PlannedCall(member_calls.read(self.place), "once it is archived")
+        if not self.moved:
+            yield PlannedCall(member_calls.unsubscribe(self.place), "if it is pending")
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """An address whose customer withdrew consent, on one list, whoever added it there."""
+
+    place: Place
+    entry: Entry | None
+    shares: tuple[Share, ...]
+
+    def calls(self) -> Iterator[PlannedCall]:
+        """Gives the read and what hangs on it."""
+        yield PlannedCall(member_calls.read(self.place))
+        yield PlannedCall(member_calls.unsubscribe(self.place), "if it is subscribed or pending")
+
+
+Step = Add | Found | Move | Update | Restore | Recheck | Archive | Unsubscribe
+"""What makes calls. A place is touched by the steps of one lane only."""
+
+Lane = tuple[Step, ...]
+"""Steps that share a place or a customer, in the order in which they must be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a flush would do for a part of an account's customers.
+
+    Attributes:
+        adds: contacts that are nowhere yet and share nothing with other steps.
+        lanes: everything else that makes calls.
+        no_calls: customers for whom nothing is sent.
+    """
+
+    adds: tuple[Add, ...]
+    lanes: tuple[Lane, ...]
+    no_calls: tuple[NoCall, ...]
+
+    def steps(self) -> Iterator[Step]:
+        """Gives all steps that make calls."""
+        yield from self.adds
+        for lane in self.lanes:
+            yield from lane
+
+
+def found_call(contact: Contact) -> Call:
+    """Returns the call for a contact that turns out to be a member already: its fields, never its status."""
+    return member_calls.update(contact.place, contact.fields.values)
+
+
+def touched(step: Step) -> Iterable[Place]:
+    """Returns the places that a step reads or writes."""
+    places = [step.place]
+    if isinstance(step, Move | Restore):
+        places += [gate.place for gate in step.gates]
+    return places
+
+
+def batches(adds: Sequence[Add]) -> Iterator[tuple[Add, ...]]:
+    """Gives the adds list by list, as many together as one POST takes."""
+    by_list: dict[str, list[Add]] = {}
+    for add in adds:
+        by_list.setdefault(add.place.list_id, []).append(add)
+    for same_list in by_list.values():
+        for start in range(0, len(same_list), member_calls.POST_AT_MOST):
+            yield tuple(same_list[start : start + member_calls.POST_AT_MOST])
+
+
+def _gate_calls(gates: Iterable[Gate]) -> Iterator[PlannedCall]:
+    for gate in gates:
+        if not gate.list_gone:
+            yield PlannedCall(member_calls.read(gate.place))
