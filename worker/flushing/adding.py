@@ -9,7 +9,6 @@ from typing import Any
 from worker.flushing import member_calls
 from worker.flushing.desk import Desk, settle_at, stumble
 from worker.flushing.outcomes import Sort, Verdict, sort_answer, sort_contact_error
-from worker.flushing.placing import add_alone
 from worker.flushing.report import Exchange, Report
 from worker.flushing.steps import Add, Found, Step
 from worker.flushing.writing import entry_for, left_out, settled, then
@@ -45,21 +44,21 @@ def add_batch(desk: Desk, commit: Commit, adds: Sequence[Add]) -> list[Step]:
         commit(_all_stumbled(desk, adds, call, answer, verdict))
         return []
     if len(adds) == 1:
-        commit(add_alone(desk, adds[0]))
-        return []
+        return [adds[0]]
     return _Search(desk, commit).halves(adds)
 
 
-def leave_archived(desk: Desk, add: Add) -> Report:
-    """Notes a contact whom somebody archived in Mailchimp: it is a member, and a POST would put it back."""
+def leave_archived(desk: Desk, adds: Sequence[Add]) -> Report:
+    """Notes contacts whom somebody archived in Mailchimp: they are members, and a POST would put them back."""
     report = desk.report()
-    contact = add.contact
-    report.entries.append(Entry(contact.place, contact.owner, "present", "found", desk.at(), {}, "archived"))
-    settle_at(desk, report, contact.shares, contact.place)
     detail = "It is archived in Mailchimp and not by this worker, so it stays archived."
-    report.write(
-        contact.shares, contact.place, None, at=desk.at(), outcome="left", detail=detail, then=then("archived")
-    )
+    at, after = desk.at(), then("archived")
+    for add in adds:
+        contact = add.contact
+        report.entries.append(Entry(contact.place, contact.owner, "present", "found", at, {}, "archived"))
+        settle_at(report, contact.shares, contact.place)
+        report.write(contact.shares, contact.place, None, at=at, outcome="left", detail=detail, then=after)
+        report.settle(contact.shares)
     return report
 
 
@@ -94,13 +93,15 @@ def _sort_contacts(desk: Desk, commit: Commit, adds: Sequence[Add], call: Call, 
             verdict = sort_contact_error(errors[address])
             if verdict.sort is Sort.EXISTS:
                 alone.append(Found(add.contact, add.entry))
-            elif verdict.sort is Sort.BAD_ADDRESS:
-                stumble(desk, report, add.shares, add.place, verdict, _exchange(call, add, answer, errors[address]))
-            else:
+                continue
+            if verdict.sort is not Sort.BAD_ADDRESS:
                 alone.append(add)
+                continue
+            stumble(desk, report, add.shares, add.place, verdict, _exchange(call, add, answer, errors[address]))
         else:
             unread = Verdict(Sort.LATER, "Mailchimp's answer does not name this contact")
             stumble(desk, report, add.shares, add.place, unread, _exchange(call, add, answer, None))
+        report.settle(add.shares)
     commit(report)
     return alone
 
@@ -149,6 +150,7 @@ class _Search:
         report = self.desk.report()
         for add, exchange, verdict in self.waiting:
             stumble(self.desk, report, add.shares, add.place, verdict, exchange)
+            report.settle(add.shares)
         self.commit(report)
         return self.alone
 

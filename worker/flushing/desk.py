@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from worker.clock import Clock, as_text
 from worker.flushing import member_calls
-from worker.flushing.outcomes import Sort, Verdict, sort_answer, standing_after
+from worker.flushing.outcomes import UNREADABLE, Sort, Verdict, sort_answer, standing_after
 from worker.flushing.report import Exchange, Report
 from worker.flushing.steps import Share
 from worker.mailchimp.call import Answer, Call, Sender
@@ -25,26 +25,12 @@ class Halted(Exception):
     """The flush must make no further call: it was asked to stop, or the partition is no longer this worker's."""
 
 
-@dataclass(slots=True)
-class Desk:
-    """One account's part of a flush, as its steps see it. Shared by the account's threads; they only read it.
-
-    Attributes:
-        wait: waits so many seconds, or less when the flush is asked to stop.
-        standings: of the customers of the chunk at hand.
-        gone: lists found gone in this flush.
-        confirmed: whether the operator confirmed a braked flush.
-    """
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A sender that asks before each call whether it may still be made."""
 
     sender: Sender
-    settings: AccountSettings
-    merge_fields: Mapping[ListId, Sequence[MergeField]]
-    run: int
-    clock: Clock
-    wait: Callable[[float], None]
     may_call: Callable[[], bool]
-    standings: Mapping[CustomerId, Standing] = field(default_factory=dict)
-    gone: set[ListId] = field(default_factory=set)
 
     def send(self, call: Call) -> Answer:
         """Sends a call and waits for its answer.
@@ -58,6 +44,36 @@ class Desk:
         if answer.unsent and not self.may_call():
             raise Halted
         return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One account's part of a flush, as its steps see it. Shared by the account's threads; they only read it.
+
+    Attributes:
+        wait: waits so many seconds, or less when the flush is asked to stop.
+        may_leave: counts one more member that leaves a list unplanned; false where the brake holds it.
+        intended_at: when the intents of the chunk at hand were written.
+        standings: of the customers of that chunk.
+    """
+
+    sender: Guarded
+    settings: AccountSettings
+    merge_fields: Mapping[ListId, Sequence[MergeField]]
+    run: int
+    clock: Clock
+    wait: Callable[[float], object]
+    may_leave: Callable[[ListId], bool]
+    intended_at: str
+    standings: Mapping[CustomerId, Standing]
+
+    def send(self, call: Call) -> Answer:
+        """Sends a call and waits for its answer.
+
+        Raises:
+            Halted: nothing was sent, because nothing may be sent any more.
+        """
+        return self.sender.send(call)
 
     def now(self) -> datetime:
         """Returns the time."""
@@ -97,11 +113,11 @@ class Desk:
 def sort_whole(answer: Answer) -> Verdict:
     """Sorts an answer that must hold a member: a 2xx without one settles nothing."""
     if answer.ok and answered_member(answer) is None:
-        return Verdict(Sort.LATER, "an answer that cannot be read")
+        return UNREADABLE
     return sort_answer(answer)
 
 
-def settle_at(desk: Desk, report: Report, shares: Iterable[Share], place: Place) -> None:
+def settle_at(report: Report, shares: Iterable[Share], place: Place) -> None:
     """Notes that the customers stand at a place and nothing stands against them any more."""
     report.standings += [Standing(share.customer.customer_id, place) for share in shares]
 
@@ -122,9 +138,11 @@ def stumble(
         told = "list gone", "The list is gone from Mailchimp."
         then = "Sent when the account has stored another list in its place."
     elif sort in (Sort.BAD_ADDRESS, Sort.BARRED, Sort.UNCLEAR):
+        report.undone.append(place)
         told, then = _refused(desk, report, shares, place, verdict)
     else:
         report.fail(shares)
+        report.later = title if sort is Sort.LATER else None
         told = "later", f"Not done: {title}."
         then = TOMORROW
     report.write(shares, place, exchange, at=desk.at(), outcome=told[0], detail=told[1], then=then)

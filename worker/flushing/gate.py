@@ -75,4 +75,5 @@ def passage_by_ledger(old: Place, entry: Entry | None, target: Place, status_if_
 
 def is_ours(entry: Entry, member: Member) -> bool:
     """Tells whether an archived member is archived because this worker did it, and untouched since."""
-    return entry.state == "archived" and member.status == "archived" and entry.last_changed == member.last_changed
+    untouched = entry.last_changed is not None and entry.last_changed == member.last_changed
+    return entry.state == "archived" and member.status == "archived" and untouched

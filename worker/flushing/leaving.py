@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from worker.flushing import member_calls
-from worker.flushing.desk import Desk, settle_at, sort_whole, stumble
+from worker.flushing.brake import BRAKED, CONFIRM
+from worker.flushing.desk import Desk, Halted, settle_at, sort_whole, stumble
 from worker.flushing.outcomes import Sort, sort_answer
 from worker.flushing.placing import origin_of
 from worker.flushing.report import Exchange, Report
@@ -24,6 +25,9 @@ def unsubscribe(desk: Desk, step: Unsubscribe) -> Report:
         stumble(desk, report, step.shares, step.place, verdict, exchange)
     elif member is None:
         _note(desk, report, step, exchange, "withheld", "Consent is withdrawn; it is no member of this list.")
+    elif member.status in ("subscribed", "pending") and step.entry is None and not desk.may_leave(step.place.list_id):
+        report.fail(step.shares)
+        _hold(desk, report, step, exchange)
     elif member.status in ("subscribed", "pending"):
         _unsubscribe(desk, report, step, "unsubscribed", "Unsubscribed, because consent was withdrawn.")
     else:
@@ -41,7 +45,7 @@ def archive(desk: Desk, step: Archive) -> Report:
         stumble(desk, report, step.shares, step.place, verdict, exchange)
     elif member is None:
         _forget(desk, report, step, exchange)
-    elif step.entry.state == "intended" and origin_of(step.entry, member) == "found" and not step.moved:
+    elif step.entry.state == "intended" and origin_of(desk, step.entry, member) == "found" and not step.moved:
         _keep(desk, report, step, member)
         _note(desk, report, step, exchange, "left alone", "This worker did not add the member, so it stays.")
     elif member.status == "subscribed" or (member.status == "unsubscribed" and not step.moved):
@@ -67,7 +71,10 @@ def _delete(desk: Desk, report: Report, step: Archive, before: Member) -> None:
     if verdict.sort is not Sort.DONE:
         stumble(desk, report, step.shares, step.place, verdict, exchange)
         return
-    after, _, _ = desk.read_member(step.place)
+    try:
+        after, _, _ = desk.read_member(step.place)
+    except Halted:
+        after = None
     report.entries.append(
         replace(
             _entry(desk, step, "archived"),
@@ -90,6 +97,12 @@ def _unsubscribe(desk: Desk, report: Report, step: Archive | Unsubscribe, outcom
         return
     _keep(desk, report, step, member)
     _note(desk, report, step, exchange, outcome, detail)
+
+
+def _hold(desk: Desk, report: Report, step: Unsubscribe, exchange: Exchange) -> None:
+    report.write(
+        step.shares, step.place, exchange, at=desk.at(), outcome="held", detail=f"Held back: {BRAKED}.", then=CONFIRM
+    )
 
 
 def _forget(desk: Desk, report: Report, step: Archive, exchange: Exchange) -> None:
@@ -133,4 +146,4 @@ def _stand(desk: Desk, report: Report, step: Unsubscribe, outcome: str) -> None:
     known = step.entry is not None or outcome == "unsubscribed" or bool(report.entries)
     nowhere = [share for share in step.shares if desk.standing(share.customer.customer_id).place is None]
     if known and nowhere:
-        settle_at(desk, report, nowhere, step.place)
+        settle_at(report, nowhere, step.place)

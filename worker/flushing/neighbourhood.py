@@ -63,7 +63,7 @@ def _around(db: Database, account_id: AccountId, changed: dict[CustomerId, Custo
         standings |= {one.customer_id: one for one in ledger.standings_of(db, account_id, ids)}
         addresses = {one.address for one in new.values() if one.address is not None}
         addresses |= {standings[one].place.address for one in ids if one in standings and standings[one].place}  # type: ignore[union-attr]
-        addresses |= {entry.place.address for entry in ledger.intended_for(db, account_id, ids)}
+        addresses |= {entry.place.address for entry in ledger.owned_by(db, account_id, ids)}
         addresses -= known
         known |= addresses
         entries |= {entry.place: entry for entry in ledger.entries_of(db, account_id, addresses)}

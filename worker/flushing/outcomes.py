@@ -62,6 +62,10 @@ class Verdict:
     fields: tuple[str, ...] = ()
 
 
+UNREADABLE = Verdict(Sort.LATER, "an answer that cannot be read")
+"""A 2xx that lacks what Mailchimp documents: it settles nothing."""
+
+
 def sort_answer(answer: Answer) -> Verdict:
     """Sorts the answer to a call for one contact, or the refusal of a whole call."""
     status, title = answer.status, answer.title

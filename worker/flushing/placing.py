@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from worker.clock import as_moment
 from worker.flushing import member_calls
@@ -11,8 +10,9 @@ from worker.flushing.desk import Desk, settle_at, stumble
 from worker.flushing.gate import Passage, is_ours, passage, passage_by_ledger
 from worker.flushing.outcomes import Sort
 from worker.flushing.report import Exchange, Report
-from worker.flushing.steps import Add, Contact, Gate, Move, Recheck, Restore, Update
+from worker.flushing.steps import Add, Contact, Found, Gate, Move, Recheck, Restore, Update
 from worker.flushing.writing import (
+    Written,
     entry_after_changes,
     entry_for,
     left_out,
@@ -82,8 +82,12 @@ def restore(desk: Desk, step: Restore) -> Report:
 def move(desk: Desk, step: Move) -> Report:
     """Takes a customer from where it is known to its new place, unless it left there."""
     report = desk.report()
+    if _renamed_before(desk, report, step):
+        return report
     passed = _pass_gates(desk, report, step.contact, step.gates)
     if passed is None:
+        if report.blocked and step.entry is None:
+            report.undone.append(step.place)
         return report
     status, old = passed
     if step.rename is not None and old is not None and old.status == "subscribed":
@@ -99,7 +103,8 @@ def found(desk: Desk, step: Found) -> Report:
     contact = step.contact
     written = write_member(desk, lambda fields: member_calls.update(contact.place, fields), contact.fields.values)
     if written.member is not None:
-        _written_found(desk, report, contact, written, origin_of(step.entry, written.member), written.member.status)
+        origin = origin_of(desk, step.entry, written.member)
+        _written_found(desk, report, contact, written, origin, written.member)
     else:
         stumble(desk, report, contact.shares, contact.place, written.verdict, written.exchange)
     return report
@@ -113,32 +118,40 @@ def write_found(
     if written.member is None:
         stumble(desk, report, contact.shares, contact.place, written.verdict, written.exchange)
         return
-    report.entries.append(entry_for(desk, contact, written.member, origin, written))
-    detail = f"It was a member already; its fields were written.{stays(member.status)}"
-    detail += left_out(contact, written.refused)
-    settled(desk, report, contact, written.exchange, "found", detail, written.member.status)
+    _written_found(desk, report, contact, written, origin, written.member)
 
 
-def origin_of(entry: Entry | None, member: Member) -> Origin:
+def origin_of(desk: Desk, entry: Entry | None, member: Member) -> Origin:
     """Tells whether a member that is there is the work of an add whose answer was lost.
 
     That is so when the intent to add it, written before the call, is older than the member.
+
+    Args:
+        desk: knows when the intents of this flush were written.
+        entry: what the ledger said of the place when the flush was planned.
+        member: what is there.
     """
-    if entry is None or entry.state != "intended" or member.born is None:
-        return "found"
-    return "added" if member.born >= _whole_second(as_moment(entry.sent_at)) else "found"
-
-
-def _whole_second(moment: datetime) -> datetime:
+    if entry is not None and entry.state != "intended":
+        return entry.origin if entry.state == "present" else "found"
+    intended_at = as_moment(entry.sent_at if entry is not None else desk.intended_at)
     # Mailchimp tells whole seconds.
-    return moment.replace(microsecond=0)
+    return "added" if member.born is not None and member.born >= intended_at.replace(microsecond=0) else "found"
+
+
+def _written_found(
+    desk: Desk, report: Report, contact: Contact, written: Written, origin: Origin, member: Member
+) -> None:
+    report.entries.append(entry_for(desk, contact, member, origin, written))
+    begun = "It is a member by an add whose answer was lost" if origin == "added" else "It was a member already"
+    detail = f"{begun}; its fields were written.{stays(member.status)}{left_out(contact, written.refused)}"
+    settled(desk, report, contact, written.exchange, "found", detail, member.status)
 
 
 def _add_or_find(desk: Desk, report: Report, step: Add, status: str, what: str) -> None:
     contact = step.contact
     member, verdict, exchange = desk.read_member(step.place)
     if member is not None:
-        write_found(desk, report, contact, step.entry, member, origin_of(step.entry, member))
+        write_found(desk, report, contact, step.entry, member, origin_of(desk, step.entry, member))
         return
     if verdict.sort is not Sort.NOT_THERE:
         stumble(desk, report, contact.shares, contact.place, verdict, exchange)
@@ -153,7 +166,7 @@ def _add_or_find(desk: Desk, report: Report, step: Add, status: str, what: str) 
         return
     report.entries.append(entry_for(desk, contact, written.member, "added", written))
     outcome = "moved" if what.startswith("Moved") else "added"
-    detail = (f"{what} as {written.member.status}.") + left_out(contact, written.refused)
+    detail = f"{what} as {written.member.status}.{left_out(contact, written.refused)}"
     settled(desk, report, contact, written.exchange, outcome, detail, written.member.status)
 
 
@@ -195,6 +208,21 @@ def _rename(desk: Desk, report: Report, step: Move) -> None:
     detail = f"The member {gate.place.address} got the new address."
     detail += left_out(contact, written.refused)
     settled(desk, report, contact, written.exchange, "renamed", detail, written.member.status)
+
+
+def _renamed_before(desk: Desk, report: Report, step: Move) -> bool:
+    # Where the answer to a rename was lost: the old member is gone and stands at the new place.
+    if step.rename is None or step.rename.entry is None or step.entry is None:
+        return False
+    _, verdict, _ = desk.read_member(step.rename.place)
+    if verdict.sort is not Sort.NOT_THERE:
+        return False
+    member, _, _ = desk.read_member(step.place)
+    if member is None:
+        return False
+    report.dropped.append(step.rename.place)
+    write_found(desk, report, step.contact, step.rename.entry, member, step.rename.entry.origin)
+    return True
 
 
 def _pass_gates(
@@ -247,7 +275,7 @@ def _gone(desk: Desk, report: Report, contact: Contact, entry: Entry, exchange: 
     report.entries.append(
         Entry(contact.place, contact.owner, "gone", entry.origin, desk.at(), entry.fields, entry.member_status)
     )
-    settle_at(desk, report, contact.shares, contact.place)
+    settle_at(report, contact.shares, contact.place)
     detail = "Mailchimp no longer has this member: it was deleted there, or the person changed the address."
     then_ = "Not added again: nobody can tell whether the person left. It is looked for at each change."
     report.write(contact.shares, contact.place, exchange, at=desk.at(), outcome="gone", detail=detail, then=then_)

@@ -67,10 +67,10 @@ class _Planner:
         self.protected: set[Place] = set()
         self.steps: list[Step] = []
         self.no_calls: list[NoCall] = []
-        self.intended: dict[CustomerId, list[Place]] = {}
+        self.owned: dict[CustomerId, list[Entry]] = {}
         for entry in near.entries.values():
-            if entry.state == "intended":
-                self.intended.setdefault(entry.customer_id, []).append(entry.place)
+            if entry.state in ("intended", "present"):
+                self.owned.setdefault(entry.customer_id, []).append(entry)
         self.withheld = {
             one.address for one in self.people.values() if not one.state.marketing_consent and not one.deleted
         }
@@ -137,10 +137,18 @@ class _Planner:
         return self.near.standings.get(customer.customer_id) or Standing(customer.customer_id)
 
     def _known_at(self, customer: Customer) -> list[Place]:
-        # Begun adds first: where one went through, it tells more than the place before it.
         place = self._standing(customer).place
-        known = [*self.intended.get(customer.customer_id, ()), *([place] if place else [])]
-        return list(dict.fromkeys(known))
+        owned = self.owned.get(customer.customer_id, ())
+        # Begun adds first: where one went through, it tells more than the place before it.
+        begun = [entry.place for entry in owned if entry.state == "intended"]
+        # A place whose member others want now is theirs, though it has this customer's fields still.
+        half_left = [
+            one.place for one in owned if one.state == "present" and not self._others_want(one.place, customer)
+        ]
+        return list(dict.fromkeys([*begun, *([place] if place else []), *half_left]))
+
+    def _others_want(self, place: Place, customer: Customer) -> bool:
+        return any(one is not customer for one in self.wanted.get(place, ()))
 
     def _target(self, customer: Customer) -> Place | None:
         if customer.address is None:
@@ -232,7 +240,7 @@ class _Planner:
     def _may_rename(self, contact: Contact, entry: Entry | None, gate: Gate) -> bool:
         old = gate.place
         return (
-            entry is None
+            (entry is None or entry.state == "intended")
             and old.list_id == contact.place.list_id
             and gate.entry is not None
             and gate.entry.state == "present"

@@ -45,8 +45,12 @@ class Report:
     """Collects what a step did.
 
     Attributes:
+        dropped: places whose member is now known under another one.
+        undone: places where an add was begun and surely not done.
+        settled: customers that need nothing more, with the revision that was sent.
         failed: customers that this step does not settle.
         blocked: customers that left their old place, and so stay there for the ledger.
+        later: why Mailchimp gave no useful answer; None where it did.
         account_stopped: why Mailchimp accepts no call of this account any more.
         gone: lists that Mailchimp does not have any more.
         paused: lists that refuse everybody, with the title.
@@ -58,8 +62,11 @@ class Report:
     dropped: list[Place] = field(default_factory=list)
     standings: list[Standing] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
+    undone: list[Place] = field(default_factory=list)
+    settled: list[tuple[CustomerId, int]] = field(default_factory=list)
     failed: set[CustomerId] = field(default_factory=set)
     blocked: set[CustomerId] = field(default_factory=set)
+    later: str | None = None
     account_stopped: str | None = None
     gone: set[ListId] = field(default_factory=set)
     paused: dict[ListId, str] = field(default_factory=dict)
@@ -67,6 +74,11 @@ class Report:
     def fail(self, shares: Iterable[Share]) -> None:
         """Notes that these customers are not settled."""
         self.failed |= {share.customer.customer_id for share in shares}
+
+    def settle(self, shares: Iterable[Share]) -> None:
+        """Notes that these customers need nothing more, but for those that failed."""
+        pairs = ((share.customer.customer_id, share.customer.revision) for share in shares)
+        self.settled += [pair for pair in pairs if pair[0] not in self.failed]
 
     def write(
         self,

@@ -167,16 +167,18 @@ class Move:
         """Gives the reads of the gates and what hangs on them."""
         yield from _gate_calls(self.gates)
         new = self.contact.status_if_new
+        yield PlannedCall(member_calls.read(self.place), "if nobody left the old place")
+        yield PlannedCall(found_call(self.contact), "if nobody left the old place and the new one is taken")
+        free = "and the new place is free"
         if self.rename is not None:
+            yield PlannedCall(self.rename_call(), f"if the old member is subscribed {free}")
+            yield PlannedCall(self.put(new), f"if the old member was cleaned at another address {free}")
+        else:
             yield PlannedCall(
-                member_calls.read(self.place), "if the old member is subscribed, or by the ledger was added"
+                self.put(new), f"if the old member is subscribed, or was cleaned at another address, {free}"
             )
-            yield PlannedCall(self.rename_call(), "if the old member is subscribed and the new address is free")
-            taken = "if the old member may be moved and the new address is taken"
-            yield PlannedCall(member_calls.update(self.place, self.contact.fields.values), taken)
-        yield PlannedCall(self.put(new), "if the old member is subscribed, or was cleaned at another address")
         if new != "pending":
-            yield PlannedCall(self.put("pending"), "if the old member is pending")
+            yield PlannedCall(self.put("pending"), f"if the old member is pending {free}")
 
 
 @dataclass(frozen=True, slots=True)

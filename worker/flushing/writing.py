@@ -117,7 +117,7 @@ def settled(
     desk: Desk, report: Report, contact: Contact, exchange: Exchange, outcome: str, detail: str, status: str
 ) -> None:
     """Notes that a contact is done: for its owner, and for those who share the address."""
-    settle_at(desk, report, contact.shares, contact.place)
+    settle_at(report, contact.shares, contact.place)
     owners = [share for share in contact.shares if share.customer.customer_id == contact.owner]
     others = [share for share in contact.shares if share.customer.customer_id != contact.owner]
     at, after = desk.at(), then(status)

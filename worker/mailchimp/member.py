@@ -47,6 +47,12 @@ def answered_member(answer: Answer) -> Member | None:
     return member_of(answer.body) if answer.ok else None
 
 
+def total_items(answer: Answer) -> int | None:
+    """Returns how many members a 2xx answer says there are, or None where it does not say so."""
+    total = (answer.body or {}).get("total_items") if answer.ok else None
+    return total if isinstance(total, int) else None
+
+
 def _moment(text: Any) -> datetime | None:
     try:
         return as_moment(text) if isinstance(text, str) and text else None

@@ -100,10 +100,13 @@ def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressK
     return [_entry(row) for row in rows]
 
 
-def intended_for(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[Entry]:
-    """Returns the places where an add for one of the customers was begun and its answer never came."""
+def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[Entry]:
+    """Returns the places that have a customer's fields, or where an add for it was begun.
+
+    One customer has more than one while a move is half done, or where its consent was withdrawn on several lists.
+    """
     rows = db.execute(
-        f"SELECT {_ENTRY} FROM ledger WHERE account_id = ? AND state = 'intended' "
+        f"SELECT {_ENTRY} FROM ledger WHERE account_id = ? AND state IN ('intended', 'present') "
         "AND customer_id IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(customers))),
     )
@@ -154,6 +157,14 @@ def drop_entries(db: Database, account_id: AccountId, places: Iterable[Place]) -
     """Forgets places whose member is now known under another one. Belongs in a transaction."""
     db.executemany(
         "DELETE FROM ledger WHERE account_id = ? AND list_id = ? AND address = ?",
+        [(account_id, *place) for place in places],
+    )
+
+
+def drop_intents(db: Database, account_id: AccountId, places: Iterable[Place]) -> None:
+    """Forgets adds that were begun and surely not done. Belongs in a transaction."""
+    db.executemany(
+        "DELETE FROM ledger WHERE account_id = ? AND list_id = ? AND address = ? AND state = 'intended'",
         [(account_id, *place) for place in places],
     )
 

@@ -67,34 +67,40 @@ def _receipt(row: Any) -> Receipt:
     return Receipt(**values)
 
 
+def _values(receipt: Receipt) -> tuple[Any, ...]:
+    return (
+        receipt.run,
+        receipt.at,
+        receipt.account_id,
+        receipt.customer_id,
+        receipt.address,
+        receipt.revision,
+        receipt.event_id,
+        receipt.topic,
+        receipt.partition,
+        receipt.offset,
+        receipt.list_id,
+        receipt.list_reason,
+        receipt.outcome,
+        receipt.detail,
+        receipt.next,
+        receipt.call,
+        _json(receipt.sent),
+        receipt.answer_status,
+        _json(receipt.answer),
+    )
+
+
 def write(db: Database, receipts: Sequence[Receipt]) -> None:
-    """Adds receipts. Belongs in the transaction that settles their customers."""
+    """Adds receipts. Belongs in the transaction that settles their customers.
+
+    A customer that is held back flush after flush for one reason gets one receipt for it.
+    """
     db.executemany(
-        f"INSERT INTO receipt ({_COLUMNS}) VALUES ({','.join('?' * 19)})",
-        [
-            (
-                receipt.run,
-                receipt.at,
-                receipt.account_id,
-                receipt.customer_id,
-                receipt.address,
-                receipt.revision,
-                receipt.event_id,
-                receipt.topic,
-                receipt.partition,
-                receipt.offset,
-                receipt.list_id,
-                receipt.list_reason,
-                receipt.outcome,
-                receipt.detail,
-                receipt.next,
-                receipt.call,
-                _json(receipt.sent),
-                receipt.answer_status,
-                _json(receipt.answer),
-            )
-            for receipt in receipts
-        ],
+        f"INSERT INTO receipt ({_COLUMNS}) SELECT {','.join(f'?{n}' for n in range(1, 20))} "
+        "WHERE ?13 <> 'held' OR NOT EXISTS (SELECT 1 FROM receipt WHERE account_id = ?3 AND customer_id = ?4 "
+        "AND revision = ?6 AND outcome = 'held' AND detail = ?14)",
+        [_values(receipt) for receipt in receipts],
     )
 
 

@@ -12,7 +12,7 @@ from worker.staging.database import Database
 
 Trigger = Literal["daily", "command", "once"]
 Ended = Literal["done", "stopped", "failed"]
-"""done: every account ended in a known state · stopped: asked to stop, the rest stays changed · failed: a fault of ours."""
+"""done: every account ended in a known state · stopped: asked to, the rest stays changed · failed: a fault of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,15 @@ class AccountRun:
     Attributes:
         counts: outcome to how many receipts had it.
         to_do: how many changed customers it started with.
+        settled: how many of them need nothing more.
         message: why it ended early or did nothing; None when it went through.
     """
 
     account_id: AccountId
     counts: Mapping[str, int]
     to_do: int
-    message: str | None
+    settled: int = 0
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,9 @@ def end(db: Database, run: int, at: str, ended: Ended) -> None:
 def put_account(db: Database, run: int, part: AccountRun) -> None:
     """Writes how far an account's part is, over what was written before."""
     db.execute(
-        "INSERT OR REPLACE INTO flush_run_account (run, account_id, counts, to_do, message) VALUES (?,?,?,?,?)",
-        (run, part.account_id, json.dumps(part.counts), part.to_do, part.message),
+        "INSERT OR REPLACE INTO flush_run_account (run, account_id, counts, to_do, settled, message) "
+        "VALUES (?,?,?,?,?,?)",
+        (run, part.account_id, json.dumps(part.counts), part.to_do, part.settled, part.message),
     )
 
 

@@ -116,7 +116,7 @@ _LEDGER = (
     ) WITHOUT ROWID
     """,
     "CREATE INDEX ledger_address ON ledger (account_id, address)",
-    "CREATE INDEX ledger_intended ON ledger (account_id, customer_id) WHERE state = 'intended'",
+    "CREATE INDEX ledger_customer ON ledger (account_id, customer_id)",
     """
     CREATE TABLE standing (           -- where a customer was last settled, and what stands against it
         account_id TEXT NOT NULL, customer_id TEXT NOT NULL,
@@ -161,7 +161,8 @@ _RUNS = (
     CREATE TABLE flush_run_account (
         run INTEGER NOT NULL, account_id TEXT NOT NULL,
         counts TEXT NOT NULL,         -- JSON: outcome to number of customers
-        to_do INTEGER NOT NULL, message TEXT,
+        to_do INTEGER NOT NULL,       -- changed customers when it began
+        settled INTEGER NOT NULL, message TEXT,
         PRIMARY KEY (run, account_id)
     ) WITHOUT ROWID
     """,

@@ -1,0 +1,94 @@
+"""Whom somebody archived on a list: a POST would put them back, so before one they are found out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.flushing import member_calls
+from worker.flushing.desk import Desk
+from worker.flushing.outcomes import UNREADABLE, Verdict, sort_answer
+from worker.flushing.report import Exchange
+from worker.flushing.steps import Add
+from worker.mailchimp.call import Answer, member_hash
+from worker.mailchimp.member import total_items
+from worker.model import ListId
+
+MOST_READINGS = 3
+"""Times that the archived members are read anew while somebody changes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How adds go to one list in this flush.
+
+    Attributes:
+        together: whether by POSTs of many; else contact by contact.
+        archived: hashes of archived members, to be left out of POSTs.
+        refusal: why nothing can be added now, and the call that said so; None where it can.
+    """
+
+    together: bool = True
+    archived: frozenset[str] = frozenset()
+    refusal: tuple[Verdict, Exchange] | None = None
+
+    def leaves_out(self, add: Add) -> bool:
+        """Tells whether somebody archived this contact."""
+        return bool(self.archived) and member_hash(add.place.address) in self.archived
+
+
+def way_to_add(desk: Desk, list_id: ListId, adds: int, put_at_most: int) -> Way:
+    """Finds out how to add contacts to a list without putting back anybody who is archived there.
+
+    Args:
+        desk: the account's.
+        list_id: the list.
+        adds: how many contacts the whole flush would add there.
+        put_at_most: so many are added contact by contact where the list has archived members.
+    """
+    call = member_calls.any_archived(list_id)
+    answer = desk.send(call)
+    total = total_items(answer)
+    if total is None:
+        return Way(refusal=(_no_use(answer), Exchange.of(call, answer)))
+    if total == 0:
+        return Way()
+    if adds <= put_at_most:
+        return Way(together=False)
+    for _ in range(MOST_READINGS):
+        found = _read(desk, list_id)
+        if not isinstance(found, frozenset):
+            return Way(refusal=found)
+        if found:
+            return Way(archived=found)
+    # Somebody archives and restores all the while: contact by contact nothing can go wrong.
+    return Way(together=False)
+
+
+def _read(desk: Desk, list_id: ListId) -> frozenset[str] | tuple[Verdict, Exchange]:
+    # Returns nobody where the members changed while they were read.
+    found: list[str] = []
+    first: int | None = None
+    while True:
+        call = member_calls.archived_page(list_id, len(found))
+        answer = desk.send(call)
+        total, hashes = total_items(answer), _hashes(answer)
+        if total is None or hashes is None:
+            return _no_use(answer), Exchange.of(call, answer)
+        first = total if first is None else first
+        found += hashes
+        if len(found) >= total or not hashes:
+            whole = frozenset(found)
+            return whole if first == total == len(whole) else frozenset()
+
+
+def _hashes(answer: Answer) -> Sequence[str] | None:
+    members = (answer.body or {}).get("members")
+    if not isinstance(members, list):
+        return None
+    hashes = [one["id"] for one in members if isinstance(one, dict) and isinstance(one.get("id"), str)]
+    return hashes if len(hashes) == len(members) else None
+
+
+def _no_use(answer: Answer) -> Verdict:
+    return UNREADABLE if answer.ok else sort_answer(answer)

@@ -1,0 +1,117 @@
+"""One account's books during a flush: what its threads did is written here, a transaction a step."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from worker.clock import Clock, as_text
+from worker.flushing.report import Report
+from worker.flushing.steps import Add, Move, Step
+from worker.model import ListId
+from worker.staging import accounts, customers, ledger, lists, receipts, runs
+from worker.staging.accounts import AccountSettings
+from worker.staging.database import Database
+from worker.staging.ledger import Entry
+from worker.staging.lists import Pause
+from worker.staging.runs import AccountRun
+
+
+class Books:
+    """Writes what a flush does for one account, and knows when it is better to end it. Threads share it."""
+
+    def __init__(
+        self, db: Database, settings: AccountSettings, run: int, clock: Clock, may_call: Callable[[], bool]
+    ) -> None:
+        """Takes the account's part of a run.
+
+        Args:
+            db: this account's own connection; only the books use it.
+            settings: the account's, as they were when its part began.
+            run: number of the run.
+            clock: tells the time.
+            may_call: false once the whole flush must end.
+        """
+        self._db = db
+        self._run = run
+        self._clock = clock
+        self._flush_may_call = may_call
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._settled = 0
+        self._in_vain = 0
+        self.settings = settings
+        self.to_do = customers.changed_count(db, settings.account_id)
+        self.notices: list[str] = []
+        self.ended: str | None = None
+        """Why no further call is made for this account in this run."""
+        self.closed: set[ListId] = set()
+        """Lists found gone or paused in this run."""
+
+    def may_call(self) -> bool:
+        """Tells whether calls of this account may still be made."""
+        return self.ended is None and self._flush_may_call()
+
+    def part(self) -> AccountRun:
+        """Returns how far the account's part is."""
+        told = [*([self.ended] if self.ended else []), *self.notices]
+        return AccountRun(
+            self.settings.account_id, dict(self._counts), self.to_do, self._settled, " ".join(told) or None
+        )
+
+    def end(self, why: str) -> None:
+        """Lets no further call of this account be made in this run."""
+        self.ended = self.ended or why
+
+    def intend(self, steps: Iterable[Step]) -> str:
+        """Writes, before the calls, that contacts are about to be added; returns when."""
+        at = as_text(self._clock())
+        new = [
+            Entry(step.place, step.contact.owner, "intended", "added", at)
+            for step in steps
+            if isinstance(step, Add | Move) and step.entry is None
+        ]
+        if new:
+            with self._lock, self._db.transaction():
+                ledger.put_entries(self._db, self.settings.account_id, new)
+        return at
+
+    def commit(self, report: Report, end_after: int) -> None:
+        """Writes what a step did and settles its customers, in one transaction.
+
+        Args:
+            report: what was done.
+            end_after: useless answers in a row after which the account is given up for this run.
+        """
+        account_id, now = self.settings.account_id, self._clock()
+        with self._lock:
+            with self._db.transaction():
+                ledger.put_entries(self._db, account_id, report.entries)
+                ledger.drop_entries(self._db, account_id, report.dropped)
+                ledger.drop_intents(self._db, account_id, report.undone)
+                ledger.put_standings(self._db, account_id, report.standings)
+                receipts.write(self._db, report.receipts)
+                customers.settle(self._db, account_id, report.settled)
+                if report.account_stopped is not None:
+                    reason = f"Mailchimp accepts no call of it: {report.account_stopped}."
+                    accounts.pause(self._db, account_id, Pause(reason, now))
+                for list_id in report.gone:
+                    lists.mark_gone(self._db, account_id, list_id, now)
+                for list_id, title in report.paused.items():
+                    lists.pause(self._db, account_id, list_id, Pause(f"it refuses everybody: {title}", now))
+                self._counts.update(receipt.outcome for receipt in report.receipts)
+                self._settled += len(report.settled)
+                runs.put_account(self._db, self._run, self.part())
+            self._learn(report, end_after)
+
+    def _learn(self, report: Report, end_after: int) -> None:
+        self.closed |= report.gone | report.paused.keys()
+        if report.account_stopped is not None:
+            self.end(f"Paused: Mailchimp accepts no call of this account ({report.account_stopped}).")
+        if report.later is None:
+            self._in_vain = 0 if report.receipts else self._in_vain
+            return
+        self._in_vain += 1
+        if self._in_vain >= end_after:
+            self.end(f"Mailchimp gave no useful answer {self._in_vain} times in a row, last: {report.later}.")

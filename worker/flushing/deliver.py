@@ -1,0 +1,247 @@
+"""Delivers one account's changed customers: looks at all, brakes, then goes through them chunk by chunk."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+
+from worker.accounts.settings import missing
+from worker.clock import Clock, as_text
+from worker.flushing import adding, brake
+from worker.flushing.archived import Way, way_to_add
+from worker.flushing.books import Books
+from worker.flushing.brake import Brake
+from worker.flushing.desk import Desk, Guarded, Halted, stumble
+from worker.flushing.lane import run_lane
+from worker.flushing.neighbourhood import Neighbourhood, chunks
+from worker.flushing.outcomes import Sort, sort_answer
+from worker.flushing.plan import Terms, make_plan
+from worker.flushing.report import Report
+from worker.flushing.steps import Add, Lane, Plan, Step, batches
+from worker.flushing.survey import Survey
+from worker.mailchimp.call import Answer, Sender
+from worker.mailchimp.connections import Stop
+from worker.mailchimp.merge_fields import MergeField, merge_fields
+from worker.model import ListId
+from worker.staging import accounts, ledger
+from worker.staging.accounts import AccountSettings
+from worker.staging.database import Database
+from worker.staging.ledger import Standing
+from worker.staging.runs import AccountRun
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """How to deliver, the same for every account of a run.
+
+    Attributes:
+        confirmed: whether an operator confirmed that many members leave.
+        put_at_most: contacts added one by one to a list that has archived members; more are added together.
+        connections: threads an account.
+        may_call: asked before every call; false once the flush must end.
+    """
+
+    run: int
+    confirmed: bool
+    put_at_most: int
+    connections: int
+    clock: Clock
+    stop: Stop
+    may_call: Callable[[], bool]
+
+
+def deliver(db: Database, settings: AccountSettings, sender: Sender, orders: Orders) -> AccountRun:
+    """Delivers what changed of one account, whose settings lack nothing.
+
+    Args:
+        db: a connection for this account alone.
+        settings: the account's.
+        sender: sends its calls.
+        orders: the run's.
+
+    Returns:
+        What became of it; the message says why it ended early, or what was held back.
+    """
+    books = Books(db, settings, orders.run, orders.clock, orders.may_call)
+    if books.to_do:
+        with contextlib.suppress(Halted):
+            _Delivery(db, books, Guarded(sender, books.may_call), orders).go()
+    return books.part()
+
+
+@dataclass(slots=True)
+class _Delivery:
+    db: Database
+    books: Books
+    sender: Guarded
+    orders: Orders
+    ways: dict[ListId, Way] = field(default_factory=dict)
+
+    def go(self) -> None:
+        fields = self._merge_fields()
+        if fields is None or not self.books.may_call():
+            return
+        terms = Terms(self.books.settings, fields, as_text(self.orders.clock()))
+        survey = self._survey(terms)
+        guard = self._brake(survey)
+        account_id = self.books.settings.account_id
+        pool = ThreadPoolExecutor(self.orders.connections, thread_name_prefix=f"flush {account_id}")
+        try:
+            for near in chunks(self.db, account_id):
+                if not self.books.may_call():
+                    break
+                self._chunk(pool, self._desk(terms, guard, near), make_plan(near, terms), survey, guard)
+        finally:
+            # Asked to stop, a call in flight is not waited for: it may take minutes, and its answer is found later.
+            pool.shutdown(wait=not self.orders.stop.is_set(), cancel_futures=True)
+
+    def _desk(self, terms: Terms, guard: Brake, near: Neighbourhood) -> Desk:
+        return Desk(
+            sender=self.sender,
+            settings=terms.settings,
+            merge_fields=terms.merge_fields,
+            run=self.orders.run,
+            clock=self.orders.clock,
+            wait=self.orders.stop.wait,
+            may_leave=guard.may_leave,
+            intended_at=terms.now,
+            standings=near.standings,
+        )
+
+    # What is known before the first chunk
+
+    def _merge_fields(self) -> dict[ListId, Sequence[MergeField]] | None:
+        found: dict[ListId, Sequence[MergeField]] = {}
+        for one in self.books.settings.stored:
+            if one.gone:
+                continue
+            fields = merge_fields(self.sender, one.list_id)
+            if not isinstance(fields, Answer):
+                found[one.list_id] = fields
+            elif not self._bears(one.list_id, fields):
+                return None
+        return found
+
+    def _bears(self, list_id: ListId, answer: Answer) -> bool:
+        # Whether the flush can go on though a list's fields could not be read.
+        verdict, report = sort_answer(answer), Report(self.orders.run, self.books.settings.account_id)
+        if verdict.sort is Sort.NOT_THERE:
+            report.gone.add(list_id)
+        elif verdict.sort is Sort.ACCOUNT_STOPPED:
+            report.account_stopped = verdict.title
+        else:
+            self.books.end(f"Mailchimp gave no useful answer: {verdict.title}.")
+        self._commit(report)
+        settings = accounts.find(self.db, self.books.settings.account_id)
+        assert settings is not None, "the account's row is there while it is flushed"
+        self.books.settings = settings
+        if lacking := missing(settings):
+            self.books.end(lacking[0].what)
+        return self.books.ended is None
+
+    def _survey(self, terms: Terms) -> Survey:
+        survey = Survey()
+        for near in chunks(self.db, terms.settings.account_id):
+            survey.take_in(make_plan(near, terms), len(near.changed))
+            if not self.books.may_call():
+                break
+        return survey
+
+    def _brake(self, survey: Survey) -> Brake:
+        account_id = self.books.settings.account_id
+        present = ledger.present_count(self.db, account_id) if survey.departures else {}
+        guard = Brake(survey.departures, present, confirmed=self.orders.confirmed)
+        self.books.notices += guard.notices(account_id)
+        return guard
+
+    # One chunk
+
+    def _chunk(self, pool: ThreadPoolExecutor, desk: Desk, plan: Plan, survey: Survey, guard: Brake) -> None:
+        free, held = guard.sort(plan.lanes)
+        self._commit(_no_calls(desk, plan, held))
+        tasks: list[Callable[[], Iterable[Step]]] = [self._lane_task(desk, lane) for lane in free]
+        for batch in batches(plan.adds):
+            tasks += self._add_tasks(desk, batch, survey)
+        waiting = {pool.submit(task) for task in tasks}
+        while waiting:
+            done, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+            for ended in done:
+                waiting |= {pool.submit(self._lane_task(desk, (step,))) for step in _result(ended)}
+            if self.orders.stop.is_set():
+                return
+
+    def _lane_task(self, desk: Desk, lane: Lane) -> Callable[[], Iterable[Step]]:
+        def task() -> Iterable[Step]:
+            if self.books.may_call():
+                began = replace(desk, intended_at=self.books.intend(lane))
+                run_lane(began, lane, self._commit, self.books.closed)
+            return ()
+
+        return task
+
+    def _add_tasks(self, desk: Desk, batch: Sequence[Add], survey: Survey) -> list[Callable[[], Iterable[Step]]]:
+        list_id = batch[0].place.list_id
+        if list_id not in self.ways and self.books.may_call():
+            self.ways[list_id] = way_to_add(desk, list_id, survey.adds[list_id], self.orders.put_at_most)
+        way = self.ways.get(list_id)
+        if way is None:
+            return []
+        if way.refusal is not None:
+            self._commit(_nobody_added(desk, batch, way))
+            return []
+        if not way.together:
+            return [self._lane_task(desk, (add,)) for add in batch]
+        left = [add for add in batch if way.leaves_out(add)]
+        self._commit(adding.leave_archived(desk, left))
+        rest = [add for add in batch if not way.leaves_out(add)]
+        return [self._batch_task(desk, rest)] if rest else []
+
+    def _batch_task(self, desk: Desk, batch: Sequence[Add]) -> Callable[[], Iterable[Step]]:
+        def task() -> Iterable[Step]:
+            if not self.books.may_call() or batch[0].place.list_id in self.books.closed:
+                return ()
+            began = replace(desk, intended_at=self.books.intend(batch))
+            return adding.add_batch(began, self._commit, batch)
+
+        return task
+
+    def _commit(self, report: Report) -> None:
+        self.books.commit(report, end_after=self.orders.connections)
+
+
+def _result(task: Future[Iterable[Step]]) -> Iterable[Step]:
+    try:
+        return task.result()
+    except Halted:
+        return ()
+
+
+def _nobody_added(desk: Desk, adds: Sequence[Add], way: Way) -> Report:
+    report = desk.report()
+    assert way.refusal is not None
+    verdict, exchange = way.refusal
+    for add in adds:
+        stumble(desk, report, add.shares, add.place, verdict, exchange)
+    return report
+
+
+def _no_calls(desk: Desk, plan: Plan, held: Sequence[Lane]) -> Report:
+    report = desk.report()
+    in_steps = {share.customer.customer_id for step in plan.steps() for share in step.shares}
+    for none in plan.no_calls:
+        if not none.settles:
+            report.fail(none.shares)
+        if none.place is not None:
+            report.standings += [Standing(share.customer.customer_id, none.place) for share in none.shares]
+        if not none.silent:
+            report.write(
+                none.shares, none.place, None, at=desk.at(), outcome=none.outcome, detail=none.detail, then=none.next
+            )
+        report.settle(share for share in none.shares if share.customer.customer_id not in in_steps)
+    at = desk.at()
+    for step in (step for lane in held for step in lane):
+        detail = f"Held back: {brake.BRAKED}."
+        report.write(step.shares, step.place, None, at=at, outcome="held", detail=detail, then=brake.CONFIRM)
+    return report

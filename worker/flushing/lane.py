@@ -1,0 +1,75 @@
+"""Does the steps of one lane one after the other, and settles each customer with its last one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+
+from worker.flushing import leaving, placing
+from worker.flushing.desk import Desk
+from worker.flushing.report import Report
+from worker.flushing.steps import Add, Archive, Found, Lane, Move, Recheck, Restore, Step, Unsubscribe, Update
+from worker.model import CustomerId, ListId, Place
+
+Commit = Callable[[Report], None]
+"""Writes what a step did, in one transaction."""
+
+
+def run_lane(desk: Desk, lane: Lane, commit: Commit, closed: Collection[ListId]) -> None:
+    """Does a lane's steps.
+
+    Args:
+        desk: the account's.
+        lane: steps that share a place or a customer.
+        commit: called after each step.
+        closed: lists found gone or paused meanwhile: steps on them are left for the next flush.
+
+    Raises:
+        Halted: no further call may be made; what was done is written.
+    """
+    to_come = Counter(share.customer.customer_id for step in lane for share in step.shares)
+    failed: set[CustomerId] = set()
+    blocked: set[CustomerId] = set()
+    dropped: set[Place] = set()
+    for step in lane:
+        report = desk.report()
+        if step.place.list_id in closed:
+            report.fail(step.shares)
+        elif not _is_idle(step, failed | blocked, dropped):
+            report = run_step(desk, step)
+        failed |= report.failed
+        blocked |= report.blocked
+        dropped.update(report.dropped)
+        for share in step.shares:
+            to_come[share.customer.customer_id] -= 1
+        report.failed |= failed
+        report.settle(share for share in step.shares if not to_come[share.customer.customer_id])
+        commit(report)
+
+
+def run_step(desk: Desk, step: Step) -> Report:
+    """Does one step and returns what it did."""
+    match step:
+        case Add():
+            return placing.add_alone(desk, step)
+        case Found():
+            return placing.found(desk, step)
+        case Move():
+            return placing.move(desk, step)
+        case Update():
+            return placing.update(desk, step)
+        case Restore():
+            return placing.restore(desk, step)
+        case Recheck():
+            return placing.recheck(desk, step)
+        case Archive():
+            return leaving.archive(desk, step)
+        case Unsubscribe():
+            return leaving.unsubscribe(desk, step)
+
+
+def _is_idle(step: Step, staying: set[CustomerId], dropped: set[Place]) -> bool:
+    # The old member stays while its customer is nowhere else, and is no more once it was renamed.
+    if not isinstance(step, Archive):
+        return False
+    return step.place in dropped or any(share.customer.customer_id in staying for share in step.shares)

@@ -1,0 +1,104 @@
+"""What a whole flush of an account would do, counted list by list before any of it is done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from worker.flushing.steps import Add, Archive, Found, Move, NoCall, Plan, Recheck, Restore, Step, Unsubscribe, Update
+from worker.model import ListId
+
+Kind = str
+"""What a step does for a contact, as plans count it."""
+
+KINDS: tuple[Kind, ...] = (
+    "adds",
+    "updates",
+    "address changes",
+    "moves",
+    "restores",
+    "rechecks",
+    "archives",
+    "unsubscribes",
+    "unchanged",
+    "held back",
+    "not sent",
+)
+
+
+@dataclass(slots=True)
+class Survey:
+    """Counts of contacts.
+
+    Attributes:
+        counts: list and kind to contacts; None for those that belong on no list.
+        why: reason to contacts, of those held back or not sent.
+        adds: contacts that would go to each list together with others.
+        departures: members that the ledger knows and that would leave each list.
+        customers: changed customers in all.
+    """
+
+    counts: Counter[tuple[ListId | None, Kind]] = field(default_factory=Counter)
+    why: Counter[str] = field(default_factory=Counter)
+    adds: Counter[ListId] = field(default_factory=Counter)
+    departures: Counter[ListId] = field(default_factory=Counter)
+    customers: int = 0
+
+    def take_in(self, plan: Plan, customers: int) -> None:
+        """Counts one more part of the account's plan."""
+        self.customers += customers
+        self.adds.update(add.place.list_id for add in plan.adds)
+        for step in plan.steps():
+            self.counts[step.place.list_id, kind_of(step)] += 1
+            if leaves(step):
+                self.departures[step.place.list_id] += 1
+        for none in plan.no_calls:
+            kind = _kind_of_none(none)
+            list_id = none.place.list_id if none.place is not None else None
+            self.counts[list_id, kind] += len(none.shares)
+            if kind != "unchanged":
+                self.why[none.detail] += len(none.shares)
+
+    @property
+    def lists(self) -> set[ListId]:
+        """The lists on which something would be done or left."""
+        return {list_id for list_id, _ in self.counts if list_id is not None}
+
+
+def kind_of(step: Step) -> Kind:
+    """Returns what a step is counted as."""
+    match step:
+        case Add() | Found():
+            return "adds"
+        case Update():
+            return "updates"
+        case Move():
+            same_list = all(gate.place.list_id == step.place.list_id for gate in step.gates)
+            return "address changes" if same_list else "moves"
+        case Restore():
+            return "restores"
+        case Recheck():
+            return "rechecks"
+        case Archive():
+            return "archives"
+        case Unsubscribe():
+            return "unsubscribes"
+
+
+def leaves(step: Step) -> bool:
+    """Tells whether a step takes a member off its list that the ledger knows there."""
+    match step:
+        case Archive():
+            return not step.only_if_taken
+        case Unsubscribe(entry=entry):
+            if entry is None or entry.state != "present":
+                return False
+            return entry.member_status in (None, "subscribed", "pending")
+        case _:
+            return False
+
+
+def _kind_of_none(none: NoCall) -> Kind:
+    if none.outcome == "unchanged":
+        return "unchanged"
+    return "not sent" if none.settles else "held back"
