@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.flushing import member_calls
-from worker.flushing.desk import Desk
 from worker.flushing.outcomes import UNREADABLE, Verdict, sort_answer
 from worker.flushing.report import Exchange
 from worker.flushing.steps import Add
-from worker.mailchimp.call import Answer, member_hash
+from worker.mailchimp.call import Answer, Sender, member_hash
 from worker.mailchimp.member import total_items
 from worker.model import ListId
 
@@ -37,17 +36,17 @@ class Way:
         return bool(self.archived) and member_hash(add.place.address) in self.archived
 
 
-def way_to_add(desk: Desk, list_id: ListId, adds: int, put_at_most: int) -> Way:
+def way_to_add(sender: Sender, list_id: ListId, adds: int, put_at_most: int) -> Way:
     """Finds out how to add contacts to a list without putting back anybody who is archived there.
 
     Args:
-        desk: the account's.
+        sender: sends the reads.
         list_id: the list.
         adds: how many contacts the whole flush would add there.
         put_at_most: so many are added contact by contact where the list has archived members.
     """
     call = member_calls.any_archived(list_id)
-    answer = desk.send(call)
+    answer = sender.send(call)
     total = total_items(answer)
     if total is None:
         return Way(refusal=(_no_use(answer), Exchange.of(call, answer)))
@@ -56,7 +55,7 @@ def way_to_add(desk: Desk, list_id: ListId, adds: int, put_at_most: int) -> Way:
     if adds <= put_at_most:
         return Way(together=False)
     for _ in range(MOST_READINGS):
-        found = _read(desk, list_id)
+        found = _read(sender, list_id)
         if not isinstance(found, frozenset):
             return Way(refusal=found)
         if found:
@@ -65,13 +64,13 @@ def way_to_add(desk: Desk, list_id: ListId, adds: int, put_at_most: int) -> Way:
     return Way(together=False)
 
 
-def _read(desk: Desk, list_id: ListId) -> frozenset[str] | tuple[Verdict, Exchange]:
+def _read(sender: Sender, list_id: ListId) -> frozenset[str] | tuple[Verdict, Exchange]:
     # Returns nobody where the members changed while they were read.
     found: list[str] = []
     first: int | None = None
     while True:
         call = member_calls.archived_page(list_id, len(found))
-        answer = desk.send(call)
+        answer = sender.send(call)
         total, hashes = total_items(answer), _hashes(answer)
         if total is None or hashes is None:
             return _no_use(answer), Exchange.of(call, answer)

@@ -46,6 +46,7 @@ class Books:
         self.notices: list[str] = []
         self.ended: str | None = None
         """Why no further call is made for this account in this run."""
+        self.failed = False
         self.closed: set[ListId] = set()
         """Lists found gone or paused in this run."""
 
@@ -57,12 +58,22 @@ class Books:
         """Returns how far the account's part is."""
         told = [*([self.ended] if self.ended else []), *self.notices]
         return AccountRun(
-            self.settings.account_id, dict(self._counts), self.to_do, self._settled, " ".join(told) or None
+            account_id=self.settings.account_id,
+            counts=dict(self._counts),
+            to_do=self.to_do,
+            settled=self._settled,
+            failed=self.failed,
+            message=" ".join(told) or None,
         )
 
     def end(self, why: str) -> None:
         """Lets no further call of this account be made in this run."""
         self.ended = self.ended or why
+
+    def fail(self, why: str) -> None:
+        """Ends the account's part as one that failed: its state is not known."""
+        self.failed = True
+        self.end(f"{why} What is not delivered stays changed for the next flush.")
 
     def intend(self, steps: Iterable[Step]) -> str:
         """Writes, before the calls, that contacts are about to be added; returns when."""
@@ -114,4 +125,4 @@ class Books:
             return
         self._in_vain += 1
         if self._in_vain >= end_after:
-            self.end(f"Mailchimp gave no useful answer {self._in_vain} times in a row, last: {report.later}.")
+            self.fail(f"Mailchimp gave no useful answer {self._in_vain} times in a row, last: {report.later}.")

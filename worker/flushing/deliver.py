@@ -16,14 +16,14 @@ from worker.flushing.brake import Brake
 from worker.flushing.desk import Desk, Guarded, Halted, stumble
 from worker.flushing.lane import run_lane
 from worker.flushing.neighbourhood import Neighbourhood, chunks
-from worker.flushing.outcomes import Sort, sort_answer
+from worker.flushing.outcomes import Sort, Verdict
 from worker.flushing.plan import Terms, make_plan
+from worker.flushing.reading import read_fields, survey_of
 from worker.flushing.report import Report
 from worker.flushing.steps import Add, Lane, Plan, Step, batches
 from worker.flushing.survey import Survey
-from worker.mailchimp.call import Answer, Sender
+from worker.mailchimp.call import Sender
 from worker.mailchimp.connections import Stop
-from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import ListId
 from worker.staging import accounts, ledger
 from worker.staging.accounts import AccountSettings
@@ -80,11 +80,10 @@ class _Delivery:
     ways: dict[ListId, Way] = field(default_factory=dict)
 
     def go(self) -> None:
-        fields = self._merge_fields()
-        if fields is None or not self.books.may_call():
+        terms = self._terms()
+        if terms is None:
             return
-        terms = Terms(self.books.settings, fields, as_text(self.orders.clock()))
-        survey = self._survey(terms)
+        survey = survey_of(self.db, terms, self.books.may_call)
         guard = self._brake(survey)
         account_id = self.books.settings.account_id
         pool = ThreadPoolExecutor(self.orders.connections, thread_name_prefix=f"flush {account_id}")
@@ -112,42 +111,29 @@ class _Delivery:
 
     # What is known before the first chunk
 
-    def _merge_fields(self) -> dict[ListId, Sequence[MergeField]] | None:
-        found: dict[ListId, Sequence[MergeField]] = {}
-        for one in self.books.settings.stored:
-            if one.gone:
-                continue
-            fields = merge_fields(self.sender, one.list_id)
-            if not isinstance(fields, Answer):
-                found[one.list_id] = fields
-            elif not self._bears(one.list_id, fields):
-                return None
-        return found
+    def _terms(self) -> Terms | None:
+        read = read_fields(self.sender, self.books.settings)
+        for list_id, verdict in read.refused.items():
+            self._bear(list_id, verdict)
+        if self.books.ended is not None:
+            return None
+        return Terms(self.books.settings, read.found, as_text(self.orders.clock()))
 
-    def _bears(self, list_id: ListId, answer: Answer) -> bool:
-        # Whether the flush can go on though a list's fields could not be read.
-        verdict, report = sort_answer(answer), Report(self.orders.run, self.books.settings.account_id)
+    def _bear(self, list_id: ListId, verdict: Verdict) -> None:
+        # Without a list's fields the flush goes on only if that list is gone and another one is the master list.
+        report = Report(self.orders.run, self.books.settings.account_id)
         if verdict.sort is Sort.NOT_THERE:
             report.gone.add(list_id)
         elif verdict.sort is Sort.ACCOUNT_STOPPED:
             report.account_stopped = verdict.title
         else:
-            self.books.end(f"Mailchimp gave no useful answer: {verdict.title}.")
+            self.books.fail(f"Mailchimp gave no useful answer: {verdict.title}.")
         self._commit(report)
         settings = accounts.find(self.db, self.books.settings.account_id)
         assert settings is not None, "the account's row is there while it is flushed"
         self.books.settings = settings
         if lacking := missing(settings):
             self.books.end(lacking[0].what)
-        return self.books.ended is None
-
-    def _survey(self, terms: Terms) -> Survey:
-        survey = Survey()
-        for near in chunks(self.db, terms.settings.account_id):
-            survey.take_in(make_plan(near, terms), len(near.changed))
-            if not self.books.may_call():
-                break
-        return survey
 
     def _brake(self, survey: Survey) -> Brake:
         account_id = self.books.settings.account_id
@@ -184,7 +170,7 @@ class _Delivery:
     def _add_tasks(self, desk: Desk, batch: Sequence[Add], survey: Survey) -> list[Callable[[], Iterable[Step]]]:
         list_id = batch[0].place.list_id
         if list_id not in self.ways and self.books.may_call():
-            self.ways[list_id] = way_to_add(desk, list_id, survey.adds[list_id], self.orders.put_at_most)
+            self.ways[list_id] = way_to_add(self.sender, list_id, survey.adds[list_id], self.orders.put_at_most)
         way = self.ways.get(list_id)
         if way is None:
             return []

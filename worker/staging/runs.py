@@ -12,7 +12,8 @@ from worker.staging.database import Database
 
 Trigger = Literal["daily", "command", "once"]
 Ended = Literal["done", "stopped", "failed"]
-"""done: every account ended in a known state · stopped: asked to, the rest stays changed · failed: a fault of ours."""
+"""done: every account ended in a known state · stopped: asked to, the rest stays changed · failed: some account did
+not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class AccountRun:
         counts: outcome to how many receipts had it.
         to_do: how many changed customers it started with.
         settled: how many of them need nothing more.
+        failed: whether it ended in a state that is not known, such as without an answer.
         message: why it ended early or did nothing; None when it went through.
     """
 
@@ -30,6 +32,7 @@ class AccountRun:
     counts: Mapping[str, int]
     to_do: int
     settled: int = 0
+    failed: bool = False
     message: str | None = None
 
 
@@ -73,9 +76,9 @@ def end(db: Database, run: int, at: str, ended: Ended) -> None:
 def put_account(db: Database, run: int, part: AccountRun) -> None:
     """Writes how far an account's part is, over what was written before."""
     db.execute(
-        "INSERT OR REPLACE INTO flush_run_account (run, account_id, counts, to_do, settled, message) "
-        "VALUES (?,?,?,?,?,?)",
-        (run, part.account_id, json.dumps(part.counts), part.to_do, part.settled, part.message),
+        "INSERT OR REPLACE INTO flush_run_account (run, account_id, counts, to_do, settled, failed, message) "
+        "VALUES (?,?,?,?,?,?,?)",
+        (run, part.account_id, json.dumps(part.counts), part.to_do, part.settled, part.failed, part.message),
     )
 
 

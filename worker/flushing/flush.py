@@ -1,0 +1,147 @@
+"""One flush: every account that has something to deliver, several at once, each on its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.accounts.settings import missing
+from worker.clock import Clock, as_text
+from worker.errors import WorkerError
+from worker.flushing.deliver import Orders, deliver
+from worker.mailchimp.call import Sender
+from worker.mailchimp.connections import Stop
+from worker.model import AccountId
+from worker.staging import accounts, customers, runs
+from worker.staging.accounts import AccountSettings
+from worker.staging.database import Database
+from worker.staging.runs import AccountRun, Ended, Run, Trigger
+
+log = logging.getLogger("worker.flushing")
+
+
+class Permits(Protocol):
+    """Tells whose customers may be delivered: those whose partition is this worker's, and read to its end."""
+
+    def why_not(self, account_id: AccountId) -> str | None:
+        """Returns why nothing may be delivered for an account now; None where it may."""
+        ...
+
+    def may_call(self, account_id: AccountId) -> bool:
+        """Tells whether a call for the account may still be begun."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Flusher:
+    """Carries out flushes.
+
+    Attributes:
+        open_database: opens a connection for one thread.
+        open_sender: opens what sends an account's calls.
+        accounts_at_once: how many accounts are delivered side by side.
+        put_at_most: contacts added one by one to a list that has archived members; more are added together.
+        connections: calls in flight an API key, and threads an account.
+        stop: set when the worker must end.
+    """
+
+    open_database: Callable[[], Database]
+    open_sender: Callable[[Database, AccountId], AbstractContextManager[Sender]]
+    accounts_at_once: int
+    put_at_most: int
+    connections: int
+    clock: Clock
+    stop: Stop
+
+    def flush(
+        self, trigger: Trigger, permits: Permits, account_id: AccountId | None = None, *, confirmed: bool = False
+    ) -> Run:
+        """Flushes all accounts, or one.
+
+        Args:
+            trigger: what started it.
+            permits: whose customers may be delivered.
+            account_id: the one account; None for all.
+            confirmed: whether the brake is off.
+
+        Returns:
+            The run as it ended.
+
+        Raises:
+            DatabaseError: the database cannot be used.
+        """
+        with closing(self.open_database()) as db:
+            with db.transaction():
+                run = runs.start(db, as_text(self.clock()), trigger, account_id)
+            todo = [one for one in to_deliver(db) if account_id in (None, one.account_id)]
+            for one in todo:
+                first = AccountRun(one.account_id, {}, customers.changed_count(db, one.account_id))
+                with db.transaction():
+                    runs.put_account(db, run, first)
+            pool = ThreadPoolExecutor(self.accounts_at_once, thread_name_prefix="account")
+            try:
+                parts = list(pool.map(lambda one: self._account(run, one, permits, confirmed=confirmed), todo))
+            finally:
+                pool.shutdown(wait=not self.stop.is_set(), cancel_futures=True)
+            ended: Ended = "failed" if any(part.failed for part in parts) else "done"
+            with db.transaction():
+                runs.end(db, run, as_text(self.clock()), "stopped" if self.stop.is_set() else ended)
+            result = runs.get(db, run)
+        assert result is not None, "the run was just written"
+        return result
+
+    def _account(self, run: int, settings: AccountSettings, permits: Permits, *, confirmed: bool) -> AccountRun:
+        who = settings.account_id
+        with closing(self.open_database()) as db:
+            try:
+                part = self._deliver(db, run, settings, permits, confirmed=confirmed)
+            except WorkerError as error:
+                part = self._failed(db, who, f"{error.what} {error.advice}")
+            except Exception:
+                # A fault of this worker with one account's data must not keep the others waiting.
+                log.exception("account %s could not be flushed", who)
+                part = self._failed(db, who, "A fault of the worker ended it; its log tells more.")
+            with db.transaction():
+                runs.put_account(db, run, part)
+        log.info(
+            "account %s: %d of %d settled%s", who, part.settled, part.to_do, f"; {part.message}" if part.message else ""
+        )
+        return part
+
+    def _deliver(
+        self, db: Database, run: int, settings: AccountSettings, permits: Permits, *, confirmed: bool
+    ) -> AccountRun:
+        who = settings.account_id
+        to_do = customers.changed_count(db, who)
+        lacking = missing(settings)
+        refusal = lacking[0].what if lacking else permits.why_not(who)
+        if refusal is not None or self.stop.is_set():
+            return AccountRun(who, {}, to_do, message=refusal)
+        orders = Orders(
+            run=run,
+            confirmed=confirmed,
+            put_at_most=self.put_at_most,
+            connections=self.connections,
+            clock=self.clock,
+            stop=self.stop,
+            may_call=lambda: not self.stop.is_set() and permits.may_call(who),
+        )
+        with self.open_sender(db, who) as sender:
+            return deliver(db, settings, sender, orders)
+
+    def _failed(self, db: Database, account_id: AccountId, message: str) -> AccountRun:
+        return AccountRun(account_id, {}, customers.changed_count(db, account_id), failed=True, message=message)
+
+
+def to_deliver(db: Database) -> Sequence[AccountSettings]:
+    """Returns the settings of accounts that have changed customers, those with the most first.
+
+    Customers of accounts that never chose any settings wait, and are counted by status.
+    """
+    waiting = customers.accounts_with_changes(db)
+    chosen = [one for one in accounts.all_accounts(db) if waiting.get(one.account_id)]
+    return sorted(chosen, key=lambda one: (-waiting[one.account_id], one.account_id))

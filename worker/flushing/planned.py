@@ -1,0 +1,138 @@
+"""The plan of an account as people read it: what would be done list by list, and every call before it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from worker.accounts.settings import missing
+from worker.clock import Clock, as_text
+from worker.flushing import member_calls
+from worker.flushing.archived import Way, way_to_add
+from worker.flushing.brake import Brake
+from worker.flushing.neighbourhood import chunks
+from worker.flushing.outcomes import Sort
+from worker.flushing.plan import Terms, make_plan
+from worker.flushing.reading import read_fields, survey_of
+from worker.flushing.steps import Add, PlannedCall, batches, found_call
+from worker.flushing.survey import Survey
+from worker.mailchimp.call import Answer, Call, Sender
+from worker.model import ListId
+from worker.staging import ledger
+from worker.staging.accounts import AccountSettings
+from worker.staging.database import Database
+
+IF_MEMBER = "if Mailchimp says that it is a member already"
+IF_UNCLEAR = "if Mailchimp refuses it without naming a field"
+
+
+@dataclass(slots=True)
+class AccountPlan:
+    """What a flush of one account would do. It writes nothing; making it sends only reads to Mailchimp.
+
+    Attributes:
+        problem: why nothing would be done; None where the flush would go ahead.
+        survey: what would be done, counted.
+        notices: what the brake would hold.
+    """
+
+    db: Database
+    settings: AccountSettings
+    sender: _Recorder
+    put_at_most: int
+    confirmed: bool
+    now: str
+    problem: str | None = None
+    survey: Survey = field(default_factory=Survey)
+    notices: Sequence[str] = ()
+    _terms: Terms | None = None
+    _brake: Brake | None = None
+
+    def calls(self) -> Iterator[PlannedCall]:
+        """Gives every call in order: reads as reads, and what hangs on an answer with the condition.
+
+        Reads on which the rest of the plan hangs are made while this is asked.
+        """
+        yield from self.sender.made()
+        if self._terms is None or self._brake is None:
+            return
+        ways: dict[ListId, Way] = {}
+        for near in chunks(self.db, self.settings.account_id):
+            plan = make_plan(near, self._terms)
+            free, _ = self._brake.sort(plan.lanes)
+            for lane in free:
+                for step in lane:
+                    yield from step.calls()
+            for batch in batches(plan.adds):
+                yield from self._add_calls(batch, ways)
+
+    def _add_calls(self, batch: Sequence[Add], ways: dict[ListId, Way]) -> Iterator[PlannedCall]:
+        list_id = batch[0].place.list_id
+        if list_id not in ways:
+            ways[list_id] = way_to_add(self.sender, list_id, self.survey.adds[list_id], self.put_at_most)
+            yield from self.sender.made()
+        way = ways[list_id]
+        if way.refusal is not None:
+            return
+        if not way.together:
+            for add in batch:
+                yield from add.calls()
+            return
+        together = [add for add in batch if not way.leaves_out(add)]
+        if together:
+            yield PlannedCall(member_calls.add_all(list_id, [add.as_contact() for add in together]))
+        for add in together:
+            yield PlannedCall(found_call(add.contact), IF_MEMBER)
+            for alone in add.calls():
+                yield PlannedCall(alone.call, f"{IF_UNCLEAR}, and {alone.when}" if alone.when else IF_UNCLEAR)
+
+
+def plan_account(
+    db: Database, settings: AccountSettings, sender: Sender, *, put_at_most: int, confirmed: bool, clock: Clock
+) -> AccountPlan:
+    """Plans a flush of one account; only reads.
+
+    Args:
+        db: the staging database.
+        settings: the account's, which lack nothing.
+        sender: sends the reads.
+        put_at_most: see the flush's orders.
+        confirmed: whether the brake would be off.
+        clock: tells the time.
+    """
+    recorder, now = _Recorder(sender), clock()
+    plan = AccountPlan(db, settings, recorder, put_at_most, confirmed, as_text(now))
+    read = read_fields(recorder, settings)
+    for list_id, verdict in read.refused.items():
+        if verdict.sort is not Sort.NOT_THERE:
+            plan.problem = f"Mailchimp gave no useful answer: {verdict.title}."
+            return plan
+        gone = (replace(one, gone_at=now) if one.list_id == list_id else one for one in plan.settings.lists)
+        plan.settings = replace(plan.settings, lists=tuple(gone))
+    if lacking := missing(plan.settings):
+        plan.problem = lacking[0].what
+        return plan
+    plan._terms = Terms(plan.settings, read.found, plan.now)
+    plan.survey = survey_of(db, plan._terms, lambda: True)
+    departures = plan.survey.departures
+    present = ledger.present_count(db, settings.account_id) if departures else {}
+    plan._brake = Brake(departures, present, confirmed=confirmed)
+    plan.notices = plan._brake.notices(settings.account_id)
+    return plan
+
+
+class _Recorder:
+    """Notes the reads that planning makes, since a flush makes them too."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self._made: list[Call] = []
+
+    def send(self, call: Call) -> Answer:
+        assert call.reads_only, "a plan only reads"
+        self._made.append(call)
+        return self._sender.send(call)
+
+    def made(self) -> Iterator[PlannedCall]:
+        made, self._made = self._made, []
+        return (PlannedCall(call) for call in made)
