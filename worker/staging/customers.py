@@ -1,0 +1,129 @@
+"""Customers as staged: one row each, its newest state and whether that still needs a flush."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, Position
+from worker.staging.database import Database
+
+_COLUMNS = (
+    "account_id, customer_id, state, deleted, version, event_id, event_time, topic, topic_id, partition, "
+    '"offset", revision, changed'
+)
+_NOTHING_KNOWN = CustomerState()
+
+
+def encoded_state(state: CustomerState) -> bytes | None:
+    """Returns a customer's state as its row keeps it; None for one of which nothing is known."""
+    return None if state == _NOTHING_KNOWN else msgspec.json.encode(state)
+
+
+def changed(db: Database, account_id: AccountId, after: CustomerId | None, limit: int) -> list[Customer]:
+    """Returns the account's customers that need a flush, by id, at most so many beyond an id."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM customer WHERE account_id = ? AND changed = 1 AND customer_id > ? "
+        "ORDER BY customer_id LIMIT ?",
+        (account_id, after or "", limit),
+    )
+    return [_customer(row) for row in rows]
+
+
+def by_ids(db: Database, account_id: AccountId, ids: Iterable[CustomerId]) -> list[Customer]:
+    """Returns those customers of the account that are staged."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM customer WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(ids))),
+    )
+    return [_customer(row) for row in rows]
+
+
+def by_addresses(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[Customer]:
+    """Returns the account's customers whose address is any of these."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM customer WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(addresses))),
+    )
+    return [_customer(row) for row in rows]
+
+
+def find_by_address(db: Database, address: AddressKey, account_id: AccountId | None) -> list[Customer]:
+    """Returns the customers with an address, in one account or in all."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM customer WHERE address = ?1 AND (?2 IS NULL OR account_id = ?2) "
+        "ORDER BY account_id, customer_id",
+        (address, account_id),
+    )
+    return [_customer(row) for row in rows]
+
+
+def accounts_with_changes(db: Database) -> dict[AccountId, int]:
+    """Returns how many customers need a flush, account by account."""
+    rows = db.execute("SELECT account_id, count(*) AS n FROM customer WHERE changed = 1 GROUP BY account_id")
+    return {AccountId(row["account_id"]): row["n"] for row in rows}
+
+
+def changed_count(db: Database, account_id: AccountId) -> int:
+    """Returns how many of the account's customers need a flush."""
+    row = db.execute("SELECT count(*) FROM customer WHERE account_id = ? AND changed = 1", (account_id,)).fetchone()
+    return int(row[0])
+
+
+def total_count(db: Database) -> int:
+    """Returns how many customers are staged, deleted ones included."""
+    return int(db.execute("SELECT count(*) FROM customer").fetchone()[0])
+
+
+def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[CustomerId, int]]) -> None:
+    """Writes that customers need nothing more, each only if the revision is still the one given.
+
+    Belongs in the transaction that writes what was done. A newer event, or a resync, keeps its customer changed.
+    """
+    db.executemany(
+        "UPDATE customer SET changed = 0 WHERE account_id = ? AND customer_id = ? AND revision = ?",
+        [(account_id, customer_id, revision) for customer_id, revision in settled],
+    )
+
+
+def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
+    """Marks every customer of the account, or those who have or had an address, for the next flush.
+
+    Belongs in a transaction.
+
+    Returns:
+        How many were marked.
+    """
+    which = (
+        ""
+        if address is None
+        else (
+            " AND customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2 "
+            "UNION SELECT customer_id FROM standing WHERE account_id = ?1 AND address = ?2 "
+            "UNION SELECT customer_id FROM ledger WHERE account_id = ?1 AND address = ?2)"
+        )
+    )
+    cursor = db.execute(
+        f"UPDATE customer SET changed = 1, revision = revision + 1 WHERE account_id = ?1{which}",
+        (account_id,) if address is None else (account_id, address),
+    )
+    return int(cursor.rowcount)
+
+
+def _customer(row: Any) -> Customer:
+    state = row["state"]
+    return Customer(
+        account_id=row["account_id"],
+        customer_id=row["customer_id"],
+        state=_NOTHING_KNOWN if state is None else msgspec.json.decode(state, type=CustomerState),
+        deleted=bool(row["deleted"]),
+        version=row["version"],
+        event_id=row["event_id"],
+        event_time=row["event_time"],
+        position=Position(row["topic"], row["topic_id"], row["partition"], row["offset"]),
+        revision=row["revision"],
+        changed=bool(row["changed"]),
+    )
