@@ -56,6 +56,14 @@ _COLUMNS = (
 )
 
 
+# Whoever has an address by its event, had it by a receipt, or is a member with it.
+_HOLDERS = (
+    "SELECT account_id, customer_id FROM receipt WHERE address = ? "
+    "UNION SELECT account_id, customer_id FROM customer WHERE address = ? "
+    "UNION SELECT account_id, customer_id FROM standing WHERE address = ?"
+)
+
+
 def _json(value: Mapping[str, Any] | None) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False)
 
@@ -108,33 +116,33 @@ def find(
     db: Database,
     *,
     account_id: AccountId | None = None,
-    customer_id: CustomerId | None = None,
+    address: AddressKey | None = None,
     outcome: str | None = None,
     run: int | None = None,
     limit: int | None = None,
 ) -> Iterator[Receipt]:
-    """Returns receipts, oldest first; with a limit, the newest so many."""
-    wanted = {"account_id": account_id, "customer_id": customer_id, "outcome": outcome, "run": run}
-    given = {name: value for name, value in wanted.items() if value is not None}
-    where = " AND ".join(f"{name} = ?" for name in given) or "1"
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM (SELECT * FROM receipt WHERE {where} ORDER BY number DESC LIMIT ?) ORDER BY number",
-        (*given.values(), -1 if limit is None else limit),
-    )
-    return (_receipt(row) for row in rows)
+    """Returns receipts, oldest first; with a limit, the newest so many.
 
-
-def of_address(db: Database, address: AddressKey, account_id: AccountId | None) -> Iterator[Receipt]:
-    """Returns all receipts of whoever ever had the address, in any account or one, oldest first.
-
-    A customer whose address changed keeps its story: its receipts under other addresses are among them.
+    Args:
+        db: the staging database.
+        account_id: only of this account.
+        address: only of customers who have or ever had this address: a customer whose address changed keeps its story.
+        outcome: only of this class.
+        run: only of this flush run.
+        limit: how many.
     """
+    where, values = ["1"], list[Any]()
+    for name, value in (("account_id", account_id), ("outcome", outcome), ("run", run)):
+        if value is not None:
+            where.append(f"{name} = ?")
+            values.append(value)
+    if address is not None:
+        where.append(f"(account_id, customer_id) IN ({_HOLDERS})")
+        values += [address] * 3
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM receipt WHERE (account_id, customer_id) IN (SELECT DISTINCT account_id, customer_id "
-        "FROM receipt WHERE address = ?1 UNION SELECT account_id, customer_id FROM customer WHERE address = ?1 "
-        "UNION SELECT account_id, customer_id FROM standing WHERE address = ?1) "
-        "AND (?2 IS NULL OR account_id = ?2) ORDER BY number",
-        (address, account_id),
+        f"SELECT {_COLUMNS} FROM (SELECT * FROM receipt WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?) "
+        "ORDER BY number",
+        (*values, -1 if limit is None else limit),
     )
     return (_receipt(row) for row in rows)
 

@@ -1,0 +1,197 @@
+"""Commands on accounts' settings: ``mailchimp-worker account …``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from worker.accounts import connecting, forget, settings
+from worker.cli import output
+from worker.cli.wiring import AccountArgument, Json, opened, wired
+from worker.clock import as_text
+from worker.errors import UsageError
+from worker.model import AccountId
+from worker.staging import accounts, customers
+from worker.staging.accounts import AccountSettings
+
+commands = typer.Typer(no_args_is_help=True, help="Connect accounts to Mailchimp, enable, show and forget them.")
+
+LONGEST_KEY_INPUT = 4096
+
+
+def as_data(one: AccountSettings, waiting: int) -> dict[str, Any]:
+    """Returns an account's settings as JSON shows them."""
+    return {
+        "account": one.account_id,
+        "enabled": one.enabled,
+        "api_key": f"…{one.key_hint}" if one.key_hint else None,
+        "connected_at": as_text(one.connected_at) if one.connected_at else None,
+        "status_if_new": one.status_if_new,
+        "master_list": one.master_list,
+        "stored_lists": [each.list_id for each in one.stored],
+        "lists_refreshed_at": as_text(one.refreshed_at) if one.refreshed_at else None,
+        "paused": {"reason": one.pause.reason, "since": as_text(one.pause.since)} if one.pause else None,
+        "customers_waiting": waiting,
+        "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in settings.missing(one)],
+    }
+
+
+@commands.command("list")
+def list_accounts(json: Json = False) -> None:
+    """List accounts, and what each still lacks."""
+    app = wired()
+    with opened(app) as db:
+        waiting = customers.accounts_with_changes(db)
+        found = accounts.all_accounts(db)
+    if json:
+        output.as_json([as_data(one, waiting.get(one.account_id, 0)) for one in found])
+        return
+    if not found:
+        output.say("No account is connected yet. Begin with: mailchimp-worker account connect ACCOUNT")
+        return
+    rows = [
+        (
+            one.account_id,
+            f"…{one.key_hint}" if one.key_hint else "none",
+            "yes" if one.enabled else "no",
+            len(one.stored),
+            _name_of_master(one),
+            waiting.get(one.account_id, 0),
+            " ".join(lack.what for lack in settings.missing(one)) or "ready",
+        )
+        for one in found
+    ]
+    output.table(("account", "API key", "enabled", "stored lists", "master list", "waiting", "state"), rows)
+
+
+@commands.command()
+def show(account: AccountArgument, json: Json = False) -> None:
+    """Show one account's settings."""
+    app = wired()
+    with opened(app) as db:
+        one = settings.load(db, AccountId(account))
+        waiting = customers.changed_count(db, one.account_id)
+    if json:
+        output.as_json(as_data(one, waiting))
+    else:
+        _show(one, waiting)
+
+
+@commands.command()
+def connect(
+    account: AccountArgument,
+    api_key_stdin: Annotated[
+        bool, typer.Option("--api-key-stdin", help="Read the API key from standard input.")
+    ] = False,
+) -> None:
+    """Check an API key with Mailchimp and store it, encrypted."""
+    app = wired()
+    text = _api_key(api_key_stdin)
+    with opened(app) as db:
+        done = connecting.connect(
+            db, AccountId(account), text, secret=app.secret, open_sender=app.open_client, at=app.clock()
+        )
+    output.say(f"Mailchimp accepts the API key …{done.settings.key_hint}; account {account} is connected.")
+    if done.notice:
+        output.say(done.notice)
+    _next_step(done.settings)
+
+
+@commands.command()
+def enable(
+    account: AccountArgument,
+    double_opt_in: Annotated[
+        bool | None,
+        typer.Option(
+            "--double-opt-in/--single-opt-in",
+            help="Whether new contacts first confirm a mail from Mailchimp. Without it, it stays as it was.",
+        ),
+    ] = None,
+) -> None:
+    """Enable the integration, so that the account's customers are delivered."""
+    app = wired()
+    status = None if double_opt_in is None else "pending" if double_opt_in else "subscribed"
+    with opened(app) as db:
+        one = settings.enable(db, AccountId(account), status)  # type: ignore[arg-type]
+    output.say(f"Account {account} is enabled; new contacts are added as {one.status_if_new}.")
+    _next_step(one)
+
+
+@commands.command()
+def disable(account: AccountArgument) -> None:
+    """Disable the integration: nothing more is delivered; settings and what waits are kept."""
+    app = wired()
+    with opened(app) as db:
+        settings.disable(db, AccountId(account))
+    output.say(f"Account {account} is disabled: nothing more is delivered, and nothing is forgotten.")
+
+
+@commands.command()
+def resume(account: AccountArgument) -> None:
+    """End the pauses of an account and of its lists; the next flush tries again."""
+    app = wired()
+    with opened(app) as db:
+        before = settings.load(db, AccountId(account))
+        one = settings.resume(db, AccountId(account))
+    paused = before.pause is not None or any(each.pause is not None for each in before.lists)
+    output.say(f"Account {account} is resumed." if paused else f"Account {account} was not paused.")
+    _next_step(one)
+
+
+@commands.command("forget")
+def forget_account(
+    account: AccountArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove an account's API key, settings, ledger and receipts. Its lists in Mailchimp stay as they are."""
+    app = wired()
+    if not yes:
+        typer.confirm(
+            f"Forget account {account}? Without its ledger, nobody here knows any more who left its lists.",
+            abort=True,
+            err=True,
+        )
+    with opened(app) as db:
+        settings.load(db, AccountId(account))
+        forget.forget_account(db, AccountId(account))
+    output.say(f"Account {account} is forgotten. Nothing was changed in Mailchimp.")
+
+
+def _api_key(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.read(LONGEST_KEY_INPUT)
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "There is no terminal to ask for the API key.", "Give it on standard input, with --api-key-stdin."
+        )
+    return str(typer.prompt("Mailchimp API key", hide_input=True, err=True))
+
+
+def _next_step(one: AccountSettings) -> None:
+    if lacking := settings.missing(one):
+        output.say(f"Next: {lacking[0].what} {lacking[0].advice}")
+
+
+def _name_of_master(one: AccountSettings) -> str | None:
+    master = one.list_of(one.master_list)
+    return f"{master.name} ({master.list_id})" if master else one.master_list
+
+
+def _show(one: AccountSettings, waiting: int) -> None:
+    rows = [
+        ("account", one.account_id),
+        ("API key", f"…{one.key_hint}" if one.key_hint else "none"),
+        ("connected", as_text(one.connected_at) if one.connected_at else "never"),
+        ("enabled", "yes" if one.enabled else "no"),
+        ("new contacts", one.status_if_new),
+        ("lists refreshed", as_text(one.refreshed_at) if one.refreshed_at else "never"),
+        ("stored lists", ", ".join(f"{each.name} ({each.list_id})" for each in one.stored) or "none"),
+        ("master list", _name_of_master(one) or "none"),
+        ("customers waiting", str(waiting)),
+    ]
+    if one.pause:
+        rows.append(("paused", f"{one.pause.reason} (since {as_text(one.pause.since)})"))
+    rows += [("missing", f"{lack.what} {lack.advice}") for lack in settings.missing(one)]
+    output.table(("", ""), rows)

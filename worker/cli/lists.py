@@ -1,0 +1,129 @@
+"""Commands on accounts' lists: ``mailchimp-worker lists …``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from worker.accounts import lists as account_lists
+from worker.accounts import settings
+from worker.cli import output
+from worker.cli.wiring import AccountArgument, Json, opened, wired
+from worker.clock import as_text
+from worker.errors import UsageError
+from worker.model import AccountId, ListId
+from worker.staging.accounts import AccountSettings
+from worker.staging.lists import AccountList
+
+commands = typer.Typer(no_args_is_help=True, help="Read an account's Mailchimp lists, choose those to use.")
+
+
+def as_data(one: AccountSettings) -> list[dict[str, Any]]:
+    """Returns an account's lists as JSON shows them."""
+    return [
+        {
+            "list": each.list_id,
+            "name": each.name,
+            "stored": each.stored,
+            "master": each.list_id == one.master_list,
+            "members": each.member_count,
+            "marketing_permissions": each.marketing_permissions,
+            "gone_since": as_text(each.gone_at) if each.gone_at else None,
+            "paused": {"reason": each.pause.reason, "since": as_text(each.pause.since)} if each.pause else None,
+            "refreshed_at": as_text(each.refreshed_at),
+        }
+        for each in one.lists
+    ]
+
+
+@commands.command()
+def refresh(account: AccountArgument, json: Json = False) -> None:
+    """Read the account's lists from Mailchimp. New ones appear here, and serve once they are stored."""
+    app = wired()
+    with opened(app) as db:
+        found = account_lists.refresh(
+            db, AccountId(account), secret=app.secret, open_sender=app.open_client, at=app.clock()
+        )
+    if json:
+        output.as_json(as_data(found.settings))
+        return
+    for what, lists in (("New", found.new), ("Gone from Mailchimp", found.gone), ("There again", found.back)):
+        if lists:
+            output.say(f"{what}: {', '.join(f'{one.name} ({one.list_id})' for one in lists)}")
+    _print(found.settings)
+
+
+@commands.command()
+def show(account: AccountArgument, json: Json = False) -> None:
+    """Show the account's lists as the last refresh found them."""
+    app = wired()
+    with opened(app) as db:
+        one = settings.load(db, AccountId(account))
+    if json:
+        output.as_json(as_data(one))
+    else:
+        _print(one)
+
+
+@commands.command()
+def store(
+    account: AccountArgument,
+    lists: Annotated[list[str] | None, typer.Argument(metavar="LIST...", help="Ids of the lists to use.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Use every list that the last refresh found.")] = False,
+) -> None:
+    """Store exactly these lists for use."""
+    if every == bool(lists):
+        raise UsageError("Which lists to store was not said.", "Name their ids, or give --all.")
+    app = wired()
+    with opened(app) as db:
+        one = account_lists.store(db, AccountId(account), None if every else [ListId(each) for each in lists or ()])
+    _print(one)
+    if one.master_list is None:
+        output.say(f"Next: choose the master list: mailchimp-worker lists master {account} LIST")
+
+
+@commands.command()
+def master(
+    account: AccountArgument,
+    list_id: Annotated[str, typer.Argument(metavar="LIST", help="Id of a stored list.")],
+) -> None:
+    """Choose the master list, for customers that have no stored list of their own."""
+    app = wired()
+    with opened(app) as db:
+        one = account_lists.choose_master(db, AccountId(account), ListId(list_id))
+    chosen = one.list_of(list_id)
+    output.say(f"{chosen.name if chosen else list_id} ({list_id}) is the master list of account {account}.")
+    if lacking := settings.missing(one):
+        output.say(f"Next: {lacking[0].what} {lacking[0].advice}")
+
+
+def _print(one: AccountSettings) -> None:
+    if not one.lists:
+        output.say(
+            "No lists are known. Read them from Mailchimp: mailchimp-worker lists refresh " + one.account_id
+            if one.refreshed_at is None
+            else "The account has no lists in Mailchimp. Make one there, then refresh again."
+        )
+        return
+    output.table(
+        ("list", "name", "members", "use", "notes"),
+        [(each.list_id, each.name, each.member_count, _use(one, each), _notes(each)) for each in one.lists],
+    )
+
+
+def _use(one: AccountSettings, each: AccountList) -> str:
+    if each.list_id == one.master_list:
+        return "master list"
+    return "stored" if each.stored else "not stored"
+
+
+def _notes(each: AccountList) -> str:
+    notes = []
+    if each.gone_at:
+        notes.append(f"gone from Mailchimp since {as_text(each.gone_at)}")
+    if each.pause:
+        notes.append(f"paused since {as_text(each.pause.since)}: {each.pause.reason}")
+    if each.marketing_permissions:
+        notes.append("asks for marketing permissions: contacts are added without any")
+    return "; ".join(notes)

@@ -1,0 +1,126 @@
+"""What became of a contact: everything that is known of an address, in the order in which it happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from worker.accounts.settings import missing
+from worker.clock import as_text
+from worker.model import AccountId, AddressKey, Customer, CustomerId
+from worker.staging import accounts, customers, ledger, receipts
+from worker.staging.accounts import AccountSettings
+from worker.staging.database import Database
+from worker.staging.ledger import Entry, Standing
+from worker.staging.receipts import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One customer's story, or that of a member whose customer nobody knows any more.
+
+    Attributes:
+        customer: as staged now; None where only receipts or the ledger are left.
+        settings: the account's; None where it never chose any.
+        receipts: oldest first.
+        entries: what the ledger says of the addresses that the customer has or had.
+        next: what happens next, one sentence.
+    """
+
+    account_id: AccountId
+    customer_id: CustomerId
+    customer: Customer | None
+    settings: AccountSettings | None
+    standing: Standing | None
+    receipts: Sequence[Receipt]
+    entries: Sequence[Entry]
+    next: str
+
+    def list_name(self, list_id: str | None) -> str:
+        """Returns the name and id of a list, as far as they are known."""
+        known = self.settings.list_of(list_id) if self.settings is not None else None
+        return f"{known.name} ({list_id})" if known is not None else str(list_id)
+
+
+def stories_of(db: Database, address: AddressKey, account_id: AccountId | None, next_flush: datetime) -> list[Story]:
+    """Returns the story of every customer that has or had an address, by account and customer.
+
+    Args:
+        db: the staging database.
+        address: whose story.
+        account_id: only in this account; None for all.
+        next_flush: when the next daily flush is due.
+    """
+    by_customer: dict[tuple[AccountId, CustomerId], list[Receipt]] = {}
+    for receipt in receipts.find(db, address=address, account_id=account_id):
+        by_customer.setdefault((receipt.account_id, receipt.customer_id), []).append(receipt)
+    for customer in customers.find_by_address(db, address, account_id):
+        by_customer.setdefault((customer.account_id, customer.customer_id), [])
+    return [
+        _story(db, address, account, customer_id, told, next_flush)
+        for (account, customer_id), told in sorted(by_customer.items())
+    ]
+
+
+def _story(
+    db: Database,
+    address: AddressKey,
+    account_id: AccountId,
+    customer_id: CustomerId,
+    told: Sequence[Receipt],
+    next_flush: datetime,
+) -> Story:
+    customer = next(iter(customers.by_ids(db, account_id, [customer_id])), None)
+    settings = accounts.find(db, account_id)
+    standing = next(iter(ledger.standings_of(db, account_id, [customer_id])), None)
+    addresses = {address, *(one.address for one in told if one.address is not None)}
+    if customer is not None and customer.address is not None:
+        addresses.add(customer.address)
+    entries = ledger.entries_of(db, account_id, sorted(addresses))
+    return Story(
+        account_id=account_id,
+        customer_id=customer_id,
+        customer=customer,
+        settings=settings,
+        standing=standing,
+        receipts=told,
+        entries=sorted(entries, key=lambda one: one.place),
+        next=what_is_next(customer, settings, standing, told, next_flush),
+    )
+
+
+def what_is_next(
+    customer: Customer | None,
+    settings: AccountSettings | None,
+    standing: Standing | None,
+    told: Sequence[Receipt],
+    next_flush: datetime,
+) -> str:
+    """Returns what happens next to a customer, one sentence.
+
+    Args:
+        customer: as staged; None where it is not known any more.
+        settings: its account's.
+        standing: what stands against it.
+        told: its receipts, oldest first.
+        next_flush: when the next daily flush is due.
+    """
+    last = told[-1] if told else None
+    if customer is None:
+        return "Nothing: the customer is not known here any more."
+    if not customer.changed:
+        return last.next if last is not None else "Nothing until the customer changes."
+    if settings is None:
+        return (
+            f"It waits until the account chooses its Mailchimp settings: mailchimp-worker account connect "
+            f"{customer.account_id}"
+        )
+    if lacking := missing(settings):
+        return f"It waits. {lacking[0].what} {lacking[0].advice}"
+    if last is not None and last.revision == customer.revision and last.outcome in ("held", "list paused"):
+        return last.next
+    if standing is not None and standing.retry_at is not None:
+        return f"Tried again by the first flush after {standing.retry_at}."
+    return f"Sent by the next flush, due at {as_text(next_flush)}."
+
