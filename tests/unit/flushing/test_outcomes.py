@@ -1,0 +1,113 @@
+"""How answers are sorted."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.flushing.outcomes import Sort, Verdict, sort_answer, sort_contact_error, standing_after
+from worker.mailchimp.call import Answer
+from worker.model import AddressKey, CustomerId
+from worker.staging.ledger import Standing
+
+ANN = AddressKey("ann@example.com")
+NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+
+def problem(status: int, title: str, *fields: str) -> Answer:
+    """A problem document as Mailchimp writes it."""
+    errors = [{"field": field, "message": "mensaje traducido"} for field in fields]
+    return Answer(status, {"title": title, "status": status, "detail": "…", **({"errors": errors} if errors else {})})
+
+
+@pytest.mark.parametrize(
+    ("answer", "sort"),
+    [
+        (Answer(200, {}), Sort.DONE),
+        (Answer(204), Sort.DONE),
+        (problem(400, "Member Exists"), Sort.EXISTS),
+        (problem(400, "Member In Compliance State"), Sort.BARRED),
+        (problem(400, "Forgotten Email Not Subscribed"), Sort.BARRED),
+        (problem(400, "Invalid Resource"), Sort.UNCLEAR),
+        (problem(400, "Invalid Resource", "email_address"), Sort.BAD_ADDRESS),
+        (problem(400, "Invalid Resource", "PHONE"), Sort.FIELD),
+        (problem(400, "A Title Of Tomorrow"), Sort.UNCLEAR),
+        (problem(401, "API Key Invalid"), Sort.ACCOUNT_STOPPED),
+        (problem(403, "User Disabled"), Sort.ACCOUNT_STOPPED),
+        (Answer(403), Sort.LATER),
+        (problem(404, "Resource Not Found"), Sort.NOT_THERE),
+        (problem(405, "Method Not Allowed"), Sort.NOT_ALLOWED),
+        (problem(429, "Too Many Requests"), Sort.LATER),
+        (Answer(500), Sort.LATER),
+        (Answer(503, {"title": "x"}), Sort.LATER),
+        (Answer(302), Sort.LATER),
+        (Answer(None, failure="timeout"), Sort.LATER),
+        (Answer(None, failure="connection"), Sort.LATER),
+    ],
+)
+def test_each_answer_falls_into_its_class(answer, sort):
+    """Answers are sorted by status, title and field."""
+    assert sort_answer(answer).sort is sort
+
+
+def test_a_refused_part_of_an_address_names_the_field():
+    """A refusal of ADDRESS.zip is one of the field ADDRESS, which is what was sent."""
+    assert sort_answer(problem(400, "Invalid Resource", "ADDRESS.zip", "ADDRESS.city")).fields == ("ADDRESS",)
+
+
+@pytest.mark.parametrize(
+    ("error", "sort"),
+    [
+        ({"error_code": "ERROR_CONTACT_EXISTS"}, Sort.EXISTS),
+        ({"error_code": "ERROR_GENERIC"}, Sort.UNCLEAR),
+        ({"error_code": "ERROR_GENERIC", "field": ""}, Sort.UNCLEAR),
+        ({"error_code": "ERROR_GENERIC", "field": "email_address"}, Sort.BAD_ADDRESS),
+        ({"error_code": "ERROR_GENERIC", "field": "PHONE"}, Sort.FIELD),
+        ({}, Sort.UNCLEAR),
+        ({"error_code": 7, "field": ["x"]}, Sort.UNCLEAR),
+    ],
+)
+def test_each_error_of_a_batch_falls_into_its_class(error, sort):
+    """Errors of single contacts in a batch are sorted by code and field."""
+    assert sort_contact_error(error).sort is sort
+
+
+@given(
+    st.integers(100, 599),
+    st.none() | st.dictionaries(st.text(max_size=8), st.recursive(st.none() | st.text(), st.lists), max_size=4),
+)
+def test_no_answer_is_too_strange_to_sort(status, body):
+    """Whatever Mailchimp answers, it is sorted, and only a 2xx is done."""
+    verdict = sort_answer(Answer(status, body))
+    assert (verdict.sort is Sort.DONE) == (200 <= status < 300)
+
+
+@given(st.sampled_from([401, 403, 429, 500, 502, 503, 504]), st.booleans())
+def test_what_may_pass_settles_nobody(status, with_json):
+    """401, 403, 429 and 5xx say nothing about a contact: they are never a refusal of it."""
+    answer = problem(status, "Invalid Resource", "email_address") if with_json else Answer(status)
+    assert sort_answer(answer).sort in (Sort.LATER, Sort.ACCOUNT_STOPPED)
+
+
+def test_an_unclear_refusal_is_tried_after_1_3_and_7_days_and_is_final_then():
+    """A refusal that may pass is tried again after days, three times."""
+    standing, seen = Standing(CustomerId("c")), []
+    for _ in range(4):
+        standing = standing_after(Verdict(Sort.UNCLEAR, "Invalid Resource"), standing, ANN, NOW)
+        seen.append(standing.retry_at and standing.retry_at[:10])
+    assert seen == ["2026-11-23", "2026-11-25", "2026-11-29", None]
+
+
+def test_another_address_starts_the_tries_anew():
+    """What was refused of one address counts nothing against another."""
+    before = Standing(CustomerId("c"), refusal="Invalid Resource", refused_address=ANN, attempts=3)
+    after = standing_after(Verdict(Sort.UNCLEAR, "Invalid Resource"), before, AddressKey("new@example.com"), NOW)
+    assert after.attempts == 1
+
+
+def test_a_compliance_refusal_holds_for_the_customer_whatever_its_address():
+    """In compliance state or forgotten, a customer stays refused under every address."""
+    after = standing_after(Verdict(Sort.BARRED, "Member In Compliance State"), Standing(CustomerId("c")), ANN, NOW)
+    assert after.refused_address is None
+    assert after.retry_at is None
