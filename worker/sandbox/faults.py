@@ -1,0 +1,74 @@
+"""Faults of the stand-in: what goes wrong, for which calls, how often."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from worker.mailchimp.call import Answer, Call
+
+Kind = Literal["status", "bare", "garbled", "lacking", "cut", "timeout_before", "timeout_after"]
+"""status: a problem document · bare: a status without JSON · garbled: 200 that is not JSON · lacking: 200 with an empty
+object · cut: done, and the connection cut mid-answer · timeout_before, timeout_after: no answer; not done, or done."""
+
+DONE_FIRST: frozenset[Kind] = frozenset({"garbled", "lacking", "cut", "timeout_after"})
+"""Faults of an answer to a call that Mailchimp carried out."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """One fault.
+
+    Attributes:
+        method: regular expression of the methods it meets.
+        path: regular expression found in the paths it meets.
+        times: how many calls it still meets; None: all.
+        chance: of meeting one of these, 0 to 1.
+    """
+
+    kind: Kind
+    method: str = ".*"
+    path: str = ""
+    status: int = 500
+    title: str = "Internal Server Error"
+    times: int | None = None
+    chance: float = 1.0
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Fault:
+        """Returns the fault that a control call describes.
+
+        Raises:
+            TypeError: it has a member that no fault has.
+        """
+        return cls(**told)
+
+    def meets(self, call: Call, chance: random.Random) -> bool:
+        """Tells whether it meets this call, and counts it."""
+        if self.times == 0 or not re.fullmatch(self.method, call.method) or not re.search(self.path, call.path):
+            return False
+        if chance.random() >= self.chance:
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True
+
+    def answer(self) -> Answer:
+        """Returns what comes back instead of the answer."""
+        match self.kind:
+            case "status":
+                body = {"type": "about:blank", "title": self.title, "status": self.status, "detail": "", "instance": ""}
+                return Answer(self.status, body)
+            case "bare":
+                return Answer(self.status)
+            case "garbled":
+                return Answer(200)
+            case "lacking":
+                return Answer(200, {})
+            case "cut":
+                return Answer(None, failure="connection")
+            case "timeout_before" | "timeout_after":
+                return Answer(None, failure="timeout")

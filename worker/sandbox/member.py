@@ -1,0 +1,74 @@
+"""A member of the stand-in, with what Mailchimp knows and does not tell."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from worker.mailchimp.call import member_hash
+from worker.model import AddressKey
+
+
+def address_key(email: str) -> AddressKey:
+    """Returns what makes two addresses one member: the lowercased address."""
+    return AddressKey(email.strip().lower())
+
+
+def as_date(moment: datetime | None) -> str:
+    """Returns a moment as Mailchimp writes it, in whole seconds; empty where there is none."""
+    return moment.isoformat(timespec="seconds") if moment is not None else ""
+
+
+@dataclass(slots=True)
+class Member:
+    """A member of one list.
+
+    Attributes:
+        status: subscribed, pending, unsubscribed, cleaned, transactional or archived.
+        status_before: of an archived member, which Mailchimp does not tell.
+        opted_out: whether the person unsubscribed, or its address bounced: then no call may subscribe it.
+        order: raised with every change of the list, so that members sort by last_changed and in the same second too.
+    """
+
+    list_id: str
+    email: str
+    status: str
+    signed_up: datetime
+    opted_in: datetime | None
+    last_changed: datetime
+    merge_fields: dict[str, Any] = field(default_factory=dict)
+    status_before: str | None = None
+    opted_out: bool = False
+    order: int = 0
+
+    @property
+    def id(self) -> str:
+        """Its id in paths."""
+        return member_hash(address_key(self.email))
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns what an answer tells of it."""
+        unique = hashlib.sha1(self.id.encode(), usedforsecurity=False).hexdigest()[:10]
+        name = " ".join(str(self.merge_fields.get(tag) or "") for tag in ("FNAME", "LNAME")).strip()
+        return {
+            "id": self.id,
+            "email_address": self.email,
+            "unique_email_id": unique,
+            "contact_id": self.id,
+            "full_name": name,
+            "web_id": int(unique[:7], 16),
+            "email_type": "html",
+            "status": self.status,
+            "merge_fields": dict(self.merge_fields),
+            "timestamp_signup": as_date(self.signed_up),
+            "timestamp_opt": as_date(self.opted_in),
+            "last_changed": as_date(self.last_changed),
+            "language": "",
+            "vip": False,
+            "tags_count": 0,
+            "tags": [],
+            "source": "API - Generic",
+            "list_id": self.list_id,
+        }

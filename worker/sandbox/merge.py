@@ -1,0 +1,115 @@
+"""Merge fields of the stand-in's lists, and which values they take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.sandbox.problem import invalid
+
+MAX_TEXT = 255
+_US_PHONE = re.compile(r"\d{3}-\d{3}-\d{4}")
+
+
+@dataclass(frozen=True, slots=True)
+class MergeField:
+    """A merge field of a list.
+
+    Attributes:
+        tag: at most ten characters.
+        kind: Mailchimp's type: text, address, phone and so on.
+    """
+
+    merge_id: int
+    tag: str
+    name: str
+    kind: str = "text"
+    required: bool = False
+    phone_format: str = ""
+    choices: tuple[str, ...] = ()
+
+    def as_json(self, list_id: str) -> dict[str, Any]:
+        """Returns what an answer tells of it."""
+        options: dict[str, Any] = {}
+        if self.kind == "text":
+            options["size"] = 25
+        if self.kind == "phone":
+            options["phone_format"] = self.phone_format or "none"
+        if self.choices:
+            options["choices"] = list(self.choices)
+        return {
+            "merge_id": self.merge_id,
+            "tag": self.tag,
+            "name": self.name,
+            "type": self.kind,
+            "required": self.required,
+            "default_value": "",
+            "public": False,
+            "display_order": self.merge_id + 1,
+            "options": options,
+            "help_text": "",
+            "list_id": list_id,
+        }
+
+    def taken(self, value: Any) -> Any:
+        """Returns a value as it is kept.
+
+        Raises:
+            Problem: the field does not take it; names the field.
+        """
+        if value is None or value == "":
+            return ""
+        if self.kind == "address":
+            return self._address(value)
+        if isinstance(value, Mapping | list):
+            raise self._refused("This value should be a text.")
+        text = str(value)
+        if self.kind == "phone" and self.phone_format == "US" and not _US_PHONE.fullmatch(text):
+            raise self._refused("Please enter a valid US phone number: NPA-NXX-LINE.")
+        if len(text) > MAX_TEXT:
+            raise self._refused(f"This value is too long, at most {MAX_TEXT} characters.")
+        if self.choices and text not in self.choices:
+            raise self._refused("This value is none of the choices.")
+        return text
+
+    def _address(self, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise self._refused("Please enter a complete address.")
+        if any(not str(value.get(part) or "").strip() for part in ("addr1", "city", "state", "zip")):
+            raise self._refused("Please enter a complete address.")
+        parts = ("addr1", "addr2", "city", "state", "zip", "country")
+        return {part: str(value.get(part) or "") for part in parts}
+
+    def _refused(self, message: str) -> Exception:
+        return invalid("Your merge fields were invalid.", (self.tag, message))
+
+
+def merged(
+    fields: Mapping[str, MergeField], before: Mapping[str, Any], given: Any, *, validate_required: bool
+) -> dict[str, Any]:
+    """Returns a member's values after a write; what the list has no field for is dropped, as Mailchimp does.
+
+    Args:
+        fields: the list's, by tag.
+        before: the member's values so far.
+        given: the ``merge_fields`` of the call.
+        validate_required: whether a required field without a value is refused.
+
+    Raises:
+        Problem: a value is refused; names the field.
+    """
+    if given is None:
+        given = {}
+    if not isinstance(given, Mapping):
+        raise invalid("Your merge fields were invalid.", ("merge_fields", "Schema describes object"))
+    after = {tag: before.get(tag, "") for tag in fields}
+    for tag, value in given.items():
+        if tag in fields:
+            after[tag] = fields[tag].taken(value)
+    if validate_required:
+        for tag, field in fields.items():
+            if field.required and after[tag] == "":
+                raise invalid("Your merge fields were invalid.", (tag, "Please enter a value"))
+    return after
