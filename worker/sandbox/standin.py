@@ -136,8 +136,6 @@ class StandIn:
             KeyError: there is no such list or member.
             ValueError: nobody can do that.
         """
-        from worker.sandbox.hands import do
-
         with self._lock:
             do(self.find_list(list_id), email, act, value)
 
