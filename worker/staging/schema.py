@@ -62,6 +62,7 @@ _CUSTOMERS = (
         PRIMARY KEY (topic, partition, what)
     ) WITHOUT ROWID
     """,
+    "CREATE TABLE group_instance (id TEXT NOT NULL)",  # one row: this database's name in the consumer group
     """
     CREATE TABLE dead_letter (
         number INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,0 +1,197 @@
+"""The Kafka consumer: a member of the group that stages what it reads, and goes on from SQLite's next_offset."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer as LibraryConsumer
+from confluent_kafka import KafkaError as LibraryError
+from confluent_kafka import KafkaException, Message, TopicPartition
+
+from worker.clock import Clock, as_text
+from worker.config import Kafka
+from worker.consuming.batch import stage_batch
+from worker.consuming.decode import Record
+from worker.consuming.kafka import ANSWER_SECONDS, Problems, partitions_of_topic, properties, topic_id, unreachable
+from worker.consuming.ownership import Ownership
+from worker.consuming.positions import start_of
+from worker.errors import ConsumerStopped
+from worker.mailchimp.connections import Stop
+from worker.staging import counts, offsets
+from worker.staging.database import Database
+
+log = logging.getLogger("worker.consuming")
+
+MOST_TOGETHER = 10_000
+"""Records staged in one transaction: as many as wait, up to this."""
+WAIT_SECONDS = 0.5
+"""How long to wait for a record before looking whether to stop."""
+QUEUED_KIB = 16 * 1024
+"""Memory for records that were fetched and not read yet."""
+
+Progress = Callable[[int], None]
+"""Told after each transaction how many records it had."""
+
+
+class Consumer:
+    """Reads the topic as a member of the consumer group. Belongs to one thread, the poll thread."""
+
+    def __init__(self, settings: Kafka, db: Database, ownership: Ownership, clock: Clock) -> None:
+        """Asks the broker for the topic, and joins nothing yet.
+
+        Args:
+            settings: the operator's.
+            db: the poll thread's own connection.
+            ownership: told what is assigned and read.
+            clock: tells the time.
+
+        Raises:
+            KafkaError: no broker answers, it refuses the credentials, or there is no such topic.
+        """
+        self._settings = settings
+        self._db = db
+        self._ownership = ownership
+        self._clock = clock
+        self._problems = Problems()
+        self._uncommitted: dict[int, int] = {}
+        self._instance = offsets.instance_id(db, f"worker-{uuid.uuid4()}")
+        own = {
+            "group.id": settings.group_id,
+            "group.instance.id": self._instance,
+            "client.id": self._instance,
+            "group.protocol": "classic",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "queued.max.messages.kbytes": QUEUED_KIB,
+            "error_cb": self._problems,
+        }
+        self._consumer = LibraryConsumer(properties(settings, own))
+        try:
+            self.partitions, cluster_id = partitions_of_topic(self._consumer.list_topics, settings, self._problems)
+            self._cluster_id = cluster_id
+            self.topic_id = topic_id(settings, cluster_id)
+        except BaseException:
+            self._consumer.close()
+            raise
+
+    def read(self, stop: Stop, progress: Progress = lambda count: None) -> None:
+        """Joins the group, and reads and stages until it is time to stop.
+
+        Raises:
+            ConsumerStopped: the group will not have this worker any more.
+            DatabaseError: nothing can be staged.
+        """
+        self._consumer.subscribe(
+            [self._settings.topic], on_assign=self._given, on_revoke=self._taken, on_lost=self._taken
+        )
+        try:
+            while not stop.is_set():
+                progress(self._read_some())
+        finally:
+            self._ownership.taken(self._ownership.owned())
+            self._consumer.close()
+
+    def _read_some(self) -> int:
+        first = self._consumer.poll(WAIT_SECONDS)
+        self._ownership.polled()
+        if self._problems.fatal is not None:
+            raise ConsumerStopped(
+                f"Kafka ended this worker's membership: {self._problems.fatal.str()}.",
+                "Start it again; if that repeats, look for another worker with a copy of this database.",
+            )
+        if first is None:
+            self._commit()
+            return 0
+        messages = [first, *self._consumer.consume(MOST_TOGETHER - 1, 0)]
+        records = [_record(one) for one in messages if one.error() is None]
+        if records:
+            stage_batch(self._db, self._settings.topic, self.topic_id, records, as_text(self._clock()))
+            for record in records:
+                self._uncommitted[record.partition] = record.offset + 1
+            for partition, next_offset in {one.partition: one.offset + 1 for one in records}.items():
+                self._ownership.read_to(partition, next_offset, at_end=False)
+        for message in messages:
+            if message.error() is not None:
+                self._heed(message)
+        if not records:
+            self._commit()
+        return len(records)
+
+    def _heed(self, message: Message) -> None:
+        error, partition = message.error(), message.partition()
+        assert error is not None, "only messages with an error come here"
+        if error.code() == LibraryError._PARTITION_EOF and partition is not None:
+            self._ownership.read_to(partition, message.offset() or 0, at_end=True)
+        elif error.code() in (LibraryError._AUTO_OFFSET_RESET, LibraryError.OFFSET_OUT_OF_RANGE):
+            self._begin_again()
+        elif error.fatal():
+            raise ConsumerStopped(f"Kafka ended this worker's membership: {error.str()}.", "Start it again.")
+        else:
+            log.warning("Kafka: %s", error.str())
+
+    # Where reading begins
+
+    def _given(self, consumer: LibraryConsumer, assigned: Sequence[TopicPartition]) -> None:
+        self.topic_id = topic_id(self._settings, self._cluster_id)
+        starts = [self._start(one.partition) for one in assigned]
+        consumer.assign(starts)
+
+    def _begin_again(self) -> None:
+        # The log is not what it was when these partitions were assigned.
+        self._given(self._consumer, self._consumer.assignment())
+
+    def _start(self, partition: int) -> TopicPartition:
+        topic = self._settings.topic
+        try:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), ANSWER_SECONDS)
+        except KafkaException as error:
+            raise unreachable(self._settings, self._problems.last, error) from error
+        readings = offsets.of_topic(self._db, topic)
+        start = start_of(readings, self.topic_id, partition, low, high)
+        if start.event is not None:
+            log.warning("%s", start.notice)
+        with self._db.transaction():
+            if start.event is not None:
+                counts.add(self._db, topic, partition, {start.event: 1})
+            offsets.move_on(self._db, topic, self.topic_id, partition, start.offset, as_text(self._clock()))
+        self._ownership.given({partition: high})
+        self._ownership.read_to(partition, start.offset, at_end=False)
+        return TopicPartition(topic, partition, start.offset)
+
+    def _taken(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
+        self._ownership.taken([one.partition for one in partitions])
+        for one in partitions:
+            self._uncommitted.pop(one.partition, None)
+
+    # For tools that measure lag: reading itself goes on from SQLite
+
+    def _commit(self) -> None:
+        if not self._uncommitted:
+            return
+        topic = self._settings.topic
+        positions = [
+            TopicPartition(topic, partition, offset, metadata=self._instance)
+            for partition, offset in self._uncommitted.items()
+        ]
+        self._uncommitted = {}
+        try:
+            self._consumer.commit(offsets=positions, asynchronous=True)
+        except KafkaException as error:
+            log.debug("offsets were not committed: %s", error)
+
+
+def _record(message: Message) -> Record:
+    headers: Any = message.headers()
+    return Record(
+        message.partition(),  # type: ignore[arg-type]  # a message without an error stands in a partition
+        message.offset(),  # type: ignore[arg-type]
+        message.key(),
+        message.value(),
+        tuple(headers) if headers else (),
+    )

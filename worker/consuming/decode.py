@@ -1,0 +1,219 @@
+"""What a record says: an event about a customer, something else, or nothing that can be understood. Pure.
+
+Source of the envelope: CloudEvents 1.0 and its Kafka protocol binding, structured and binary content mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+
+from worker.model import CustomerState, PostalAddress
+
+LONGEST_VALUE = 1_000_000
+"""Bytes of a record's value."""
+LONGEST_ID = 128
+"""Characters of an account's or a customer's id."""
+TYPE_PREFIX = "com.billmywork.customer."
+DELETED = TYPE_PREFIX + "deleted"
+TYPES = frozenset({TYPE_PREFIX + "created", TYPE_PREFIX + "updated", DELETED})
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What Kafka carries, with where it stands."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID, pattern=r"^[^/]+\Z")]
+_Version = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class _Address(msgspec.Struct, omit_defaults=True, gc=False):
+    line1: str | None = None
+    line2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    postcode: str | None = None
+    country: str | None = None
+
+
+class PublishedCustomer(msgspec.Struct, omit_defaults=True, gc=False):
+    """``data.customer`` of an event, as published; what is unknown in it is ignored."""
+
+    id: _Id
+    email: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    company: str | None = None
+    phone: str | None = None
+    list_id: str | None = None
+    marketing_consent: bool | None = None
+    address: _Address | None = None
+
+    def state(self) -> CustomerState:
+        """Returns what it says about the customer: absent and null mean the same."""
+        address = self.address
+        return CustomerState(
+            email=self.email,
+            first_name=self.first_name,
+            last_name=self.last_name,
+            company=self.company,
+            phone=self.phone,
+            list_id=self.list_id or None,  # type: ignore[arg-type]
+            marketing_consent=self.marketing_consent is not False,
+            address=None
+            if address is None
+            else PostalAddress(
+                address.line1, address.line2, address.city, address.state, address.postcode, address.country
+            ),
+        )
+
+
+class _Data(msgspec.Struct, gc=False):
+    account_id: _Id
+    customer: PublishedCustomer
+    version: _Version | None = None
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    type: str
+    data: _Data
+    id: str | None = None
+    time: str | None = None
+
+
+class _OnlyType(msgspec.Struct, gc=False):
+    type: str
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """An event about a customer.
+
+    Attributes:
+        customer: its state; None after a null value, which tells nothing but the deletion.
+        event_id: None where the event had none, as with a null value.
+        key_disagrees: whether the record's key names another customer than the data, which win.
+    """
+
+    account_id: str
+    customer_id: str
+    customer: PublishedCustomer | None
+    deleted: bool
+    version: int | None
+    event_id: str | None
+    event_time: str | None
+    key_disagrees: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An event of another type."""
+
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """A record that cannot be understood, and why."""
+
+    reason: str
+
+
+Decoded = Event | Skipped | Undecodable
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_data = msgspec.json.Decoder(_Data)
+_only_type = msgspec.json.Decoder(_OnlyType)
+
+
+def decode(record: Record) -> Decoded:
+    """Returns what a record says; never raises, whatever its bytes are."""
+    value = record.value
+    if value is None:
+        return _deletion(record.key)
+    if len(value) > LONGEST_VALUE:
+        return Undecodable(f"the value has {len(value)} bytes, more than {LONGEST_VALUE}")
+    try:
+        binary = _attributes(record.headers) if record.headers else None
+        if binary is not None:
+            return _binary(record, value, binary)
+        return _structured(record, value)
+    except UnicodeDecodeError as error:
+        return Undecodable(f"a header is not UTF-8: {error.reason}")
+    except RecursionError:
+        return Undecodable("the JSON is nested too deeply")
+    except (msgspec.DecodeError, ValueError) as error:
+        return Undecodable(str(error))
+
+
+def _structured(record: Record, value: bytes) -> Decoded:
+    try:
+        envelope = _envelope.decode(value)
+    except msgspec.ValidationError:
+        # Another type's data have their own shape.
+        other = _only_type.decode(value)
+        if other.type not in TYPES:
+            return Skipped(other.type)
+        raise
+    if envelope.type not in TYPES:
+        return Skipped(envelope.type)
+    return _event(record, envelope.type, envelope.data, envelope.id, envelope.time)
+
+
+def _binary(record: Record, value: bytes, attributes: dict[str, str]) -> Decoded:
+    kind = attributes.get("ce_type")
+    if not kind:
+        return Undecodable("the header ce_type is missing")
+    if kind not in TYPES:
+        return Skipped(kind)
+    return _event(record, kind, _data.decode(value), attributes.get("ce_id"), attributes.get("ce_time"))
+
+
+def _event(record: Record, kind: str, data: _Data, event_id: str | None, event_time: str | None) -> Event:
+    key = record.key
+    agrees = key is None or key == f"{data.account_id}/{data.customer.id}".encode()
+    return Event(
+        account_id=data.account_id,
+        customer_id=data.customer.id,
+        customer=data.customer,
+        deleted=kind == DELETED,
+        version=data.version,
+        event_id=event_id,
+        event_time=event_time,
+        key_disagrees=not agrees,
+    )
+
+
+def _deletion(key: bytes | None) -> Decoded:
+    try:
+        account_id, slash, customer_id = (key or b"").decode().partition("/")
+    except UnicodeDecodeError:
+        return Undecodable("a null value whose key is not UTF-8")
+    if not slash or not _is_id(account_id) or not _is_id(customer_id):
+        return Undecodable("a null value whose key is not account_id/customer_id")
+    return Event(account_id, customer_id, None, True, None, None, None, False)
+
+
+def _is_id(text: str) -> bool:
+    return 1 <= len(text) <= LONGEST_ID and "/" not in text
+
+
+def _attributes(headers: Headers) -> dict[str, str] | None:
+    # Binary mode is told by its attributes' headers; the first of several with one name counts.
+    found: dict[str, str] = {}
+    for name, value in headers:
+        lower = name.lower()
+        if lower.startswith("ce_") and value is not None:
+            found.setdefault(lower, value.decode())
+    return found or None

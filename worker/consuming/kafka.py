@@ -1,0 +1,108 @@
+"""How Kafka is reached: librdkafka's properties, and its errors in this worker's words."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError as LibraryError
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from worker.config import Kafka
+from worker.errors import KafkaError
+
+log = logging.getLogger("worker.consuming")
+
+ANSWER_SECONDS = 10.0
+"""How long to wait for what a broker knows."""
+MOCK = "mockCluster"
+"""What the cluster id of librdkafka's own mock begins with; it answers no admin requests."""
+
+
+def properties(settings: Kafka, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the properties of a client: the operator's, under those that this worker relies on."""
+    return {
+        "socket.connection.setup.timeout.ms": 10_000,
+        **settings.client,
+        "bootstrap.servers": settings.bootstrap_servers,
+        "logger": log,
+        **own,
+    }
+
+
+class Problems:
+    """Keeps what librdkafka reports aside, for the message when a request fails in the end."""
+
+    def __init__(self) -> None:
+        self.last: LibraryError | None = None
+        self.fatal: LibraryError | None = None
+
+    def __call__(self, error: LibraryError) -> None:
+        """Takes a report: librdkafka goes on by itself unless it is fatal."""
+        self.last = error
+        if error.fatal():
+            self.fatal = error
+
+
+def unreachable(settings: Kafka, problem: LibraryError | None, error: Exception) -> KafkaError:
+    """Returns the error for a broker that does not answer."""
+    code = problem.code() if problem is not None else None
+    reason = problem.str() if problem is not None else str(error)
+    if code in (LibraryError._AUTHENTICATION, LibraryError.SASL_AUTHENTICATION_FAILED):
+        return KafkaError(
+            f"Kafka at {settings.bootstrap_servers} refuses the credentials: {reason}",
+            "Check the sasl and ssl properties in [kafka.client].",
+        )
+    return KafkaError(
+        f"No Kafka broker answers at {settings.bootstrap_servers}: {reason}",
+        "Check kafka.bootstrap_servers (WORKER_KAFKA__BOOTSTRAP_SERVERS), the network and [kafka.client].",
+    )
+
+
+def partitions_of_topic(list_topics: Callable[..., Any], settings: Kafka, problems: Problems) -> tuple[int, str]:
+    """Returns how many partitions the topic has, and the cluster's id.
+
+    Args:
+        list_topics: of any client.
+        settings: names the topic.
+        problems: what that client reported.
+
+    Raises:
+        KafkaError: no broker answers, or there is no such topic.
+    """
+    try:
+        told = list_topics(settings.topic, timeout=ANSWER_SECONDS)
+    except KafkaException as error:
+        raise unreachable(settings, problems.last, error) from error
+    topic = told.topics.get(settings.topic)
+    if topic is None or topic.error is not None or not topic.partitions:
+        reason = f": {topic.error.str()}" if topic is not None and topic.error is not None else ""
+        raise KafkaError(
+            f"Kafka has no topic {settings.topic} for this user{reason}.",
+            "Create it (cleanup.policy=compact), or correct kafka.topic (WORKER_KAFKA__TOPIC).",
+        )
+    return len(topic.partitions), told.cluster_id or ""
+
+
+def topic_id(settings: Kafka, cluster_id: str) -> str:
+    """Returns Kafka's id of the topic, other once it was made anew; "" where the broker does not tell.
+
+    Raises:
+        KafkaError: no broker answers.
+    """
+    if cluster_id.startswith(MOCK):
+        return ""
+    admin = AdminClient(properties(settings, {"error_cb": Problems()}))
+    asked = admin.describe_topics(TopicCollection([settings.topic]), request_timeout=ANSWER_SECONDS)
+    try:
+        return str(asked[settings.topic].result(ANSWER_SECONDS + 1).topic_id)
+    except KafkaException as error:
+        cause = error.args[0]
+        if cause.code() in (LibraryError._UNSUPPORTED_FEATURE, LibraryError.UNSUPPORTED_VERSION):
+            return ""
+        raise KafkaError(
+            f"Kafka does not describe the topic {settings.topic}: {cause.str()}",
+            "The user needs the right to describe it.",
+        ) from error

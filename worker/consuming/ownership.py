@@ -1,0 +1,95 @@
+"""Which partitions are this worker's, and how far each was read: told by the poll thread, asked by the flush."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+POLL_SECONDS = 60.0
+"""Without a poll for so long the group may have given the partitions to another worker."""
+
+
+@dataclass(slots=True)
+class _Partition:
+    end: int
+    caught_up: bool = False
+
+
+class Ownership:
+    """What the consumer group gave this worker. Threads share it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Condition()
+        self._partitions: dict[int, _Partition] = {}
+        self._assigned = False
+        self._polled_at: float | None = None
+
+    # Told by the poll thread
+
+    def polled(self) -> None:
+        """Notes that the consumer was polled."""
+        self._polled_at = self._clock()
+
+    def given(self, ends: dict[int, int]) -> None:
+        """Notes partitions that were assigned, with the end of each log at that moment."""
+        with self._lock:
+            self._assigned = True
+            for partition, end in ends.items():
+                self._partitions[partition] = _Partition(end)
+            self._lock.notify_all()
+
+    def taken(self, partitions: Collection[int]) -> None:
+        """Notes partitions that were revoked or lost: from now on no call is begun for them."""
+        with self._lock:
+            for partition in partitions:
+                self._partitions.pop(partition, None)
+
+    def read_to(self, partition: int, next_offset: int, *, at_end: bool) -> None:
+        """Notes how far a partition was read and staged.
+
+        Args:
+            partition: which.
+            next_offset: the offset to read next.
+            at_end: whether the broker said that this is the end of its log.
+        """
+        with self._lock:
+            known = self._partitions.get(partition)
+            if known is not None and not known.caught_up and (at_end or next_offset >= known.end):
+                known.caught_up = True
+                self._lock.notify_all()
+
+    # Asked by the flush
+
+    def caught_up(self) -> frozenset[int]:
+        """Returns the partitions that are this worker's and were read to where they ended when they were assigned."""
+        with self._lock:
+            return frozenset(number for number, one in self._partitions.items() if one.caught_up)
+
+    def owned(self) -> frozenset[int]:
+        """Returns the partitions that are this worker's."""
+        with self._lock:
+            return frozenset(self._partitions)
+
+    def may_call(self, partitions: Collection[int]) -> bool:
+        """Tells whether a call may be begun for customers of these partitions."""
+        polled = self._polled_at is not None and self._clock() - self._polled_at < POLL_SECONDS
+        return polled and self.owned().issuperset(partitions)
+
+    def seconds_since_poll(self) -> float | None:
+        """Returns how long ago the consumer was polled; None if never."""
+        return None if self._polled_at is None else self._clock() - self._polled_at
+
+    def wait_until_read(self, timeout: float) -> bool:
+        """Waits until the group has assigned partitions and all of them are caught up.
+
+        Returns:
+            Whether they are.
+        """
+        with self._lock:
+            return self._lock.wait_for(self._is_read, timeout)
+
+    def _is_read(self) -> bool:
+        return self._assigned and all(one.caught_up for one in self._partitions.values())

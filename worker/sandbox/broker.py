@@ -1,0 +1,30 @@
+"""An embedded broker for the demo: librdkafka's own mock cluster, in this process, for nothing bigger."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import Producer
+
+
+class EmbeddedBroker:
+    """A broker on a free port, gone with the process or at the end of the context."""
+
+    def __init__(self, topic: str) -> None:
+        """Names the topic that is made at the start, with the broker's default of partitions."""
+        self._topic = topic
+        self._producer: Producer | None = None
+        self.bootstrap_servers = ""
+
+    def __enter__(self) -> Self:
+        self._producer = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1, "log_level": 0})
+        told = self._producer.list_topics(self._topic, timeout=10)
+        broker = next(iter(told.brokers.values()))
+        self.bootstrap_servers = f"{broker.host}:{broker.port}"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._producer = None

@@ -1,0 +1,28 @@
+"""Counts of records that changed nothing, and of publishers' faults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from worker.staging.database import Database
+
+What = Literal["skipped", "repeated", "older", "out_of_order", "key_disagrees", "recreated", "expired"]
+"""skipped: events of other types · repeated: read before · older: lost against a newer one · out_of_order: a lower
+version at a higher offset · key_disagrees: key and data name different customers · recreated: the topic was made anew ·
+expired: the log began after where reading should have gone on."""
+
+
+def add(db: Database, topic: str, partition: int, counts: Mapping[What, int]) -> None:
+    """Adds to a partition's counts. Belongs in the transaction that stages what was counted."""
+    db.executemany(
+        "INSERT INTO read_count (topic, partition, what, count) VALUES (?,?,?,?) "
+        "ON CONFLICT (topic, partition, what) DO UPDATE SET count = count + excluded.count",
+        [(topic, partition, what, count) for what, count in counts.items() if count],
+    )
+
+
+def totals(db: Database, topic: str) -> dict[str, int]:
+    """Returns a topic's counts over all its partitions."""
+    rows = db.execute("SELECT what, sum(count) AS n FROM read_count WHERE topic = ? GROUP BY what", (topic,))
+    return {row["what"]: row["n"] for row in rows}

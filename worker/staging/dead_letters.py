@@ -1,0 +1,102 @@
+"""Dead letters: records that could not be understood, kept whole."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.staging.database import Database
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that could not be understood.
+
+    Attributes:
+        number: its name here; 0 before it is kept.
+        reason: why it could not be understood.
+        read_at: when.
+    """
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    reason: str
+    read_at: str
+    number: int = 0
+
+
+def keep(db: Database, letters: Sequence[DeadLetter]) -> None:
+    """Keeps dead letters, one read again once. Belongs in the transaction that moves next_offset on."""
+    db.executemany(
+        'INSERT OR IGNORE INTO dead_letter (topic, topic_id, partition, "offset", key, value, headers, reason, '
+        "read_at) VALUES (?,?,?,?,?,?,?,?,?)",
+        [
+            (
+                one.topic,
+                one.topic_id,
+                one.partition,
+                one.offset,
+                one.key,
+                one.value,
+                _headers_text(one.headers),
+                one.reason,
+                one.read_at,
+            )
+            for one in letters
+        ],
+    )
+
+
+def count(db: Database) -> int:
+    """Returns how many there are."""
+    return int(db.execute("SELECT count(*) FROM dead_letter").fetchone()[0])
+
+
+def all_letters(db: Database, limit: int | None = None) -> list[DeadLetter]:
+    """Returns dead letters, oldest first; with a limit, the newest so many."""
+    rows = db.execute(
+        "SELECT * FROM (SELECT * FROM dead_letter ORDER BY number DESC LIMIT ?) ORDER BY number",
+        (-1 if limit is None else limit,),
+    )
+    return [_letter(row) for row in rows]
+
+
+def find(db: Database, number: int) -> DeadLetter | None:
+    """Returns one dead letter, or None."""
+    row = db.execute("SELECT * FROM dead_letter WHERE number = ?", (number,)).fetchone()
+    return None if row is None else _letter(row)
+
+
+def drop(db: Database, number: int) -> bool:
+    """Removes a dead letter for good; returns whether it was there. Belongs in a transaction."""
+    return bool(db.execute("DELETE FROM dead_letter WHERE number = ?", (number,)).rowcount)
+
+
+def _headers_text(headers: Headers) -> str:
+    return json.dumps([[name, None if value is None else base64.b64encode(value).decode()] for name, value in headers])
+
+
+def _letter(row: Any) -> DeadLetter:
+    headers = [(name, None if value is None else base64.b64decode(value)) for name, value in json.loads(row["headers"])]
+    return DeadLetter(
+        topic=row["topic"],
+        topic_id=row["topic_id"],
+        partition=row["partition"],
+        offset=row["offset"],
+        key=row["key"],
+        value=row["value"],
+        headers=headers,
+        reason=row["reason"],
+        read_at=row["read_at"],
+        number=row["number"],
+    )

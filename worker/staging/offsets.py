@@ -1,0 +1,78 @@
+"""Where reading goes on: next_offset of each partition, and which accounts were read in which partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from worker.model import AccountId
+from worker.staging.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How far a partition was read."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    next_offset: int
+    updated_at: str
+
+
+def move_on(db: Database, topic: str, topic_id: str, partition: int, next_offset: int, at: str) -> None:
+    """Writes where reading goes on. Belongs in the transaction that stages what was read."""
+    db.execute(
+        "INSERT OR REPLACE INTO next_offset (topic, topic_id, partition, next_offset, updated_at) VALUES (?,?,?,?,?)",
+        (topic, topic_id, partition, next_offset, at),
+    )
+
+
+def of_topic(db: Database, topic: str) -> list[Reading]:
+    """Returns how far a topic was read, under each of its ids; the latest last."""
+    rows = db.execute(
+        "SELECT topic, topic_id, partition, next_offset, updated_at FROM next_offset WHERE topic = ? "
+        "ORDER BY updated_at, partition",
+        (topic,),
+    )
+    return [Reading(*row) for row in rows]
+
+
+def note_accounts(db: Database, topic: str, topic_id: str, partition: int, accounts: Iterable[str]) -> None:
+    """Writes that records of these accounts were read in a partition. Belongs in the transaction that stages them."""
+    db.executemany(
+        "INSERT OR IGNORE INTO account_partition (account_id, topic, topic_id, partition) VALUES (?,?,?,?)",
+        [(account, topic, topic_id, partition) for account in accounts],
+    )
+
+
+def partitions_of(db: Database, account_id: AccountId, topic: str, topic_id: str) -> set[int]:
+    """Returns the partitions in which the account's records were read; more than one is the publisher's fault."""
+    rows = db.execute(
+        "SELECT partition FROM account_partition WHERE account_id = ? AND topic = ? AND topic_id = ?",
+        (account_id, topic, topic_id),
+    )
+    return {row[0] for row in rows}
+
+
+def scattered_accounts(db: Database, topic: str) -> dict[AccountId, int]:
+    """Returns accounts whose records were read in more than one partition of a topic, with how many."""
+    rows = db.execute(
+        "SELECT account_id, count(DISTINCT partition) AS n FROM account_partition WHERE topic = ? "
+        "GROUP BY account_id, topic_id HAVING n > 1",
+        (topic,),
+    )
+    return {AccountId(row["account_id"]): row["n"] for row in rows}
+
+
+def instance_id(db: Database, new: str) -> str:
+    """Returns this database's name in the consumer group, the new one if it has none yet.
+
+    Kept with the database: a worker that comes back with it gets its partitions back at once.
+    """
+    with db.transaction():
+        row = db.execute("SELECT id FROM group_instance").fetchone()
+        if row is not None:
+            return str(row[0])
+        db.execute("INSERT INTO group_instance (id) VALUES (?)", (new,))
+    return new
