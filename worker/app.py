@@ -62,6 +62,17 @@ class App:
             yield client
 
     @contextmanager
+    def open_client_of(self, db: Database, account_id: AccountId) -> Iterator[Sender]:
+        """Opens what sends calls with an account's API key, each once.
+
+        Raises:
+            AccountError: the account has no API key.
+            SecretKeyError: its API key cannot be decrypted.
+        """
+        with self.open_client(key_of(db, account_id, self.secret)) as client:
+            yield client
+
+    @contextmanager
     def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[Sender]:
         """Opens what sends an account's calls in a flush: through its key's gate, again while that is worth it.
 

@@ -123,4 +123,3 @@ def what_is_next(
     if standing is not None and standing.retry_at is not None:
         return f"Tried again by the first flush after {standing.retry_at}."
     return f"Sent by the next flush, due at {as_text(next_flush)}."
-

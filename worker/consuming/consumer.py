@@ -139,14 +139,19 @@ class Consumer:
 
     def _given(self, consumer: LibraryConsumer, assigned: Sequence[TopicPartition]) -> None:
         self.topic_id = topic_id(self._settings, self._cluster_id)
-        starts = [self._start(one.partition) for one in assigned]
+        starts, spans = [], {}
+        for one in assigned:
+            start, high = self._start(one.partition)
+            starts.append(TopicPartition(self._settings.topic, one.partition, start))
+            spans[one.partition] = start, high
         consumer.assign(starts)
+        self._ownership.given(spans)
 
     def _begin_again(self) -> None:
         # The log is not what it was when these partitions were assigned.
         self._given(self._consumer, self._consumer.assignment())
 
-    def _start(self, partition: int) -> TopicPartition:
+    def _start(self, partition: int) -> tuple[int, int]:
         topic = self._settings.topic
         try:
             low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), ANSWER_SECONDS)
@@ -160,9 +165,7 @@ class Consumer:
             if start.event is not None:
                 counts.add(self._db, topic, partition, {start.event: 1})
             offsets.move_on(self._db, topic, self.topic_id, partition, start.offset, as_text(self._clock()))
-        self._ownership.given({partition: high})
-        self._ownership.read_to(partition, start.offset, at_end=False)
-        return TopicPartition(topic, partition, start.offset)
+        return start.offset, high
 
     def _taken(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
         self._ownership.taken([one.partition for one in partitions])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 POLL_SECONDS = 60.0
@@ -13,7 +13,9 @@ POLL_SECONDS = 60.0
 
 @dataclass(slots=True)
 class _Partition:
+    start: int
     end: int
+    next_offset: int
     caught_up: bool = False
 
 
@@ -33,12 +35,12 @@ class Ownership:
         """Notes that the consumer was polled."""
         self._polled_at = self._clock()
 
-    def given(self, ends: dict[int, int]) -> None:
-        """Notes partitions that were assigned, with the end of each log at that moment."""
+    def given(self, spans: Mapping[int, tuple[int, int]]) -> None:
+        """Notes partitions that were assigned, with where reading begins and the end of each log at that moment."""
         with self._lock:
             self._assigned = True
-            for partition, end in ends.items():
-                self._partitions[partition] = _Partition(end)
+            for partition, (start, end) in spans.items():
+                self._partitions[partition] = _Partition(start, end, start, caught_up=start >= end)
             self._lock.notify_all()
 
     def taken(self, partitions: Collection[int]) -> None:
@@ -57,7 +59,10 @@ class Ownership:
         """
         with self._lock:
             known = self._partitions.get(partition)
-            if known is not None and not known.caught_up and (at_end or next_offset >= known.end):
+            if known is None:
+                return
+            known.next_offset = next_offset
+            if not known.caught_up and (at_end or next_offset >= known.end):
                 known.caught_up = True
                 self._lock.notify_all()
 
@@ -72,6 +77,13 @@ class Ownership:
         """Returns the partitions that are this worker's."""
         with self._lock:
             return frozenset(self._partitions)
+
+    def backlog(self) -> tuple[int, int]:
+        """Returns how many of the records that were there at assignment were read, and how many there were."""
+        with self._lock:
+            parts = self._partitions.values()
+            total = sum(one.end - one.start for one in parts)
+            return sum(min(one.next_offset, one.end) - one.start for one in parts), total
 
     def may_call(self, partitions: Collection[int]) -> bool:
         """Tells whether a call may be begun for customers of these partitions."""

@@ -31,6 +31,9 @@ from worker.staging.database import Database
 from worker.staging.ledger import Standing
 from worker.staging.runs import AccountRun
 
+GRACE_SECONDS = 4.0
+"""How long calls in flight are waited for when the worker must end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Orders:
@@ -152,10 +155,12 @@ class _Delivery:
             tasks += self._add_tasks(desk, batch, survey)
         waiting = {pool.submit(task) for task in tasks}
         while waiting:
-            done, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+            done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
             for ended in done:
                 waiting |= {pool.submit(self._lane_task(desk, (step,))) for step in _result(ended)}
             if self.orders.stop.is_set():
+                # Calls in flight get a moment more, so that what they did is known; the rest is found out later.
+                wait(waiting, timeout=GRACE_SECONDS)
                 return
 
     def _lane_task(self, desk: Desk, lane: Lane) -> Callable[[], Iterable[Step]]:

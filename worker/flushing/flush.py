@@ -19,7 +19,7 @@ from worker.model import AccountId
 from worker.staging import accounts, customers, runs
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
-from worker.staging.runs import AccountRun, Ended, Run, Trigger
+from worker.staging.runs import AccountRun, Ended, Request, Run, Trigger
 
 log = logging.getLogger("worker.flushing")
 
@@ -57,16 +57,13 @@ class Flusher:
     clock: Clock
     stop: Stop
 
-    def flush(
-        self, trigger: Trigger, permits: Permits, account_id: AccountId | None = None, *, confirmed: bool = False
-    ) -> Run:
-        """Flushes all accounts, or one.
+    def flush(self, trigger: Trigger, permits: Permits, request: Request | None = None) -> Run:
+        """Flushes all accounts, or the one that an operator asked for.
 
         Args:
             trigger: what started it.
             permits: whose customers may be delivered.
-            account_id: the one account; None for all.
-            confirmed: whether the brake is off.
+            request: what an operator asked for; None for all accounts, braked.
 
         Returns:
             The run as it ended.
@@ -74,9 +71,13 @@ class Flusher:
         Raises:
             DatabaseError: the database cannot be used.
         """
+        account_id = request.account_id if request is not None else None
+        confirmed = request is not None and request.confirmed
         with closing(self.open_database()) as db:
             with db.transaction():
                 run = runs.start(db, as_text(self.clock()), trigger, account_id)
+                if request is not None:
+                    runs.take(db, request.request, run)
             todo = [one for one in to_deliver(db) if account_id in (None, one.account_id)]
             for one in todo:
                 first = AccountRun(one.account_id, {}, customers.changed_count(db, one.account_id))

@@ -162,3 +162,8 @@ def stage(db: Database, rows: Sequence[tuple[Any, ...]]) -> None:
         "revision = revision + 1, changed = 1",
         rows,
     )
+
+
+def delete(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:
+    """Removes customers' rows; returns how many. Belongs in a transaction."""
+    return int(db.executemany("DELETE FROM customer WHERE account_id = ? AND customer_id = ?", people).rowcount)

@@ -100,3 +100,15 @@ def _letter(row: Any) -> DeadLetter:
         read_at=row["read_at"],
         number=row["number"],
     )
+
+
+def drop_mentioning(db: Database, text: str) -> int:
+    """Removes dead letters whose key or value has a text in it, in any case; returns how many. In a transaction."""
+    wanted = text.lower().encode()
+    rows = db.execute("SELECT number, key, value FROM dead_letter")
+    numbers = [
+        (row["number"],)
+        for row in rows
+        if wanted in bytes(row["key"] or b"").lower() or wanted in bytes(row["value"] or b"").lower()
+    ]
+    return int(db.executemany("DELETE FROM dead_letter WHERE number = ?", numbers).rowcount) if numbers else 0

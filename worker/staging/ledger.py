@@ -207,17 +207,41 @@ def put_standings(db: Database, account_id: AccountId, standings: Sequence[Stand
     )
 
 
-def clear_refusals(db: Database, account_id: AccountId, customers: Iterable[CustomerId] | None) -> int:
-    """Takes back what stands against the customers, or against all of the account's.
+def clear_refusals(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
+    """Takes back what stands against all customers of an account, or those who have or had an address.
+
+    Belongs in a transaction.
 
     Returns:
         How many had a refusal.
     """
-    which = "" if customers is None else " AND customer_id IN (SELECT value FROM json_each(?))"
-    values = (account_id,) if customers is None else (account_id, json.dumps(list(customers)))
     cursor = db.execute(
         "UPDATE standing SET refusal = NULL, refused_address = NULL, attempts = 0, retry_at = NULL "
-        f"WHERE account_id = ? AND refusal IS NOT NULL{which}",
-        values,
+        "WHERE account_id = ?1 AND refusal IS NOT NULL AND (?2 IS NULL OR address = ?2 OR refused_address = ?2 "
+        "OR customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2))",
+        (account_id, address),
     )
     return int(cursor.rowcount)
+
+
+def delete_account(db: Database, account_id: AccountId) -> None:
+    """Removes all of an account's entries and standings. Belongs in a transaction."""
+    db.execute("DELETE FROM ledger WHERE account_id = ?", (account_id,))
+    db.execute("DELETE FROM standing WHERE account_id = ?", (account_id,))
+
+
+def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]], address: AddressKey) -> int:
+    """Removes the entries and standings of customers, and all entries with an address. Belongs in a transaction.
+
+    Returns:
+        How many rows went.
+    """
+    gone = int(db.execute("DELETE FROM ledger WHERE address = ?", (address,)).rowcount)
+    for table in ("ledger", "standing"):
+        gone += int(db.executemany(f"DELETE FROM {table} WHERE account_id = ? AND customer_id = ?", people).rowcount)
+    return gone
+
+
+def refused_count(db: Database) -> int:
+    """Returns how many customers Mailchimp refuses, for good or for the time being."""
+    return int(db.execute("SELECT count(*) FROM standing WHERE refusal IS NOT NULL").fetchone()[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -46,13 +47,14 @@ def note_accounts(db: Database, topic: str, topic_id: str, partition: int, accou
     )
 
 
-def partitions_of(db: Database, account_id: AccountId, topic: str, topic_id: str) -> set[int]:
-    """Returns the partitions in which the account's records were read; more than one is the publisher's fault."""
+def account_partitions(db: Database, topic: str, topic_id: str) -> dict[AccountId, frozenset[int]]:
+    """Returns the partitions in which each account's records were read; more than one is the publisher's fault."""
     rows = db.execute(
-        "SELECT partition FROM account_partition WHERE account_id = ? AND topic = ? AND topic_id = ?",
-        (account_id, topic, topic_id),
+        "SELECT account_id, json_group_array(partition) AS partitions FROM account_partition "
+        "WHERE topic = ? AND topic_id = ? GROUP BY account_id",
+        (topic, topic_id),
     )
-    return {row[0] for row in rows}
+    return {AccountId(row["account_id"]): frozenset(json.loads(row["partitions"])) for row in rows}
 
 
 def scattered_accounts(db: Database, topic: str) -> dict[AccountId, int]:

@@ -150,3 +150,13 @@ def find(
 def drop_before(db: Database, moment: str) -> int:
     """Removes receipts older than a moment; returns how many."""
     return int(db.execute("DELETE FROM receipt WHERE at < ?", (moment,)).rowcount)
+
+
+def delete_account(db: Database, account_id: AccountId) -> None:
+    """Removes all of an account's receipts. Belongs in a transaction."""
+    db.execute("DELETE FROM receipt WHERE account_id = ?", (account_id,))
+
+
+def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:
+    """Removes the receipts of customers; returns how many. Belongs in a transaction."""
+    return int(db.executemany("DELETE FROM receipt WHERE account_id = ? AND customer_id = ?", people).rowcount)

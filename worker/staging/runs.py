@@ -154,3 +154,8 @@ def _run(db: Database, row: Any) -> Run:
             AccountRun(part["account_id"], json.loads(part["counts"]), part["to_do"], part["message"]) for part in parts
         ),
     )
+
+
+def delete_account(db: Database, account_id: AccountId) -> None:
+    """Removes an account's parts of all runs. Belongs in a transaction."""
+    db.execute("DELETE FROM flush_run_account WHERE account_id = ?", (account_id,))

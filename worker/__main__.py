@@ -1,0 +1,44 @@
+"""The edge: runs a command, tells what went wrong and what to do, and sets the exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from worker.errors import WorkerError
+from worker.log import redacted
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Runs the command that the arguments name.
+
+    Exits with 0 when it is done, 1 when something failed and was told, 2 when it was used wrongly.
+    """
+    from worker.cli.app import run
+
+    try:
+        run()
+    except WorkerError as error:
+        _tell(f"error: {error.what}", error.advice)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read the output has enough.
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception:
+        logging.getLogger("worker").exception("a fault of the worker")
+        _tell("error: the worker has a fault; the log above tells where.", "Please report it with that log.")
+        sys.exit(1)
+
+
+def _tell(*lines: str) -> None:
+    for line in lines:
+        sys.stderr.write(redacted(line) + "\n")
+
+
+if __name__ == "__main__":
+    main()

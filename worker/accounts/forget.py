@@ -1,0 +1,39 @@
+"""Erases an account, or one person, from what is kept here. Nothing is changed in Mailchimp."""
+
+from __future__ import annotations
+
+from worker.model import AccountId, AddressKey
+from worker.staging import accounts, customers, dead_letters, ledger, receipts, runs
+from worker.staging.database import Database
+
+
+def forget_account(db: Database, account_id: AccountId) -> None:
+    """Removes an account's API key, settings, lists, ledger, standings, receipts and parts of runs.
+
+    Its customers stay staged, and changed: they came from the log, and would be delivered should it connect again.
+    """
+    with db.transaction():
+        accounts.delete(db, account_id)
+        ledger.delete_account(db, account_id)
+        receipts.delete_account(db, account_id)
+        runs.delete_account(db, account_id)
+        customers.mark_changed(db, account_id, None)
+
+
+def forget_person(db: Database, address: AddressKey) -> dict[str, int]:
+    """Erases whoever has or ever had an address: customers, ledger, standings, receipts and dead letters.
+
+    Returns:
+        How many rows of each kind went. An event published later brings the person back.
+    """
+    with db.transaction():
+        people = sorted(
+            {(one.account_id, one.customer_id) for one in receipts.find(db, address=address)}
+            | {(one.account_id, one.customer_id) for one in customers.find_by_address(db, address, None)}
+        )
+        return {
+            "receipts": receipts.delete_customers(db, people),
+            "places": ledger.delete_customers(db, people, address),
+            "customers": customers.delete(db, people),
+            "dead letters": dead_letters.drop_mentioning(db, address),
+        }

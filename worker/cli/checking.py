@@ -1,0 +1,81 @@
+"""``mailchimp-worker check``: whether everything that the worker needs is there and right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import typer
+
+from worker.accounts import settings
+from worker.app import App
+from worker.cli import output
+from worker.cli.wiring import Json, opened, wired
+from worker.consuming.examine import examine
+from worker.errors import WorkerError
+from worker.mailchimp.lists import PING
+from worker.mailchimp.refusal import explained
+from worker.staging import accounts, offsets
+from worker.staging.accounts import AccountSettings
+from worker.staging.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        ok: None where it could not be looked at.
+    """
+
+    what: str
+    ok: bool | None
+    told: str
+
+
+def check(json: Json = False) -> None:
+    """Check config, database, secret key, Kafka and every account with Mailchimp. Exits with 1 if anything is wrong."""
+    app = wired()
+    with opened(app) as db:
+        found = [Finding("config", True, "read and right"), *_findings(app, db)]
+    if json:
+        output.as_json([asdict(one) for one in found])
+    else:
+        marks = {True: "ok", False: "WRONG", None: "not known"}
+        output.table(("", "what", "found"), [(marks[one.ok], one.what, one.told) for one in found])
+    raise typer.Exit(1 if any(one.ok is False for one in found) else 0)
+
+
+def _findings(app: App, db: Database) -> Iterator[Finding]:
+    yield Finding("database", True, f"{app.config.staging.path} can be used")
+    try:
+        yield Finding("secret key", True, f"read from {app.secret.where}")
+    except WorkerError as error:
+        yield Finding("secret key", False, f"{error.what} {error.advice}")
+    yield from (Finding(one.what, one.ok, one.told) for one in examine(app.config.kafka))
+    scattered = offsets.scattered_accounts(db, app.config.kafka.topic)
+    if scattered:
+        told = f"{len(scattered)} accounts have events in more than one partition; publish by the event contract."
+        yield Finding("partitions", False, told)
+    for one in accounts.all_accounts(db):
+        yield _account(app, db, one)
+
+
+def _account(app: App, db: Database, one: AccountSettings) -> Finding:
+    what = f"account {one.account_id}"
+    if lacking := settings.missing(one):
+        # An account that was never enabled is nobody's fault; a paused one waits for somebody.
+        unfinished = all(lack.code in ("not_enabled",) for lack in lacking)
+        return Finding(what, unfinished or False, f"{lacking[0].what} {lacking[0].advice}")
+    try:
+        with app.open_client_of(db, one.account_id) as sender:
+            answer = sender.send(PING)
+        if not answer.ok:
+            raise explained(answer)
+    except WorkerError as error:
+        return Finding(what, False, f"{error.what} {error.advice}")
+    gone = [each.name for each in one.stored if each.gone]
+    paused = [each.name for each in one.stored if each.pause]
+    if gone or paused:
+        return Finding(what, False, f"Lists gone or paused: {', '.join([*gone, *paused])}.")
+    return Finding(what, True, "Mailchimp accepts its API key")

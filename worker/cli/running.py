@@ -1,0 +1,224 @@
+"""Commands that read and flush: ``mailchimp-worker run`` and ``flush``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from worker.app import App
+from worker.cli import output, planning
+from worker.cli.progress import Progress
+from worker.cli.wiring import AccountOption, Json, opened, wired
+from worker.clock import as_text
+from worker.daemon import Daemon, Poller, flush_and_complete, read_to_end
+from worker.errors import AccountError, AlreadyRunning, UsageError, WorkerError
+from worker.model import AccountId
+from worker.staging import accounts, runs
+from worker.staging.database import Database
+from worker.staging.lock import DatabaseLock, is_locked
+from worker.staging.runs import Request, Run
+
+LOOK_SECONDS = 0.2
+
+
+def run(
+    once: Annotated[
+        bool, typer.Option("--once", help="Stage up to the log's end, flush what changed now, and exit.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run the worker: read customer events as they come, deliver what changed once a day."""
+    app = wired()
+    stop = _stopped_by_signals()
+    if not once:
+        Daemon(app, stop).run()
+        _leave(0)
+    with DatabaseLock(app.config.staging.path):
+        _leave(_read_and_flush(app, stop, None, as_json=json))
+
+
+def flush(
+    account: AccountOption = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would be done; send and write nothing.")] = False,
+    calls: Annotated[bool, typer.Option("--calls", help="With --plan: every call in order.")] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="With --account: let many members leave a list at once.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Flush what changed now; a running worker is asked to do it."""
+    app = wired()
+    if confirm and account is None:
+        raise UsageError("--confirm was given for every account.", "Name the one that is meant, with --account.")
+    if calls and not plan:
+        raise UsageError("--calls was given without --plan.", "Give both to see the calls before they are made.")
+    with opened(app) as db:
+        if account is not None and accounts.find(db, AccountId(account)) is None:
+            raise AccountError(
+                f"There is no account {account} with Mailchimp settings.",
+                f"Begin with: mailchimp-worker account connect {account}",
+            )
+        if plan:
+            planning.show(app, db, AccountId(account) if account else None, confirmed=confirm, calls=calls, json=json)
+            return
+        stop = _stopped_by_signals()
+        wanted = AccountId(account) if account else None
+        try:
+            with DatabaseLock(app.config.staging.path):
+                request = _ask(app, db, wanted, confirmed=confirm)
+                code = _read_and_flush(app, stop, request, as_json=json)
+        except AlreadyRunning:
+            request = _ask(app, db, wanted, confirmed=confirm)
+            code = _follow(app, db, request, stop, as_json=json)
+    _leave(code)
+
+
+def _ask(app: App, db: Database, account_id: AccountId | None, *, confirmed: bool) -> Request:
+    with db.transaction():
+        number = runs.ask(db, as_text(app.clock()), account_id, confirmed=confirmed)
+    request = runs.request(db, number)
+    assert request is not None, "the request was just written"
+    return request
+
+
+def _read_and_flush(app: App, stop: threading.Event, request: Request | None, *, as_json: bool) -> int:
+    poller = Poller(app)
+    poller.start()
+    try:
+        with Progress("staging") as progress:
+            read_to_end(poller, stop, progress.told)
+        if stop.is_set():
+            output.note("Stopped before the flush. What was read is staged; nothing is lost.")
+            return 0
+        with opened(app) as db, _watched(db, request):
+            run = flush_and_complete(app, poller, stop, "command" if request else "once", request)
+    finally:
+        poller.end()
+    return _tell(run, as_json=as_json)
+
+
+@contextmanager
+def _watched(db: Database, request: Request | None) -> Iterator[None]:
+    """Shows the progress of the flush that another thread carries out."""
+    done = threading.Event()
+    before = [one.run for one in runs.last(db, 1)]
+
+    def watch() -> None:
+        with Progress("delivering") as progress:
+            while not done.wait(LOOK_SECONDS):
+                newest = runs.last(db, 1)
+                if newest and newest[0].run not in before:
+                    progress.told(*_so_far(newest[0]))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, as_json: bool) -> int:
+    output.note("A worker is running; it was asked to flush.")
+    with Progress("delivering") as progress:
+        while not stop.wait(LOOK_SECONDS):
+            now = runs.request(db, request.request)
+            found = runs.get(db, now.run) if now is not None and now.run is not None else None
+            if found is not None:
+                progress.told(*_so_far(found))
+                if found.ended is not None:
+                    break
+            elif not is_locked(app.config.staging.path):
+                raise WorkerError(
+                    "The worker ended before it took the request.", "Start it again; it carries the request out then."
+                )
+    if found is None or found.ended is None:
+        output.note("No longer followed; the worker goes on with it. See: mailchimp-worker status")
+        return 0
+    return _tell(found, as_json=as_json)
+
+
+def _so_far(run: Run) -> tuple[int, int]:
+    return sum(part.settled for part in run.accounts), sum(part.to_do for part in run.accounts)
+
+
+def as_data(run: Run) -> dict[str, Any]:
+    """Returns a run as JSON shows it."""
+    return {
+        "run": run.run,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "trigger": run.trigger,
+        "ended": run.ended,
+        "accounts": [
+            {
+                "account": part.account_id,
+                "to_do": part.to_do,
+                "settled": part.settled,
+                "counts": dict(part.counts),
+                "failed": part.failed,
+                "message": part.message,
+            }
+            for part in run.accounts
+        ],
+    }
+
+
+def _tell(run: Run, *, as_json: bool) -> int:
+    if as_json:
+        output.as_json(as_data(run))
+    else:
+        tell_run(run)
+    return 1 if run.ended == "failed" else 0
+
+
+def tell_run(run: Run) -> None:
+    """Prints what became of a run, account by account."""
+    if not run.accounts:
+        output.say(f"Run {run.run}: nothing has changed since the last flush.")
+        return
+    rows = [
+        (
+            part.account_id,
+            part.to_do,
+            part.settled,
+            ", ".join(f"{count} {outcome}" for outcome, count in sorted(part.counts.items())),
+            part.message,
+        )
+        for part in run.accounts
+    ]
+    output.table(("account", "changed", "settled", "outcomes", "notes"), rows, title=f"Run {run.run}: {run.ended}")
+
+
+def _stopped_by_signals() -> threading.Event:
+    stop = threading.Event()
+
+    def handle(number: int, frame: object) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+    return stop
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process, and does not wait for threads whose call is still in flight: their intents are written."""
+    left = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if left:
+        logging.getLogger("worker").warning(
+            "%d calls were in flight; the next flush finds out what they did", len(left)
+        )
+        logging.shutdown()
+        os._exit(code)
+    sys.exit(code)

@@ -1,0 +1,162 @@
+"""``mailchimp-worker status``: what is staged, due, paused and failing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from worker.accounts import settings
+from worker.app import App
+from worker.cli import output
+from worker.cli.running import as_data as run_as_data
+from worker.cli.wiring import Json, opened, wired
+from worker.clock import as_text
+from worker.flushing.due import next_flush_time
+from worker.staging import accounts, counts, customers, dead_letters, ledger, offsets, runs
+from worker.staging.accounts import AccountSettings
+from worker.staging.database import Database
+from worker.staging.lock import seconds_since_beat
+
+ALIVE_SECONDS = 60.0
+RUNS_SHOWN = 5
+FAULTS = {
+    "key_disagrees": "events whose key names another customer than their data",
+    "out_of_order": "events with a lower version at a higher offset: compaction may keep the wrong one",
+    "recreated": "times that the topic was made anew",
+    "expired": "times that events expired unread",
+}
+
+
+def status(
+    alive: Annotated[
+        bool, typer.Option("--alive", help="Print nothing; exit with 0 if a worker is at work, else with 1.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show what is staged, due, paused and failing, and the last flushes."""
+    app = wired()
+    beat = seconds_since_beat(app.config.staging.path)
+    if alive:
+        raise typer.Exit(0 if beat is not None and beat < ALIVE_SECONDS else 1)
+    with opened(app) as db:
+        found = _gathered(app, db, beat)
+        chosen = accounts.all_accounts(db)
+        waiting = customers.accounts_with_changes(db)
+    if json:
+        output.as_json(found | {"accounts": [_account_data(one, waiting.get(one.account_id, 0)) for one in chosen]})
+        return
+    _tell(found)
+    _tell_accounts(chosen, waiting, found["customers_without_settings"])
+    _tell_runs(found["runs"])
+
+
+def _gathered(app: App, db: Database, beat: float | None) -> dict[str, Any]:
+    topic, flush = app.config.kafka.topic, app.config.flush
+    waiting = customers.accounts_with_changes(db)
+    known = {one.account_id for one in accounts.all_accounts(db)}
+    return {
+        "worker": {"running": beat is not None, "seconds_since_heartbeat": beat},
+        "next_flush": as_text(next_flush_time(app.clock(), flush.time_of_day, flush.zone)),
+        "customers": customers.total_count(db),
+        "customers_waiting": sum(waiting.values()),
+        "customers_without_settings": sum(count for one, count in waiting.items() if one not in known),
+        "dead_letters": dead_letters.count(db),
+        "counts": counts.totals(db, topic),
+        "scattered_accounts": offsets.scattered_accounts(db, topic),
+        "suppressed": ledger.refused_count(db),
+        "partitions": [
+            {
+                "topic": one.topic,
+                "topic_id": one.topic_id,
+                "partition": one.partition,
+                "next_offset": one.next_offset,
+                "updated_at": one.updated_at,
+            }
+            for one in offsets.of_topic(db, topic)
+        ],
+        "runs": [run_as_data(one) for one in runs.last(db, RUNS_SHOWN)],
+    }
+
+
+def _account_data(one: AccountSettings, waiting: int) -> dict[str, Any]:
+    return {
+        "account": one.account_id,
+        "customers_waiting": waiting,
+        "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in settings.missing(one)],
+        "paused_since": as_text(one.pause.since) if one.pause else None,
+        "notes": _list_notes(one),
+    }
+
+
+def _list_notes(one: AccountSettings) -> list[str]:
+    notes = []
+    for each in one.stored:
+        if each.gone_at:
+            notes.append(f"List {each.name} is gone from Mailchimp since {as_text(each.gone_at)}; its customers wait.")
+        if each.pause:
+            notes.append(f"List {each.name} is paused since {as_text(each.pause.since)}: {each.pause.reason}.")
+        if each.marketing_permissions:
+            notes.append(f"List {each.name} asks for marketing permissions: contacts are added without any.")
+    return notes
+
+
+def _tell(found: dict[str, Any]) -> None:
+    beat = found["worker"]["seconds_since_heartbeat"]
+    working = "not running" if beat is None else f"running, at work {beat:.0f} s ago"
+    output.say(f"worker       {working}")
+    output.say(f"next flush   {found['next_flush']}")
+    output.say(
+        f"customers    {found['customers']} staged, {found['customers_waiting']} changed since they were delivered"
+    )
+    if found["suppressed"]:
+        output.say(
+            f"refused      {found['suppressed']} customers whom Mailchimp refuses; see receipts --outcome refused"
+        )
+    if found["dead_letters"]:
+        output.say(f"dead letters {found['dead_letters']} records were not understood; see dead-letters list")
+    for what, meaning in FAULTS.items():
+        if found["counts"].get(what):
+            output.say(f"publisher    {found['counts'][what]} {meaning}")
+    if found["scattered_accounts"]:
+        output.say(
+            f"publisher    {len(found['scattered_accounts'])} accounts have events in more than one partition: "
+            + ", ".join(sorted(found["scattered_accounts"])[:5])
+        )
+    if found["partitions"]:
+        output.say("")
+        output.table(
+            ("topic", "partition", "next offset", "as of"),
+            [(one["topic"], one["partition"], one["next_offset"], one["updated_at"]) for one in found["partitions"]],
+        )
+
+
+def _tell_accounts(chosen: tuple[AccountSettings, ...], waiting: dict[Any, int], without: int) -> None:
+    output.say("")
+    if chosen:
+        rows = []
+        for one in chosen:
+            lacking = settings.missing(one)
+            state = f"{lacking[0].what} {lacking[0].advice}" if lacking else "ready"
+            since = f" (since {as_text(one.pause.since)})" if one.pause else ""
+            rows.append((one.account_id, waiting.get(one.account_id, 0), " ".join([state + since, *_list_notes(one)])))
+        output.table(("account", "waiting", "state"), rows)
+    else:
+        output.say("No account is connected yet. Begin with: mailchimp-worker account connect ACCOUNT")
+    if without:
+        output.say(f"{without} changed customers belong to accounts that never chose Mailchimp settings; they wait.")
+
+
+def _tell_runs(last: list[dict[str, Any]]) -> None:
+    if not last:
+        return
+    output.say("")
+    rows = []
+    for one in last:
+        counted: dict[str, int] = {}
+        for part in one["accounts"]:
+            for outcome, count in part["counts"].items():
+                counted[outcome] = counted.get(outcome, 0) + count
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counted.items())) or "nothing to do"
+        rows.append((one["run"], one["started_at"], one["trigger"], one["ended"] or "not ended", outcomes))
+    output.table(("run", "started", "by", "ended", "outcomes"), rows)

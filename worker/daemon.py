@@ -1,0 +1,209 @@
+"""The long-running worker: a thread that reads Kafka, a thread that flushes, and a tick that asks what is due."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime, timedelta
+
+import schedule
+
+from worker.app import App
+from worker.clock import as_moment, as_text
+from worker.consuming.consumer import Consumer
+from worker.consuming.ownership import Ownership
+from worker.errors import ConsumerStopped
+from worker.flushing.due import is_due
+from worker.permits import GroupPermits
+from worker.staging import receipts, runs
+from worker.staging.database import Database
+from worker.staging.lock import DatabaseLock
+from worker.staging.runs import Request, Run, Trigger
+
+log = logging.getLogger("worker.daemon")
+
+END_SECONDS = 8.0
+"""How long threads are waited for when the worker ends. Supervisors kill after ten seconds."""
+STALE_SECONDS = 120.0
+"""A poll thread that did not poll for so long is stuck."""
+
+
+class Poller:
+    """The poll thread: reads and stages until the end."""
+
+    def __init__(self, app: App) -> None:
+        """Connects to Kafka; joins the group with :meth:`start`.
+
+        Raises:
+            KafkaError: no broker answers, it refuses the credentials, or there is no such topic.
+            DatabaseError: the database cannot be used.
+        """
+        self.ownership = Ownership()
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._db = app.open_database()
+        self.consumer = Consumer(app.config.kafka, self._db, self.ownership, app.clock)
+        self._thread = threading.Thread(target=self._run, name="poll", daemon=True)
+
+    def start(self) -> None:
+        """Starts reading."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.consumer.read(self._stop)
+        except BaseException as error:
+            self._error = error
+
+    def check(self) -> None:
+        """Raises what ended the thread, if anything did.
+
+        Raises:
+            ConsumerStopped: it reads no more.
+        """
+        if self._error is not None:
+            raise self._error
+        silence = self.ownership.seconds_since_poll()
+        if not self._thread.is_alive() or (silence is not None and silence > STALE_SECONDS):
+            raise ConsumerStopped("Reading Kafka has stopped.", "Start the worker again.")
+
+    def end(self) -> None:
+        """Ends reading; what was read is staged."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(END_SECONDS)
+        if not self._thread.is_alive():
+            self._db.close()
+
+
+def read_to_end(poller: Poller, stop: threading.Event, told: Callable[[int, int], None]) -> None:
+    """Waits until everything that was in the log at the start is staged.
+
+    Args:
+        poller: started.
+        stop: ends the waiting.
+        told: again and again, how many records of how many.
+
+    Raises:
+        ConsumerStopped: reading ended.
+        DatabaseError: nothing can be staged.
+    """
+    while not stop.is_set():
+        poller.check()
+        done = poller.ownership.wait_until_read(0.2)
+        told(*poller.ownership.backlog())
+        if done:
+            return
+
+
+def flush_and_complete(
+    app: App,
+    poller: Poller,
+    stop: threading.Event,
+    trigger: Trigger,
+    request: Request | None = None,
+) -> Run:
+    """Flushes what changed, and notes that the partitions' changes went through a whole run.
+
+    A flush of one account completes nothing, and neither does one that was stopped.
+
+    Args:
+        app: wires it.
+        poller: keeps the partitions while it lasts.
+        stop: ends it early.
+        trigger: what started it.
+        request: what an operator asked for; None for everything.
+
+    Raises:
+        DatabaseError: the database cannot be used.
+    """
+    began = app.clock()
+    ready = poller.ownership.caught_up()
+    topic, topic_id = app.config.kafka.topic, poller.consumer.topic_id
+    with closing(app.open_database()) as db:
+        permits = GroupPermits(db, poller.ownership, topic, topic_id)
+        run = app.flusher(stop).flush(trigger, permits, request)
+        if run.account_id is None and run.ended != "stopped":
+            with db.transaction():
+                for partition in ready & poller.ownership.owned():
+                    runs.complete(db, topic, topic_id, partition, as_text(began))
+        tidy(db, began, app.config.receipts.keep_days)
+    return run
+
+
+def tidy(db: Database, now: datetime, keep_days: int) -> None:
+    """Drops receipts that are older than wanted, and writes the write-ahead log back."""
+    with db.transaction():
+        dropped = receipts.drop_before(db, as_text(now - timedelta(days=keep_days)))
+    if dropped:
+        log.info("%d receipts older than %d days were dropped", dropped, keep_days)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+class Daemon:
+    """Runs until it is told to stop."""
+
+    def __init__(self, app: App, stop: threading.Event) -> None:
+        self._app = app
+        self._stop = stop
+        self._flush: threading.Thread | None = None
+
+    def run(self) -> None:
+        """Reads and flushes until the stop is set; a flush that is under way then ends early and loses nothing.
+
+        Raises:
+            AlreadyRunning: another process works on this database.
+            KafkaError: no broker answers at the start, it refuses the credentials, or there is no such topic.
+            ConsumerStopped: reading has ended for good.
+            DatabaseError: the database cannot be used.
+        """
+        with DatabaseLock(self._app.config.staging.path) as lock, closing(self._app.open_database()) as db:
+            poller = Poller(self._app)
+            ticks = schedule.Scheduler()
+            ticks.every(1).seconds.do(self._tick, lock, db, poller)
+            poller.start()
+            log.info("the worker runs; customers are delivered daily at %s", self._app.config.flush.at)
+            try:
+                while not self._stop.wait(0.2):
+                    ticks.run_pending()
+            finally:
+                self._stop.set()
+                if self._flush is not None:
+                    self._flush.join(END_SECONDS)
+                poller.end()
+            log.info("the worker ends")
+
+    def _tick(self, lock: DatabaseLock, db: Database, poller: Poller) -> None:
+        poller.check()
+        lock.beat()
+        if self._flush is not None and self._flush.is_alive():
+            return
+        request = runs.open_request(db)
+        if request is not None and poller.ownership.wait_until_read(0):
+            self._start(poller, "command", request)
+        elif self._due(db, poller):
+            self._start(poller, "daily", None)
+
+    def _due(self, db: Database, poller: Poller) -> bool:
+        flush = self._app.config.flush
+        completed = runs.completed_at(db, self._app.config.kafka.topic, poller.consumer.topic_id)
+        now = self._app.clock()
+        return any(
+            is_due(now, flush.time_of_day, flush.zone, as_moment(completed[one]) if one in completed else None)
+            for one in poller.ownership.caught_up()
+        )
+
+    def _start(self, poller: Poller, trigger: Trigger, request: Request | None) -> None:
+        self._flush = threading.Thread(
+            target=self._carry_out, args=(poller, trigger, request), name="flush", daemon=True
+        )
+        self._flush.start()
+
+    def _carry_out(self, poller: Poller, trigger: Trigger, request: Request | None) -> None:
+        try:
+            run = flush_and_complete(self._app, poller, self._stop, trigger, request)
+            log.info("flush run %d: %s", run.run, run.ended)
+        except Exception:
+            log.exception("the flush could not be carried out")

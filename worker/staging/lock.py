@@ -1,0 +1,85 @@
+"""The lock that marks the one process that works on a database; gone with that process, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from worker.errors import AlreadyRunning, DatabaseError
+
+
+def lock_path(database: Path) -> Path:
+    """Returns the lock file of a database."""
+    return database.with_name(f"{database.name}.lock")
+
+
+class DatabaseLock:
+    """Held as a context manager. Its file's time is the heartbeat of the process that holds it."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = lock_path(database)
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> Self:
+        """Takes the lock.
+
+        Raises:
+            AlreadyRunning: another process holds it.
+            DatabaseError: the lock file cannot be made.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise DatabaseError(
+                f"The lock file {self._path} cannot be made: {error.strerror}.",
+                "Set staging.path (WORKER_STAGING__PATH) to a place this user may write to.",
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise AlreadyRunning(
+                f"Another worker is running with this database ({self._path} is locked).",
+                "Let it do the work (mailchimp-worker flush asks it, mailchimp-worker status shows it), or stop it.",
+            ) from error
+        self._descriptor = descriptor
+        self.beat()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def beat(self) -> None:
+        """Tells that the process is alive and at work."""
+        os.utime(self._path)
+
+
+def is_locked(database: Path) -> bool:
+    """Tells whether a process holds the database's lock."""
+    try:
+        descriptor = os.open(lock_path(database), os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def seconds_since_beat(database: Path) -> float | None:
+    """Returns how long ago the process that holds the lock was at work; None where nobody holds it."""
+    if not is_locked(database):
+        return None
+    return max(0.0, time.time() - lock_path(database).stat().st_mtime)
