@@ -62,9 +62,8 @@ class Ownership:
             if known is None:
                 return
             known.next_offset = next_offset
-            if not known.caught_up and (at_end or next_offset >= known.end):
-                known.caught_up = True
-                self._lock.notify_all()
+            known.caught_up = known.caught_up or at_end or next_offset >= known.end
+            self._lock.notify_all()
 
     # Asked by the flush
 
@@ -102,6 +101,17 @@ class Ownership:
         """
         with self._lock:
             return self._lock.wait_for(self._is_read, timeout)
+
+    def wait_for_records(self, count: int, timeout: float) -> bool:
+        """Waits until so many records were read and staged since the partitions were assigned.
+
+        Returns:
+            Whether they were.
+        """
+        with self._lock:
+            return self._lock.wait_for(
+                lambda: sum(one.next_offset - one.start for one in self._partitions.values()) >= count, timeout
+            )
 
     def _is_read(self) -> bool:
         return self._assigned and all(one.caught_up for one in self._partitions.values())

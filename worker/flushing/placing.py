@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from worker.clock import as_moment
 from worker.flushing import member_calls
@@ -231,7 +232,7 @@ def _pass_gates(
     # Returns the status to add with and the old member, or None after noting why the contact may not pass.
     status, old, found_begun = contact.status_if_new, None, False
     for gate in gates:
-        exchange = None
+        exchange, member = None, None
         if gate.list_gone:
             verdict = passage_by_ledger(gate.place, gate.entry, contact.place, contact.status_if_new)
         else:
@@ -249,6 +250,8 @@ def _pass_gates(
             if not verdict.here:
                 report.dropped.append(gate.place)
         if verdict.status is None and not (found_begun and not verdict.here):
+            if gate.entry is not None and gate.entry.state == "present" and member is not None:
+                report.entries.append(replace(gate.entry, member_status=member.status, sent_at=desk.at()))
             _blocked(desk, report, contact, gate, verdict, exchange)
             return None
         status = "pending" if verdict.status == "pending" else status

@@ -49,6 +49,8 @@ class Survey:
         self.customers += customers
         self.adds.update(add.place.list_id for add in plan.adds)
         for step in plan.steps():
+            if isinstance(step, Archive) and step.only_if_taken:
+                continue
             self.counts[step.place.list_id, kind_of(step)] += 1
             if leaves(step):
                 self.departures[step.place.list_id] += 1

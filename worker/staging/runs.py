@@ -151,7 +151,15 @@ def _run(db: Database, row: Any) -> Run:
         account_id=row["account_id"],
         ended=row["ended"],
         accounts=tuple(
-            AccountRun(part["account_id"], json.loads(part["counts"]), part["to_do"], part["message"]) for part in parts
+            AccountRun(
+                account_id=part["account_id"],
+                counts=json.loads(part["counts"]),
+                to_do=part["to_do"],
+                settled=part["settled"],
+                failed=bool(part["failed"]),
+                message=part["message"],
+            )
+            for part in parts
         ),
     )
 

@@ -1,0 +1,235 @@
+"""The demo: the whole main job on an embedded broker and a Mailchimp stand-in, shown as a person wants to see it."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from worker.accounts import connecting, lists, settings
+from worker.app import App
+from worker.clock import utc_now
+from worker.config import Config, Kafka, Log, Mailchimp, Staging
+from worker.consuming.publish import publish
+from worker.daemon import Poller, flush_and_complete
+from worker.flushing.planned import plan_account
+from worker.log import configure
+from worker.model import AccountId, ListId
+from worker.sandbox.broker import EmbeddedBroker
+from worker.sandbox.content import ACCOUNTS, seed
+from worker.sandbox.customers import UNSUBSCRIBED, first_day, second_day, written
+from worker.sandbox.server import SandboxServer
+from worker.sandbox.standin import StandIn
+from worker.staging import accounts, receipts
+from worker.staging.receipts import Receipt
+from worker.staging.runs import Run
+
+out = Console(highlight=False)
+STATUSES = ("subscribed", "unsubscribed", "cleaned", "archived")
+TOLD = ("left", "found", "refused", "suppressed", "withheld", "shared")
+
+
+class Calendar:
+    """The machine's clock, which can be set days ahead."""
+
+    def __init__(self) -> None:
+        self.days = 0
+
+    def __call__(self) -> datetime:
+        """Returns the time."""
+        return utc_now() + timedelta(days=self.days)
+
+
+def run_demo(*, serve: bool) -> None:
+    """Runs it; nothing is left of it but what it printed.
+
+    Args:
+        serve: whether to leave the stand-in running until it is stopped.
+    """
+    began, calendar = time.monotonic(), Calendar()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailchimp-worker-demo-")))
+        standin = StandIn(calendar)
+        seed(standin)
+        server = stack.enter_context(SandboxServer(standin))
+        broker = stack.enter_context(EmbeddedBroker("billmywork.customers"))
+        config = Config(
+            kafka=Kafka(bootstrap_servers=broker.bootstrap_servers),
+            staging=Staging(path=folder / "worker.db"),
+            mailchimp=Mailchimp(base_url=server.base_url, patience=5),
+            log=Log(level="error"),
+        )
+        configure(config.log)
+        app = App(config, calendar)
+        poller = Poller(app)
+        stack.callback(poller.end)
+        poller.start()
+        demo = _Demo(app, standin, folder, poller)
+        demo.connect()
+        demo.first_day()
+        calendar.days = 1
+        demo.second_day()
+        out.print(f"\nDone in {time.monotonic() - began:.0f} seconds. Nothing of it is left running.", style="bold")
+        if serve:
+            out.print(f"The stand-in answers at {server.base_url} until you press Ctrl-C.")
+            server.join()
+
+
+class _Demo:
+    def __init__(self, app: App, standin: StandIn, folder: Path, poller: Poller) -> None:
+        self._app = app
+        self._poller = poller
+        self._published = 0
+        self._standin = standin
+        self._folder = folder
+
+    # The three acts
+
+    def connect(self) -> None:
+        _head("1. Three accounts connect their Mailchimp, refresh and store their lists, and choose a master list")
+        with closing(self._app.open_database()) as db:
+            for one in ACCOUNTS:
+                account_id = AccountId(one.account_id)
+                with_ = {"secret": self._app.secret, "open_sender": self._app.open_client, "at": self._app.clock()}
+                connecting.connect(db, account_id, one.api_key, **with_)  # type: ignore[arg-type]
+                settings.enable(db, account_id)
+                lists.refresh(db, account_id, **with_)  # type: ignore[arg-type]
+                stored = [each for each in one.lists if "(old)" not in each.name]
+                lists.store(db, account_id, [ListId(each.list_id) for each in stored])
+                lists.choose_master(db, account_id, ListId(stored[0].list_id))
+            rows = [
+                (one.account_id, f"…{one.key_hint}", each.name, each.member_count, _use(each.list_id, one))
+                for one in accounts.all_accounts(db)
+                for each in one.lists
+            ]
+        _table(("account", "API key", "list in Mailchimp", "members", "use"), rows)
+
+    def first_day(self) -> None:
+        _head("2. Customers' events arrive in Kafka, are staged and flushed")
+        before = self._members()
+        self._stage("first.jsonl", first_day())
+        run = self._flush()
+        _tell_run(run)
+        _head("Members by status, before and after")
+        after = self._members()
+        rows = []
+        for list_id, name in self._list_names():
+            counts = [f"{before[list_id][status]} → {after[list_id][status]}" for status in STATUSES]
+            rows.append((name, *counts))
+        _table(("list", *STATUSES), rows)
+        self._tell_why(run)
+
+    def second_day(self) -> None:
+        _head("3. The second day: a few customers change, and one left a list meanwhile")
+        self._standin.by_hand(*UNSUBSCRIBED, "unsubscribe")
+        self._standin.audit.calls.clear()
+        self._stage("second.jsonl", second_day())
+        self._tell_plan()
+        self._standin.audit.calls.clear()
+        run = self._flush()
+        writes = self._standin.audit.writes()
+        _head(f"Only what changed was sent: {len(writes)} calls that write")
+        _table(("call", "answer"), [(_short(str(one.call)), one.status) for one in writes])
+        self._tell_receipts(run)
+        _head("Why is ann.moved@example.com not on the list? mailchimp-worker explain tells the whole story:")
+        with closing(self._app.open_database()) as db:
+            for receipt in receipts.find(db, address=UNSUBSCRIBED[1]):  # type: ignore[arg-type]
+                out.print(Text(f"  run {receipt.run}  {receipt.outcome}: {receipt.detail}"))
+                out.print(Text(f"         next: {receipt.next}", style="dim"))
+
+    # What they consist of
+
+    def _stage(self, name: str, events: list[dict[str, object]]) -> None:
+        path = written(self._folder / name, events)
+        count = publish(self._app.config.kafka, path)
+        self._published += count
+        while not self._poller.ownership.wait_for_records(self._published, 1):
+            self._poller.check()
+        out.print(f"  {count} events published to {self._app.config.kafka.topic}, read and staged")
+
+    def _flush(self) -> Run:
+        return flush_and_complete(self._app, self._poller, threading.Event(), "once")
+
+    def _members(self) -> dict[str, Counter[str]]:
+        return {
+            list_id: Counter(one.status for one in self._standin.find_list(list_id).members.values())
+            for list_id, _ in self._list_names()
+        }
+
+    def _list_names(self) -> list[tuple[str, str]]:
+        return [(each.list_id, f"{one.account_id}: {each.name}") for one in ACCOUNTS for each in one.lists]
+
+    def _receipts(self, run: Run) -> list[Receipt]:
+        with closing(self._app.open_database()) as db:
+            return list(receipts.find(db, run=run.run))
+
+    def _tell_why(self, run: Run) -> None:
+        found = self._receipts(run)
+        names = dict(self._list_names())
+        _head("Why customers went where they went")
+        reasons = Counter(
+            (names.get(str(one.list_id), ""), one.list_reason or "") for one in found if one.outcome == "added"
+        )
+        _table(("list", "because", "customers"), [(*key, count) for key, count in sorted(reasons.items())])
+        _head("What was not simply added, and why")
+        told = [one for one in found if one.outcome in TOLD]
+        _table(("customer", "outcome", "why"), [(one.customer_id, one.outcome, one.detail) for one in told[:12]])
+
+    def _tell_receipts(self, run: Run) -> None:
+        _head("What became of each")
+        found = self._receipts(run)
+        _table(("customer", "outcome", "why"), [(one.customer_id, one.outcome, one.detail) for one in found])
+
+    def _tell_plan(self) -> None:
+        _head("The plan, before anything is sent (mailchimp-worker flush --plan)")
+        rows = []
+        with closing(self._app.open_database()) as db:
+            for one in accounts.all_accounts(db):
+                with self._app.open_client_of(db, one.account_id) as sender:
+                    plan = plan_account(db, one, sender, put_at_most=1000, confirmed=False, clock=self._app.clock)
+                for (list_id, kind), count in plan.survey.counts.items():
+                    known = one.list_of(list_id)
+                    rows.append((one.account_id, known.name if known else "no list", kind, count))
+        _table(("account", "list", "what", "contacts"), sorted(rows))
+
+
+def _tell_run(run: Run) -> None:
+    rows = [
+        (one.account_id, one.to_do, ", ".join(f"{count} {what}" for what, count in sorted(one.counts.items())))
+        for one in run.accounts
+    ]
+    _table(("account", "customers", "outcomes"), rows)
+
+
+def _use(list_id: str, one: accounts.AccountSettings) -> str:
+    if list_id == one.master_list:
+        return "master list"
+    return "stored" if any(each.list_id == list_id for each in one.stored) else "not stored"
+
+
+def _short(call: str) -> str:
+    return call.split("?")[0]
+
+
+def _head(text: str) -> None:
+    out.print()
+    out.print(Text(text, style="bold"))
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for number, name in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[number], int) for row in rows)
+        made.add_column(name, justify="right" if numeric else "left", style=None, header_style="dim")
+    for row in rows:
+        made.add_row(*(Text(str(value)) for value in row))
+    out.print(made)
