@@ -17,6 +17,8 @@ LONGEST_VALUE = 1_000_000
 """Bytes of a record's value."""
 LONGEST_ID = 128
 """Characters of an account's or a customer's id."""
+STRUCTURED = b"application/cloudevents"
+"""What the content type of structured mode begins with."""
 TYPE_PREFIX = "com.billmywork.customer."
 DELETED = TYPE_PREFIX + "deleted"
 TYPES = frozenset({TYPE_PREFIX + "created", TYPE_PREFIX + "updated", DELETED})
@@ -145,12 +147,12 @@ def decode(record: Record) -> Decoded:
     if len(value) > LONGEST_VALUE:
         return Undecodable(f"the value has {len(value)} bytes, more than {LONGEST_VALUE}")
     try:
-        binary = _attributes(record.headers) if record.headers else None
-        if binary is not None:
-            return _binary(record, value, binary)
+        attributes = _attributes(record.headers) if record.headers else None
+        if attributes is not None:
+            return _binary(record, value, attributes)
         return _structured(record, value)
     except UnicodeDecodeError as error:
-        return Undecodable(f"a header is not UTF-8: {error.reason}")
+        return Undecodable(f"the value is not UTF-8: {error.reason}")
     except RecursionError:
         return Undecodable("the JSON is nested too deeply")
     except (msgspec.DecodeError, ValueError) as error:
@@ -210,10 +212,15 @@ def _is_id(text: str) -> bool:
 
 
 def _attributes(headers: Headers) -> dict[str, str] | None:
-    # Binary mode is told by its attributes' headers; the first of several with one name counts.
+    # Binary mode is told by its attributes' headers, unless the content type says structured; the first of several
+    # with one name counts.
     found: dict[str, str] = {}
     for name, value in headers:
         lower = name.lower()
-        if lower.startswith("ce_") and value is not None:
-            found.setdefault(lower, value.decode())
+        if value is None:
+            continue
+        if lower.startswith("ce_"):
+            found.setdefault(lower, value.decode("utf-8", "replace"))
+        elif lower == "content-type" and value.lower().startswith(STRUCTURED):
+            return None
     return found or None
