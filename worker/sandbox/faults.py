@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from worker.mailchimp.call import Answer, Call
 
@@ -25,6 +25,7 @@ class Fault:
     Attributes:
         method: regular expression of the methods it meets.
         path: regular expression found in the paths it meets.
+        key: regular expression found in the API keys it meets.
         times: how many calls it still meets; None: all.
         chance: of meeting one of these, 0 to 1.
     """
@@ -32,6 +33,7 @@ class Fault:
     kind: Kind
     method: str = ".*"
     path: str = ""
+    key: str = ""
     status: int = 500
     title: str = "Internal Server Error"
     times: int | None = None
@@ -43,12 +45,23 @@ class Fault:
 
         Raises:
             TypeError: it has a member that no fault has.
+            ValueError: it is of no known kind, or an expression is none.
         """
-        return cls(**told)
+        made = cls(**told)
+        if made.kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}")
+        for expression in (made.method, made.path, made.key):
+            try:
+                re.compile(expression)
+            except re.error as error:
+                raise ValueError(f"{expression} is no regular expression: {error}") from error
+        return made
 
-    def meets(self, call: Call, chance: random.Random) -> bool:
-        """Tells whether it meets this call, and counts it."""
-        if self.times == 0 or not re.fullmatch(self.method, call.method) or not re.search(self.path, call.path):
+    def meets(self, key: str, call: Call, chance: random.Random) -> bool:
+        """Tells whether it meets this call with this API key, and counts it."""
+        if self.times == 0 or not re.fullmatch(self.method, call.method):
+            return False
+        if not re.search(self.path, call.path) or not re.search(self.key, key):
             return False
         if chance.random() >= self.chance:
             return False

@@ -10,6 +10,8 @@ from typing import Any
 from worker.mailchimp.call import member_hash
 from worker.model import AddressKey
 
+_NOT_IN_BATCH = frozenset({"contact_id", "full_name", "web_id", "source"})
+
 
 def address_key(email: str) -> AddressKey:
     """Returns what makes two addresses one member: the lowercased address."""
@@ -29,6 +31,7 @@ class Member:
         status: subscribed, pending, unsubscribed, cleaned, transactional or archived.
         status_before: of an archived member, which Mailchimp does not tell.
         opted_out: whether the person unsubscribed, or its address bounced: then no call may subscribe it.
+        left_by_hand: whether a person, the owner or a bounce took it off the list, so that no call should put it back.
         order: raised with every change of the list, so that members sort by last_changed and in the same second too.
     """
 
@@ -41,6 +44,7 @@ class Member:
     merge_fields: dict[str, Any] = field(default_factory=dict)
     status_before: str | None = None
     opted_out: bool = False
+    left_by_hand: bool = False
     order: int = 0
 
     @property
@@ -72,3 +76,8 @@ class Member:
             "source": "API - Generic",
             "list_id": self.list_id,
         }
+
+    def as_batch_json(self) -> dict[str, Any]:
+        """Returns what the answer to a batch tells of it, which is less."""
+        told = self.as_json()
+        return {name: value for name, value in told.items() if name not in _NOT_IN_BATCH}

@@ -10,6 +10,11 @@ from typing import Any
 from worker.sandbox.problem import invalid
 
 MAX_TEXT = 255
+MAX_TAG = 10
+KINDS = (
+    "text", "number", "address", "phone", "date", "url", "imageurl", "radio", "dropdown", "birthday", "zip",
+)  # fmt: skip
+"""Source: the enumeration of Mailchimp's API description."""
 _US_PHONE = re.compile(r"\d{3}-\d{3}-\d{4}")
 
 
@@ -29,6 +34,31 @@ class MergeField:
     required: bool = False
     phone_format: str = ""
     choices: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, merge_id: int, told: Mapping[str, Any]) -> MergeField:
+        """Returns the field that a call, or an owner, describes; without a tag it gets Mailchimp's ``MERGE4``.
+
+        Raises:
+            Problem: its name, type or tag is not taken.
+        """
+        name, kind, tag = told.get("name"), told.get("type"), told.get("tag") or f"MERGE{merge_id}"
+        options = told.get("options") or {}
+        if not isinstance(name, str) or not name:
+            raise invalid("Your merge field was invalid.", ("name", "This value should not be blank."))
+        if kind not in KINDS:
+            raise invalid("Your merge field was invalid.", ("type", "Value is not one of the choices."))
+        if not isinstance(tag, str) or len(tag) > MAX_TAG:
+            raise invalid("Your merge field was invalid.", ("tag", f"At most {MAX_TAG} characters."))
+        return cls(
+            merge_id=merge_id,
+            tag=tag.upper(),
+            name=name,
+            kind=kind,
+            required=told.get("required") is True,
+            phone_format=str(options.get("phone_format") or ""),
+            choices=tuple(str(one) for one in options.get("choices") or ()),
+        )
 
     def as_json(self, list_id: str) -> dict[str, Any]:
         """Returns what an answer tells of it."""

@@ -5,47 +5,29 @@ Source of its behaviour: Mailchimp's published API description and error list, a
 
 from __future__ import annotations
 
+import copy
 import random
-import re
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from worker.clock import as_moment
 from worker.mailchimp.call import Answer, Call
-from worker.sandbox.audience import Audience, page
+from worker.sandbox import hands
+from worker.sandbox.audience import Audience
 from worker.sandbox.audit import Audit, LoggedCall
+from worker.sandbox.endpoints import respond
 from worker.sandbox.faults import DONE_FIRST, Fault
 from worker.sandbox.fields import chosen
-from worker.sandbox.hands import do
+from worker.sandbox.member import Member
 from worker.sandbox.merge import MergeField
-from worker.sandbox.problem import Problem, not_found
+from worker.sandbox.problem import Problem
+from worker.sandbox.user import User
 
 MOST_CONNECTIONS = 10
-MOST_A_PAGE = 1000
-USUAL_FIELDS = (
-    ("FNAME", "First Name", "text"),
-    ("LNAME", "Last Name", "text"),
-    ("ADDRESS", "Address", "address"),
-    ("PHONE", "Phone Number", "phone"),
-    ("COMPANY", "Company", "text"),
-)
-_LIST = re.compile(r"/lists/([^/]+)")
-_MEMBERS = re.compile(r"/lists/([^/]+)/members")
-_MEMBER = re.compile(r"/lists/([^/]+)/members/([^/]+)")
-_MERGE_FIELDS = re.compile(r"/lists/([^/]+)/merge-fields")
-
-
-@dataclass(slots=True)
-class User:
-    """A Mailchimp user: whose lists, and by which name."""
-
-    name: str
-    lists: dict[str, Audience] = field(default_factory=dict)
+"""Calls in flight for one user, over all its keys. Source: Mailchimp's documented limit of simultaneous connections."""
 
 
 class StandIn:
@@ -55,6 +37,7 @@ class StandIn:
         latency: seconds that each call takes at least.
         faults: what goes wrong; the first that meets a call decides.
         audit: status changes and calls.
+        users: by name.
     """
 
     def __init__(
@@ -67,7 +50,7 @@ class StandIn:
 
         Args:
             clock: tells the time.
-            sleep: waits out the latency.
+            sleep: waits out the latency, where no server does.
             seed: of the faults' chance.
         """
         self.clock = clock
@@ -77,17 +60,15 @@ class StandIn:
         self.users: dict[str, User] = {}
         self._sleep = sleep
         self._chance = random.Random(seed)  # noqa: S311 - faults must repeat, nothing here is secret
-        self._keys: dict[str, str] = {}
-        self._in_flight: Counter[str] = Counter()
+        self._keys: dict[str, User] = {}
         self._lock = threading.RLock()
 
-    # What owners and persons do by hand
+    # What owners do by hand
 
     def add_key(self, key: str, user: str) -> None:
-        """Gives a user an API key; several may belong to one."""
+        """Gives a user an API key, or a revoked one back; several may belong to one user."""
         with self._lock:
-            self._keys[key] = user
-            self.users.setdefault(user, User(user))
+            self._keys[key] = self._user(user)
 
     def revoke(self, key: str) -> None:
         """Takes an API key back."""
@@ -99,18 +80,32 @@ class StandIn:
     ) -> Audience:
         """Makes a list, with the usual merge fields or none."""
         with self._lock:
-            made = Audience(list_id, name, self.clock(), self.audit, self.clock, marketing_permissions)
-            if usual_fields:
-                for number, (tag, label, kind) in enumerate(USUAL_FIELDS):
-                    made.fields[tag] = MergeField(number, tag, label, kind)
-            self.users.setdefault(user, User(user)).lists[list_id] = made
-            return made
+            return self._user(user).create_list(
+                list_id, name, usual_fields=usual_fields, marketing_permissions=marketing_permissions
+            )
 
     def delete_list(self, list_id: str) -> None:
         """Deletes a list with all its members."""
         with self._lock:
             for user in self.users.values():
                 user.lists.pop(list_id, None)
+
+    def add_merge_field(self, list_id: str, told: Mapping[str, Any]) -> MergeField:
+        """Gives a list one more merge field, or another in place of the one with its tag.
+
+        Args:
+            list_id: the list.
+            told: as in Mailchimp's API: name, type, tag, required, and options with phone_format or choices.
+
+        Raises:
+            KeyError: there is no such list.
+            Problem: the field is not taken.
+        """
+        with self._lock:
+            fields = self.find_list(list_id).fields
+            made = MergeField.from_json(max((one.merge_id for one in fields.values()), default=0) + 1, told)
+            fields[made.tag] = made
+            return made
 
     def find_list(self, list_id: str) -> Audience:
         """Returns a list, whoever has it.
@@ -121,7 +116,18 @@ class StandIn:
         for user in self.users.values():
             if list_id in user.lists:
                 return user.lists[list_id]
-        raise KeyError(list_id)
+        raise KeyError(f"there is no list {list_id}")
+
+    def members(self, list_id: str) -> list[Member]:
+        """Returns copies of all members of a list, the archived too, oldest first.
+
+        Raises:
+            KeyError: there is no such list.
+        """
+        with self._lock:
+            return [copy.copy(one) for one in self.find_list(list_id).members.values()]
+
+    # What persons and owners do to members by hand
 
     def by_hand(self, list_id: str, email: str, act: str, value: str | None = None) -> None:
         """Does to a member what a person or the list's owner does outside this worker.
@@ -129,7 +135,8 @@ class StandIn:
         Args:
             list_id: the list.
             email: the member's address.
-            act: subscribe, confirm, unsubscribe, clean, archive, forget, or rename (to value).
+            act: subscribe, sign up (to pending), confirm (from pending), unsubscribe, clean, archive, forget (delete
+                for good), or rename (to value).
             value: the new address.
 
         Raises:
@@ -137,7 +144,17 @@ class StandIn:
             ValueError: nobody can do that.
         """
         with self._lock:
-            do(self.find_list(list_id), email, act, value)
+            hands.do(self.find_list(list_id), email, act, value)
+
+    def edit(self, list_id: str, email: str, tag: str, value: object) -> None:
+        """Writes one merge field of a member by hand; an empty text clears it.
+
+        Raises:
+            KeyError: there is no such list, member or merge field.
+            Problem: the field does not take the value.
+        """
+        with self._lock:
+            hands.edit(self.find_list(list_id), email, tag, value)
 
     # Calls
 
@@ -151,134 +168,62 @@ class StandIn:
         Returns:
             The answer; one with a failure where the connection is to be cut or left hanging.
         """
-        user = self._keys.get(key)
-        who = user or key
-        with self._lock:
-            self._in_flight[who] += 1
-            crowded = self._in_flight[who] > MOST_CONNECTIONS
-            self.audit.most_at_once[who] = max(self.audit.most_at_once[who], self._in_flight[who])
-        try:
+        with self.in_flight(key) as crowded:
             if self.latency:
                 self._sleep(self.latency)
-            with self._lock:
-                answer = self._answer(key, call, crowded=crowded)
-                self.audit.calls.append(LoggedCall(self.clock(), key[-4:], call, answer.status))
-        finally:
-            with self._lock:
-                self._in_flight[who] -= 1
-        return answer
+            return self.answer(key, call, crowded=crowded)
 
-    def _answer(self, key: str, call: Call, *, crowded: bool) -> Answer:
+    @contextmanager
+    def in_flight(self, key: str) -> Iterator[bool]:
+        """Counts a call as in flight; yields whether it is one too many for the key's user."""
+        with self._lock:
+            user = self._keys.get(key)
+            if user is not None:
+                user.in_flight += 1
+                most = self.audit.most_at_once
+                most[user.name] = max(most[user.name], user.in_flight)
+            crowded = user is not None and user.in_flight > MOST_CONNECTIONS
+        try:
+            yield crowded
+        finally:
+            if user is not None:
+                with self._lock:
+                    user.in_flight -= 1
+
+    def answer(self, key: str, call: Call, *, crowded: bool) -> Answer:
+        """Answers one call that is in flight, without latency."""
+        with self._lock:
+            user = self._keys.get(key)
+            answer = self._answer(user, key, call, crowded=crowded)
+            name = user.name if user is not None else ""
+            self.audit.log(LoggedCall(self.clock(), name, key[-4:], call, answer.status))
+            return answer
+
+    def _answer(self, user: User | None, key: str, call: Call, *, crowded: bool) -> Answer:
         if crowded:
-            detail = "You have exceeded the limit of 10 simultaneous connections."
+            detail = f"You have exceeded the limit of {MOST_CONNECTIONS} simultaneous connections."
             return Problem(429, "Too Many Requests", detail).answer()
-        fault = next((one for one in self.faults if one.meets(call, self._chance)), None)
+        fault = next((one for one in self.faults if one.meets(key, call, self._chance)), None)
         if fault is not None and fault.kind not in DONE_FIRST:
             return fault.answer()
         try:
-            answer = self._route(self._user(key), call, f"{call} by …{key[-4:]}")
+            if user is None:
+                raise self._unknown(key)
+            answer = respond(user, call, f"{call} by {user.name} (…{key[-4:]})")
         except Problem as problem:
-            return problem.answer()
+            answer = problem.answer()
         if fault is not None:
             return fault.answer()
-        return Answer(answer.status, chosen(answer.body, call.query)) if answer.body is not None else answer
+        if answer.ok and answer.body is not None:
+            return Answer(answer.status, chosen(answer.body, call.query))
+        return answer
 
-    def _user(self, key: str) -> User:
-        name = self._keys.get(key)
-        if name is None:
-            detail = "Your API key may be invalid, or you've attempted to access the wrong datacenter."
-            raise Problem(401, "API Key Invalid", detail)
-        return self.users[name]
+    def _unknown(self, key: str) -> Problem:
+        secret = key.rpartition("-")[0]
+        if secret and any(known.rpartition("-")[0] == secret for known in self._keys):
+            return Problem(403, "Wrong Datacenter", "The API key provided is linked to a different datacenter.")
+        detail = "Your API key may be invalid, or you've attempted to access the wrong datacenter."
+        return Problem(401, "API Key Invalid", detail)
 
-    def _route(self, user: User, call: Call, cause: str) -> Answer:
-        if call.path == "/ping" and call.method == "GET":
-            return Answer(200, {"health_status": "Everything's Chimpy!"})
-        if call.path == "/" and call.method == "GET":
-            return Answer(200, {"account_id": user.name, "account_name": user.name, "total_subscribers": 0})
-        if call.path == "/lists" and call.method == "GET":
-            return self._lists(user, call)
-        for pattern, act in (
-            (_LIST, self._list),
-            (_MERGE_FIELDS, self._merge_fields),
-            (_MEMBERS, self._members),
-            (_MEMBER, self._member),
-        ):
-            found = pattern.fullmatch(call.path)
-            if found is not None:
-                audience = user.lists.get(found[1])
-                if audience is None:
-                    raise not_found()
-                return act(audience, call, cause, *found.groups()[1:])
-        raise not_found()
-
-    def _lists(self, user: User, call: Call) -> Answer:
-        offset, count = _paging(call.query)
-        found = sorted(user.lists.values(), key=lambda one: (one.created, one.list_id))
-        if call.query.get("sort_dir") == "DESC":
-            found.reverse()
-        told = [one.as_json() for one in found[offset : offset + count]]
-        constraints = {"may_create": True, "max_instances": 100, "current_total_instances": len(found)}
-        return Answer(200, {"lists": told, "total_items": len(found), "constraints": constraints})
-
-    def _list(self, audience: Audience, call: Call, cause: str) -> Answer:
-        if call.method == "GET":
-            return Answer(200, audience.as_json())
-        if call.method == "POST":
-            return audience.add_all(call.body or {}, cause, validate=_validates(call))
-        raise _not_allowed()
-
-    def _merge_fields(self, audience: Audience, call: Call, cause: str) -> Answer:
-        if call.method != "GET":
-            raise _not_allowed()
-        offset, count = _paging(call.query)
-        told = [one.as_json(audience.list_id) for one in audience.fields.values()][offset : offset + count]
-        body = {"merge_fields": told, "list_id": audience.list_id, "total_items": len(audience.fields)}
-        return Answer(200, body)
-
-    def _members(self, audience: Audience, call: Call, cause: str) -> Answer:
-        if call.method == "POST":
-            return Answer(200, audience.add(call.body or {}, cause, validate=_validates(call)).as_json())
-        if call.method != "GET":
-            raise _not_allowed()
-        offset, count = _paging(call.query)
-        status, since = call.query.get("status"), call.query.get("since_last_changed")
-        found, total = audience.with_status(status), audience.count(status)
-        if since is not None:
-            found = [one for one in found if one.last_changed >= as_moment(since)]
-            total = len(found)
-        direction = call.query.get("sort_dir", "ASC") if call.query.get("sort_field") == "last_changed" else None
-        told = [one.as_json() for one in page(found, offset, count, by_last_changed=direction)]
-        return Answer(200, {"members": told, "list_id": audience.list_id, "total_items": total})
-
-    def _member(self, audience: Audience, call: Call, cause: str, hashed: str) -> Answer:
-        body, validate = call.body or {}, _validates(call)
-        match call.method:
-            case "GET":
-                return Answer(200, audience.get(hashed).as_json())
-            case "PUT":
-                return Answer(200, audience.put(hashed, body, cause, validate=validate).as_json())
-            case "PATCH":
-                return Answer(200, audience.patch(hashed, body, cause, validate=validate).as_json())
-            case "DELETE":
-                audience.delete(hashed, cause)
-                return Answer(204)
-            case _:
-                raise _not_allowed()
-
-
-def _validates(call: Call) -> bool:
-    return call.query.get("skip_merge_validation", "false").lower() != "true"
-
-
-def _paging(query: Mapping[str, Any]) -> tuple[int, int]:
-    try:
-        offset, count = int(query.get("offset", 0)), int(query.get("count", 10))
-    except ValueError as error:
-        raise Problem(400, "Invalid Resource", "count and offset must be numbers.") from error
-    if offset < 0 or not 0 <= count <= MOST_A_PAGE:
-        raise Problem(400, "Invalid Resource", f"count must be 0 to {MOST_A_PAGE}.")
-    return offset, count
-
-
-def _not_allowed() -> Problem:
-    return Problem(405, "Method Not Allowed", "The requested method and resource are not compatible.")
+    def _user(self, name: str) -> User:
+        return self.users.setdefault(name, User(name, self.audit, self.clock))

@@ -1,0 +1,89 @@
+"""Many contacts added by one call, POST /lists/{id}: each is taken or refused for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.mailchimp.call import Answer
+from worker.sandbox.audience import Audience
+from worker.sandbox.contact import Author, create, email_of, status_of, update
+from worker.sandbox.member import Member, address_key
+from worker.sandbox.problem import Problem, invalid
+
+MOST = 500
+"""Contacts in one call. Source: Mailchimp's API description."""
+
+_INVALID = "The resource submitted could not be validated. For field-specific details, see the 'errors' array."
+
+
+def add_all(audience: Audience, body: Mapping[str, Any], by: Author, *, skip_duplicates: bool = False) -> Answer:
+    """Adds many. Archived members are put back, as must be assumed of Mailchimp.
+
+    Args:
+        audience: the list.
+        body: of the call.
+        by: who writes.
+        skip_duplicates: whether an address that comes again in the call is passed over.
+
+    Raises:
+        Problem: the call as a whole is refused.
+    """
+    contacts = body.get("members")
+    if not isinstance(contacts, list) or not all(isinstance(one, Mapping) for one in contacts):
+        raise invalid(_INVALID, ("members", "Schema describes array of objects."))
+    if len(contacts) > MOST:
+        raise invalid(_INVALID, ("members", f"At most {MOST} items."))
+    if audience.refuses is not None:
+        raise Problem(400, audience.refuses, "This list takes nobody.")
+    made = _Made()
+    seen: set[str] = set()
+    for contact in contacts:
+        key = address_key(str(contact.get("email_address")))
+        if not (skip_duplicates and key in seen):
+            made.add(audience, contact, by, update_existing=body.get("update_existing") is True)
+        seen.add(key)
+    return made.answer()
+
+
+@dataclass(slots=True)
+class _Made:
+    """What became of the contacts so far."""
+
+    new: list[Member] = field(default_factory=list)
+    updated: list[Member] = field(default_factory=list)
+    errors: list[dict[str, str]] = field(default_factory=list)
+
+    def add(self, audience: Audience, contact: Mapping[str, Any], by: Author, *, update_existing: bool) -> None:
+        try:
+            email, status = email_of(contact), status_of(contact, "status")
+            known = audience.find(email)
+            if known is None or known.status == "archived":
+                self.new.append(create(audience, email, status, contact, by))
+            elif update_existing:
+                self.updated.append(update(audience, known, contact, by, status=status))
+            else:
+                detail = f"{email} is already a list member, do you want to update? please provide update_existing:true"
+                self._refuse(contact, "ERROR_CONTACT_EXISTS", detail)
+        except Problem as problem:
+            field, message = problem.errors[0] if problem.errors else ("", "")
+            told = "email address" if field == "email_address" else field
+            self._refuse(contact, "ERROR_GENERIC", problem.detail, told, message)
+
+    def _refuse(self, contact: Mapping[str, Any], code: str, error: str, field: str = "", message: str = "") -> None:
+        told = {"error": error, "error_code": code, "field": field, "field_message": message}
+        self.errors.append({"email_address": str(contact.get("email_address", "")), **told})
+
+    def answer(self) -> Answer:
+        return Answer(
+            200,
+            {
+                "new_members": [one.as_batch_json() for one in self.new],
+                "updated_members": [one.as_batch_json() for one in self.updated],
+                "errors": self.errors,
+                "total_created": len(self.new),
+                "total_updated": len(self.updated),
+                "error_count": len(self.errors),
+            },
+        )

@@ -1,0 +1,193 @@
+"""One contact, written by a call: what Mailchimp takes and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.mailchimp.call import member_hash
+from worker.sandbox.audience import Audience
+from worker.sandbox.member import Member, address_key
+from worker.sandbox.merge import merged
+from worker.sandbox.problem import Problem, invalid
+
+PATCHABLE = ("subscribed", "unsubscribed", "cleaned", "pending")
+STATUSES = (*PATCHABLE, "transactional")
+"""What a call may ask for. Source: the enumerations of Mailchimp's API description."""
+ARCHIVABLE = ("subscribed", "unsubscribed")
+
+_INVALID = "The resource submitted could not be validated. For field-specific details, see the 'errors' array."
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who writes, and how.
+
+    Attributes:
+        cause: for the audit.
+        validate: whether required merge fields are asked for.
+    """
+
+    cause: str
+    validate: bool
+
+
+def post(audience: Audience, body: Mapping[str, Any], by: Author) -> Member:
+    """Adds a member by POST …/members; an archived one is put back.
+
+    Raises:
+        Problem: it exists, or is refused.
+    """
+    email, status = email_of(body), status_of(body, "status")
+    known = audience.find(email)
+    if known is not None and known.status != "archived":
+        raise _exists(email)
+    return create(audience, email, status, body, by)
+
+
+def put(audience: Audience, hashed: str, body: Mapping[str, Any], by: Author) -> Member:
+    """Adds or updates one member by PUT; an archived one stays so where the call names no status.
+
+    Raises:
+        Problem: it is refused.
+    """
+    email = email_of(body)
+    known = audience.members.get(hashed.lower())
+    if known is not None:
+        status = status_of(body, "status") if "status" in body else None
+        return update(audience, known, body, by, status=status, email=email)
+    if audience.find(email) is not None:
+        raise _exists(email)
+    return create(audience, email, status_of(body, "status_if_new"), body, by)
+
+
+def patch(audience: Audience, hashed: str, body: Mapping[str, Any], by: Author) -> Member:
+    """Updates one member by PATCH.
+
+    Raises:
+        Problem: it is not there, or is refused.
+    """
+    member = audience.get(hashed)
+    status = status_of(body, "status", PATCHABLE) if "status" in body else None
+    email = email_of(body) if "email_address" in body else None
+    return update(audience, member, body, by, status=status, email=email)
+
+
+def archive(audience: Audience, hashed: str, by: Author) -> None:
+    """Archives one member by DELETE.
+
+    Raises:
+        Problem: it is not there, or its status does not permit it.
+    """
+    member = audience.get(hashed)
+    if member.status not in ARCHIVABLE:
+        raise Problem(405, "Method Not Allowed", "This list member cannot be removed. Please contact support.")
+    audience.set_status(member, "archived", by.cause)
+
+
+def create(audience: Audience, email: str, status: str, body: Mapping[str, Any], by: Author) -> Member:
+    """Makes a member of an address that is none, or is archived.
+
+    Raises:
+        Problem: the list, the address or a field is refused.
+    """
+    if audience.refuses is not None:
+        raise Problem(400, audience.refuses, "This list takes nobody.")
+    _check_address(audience, email)
+    values = merged(audience.fields, {}, body.get("merge_fields"), validate_required=by.validate)
+    return audience.insert(email, status, values, by.cause)
+
+
+def update(
+    audience: Audience,
+    member: Member,
+    body: Mapping[str, Any],
+    by: Author,
+    *,
+    status: str | None,
+    email: str | None = None,
+) -> Member:
+    """Writes to a member that is there; all of it, or nothing.
+
+    Args:
+        audience: its list.
+        member: is changed.
+        body: of the call.
+        by: who writes.
+        status: the new one; None leaves it.
+        email: the new address; None leaves it.
+
+    Raises:
+        Problem: the change is refused.
+    """
+    values = merged(audience.fields, member.merge_fields, body.get("merge_fields"), validate_required=by.validate)
+    if status is not None and status != member.status:
+        _check_compliance(member, status)
+    moves = email is not None and address_key(email) != address_key(member.email)
+    if email is not None and moves:
+        _check_rename(audience, member, email)
+        audience.move(member, email)
+    elif email is not None:
+        member.email = email
+    member.merge_fields = values
+    if status is not None and status != member.status:
+        audience.set_status(member, status, by.cause)
+    else:
+        audience.touch(member)
+    return member
+
+
+def email_of(body: Mapping[str, Any]) -> str:
+    """Returns the address that a contact names.
+
+    Raises:
+        Problem: it is no address; names the field.
+    """
+    email = body.get("email_address")
+    name, _, domain = (email if isinstance(email, str) else "").strip().rpartition("@")
+    if not name or "@" in name or "." not in domain or any(char.isspace() for char in name + domain):
+        raise invalid("Please provide a valid email address.", ("email_address", "This value should be a valid email."))
+    return f"{name}@{domain}"
+
+
+def status_of(body: Mapping[str, Any], name: str, allowed: Collection[str] = STATUSES) -> str:
+    """Returns the status that a contact names.
+
+    Raises:
+        Problem: it is none that a call may ask for; names the field.
+    """
+    status = body.get(name)
+    if status not in allowed:
+        raise invalid(_INVALID, (name, f"Data did not match any of: {', '.join(allowed)}."))
+    return str(status)
+
+
+def _check_address(audience: Audience, email: str) -> None:
+    key = address_key(email)
+    if member_hash(key) in audience.forgotten:
+        detail = f"{email} was permanently deleted and cannot be re-imported. The contact must re-subscribe."
+        raise Problem(400, "Forgotten Email Not Subscribed", detail)
+    if key in audience.fake or key.endswith(".invalid"):
+        raise invalid(f"{email} looks fake or invalid, please enter a real email address.")
+
+
+def _check_compliance(member: Member, status: str) -> None:
+    # A person who left may be asked again by a mail (pending), which an address that bounced does not get.
+    bounced = "cleaned" in (member.status, member.status_before)
+    if member.opted_out and (status == "subscribed" or (status == "pending" and bounced)):
+        detail = f"{member.email} is in a compliance state due to unsubscribe, bounce, or compliance review."
+        raise Problem(400, "Member In Compliance State", f"{detail} It cannot be subscribed.")
+
+
+def _check_rename(audience: Audience, member: Member, email: str) -> None:
+    if member.status != "subscribed":
+        raise invalid(_INVALID, ("email_address", "The address of a member that is not subscribed cannot be changed."))
+    if audience.find(email) is not None:
+        raise _exists(email)
+    _check_address(audience, email)
+
+
+def _exists(email: str) -> Problem:
+    detail = f"{email} is already a list member. Use PUT to insert or update list members."
+    return Problem(400, "Member Exists", detail)

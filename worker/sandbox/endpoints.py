@@ -1,0 +1,215 @@
+"""The paths of Mailchimp's API that the stand-in serves, and what each method does there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from worker.clock import as_moment
+from worker.mailchimp.call import Answer, Call
+from worker.sandbox import contact
+from worker.sandbox.audience import Audience, page
+from worker.sandbox.batch import add_all
+from worker.sandbox.contact import STATUSES, Author
+from worker.sandbox.member import Member
+from worker.sandbox.merge import MergeField
+from worker.sandbox.problem import Problem, invalid, not_found
+from worker.sandbox.user import User
+
+MOST_A_PAGE = 1000
+USUAL_PAGE = 10
+_SORTINGS = ("last_changed", "timestamp_signup", "timestamp_opt")
+_LIST = re.compile(r"/lists/([^/]+)")
+_LIST_NEEDS = ("name", "permission_reminder", "email_type_option", "contact", "campaign_defaults")
+
+
+def respond(user: User, call: Call, cause: str) -> Answer:
+    """Carries one call out.
+
+    Args:
+        user: whose key came with it.
+        call: below ``/3.0``.
+        cause: for the audit.
+
+    Raises:
+        Problem: it is refused.
+    """
+    by = Author(cause, validate=not _flag(call, "skip_merge_validation"))
+    top = _TOP.get(call.path)
+    if top is not None:
+        return _chosen(top, call.method)(user, call)
+    for pattern, acts in _BELOW:
+        found = pattern.fullmatch(call.path)
+        if found is not None:
+            audience = user.lists.get(found[1])
+            if audience is None:
+                raise not_found()
+            if pattern is _LIST and call.method == "DELETE":
+                del user.lists[audience.list_id]
+                return Answer(204)
+            return _chosen(acts, call.method)(audience, call, by, *found.groups()[1:])
+    raise not_found()
+
+
+def _chosen(acts: Mapping[str, Callable[..., Answer]], method: str) -> Callable[..., Answer]:
+    if method not in acts:
+        detail = "The requested method and resource are not compatible. See the Allow header for this resource."
+        raise Problem(405, "Method Not Allowed", detail)
+    return acts[method]
+
+
+# The user
+
+
+def _ping(user: User, call: Call) -> Answer:
+    return Answer(200, {"health_status": "Everything's Chimpy!"})
+
+
+def _root(user: User, call: Call) -> Answer:
+    return Answer(200, user.as_json())
+
+
+def _lists(user: User, call: Call) -> Answer:
+    offset, count = _paging(call)
+    found = sorted(user.lists.values(), key=lambda one: (one.created, one.list_id))
+    if call.query.get("sort_dir") == "DESC":
+        found.reverse()
+    told = [one.as_json() for one in found[offset : offset + count]]
+    constraints = {"may_create": True, "max_instances": 100, "current_total_instances": len(found)}
+    return Answer(200, {"lists": told, "total_items": len(found), "constraints": constraints})
+
+
+def _create_list(user: User, call: Call) -> Answer:
+    body = call.body or {}
+    lacking = [(name, "This value should not be blank.") for name in _LIST_NEEDS if name not in body]
+    if lacking:
+        raise invalid("The resource submitted could not be validated.", *lacking)
+    permissions = body.get("marketing_permissions") is True
+    made = user.create_list(user.next_list_id(), str(body["name"]), marketing_permissions=permissions)
+    return Answer(200, made.as_json())
+
+
+# A list
+
+
+def _list(audience: Audience, call: Call, by: Author) -> Answer:
+    return Answer(200, audience.as_json())
+
+
+def _add_all(audience: Audience, call: Call, by: Author) -> Answer:
+    return add_all(audience, call.body or {}, by, skip_duplicates=_flag(call, "skip_duplicate_check"))
+
+
+def _merge_fields(audience: Audience, call: Call, by: Author) -> Answer:
+    offset, count = _paging(call)
+    found = [one for one in audience.fields.values() if call.query.get("type") in (None, one.kind)]
+    told = [one.as_json(audience.list_id) for one in found[offset : offset + count]]
+    return Answer(200, {"merge_fields": told, "list_id": audience.list_id, "total_items": len(found)})
+
+
+def _create_merge_field(audience: Audience, call: Call, by: Author) -> Answer:
+    made = MergeField.from_json(max((one.merge_id for one in audience.fields.values()), default=0) + 1, call.body or {})
+    if made.tag in audience.fields:
+        raise invalid("Your merge field was invalid.", ("tag", f'A Merge Field with the tag "{made.tag}" exists.'))
+    audience.fields[made.tag] = made
+    return Answer(200, made.as_json(audience.list_id))
+
+
+def _members(audience: Audience, call: Call, by: Author) -> Answer:
+    offset, count = _paging(call)
+    status, sorting = call.query.get("status"), call.query.get("sort_field")
+    if status not in (None, "archived", *STATUSES):
+        raise invalid("status is none that a member can have.", ("status", "Value is not one of the choices."))
+    if sorting not in (None, *_SORTINGS):
+        raise invalid("sort_field is none to sort by.", ("sort_field", "Value is not one of the choices."))
+    found: Iterable[Member] = audience.ordered(status, sorting)  # type: ignore[arg-type]  # checked just now
+    total = audience.count(status)
+    if "since_last_changed" in call.query or "before_last_changed" in call.query:
+        found = _changed_within(found, call)
+        total = len(found)
+    if sorting is not None and call.query.get("sort_dir") == "DESC":
+        found = reversed(list(found))
+    told = [one.as_json() for one in page(found, offset, count)]
+    return Answer(200, {"members": told, "list_id": audience.list_id, "total_items": total})
+
+
+def _changed_within(members: Iterable[Member], call: Call) -> list[Member]:
+    since, before = (_moment(call, name) for name in ("since_last_changed", "before_last_changed"))
+    return [
+        one
+        for one in members
+        if (since is None or one.last_changed >= since) and (before is None or one.last_changed <= before)
+    ]
+
+
+def _create_member(audience: Audience, call: Call, by: Author) -> Answer:
+    return Answer(200, contact.post(audience, call.body or {}, by).as_json())
+
+
+# A member
+
+
+def _member(audience: Audience, call: Call, by: Author, hashed: str) -> Answer:
+    return Answer(200, audience.get(hashed).as_json())
+
+
+def _put(audience: Audience, call: Call, by: Author, hashed: str) -> Answer:
+    return Answer(200, contact.put(audience, hashed, call.body or {}, by).as_json())
+
+
+def _patch(audience: Audience, call: Call, by: Author, hashed: str) -> Answer:
+    return Answer(200, contact.patch(audience, hashed, call.body or {}, by).as_json())
+
+
+def _archive(audience: Audience, call: Call, by: Author, hashed: str) -> Answer:
+    contact.archive(audience, hashed, by)
+    return Answer(204)
+
+
+def _forget(audience: Audience, call: Call, by: Author, hashed: str) -> Answer:
+    audience.remove(audience.get(hashed), by.cause)
+    return Answer(204)
+
+
+_Acts = Mapping[str, Callable[..., Answer]]
+_TOP: Mapping[str, _Acts] = {
+    "/ping": {"GET": _ping},
+    "/": {"GET": _root},
+    "/lists": {"GET": _lists, "POST": _create_list},
+}
+# The most called first.
+_BELOW: tuple[tuple[re.Pattern[str], _Acts], ...] = (
+    (
+        re.compile(r"/lists/([^/]+)/members/([^/]+)"),
+        {"GET": _member, "PUT": _put, "PATCH": _patch, "DELETE": _archive},
+    ),
+    (_LIST, {"GET": _list, "POST": _add_all}),
+    (re.compile(r"/lists/([^/]+)/members"), {"GET": _members, "POST": _create_member}),
+    (re.compile(r"/lists/([^/]+)/merge-fields"), {"GET": _merge_fields, "POST": _create_merge_field}),
+    (re.compile(r"/lists/([^/]+)/members/([^/]+)/actions/delete-permanent"), {"POST": _forget}),
+)
+
+
+# Query parameters
+
+
+def _flag(call: Call, name: str) -> bool:
+    return call.query.get(name, "false").lower() in ("true", "1")
+
+
+def _moment(call: Call, name: str) -> Any:
+    try:
+        return as_moment(call.query[name]) if name in call.query else None
+    except ValueError as error:
+        raise invalid(f"{name} is no time.", (name, "This value is not a valid datetime.")) from error
+
+
+def _paging(call: Call) -> tuple[int, int]:
+    try:
+        offset, count = int(call.query.get("offset", 0)), int(call.query.get("count", USUAL_PAGE))
+    except ValueError as error:
+        raise invalid("count and offset must be numbers.") from error
+    if offset < 0 or not 0 <= count <= MOST_A_PAGE:
+        raise invalid(f"count must be 0 to {MOST_A_PAGE}, and offset not below 0.")
+    return offset, count

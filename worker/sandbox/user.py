@@ -1,0 +1,67 @@
+"""A Mailchimp user: whose lists there are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from worker.sandbox.audience import Audience
+from worker.sandbox.audit import Audit
+from worker.sandbox.merge import MergeField
+
+USUAL_FIELDS = (
+    ("FNAME", "First Name", "text"),
+    ("LNAME", "Last Name", "text"),
+    ("ADDRESS", "Address", "address"),
+    ("PHONE", "Phone Number", "phone"),
+    ("COMPANY", "Company", "text"),
+)
+
+
+@dataclass(slots=True)
+class User:
+    """A user, whose API keys all see the same lists.
+
+    Attributes:
+        in_flight: calls of its keys that wait for their answer.
+    """
+
+    name: str
+    audit: Audit
+    clock: Callable[[], datetime]
+    lists: dict[str, Audience] = field(default_factory=dict)
+    in_flight: int = 0
+    _made: int = 0
+
+    def create_list(
+        self, list_id: str, name: str, *, usual_fields: bool = True, marketing_permissions: bool = False
+    ) -> Audience:
+        """Makes a list, with the usual merge fields or none."""
+        made = Audience(list_id, name, self.clock(), self.audit, self.clock, marketing_permissions)
+        if usual_fields:
+            for number, (tag, label, kind) in enumerate(USUAL_FIELDS, 1):
+                made.fields[tag] = MergeField(number, tag, label, kind)
+        self.lists[list_id] = made
+        return made
+
+    def next_list_id(self) -> str:
+        """Returns an id for one more list: ten hex digits, as Mailchimp's are."""
+        self._made += 1
+        return hashlib.sha256(f"{self.name}/{self._made}".encode()).hexdigest()[:10]
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns what an answer tells of the user's account."""
+        return {
+            "account_id": self.name,
+            "login_id": self.name,
+            "account_name": self.name,
+            "email": f"owner@{self.name}.example",
+            "username": self.name,
+            "role": "owner",
+            "account_timezone": "Etc/UTC",
+            "pro_enabled": False,
+            "total_subscribers": sum(one.count("subscribed") for one in self.lists.values()),
+        }
