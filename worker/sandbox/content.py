@@ -74,6 +74,10 @@ def _particulars(standin: StandIn) -> None:
         ("left@leeds-plumbing.example", "unsubscribe"),
         ("bounced@leeds-plumbing.example", "clean"),
         ("archived@leeds-plumbing.example", "archive"),
+        ("forgotten@leeds-plumbing.example", "forget"),
     ):
         standin.by_hand("a1b2c3d4e5", email, "subscribe")
         standin.by_hand("a1b2c3d4e5", email, act)
+    standin.by_hand("a1b2c3d4e5", "unconfirmed@leeds-plumbing.example", "sign up")
+    buyers = standin.find_list("a1b2c3d4e5")
+    buyers.insert("buyer@leeds-plumbing.example", "transactional", {}, BY_HAND)

@@ -1,33 +1,28 @@
-"""The stand-in over HTTP: its calls as Mailchimp takes them, and what only a stand-in has under ``/sandbox``."""
+"""The stand-in over HTTP: its calls below ``/3.0`` as Mailchimp takes them, and its control below ``/sandbox``."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+import time
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qsl
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker.mailchimp.call import Answer, Call
-from worker.sandbox.faults import Fault
+from worker.sandbox.control import control
+from worker.sandbox.problem import Problem
 from worker.sandbox.standin import StandIn
 
 BASE = "/3.0"
 START_SECONDS = 10.0
-HANG_SECONDS = 600.0
-"""How long a call without an answer is left hanging; its client gives up before."""
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class SandboxServer:
@@ -44,7 +39,6 @@ class SandboxServer:
         Raises:
             OSError: the port cannot be had.
         """
-        self._closing = threading.Event()
         # Named as TCP: asyncio turns Nagle's algorithm off for such sockets only, which else costs 40 ms a call.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -53,9 +47,14 @@ class SandboxServer:
         except OSError:
             self._socket.close()
             raise
-        # A connection that is cut on purpose is an error to the server's log; there is nothing else in it.
+        self._application = Application(standin)
         config = uvicorn.Config(
-            application(standin, self._closing), log_level="critical", access_log=False, timeout_graceful_shutdown=1
+            self._application,
+            log_level="critical",  # a connection that is cut on purpose is an error to the server's log
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="sandbox", daemon=True)
@@ -67,17 +66,17 @@ class SandboxServer:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        waited = threading.Event()
-        for _ in range(int(START_SECONDS * 200)):
-            if self._server.started:
-                return self
-            waited.wait(0.005)
-        raise TimeoutError("the sandbox did not start")
+        give_up_at = time.monotonic() + START_SECONDS
+        while not self._server.started:
+            if time.monotonic() > give_up_at or not self._thread.is_alive():
+                raise TimeoutError("the sandbox did not start")
+            time.sleep(0.005)
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing.set()
+        self._application.close()
         self._server.should_exit = True
         self._thread.join(START_SECONDS)
         self._socket.close()
@@ -88,141 +87,96 @@ class SandboxServer:
             self._thread.join(1)
 
 
-def application(standin: StandIn, closing: threading.Event) -> Starlette:
-    """Returns the web application around a stand-in."""
-    control = _Control(standin)
-
-    async def call(request: Request) -> Response:
-        key = _key(request)
-        body = await request.body()
-        path = request.scope["raw_path"].decode("ascii").split("?")[0][len(BASE) :] or "/"
-        made = Call(request.method, path, dict(request.query_params), _object(body))  # type: ignore[arg-type]
-        return await run_in_threadpool(_answered, standin, key, made, closing)
-
-    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-    return Starlette(
-        routes=[
-            Route(BASE + "/{path:path}", call, methods=methods),
-            Route("/sandbox/audit", control.audit),
-            Route("/sandbox/calls", control.calls, methods=["GET", "DELETE"]),
-            Route("/sandbox/faults", control.faults, methods=["PUT", "DELETE"]),
-            Route("/sandbox/latency", control.latency, methods=["PUT"]),
-            Route("/sandbox/keys", control.keys, methods=["PUT", "DELETE"]),
-            Route("/sandbox/lists", control.lists, methods=["GET", "PUT", "DELETE"]),
-            Route("/sandbox/by-hand", control.by_hand, methods=["POST"]),
-        ]
-    )
-
-
-def _answered(standin: StandIn, key: str, call: Call, closing: threading.Event) -> Response:
-    answer = standin.handle(key, call)
-    if answer.failure == "timeout":
-        closing.wait(HANG_SECONDS)
-    if answer.failure is not None:
-        return _Cut()
-    return _response(answer)
-
-
-def _response(answer: Answer) -> Response:
-    assert answer.status is not None, "an answer without a failure has a status"
-    if answer.status == 204:
-        return Response(status_code=204)
-    if answer.body is None:
-        return Response("<html>This is no JSON.</html>", answer.status, media_type="text/html")
-    kind = "application/json" if answer.ok else "application/problem+json"
-    return Response(json.dumps(answer.body), answer.status, media_type=f"{kind}; charset=utf-8")
-
-
-class _Cut(Response):
-    """Promises more than it sends, so that the connection is cut in the middle."""
-
-    def __init__(self) -> None:
-        super().__init__(b'{"half', media_type="application/json")
-        self.raw_headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
-
-
-class _Control:
-    """What only a stand-in has: people's acts, faults and what happened."""
+class Application:
+    """The web application around a stand-in: ASGI without a framework for the calls, since benchmarks wait for it."""
 
     def __init__(self, standin: StandIn) -> None:
         self._standin = standin
+        self._control: ASGIApp = control(standin)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = asyncio.Event()
 
-    async def audit(self, request: Request) -> Response:
-        return JSONResponse([one.as_json() for one in self._standin.audit.changes])
+    def close(self) -> None:
+        """Lets go of the calls that were left hanging; from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._closing.set)
 
-    async def calls(self, request: Request) -> Response:
-        if request.method == "DELETE":
-            self._standin.audit.calls.clear()
-            return Response(status_code=204)
-        return JSONResponse([one.as_json() for one in self._standin.audit.calls])
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        self._loop = asyncio.get_running_loop()
+        path: str = scope["raw_path"].decode("ascii")
+        if path != BASE and not path.startswith(f"{BASE}/"):
+            await self._control(scope, receive, send)
+            return
+        call = _call(scope, path[len(BASE) :] or "/", await _whole(receive))
+        answer = call.answer() if isinstance(call, Problem) else await self._answer(_key(scope), call, receive)
+        if answer.failure is not None:
+            # More is promised than is sent, so that the server cuts the connection in the middle.
+            await _send(send, 200, b'{"half', "application/json", promised=1000)
+            return
+        await _send(send, *_rendered(answer))
 
-    async def faults(self, request: Request) -> Response:
+    async def _answer(self, key: str, call: Call, receive: Receive) -> Answer:
+        with self._standin.in_flight(key) as crowded:
+            # Also without latency: calls that came together are in flight together.
+            await asyncio.sleep(self._standin.latency)
+            answer = self._standin.answer(key, call, crowded=crowded)
+            if answer.failure == "timeout":
+                await self._hang(receive)
+            return answer
+
+    async def _hang(self, receive: Receive) -> None:
+        waits = {asyncio.ensure_future(receive()), asyncio.ensure_future(self._closing.wait())}
+        _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for one in pending:
+            one.cancel()
+
+
+async def _whole(receive: Receive) -> bytes:
+    parts = bytearray()
+    while True:
+        message = await receive()
+        parts += message.get("body", b"")
+        if not message.get("more_body", False):
+            return bytes(parts)
+
+
+async def _send(send: Send, status: int, content: bytes, kind: str, promised: int | None = None) -> None:
+    length = str(len(content) if promised is None else promised).encode()
+    headers = [] if status == 204 else [(b"content-type", kind.encode()), (b"content-length", length)]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+def _rendered(answer: Answer) -> tuple[int, bytes, str]:
+    assert answer.status is not None, "an answer without a failure has a status"
+    if answer.status == 204:
+        return 204, b"", ""
+    if answer.body is None:
+        return answer.status, b"<html>This is no JSON.</html>", "text/html"
+    kind = "application/json" if answer.ok else "application/problem+json"
+    return answer.status, json.dumps(answer.body).encode(), f"{kind}; charset=utf-8"
+
+
+def _call(scope: Scope, path: str, body: bytes) -> Call | Problem:
+    query = dict(parse_qsl(scope["query_string"].decode("ascii"), keep_blank_values=True))
+    told: Any = None
+    if body:
         try:
-            told = [] if request.method == "DELETE" else await request.json()
-            self._standin.faults = [Fault.from_json(one) for one in told]
-        except (TypeError, ValueError) as error:
-            return _refused(error)
-        return Response(status_code=204)
-
-    async def latency(self, request: Request) -> Response:
-        try:
-            self._standin.latency = max(0.0, float((await request.json())["seconds"]))
-        except (TypeError, ValueError, KeyError) as error:
-            return _refused(error)
-        return Response(status_code=204)
-
-    async def keys(self, request: Request) -> Response:
-        told = await request.json()
-        if request.method == "DELETE":
-            self._standin.revoke(told["key"])
-        else:
-            self._standin.add_key(told["key"], told["user"])
-        return Response(status_code=204)
-
-    async def lists(self, request: Request) -> Response:
-        if request.method == "GET":
-            found = [(user.name, one) for user in self._standin.users.values() for one in user.lists.values()]
-            return JSONResponse(
-                [
-                    {"user": user, "list": one.as_json(), "members": [m.as_json() for m in one.members.values()]}
-                    for user, one in found
-                ]
-            )
-        told = await request.json()
-        if request.method == "DELETE":
-            self._standin.delete_list(told["list"])
-        else:
-            self._standin.create_list(told["user"], told["list"], told.get("name", told["list"]))
-        return Response(status_code=204)
-
-    async def by_hand(self, request: Request) -> Response:
-        told = await request.json()
-        try:
-            self._standin.by_hand(told["list"], told["email"], told["act"], told.get("value"))
-        except (KeyError, ValueError) as error:
-            return _refused(error)
-        return Response(status_code=204)
+            told = json.loads(body)
+        except (ValueError, RecursionError):
+            return Problem(400, "JSON Parse Error", "We encountered an unspecified JSON parsing error.")
+        if not isinstance(told, dict):
+            return Problem(400, "Invalid Resource", "The body must be a JSON object.")
+    return Call(scope["method"], path, query, told)
 
 
-def _refused(error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, status_code=400)
-
-
-def _key(request: Request) -> str:
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+def _key(scope: Scope) -> str:
+    header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    scheme, _, value = header.decode("latin-1").partition(" ")
     if scheme.lower() == "bearer":
-        return value
+        return str(value)
     try:
         return base64.b64decode(value).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
+    except (binascii.Error, ValueError):
         return ""
-
-
-def _object(body: bytes) -> dict[str, Any] | None:
-    if not body:
-        return None
-    try:
-        told = json.loads(body)
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}

@@ -1,0 +1,174 @@
+"""What only a stand-in has, under ``/sandbox``: people's acts, faults and what happened, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from worker.sandbox.faults import Fault
+from worker.sandbox.problem import Problem
+from worker.sandbox.standin import StandIn
+
+Act = Callable[[StandIn, Any], Any]
+
+
+def control(standin: StandIn) -> Starlette:
+    """Returns the web application; ``GET /sandbox`` lists what it takes."""
+    routes = [Route("/sandbox", _help, methods=["GET"])]
+    for path, acts in _ACTS.items():
+        for method, (act, _) in acts.items():
+            routes.append(Route(f"/sandbox/{path}", _endpoint(standin, act), methods=[method]))
+    return Starlette(routes=routes)
+
+
+async def _help(request: Request) -> Response:
+    told = {
+        f"{method} /sandbox/{path}": meaning for path, acts in _ACTS.items() for method, (_, meaning) in acts.items()
+    }
+    return JSONResponse(told)
+
+
+def _endpoint(standin: StandIn, act: Act) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            told = await request.json() if await request.body() else {}
+            result = act(standin, told)
+        except Problem as problem:
+            return JSONResponse({"error": problem.detail, "fields": dict(problem.errors)}, status_code=400)
+        except (KeyError, TypeError, ValueError) as error:
+            return JSONResponse({"error": f"{type(error).__name__}: {error}"}, status_code=400)
+        return Response(status_code=204) if result is None else JSONResponse(result)
+
+    return endpoint
+
+
+# What happened
+
+
+def _audit(standin: StandIn, told: Any) -> Any:
+    return [one.as_json() for one in standin.audit.changes]
+
+
+def _calls(standin: StandIn, told: Any) -> Any:
+    return [one.as_json() for one in standin.audit.calls]
+
+
+def _clear_calls(standin: StandIn, told: Any) -> None:
+    standin.audit.clear_calls()
+
+
+def _counts(standin: StandIn, told: Any) -> Any:
+    return standin.audit.as_counts()
+
+
+# What goes wrong
+
+
+def _faults(standin: StandIn, told: Any) -> None:
+    if not isinstance(told, list):
+        raise ValueError("faults are a list")
+    standin.faults = [Fault.from_json(one) for one in told]
+
+
+def _no_faults(standin: StandIn, told: Any) -> None:
+    standin.faults = []
+
+
+def _latency(standin: StandIn, told: Any) -> None:
+    standin.latency = max(0.0, float(told["seconds"]))
+
+
+# What owners do
+
+
+def _add_key(standin: StandIn, told: Any) -> None:
+    standin.add_key(told["key"], told["user"])
+
+
+def _revoke(standin: StandIn, told: Any) -> None:
+    standin.revoke(told["key"])
+
+
+def _lists(standin: StandIn, told: Any) -> Any:
+    return [
+        {
+            "user": user.name,
+            "list": one.as_json(),
+            "members": [member.as_json() for member in standin.members(one.list_id)],
+        }
+        for user in list(standin.users.values())
+        for one in list(user.lists.values())
+    ]
+
+
+def _create_list(standin: StandIn, told: Any) -> None:
+    permissions = told.get("marketing_permissions") is True
+    standin.create_list(told["user"], told["list"], told.get("name", told["list"]), marketing_permissions=permissions)
+
+
+def _refusals(standin: StandIn, told: Any) -> None:
+    audience = standin.find_list(told["list"])
+    audience.refuses = told.get("refuses")
+    audience.fake = {str(one).lower() for one in told.get("fake", ())}
+
+
+def _delete_list(standin: StandIn, told: Any) -> None:
+    standin.delete_list(told["list"])
+
+
+def _add_merge_field(standin: StandIn, told: Any) -> None:
+    standin.add_merge_field(told["list"], told["field"])
+
+
+# What persons do
+
+
+def _by_hand(standin: StandIn, told: Any) -> None:
+    standin.by_hand(told["list"], told["email"], told["act"], told.get("value"))
+
+
+def _edit(standin: StandIn, told: Any) -> None:
+    standin.edit(told["list"], told["email"], told["tag"], told["value"])
+
+
+_ACTS: Mapping[str, Mapping[str, tuple[Act, str]]] = {
+    "audit": {"GET": (_audit, "every status change, with the call that caused it, or by hand")},
+    "calls": {
+        "GET": (_calls, "every call and the status of its answer"),
+        "DELETE": (_clear_calls, "forget the calls"),
+    },
+    "counts": {"GET": (_counts, "calls by method and status, the most at once, and people put back by a call")},
+    "faults": {
+        "PUT": (
+            _faults,
+            "[{kind, method, path, key, status, title, times, chance}]; kinds: status, bare, garbled, lacking, cut, "
+            "timeout_before, timeout_after",
+        ),
+        "DELETE": (_no_faults, "nothing goes wrong any more"),
+    },
+    "latency": {"PUT": (_latency, "{seconds} that each call takes")},
+    "keys": {
+        "PUT": (_add_key, "{key, user}: add an API key, or give a revoked one back"),
+        "DELETE": (_revoke, "{key}: revoke it"),
+    },
+    "lists": {
+        "GET": (_lists, "every list with its members, the archived too"),
+        "PUT": (_create_list, "{user, list, name, marketing_permissions}"),
+        "DELETE": (_delete_list, "{list}"),
+    },
+    "refusals": {"PUT": (_refusals, "{list, refuses: title or null, fake: [address]}: whom a list does not take")},
+    "merge-fields": {"PUT": (_add_merge_field, "{list, field: {name, type, tag, required, options}}")},
+    "by-hand": {
+        "POST": (
+            _by_hand,
+            "{list, email, act, value}; acts: subscribe, sign up, confirm, unsubscribe, clean, archive, forget, "
+            "rename (to value)",
+        )
+    },
+    "edit": {"POST": (_edit, "{list, email, tag, value}: a member's merge field")},
+}
