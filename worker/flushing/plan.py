@@ -99,6 +99,8 @@ class _Planner:
         if customer.deleted or not customer.state.marketing_consent or customer.address is None:
             return
         if customer.address in self.withheld:
+            # Unsubscribed for another customer's sake, who may share it: the member itself stays.
+            self.protected |= {one for one in self.near.entries if one.address == customer.address}
             return
         place = Place(choice.list_id, customer.address)
         if self._hindered(customer, choice, standing) is None:

@@ -1,0 +1,132 @@
+"""Fields that lists lack, refuse, require or already hold."""
+
+from dataclasses import replace
+
+from tests.integration.flush.world import World
+from worker.sandbox.faults import Fault
+from worker.sandbox.merge import MergeField
+
+ANN = "ann@example.com"
+WHOLE = {"line1": "1 High St", "city": "Leeds", "state": "West Yorkshire", "postcode": "LS1 1AA", "country": "GB"}
+
+
+def test_everything_that_the_list_has_is_sent(world: World):
+    """Names, company, phone and a whole postal address arrive in their fields."""
+    world.event(
+        "ann", ANN, first_name="Ann", last_name="Lee", company="Lee Ltd", phone="+44 113 496 0000", address=WHOLE
+    )
+    world.flush()
+    fields = world.fields(ANN)
+    assert fields["ADDRESS"]["zip"] == "LS1 1AA"
+    assert {tag: fields[tag] for tag in ("FNAME", "LNAME", "COMPANY", "PHONE")} == {
+        "FNAME": "Ann",
+        "LNAME": "Lee",
+        "COMPANY": "Lee Ltd",
+        "PHONE": "+44 113 496 0000",
+    }
+
+
+def test_a_field_that_the_list_lacks_is_left_out_and_told(world: World):
+    """The contact is added, and its receipt names what was not sent."""
+    del world.standin.find_list("master").fields["COMPANY"]
+    world.event("ann", ANN, company="Lee Ltd")
+    world.flush()
+    assert world.status(ANN) == "subscribed"
+    assert "COMPANY (the list has no such field)" in world.receipts("ann")[0].detail
+
+
+def test_a_required_field_without_a_value_refuses_nobody(world: World):
+    """Validation of required fields is skipped with every write."""
+    audience = world.standin.find_list("master")
+    audience.fields["LNAME"] = replace(audience.fields["LNAME"], required=True)
+    world.event("ann", ANN, first_name="Ann")
+    world.flush()
+    world.event("ann", ANN, first_name="Anne")
+    world.flush()
+    assert world.fields(ANN) == {"FNAME": "Anne"}
+
+
+def test_a_refused_field_is_left_out_and_the_rest_is_sent(world: World):
+    """A field that Mailchimp refuses is sent again without, and the receipt names it."""
+    audience = world.standin.find_list("master")
+    audience.fields["COMPANY"] = MergeField(4, "COMPANY", "Company", "dropdown", choices=("One Ltd",))
+    world.event("ann", ANN, first_name="Ann", company="Lee Ltd")
+    world.flush()
+    assert world.fields(ANN) == {"FNAME": "Ann"}
+    assert "COMPANY" in world.receipts("ann")[-1].detail
+    world.event("ann", ANN, first_name="Anne", company="Two Ltd")
+    world.flush()
+    assert world.fields(ANN) == {"FNAME": "Anne"}
+    assert "COMPANY" in world.receipts("ann")[-1].detail
+
+
+def test_what_somebody_filled_in_mailchimp_stays_where_billmywork_has_nothing(world: World):
+    """A field that billmywork leaves empty is not sent, neither to a found member nor to an own one."""
+    world.by_hand(ANN, "subscribe")
+    member = world.standin.find_list("master").find(ANN)
+    assert member is not None
+    member.merge_fields = {"LNAME": "Filled by hand"}
+    world.event("ann", ANN, first_name="Ann", last_name=None)
+    world.flush()
+    world.event("ann", ANN, first_name="Anne", last_name="")
+    world.flush()
+    assert world.fields(ANN) == {"FNAME": "Anne", "LNAME": "Filled by hand"}
+
+
+def test_what_this_worker_filled_is_cleared_when_billmywork_empties_it(world: World):
+    """A value that was sent once and is no more becomes empty."""
+    world.event("ann", ANN, first_name="Ann", company="Lee Ltd")
+    world.flush()
+    world.event("ann", ANN, first_name="Ann")
+    world.flush()
+    assert world.fields(ANN) == {"FNAME": "Ann"}
+    assert world.writes()[0].body == {"merge_fields": {"COMPANY": ""}}
+
+
+def test_a_partial_postal_address_is_left_out(world: World):
+    """Mailchimp takes an address whole or not at all."""
+    world.event("ann", ANN, address={"line1": "1 High St"})
+    world.flush()
+    assert "ADDRESS" not in world.fields(ANN)
+    assert "ADDRESS (incomplete" in world.receipts("ann")[0].detail
+
+
+def test_a_us_phone_field_gets_us_numbers_only(world: World):
+    """A field in US format gets NPA-NXX-LINE; any other number is left out and told."""
+    audience = world.standin.find_list("master")
+    audience.fields["PHONE"] = replace(audience.fields["PHONE"], phone_format="US")
+    world.event("ann", ANN, phone="+1 (212) 555-0147")
+    world.event("bob", "bob@example.com", phone="+44 113 496 0000")
+    world.flush()
+    assert world.fields(ANN) == {"PHONE": "212-555-0147"}
+    assert world.fields("bob@example.com") == {}
+    assert "PHONE" in world.receipts("bob")[0].detail
+
+
+def test_a_long_name_is_cut_and_told(world: World):
+    """A name longer than Mailchimp takes is cut, and the receipt says so."""
+    world.event("ann", ANN, first_name="A" * 400)
+    world.flush()
+    assert world.fields(ANN) == {"FNAME": "A" * 255}
+    assert "cut to 255 characters" in world.receipts("ann")[0].detail
+
+
+def test_text_in_any_script_arrives_as_it_is(world: World):
+    """Names and addresses in any script, emoji and right-to-left marks go through unchanged."""
+    names = ["Søren", "陳大文", "Даша", "عائشة", "👩‍👧‍👦", "‮abc"]
+    for number, name in enumerate(names):
+        world.event(f"c{number}", f"ünï{number}@exämple.com", first_name=name)
+    world.flush()
+    assert [world.fields(f"ünï{number}@exämple.com")["FNAME"] for number in range(len(names))] == names
+
+
+def test_a_field_refused_though_it_was_not_sent_ends_the_run_for_that_contact(world: World):
+    """A refusal for a field that was not sent is final for this run, and the customer stays changed."""
+    world.event("ann", ANN, first_name="Ann")
+    world.flush()
+    world.standin.faults = [
+        Fault("status", method="PATCH", status=400, title="Invalid Resource"),
+    ]
+    world.event("ann", ANN, first_name="Anne")
+    world.flush()
+    assert world.waits("ann")

@@ -1,0 +1,262 @@
+"""Deletions, returns, and consent withdrawn and given again."""
+
+import pytest
+
+from tests.integration.flush.world import ACCOUNT, World
+from worker.sandbox.audit import BY_HAND
+
+ANN = "ann@example.com"
+
+
+def test_a_deleted_customer_is_archived(world: World):
+    """What this worker added it archives when the customer is deleted."""
+    world.event("ann", ANN)
+    world.flush()
+    world.deleted("ann", ANN)
+    world.flush()
+    assert world.status(ANN) == "archived"
+    entry = world.entry(ANN)
+    assert entry is not None
+    assert (entry.state, entry.status_before) == ("archived", "subscribed")
+
+
+def test_a_found_member_is_left_alone_when_its_customer_is_deleted(world: World):
+    """A member that was there before stays on the list."""
+    world.by_hand(ANN, "subscribe")
+    world.event("ann", ANN)
+    world.flush()
+    world.deleted("ann", ANN)
+    world.flush()
+    assert world.status(ANN) == "subscribed"
+    assert world.outcomes("ann") == ["found", "left alone"]
+
+
+@pytest.mark.parametrize(("act", "expected"), [("clean", "cleaned"), ("archive", "archived")])
+def test_a_cleaned_or_archived_member_is_left_as_it_is(world: World, act: str, expected: str):
+    """Deleting the customer of a cleaned or archived member makes no call that writes."""
+    world.event("ann", ANN)
+    world.flush()
+    world.by_hand(ANN, act)
+    world.deleted("ann", ANN)
+    world.flush()
+    assert world.status(ANN) == expected
+    assert world.writes() == []
+
+
+def test_a_deleted_customer_that_never_confirmed_is_unsubscribed(world: World):
+    """A pending member cannot be archived, so it is unsubscribed and cannot confirm any more."""
+    from worker.accounts import settings
+
+    settings.enable(world.db, ACCOUNT, "pending")
+    world.event("ann", ANN)
+    world.flush()
+    assert world.status(ANN) == "pending"
+    world.deleted("ann", ANN)
+    world.flush()
+    assert world.status(ANN) == "unsubscribed"
+
+
+def test_an_unsubscribed_member_is_archived_and_comes_back_unsubscribed(world: World):
+    """The status before is restored, never a better one."""
+    world.event("ann", ANN)
+    world.flush()
+    world.by_hand(ANN, "unsubscribe")
+    world.deleted("ann", ANN)
+    world.flush()
+    assert world.status(ANN) == "archived"
+    world.event("ann", ANN)
+    world.flush()
+    assert world.status(ANN) == "unsubscribed"
+
+
+def test_a_returning_customer_is_subscribed_again_with_its_new_fields(world: World):
+    """What this worker archived, and nobody touched since, comes back as it was."""
+    world.event("ann", ANN, first_name="Ann")
+    world.flush()
+    world.deleted("ann", ANN)
+    world.flush()
+    world.event("ann", ANN, first_name="Anne")
+    world.flush()
+    assert world.status(ANN) == "subscribed"
+    assert world.fields(ANN) == {"FNAME": "Anne"}
+    assert world.outcomes("ann")[-1] == "restored"
+
+
+def test_who_was_archived_again_by_hand_is_not_restored(world: World):
+    """Somebody else's archiving, after ours, is theirs: last_changed tells."""
+    world.event("ann", ANN)
+    world.flush()
+    world.deleted("ann", ANN)
+    world.flush()
+    world.by_hand(ANN, "subscribe")
+    world.by_hand(ANN, "archive")
+    world.event("ann", ANN)
+    world.flush()
+    assert world.status(ANN) == "archived"
+    assert world.outcomes("ann")[-1] == "found"
+
+
+def test_a_returning_customer_whose_member_left_meanwhile_stays_out(world: World):
+    """Archived by us, rejoined and unsubscribed by the person: a return changes nothing."""
+    world.event("ann", ANN)
+    world.flush()
+    world.deleted("ann", ANN)
+    world.flush()
+    world.by_hand(ANN, "subscribe")
+    world.by_hand(ANN, "unsubscribe")
+    world.event("ann", ANN)
+    world.flush()
+    assert world.status(ANN) == "unsubscribed"
+
+
+def test_a_new_customer_whom_somebody_archived_is_not_put_back(world: World):
+    """An add never revives an archived member, one by one as in large numbers."""
+    world.by_hand(ANN, "subscribe")
+    world.by_hand(ANN, "archive")
+    world.event("ann", ANN)
+    world.event("bob", "bob@example.com")
+    world.flush()
+    assert world.members() == {ANN: "archived", "bob@example.com": "subscribed"}
+    assert "POST" not in {one.method for one in world.writes()}
+
+
+def test_many_new_customers_are_added_together_without_the_archived_ones(world: World):
+    """Above the number in config all archived members are read, left out, and the rest goes by POST."""
+    for number in range(3):
+        world.by_hand(f"gone{number}@example.com", "subscribe")
+        world.by_hand(f"gone{number}@example.com", "archive")
+        world.event(f"gone{number}", f"gone{number}@example.com")
+    for number in range(1100):
+        world.event(f"new{number}", f"new{number}@example.com")
+    part = world.flush()
+    assert part.counts == {"added": 1100, "left": 3}
+    assert [one.method for one in world.writes()].count("POST") == 3
+    assert {world.status(f"gone{number}@example.com") for number in range(3)} == {"archived"}
+
+
+def test_one_of_two_customers_with_an_address_may_be_deleted(world: World):
+    """The member is archived only when neither uses it any more."""
+    world.event("ann", ANN, first_name="Ann")
+    world.event("bob", ANN, first_name="Bob")
+    world.flush()
+    assert world.fields(ANN) == {"FNAME": "Bob"}
+    world.deleted("bob", ANN)
+    world.flush()
+    assert world.status(ANN) == "subscribed"
+    world.deleted("ann", ANN)
+    world.flush()
+    assert world.status(ANN) == "archived"
+
+
+def test_withdrawn_consent_unsubscribes_whoever_added_the_member(world: World):
+    """On every stored list the address is unsubscribed, and added on none."""
+    world.event("ann", ANN)
+    world.flush()
+    world.by_hand(ANN, "subscribe", "other")
+    world.event("ann", ANN, marketing_consent=False)
+    world.flush()
+    assert (world.status(ANN), world.status(ANN, "other")) == ("unsubscribed", "unsubscribed")
+    assert not world.waits("ann")
+
+
+def test_consent_withdrawn_by_one_of_two_customers_counts_for_the_address(world: World):
+    """One of two customers who share an address is enough, and the other does not undo it."""
+    world.event("ann", ANN)
+    world.event("bob", ANN)
+    world.flush()
+    world.event("ann", ANN, marketing_consent=False)
+    world.flush()
+    assert world.status(ANN) == "unsubscribed"
+    world.event("bob", ANN, first_name="Bob")
+    world.flush()
+    assert world.status(ANN) == "unsubscribed"
+
+
+def test_consent_given_again_does_not_subscribe(world: World):
+    """Given again, fields are written without a status; only the person can rejoin, by the form."""
+    world.event("ann", ANN)
+    world.flush()
+    world.event("ann", ANN, marketing_consent=False)
+    world.flush()
+    world.event("ann", ANN, first_name="Ann")
+    world.flush()
+    assert world.status(ANN) == "unsubscribed"
+    assert world.fields(ANN) == {"FNAME": "Ann"}
+    assert "Only the person can join again" in world.receipts("ann")[-1].next
+
+
+def test_withdrawn_consent_is_never_added(world: World):
+    """A customer without consent from the first event on is on no list, whatever else changes."""
+    world.event("ann", ANN, marketing_consent=False)
+    world.flush()
+    world.event("ann", ANN, first_name="Ann", marketing_consent=False)
+    world.flush()
+    assert world.members() == {}
+    assert world.writes() == []
+
+
+def test_withdrawn_consent_follows_to_a_new_address_and_back(world: World):
+    """Consent withdrawn at one address, given at another: the person stays out under both."""
+    world.event("ann", ANN)
+    world.flush()
+    world.event("ann", ANN, marketing_consent=False)
+    world.flush()
+    world.event("ann", "new@example.com")
+    world.flush()
+    assert world.members() == {ANN: "unsubscribed"}
+
+
+def test_consent_withdrawn_while_archived_keeps_a_return_unsubscribed(world: World):
+    """A member archived by this worker, whose consent was withdrawn since, comes back as unsubscribed."""
+    world.event("ann", ANN)
+    world.flush()
+    world.deleted("ann", ANN)
+    world.flush()
+    world.event("ann", ANN, marketing_consent=False)
+    world.flush()
+    world.event("ann", ANN)
+    world.flush()
+    assert world.status(ANN) != "subscribed"
+
+
+def test_a_null_value_deletes_like_an_event(world: World):
+    """A null value, which tells nothing but the deletion, archives the member at its last known place."""
+    from worker.clock import as_text
+    from worker.consuming.batch import stage_batch
+    from worker.consuming.decode import Record
+
+    world.event("ann", ANN)
+    world.flush()
+    stage_batch(world.db, "billmywork.customers", "", [Record(0, 999, b"acct-1/ann", None)], as_text(world.clock()))
+    world.flush()
+    assert world.status(ANN) == "archived"
+
+
+def test_the_brake_holds_many_departures_until_they_are_confirmed(world: World):
+    """More than fifty members that would leave a list wait for an operator, and nothing else does."""
+    for number in range(60):
+        world.event(f"c{number}", f"c{number}@example.com")
+    world.flush()
+    for number in range(60):
+        world.deleted(f"c{number}", f"c{number}@example.com")
+    world.event("new", "new@example.com")
+    part = world.flush()
+    assert set(world.members().values()) == {"subscribed"}
+    assert world.status("new@example.com") == "subscribed"
+    assert "--confirm" in (part.message or "")
+    world.flush()
+    assert world.outcomes("c1") == ["added", "held"]
+    world.flush(confirmed=True)
+    assert sorted(world.members().values()).count("archived") == 60
+
+
+def test_the_brake_holds_members_found_only_on_the_way_too(world: World):
+    """Customers without consent who turn out to be members by the dozen are held as well."""
+    audience = world.standin.find_list("master")
+    for number in range(60):
+        audience.insert(f"c{number}@example.com", "subscribed", {}, BY_HAND)
+        world.event(f"c{number}", f"c{number}@example.com", marketing_consent=False)
+    world.flush()
+    assert list(world.members().values()).count("unsubscribed") == 50
+    world.flush(confirmed=True)
+    assert list(world.members().values()).count("unsubscribed") == 60

@@ -1,0 +1,199 @@
+"""A small world for flushes: a Mailchimp stand-in over real HTTP, a database, and customers' events staged into it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from worker.accounts import connecting, lists, settings
+from worker.app import App
+from worker.clock import as_text
+from worker.config import Config, Mailchimp, Staging
+from worker.consuming.batch import stage_batch
+from worker.consuming.decode import Record
+from worker.flushing.planned import AccountPlan, plan_account
+from worker.mailchimp.call import Call
+from worker.model import AccountId, AddressKey, ListId, Place
+from worker.sandbox.server import SandboxServer
+from worker.sandbox.standin import StandIn
+from worker.staging import accounts, customers, ledger, receipts, runs
+from worker.staging.accounts import AccountSettings
+from worker.staging.ledger import Entry
+from worker.staging.receipts import Receipt
+from worker.staging.runs import AccountRun, Run
+
+KEY = "0123456789abcdef0123456789abcdef-us1"
+ACCOUNT = AccountId("acct-1")
+TOPIC = "billmywork.customers"
+
+
+class SteppingClock:
+    """A clock that goes on by a second whenever it is asked."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 11, 22, 10, tzinfo=UTC)
+        self._lock = threading.Lock()
+
+    def __call__(self) -> datetime:
+        """Returns the time."""
+        with self._lock:
+            self._now += timedelta(seconds=1)
+            return self._now
+
+    def forward(self, **span: float) -> None:
+        """Goes on by so much."""
+        with self._lock:
+            self._now += timedelta(**span)
+
+
+class Everybody:
+    """Permits every account."""
+
+    def why_not(self, account_id: AccountId) -> str | None:
+        """Returns nothing."""
+        return None
+
+    def may_call(self, account_id: AccountId) -> bool:
+        """Always."""
+        return True
+
+
+class World:
+    """One account with two stored lists, ``master`` and ``other``, and a third, ``spare``, that it did not store."""
+
+    def __init__(self, folder: Path, **mailchimp: Any) -> None:
+        self.clock = SteppingClock()
+        self.standin = StandIn(self.clock)
+        self.standin.add_key(KEY, "owner")
+        for list_id in ("master", "other", "spare"):
+            self.standin.create_list("owner", list_id, list_id.title())
+        self.server = SandboxServer(self.standin)
+        values = {"base_url": self.server.base_url, "patience": 0, "timeout": 5} | mailchimp
+        config = Config(staging=Staging(path=folder / "worker.db"), mailchimp=Mailchimp(**values))
+        self.app = App(config, self.clock)
+        self.db = self.app.open_database()
+        self._offset = 0
+        self._versions: Counter[str] = Counter()
+        self.stop = threading.Event()
+
+    def __enter__(self) -> World:
+        self.server.__enter__()
+        with_ = {"secret": self.app.secret, "open_sender": self.app.open_client, "at": self.clock()}
+        connecting.connect(self.db, ACCOUNT, KEY, **with_)  # type: ignore[arg-type]
+        settings.enable(self.db, ACCOUNT)
+        self.refresh()
+        lists.store(self.db, ACCOUNT, [ListId("master"), ListId("other")])
+        lists.choose_master(self.db, ACCOUNT, ListId("master"))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.server.__exit__(None, None, None)
+        self.db.close()
+
+    # What happens outside
+
+    def event(self, customer: str, email: str | None = None, kind: str = "updated", **fields: Any) -> None:
+        """Stages an event with the customer's whole state."""
+        self._versions[customer] += 1
+        state = {"id": customer, "email": email} | fields
+        self.stage(
+            {
+                "specversion": "1.0",
+                "id": f"{customer}-{self._versions[customer]}",
+                "type": f"com.billmywork.customer.{kind}",
+                "data": {"account_id": ACCOUNT, "version": self._versions[customer], "customer": state},
+            }
+        )
+
+    def deleted(self, customer: str, email: str | None = None) -> None:
+        """Stages a customer's deletion."""
+        self.event(customer, email, "deleted")
+
+    def stage(self, event: dict[str, Any]) -> None:
+        """Stages any event."""
+        record = Record(0, self._offset, None, json.dumps(event).encode())
+        self._offset += 1
+        stage_batch(self.db, TOPIC, "", [record], as_text(self.clock()))
+
+    def by_hand(self, email: str, act: str, list_id: str = "master", value: str | None = None) -> None:
+        """Does what a person or the list's owner does in Mailchimp."""
+        self.standin.by_hand(list_id, email, act, value)
+
+    def refresh(self) -> None:
+        """Reads the account's lists from Mailchimp."""
+        lists.refresh(
+            self.db, ACCOUNT, secret=self.app.secret, open_sender=self.app.open_client, at=self.clock()
+        )
+
+    # What the worker does
+
+    def flush(self, *, confirmed: bool = False) -> AccountRun:
+        """Flushes and returns the account's part; the calls before it are forgotten."""
+        self.standin.audit.calls.clear()
+        return self.run(confirmed=confirmed).accounts[0]
+
+    def run(self, *, confirmed: bool = False) -> Run:
+        """Flushes and returns the run."""
+        with self.db.transaction():
+            number = runs.ask(self.db, as_text(self.clock()), None, confirmed=confirmed)
+        return self.app.flusher(self.stop).flush("command", Everybody(), runs.request(self.db, number))
+
+    def plan(self) -> AccountPlan:
+        """Plans a flush."""
+        sender = self.app.open_client_of(self.db, ACCOUNT)
+        return plan_account(
+            self.db, self.settings, sender.__enter__(), put_at_most=1000, confirmed=False, clock=self.clock
+        )
+
+    # What is so
+
+    @property
+    def settings(self) -> AccountSettings:
+        """The account's settings."""
+        found = accounts.find(self.db, ACCOUNT)
+        assert found is not None
+        return found
+
+    def status(self, email: str, list_id: str = "master") -> str | None:
+        """A member's status in Mailchimp, or None."""
+        member = self.standin.find_list(list_id).find(email)
+        return member.status if member is not None else None
+
+    def fields(self, email: str, list_id: str = "master") -> dict[str, Any]:
+        """What a member's fields hold, empty ones left out."""
+        member = self.standin.find_list(list_id).find(email)
+        assert member is not None
+        return {tag: value for tag, value in member.merge_fields.items() if value}
+
+    def members(self, list_id: str = "master") -> dict[str, str]:
+        """Address to status of all members."""
+        return {one.email: one.status for one in self.standin.find_list(list_id).members.values()}
+
+    def outcomes(self, customer: str) -> list[str]:
+        """The outcomes of a customer's receipts, oldest first."""
+        return [one.outcome for one in self.receipts(customer)]
+
+    def receipts(self, customer: str) -> list[Receipt]:
+        """A customer's receipts, oldest first."""
+        return [one for one in receipts.find(self.db, account_id=ACCOUNT) if one.customer_id == customer]
+
+    def waits(self, customer: str) -> bool:
+        """Whether a customer still needs a flush."""
+        return any(one.customer_id == customer for one in customers.changed(self.db, ACCOUNT, None, 10_000))
+
+    def entry(self, email: str, list_id: str = "master") -> Entry | None:
+        """What the ledger says of a place."""
+        place = Place(ListId(list_id), AddressKey(email))
+        return {one.place: one for one in ledger.entries_of(self.db, ACCOUNT, [place.address])}.get(place)
+
+    def calls(self) -> list[Call]:
+        """The calls since the last flush began."""
+        return [one.call for one in self.standin.audit.calls]
+
+    def writes(self) -> list[Call]:
+        """The calls since the last flush began that were not reads."""
+        return [one for one in self.calls() if not one.reads_only]
