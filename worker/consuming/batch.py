@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from operator import itemgetter
+from typing import Any
 
 import msgspec
 
@@ -27,11 +27,84 @@ _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
-class _Partition:
+class _Batch:
+    topic: str
+    topic_id: str
+    at: str
     events: list[tuple[Record, Event]] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
-    counts: Counter[What] = field(default_factory=Counter)
-    next_offset: int = 0
+    counts: defaultdict[int, Counter[What]] = field(default_factory=lambda: defaultdict(Counter))
+    next_offsets: dict[int, int] = field(default_factory=dict)
+
+    def take(self, record: Record) -> None:
+        """Sorts a record in by what it says."""
+        self.next_offsets[record.partition] = record.offset + 1
+        decoded = decode(record)
+        if isinstance(decoded, Event):
+            self.events.append((record, decoded))
+            if decoded.key_disagrees:
+                self.counts[record.partition]["key_disagrees"] += 1
+        elif isinstance(decoded, Skipped):
+            self.counts[record.partition]["skipped"] += 1
+        else:
+            self.letters.append(self._letter(record, decoded))
+
+    def _letter(self, record: Record, undecodable: Undecodable) -> DeadLetter:
+        return DeadLetter(
+            topic=self.topic,
+            topic_id=self.topic_id,
+            partition=record.partition,
+            offset=record.offset,
+            key=record.key,
+            value=record.value,
+            headers=record.headers,
+            reason=undecodable.reason,
+            read_at=self.at,
+        )
+
+    def write(self, db: Database) -> None:
+        """Writes customers and counts, inside of a transaction."""
+        if self.events:
+            self._write_customers(db)
+        for partition, counted in self.counts.items():
+            counts.add(db, self.topic, partition, counted)
+
+    def _write_customers(self, db: Database) -> None:
+        # Folds the events to one row a customer before anything is written.
+        keys = sorted({(event.account_id, event.customer_id) for _, event in self.events})
+        known = {key: Known(*row) for key, row in customers.positions_of(db, keys).items()}
+        newest: dict[_Key, tuple[Record, Event]] = {}
+        for record, event in self.events:
+            key = event.account_id, event.customer_id
+            new = Known(event.version, self.topic, self.topic_id, record.partition, record.offset, event.event_time)
+            before = known.get(key)
+            verdict = Verdict.NEWER if before is None else judge(before, new)
+            if verdict is not Verdict.NEWER:
+                self.counts[record.partition][_COUNTED[verdict]] += 1
+                continue
+            if before is not None and event.version is None:
+                new = new._replace(version=before.version)
+            known[key] = new
+            newest[key] = record, event
+        customers.stage(db, [self._row(known[key], *newest[key]) for key in sorted(newest)])
+        seen = {(event.account_id, record.partition) for record, event in self.events}
+        offsets.note_accounts(db, self.topic, self.topic_id, seen)
+
+    def _row(self, known: Known, record: Record, event: Event) -> tuple[Any, ...]:
+        return (
+            event.account_id,
+            event.customer_id,
+            *_columns(event.customer),
+            event.deleted,
+            known.version,
+            event.event_id,
+            event.event_time,
+            self.topic,
+            self.topic_id,
+            record.partition,
+            record.offset,
+            self.at,
+        )
 
 
 def stage_batch(db: Database, topic: str, topic_id: str, records: Iterable[Record], at: str) -> None:
@@ -41,25 +114,20 @@ def stage_batch(db: Database, topic: str, topic_id: str, records: Iterable[Recor
         db: the staging database, outside of a transaction.
         topic: their topic.
         topic_id: Kafka's id of it; "" where the broker does not tell.
-        records: in the order of each partition.
+        records: in the order in which they were read.
         at: the time.
 
     Raises:
         DatabaseError: nothing was staged.
     """
-    partitions: dict[int, _Partition] = {}
+    batch = _Batch(topic, topic_id, at)
     for record in records:
-        part = partitions.get(record.partition)
-        if part is None:
-            part = partitions[record.partition] = _Partition()
-        _sort_in(part, record, topic, topic_id, at)
-        part.next_offset = record.offset + 1
+        batch.take(record)
     with db.transaction():
-        for number, part in partitions.items():
-            _stage(db, topic, topic_id, number, part.events, part.counts, at)
-            dead_letters.keep(db, part.letters)
-            counts.add(db, topic, number, part.counts)
-            offsets.move_on(db, topic, topic_id, number, part.next_offset, at)
+        batch.write(db)
+        dead_letters.keep(db, batch.letters)
+        for partition, next_offset in batch.next_offsets.items():
+            offsets.move_on(db, topic, topic_id, partition, next_offset, at)
 
 
 def replay(db: Database, letter: DeadLetter, at: str) -> str | None:
@@ -73,88 +141,14 @@ def replay(db: Database, letter: DeadLetter, at: str) -> str | None:
     Returns:
         Why it still cannot be understood, or None.
     """
-    record = Record(letter.partition, letter.offset, letter.key, letter.value, letter.headers)
-    part = _Partition()
-    _sort_in(part, record, letter.topic, letter.topic_id, at)
-    if part.letters:
-        return part.letters[0].reason
+    batch = _Batch(letter.topic, letter.topic_id, at)
+    batch.take(Record(letter.partition, letter.offset, letter.key, letter.value, letter.headers))
+    if batch.letters:
+        return batch.letters[0].reason
     with db.transaction():
-        _stage(db, letter.topic, letter.topic_id, letter.partition, part.events, part.counts, at)
-        counts.add(db, letter.topic, letter.partition, part.counts)
+        batch.write(db)
         dead_letters.drop(db, letter.number)
     return None
-
-
-def _sort_in(part: _Partition, record: Record, topic: str, topic_id: str, at: str) -> None:
-    decoded = decode(record)
-    if isinstance(decoded, Event):
-        part.events.append((record, decoded))
-        if decoded.key_disagrees:
-            part.counts["key_disagrees"] += 1
-    elif isinstance(decoded, Skipped):
-        part.counts["skipped"] += 1
-    else:
-        assert isinstance(decoded, Undecodable)
-        part.letters.append(
-            DeadLetter(
-                topic=topic,
-                topic_id=topic_id,
-                partition=record.partition,
-                offset=record.offset,
-                key=record.key,
-                value=record.value,
-                headers=record.headers,
-                reason=decoded.reason,
-                read_at=at,
-            )
-        )
-
-
-def _stage(
-    db: Database,
-    topic: str,
-    topic_id: str,
-    partition: int,
-    events: Sequence[tuple[Record, Event]],
-    counted: Counter[What],
-    at: str,
-) -> None:
-    # Folds the events to one row a customer before anything is written.
-    if not events:
-        return
-    keys = sorted({(event.account_id, event.customer_id) for _, event in events})
-    known = {key: Known(*row) for key, row in customers.positions_of(db, keys).items()}
-    newest: dict[_Key, tuple[Record, Event]] = {}
-    for record, event in events:
-        key = event.account_id, event.customer_id
-        new = Known(event.version, topic, topic_id, partition, record.offset, event.event_time)
-        before = known.get(key)
-        verdict = Verdict.NEWER if before is None else judge(before, new)
-        if verdict is not Verdict.NEWER:
-            counted[_COUNTED[verdict]] += 1
-            continue
-        if before is not None and event.version is None:
-            new = new._replace(version=before.version)
-        known[key] = new
-        newest[key] = record, event
-    rows = [
-        (
-            *key,
-            *_columns(event.customer),
-            event.deleted,
-            known[key].version,
-            event.event_id,
-            event.event_time,
-            topic,
-            topic_id,
-            partition,
-            record.offset,
-            at,
-        )
-        for key, (record, event) in sorted(newest.items(), key=itemgetter(0))
-    ]
-    customers.stage(db, rows)
-    offsets.note_accounts(db, topic, topic_id, partition, {account for account, _ in keys})
 
 
 def _columns(customer: PublishedCustomer | None) -> tuple[str | None, bytes | None]:

@@ -46,6 +46,7 @@ class Ownership:
     def taken(self, partitions: Collection[int]) -> None:
         """Notes partitions that were revoked or lost: from now on no call is begun for them."""
         with self._lock:
+            self._assigned = False
             for partition in partitions:
                 self._partitions.pop(partition, None)
 

@@ -35,12 +35,10 @@ def start_of(readings: Sequence[Reading], topic_id: str, partition: int, low: in
     """
     same = [one for one in readings if one.partition == partition and one.topic_id == topic_id]
     if not same:
-        others = [one for one in readings if one.topic_id != topic_id and one.topic_id and topic_id]
-        if not others:
+        ids = {one.topic_id for one in readings} - {""}
+        if not topic_id or not ids or topic_id in ids:
             return Start(low)
-        notice = (
-            f"The topic was made anew (its id is {topic_id} now): partition {partition} is read from its beginning."
-        )
+        notice = f"The topic was made anew (its id is {topic_id} now): it is read from its beginning."
         return Start(low, "recreated", notice)
     next_offset = same[-1].next_offset
     if next_offset < low:
@@ -54,5 +52,5 @@ def start_of(readings: Sequence[Reading], topic_id: str, partition: int, low: in
             f"Partition {partition} ends at offset {high}, before {next_offset} where reading should go on: its log "
             "was cut. It is read again from its beginning."
         )
-        return Start(low, "expired", notice)
+        return Start(low, "cut", notice)
     return Start(next_offset)

@@ -7,10 +7,10 @@ from typing import Literal
 
 from worker.staging.database import Database
 
-What = Literal["skipped", "repeated", "older", "out_of_order", "key_disagrees", "recreated", "expired"]
+What = Literal["skipped", "repeated", "older", "out_of_order", "key_disagrees", "recreated", "expired", "cut"]
 """skipped: events of other types · repeated: read before · older: lost against a newer one · out_of_order: a lower
 version at a higher offset · key_disagrees: key and data name different customers · recreated: the topic was made anew ·
-expired: the log began after where reading should have gone on."""
+expired: the log began after where reading should have gone on · cut: it ended before."""
 
 
 def add(db: Database, topic: str, partition: int, counts: Mapping[What, int]) -> None:

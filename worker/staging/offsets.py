@@ -39,11 +39,18 @@ def of_topic(db: Database, topic: str) -> list[Reading]:
     return [Reading(*row) for row in rows]
 
 
-def note_accounts(db: Database, topic: str, topic_id: str, partition: int, accounts: Iterable[str]) -> None:
-    """Writes that records of these accounts were read in a partition. Belongs in the transaction that stages them."""
+def note_accounts(db: Database, topic: str, topic_id: str, seen: Iterable[tuple[str, int]]) -> None:
+    """Writes that records of accounts were read in partitions. Belongs in the transaction that stages them.
+
+    Args:
+        db: the staging database.
+        topic: the topic.
+        topic_id: its id.
+        seen: each account with a partition.
+    """
     db.executemany(
         "INSERT OR IGNORE INTO account_partition (account_id, topic, topic_id, partition) VALUES (?,?,?,?)",
-        [(account, topic, topic_id, partition) for account in accounts],
+        [(account, topic, topic_id, partition) for account, partition in seen],
     )
 
 

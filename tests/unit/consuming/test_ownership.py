@@ -1,0 +1,109 @@
+"""What the flush may know and do by what the group gave to this worker."""
+
+from __future__ import annotations
+
+from worker.consuming.ownership import POLL_SECONDS, Ownership
+
+
+class Timer:
+    """A monotonic clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """The seconds."""
+        return self.now
+
+
+def test_no_call_is_begun_for_what_was_not_given() -> None:
+    """Only partitions of this worker may be called for, all of an account's together."""
+    ownership = Ownership(Timer())
+    ownership.polled()
+    assert not ownership.may_call({0})
+    ownership.given({0: (0, 5), 1: (0, 0)})
+    assert ownership.may_call({0})
+    assert ownership.may_call({0, 1})
+    assert not ownership.may_call({0, 2})
+
+
+def test_no_call_is_begun_once_a_partition_is_taken() -> None:
+    """The loss holds from the moment that it is told."""
+    ownership = Ownership(Timer())
+    ownership.polled()
+    ownership.given({0: (0, 0), 1: (0, 0)})
+    ownership.taken([0])
+    assert not ownership.may_call({0})
+    assert ownership.may_call({1})
+    assert ownership.caught_up() == {1}
+
+
+def test_no_call_is_begun_while_polling_hangs() -> None:
+    """A worker that does not poll may have lost its partitions without knowing."""
+    timer = Timer()
+    ownership = Ownership(timer)
+    ownership.given({0: (0, 0)})
+    assert not ownership.may_call({0})
+    ownership.polled()
+    timer.now = POLL_SECONDS - 1
+    assert ownership.may_call({0})
+    timer.now = POLL_SECONDS
+    assert not ownership.may_call({0})
+    assert ownership.seconds_since_poll() == POLL_SECONDS
+
+
+def test_a_partition_is_caught_up_at_the_end_that_it_had_when_assigned() -> None:
+    """By the offset of that end, or where the broker says that the log ends: a transaction's marker stands last."""
+    ownership = Ownership(Timer())
+    ownership.given({0: (3, 10), 1: (3, 10), 2: (4, 4)})
+    assert ownership.caught_up() == {2}
+    ownership.read_to(0, 9, at_end=False)
+    ownership.read_to(1, 9, at_end=True)
+    assert ownership.caught_up() == {1, 2}
+    ownership.read_to(0, 10, at_end=False)
+    assert ownership.caught_up() == {0, 1, 2}
+
+
+def test_what_is_published_later_leaves_a_partition_caught_up() -> None:
+    """The end that counts is the one at the assignment."""
+    ownership = Ownership(Timer())
+    ownership.given({0: (0, 1)})
+    ownership.read_to(0, 1, at_end=False)
+    ownership.read_to(0, 2, at_end=False)
+    assert ownership.caught_up() == {0}
+
+
+def test_is_not_read_before_anything_was_assigned() -> None:
+    """Waiting for the end needs an assignment first; an empty one is enough, since others have the partitions."""
+    ownership = Ownership(Timer())
+    assert not ownership.wait_until_read(0)
+    ownership.given({})
+    assert ownership.wait_until_read(0)
+
+
+def test_is_not_read_between_two_assignments() -> None:
+    """A worker whose partitions were taken waits for the next assignment."""
+    ownership = Ownership(Timer())
+    ownership.given({0: (0, 10)})
+    ownership.taken([0])
+    assert not ownership.wait_until_read(0)
+    ownership.given({0: (10, 10)})
+    assert ownership.wait_until_read(0)
+
+
+def test_the_backlog_is_what_was_there_at_the_assignment() -> None:
+    """Progress never passes its end, whatever is published meanwhile."""
+    ownership = Ownership(Timer())
+    ownership.given({0: (5, 10), 1: (0, 0)})
+    assert ownership.backlog() == (0, 5)
+    ownership.read_to(0, 7, at_end=False)
+    assert ownership.backlog() == (2, 5)
+    ownership.read_to(0, 70, at_end=False)
+    assert ownership.backlog() == (5, 5)
+
+
+def test_what_is_read_of_a_partition_that_was_taken_is_not_counted() -> None:
+    """A record that was already on its way gives no partition back."""
+    ownership = Ownership(Timer())
+    ownership.read_to(0, 5, at_end=True)
+    assert not ownership.owned()
