@@ -1,0 +1,136 @@
+"""What goes wrong on the way: keys, limits, faults, and how the client tells them."""
+
+import threading
+
+import pytest
+
+from tests.contract.world import KEY, LIST, USER, World, member
+from worker.mailchimp.api_key import parse
+from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.client import Client
+from worker.mailchimp.lists import PING
+from worker.sandbox.direct import DirectSender
+from worker.sandbox.faults import Fault
+from worker.sandbox.standin import MOST_CONNECTIONS
+
+PATCH = Call("PATCH", member("ann@example.com"), {}, {"merge_fields": {"FNAME": "Ann"}})
+
+
+def with_key(world: World, key: str, call: Call) -> Answer:
+    """Sends a call with another key."""
+    if world.base_url is None:
+        return DirectSender(world.standin, key).send(call)
+    with Client(parse(key), world.base_url, 5) as client:
+        return client.send(call)
+
+
+def first_name(world: World) -> str:
+    """Returns Ann's first name, as kept."""
+    return str(world.known("ann@example.com").merge_fields.get("FNAME", ""))
+
+
+def test_keys_that_are_refused(world: World):
+    """An unknown or revoked key answers 401, and one with another data centre at its end 403."""
+    assert with_key(world, "unknown-us1", PING).title == "API Key Invalid"
+    elsewhere = with_key(world, KEY.replace("-us1", "-us2"), PING)
+    assert (elsewhere.status, elsewhere.title) == (403, "Wrong Datacenter")
+    world.standin.revoke(KEY)
+    assert world.sender.send(PING).status == 401
+    world.standin.add_key(KEY, USER)
+    assert world.sender.send(PING).status == 200
+
+
+def test_keys_of_one_user_see_the_same_lists(world: World):
+    """Two keys of a user read the same lists; another user's key does not."""
+    world.standin.add_key("second-us1", USER)
+    world.standin.add_key("other-us1", "another")
+    call = Call("GET", f"/lists/{LIST}")
+    assert (with_key(world, "second-us1", call).status, with_key(world, "other-us1", call).status) == (200, 404)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "title", "throttled"),
+    [
+        (Fault("status", status=503, title="Service Unavailable"), 503, "Service Unavailable", False),
+        (Fault("status", status=403, title="User Disabled"), 403, "User Disabled", False),
+        (Fault("bare", status=403), 403, None, True),
+        (Fault("garbled"), 200, None, False),
+        (Fault("lacking"), 200, None, False),
+    ],
+)
+def test_answers_that_go_wrong(world: World, fault, status, title, throttled):
+    """A fault's answer comes back as told, by both ways the same."""
+    world.standin.faults = [fault]
+    answer = world.unchecked.send(PING)
+    assert (answer.status, answer.title, answer.throttled) == (status, title, throttled)
+    assert answer.body == ({} if fault.kind == "lacking" else answer.body)
+    assert (answer.body is None) == (fault.kind in ("bare", "garbled"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "failure", "done"),
+    [("cut", "connection", True), ("timeout_before", "timeout", False), ("timeout_after", "timeout", True)],
+)
+def test_answers_that_never_come(world: World, kind, failure, done):
+    """A cut or hanging connection is no answer, whether the call was carried out or not; the next call passes."""
+    world.become("ann@example.com")
+    world.standin.faults = [Fault(kind, times=1)]
+    answer = world.sender.send(PATCH)
+    assert (answer.status, answer.failure) == (None, failure)
+    assert first_name(world) == ("Ann" if done else "")
+    assert world.sender.send(PATCH).ok
+
+
+def test_faults_choose_their_calls(world: World):
+    """A fault meets the methods, paths and keys that it names, as often as it says."""
+    world.become("ann@example.com")
+    world.standin.faults = [Fault("status", method="PATCH|PUT", path="/members/", key="^0123", times=2)]
+    assert world.sender.send(PING).ok
+    assert [world.sender.send(PATCH).status for _ in range(3)] == [500, 500, 200]
+    world.standin.faults = [Fault("status", key="^another")]
+    assert world.sender.send(PATCH).ok
+
+
+def test_an_eleventh_connection_is_refused(world: World):
+    """Ten calls of a user may be in flight, over all its keys; one more answers 429, and does nothing."""
+    world.become("ann@example.com")
+    world.standin.add_key("second-us1", USER)
+    held = [world.standin.in_flight("second-us1" if number % 2 else KEY) for number in range(MOST_CONNECTIONS)]
+    for one in held:
+        assert one.__enter__() is False
+    answer = world.sender.send(PATCH)
+    assert (answer.status, answer.title, answer.throttled) == (429, "Too Many Requests", True)
+    assert first_name(world) == ""
+    for one in held:
+        one.__exit__(None, None, None)
+    assert world.sender.send(PATCH).ok
+
+
+def test_calls_that_come_together_are_in_flight_together(served: World):
+    """While calls take their time, those of other threads go on, and hung ones count until their client gives up."""
+    served.standin.latency = 0.2
+    started = threading.Barrier(12)
+    answers: list[Answer] = []
+
+    def send() -> None:
+        started.wait(5)
+        answers.append(served.sender.send(PING))
+
+    threads = [threading.Thread(target=send) for _ in range(12)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(10)
+    assert sorted(one.status or 0 for one in answers) == [200] * 10 + [429] * 2
+    assert served.standin.audit.most_at_once[USER] == 12
+
+
+def test_more_hung_calls_than_threads_block_nobody(served: World):
+    """Calls left hanging hold up no call of others."""
+    served.standin.add_key("hung-us1", "somebody else")
+    served.standin.faults = [Fault("timeout_before", key="^hung")]
+    assert served.base_url is not None
+    with Client(parse("hung-us1"), served.base_url, 30) as client:
+        for _ in range(60):
+            threading.Thread(target=client.send, args=(PING,), daemon=True).start()
+        assert all(served.sender.send(PING).ok for _ in range(20))
