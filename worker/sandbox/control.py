@@ -51,11 +51,11 @@ def _endpoint(standin: StandIn, act: Act) -> Callable[[Request], Awaitable[Respo
 
 
 def _audit(standin: StandIn, told: Any) -> Any:
-    return [one.as_json() for one in standin.audit.changes]
+    return [one.as_json() for one in tuple(standin.audit.changes)]
 
 
 def _calls(standin: StandIn, told: Any) -> Any:
-    return [one.as_json() for one in standin.audit.calls]
+    return [one.as_json() for one in tuple(standin.audit.calls)]
 
 
 def _clear_calls(standin: StandIn, told: Any) -> None:
