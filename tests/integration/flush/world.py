@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,9 @@ from worker.config import Config, Mailchimp, Staging
 from worker.consuming.batch import stage_batch
 from worker.consuming.decode import Record
 from worker.flushing.planned import AccountPlan, plan_account
-from worker.mailchimp.call import Call
+from worker.mailchimp.api_key import ApiKey
+from worker.mailchimp.call import Answer, Call, Sender
+from worker.mailchimp.connections import Connections
 from worker.model import AccountId, AddressKey, ListId, Place
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.standin import StandIn
@@ -50,6 +55,42 @@ class SteppingClock:
             self._now += timedelta(**span)
 
 
+class QuickStop:
+    """Asks to stop as an event does, and makes all waiting a hundred times shorter."""
+
+    SPEED = 100
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.set, self.clear, self.is_set = self._event.set, self._event.clear, self._event.is_set
+
+    def wait(self, timeout: float) -> bool:
+        """Waits a hundredth of the time."""
+        return self._event.wait(timeout / self.SPEED)
+
+
+class WatchedApp(App):
+    """Tells a test of each call right before it is sent."""
+
+    @contextmanager
+    def open_client(self, key: ApiKey) -> Iterator[Sender]:
+        """Opens a client whose calls are told."""
+        with super().open_client(key) as client:
+            yield _Watched(client, self)
+
+
+class _Watched:
+    def __init__(self, client: Sender, app: Any) -> None:
+        self._client = client
+        self._app = app
+
+    def send(self, call: Call) -> Answer:
+        before = self._app.__dict__.get("before_call")
+        if before is not None:
+            before(call)
+        return self._client.send(call)
+
+
 class Everybody:
     """Permits every account."""
 
@@ -74,11 +115,13 @@ class World:
         self.server = SandboxServer(self.standin)
         values = {"base_url": self.server.base_url, "patience": 0, "timeout": 5} | mailchimp
         config = Config(staging=Staging(path=folder / "worker.db"), mailchimp=Mailchimp(**values))
-        self.app = App(config, self.clock)
+        self.app = WatchedApp(config, self.clock)
+        gates = Connections(config.mailchimp.connections, clock=lambda: time.monotonic() * QuickStop.SPEED)
+        object.__setattr__(self.app, "connections", gates)
         self.db = self.app.open_database()
         self._offset = 0
         self._versions: Counter[str] = Counter()
-        self.stop = threading.Event()
+        self.stop = QuickStop()
 
     def __enter__(self) -> World:
         self.server.__enter__()
@@ -125,9 +168,11 @@ class World:
 
     def refresh(self) -> None:
         """Reads the account's lists from Mailchimp."""
-        lists.refresh(
-            self.db, ACCOUNT, secret=self.app.secret, open_sender=self.app.open_client, at=self.clock()
-        )
+        lists.refresh(self.db, ACCOUNT, secret=self.app.secret, open_sender=self.app.open_client, at=self.clock())
+
+    def before_call(self, act: Callable[[Call], None] | None) -> None:
+        """Does something right before each call."""
+        self.app.__dict__["before_call"] = act
 
     # What the worker does
 
