@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +16,8 @@ from worker.clock import Clock, as_text
 from worker.config import Kafka
 from worker.consuming.batch import stage_batch
 from worker.consuming.decode import Record
-from worker.consuming.kafka import ANSWER_SECONDS, Problems, partitions_of_topic, properties, topic_id, unreachable
+from worker.consuming.identity import TopicIdentity
+from worker.consuming.kafka import ANSWER_SECONDS, Problems, partitions_of_topic, properties, unreachable
 from worker.consuming.ownership import Ownership
 from worker.consuming.positions import start_of
 from worker.errors import ConsumerStopped
@@ -29,6 +31,8 @@ MOST_TOGETHER = 10_000
 """Records staged in one transaction: as many as wait, up to this."""
 WAIT_SECONDS = 0.5
 """How long to wait for a record before looking whether to stop."""
+COMMIT_SECONDS = 5.0
+"""How often offsets are committed to Kafka, for tools that measure lag, while there is always something to read."""
 QUEUED_KIB = 16 * 1024
 """Memory for records that were fetched and not read yet."""
 
@@ -57,12 +61,15 @@ class Consumer:
         self._clock = clock
         self._problems = Problems()
         self._uncommitted: dict[int, int] = {}
+        self._committed_at = time.monotonic()
+        self._assignments = 0
         self._instance = offsets.instance_id(db, f"worker-{uuid.uuid4()}")
         own = {
             "group.id": settings.group_id,
             "group.instance.id": self._instance,
             "client.id": self._instance,
             "group.protocol": "classic",
+            "partition.assignment.strategy": "range,roundrobin",  # all partitions at once, not step by step
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
@@ -74,8 +81,8 @@ class Consumer:
         self._consumer = LibraryConsumer(properties(settings, own))
         try:
             self.partitions, cluster_id = partitions_of_topic(self._consumer.list_topics, settings, self._problems)
-            self._cluster_id = cluster_id
-            self.topic_id = topic_id(settings, cluster_id)
+            self._identity = TopicIdentity(settings, cluster_id)
+            self.topic_id = self._identity.now()
         except BaseException:
             self._consumer.close()
             raise
@@ -85,43 +92,52 @@ class Consumer:
 
         Raises:
             ConsumerStopped: the group will not have this worker any more.
+            KafkaError: what a partition's start depends on cannot be asked.
             DatabaseError: nothing can be staged.
         """
         self._consumer.subscribe(
-            [self._settings.topic], on_assign=self._given, on_revoke=self._taken, on_lost=self._taken
+            [self._settings.topic], on_assign=self._given, on_revoke=self._revoked, on_lost=self._lost
         )
         try:
             while not stop.is_set():
                 progress(self._read_some())
+        except KafkaException as error:
+            raise ConsumerStopped(f"Kafka cannot be read: {_told(error)}.", "Start the worker again.") from error
         finally:
             self._ownership.taken(self._ownership.owned())
+            self._commit()
             self._consumer.close()
 
     def _read_some(self) -> int:
-        first = self._consumer.poll(WAIT_SECONDS)
+        messages = self._waiting()
         self._ownership.polled()
         if self._problems.fatal is not None:
-            raise ConsumerStopped(
-                f"Kafka ended this worker's membership: {self._problems.fatal.str()}.",
-                "Start it again; if that repeats, look for another worker with a copy of this database.",
-            )
-        if first is None:
-            self._commit()
-            return 0
-        messages = [first, *self._consumer.consume(MOST_TOGETHER - 1, 0)]
+            raise _stopped(self._problems.fatal)
         records = [_record(one) for one in messages if one.error() is None]
         if records:
             stage_batch(self._db, self._settings.topic, self.topic_id, records, as_text(self._clock()))
-            for record in records:
-                self._uncommitted[record.partition] = record.offset + 1
-            for partition, next_offset in {one.partition: one.offset + 1 for one in records}.items():
+            read = {one.partition: one.offset + 1 for one in records}
+            self._uncommitted |= read
+            for partition, next_offset in read.items():
                 self._ownership.read_to(partition, next_offset, at_end=False)
         for message in messages:
             if message.error() is not None:
                 self._heed(message)
-        if not records:
+        if self._identity.watch() not in (None, self.topic_id):
+            self._begin_again()
+        if not records or time.monotonic() - self._committed_at > COMMIT_SECONDS:
             self._commit()
         return len(records)
+
+    def _waiting(self) -> list[Message]:
+        # Waits for one message, then takes all that are there.
+        first = self._consumer.poll(WAIT_SECONDS)
+        if first is None:
+            return []
+        assignments = self._assignments
+        others = self._consumer.consume(MOST_TOGETHER - 1, 0)
+        # A rebalance between the two begins anew from what is stored, which the first message is not.
+        return [first, *others] if assignments == self._assignments else others
 
     def _heed(self, message: Message) -> None:
         error, partition = message.error(), message.partition()
@@ -131,14 +147,15 @@ class Consumer:
         elif error.code() in (LibraryError._AUTO_OFFSET_RESET, LibraryError.OFFSET_OUT_OF_RANGE):
             self._begin_again()
         elif error.fatal():
-            raise ConsumerStopped(f"Kafka ended this worker's membership: {error.str()}.", "Start it again.")
+            raise _stopped(error)
         else:
             log.warning("Kafka: %s", error.str())
 
     # Where reading begins
 
     def _given(self, consumer: LibraryConsumer, assigned: Sequence[TopicPartition]) -> None:
-        self.topic_id = topic_id(self._settings, self._cluster_id)
+        self._assignments += 1
+        self.topic_id = self._identity.now()
         starts, spans = [], {}
         for one in assigned:
             start, high = self._start(one.partition)
@@ -167,26 +184,41 @@ class Consumer:
             offsets.move_on(self._db, topic, self.topic_id, partition, start.offset, as_text(self._clock()))
         return start.offset, high
 
-    def _taken(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
+    def _revoked(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
         self._ownership.taken([one.partition for one in partitions])
-        for one in partitions:
-            self._uncommitted.pop(one.partition, None)
+        self._commit()
+
+    def _lost(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
+        self._ownership.taken([one.partition for one in partitions])
+        self._uncommitted = {}
 
     # For tools that measure lag: reading itself goes on from SQLite
 
     def _commit(self) -> None:
+        self._committed_at = time.monotonic()
         if not self._uncommitted:
             return
-        topic = self._settings.topic
         positions = [
-            TopicPartition(topic, partition, offset, metadata=self._instance)
+            TopicPartition(self._settings.topic, partition, offset, metadata=self._instance)
             for partition, offset in self._uncommitted.items()
         ]
         self._uncommitted = {}
         try:
             self._consumer.commit(offsets=positions, asynchronous=True)
         except KafkaException as error:
-            log.debug("offsets were not committed: %s", error)
+            log.debug("offsets were not committed: %s", _told(error))
+
+
+def _stopped(error: LibraryError) -> ConsumerStopped:
+    return ConsumerStopped(
+        f"Kafka ended this worker's membership: {error.str()}.",
+        "Start it again; if that repeats, look for another worker with a copy of this database.",
+    )
+
+
+def _told(error: KafkaException) -> str:
+    cause = error.args[0] if error.args else error
+    return cause.str() if isinstance(cause, LibraryError) else str(cause)
 
 
 def _record(message: Message) -> Record:

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError as LibraryError
-from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException
 
 from worker.config import Kafka
 from worker.errors import KafkaError
@@ -81,28 +80,7 @@ def partitions_of_topic(list_topics: Callable[..., Any], settings: Kafka, proble
         reason = f": {topic.error.str()}" if topic is not None and topic.error is not None else ""
         raise KafkaError(
             f"Kafka has no topic {settings.topic} for this user{reason}.",
-            "Create it (cleanup.policy=compact), or correct kafka.topic (WORKER_KAFKA__TOPIC).",
+            f"Create it (kafka-topics.sh --create --topic {settings.topic} --partitions 6 --config "
+            "cleanup.policy=compact), give the user the right to see it, or correct kafka.topic (WORKER_KAFKA__TOPIC).",
         )
     return len(topic.partitions), told.cluster_id or ""
-
-
-def topic_id(settings: Kafka, cluster_id: str) -> str:
-    """Returns Kafka's id of the topic, other once it was made anew; "" where the broker does not tell.
-
-    Raises:
-        KafkaError: no broker answers.
-    """
-    if cluster_id.startswith(MOCK):
-        return ""
-    admin = AdminClient(properties(settings, {"error_cb": Problems()}))
-    asked = admin.describe_topics(TopicCollection([settings.topic]), request_timeout=ANSWER_SECONDS)
-    try:
-        return str(asked[settings.topic].result(ANSWER_SECONDS + 1).topic_id)
-    except KafkaException as error:
-        cause = error.args[0]
-        if cause.code() in (LibraryError._UNSUPPORTED_FEATURE, LibraryError.UNSUPPORTED_VERSION):
-            return ""
-        raise KafkaError(
-            f"Kafka does not describe the topic {settings.topic}: {cause.str()}",
-            "The user needs the right to describe it.",
-        ) from error

@@ -21,7 +21,7 @@ def cases(kind: str) -> list[dict[str, Any]]:
 def record(case: dict[str, Any], offset: int = 0) -> Record:
     """Returns the record that a case tells.
 
-    A case has one of ``null``, ``value`` (any JSON), ``text``, ``base64``, or ``prefix`` with ``repeat`` and ``suffix``.
+    A case has ``null``, ``value`` (any JSON), ``text``, ``base64``, or ``prefix`` with ``repeat`` and ``suffix``.
     """
     key = base64.b64decode(case["key_base64"]) if "key_base64" in case else case.get("key")
     headers = tuple((name, value.encode()) for name, value in case.get("headers", {}).items())

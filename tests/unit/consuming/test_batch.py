@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -211,8 +212,7 @@ def test_how_records_are_cut_into_batches_changes_nothing(
     outcomes = []
     for parts in ([0, len(records)], edges):
         db = open_database(":memory:")
-        for start, end in zip(parts, parts[1:], strict=False):
-            # Partitions are read side by side: within a batch, each one's records follow each other.
+        for start, end in pairwise(parts):
             stage(db, *records[start:end])
         outcomes.append(
             (

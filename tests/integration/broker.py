@@ -1,0 +1,202 @@
+"""A real Kafka for tests: the first that there is of the environment's, a container's, and Apache Kafka as a process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+HERE = Path(__file__).parent
+POM = HERE / "kafka" / "pom.xml"
+JARS = HERE.parents[1] / "build" / "kafka-jars"
+START_SECONDS = 60.0
+PASSWORD = "right"
+"""Of the user ``worker``, on the listener that asks for one."""
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+    user_worker="{password}";
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+log.dirs={data}
+num.partitions=4
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+log.cleaner.enable=false
+"""
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker that answers.
+
+    Attributes:
+        kind: what it is, for the report.
+        whole: whether it answers admin requests, as the mock does not.
+    """
+
+    bootstrap_servers: str
+    kind: str
+    whole: bool = True
+
+
+class KafkaProcess:
+    """Apache Kafka as a Java process of its own, that a test may stop, kill and start again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self.sasl_port, controller = _free_ports(3)
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._config = folder / "server.properties"
+        self._config.write_text(
+            _PROPERTIES.format(
+                port=self.port, sasl=self.sasl_port, controller=controller, data=folder / "data", password=PASSWORD
+            )
+        )
+        self._java("kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", str(self._config)).wait(
+            60
+        )
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where it answers."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        self._process = self._java("kafka.Kafka", str(self._config))
+        _wait_for(self.bootstrap_servers, self._process, self._folder / "kafka.log")
+
+    def stop(self) -> None:
+        """Ends it in order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(60)
+            self._process = None
+
+    def _java(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        java = shutil.which("java") or "java"
+        options = ("-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+        with (self._folder / "kafka.log").open("ab") as log:
+            return subprocess.Popen(
+                [java, *options, "-cp", f"{JARS}/*", name, *arguments], stdout=log, stderr=log, cwd=self._folder
+            )
+
+
+def can_run_kafka() -> str | None:
+    """Returns why Kafka cannot be run as a process here, or None where it can; fetches its jars once."""
+    if shutil.which("java") is None:
+        return "there is no java"
+    if JARS.is_dir() and any(JARS.iterdir()):
+        return None
+    maven = shutil.which("mvn")
+    if maven is None:
+        return "there is no mvn to fetch Kafka with"
+    with tempfile.TemporaryDirectory() as folder:
+        fetched = subprocess.run(
+            [maven, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={folder}/jars"],
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        if fetched.returncode:
+            return f"Maven could not fetch it: {fetched.stdout[-300:]}"
+        JARS.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(f"{folder}/jars", JARS, dirs_exist_ok=True)
+    return None
+
+
+@contextmanager
+def kafka_process(folder: Path) -> Iterator[KafkaProcess]:
+    """Runs Kafka in a folder, for as long as the context lasts."""
+    process = KafkaProcess(folder)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+@contextmanager
+def any_broker(folder: Path) -> Iterator[Broker]:
+    """Gives the best broker that there is here."""
+    if named := os.environ.get("KAFKA_BOOTSTRAP"):
+        yield Broker(named, "the one that KAFKA_BOOTSTRAP names")
+        return
+    if _docker_answers():
+        from testcontainers.kafka import KafkaContainer
+
+        with KafkaContainer("apache/kafka:4.1.0").with_kraft() as container:
+            yield Broker(container.get_bootstrap_server(), "Kafka in a container")
+        return
+    problem = can_run_kafka()
+    if problem is None:
+        with kafka_process(folder) as process:
+            yield Broker(process.bootstrap_servers, "Apache Kafka as a process, its jars from Maven")
+        return
+    mock = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1, "log_level": 0})
+    broker = next(iter(mock.list_topics(timeout=10).brokers.values()))
+    kind = f"librdkafka's MOCK ({problem}): topics made anew, truncated logs and admin requests were NOT tested"
+    yield Broker(f"{broker.host}:{broker.port}", kind, whole=False)
+
+
+def _docker_answers() -> bool:
+    docker = shutil.which("docker")
+    return docker is not None and not subprocess.run([docker, "info"], capture_output=True).returncode
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _wait_for(bootstrap_servers: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0, "reconnect.backoff.max.ms": 200})
+    waited, pause = 0.0, threading.Event()
+    while waited < START_SECONDS:
+        if process.poll() is not None:
+            raise RuntimeError(f"Kafka ended: {log.read_text()[-2000:]}")
+        try:
+            admin.list_topics(timeout=1)
+        except KafkaException:
+            pause.wait(0.1)
+            waited += 1.1
+        else:
+            return
+    raise TimeoutError(f"Kafka did not answer: {log.read_text()[-2000:]}")
