@@ -65,6 +65,9 @@ class AccountPlan:
                     yield from step.calls()
             for batch in batches(plan.adds):
                 yield from self._add_calls(batch, ways)
+        for one in self.settings.stored:
+            if not one.gone:
+                yield PlannedCall(member_calls.read_list(one.list_id), "each time a member of it is not found")
 
     def _add_calls(self, batch: Sequence[Add], ways: dict[ListId, Way]) -> Iterator[PlannedCall]:
         list_id = batch[0].place.list_id

@@ -1,0 +1,97 @@
+"""A flush makes no call that its plan did not name, and all that the plan says are made in any case."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.integration.flush.world import World
+from worker.mailchimp.call import Call
+
+
+def named(call: Call) -> str:
+    """A call with all that it says."""
+    return f"{call} {json.dumps(call.body, sort_keys=True)}"
+
+
+def varied_customers(world: World, *, archived: bool) -> None:
+    """Customers of every kind, flushed once, and then changed in every way."""
+    for number in range(12):
+        list_id = "other" if number % 3 == 0 else None
+        world.event(f"c{number}", f"c{number}@example.com", first_name="Ann", list_id=list_id)
+    world.event("left", "left@example.com")
+    world.event("gone", "gone@example.com")
+    world.flush()
+    if archived:
+        world.by_hand("somebody@example.com", "subscribe")
+        world.by_hand("somebody@example.com", "archive")
+    world.by_hand("left@example.com", "unsubscribe")
+    world.by_hand("gone@example.com", "forget")
+    world.by_hand("taken@example.com", "subscribe")
+    world.event("left", "left.new@example.com")
+    world.event("gone", "gone@example.com", first_name="Gone")
+    world.event("c0", "c0.new@example.com", first_name="Ann", list_id="other")
+    world.event("c1", "taken@example.com", first_name="Ann")
+    world.event("c2", "c2@example.com", first_name="Anne")
+    world.event("c3", "c3@example.com", first_name="Ann")
+    world.deleted("c4", "c4@example.com")
+    world.event("c5", "c5@example.com", marketing_consent=False)
+    world.event("c6", "c7@example.com", first_name="Ann")
+    world.event("c7", "c6@example.com", first_name="Ann", list_id="other")
+    world.event("c8", "nonsense")
+    world.event("new", "new@example.com", first_name="New")
+    world.event("found", "somebody@example.com", first_name="Some")
+    world.event("twin", "new@example.com", first_name="Twin")
+
+
+@pytest.mark.parametrize("archived", [False, True], ids=["nobody archived", "somebody archived"])
+def test_a_flush_makes_the_calls_that_its_plan_named(world: World, archived: bool):
+    """When Mailchimp refuses nothing, calls made are calls named, and every unconditional one is made."""
+    varied_customers(world, archived=archived)
+    before = dump(world)
+    plan = world.plan()
+    planned = list(plan.calls())
+    assert plan.problem is None
+    assert dump(world) == before
+    world.flush()
+    made = Counter(named(one) for one in world.calls())
+    allowed = {named(one.call) for one in planned}
+    assert [one for one in made if one not in allowed] == []
+    certain = {named(one.call) for one in planned if one.when is None}
+    assert [one for one in certain if one not in made] == []
+
+
+def dump(world: World) -> list[tuple[object, ...]]:
+    """Everything in the database."""
+    tables = [row[0] for row in world.db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
+    return [tuple(row) for table in tables for row in world.db.execute(f"SELECT * FROM {table}").fetchall()]
+
+
+def test_planning_changes_nothing_in_mailchimp(world: World):
+    """A plan with all its calls listed sends reads only."""
+    varied_customers(world, archived=True)
+    world.standin.audit.calls.clear()
+    list(world.plan().calls())
+    assert world.writes() == []
+
+
+def test_a_plan_counts_what_would_be_done_and_why_not(world: World):
+    """Adds, updates, moves, archives and what is held back are counted list by list, with reasons."""
+    world.event("ann", "ann@example.com", first_name="Ann")
+    world.flush()
+    world.event("ann", "ann@example.com", first_name="Anne")
+    world.event("bob", "bob@example.com")
+    world.event("cy", "nonsense")
+    survey = world.plan().survey
+    assert survey.counts[("master", "updates")] == 1
+    assert survey.counts[("master", "adds")] == 1
+    assert survey.counts[(None, "not sent")] == 1
+    assert list(survey.why) == ["'nonsense' is no e-mail address, so nothing was sent."]
+
+
+def test_a_plan_says_what_stands_in_its_way(world: World, tmp_path: Path):
+    """With Mailchimp out of reach, or the master list gone, the plan says so instead."""
+    world.event("ann", "ann@example.com")
+    world.standin.delete_list("master")
+    assert world.plan().problem == "The master list Master (master) is gone from Mailchimp."
