@@ -12,7 +12,7 @@ from worker.sandbox.direct import DirectSender
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.standin import StandIn
 
-TIMEOUT = 0.5
+TIMEOUT = 30.0
 
 
 def _standin() -> StandIn:

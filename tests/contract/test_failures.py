@@ -1,6 +1,8 @@
 """What goes wrong on the way: keys, limits, faults, and how the client tells them."""
 
 import threading
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -16,12 +18,20 @@ from worker.sandbox.standin import MOST_CONNECTIONS
 PATCH = Call("PATCH", member("ann@example.com"), {}, {"merge_fields": {"FNAME": "Ann"}})
 
 
-def with_key(world: World, key: str, call: Call) -> Answer:
+def with_key(world: World, key: str, call: Call, timeout: float = 30) -> Answer:
     """Sends a call with another key."""
     if world.base_url is None:
         return DirectSender(world.standin, key).send(call)
-    with Client(parse(key), world.base_url, 5) as client:
+    with Client(parse(key), world.base_url, timeout) as client:
         return client.send(call)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Waits until something holds, for ten seconds at most."""
+    give_up_at = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.005)
 
 
 def first_name(world: World) -> str:
@@ -75,7 +85,7 @@ def test_answers_that_never_come(world: World, kind, failure, done):
     """A cut or hanging connection is no answer, whether the call was carried out or not; the next call passes."""
     world.become("ann@example.com")
     world.standin.faults = [Fault(kind, times=1)]
-    answer = world.sender.send(PATCH)
+    answer = with_key(world, KEY, PATCH, timeout=1 if failure == "timeout" else 30)
     assert (answer.status, answer.failure) == (None, failure)
     assert first_name(world) == ("Ann" if done else "")
     assert world.sender.send(PATCH).ok
@@ -106,23 +116,22 @@ def test_an_eleventh_connection_is_refused(world: World):
     assert world.sender.send(PATCH).ok
 
 
-def test_calls_that_come_together_are_in_flight_together(served: World):
-    """While calls take their time, those of other threads go on, and hung ones count until their client gives up."""
-    served.standin.latency = 0.2
-    started = threading.Barrier(12)
-    answers: list[Answer] = []
-
-    def send() -> None:
-        started.wait(5)
-        answers.append(served.sender.send(PING))
-
-    threads = [threading.Thread(target=send) for _ in range(12)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join(10)
-    assert sorted(one.status or 0 for one in answers) == [200] * 10 + [429] * 2
-    assert served.standin.audit.most_at_once[USER] == 12
+def test_hung_calls_count_until_their_client_gives_up(served: World):
+    """Calls that hang are in flight together, and no longer once their client has left."""
+    served.standin.faults = [Fault("timeout_before", times=MOST_CONNECTIONS)]
+    assert served.base_url is not None
+    owner = served.standin.users[USER]
+    with Client(parse(KEY), served.base_url, 1.0) as client:
+        threads = [threading.Thread(target=client.send, args=(PING,)) for _ in range(MOST_CONNECTIONS)]
+        for one in threads:
+            one.start()
+        until(lambda: owner.in_flight == MOST_CONNECTIONS)
+        assert served.sender.send(PING).status == 429
+        for one in threads:
+            one.join()
+    until(lambda: owner.in_flight == 0)
+    assert served.sender.send(PING).status == 200
+    assert served.standin.audit.most_at_once[USER] == MOST_CONNECTIONS + 1
 
 
 def test_more_hung_calls_than_threads_block_nobody(served: World):

@@ -88,9 +88,20 @@ def test_paging_reads_each_member_once(world: World):
     assert (none.body["members"], none.body["total_items"]) == ([], 25)
 
 
-@pytest.mark.parametrize("query", [{"count": "1001"}, {"count": "-1"}, {"offset": "-1"}, {"count": "many"}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"count": "1001"},
+        {"count": "-1"},
+        {"offset": "-1"},
+        {"count": "many"},
+        {"status": "gone"},
+        {"sort_field": "email_address"},
+        {"since_last_changed": "yesterday"},
+    ],
+)
 def test_pages_that_cannot_be_had(world: World, query):
-    """A page has a thousand at most."""
+    """A page has a thousand at most; statuses, orders and times that there are not are refused."""
     assert world.unchecked.send(Call("GET", f"/lists/{LIST}/members", query)).status == 400
 
 
@@ -107,6 +118,44 @@ def test_members_by_their_last_change(world: World):
     assert changed.body is not None
     assert (emails(changed), changed.body["total_items"]) == (["ann", "cy"], 2)
     assert emails(world.get(path, before_last_changed=since)) == ["bob", "cy"]
+
+
+def test_members_by_other_times(world: World):
+    """Members are sorted by sign-up and by opt-in too."""
+    world.post(contact("ann@example.com", "pending"), contact("bob@example.com"))
+    world.standin.by_hand(LIST, "ann@example.com", "confirm")
+    path = f"/lists/{LIST}/members"
+    assert emails(world.get(path, sort_field="timestamp_signup")) == ["ann", "bob"]
+    assert emails(world.get(path, sort_field="timestamp_opt")) == ["bob", "ann"]
+
+
+def test_lists_newest_first(world: World):
+    """Lists are sorted by when they were made, either way."""
+    world.standin.create_list(USER, "b1", "Second")
+    answer = world.get("/lists", sort_field="date_created", sort_dir="DESC")
+    assert answer.body is not None
+    assert [one["id"] for one in answer.body["lists"]] == ["b1", LIST]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/ping", 405),
+        ("PUT", f"/lists/{LIST}", 405),
+        ("GET", "/nowhere", 404),
+        ("GET", f"/lists/{LIST}/x", 404),
+    ],
+)
+def test_paths_and_methods_that_there_are_not(world: World, method, path, status):
+    """An unknown path answers 404, and an unknown method 405."""
+    assert world.unchecked.send(Call(method, path)).status == status
+
+
+def test_a_list_needs_its_particulars(world: World):
+    """A list made without what Mailchimp requires is refused, naming each field that lacks."""
+    answer = world.unchecked.send(Call("POST", "/lists", {}, {"name": "New"}))
+    assert answer.body is not None
+    assert (answer.status, len(answer.body["errors"])) == (400, 4)
 
 
 def test_a_sorted_page_follows_every_change(world: World):
