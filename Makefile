@@ -1,0 +1,47 @@
+# The commands of this project. `make help` lists them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+MADE := .venv/made
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test soak bench lint format lock clean
+
+help:  ## list these commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(MADE)  ## make the environment in .venv
+
+$(MADE): requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(MADE)
+
+demo: $(MADE)  ## run the main job on an embedded broker and a Mailchimp stand-in
+	$(BIN)/mailchimp-worker demo
+
+test: $(MADE) lint  ## check style and types, and run all tests with coverage
+	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report term -m "not soak"
+
+soak: $(MADE)  ## run the long forms of the tests, for many minutes
+	HISTORIES=5000 $(BIN)/python -m pytest --numprocesses auto -m soak
+
+bench: $(MADE)  ## measure staging beside consuming alone, on a real Kafka
+	$(BIN)/python -m benchmarks.stage
+
+lint: $(MADE)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(MADE)  ## write the code in its one style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:  ## resolve the dependencies anew (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements-dev.lock
+
+clean:  ## remove everything that was made
+	rm -rf .venv build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,223 @@
+"""The proof: whatever happens in whatever order, nobody who left is put back, and at rest everything is explained."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.integration.flush.world import ACCOUNT, World
+from worker.accounts import lists
+from worker.accounts import settings as account_settings
+from worker.mailchimp.call import Call
+from worker.model import ListId, address_key
+from worker.sandbox.audit import BY_HAND
+from worker.sandbox.faults import Fault
+from worker.staging import customers, ledger
+
+CUSTOMERS = st.sampled_from(["c1", "c2", "c3", "c4"])
+ADDRESSES = st.sampled_from(["a@example.com", "b@example.com", "c@example.com", "d@example.com", "B@Example.com"])
+HANDS = st.sampled_from(["subscribe", "confirm", "unsubscribe", "unsubscribe", "clean", "archive", "forget", "rename"])
+LISTS = st.sampled_from([None, "master", "other", "other", "spare"])
+NAMES = st.sampled_from(["Ann", "Bob", None])
+KINDS = st.sampled_from(["status", "bare", "cut", "timeout_before", "timeout_after", "garbled", "lacking"])
+OUT = frozenset({"unsubscribed", "cleaned"})
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class Histories(RuleBasedStateMachine):
+    """Events, acts by hand, faults, deaths and lists that come and go, with flushes in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="histories-"))
+        self.world = World(self.folder, direct=True)
+        self.world.__enter__()
+        self.seen = 0
+        self.archived_by_us: dict[tuple[str, str], str] = {}
+
+    def teardown(self) -> None:
+        self.world.__exit__()
+        shutil.rmtree(self.folder)
+
+    @initialize(double=st.booleans())
+    def begin(self, double: bool) -> None:
+        if double:
+            account_settings.enable(self.world.db, ACCOUNT, "pending")
+
+    @rule(
+        customer=CUSTOMERS,
+        email=ADDRESSES,
+        list_id=LISTS,
+        name=NAMES,
+        consent=st.sampled_from([True, True, True, True, None, False]),
+    )
+    def event(self, customer: str, email: str, list_id: str | None, name: str | None, consent: bool | None) -> None:
+        self.world.event(customer, email, list_id=list_id, first_name=name, marketing_consent=consent)
+
+    @rule(customer=CUSTOMERS, email=st.sampled_from([None, "", "no address"]))
+    def bad_address(self, customer: str, email: str | None) -> None:
+        self.world.event(customer, email)
+
+    @rule(customer=CUSTOMERS, email=ADDRESSES)
+    def delete(self, customer: str, email: str) -> None:
+        self.world.deleted(customer, email)
+
+    @rule(email=ADDRESSES, act=HANDS, list_id=st.sampled_from(["master", "other"]), value=ADDRESSES)
+    def by_hand(self, email: str, act: str, list_id: str, value: str) -> None:
+        try:
+            self.world.by_hand(email, act, list_id, value)
+        except (KeyError, ValueError):
+            return
+
+    @rule()
+    def flush(self) -> None:
+        self.world.run()
+
+    @rule(kind=KINDS, method=st.sampled_from([".*", "POST", "PUT", "PATCH", "DELETE", "GET"]), times=st.integers(1, 4))
+    def flush_with_faults(self, kind: str, method: str, times: int) -> None:
+        self.world.standin.faults = [Fault(kind, method=method, times=times, status=403 if kind == "bare" else 500)]  # type: ignore[arg-type]
+        self.world.run()
+        self.world.standin.faults = []
+
+    @rule(calls=st.integers(0, 12))
+    def flush_and_die(self, calls: int) -> None:
+        self._ended_early(calls, die=True)
+
+    @rule(calls=st.integers(0, 12))
+    def flush_and_stop(self, calls: int) -> None:
+        self._ended_early(calls, die=False)
+
+    def _ended_early(self, calls: int, *, die: bool) -> None:
+        left = [calls]
+
+        def count(call: Call) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                self.world.stop.set()
+                if die:
+                    raise Crash
+
+        self.world.before_call(count)
+        try:
+            self.world.run()
+        except Crash:
+            pass
+        finally:
+            self.world.before_call(None)
+            self.world.stop.clear()
+
+    @rule()
+    def restart(self) -> None:
+        self.world.db.close()
+        self.world.db = self.world.app.open_database()
+
+    @rule()
+    def days_go_by(self) -> None:
+        self.world.clock.forward(days=2)
+
+    @precondition(lambda self: "other" in self.world.standin.users["owner"].lists)
+    @rule()
+    def list_goes(self) -> None:
+        self.world.standin.delete_list("other")
+
+    @precondition(lambda self: "other" not in self.world.standin.users["owner"].lists)
+    @rule(usual=st.booleans())
+    def list_comes(self, usual: bool) -> None:
+        self.world.standin.create_list("owner", "other", "Other anew", usual_fields=usual)
+
+    @rule()
+    def refresh(self) -> None:
+        self.world.refresh()
+
+    @rule(stored=st.sampled_from([("master",), ("master", "other"), ("master", "spare")]))
+    def store(self, stored: tuple[str, ...]) -> None:
+        known = [one for one in stored if self.world.settings.list_of(one) is not None]
+        there = [ListId(one) for one in known if not self.world.settings.list_of(one).gone]  # type: ignore[union-attr]
+        lists.store(self.world.db, ACCOUNT, there)
+
+    @rule()
+    def resume(self) -> None:
+        account_settings.resume(self.world.db, ACCOUNT)
+
+    # What must hold after every step
+
+    @invariant()
+    def nobody_who_left_is_put_back(self) -> None:
+        changes = self.world.standin.audit.changes
+        for change in changes[self.seen :]:
+            place = change.list_id, str(address_key(change.email))
+            ours = change.cause != BY_HAND
+            assert not (ours and change.puts_back), f"left, and put back: {change}"
+            if ours and change.before in OUT:
+                assert change.after == "archived", f"left, and put back: {change}"
+            if ours and change.before == "cleaned":
+                raise AssertionError(f"bounced, and changed: {change}")
+            if ours and change.before == "archived":
+                assert place in self.archived_by_us, f"archived by somebody else, and put back: {change}"
+                assert change.after == self.archived_by_us[place], f"put back better than it was: {change}"
+            self.archived_by_us.pop(place, None)
+            if ours and change.after == "archived":
+                self.archived_by_us[place] = str(change.before)
+            if ours and change.after in ("subscribed", "pending") and change.before is None:
+                self._wanted(change.list_id, place[1], str(change))
+        self.seen = len(changes)
+
+    def _wanted(self, list_id: str, address: str, told: str) -> None:
+        holders = customers.by_addresses(self.world.db, ACCOUNT, [address])  # type: ignore[list-item]
+        assert any(not one.deleted and one.state.marketing_consent for one in holders), f"nobody wants {told}"
+        assert all(one.state.marketing_consent or one.deleted for one in holders), f"without consent: {told}"
+
+    @rule()
+    def at_rest(self) -> None:
+        world = self.world
+        world.before_call(None)
+        for _ in range(6):
+            account_settings.resume(world.db, ACCOUNT)
+            world.clock.forward(days=8)
+            world.run(confirmed=True)
+        for customer in customers.by_ids(world.db, ACCOUNT, ["c1", "c2", "c3", "c4"]):  # type: ignore[list-item]
+            told = world.receipts(customer.customer_id)
+            assert told, f"{customer.customer_id} has no receipt"
+            last = told[-1]
+            assert not customer.changed or last.outcome == "held", f"{customer} waits, and nobody says why: {last}"
+            assert last.revision == customer.revision, f"the last receipt is of an older revision: {last}"
+        self._members_are_explained()
+
+    def _members_are_explained(self) -> None:
+        world = self.world
+        for one in world.settings.stored:
+            if one.gone or one.list_id not in world.standin.users["owner"].lists:
+                continue
+            for member in world.standin.find_list(one.list_id).members.values():
+                address = address_key(member.email)
+                assert address is not None
+                entries = {entry.place.list_id: entry for entry in ledger.entries_of(world.db, ACCOUNT, [address])}
+                entry = entries.get(one.list_id)
+                if entry is None or member.status not in ("subscribed", "pending") or entry.origin != "added":
+                    continue
+                people = customers.by_ids(world.db, ACCOUNT, ["c1", "c2", "c3", "c4"])  # type: ignore[list-item]
+                standing = {s.customer_id for s in ledger.settled_at(world.db, ACCOUNT, [address])}
+                related = [c for c in people if c.address == address or c.customer_id in standing]
+                assert related or member.status == "pending", f"{member} is on {one.list_id}, for nobody: {entry}"
+
+
+HistoriesTest = Histories.TestCase
+HistoriesTest.settings = settings(
+    max_examples=int(os.environ.get("HISTORIES", "60")),
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+HistoriesTest.__doc__ = "Random histories never put back somebody who left, and leave every customer explained."
+pytestmark = pytest.mark.timeout(900)

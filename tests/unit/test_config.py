@@ -1,0 +1,115 @@
+"""What operators may choose, and what they are told when it is wrong."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from worker.config import Config, load
+from worker.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch, tmp_path):
+    """No variable of this machine and no file counts."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("WORKER_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_file_and_variables_the_defaults_hold():
+    """An empty environment gives the documented defaults."""
+    config = load()
+    assert config == Config()
+    assert (config.flush.at, config.flush.timezone, config.mailchimp.connections) == ("10:00", "Europe/London", 8)
+
+
+def test_the_file_of_defaults_says_what_the_code_does(monkeypatch, tmp_path):
+    """Every commented value in config/worker.toml is the default, and every setting is in it."""
+    text = (ROOT / "config" / "worker.toml").read_text(encoding="utf-8")
+    uncommented = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
+    file = tmp_path / "worker.toml"
+    file.write_text(uncommented, encoding="utf-8")
+    monkeypatch.setenv("WORKER_CONFIG", str(file))
+    assert load() == Config()
+    told = tomllib.loads(uncommented)
+    for section, field in Config.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            assert told[section].keys() == field.annotation.model_fields.keys(), section
+
+
+def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
+    """A variable overrides its value in the file, and leaves the others."""
+    file = tmp_path / "mine.toml"
+    file.write_text('[kafka]\ntopic = "one"\ngroup_id = "mine"\n[flush]\nat = "07:30"\n')
+    monkeypatch.setenv("WORKER_CONFIG", str(file))
+    monkeypatch.setenv("WORKER_KAFKA__TOPIC", "two")
+    monkeypatch.setenv("WORKER_KAFKA__CLIENT", '{"security.protocol": "ssl"}')
+    config = load()
+    assert (config.kafka.topic, config.kafka.group_id, config.flush.at) == ("two", "mine", "07:30")
+    assert config.kafka.client == {"security.protocol": "ssl"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("WORKER_FLUSH__AT", "25:00", "flush.at = '25:00': must be a time of day as HH:MM"),
+        ("WORKER_FLUSH__TIMEZONE", "Europe/Leeds", "flush.timezone = 'Europe/Leeds': must be a time zone"),
+        (
+            "WORKER_MAILCHIMP__CONNECTIONS",
+            "11",
+            "mailchimp.connections = '11': input should be less than or equal to 10",
+        ),
+        ("WORKER_MAILCHIMP__TIMEOUT", "soon", "mailchimp.timeout = 'soon': input should be a valid number"),
+        ("WORKER_MAILCHIMP__BASE_URL", "ftp://x", "mailchimp.base_url = 'ftp://x': must start with https://"),
+        ("WORKER_KAFKA__TOPIC", "a b", "kafka.topic = 'a b'"),
+        ("WORKER_LOG__LEVEL", "loud", "log.level = 'loud': input should be 'debug', 'info', 'warning' or 'error'"),
+        ("WORKER_FLUSH__WHEN", "10:00", "WORKER_FLUSH__WHEN: there is no such setting"),
+        ("WORKER_COLOUR", "red", "WORKER_COLOUR: there is no such setting"),
+        ("WORKER_KAFKA", "x", "WORKER_KAFKA: there is no such setting"),
+    ],
+)
+def test_a_wrong_variable_stops_the_start_with_its_name_and_what_is_allowed(monkeypatch, variable, value, told):
+    """Each wrong or unknown variable is named with its value and what it may be."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError) as caught:
+        load()
+    assert told in caught.value.what
+    assert caught.value.exit_code == 2
+
+
+def test_everything_that_is_wrong_is_told_at_once(monkeypatch, tmp_path):
+    """Wrong values of file and environment come in one message, each with its place."""
+    file = tmp_path / "worker.toml"
+    file.write_text('[flush]\nat = "noon"\nwhen = 1\n')
+    monkeypatch.setenv("WORKER_CONFIG", str(file))
+    monkeypatch.setenv("WORKER_LOG__FORMAT", "xml")
+    with pytest.raises(ConfigError) as caught:
+        load()
+    for told in (f"flush.at = 'noon': must be a time of day as HH:MM, 00:00 to 23:59 (in {file})", "flush.when"):
+        assert told in caught.value.what
+    assert "(WORKER_LOG__FORMAT)" in caught.value.what
+
+
+def test_a_file_that_is_missing_or_no_toml_is_told(monkeypatch, tmp_path):
+    """A named file must be there and be TOML."""
+    monkeypatch.setenv("WORKER_CONFIG", str(tmp_path / "nowhere.toml"))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load()
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[flush\n")
+    monkeypatch.setenv("WORKER_CONFIG", str(broken))
+    with pytest.raises(ConfigError, match="is no TOML"):
+        load()
+
+
+def test_a_secret_key_is_never_shown(monkeypatch):
+    """Printing the config hides the secret key."""
+    monkeypatch.setenv("WORKER_SECRET_KEY", "abcdefghijklmnop")
+    assert "abcdefghijklmnop" not in repr(load())

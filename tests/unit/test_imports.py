@@ -1,0 +1,121 @@
+"""Which way imports go, and which library is known where."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+WORKER = Path(__file__).parents[2] / "worker"
+
+# Each part may import those before it.
+LAYERS = (
+    ("worker.clock", "worker.model", "worker.errors", "worker"),
+    ("worker.config",),
+    ("worker.log",),
+    ("worker.staging",),
+    ("worker.mailchimp",),
+    ("worker.consuming",),
+    ("worker.accounts",),
+    ("worker.flushing",),
+    ("worker.permits", "worker.story"),
+    ("worker.app",),
+    ("worker.daemon",),
+    ("worker.sandbox",),
+    ("worker.cli",),
+    ("worker.__main__",),
+)
+KNOWN_TO = {
+    "requests": {"worker.mailchimp.client"},
+    "urllib3": {"worker.mailchimp.client"},
+    "confluent_kafka": {"worker.consuming", "worker.sandbox.broker"},
+    "pysqlite3": {"worker.staging.database"},
+    "sqlite_utils": {"worker.staging.database", "worker.staging.schema"},
+    "cryptography": {"worker.accounts.secrets"},
+    "schedule": {"worker.daemon"},
+    "pydantic": {"worker.config"},
+    "structlog": {"worker.log"},
+    "msgspec": {"worker.consuming", "worker.staging.customers"},
+    "typer": {"worker.cli"},
+    "rich": {"worker.cli", "worker.sandbox.demo"},
+    "starlette": {"worker.sandbox.server", "worker.sandbox.control"},
+    "uvicorn": {"worker.sandbox.server"},
+}
+
+
+def modules() -> dict[str, ast.Module]:
+    """Every module of the worker by name."""
+    found = {}
+    for path in WORKER.rglob("*.py"):
+        parts = path.relative_to(WORKER.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """The names of all modules that a module imports, with what it takes from a package."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def within(name: str, part: str) -> bool:
+    """Whether a module is a part, or in it."""
+    return name == part or (part != "worker" and name.startswith(part + "."))
+
+
+def layer(name: str) -> int | None:
+    """The number of a module's layer."""
+    return next((n for n, parts in enumerate(LAYERS) if any(within(name, part) for part in parts)), None)
+
+
+def test_every_module_has_its_layer():
+    """No module stands outside the order."""
+    assert [name for name in modules() if layer(name) is None] == []
+
+
+def test_imports_go_one_way():
+    """No module imports from a layer above its own."""
+    wrong = [
+        f"{name} imports {other}"
+        for name, tree in modules().items()
+        for other in imported(tree)
+        if other.startswith("worker.") and layer(other) is not None and layer(other) > layer(name)
+    ]
+    assert wrong == []
+
+
+def test_only_the_commands_for_trying_out_import_the_sandbox():
+    """The worker itself never needs the sandbox."""
+    users = {
+        name
+        for name, tree in modules().items()
+        if any(within(other, "worker.sandbox") for other in imported(tree)) and not within(name, "worker.sandbox")
+    }
+    assert users == {"worker.cli.playing"}
+
+
+def test_each_outside_library_is_known_in_one_place():
+    """What a library raises and returns is translated where it is used."""
+    wrong = [
+        f"{name} imports {library}"
+        for name, tree in modules().items()
+        for library, places in KNOWN_TO.items()
+        if any(within(other, library) for other in imported(tree)) and not any(within(name, one) for one in places)
+    ]
+    assert wrong == []
+
+
+def test_decisions_need_no_input_or_output():
+    """What decides about a flush imports neither database, network nor clock."""
+    pure = ("plan", "outcomes", "due", "gate", "choice", "fields", "lanes", "steps", "survey", "brake", "member_calls")
+    trees = modules()
+    for name in pure:
+        others = imported(trees[f"worker.flushing.{name}"])
+        assert not others & {"worker.staging.database", "worker.mailchimp.client", "time", "random"}, name
+    for name in ("decode", "newest", "positions", "partitioning"):
+        assert "worker.staging.database" not in imported(trees[f"worker.consuming.{name}"]), name
