@@ -14,7 +14,7 @@ from worker.app import App
 from worker.clock import as_moment, as_text
 from worker.consuming.consumer import Consumer
 from worker.consuming.ownership import Ownership
-from worker.errors import ConsumerStopped
+from worker.errors import ConsumerStopped, WorkerError
 from worker.flushing.due import is_due
 from worker.permits import GroupPermits
 from worker.staging import receipts, runs
@@ -24,8 +24,10 @@ from worker.staging.runs import Request, Run, Trigger
 
 log = logging.getLogger("worker.daemon")
 
-END_SECONDS = 8.0
-"""How long threads are waited for when the worker ends. Supervisors kill after ten seconds."""
+FLUSH_END_SECONDS = 6.0
+"""How long a flush is waited for when the worker ends: longer than it gives its calls in flight."""
+POLL_END_SECONDS = 3.0
+"""How long the poll thread is waited for then. Supervisors kill after ten seconds in all."""
 STALE_SECONDS = 120.0
 """A poll thread that did not poll for so long is stuck."""
 
@@ -73,7 +75,7 @@ class Poller:
         """Ends reading; what was read is staged."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(END_SECONDS)
+            self._thread.join(POLL_END_SECONDS)
         if not self._thread.is_alive():
             self._db.close()
 
@@ -133,6 +135,41 @@ def flush_and_complete(
     return run
 
 
+class FlushThread:
+    """A flush in a thread of its own, so that the end of the worker waits for no call that hangs."""
+
+    def __init__(
+        self, app: App, poller: Poller, stop: threading.Event, trigger: Trigger, request: Request | None = None
+    ) -> None:
+        self._what = app, poller, stop, trigger, request
+        self._run: Run | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._carry_out, name="flush", daemon=True)
+        self._thread.start()
+
+    def _carry_out(self) -> None:
+        try:
+            self._run = flush_and_complete(*self._what)
+        except BaseException as error:
+            self._error = error
+
+    def wait(self, seconds: float) -> bool:
+        """Waits for its end; returns whether it came."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def result(self) -> Run:
+        """Returns the run as it ended.
+
+        Raises:
+            DatabaseError: the database cannot be used.
+        """
+        if self._error is not None:
+            raise self._error
+        assert self._run is not None, "only what has ended has a result"
+        return self._run
+
+
 def tidy(db: Database, now: datetime, keep_days: int) -> None:
     """Drops receipts that are older than wanted, and writes the write-ahead log back."""
     with db.transaction():
@@ -148,7 +185,7 @@ class Daemon:
     def __init__(self, app: App, stop: threading.Event) -> None:
         self._app = app
         self._stop = stop
-        self._flush: threading.Thread | None = None
+        self._flush: FlushThread | None = None
 
     def run(self) -> None:
         """Reads and flushes until the stop is set; a flush that is under way then ends early and loses nothing.
@@ -171,20 +208,23 @@ class Daemon:
             finally:
                 self._stop.set()
                 if self._flush is not None:
-                    self._flush.join(END_SECONDS)
+                    self._flush.wait(FLUSH_END_SECONDS)
                 poller.end()
             log.info("the worker ends")
 
     def _tick(self, lock: DatabaseLock, db: Database, poller: Poller) -> None:
         poller.check()
         lock.beat()
-        if self._flush is not None and self._flush.is_alive():
-            return
+        if self._flush is not None:
+            if not self._flush.wait(0):
+                return
+            self._heed(self._flush)
+            self._flush = None
         request = runs.open_request(db)
         if request is not None and poller.ownership.wait_until_read(0):
-            self._start(poller, "command", request)
+            self._flush = FlushThread(self._app, poller, self._stop, "command", request)
         elif self._due(db, poller):
-            self._start(poller, "daily", None)
+            self._flush = FlushThread(self._app, poller, self._stop, "daily")
 
     def _due(self, db: Database, poller: Poller) -> bool:
         flush = self._app.config.flush
@@ -195,15 +235,11 @@ class Daemon:
             for one in poller.ownership.caught_up()
         )
 
-    def _start(self, poller: Poller, trigger: Trigger, request: Request | None) -> None:
-        self._flush = threading.Thread(
-            target=self._carry_out, args=(poller, trigger, request), name="flush", daemon=True
-        )
-        self._flush.start()
-
-    def _carry_out(self, poller: Poller, trigger: Trigger, request: Request | None) -> None:
+    def _heed(self, ended: FlushThread) -> None:
         try:
-            run = flush_and_complete(self._app, poller, self._stop, trigger, request)
+            run = ended.result()
+        except WorkerError as error:
+            # The tick tries again; what hinders it may be mended by then.
+            log.error("the flush could not be carried out: %s %s", error.what, error.advice)
+        else:
             log.info("flush run %d: %s", run.run, run.ended)
-        except Exception:
-            log.exception("the flush could not be carried out")

@@ -7,8 +7,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -18,7 +16,7 @@ from worker.cli import output, planning
 from worker.cli.progress import Progress
 from worker.cli.wiring import AccountOption, Json, opened, wired
 from worker.clock import as_text
-from worker.daemon import Daemon, Poller, flush_and_complete, read_to_end
+from worker.daemon import FLUSH_END_SECONDS, Daemon, FlushThread, Poller, read_to_end
 from worker.errors import AccountError, AlreadyRunning, UsageError, WorkerError
 from worker.model import AccountId
 from worker.staging import accounts, runs
@@ -98,33 +96,26 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, *,
         if stop.is_set():
             output.note("Stopped before the flush. What was read is staged; nothing is lost.")
             return 0
-        with opened(app) as db, _watched(db, request):
-            run = flush_and_complete(app, poller, stop, "command" if request else "once", request)
+        flushing = FlushThread(app, poller, stop, "command" if request else "once", request)
+        if not _awaited(app, poller, stop, flushing):
+            output.note("Stopped. Calls were in flight; the next flush finds out what they did.")
+            return 0
     finally:
         poller.end()
-    return _tell(run, as_json=as_json)
+    return _tell(flushing.result(), as_json=as_json)
 
 
-@contextmanager
-def _watched(db: Database, request: Request | None) -> Iterator[None]:
-    """Shows the progress of the flush that another thread carries out."""
-    done = threading.Event()
-    before = [one.run for one in runs.last(db, 1)]
-
-    def watch() -> None:
-        with Progress("delivering") as progress:
-            while not done.wait(LOOK_SECONDS):
-                newest = runs.last(db, 1)
-                if newest and newest[0].run not in before:
-                    progress.told(*_so_far(newest[0]))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
+def _awaited(app: App, poller: Poller, stop: threading.Event, flushing: FlushThread) -> bool:
+    """Shows the progress of a flush until it ends; returns whether it did before the worker must."""
+    with opened(app) as db, Progress("delivering") as progress:
+        while not flushing.wait(LOOK_SECONDS):
+            poller.check()
+            if stop.is_set():
+                return flushing.wait(FLUSH_END_SECONDS)
+            newest = runs.last(db, 1)
+            if newest and newest[0].ended is None:
+                progress.told(*_so_far(newest[0]))
+    return True
 
 
 def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, as_json: bool) -> int:
@@ -212,7 +203,8 @@ def _stopped_by_signals() -> threading.Event:
 
 def _leave(code: int) -> NoReturn:
     """Ends the process, and does not wait for threads whose call is still in flight: their intents are written."""
-    left = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
+    # Daemon threads too: those of an executor are waited for at an ordinary end, whatever they are.
+    left = [one for one in threading.enumerate() if one is not threading.main_thread()]
     sys.stdout.flush()
     sys.stderr.flush()
     if left:

@@ -16,6 +16,9 @@ log = logging.getLogger("worker.consuming")
 
 ANSWER_SECONDS = 10.0
 """How long to wait for what a broker knows."""
+PART_SECONDS = 2.5
+"""How long to wait before looking whether it is any use to wait on."""
+_HOPELESS = {LibraryError._ALL_BROKERS_DOWN, LibraryError._AUTHENTICATION, LibraryError.SASL_AUTHENTICATION_FAILED}
 MOCK = "mockCluster"
 """What the cluster id of librdkafka's own mock begins with; it answers no admin requests."""
 
@@ -60,6 +63,19 @@ def unreachable(settings: Kafka, problem: LibraryError | None, error: Exception)
     )
 
 
+def _told_of_topic(list_topics: Callable[..., Any], settings: Kafka, problems: Problems) -> Any:
+    # In parts: librdkafka goes on trying for all of the time where no broker can be reached, or none lets it in.
+    waited = 0.0
+    while True:
+        try:
+            return list_topics(settings.topic, timeout=PART_SECONDS)
+        except KafkaException as error:
+            waited += PART_SECONDS
+            hopeless = problems.last is not None and problems.last.code() in _HOPELESS
+            if hopeless or waited >= ANSWER_SECONDS:
+                raise unreachable(settings, problems.last, error) from error
+
+
 def partitions_of_topic(list_topics: Callable[..., Any], settings: Kafka, problems: Problems) -> tuple[int, str]:
     """Returns how many partitions the topic has, and the cluster's id.
 
@@ -71,10 +87,7 @@ def partitions_of_topic(list_topics: Callable[..., Any], settings: Kafka, proble
     Raises:
         KafkaError: no broker answers, or there is no such topic.
     """
-    try:
-        told = list_topics(settings.topic, timeout=ANSWER_SECONDS)
-    except KafkaException as error:
-        raise unreachable(settings, problems.last, error) from error
+    told = _told_of_topic(list_topics, settings, problems)
     topic = told.topics.get(settings.topic)
     if topic is None or topic.error is not None or not topic.partitions:
         reason = f": {topic.error.str()}" if topic is not None and topic.error is not None else ""

@@ -71,6 +71,8 @@ def deliver(db: Database, settings: AccountSettings, sender: Sender, orders: Ord
     if books.to_do:
         with contextlib.suppress(Halted):
             _Delivery(db, books, Guarded(sender, books.may_call), orders).go()
+        if not orders.may_call():
+            books.end("Ended early, because the worker ends or its partition is another worker's now.")
     return books.part()
 
 

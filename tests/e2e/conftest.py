@@ -1,0 +1,120 @@
+"""The product as its users have it: commands as processes, a real Kafka, a Mailchimp stand-in over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import kafka, new_topic, own_kafka, topic, whole_kafka
+from tests.integration.topic import Topic
+from worker.clock import utc_now
+from worker.sandbox.server import SandboxServer
+from worker.sandbox.standin import StandIn
+
+__all__ = ["kafka", "new_topic", "own_kafka", "topic", "whole_kafka"]
+
+KEY = "0123456789abcdef0123456789abcdef-us1"
+END_SECONDS = 60
+
+
+class Cli:
+    """Runs commands of the worker with one database, topic and stand-in."""
+
+    def __init__(self, folder: Path, topic: Topic, base_url: str) -> None:
+        self.folder = folder
+        self.topic = topic
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")} | {
+            "WORKER_KAFKA__BOOTSTRAP_SERVERS": topic.broker.bootstrap_servers,
+            "WORKER_KAFKA__TOPIC": topic.name,
+            "WORKER_KAFKA__GROUP_ID": f"group-{topic.name}",
+            "WORKER_STAGING__PATH": str(folder / "worker.db"),
+            "WORKER_MAILCHIMP__BASE_URL": base_url,
+            "WORKER_MAILCHIMP__PATIENCE": "0",
+            "COLUMNS": "200",
+        }
+        self.printed: list[str] = []
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Starts a command."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "worker", *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *arguments: str, stdin: str = "", code: int = 0) -> str:
+        """Runs a command, expects its exit code, and returns what it printed: errors, where it failed."""
+        process = self.start(*arguments)
+        out, err = process.communicate(stdin, timeout=END_SECONDS)
+        self.printed += [out, err]
+        assert process.returncode == code, f"{arguments} ended with {process.returncode}:\n{out}\n{err}"
+        assert "Traceback" not in err
+        return out if code == 0 else out + err
+
+    def json(self, *arguments: str) -> Any:
+        """Runs a command with --json and returns what it printed."""
+        return json.loads(self(*arguments, "--json"))
+
+    def connect(self) -> None:
+        """Connects an account with two stored lists."""
+        self("account", "connect", "acct-1", "--api-key-stdin", stdin=KEY)
+        self("account", "enable", "acct-1")
+        self("lists", "refresh", "acct-1")
+        self("lists", "store", "acct-1", "master", "other")
+        self("lists", "master", "acct-1", "master")
+
+    def publish(self, *events: dict[str, Any]) -> None:
+        """Publishes events with the command."""
+        path = self.folder / "events.jsonl"
+        path.write_text("".join(json.dumps(one) + "\n" for one in events), encoding="utf-8")
+        self("publish", str(path))
+
+
+@pytest.fixture
+def standin() -> StandIn:
+    """A stand-in with one user and three lists."""
+    made = StandIn(utc_now)
+    made.add_key(KEY, "owner")
+    for list_id in ("master", "other", "spare"):
+        made.create_list("owner", list_id, list_id.title())
+    return made
+
+
+@pytest.fixture
+def sandbox(standin: StandIn) -> Iterator[SandboxServer]:
+    """The stand-in over HTTP."""
+    with SandboxServer(standin) as server:
+        yield server
+
+
+@pytest.fixture
+def cli(tmp_path: Path, topic: Topic, sandbox: SandboxServer) -> Cli:
+    """Commands with an empty database."""
+    return Cli(tmp_path, topic, sandbox.base_url)
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object]], None]:
+    """Waits for a condition, and fails when it does not come."""
+
+    def wait(condition: Callable[[], object], seconds: float = 30) -> None:
+        pause = threading.Event()
+        for _ in range(int(seconds / 0.05)):
+            if condition():
+                return
+            pause.wait(0.05)
+        raise AssertionError("it did not come to that")
+
+    return wait

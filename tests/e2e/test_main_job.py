@@ -1,0 +1,128 @@
+"""The main job from end to end, by commands alone."""
+
+import signal
+import time
+from collections.abc import Callable
+
+from tests.e2e.conftest import KEY, Cli
+from tests.integration.topic import event
+from worker.sandbox.standin import StandIn
+
+
+def members(standin: StandIn, list_id: str = "master") -> dict[str, str]:
+    """Address to status."""
+    return {one.email: one.status for one in standin.find_list(list_id).members.values()}
+
+
+def test_published_customers_are_exactly_those_in_the_lists_and_a_second_run_writes_nothing(cli: Cli, standin: StandIn):
+    """Publish, run --once: the lists hold the customers; run --once again: no call that writes, exit 0."""
+    cli.connect()
+    cli.publish(
+        *(event(f"c{n}", version=1, email=f"c{n}@example.com", list_id="other" if n % 2 else None) for n in range(600))
+    )
+    told = cli("run", "--once")
+    assert "600 added" in told
+    assert members(standin) == {f"c{n}@example.com": "subscribed" for n in range(0, 600, 2)}
+    assert members(standin, "other") == {f"c{n}@example.com": "subscribed" for n in range(1, 600, 2)}
+    standin.audit.clear_calls()
+    assert "nothing has changed" in cli("run", "--once")
+    assert standin.audit.writes() == []
+
+
+def test_a_running_worker_carries_out_flushes_and_ends_on_sigterm(cli: Cli, standin: StandIn, until: Callable):
+    """The daemon stages as events come, flush asks it, status tells that it is alive, SIGTERM ends it with 0."""
+    cli.connect()
+    daemon = cli.start("run")
+    try:
+        cli.publish(event("ann", version=1, email="ann@example.com"))
+        until(lambda: cli.json("status")["customers"] == 1)
+        cli("flush", "--account", "acct-1")
+        assert members(standin) == {"ann@example.com": "subscribed"}
+        cli("status", "--alive")
+        told = cli("run", "--once", code=1)
+        assert "Another worker is running with this database" in told
+    finally:
+        daemon.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        _, err = daemon.communicate(timeout=30)
+    assert daemon.returncode == 0, err
+    assert time.monotonic() - began < 10
+    cli("status", "--alive", code=1)
+
+
+def test_sigterm_ends_the_worker_with_calls_in_flight_and_nothing_is_lost(cli: Cli, standin: StandIn, until: Callable):
+    """A call that hangs is not waited out: within ten seconds the worker is gone, and the next run does the rest."""
+    cli.connect()
+    cli.publish(*(event(f"c{n}", version=1, email=f"c{n}@example.com") for n in range(20)))
+    standin.latency = 60
+    process = cli.start("run", "--once")
+    standin.audit.most_at_once.clear()
+    until(lambda: standin.audit.most_at_once["owner"])
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    standin.latency = 0
+    cli("run", "--once")
+    assert members(standin) == {f"c{n}@example.com": "subscribed" for n in range(20)}
+
+
+def test_a_plan_shows_the_calls_and_sends_nothing(cli: Cli, standin: StandIn):
+    """Flush --plan counts and, with --calls or --json, names the calls; Mailchimp sees reads only."""
+    cli.connect()
+    cli.publish(event("ann", version=1, email="ann@example.com", first_name="Ann"))
+    cli("account", "disable", "acct-1")
+    cli("run", "--once")
+    cli("account", "enable", "acct-1")
+    standin.audit.clear_calls()
+    assert "POST /lists/master?skip_merge_validation=true" in cli("flush", "--plan", "--calls")
+    plan = cli.json("flush", "--plan")[0]
+    assert plan["counts"] == [{"list": "master", "what": "adds", "contacts": 1}]
+    assert [one["if"] for one in plan["calls"] if one["method"] == "POST"] == [None]
+    assert standin.audit.writes() == []
+    assert members(standin) == {}
+
+
+def test_explain_tells_the_whole_story(cli: Cli, standin: StandIn):
+    """After a few days one command tells events, lists, calls, answers, the status now and what is next."""
+    cli.connect()
+    cli.publish(event("ann", version=1, email="ann@example.com", first_name="Ann"))
+    cli("run", "--once")
+    standin.by_hand("master", "ann@example.com", "unsubscribe")
+    cli.publish(event("ann", version=2, email="ann.new@example.com", first_name="Ann"))
+    cli("run", "--once")
+    told = cli("explain", "ANN@example.com")
+    for part in (
+        "Event acct-1-ann-1",
+        "added · ann@example.com on Master (master), master list: no list given",
+        "call:   POST /lists/master",
+        "answer: 200",
+        "Event acct-1-ann-2",
+        "left · ann@example.com",
+        "is unsubscribed on list master",
+        "Now: ann.new@example.com",
+        "Next: Only the person can join again",
+    ):
+        assert part in told
+    story = cli.json("explain", "ann.new@example.com")[0]
+    assert [one["outcome"] for one in story["receipts"]] == ["added", "left"]
+    assert [one["outcome"] for one in cli.json("receipts", "--account", "acct-1")] == ["added", "left"]
+    assert "Nobody here knows who@example.com" in cli("explain", "who@example.com", code=1)
+
+
+def test_api_keys_appear_nowhere(cli: Cli, standin: StandIn):
+    """No output, no byte of the database and no log has the key; the database's copy is encrypted."""
+    cli.connect()
+    cli.publish(event("ann", version=1, email="ann@example.com"))
+    cli("run", "--once")
+    cli("account", "show", "acct-1")
+    cli.json("account", "show", "acct-1")
+    standin.revoke(KEY)
+    cli.publish(event("bob", version=1, email="bob@example.com"))
+    cli("run", "--once")
+    cli("status")
+    cli("check", code=1)
+    secret = KEY.split("-")[0]
+    assert not [text for text in cli.printed if secret in text]
+    for file in cli.folder.iterdir():
+        assert secret.encode() not in file.read_bytes(), file.name
