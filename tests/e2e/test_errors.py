@@ -27,6 +27,7 @@ def test_an_unreachable_broker_is_one_message(cli: Cli, command: tuple[str, ...]
     told = cli(*command, code=1)
     assert "No Kafka broker answers at 127.0.0.1:1" in told
     assert "WORKER_KAFKA__BOOTSTRAP_SERVERS" in told
+    assert len(told.splitlines()) == 2
 
 
 def test_a_missing_topic_is_one_message(cli: Cli, whole_kafka):

@@ -1,4 +1,4 @@
-"""A real Kafka for tests: the first that there is of the environment's, a container's, and Apache Kafka as a process."""
+"""A real Kafka for tests: the first that there is of the environment's, a container, and Apache Kafka as a process."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from worker.consuming.ownership import Ownership
 from worker.consuming.partitioning import partition_of
 from worker.model import AccountId
 from worker.staging import counts, customers, dead_letters, offsets
-from worker.staging.database import Database, open_database
+from worker.staging.database import open_database
 
 ACCOUNT = AccountId("acct-1")
 SECONDS = 30.0
@@ -134,7 +134,7 @@ def test_goes_on_from_the_database_not_from_kafka(topic: Topic, path: Path, tmp_
 
 
 def test_reads_again_what_was_not_staged(topic: Topic, path: Path) -> None:
-    """A database that stands where it stood before a batch, as after a crash, gets that batch again and doubles nothing."""
+    """A database that stands before a batch, as after a crash, gets that batch again and doubles nothing."""
     topic.publish(event(f"cus-{n}", version=1) for n in range(10))
     with reading(topic, path) as worker:
         worker.to_the_end()

@@ -1,15 +1,14 @@
-"""Stages a batch of records: rows, dead letters, counts and next_offset in one transaction."""
+"""Stages records by batches: rows, dead letters, counts and next_offset in one transaction."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from worker.consuming.decode import Event, PublishedCustomer, Record, Skipped, Undecodable, decode
+from worker.consuming.decode import Event, PublishedCustomer, Record, Skipped, decode
 from worker.consuming.newest import Known, Verdict, judge
 from worker.model import address_key
 from worker.staging import counts, customers, dead_letters, offsets
@@ -26,84 +25,145 @@ _Key = tuple[str, str]
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(slots=True)
-class _Batch:
-    topic: str
-    topic_id: str
-    at: str
-    events: list[tuple[Record, Event]] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
-    counts: defaultdict[int, Counter[What]] = field(default_factory=lambda: defaultdict(Counter))
-    next_offsets: dict[int, int] = field(default_factory=dict)
+class Batch:
+    """Records that were read and not written yet, folded as they come: of each customer only the newest event is kept.
 
-    def take(self, record: Record) -> None:
-        """Sorts a record in by what it says."""
-        self.next_offsets[record.partition] = record.offset + 1
-        decoded = decode(record)
-        if isinstance(decoded, Event):
-            self.events.append((record, decoded))
-            if decoded.key_disagrees:
-                self.counts[record.partition]["key_disagrees"] += 1
-        elif isinstance(decoded, Skipped):
-            self.counts[record.partition]["skipped"] += 1
+    Attributes:
+        size: records in it.
+        kept: bytes of the values that are kept until they are written.
+        next_offsets: of each partition in it.
+    """
+
+    def __init__(self, db: Database, topic: str, topic_id: str) -> None:
+        """Begins an empty one.
+
+        Args:
+            db: the staging database, which is only read until :meth:`write`.
+            topic: the records' topic.
+            topic_id: Kafka's id of it; "" where the broker does not tell.
+        """
+        self._db = db
+        self._topic = topic
+        self._topic_id = topic_id
+        self._looked_up: set[_Key] = set()
+        self._stored: dict[_Key, Known] = {}
+        self._newest: dict[_Key, tuple[Event, Record, int | None]] = {}
+        self._seen: set[tuple[str, int]] = set()
+        self._letters: list[tuple[Record, str]] = []
+        self._counts: defaultdict[int, Counter[What]] = defaultdict(Counter)
+        self.size = 0
+        self.kept = 0
+        self.next_offsets: dict[int, int] = {}
+
+    @property
+    def reason(self) -> str | None:
+        """Why the last record that could not be understood was not; None if all were."""
+        return self._letters[-1][1] if self._letters else None
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Takes records, in the order in which they were read.
+
+        Raises:
+            DatabaseError: what is known of their customers cannot be read.
+        """
+        events: list[tuple[_Key, Event, Record]] = []
+        for record in records:
+            decoded = decode(record)
+            if isinstance(decoded, Event):
+                events.append(((decoded.account_id, decoded.customer_id), decoded, record))
+            elif isinstance(decoded, Skipped):
+                self._counts[record.partition]["skipped"] += 1
+            else:
+                self._letters.append((record, decoded.reason))
+                self.kept += len(record.value or b"")
+            self.next_offsets[record.partition] = record.offset + 1
+        self.size += len(records)
+        if events:
+            self._look_up({key for key, _, _ in events})
+            self._seen |= {(key[0], record.partition) for key, _, record in events}
+            for key, event, record in events:
+                self._fold(key, event, record)
+
+    def _look_up(self, keys: set[_Key]) -> None:
+        unknown = list(keys - self._looked_up)
+        if unknown:
+            self._stored |= {key: Known(*row) for key, row in customers.positions_of(self._db, unknown).items()}
+            self._looked_up |= keys
+
+    def _fold(self, key: _Key, event: Event, record: Record) -> None:
+        if event.key_disagrees:
+            self._counts[record.partition]["key_disagrees"] += 1
+        version = event.version
+        pending = self._newest.get(key)
+        if pending is not None and version is not None and (pending[2] is None or version > pending[2]):
+            # What judge() says too, without the values that it needs: this is most of a backlog.
+            self.kept -= len(pending[1].value or b"")
         else:
-            self.letters.append(self._letter(record, decoded))
+            before = self._stored.get(key) if pending is None else self._known(*pending)
+            if before is not None:
+                verdict = judge(before, self._known(event, record, version))
+                if verdict is not Verdict.NEWER:
+                    self._counts[record.partition][_COUNTED[verdict]] += 1
+                    return
+                if version is None:
+                    version = before.version
+            if pending is not None:
+                self.kept -= len(pending[1].value or b"")
+        self._newest[key] = event, record, version
+        self.kept += len(record.value or b"")
 
-    def _letter(self, record: Record, undecodable: Undecodable) -> DeadLetter:
+    def _known(self, event: Event, record: Record, version: int | None) -> Known:
+        return Known(version, self._topic, self._topic_id, record.partition, record.offset, event.event_time)
+
+    def write(self, at: str) -> None:
+        """Stages all of it, or nothing. It is spent then.
+
+        Args:
+            at: the time.
+
+        Raises:
+            DatabaseError: nothing was staged.
+        """
+        with self._db.transaction():
+            self.write_customers(at)
+            dead_letters.keep(self._db, [self._letter(record, reason, at) for record, reason in self._letters])
+            for partition, next_offset in self.next_offsets.items():
+                offsets.move_on(self._db, self._topic, self._topic_id, partition, next_offset, at)
+
+    def write_customers(self, at: str) -> None:
+        """Writes customers and counts only. Belongs in a transaction."""
+        newest = self._newest
+        customers.stage(self._db, (self._row(key, *newest[key], at) for key in sorted(newest)))
+        offsets.note_accounts(self._db, self._topic, self._topic_id, self._seen)
+        for partition, counted in self._counts.items():
+            counts.add(self._db, self._topic, partition, counted)
+
+    def _row(self, key: _Key, event: Event, record: Record, version: int | None, at: str) -> tuple[Any, ...]:
+        return (
+            *key,
+            *_columns(event.customer),
+            event.deleted,
+            version,
+            event.event_id,
+            event.event_time,
+            self._topic,
+            self._topic_id,
+            record.partition,
+            record.offset,
+            at,
+        )
+
+    def _letter(self, record: Record, reason: str, at: str) -> DeadLetter:
         return DeadLetter(
-            topic=self.topic,
-            topic_id=self.topic_id,
+            topic=self._topic,
+            topic_id=self._topic_id,
             partition=record.partition,
             offset=record.offset,
             key=record.key,
             value=record.value,
             headers=record.headers,
-            reason=undecodable.reason,
-            read_at=self.at,
-        )
-
-    def write(self, db: Database) -> None:
-        """Writes customers and counts, inside of a transaction."""
-        if self.events:
-            self._write_customers(db)
-        for partition, counted in self.counts.items():
-            counts.add(db, self.topic, partition, counted)
-
-    def _write_customers(self, db: Database) -> None:
-        # Folds the events to one row a customer before anything is written.
-        keys = sorted({(event.account_id, event.customer_id) for _, event in self.events})
-        known = {key: Known(*row) for key, row in customers.positions_of(db, keys).items()}
-        newest: dict[_Key, tuple[Record, Event]] = {}
-        for record, event in self.events:
-            key = event.account_id, event.customer_id
-            new = Known(event.version, self.topic, self.topic_id, record.partition, record.offset, event.event_time)
-            before = known.get(key)
-            verdict = Verdict.NEWER if before is None else judge(before, new)
-            if verdict is not Verdict.NEWER:
-                self.counts[record.partition][_COUNTED[verdict]] += 1
-                continue
-            if before is not None and event.version is None:
-                new = new._replace(version=before.version)
-            known[key] = new
-            newest[key] = record, event
-        customers.stage(db, [self._row(known[key], *newest[key]) for key in sorted(newest)])
-        seen = {(event.account_id, record.partition) for record, event in self.events}
-        offsets.note_accounts(db, self.topic, self.topic_id, seen)
-
-    def _row(self, known: Known, record: Record, event: Event) -> tuple[Any, ...]:
-        return (
-            event.account_id,
-            event.customer_id,
-            *_columns(event.customer),
-            event.deleted,
-            known.version,
-            event.event_id,
-            event.event_time,
-            self.topic,
-            self.topic_id,
-            record.partition,
-            record.offset,
-            self.at,
+            reason=reason,
+            read_at=at,
         )
 
 
@@ -120,14 +180,9 @@ def stage_batch(db: Database, topic: str, topic_id: str, records: Iterable[Recor
     Raises:
         DatabaseError: nothing was staged.
     """
-    batch = _Batch(topic, topic_id, at)
-    for record in records:
-        batch.take(record)
-    with db.transaction():
-        batch.write(db)
-        dead_letters.keep(db, batch.letters)
-        for partition, next_offset in batch.next_offsets.items():
-            offsets.move_on(db, topic, topic_id, partition, next_offset, at)
+    batch = Batch(db, topic, topic_id)
+    batch.add(list(records))
+    batch.write(at)
 
 
 def replay(db: Database, letter: DeadLetter, at: str) -> str | None:
@@ -141,14 +196,13 @@ def replay(db: Database, letter: DeadLetter, at: str) -> str | None:
     Returns:
         Why it still cannot be understood, or None.
     """
-    batch = _Batch(letter.topic, letter.topic_id, at)
-    batch.take(Record(letter.partition, letter.offset, letter.key, letter.value, letter.headers))
-    if batch.letters:
-        return batch.letters[0].reason
     with db.transaction():
-        batch.write(db)
-        dead_letters.drop(db, letter.number)
-    return None
+        batch = Batch(db, letter.topic, letter.topic_id)
+        batch.add([Record(letter.partition, letter.offset, letter.key, letter.value, letter.headers)])
+        if batch.reason is None:
+            batch.write_customers(at)
+            dead_letters.drop(db, letter.number)
+    return batch.reason
 
 
 def _columns(customer: PublishedCustomer | None) -> tuple[str | None, bytes | None]:

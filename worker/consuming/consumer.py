@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 
 from worker.clock import Clock, as_text
 from worker.config import Kafka
-from worker.consuming.batch import stage_batch
+from worker.consuming.batch import Batch
 from worker.consuming.decode import Record
 from worker.consuming.identity import TopicIdentity
 from worker.consuming.kafka import ANSWER_SECONDS, Problems, partitions_of_topic, properties, unreachable
@@ -27,8 +27,14 @@ from worker.staging.database import Database
 
 log = logging.getLogger("worker.consuming")
 
-MOST_TOGETHER = 10_000
-"""Records staged in one transaction: as many as wait, up to this."""
+MOST_AT_ONCE = 5_000
+"""Records taken from librdkafka at once."""
+MOST_KEPT = 32 * 1024 * 1024
+"""Bytes of values that wait for their transaction."""
+BEHIND_SECONDS, UP_TO_DATE_SECONDS = 5.0, 0.25
+"""How long a transaction may grow while there is always something to read: behind, and once caught up."""
+LINGER_SECONDS = 0.1
+"""How long to wait for more records of a partition that is behind before those at hand are staged."""
 WAIT_SECONDS = 0.5
 """How long to wait for a record before looking whether to stop."""
 COMMIT_SECONDS = 5.0
@@ -80,9 +86,11 @@ class Consumer:
         }
         self._consumer = LibraryConsumer(properties(settings, own))
         try:
-            self.partitions, cluster_id = partitions_of_topic(self._consumer.list_topics, settings, self._problems)
+            self.partitions, cluster_id = partitions_of_topic(self._consumer, settings, self._problems)
             self._identity = TopicIdentity(settings, cluster_id)
             self.topic_id = self._identity.now()
+            self._began = time.monotonic()
+            self._begin_batch()
         except BaseException:
             self._consumer.close()
             raise
@@ -101,6 +109,7 @@ class Consumer:
         try:
             while not stop.is_set():
                 progress(self._read_some())
+            progress(self._write())
         except KafkaException as error:
             raise ConsumerStopped(f"Kafka cannot be read: {_told(error)}.", "Start the worker again.") from error
         finally:
@@ -109,35 +118,54 @@ class Consumer:
             self._consumer.close()
 
     def _read_some(self) -> int:
-        messages = self._waiting()
+        behind = self._ownership.caught_up() != self._ownership.owned()
+        # Before too: what is assigned within may be asked for before it returns.
+        self._ownership.polled()
+        messages = self._waiting(behind)
         self._ownership.polled()
         if self._problems.fatal is not None:
             raise _stopped(self._problems.fatal)
-        records = [_record(one) for one in messages if one.error() is None]
-        if records:
-            stage_batch(self._db, self._settings.topic, self.topic_id, records, as_text(self._clock()))
-            read = {one.partition: one.offset + 1 for one in records}
-            self._uncommitted |= read
-            for partition, next_offset in read.items():
-                self._ownership.read_to(partition, next_offset, at_end=False)
-        for message in messages:
-            if message.error() is not None:
-                self._heed(message)
-        if self._identity.watch() not in (None, self.topic_id):
-            self._begin_again()
-        if not records or time.monotonic() - self._committed_at > COMMIT_SECONDS:
-            self._commit()
-        return len(records)
+        self._batch.add([_record(one) for one in messages if one.error() is None])
+        self._notices += [one for one in messages if one.error() is not None]
+        grown = time.monotonic() - self._began >= (BEHIND_SECONDS if behind else UP_TO_DATE_SECONDS)
+        if messages and not grown and self._batch.kept < MOST_KEPT:
+            return 0
+        return self._write()
 
-    def _waiting(self) -> list[Message]:
+    def _waiting(self, behind: bool) -> list[Message]:
         # Waits for one message, then takes all that are there.
-        first = self._consumer.poll(WAIT_SECONDS)
+        if self._batch.size or self._notices:
+            first = self._consumer.poll(LINGER_SECONDS if behind else 0)
+        else:
+            first = self._consumer.poll(WAIT_SECONDS)
+            self._began = time.monotonic()
         if first is None:
             return []
         assignments = self._assignments
-        others = self._consumer.consume(MOST_TOGETHER - 1, 0)
+        others = self._consumer.consume(MOST_AT_ONCE - 1, 0)
         # A rebalance between the two begins anew from what is stored, which the first message is not.
         return [first, *others] if assignments == self._assignments else others
+
+    def _write(self) -> int:
+        # Stages what was read; only then is the rest of the worker told of it.
+        batch, notices = self._batch, self._notices
+        self._begin_batch()
+        if batch.size:
+            batch.write(as_text(self._clock()))
+            self._uncommitted |= batch.next_offsets
+            for partition, next_offset in batch.next_offsets.items():
+                self._ownership.read_to(partition, next_offset, at_end=False)
+        for message in notices:
+            self._heed(message)
+        if self._identity.watch() not in (None, self.topic_id):
+            self._begin_again()
+        if not batch.size or time.monotonic() - self._committed_at > COMMIT_SECONDS:
+            self._commit()
+        return batch.size
+
+    def _begin_batch(self) -> None:
+        self._batch = Batch(self._db, self._settings.topic, self.topic_id)
+        self._notices: list[Message] = []
 
     def _heed(self, message: Message) -> None:
         error, partition = message.error(), message.partition()
@@ -162,6 +190,7 @@ class Consumer:
             starts.append(TopicPartition(self._settings.topic, one.partition, start))
             spans[one.partition] = start, high
         consumer.assign(starts)
+        self._begin_batch()
         self._ownership.given(spans)
 
     def _begin_again(self) -> None:
@@ -186,10 +215,12 @@ class Consumer:
 
     def _revoked(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
         self._ownership.taken([one.partition for one in partitions])
+        self._begin_batch()
         self._commit()
 
     def _lost(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
         self._ownership.taken([one.partition for one in partitions])
+        self._begin_batch()
         self._uncommitted = {}
 
     # For tools that measure lag: reading itself goes on from SQLite

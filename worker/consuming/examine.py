@@ -27,7 +27,7 @@ def examine(settings: Kafka) -> Iterator[Examined]:
     problems = Problems()
     admin = AdminClient(properties(settings, {"error_cb": problems}))
     try:
-        partitions, cluster_id = partitions_of_topic(admin.list_topics, settings, problems)
+        partitions, cluster_id = partitions_of_topic(admin, settings, problems)
     except KafkaError as error:
         yield Examined("Kafka", False, f"{error.what} {error.advice}")
         return

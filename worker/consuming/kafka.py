@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError as LibraryError
@@ -27,6 +27,7 @@ def properties(settings: Kafka, own: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the properties of a client: the operator's, under those that this worker relies on."""
     return {
         "socket.connection.setup.timeout.ms": 10_000,
+        "log_level": 2,  # a line for each failed connection helps nobody; what matters is reported, see Problems
         **settings.client,
         "bootstrap.servers": settings.bootstrap_servers,
         "logger": log,
@@ -35,17 +36,33 @@ def properties(settings: Kafka, own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Problems:
-    """Keeps what librdkafka reports aside, for the message when a request fails in the end."""
+    """Keeps what librdkafka reports aside: it goes on by itself, unless that is fatal.
+
+    Attributes:
+        last: the last report, for the message when a request fails in the end.
+        fatal: the report that ends a client; None where there is none.
+        connected: whether a broker has answered: before, the message of the failed start says it all.
+    """
 
     def __init__(self) -> None:
         self.last: LibraryError | None = None
         self.fatal: LibraryError | None = None
+        self.connected = False
+        self._codes: set[int] = set()
 
     def __call__(self, error: LibraryError) -> None:
-        """Takes a report: librdkafka goes on by itself unless it is fatal."""
+        """Takes a report."""
         self.last = error
+        self._codes.add(error.code())
         if error.fatal():
             self.fatal = error
+        if self.connected and error.code() in _HOPELESS:
+            log.warning("Kafka: %s; trying on", error.str())
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether no broker can be reached, or none lets this client in."""
+        return not self._codes.isdisjoint(_HOPELESS)
 
 
 def unreachable(settings: Kafka, problem: LibraryError | None, error: Exception) -> KafkaError:
@@ -63,31 +80,32 @@ def unreachable(settings: Kafka, problem: LibraryError | None, error: Exception)
     )
 
 
-def _told_of_topic(list_topics: Callable[..., Any], settings: Kafka, problems: Problems) -> Any:
+def _told_of_topic(client: Any, settings: Kafka, problems: Problems) -> Any:
     # In parts: librdkafka goes on trying for all of the time where no broker can be reached, or none lets it in.
     waited = 0.0
     while True:
         try:
-            return list_topics(settings.topic, timeout=PART_SECONDS)
+            return client.list_topics(settings.topic, timeout=PART_SECONDS)
         except KafkaException as error:
             waited += PART_SECONDS
-            hopeless = problems.last is not None and problems.last.code() in _HOPELESS
-            if hopeless or waited >= ANSWER_SECONDS:
+            client.poll(0)  # hands over what was reported
+            if problems.hopeless or waited >= ANSWER_SECONDS:
                 raise unreachable(settings, problems.last, error) from error
 
 
-def partitions_of_topic(list_topics: Callable[..., Any], settings: Kafka, problems: Problems) -> tuple[int, str]:
+def partitions_of_topic(client: Any, settings: Kafka, problems: Problems) -> tuple[int, str]:
     """Returns how many partitions the topic has, and the cluster's id.
 
     Args:
-        list_topics: of any client.
+        client: any that can list topics.
         settings: names the topic.
         problems: what that client reported.
 
     Raises:
         KafkaError: no broker answers, or there is no such topic.
     """
-    told = _told_of_topic(list_topics, settings, problems)
+    told = _told_of_topic(client, settings, problems)
+    problems.connected = True
     topic = told.topics.get(settings.topic)
     if topic is None or topic.error is not None or not topic.partitions:
         reason = f": {topic.error.str()}" if topic is not None and topic.error is not None else ""

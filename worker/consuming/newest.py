@@ -41,10 +41,10 @@ def judge(known: Known, new: Known) -> Verdict:
     One with a version wins if that is higher than the highest so far. One without wins by offset within a partition of
     one topic, else by time, else because it was read later.
     """
+    if new.version is not None and (known.version is None or new.version > known.version):
+        return Verdict.NEWER
     same_log = (known.topic, known.topic_id, known.partition) == (new.topic, new.topic_id, new.partition)
     if new.version is not None:
-        if known.version is None or new.version > known.version:
-            return Verdict.NEWER
         if new.version == known.version:
             return Verdict.REPEAT
         return Verdict.OUT_OF_ORDER if same_log and new.offset > known.offset else Verdict.OLDER

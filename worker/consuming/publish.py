@@ -60,7 +60,7 @@ def publish(settings: Kafka, path: Path, progress: Callable[[int], None] = lambd
     problems = Problems()
     own = {"enable.idempotence": True, "acks": "all", "linger.ms": 20, "error_cb": problems}
     producer = Producer(properties(settings, own))
-    partitions, _ = partitions_of_topic(producer.list_topics, settings, problems)
+    partitions, _ = partitions_of_topic(producer, settings, problems)
     receipt = _Receipts(progress)
     for account_id, customer_id, value in events_of(path):
         _produce(

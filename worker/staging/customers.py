@@ -143,8 +143,10 @@ def positions_of(db: Database, keys: Sequence[tuple[str, str]]) -> dict[tuple[st
     return {(row[0], row[1]): tuple(row)[2:] for row in rows}
 
 
-def stage(db: Database, rows: Sequence[tuple[Any, ...]]) -> None:
+def stage(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
     """Writes customers' newest states and marks them changed. Belongs in the transaction that moves next_offset on.
+
+    A row that got a higher version meanwhile, by a dead letter that was replayed, stays.
 
     Args:
         db: the staging database.
@@ -159,7 +161,8 @@ def stage(db: Database, rows: Sequence[tuple[Any, ...]]) -> None:
         "deleted = excluded.deleted, version = coalesce(excluded.version, version), event_id = excluded.event_id, "
         "event_time = excluded.event_time, topic = excluded.topic, topic_id = excluded.topic_id, "
         'partition = excluded.partition, "offset" = excluded."offset", staged_at = excluded.staged_at, '
-        "revision = revision + 1, changed = 1",
+        "revision = revision + 1, changed = 1 "
+        "WHERE excluded.version IS NULL OR version IS NULL OR excluded.version >= version",
         rows,
     )
 
