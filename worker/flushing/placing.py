@@ -261,7 +261,7 @@ def _pass_gates(
 def _blocked(
     desk: Desk, report: Report, contact: Contact, gate: Gate, verdict: Passage, exchange: Exchange | None
 ) -> None:
-    detail = f"Not added: {verdict.reason}, and leaving holds for every address of the customer."
+    detail = f"Not put on list {contact.place.list_id} as {contact.email}: {verdict.reason}, and an opt-out follows."
     report.write(
         contact.shares,
         gate.place,
