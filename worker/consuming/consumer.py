@@ -27,8 +27,8 @@ from worker.staging.database import Database
 
 log = logging.getLogger("worker.consuming")
 
-MOST_AT_ONCE = 5_000
-"""Records taken from librdkafka at once."""
+MOST_AT_ONCE = 250
+"""Records taken from librdkafka at once. Few, so that their memory is reused: 5,000 take twice as long."""
 MOST_KEPT = 32 * 1024 * 1024
 """Bytes of values that wait for their transaction."""
 BEHIND_SECONDS, UP_TO_DATE_SECONDS = 5.0, 0.25
@@ -82,6 +82,7 @@ class Consumer:
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
             "queued.max.messages.kbytes": QUEUED_KIB,
+            "fetch.queue.backoff.ms": 20,
             "error_cb": self._problems,
         }
         self._consumer = LibraryConsumer(properties(settings, own))
