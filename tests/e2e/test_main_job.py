@@ -50,6 +50,24 @@ def test_a_running_worker_carries_out_flushes_and_ends_on_sigterm(cli: Cli, stan
     cli("status", "--alive", code=1)
 
 
+def test_a_worker_catches_up_when_it_starts_after_the_flush_time(cli: Cli, standin: StandIn, until: Callable):
+    """A partition that was not flushed since the latest flush time is flushed at once, and then waits for tomorrow."""
+    cli.connect()
+    cli.publish(event("ann", version=1, email="ann@example.com"))
+    daemon = cli.start("run")
+    try:
+        until(lambda: members(standin) == {"ann@example.com": "subscribed"})
+        until(lambda: cli.json("status")["runs"][0]["ended"] == "done")
+        assert cli.json("status")["runs"][0]["trigger"] == "daily"
+        cli.publish(event("bob", version=1, email="bob@example.com"))
+        until(lambda: cli.json("status")["customers"] == 2)
+        assert cli.json("status")["customers_waiting"] == 1
+        assert len(cli.json("status")["runs"]) == 1
+    finally:
+        daemon.send_signal(signal.SIGTERM)
+        daemon.communicate(timeout=30)
+
+
 def test_sigterm_ends_the_worker_with_calls_in_flight_and_nothing_is_lost(cli: Cli, standin: StandIn, until: Callable):
     """A call that hangs is not waited out: within ten seconds the worker is gone, and the next run does the rest."""
     cli.connect()
