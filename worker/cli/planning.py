@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from worker.accounts.settings import missing
@@ -44,15 +45,7 @@ def _tell(app: App, db: Database, settings: AccountSettings, *, confirmed: bool,
     if lacking := missing(settings):
         output.say(f"  Nothing would be sent. {lacking[0].what} {lacking[0].advice}")
         return
-    with app.open_client_of(db, settings.account_id) as sender:
-        plan = plan_account(
-            db,
-            settings,
-            sender,
-            put_at_most=app.config.flush.put_at_most,
-            confirmed=confirmed,
-            clock=app.clock,
-        )
+    with _planned(app, db, settings, confirmed=confirmed) as plan:
         if plan.problem is not None:
             output.say(f"  Nothing would be sent. {plan.problem}")
             return
@@ -62,6 +55,13 @@ def _tell(app: App, db: Database, settings: AccountSettings, *, confirmed: bool,
         if calls:
             for number, one in enumerate(plan.calls(), 1):
                 _tell_call(number, one)
+
+
+@contextmanager
+def _planned(app: App, db: Database, settings: AccountSettings, *, confirmed: bool) -> Iterator[AccountPlan]:
+    put_at_most = app.config.flush.put_at_most
+    with app.open_client_of(db, settings.account_id) as sender:
+        yield plan_account(db, settings, sender, put_at_most=put_at_most, confirmed=confirmed, clock=app.clock)
 
 
 def _tell_counts(plan: AccountPlan) -> None:
@@ -93,15 +93,7 @@ def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed:
     if lacking := missing(settings):
         sys.stdout.write(output.one_line(head | {"problem": lacking[0].what, "advice": lacking[0].advice}))
         return
-    with app.open_client_of(db, settings.account_id) as sender:
-        plan = plan_account(
-            db,
-            settings,
-            sender,
-            put_at_most=app.config.flush.put_at_most,
-            confirmed=confirmed,
-            clock=app.clock,
-        )
+    with _planned(app, db, settings, confirmed=confirmed) as plan:
         head |= {
             "problem": plan.problem,
             "customers": plan.survey.customers,
