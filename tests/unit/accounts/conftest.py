@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from worker.staging.database import Database, open_database
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Returns where the database is."""
+    return tmp_path / "x.db"
+
+
+@pytest.fixture
+def db(path: Path) -> Iterator[Database]:
+    """Returns an empty database."""
+    database = open_database(path)
+    yield database
+    database.close()

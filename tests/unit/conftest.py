@@ -1,0 +1,20 @@
+"""Unit tests open no socket: one that tries fails at once, wherever it runs and whatever it would have reached."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes opening a socket, or looking a host up, fail the test."""
+
+    def refuse(*_args: Any, **_kwargs: Any) -> None:
+        # Not an Exception: what handles a network's failures must not handle this one.
+        pytest.fail("A unit test opened a socket.")
+
+    monkeypatch.setattr(socket.socket, "__init__", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
