@@ -93,8 +93,9 @@ def secret_key(given: str | None, file: Path | None, database: Path) -> SecretKe
     if file is not None:
         return _read(file)
     own = database.with_name(f"{database.name}.key")
-    if not own.exists():
-        _make(own)
+    with contextlib.suppress(PermissionError):  # whether it is there: reading it says what is wrong
+        if not own.exists():
+            _make(own)
     return _read(own)
 
 
