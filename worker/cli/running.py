@@ -156,7 +156,7 @@ def as_data(run: Run) -> dict[str, Any]:
                 "to_do": part.to_do,
                 "settled": part.settled,
                 "counts": dict(part.counts),
-                "failed": part.failed,
+                "ended": part.ended,
                 "message": part.message,
             }
             for part in run.accounts

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from worker.clock import Clock, as_text
+from worker.flushing.desk import Halted
 from worker.flushing.report import Report
 from worker.flushing.steps import Add, Move, Step
 from worker.model import ListId
@@ -15,7 +17,7 @@ from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
 from worker.staging.ledger import Entry
 from worker.staging.lists import Pause
-from worker.staging.runs import AccountRun
+from worker.staging.runs import AccountRun, Ended
 
 
 class Books:
@@ -46,7 +48,8 @@ class Books:
         self.notices: list[str] = []
         self.ended: str | None = None
         """Why no further call is made for this account in this run."""
-        self.failed = False
+        self._how: Ended = "done"
+        self._shut = False
         self.closed: set[ListId] = set()
         """Lists found gone or paused in this run."""
 
@@ -62,7 +65,7 @@ class Books:
             counts=dict(self._counts),
             to_do=self.to_do,
             settled=self._settled,
-            failed=self.failed,
+            ended=self._how,
             message=" ".join(told) or None,
         )
 
@@ -70,13 +73,27 @@ class Books:
         """Lets no further call of this account be made in this run."""
         self.ended = self.ended or why
 
+    def shut(self) -> None:
+        """Lets nothing more be written: a call that is still in flight then is found out by the next flush."""
+        with self._lock:
+            self._shut = True
+
+    def stop(self) -> None:
+        """Ends the account's part because the worker ends, or the partition is no longer its own."""
+        self._how = "stopped"
+        self.end("Ended early, because the worker ends or its partition is another worker's now.")
+
     def fail(self, why: str) -> None:
         """Ends the account's part as one that failed: its state is not known."""
-        self.failed = True
+        self._how = "failed"
         self.end(f"{why} What is not delivered stays changed for the next flush.")
 
     def intend(self, steps: Iterable[Step]) -> str:
-        """Writes, before the calls, that contacts are about to be added; returns when."""
+        """Writes, before the calls, that contacts are about to be added; returns when.
+
+        Raises:
+            Halted: the books are shut.
+        """
         at = as_text(self._clock())
         new = [
             Entry(step.place, step.contact.owner, "intended", "added", at)
@@ -84,7 +101,7 @@ class Books:
             if isinstance(step, Add | Move) and step.entry is None
         ]
         if new:
-            with self._lock, self._db.transaction():
+            with self._open(), self._db.transaction():
                 ledger.put_entries(self._db, self.settings.account_id, new)
         return at
 
@@ -94,9 +111,12 @@ class Books:
         Args:
             report: what was done.
             end_after: useless answers in a row after which the account is given up for this run.
+
+        Raises:
+            Halted: the books are shut.
         """
         account_id, now = self.settings.account_id, self._clock()
-        with self._lock:
+        with self._open():
             with self._db.transaction():
                 ledger.put_entries(self._db, account_id, report.entries)
                 ledger.drop_entries(self._db, account_id, report.dropped)
@@ -115,6 +135,13 @@ class Books:
                 self._settled += len(report.settled)
                 runs.put_account(self._db, self._run, self.part())
             self._learn(report, end_after)
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        with self._lock:
+            if self._shut:
+                raise Halted
+            yield
 
     def _learn(self, report: Report, end_after: int) -> None:
         self.closed |= report.gone | report.paused.keys()

@@ -69,10 +69,13 @@ def deliver(db: Database, settings: AccountSettings, sender: Sender, orders: Ord
     """
     books = Books(db, settings, orders.run, orders.clock, orders.may_call)
     if books.to_do:
-        with contextlib.suppress(Halted):
-            _Delivery(db, books, Guarded(sender, books.may_call), orders).go()
+        try:
+            with contextlib.suppress(Halted):
+                _Delivery(db, books, Guarded(sender, books.may_call), orders).go()
+        finally:
+            books.shut()
         if not orders.may_call():
-            books.end("Ended early, because the worker ends or its partition is another worker's now.")
+            books.stop()
     return books.part()
 
 

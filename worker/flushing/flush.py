@@ -88,9 +88,8 @@ class Flusher:
                 parts = list(pool.map(lambda one: self._account(run, one, permits, confirmed=confirmed), todo))
             finally:
                 pool.shutdown(wait=not self.stop.is_set(), cancel_futures=True)
-            ended: Ended = "failed" if any(part.failed for part in parts) else "done"
             with db.transaction():
-                runs.end(db, run, as_text(self.clock()), "stopped" if self.stop.is_set() else ended)
+                runs.end(db, run, as_text(self.clock()), "stopped" if self.stop.is_set() else _ended(parts))
             result = runs.get(db, run)
         assert result is not None, "the run was just written"
         return result
@@ -135,7 +134,12 @@ class Flusher:
             return deliver(db, settings, sender, orders)
 
     def _failed(self, db: Database, account_id: AccountId, message: str) -> AccountRun:
-        return AccountRun(account_id, {}, customers.changed_count(db, account_id), failed=True, message=message)
+        return AccountRun(account_id, {}, customers.changed_count(db, account_id), ended="failed", message=message)
+
+
+def _ended(parts: Sequence[AccountRun]) -> Ended:
+    hows = {part.ended for part in parts}
+    return "failed" if "failed" in hows else "stopped" if "stopped" in hows else "done"
 
 
 def to_deliver(db: Database) -> Sequence[AccountSettings]:

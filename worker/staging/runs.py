@@ -24,7 +24,7 @@ class AccountRun:
         counts: outcome to how many receipts had it.
         to_do: how many changed customers it started with.
         settled: how many of them need nothing more.
-        failed: whether it ended in a state that is not known, such as without an answer.
+        ended: stopped also where its partition became another worker's.
         message: why it ended early or did nothing; None when it went through.
     """
 
@@ -32,8 +32,13 @@ class AccountRun:
     counts: Mapping[str, int]
     to_do: int
     settled: int = 0
-    failed: bool = False
+    ended: Ended = "done"
     message: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended in a state that is not known, such as without an answer."""
+        return self.ended == "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +81,9 @@ def end(db: Database, run: int, at: str, ended: Ended) -> None:
 def put_account(db: Database, run: int, part: AccountRun) -> None:
     """Writes how far an account's part is, over what was written before."""
     db.execute(
-        "INSERT OR REPLACE INTO flush_run_account (run, account_id, counts, to_do, settled, failed, message) "
+        "INSERT OR REPLACE INTO flush_run_account (run, account_id, counts, to_do, settled, ended, message) "
         "VALUES (?,?,?,?,?,?,?)",
-        (run, part.account_id, json.dumps(part.counts), part.to_do, part.settled, part.failed, part.message),
+        (run, part.account_id, json.dumps(part.counts), part.to_do, part.settled, part.ended, part.message),
     )
 
 
@@ -156,7 +161,7 @@ def _run(db: Database, row: Any) -> Run:
                 counts=json.loads(part["counts"]),
                 to_do=part["to_do"],
                 settled=part["settled"],
-                failed=bool(part["failed"]),
+                ended=part["ended"],
                 message=part["message"],
             )
             for part in parts

@@ -163,7 +163,7 @@ _RUNS = (
         run INTEGER NOT NULL, account_id TEXT NOT NULL,
         counts TEXT NOT NULL,         -- JSON: outcome to number of customers
         to_do INTEGER NOT NULL,       -- changed customers when it began
-        settled INTEGER NOT NULL, failed INTEGER NOT NULL, message TEXT,
+        settled INTEGER NOT NULL, ended TEXT NOT NULL, message TEXT,
         PRIMARY KEY (run, account_id)
     ) WITHOUT ROWID
     """,

@@ -4,10 +4,11 @@ import threading
 
 import pytest
 
-from tests.integration.flush.world import ACCOUNT, KEY, World
+from tests.integration.flush.world import ACCOUNT, KEY, Everybody, World
 from worker.accounts import connecting, settings
 from worker.mailchimp.call import Call
 from worker.mailchimp.connections import Connections
+from worker.model import AccountId
 from worker.sandbox.faults import Fault
 from worker.staging import accounts, ledger
 
@@ -298,3 +299,26 @@ def test_a_flush_that_is_stopped_leaves_the_rest_for_the_next_one(world: World):
     world.before_call(None)
     world.flush()
     assert {world.fields(f"c{number}@example.com")["FNAME"] for number in range(40)} == {"B"}
+
+
+def test_a_partition_lost_in_the_middle_of_a_flush_ends_its_account_and_completes_nothing(world: World):
+    """Once the partition is another worker's no call is begun, and the run ends as stopped: so it stays due."""
+    for number in range(40):
+        world.event(f"c{number}", f"c{number}@example.com", first_name="A")
+    lost = threading.Event()
+
+    class Losing(Everybody):
+        def may_call(self, account_id: AccountId) -> bool:
+            return not lost.is_set()
+
+    world.before_call(lambda call: lost.set() if "status" in call.query else None)
+    run = world.app.flusher(world.stop).flush("daily", Losing())
+    world.before_call(None)
+    assert run.ended == "stopped"
+    assert "another worker's" in (run.accounts[0].message or "")
+    before = len(world.calls())
+    world.app.flusher(world.stop).flush("daily", Losing())
+    assert len(world.calls()) == before
+    lost.clear()
+    world.flush()
+    assert len(world.members()) == 40
