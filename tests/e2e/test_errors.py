@@ -1,5 +1,6 @@
 """What users see when something is wrong: one clear message, what to do, the exit code, and no traceback."""
 
+import base64
 import json
 
 import pytest
@@ -164,3 +165,15 @@ def test_a_corrupt_database_is_told(cli: Cli):
     told = cli("status", code=1)
     assert "file is not a database" in told
     assert path.read_bytes().startswith(b"this is no database")
+
+
+def test_a_new_secret_key_takes_over_by_rekey(cli: Cli):
+    """With another secret key commands say so; rekey, given the old one, makes it the new one's."""
+    cli.connect()
+    old = (cli.folder / "worker.db.key").read_text()
+    cli.environment["WORKER_SECRET_KEY"] = base64.b64encode(b"n" * 32).decode()
+    assert "was encrypted with another secret key" in cli("lists", "refresh", "acct-1", code=1)
+    assert "malformed" in cli("account", "rekey", stdin="nonsense", code=1)
+    assert "1 API keys are encrypted with WORKER_SECRET_KEY now" in cli("account", "rekey", stdin=old)
+    cli("lists", "refresh", "acct-1")
+    assert "0 API keys" in cli("account", "rekey", stdin=old)

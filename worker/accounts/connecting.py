@@ -95,6 +95,40 @@ def key_of(db: Database, account_id: AccountId, secret: SecretKey) -> ApiKey:
     return secret.open(account_id, sealed)
 
 
+def rekey(db: Database, old: SecretKey, new: SecretKey) -> int:
+    """Encrypts every stored API key anew: all of them, or none.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        old: what they were encrypted with; those that the new one opens already stay as they are.
+        new: what they are encrypted with from now on.
+
+    Returns:
+        How many were encrypted anew.
+
+    Raises:
+        SecretKeyError: neither key opens one of them; nothing was changed.
+    """
+    changed = 0
+    with db.transaction():
+        for one in accounts.all_accounts(db):
+            sealed = accounts.encrypted_key(db, one.account_id)
+            if sealed is None or _opens(new, one.account_id, sealed):
+                continue
+            opened = old.open(one.account_id, sealed)
+            accounts.set_encrypted_key(db, one.account_id, new.seal(one.account_id, opened))
+            changed += 1
+    return changed
+
+
+def _opens(secret: SecretKey, account_id: AccountId, sealed: bytes) -> bool:
+    try:
+        secret.open(account_id, sealed)
+    except SecretKeyError:
+        return False
+    return True
+
+
 def _replaces(sealed: bytes | None, account_id: AccountId, key: ApiKey, secret: SecretKey) -> bool:
     if sealed is None:
         return False

@@ -89,7 +89,7 @@ def secret_key(given: str | None, file: Path | None, database: Path) -> SecretKe
             "Both WORKER_SECRET_KEY and WORKER_SECRET_KEY_FILE are set.", "Keep the one that is meant; unset the other."
         )
     if given is not None:
-        return _parsed(given, "WORKER_SECRET_KEY")
+        return parsed(given, "WORKER_SECRET_KEY")
     if file is not None:
         return _read(file)
     own = database.with_name(f"{database.name}.key")
@@ -99,7 +99,16 @@ def secret_key(given: str | None, file: Path | None, database: Path) -> SecretKe
     return _read(own)
 
 
-def _parsed(text: str, where: str) -> SecretKey:
+def parsed(text: str, where: str) -> SecretKey:
+    """Returns the secret key that a text holds.
+
+    Args:
+        text: 32 bytes in base64, plain or for URLs.
+        where: what it was read from, for messages.
+
+    Raises:
+        SecretKeyError: it holds none.
+    """
     try:
         # Keys made for URLs have - and _ where plain base64 has + and /.
         key = base64.b64decode(text.strip().replace("-", "+").replace("_", "/"), validate=True)
@@ -123,7 +132,7 @@ def _read(path: Path) -> SecretKey:
             f"The secret key in {path} cannot be read: {error.strerror}.",
             "Check WORKER_SECRET_KEY_FILE, and that this user may read the file.",
         ) from error
-    return _parsed(text, str(path))
+    return parsed(text, str(path))
 
 
 def _make(path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.accounts import connecting, forget, settings
+from worker.accounts import connecting, forget, secrets, settings
 from worker.cli import output
 from worker.cli.wiring import AccountArgument, Json, opened, wired
 from worker.clock import as_text
@@ -138,6 +138,20 @@ def resume(account: AccountArgument) -> None:
     paused = before.pause is not None or any(each.pause is not None for each in before.lists)
     output.say(f"Account {account} is resumed." if paused else f"Account {account} was not paused.")
     _next_step(one)
+
+
+@commands.command()
+def rekey() -> None:
+    """Encrypt all API keys with the secret key that is configured now; asks for the one used before."""
+    app = wired()
+    if sys.stdin.isatty():
+        text = str(typer.prompt("The secret key used before", hide_input=True, err=True))
+    else:
+        text = sys.stdin.read(LONGEST_KEY_INPUT)
+    old = secrets.parsed(text, "standard input")
+    with opened(app) as db:
+        count = connecting.rekey(db, old, app.secret)
+    output.say(f"{count} API keys are encrypted with {app.secret.where} now.")
 
 
 @commands.command("forget")
