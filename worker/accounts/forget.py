@@ -30,6 +30,7 @@ def forget_person(db: Database, address: AddressKey) -> dict[str, int]:
         people = sorted(
             {(one.account_id, one.customer_id) for one in receipts.find(db, address=address)}
             | {(one.account_id, one.customer_id) for one in customers.find_by_address(db, address, None)}
+            | set(ledger.customers_at(db, address))  # receipts are kept for a time only
         )
         return {
             "receipts": receipts.delete_customers(db, people),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from worker.staging.database import Database
 
 Headers = Sequence[tuple[str, bytes | None]]
+
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +106,20 @@ def _letter(row: Any) -> DeadLetter:
 
 
 def drop_mentioning(db: Database, text: str) -> int:
-    """Removes dead letters whose key or value has a text in it, in any case; returns how many. In a transaction."""
-    wanted = text.lower().encode()
+    """Removes dead letters whose key or value has a text in it; returns how many. Belongs in a transaction.
+
+    Args:
+        db: the staging database.
+        text: found in any case, and where JSON wrote its letters as escapes.
+    """
     rows = db.execute("SELECT number, key, value FROM dead_letter")
     numbers = [
-        (row["number"],)
-        for row in rows
-        if wanted in bytes(row["key"] or b"").lower() or wanted in bytes(row["value"] or b"").lower()
+        (row["number"],) for row in rows if text.lower() in _readable(row["key"]) + "\n" + _readable(row["value"])
     ]
     return int(db.executemany("DELETE FROM dead_letter WHERE number = ?", numbers).rowcount) if numbers else 0
+
+
+def _readable(content: bytes | None) -> str:
+    # What could not be understood need be neither JSON nor UTF-8.
+    text = bytes(content or b"").decode(errors="replace")
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text).lower()

@@ -242,6 +242,16 @@ def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]
     return gone
 
 
+def customers_at(db: Database, address: AddressKey) -> list[tuple[AccountId, CustomerId]]:
+    """Returns the customers of all accounts who had a place with an address, or were refused for it."""
+    rows = db.execute(
+        "SELECT account_id, customer_id FROM ledger WHERE address = ?1 "
+        "UNION SELECT account_id, customer_id FROM standing WHERE address = ?1 OR refused_address = ?1",
+        (address,),
+    )
+    return [(row["account_id"], row["customer_id"]) for row in rows]
+
+
 def refused_count(db: Database) -> int:
     """Returns how many customers Mailchimp refuses, for good or for the time being."""
     return int(db.execute("SELECT count(*) FROM standing WHERE refusal IS NOT NULL").fetchone()[0])

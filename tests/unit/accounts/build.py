@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pysqlite3.dbapi2 as sqlite3  # the one library that the worker opens it with: two in one process break locks
 
 from worker.accounts import connecting
 from worker.accounts.secrets import SecretKey
@@ -85,7 +86,7 @@ def connect(db: Database, account_id: AccountId = ACCOUNT, key: str = KEY) -> Ac
 
 
 def everything(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Returns all rows of all tables, read by a connection of its own."""
+    """Returns all rows of all tables as they are committed, read by a connection of its own."""
     connection = sqlite3.connect(path)
     try:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]

@@ -1,0 +1,217 @@
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.accounts.build import ACCOUNT, AT, NEIGHBOUR, SECRET, Mailchimp, connect, everything, stage
+from worker.accounts import lists
+from worker.accounts.forget import forget_account, forget_person
+from worker.accounts.settings import load
+from worker.errors import NotFound
+from worker.model import AddressKey, CustomerId, ListId, Place
+from worker.staging import customers, dead_letters, ledger, receipts, runs
+from worker.staging.dead_letters import DeadLetter
+from worker.staging.ledger import Entry, Standing
+from worker.staging.receipts import Receipt
+from worker.staging.runs import AccountRun
+
+ANN, OLD = AddressKey("1@example.com"), AddressKey("old@example.com")
+MOMENT = "2026-11-20T10:00:00.000Z"
+OWN_TABLES = ("account", "list", "ledger", "standing", "receipt", "flush_run_account")
+
+
+def entry(number, address, account_list="one"):
+    """A member that was added for the customer of that number."""
+    return Entry(
+        Place(ListId(account_list), AddressKey(address)), CustomerId(f"cus-{number}"), "present", "added", MOMENT
+    )
+
+
+def standing(number, address, **values):
+    """A customer that was settled at a place."""
+    return Standing(CustomerId(f"cus-{number}"), Place(ListId("one"), AddressKey(address)), **values)
+
+
+def receipt(number, address, account_id=ACCOUNT):
+    """What became of the customer of that number."""
+    return Receipt(
+        run=1,
+        at=MOMENT,
+        account_id=account_id,
+        customer_id=CustomerId(f"cus-{number}"),
+        address=AddressKey(address),
+        revision=1,
+        event_id=None,
+        topic="customers",
+        partition=0,
+        offset=number,
+        list_id=ListId("one"),
+        list_reason=None,
+        outcome="added",
+        detail="Added.",
+        next="Nothing.",
+        sent={"email_address": address},
+    )
+
+
+def letter(offset, key=None, value=None):
+    """A record that could not be understood."""
+    return DeadLetter("customers", "", 0, offset, key, value, [], "not JSON", MOMENT)
+
+
+def work(db, account_id, *numbers):
+    """An account with lists, customers, members, standings, receipts and a part in a run."""
+    connect(db, account_id)
+    mailchimp = Mailchimp(f"one-{account_id}")
+    lists.refresh(db, account_id, secret=SECRET, open_sender=mailchimp.open, at=AT)
+    lists.store(db, account_id, None)
+    stage(db, *numbers, account_id=account_id)
+    with db.transaction():
+        for one in numbers:
+            ledger.put_entries(db, account_id, [entry(one, f"{one}@example.com")])
+            ledger.put_standings(db, account_id, [standing(one, f"{one}@example.com")])
+            receipts.write(db, [receipt(one, f"{one}@example.com", account_id)])
+        run = runs.start(db, MOMENT, "daily", None)
+        runs.put_account(db, run, AccountRun(account_id, {"added": 1}, 1, 1))
+
+
+def told(path, text):
+    """The tables in which a text stands in any row."""
+    return {
+        table
+        for table, rows in everything(path).items()
+        for row in rows
+        for value in row
+        if text.lower() in (value.decode(errors="replace") if isinstance(value, bytes) else str(value)).lower()
+    }
+
+
+# --- an account
+
+
+def test_a_forgotten_account_is_in_no_table_but_its_customers(db, path):
+    """Key, settings, lists, ledger, standings, receipts and parts of runs are gone; customers stay, to be delivered."""
+    work(db, ACCOUNT, 1, 2)
+    assert told(path, ACCOUNT) >= set(OWN_TABLES)
+    forget_account(db, ACCOUNT)
+    assert told(path, ACCOUNT) == {"customer"}
+    assert [one.customer_id for one in customers.changed(db, ACCOUNT, None, 10)] == ["cus-1", "cus-2"]
+    with pytest.raises(NotFound):
+        load(db, ACCOUNT)
+
+
+def test_forgetting_an_account_leaves_the_others(db, path):
+    """Another account keeps every row, whatever the two have in common."""
+    work(db, NEIGHBOUR, 1, 2)
+    before = everything(path)
+    work(db, ACCOUNT, 1, 2)
+    forget_account(db, ACCOUNT)
+    after = everything(path)
+    for table in OWN_TABLES:
+        assert after[table] == before[table]
+    assert customers.changed_count(db, NEIGHBOUR) == 0
+
+
+def test_a_forgotten_account_begins_as_a_new_one(db):
+    """An account that connects again has chosen nothing, and its lists are free for others meanwhile."""
+    work(db, ACCOUNT, 1)
+    forget_account(db, ACCOUNT)
+    again = connect(db)
+    assert (again.lists, again.enabled, again.master_list, again.refreshed_at) == ((), False, None, None)
+
+
+def test_forgetting_an_unknown_account_changes_nothing(db, path):
+    """Forgetting an account that is not there leaves everything as it was."""
+    work(db, NEIGHBOUR, 1)
+    before = everything(path)
+    forget_account(db, ACCOUNT)
+    assert everything(path) == before
+
+
+# --- a person
+
+
+def test_a_forgotten_person_is_in_no_table(db, path):
+    """Every row about whoever has the address goes, in all accounts, dead letters included; the counts tell them."""
+    work(db, ACCOUNT, 1, 2)
+    work(db, NEIGHBOUR, 1, 3)
+    with db.transaction():
+        dead_letters.keep(
+            db, [letter(1, value=b'{"email": "1@Example.COM"'), letter(2, key=b"x", value=b"2@example.com")]
+        )
+    assert told(path, ANN) == {"customer", "ledger", "standing", "receipt", "dead_letter"}
+    assert forget_person(db, ANN) == {"receipts": 2, "places": 4, "customers": 2, "dead letters": 1}
+    assert told(path, ANN) == set()
+    assert {row[1] for row in everything(path)["customer"]} == {"cus-2", "cus-3"}
+    assert dead_letters.count(db) == 1
+
+
+def test_others_keep_every_row_when_a_person_is_forgotten(db, path):
+    """No row of anybody else changes."""
+    work(db, ACCOUNT, 2, 3)
+    before = everything(path)
+    stage(db, 1)
+    with db.transaction():
+        ledger.put_entries(db, ACCOUNT, [entry(1, ANN)])
+        ledger.put_standings(db, ACCOUNT, [standing(1, ANN)])
+        receipts.write(db, [receipt(1, ANN)])
+    forget_person(db, ANN)
+    after = everything(path)
+    assert {name: rows for name, rows in after.items() if name != "sqlite_sequence"} == {
+        name: rows for name, rows in before.items() if name != "sqlite_sequence"
+    }
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        lambda db: receipts.write(db, [receipt(1, OLD)]),
+        lambda db: ledger.put_standings(db, ACCOUNT, [standing(1, OLD)]),
+        lambda db: ledger.put_entries(db, ACCOUNT, [replace(entry(1, OLD), state="archived")]),
+        lambda db: ledger.put_standings(
+            db, ACCOUNT, [standing(1, ANN, refusal="Invalid Resource", refused_address=OLD)]
+        ),
+    ],
+    ids=["receipt", "standing", "ledger", "refusal"],
+)
+def test_a_person_is_found_by_an_address_of_before(db, path, known):
+    """Whoever ever had the address is forgotten whole, wherever it is still known, under the new address too."""
+    stage(db, 1, 2)
+    with db.transaction():
+        ledger.put_entries(db, ACCOUNT, [entry(1, ANN), entry(2, "2@example.com")])
+        known(db)
+    forget_person(db, OLD)
+    assert told(path, OLD) == set()
+    assert told(path, ANN) == set()
+    assert told(path, "cus-1") == set()
+    assert told(path, "cus-2") == {"customer", "ledger"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '{"email": "ÉMILE@example.com"'.encode(),
+        '{"email": "émile@example.com"'.encode(),
+        b'{"email": "\\u00c9mile@example.com"',
+        b'{"email": "\\u00E9mile@example.com"',
+        b'\xff{"email": "' + "Émile@example.com".encode(),
+    ],
+)
+def test_dead_letters_are_found_however_they_spell_an_address(db, value):
+    """A dead letter goes whatever its letter case, whether JSON escaped the address, and whatever is broken in it."""
+    with db.transaction():
+        dead_letters.keep(db, [letter(1, value=value), letter(2, key=value), letter(3, value=b"other@example.com")])
+    assert forget_person(db, AddressKey("émile@example.com"))["dead letters"] == 2
+    assert dead_letters.count(db) == 1
+
+
+def test_forgetting_nobody_changes_nothing(db, path):
+    """An address that nobody has or had leaves everything as it was, and the counts say so."""
+    work(db, ACCOUNT, 1)
+    before = everything(path)
+    assert forget_person(db, AddressKey("nobody@example.com")) == {
+        "receipts": 0,
+        "places": 0,
+        "customers": 0,
+        "dead letters": 0,
+    }
+    assert everything(path) == before
