@@ -1,0 +1,132 @@
+"""Many accounts: each on its own, one's trouble is no other's."""
+
+from __future__ import annotations
+
+import threading
+
+from tests.integration.flush.world import ACCOUNT, Everybody, World
+from worker.accounts import connecting, lists, settings
+from worker.model import AccountId, ListId
+from worker.sandbox.faults import Fault
+from worker.staging.runs import Run
+
+
+def add_accounts(world: World, count: int) -> list[str]:
+    """Connects more accounts, each with a user, a key and a list of its own; returns their keys."""
+    keys = []
+    for number in range(count):
+        key, account = f"{number:032x}-us1", AccountId(f"more-{number}")
+        world.standin.add_key(key, f"user-{number}")
+        world.standin.create_list(f"user-{number}", f"list-{number}", f"List {number}")
+        with_ = {"secret": world.app.secret, "open_sender": world.app.open_client, "at": world.clock()}
+        connecting.connect(world.db, account, key, **with_)  # type: ignore[arg-type]
+        settings.enable(world.db, account)
+        lists.refresh(world.db, account, **with_)  # type: ignore[arg-type]
+        lists.store(world.db, account, None)
+        lists.choose_master(world.db, account, ListId(f"list-{number}"))
+        keys.append(key)
+    return keys
+
+
+def event_for(world: World, account: str, customer: str, email: str) -> None:
+    """Stages an event of another account."""
+    world.stage(
+        {
+            "type": "com.billmywork.customer.created",
+            "data": {"account_id": account, "customer": {"id": customer, "email": email}},
+        }
+    )
+
+
+def parts(run: Run) -> dict[str, tuple[int, str]]:
+    """Account to how many were settled and how it ended."""
+    return {part.account_id: (part.settled, part.ended) for part in run.accounts}
+
+
+def test_one_accounts_failure_stops_no_other(world: World):
+    """A refused key, a gone list, no answer and a key that cannot be decrypted leave the others alone."""
+    keys = add_accounts(world, 5)
+    for number in range(5):
+        event_for(world, f"more-{number}", "c", f"c@{number}.example.com")
+    world.event("ann", "ann@example.com")
+    world.standin.revoke(keys[0])
+    world.standin.delete_list("list-1")
+    world.standin.faults = [Fault("status", key=keys[2], status=503)]
+    with world.db.transaction():
+        world.db.execute("UPDATE account SET api_key = x'00' WHERE account_id = 'more-3'")
+    run = world.run()
+    assert parts(run) == {
+        "acct-1": (1, "done"),
+        "more-0": (0, "done"),
+        "more-1": (0, "done"),
+        "more-2": (0, "failed"),
+        "more-3": (0, "failed"),
+        "more-4": (1, "done"),
+    }
+    assert run.ended == "failed"
+    told = {part.account_id: part.message or "" for part in run.accounts}
+    assert "API Key Invalid" in told["more-0"]
+    assert "gone from Mailchimp" in told["more-1"]
+    assert "no useful answer" in told["more-2"]
+    assert "another secret key" in told["more-3"]
+
+
+def test_a_fault_of_the_worker_with_one_account_is_told_and_stops_no_other(world: World):
+    """Data that the worker cannot cope with end that account's part as failed, the others go on."""
+    add_accounts(world, 1)
+    event_for(world, "more-0", "c", "c@example.com")
+    world.event("ann", "ann@example.com")
+    with world.db.transaction():
+        world.db.execute("UPDATE customer SET state = 'no json' WHERE account_id = 'more-0'")
+    assert parts(world.run()) == {"acct-1": (1, "done"), "more-0": (0, "failed")}
+
+
+def test_an_account_that_answers_slowly_delays_no_other(world: World):
+    """While one account's call hangs, fifty others are delivered."""
+    add_accounts(world, 50)
+    world.event("ann", "ann@example.com")
+    for number in range(50):
+        event_for(world, f"more-{number}", "c", "c@example.com")
+    others_done, slow = threading.Event(), f"/lists/{world.settings.master_list}"
+
+    def hang(call):  # type: ignore[no-untyped-def]
+        if call.path.startswith(slow):
+            assert others_done.wait(30), "the others waited for the slow one"
+
+    world.before_call(hang)
+    flushing = threading.Thread(target=world.run)
+    flushing.start()
+    lists_done = [world.standin.find_list(f"list-{number}") for number in range(50)]
+    pause = threading.Event()
+    for _ in range(600):
+        if all(one.find("c@example.com") for one in lists_done):
+            break
+        pause.wait(0.05)
+    others_done.set()
+    flushing.join()
+    assert all(one.find("c@example.com") for one in lists_done)
+    assert world.status("ann@example.com") == "subscribed"
+
+
+def test_accounts_that_share_a_key_share_its_connections(world: World):
+    """Connections are counted by API key: two accounts of one user have no more than one of them."""
+    world.standin.latency = 0.02
+    key = "0123456789abcdef0123456789abcdef-us1"
+    world.standin.create_list("owner", "second", "Second")
+    account = AccountId("second")
+    with_ = {"secret": world.app.secret, "open_sender": world.app.open_client, "at": world.clock()}
+    connecting.connect(world.db, account, key, **with_)  # type: ignore[arg-type]
+    settings.enable(world.db, account)
+    lists.refresh(world.db, account, **with_)  # type: ignore[arg-type]
+    lists.store(world.db, account, [ListId("second")])
+    lists.choose_master(world.db, account, ListId("second"))
+    for number in range(60):
+        world.event(f"c{number}", f"c{number}@example.com", first_name="A")
+        event_for(world, "second", f"c{number}", f"c{number}@example.com")
+    world.run()
+    for number in range(60):
+        world.event(f"c{number}", f"c{number}@example.com", first_name="B")
+        event_for(world, "second", f"c{number}", f"d{number}@example.com")
+    run = world.app.flusher(world.stop).flush("daily", Everybody())
+    assert parts(run) == {ACCOUNT: (60, "done"), "second": (60, "done")}
+    assert 2 < world.standin.audit.most_at_once["owner"] <= 8
