@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,8 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+PIPED_WIDTH = 200
+"""Columns of tables that go into a file or another program, where ``COLUMNS`` does not say otherwise."""
+
 out = Console(highlight=False, soft_wrap=True)
 """Data."""
+if not out.is_terminal and "COLUMNS" not in os.environ:
+    out.width = PIPED_WIDTH
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 """Progress and notices."""
 

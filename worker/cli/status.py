@@ -58,6 +58,7 @@ def _gathered(app: App, db: Database, beat: float | None) -> dict[str, Any]:
     return {
         "worker": {"running": beat is not None, "seconds_since_heartbeat": beat},
         "next_flush": as_text(next_flush_time(app.clock(), flush.time_of_day, flush.zone)),
+        "flush_at": f"daily at {flush.at} {flush.timezone}",
         "customers": customers.total_count(db),
         "customers_waiting": sum(waiting.values()),
         "customers_without_settings": sum(count for one, count in waiting.items() if one not in known),
@@ -105,7 +106,7 @@ def _tell(found: dict[str, Any]) -> None:
     beat = found["worker"]["seconds_since_heartbeat"]
     working = "not running" if beat is None else f"running, at work {beat:.0f} s ago"
     output.say(f"worker       {working}")
-    output.say(f"next flush   {found['next_flush']}")
+    output.say(f"next flush   {found['next_flush']}, {found['flush_at']}")
     output.say(
         f"customers    {found['customers']} staged, {found['customers_waiting']} changed since they were delivered"
     )
