@@ -1,10 +1,11 @@
-"""Every test of the contract runs twice: on the stand-in itself, and by the real client over HTTP."""
+"""Tests of the contract run twice: on the stand-in itself, and by the real client over HTTP."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.contract.published import CheckedSender
+from tests.contract.raw import Raw, serving
 from tests.contract.world import KEY, LIST, USER, Ticking, World
 from worker.mailchimp.api_key import parse
 from worker.mailchimp.client import Client
@@ -40,3 +41,11 @@ def served() -> Iterator[World]:
     standin = _standin()
     with SandboxServer(standin) as server, Client(parse(KEY), server.base_url, TIMEOUT) as client:
         yield World(standin, CheckedSender(client), client, server.base_url)
+
+
+@pytest.fixture
+def raw(monkeypatch: pytest.MonkeyPatch) -> Iterator[Raw]:
+    """Returns a server that answers as the test says, byte by byte; it is called without any proxy."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving() as made:
+        yield made
