@@ -1,0 +1,160 @@
+"""What a log says, kept beside it: customers that change at random, and what Mailchimp must hold in the end."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.integration.topic import event
+from worker.model import AccountId, CustomerId
+from worker.sandbox.member import Member
+from worker.sandbox.standin import StandIn
+from worker.staging import customers, receipts
+from worker.staging.database import Database
+from worker.staging.receipts import Receipt
+
+ON_THE_LIST = ("subscribed", "pending")
+
+
+@dataclass
+class Person:
+    """A customer as last published.
+
+    Attributes:
+        emails: every address that it had, the present one last.
+        left: whether it left by hand: then it may be on no list, under no address.
+        returned: whether it was deleted and published again. Whom the worker archived without learning that it did, it
+            does not put back, and says so.
+    """
+
+    account_id: str
+    number: int
+    list_id: str
+    emails: list[str] = field(default_factory=list)
+    version: int = 0
+    consent: bool = True
+    deleted: bool = False
+    left: bool = False
+    returned: bool = False
+
+    @property
+    def customer_id(self) -> str:
+        """Its id in the account."""
+        return f"cus-{self.number}"
+
+    def move(self) -> None:
+        """Gives it an address that nobody had."""
+        self.emails.append(f"{self.account_id}.{self.number}.{len(self.emails)}@example.com")
+
+    def event(self) -> dict[str, Any]:
+        """Its next event."""
+        self.version += 1
+        return self.as_of(self.version)
+
+    def as_of(self, version: int) -> dict[str, Any]:
+        """Returns its state now, said to be of some version."""
+        kind = "deleted" if self.deleted else "updated"
+        state = {"email": self.emails[-1], "first_name": f"v{version}", "list_id": self.list_id}
+        return event(self.customer_id, self.account_id, kind, version, marketing_consent=self.consent, **state)
+
+
+class History:
+    """Makes events and acts by hand, and knows what must come of them."""
+
+    def __init__(self, seed: int, lists_of: Mapping[str, Sequence[str]]) -> None:
+        """Begins without anybody.
+
+        Args:
+            seed: of all chance.
+            lists_of: the stored lists of each account.
+        """
+        self._chance = random.Random(seed)
+        self._lists_of = lists_of
+        self.people: list[Person] = []
+
+    # What happens
+
+    def events(self, new: int, changes: int) -> Iterator[dict[str, Any]]:
+        """Gives events: of new customers first, then of any; some come twice, or late."""
+        for _ in range(new):
+            account = self._chance.choice(list(self._lists_of))
+            person = Person(account, len(self.people), self._chance.choice(self._lists_of[account]))
+            person.move()
+            self.people.append(person)
+            yield person.event()
+        for _ in range(changes):
+            person = self._chance.choice(self.people)
+            late = person.as_of(max(1, person.version - 1))
+            self._change(person)
+            yield person.event()
+            if self._chance.random() < 0.2:
+                yield late
+            if self._chance.random() < 0.2:
+                yield person.as_of(person.version)
+
+    def _change(self, person: Person) -> None:
+        what = self._chance.choices(("name", "address", "list", "delete", "return", "withdraw"), (30, 20, 15, 6, 6, 4))[
+            0
+        ]
+        if what == "address":
+            person.move()
+        elif what == "list":
+            person.list_id = self._chance.choice(self._lists_of[person.account_id])
+        elif what == "delete":
+            person.deleted = True
+        elif what == "return" and person.deleted:
+            person.deleted, person.returned = False, True
+        elif what == "withdraw":
+            person.consent = False
+
+    def act_by_hand(self, standin: StandIn, count: int) -> None:
+        """Lets some who are on a list leave it themselves; nothing of them may wait for a flush."""
+        for person in self._chance.sample(self.people, min(count, len(self.people))):
+            on = self._on_lists(standin, person)
+            if on:
+                act = self._chance.choice(("unsubscribe", "archive", "forget"))
+                standin.by_hand(on[0].list_id, on[0].email, act)
+                person.left = True
+
+    # What must have come of it
+
+    def differences(self, standin: StandIn, db: Database) -> list[str]:
+        """Tells where Mailchimp or staging differ from the log, and are not explained; empty when all is well."""
+        found = [one for person in self.people for one in self._differences_of(person, standin, db)]
+        found += [f"{one} was put back" for one in standin.audit.put_back()]
+        made = Counter((one.list_id, one.email.lower()) for one in standin.audit.changes if one.before is None)
+        found += [f"{place} became a member {times} times" for place, times in made.items() if times > 1]
+        waiting = customers.accounts_with_changes(db)
+        return found + ([f"customers wait: {waiting}"] if waiting else [])
+
+    def _differences_of(self, person: Person, standin: StandIn, db: Database) -> Iterator[str]:
+        who = AccountId(person.account_id)
+        (staged,) = customers.by_ids(db, who, [CustomerId(person.customer_id)]) or (None,)
+        if staged is None or staged.version != person.version or staged.deleted != person.deleted:
+            yield f"{person} is staged as {staged}"
+        on = {(one.list_id, one.email, one.merge_fields["FNAME"]) for one in self._on_lists(standin, person)}
+        wanted = {(person.list_id, person.emails[-1], f"v{person.version}")}
+        if person.left or person.deleted or not person.consent:
+            wanted = set()
+        if on != wanted and not (person.returned and not on and self._told_as_left(person, db)):
+            told = [(one.outcome, one.detail) for one in self._receipts(person, db)]
+            yield f"{person} is on {on}, not {wanted}; receipts: {told}"
+
+    def _told_as_left(self, person: Person, db: Database) -> bool:
+        told = self._receipts(person, db)
+        return bool(told) and "archived" in told[-1].detail
+
+    def _receipts(self, person: Person, db: Database) -> list[Receipt]:
+        every = receipts.find(db, account_id=AccountId(person.account_id))
+        return [one for one in every if one.customer_id == person.customer_id]
+
+    def _on_lists(self, standin: StandIn, person: Person) -> list[Member]:
+        found = [
+            standin.find_list(list_id).find(email)
+            for list_id in self._lists_of[person.account_id]
+            for email in person.emails
+        ]
+        return [one for one in found if one is not None and one.status in ON_THE_LIST]
