@@ -94,21 +94,27 @@ class NoCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Add:
-    """A contact that is nowhere yet."""
+class _ForContact:
+    """What all steps that put a contact at its place have."""
 
     contact: Contact
-    entry: Entry | None
 
     @property
     def place(self) -> Place:
-        """Where it goes."""
+        """Where the contact goes, or is."""
         return self.contact.place
 
     @property
     def shares(self) -> tuple[Share, ...]:
-        """Whom it is for."""
+        """Whom the step is for."""
         return self.contact.shares
+
+
+@dataclass(frozen=True, slots=True)
+class Add(_ForContact):
+    """A contact that is nowhere yet."""
+
+    entry: Entry | None
 
     def as_contact(self) -> dict[str, Any]:
         """Returns the contact as a POST carries it."""
@@ -129,7 +135,7 @@ class Add:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Move(_ForContact):
     """A contact that is known elsewhere: it goes to its new place only if nobody left the old one.
 
     Attributes:
@@ -138,21 +144,10 @@ class Move:
         rename_changes: the fields that such a member still needs.
     """
 
-    contact: Contact
     entry: Entry | None
     gates: tuple[Gate, ...]
     rename: Gate | None
     rename_changes: Mapping[str, Any]
-
-    @property
-    def place(self) -> Place:
-        """Where it goes."""
-        return self.contact.place
-
-    @property
-    def shares(self) -> tuple[Share, ...]:
-        """Whom it is for."""
-        return self.contact.shares
 
     def put(self, status: str) -> Call:
         """Returns the call that adds the contact at its new place."""
@@ -182,22 +177,11 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class Update(_ForContact):
     """A member whose fields differ from what was sent last."""
 
-    contact: Contact
     entry: Entry
     changes: Mapping[str, Any]
-
-    @property
-    def place(self) -> Place:
-        """Whose fields change."""
-        return self.contact.place
-
-    @property
-    def shares(self) -> tuple[Share, ...]:
-        """Whom it is for."""
-        return self.contact.shares
 
     def patch(self) -> Call:
         """Returns the call."""
@@ -209,22 +193,11 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
-class Restore:
+class Restore(_ForContact):
     """A contact that comes back to where this worker archived it."""
 
-    contact: Contact
     entry: Entry
     gates: tuple[Gate, ...]
-
-    @property
-    def place(self) -> Place:
-        """Where it comes back."""
-        return self.contact.place
-
-    @property
-    def shares(self) -> tuple[Share, ...]:
-        """Whom it is for."""
-        return self.contact.shares
 
     def put(self) -> Call:
         """Returns the call that restores the status from before."""
@@ -241,21 +214,10 @@ class Restore:
 
 
 @dataclass(frozen=True, slots=True)
-class Recheck:
+class Recheck(_ForContact):
     """A contact whose member Mailchimp did not know any more: written only if it is there again."""
 
-    contact: Contact
     entry: Entry
-
-    @property
-    def place(self) -> Place:
-        """Where it was."""
-        return self.contact.place
-
-    @property
-    def shares(self) -> tuple[Share, ...]:
-        """Whom it is for."""
-        return self.contact.shares
 
     def calls(self) -> Iterator[PlannedCall]:
         """Gives the read and what hangs on it."""
@@ -264,21 +226,10 @@ class Recheck:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Found(_ForContact):
     """A contact of which Mailchimp said, when it was to be added, that it is a member already."""
 
-    contact: Contact
     entry: Entry | None
-
-    @property
-    def place(self) -> Place:
-        """Where it is."""
-        return self.contact.place
-
-    @property
-    def shares(self) -> tuple[Share, ...]:
-        """Whom it is for."""
-        return self.contact.shares
 
     def calls(self) -> Iterator[PlannedCall]:
         """Gives the call."""
