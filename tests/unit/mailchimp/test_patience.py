@@ -93,3 +93,22 @@ def test_waits_fit_into_the_patience(chance, patience):
     patient(sender, time, patience, lambda: chance).send(WRITE)
     assert sum(time.waits) <= patience
     assert sender.calls >= 1
+
+
+def test_a_stop_while_a_later_try_waits_gives_the_answer_before():
+    """When the worker stops as a second try waits for its turn, the first try's answer comes back: it was sent."""
+    time = _Waits()
+    gate = Gate(8, time, lambda: 0.0)
+
+    class _Stop(_Waits):
+        def is_set(self):
+            return bool(self.waits)
+
+        def wait(self, timeout):
+            super().wait(timeout)
+            return False
+
+    answer = Answer(503)
+    sender = _Endless(time, answer)
+    assert PatientSender(sender, gate, 60, _Stop(), time, lambda: 0.0).send(READ) == answer
+    assert sender.calls == 1
