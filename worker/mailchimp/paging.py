@@ -34,8 +34,10 @@ def read_all(sender: Sender, path: str, member: str, query: Mapping[str, str]) -
         if not isinstance(page, list) or not isinstance(total, int) or not all(isinstance(one, dict) for one in page):
             return garbled(answer)
         found.extend(page)
-        if not page or len(found) >= total:
+        if len(found) >= total:
             return tuple(found)
+        if not page:
+            return garbled(answer)  # a page that is empty too early: what is missing is not known to be gone
 
 
 def garbled(answer: Answer) -> Answer:
