@@ -126,8 +126,13 @@ class Consumer:
         self._ownership.polled()
         if self._problems.fatal is not None:
             raise _stopped(self._problems.fatal)
-        self._batch.add([_record(one) for one in messages if one.error() is None])
-        self._notices += [one for one in messages if one.error() is not None]
+        records = []
+        for message in messages:
+            if message.error() is None:
+                records.append(_record(message))
+            else:
+                self._notices.append(message)
+        self._batch.add(records)
         grown = time.monotonic() - self._began >= (BEHIND_SECONDS if behind else UP_TO_DATE_SECONDS)
         if messages and not grown and self._batch.kept < MOST_KEPT:
             return 0

@@ -1,0 +1,167 @@
+"""Flushes 100,000 new and then 20,000 changed customers of one account over HTTP, and stops in the middle of it.
+
+The Mailchimp stand-in and the worker are processes of their own. Prints times, calls, connections and the worker's peak
+of memory. Run it with: python -m benchmarks.flush [--adds N] [--changes N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import requests
+
+from worker.accounts import connecting, lists, settings
+from worker.app import App
+from worker.clock import as_text, utc_now
+from worker.config import Config, Mailchimp, Staging
+from worker.consuming.batch import stage_batch
+from worker.consuming.decode import Record
+from worker.model import AccountId, ListId
+from worker.sandbox.server import SandboxServer
+from worker.sandbox.standin import StandIn
+
+KEY = "0123456789abcdef0123456789abcdef-us1"
+ACCOUNT = AccountId("acct-1")
+STOP_AFTER = 9.0
+MOST_SECONDS_TO_STOP = 10.0
+
+
+class Everybody:
+    """Permits every account."""
+
+    def why_not(self, account_id: AccountId) -> str | None:
+        """Returns nothing."""
+        return None
+
+    def may_call(self, account_id: AccountId) -> bool:
+        """Always."""
+        return True
+
+
+def serve() -> None:
+    """Runs the stand-in until it is ended."""
+    standin = StandIn(utc_now)
+    standin.add_key(KEY, "owner")
+    standin.create_list("owner", "master", "Master")
+    with SandboxServer(standin) as server:
+        print(server.base_url, flush=True)
+        server.join()
+
+
+def flush(folder: Path, base_url: str) -> None:
+    """Flushes once, stopped by SIGTERM; prints what it did as JSON."""
+    app = App(Config(staging=Staging(path=folder / "worker.db"), mailchimp=Mailchimp(base_url=base_url)))
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    began = time.monotonic()
+    run = app.flusher(stop).flush("command", Everybody())
+    part = run.accounts[0]
+    print(
+        json.dumps(
+            {
+                "seconds": time.monotonic() - began,
+                "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "ended": run.ended,
+                "settled": part.settled,
+                "counts": dict(part.counts),
+            }
+        )
+    )
+
+
+def stage(app: App, numbers: range, name: str, offset: int) -> None:
+    """Stages events as they come from Kafka."""
+    db = app.open_database()
+    for start in range(0, len(numbers), 10_000):
+        records = []
+        for number in numbers[start : start + 10_000]:
+            customer = {"id": f"c{number}", "email": f"customer{number}@example.com", "first_name": name}
+            event = {
+                "id": f"{name}-{number}",
+                "type": "com.billmywork.customer.updated",
+                "data": {"account_id": ACCOUNT, "customer": customer},
+            }
+            records.append(Record(0, offset + number, None, json.dumps(event).encode()))
+        stage_batch(db, "billmywork.customers", "", records, as_text(utc_now()))
+    db.close()
+
+
+def flushed(folder: Path, base_url: str, *, stop_after: float | None = None) -> dict[str, object]:
+    """Runs the flush in a process of its own; returns what it printed, and how long it took to stop."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.flush", "--flush", str(folder), base_url], stdout=subprocess.PIPE, text=True
+    )
+    told: dict[str, object] = {}
+    if stop_after is not None:
+        try:
+            process.wait(stop_after)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        process.wait(60)
+        told["seconds_to_stop"] = time.monotonic() - began
+    out, _ = process.communicate(timeout=1800)
+    return json.loads(out) | told
+
+
+def measure(adds: int, changes: int) -> int:
+    """Runs all of it and prints a table; returns the exit code."""
+    server = subprocess.Popen([sys.executable, "-m", "benchmarks.flush", "--serve"], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    base_url = server.stdout.readline().strip()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        app = App(Config(staging=Staging(path=folder / "worker.db"), mailchimp=Mailchimp(base_url=base_url)))
+        db = app.open_database()
+        connecting.connect(db, ACCOUNT, KEY, secret=app.secret, open_sender=app.open_client, at=utc_now())
+        settings.enable(db, ACCOUNT)
+        lists.refresh(db, ACCOUNT, secret=app.secret, open_sender=app.open_client, at=utc_now())
+        lists.store(db, ACCOUNT, [ListId("master")])
+        lists.choose_master(db, ACCOUNT, ListId("master"))
+        db.close()
+        stage(app, range(adds), "First", 0)
+        rows = [
+            ("adds, stopped", flushed(folder, base_url, stop_after=STOP_AFTER)),
+            ("adds, the rest", flushed(folder, base_url)),
+        ]
+        stage(app, range(changes), "Second", adds)
+        rows.append(("changes, stopped", flushed(folder, base_url, stop_after=STOP_AFTER)))
+        rows.append(("changes, the rest", flushed(folder, base_url)))
+    counts = requests.get(base_url.replace("/3.0", "/sandbox/counts"), timeout=60).json()
+    server.terminate()
+    print("| Flush | Settled | Seconds | Peak memory | Ended | Seconds to stop |")
+    print("| --- | ---: | ---: | ---: | --- | ---: |")
+    for what, told in rows:
+        stopped = f"{told['seconds_to_stop']:.1f}" if "seconds_to_stop" in told else ""
+        print(
+            f"| {what} | {told['settled']} | {told['seconds']:.1f} | {told['memory_mb']:.0f} MB | {told['ended']} "
+            f"| {stopped} |"
+        )
+    print(f"\nThe stand-in counted: {json.dumps(counts)}")
+    settled = sum(int(str(told["settled"])) for _, told in rows)
+    late = [told for _, told in rows if float(str(told.get("seconds_to_stop", 0))) > MOST_SECONDS_TO_STOP]
+    return int(settled != adds + changes or bool(late))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--adds", type=int, default=100_000)
+    parser.add_argument("--changes", type=int, default=20_000)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--flush", nargs=2, metavar=("FOLDER", "URL"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:
+        serve()
+    elif given.flush:
+        flush(Path(given.flush[0]), given.flush[1])
+    else:
+        sys.exit(measure(given.adds, given.changes))
