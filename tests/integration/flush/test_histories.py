@@ -44,6 +44,7 @@ class Histories(RuleBasedStateMachine):
         self.world.__enter__()
         self.seen = 0
         self.archived_by_us: dict[tuple[str, str], str] = {}
+        self.left: dict[str, tuple[str, str, str]] = {}
 
     def teardown(self) -> None:
         self.world.__exit__()
@@ -78,6 +79,18 @@ class Histories(RuleBasedStateMachine):
             self.world.by_hand(email, act, list_id, value)
         except (KeyError, ValueError):
             return
+        address = str(address_key(email))
+        if act in ("unsubscribe", "clean", "archive", "forget", "rename"):
+            self.left |= dict.fromkeys(self._standing_at(list_id, address), (list_id, address, act))
+        elif act == "subscribe":
+            self.left = {one: where for one, where in self.left.items() if where[:2] != (list_id, address)}
+
+    def _standing_at(self, list_id: str, address: str) -> set[str]:
+        # Customers whom this worker knows at a place: an opt-out there is theirs.
+        settled = ledger.settled_at(self.world.db, ACCOUNT, [address])  # type: ignore[list-item]
+        entry = self.world.entry(address, list_id)
+        owner = {entry.customer_id} if entry is not None and entry.state in ("intended", "present") else set()
+        return owner | {one.customer_id for one in settled if one.place is not None and one.place.list_id == list_id}
 
     @rule()
     def flush(self) -> None:
@@ -129,6 +142,8 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def list_goes(self) -> None:
         self.world.standin.delete_list("other")
+        # Nobody can tell any more who left it: the ledger's last word counts.
+        self.left = {one: where for one, where in self.left.items() if where[0] != "other"}
 
     @precondition(lambda self: "other" not in self.world.standin.users["owner"].lists)
     @rule(usual=st.booleans())
@@ -174,7 +189,11 @@ class Histories(RuleBasedStateMachine):
 
     def _wanted(self, list_id: str, address: str, told: str) -> None:
         holders = customers.by_addresses(self.world.db, ACCOUNT, [address])  # type: ignore[list-item]
-        assert any(not one.deleted and one.state.marketing_consent for one in holders), f"nobody wants {told}"
+        wanting = [one for one in holders if not one.deleted and one.state.marketing_consent]
+        assert wanting, f"nobody wants {told}"
+        away = [self.left.get(one.customer_id) for one in wanting]
+        allowed = [one for one in away if one is None or (one[2] == "clean" and one[1] != address)]
+        assert allowed, f"everybody who wants it left elsewhere: {away}, {told}"
         assert all(one.state.marketing_consent or one.deleted for one in holders), f"without consent: {told}"
 
     @rule()
