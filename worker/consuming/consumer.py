@@ -11,6 +11,7 @@ from typing import Any
 from confluent_kafka import Consumer as LibraryConsumer
 from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from worker.clock import Clock, as_text
 from worker.config import Kafka
@@ -70,9 +71,12 @@ class Consumer:
         self._committed_at = time.monotonic()
         self._assignments = 0
         self._instance = offsets.instance_id(db, f"worker-{uuid.uuid4()}")
+        admin = AdminClient(properties(settings, {"error_cb": self._problems}))
+        self.partitions, cluster_id = partitions_of_topic(admin, settings, self._problems)
         own = {
             "group.id": settings.group_id,
-            "group.instance.id": self._instance,
+            # A member that comes back under its name gets what it had, which partitions added since are not part of.
+            "group.instance.id": f"{self._instance}-of-{self.partitions}",
             "client.id": self._instance,
             "group.protocol": "classic",
             "partition.assignment.strategy": "range,roundrobin",  # all partitions at once, not step by step
@@ -87,7 +91,6 @@ class Consumer:
         }
         self._consumer = LibraryConsumer(properties(settings, own))
         try:
-            self.partitions, cluster_id = partitions_of_topic(self._consumer, settings, self._problems)
             self._identity = TopicIdentity(settings, cluster_id)
             self.topic_id = self._identity.now()
             self._began = time.monotonic()

@@ -1,0 +1,264 @@
+"""Kafka goes away, comes back, is made anew, loses its beginning, or is not what was configured."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
+
+from tests.e2e.conftest import Cli
+from tests.integration.broker import Broker, KafkaProcess
+from tests.integration.topic import Topic, event
+from tests.reliability.commands import Commands, end
+from worker.consuming.partitioning import partition_of
+from worker.sandbox.server import SandboxServer
+from worker.sandbox.standin import StandIn
+from worker.staging import customers
+
+ACCOUNT = "acct-1"
+LISTS = {ACCOUNT: ("master", "other")}
+Until = Callable[..., None]
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def commands(tmp_path: Path, topic: Topic, sandbox: SandboxServer) -> Commands:
+    """Commands on the shared broker, with an account."""
+    made = Commands(tmp_path, topic, sandbox.base_url)
+    made.make_accounts(LISTS)
+    return made
+
+
+@pytest.fixture
+def own_commands(tmp_path_factory: pytest.TempPathFactory, own_kafka: KafkaProcess, sandbox: SandboxServer) -> Commands:
+    """Commands on a broker that the test may kill, with an account."""
+    topic = Topic(Broker(own_kafka.bootstrap_servers, "a process"), "customers", 2)
+    topic.create()
+    # Short waits before librdkafka tries the broker again: these tests are to end.
+    made = Commands(tmp_path_factory.mktemp("worker"), topic, sandbox.base_url, **{"reconnect.backoff.max.ms": 500})
+    made.make_accounts(LISTS)
+    return made
+
+
+def people(count: int, version: int, start: int = 0) -> Iterator[dict[str, Any]]:
+    """Events of so many customers, the version as their first name."""
+    for n in range(start, start + count):
+        yield event(f"c{n}", ACCOUNT, version=version, email=f"c{n}@example.com", first_name=f"v{version}")
+
+
+def names(standin: StandIn, list_id: str = "master") -> dict[str, str]:
+    """Address to first name of all that are subscribed."""
+    found = standin.members(list_id)
+    return {one.email: one.merge_fields["FNAME"] for one in found if one.status == "subscribed"}
+
+
+def staged(commands: Commands) -> int:
+    """How many customers are staged."""
+    with closing(commands.database()) as db:
+        return customers.total_count(db)
+
+
+def restart(kafka: KafkaProcess) -> None:
+    """Kills the broker, and starts it again after a while that clients notice."""
+    kafka.kill()
+    time.sleep(1)
+    kafka.start()
+
+
+def test_a_broker_killed_while_events_are_staged(own_commands: Commands, own_kafka: KafkaProcess, until: Until) -> None:
+    """The worker waits for it and reads on: every customer is staged, none twice."""
+    worker, topic = own_commands, own_commands.topic
+    process = worker.spawn("run")
+    try:
+        topic.publish(people(1, 1))
+        until(lambda: staged(worker) == 1)
+        flood = threading.Thread(target=lambda: topic.publish(people(20_000, 2)))
+        flood.start()
+        until(lambda: staged(worker) > 1000)
+        own_kafka.kill()
+        before = staged(worker)
+        time.sleep(1)
+        own_kafka.start()
+        flood.join()
+        assert before < 20_000, "it was killed in the midst of staging"
+        until(lambda: staged(worker) == 20_000, 60)
+        until(lambda: versions(worker) == {2})
+    finally:
+        assert end(process) == 0, worker.log()
+    assert worker.intact()
+    assert "Traceback" not in worker.log()
+
+
+def versions(commands: Commands) -> set[int | None]:
+    """The versions of all staged customers."""
+    with closing(commands.database()) as db:
+        return {row[0] for row in db.execute("SELECT DISTINCT version FROM customer")}
+
+
+def test_a_broker_killed_during_a_flush(
+    own_commands: Commands, own_kafka: KafkaProcess, standin: StandIn, until: Until
+) -> None:
+    """The flush goes on with what is staged; each customer is delivered once."""
+    worker = own_commands
+    worker.topic.publish(people(150, 1))
+    worker("run", "--once")
+    worker.topic.publish(people(150, 2))
+    standin.audit.clear_calls()
+    standin.latency = 0.1
+    process = worker.spawn("run", "--once")
+    until(lambda: len(standin.audit.writes()) > 10)
+    restart(own_kafka)
+    assert process.wait(60) == 0, worker.log()
+    assert names(standin) == {f"c{n}@example.com": "v2" for n in range(150)}
+    assert len(standin.audit.writes()) == 150
+    assert "Traceback" not in worker.log()
+
+
+def test_a_broker_that_stays_away_during_a_flush_ends_the_calls(
+    own_commands: Commands, own_kafka: KafkaProcess, standin: StandIn, until: Until
+) -> None:
+    """Past the session timeout the partitions may be another worker's: no call is made; the next run does the rest."""
+    worker = own_commands
+    worker.environment["WORKER_KAFKA__CLIENT"] = json.dumps(
+        {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300, "reconnect.backoff.max.ms": 500}
+    )
+    worker.topic.publish(people(150, 1))
+    worker("run", "--once")
+    worker.topic.publish(people(150, 2))
+    standin.audit.clear_calls()
+    standin.latency = 0.4
+    process = worker.spawn("run", "--once")
+    until(lambda: len(standin.audit.writes()) > 5)
+    own_kafka.kill()
+    process.wait(60)
+    assert 5 < len(standin.audit.writes()) < 140
+    assert "Traceback" not in worker.log()
+    own_kafka.start()
+    standin.latency = 0
+    worker("run", "--once")
+    assert names(standin) == {f"c{n}@example.com": "v2" for n in range(150)}
+
+
+def test_a_topic_made_anew_is_read_from_its_beginning(
+    whole_kafka: object, commands: Commands, standin: StandIn
+) -> None:
+    """Its events count, its offsets are not compared with the old ones, status says it; nobody is added twice."""
+    commands.topic.publish(people(30, 1))
+    commands("run", "--once")
+    commands.topic.delete()
+    create_again(commands.topic)
+    commands.topic.publish(people(20, 2, start=20))
+    commands("run", "--once")
+    assert names(standin) == {f"c{n}@example.com": "v1" if n < 20 else "v2" for n in range(40)}
+    assert "recreated" in json.dumps(commands.json("status"))
+    assert commands.intact()
+
+
+def test_a_log_truncated_past_what_was_read_is_told_and_read_on(
+    whole_kafka: object, commands: Commands, standin: StandIn
+) -> None:
+    """What expired unread cannot be delivered: status counts it, and what is left is delivered."""
+    commands.topic.publish(people(10, 1))
+    commands("run", "--once")
+    commands.topic.publish(people(10, 1, start=10))
+    commands.topic.truncate(partition_of(ACCOUNT, commands.topic.partitions), 15)
+    commands("run", "--once")
+    assert names(standin) == {f"c{n}@example.com": "v1" for n in range(20) if not 10 <= n < 15}
+    assert "expired" in json.dumps(commands.json("status"))
+
+
+@pytest.mark.parametrize("meanwhile", ["runs", "is down"])
+def test_partitions_that_were_added_are_read_too(
+    whole_kafka: object, commands: Commands, standin: StandIn, until: Until, meanwhile: str
+) -> None:
+    """Though the account's events stand in two partitions then, the newest of each customer counts."""
+    topic = commands.topic
+    commands.environment["WORKER_KAFKA__CLIENT"] = json.dumps(
+        {"session.timeout.ms": 3000, "topic.metadata.refresh.interval.ms": 500}
+    )
+    topic.publish(people(10, 1))
+    # Started again, it has its place in the group back without a rebalance, as it was.
+    commands("run", "--once")
+    process = commands.spawn("run")
+    topic.publish(people(1, 1, start=10))
+    until(lambda: staged(commands) == 11)
+    if meanwhile == "is down":
+        assert end(process) == 0
+    topic.admin.create_partitions([NewPartitions(topic.name, 7)])[topic.name].result(30)
+    grown = Topic(topic.broker, topic.name, 7)
+    assert partition_of(ACCOUNT, 7) != partition_of(ACCOUNT, topic.partitions)
+    grown.publish(people(5, 3))
+    topic.publish(people(10, 2))
+    if meanwhile == "runs":
+        until(lambda: versions(commands) == {1, 2, 3})
+        assert end(process) == 0
+    commands("run", "--once")
+    assert names(standin) == {f"c{n}@example.com": "v3" if n < 5 else "v2" for n in range(10)} | {
+        "c10@example.com": "v1"
+    }
+
+
+@pytest.mark.parametrize("arguments", [("run",), ("run", "--once"), ("flush",)])
+def test_a_missing_topic_is_one_message_and_its_creation_helps(
+    whole_kafka: object, commands: Commands, standin: StandIn, arguments: tuple[str, ...]
+) -> None:
+    """Exit code 1 with the topic's name and the command that makes it; once it is there the next start works."""
+    topic = commands.topic
+    topic.delete()
+    told = one_message(commands, *arguments)
+    assert f"Kafka has no topic {topic.name}" in told
+    assert f"--create --topic {topic.name}" in told
+    create_again(topic)
+    topic.publish(people(1, 1))
+    commands("run", "--once")
+    assert names(standin) == {"c0@example.com": "v1"}
+
+
+def test_wrong_credentials_and_an_unreachable_broker_are_one_message(
+    own_commands: Commands, own_kafka: KafkaProcess
+) -> None:
+    """Each with exit code 1 and what to check, within seconds."""
+    sasl: dict[str, Any] = {"security.protocol": "sasl_plaintext", "sasl.mechanism": "PLAIN"}
+    own_commands.environment["WORKER_KAFKA__BOOTSTRAP_SERVERS"] = f"127.0.0.1:{own_kafka.sasl_port}"
+    own_commands.environment["WORKER_KAFKA__CLIENT"] = json.dumps(
+        sasl | {"sasl.username": "worker", "sasl.password": "no secret of anybody"}
+    )
+    for arguments in (("run",), ("run", "--once")):
+        told = one_message(own_commands, *arguments)
+        assert "refuses the credentials" in told
+        assert "[kafka.client]" in told
+        assert "no secret of anybody" not in told
+    own_kafka.kill()
+    told = one_message(own_commands, "run", "--once")
+    assert f"No Kafka broker answers at 127.0.0.1:{own_kafka.sasl_port}" in told
+
+
+def one_message(cli: Cli, *arguments: str) -> str:
+    """Runs a command that must fail with one line of what and one of advice, and returns them."""
+    began = time.monotonic()
+    told = cli(*arguments, code=1)
+    assert time.monotonic() - began < 20
+    assert len(told.strip().splitlines()) == 2, told
+    assert told.startswith("error: ")
+    return told
+
+
+def create_again(topic: Topic) -> None:
+    """Creates a topic that was just deleted; that goes on for a moment after it was answered."""
+    for _ in range(200):
+        try:
+            topic.create()
+        except KafkaException:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("the topic could not be made again")
