@@ -40,8 +40,13 @@ class Commands(Cli):
         """Opens the database beside the commands."""
         return open_database(self.path)
 
-    def make_accounts(self, lists_of: Mapping[str, Sequence[str]], key: str = KEY) -> None:
-        """Connects accounts, each with its stored lists, the first of them the master list; in this process."""
+    def make_accounts(self, lists_of: Mapping[str, Sequence[str]], keys: Mapping[str, str] | None = None) -> None:
+        """Connects accounts, each with its stored lists, the first of them the master list; in this process.
+
+        Args:
+            lists_of: each account's.
+            keys: each account's API key; one for all by default.
+        """
         config = Config(
             kafka=Kafka(topic=self.topic.name),
             staging=Staging(path=self.path),
@@ -52,6 +57,7 @@ class Commands(Cli):
             for name, wanted in lists_of.items():
                 account = AccountId(name)
                 at = utc_now()
+                key = KEY if keys is None else keys[name]
                 connecting.connect(db, account, key, secret=app.secret, open_sender=app.open_client, at=at)
                 settings.enable(db, account)
                 lists.refresh(db, account, secret=app.secret, open_sender=app.open_client, at=at)

@@ -1,0 +1,224 @@
+"""Several workers in one group come, go, die and freeze while events flow and flushes run."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.topic import Topic
+from tests.reliability.commands import Commands, end
+from tests.reliability.history import History
+from worker.clock import as_text, utc_now
+from worker.consuming.partitioning import partition_of
+from worker.sandbox.server import SandboxServer
+from worker.sandbox.standin import StandIn
+from worker.staging import runs
+
+PARTITIONS = 6
+SESSION_SECONDS = 2.0
+CONNECTIONS = 4
+ROUNDS = 6
+SOAK_ROUNDS = int(os.environ.get("ROUNDS", "100"))
+# The ledger stands in each worker's own database: addresses, lists and deletions of an account that changes its worker
+# are known to none of them in full.
+OFTEN = {"name": 30, "withdraw": 1}
+
+pytestmark = pytest.mark.kafka
+
+
+def accounts_of() -> dict[int, str]:
+    """Returns an account for each partition."""
+    found: dict[int, str] = {}
+    number = 0
+    while len(found) < PARTITIONS:
+        found.setdefault(partition_of(f"acct-{number}", PARTITIONS), f"acct-{number}")
+        number += 1
+    return found
+
+
+LISTS = {name: (f"list-{number}",) for number, name in accounts_of().items()}
+KEYS = {name: f"{number:032x}-us1" for number, name in accounts_of().items()}
+
+
+class Worker:
+    """One of the group, with a database of its own."""
+
+    def __init__(self, commands: Commands) -> None:
+        self.commands = commands
+        self.process: subprocess.Popen[bytes] | None = None
+        self.frozen = False
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is a process that is not frozen."""
+        return self.process is not None and not self.frozen
+
+    def start(self) -> None:
+        """Starts it."""
+        self.process = self.commands.spawn("run")
+
+    def end(self, number: int) -> None:
+        """Ends it, frozen or not."""
+        if self.process is not None:
+            if self.frozen:
+                self.thaw()
+            code = end(self.process, number)
+            # Told to end before it has begun, it ends as any process does.
+            assert code in (0, -signal.SIGKILL, -signal.SIGTERM), self.commands.log()
+            self.process = None
+
+    def freeze(self) -> None:
+        """Stops it from doing anything, as a machine that swaps or moves does."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """Lets it go on as if nothing had happened."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+        self.frozen = False
+
+    def ask(self) -> None:
+        """Asks it for a flush, as the command does, unless it has not carried out the last one."""
+        with closing(self.commands.database()) as db:
+            if runs.open_request(db) is None:
+                with db.transaction():
+                    runs.ask(db, as_text(utc_now()), None, confirmed=False)
+
+
+@pytest.fixture
+def group(
+    tmp_path: Path, whole_kafka: object, new_topic: Callable[..., Topic], standin: StandIn, sandbox: SandboxServer
+) -> Iterator[list[Worker]]:
+    """Three workers that do not run yet, on a topic where each account has a partition for itself."""
+    topic = new_topic(PARTITIONS)
+    for name, (list_id,) in LISTS.items():
+        standin.add_key(KEYS[name], f"owner of {name}")
+        standin.create_list(f"owner of {name}", list_id, list_id)
+    workers = []
+    for number in range(3):
+        folder = tmp_path / f"worker-{number}"
+        folder.mkdir()
+        commands = Commands(folder, topic, sandbox.base_url)
+        commands.environment["WORKER_KAFKA__CLIENT"] = json.dumps(
+            {"session.timeout.ms": int(SESSION_SECONDS * 1000), "heartbeat.interval.ms": 300}
+        )
+        commands.environment["WORKER_MAILCHIMP__CONNECTIONS"] = str(CONNECTIONS)
+        commands.make_accounts(LISTS, KEYS)
+        workers.append(Worker(commands))
+    yield workers
+    for worker in workers:
+        worker.end(signal.SIGKILL)
+
+
+@contextmanager
+def flow(topic: Topic, history: History) -> Iterator[None]:
+    """Publishes while something else happens: some of it before, some after."""
+    topic.publish(history.events(new=12, changes=60))
+    yield
+    topic.publish(history.events(new=0, changes=60))
+
+
+def something(workers: list[Worker], chance: random.Random) -> None:
+    """Does one thing to one worker of the group."""
+    one = chance.choice(workers)
+    if one.process is None:
+        one.start()
+    elif one.frozen:
+        one.thaw()
+    else:
+        match chance.choice(("kill", "kill and start", "end", "freeze", "freeze")):
+            case "kill":
+                one.end(signal.SIGKILL)
+            case "kill and start":
+                one.end(signal.SIGKILL)
+                one.start()
+            case "end":
+                one.end(signal.SIGTERM)
+            case _:
+                one.freeze()
+    if not any(worker.runs for worker in workers):
+        something(workers, chance)
+
+
+def live(workers: list[Worker], standin: StandIn, seed: int, rounds: int) -> None:
+    """Lets the group live through rounds of events, flushes and faults, and compares when all is quiet."""
+    chance, history = random.Random(seed), History(seed, LISTS, OFTEN)
+    topic = workers[0].commands.topic
+    standin.latency = 0.03
+    for worker in workers:
+        worker.start()
+    for _ in range(rounds):
+        with flow(topic, history):
+            for worker in workers:
+                worker.ask()
+            time.sleep(chance.uniform(0, 1))
+            something(workers, chance)
+        # Frozen or dead for longer than its session, it has lost its partitions to the others; or for less.
+        time.sleep(chance.choice((0.3, SESSION_SECONDS + 1)))
+    for worker in workers:
+        if worker.frozen:
+            worker.thaw()
+        if worker.process is None:
+            worker.start()
+    quiet(workers, standin, history)
+    assert stale_writes(standin) == []
+    assert max(standin.audit.most_at_once.values()) <= 10
+    for worker in workers:
+        worker.end(signal.SIGTERM)
+        assert worker.commands.intact()
+        assert "Traceback" not in worker.commands.log()
+
+
+def quiet(workers: list[Worker], standin: StandIn, history: History) -> None:
+    """Waits until Mailchimp holds what the log says; fails with what is different still."""
+    ended = time.monotonic() + 45
+    while differences := history.differences_of_lists(standin):
+        assert time.monotonic() < ended, differences[:20]
+        for worker in workers:
+            worker.ask()
+        time.sleep(0.5)
+
+
+def stale_writes(standin: StandIn) -> list[str]:
+    """Returns the writes that brought an older state over a newer one."""
+    newest: dict[tuple[str, str], int] = {}
+    found = []
+    for logged in tuple(standin.audit.calls):
+        body: Any = logged.call.body
+        if logged.call.reads_only or logged.status != 200 or not body:
+            continue
+        list_id = logged.call.path.split("/")[2]
+        for contact in body.get("members", [body]):
+            version = contact.get("merge_fields", {}).get("FNAME")
+            name = contact.get("email_address") or logged.call.path.rpartition("/")[2]
+            if version and "@" not in name:
+                before = newest.get((list_id, name), 0)
+                if int(version[1:]) < before:
+                    found.append(f"{logged.at} {logged.call}: {version} over v{before}")
+                newest[list_id, name] = max(before, int(version[1:]))
+    return found
+
+
+def test_workers_come_and_go_and_nobody_is_lost(group: list[Worker], standin: StandIn) -> None:
+    """Started, ended, killed and frozen past the session timeout: each customer's last state is there in the end."""
+    live(group, standin, seed=1, rounds=ROUNDS)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("seed", range(2, 6))
+def test_workers_come_and_go_for_long(group: list[Worker], standin: StandIn, seed: int) -> None:
+    """The same, for long."""
+    live(group, standin, seed, SOAK_ROUNDS)
