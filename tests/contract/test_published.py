@@ -4,7 +4,7 @@ import pytest
 
 from tests.contract.published import check_answer, check_request, needed
 from tests.contract.world import LIST, World, contact, member
-from worker.flushing import member_calls as calls
+from worker.flushing.deciding import member_calls as calls
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.lists import PING
 from worker.model import AddressKey, ListId, Place

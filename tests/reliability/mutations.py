@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tests.integration.topic import event
 from tests.unit.consuming.cases import cases, record
 from worker.consuming.decode import LONGEST_VALUE, Record
 
@@ -63,12 +64,29 @@ def corpus() -> list[Record]:
 def mutated(count: int, seed: int) -> Iterator[Record]:
     """Gives so many mutated records."""
     chance, known = random.Random(seed), corpus()
-    for _ in range(count):
-        one = chance.choice(known)
+    for number in range(count):
+        one = _whole(number) if chance.random() < 0.6 else chance.choice(known)
         value = one.value
-        for _ in range(chance.choice((1, 1, 1, 2, 3, 8))):
-            value = chance.choice((_bytewise, _memberwise, _memberwise))(value, chance)
+        for _ in range(chance.choice((1, 1, 1, 1, 2, 6))):
+            value = chance.choice((_bytewise, _memberwise, _memberwise, _memberwise))(value, chance)
         yield Record(0, 0, _key(one.key, chance), value, _headers(one, chance))
+
+
+def _whole(number: int) -> Record:
+    address = {"line1": "1 High St", "city": "Leeds", "state": "W", "postcode": "LS1 1AA", "country": "GB"}
+    told = event(
+        f"cus-{number}",
+        version=number,
+        email=f"cus-{number}@example.com",
+        first_name="Ann",
+        last_name="Lee",
+        company="Lee Ltd",
+        phone="+44 113 496 0000",
+        list_id="other",
+        marketing_consent=True,
+        address=address,
+    )
+    return Record(0, 0, f"acct-1/cus-{number}".encode(), _encoded(told))
 
 
 def _key(key: bytes | None, chance: random.Random) -> bytes | None:
@@ -76,7 +94,7 @@ def _key(key: bytes | None, chance: random.Random) -> bytes | None:
 
 
 def _headers(one: Record, chance: random.Random) -> tuple[tuple[str, bytes | None], ...]:
-    more = [(chance.choice(HEADERS), chance.choice(HEADER_VALUES)) for _ in range(chance.choice((0, 0, 0, 1, 3)))]
+    more = [(chance.choice(HEADERS), chance.choice(HEADER_VALUES)) for _ in range(chance.choice((0, 0, 0, 0, 0, 1, 3)))]
     return (*one.headers, *more)
 
 

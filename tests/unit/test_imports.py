@@ -112,10 +112,11 @@ def test_each_outside_library_is_known_in_one_place():
 
 def test_decisions_need_no_input_or_output():
     """What decides about a flush imports neither database, network nor clock."""
-    pure = ("plan", "outcomes", "due", "gate", "choice", "fields", "lanes", "steps", "survey", "brake", "member_calls")
     trees = modules()
-    for name in pure:
-        others = imported(trees[f"worker.flushing.{name}"])
-        assert not others & {"worker.staging.database", "worker.mailchimp.client", "time", "random"}, name
+    decided = [name for name in trees if within(name, "worker.flushing.deciding")]
+    for name in (*decided, *(f"worker.flushing.{one}" for one in ("plan", "outcomes", "due"))):
+        others = imported(trees[name])
+        assert not any(within(other, "worker.flushing.doing") for other in others), name
+        assert not others & {"worker.staging.database", "worker.mailchimp.client", "time", "random", "threading"}, name
     for name in ("decode", "newest", "positions", "partitioning"):
         assert "worker.staging.database" not in imported(trees[f"worker.consuming.{name}"]), name

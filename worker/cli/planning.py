@@ -10,10 +10,10 @@ from typing import Any
 from worker.accounts.settings import missing
 from worker.app import App
 from worker.cli import output
+from worker.flushing.deciding.steps import PlannedCall
+from worker.flushing.deciding.survey import KINDS
 from worker.flushing.flush import to_deliver
 from worker.flushing.planned import AccountPlan, plan_account
-from worker.flushing.steps import PlannedCall
-from worker.flushing.survey import KINDS
 from worker.model import AccountId, ListId
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field, replace
 
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
-from worker.flushing import adding, brake
-from worker.flushing.archived import Way, way_to_add
-from worker.flushing.books import Books
-from worker.flushing.brake import Brake
-from worker.flushing.desk import Desk, Guarded, Halted, stumble
-from worker.flushing.lane import run_lane
+from worker.flushing.deciding.steps import Add, Lane, Plan, Step, batches
+from worker.flushing.deciding.survey import Survey
+from worker.flushing.doing import adding, brake
+from worker.flushing.doing.archived import Way, way_to_add
+from worker.flushing.doing.books import Books
+from worker.flushing.doing.brake import Brake
+from worker.flushing.doing.desk import Desk, Guarded, Halted, stumble
+from worker.flushing.doing.lane import run_lane
+from worker.flushing.doing.report import Report
 from worker.flushing.neighbourhood import Neighbourhood, chunks
 from worker.flushing.outcomes import Sort, Verdict
 from worker.flushing.plan import Terms, make_plan
 from worker.flushing.reading import read_fields, survey_of
-from worker.flushing.report import Report
-from worker.flushing.steps import Add, Lane, Plan, Step, batches
-from worker.flushing.survey import Survey
 from worker.mailchimp.call import Sender
 from worker.mailchimp.connections import Stop
 from worker.model import ListId

@@ -10,11 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from worker.flushing import fields as member_fields
-from worker.flushing.choice import Choice, choose
-from worker.flushing.lanes import lanes_of
-from worker.flushing.neighbourhood import Neighbourhood
-from worker.flushing.steps import (
+from worker.flushing.deciding import fields as member_fields
+from worker.flushing.deciding.choice import Choice, choose
+from worker.flushing.deciding.lanes import lanes_of
+from worker.flushing.deciding.steps import (
     Add,
     Archive,
     Contact,
@@ -29,6 +28,7 @@ from worker.flushing.steps import (
     Unsubscribe,
     Update,
 )
+from worker.flushing.neighbourhood import Neighbourhood
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import Customer, CustomerId, ListId, Place
 from worker.staging.accounts import AccountSettings

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
-from worker.flushing import member_calls
-from worker.flushing.archived import Way, way_to_add
-from worker.flushing.brake import Brake
+from worker.flushing.deciding import member_calls
+from worker.flushing.deciding.steps import Add, PlannedCall, batches, found_call
+from worker.flushing.deciding.survey import Survey
+from worker.flushing.doing.archived import Way, way_to_add
+from worker.flushing.doing.brake import Brake
 from worker.flushing.neighbourhood import chunks
 from worker.flushing.outcomes import Sort
 from worker.flushing.plan import Terms, make_plan
 from worker.flushing.reading import read_fields, survey_of
-from worker.flushing.steps import Add, PlannedCall, batches, found_call
-from worker.flushing.survey import Survey
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.model import ListId
 from worker.staging import ledger

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from worker.flushing.deciding.survey import Survey
 from worker.flushing.neighbourhood import chunks
 from worker.flushing.outcomes import UNREADABLE, Verdict, sort_answer
 from worker.flushing.plan import Terms, make_plan
-from worker.flushing.survey import Survey
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import ListId

@@ -260,3 +260,18 @@ def test_the_brake_holds_members_found_only_on_the_way_too(world: World):
     assert list(world.members().values()).count("unsubscribed") == 50
     world.flush(confirmed=True)
     assert list(world.members().values()).count("unsubscribed") == 60
+
+
+def test_a_deleted_customer_whose_member_stays_for_another_is_told_so(world: World):
+    """Of two customers with one address one left and changes address, the other is deleted: both have a receipt."""
+    world.event("ann", ANN)
+    world.event("bob", ANN)
+    world.flush()
+    world.by_hand(ANN, "unsubscribe")
+    world.event("ann", "new@example.com")
+    world.deleted("bob", ANN)
+    world.flush()
+    assert world.members() == {ANN: "unsubscribed"}
+    assert (world.outcomes("ann")[-1], world.outcomes("bob")[-1]) == ("left", "left alone")
+    assert world.receipts("bob")[-1].event_id == "bob-2"
+    assert not world.waits("bob")

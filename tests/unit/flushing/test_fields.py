@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.flushing.fields import changes, hashes, merge_fields, sent_after
+from worker.flushing.deciding.fields import changes, hashes, merge_fields, sent_after
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import CustomerState, PostalAddress
 

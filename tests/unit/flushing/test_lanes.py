@@ -1,10 +1,10 @@
 """Which steps may run side by side, and which the brake holds."""
 
 from tests.unit.flushing.build import customer, entry, near, standing, terms
-from worker.flushing.brake import Brake, limit
+from worker.flushing.deciding.steps import Archive, touched
+from worker.flushing.deciding.survey import Survey
+from worker.flushing.doing.brake import Brake, limit
 from worker.flushing.plan import make_plan
-from worker.flushing.steps import Archive, touched
-from worker.flushing.survey import Survey
 from worker.model import ListId
 
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.unit.flushing.build import MASTER, OTHER, a_list, customer, entry, near, place, settings, standing, terms
-from worker.flushing.fields import hashes
+from worker.flushing.deciding.fields import hashes
+from worker.flushing.deciding.steps import Add, Archive, Move, Plan, Recheck, Restore, Unsubscribe, Update
 from worker.flushing.plan import make_plan
-from worker.flushing.steps import Add, Archive, Move, Plan, Recheck, Restore, Unsubscribe, Update
 from worker.staging.lists import Pause
 
 SENT = hashes({"FNAME": "Ann"})

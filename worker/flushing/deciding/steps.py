@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.flushing import member_calls
-from worker.flushing.fields import Fields
+from worker.flushing.deciding import member_calls
+from worker.flushing.deciding.fields import Fields
 from worker.mailchimp.call import Call
 from worker.model import Customer, CustomerId, Place
 from worker.staging.ledger import Entry

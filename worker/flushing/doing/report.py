@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.flushing.steps import Share
+from worker.flushing.deciding.steps import Share
 from worker.mailchimp.call import Answer, Call
 from worker.model import AccountId, CustomerId, ListId, Place
 from worker.staging.ledger import Entry, Standing

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.flushing.desk import Desk, settle_at, sort_whole
-from worker.flushing.fields import hashes, sent_after
+from worker.flushing.deciding.fields import hashes, sent_after
+from worker.flushing.deciding.steps import Contact
+from worker.flushing.doing.desk import Desk, settle_at, sort_whole
+from worker.flushing.doing.report import Exchange, Report
 from worker.flushing.outcomes import Sort, Verdict
-from worker.flushing.report import Exchange, Report
-from worker.flushing.steps import Contact
 from worker.mailchimp.call import Call
 from worker.mailchimp.member import Member, answered_member
 from worker.model import Origin

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 
-from worker.flushing.steps import Lane
-from worker.flushing.survey import leaves
+from worker.flushing.deciding.steps import Lane
+from worker.flushing.deciding.survey import leaves
 from worker.model import AccountId, ListId
 
 FEW = 50

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from worker.flushing import member_calls
-from worker.flushing.brake import BRAKED, CONFIRM
-from worker.flushing.desk import Desk, Halted, settle_at, sort_whole, stumble
+from worker.flushing.deciding import member_calls
+from worker.flushing.deciding.steps import Archive, Unsubscribe
+from worker.flushing.doing.brake import BRAKED, CONFIRM
+from worker.flushing.doing.desk import Desk, Halted, settle_at, sort_whole, stumble
+from worker.flushing.doing.placing import origin_of
+from worker.flushing.doing.report import Exchange, Report
 from worker.flushing.outcomes import Sort, sort_answer
-from worker.flushing.placing import origin_of
-from worker.flushing.report import Exchange, Report
-from worker.flushing.steps import Archive, Unsubscribe
 from worker.mailchimp.member import Member, answered_member
 from worker.staging.ledger import Entry
 

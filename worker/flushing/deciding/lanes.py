@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from worker.flushing.steps import Add, Archive, Lane, Step, Unsubscribe, touched
+from worker.flushing.deciding.steps import Add, Archive, Lane, Step, Unsubscribe, touched
 
 
 def lanes_of(steps: Sequence[Step]) -> tuple[tuple[Add, ...], tuple[Lane, ...]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection
 
-from worker.flushing import leaving, placing
-from worker.flushing.desk import Desk
-from worker.flushing.report import Report
-from worker.flushing.steps import Add, Archive, Found, Lane, Move, Recheck, Restore, Step, Unsubscribe, Update
+from worker.flushing.deciding.steps import Add, Archive, Found, Lane, Move, Recheck, Restore, Step, Unsubscribe, Update
+from worker.flushing.doing import leaving, placing
+from worker.flushing.doing.desk import Desk
+from worker.flushing.doing.report import Report
 from worker.model import CustomerId, ListId, Place
 
 Commit = Callable[[Report], None]
@@ -35,7 +35,13 @@ def run_lane(desk: Desk, lane: Lane, commit: Commit, closed: Collection[ListId])
         report = desk.report()
         if step.place.list_id in closed:
             report.fail(step.shares)
-        elif not _is_idle(step, failed | blocked, dropped):
+        elif isinstance(step, Archive) and step.place in dropped:
+            pass  # the member has the new address now
+        elif isinstance(step, Archive) and _anyone(step, failed):
+            report.fail(step.shares)
+        elif isinstance(step, Archive) and _anyone(step, blocked):
+            _leave(desk, report, step, blocked)
+        else:
             report = run_step(desk, step)
         failed |= report.failed
         blocked |= report.blocked
@@ -68,8 +74,20 @@ def run_step(desk: Desk, step: Step) -> Report:
             return leaving.unsubscribe(desk, step)
 
 
-def _is_idle(step: Step, staying: set[CustomerId], dropped: set[Place]) -> bool:
-    # The old member stays while its customer is nowhere else, and is no more once it was renamed.
-    if not isinstance(step, Archive):
-        return False
-    return step.place in dropped or any(share.customer.customer_id in staying for share in step.shares)
+def _anyone(step: Archive, customers: set[CustomerId]) -> bool:
+    return any(share.customer.customer_id in customers for share in step.shares)
+
+
+def _leave(desk: Desk, report: Report, step: Archive, blocked: set[CustomerId]) -> None:
+    # Whoever may not go elsewhere is known by the old member; the others who left it are done with it.
+    others = [share for share in step.shares if share.customer.customer_id not in blocked]
+    detail = "Another customer, who left, is known by this member: it stays as it is."
+    report.write(
+        others,
+        step.place,
+        None,
+        at=desk.at(),
+        outcome="left alone",
+        detail=detail,
+        then="Nothing until the customer changes.",
+    )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from worker.clock import Clock, as_text
-from worker.flushing import member_calls
+from worker.flushing.deciding import member_calls
+from worker.flushing.deciding.steps import Share
+from worker.flushing.doing.report import Exchange, Report
 from worker.flushing.outcomes import UNREADABLE, Sort, Verdict, sort_answer, standing_after
-from worker.flushing.report import Exchange, Report
-from worker.flushing.steps import Share
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.mailchimp.member import Member, answered_member
 from worker.mailchimp.merge_fields import MergeField

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from worker.clock import as_moment
-from worker.flushing import member_calls
-from worker.flushing.desk import Desk, settle_at, stumble
-from worker.flushing.gate import Passage, is_ours, passage, passage_by_ledger
-from worker.flushing.outcomes import Sort
-from worker.flushing.report import Exchange, Report
-from worker.flushing.steps import Add, Contact, Found, Gate, Move, Recheck, Restore, Update
-from worker.flushing.writing import (
+from worker.flushing.deciding import member_calls
+from worker.flushing.deciding.gate import Passage, is_ours, passage, passage_by_ledger
+from worker.flushing.deciding.steps import Add, Contact, Found, Gate, Move, Recheck, Restore, Update
+from worker.flushing.doing.desk import Desk, settle_at, stumble
+from worker.flushing.doing.report import Exchange, Report
+from worker.flushing.doing.writing import (
     Written,
     entry_after_changes,
     entry_for,
@@ -21,6 +20,7 @@ from worker.flushing.writing import (
     stays,
     write_member,
 )
+from worker.flushing.outcomes import Sort
 from worker.mailchimp.member import Member
 from worker.model import Origin
 from worker.staging.ledger import Entry

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.flushing import member_calls
-from worker.flushing.desk import Desk, settle_at, stumble
+from worker.flushing.deciding import member_calls
+from worker.flushing.deciding.steps import Add, Found, Step
+from worker.flushing.doing.desk import Desk, settle_at, stumble
+from worker.flushing.doing.report import Exchange, Report
+from worker.flushing.doing.writing import entry_for, left_out, settled, then
 from worker.flushing.outcomes import Sort, Verdict, sort_answer, sort_contact_error
-from worker.flushing.report import Exchange, Report
-from worker.flushing.steps import Add, Found, Step
-from worker.flushing.writing import entry_for, left_out, settled, then
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.member import Member, member_of
 from worker.model import AddressKey, address_key

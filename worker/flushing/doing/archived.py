@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.flushing import member_calls
+from worker.flushing.deciding import member_calls
+from worker.flushing.deciding.steps import Add
+from worker.flushing.doing.report import Exchange
 from worker.flushing.outcomes import UNREADABLE, Verdict, sort_answer
-from worker.flushing.report import Exchange
-from worker.flushing.steps import Add
 from worker.mailchimp.call import Answer, Sender, member_hash
 from worker.mailchimp.member import total_items
 from worker.model import ListId

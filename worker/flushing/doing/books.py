@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from worker.clock import Clock, as_text
-from worker.flushing.desk import Halted
-from worker.flushing.report import Report
-from worker.flushing.steps import Add, Move, Step
+from worker.flushing.deciding.steps import Add, Move, Step
+from worker.flushing.doing.desk import Halted
+from worker.flushing.doing.report import Report
 from worker.model import ListId
 from worker.staging import accounts, customers, ledger, lists, receipts, runs
 from worker.staging.accounts import AccountSettings

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from worker.flushing.steps import Add, Archive, Found, Move, NoCall, Plan, Recheck, Restore, Step, Unsubscribe, Update
+from worker.flushing.deciding.steps import (
+    Add,
+    Archive,
+    Found,
+    Move,
+    NoCall,
+    Plan,
+    Recheck,
+    Restore,
+    Step,
+    Unsubscribe,
+    Update,
+)
 from worker.model import ListId
 
 Kind = str
