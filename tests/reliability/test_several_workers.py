@@ -162,7 +162,9 @@ def live(workers: list[Worker], standin: StandIn, seed: int, rounds: int) -> Non
     for _ in range(rounds):
         with flow(topic, history):
             for worker in workers:
-                worker.ask()
+                # One that is frozen may hold its database's lock.
+                if not worker.frozen:
+                    worker.ask()
             time.sleep(chance.uniform(0, 1))
             something(workers, chance)
         # Frozen or dead for longer than its session, it has lost its partitions to the others; or for less.
