@@ -54,7 +54,7 @@ def names(standin: StandIn, list_id: str = "master") -> dict[str, str]:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_storm_of_faults_loses_and_doubles_nothing(commands: Commands, standin: StandIn, seed: int) -> None:
-    """Every third answer is late, lost, cut, no JSON or an error: once that is over, Mailchimp holds the log's state."""
+    """Every third answer is late, lost, cut, no JSON or an error: once that is over, Mailchimp is as the log says."""
     history = History(seed, LISTS)
     for number in range(ROUNDS):
         commands.topic.publish(history.events(new=12, changes=number and 20))
