@@ -90,7 +90,7 @@ class App:
         """Returns what carries out flushes."""
         return Flusher(
             open_database=self.open_database,
-            open_sender=lambda db, account_id: self.open_sender(db, account_id, stop),
+            open_sender=self.open_sender,
             accounts_at_once=self.config.flush.accounts_at_once,
             put_at_most=self.config.flush.put_at_most,
             connections=self.config.mailchimp.connections,

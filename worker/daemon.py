@@ -13,6 +13,7 @@ import schedule
 from worker.app import App
 from worker.clock import as_moment, as_text
 from worker.consuming.consumer import Consumer
+from worker.consuming.kafka import session_seconds
 from worker.consuming.ownership import Ownership
 from worker.errors import ConsumerStopped, WorkerError
 from worker.flushing.due import is_due
@@ -42,7 +43,7 @@ class Poller:
             KafkaError: no broker answers, it refuses the credentials, or there is no such topic.
             DatabaseError: the database cannot be used.
         """
-        self.ownership = Ownership()
+        self.ownership = Ownership(session_seconds=session_seconds(app.config.kafka))
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._db = app.open_database()

@@ -35,6 +35,11 @@ def properties(settings: Kafka, own: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def session_seconds(settings: Kafka) -> float:
+    """Returns after how long without a sign of life the group takes a worker's partitions."""
+    return float(settings.client.get("session.timeout.ms", 45_000)) / 1000
+
+
 class Problems:
     """Keeps what librdkafka reports aside: it goes on by itself, unless that is fatal.
 

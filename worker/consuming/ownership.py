@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-POLL_SECONDS = 60.0
-"""Without a poll for so long the group may have given the partitions to another worker."""
+SESSION_SECONDS = 45.0
+"""Without a sign of life for so long the group gives the partitions to another worker: librdkafka's default."""
+SILENT, IN_DOUBT = 2 / 3, 1 / 8
+"""Parts of that: without a poll for the first no call is begun, nor for the second after the next poll. A process that
+was frozen for so long finds out within that time whether it lost its partitions meanwhile."""
 
 
 @dataclass(slots=True)
@@ -22,8 +25,10 @@ class _Partition:
 class Ownership:
     """What the consumer group gave this worker. Threads share it."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, session_seconds: float = SESSION_SECONDS) -> None:
         self._clock = clock
+        self._session_seconds = session_seconds
+        self._in_doubt_until = 0.0
         self._lock = threading.Condition()
         self._partitions: dict[int, _Partition] = {}
         self._assigned = False
@@ -33,7 +38,10 @@ class Ownership:
 
     def polled(self) -> None:
         """Notes that the consumer was polled."""
-        self._polled_at = self._clock()
+        now = self._clock()
+        if self._polled_at is not None and now - self._polled_at >= self._session_seconds * SILENT:
+            self._in_doubt_until = now + self._session_seconds * IN_DOUBT
+        self._polled_at = now
 
     def given(self, spans: Mapping[int, tuple[int, int]]) -> None:
         """Notes partitions that were assigned, with where reading begins and the end of each log at that moment."""
@@ -87,8 +95,12 @@ class Ownership:
 
     def may_call(self, partitions: Collection[int]) -> bool:
         """Tells whether a call may be begun for customers of these partitions."""
-        polled = self._polled_at is not None and self._clock() - self._polled_at < POLL_SECONDS
-        return polled and self.owned().issuperset(partitions)
+        if self._polled_at is None:
+            return False
+        now = self._clock()
+        if now - self._polled_at >= self._session_seconds * SILENT or now < self._in_doubt_until:
+            return False
+        return self.owned().issuperset(partitions)
 
     def seconds_since_poll(self) -> float | None:
         """Returns how long ago the consumer was polled; None if never."""

@@ -37,12 +37,27 @@ class Permits(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _NoMore:
+    """Stops calls that wait, for their turn or to be tried again: when the worker ends, or the partition is lost."""
+
+    stop: Stop
+    permits: Permits
+    account_id: AccountId
+
+    def is_set(self) -> bool:
+        return self.stop.is_set() or not self.permits.may_call(self.account_id)
+
+    def wait(self, timeout: float) -> bool:
+        return self.stop.wait(timeout) or self.is_set()
+
+
+@dataclass(frozen=True, slots=True)
 class Flusher:
     """Carries out flushes.
 
     Attributes:
         open_database: opens a connection for one thread.
-        open_sender: opens what sends an account's calls.
+        open_sender: opens what sends an account's calls; the stop ends their waiting.
         accounts_at_once: how many accounts are delivered side by side.
         put_at_most: contacts added one by one to a list that has archived members; more are added together.
         connections: calls in flight an API key, and threads an account.
@@ -50,7 +65,7 @@ class Flusher:
     """
 
     open_database: Callable[[], Database]
-    open_sender: Callable[[Database, AccountId], AbstractContextManager[Sender]]
+    open_sender: Callable[[Database, AccountId, Stop], AbstractContextManager[Sender]]
     accounts_at_once: int
     put_at_most: int
     connections: int
@@ -130,7 +145,7 @@ class Flusher:
             stop=self.stop,
             may_call=lambda: not self.stop.is_set() and permits.may_call(who),
         )
-        with self.open_sender(db, who) as sender:
+        with self.open_sender(db, who, _NoMore(self.stop, permits, who)) as sender:
             return deliver(db, settings, sender, orders)
 
     def _failed(self, db: Database, account_id: AccountId, message: str) -> AccountRun:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.consuming.ownership import POLL_SECONDS, Ownership
+from worker.consuming.ownership import Ownership
 
 
 class Timer:
@@ -41,15 +41,31 @@ def test_no_call_is_begun_once_a_partition_is_taken() -> None:
 def test_no_call_is_begun_while_polling_hangs() -> None:
     """A worker that does not poll may have lost its partitions without knowing."""
     timer = Timer()
-    ownership = Ownership(timer)
+    ownership = Ownership(timer, session_seconds=48)
     ownership.given({0: (0, 0)})
     assert not ownership.may_call({0})
     ownership.polled()
-    timer.now = POLL_SECONDS - 1
+    timer.now = 31
     assert ownership.may_call({0})
-    timer.now = POLL_SECONDS
+    timer.now = 32
     assert not ownership.may_call({0})
-    assert ownership.seconds_since_poll() == POLL_SECONDS
+    assert ownership.seconds_since_poll() == 32
+
+
+def test_no_call_is_begun_right_after_a_long_silence() -> None:
+    """The first poll does not tell yet whether the partitions were lost meanwhile; soon after it is known."""
+    timer = Timer()
+    ownership = Ownership(timer, session_seconds=48)
+    ownership.given({0: (0, 0)})
+    ownership.polled()
+    timer.now = 50
+    ownership.polled()
+    assert not ownership.may_call({0})
+    timer.now = 55
+    ownership.polled()
+    assert not ownership.may_call({0})
+    timer.now = 56
+    assert ownership.may_call({0})
 
 
 def test_a_partition_is_caught_up_at_the_end_that_it_had_when_assigned() -> None:

@@ -1,0 +1,46 @@
+"""A partition is lost while calls for it wait for their turn, or to be tried again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.flush.world import World
+from worker.mailchimp.call import Call
+from worker.model import AccountId
+from worker.sandbox.faults import Fault
+
+
+class Losing:
+    """Permits every account, until the partition is lost."""
+
+    lost = False
+
+    def why_not(self, account_id: AccountId) -> str | None:
+        """Returns nothing."""
+        return None
+
+    def may_call(self, account_id: AccountId) -> bool:
+        """Until it is lost."""
+        return not self.lost
+
+
+@pytest.mark.parametrize("fault", [Fault("status", method="PUT|POST"), Fault("bare", method="PUT|POST", status=429)])
+def test_a_call_that_waits_to_be_tried_again_is_not_made_once_the_partition_is_lost(
+    tmp_path: Path, fault: Fault
+) -> None:
+    """It was refused for now, and meanwhile another worker may have the customer."""
+    permits = Losing()
+    with World(tmp_path, direct=True, patience=60) as world:
+        world.event("ann", "ann@example.com")
+        world.standin.faults = [fault]
+
+        def lose(call: Call) -> None:
+            permits.lost = permits.lost or not call.reads_only
+
+        world.before_call(lose)
+        run = world.app.flusher(world.stop).flush("once", permits)
+        assert run.ended == "stopped"
+        assert len(world.standin.audit.writes()) == 1
+        assert world.waits("ann")
