@@ -187,7 +187,7 @@ def quiet(workers: list[Worker], standin: StandIn, history: History) -> None:
     """Waits until Mailchimp holds what the log says; fails with what is different still."""
     ended = time.monotonic() + 45
     while differences := history.differences_of_lists(standin):
-        assert time.monotonic() < ended, differences[:20]
+        assert time.monotonic() < ended, (differences[:20], stale_writes(standin))
         for worker in workers:
             worker.ask()
         time.sleep(0.5)
