@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -12,13 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from worker.errors import ConfigError
 
 DEFAULT_FILE = Path("config/worker.toml")
 _PREFIX = "WORKER_"
 _FILE_VARIABLE = "WORKER_CONFIG"
+_VARIABLE_ONLY = ("secret_key", "secret_key_file")
+_UNSHOWN = {"secret_key", "kafka.client"}  # they hold passwords
 
 
 def _clock_time(text: str) -> str:
@@ -30,7 +33,7 @@ def _clock_time(text: str) -> str:
 def _timezone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # the last where it names a folder, as Europe does
         raise ValueError("must be a time zone of the IANA database, such as Europe/London") from error
     return name
 
@@ -38,7 +41,37 @@ def _timezone(name: str) -> str:
 def _base_url(url: str) -> str:
     if not re.match(r"https?://", url):
         raise ValueError("must start with https:// or http://")
+    if not re.fullmatch(r"https?://[^\s/?#@{}]+(/[^\s?#{}]*)?", url.replace("{dc}", "dc")):
+        raise ValueError("must be a host and a path, such as https://{dc}.api.mailchimp.com/3.0")
     return url.rstrip("/")
+
+
+def _file_path(path: Path) -> Path:
+    if not path.name:
+        raise ValueError("must name a file")
+    return path
+
+
+def _properties(given: Any) -> Any:
+    # Returns librdkafka's properties by their dotted names, also where TOML read the dots as tables within tables.
+    if isinstance(given, str):
+        with contextlib.suppress(ValueError):
+            given = json.loads(given)
+    if not isinstance(given, dict):
+        raise ValueError('must be a table, and in the environment a JSON object such as {"security.protocol": "ssl"}')
+    flat: dict[str, Any] = {}
+    for name, value in given.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{rest}": below for rest, below in _properties(value).items()}
+        elif isinstance(value, str | int | float):
+            flat[name] = value
+        else:
+            raise ValueError(f"{name} must be a text, a number, true or false")
+    return flat
+
+
+_FilePath = Annotated[Path, AfterValidator(_file_path)]
+_Properties = Annotated[dict[str, str | int | float | bool], BeforeValidator(_properties)]
 
 
 class _Section(BaseModel):
@@ -51,13 +84,13 @@ class Kafka(_Section):
     bootstrap_servers: Annotated[str, Field(min_length=1)] = "localhost:9092"
     topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = "billmywork.customers"
     group_id: Annotated[str, Field(min_length=1)] = "mailchimp-worker"
-    client: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    client: _Properties = Field(default_factory=dict, repr=False)
 
 
 class Staging(_Section):
     """Where customers' newest states are kept."""
 
-    path: Path = Path("data/worker.db")
+    path: _FilePath = Path("data/worker.db")
 
 
 class Flush(_Section):
@@ -111,7 +144,7 @@ class Config(_Section):
     receipts: Receipts = Receipts()
     log: Log = Log()
     secret_key: SecretStr | None = None
-    secret_key_file: Path | None = None
+    secret_key_file: _FilePath | None = None
 
 
 def load() -> Config:
@@ -125,17 +158,16 @@ def load() -> Config:
         ConfigError: a value is wrong or unknown; says its name, where it stands and what is allowed.
     """
     file = _file()
-    from_file = _read(file) if file is not None else {}
+    from_file, problems = ({}, []) if file is None else _read(file)
     from_environment, unknown = _environment(os.environ)
-    merged = _merged(from_file, from_environment)
-    problems = [f"{name}: there is no such setting (in the environment)" for name in unknown]
+    problems += [f"{variable}: there is no such setting (in the environment)" for variable in unknown]
     try:
-        config = Config.model_validate(merged)
+        config = Config.model_validate(_merged(from_file, from_environment))
     except ValidationError as error:
         problems += [_told(one, from_environment, file) for one in error.errors()]
     if problems:
         raise ConfigError(
-            "The configuration is wrong. " + " · ".join(problems) + ".",
+            "The configuration is wrong:" + "".join(f"\n  {one}" for one in problems),
             "Correct it; config/worker.toml and the README's table say what each setting may be.",
         )
     return config
@@ -148,10 +180,11 @@ def _file() -> Path | None:
     return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> tuple[dict[str, Any], list[str]]:
+    # Returns the values by section and name, and what is wrong with the form of the file.
     try:
         with file.open("rb") as opened:
-            return tomllib.load(opened)
+            values = tomllib.load(opened)
     except OSError as error:
         raise ConfigError(
             f"The configuration file {file} cannot be read: {error.strerror}.",
@@ -159,6 +192,13 @@ def _read(file: Path) -> dict[str, Any]:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration file {file} is no TOML: {error}.", "Correct that line.") from error
+    problems = []
+    for name, field in Config.model_fields.items():
+        if name in _VARIABLE_ONLY and values.pop(name, None) is not None:
+            problems.append(f"{name}: is set by its variable {_PREFIX}{name.upper()} only (in {file})")
+        elif _is_section(field.annotation) and not isinstance(values.get(name, {}), dict):
+            problems.append(f"{name} = {values.pop(name)!r}: must be a table, [{name}] (in {file})")
+    return values, problems
 
 
 def _environment(variables: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
@@ -174,8 +214,6 @@ def _environment(variables: Mapping[str, str]) -> tuple[dict[str, Any], list[str
             unknown.append(variable)
         elif not name:
             found[section] = value
-        elif (section, name) == ("kafka", "client"):
-            found.setdefault(section, {})[name] = _object(variable, value)
         elif name in field.annotation.model_fields:  # type: ignore[union-attr]  # a section, see above
             found.setdefault(section, {})[name] = value
         else:
@@ -185,15 +223,6 @@ def _environment(variables: Mapping[str, str]) -> tuple[dict[str, Any], list[str
 
 def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, _Section)
-
-
-def _object(variable: str, value: str) -> Any:
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise ConfigError(
-            f"{variable} is no JSON object.", 'Give librdkafka properties like {"security.protocol": "ssl"}.'
-        ) from error
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,8 +242,8 @@ def _told(problem: Any, from_environment: Mapping[str, Any], file: Path | None) 
     at: Any = from_environment
     for part in where:
         at = at.get(part) if isinstance(at, dict) else None
-    variable = _PREFIX + "__".join(part.upper() for part in where)
-    place = variable if at is not None else f"in {file}"
-    told = str(problem["msg"]).removeprefix("Value error, ")
-    shown = "" if where[0] == "secret_key" else f" = {problem['input']!r}"
-    return f"{name}{shown}: {told[:1].lower()}{told[1:]} ({place})"
+    place = _PREFIX + "__".join(part.upper() for part in where) if at is not None else f"in {file}"
+    told = re.sub(r"^(Input|String) should", "must", str(problem["msg"]).removeprefix("Value error, "))
+    value = problem["input"]
+    shown = "" if name in _UNSHOWN else f" = {value if isinstance(value, time) else repr(value)}"
+    return f"{name}{shown}: {told} ({place})"

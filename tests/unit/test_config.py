@@ -1,5 +1,6 @@
 """What operators may choose, and what they are told when it is wrong."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -15,8 +16,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch, tmp_path):
     """No variable of this machine and no file counts."""
-    import os
-
     for name in list(os.environ):
         if name.startswith("WORKER_"):
             monkeypatch.delenv(name)
@@ -64,12 +63,22 @@ def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
         (
             "WORKER_MAILCHIMP__CONNECTIONS",
             "11",
-            "mailchimp.connections = '11': input should be less than or equal to 10",
+            "mailchimp.connections = '11': must be less than or equal to 10",
         ),
-        ("WORKER_MAILCHIMP__TIMEOUT", "soon", "mailchimp.timeout = 'soon': input should be a valid number"),
+        ("WORKER_MAILCHIMP__TIMEOUT", "soon", "mailchimp.timeout = 'soon': must be a valid number"),
         ("WORKER_MAILCHIMP__BASE_URL", "ftp://x", "mailchimp.base_url = 'ftp://x': must start with https://"),
+        ("WORKER_MAILCHIMP__BASE_URL", "https://", "mailchimp.base_url = 'https://': must be a host and a path"),
+        ("WORKER_MAILCHIMP__BASE_URL", "https://{x}.y/3.0", "must be a host and a path, such as https://{dc}."),
+        ("WORKER_MAILCHIMP__BASE_URL", "https://me@y/3.0", "must be a host and a path"),
+        ("WORKER_FLUSH__TIMEZONE", "Europe", "flush.timezone = 'Europe': must be a time zone"),
+        ("WORKER_FLUSH__TIMEZONE", "../Europe/London", "must be a time zone"),
+        ("WORKER_STAGING__PATH", "", "must name a file (WORKER_STAGING__PATH)"),
+        ("WORKER_SECRET_KEY_FILE", "", "must name a file (WORKER_SECRET_KEY_FILE)"),
+        ("WORKER_KAFKA__CLIENT", "{", "kafka.client: must be a table, and in the environment a JSON object"),
+        ("WORKER_KAFKA__CLIENT", "[1]", "(WORKER_KAFKA__CLIENT)"),
+        ("WORKER_KAFKA__CLIENT", '{"debug": null}', "kafka.client: debug must be a text, a number, true or false"),
         ("WORKER_KAFKA__TOPIC", "a b", "kafka.topic = 'a b'"),
-        ("WORKER_LOG__LEVEL", "loud", "log.level = 'loud': input should be 'debug', 'info', 'warning' or 'error'"),
+        ("WORKER_LOG__LEVEL", "loud", "log.level = 'loud': must be 'debug', 'info', 'warning' or 'error'"),
         ("WORKER_FLUSH__WHEN", "10:00", "WORKER_FLUSH__WHEN: there is no such setting"),
         ("WORKER_COLOUR", "red", "WORKER_COLOUR: there is no such setting"),
         ("WORKER_KAFKA", "x", "WORKER_KAFKA: there is no such setting"),
@@ -87,14 +96,27 @@ def test_a_wrong_variable_stops_the_start_with_its_name_and_what_is_allowed(monk
 def test_everything_that_is_wrong_is_told_at_once(monkeypatch, tmp_path):
     """Wrong values of file and environment come in one message, each with its place."""
     file = tmp_path / "worker.toml"
-    file.write_text('[flush]\nat = "noon"\nwhen = 1\n')
+    file.write_text('log = 1\nsecret_key = "s"\n[flush]\nat = "noon"\nwhen = 1\ntimezone = 10:00:00\n[colours]\n')
     monkeypatch.setenv("WORKER_CONFIG", str(file))
     monkeypatch.setenv("WORKER_LOG__FORMAT", "xml")
+    monkeypatch.setenv("WORKER_KAFKA__CLIENT", "none")
+    monkeypatch.setenv("WORKER_COLOUR", "red")
     with pytest.raises(ConfigError) as caught:
         load()
-    for told in (f"flush.at = 'noon': must be a time of day as HH:MM, 00:00 to 23:59 (in {file})", "flush.when"):
-        assert told in caught.value.what
-    assert "(WORKER_LOG__FORMAT)" in caught.value.what
+    told = [line.strip() for line in caught.value.what.splitlines()]
+    assert told[0] == "The configuration is wrong:"
+    assert set(told[1:]) == {
+        f"log = 1: must be a table, [log] (in {file})",
+        f"secret_key: is set by its variable WORKER_SECRET_KEY only (in {file})",
+        f"flush.at = 'noon': must be a time of day as HH:MM, 00:00 to 23:59 (in {file})",
+        f"flush.timezone = 10:00:00: must be a valid string (in {file})",
+        f"flush.when: there is no such setting (in {file})",
+        f"colours: there is no such setting (in {file})",
+        "log.format = 'xml': must be 'console' or 'json' (WORKER_LOG__FORMAT)",
+        "kafka.client: must be a table, and in the environment a JSON object such as "
+        '{"security.protocol": "ssl"} (WORKER_KAFKA__CLIENT)',
+        "WORKER_COLOUR: there is no such setting (in the environment)",
+    }
 
 
 def test_a_file_that_is_missing_or_no_toml_is_told(monkeypatch, tmp_path):
@@ -109,7 +131,32 @@ def test_a_file_that_is_missing_or_no_toml_is_told(monkeypatch, tmp_path):
         load()
 
 
-def test_a_secret_key_is_never_shown(monkeypatch):
-    """Printing the config hides the secret key."""
+def test_properties_of_librdkafka_may_be_written_with_dots_or_quoted(monkeypatch, tmp_path):
+    """A dotted name in TOML is the same property as a quoted one; texts, numbers and booleans stay what they are."""
+    file = tmp_path / "worker.toml"
+    file.write_text(
+        '[kafka.client]\nsecurity.protocol = "ssl"\nssl.ca.location = "ca.pem"\n"session.timeout.ms" = 6000\n'
+        "enable.ssl.certificate.verification = true\n"
+    )
+    monkeypatch.setenv("WORKER_CONFIG", str(file))
+    assert load().kafka.client == {
+        "security.protocol": "ssl",
+        "ssl.ca.location": "ca.pem",
+        "session.timeout.ms": 6000,
+        "enable.ssl.certificate.verification": True,
+    }
+
+
+def test_secrets_are_never_shown(monkeypatch):
+    """Printing the config hides the secret key and librdkafka's passwords, and so do messages of what is wrong."""
     monkeypatch.setenv("WORKER_SECRET_KEY", "abcdefghijklmnop")
-    assert "abcdefghijklmnop" not in repr(load())
+    monkeypatch.setenv("WORKER_KAFKA__CLIENT", '{"sasl.password": "opensesame"}')
+    shown = repr(load())
+    assert "abcdefghijklmnop" not in shown
+    assert "opensesame" not in shown
+    for wrong in ('{"sasl.password": ["opensesame"]}', '{"sasl.password": "opensesame"'):
+        monkeypatch.setenv("WORKER_KAFKA__CLIENT", wrong)
+        with pytest.raises(ConfigError) as caught:
+            load()
+        assert "opensesame" not in caught.value.what
+        assert "WORKER_KAFKA__CLIENT" in caught.value.what
