@@ -20,6 +20,7 @@ from worker.model import ListId, address_key
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.faults import Fault
 from worker.staging import customers, ledger
+from worker.staging.receipts import Receipt
 
 NAMES_OF_CUSTOMERS = ("c1", "c2", "c3")
 CUSTOMERS = st.sampled_from(NAMES_OF_CUSTOMERS)
@@ -28,6 +29,7 @@ HANDS = st.sampled_from(["subscribe", "confirm", "unsubscribe", "unsubscribe", "
 LISTS = st.sampled_from([None, "master", "other", "other", "spare"])
 NAMES = st.sampled_from(["Ann", "Bob", None])
 KINDS = st.sampled_from(["status", "bare", "cut", "timeout_before", "timeout_after", "garbled", "lacking"])
+PLACED = frozenset({"added", "updated", "renamed", "moved", "restored"})
 OUT = frozenset({"unsubscribed", "cleaned"})
 
 
@@ -46,6 +48,7 @@ class Histories(RuleBasedStateMachine):
         self.seen = 0
         self.archived_by_us: dict[tuple[str, str], str] = {}
         self.left: dict[str, tuple[str, str, str]] = {}
+        self.made_anew: set[str] = set()
 
     def teardown(self) -> None:
         self.world.__exit__()
@@ -171,6 +174,7 @@ class Histories(RuleBasedStateMachine):
             self.left = {one: where for one, where in self.left.items() if where[0] != "other"}
         elif what == "list comes" and not there:
             world.standin.create_list("owner", "other", "Other anew")
+            self.made_anew.add("other")
 
     @rule(stored=st.sampled_from([("master",), ("master", "other"), ("master", "spare")]))
     def store(self, stored: tuple[str, ...]) -> None:
@@ -240,7 +244,25 @@ class Histories(RuleBasedStateMachine):
             last = told[-1]
             assert not customer.changed or last.outcome == "held", f"{customer} waits, and nobody says why: {last}"
             assert last.revision == customer.revision, f"the last receipt is of an older revision: {last}"
+            if last.outcome in PLACED:
+                self._is_there(last)
         self._members_are_explained()
+
+    def _is_there(self, receipt: Receipt) -> None:
+        # A receipt agrees with the list, unless somebody changed the member or the list by hand since.
+        assert receipt.list_id is not None
+        assert receipt.address is not None
+        lists_there = self.world.standin.users["owner"].lists
+        if receipt.list_id not in lists_there or receipt.list_id in self.made_anew:
+            return
+        by_hand = [
+            change
+            for change in self.world.standin.audit.changes
+            if change.cause == BY_HAND and address_key(change.email) == receipt.address
+        ]
+        status = self.world.status(receipt.address, receipt.list_id)
+        told = (receipt.answer or {}).get("status")
+        assert by_hand or status == told, f"the member is {status}, and the receipt says {receipt}"
 
     def _members_are_explained(self) -> None:
         world = self.world
