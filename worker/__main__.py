@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
+from worker.config import Log
 from worker.errors import WorkerError
-from worker.log import redacted
+from worker.log import configure, redacted
 
 INTERRUPTED = 130
 
@@ -16,23 +18,31 @@ def main() -> None:
 
     Exits with 0 when it is done, 1 when something failed and was told, 2 when it was used wrongly.
     """
-    from worker.cli.app import run
-
+    configure(Log())  # until the command has read what the operator chose
     try:
-        run()
+        _run()
     except WorkerError as error:
         _tell(f"error: {error.what}", error.advice)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read the output has enough.
-        sys.stderr.close()
-        sys.exit(0)
+        # Whoever read the output has enough. What is left goes nowhere, or Python's own end would tell of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception:
         logging.getLogger("worker").exception("a fault of the worker")
         _tell("error: the worker has a fault; the log above tells where.", "Please report it with that log.")
         sys.exit(1)
+
+
+def _run() -> None:
+    from worker.cli.app import run
+
+    try:
+        run()
+    finally:
+        sys.stdout.flush()
 
 
 def _tell(*lines: str) -> None:

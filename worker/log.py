@@ -5,32 +5,41 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+import threading
 from typing import Any
 
 import structlog
 
 from worker.config import Log
 
-_KEY = re.compile(r"[0-9A-Za-z]{16,}-[a-z]{2,}[0-9]{1,3}\b")
+_KEY = re.compile(r"[0-9A-Za-z]{16,}-[A-Za-z]{2,}[0-9]{1,3}\b")
 """A Mailchimp API key: letters and digits, a dash and the data centre."""
+_SENT = re.compile(r"\bBasic [0-9A-Za-z+/=]{8,}")
+"""The header by which it is sent."""
+_hidden: set[str] = set()
+
+
+def hide(secret: str) -> None:
+    """Keeps a secret out of everything that is written from now on, whatever it looks like."""
+    _hidden.add(secret)
 
 
 def redacted(text: str) -> str:
-    """Returns a text without whatever looks like an API key in it, but for the last four characters."""
-    return _KEY.sub(lambda found: f"…{found[0][-4:]}", text)
+    """Returns a text without hidden secrets and whatever looks like an API key, but for their last four characters."""
+    for secret in tuple(_hidden):
+        text = text.replace(secret, f"…{secret[-4:]}")
+    return _SENT.sub("Basic …", _KEY.sub(lambda found: f"…{found[0][-4:]}", text))
 
 
 def configure(settings: Log) -> None:
-    """Sends all of this process's log to standard error, as the operator chose."""
+    """Sends all of this process's log to standard error, as the operator chose: warnings and threads' faults too."""
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        _redact,
     ]
-    last: Any = (
+    rendered: Any = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if settings.format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
@@ -39,18 +48,24 @@ def configure(settings: Log) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, rendered, _redact],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
+    logging.captureWarnings(capture=True)
+    threading.excepthook = _thread_failed
     for chatty in ("urllib3", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def _redact(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = redacted(value)
-    return event
+def _redact(logger: Any, method: str, line: Any) -> str:
+    # Last of all: nothing that comes into a line on any way passes it by.
+    return redacted(line)
+
+
+def _thread_failed(fault: threading.ExceptHookArgs) -> None:
+    if fault.exc_type is not SystemExit:
+        name = fault.thread.name if fault.thread is not None else "that ended"
+        logging.getLogger("worker").error("a fault of the thread %s", name, exc_info=fault.exc_value)

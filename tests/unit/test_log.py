@@ -2,23 +2,31 @@
 
 import json
 import logging
+import threading
+import warnings
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker import log as own
 from worker.config import Log
-from worker.log import configure, redacted
+from worker.log import configure, hide, redacted
+from worker.mailchimp import api_key
+from worker.mailchimp.client import Client
 
 KEY = "0123456789abcdef0123456789abcdef-us21"
 
 
 @pytest.fixture
-def own_root():
-    """Gives the root logger back as it was."""
+def own_root(monkeypatch):
+    """Gives the root logger, and what else the log takes over, back as it was."""
+    monkeypatch.setattr(own, "_hidden", set())
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     root = logging.getLogger()
     before, level = root.handlers, root.level
     yield root
+    logging.captureWarnings(capture=False)
     root.handlers = before
     root.setLevel(level)
 
@@ -52,3 +60,64 @@ def test_json_lines_are_json(own_root, capsys):
 def test_a_key_is_found_wherever_it_stands(before, after):
     """Whatever surrounds a key, its secret part does not stay."""
     assert KEY[:16] not in redacted(f"{before} {KEY} {after}")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_faults_of_threads_and_warnings_come_into_the_log(form, own_root, capsys):
+    """What Python would print by itself is logged in the same form, without keys."""
+    configure(Log(format=form))
+
+    def fail():
+        raise ValueError(f"bad key {KEY}")
+
+    thread = threading.Thread(target=fail, name="the-one")
+    thread.start()
+    thread.join()
+    warnings.warn(f"old key {KEY}", stacklevel=1)
+    told = capsys.readouterr().err
+    assert "a fault of the thread the-one" in told
+    assert "ValueError: bad key …us21" in told
+    assert "old key …us21" in told
+    assert KEY not in told
+    if form == "json":
+        assert all(json.loads(line) for line in told.splitlines())
+
+
+def test_a_thread_that_ends_itself_is_no_fault(own_root, capsys):
+    """Ending a thread by SystemExit says nothing, as in Python itself."""
+    configure(Log())
+
+    def leave():
+        raise SystemExit
+
+    thread = threading.Thread(target=leave)
+    thread.start()
+    thread.join()
+    assert capsys.readouterr().err == ""
+
+
+def test_secrets_of_any_form_can_be_hidden(own_root):
+    """A secret that looks like no API key stays out once it is hidden, and so does the header that carries a key."""
+    odd = "correct.horse/battery-Staple"
+    assert odd in redacted(f"sent {odd}")
+    hide(odd)
+    assert redacted(f"sent {odd}, {odd}") == "sent …aple, …aple"
+    assert redacted("Authorization: Basic bWFpbGNoaW1wOmtleQ==") == "Authorization: Basic …"
+    assert redacted(f"sent {KEY.upper()}") == "sent …US21"
+
+
+def test_a_key_that_a_client_sends_is_hidden(own_root):
+    """Whoever opens a client for a key keeps it out of the log, whatever it looks like."""
+    Client(api_key.parse("short.key-eu"), "http://127.0.0.1:9/3.0", timeout=1)
+    assert redacted("it is short.key-eu") == "it is …y-eu"
+
+
+def test_levels_and_libraries(own_root, capsys):
+    """Lines below the chosen level are left out, and so is the chatter of libraries."""
+    configure(Log(level="info"))
+    logging.getLogger("worker.anything").debug("detail")
+    logging.getLogger("urllib3.connectionpool").info("a new connection")
+    assert capsys.readouterr().err == ""
+    configure(Log(level="debug"))
+    logging.getLogger("worker.anything").debug("detail")
+    assert "detail" in capsys.readouterr().err

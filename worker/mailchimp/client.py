@@ -18,6 +18,7 @@ from requests.auth import HTTPBasicAuth
 
 from worker import __version__
 from worker.errors import ConfigError
+from worker.log import hide
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Call, Failure
 
@@ -53,6 +54,7 @@ class Client:
             base_url: Mailchimp's URL up to ``/3.0``, without a slash at its end.
             timeout: seconds until an answer must be whole, however it trickles in.
         """
+        hide(key.reveal())
         self._base_url = base_url.replace("{dc}", key.data_centre)
         self._timeout = timeout
         # Given with every request, so that no .netrc can put another in its place.

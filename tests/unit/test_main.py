@@ -1,0 +1,97 @@
+"""The edge: what is printed and with which code the process ends, whatever a command does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import worker.cli.app
+from worker import __main__ as edge
+from worker.errors import ConfigError, NotFound
+
+KEY = "0123456789abcdef0123456789abcdef-us21"
+
+
+@pytest.fixture
+def ends(monkeypatch, capsys):
+    """Has the command raise something; gives the exit code and what was printed on standard error."""
+    monkeypatch.setattr(edge, "configure", lambda settings: None)
+
+    def ended(raised):
+        def command():
+            raise raised
+
+        monkeypatch.setattr(worker.cli.app, "run", command)
+        with pytest.raises(SystemExit) as caught:
+            edge.main()
+        return caught.value.code, capsys.readouterr().err
+
+    return ended
+
+
+@pytest.mark.parametrize(("kind", "code"), [(NotFound, 1), (ConfigError, 2)])
+def test_an_error_is_told_with_its_advice_and_its_code(ends, kind, code):
+    """What happened and what to do come on a line each, and no traceback; the kind of error says the code."""
+    assert ends(kind("It is gone.", "Look elsewhere.")) == (code, "error: It is gone.\nLook elsewhere.\n")
+
+
+def test_an_error_does_not_tell_an_api_key(ends):
+    """A key in a message is cut to its last four characters."""
+    assert ends(NotFound(f"Not {KEY}.", "")) == (1, "error: Not …us21.\n\n")
+
+
+def test_an_interrupt_is_quiet(ends):
+    """Ctrl-C ends with 130, as shells expect, and says nothing."""
+    assert ends(KeyboardInterrupt()) == (130, "")
+
+
+def test_what_ends_the_process_itself_keeps_its_code(ends):
+    """Commands that chose an exit code keep it."""
+    assert ends(SystemExit(3)) == (3, "")
+
+
+def test_a_fault_before_anything_is_configured_tells_no_key():
+    """A fault of the worker is logged whole, but for keys in its traceback, from the first moment on; exit 1."""
+    program = (
+        "import sys; from worker import __main__ as edge; import worker.cli.app as app\n"
+        f"def fault(): raise ValueError('bad {KEY}')\n"
+        "app.run = fault; edge.main()"
+    )
+    ended = _python("-c", program)
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+    assert "ValueError: bad …us21" in ended.stderr
+    assert KEY not in ended.stderr
+    assert ended.stderr.endswith("Please report it with that log.\n")
+
+
+def test_a_reader_that_has_enough_is_no_fault():
+    """Output into a pipe that nobody reads any more ends the command without a word."""
+    program = (
+        "import sys; from worker import __main__ as edge; import worker.cli.app as app\n"
+        "app.run = lambda: print('data'); edge.main()"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = _python("-c", program, stdout=writing)
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(("--version",), 0), (("fly",), 2), (("status", "--colour"), 2)])
+def test_wrong_use_ends_with_2(arguments, code):
+    """Commands and options that there are not are wrong use."""
+    ended = _python("-m", "worker", *arguments)
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
+
+
+def _python(*arguments, stdout=subprocess.PIPE):
+    return subprocess.run(
+        [sys.executable, *arguments], stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
