@@ -92,6 +92,13 @@ def test_wrong_use_ends_with_2(arguments, code):
 
 
 def _python(*arguments, stdout=subprocess.PIPE):
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.run(
-        [sys.executable, *arguments], stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        [sys.executable, *arguments],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        env=buffered,
+        check=False,
     )
