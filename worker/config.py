@@ -22,6 +22,7 @@ _PREFIX = "WORKER_"
 _FILE_VARIABLE = "WORKER_CONFIG"
 _VARIABLE_ONLY = ("secret_key", "secret_key_file")
 _UNSHOWN = {"secret_key", "kafka.client"}  # they hold passwords
+_NAMED_ELSE = {"bootstrap.servers": "kafka.bootstrap_servers", "group.id": "kafka.group_id"}
 
 
 def _clock_time(text: str) -> str:
@@ -67,6 +68,8 @@ def _properties(given: Any) -> Any:
             flat[name] = value
         else:
             raise ValueError(f"{name} must be a text, a number, true or false")
+    for name in flat.keys() & _NAMED_ELSE.keys():
+        raise ValueError(f"{name} is set as {_NAMED_ELSE[name]}")
     return flat
 
 

@@ -76,6 +76,7 @@ def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
         ("WORKER_SECRET_KEY_FILE", "", "must name a file (WORKER_SECRET_KEY_FILE)"),
         ("WORKER_KAFKA__CLIENT", "{", "kafka.client: must be a table, and in the environment a JSON object"),
         ("WORKER_KAFKA__CLIENT", "[1]", "(WORKER_KAFKA__CLIENT)"),
+        ("WORKER_KAFKA__CLIENT", '{"group": {"id": "x"}}', "kafka.client: group.id is set as kafka.group_id"),
         ("WORKER_KAFKA__CLIENT", '{"debug": null}', "kafka.client: debug must be a text, a number, true or false"),
         ("WORKER_KAFKA__TOPIC", "a b", "kafka.topic = 'a b'"),
         ("WORKER_LOG__LEVEL", "loud", "log.level = 'loud': must be 'debug', 'info', 'warning' or 'error'"),

@@ -18,7 +18,7 @@ from worker.config import Kafka
 from worker.consuming.batch import Batch
 from worker.consuming.decode import Record
 from worker.consuming.identity import TopicIdentity
-from worker.consuming.kafka import ANSWER_SECONDS, Problems, partitions_of_topic, properties, unreachable
+from worker.consuming.kafka import ANSWER_SECONDS, Problems, client, partitions_of_topic, unreachable
 from worker.consuming.ownership import Ownership
 from worker.consuming.positions import start_of
 from worker.errors import ConsumerStopped
@@ -60,6 +60,7 @@ class Consumer:
             clock: tells the time.
 
         Raises:
+            ConfigError: the operator's properties cannot be used.
             KafkaError: no broker answers, it refuses the credentials, or there is no such topic.
         """
         self._settings = settings
@@ -71,7 +72,7 @@ class Consumer:
         self._committed_at = time.monotonic()
         self._assignments = 0
         self._instance = offsets.instance_id(db, f"worker-{uuid.uuid4()}")
-        admin = AdminClient(properties(settings, {"error_cb": self._problems}))
+        admin = client(AdminClient, settings, {"error_cb": self._problems})
         self.partitions, cluster_id = partitions_of_topic(admin, settings, self._problems)
         own = {
             "group.id": settings.group_id,
@@ -89,7 +90,7 @@ class Consumer:
             "fetch.queue.backoff.ms": 20,
             "error_cb": self._problems,
         }
-        self._consumer = LibraryConsumer(properties(settings, own))
+        self._consumer = client(LibraryConsumer, settings, own)
         try:
             self._identity = TopicIdentity(settings, cluster_id)
             self.topic_id = self._identity.now()

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from worker.config import Kafka
-from worker.consuming.kafka import ANSWER_SECONDS, MOCK, Problems, partitions_of_topic, properties
+from worker.consuming.kafka import ANSWER_SECONDS, MOCK, Problems, client, partitions_of_topic
 from worker.errors import KafkaError
 
 
@@ -23,9 +23,13 @@ class Examined:
 
 
 def examine(settings: Kafka) -> Iterator[Examined]:
-    """Gives what is right and wrong about the broker and the topic."""
+    """Gives what is right and wrong about the broker and the topic.
+
+    Raises:
+        ConfigError: the operator's properties cannot be used.
+    """
     problems = Problems()
-    admin = AdminClient(properties(settings, {"error_cb": problems}))
+    admin = client(AdminClient, settings, {"error_cb": problems})
     try:
         partitions, cluster_id = partitions_of_topic(admin, settings, problems)
     except KafkaError as error:

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from worker.config import Kafka
-from worker.consuming.kafka import ANSWER_SECONDS, MOCK, Problems, properties
+from worker.consuming.kafka import ANSWER_SECONDS, MOCK, Problems, client
 from worker.errors import KafkaError
 
 WATCH_SECONDS = 10.0
@@ -30,9 +30,7 @@ class TopicIdentity:
             cluster_id: tells librdkafka's mock, which does not answer.
         """
         self._topic = settings.topic
-        self._admin = (
-            None if cluster_id.startswith(MOCK) else AdminClient(properties(settings, {"error_cb": Problems()}))
-        )
+        self._admin = None if cluster_id.startswith(MOCK) else client(AdminClient, settings, {"error_cb": Problems()})
         self._asked_at = time.monotonic()
         self._asked: Future[Any] | None = None
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException
 
 from worker.config import Kafka
-from worker.errors import KafkaError
+from worker.errors import ConfigError, KafkaError
 
 log = logging.getLogger("worker.consuming")
 
@@ -19,25 +19,50 @@ ANSWER_SECONDS = 10.0
 PART_SECONDS = 2.5
 """How long to wait before looking whether it is any use to wait on."""
 _HOPELESS = {LibraryError._ALL_BROKERS_DOWN, LibraryError._AUTHENTICATION, LibraryError.SASL_AUTHENTICATION_FAILED}
+_CORRECT = "Correct [kafka.client] in the configuration file, or WORKER_KAFKA__CLIENT."
+_Client = TypeVar("_Client")
 MOCK = "mockCluster"
 """What the cluster id of librdkafka's own mock begins with; it answers no admin requests."""
 
 
-def properties(settings: Kafka, own: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the properties of a client: the operator's, under those that this worker relies on."""
-    return {
+def client(kind: Callable[[dict[str, Any]], _Client], settings: Kafka, own: Mapping[str, Any]) -> _Client:
+    """Returns a client of the library with the operator's properties and those that this worker relies on.
+
+    Args:
+        kind: which client.
+        settings: the operator's.
+        own: this worker's; the operator cannot change them.
+
+    Raises:
+        ConfigError: the operator's properties cannot be used.
+    """
+    fixed = {"bootstrap.servers": settings.bootstrap_servers, "logger": log, **own}
+    taken = sorted(settings.client.keys() & fixed.keys())
+    if taken:
+        raise ConfigError(f"kafka.client cannot set {', '.join(taken)}: the worker relies on its own.", _CORRECT)
+    below = {
         "socket.connection.setup.timeout.ms": 10_000,
         "log_level": 2,  # a line for each failed connection helps nobody; what matters is reported, see Problems
-        **settings.client,
-        "bootstrap.servers": settings.bootstrap_servers,
-        "logger": log,
-        **own,
     }
+    try:
+        return kind({**below, **settings.client, **fixed})
+    except KafkaException as error:
+        reason = error.args[0].str().strip().rstrip(".")
+        raise ConfigError(f"kafka.client cannot be used: {reason}.", _CORRECT) from error
+    except (TypeError, ValueError) as error:  # a text where the library wants a function
+        raise ConfigError(f"kafka.client cannot be used: {error}.", _CORRECT) from error
 
 
 def session_seconds(settings: Kafka) -> float:
-    """Returns after how long without a sign of life the group takes a worker's partitions."""
-    return float(settings.client.get("session.timeout.ms", 45_000)) / 1000
+    """Returns after how long without a sign of life the group takes a worker's partitions.
+
+    Raises:
+        ConfigError: the operator's session.timeout.ms is no number.
+    """
+    try:
+        return float(settings.client.get("session.timeout.ms", 45_000)) / 1000
+    except ValueError as error:
+        raise ConfigError("kafka.client's session.timeout.ms must be a number of milliseconds.", _CORRECT) from error
 
 
 class Problems:

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException, Message, Producer
 
 from worker.config import Kafka
 from worker.consuming.decode import Event, Record, Skipped, decode
-from worker.consuming.kafka import Problems, partitions_of_topic, properties
+from worker.consuming.kafka import Problems, client, partitions_of_topic
 from worker.consuming.partitioning import partition_of
 from worker.errors import KafkaError, NotFound, UsageError
 from worker.model import partition_key
@@ -53,13 +53,14 @@ def publish(settings: Kafka, path: Path, progress: Callable[[int], None] = lambd
     Raises:
         NotFound: there is no such file.
         UsageError: a line is no event about a customer; nothing was published.
+        ConfigError: the operator's properties cannot be used.
         KafkaError: no broker answers, or it did not take an event.
     """
     for _ in events_of(path):
         pass
     problems = Problems()
     own = {"enable.idempotence": True, "acks": "all", "linger.ms": 20, "error_cb": problems}
-    producer = Producer(properties(settings, own))
+    producer = client(Producer, settings, own)
     partitions, _ = partitions_of_topic(producer, settings, problems)
     receipt = _Receipts(progress)
     for account_id, customer_id, value in events_of(path):
