@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
-from worker.flushing.deciding.steps import Add, Lane, Plan, Step, batches
+from worker.flushing.deciding.steps import Add, Lane, NoCall, Plan, Share, Step, batches
 from worker.flushing.deciding.survey import Survey
 from worker.flushing.doing import adding, brake
 from worker.flushing.doing.archived import Way, way_to_add
@@ -219,8 +219,15 @@ def _nobody_added(desk: Desk, adds: Sequence[Add], way: Way) -> Report:
     assert way.refusal is not None
     verdict, exchange = way.refusal
     for add in adds:
-        stumble(desk, report, add.shares, add.place, verdict, exchange)
+        stumble(desk, report, add.shares, add.place, verdict, exchange, of_list=True)
     return report
+
+
+def _standing_of(desk: Desk, share: Share, none: NoCall) -> Standing:
+    # Only a member that is there as wanted takes back what stood against its customer.
+    if none.outcome == "unchanged":
+        return Standing(share.customer.customer_id, none.place)
+    return replace(desk.standing(share.customer.customer_id), place=none.place)
 
 
 def _no_calls(desk: Desk, plan: Plan, held: Sequence[Lane]) -> Report:
@@ -230,7 +237,7 @@ def _no_calls(desk: Desk, plan: Plan, held: Sequence[Lane]) -> Report:
         if not none.settles:
             report.fail(none.shares)
         if none.place is not None:
-            report.standings += [Standing(share.customer.customer_id, none.place) for share in none.shares]
+            report.standings += [_standing_of(desk, share, none) for share in none.shares]
         if not none.silent:
             report.write(
                 none.shares, none.place, None, at=desk.at(), outcome=none.outcome, detail=none.detail, then=none.next

@@ -103,6 +103,9 @@ class _Planner:
             self.protected |= {one for one in self.near.entries if one.address == customer.address}
             return
         place = Place(choice.list_id, customer.address)
+        if not customer.changed and standing.place not in (None, place):
+            # It was found to have left there, and does not come here because others do.
+            return
         if self._hindered(customer, choice, standing) is None:
             self.wanted.setdefault(place, []).append(customer)
         else:
@@ -199,10 +202,10 @@ class _Planner:
     def _fill(self, place: Place) -> None:
         wanters = self.wanted[place]
         owner = wanters[0]
-        shares = tuple(self._share(one) for one in wanters if one.changed) or (self._share(owner),)
-        fields = member_fields.merge_fields(owner.state, self.terms.merge_fields.get(place.list_id, ()))
-        email = (owner.state.email or "").strip()
-        contact = Contact(place, email, fields, self.terms.settings.status_if_new, owner.customer_id, shares)
+        # Also who was withheld until now, though nothing of it changed.
+        new = [one for one in wanters if one.changed or self._standing(one).place is None]
+        shares = tuple(self._share(one) for one in new) or (self._share(owner),)
+        contact = self._contact(place, owner, shares)
         entry = self.near.entries.get(place)
         gates = self._gates(shares, place)
         if entry is None or entry.state == "intended":
@@ -211,8 +214,28 @@ class _Planner:
             self.steps.append(Restore(contact, entry, gates))
         elif entry.state == "gone":
             self.steps.append(Recheck(contact, entry))
+        elif gates:
+            self._join(place, entry, shares)
         else:
             self._update(contact, entry)
+
+    def _join(self, place: Place, entry: Entry, shares: Sequence[Share]) -> None:
+        # Whoever comes from elsewhere passes its own gates first; the others' fields do not wait for that.
+        arriving = [share for share in shares if self._gates((share,), place)]
+        arrivals = {share.customer.customer_id for share in arriving}
+        residents = [one for one in self.wanted[place] if one.customer_id not in arrivals]
+        staying = tuple(share for share in shares if share not in arriving)
+        if staying:
+            self._update(self._contact(place, residents[0], staying), entry)
+        for share in reversed(arriving):
+            owner = min([*residents, share.customer], key=self.wanted[place].index)
+            contact = self._contact(place, owner, (share,))
+            self.steps.append(Move(contact, entry, self._gates((share,), place), None, {}))
+
+    def _contact(self, place: Place, owner: Customer, shares: tuple[Share, ...]) -> Contact:
+        fields = member_fields.merge_fields(owner.state, self.terms.merge_fields.get(place.list_id, ()))
+        email = (owner.state.email or "").strip()
+        return Contact(place, email, fields, self.terms.settings.status_if_new, owner.customer_id, shares)
 
     def _share(self, customer: Customer) -> Share:
         return Share(customer, self.choices[customer.customer_id].reason)

@@ -207,6 +207,16 @@ def put_standings(db: Database, account_id: AccountId, standings: Sequence[Stand
     )
 
 
+def put_places(db: Database, account_id: AccountId, places: Iterable[tuple[CustomerId, Place]]) -> None:
+    """Writes where customers are known that were known nowhere yet. Belongs in a transaction."""
+    db.executemany(
+        "INSERT INTO standing (account_id, customer_id, list_id, address) VALUES (?,?,?,?) "
+        "ON CONFLICT (account_id, customer_id) DO UPDATE SET list_id = excluded.list_id, address = excluded.address "
+        "WHERE address IS NULL",
+        [(account_id, customer_id, *place) for customer_id, place in places],
+    )
+
+
 def clear_refusals(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
     """Takes back what stands against all customers of an account, or those who have or had an address.
 

@@ -19,7 +19,7 @@ from worker.mailchimp.call import Call
 from worker.model import ListId, address_key
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.faults import Fault
-from worker.staging import customers, ledger
+from worker.staging import customers, ledger, receipts
 from worker.staging.receipts import Receipt
 
 NAMES_OF_CUSTOMERS = ("c1", "c2", "c3")
@@ -255,6 +255,10 @@ class Histories(RuleBasedStateMachine):
         lists_there = self.world.standin.users["owner"].lists
         if receipt.list_id not in lists_there or receipt.list_id in self.made_anew:
             return
+        there = (receipt.list_id, receipt.address)
+        told_of_it = [one for one in receipts.find(self.world.db) if (one.list_id, one.address) == there]
+        if told_of_it[-1].customer_id != receipt.customer_id:
+            return  # another customer with the address did something since
         by_hand = [
             change
             for change in self.world.standin.audit.changes

@@ -86,13 +86,14 @@ def test_a_changed_address_renames_the_member_behind_a_gate():
     assert archive.only_if_taken
 
 
-def test_swapped_addresses_are_updates_only():
-    """Two customers that swap addresses leave both members where they are; only their fields change hands."""
+def test_swapped_addresses_change_fields_behind_gates():
+    """Two customers that swap addresses leave both members where they are; each passes the other's place as a gate."""
     ann = customer(1, "bob@example.com", first_name="Ann")
     bob = customer(2, "ann@example.com", first_name="Bob")
     entries = [entry(1, fields=SENT), entry(2, "bob@example.com", fields=hashes({"FNAME": "Bob"}))]
     plan = make_plan(near([ann, bob], entries, [standing(1), standing(2, "bob@example.com")]), terms())
-    assert kinds(plan) == [Update, Update]
+    assert kinds(plan) == [Move, Move]
+    assert all(step.rename is None and len(step.gates) == 1 for step in plan.steps())
 
 
 def test_another_list_is_an_add_there_and_an_archive_here():

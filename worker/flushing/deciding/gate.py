@@ -39,7 +39,8 @@ def passage(old: Place, entry: Entry | None, member: Member | None, target: Plac
         archived by somebody else, gone, or cleaned at the same address.
     """
     if member is None:
-        if entry is not None and entry.state == "intended":
+        # Without an entry it never was there: an add was begun, or its consent was withdrawn before any.
+        if entry is None or entry.state == "intended":
             return Passage(status_if_new, "its add there was begun and never done", here=False)
         return Passage(None, f"the member {old.address} is gone from list {old.list_id}", here=False)
     status = member.status

@@ -69,7 +69,7 @@ def _post(adds: Sequence[Add]) -> Call:
 def _all_stumbled(desk: Desk, adds: Sequence[Add], call: Call, answer: Answer, verdict: Verdict) -> Report:
     report = desk.report()
     for add in adds:
-        stumble(desk, report, add.shares, add.place, verdict, _exchange(call, add, answer, answer.body))
+        stumble(desk, report, add.shares, add.place, verdict, _exchange(call, add, answer, answer.body), of_list=True)
     return report
 
 

@@ -95,14 +95,14 @@ class Books:
             Halted: the books are shut.
         """
         at = as_text(self._clock())
-        new = [
-            Entry(step.place, step.contact.owner, "intended", "added", at)
-            for step in steps
-            if isinstance(step, Add | Move) and step.entry is None
-        ]
-        if new:
+        adding = [step for step in steps if isinstance(step, Add | Move)]
+        new = [Entry(one.place, one.contact.owner, "intended", "added", at) for one in adding if one.entry is None]
+        # Should the answer be lost, every customer of the contact must be known there, not its owner alone.
+        places = [(share.customer.customer_id, one.place) for one in adding for share in one.shares]
+        if adding:
             with self._open(), self._db.transaction():
                 ledger.put_entries(self._db, self.settings.account_id, new)
+                ledger.put_places(self._db, self.settings.account_id, places)
         return at
 
     def commit(self, report: Report, end_after: int) -> None:
@@ -122,6 +122,7 @@ class Books:
                 ledger.drop_entries(self._db, account_id, report.dropped)
                 ledger.drop_intents(self._db, account_id, report.undone)
                 ledger.put_standings(self._db, account_id, report.standings)
+                ledger.put_places(self._db, account_id, report.places)
                 receipts.write(self._db, report.receipts)
                 customers.settle(self._db, account_id, report.settled)
                 if report.account_stopped is not None:

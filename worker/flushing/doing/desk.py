@@ -123,16 +123,33 @@ def settle_at(report: Report, shares: Iterable[Share], place: Place) -> None:
 
 
 def stumble(
-    desk: Desk, report: Report, shares: Sequence[Share], place: Place, verdict: Verdict, exchange: Exchange
+    desk: Desk,
+    report: Report,
+    shares: Sequence[Share],
+    place: Place,
+    verdict: Verdict,
+    exchange: Exchange,
+    *,
+    of_list: bool = False,
 ) -> None:
-    """Notes an answer that settles nothing now, or refuses the contact, with what happens next."""
+    """Notes an answer that settles nothing now, or refuses the contact, with what happens next.
+
+    Args:
+        desk: the account's.
+        report: takes the notes.
+        shares: the customers that it meets.
+        place: where.
+        verdict: how the answer was sorted.
+        exchange: the call and the answer.
+        of_list: whether a 404 is the list's own; else it may be the member's, and the list is asked for.
+    """
     sort, title = verdict.sort, verdict.title
     if sort is Sort.ACCOUNT_STOPPED:
         report.account_stopped = title
         report.fail(shares)
         told = "account stopped", f"Mailchimp accepts no call of this account: {title}."
         then = "Sent when the account has a working key (account connect) or is resumed (account resume)."
-    elif sort is Sort.NOT_THERE:
+    elif sort is Sort.NOT_THERE and (of_list or desk.list_is_gone(place.list_id)):
         report.gone.add(place.list_id)
         report.fail(shares)
         told = "list gone", "The list is gone from Mailchimp."
@@ -156,6 +173,8 @@ def _refused(
         for share in shares
     ]
     report.standings += after
+    # Nowhere else yet: the old member stays.
+    report.blocked |= {share.customer.customer_id for share in shares}
     retry_at = after[0].retry_at
     if retry_at is not None:
         report.fail(shares)

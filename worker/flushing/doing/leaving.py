@@ -145,5 +145,8 @@ def _stand(desk: Desk, report: Report, step: Unsubscribe, outcome: str) -> None:
     # Where it was a member its opt-out must follow the customer to another address.
     known = step.entry is not None or outcome == "unsubscribed" or bool(report.entries)
     nowhere = [share for share in step.shares if desk.standing(share.customer.customer_id).place is None]
-    if known and nowhere:
+    if known:
         settle_at(report, nowhere, step.place)
+    else:
+        # So that those who share the address are looked at when it is withheld no more.
+        report.places += [(share.customer.customer_id, step.place) for share in nowhere]

@@ -46,10 +46,11 @@ class Report:
 
     Attributes:
         dropped: places whose member is now known under another one.
+        places: where customers are known who were known nowhere.
         undone: places where an add was begun and surely not done.
         settled: customers that need nothing more, with the revision that was sent.
         failed: customers that this step does not settle.
-        blocked: customers that left their old place, and so stay there for the ledger.
+        blocked: customers that may not go to their new place, and so stay known at the old one.
         later: why Mailchimp gave no useful answer; None where it did.
         account_stopped: why Mailchimp accepts no call of this account any more.
         gone: lists that Mailchimp does not have any more.
@@ -62,6 +63,7 @@ class Report:
     dropped: list[Place] = field(default_factory=list)
     standings: list[Standing] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
+    places: list[tuple[CustomerId, Place]] = field(default_factory=list)
     undone: list[Place] = field(default_factory=list)
     settled: list[tuple[CustomerId, int]] = field(default_factory=list)
     failed: set[CustomerId] = field(default_factory=set)
