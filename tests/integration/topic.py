@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from typing import Any
 
-from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from tests.integration.broker import Broker
 from worker.config import Kafka
@@ -53,8 +54,24 @@ class Topic:
         if self.broker.whole:
             made = self.admin.create_topics([NewTopic(self.name, self.partitions, 1)])
             made[self.name].result(30)
+            self._await_leaders()
         else:
             self._producer.list_topics(self.name, timeout=10)
+
+    def _await_leaders(self) -> None:
+        # A broker tells of a topic a little before it serves all of its partitions.
+        wanted = {TopicPartition(self.name, number): OffsetSpec.earliest() for number in range(self.partitions)}
+        ends = time.monotonic() + 30
+        while True:
+            try:
+                for answer in self.admin.list_offsets(wanted).values():
+                    answer.result(10)
+            except KafkaException:
+                if time.monotonic() > ends:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     def delete(self) -> None:
         """Deletes it."""

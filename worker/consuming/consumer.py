@@ -18,7 +18,7 @@ from worker.config import Kafka
 from worker.consuming.batch import Batch
 from worker.consuming.decode import Record
 from worker.consuming.identity import TopicIdentity
-from worker.consuming.kafka import ANSWER_SECONDS, Problems, client, partitions_of_topic, unreachable
+from worker.consuming.kafka import Problems, bounds, client, partitions_of_topic
 from worker.consuming.ownership import Ownership
 from worker.consuming.positions import start_of
 from worker.errors import ConsumerStopped
@@ -209,10 +209,7 @@ class Consumer:
 
     def _start(self, partition: int) -> tuple[int, int]:
         topic = self._settings.topic
-        try:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), ANSWER_SECONDS)
-        except KafkaException as error:
-            raise unreachable(self._settings, self._problems.last, error) from error
+        low, high = bounds(self._consumer, self._settings, partition, self._problems)
         readings = offsets.of_topic(self._db, topic)
         start = start_of(readings, self.topic_id, partition, low, high)
         if start.event is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError as LibraryError
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 
 from worker.config import Kafka
 from worker.errors import ConfigError, KafkaError
@@ -18,6 +19,9 @@ ANSWER_SECONDS = 10.0
 """How long to wait for what a broker knows."""
 PART_SECONDS = 2.5
 """How long to wait before looking whether it is any use to wait on."""
+ELECTION_SECONDS = 0.2
+"""How long to wait before a partition that has no leader just now is asked again."""
+_ELECTING = {LibraryError.NOT_LEADER_FOR_PARTITION, LibraryError.LEADER_NOT_AVAILABLE}
 _HOPELESS = {LibraryError._ALL_BROKERS_DOWN, LibraryError._AUTHENTICATION, LibraryError.SASL_AUTHENTICATION_FAILED}
 _CORRECT = "Correct [kafka.client] in the configuration file, or WORKER_KAFKA__CLIENT."
 _Client = TypeVar("_Client")
@@ -145,3 +149,34 @@ def partitions_of_topic(client: Any, settings: Kafka, problems: Problems) -> tup
             "cleanup.policy=compact), give the user the right to see it, or correct kafka.topic (WORKER_KAFKA__TOPIC).",
         )
     return len(topic.partitions), told.cluster_id or ""
+
+
+def bounds(client: Any, settings: Kafka, partition: int, problems: Problems) -> tuple[int, int]:
+    """Returns a partition's first offset and the one after its last.
+
+    Waits for the election of a leader: a new partition has none at first, and one whose broker went for a moment.
+
+    Args:
+        client: a consumer.
+        settings: names the topic.
+        partition: which one.
+        problems: what that client reported.
+
+    Raises:
+        KafkaError: no broker answers, or the partition stays without a leader.
+    """
+    ends = time.monotonic() + ANSWER_SECONDS
+    while True:
+        try:
+            low, high = client.get_watermark_offsets(TopicPartition(settings.topic, partition), ANSWER_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() not in _ELECTING:
+                raise unreachable(settings, problems.last, error) from error
+            if time.monotonic() > ends:
+                raise KafkaError(
+                    f"Partition {partition} of the topic {settings.topic} has no leader: {error.args[0].str()}",
+                    "See with kafka-topics.sh --describe which of its brokers is missing.",
+                ) from error
+            time.sleep(ELECTION_SECONDS)
+        else:
+            return low, high

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from confluent_kafka import KafkaError as LibraryError
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from worker.config import Kafka
-from worker.consuming.kafka import client, session_seconds
-from worker.errors import ConfigError
+from worker.consuming import kafka
+from worker.consuming.kafka import Problems, bounds, client, session_seconds
+from worker.errors import ConfigError, KafkaError
 
 
 def test_the_operators_properties_stand_between_defaults_and_what_the_worker_relies_on():
@@ -55,3 +58,39 @@ def test_the_session_lasts_as_the_operator_chose():
     assert session_seconds(Kafka(client={"session.timeout.ms": "6000"})) == 6
     with pytest.raises(ConfigError, match="must be a number of milliseconds"):
         session_seconds(Kafka(client={"session.timeout.ms": "long"}))
+
+
+class Leaderless:
+    """A consumer whose partition has no leader so many times, or fails otherwise."""
+
+    def __init__(self, times, code=LibraryError.NOT_LEADER_FOR_PARTITION):
+        self.left = times
+        self.code = code
+
+    def get_watermark_offsets(self, partition, timeout):
+        """Answers once the failures are used up."""
+        self.left -= 1
+        if self.left >= 0:
+            raise KafkaException(LibraryError(self.code))
+        return 3, 17
+
+
+def test_an_election_is_waited_for(monkeypatch):
+    """A partition without a leader is asked again until it has one."""
+    waited = []
+    monkeypatch.setattr(kafka.time, "sleep", waited.append)
+    assert bounds(Leaderless(3), Kafka(), 1, Problems()) == (3, 17)
+    assert waited == [kafka.ELECTION_SECONDS] * 3
+
+
+def test_a_partition_that_stays_without_a_leader_is_named(monkeypatch):
+    """After a while the wait ends, and the message names the partition."""
+    monkeypatch.setattr(kafka, "ANSWER_SECONDS", 0.0)
+    with pytest.raises(KafkaError, match=r"Partition 4 of the topic billmywork.customers has no leader"):
+        bounds(Leaderless(1000), Kafka(), 4, Problems())
+
+
+def test_other_failures_are_not_waited_out():
+    """A broker that does not answer is told at once."""
+    with pytest.raises(KafkaError, match="No Kafka broker answers"):
+        bounds(Leaderless(1, LibraryError._ALL_BROKERS_DOWN), Kafka(), 0, Problems())
