@@ -1,14 +1,17 @@
 # The worker, small and without rights. Data stand on the volume /data.
 FROM python:3.13-slim AS build
+ENV PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
-COPY requirements.lock ./
-RUN python -m venv /opt/worker \
- && /opt/worker/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement requirements.lock
+COPY requirements.lock requirements-build.lock ./
+RUN python -m venv --without-pip /opt/worker \
+ && pip --python /opt/worker/bin/python install --require-hashes --requirement requirements.lock \
+ && pip install --require-hashes --requirement requirements-build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY worker ./worker
-RUN pip install --no-cache-dir --disable-pip-version-check hatchling \
- && pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
- && /opt/worker/bin/pip install --no-cache-dir --no-deps /wheels/*.whl
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+ && pip --python /opt/worker/bin/python install --no-deps --no-index /wheels/*.whl
 
 FROM python:3.13-slim
 RUN groupadd --gid 10001 worker \

@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 import yaml
+from typer.main import get_command
 
+from worker.cli.app import commands
 from worker.config import Config
 
 ROOT = Path(__file__).parents[2]
@@ -21,15 +23,23 @@ def test_the_image_runs_as_a_user_without_rights():
     assert "STOPSIGNAL SIGTERM" in last
 
 
-def test_the_images_health_is_a_command_that_there_is():
-    """The health check asks the worker's own command."""
-    command = json.loads(re.search(r"HEALTHCHECK .* CMD (\[.*\])", DOCKERFILE)[1])  # type: ignore[index]
-    assert command == ["mailchimp-worker", "status", "--alive"]
+def test_the_commands_of_image_and_composition_are_there():
+    """The health check, the image's own command and the stand-in's are commands, with options that they have."""
+    health = json.loads(re.search(r"HEALTHCHECK .* CMD (\[.*\])", DOCKERFILE)[1])  # type: ignore[index]
+    assert health == ["mailchimp-worker", "status", "--alive"]
+    entry = json.loads(re.search(r"^CMD (\[.*\])", DOCKERFILE, re.MULTILINE)[1])  # type: ignore[index]
+    for command in (health[1:], entry, COMPOSE["services"]["sandbox"]["command"]):
+        found = get_command(commands).commands[command[0]]  # type: ignore[attr-defined]
+        known = {name for option in found.params for name in option.opts}
+        assert {one for one in command if one.startswith("--")} <= known, command
 
 
 def test_dependencies_are_installed_by_hash():
-    """What goes into the image is named by the lock file."""
-    assert "--require-hashes --requirement requirements.lock" in DOCKERFILE
+    """What goes into the image, and what builds it, is named by lock files and nothing else."""
+    installs = [line for line in re.sub(r"\\\n", "", DOCKERFILE).split("&&") if "pip" in line and " install " in line]
+    assert len(installs) == 3
+    for line in installs:
+        assert "--require-hashes --requirement requirements" in line or "--no-deps --no-index /wheels" in line, line
 
 
 def test_every_variable_named_is_a_setting():
@@ -55,7 +65,8 @@ def test_images_are_pinned_and_the_stand_in_is_a_profile():
     """Images have a version; the stand-in starts only when it is asked for."""
     for name, service in COMPOSE["services"].items():
         image = service["image"]
-        assert image == "mailchimp-worker" or ":" in image, name
+        assert image == "mailchimp-worker" or re.search(r":\d+\.\d+\.\d+$", image), name
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) == {"python:3.13-slim"}
     assert COMPOSE["services"]["sandbox"]["profiles"] == ["sandbox"]
 
 
@@ -66,7 +77,7 @@ def test_the_topic_is_compacted():
 
 def test_lock_files_name_hashes_and_no_addresses():
     """Every locked version has hashes, and no registry's address is among them."""
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in ("requirements.lock", "requirements-dev.lock", "requirements-build.lock"):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert "--hash=sha256:" in text
         assert "://" not in text

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+import tomllib
 from pathlib import Path
 
 WORKER = Path(__file__).parents[2] / "worker"
@@ -108,6 +111,22 @@ def test_each_outside_library_is_known_in_one_place():
         if any(within(other, library) for other in imported(tree)) and not any(within(name, one) for one in places)
     ]
     assert wrong == []
+
+
+def test_every_outside_library_has_its_place():
+    """No library comes in unnoticed: each has its place above, and is a dependency."""
+    outside = {
+        other.partition(".")[0]
+        for tree in modules().values()
+        for other in imported(tree)
+        if not within(other, "worker")
+    }
+    used = {name for name in outside if name not in sys.stdlib_module_names and name != "worker"}
+    assert used == KNOWN_TO.keys()
+    with (WORKER.parent / "pyproject.toml").open("rb") as opened:
+        wanted = {re.match(r"[\w-]+", one)[0] for one in tomllib.load(opened)["project"]["dependencies"]}  # type: ignore[index]
+    # urllib3 comes with requests, which cannot be used without its errors; tzdata is found by zoneinfo.
+    assert {name.replace("_", "-") for name in used} - {"urllib3"} == wanted - {"tzdata"}
 
 
 def test_decisions_need_no_input_or_output():
