@@ -53,6 +53,28 @@ def test_what_is_no_key_is_refused_without_repeating_it(text):
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (" ", "No API key was given"),
+        ("x" * 253 + "-us1", "over 256 characters"),
+        ("a b-us1", "a space or a character that no API key has"),
+        ("nonsense", "does not end with a dash and its data centre"),
+        ("-us1", "does not end with a dash and its data centre"),
+        ("a-us.1", "What follows the last dash of the API key is no data centre"),
+    ],
+)
+def test_what_is_wrong_with_a_key_is_told(text, told):
+    """The message says which rule the text breaks."""
+    with pytest.raises(ApiKeyMalformed, match=told):
+        api_key.parse(text)
+
+
+def test_a_key_of_the_greatest_length_is_one():
+    """256 characters are not too many."""
+    assert api_key.parse("x" * 252 + "-us1").hint == "-us1"
+
+
 @given(st.text())
 def test_only_letters_and_digits_reach_the_host_name(text):
     """Whatever is entered is refused, or names a host below Mailchimp's domain with letters and digits only."""

@@ -43,6 +43,25 @@ def test_the_file_of_defaults_says_what_the_code_does(monkeypatch, tmp_path):
             assert told[section].keys() == field.annotation.model_fields.keys(), section
 
 
+def test_the_readme_tells_every_setting_with_its_variable_and_default():
+    """The README's table is what the code does."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = {}
+    for names, variables, defaults in re.findall(r"^\| ([a-z_., ]+) \| ([^|]+) \|([^|]*)\|", text, re.MULTILINE):
+        for name, variable, default in zip(names.split(", "), variables.split(", "), defaults.split(", "), strict=True):
+            told[name] = variable.strip("`"), default.strip()
+    real = {
+        f"{section}.{name}": (
+            f"WORKER_{section}__{name}".upper(),
+            "" if value == {} else f"{value:g}" if isinstance(value, float) else str(value),
+        )
+        for section, settings in Config()
+        if hasattr(settings, "model_fields_set")
+        for name, value in settings
+    }
+    assert told == real
+
+
 def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
     """A variable overrides its value in the file, and leaves the others."""
     file = tmp_path / "mine.toml"

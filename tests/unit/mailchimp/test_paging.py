@@ -42,6 +42,14 @@ def test_a_collection_that_shrinks_meanwhile_ends():
     assert len(calls) == 2
 
 
+def test_a_page_that_is_empty_too_early_is_garbled():
+    """Where Mailchimp says that there is more but gives nothing, what is missing is not taken for gone."""
+    found, calls = read(page(0, 1000, 2000), page(0, 0, 2000))
+    assert isinstance(found, Answer)
+    assert found.failure == "garbled"
+    assert len(calls) == 2
+
+
 @pytest.mark.parametrize(
     "answer",
     [Answer(404, {"title": "Resource Not Found"}), Answer(500), Answer(302), Answer(None, failure="timeout")],
