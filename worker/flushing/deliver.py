@@ -111,6 +111,7 @@ class _Delivery:
             merge_fields=terms.merge_fields,
             run=self.orders.run,
             clock=self.orders.clock,
+            write_ahead=self.books.write_ahead,
             wait=self.orders.stop.wait,
             may_leave=guard.may_leave,
             intended_at=terms.now,

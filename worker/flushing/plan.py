@@ -214,14 +214,12 @@ class _Planner:
             self.steps.append(Restore(contact, entry, gates))
         elif entry.state == "gone":
             self.steps.append(Recheck(contact, entry))
-        elif gates:
-            self._join(place, entry, shares)
         else:
-            self._update(contact, entry)
+            self._join(place, entry, shares)
 
     def _join(self, place: Place, entry: Entry, shares: Sequence[Share]) -> None:
         # Whoever comes from elsewhere passes its own gates first; the others' fields do not wait for that.
-        arriving = [share for share in shares if self._gates((share,), place)]
+        arriving = [share for share in shares if self._arrives(share, place)]
         arrivals = {share.customer.customer_id for share in arriving}
         residents = [one for one in self.wanted[place] if one.customer_id not in arrivals]
         staying = tuple(share for share in shares if share not in arriving)
@@ -231,6 +229,13 @@ class _Planner:
             owner = min([*residents, share.customer], key=self.wanted[place].index)
             contact = self._contact(place, owner, (share,))
             self.steps.append(Move(contact, entry, self._gates((share,), place), None, {}))
+
+    def _arrives(self, share: Share, place: Place) -> bool:
+        gates = self._gates((share,), place)
+        # Who is here already may have left a member behind that was to be archived: that keeps nothing from it here.
+        here = self._standing(share.customer).place == place
+        left_behind = all(gate.entry is not None and gate.entry.state == "present" for gate in gates)
+        return bool(gates) and not (here and left_behind)
 
     def _contact(self, place: Place, owner: Customer, shares: tuple[Share, ...]) -> Contact:
         fields = member_fields.merge_fields(owner.state, self.terms.merge_fields.get(place.list_id, ()))

@@ -26,6 +26,11 @@ class Member:
     last_changed: str | None
     born: datetime | None
 
+    @property
+    def changed(self) -> datetime | None:
+        """When it was last changed; None where that is not told."""
+        return _moment(self.last_changed)
+
 
 def member_of(body: Mapping[str, Any] | None) -> Member | None:
     """Returns the member that a JSON object describes, or None where it lacks an address or a status."""

@@ -27,8 +27,8 @@ class Entry:
         customer_id: whose fields the member has.
         member_status: the status that Mailchimp last told.
         fields: merge tag to hash of the value that was sent last; a tag that is absent was never filled from here.
-        sent_at: when; for an intended entry, when the intent was written.
-        status_before: the member's status before this worker archived it.
+        sent_at: when; for an intended entry, and one about to be archived, when that was written.
+        status_before: the member's status before this worker archived it; of a present one, before it was about to.
         last_changed: the member's ``last_changed`` right after that, as Mailchimp wrote it.
     """
 

@@ -105,6 +105,15 @@ class Books:
                 ledger.put_places(self._db, self.settings.account_id, places)
         return at
 
+    def write_ahead(self, entry: Entry) -> None:
+        """Writes what a call is about to do to a place.
+
+        Raises:
+            Halted: the books are shut.
+        """
+        with self._open(), self._db.transaction():
+            ledger.put_entries(self._db, self.settings.account_id, [entry])
+
     def commit(self, report: Report, end_after: int) -> None:
         """Writes what a step did and settles its customers, in one transaction.
 

@@ -16,7 +16,7 @@ from worker.mailchimp.member import Member, answered_member
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import CustomerId, ListId, Place
 from worker.staging.accounts import AccountSettings
-from worker.staging.ledger import Standing
+from worker.staging.ledger import Entry, Standing
 
 TOMORROW = "Tried again by the next flush."
 
@@ -51,6 +51,7 @@ class Desk:
     """One account's part of a flush, as its steps see it. Shared by the account's threads; they only read it.
 
     Attributes:
+        write_ahead: writes, before a call, what it is about to do to a place, in case its answer is lost.
         wait: waits so many seconds, or less when the flush is asked to stop.
         may_leave: counts one more member that leaves a list unplanned; false where the brake holds it.
         intended_at: when the intents of the chunk at hand were written.
@@ -62,6 +63,7 @@ class Desk:
     merge_fields: Mapping[ListId, Sequence[MergeField]]
     run: int
     clock: Clock
+    write_ahead: Callable[[Entry], None]
     wait: Callable[[float], object]
     may_leave: Callable[[ListId], bool]
     intended_at: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from worker.flushing.deciding import member_calls
+from worker.flushing.deciding.gate import was_begun
 from worker.flushing.deciding.steps import Archive, Unsubscribe
 from worker.flushing.doing.brake import BRAKED, CONFIRM
 from worker.flushing.doing.desk import Desk, Halted, settle_at, sort_whole, stumble
@@ -61,6 +62,8 @@ def archive(desk: Desk, step: Archive) -> Report:
 
 def _delete(desk: Desk, report: Report, step: Archive, before: Member) -> None:
     call = member_calls.archive(step.place)
+    # Should the answer be lost, its customer must not be taken for one whom somebody else archived.
+    desk.write_ahead(replace(_entry(desk, step, before.status), state="present", status_before=before.status))
     answer = desk.send(call)
     exchange, verdict = Exchange.of(call, answer), sort_answer(answer)
     if verdict.sort is Sort.NOT_ALLOWED:
@@ -70,6 +73,8 @@ def _delete(desk: Desk, report: Report, step: Archive, before: Member) -> None:
         return
     if verdict.sort is not Sort.DONE:
         stumble(desk, report, step.shares, step.place, verdict, exchange)
+        if verdict.sort is not Sort.LATER:
+            report.entries.append(replace(_entry(desk, step, before.status), state="present", status_before=None))
         return
     try:
         after, _, _ = desk.read_member(step.place)
@@ -118,8 +123,11 @@ def _keep(desk: Desk, report: Report, step: Archive | Unsubscribe, member: Membe
     if entry.state == "archived" and member.status == "archived":
         # Consent was withdrawn while it was archived: whoever puts it back must not subscribe it.
         entry = replace(entry, status_before="unsubscribed")
-    elif entry.state != "present":
-        entry = replace(entry, state="present")
+    elif step.entry is not None and was_begun(step.entry, member):
+        # By this worker, it seems; that is enough to be done with it, and not enough to put it back some day.
+        entry = replace(entry, state="archived", last_changed=None)
+    else:
+        entry = replace(entry, state="present", status_before=None)
     report.entries.append(entry)
 
 
