@@ -69,7 +69,7 @@ class _Planner:
         self.no_calls: list[NoCall] = []
         self.owned: dict[CustomerId, list[Entry]] = {}
         for entry in near.entries.values():
-            if entry.state in ("intended", "present"):
+            if entry.state in ("intended", "present") or entry.status_before == "unsubscribed":
                 self.owned.setdefault(entry.customer_id, []).append(entry)
         self.withheld = {
             one.address for one in self.people.values() if not one.state.marketing_consent and not one.deleted
@@ -148,7 +148,7 @@ class _Planner:
         begun = [entry.place for entry in owned if entry.state == "intended"]
         # A place whose member others want now is theirs, though it has this customer's fields still.
         half_left = [
-            one.place for one in owned if one.state == "present" and not self._others_want(one.place, customer)
+            one.place for one in owned if one.state != "intended" and not self._others_want(one.place, customer)
         ]
         return list(dict.fromkeys([*begun, *([place] if place else []), *half_left]))
 
@@ -234,7 +234,7 @@ class _Planner:
         gates = self._gates((share,), place)
         # Who is here already may have left a member behind that was to be archived: that keeps nothing from it here.
         here = self._standing(share.customer).place == place
-        left_behind = all(gate.entry is not None and gate.entry.state == "present" for gate in gates)
+        left_behind = all(gate.entry is not None and gate.entry.state != "intended" for gate in gates)
         return bool(gates) and not (here and left_behind)
 
     def _contact(self, place: Place, owner: Customer, shares: tuple[Share, ...]) -> Contact:

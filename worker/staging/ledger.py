@@ -101,13 +101,14 @@ def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressK
 
 
 def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[Entry]:
-    """Returns the places that have a customer's fields, or where an add for it was begun.
+    """Returns the places that have a customer's fields, where an add for it was begun, or that it left for good.
 
-    One customer has more than one while a move is half done, or where its consent was withdrawn on several lists.
+    One customer has more than one while a move is half done, or where its consent was withdrawn on several lists. What
+    it left for good is a member that was unsubscribed when this worker archived it.
     """
     rows = db.execute(
-        f"SELECT {_ENTRY} FROM ledger WHERE account_id = ? AND state IN ('intended', 'present') "
-        "AND customer_id IN (SELECT value FROM json_each(?))",
+        f"SELECT {_ENTRY} FROM ledger WHERE account_id = ? AND (state IN ('intended', 'present') "
+        "OR status_before = 'unsubscribed') AND customer_id IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(customers))),
     )
     return [_entry(row) for row in rows]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.flush.world import World
+from tests.integration.flush.world import ACCOUNT, World
+from worker.accounts import settings as account_settings
 from worker.flushing import deliver
 from worker.flushing.deciding import member_calls
 from worker.flushing.neighbourhood import chunks
@@ -256,3 +257,20 @@ def test_an_unsubscribing_whose_member_went_meanwhile_leaves_the_list(world: Wor
     world.before_call(lambda call: world.by_hand(A, "forget") if call.method == "PATCH" and world.status(A) else None)
     world.flush()
     assert not any(one.gone for one in world.settings.lists)
+
+
+def test_an_opt_out_that_was_archived_with_its_customer_follows_it(world: World):
+    """Who left a list that it was moved away from, then had no address for a time, is added nowhere after that."""
+    account_settings.enable(world.db, ACCOUNT, "pending")
+    world.event("ann", A, list_id="other")
+    world.flush()
+    world.event("ann", A, list_id="master")
+    world.flush()
+    world.by_hand(A, "confirm", "master")
+    world.by_hand(A, "unsubscribe", "other")
+    world.deleted("ann", A)
+    world.flush()
+    assert (world.status(A, "master"), world.status(A, "other")) == ("archived", "archived")
+    world.event("ann", B, list_id="master")
+    world.flush()
+    assert world.status(B) is None
