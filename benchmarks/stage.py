@@ -190,7 +190,7 @@ def stage(bootstrap_servers: str, topic: str, group: str) -> tuple[float, int]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "worker.db"
         with staging(bootstrap_servers, topic, group, path) as (ownership, times):
-            while not ownership.wait_until_read(1):
+            while not ownership.wait_until_ready(1):
                 pass
         seconds = times[1] - times[0]
         db = open_database(path)
@@ -206,7 +206,7 @@ def trickle(bootstrap_servers: str, topic: str, group: str, count: int = 100) ->
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "worker.db"
         with staging(bootstrap_servers, topic, group, path) as (ownership, _):
-            while not ownership.wait_until_read(1):
+            while not ownership.wait_until_ready(1):
                 pass
             db = open_database(path)
             before = customers.total_count(db)

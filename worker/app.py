@@ -13,6 +13,9 @@ from worker.accounts.secrets import SecretKey, secret_key
 from worker.clock import Clock, utc_now
 from worker.config import Config
 from worker.flushing.flush import Flusher
+from worker.keeping.follower import Follower
+from worker.keeping.keeper import Keeper
+from worker.keeping.reader import Reader
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
 from worker.mailchimp.client import Client
@@ -33,13 +36,45 @@ class App:
     def __post_init__(self) -> None:
         object.__setattr__(self, "connections", Connections(self.config.mailchimp.connections))
 
+    @cached_property
+    def keeper(self) -> Keeper:
+        """What writes ledger and settings to Kafka."""
+        return Keeper(self.config.kafka, self.clock)
+
     def open_database(self) -> Database:
-        """Opens the staging database.
+        """Opens the staging database; what is written of ledger and settings goes to Kafka first.
+
+        Raises:
+            DatabaseError: it cannot be used.
+        """
+        db = open_database(self.config.staging.path)
+        self.keeper.attach(db)
+        return db
+
+    def open_copy(self) -> Database:
+        """Opens the staging database for what comes from Kafka.
 
         Raises:
             DatabaseError: it cannot be used.
         """
         return open_database(self.config.staging.path)
+
+    def open_reader(self, copy: Database) -> Reader:
+        """Opens what reads ledger and settings from Kafka into a connection that was opened for that.
+
+        Raises:
+            KafkaError: no broker answers, or a topic is not there, cannot be made, or cannot keep what it must.
+        """
+        return Reader(self.config.kafka, self.keeper.topics, copy, self.clock)
+
+    def follower(self) -> Follower:
+        """Returns what keeps ledger and settings up to date while a worker runs.
+
+        Raises:
+            KafkaError: no broker answers, or a topic is not there, cannot be made, or cannot keep what it must.
+        """
+        assert self.keeper.topics  # asked for now, so that a start without them fails
+        return Follower(self.open_copy, self.open_reader)
 
     @cached_property
     def secret(self) -> SecretKey:

@@ -85,9 +85,19 @@ class Kafka(_Section):
     """Where customer events come from."""
 
     bootstrap_servers: Annotated[str, Field(min_length=1)] = "localhost:9092"
-    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = "billmywork.customers"
+    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,240}$")] = "billmywork.customers"
     group_id: Annotated[str, Field(min_length=1)] = "mailchimp-worker"
     client: _Properties = Field(default_factory=dict, repr=False)
+
+    @property
+    def ledger_topic(self) -> str:
+        """The compacted topic that keeps the ledger and the standings."""
+        return f"{self.topic}.ledger"
+
+    @property
+    def settings_topic(self) -> str:
+        """The compacted topic that keeps the accounts' settings."""
+        return f"{self.topic}.settings"
 
 
 class Staging(_Section):

@@ -18,7 +18,7 @@ from worker.consuming.ownership import Ownership
 from worker.errors import ConsumerStopped, WorkerError
 from worker.flushing.due import is_due
 from worker.permits import GroupPermits
-from worker.staging import receipts, runs
+from worker.staging import customers, receipts, runs
 from worker.staging.database import Database
 from worker.staging.lock import DatabaseLock
 from worker.staging.runs import Request, Run, Trigger
@@ -43,16 +43,20 @@ class Poller:
             KafkaError: no broker answers, it refuses the credentials, or there is no such topic.
             DatabaseError: the database cannot be used.
         """
-        self.ownership = Ownership(session_seconds=session_seconds(app.config.kafka))
+        self.ownership = Ownership(session_seconds=session_seconds(app.config.kafka), follows=True)
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._db = app.open_database()
-        self.consumer = Consumer(app.config.kafka, self._db, self.ownership, app.clock)
+        self.consumer = Consumer(
+            app.config.kafka, self._db, self.ownership, app.clock, call_seconds=app.config.mailchimp.timeout
+        )
         self._thread = threading.Thread(target=self._run, name="poll", daemon=True)
+        self._follower = app.follower()
 
     def start(self) -> None:
         """Starts reading."""
         self._thread.start()
+        self._follower.start(self.ownership)
 
     def _run(self) -> None:
         try:
@@ -61,28 +65,37 @@ class Poller:
             self._error = error
 
     def check(self) -> None:
-        """Raises what ended the thread, if anything did.
+        """Raises what ended reading, if anything did.
 
         Raises:
             ConsumerStopped: it reads no more.
+            KafkaError: ledger and settings are read no more.
+            DatabaseError: nothing can be staged.
         """
         if self._error is not None:
             raise self._error
+        self._follower.check()
         silence = self.ownership.seconds_since_poll()
         if not self._thread.is_alive() or (silence is not None and silence > STALE_SECONDS):
             raise ConsumerStopped("Reading Kafka has stopped.", "Start the worker again.")
 
-    def end(self) -> None:
-        """Ends reading; what was read is staged."""
+    def end(self, *, calls_ended: bool = False) -> None:
+        """Ends reading; what was read is staged.
+
+        Args:
+            calls_ended: whether no call of a flush can be under way any more, so that nobody need wait for it.
+        """
+        self.consumer.released = calls_ended
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(POLL_END_SECONDS)
         if not self._thread.is_alive():
             self._db.close()
+        self._follower.end(POLL_END_SECONDS)
 
 
 def read_to_end(poller: Poller, stop: threading.Event, told: Callable[[int, int], None]) -> None:
-    """Waits until everything that was in the log at the start is staged.
+    """Waits until everything that was in the log at the start is staged, and ledger and settings are known.
 
     Args:
         poller: started.
@@ -95,7 +108,7 @@ def read_to_end(poller: Poller, stop: threading.Event, told: Callable[[int, int]
     """
     while not stop.is_set():
         poller.check()
-        done = poller.ownership.wait_until_read(0.2)
+        done = poller.ownership.wait_until_ready(0.2)
         told(*poller.ownership.backlog())
         if done:
             return
@@ -123,10 +136,14 @@ def flush_and_complete(
         DatabaseError: the database cannot be used.
     """
     began = app.clock()
-    ready = poller.ownership.caught_up()
+    ready = poller.ownership.ready()
     topic, topic_id = app.config.kafka.topic, poller.consumer.topic_id
     with closing(app.open_database()) as db:
-        permits = GroupPermits(db, poller.ownership, topic, topic_id)
+        with db.transaction():
+            known = customers.settle_known(db)
+        if known:
+            log.info("%d customers were delivered as they are, by another worker or with another database", known)
+        permits = GroupPermits(db, poller.ownership, topic, topic_id, app.keeper.ledger_partition)
         run = app.flusher(stop).flush(trigger, permits, request)
         if run.account_id is None and run.ended != "stopped":
             with db.transaction():
@@ -208,9 +225,8 @@ class Daemon:
                     ticks.run_pending()
             finally:
                 self._stop.set()
-                if self._flush is not None:
-                    self._flush.wait(FLUSH_END_SECONDS)
-                poller.end()
+                ended = self._flush is None or self._flush.wait(FLUSH_END_SECONDS)
+                poller.end(calls_ended=ended)
             log.info("the worker ends")
 
     def _tick(self, lock: DatabaseLock, db: Database, poller: Poller) -> None:
@@ -222,7 +238,7 @@ class Daemon:
             self._heed(self._flush)
             self._flush = None
         request = runs.open_request(db)
-        if request is not None and poller.ownership.wait_until_read(0):
+        if request is not None and poller.ownership.wait_until_ready(0):
             self._flush = FlushThread(self._app, poller, self._stop, "command", request)
         elif self._due(db, poller):
             self._flush = FlushThread(self._app, poller, self._stop, "daily")
@@ -233,7 +249,7 @@ class Daemon:
         now = self._app.clock()
         return any(
             is_due(now, flush.time_of_day, flush.zone, as_moment(completed[one]) if one in completed else None)
-            for one in poller.ownership.caught_up()
+            for one in poller.ownership.ready()
         )
 
     def _heed(self, ended: FlushThread) -> None:

@@ -50,6 +50,10 @@ class KafkaError(WorkerError):
     """Kafka cannot be reached, refuses us or lacks the topic."""
 
 
+class NotMoved(KafkaError):
+    """The database has a ledger or settings of its own that were never written to Kafka."""
+
+
 class ConsumerStopped(KafkaError):
     """The consumer met a fatal error; the process must end so that its supervisor restarts it."""
 

@@ -46,7 +46,7 @@ class Reading:
 
     def to_the_end(self) -> None:
         """Waits until everything is staged that was there at the assignment."""
-        self.until(lambda: self.ownership.wait_until_read(0.1))
+        self.until(lambda: self.ownership.wait_until_ready(0.1))
 
     def until(self, what: Callable[[], object]) -> None:
         """Waits until something is so."""
@@ -184,12 +184,12 @@ def test_partitions_move_to_a_worker_that_joins(whole_kafka: object, topic: Topi
         first.to_the_end()
         assert first.ownership.owned() == {0, 1}
         with reading(topic, tmp_path / "second.db") as second:
-            second.until(lambda: second.ownership.owned() and first.ownership.owned() and second.ownership.caught_up())
+            second.until(lambda: second.ownership.owned() and first.ownership.owned() and second.ownership.ready())
             mine, yours = first.ownership.owned(), second.ownership.owned()
             assert mine | yours == {0, 1}
             assert not mine & yours
-            assert not first.ownership.may_call(yours)
-            assert second.ownership.may_call(yours)
+            assert not first.ownership.held(yours)
+            assert second.ownership.may_call(second.ownership.held(yours))
             second.to_the_end()
             assert sum(customers.accounts_with_changes(second.db).values()) == sum(
                 count

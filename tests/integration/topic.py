@@ -74,9 +74,16 @@ class Topic:
                 return
 
     def delete(self) -> None:
-        """Deletes it."""
+        """Deletes it, with those that a worker made for it."""
         if self.broker.whole:
-            self.admin.delete_topics([self.name])[self.name].result(30)
+            for deleted in self.admin.delete_topics([name for name in self._names() if name in self._all()]).values():
+                deleted.result(30)
+
+    def _names(self) -> list[str]:
+        return [self.name, f"{self.name}.ledger", f"{self.name}.settings"]
+
+    def _all(self) -> set[str]:
+        return set(self.admin.list_topics(timeout=10).topics)
 
     def truncate(self, partition: int, before: int) -> None:
         """Deletes a partition's records before an offset, as retention does."""

@@ -18,6 +18,7 @@ LAYERS = (
     ("worker.staging",),
     ("worker.mailchimp",),
     ("worker.consuming",),
+    ("worker.keeping",),
     ("worker.accounts",),
     ("worker.flushing",),
     ("worker.permits", "worker.story"),
@@ -30,7 +31,7 @@ LAYERS = (
 KNOWN_TO = {
     "requests": {"worker.mailchimp.client"},
     "urllib3": {"worker.mailchimp.client"},
-    "confluent_kafka": {"worker.consuming", "worker.sandbox.broker"},
+    "confluent_kafka": {"worker.consuming", "worker.keeping", "worker.sandbox.broker"},
     "pysqlite3": {"worker.staging.database"},
     "sqlite_utils": {"worker.staging.database", "worker.staging.schema"},
     "cryptography": {"worker.accounts.secrets"},

@@ -12,7 +12,7 @@ def forget_account(db: Database, account_id: AccountId) -> None:
 
     Its customers stay staged, and changed: they came from the log, and would be delivered should it connect again.
     """
-    with db.transaction():
+    with db.transaction(erase=True):
         accounts.delete(db, account_id)
         ledger.delete_account(db, account_id)
         receipts.delete_account(db, account_id)
@@ -26,7 +26,7 @@ def forget_person(db: Database, address: AddressKey) -> dict[str, int]:
     Returns:
         How many rows of each kind went. An event published later brings the person back.
     """
-    with db.transaction():
+    with db.transaction(erase=True):
         people = sorted(
             {(one.account_id, one.customer_id) for one in receipts.find(db, address=address)}
             | {(one.account_id, one.customer_id) for one in customers.find_by_address(db, address, None)}

@@ -9,9 +9,10 @@ import typer
 
 from worker.accounts import connecting, forget, secrets, settings
 from worker.cli import output
-from worker.cli.wiring import AccountArgument, Json, opened, wired
+from worker.cli.wiring import AccountArgument, Json, changing, opened, wired
 from worker.clock import as_text
 from worker.errors import UsageError
+from worker.mailchimp import api_key
 from worker.model import AccountId
 from worker.staging import accounts, customers
 from worker.staging.accounts import AccountSettings
@@ -89,7 +90,8 @@ def connect(
     """Check an API key with Mailchimp and store it, encrypted."""
     app = wired()
     text = _api_key(api_key_stdin)
-    with opened(app) as db:
+    api_key.parse(text)  # what is wrong with it is told whatever else may be
+    with changing(app) as db:
         done = connecting.connect(
             db, AccountId(account), text, secret=app.secret, open_sender=app.open_client, at=app.clock()
         )
@@ -113,7 +115,7 @@ def enable(
     """Enable the integration, so that the account's customers are delivered."""
     app = wired()
     status = None if double_opt_in is None else "pending" if double_opt_in else "subscribed"
-    with opened(app) as db:
+    with changing(app) as db:
         one = settings.enable(db, AccountId(account), status)  # type: ignore[arg-type]
     output.say(f"Account {account} is enabled; new contacts are added as {one.status_if_new}.")
     _next_step(one)
@@ -123,7 +125,7 @@ def enable(
 def disable(account: AccountArgument) -> None:
     """Disable the integration: nothing more is delivered; settings and what waits are kept."""
     app = wired()
-    with opened(app) as db:
+    with changing(app) as db:
         settings.disable(db, AccountId(account))
     output.say(f"Account {account} is disabled: nothing more is delivered, and nothing is forgotten.")
 
@@ -132,7 +134,7 @@ def disable(account: AccountArgument) -> None:
 def resume(account: AccountArgument) -> None:
     """End the pauses of an account and of its lists; the next flush tries again."""
     app = wired()
-    with opened(app) as db:
+    with changing(app) as db:
         before = settings.load(db, AccountId(account))
         one = settings.resume(db, AccountId(account))
     paused = before.pause is not None or any(each.pause is not None for each in before.lists)
@@ -149,7 +151,7 @@ def rekey() -> None:
     else:
         text = sys.stdin.read(LONGEST_KEY_INPUT)
     old = secrets.parsed(text, "standard input")
-    with opened(app) as db:
+    with changing(app) as db:
         count = connecting.rekey(db, old, app.secret)
     output.say(f"{count} API keys are encrypted with {app.secret.where} now.")
 
@@ -167,7 +169,7 @@ def forget_account(
             abort=True,
             err=True,
         )
-    with opened(app) as db:
+    with changing(app, ledger=True) as db:
         settings.load(db, AccountId(account))
         forget.forget_account(db, AccountId(account))
     output.say(f"Account {account} is forgotten. Nothing was changed in Mailchimp.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -12,7 +13,8 @@ from worker.app import App
 from worker.cli import output
 from worker.cli.wiring import Json, opened, wired
 from worker.consuming.examine import examine
-from worker.errors import WorkerError
+from worker.errors import KafkaError, WorkerError
+from worker.keeping.topics import look
 from worker.mailchimp.lists import PING
 from worker.mailchimp.refusal import explained
 from worker.staging import accounts, offsets
@@ -53,6 +55,10 @@ def _findings(app: App, db: Database) -> Iterator[Finding]:
     except WorkerError as error:
         yield Finding("secret key", False, f"{error.what} {error.advice}")
     yield from (Finding(one.what, one.ok, one.told) for one in examine(app.config.kafka))
+    with contextlib.suppress(KafkaError):  # told above
+        for topic in look(app.config.kafka):
+            told = topic.wrong or f"{topic.partitions} partitions, compacted"
+            yield Finding(f"topic {topic.name}", topic.wrong is None, told)
     scattered = offsets.scattered_accounts(db, app.config.kafka.topic)
     if scattered:
         told = f"{len(scattered)} accounts have events in more than one partition; publish by the event contract."

@@ -9,7 +9,7 @@ import typer
 from worker.accounts import lists as account_lists
 from worker.accounts import settings
 from worker.cli import output
-from worker.cli.wiring import AccountArgument, Json, opened, wired
+from worker.cli.wiring import AccountArgument, Json, changing, opened, wired
 from worker.clock import as_text
 from worker.errors import UsageError
 from worker.model import AccountId, ListId
@@ -41,7 +41,7 @@ def as_data(one: AccountSettings) -> list[dict[str, Any]]:
 def refresh(account: AccountArgument, json: Json = False) -> None:
     """Read the account's lists from Mailchimp. New ones appear here, and serve once they are stored."""
     app = wired()
-    with opened(app) as db:
+    with changing(app) as db:
         found = account_lists.refresh(
             db, AccountId(account), secret=app.secret, open_sender=app.open_client, at=app.clock()
         )
@@ -76,7 +76,7 @@ def store(
     if every == bool(lists):
         raise UsageError("Which lists to store was not said.", "Name their ids, or give --all.")
     app = wired()
-    with opened(app) as db:
+    with changing(app) as db:
         one = account_lists.store(db, AccountId(account), None if every else [ListId(each) for each in lists or ()])
     _print(one)
     if one.master_list is None:
@@ -90,7 +90,7 @@ def master(
 ) -> None:
     """Choose the master list, for customers that have no stored list of their own."""
     app = wired()
-    with opened(app) as db:
+    with changing(app) as db:
         one = account_lists.choose_master(db, AccountId(account), ListId(list_id))
     chosen = one.list_of(list_id)
     output.say(f"{chosen.name if chosen else list_id} ({list_id}) is the master list of account {account}.")

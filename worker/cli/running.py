@@ -90,6 +90,7 @@ def _ask(app: App, db: Database, account_id: AccountId | None, *, confirmed: boo
 def _read_and_flush(app: App, stop: threading.Event, request: Request | None, *, as_json: bool) -> int:
     poller = Poller(app)
     poller.start()
+    calls_ended = True
     try:
         with Progress("staging") as progress:
             read_to_end(poller, stop, progress.told)
@@ -97,11 +98,13 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, *,
             output.note("Stopped before the flush. What was read is staged; nothing is lost.")
             return 0
         flushing = FlushThread(app, poller, stop, "command" if request else "once", request)
-        if not _awaited(app, poller, stop, flushing):
+        calls_ended = False
+        calls_ended = _awaited(app, poller, stop, flushing)
+        if not calls_ended:
             output.note("Stopped. Calls were in flight; the next flush finds out what they did.")
             return 0
     finally:
-        poller.end()
+        poller.end(calls_ended=calls_ended)
     return _tell(flushing.result(), as_json=as_json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,15 +13,18 @@ from worker.accounts import settings
 from worker.accounts.forget import forget_person
 from worker.cli import output
 from worker.cli.progress import Progress
-from worker.cli.wiring import AccountArgument, Json, opened, wired
+from worker.cli.wiring import AccountArgument, Json, changing, opened, wired
 from worker.clock import as_text
 from worker.consuming.batch import replay as replay_letter
 from worker.consuming.publish import publish as publish_file
 from worker.errors import NotFound, UsageError, WorkerError
+from worker.keeping.moving import move
 from worker.model import AccountId, AddressKey, address_key
 from worker.staging import customers, dead_letters, ledger
 from worker.staging.database import Database
 from worker.staging.dead_letters import DeadLetter
+from worker.staging.kept import Kind
+from worker.staging.lock import DatabaseLock
 
 letters = typer.Typer(no_args_is_help=True, help="Records that could not be understood: list, show, replay, drop.")
 
@@ -37,7 +41,7 @@ def resync(
 ) -> None:
     """Mark every customer of the account, or one, for the next flush. Whoever left a list still stays off it."""
     app = wired()
-    with opened(app) as db:
+    with changing(app, ledger=True) as db:
         settings.load(db, AccountId(account))
         with db.transaction():
             address = _address(email) if email is not None else None
@@ -62,12 +66,22 @@ def forget(
     app = wired()
     if not yes:
         typer.confirm(f"Erase everything known here of {address}?", abort=True, err=True)
-    with opened(app) as db:
+    with changing(app, ledger=True) as db:
         gone = forget_person(db, address)
     if not any(gone.values()):
         raise NotFound(f"Nobody here knows {address}.", "Nothing was erased.")
     output.say(f"Erased of {address}: {', '.join(f'{count} {what}' for what, count in gone.items() if count)}.")
     output.say("Its events stay in Kafka until billmywork publishes its deletion; its member stays in Mailchimp.")
+
+
+def move_ledger() -> None:
+    """Write what this database alone knows of ledger and settings to Kafka: once, after it was made without them."""
+    app = wired()
+    with DatabaseLock(app.config.staging.path), closing(app.open_copy()) as db, closing(app.open_reader(db)) as reader:
+        moved = move(db, app.keeper, reader)
+    names: dict[Kind, str] = {"place": "places", "customer": "customers", "account": "accounts"}
+    told = ", ".join(f"{moved[kind]} {name}" for kind, name in names.items() if moved[kind])
+    output.say(f"Written to Kafka: {told}." if told else "Kafka has everything that this database knows.")
 
 
 def publish(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Annotated
 
 import typer
@@ -27,6 +27,27 @@ def wired() -> App:
     config = load()
     log.configure(config.log)
     return App(config)
+
+
+@contextmanager
+def changing(app: App, *, ledger: bool = False) -> Iterator[Database]:
+    """Opens the database for a command that changes settings, brought up to what Kafka keeps of them.
+
+    Args:
+        app: wires it.
+        ledger: whether the ledger is changed too.
+
+    Raises:
+        DatabaseError: it cannot be used.
+        KafkaError: Kafka cannot be read.
+    """
+    with closing(app.open_copy()) as copy, closing(app.open_reader(copy)) as reader:
+        reader.read_settings()
+        if ledger:
+            for partition in range(app.keeper.topics.ledger.partitions):
+                reader.read_ledger(partition)
+    with opened(app) as db:
+        yield db
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer as LibraryConsumer
@@ -18,7 +18,7 @@ from worker.config import Kafka
 from worker.consuming.batch import Batch
 from worker.consuming.decode import Record
 from worker.consuming.identity import TopicIdentity
-from worker.consuming.kafka import Problems, bounds, client, partitions_of_topic
+from worker.consuming.kafka import ANSWER_SECONDS, Problems, bounds, client, partitions_of_topic, unreachable
 from worker.consuming.ownership import Ownership
 from worker.consuming.positions import start_of
 from worker.errors import ConsumerStopped
@@ -50,7 +50,9 @@ Progress = Callable[[int], None]
 class Consumer:
     """Reads the topic as a member of the consumer group. Belongs to one thread, the poll thread."""
 
-    def __init__(self, settings: Kafka, db: Database, ownership: Ownership, clock: Clock) -> None:
+    def __init__(
+        self, settings: Kafka, db: Database, ownership: Ownership, clock: Clock, call_seconds: float = 0.0
+    ) -> None:
         """Asks the broker for the topic, and joins nothing yet.
 
         Args:
@@ -58,6 +60,7 @@ class Consumer:
             db: the poll thread's own connection.
             ownership: told what is assigned and read.
             clock: tells the time.
+            call_seconds: how long a call of a partition's former owner may still be under way.
 
         Raises:
             ConfigError: the operator's properties cannot be used.
@@ -71,6 +74,10 @@ class Consumer:
         self._uncommitted: dict[int, int] = {}
         self._committed_at = time.monotonic()
         self._assignments = 0
+        self._call_seconds = call_seconds
+        self._unclaimed: dict[int, float] = {}
+        self.released = False
+        """Set before the end, where no call is under way that the next owner must wait for."""
         self._instance = offsets.instance_id(db, f"worker-{uuid.uuid4()}")
         admin = client(AdminClient, settings, {"error_cb": self._problems})
         self.partitions, cluster_id = partitions_of_topic(admin, settings, self._problems)
@@ -118,12 +125,15 @@ class Consumer:
         except KafkaException as error:
             raise ConsumerStopped(f"Kafka cannot be read: {_told(error)}.", "Start the worker again.") from error
         finally:
-            self._ownership.taken(self._ownership.owned())
+            owned = self._ownership.owned()
+            self._ownership.taken(owned)
+            if self.released:
+                self._release(owned)
             self._commit()
             self._consumer.close()
 
     def _read_some(self) -> int:
-        behind = self._ownership.caught_up() != self._ownership.owned()
+        behind = self._ownership.behind()
         # Before too: what is assigned within may be asked for before it returns.
         self._ownership.polled()
         messages = self._waiting(behind)
@@ -167,6 +177,7 @@ class Consumer:
                 self._ownership.read_to(partition, next_offset, at_end=False)
         for message in notices:
             self._heed(message)
+        self._claim()
         if self._identity.watch() not in (None, self.topic_id):
             self._begin_again()
         if not batch.size or time.monotonic() - self._committed_at > COMMIT_SECONDS:
@@ -199,9 +210,12 @@ class Consumer:
             start, high = self._start(one.partition)
             starts.append(TopicPartition(self._settings.topic, one.partition, start))
             spans[one.partition] = start, high
+        waits = self._waits(assigned)
         consumer.assign(starts)
         self._begin_batch()
-        self._ownership.given(spans)
+        self._ownership.given(spans, waits)
+        now = time.monotonic()
+        self._unclaimed = {partition: now + waits.get(partition, 0.0) for partition in spans}
 
     def _begin_again(self) -> None:
         # The log is not what it was when these partitions were assigned.
@@ -224,23 +238,55 @@ class Consumer:
         self._ownership.taken([one.partition for one in partitions])
         self._begin_batch()
         self._commit()
+        self._unclaimed = {}
 
     def _lost(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
         self._ownership.taken([one.partition for one in partitions])
         self._begin_batch()
         self._uncommitted = {}
+        self._unclaimed = {}
+
+    # Who had a partition last: its name stands beside the offset that is committed
+
+    def _waits(self, assigned: Sequence[TopicPartition]) -> dict[int, float]:
+        # Returns how long to wait for calls of others: Mailchimp would take them as well as this worker's.
+        try:
+            known = self._consumer.committed(list(assigned), timeout=ANSWER_SECONDS) if assigned else []
+        except KafkaException as error:
+            raise unreachable(self._settings, self._problems.last, error) from error
+        others = [one.partition for one in known if one.metadata and one.metadata != self._instance]
+        if others and self._call_seconds:
+            told = ", ".join(str(one) for one in others)
+            log.info("partition %s was another worker's: its last calls may take %.0f s", told, self._call_seconds)
+        return dict.fromkeys(others, self._call_seconds)
+
+    def _claim(self) -> None:
+        # Also where nothing is read: whoever comes next must know that this worker was here.
+        now = time.monotonic()
+        for partition in [one for one, after in self._unclaimed.items() if now >= after]:
+            del self._unclaimed[partition]
+            next_offset = offsets.next_of(self._db, self._settings.topic, self.topic_id, partition)
+            if next_offset is not None:
+                self._uncommitted.setdefault(partition, next_offset)
+
+    def _release(self, partitions: Collection[int]) -> None:
+        for partition in partitions - self._unclaimed.keys():
+            next_offset = offsets.next_of(self._db, self._settings.topic, self.topic_id, partition)
+            if next_offset is not None:
+                self._uncommitted[partition] = next_offset
 
     # For tools that measure lag: reading itself goes on from SQLite
 
     def _commit(self) -> None:
         self._committed_at = time.monotonic()
-        if not self._uncommitted:
-            return
         positions = [
-            TopicPartition(self._settings.topic, partition, offset, metadata=self._instance)
+            TopicPartition(self._settings.topic, partition, offset, metadata="" if self.released else self._instance)
             for partition, offset in self._uncommitted.items()
+            if partition not in self._unclaimed
         ]
-        self._uncommitted = {}
+        self._uncommitted = {one: offset for one, offset in self._uncommitted.items() if one in self._unclaimed}
+        if not positions:
+            return
         try:
             self._consumer.commit(offsets=positions, asynchronous=True)
         except KafkaException as error:

@@ -14,20 +14,43 @@ SILENT, IN_DOUBT = 2 / 3, 1 / 8
 was frozen for so long finds out within that time whether it lost its partitions meanwhile."""
 
 
+Held = frozenset[tuple[int, int]]
+"""Partitions, each with the number of the assignment that gave it."""
+
+
 @dataclass(slots=True)
 class _Partition:
     start: int
     end: int
     next_offset: int
+    assignment: int
+    free_at: float
     caught_up: bool = False
+    ledger_read: bool = False
 
 
 class Ownership:
     """What the consumer group gave this worker. Threads share it."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, session_seconds: float = SESSION_SECONDS) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        session_seconds: float = SESSION_SECONDS,
+        *,
+        follows: bool = False,
+    ) -> None:
+        """Begins without any partition.
+
+        Args:
+            clock: tells seconds that never go back.
+            session_seconds: see SESSION_SECONDS.
+            follows: whether ledger and settings are read from Kafka too, before any flush.
+        """
         self._clock = clock
         self._session_seconds = session_seconds
+        self._follows = follows
+        self._settings_read = not follows
+        self._assignments = 0
         self._in_doubt_until = 0.0
         self._lock = threading.Condition()
         self._partitions: dict[int, _Partition] = {}
@@ -43,12 +66,22 @@ class Ownership:
             self._in_doubt_until = now + self._session_seconds * IN_DOUBT
         self._polled_at = now
 
-    def given(self, spans: Mapping[int, tuple[int, int]]) -> None:
-        """Notes partitions that were assigned, with where reading begins and the end of each log at that moment."""
+    def given(self, spans: Mapping[int, tuple[int, int]], waits: Mapping[int, float] | None = None) -> None:
+        """Notes partitions that were assigned.
+
+        Args:
+            spans: where reading each begins, and the end of its log at that moment.
+            waits: seconds that calls of a former owner may still take, where there was another one.
+        """
+        now = self._clock()
         with self._lock:
             self._assigned = True
+            self._assignments += 1
             for partition, (start, end) in spans.items():
-                self._partitions[partition] = _Partition(start, end, start, caught_up=start >= end)
+                free_at = now + (waits or {}).get(partition, 0.0)
+                one = _Partition(start, end, start, self._assignments, free_at)
+                one.caught_up, one.ledger_read = start >= end, not self._follows
+                self._partitions[partition] = one
             self._lock.notify_all()
 
     def taken(self, partitions: Collection[int]) -> None:
@@ -74,12 +107,55 @@ class Ownership:
             known.caught_up = known.caught_up or at_end or next_offset >= known.end
             self._lock.notify_all()
 
+    # Told by what follows the ledger and the settings
+
+    def settings_read(self) -> None:
+        """Notes that the settings are known."""
+        with self._lock:
+            self._settings_read = True
+            self._lock.notify_all()
+
+    def wait_for_ledger(self, timeout: float) -> dict[int, int]:
+        """Returns partitions whose ledger is waited for, each with the number of its assignment; waits for some."""
+        with self._lock:
+            self._lock.wait_for(self._awaited, timeout)
+            return self._awaited()
+
+    def awaits_ledger(self, partition: int, assignment: int) -> bool:
+        """Tells whether a partition's ledger is waited for still, under that assignment."""
+        with self._lock:
+            return self._awaited().get(partition) == assignment
+
+    def ledger_read(self, partition: int, assignment: int) -> None:
+        """Notes that a partition's ledger is known; of no use if it was assigned anew since."""
+        with self._lock:
+            if self._awaited().get(partition) == assignment:
+                self._partitions[partition].ledger_read = True
+                self._lock.notify_all()
+
+    def _awaited(self) -> dict[int, int]:
+        return {number: one.assignment for number, one in self._partitions.items() if not one.ledger_read}
+
+    # Asked by the poll thread
+
+    def behind(self) -> bool:
+        """Tells whether any partition is not yet read to where it ended when it was assigned."""
+        with self._lock:
+            return not all(one.caught_up for one in self._partitions.values())
+
     # Asked by the flush
 
-    def caught_up(self) -> frozenset[int]:
-        """Returns the partitions that are this worker's and were read to where they ended when they were assigned."""
+    def ready(self) -> frozenset[int]:
+        """Returns the partitions that are this worker's and may be delivered.
+
+        They were read to where they ended when they were assigned, their ledger and the settings are known, and no
+        call of a former owner can be under way.
+        """
         with self._lock:
-            return frozenset(number for number, one in self._partitions.items() if one.caught_up)
+            return frozenset(number for number, one in self._partitions.items() if self._is_ready(one))
+
+    def _is_ready(self, one: _Partition) -> bool:
+        return one.caught_up and one.ledger_read and self._settings_read and self._clock() >= one.free_at
 
     def owned(self) -> frozenset[int]:
         """Returns the partitions that are this worker's."""
@@ -93,27 +169,40 @@ class Ownership:
             total = sum(one.end - one.start for one in parts)
             return sum(min(one.next_offset, one.end) - one.start for one in parts), total
 
-    def may_call(self, partitions: Collection[int]) -> bool:
-        """Tells whether a call may be begun for customers of these partitions."""
+    def held(self, partitions: Collection[int]) -> Held:
+        """Returns the assignments by which these partitions are this worker's now, those that are."""
+        with self._lock:
+            return frozenset((one, self._partitions[one].assignment) for one in partitions if one in self._partitions)
+
+    def may_call(self, held: Held) -> bool:
+        """Tells whether a call may be begun that rests on these assignments.
+
+        Not once a partition was taken, though it was given back: another worker may have had it meanwhile.
+        """
         if self._polled_at is None:
             return False
         now = self._clock()
         if now - self._polled_at >= self._session_seconds * SILENT or now < self._in_doubt_until:
             return False
-        return self.owned().issuperset(partitions)
+        return held == self.held([partition for partition, _ in held])
 
     def seconds_since_poll(self) -> float | None:
         """Returns how long ago the consumer was polled; None if never."""
         return None if self._polled_at is None else self._clock() - self._polled_at
 
-    def wait_until_read(self, timeout: float) -> bool:
-        """Waits until the group has assigned partitions and all of them are caught up.
+    def waiting_seconds(self) -> float:
+        """Returns how long calls of former owners are still waited for."""
+        with self._lock:
+            return max((one.free_at for one in self._partitions.values()), default=0.0) - self._clock()
+
+    def wait_until_ready(self, timeout: float) -> bool:
+        """Waits until the group has assigned partitions and all of them may be delivered.
 
         Returns:
             Whether they are.
         """
         with self._lock:
-            return self._lock.wait_for(self._is_read, timeout)
+            return self._lock.wait_for(self._all_ready, timeout)
 
     def wait_for_records(self, count: int, timeout: float) -> bool:
         """Waits until so many records were read and staged since the partitions were assigned.
@@ -126,5 +215,5 @@ class Ownership:
                 lambda: sum(one.next_offset - one.start for one in self._partitions.values()) >= count, timeout
             )
 
-    def _is_read(self) -> bool:
-        return self._assigned and all(one.caught_up for one in self._partitions.values())
+    def _all_ready(self) -> bool:
+        return self._assigned and all(self._is_ready(one) for one in self._partitions.values())

@@ -78,15 +78,43 @@ def total_count(db: Database) -> int:
     return int(db.execute("SELECT count(*) FROM customer").fetchone()[0])
 
 
+# A customer's event, and how often its account had wanted everybody looked at again.
+_SETTLED = (
+    "(SELECT resyncs FROM account WHERE account.account_id = customer.account_id) "
+    "|| ' ' || topic_id || ' ' || partition || ' ' || \"offset\""
+)
+
+
 def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[CustomerId, int]]) -> None:
     """Writes that customers need nothing more, each only if the revision is still the one given.
 
-    Belongs in the transaction that writes what was done. A newer event, or a resync, keeps its customer changed.
+    Belongs in the transaction that writes what was done. A newer event, or a resync, keeps its customer changed. The
+    customer's standing tells which event it was, to workers that read the event anew.
     """
+    rows = [(account_id, customer_id, revision) for customer_id, revision in settled]
+    which = "WHERE account_id = ? AND customer_id = ? AND revision = ?"
+    db.executemany(f"UPDATE customer SET changed = 0 {which}", rows)
     db.executemany(
-        "UPDATE customer SET changed = 0 WHERE account_id = ? AND customer_id = ? AND revision = ?",
-        [(account_id, customer_id, revision) for customer_id, revision in settled],
+        f"INSERT INTO standing (account_id, customer_id, settled) SELECT account_id, customer_id, {_SETTLED} "
+        f"FROM customer {which} ON CONFLICT (account_id, customer_id) DO UPDATE SET settled = excluded.settled",
+        rows,
     )
+
+
+def settle_known(db: Database) -> int:
+    """Writes that customers need nothing more whose event was settled already, by another worker or another database.
+
+    Belongs in a transaction.
+
+    Returns:
+        How many there were.
+    """
+    cursor = db.execute(
+        "UPDATE customer SET changed = 0 WHERE changed = 1 AND EXISTS (SELECT 1 FROM standing "
+        "WHERE standing.account_id = customer.account_id AND standing.customer_id = customer.customer_id "
+        f"AND standing.settled = {_SETTLED})"
+    )
+    return int(cursor.rowcount)
 
 
 def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
@@ -97,19 +125,24 @@ def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None
     Returns:
         How many were marked.
     """
+    if address is None:
+        db.execute("UPDATE account SET resyncs = resyncs + 1 WHERE account_id = ?", (account_id,))
+        return look_again(db, account_id)
     which = (
-        ""
-        if address is None
-        else (
-            " AND customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2 "
-            "UNION SELECT customer_id FROM standing WHERE account_id = ?1 AND address = ?2 "
-            "UNION SELECT customer_id FROM ledger WHERE account_id = ?1 AND address = ?2)"
-        )
+        "account_id = ?1 AND customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2 "
+        "UNION SELECT customer_id FROM standing WHERE account_id = ?1 AND address = ?2 "
+        "UNION SELECT customer_id FROM ledger WHERE account_id = ?1 AND address = ?2)"
     )
+    db.execute(f"UPDATE standing SET settled = NULL WHERE {which}", (account_id, address))
     cursor = db.execute(
-        f"UPDATE customer SET changed = 1, revision = revision + 1 WHERE account_id = ?1{which}",
-        (account_id,) if address is None else (account_id, address),
+        f"UPDATE customer SET changed = 1, revision = revision + 1 WHERE {which}", (account_id, address)
     )
+    return int(cursor.rowcount)
+
+
+def look_again(db: Database, account_id: AccountId) -> int:
+    """Marks every customer of the account in this database alone; returns how many. Belongs in a transaction."""
+    cursor = db.execute("UPDATE customer SET changed = 1, revision = revision + 1 WHERE account_id = ?", (account_id,))
     return int(cursor.rowcount)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,15 @@ CHECKPOINT_PAGES = 8000
 
 
 class Database:
-    """One connection to the staging database. Not for sharing between threads: each opens its own."""
+    """One connection to the staging database. Not for sharing between threads: each opens its own.
+
+    Attributes:
+        before_commit: called at the end of each transaction, with whether it erases; what it raises rolls it back.
+    """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self.before_commit: Callable[[Database, bool], None] | None = None
 
     def execute(self, sql: str, values: Any = ()) -> Any:
         """Runs one statement.
@@ -48,8 +53,11 @@ class Database:
             return self._connection.executemany(sql, rows)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, erase: bool = False) -> Iterator[None]:
         """Makes everything inside one transaction: all of it, or nothing when anything raises.
+
+        Args:
+            erase: whether what is removed must be forgotten wherever it is kept.
 
         Raises:
             DatabaseError: it could not be begun or committed.
@@ -57,6 +65,8 @@ class Database:
         self.execute("BEGIN IMMEDIATE")
         try:
             yield
+            if self.before_commit is not None:
+                self.before_commit(self, erase)
         except BaseException:
             with _translated():
                 self._connection.rollback()

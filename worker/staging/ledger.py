@@ -191,8 +191,10 @@ def settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressK
 def put_standings(db: Database, account_id: AccountId, standings: Sequence[Standing]) -> None:
     """Writes standings, each over its customer's earlier one. Belongs in a transaction."""
     db.executemany(
-        "INSERT OR REPLACE INTO standing (account_id, customer_id, list_id, address, refusal, refused_address, "
-        "attempts, retry_at) VALUES (?,?,?,?,?,?,?,?)",
+        "INSERT INTO standing (account_id, customer_id, list_id, address, refusal, refused_address, attempts, "
+        "retry_at) VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (account_id, customer_id) DO UPDATE SET "
+        "list_id = excluded.list_id, address = excluded.address, refusal = excluded.refusal, "
+        "refused_address = excluded.refused_address, attempts = excluded.attempts, retry_at = excluded.retry_at",
         [
             (
                 account_id,

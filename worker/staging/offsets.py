@@ -29,6 +29,15 @@ def move_on(db: Database, topic: str, topic_id: str, partition: int, next_offset
     )
 
 
+def next_of(db: Database, topic: str, topic_id: str, partition: int) -> int | None:
+    """Returns where reading a partition goes on; None where it was never read under that id."""
+    row = db.execute(
+        "SELECT next_offset FROM next_offset WHERE topic = ? AND topic_id = ? AND partition = ?",
+        (topic, topic_id, partition),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
 def of_topic(db: Database, topic: str) -> list[Reading]:
     """Returns how far a topic was read, under each of its ids; the latest last."""
     rows = db.execute(

@@ -26,6 +26,13 @@ def _first(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0002_kept_in_kafka")
+def _kept(db: Database) -> None:
+    # What a customer's last settled event was, and how often its account wanted all of them looked at again.
+    db.execute("ALTER TABLE standing ADD COLUMN settled TEXT")
+    db.execute("ALTER TABLE account ADD COLUMN resyncs INTEGER NOT NULL DEFAULT 0")
+
+
 _CUSTOMERS = (
     """
     CREATE TABLE customer (

@@ -28,6 +28,7 @@ from worker.sandbox.server import SandboxServer
 from worker.sandbox.standin import StandIn
 from worker.staging import accounts, customers, ledger, receipts, runs
 from worker.staging.accounts import AccountSettings
+from worker.staging.database import Database
 from worker.staging.ledger import Entry
 from worker.staging.receipts import Receipt
 from worker.staging.runs import AccountRun, Run
@@ -71,7 +72,11 @@ class QuickStop:
 
 
 class WatchedApp(App):
-    """Tells a test of each call right before it is sent."""
+    """Tells a test of each call right before it is sent, and keeps nothing in Kafka."""
+
+    def open_database(self) -> Database:
+        """Opens the database alone."""
+        return self.open_copy()
 
     @contextmanager
     def open_client(self, key: ApiKey) -> Iterator[Sender]:

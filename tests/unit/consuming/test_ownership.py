@@ -17,14 +17,14 @@ class Timer:
 
 
 def test_no_call_is_begun_for_what_was_not_given() -> None:
-    """Only partitions of this worker may be called for, all of an account's together."""
+    """Only what this worker holds may be called for."""
     ownership = Ownership(Timer())
     ownership.polled()
-    assert not ownership.may_call({0})
+    assert ownership.held({0}) == frozenset()
     ownership.given({0: (0, 5), 1: (0, 0)})
-    assert ownership.may_call({0})
-    assert ownership.may_call({0, 1})
-    assert not ownership.may_call({0, 2})
+    assert ownership.may_call(ownership.held({0}))
+    assert ownership.may_call(ownership.held({0, 1}))
+    assert {partition for partition, _ in ownership.held({0, 2})} == {0}
 
 
 def test_no_call_is_begun_once_a_partition_is_taken() -> None:
@@ -32,10 +32,62 @@ def test_no_call_is_begun_once_a_partition_is_taken() -> None:
     ownership = Ownership(Timer())
     ownership.polled()
     ownership.given({0: (0, 0), 1: (0, 0)})
+    first, second = ownership.held({0}), ownership.held({1})
     ownership.taken([0])
-    assert not ownership.may_call({0})
-    assert ownership.may_call({1})
-    assert ownership.caught_up() == {1}
+    assert not ownership.may_call(first)
+    assert ownership.may_call(second)
+    assert ownership.ready() == {1}
+
+
+def test_no_call_is_begun_for_a_partition_that_was_taken_and_given_back() -> None:
+    """Another worker may have had it meanwhile: what was planned before counts no more."""
+    ownership = Ownership(Timer())
+    ownership.polled()
+    ownership.given({0: (0, 0)})
+    before = ownership.held({0})
+    ownership.taken([0])
+    ownership.given({0: (0, 0)})
+    assert not ownership.may_call(before)
+    assert ownership.may_call(ownership.held({0}))
+
+
+def test_a_partition_is_not_ready_while_calls_of_its_former_owner_may_last() -> None:
+    """Mailchimp takes the calls of both; so the new owner waits as long as one may take."""
+    timer = Timer()
+    ownership = Ownership(timer)
+    ownership.given({0: (0, 0), 1: (0, 0)}, {1: 120.0})
+    assert ownership.ready() == {0}
+    timer.now = 119
+    assert not ownership.wait_until_ready(0)
+    timer.now = 120
+    assert ownership.ready() == {0, 1}
+    assert ownership.wait_until_ready(0)
+
+
+def test_a_partition_is_not_ready_before_its_ledger_and_the_settings_are_known() -> None:
+    """Consent hangs on them, and another worker may have written there."""
+    ownership = Ownership(Timer(), follows=True)
+    ownership.given({0: (0, 0)})
+    assert ownership.ready() == set()
+    ((partition, assignment),) = ownership.wait_for_ledger(0).items()
+    ownership.ledger_read(partition, assignment)
+    assert ownership.ready() == set()
+    ownership.settings_read()
+    assert ownership.ready() == {0}
+    assert ownership.wait_for_ledger(0) == {}
+
+
+def test_a_ledger_read_under_an_earlier_assignment_does_not_count() -> None:
+    """What another worker wrote since is not in it."""
+    ownership = Ownership(Timer(), follows=True)
+    ownership.settings_read()
+    ownership.given({0: (0, 0)})
+    ((partition, assignment),) = ownership.wait_for_ledger(0).items()
+    ownership.taken([0])
+    ownership.given({0: (0, 0)})
+    assert not ownership.awaits_ledger(partition, assignment)
+    ownership.ledger_read(partition, assignment)
+    assert ownership.ready() == set()
 
 
 def test_no_call_is_begun_while_polling_hangs() -> None:
@@ -43,12 +95,12 @@ def test_no_call_is_begun_while_polling_hangs() -> None:
     timer = Timer()
     ownership = Ownership(timer, session_seconds=48)
     ownership.given({0: (0, 0)})
-    assert not ownership.may_call({0})
+    assert not ownership.may_call(ownership.held({0}))
     ownership.polled()
     timer.now = 31
-    assert ownership.may_call({0})
+    assert ownership.may_call(ownership.held({0}))
     timer.now = 32
-    assert not ownership.may_call({0})
+    assert not ownership.may_call(ownership.held({0}))
     assert ownership.seconds_since_poll() == 32
 
 
@@ -60,41 +112,41 @@ def test_no_call_is_begun_right_after_a_long_silence() -> None:
     ownership.polled()
     timer.now = 50
     ownership.polled()
-    assert not ownership.may_call({0})
+    assert not ownership.may_call(ownership.held({0}))
     timer.now = 55
     ownership.polled()
-    assert not ownership.may_call({0})
+    assert not ownership.may_call(ownership.held({0}))
     timer.now = 56
-    assert ownership.may_call({0})
+    assert ownership.may_call(ownership.held({0}))
 
 
 def test_a_partition_is_caught_up_at_the_end_that_it_had_when_assigned() -> None:
     """By the offset of that end, or where the broker says that the log ends: a transaction's marker stands last."""
     ownership = Ownership(Timer())
     ownership.given({0: (3, 10), 1: (3, 10), 2: (4, 4)})
-    assert ownership.caught_up() == {2}
+    assert ownership.ready() == {2}
     ownership.read_to(0, 9, at_end=False)
     ownership.read_to(1, 9, at_end=True)
-    assert ownership.caught_up() == {1, 2}
+    assert ownership.ready() == {1, 2}
     ownership.read_to(0, 10, at_end=False)
-    assert ownership.caught_up() == {0, 1, 2}
+    assert ownership.ready() == {0, 1, 2}
 
 
-def test_what_is_published_later_leaves_a_partition_caught_up() -> None:
+def test_what_is_published_later_leaves_a_partition_ready() -> None:
     """The end that counts is the one at the assignment."""
     ownership = Ownership(Timer())
     ownership.given({0: (0, 1)})
     ownership.read_to(0, 1, at_end=False)
     ownership.read_to(0, 2, at_end=False)
-    assert ownership.caught_up() == {0}
+    assert ownership.ready() == {0}
 
 
 def test_is_not_read_before_anything_was_assigned() -> None:
     """Waiting for the end needs an assignment first; an empty one is enough, since others have the partitions."""
     ownership = Ownership(Timer())
-    assert not ownership.wait_until_read(0)
+    assert not ownership.wait_until_ready(0)
     ownership.given({})
-    assert ownership.wait_until_read(0)
+    assert ownership.wait_until_ready(0)
 
 
 def test_is_not_read_between_two_assignments() -> None:
@@ -102,9 +154,9 @@ def test_is_not_read_between_two_assignments() -> None:
     ownership = Ownership(Timer())
     ownership.given({0: (0, 10)})
     ownership.taken([0])
-    assert not ownership.wait_until_read(0)
+    assert not ownership.wait_until_ready(0)
     ownership.given({0: (10, 10)})
-    assert ownership.wait_until_read(0)
+    assert ownership.wait_until_ready(0)
 
 
 def test_the_backlog_is_what_was_there_at_the_assignment() -> None:

@@ -1,0 +1,208 @@
+"""Reads the ledger and the settings from Kafka into the database, to the end of what is there."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from confluent_kafka import Consumer as LibraryConsumer
+from confluent_kafka import KafkaError as LibraryError
+from confluent_kafka import KafkaException, Message, TopicPartition
+
+from worker.clock import Clock, as_text
+from worker.config import Kafka
+from worker.consuming.kafka import ANSWER_SECONDS, Problems, bounds, client, unreachable
+from worker.consuming.positions import start_of
+from worker.errors import KafkaError, NotMoved
+from worker.keeping.records import kept_of
+from worker.keeping.topics import KeptTopic, KeptTopics
+from worker.staging import kept, offsets
+from worker.staging.database import Database
+from worker.staging.kept import Kept
+
+log = logging.getLogger("worker.keeping")
+
+MOST_AT_ONCE = 1000
+"""Records applied in one transaction."""
+WAIT_SECONDS = 0.5
+
+
+class Reader:
+    """Brings a database up to what Kafka keeps. Belongs to one thread."""
+
+    def __init__(self, settings: Kafka, topics: KeptTopics, db: Database, clock: Clock) -> None:
+        """Reads nothing yet.
+
+        Args:
+            settings: the operator's.
+            topics: both, which are there.
+            db: a connection of its own, whose writes are not written to Kafka.
+            clock: tells the time.
+
+        Raises:
+            ConfigError: the operator's properties cannot be used.
+        """
+        self._topics = topics
+        self._db = db
+        self._clock = clock
+        self._problems = Problems()
+        self._settings = settings
+        own = {
+            "group.id": f"{settings.group_id}.keeping",  # asked for by the library; nothing is joined
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "error_cb": self._problems,
+        }
+        self._consumer = client(LibraryConsumer, settings, own)
+
+    def read_settings(self) -> None:
+        """Reads the accounts' settings to their end.
+
+        Raises:
+            KafkaError: they cannot be read.
+            NotMoved: this database has settings of its own, which Kafka never had.
+            DatabaseError: they cannot be written.
+        """
+        for partition in range(self._topics.settings.partitions):
+            self._read(self._topics.settings, partition)
+
+    def read_ledger(self, partition: int, going_on: Callable[[], bool] = lambda: True) -> None:
+        """Reads one partition of the ledger to its end.
+
+        Args:
+            partition: which; there may be none of that number.
+            going_on: asked now and then whether it is wanted still.
+
+        Raises:
+            KafkaError: it cannot be read.
+            NotMoved: this database has a ledger of its own, which Kafka never had.
+            DatabaseError: it cannot be written.
+        """
+        if partition < self._topics.ledger.partitions:
+            self._read(self._topics.ledger, partition, going_on)
+
+    def everything(self, topic: KeptTopic) -> dict[bytes, Kept]:
+        """Returns all that a topic holds, by record key.
+
+        Raises:
+            KafkaError: it cannot be read.
+        """
+        found: dict[bytes, Kept] = {}
+        for partition in range(topic.partitions):
+            low, high = self._bounds(topic, partition)
+            for messages in self._messages(topic, partition, low, high, lambda: True):
+                for message in messages:
+                    one = kept_of(message.key(), message.value())
+                    if one is not None:
+                        found[message.key() or b""] = one
+        return found
+
+    def note_read(self, topic: KeptTopic, partition: int) -> None:
+        """Notes that the database holds what a partition holds up to its end. Belongs in a transaction.
+
+        Raises:
+            KafkaError: its end cannot be asked.
+        """
+        _, high = self._bounds(topic, partition)
+        offsets.move_on(self._db, topic.name, topic.topic_id, partition, high, as_text(self._clock()))
+
+    def close(self) -> None:
+        """Ends it."""
+        self._consumer.close()
+
+    def _read(self, topic: KeptTopic, partition: int, going_on: Callable[[], bool] = lambda: True) -> None:
+        low, high = self._bounds(topic, partition)
+        start = self._start(topic, partition, low, high)
+        known = offsets.next_of(self._db, topic.name, topic.topic_id, partition)
+        if start == high == known:
+            return
+        if known is not None and start < known:
+            with self._db.transaction():
+                offsets.move_on(self._db, topic.name, topic.topic_id, partition, start, as_text(self._clock()))
+        for messages in self._messages(topic, partition, start, high, going_on):
+            self._apply(topic, partition, messages)
+        if going_on():
+            self._note_end(topic, partition, high)
+
+    def _start(self, topic: KeptTopic, partition: int, low: int, high: int) -> int:
+        start = start_of(offsets.of_topic(self._db, topic.name), topic.topic_id, partition, low, high)
+        known = offsets.next_of(self._db, topic.name, topic.topic_id, partition)
+        if (known is None or start.event in ("cut", "recreated")) and self._has_its_own(topic, partition):
+            raise NotMoved(
+                f"This database has {'settings' if topic == self._topics.settings else 'a ledger'} that Kafka's topic "
+                f"{topic.name} does not have.",
+                "Write what is missing there, once: mailchimp-worker move-ledger",
+            )
+        return start.offset
+
+    def _has_its_own(self, topic: KeptTopic, partition: int) -> bool:
+        ledger, chosen = kept.accounts_known(self._db)
+        accounts = chosen if topic == self._topics.settings else ledger
+        return any(topic.partition_of(one) == partition for one in accounts)
+
+    def _bounds(self, topic: KeptTopic, partition: int) -> tuple[int, int]:
+        return bounds(
+            self._consumer, self._settings.model_copy(update={"topic": topic.name}), partition, self._problems
+        )
+
+    def _messages(
+        self, topic: KeptTopic, partition: int, start: int, high: int, going_on: Callable[[], bool]
+    ) -> Iterator[Sequence[Message]]:
+        # Gives what stands from one offset to another; compaction may have taken the last ones away.
+        if start >= high:
+            return
+        self._consumer.assign([TopicPartition(topic.name, partition, start)])
+        silent_since, done = time.monotonic(), False
+        try:
+            while not done and going_on():
+                messages = self._consumer.consume(MOST_AT_ONCE, WAIT_SECONDS)
+                if not messages and time.monotonic() - silent_since > ANSWER_SECONDS:
+                    raise unreachable(self._settings, self._problems.last, TimeoutError("it sends nothing"))
+                silent_since = time.monotonic() if messages else silent_since
+                records = []
+                for message in messages:
+                    error = message.error()
+                    if error is None:
+                        records.append(message)
+                        done = done or (message.offset() or 0) + 1 >= high
+                    elif error.code() == LibraryError._PARTITION_EOF:
+                        done = True
+                    elif not error.retriable():
+                        raise KafkaError(
+                            f"The topic {topic.name} cannot be read: {error.str()}", "Give the user the right to."
+                        )
+                if records:
+                    yield records
+        except KafkaException as error:
+            raise unreachable(self._settings, self._problems.last, error) from error
+        finally:
+            self._consumer.unassign()
+
+    def _apply(self, topic: KeptTopic, partition: int, messages: Sequence[Message]) -> None:
+        with self._db.transaction():
+            # Another process with this database, or the flush, may have moved on meanwhile.
+            known = offsets.next_of(self._db, topic.name, topic.topic_id, partition) or 0
+            rows, last = [], known - 1
+            for message in messages:
+                offset = message.offset() or 0
+                if offset < known:
+                    continue
+                last = offset
+                one = kept_of(message.key(), message.value())
+                if one is None:
+                    log.warning("%s, partition %d, offset %d is not understood", topic.name, partition, offset)
+                else:
+                    rows.append(one)
+            kept.apply(self._db, rows)
+            if last >= known:
+                at = as_text(self._clock())
+                offsets.move_on(self._db, topic.name, topic.topic_id, partition, last + 1, at)
+
+    def _note_end(self, topic: KeptTopic, partition: int, high: int) -> None:
+        with self._db.transaction():
+            known = offsets.next_of(self._db, topic.name, topic.topic_id, partition)
+            if known is None or known < high:
+                offsets.move_on(self._db, topic.name, topic.topic_id, partition, high, as_text(self._clock()))
