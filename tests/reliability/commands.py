@@ -15,6 +15,7 @@ from tests.e2e.conftest import END_SECONDS, KEY, Cli
 from tests.integration.topic import Topic
 from worker.accounts import connecting, lists, settings
 from worker.app import App
+from worker.cli.wiring import changing
 from worker.clock import utc_now
 from worker.config import Config, Kafka, Mailchimp, Staging
 from worker.model import AccountId, ListId
@@ -48,12 +49,12 @@ class Commands(Cli):
             keys: each account's API key; one for all by default.
         """
         config = Config(
-            kafka=Kafka(topic=self.topic.name),
+            kafka=Kafka(bootstrap_servers=self.topic.broker.bootstrap_servers, topic=self.topic.name),
             staging=Staging(path=self.path),
             mailchimp=Mailchimp(base_url=self._base_url),
         )
         app = App(config)
-        with closing(app.open_database()) as db:
+        with changing(app) as db:
             for name, wanted in lists_of.items():
                 account = AccountId(name)
                 at = utc_now()
