@@ -51,7 +51,7 @@ def new_topic(kafka: Broker) -> Iterator[Callable[..., Topic]]:
 
     yield make
     for topic in made:
-        topic.delete()
+        topic.delete_all()
 
 
 @pytest.fixture

@@ -74,16 +74,16 @@ class Topic:
                 return
 
     def delete(self) -> None:
-        """Deletes it, with those that a worker made for it."""
+        """Deletes it."""
         if self.broker.whole:
-            for deleted in self.admin.delete_topics([name for name in self._names() if name in self._all()]).values():
+            self.admin.delete_topics([self.name])[self.name].result(30)
+
+    def delete_all(self) -> None:
+        """Deletes it, and those that workers made for it."""
+        if self.broker.whole:
+            there = [name for name in self.admin.list_topics(timeout=10).topics if name.startswith(self.name)]
+            for deleted in self.admin.delete_topics(there).values() if there else ():
                 deleted.result(30)
-
-    def _names(self) -> list[str]:
-        return [self.name, f"{self.name}.ledger", f"{self.name}.settings"]
-
-    def _all(self) -> set[str]:
-        return set(self.admin.list_topics(timeout=10).topics)
 
     def truncate(self, partition: int, before: int) -> None:
         """Deletes a partition's records before an offset, as retention does."""

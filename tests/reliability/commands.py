@@ -48,7 +48,9 @@ class Commands(Cli):
             lists_of: each account's.
             keys: each account's API key; one for all by default.
         """
+        secret = self.environment.get("WORKER_SECRET_KEY_FILE")
         config = Config(
+            secret_key_file=Path(secret) if secret else None,
             kafka=Kafka(bootstrap_servers=self.topic.broker.bootstrap_servers, topic=self.topic.name),
             staging=Staging(path=self.path),
             mailchimp=Mailchimp(base_url=self._base_url),

@@ -4,7 +4,8 @@ The environment variable ``KILL_AT`` names the point and which time it is passed
 
 migration: before a statement of a migration · begin: before a transaction · statement: before any statement ·
 inside: before a transaction's commit · commit: after it · call: before a call to Mailchimp · answer: after its answer,
-before anything is made of it · seconds: so many seconds after the start, wherever that is.
+before anything is made of it · keep: before ledger or settings are written to Kafka · kept: after that, before the
+transaction's commit · seconds: so many seconds after the start, wherever that is.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from typing import Any
 from sqlite_utils import Database as Tables
 
 from worker.__main__ import main
+from worker.keeping.keeper import Keeper
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.client import Client
 from worker.staging.database import Database
 
-POINTS = ("begin", "statement", "inside", "commit", "call", "answer")
+POINTS = ("begin", "statement", "inside", "commit", "call", "answer", "keep", "kept")
 
 
 class Killer:
@@ -54,12 +56,12 @@ def kill() -> None:
 
 def wrap(passed: Killer) -> None:
     """Has the product tell of the points that it passes."""
-    transaction, send = Database.transaction, Client.send
+    transaction, send, write = Database.transaction, Client.send, Keeper.write
 
     @contextmanager
-    def told_transaction(self: Database) -> Iterator[None]:
+    def told_transaction(self: Database, *, erase: bool = False) -> Iterator[None]:
         passed("begin")
-        with transaction(self):
+        with transaction(self, erase=erase):
             yield
             passed("inside")
         passed("commit")
@@ -69,6 +71,11 @@ def wrap(passed: Killer) -> None:
         answer = send(self, call)
         passed("answer")
         return answer
+
+    def told_write(self: Keeper, *arguments: Any, **named: Any) -> None:
+        passed("keep")
+        write(self, *arguments, **named)
+        passed("kept")
 
     def told(point: str, method: Any) -> Any:
         def telling(*arguments: Any, **named: Any) -> Any:
@@ -81,6 +88,8 @@ def wrap(passed: Killer) -> None:
     product.transaction = told_transaction
     product.execute = told("statement", Database.execute)
     product.executemany = told("statement", Database.executemany)
+    keeper: Any = Keeper
+    keeper.write = told_write
     client: Any = Client
     client.send = told_send
     tables: Any = Tables

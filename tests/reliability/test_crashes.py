@@ -31,9 +31,11 @@ NAMED = (
     *(("call", number) for number in (3, 6)),
     *(("answer", number) for number in (2, 4, 7)),
     *(("statement", number) for number in (20, 45)),
+    *(("keep", number) for number in (1, 3)),
+    *(("kept", number) for number in (1, 2, 4)),
 )
 """Points, and which time each is passed when the kill comes."""
-MOST = {"begin": 12, "statement": 80, "inside": 12, "commit": 12, "call": 16, "answer": 16}
+MOST = {"begin": 12, "statement": 80, "inside": 12, "commit": 12, "call": 16, "answer": 16, "keep": 12, "kept": 12}
 """Up to which time a point is passed the kill may come: about as often as a run passes it."""
 
 pytestmark = pytest.mark.kafka

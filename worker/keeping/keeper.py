@@ -22,7 +22,7 @@ from worker.staging import kept, offsets
 from worker.staging.database import Database
 from worker.staging.kept import Kept
 
-TAKEN_SECONDS = 15.0
+TAKEN_SECONDS = 10.0
 """How long Kafka may take. Shorter than other connections wait for the database, which is locked meanwhile."""
 POLL_SECONDS = 0.2
 
@@ -104,8 +104,8 @@ class Keeper:
                 self._problems = Problems()
                 own = {
                     "acks": "all",
-                    # One request at a time keeps the order; a record that comes twice says the same twice. An idempotent
-                    # producer would take half a second to begin.
+                    # One request at a time keeps the order, and a record that comes twice says the same twice. An
+                    # idempotent producer would take half a second to begin.
                     "max.in.flight.requests.per.connection": 1,
                     "linger.ms": 0,
                     "message.timeout.ms": int(TAKEN_SECONDS * 1000),

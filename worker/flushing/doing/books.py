@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from worker.clock import Clock, as_text
+from worker.errors import WorkerError
 from worker.flushing.deciding.steps import Add, Move, Step
 from worker.flushing.doing.desk import Halted
 from worker.flushing.doing.report import Report
@@ -151,7 +152,13 @@ class Books:
         with self._lock:
             if self._shut:
                 raise Halted
-            yield
+            try:
+                yield
+            except WorkerError as error:
+                # Whoever comes next need not wait for the same: a crash here would have the same effect.
+                self._shut = True
+                self.fail(f"{error.what}")
+                raise
 
     def _learn(self, report: Report, end_after: int) -> None:
         self.closed |= report.gone | report.paused.keys()
