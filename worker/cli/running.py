@@ -17,7 +17,7 @@ from worker.cli.progress import Progress
 from worker.cli.wiring import AccountOption, Json, opened, wired
 from worker.clock import as_text
 from worker.daemon import FLUSH_END_SECONDS, Daemon, FlushThread, Poller, read_to_end
-from worker.errors import AccountError, AlreadyRunning, UsageError, WorkerError
+from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
 from worker.model import AccountId
 from worker.staging import accounts, runs
 from worker.staging.database import Database
@@ -105,7 +105,7 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, *,
             return 0
     finally:
         poller.end(calls_ended=calls_ended)
-    return _tell(flushing.result(), as_json=as_json)
+    return _tell(flushing.result(), asked=stop.is_set(), as_json=as_json)
 
 
 def _awaited(app: App, poller: Poller, stop: threading.Event, flushing: FlushThread) -> bool:
@@ -138,7 +138,7 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, 
     if found is None or found.ended is None:
         output.note("No longer followed; the worker goes on with it. See: mailchimp-worker status")
         return 0
-    return _tell(found, as_json=as_json)
+    return _tell(found, asked=stop.is_set(), as_json=as_json)
 
 
 def _so_far(run: Run) -> tuple[int, int]:
@@ -167,11 +167,27 @@ def as_data(run: Run) -> dict[str, Any]:
     }
 
 
-def _tell(run: Run, *, as_json: bool) -> int:
+def _tell(run: Run, *, asked: bool, as_json: bool) -> int:
+    """Prints what became of a run and returns the exit code.
+
+    Args:
+        run: as it ended.
+        asked: whether a person stopped this command, so that an early end is what was wanted.
+        as_json: whether for programs.
+
+    Raises:
+        FlushEndedEarly: nobody asked it to stop here, and something is left to do.
+    """
     if as_json:
         output.as_json(as_data(run))
     else:
         tell_run(run)
+    if run.ended == "stopped" and not asked:
+        raise FlushEndedEarly(
+            "The flush ended early: it lost a partition to another worker or by silence, or its worker ended.",
+            "What is not delivered stays changed, and nothing is lost: whoever has the partition delivers it with its "
+            "next flush. If this is the only worker, run it again once Kafka answers.",
+        )
     return 1 if run.ended == "failed" else 0
 
 
