@@ -213,7 +213,7 @@ class _Planner:
         elif entry.state == "archived":
             self.steps.append(Restore(contact, entry, gates))
         elif entry.state == "gone":
-            self.steps.append(Recheck(contact, entry))
+            self.steps.append(Recheck(contact, entry, gates))
         else:
             self._join(place, entry, shares)
 

@@ -106,6 +106,8 @@ class Histories(RuleBasedStateMachine):
         self.by_hand(pick, "unsubscribe", "")
 
     def _act(self, email: str, act: str, list_id: str, value: str | None) -> None:
+        if act == "archive" and self.world.status(email, list_id) == "archived":
+            return  # nobody can do that, and it says nothing of who archived it before
         try:
             self.world.by_hand(email, act, list_id, value)
         except (KeyError, ValueError):
@@ -116,11 +118,21 @@ class Histories(RuleBasedStateMachine):
         entry = self.world.entry(address, list_id)
         if act == "archive" and entry is not None and entry.state == "present" and entry.status_before is not None:
             # This worker was about to archive it and its answer was lost: nobody can tell that from this act.
-            self.left = {one: where for one, where in self.left.items() if where[:2] != (list_id, address)}
+            self._is_back(list_id, address)
         elif act in ("unsubscribe", "clean", "archive", "forget", "rename"):
-            self.left |= dict.fromkeys(self._standing_at(list_id, address), (list_id, address, act))
+            known = entry is not None and entry.state != "intended"
+            if known or act not in ("forget", "rename"):
+                # A member that this worker never saw and that is no more leaves no trace: its add may as well have
+                # never been done.
+                self.left |= dict.fromkeys(self._standing_at(list_id, address), (list_id, address, act))
         elif act == "subscribe":
-            self.left = {one: where for one, where in self.left.items() if where[:2] != (list_id, address)}
+            self._is_back(list_id, address)
+        if act == "rename" and value is not None and self.world.status(value, list_id) in ("subscribed", "pending"):
+            # Consent belongs to the address, whichever member had it before.
+            self._is_back(list_id, str(address_key(value)))
+
+    def _is_back(self, list_id: str, address: str) -> None:
+        self.left = {one: where for one, where in self.left.items() if where[:2] != (list_id, address)}
 
     def _standing_at(self, list_id: str, address: str) -> set[str]:
         # Customers whom this worker knows at a place: an opt-out there is theirs.
