@@ -299,6 +299,28 @@ def test_a_customer_is_not_put_where_another_ones_member_went(world: World):
     assert world.members() == {D: "subscribed"}
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_member_left_behind_that_went_stays_its_customers_departure(world: World, wanted: bool):
+    """Another customer who finds that member gone takes no opt-out from whose member it was."""
+    account_settings.enable(world.db, ACCOUNT, "pending")
+    world.event("cid", B)
+    world.event("ann", B, list_id="other")
+    world.flush()
+    world.event("cid", C, list_id="other")
+    world.flush()
+    assert world.status(B) == "pending"
+    world.by_hand(B, "rename", value=D)
+    world.event("ann", B)
+    world.flush()
+    assert world.outcomes("ann")[-1] == "gone"
+    if wanted:
+        world.event("ann", B)
+    world.event("cid", A)
+    world.flush()
+    assert world.status(A) is None
+    assert world.outcomes("cid")[-1] == "left"
+
+
 def test_who_comes_back_to_an_archived_address_that_went_meanwhile_stays_where_it_is(world: World):
     """The same where this worker archived the old member before it was deleted in Mailchimp."""
     world.event("ann", A)

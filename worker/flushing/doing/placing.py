@@ -281,7 +281,7 @@ def _blocked(
 
 def _gone(desk: Desk, report: Report, contact: Contact, entry: Entry, exchange: Exchange) -> None:
     report.entries.append(
-        Entry(contact.place, contact.owner, "gone", entry.origin, desk.at(), entry.fields, entry.member_status)
+        Entry(contact.place, entry.customer_id, "gone", entry.origin, desk.at(), entry.fields, entry.member_status)
     )
     # Whoever comes from elsewhere stays known, and a member, there.
     arriving = [
