@@ -293,7 +293,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(list_id=st.sampled_from(["master", "other", "spare"]))
     def choose_master(self, list_id: str) -> None:
-        if any(one.list_id == list_id and not one.gone for one in self.world.settings.stored):
+        there = list_id in self.world.standin.users["owner"].lists  # else nothing is delivered
+        if there and any(one.list_id == list_id and not one.gone for one in self.world.settings.stored):
             lists.choose_master(self.world.db, ACCOUNT, ListId(list_id))
 
     # What must hold after every step
@@ -334,6 +335,11 @@ class Histories(RuleBasedStateMachine):
             if ours and change.after in ("subscribed", "pending") and change.before is None:
                 self._wanted(change.list_id, place[1], str(change))
         self.seen, self.before = len(changes), None
+        for standing in ledger.standings_of(self.world.db, ACCOUNT, list(self.left)):  # type: ignore[arg-type]
+            # An address that bounced keeps nobody from others; with one of these its customer is no more known by it.
+            where = self.left[standing.customer_id]
+            if where[2] == "clean" and standing.place is not None and standing.place.address != where[1]:
+                del self.left[standing.customer_id]
 
     def _wanted(self, list_id: str, address: str, told: str) -> None:
         now = customers.by_addresses(self.world.db, ACCOUNT, [address])  # type: ignore[list-item]
