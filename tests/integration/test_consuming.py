@@ -22,6 +22,8 @@ from worker.staging.database import open_database
 
 ACCOUNT = AccountId("acct-1")
 SECONDS = 30.0
+CALL_SECONDS = 600.0
+"""Longer than any test: who waits for calls of a former owner never becomes ready."""
 
 
 class Reading:
@@ -34,7 +36,9 @@ class Reading:
         self._stop = threading.Event()
         self.error: BaseException | None = None
         self._own = open_database(path)
-        self.consumer = Consumer(topic.settings(**settings), self._own, self.ownership, utc_now)
+        self.consumer = Consumer(
+            topic.settings(**settings), self._own, self.ownership, utc_now, call_seconds=CALL_SECONDS
+        )
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -177,6 +181,24 @@ def test_the_group_sees_how_far_the_worker_is(whole_kafka: object, topic: Topic,
     assert str(told.metadata).startswith("worker-")
 
 
+@pytest.mark.parametrize("released", [True, False], ids=["ended in order", "with calls under way"])
+def test_a_new_owner_waits_for_calls_of_the_one_before(
+    whole_kafka: object, topic: Topic, path: Path, tmp_path: Path, released: bool
+) -> None:
+    """It reads on, and delivers nothing until they must be over; unless the one before had none, or was itself."""
+    topic.publish(event(f"cus-{n}") for n in range(10))
+    for _ in range(2):
+        with reading(topic, path) as first:
+            first.to_the_end()
+            first.consumer.released = released
+    with reading(topic, tmp_path / "second.db") as second:
+        second.until(lambda: not second.ownership.behind() and customers.total_count(second.db) == 10)
+        waits = second.ownership.waiting_seconds() > 0
+        assert waits != released
+        partition = partition_of(ACCOUNT, topic.partitions)
+        assert (partition in second.ownership.ready()) == released
+
+
 def test_partitions_move_to_a_worker_that_joins(whole_kafka: object, topic: Topic, path: Path, tmp_path: Path) -> None:
     """Two workers share the partitions; each goes on from its own database, and what one loses it may not call for."""
     topic.publish(event(f"cus-{n}", account) for account in ("acct-1", "acct-2") for n in range(10))
@@ -184,13 +206,12 @@ def test_partitions_move_to_a_worker_that_joins(whole_kafka: object, topic: Topi
         first.to_the_end()
         assert first.ownership.owned() == {0, 1}
         with reading(topic, tmp_path / "second.db") as second:
-            second.until(lambda: second.ownership.owned() and first.ownership.owned() and second.ownership.ready())
+            second.until(lambda: second.ownership.owned() and first.ownership.owned() and not second.ownership.behind())
             mine, yours = first.ownership.owned(), second.ownership.owned()
             assert mine | yours == {0, 1}
             assert not mine & yours
             assert not first.ownership.held(yours)
             assert second.ownership.may_call(second.ownership.held(yours))
-            second.to_the_end()
             assert sum(customers.accounts_with_changes(second.db).values()) == sum(
                 count
                 for account, count in customers.accounts_with_changes(first.db).items()

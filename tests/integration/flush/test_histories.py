@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,8 +18,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import lists
 from worker.accounts import settings as account_settings
+from worker.flushing import deliver
+from worker.flushing.doing import brake
+from worker.flushing.neighbourhood import chunks
 from worker.mailchimp.call import Call
-from worker.model import ListId, address_key
+from worker.model import Customer, ListId, address_key
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.faults import Fault
 from worker.staging import customers, ledger, receipts
@@ -50,15 +56,20 @@ class Histories(RuleBasedStateMachine):
         self.left: dict[str, tuple[str, str, str]] = {}
         self.made_anew: set[str] = set()
         self.renamed: set[tuple[str, str]] = set()
+        self.before: list[Customer] | None = None
+        self.patch = pytest.MonkeyPatch()
 
     def teardown(self) -> None:
+        self.patch.undo()
         self.world.__exit__()
         shutil.rmtree(self.folder)
 
-    @initialize(double=st.booleans())
-    def begin(self, double: bool) -> None:
+    @initialize(double=st.booleans(), chunk=st.sampled_from([1, 2, 4000]), few=st.sampled_from([0, 50]))
+    def begin(self, double: bool, chunk: int, few: int) -> None:
         if double:
             account_settings.enable(self.world.db, ACCOUNT, "pending")
+        self.patch.setattr(deliver, "chunks", partial(chunks, size=chunk))
+        self.patch.setattr(brake, "FEW", few)
 
     @rule(
         customer=CUSTOMERS,
@@ -79,7 +90,7 @@ class Histories(RuleBasedStateMachine):
     def another_address(self, customer: str, email: str, flushed: bool) -> None:
         self.event(customer, email, None, "Ann", True, flushed)
 
-    @rule(customer=CUSTOMERS, email=st.sampled_from([None, "", "no address"]))
+    @rule(customer=CUSTOMERS, email=st.sampled_from([None, "", "no address", "fake@wrong.invalid"]))
     def bad_address(self, customer: str, email: str | None) -> None:
         self.world.event(customer, email)
 
@@ -106,6 +117,8 @@ class Histories(RuleBasedStateMachine):
         self.by_hand(pick, "unsubscribe", "")
 
     def _act(self, email: str, act: str, list_id: str, value: str | None) -> None:
+        if act == "archive" and self.world.status(email, list_id) == "archived":
+            return  # nobody can do that, and it says nothing of who archived it before
         try:
             self.world.by_hand(email, act, list_id, value)
         except (KeyError, ValueError):
@@ -116,11 +129,21 @@ class Histories(RuleBasedStateMachine):
         entry = self.world.entry(address, list_id)
         if act == "archive" and entry is not None and entry.state == "present" and entry.status_before is not None:
             # This worker was about to archive it and its answer was lost: nobody can tell that from this act.
-            self.left = {one: where for one, where in self.left.items() if where[:2] != (list_id, address)}
+            self._is_back(list_id, address)
         elif act in ("unsubscribe", "clean", "archive", "forget", "rename"):
-            self.left |= dict.fromkeys(self._standing_at(list_id, address), (list_id, address, act))
+            known = entry is not None and entry.state != "intended"
+            if known or act not in ("forget", "rename"):
+                # A member that this worker never saw and that is no more leaves no trace: its add may as well have
+                # never been done.
+                self.left |= dict.fromkeys(self._standing_at(list_id, address), (list_id, address, act))
         elif act == "subscribe":
-            self.left = {one: where for one, where in self.left.items() if where[:2] != (list_id, address)}
+            self._is_back(list_id, address)
+        if act == "rename" and value is not None and self.world.status(value, list_id) in ("subscribed", "pending"):
+            # Consent belongs to the address, whichever member had it before.
+            self._is_back(list_id, str(address_key(value)))
+
+    def _is_back(self, list_id: str, address: str) -> None:
+        self.left = {one: where for one, where in self.left.items() if where[:2] != (list_id, address)}
 
     def _standing_at(self, list_id: str, address: str) -> set[str]:
         # Customers whom this worker knows at a place: an opt-out there is theirs.
@@ -135,9 +158,75 @@ class Histories(RuleBasedStateMachine):
 
     @rule(kind=KINDS, method=st.sampled_from([".*", "POST", "PUT", "PATCH", "DELETE", "GET"]), times=st.integers(1, 4))
     def flush_with_faults(self, kind: str, method: str, times: int) -> None:
-        self.world.standin.faults = [Fault(kind, method=method, times=times, status=403 if kind == "bare" else 500)]  # type: ignore[arg-type]
+        self._faults(kind, method, times)
         self.world.run()
         self.world.standin.faults = []
+
+    @rule(kind=KINDS, method=st.sampled_from(["POST|PUT", "PATCH", "DELETE"]), calls=st.integers(2, 12))
+    def flush_with_a_fault_and_a_death(self, kind: str, method: str, calls: int) -> None:
+        self._faults(kind, method, 1)
+        self._ended_early(calls, die=True)
+        self.world.standin.faults = []
+
+    def _faults(self, kind: str, method: str, times: int) -> None:
+        self.world.standin.faults = [Fault(kind, method=method, times=times, status=403 if kind == "bare" else 500)]  # type: ignore[arg-type]
+
+    @rule(
+        customer=CUSTOMERS,
+        email=ADDRESSES,
+        list_id=LISTS,
+        consent=st.sampled_from([True, True, False]),
+        calls=st.integers(1, 12),
+    )
+    def event_while_flushing(self, customer: str, email: str, list_id: str | None, consent: bool, calls: int) -> None:
+        left = [calls]
+        self.before = customers.by_ids(self.world.db, ACCOUNT, NAMES_OF_CUSTOMERS)  # type: ignore[arg-type]
+
+        def due(call: Call) -> bool:
+            left[0] -= 1
+            return left[0] == 0
+
+        self._while_flushing(
+            due, lambda call: self.world.event(customer, email, list_id=list_id, marketing_consent=consent)
+        )
+
+    @rule(pick=st.integers(0, 50), act=HANDS, value=ADDRESSES, reads=st.integers(1, 4))
+    def by_hand_while_flushing(self, pick: int, act: str, value: str, reads: int) -> None:
+        # Right before a member is looked at for the first time: later is too late for anybody to notice.
+        left, seen = [reads], set[str]()
+
+        def due(call: Call) -> bool:
+            new = call.method == "GET" and "/members/" in call.path and call.path not in seen
+            seen.add(call.path)
+            left[0] -= new
+            return new and left[0] == 0
+
+        def do(call: Call) -> None:
+            _, _, list_id, _, member_id = call.path.split("/")
+            there = self.world.standin.users["owner"].lists.get(list_id)
+            if there is not None and member_id in there.members:
+                self._act(there.members[member_id].email, act, list_id, value)
+
+        self._while_flushing(due, do)
+
+    def _while_flushing(self, due: Callable[[Call], bool], act: Callable[[Call], None]) -> None:
+        lock = threading.Lock()
+
+        def acting(call: Call) -> None:
+            with lock:
+                if not due(call):
+                    return
+                # A connection belongs to one thread.
+                own, self.world.db = self.world.db, self.world.app.open_database()
+                try:
+                    act(call)
+                finally:
+                    self.world.db.close()
+                    self.world.db = own
+
+        self.world.before_call(acting)
+        self.world.run()
+        self.world.before_call(None)
 
     @rule(calls=st.integers(0, 12), die=st.booleans())
     def flush_ended_early(self, calls: int, die: bool) -> None:
@@ -175,7 +264,7 @@ class Histories(RuleBasedStateMachine):
             world.refresh()
         elif what == "resume":
             account_settings.resume(world.db, ACCOUNT)
-        elif what == "list goes" and there:
+        elif what == "list goes" and there and world.settings.master_list != "other":
             world.standin.delete_list("other")
             # Nobody can tell any more who left it: the ledger's last word counts.
             self.left = {one: where for one, where in self.left.items() if where[0] != "other"}
@@ -183,11 +272,30 @@ class Histories(RuleBasedStateMachine):
             world.standin.create_list("owner", "other", "Other anew")
             self.made_anew.add("other")
 
+    @rule(what=st.sampled_from(["resync", "clear suppressed", "subscribed", "pending"]), email=ADDRESSES)
+    def operator(self, what: str, email: str) -> None:
+        db = self.world.db
+        if what in ("subscribed", "pending"):
+            account_settings.enable(db, ACCOUNT, what)  # type: ignore[arg-type]
+            return
+        with db.transaction():
+            if what == "clear suppressed":
+                ledger.clear_refusals(db, ACCOUNT, address_key(email))
+            customers.mark_changed(db, ACCOUNT, address_key(email) if what == "clear suppressed" else None)
+
     @rule(stored=st.sampled_from([("master",), ("master", "other"), ("master", "spare")]))
     def store(self, stored: tuple[str, ...]) -> None:
         known = [one for one in stored if self.world.settings.list_of(one) is not None]
         there = [ListId(one) for one in known if not self.world.settings.list_of(one).gone]  # type: ignore[union-attr]
-        lists.store(self.world.db, ACCOUNT, there)
+        master = self.world.settings.master_list
+        assert master is not None
+        lists.store(self.world.db, ACCOUNT, {*there, master})
+
+    @rule(list_id=st.sampled_from(["master", "other", "spare"]))
+    def choose_master(self, list_id: str) -> None:
+        there = list_id in self.world.standin.users["owner"].lists  # else nothing is delivered
+        if there and any(one.list_id == list_id and not one.gone for one in self.world.settings.stored):
+            lists.choose_master(self.world.db, ACCOUNT, ListId(list_id))
 
     # What must hold after every step
 
@@ -226,10 +334,24 @@ class Histories(RuleBasedStateMachine):
                 self.archived_by_us[place] = str(change.before)
             if ours and change.after in ("subscribed", "pending") and change.before is None:
                 self._wanted(change.list_id, place[1], str(change))
-        self.seen = len(changes)
+        self.seen, self.before = len(changes), None
+        for standing in ledger.standings_of(self.world.db, ACCOUNT, list(self.left)):  # type: ignore[arg-type]
+            # An address that bounced keeps nobody from others; with one of these its customer is no more known by it.
+            where = self.left[standing.customer_id]
+            if where[2] == "clean" and standing.place is not None and standing.place.address != where[1]:
+                del self.left[standing.customer_id]
 
     def _wanted(self, list_id: str, address: str, told: str) -> None:
-        holders = customers.by_addresses(self.world.db, ACCOUNT, [address])  # type: ignore[list-item]
+        now = customers.by_addresses(self.world.db, ACCOUNT, [address])  # type: ignore[list-item]
+        try:
+            self._wanted_by(now, address, told)
+        except AssertionError:
+            if self.before is None:
+                raise
+            # Asked for before the event that came while flushing.
+            self._wanted_by([one for one in self.before if one.address == address], address, told)
+
+    def _wanted_by(self, holders: Sequence[Customer], address: str, told: str) -> None:
         wanting = [one for one in holders if not one.deleted and one.state.marketing_consent]
         assert wanting, f"nobody wants {told}"
         away = [self.left.get(one.customer_id) for one in wanting]
