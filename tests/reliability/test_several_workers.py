@@ -250,5 +250,5 @@ def test_workers_come_and_go_and_nobody_is_lost(group: list[Worker], standin: St
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize(("group", "seed"), [*zip(SOAK_WORKERS, SOAK_SEEDS, strict=True)], indirect=["group"])
 def test_workers_come_and_go_for_long(group: list[Worker], standin: StandIn, seed: int) -> None:
-    """The same with two to four, for long, and frozen at any moment; see docs/reliability.md for what that may bring."""
+    """The same with two to four, for long, frozen at any moment; docs/reliability.md says what that may bring."""
     live(group, standin, seed, SOAK_ROUNDS)
