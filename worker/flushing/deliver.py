@@ -44,6 +44,7 @@ class Orders:
         put_at_most: contacts added one by one to a list that has archived members; more are added together.
         connections: threads an account.
         may_call: asked before every call; false once the flush must end.
+        ours: asked before anything is written down; false once the partition is, or may be, another worker's.
     """
 
     run: int
@@ -53,6 +54,7 @@ class Orders:
     clock: Clock
     stop: Stop
     may_call: Callable[[], bool]
+    ours: Callable[[], bool]
 
 
 def deliver(db: Database, settings: AccountSettings, sender: Sender, orders: Orders) -> AccountRun:
@@ -67,7 +69,7 @@ def deliver(db: Database, settings: AccountSettings, sender: Sender, orders: Ord
     Returns:
         What became of it; the message says why it ended early, or what was held back.
     """
-    books = Books(db, settings, orders.run, orders.clock, orders.may_call)
+    books = Books(db, settings, orders.run, orders.clock, may_call=orders.may_call, ours=orders.ours)
     if books.to_do:
         try:
             with contextlib.suppress(Halted):
