@@ -190,9 +190,10 @@ class FlushThread:
 
 
 def tidy(db: Database, now: datetime, config: Config) -> None:
-    """Drops receipts and dead letters that are older or more than wanted, and writes the write-ahead log back."""
+    """Drops receipts, runs and dead letters that are older or more than wanted, and writes the write-ahead log back."""
     for table, what, days in (
         (receipts, "receipts", config.receipts.keep_days),
+        (runs, "runs", config.receipts.keep_days),
         (dead_letters, "dead letters", config.dead_letters.keep_days),
     ):
         with db.transaction():

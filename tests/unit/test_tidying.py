@@ -9,9 +9,11 @@ from tests.unit.accounts.test_forget import receipt
 from worker.clock import as_text
 from worker.config import Config, DeadLetters, Receipts
 from worker.daemon import bound_letters, tidy
-from worker.staging import dead_letters, receipts
+from worker.model import AccountId
+from worker.staging import dead_letters, receipts, runs
 from worker.staging.database import open_database
 from worker.staging.dead_letters import DeadLetter
+from worker.staging.runs import AccountRun
 
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
 
@@ -72,3 +74,23 @@ def test_tidying_bounds_dead_letters_too(db):
     keep(db, 2, 1, 0)
     tidy(db, NOW, Config(dead_letters=DeadLetters(keep_at_most=1)))
     assert numbers(db) == [3]
+
+
+def test_runs_go_with_their_receipts(db, caplog):
+    """Their accounts' parts and the requests they took go too; a request that no run took stays, and so do numbers."""
+    with db.transaction():
+        for days in (3, 0):
+            at = as_text(NOW - timedelta(days=days))
+            run = runs.start(db, at, "command", None)
+            runs.put_account(db, run, AccountRun(AccountId("acct-1"), {}, 1))
+            runs.take(db, runs.ask(db, at, None, confirmed=False), run)
+        runs.ask(db, as_text(NOW - timedelta(days=9)), None, confirmed=False)
+    with caplog.at_level(logging.INFO, "worker.daemon"):
+        tidy(db, NOW, Config(receipts=Receipts(keep_days=2)))
+    assert caplog.messages == ["1 runs older than 2 days were dropped"]
+    assert [one.run for one in runs.last(db, 5)] == [2]
+    left = [tuple(row) for row in db.execute("SELECT request, run FROM flush_request")]
+    assert left == [(2, 2), (3, None)]
+    assert db.execute("SELECT count(*) FROM flush_run_account").fetchone()[0] == 1
+    with db.transaction():
+        assert runs.start(db, as_text(NOW), "daily", None) == 3
