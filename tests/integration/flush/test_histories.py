@@ -31,10 +31,12 @@ from worker.staging.receipts import Receipt
 NAMES_OF_CUSTOMERS = ("c1", "c2", "c3")
 CUSTOMERS = st.sampled_from(NAMES_OF_CUSTOMERS)
 ADDRESSES = st.sampled_from(["a@example.com", "b@example.com", "c@example.com", "B@Example.com"])
-HANDS = st.sampled_from(["subscribe", "confirm", "unsubscribe", "unsubscribe", "clean", "archive", "forget", "rename"])
+HANDS = st.sampled_from(["subscribe", "confirm", "unsubscribe", "clean", "archive", "forget", "rename"])
 LISTS = st.sampled_from([None, "master", "other", "other", "spare"])
 NAMES = st.sampled_from(["Ann", "Bob", None])
 KINDS = st.sampled_from(["status", "bare", "cut", "timeout_before", "timeout_after", "garbled", "lacking"])
+MEMORY = Path("/dev/shm")
+"""Where there is no disk to wait for, half of the time: it is processes that die here, never the machine."""
 PLACED = frozenset({"added", "updated", "renamed", "moved", "restored"})
 OUT = frozenset({"unsubscribed", "cleaned"})
 
@@ -48,7 +50,7 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="histories-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="histories-", dir=MEMORY if MEMORY.is_dir() else None))
         self.world = World(self.folder, direct=True)
         self.world.__enter__()
         self.seen = 0
@@ -383,6 +385,8 @@ class Histories(RuleBasedStateMachine):
             account_settings.resume(world.db, ACCOUNT)
             world.clock.forward(days=8)
             world.run(confirmed=True)
+            if not customers.changed_count(world.db, ACCOUNT):
+                break
         for customer in customers.by_ids(world.db, ACCOUNT, NAMES_OF_CUSTOMERS):  # type: ignore[list-item]
             told = world.receipts(customer.customer_id)
             assert told, f"{customer.customer_id} has no receipt"
