@@ -51,7 +51,7 @@ def test_a_running_worker_carries_out_flushes_and_ends_on_sigterm(cli: Cli, stan
 
 
 def test_a_worker_catches_up_when_it_starts_after_the_flush_time(cli: Cli, standin: StandIn, until: Callable):
-    """A partition without a whole flush since then is flushed at once, then waits for tomorrow; one account's is none."""
+    """What had no whole flush since then is flushed at once, and then waits for tomorrow; one account is no whole flush."""
     cli.connect()
     cli.publish(event("zoe", version=1, email="zoe@example.com"))
     cli("flush", "--account", "acct-1")
