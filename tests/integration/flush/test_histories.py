@@ -23,7 +23,7 @@ from worker.flushing.doing import brake
 from worker.flushing.neighbourhood import chunks
 from worker.mailchimp.call import Call
 from worker.model import Customer, ListId, address_key
-from worker.sandbox.audit import BY_HAND
+from worker.sandbox.audit import BY_HAND, LoggedCall
 from worker.sandbox.faults import Fault
 from worker.staging import customers, ledger, receipts
 from worker.staging.receipts import Receipt
@@ -116,6 +116,11 @@ class Histories(RuleBasedStateMachine):
         if members:
             list_id, email = members[pick % len(members)]
             self._act(email, act, list_id, value)
+
+    @rule(pick=st.integers(0, 50))
+    def is_back_and_archived_again(self, pick: int) -> None:
+        self.by_hand(pick, "subscribe", "")
+        self.by_hand(pick, "archive", "")
 
     @rule(pick=st.integers(0, 50))
     def leaves(self, pick: int) -> None:
@@ -398,6 +403,20 @@ class Histories(RuleBasedStateMachine):
             if self.quiet:
                 assert not {"left", "gone"} & {one.outcome for one in told}, f"nobody left, and it is said: {told}"
         self._members_are_explained()
+        self._settled_stays_settled()
+
+    def _settled_stays_settled(self) -> None:
+        # Looked at again, nothing is written any more; at most unsubscribed, for one deleted, and archived before.
+        world, calls, writes = self.world, self.world.standin.audit.calls, list[LoggedCall]()
+        for _ in range(4):
+            before = len(calls)
+            with world.db.transaction():
+                customers.mark_changed(world.db, ACCOUNT, None)
+            world.run(confirmed=True)
+            writes = [one for one in list(calls)[before:] if not one.call.reads_only]
+            if not writes:
+                return
+        raise AssertionError(f"settled, and written again and again: {writes}")
 
     def _is_there(self, receipt: Receipt) -> None:
         # A receipt agrees with the list, unless somebody changed the member or the list by hand since.

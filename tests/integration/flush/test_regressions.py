@@ -352,3 +352,22 @@ def test_an_opt_out_is_not_lost_by_way_of_a_member_that_is_there_again(world: Wo
     world.event("ann", C)
     world.flush()
     assert world.status(C) is None
+
+
+# What one step wrote, the next one knows
+
+
+def test_what_was_sent_to_a_member_is_remembered_though_another_customer_left_there(world: World):
+    """A customer that may not go elsewhere does not undo what was noted of its member a moment before."""
+    world.event("ann", A)
+    world.event("bob", A)
+    world.flush()
+    world.by_hand(A, "unsubscribe")
+    world.event("ann", B)
+    world.event("bob", A, first_name="Bob")
+    world.flush()
+    assert (world.outcomes("ann")[-1], world.fields(A)) == ("left", {"FNAME": "Bob"})
+    world.event("bob", A, first_name="Bob", phone=None)
+    world.flush()
+    assert world.writes() == []
+    assert world.outcomes("bob")[-1] == "unchanged"
