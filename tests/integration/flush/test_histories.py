@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -64,6 +65,16 @@ class Histories(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
 
     def teardown(self) -> None:
+        try:
+            if sys.exc_info()[0] is None:
+                # Every history that held so far comes to rest.
+                self.at_rest()
+                self.no_call_could_change_who_left()
+                self.nobody_who_left_is_put_back()
+        finally:
+            self._tidy()
+
+    def _tidy(self) -> None:
         self.patch.undo()
         self.world.__exit__()
         shutil.rmtree(self.folder)
@@ -127,8 +138,12 @@ class Histories(RuleBasedStateMachine):
         self.by_hand(pick, "unsubscribe", "")
 
     def _act(self, email: str, act: str, list_id: str, value: str | None) -> None:
-        if act == "archive" and self.world.status(email, list_id) == "archived":
-            return  # nobody can do that, and it says nothing of who archived it before
+        if list_id in self.world.standin.users["owner"].lists:
+            status = self.world.status(email, list_id)
+            if act == "archive" and status == "archived":
+                return  # nobody can do that, and it says nothing of who archived it before
+            if act == "rename" and status not in ("subscribed", "pending"):
+                return  # nobody can give another address to a member that left or bounced
         try:
             self.world.by_hand(email, act, list_id, value)
         except (KeyError, ValueError):
@@ -151,7 +166,7 @@ class Histories(RuleBasedStateMachine):
                 self.left |= dict.fromkeys(self._standing_at(list_id, address), (list_id, address, act))
         elif act == "subscribe":
             self._is_back(list_id, address)
-        if act == "rename" and value is not None and self.world.status(value, list_id) in ("subscribed", "pending"):
+        if act == "rename" and value is not None:
             # Consent belongs to the address, whichever member had it before.
             self._is_back(list_id, str(address_key(value)))
 
@@ -355,6 +370,8 @@ class Histories(RuleBasedStateMachine):
             if ours and change.after == "archived":
                 self.archived_by_us[place] = str(change.before)
             if ours and change.after in ("subscribed", "pending") and change.before is None:
+                # Whatever became of the answer: by this an opt-out follows.
+                assert self.world.entry(place[1], change.list_id) is not None, f"added, and not known: {change}"
                 assert place not in self.vacated, f"changed its own address, and made anew: {change}"
                 self._wanted(change.list_id, place[1], str(change))
         self.seen, self.before = len(changes), None

@@ -155,6 +155,23 @@ def test_a_lost_add_is_remembered_across_chunks(world: World, monkeypatch: pytes
     assert world.status(A) == "unsubscribed"
 
 
+@pytest.mark.parametrize("taken", [False, True])
+def test_an_opt_out_follows_though_another_customer_takes_the_address_on(world: World, taken: bool):
+    """Who was unsubscribed for withdrawn consent is added nowhere else, whoever gets the address at the same time."""
+    world.event("ann", A, marketing_consent=False)
+    world.flush()
+    world.by_hand(A, "subscribe", "other")
+    world.event("ann", A, marketing_consent=False)
+    world.flush()
+    assert world.status(A, "other") == "unsubscribed"
+    world.event("ann", B, marketing_consent=True)
+    if taken:
+        world.event("bob", A, list_id="other")
+    world.flush()
+    assert world.status(B) is None
+    assert world.outcomes("ann")[-1] == "left"
+
+
 # Refusals for the customer
 
 
