@@ -146,11 +146,13 @@ class _Planner:
         owned = self.owned.get(customer.customer_id, ())
         # Begun adds first: where one went through, it tells more than the place before it.
         begun = [entry.place for entry in owned if entry.state == "intended"]
-        # A member that others want now is theirs, though it has this customer's fields still.
+        # A member that others want now is theirs, where this customer is known to be a member elsewhere.
+        elsewhere = place in self.near.entries
         half_left = [
             one.place
             for one in owned
-            if one.state == "gone" or (one.state != "intended" and not self._others_want(one.place, customer))
+            if one.state == "gone"
+            or (one.state != "intended" and not (elsewhere and self._others_want(one.place, customer)))
         ]
         return list(dict.fromkeys([*begun, *([place] if place else []), *half_left]))
 

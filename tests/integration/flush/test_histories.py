@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from worker.flushing.doing import brake
 from worker.flushing.neighbourhood import chunks
 from worker.mailchimp.call import Call
 from worker.model import Customer, ListId, address_key
-from worker.sandbox.audit import BY_HAND
+from worker.sandbox.audit import BY_HAND, LoggedCall
 from worker.sandbox.faults import Fault
 from worker.staging import customers, ledger, receipts
 from worker.staging.receipts import Receipt
@@ -64,6 +65,16 @@ class Histories(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
 
     def teardown(self) -> None:
+        try:
+            if sys.exc_info()[0] is None:
+                # Every history that held so far comes to rest.
+                self.at_rest()
+                self.no_call_could_change_who_left()
+                self.nobody_who_left_is_put_back()
+        finally:
+            self._tidy()
+
+    def _tidy(self) -> None:
         self.patch.undo()
         self.world.__exit__()
         shutil.rmtree(self.folder)
@@ -118,12 +129,21 @@ class Histories(RuleBasedStateMachine):
             self._act(email, act, list_id, value)
 
     @rule(pick=st.integers(0, 50))
+    def is_back_and_archived_again(self, pick: int) -> None:
+        self.by_hand(pick, "subscribe", "")
+        self.by_hand(pick, "archive", "")
+
+    @rule(pick=st.integers(0, 50))
     def leaves(self, pick: int) -> None:
         self.by_hand(pick, "unsubscribe", "")
 
     def _act(self, email: str, act: str, list_id: str, value: str | None) -> None:
-        if act == "archive" and self.world.status(email, list_id) == "archived":
-            return  # nobody can do that, and it says nothing of who archived it before
+        if list_id in self.world.standin.users["owner"].lists:
+            status = self.world.status(email, list_id)
+            if act == "archive" and status == "archived":
+                return  # nobody can do that, and it says nothing of who archived it before
+            if act == "rename" and status not in ("subscribed", "pending"):
+                return  # nobody can give another address to a member that left or bounced
         try:
             self.world.by_hand(email, act, list_id, value)
         except (KeyError, ValueError):
@@ -146,7 +166,7 @@ class Histories(RuleBasedStateMachine):
                 self.left |= dict.fromkeys(self._standing_at(list_id, address), (list_id, address, act))
         elif act == "subscribe":
             self._is_back(list_id, address)
-        if act == "rename" and value is not None and self.world.status(value, list_id) in ("subscribed", "pending"):
+        if act == "rename" and value is not None:
             # Consent belongs to the address, whichever member had it before.
             self._is_back(list_id, str(address_key(value)))
 
@@ -350,6 +370,8 @@ class Histories(RuleBasedStateMachine):
             if ours and change.after == "archived":
                 self.archived_by_us[place] = str(change.before)
             if ours and change.after in ("subscribed", "pending") and change.before is None:
+                # Whatever became of the answer: by this an opt-out follows.
+                assert self.world.entry(place[1], change.list_id) is not None, f"added, and not known: {change}"
                 assert place not in self.vacated, f"changed its own address, and made anew: {change}"
                 self._wanted(change.list_id, place[1], str(change))
         self.seen, self.before = len(changes), None
@@ -387,6 +409,8 @@ class Histories(RuleBasedStateMachine):
             world.run(confirmed=True)
             if not customers.changed_count(world.db, ACCOUNT):
                 break
+        # A pending member is unsubscribed when its customer is deleted, and that follows the customer too.
+        nobody_left = self.quiet and not list(receipts.find(world.db, outcome="unsubscribed"))
         for customer in customers.by_ids(world.db, ACCOUNT, NAMES_OF_CUSTOMERS):  # type: ignore[list-item]
             told = world.receipts(customer.customer_id)
             assert told, f"{customer.customer_id} has no receipt"
@@ -395,9 +419,23 @@ class Histories(RuleBasedStateMachine):
             assert last.revision == customer.revision, f"the last receipt is of an older revision: {last}"
             if last.outcome in PLACED:
                 self._is_there(last)
-            if self.quiet:
+            if nobody_left:
                 assert not {"left", "gone"} & {one.outcome for one in told}, f"nobody left, and it is said: {told}"
         self._members_are_explained()
+        self._settled_stays_settled()
+
+    def _settled_stays_settled(self) -> None:
+        # Looked at again, nothing is written any more; at most unsubscribed, for one deleted, and archived before.
+        world, calls, writes = self.world, self.world.standin.audit.calls, list[LoggedCall]()
+        for _ in range(4):
+            before = len(calls)
+            with world.db.transaction():
+                customers.mark_changed(world.db, ACCOUNT, None)
+            world.run(confirmed=True)
+            writes = [one for one in list(calls)[before:] if not one.call.reads_only]
+            if not writes:
+                return
+        raise AssertionError(f"settled, and written again and again: {writes}")
 
     def _is_there(self, receipt: Receipt) -> None:
         # A receipt agrees with the list, unless somebody changed the member or the list by hand since.

@@ -155,6 +155,23 @@ def test_a_lost_add_is_remembered_across_chunks(world: World, monkeypatch: pytes
     assert world.status(A) == "unsubscribed"
 
 
+@pytest.mark.parametrize("taken", [False, True])
+def test_an_opt_out_follows_though_another_customer_takes_the_address_on(world: World, taken: bool):
+    """Who was unsubscribed for withdrawn consent is added nowhere else, whoever gets the address at the same time."""
+    world.event("ann", A, marketing_consent=False)
+    world.flush()
+    world.by_hand(A, "subscribe", "other")
+    world.event("ann", A, marketing_consent=False)
+    world.flush()
+    assert world.status(A, "other") == "unsubscribed"
+    world.event("ann", B, marketing_consent=True)
+    if taken:
+        world.event("bob", A, list_id="other")
+    world.flush()
+    assert world.status(B) is None
+    assert world.outcomes("ann")[-1] == "left"
+
+
 # Refusals for the customer
 
 
@@ -352,3 +369,22 @@ def test_an_opt_out_is_not_lost_by_way_of_a_member_that_is_there_again(world: Wo
     world.event("ann", C)
     world.flush()
     assert world.status(C) is None
+
+
+# What one step wrote, the next one knows
+
+
+def test_what_was_sent_to_a_member_is_remembered_though_another_customer_left_there(world: World):
+    """A customer that may not go elsewhere does not undo what was noted of its member a moment before."""
+    world.event("ann", A)
+    world.event("bob", A)
+    world.flush()
+    world.by_hand(A, "unsubscribe")
+    world.event("ann", B)
+    world.event("bob", A, first_name="Bob")
+    world.flush()
+    assert (world.outcomes("ann")[-1], world.fields(A)) == ("left", {"FNAME": "Bob"})
+    world.event("bob", A, first_name="Bob", phone=None)
+    world.flush()
+    assert world.writes() == []
+    assert world.outcomes("bob")[-1] == "unchanged"
