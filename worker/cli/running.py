@@ -18,6 +18,7 @@ from worker.cli.wiring import AccountOption, Json, opened, wired
 from worker.clock import as_text
 from worker.daemon import FLUSH_END_SECONDS, Daemon, FlushThread, Poller, read_to_end
 from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
+from worker.flushing.deliver import CALL_THREADS
 from worker.model import AccountId
 from worker.staging import accounts, runs
 from worker.staging.database import Database
@@ -25,6 +26,8 @@ from worker.staging.lock import DatabaseLock, is_locked
 from worker.staging.runs import Request, Run
 
 LOOK_SECONDS = 0.2
+CALLING = f"{CALL_THREADS} "
+"""How the names of threads begin that make calls."""
 
 
 def run(
@@ -223,13 +226,13 @@ def _stopped_by_signals() -> threading.Event:
 def _leave(code: int) -> NoReturn:
     """Ends the process, and does not wait for threads whose call is still in flight: their intents are written."""
     # Daemon threads too: those of an executor are waited for at an ordinary end, whatever they are.
-    left = [one for one in threading.enumerate() if one is not threading.main_thread()]
+    left = [one.name for one in threading.enumerate() if one is not threading.main_thread()]
+    calls = sum(name.startswith(CALLING) for name in left)
     sys.stdout.flush()
     sys.stderr.flush()
+    if calls:
+        logging.getLogger("worker").warning("%d calls were in flight; the next flush finds out what they did", calls)
     if left:
-        logging.getLogger("worker").warning(
-            "%d calls were in flight; the next flush finds out what they did", len(left)
-        )
         logging.shutdown()
         os._exit(code)
     sys.exit(code)

@@ -34,6 +34,9 @@ from worker.staging.runs import AccountRun
 GRACE_SECONDS = 4.0
 """How long calls in flight are waited for when the worker must end."""
 
+CALL_THREADS = "calls of"
+"""How the names of threads that make calls begin; the account's id follows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Orders:
@@ -96,7 +99,7 @@ class _Delivery:
         survey = survey_of(self.db, terms, self.books.may_call)
         guard = self._brake(survey)
         account_id = self.books.settings.account_id
-        pool = ThreadPoolExecutor(self.orders.connections, thread_name_prefix=f"flush {account_id}")
+        pool = ThreadPoolExecutor(self.orders.connections, thread_name_prefix=f"{CALL_THREADS} {account_id}")
         try:
             for near in chunks(self.db, account_id):
                 if not self.books.may_call():
