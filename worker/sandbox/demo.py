@@ -20,7 +20,7 @@ from worker.app import App
 from worker.clock import utc_now
 from worker.config import Config, Kafka, Log, Mailchimp, Staging
 from worker.consuming.publish import publish
-from worker.daemon import Poller, flush_and_complete
+from worker.daemon import Poller, flush_and_complete, read_to_end
 from worker.flushing.planned import plan_account
 from worker.log import configure
 from worker.model import AccountId, ListId
@@ -73,6 +73,8 @@ def run_demo(*, serve: bool) -> None:
         poller = Poller(app)
         stack.callback(poller.end)
         poller.start()
+        # Settings are changed only where those that Kafka has are known.
+        read_to_end(poller, threading.Event(), lambda done, total: None)
         demo = _Demo(app, standin, folder, poller)
         demo.connect()
         demo.first_day()
