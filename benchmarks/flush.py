@@ -1,7 +1,7 @@
 """Flushes 100,000 new and then 20,000 changed customers of one account over HTTP, and stops in the middle of it.
 
-The Mailchimp stand-in and the worker are processes of their own. Prints times, calls, connections and the worker's peak
-of memory. Run it with: python -m benchmarks.flush [--adds N] [--changes N]
+The Mailchimp stand-in, Kafka, which keeps the ledger, and the worker are processes of their own. Prints times, calls,
+connections and the worker's peak of memory. Run it with: python -m benchmarks.flush [--adds N] [--changes N]
 """
 
 from __future__ import annotations
@@ -15,19 +15,23 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import requests
+from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.integration.broker import any_broker
 from worker.accounts import connecting, lists, settings
 from worker.app import App
 from worker.clock import as_text, utc_now
-from worker.config import Config, Mailchimp, Staging
+from worker.config import Config, Kafka, Mailchimp, Staging
 from worker.consuming.batch import stage_batch
 from worker.consuming.decode import Record
 from worker.model import AccountId, ListId
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.standin import StandIn
+from worker.staging.runs import AccountRun
 
 KEY = "0123456789abcdef0123456789abcdef-us1"
 ACCOUNT = AccountId("acct-1")
@@ -57,14 +61,25 @@ def serve() -> None:
         server.join()
 
 
-def flush(folder: Path, base_url: str) -> None:
+def wired(folder: Path, base_url: str, bootstrap_servers: str) -> App:
+    """Wires the worker."""
+    return App(
+        Config(
+            kafka=Kafka(bootstrap_servers=bootstrap_servers),
+            staging=Staging(path=folder / "worker.db"),
+            mailchimp=Mailchimp(base_url=base_url),
+        )
+    )
+
+
+def flush(app: App) -> None:
     """Flushes once, stopped by SIGTERM; prints what it did as JSON."""
-    app = App(Config(staging=Staging(path=folder / "worker.db"), mailchimp=Mailchimp(base_url=base_url)))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     began = time.monotonic()
     run = app.flusher(stop).flush("command", Everybody())
-    part = run.accounts[0]
+    # The stop may have come too late, so that nothing was left.
+    part = run.accounts[0] if run.accounts else AccountRun(ACCOUNT, {}, 0)
     print(
         json.dumps(
             {
@@ -95,10 +110,10 @@ def stage(app: App, numbers: range, name: str, offset: int) -> None:
     db.close()
 
 
-def flushed(folder: Path, base_url: str, *, stop_after: float | None = None) -> dict[str, object]:
+def flushed(*where: str, stop_after: float | None = None) -> dict[str, object]:
     """Runs the flush in a process of its own; returns what it printed, and how long it took to stop."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.flush", "--flush", str(folder), base_url], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "benchmarks.flush", "--flush", *where], stdout=subprocess.PIPE, text=True
     )
     told: dict[str, object] = {}
     if stop_after is not None:
@@ -110,34 +125,44 @@ def flushed(folder: Path, base_url: str, *, stop_after: float | None = None) -> 
         process.wait(60)
         told["seconds_to_stop"] = time.monotonic() - began
     out, _ = process.communicate(timeout=1800)
+    assert process.returncode == 0, f"the flush ended with {process.returncode}"
     return json.loads(out) | told
 
 
 def measure(adds: int, changes: int) -> int:
     """Runs all of it and prints a table; returns the exit code."""
     server = subprocess.Popen([sys.executable, "-m", "benchmarks.flush", "--serve"], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    base_url = server.stdout.readline().strip()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        app = App(Config(staging=Staging(path=folder / "worker.db"), mailchimp=Mailchimp(base_url=base_url)))
-        db = app.open_database()
-        connecting.connect(db, ACCOUNT, KEY, secret=app.secret, open_sender=app.open_client, at=utc_now())
-        settings.enable(db, ACCOUNT)
-        lists.refresh(db, ACCOUNT, secret=app.secret, open_sender=app.open_client, at=utc_now())
-        lists.store(db, ACCOUNT, [ListId("master")])
-        lists.choose_master(db, ACCOUNT, ListId("master"))
-        db.close()
-        stage(app, range(adds), "First", 0)
-        rows = [
-            ("adds, stopped", flushed(folder, base_url, stop_after=STOP_AFTER)),
-            ("adds, the rest", flushed(folder, base_url)),
-        ]
-        stage(app, range(changes), "Second", adds)
-        rows.append(("changes, stopped", flushed(folder, base_url, stop_after=STOP_AFTER)))
-        rows.append(("changes, the rest", flushed(folder, base_url)))
-    counts = requests.get(base_url.replace("/3.0", "/sandbox/counts"), timeout=60).json()
-    server.terminate()
+    try:
+        assert server.stdout is not None
+        base_url = server.stdout.readline().strip()
+        with tempfile.TemporaryDirectory() as name, any_broker(Path(name)) as broker:
+            folder, where = Path(name), (name, base_url, broker.bootstrap_servers)
+            app = wired(folder, base_url, broker.bootstrap_servers)
+            topic = app.config.kafka.topic
+            admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+            admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+            # Nothing is there yet; what is written from now on is known to be.
+            with closing(app.open_copy()) as copy, closing(app.open_reader(copy)) as reader:
+                reader.read_settings()
+                reader.read_ledger(0)
+            db = app.open_database()
+            connecting.connect(db, ACCOUNT, KEY, secret=app.secret, open_sender=app.open_client, at=utc_now())
+            settings.enable(db, ACCOUNT)
+            lists.refresh(db, ACCOUNT, secret=app.secret, open_sender=app.open_client, at=utc_now())
+            lists.store(db, ACCOUNT, [ListId("master")])
+            lists.choose_master(db, ACCOUNT, ListId("master"))
+            db.close()
+            stage(app, range(adds), "First", 0)
+            rows = [
+                ("adds, stopped", flushed(*where, stop_after=STOP_AFTER)),
+                ("adds, the rest", flushed(*where)),
+            ]
+            stage(app, range(changes), "Second", adds)
+            rows.append(("changes, stopped", flushed(*where, stop_after=STOP_AFTER)))
+            rows.append(("changes, the rest", flushed(*where)))
+        counts = requests.get(base_url.replace("/3.0", "/sandbox/counts"), timeout=60).json()
+    finally:
+        server.terminate()
     print("| Flush | Settled | Seconds | Peak memory | Ended | Seconds to stop |")
     print("| --- | ---: | ---: | ---: | --- | ---: |")
     for what, told in rows:
@@ -157,11 +182,11 @@ if __name__ == "__main__":
     parser.add_argument("--adds", type=int, default=100_000)
     parser.add_argument("--changes", type=int, default=20_000)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--flush", nargs=2, metavar=("FOLDER", "URL"), help=argparse.SUPPRESS)
+    parser.add_argument("--flush", nargs=3, metavar=("FOLDER", "URL", "KAFKA"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
         serve()
     elif given.flush:
-        flush(Path(given.flush[0]), given.flush[1])
+        flush(wired(Path(given.flush[0]), *given.flush[1:]))
     else:
         sys.exit(measure(given.adds, given.changes))

@@ -140,6 +140,13 @@ class Receipts(_Section):
     keep_days: Annotated[int, Field(ge=1)] = 400
 
 
+class DeadLetters(_Section):
+    """How long, and how many, records that could not be understood are kept."""
+
+    keep_days: Annotated[int, Field(ge=1)] = 400
+    keep_at_most: Annotated[int, Field(ge=0)] = 100_000
+
+
 class Log(_Section):
     """What the worker writes to standard error."""
 
@@ -155,6 +162,7 @@ class Config(_Section):
     flush: Flush = Flush()
     mailchimp: Mailchimp = Mailchimp()
     receipts: Receipts = Receipts()
+    dead_letters: DeadLetters = DeadLetters()
     log: Log = Log()
     secret_key: SecretStr | None = None
     secret_key_file: _FilePath | None = None

@@ -12,13 +12,14 @@ import schedule
 
 from worker.app import App
 from worker.clock import as_moment, as_text
+from worker.config import Config, DeadLetters
 from worker.consuming.consumer import Consumer
 from worker.consuming.kafka import session_seconds
 from worker.consuming.ownership import Ownership
 from worker.errors import ConsumerStopped, WorkerError
 from worker.flushing.due import is_due
 from worker.permits import GroupPermits
-from worker.staging import customers, receipts, runs
+from worker.staging import customers, dead_letters, receipts, runs
 from worker.staging.database import Database
 from worker.staging.lock import DatabaseLock
 from worker.staging.runs import Request, Run, Trigger
@@ -149,7 +150,7 @@ def flush_and_complete(
             with db.transaction():
                 for partition in ready & poller.ownership.owned():
                     runs.complete(db, topic, topic_id, partition, as_text(began))
-        tidy(db, began, app.config.receipts.keep_days)
+        tidy(db, began, app.config)
     return run
 
 
@@ -188,13 +189,27 @@ class FlushThread:
         return self._run
 
 
-def tidy(db: Database, now: datetime, keep_days: int) -> None:
-    """Drops receipts that are older than wanted, and writes the write-ahead log back."""
-    with db.transaction():
-        dropped = receipts.drop_before(db, as_text(now - timedelta(days=keep_days)))
-    if dropped:
-        log.info("%d receipts older than %d days were dropped", dropped, keep_days)
+def tidy(db: Database, now: datetime, config: Config) -> None:
+    """Drops receipts, runs and dead letters that are older or more than wanted, and writes the write-ahead log back."""
+    for table, what, days in (
+        (receipts, "receipts", config.receipts.keep_days),
+        (runs, "runs", config.receipts.keep_days),
+        (dead_letters, "dead letters", config.dead_letters.keep_days),
+    ):
+        with db.transaction():
+            dropped = table.drop_before(db, as_text(now - timedelta(days=days)))
+        if dropped:
+            log.info("%d %s older than %d days were dropped", dropped, what, days)
+    bound_letters(db, config.dead_letters)
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def bound_letters(db: Database, wanted: DeadLetters) -> None:
+    """Drops the oldest dead letters where there are more than wanted."""
+    if dead_letters.count(db) > wanted.keep_at_most:
+        with db.transaction():
+            dropped = dead_letters.drop_beyond(db, wanted.keep_at_most)
+        log.warning("%d dead letters beyond the newest %d were dropped", dropped, wanted.keep_at_most)
 
 
 class Daemon:
@@ -218,6 +233,8 @@ class Daemon:
             poller = Poller(self._app)
             ticks = schedule.Scheduler()
             ticks.every(1).seconds.do(self._tick, lock, db, poller)
+            # A flood of what nobody understands must not fill the disk before the next flush tidies up.
+            ticks.every(1).minutes.do(bound_letters, db, self._app.config.dead_letters)
             poller.start()
             log.info("the worker runs; customers are delivered daily at %s", self._app.config.flush.at)
             try:

@@ -58,6 +58,10 @@ class ConsumerStopped(KafkaError):
     """The consumer met a fatal error; the process must end so that its supervisor restarts it."""
 
 
+class FlushEndedEarly(WorkerError):
+    """A flush made no further calls though nobody asked it to stop; what is left is changed still."""
+
+
 class AccountError(WorkerError):
     """A step of an account's settings cannot be done as asked."""
 

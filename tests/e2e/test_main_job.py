@@ -51,18 +51,20 @@ def test_a_running_worker_carries_out_flushes_and_ends_on_sigterm(cli: Cli, stan
 
 
 def test_a_worker_catches_up_when_it_starts_after_the_flush_time(cli: Cli, standin: StandIn, until: Callable):
-    """A partition that was not flushed since the latest flush time is flushed at once, and then waits for tomorrow."""
+    """What had no whole flush since then is flushed at once, then waits for tomorrow; one account is no whole flush."""
     cli.connect()
+    cli.publish(event("zoe", version=1, email="zoe@example.com"))
+    cli("flush", "--account", "acct-1")
     cli.publish(event("ann", version=1, email="ann@example.com"))
     daemon = cli.start("run")
     try:
-        until(lambda: members(standin) == {"ann@example.com": "subscribed"})
+        until(lambda: members(standin) == {"ann@example.com": "subscribed", "zoe@example.com": "subscribed"})
         until(lambda: cli.json("status")["runs"][0]["ended"] == "done")
         assert cli.json("status")["runs"][0]["trigger"] == "daily"
         cli.publish(event("bob", version=1, email="bob@example.com"))
-        until(lambda: cli.json("status")["customers"] == 2)
+        until(lambda: cli.json("status")["customers"] == 3)
         assert cli.json("status")["customers_waiting"] == 1
-        assert len(cli.json("status")["runs"]) == 1
+        assert len(cli.json("status")["runs"]) == 2
     finally:
         daemon.send_signal(signal.SIGTERM)
         daemon.communicate(timeout=30)
@@ -83,6 +85,27 @@ def test_sigterm_ends_the_worker_with_calls_in_flight_and_nothing_is_lost(cli: C
     standin.latency = 0
     cli("run", "--once")
     assert members(standin) == {f"c{n}@example.com": "subscribed" for n in range(20)}
+
+
+def test_a_daily_flush_that_was_ended_early_is_due_when_the_worker_starts_again(
+    cli: Cli, standin: StandIn, until: Callable
+):
+    """Whoever was not delivered when the worker ended is delivered by the next one, on the same day."""
+    cli.connect()
+    cli.publish(event("ann", version=1, email="ann@example.com"))
+    for latency, wanted in ((1.0, {}), (0.0, {"ann@example.com": "subscribed"})):
+        standin.latency = latency
+        standin.audit.most_at_once.clear()
+        daemon = cli.start("run")
+        try:
+            until(lambda: standin.audit.most_at_once["owner"])
+            until(lambda wanted=wanted: members(standin) == wanted)
+            until(lambda wanted=wanted: not wanted or cli.json("status")["runs"][0]["ended"])
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.communicate(timeout=30)
+        assert members(standin) == wanted
+        assert cli.json("status")["runs"][0]["ended"] == ("done" if wanted else "stopped")
 
 
 def test_a_plan_shows_the_calls_and_sends_nothing(cli: Cli, standin: StandIn):

@@ -18,6 +18,8 @@ from worker.staging.database import open_database
 
 ACCOUNT = AccountId("acct-1")
 SECONDS = 30.0
+CALL_SECONDS = 600.0
+"""Longer than any test: who waits for calls of a former owner never becomes ready."""
 
 
 class Reading:
@@ -30,7 +32,9 @@ class Reading:
         self._stop = threading.Event()
         self.error: BaseException | None = None
         self._own = open_database(path)
-        self.consumer = Consumer(topic.settings(**settings), self._own, self.ownership, clock)
+        self.consumer = Consumer(
+            topic.settings(**settings), self._own, self.ownership, clock, call_seconds=CALL_SECONDS
+        )
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 

@@ -108,6 +108,24 @@ def test_the_group_sees_how_far_the_worker_is(whole_kafka: object, topic: Topic,
     assert str(told.metadata).startswith("worker-")
 
 
+@pytest.mark.parametrize("released", [True, False], ids=["ended in order", "with calls under way"])
+def test_a_new_owner_waits_for_calls_of_the_one_before(
+    whole_kafka: object, topic: Topic, path: Path, tmp_path: Path, released: bool
+) -> None:
+    """It reads on, and delivers nothing until they must be over; unless the one before had none, or was itself."""
+    topic.publish(event(f"cus-{n}") for n in range(10))
+    for _ in range(2):
+        with reading(topic, path) as first:
+            first.to_the_end()
+            first.consumer.released = released
+    with reading(topic, tmp_path / "second.db") as second:
+        second.until(lambda: not second.ownership.behind() and customers.total_count(second.db) == 10)
+        waits = second.ownership.waiting_seconds() > 0
+        assert waits != released
+        partition = partition_of(ACCOUNT, topic.partitions)
+        assert (partition in second.ownership.ready()) == released
+
+
 def test_partitions_move_to_a_worker_that_joins(whole_kafka: object, topic: Topic, path: Path, tmp_path: Path) -> None:
     """Two workers share the partitions; each goes on from its own database, and what one loses it may not call for."""
     topic.publish(event(f"cus-{n}", account) for account in ("acct-1", "acct-2") for n in range(10))
@@ -115,13 +133,12 @@ def test_partitions_move_to_a_worker_that_joins(whole_kafka: object, topic: Topi
         first.to_the_end()
         assert first.ownership.owned() == {0, 1}
         with reading(topic, tmp_path / "second.db") as second:
-            second.until(lambda: second.ownership.owned() and first.ownership.owned() and second.ownership.ready())
+            second.until(lambda: second.ownership.owned() and first.ownership.owned() and not second.ownership.behind())
             mine, yours = first.ownership.owned(), second.ownership.owned()
             assert mine | yours == {0, 1}
             assert not mine & yours
             assert not first.ownership.held(yours)
             assert second.ownership.may_call(second.ownership.held(yours))
-            second.to_the_end()
             assert sum(customers.accounts_with_changes(second.db).values()) == sum(
                 count
                 for account, count in customers.accounts_with_changes(first.db).items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -129,7 +130,10 @@ def test_a_broker_killed_during_a_flush(
 def test_a_broker_that_stays_away_during_a_flush_ends_the_calls(
     own_commands: Commands, own_kafka: KafkaProcess, standin: StandIn, until: Until
 ) -> None:
-    """Past the session timeout the partitions may be another worker's: no call is made; the next run does the rest."""
+    """Nothing can be kept, and past the session timeout the partitions may be another worker's: no call is made.
+
+    That is told, with exit code 1; the next run does the rest.
+    """
     worker = own_commands
     worker.environment["WORKER_KAFKA__CLIENT"] = json.dumps(
         {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300, "reconnect.backoff.max.ms": 500}
@@ -142,13 +146,58 @@ def test_a_broker_that_stays_away_during_a_flush_ends_the_calls(
     process = worker.spawn("run", "--once")
     until(lambda: len(standin.audit.writes()) > 5)
     own_kafka.kill()
-    process.wait(60)
+    assert process.wait(60) == 1, worker.log()
+    assert "Kafka did not take what must be kept" in worker.log() or "error: The flush ended early" in worker.log()
     assert 5 < len(standin.audit.writes()) < 140
     assert "Traceback" not in worker.log()
     own_kafka.start()
     standin.latency = 0
     worker("run", "--once")
     assert names(standin) == {f"c{n}@example.com": "v2" for n in range(150)}
+
+
+def test_a_flush_that_loses_its_partition_is_told_and_ends_with_1(
+    whole_kafka: object, commands: Commands, standin: StandIn, until: Until
+) -> None:
+    """A worker that was frozen past its session makes no more calls; its supervisor learns that something is left."""
+    commands.environment["WORKER_KAFKA__CLIENT"] = json.dumps(
+        {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300}
+    )
+    commands.topic.publish(people(150, 1))
+    commands("run", "--once")
+    commands.topic.publish(people(150, 2))
+    standin.audit.clear_calls()
+    standin.latency = 0.2
+    process = commands.spawn("run", "--once")
+    until(lambda: len(standin.audit.writes()) > 5)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(3)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(30) == 1, commands.log()
+    assert len(standin.audit.writes()) < 140
+    assert commands.log().count("error: The flush ended early") == 1
+    assert "Traceback" not in commands.log()
+    standin.latency = 0
+    commands("run", "--once")
+    assert names(standin) == {f"c{n}@example.com": "v2" for n in range(150)}
+
+
+def test_a_flush_that_a_person_ends_early_is_no_failure(
+    commands: Commands, standin: StandIn, until: Until, whole_kafka: object
+) -> None:
+    """Whoever sends SIGTERM or SIGINT gets the exit code 0 and no error; the next run does the rest."""
+    for version, number in ((1, signal.SIGTERM), (2, signal.SIGINT)):
+        commands.topic.publish(people(150, version))
+        standin.audit.clear_calls()
+        # With nobody archived on the list, the first version's customers come in one call.
+        standin.latency = 0.1 if version > 1 else 1
+        process = commands.spawn("run", "--once")
+        until(lambda: bool(standin.audit.calls))
+        assert end(process, number) == 0, commands.log()
+        standin.latency = 0
+        commands("run", "--once")
+        assert names(standin) == {f"c{n}@example.com": f"v{version}" for n in range(150)}
+    assert "error:" not in commands.log()
 
 
 def test_a_topic_made_anew_is_read_from_its_beginning(

@@ -44,3 +44,24 @@ def test_a_call_that_waits_to_be_tried_again_is_not_made_once_the_partition_is_l
         assert run.ended == "stopped"
         assert len(world.standin.audit.writes()) == 1
         assert world.waits("ann")
+
+
+def test_an_answer_that_comes_after_the_loss_is_not_written_down(tmp_path: Path) -> None:
+    """The new owner keeps the ledger now, and finds out by the intent what the call did."""
+    permits = Losing()
+    with World(tmp_path, direct=True) as world:
+        world.event("ann", "ann@example.com")
+        world.before_call(lambda call: setattr(permits, "lost", permits.lost or not call.reads_only))
+        run = world.app.flusher(world.stop).flush("once", permits)
+        world.before_call(None)
+        assert run.ended == "stopped"
+        assert world.status("ann@example.com") == "subscribed"
+        entry = world.entry("ann@example.com")
+        assert entry is not None
+        assert entry.state == "intended"
+        assert world.waits("ann")
+        world.flush()
+        assert world.outcomes("ann") == ["found"]
+        entry = world.entry("ann@example.com")
+        assert entry is not None
+        assert (entry.state, entry.origin) == ("present", "added")

@@ -30,7 +30,11 @@ SESSION_SECONDS = 2.0
 CALL_SECONDS = 2
 CONNECTIONS = 4
 ROUNDS = 6
+WORKERS = 3
 SOAK_ROUNDS = int(os.environ.get("ROUNDS", "100"))
+SOAK_SEEDS = range(4, 8)
+SOAK_WORKERS = [random.Random(seed).randint(2, 4) for seed in SOAK_SEEDS]
+"""How many workers each seed has: 2, 4, 4 and 3."""
 
 pytestmark = pytest.mark.kafka
 
@@ -101,9 +105,14 @@ class Worker:
 
 @pytest.fixture
 def group(
-    tmp_path: Path, whole_kafka: object, new_topic: Callable[..., Topic], standin: StandIn, sandbox: SandboxServer
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    whole_kafka: object,
+    new_topic: Callable[..., Topic],
+    standin: StandIn,
+    sandbox: SandboxServer,
 ) -> Iterator[list[Worker]]:
-    """Three workers that do not run yet, on a topic where each account has a partition for itself."""
+    """Workers that do not run yet, three if not said otherwise, on a topic where each account has its own partition."""
     topic = new_topic(PARTITIONS)
     for name, (list_id,) in LISTS.items():
         standin.add_key(KEYS[name], f"owner of {name}")
@@ -111,7 +120,7 @@ def group(
     secret = tmp_path / "secret"
     secret.write_text(base64.b64encode(bytes(range(32))).decode())
     workers = []
-    for number in range(3):
+    for number in range(getattr(request, "param", WORKERS)):
         folder = tmp_path / f"worker-{number}"
         folder.mkdir()
         commands = Commands(folder, topic, sandbox.base_url)
@@ -239,7 +248,7 @@ def test_workers_come_and_go_and_nobody_is_lost(group: list[Worker], standin: St
 
 @pytest.mark.soak
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("seed", range(2, 6))
+@pytest.mark.parametrize(("group", "seed"), [*zip(SOAK_WORKERS, SOAK_SEEDS, strict=True)], indirect=["group"])
 def test_workers_come_and_go_for_long(group: list[Worker], standin: StandIn, seed: int) -> None:
-    """The same, for long, and frozen at any moment; see docs/reliability.md for what that may bring."""
+    """The same with two to four, for long, frozen at any moment; docs/reliability.md says what that may bring."""
     live(group, standin, seed, SOAK_ROUNDS)

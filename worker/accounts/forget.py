@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from worker.errors import DatabaseError
 from worker.model import AccountId, AddressKey
 from worker.staging import accounts, customers, dead_letters, ledger, receipts, runs
 from worker.staging.database import Database
@@ -11,6 +12,9 @@ def forget_account(db: Database, account_id: AccountId) -> None:
     """Removes an account's API key, settings, lists, ledger, standings, receipts and parts of runs.
 
     Its customers stay staged, and changed: they came from the log, and would be delivered should it connect again.
+
+    Raises:
+        DatabaseError: nothing is removed; or it is, but its bytes may still be in the file.
     """
     with db.transaction(erase=True):
         accounts.delete(db, account_id)
@@ -18,6 +22,7 @@ def forget_account(db: Database, account_id: AccountId) -> None:
         receipts.delete_account(db, account_id)
         runs.delete_account(db, account_id)
         customers.mark_changed(db, account_id, None)
+    _leave_no_trace(db)
 
 
 def forget_person(db: Database, address: AddressKey) -> dict[str, int]:
@@ -25,6 +30,9 @@ def forget_person(db: Database, address: AddressKey) -> dict[str, int]:
 
     Returns:
         How many rows of each kind went. An event published later brings the person back.
+
+    Raises:
+        DatabaseError: nothing is erased; or it is, but its bytes may still be in the file.
     """
     with db.transaction(erase=True):
         people = sorted(
@@ -32,9 +40,22 @@ def forget_person(db: Database, address: AddressKey) -> dict[str, int]:
             | {(one.account_id, one.customer_id) for one in customers.find_by_address(db, address, None)}
             | set(ledger.customers_at(db, address))  # receipts are kept for a time only
         )
-        return {
+        gone = {
             "receipts": receipts.delete_customers(db, people),
             "places": ledger.delete_customers(db, people, address),
             "customers": customers.delete(db, people),
             "dead letters": dead_letters.drop_mentioning(db, address),
         }
+    _leave_no_trace(db)
+    return gone
+
+
+def _leave_no_trace(db: Database) -> None:
+    # Although SQLite overwrites what it removes, cells that it moved before, to make room in a page, leave copies.
+    try:
+        db.make_anew()
+    except DatabaseError as error:
+        raise DatabaseError(
+            f"All of it is removed, but its bytes may still be in the file: {error.what}",
+            f"{error.advice} Then mailchimp-worker forget EMAIL, with this or any address, writes the file anew.",
+        ) from error

@@ -17,7 +17,8 @@ from worker.cli.progress import Progress
 from worker.cli.wiring import AccountOption, Json, opened, wired
 from worker.clock import as_text
 from worker.daemon import FLUSH_END_SECONDS, Daemon, FlushThread, Poller, read_to_end
-from worker.errors import AccountError, AlreadyRunning, UsageError, WorkerError
+from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
+from worker.flushing.deliver import CALL_THREADS
 from worker.model import AccountId
 from worker.staging import accounts, runs
 from worker.staging.database import Database
@@ -25,6 +26,8 @@ from worker.staging.lock import DatabaseLock, is_locked
 from worker.staging.runs import Request, Run
 
 LOOK_SECONDS = 0.2
+CALLING = f"{CALL_THREADS} "
+"""How the names of threads begin that make calls."""
 
 
 def run(
@@ -105,7 +108,7 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, *,
             return 0
     finally:
         poller.end(calls_ended=calls_ended)
-    return _tell(flushing.result(), as_json=as_json)
+    return _tell(flushing.result(), asked=stop.is_set(), as_json=as_json)
 
 
 def _awaited(app: App, poller: Poller, stop: threading.Event, flushing: FlushThread) -> bool:
@@ -138,7 +141,7 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, 
     if found is None or found.ended is None:
         output.note("No longer followed; the worker goes on with it. See: mailchimp-worker status")
         return 0
-    return _tell(found, as_json=as_json)
+    return _tell(found, asked=stop.is_set(), as_json=as_json)
 
 
 def _so_far(run: Run) -> tuple[int, int]:
@@ -167,11 +170,27 @@ def as_data(run: Run) -> dict[str, Any]:
     }
 
 
-def _tell(run: Run, *, as_json: bool) -> int:
+def _tell(run: Run, *, asked: bool, as_json: bool) -> int:
+    """Prints what became of a run and returns the exit code.
+
+    Args:
+        run: as it ended.
+        asked: whether a person stopped this command, so that an early end is what was wanted.
+        as_json: whether for programs.
+
+    Raises:
+        FlushEndedEarly: nobody asked it to stop here, and something is left to do.
+    """
     if as_json:
         output.as_json(as_data(run))
     else:
         tell_run(run)
+    if run.ended == "stopped" and not asked:
+        raise FlushEndedEarly(
+            "The flush ended early: it lost a partition to another worker or by silence, or its worker ended.",
+            "What is not delivered stays changed, and nothing is lost: whoever has the partition delivers it with its "
+            "next flush. If this is the only worker, run it again once Kafka answers.",
+        )
     return 1 if run.ended == "failed" else 0
 
 
@@ -207,13 +226,13 @@ def _stopped_by_signals() -> threading.Event:
 def _leave(code: int) -> NoReturn:
     """Ends the process, and does not wait for threads whose call is still in flight: their intents are written."""
     # Daemon threads too: those of an executor are waited for at an ordinary end, whatever they are.
-    left = [one for one in threading.enumerate() if one is not threading.main_thread()]
+    left = [one.name for one in threading.enumerate() if one is not threading.main_thread()]
+    calls = sum(name.startswith(CALLING) for name in left)
     sys.stdout.flush()
     sys.stderr.flush()
+    if calls:
+        logging.getLogger("worker").warning("%d calls were in flight; the next flush finds out what they did", calls)
     if left:
-        logging.getLogger("worker").warning(
-            "%d calls were in flight; the next flush finds out what they did", len(left)
-        )
         logging.shutdown()
         os._exit(code)
     sys.exit(code)

@@ -148,7 +148,10 @@ class Ownership:
                 self._lock.notify_all()
 
     def _awaited(self) -> dict[int, int]:
-        return {number: one.assignment for number, one in self._partitions.items() if not one.ledger_read}
+        # Not before the former owner's calls are over: it may write down what they did.
+        now = self._clock()
+        waiting = ((number, one) for number, one in self._partitions.items() if not one.ledger_read)
+        return {number: one.assignment for number, one in waiting if now >= one.free_at}
 
     # Asked by the poll thread
 

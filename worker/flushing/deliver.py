@@ -34,6 +34,9 @@ from worker.staging.runs import AccountRun
 GRACE_SECONDS = 4.0
 """How long calls in flight are waited for when the worker must end."""
 
+CALL_THREADS = "calls of"
+"""How the names of threads that make calls begin; the account's id follows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Orders:
@@ -44,6 +47,7 @@ class Orders:
         put_at_most: contacts added one by one to a list that has archived members; more are added together.
         connections: threads an account.
         may_call: asked before every call; false once the flush must end.
+        ours: asked before anything is written down; false once the partition is, or may be, another worker's.
     """
 
     run: int
@@ -53,6 +57,7 @@ class Orders:
     clock: Clock
     stop: Stop
     may_call: Callable[[], bool]
+    ours: Callable[[], bool]
 
 
 def deliver(db: Database, settings: AccountSettings, sender: Sender, orders: Orders) -> AccountRun:
@@ -67,7 +72,7 @@ def deliver(db: Database, settings: AccountSettings, sender: Sender, orders: Ord
     Returns:
         What became of it; the message says why it ended early, or what was held back.
     """
-    books = Books(db, settings, orders.run, orders.clock, orders.may_call)
+    books = Books(db, settings, orders.run, orders.clock, may_call=orders.may_call, ours=orders.ours)
     if books.to_do:
         try:
             with contextlib.suppress(Halted):
@@ -94,7 +99,7 @@ class _Delivery:
         survey = survey_of(self.db, terms, self.books.may_call)
         guard = self._brake(survey)
         account_id = self.books.settings.account_id
-        pool = ThreadPoolExecutor(self.orders.connections, thread_name_prefix=f"flush {account_id}")
+        pool = ThreadPoolExecutor(self.orders.connections, thread_name_prefix=f"{CALL_THREADS} {account_id}")
         try:
             for near in chunks(self.db, account_id):
                 if not self.books.may_call():

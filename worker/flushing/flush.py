@@ -144,6 +144,7 @@ class Flusher:
             clock=self.clock,
             stop=self.stop,
             may_call=lambda: not self.stop.is_set() and permits.may_call(who),
+            ours=lambda: permits.may_call(who),
         )
         with self.open_sender(db, who, _NoMore(self.stop, permits, who)) as sender:
             return deliver(db, settings, sender, orders)

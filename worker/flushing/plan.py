@@ -69,7 +69,7 @@ class _Planner:
         self.no_calls: list[NoCall] = []
         self.owned: dict[CustomerId, list[Entry]] = {}
         for entry in near.entries.values():
-            if entry.state in ("intended", "present") or entry.status_before == "unsubscribed":
+            if entry.state != "archived" or entry.status_before == "unsubscribed":
                 self.owned.setdefault(entry.customer_id, []).append(entry)
         self.withheld = {
             one.address for one in self.people.values() if not one.state.marketing_consent and not one.deleted
@@ -146,9 +146,13 @@ class _Planner:
         owned = self.owned.get(customer.customer_id, ())
         # Begun adds first: where one went through, it tells more than the place before it.
         begun = [entry.place for entry in owned if entry.state == "intended"]
-        # A place whose member others want now is theirs, though it has this customer's fields still.
+        # A member that others want now is theirs, where this customer is known to be a member elsewhere.
+        elsewhere = place in self.near.entries
         half_left = [
-            one.place for one in owned if one.state != "intended" and not self._others_want(one.place, customer)
+            one.place
+            for one in owned
+            if one.state == "gone"
+            or (one.state != "intended" and not (elsewhere and self._others_want(one.place, customer)))
         ]
         return list(dict.fromkeys([*begun, *([place] if place else []), *half_left]))
 
@@ -213,7 +217,7 @@ class _Planner:
         elif entry.state == "archived":
             self.steps.append(Restore(contact, entry, gates))
         elif entry.state == "gone":
-            self.steps.append(Recheck(contact, entry))
+            self.steps.append(Recheck(contact, entry, gates))
         else:
             self._join(place, entry, shares)
 

@@ -18,7 +18,7 @@ log = logging.getLogger("worker.keeping")
 LOOK_SECONDS = 1.0
 """How often settings are looked at that were changed elsewhere."""
 PATIENCE_SECONDS = 60.0
-"""How long Kafka may be away before the thread gives up; librdkafka reconnects by itself."""
+"""How long the first reading is tried. Later ones are tried for ever: librdkafka reconnects by itself."""
 
 
 class Awaiting(Protocol):
@@ -86,7 +86,7 @@ class Follower:
             self._error = error
 
     def _follow(self, reader: Reader, awaiting: Awaiting) -> None:
-        answered = time.monotonic()
+        began, ever_read = time.monotonic(), False
         while not self._stop.is_set():
             try:
                 reader.read_settings()
@@ -96,12 +96,12 @@ class Follower:
             except NotMoved:
                 raise
             except KafkaError as error:
-                if time.monotonic() - answered > PATIENCE_SECONDS:
+                if not ever_read and time.monotonic() - began > PATIENCE_SECONDS:
                     raise
                 log.info("ledger and settings cannot be read now: %s", error.what)
                 self._stop.wait(LOOK_SECONDS)
             else:
-                answered = time.monotonic()
+                ever_read = True
 
     def _read_ledger(self, reader: Reader, awaiting: Awaiting, partition: int, assignment: int) -> None:
         def wanted() -> bool:

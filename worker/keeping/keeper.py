@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ class Keeper:
         self._lock = threading.Lock()
         self._producer: Producer | None = None
         self._problems = Problems()
+        self._closed = threading.Event()
 
     @cached_property
     def topics(self) -> KeptTopics:
@@ -112,14 +114,23 @@ class Keeper:
                     "error_cb": self._problems,
                 }
                 self._producer = client(Producer, self._settings, own)
-                threading.Thread(target=_serve, args=(self._producer, self._problems), daemon=True).start()
+                served = self._producer, self._problems, self._closed
+                thread = threading.Thread(target=_serve, args=served, name="keeper", daemon=True)
+                thread.start()
+                atexit.register(_end, thread, self._closed)
             return self._producer
 
 
-def _serve(producer: Producer, problems: Problems) -> None:
+def _serve(producer: Producer, problems: Problems, closed: threading.Event) -> None:
     # Hands answers over as they come; who waits for them does not poll.
-    while problems.fatal is None:
+    while problems.fatal is None and not closed.is_set():
         producer.poll(POLL_SECONDS)
+
+
+def _end(thread: threading.Thread, closed: threading.Event) -> None:
+    # A thread inside the library while the interpreter goes away could crash it.
+    closed.set()
+    thread.join(POLL_SECONDS * 2)
 
 
 class _Answers:

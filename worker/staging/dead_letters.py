@@ -85,6 +85,17 @@ def drop(db: Database, number: int) -> bool:
     return bool(db.execute("DELETE FROM dead_letter WHERE number = ?", (number,)).rowcount)
 
 
+def drop_before(db: Database, moment: str) -> int:
+    """Removes dead letters read before a moment; returns how many. Belongs in a transaction."""
+    return int(db.execute("DELETE FROM dead_letter WHERE read_at < ?", (moment,)).rowcount)
+
+
+def drop_beyond(db: Database, most: int) -> int:
+    """Removes the oldest until no more than so many are left; returns how many went. Belongs in a transaction."""
+    surplus = "SELECT number FROM dead_letter ORDER BY number LIMIT ?"
+    return int(db.execute(f"DELETE FROM dead_letter WHERE number IN ({surplus})", (max(0, count(db) - most),)).rowcount)
+
+
 def _headers_text(headers: Headers) -> str:
     return json.dumps([[name, None if value is None else base64.b64encode(value).decode()] for name, value in headers])
 

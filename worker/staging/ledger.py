@@ -104,10 +104,10 @@ def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId
     """Returns the places that have a customer's fields, where an add for it was begun, or that it left for good.
 
     One customer has more than one while a move is half done, or where its consent was withdrawn on several lists. What
-    it left for good is a member that was unsubscribed when this worker archived it.
+    it left for good is a member that is gone, or was unsubscribed when this worker archived it.
     """
     rows = db.execute(
-        f"SELECT {_ENTRY} FROM ledger WHERE account_id = ? AND (state IN ('intended', 'present') "
+        f"SELECT {_ENTRY} FROM ledger WHERE account_id = ? AND (state <> 'archived' "
         "OR status_before = 'unsubscribed') AND customer_id IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(customers))),
     )

@@ -169,6 +169,13 @@ def _run(db: Database, row: Any) -> Run:
     )
 
 
+def drop_before(db: Database, moment: str) -> int:
+    """Removes runs that started before a moment, with the requests they took; returns how many. In a transaction."""
+    db.execute("DELETE FROM flush_run_account WHERE run IN (SELECT run FROM flush_run WHERE started_at < ?)", (moment,))
+    db.execute("DELETE FROM flush_request WHERE run IN (SELECT run FROM flush_run WHERE started_at < ?)", (moment,))
+    return int(db.execute("DELETE FROM flush_run WHERE started_at < ?", (moment,)).rowcount)
+
+
 def delete_account(db: Database, account_id: AccountId) -> None:
     """Removes an account's parts of all runs. Belongs in a transaction."""
     db.execute("DELETE FROM flush_run_account WHERE account_id = ?", (account_id,))

@@ -21,7 +21,8 @@ from worker.consuming.decode import Record
 from worker.flushing.planned import AccountPlan, plan_account
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Call, Sender
-from worker.mailchimp.connections import Connections
+from worker.mailchimp.connections import Connections, Stop
+from worker.mailchimp.patience import PatientSender
 from worker.model import AccountId, AddressKey, ListId, Place
 from worker.sandbox.direct import DirectSender
 from worker.sandbox.server import SandboxServer
@@ -71,6 +72,11 @@ class QuickStop:
         return self._event.wait(timeout / self.SPEED)
 
 
+def quick_clock() -> float:
+    """Returns seconds that pass as quickly as a quick stop makes waiting."""
+    return time.monotonic() * QuickStop.SPEED
+
+
 class WatchedApp(App):
     """Tells a test of each call right before it is sent, and keeps nothing in Kafka."""
 
@@ -87,6 +93,13 @@ class WatchedApp(App):
             return
         with super().open_client(key) as client:
             yield _Watched(client, self)
+
+    @contextmanager
+    def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[Sender]:
+        """Opens what sends an account's calls, whose patience is as short as a quick stop makes waiting."""
+        key = connecting.key_of(db, account_id, self.secret)
+        with self.open_client(key) as client:
+            yield PatientSender(client, self.connections.gate(key), self.config.mailchimp.patience, stop, quick_clock)
 
 
 class _Watched:
@@ -135,7 +148,7 @@ class World:
         config = Config(staging=Staging(path=folder / "worker.db"), mailchimp=Mailchimp(**values))
         self.app = WatchedApp(config, self.clock)
         self.app.__dict__["direct"] = self.standin if direct else None
-        gates = Connections(config.mailchimp.connections, clock=lambda: time.monotonic() * QuickStop.SPEED)
+        gates = Connections(config.mailchimp.connections, clock=quick_clock)
         object.__setattr__(self.app, "connections", gates)
         self.db = self.app.open_database()
         self._offset = 0

@@ -1,3 +1,7 @@
+import json
+import random
+from collections import defaultdict
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -6,9 +10,10 @@ from tests.unit.accounts.build import ACCOUNT, AT, NEIGHBOUR, SECRET, Mailchimp,
 from worker.accounts import lists
 from worker.accounts.forget import forget_account, forget_person
 from worker.accounts.settings import load
-from worker.errors import NotFound
+from worker.errors import DatabaseError, NotFound
 from worker.model import AddressKey, CustomerId, ListId, Place
-from worker.staging import customers, dead_letters, ledger, receipts, runs
+from worker.staging import customers, database, dead_letters, ledger, receipts, runs
+from worker.staging.database import open_database
 from worker.staging.dead_letters import DeadLetter
 from worker.staging.ledger import Entry, Standing
 from worker.staging.receipts import Receipt
@@ -215,3 +220,71 @@ def test_forgetting_nobody_changes_nothing(db, path):
         "dead letters": 0,
     }
     assert everything(path) == before
+
+
+# --- traces
+
+
+def raw(path):
+    """Everything that stands in the file of the database and in its write-ahead log."""
+    return b"".join(one.read_bytes() for one in (path, path.with_name(path.name + "-wal")) if one.exists())
+
+
+def live(db):
+    """Lets many customers change their address again and again; returns the addresses of each."""
+    chance, addresses = random.Random(1), defaultdict(set)
+    for turn in range(30):
+        with db.transaction():
+            for number in (chance.randrange(800) for _ in range(100)):
+                address = f"p{number}-{turn}@example.com"
+                addresses[number].add(address)
+                customers.stage(db, [staged(number, address, "x" * chance.choice((10, 300, 900, 9000)))])
+                receipts.write(db, [receipt(number, address)])
+                ledger.put_entries(db, ACCOUNT, [entry(number, address)])
+        if turn == 20:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return addresses
+
+
+def staged(number, address, padding):
+    """A customer as it is staged."""
+    state = json.dumps({"id": f"cus-{number}", "email": address, "company": padding}).encode()
+    return ACCOUNT, f"cus-{number}", address, state, 0, None, None, None, "customers", "", 0, number, MOMENT
+
+
+def test_no_byte_of_a_forgotten_person_is_left_in_the_files(db, path):
+    """No address that the person ever had is left in the file or its log, however often pages were split and moved."""
+    addresses = live(db)
+    gone = sorted(addresses)[::60]
+    assert all(address.encode() in raw(path) for number in gone for address in addresses[number])
+    for number in gone:
+        forget_person(db, AddressKey(max(addresses[number])))
+    left = raw(path)
+    assert [address for number in gone for address in addresses[number] if address.encode() in left] == []
+    assert path.with_name(path.name + "-wal").stat().st_size == 0
+
+
+def test_no_byte_of_a_forgotten_account_is_left_in_the_files(db, path):
+    """Neither what its receipts and ledger say nor its encrypted key."""
+    work(db, ACCOUNT, *range(50))
+    key = bytes(everything(path)["account"][0][1])
+    assert key in raw(path)
+    forget_account(db, ACCOUNT)
+    assert key not in raw(path)
+    assert b"email_address" not in raw(path)
+
+
+def test_traces_that_cannot_be_removed_are_told(db, path, monkeypatch):
+    """Another connection that reads on keeps the log from being emptied: an error says so and what to do."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
+    work(db, ACCOUNT, 1)
+    with closing(open_database(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM customer").fetchone()
+        with pytest.raises(DatabaseError, match="removed, but its bytes may still be in the file") as caught:
+            forget_person(db, ANN)
+        assert "writes the file anew" in caught.value.advice
+        reader.execute("COMMIT")
+    assert told(path, ANN) == set()
+    assert forget_person(db, ANN)["customers"] == 0
+    assert ANN.encode() not in raw(path)

@@ -77,6 +77,17 @@ def test_a_partition_is_not_ready_before_its_ledger_and_the_settings_are_known()
     assert ownership.wait_for_ledger(0) == {}
 
 
+def test_the_ledger_is_read_when_calls_of_the_former_owner_are_over() -> None:
+    """What these did is written there until then."""
+    timer = Timer()
+    ownership = Ownership(timer, follows=True)
+    ownership.given({0: (0, 0)}, {0: 120.0})
+    timer.now = 119
+    assert ownership.wait_for_ledger(0) == {}
+    timer.now = 120
+    assert set(ownership.wait_for_ledger(0)) == {0}
+
+
 def test_a_ledger_read_under_an_earlier_assignment_does_not_count() -> None:
     """What another worker wrote since is not in it."""
     ownership = Ownership(Timer(), follows=True)

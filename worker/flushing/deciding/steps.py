@@ -218,10 +218,12 @@ class Recheck(_ForContact):
     """A contact whose member Mailchimp did not know any more: written only if it is there again."""
 
     entry: Entry
+    gates: tuple[Gate, ...]
 
     def calls(self) -> Iterator[PlannedCall]:
-        """Gives the read and what hangs on it."""
-        yield PlannedCall(member_calls.read(self.place))
+        """Gives the reads and what hangs on them."""
+        yield from _gate_calls(self.gates)
+        yield PlannedCall(member_calls.read(self.place), "if nobody left the old place" if self.gates else None)
         yield PlannedCall(found_call(self.contact), "if the member is there again")
 
 
@@ -312,7 +314,7 @@ def found_call(contact: Contact) -> Call:
 def touched(step: Step) -> Iterable[Place]:
     """Returns the places that a step reads or writes."""
     places = [step.place]
-    if isinstance(step, Move | Restore):
+    if isinstance(step, Move | Restore | Recheck):
         places += [gate.place for gate in step.gates]
     return places
 

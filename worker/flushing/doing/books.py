@@ -25,7 +25,14 @@ class Books:
     """Writes what a flush does for one account, and knows when it is better to end it. Threads share it."""
 
     def __init__(
-        self, db: Database, settings: AccountSettings, run: int, clock: Clock, may_call: Callable[[], bool]
+        self,
+        db: Database,
+        settings: AccountSettings,
+        run: int,
+        clock: Clock,
+        *,
+        may_call: Callable[[], bool],
+        ours: Callable[[], bool],
     ) -> None:
         """Takes the account's part of a run.
 
@@ -35,11 +42,13 @@ class Books:
             run: number of the run.
             clock: tells the time.
             may_call: false once the whole flush must end.
+            ours: false once another worker may keep these books: what a call did is found out by that one.
         """
         self._db = db
         self._run = run
         self._clock = clock
         self._flush_may_call = may_call
+        self._ours = ours
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._settled = 0
@@ -93,7 +102,7 @@ class Books:
         """Writes, before the calls, that contacts are about to be added; returns when.
 
         Raises:
-            Halted: the books are shut.
+            Halted: the books are shut, or another worker's.
         """
         at = as_text(self._clock())
         adding = [step for step in steps if isinstance(step, Add | Move)]
@@ -110,7 +119,7 @@ class Books:
         """Writes what a call is about to do to a place.
 
         Raises:
-            Halted: the books are shut.
+            Halted: the books are shut, or another worker's.
         """
         with self._open(), self._db.transaction():
             ledger.put_entries(self._db, self.settings.account_id, [entry])
@@ -123,7 +132,7 @@ class Books:
             end_after: useless answers in a row after which the account is given up for this run.
 
         Raises:
-            Halted: the books are shut.
+            Halted: the books are shut, or another worker's.
         """
         account_id, now = self.settings.account_id, self._clock()
         with self._open():
@@ -150,7 +159,7 @@ class Books:
     @contextmanager
     def _open(self) -> Iterator[None]:
         with self._lock:
-            if self._shut:
+            if self._shut or not self._ours():
                 raise Halted
             try:
                 yield

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 from worker.flushing.deciding.steps import Add, Archive, Found, Lane, Move, Recheck, Restore, Step, Unsubscribe, Update
 from worker.flushing.doing import leaving, placing
 from worker.flushing.doing.desk import Desk
 from worker.flushing.doing.report import Report
 from worker.model import CustomerId, ListId, Place
+from worker.staging.ledger import Entry
 
 Commit = Callable[[Report], None]
 """Writes what a step did, in one transaction."""
@@ -31,7 +33,9 @@ def run_lane(desk: Desk, lane: Lane, commit: Commit, closed: Collection[ListId])
     failed: set[CustomerId] = set()
     blocked: set[CustomerId] = set()
     dropped: set[Place] = set()
-    for step in lane:
+    written: dict[Place, Entry] = {}
+    for planned in lane:
+        step = _as_now(planned, written)
         report = desk.report()
         if step.place.list_id in closed:
             report.fail(step.shares)
@@ -46,6 +50,7 @@ def run_lane(desk: Desk, lane: Lane, commit: Commit, closed: Collection[ListId])
         failed |= report.failed
         blocked |= report.blocked
         dropped.update(report.dropped)
+        written |= {entry.place: entry for entry in report.entries}
         for share in step.shares:
             to_come[share.customer.customer_id] -= 1
         report.failed |= failed
@@ -72,6 +77,13 @@ def run_step(desk: Desk, step: Step) -> Report:
             return leaving.archive(desk, step)
         case Unsubscribe():
             return leaving.unsubscribe(desk, step)
+
+
+def _as_now(step: Step, written: Mapping[Place, Entry]) -> Step:
+    # A step that writes back what the ledger said when it was planned would undo what the steps before it wrote.
+    if isinstance(step, Move | Restore | Recheck):
+        step = replace(step, gates=tuple(replace(one, entry=written.get(one.place, one.entry)) for one in step.gates))
+    return replace(step, entry=written.get(step.place, step.entry))  # type: ignore[arg-type]
 
 
 def _anyone(step: Archive, customers: set[CustomerId]) -> bool:

@@ -113,9 +113,10 @@ def _hold(desk: Desk, report: Report, step: Unsubscribe, exchange: Exchange) -> 
 def _forget(desk: Desk, report: Report, step: Archive, exchange: Exchange) -> None:
     if step.entry.state == "intended":
         report.dropped.append(step.place)
+        _note(desk, report, step, exchange, "left alone", "Its add here was begun and never done.")
     else:
         report.entries.append(replace(step.entry, state="gone", sent_at=desk.at()))
-    _note(desk, report, step, exchange, "gone", "Mailchimp no longer has this member.")
+        _note(desk, report, step, exchange, "gone", "Mailchimp no longer has this member.")
 
 
 def _keep(desk: Desk, report: Report, step: Archive | Unsubscribe, member: Member) -> None:

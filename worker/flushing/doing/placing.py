@@ -52,6 +52,8 @@ def update(desk: Desk, step: Update) -> Report:
 def recheck(desk: Desk, step: Recheck) -> Report:
     """Writes a member that was gone only if it is there again."""
     report = desk.report()
+    if _pass_gates(desk, report, step.contact, step.gates) is None:
+        return report
     member, verdict, exchange = desk.read_member(step.place)
     if member is not None:
         write_found(desk, report, step.contact, step.entry, member, "found")
@@ -156,6 +158,9 @@ def _add_or_find(desk: Desk, report: Report, step: Add, status: str, what: str) 
         return
     if verdict.sort is not Sort.NOT_THERE:
         stumble(desk, report, contact.shares, contact.place, verdict, exchange)
+        return
+    if step.entry is not None and step.entry.state == "present" and not desk.list_is_gone(step.place.list_id):
+        _gone(desk, report, contact, step.entry, exchange)
         return
     written = write_member(
         desk,
@@ -276,9 +281,14 @@ def _blocked(
 
 def _gone(desk: Desk, report: Report, contact: Contact, entry: Entry, exchange: Exchange) -> None:
     report.entries.append(
-        Entry(contact.place, contact.owner, "gone", entry.origin, desk.at(), entry.fields, entry.member_status)
+        Entry(contact.place, entry.customer_id, "gone", entry.origin, desk.at(), entry.fields, entry.member_status)
     )
-    settle_at(report, contact.shares, contact.place)
+    # Whoever comes from elsewhere stays known, and a member, there.
+    arriving = [
+        one for one in contact.shares if desk.standing(one.customer.customer_id).place not in (None, contact.place)
+    ]
+    report.blocked |= {share.customer.customer_id for share in arriving}
+    settle_at(report, [share for share in contact.shares if share not in arriving], contact.place)
     detail = "Mailchimp no longer has this member: it was deleted there, or the person changed the address."
     then_ = "Not added again: nobody can tell whether the person left. It is looked for at each change."
     report.write(contact.shares, contact.place, exchange, at=desk.at(), outcome="gone", detail=detail, then=then_)
