@@ -56,6 +56,11 @@ class Reading:
             assert time.monotonic() < ended, f"nothing after {SECONDS} s; next offsets: {self.next_offsets()}"
             time.sleep(0.01)
 
+    def until_dead(self) -> None:
+        """Waits until an error has ended reading."""
+        self._thread.join(SECONDS)
+        assert self.error is not None
+
     def next_offsets(self) -> dict[int, int]:
         """Where reading goes on, by partition, under the topic's present id."""
         found = offsets.of_topic(self.db, self.topic.name)
