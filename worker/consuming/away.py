@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -40,11 +40,13 @@ class _Again:
     """A partition that is read again.
 
     Attributes:
+        known: the offset from which on it was never read.
         goal: the offset to reach.
         last: whether reaching that is enough.
         read: the offset to read next.
     """
 
+    known: int
     goal: int
     last: bool = False
     read: int = 0
@@ -99,17 +101,17 @@ class Away:
         self.compaction = None if self._admin is None else compaction_of(self._admin, self._settings)
         return self.compaction
 
-    def given(self, topic_id: str, ends: Mapping[int, int], again: Collection[int]) -> None:
+    def given(self, topic_id: str, ends: Mapping[int, int], again: Mapping[int, int]) -> None:
         """Notes what was assigned.
 
         Args:
             topic_id: Kafka's id of the topic.
             ends: where the log of each partition ends that has anything to read.
-            again: those that are read again from their beginning.
+            again: those that are read again from their beginning, each with the offset from which on it was never read.
         """
         self._topic_id = topic_id
         self._ends = {partition: end for partition, end in ends.items() if partition not in again}
-        self._again = {partition: _Again(ends[partition]) for partition in again}
+        self._again = {partition: _Again(known, ends[partition]) for partition, known in again.items()}
         for partition in again:
             seen.begin(self._db, partition)
 
@@ -120,9 +122,9 @@ class Away:
     # While records are read
 
     @property
-    def again(self) -> Collection[int]:
-        """Partitions that are read again."""
-        return self._again.keys()
+    def again(self) -> Mapping[int, int]:
+        """Partitions that are read again, each with the offset from which on it was never read."""
+        return {partition: one.known for partition, one in self._again.items()}
 
     def behind(self, next_offsets: Mapping[int, int]) -> set[int]:
         """Returns those partitions that are not read to where they ended when they were assigned."""

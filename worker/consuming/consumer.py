@@ -218,13 +218,14 @@ class Consumer:
         self._assignments += 1
         self.topic_id = self._identity.now()
         compaction = self._away.ask()
-        starts, spans, again = [], {}, set()
+        starts, spans, again = [], {}, {}
         for one in assigned:
             start, high = self._start(one.partition, compaction)
             starts.append(TopicPartition(self._settings.topic, one.partition, start.offset))
             spans[one.partition] = start.offset, high
             if start.event == "away":
-                again.add(one.partition)
+                known = offsets.next_of(self._db, self._settings.topic, self.topic_id, one.partition)
+                again[one.partition] = known or 0
         waits = self._waits(assigned)
         consumer.assign(starts)
         self._begin_batch()
