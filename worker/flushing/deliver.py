@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from queue import Empty, SimpleQueue
 
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
@@ -33,6 +35,8 @@ from worker.staging.runs import AccountRun
 
 GRACE_SECONDS = 4.0
 """How long calls in flight are waited for when the worker must end."""
+LOOK_SECONDS = 0.5
+"""How often to look whether it must."""
 
 CALL_THREADS = "calls of"
 """How the names of threads that make calls begin; the account's id follows."""
@@ -164,15 +168,29 @@ class _Delivery:
         tasks: list[Callable[[], Iterable[Step]]] = [self._lane_task(desk, lane) for lane in free]
         for batch in batches(plan.adds):
             tasks += self._add_tasks(desk, batch, survey)
-        waiting = {pool.submit(task) for task in tasks}
-        while waiting:
-            done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-            for ended in done:
-                waiting |= {pool.submit(self._lane_task(desk, (step,))) for step in _result(ended)}
+        self._run(pool, tasks, desk)
+
+    def _run(self, pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Iterable[Step]]], desk: Desk) -> None:
+        # Not by waiting for thousands of futures at once: that looks at each of them again and again.
+        ended = SimpleQueue[Future[Iterable[Step]]]()
+        running, ends = 0, None
+        for task in tasks:
+            pool.submit(task).add_done_callback(ended.put)
+            running += 1
+        while running:
             if self.orders.stop.is_set():
                 # Calls in flight get a moment more, so that what they did is known; the rest is found out later.
-                wait(waiting, timeout=GRACE_SECONDS)
-                return
+                ends = ends or time.monotonic() + GRACE_SECONDS
+                if time.monotonic() >= ends:
+                    return
+            try:
+                steps = _result(ended.get(timeout=LOOK_SECONDS))
+            except Empty:
+                continue
+            running -= 1
+            for step in steps:
+                pool.submit(self._lane_task(desk, (step,))).add_done_callback(ended.put)
+                running += 1
 
     def _lane_task(self, desk: Desk, lane: Lane) -> Callable[[], Iterable[Step]]:
         def task() -> Iterable[Step]:
