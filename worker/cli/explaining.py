@@ -136,7 +136,7 @@ def _tell(story: Story) -> None:
 
 
 def _tell_event(event_id: str | None, topic: str, partition: int, offset: int) -> None:
-    name = f"Event {event_id}" if event_id else "A null value"
+    name = f"Event {event_id}" if event_id else "Without an event (a null value, or gone from the log)"
     output.say(f"  {name}, read from {topic}, partition {partition}, offset {offset}")
 
 

@@ -25,6 +25,7 @@ FAULTS = {
     "out_of_order": "events with a lower version at a higher offset: compaction may keep the wrong one",
     "recreated": "times that the topic was made anew",
     "expired": "times that events expired unread",
+    "away": "times that nobody read a partition for longer than it keeps deletions; the log tells what was missed",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -116,20 +116,26 @@ class Batch:
     def _known(self, record: Record, version: int | None, event_time: str | None) -> Known:
         return Known(version, self._topic, self._topic_id, record.partition, record.offset, event_time)
 
-    def write(self, at: str) -> None:
+    def write(self, at: str, behind: Collection[int] = (), again: Mapping[int, int] | None = None) -> None:
         """Stages all of it, or nothing. It is spent then.
 
         Args:
             at: the time.
+            behind: partitions that are not read to their end yet.
+            again: partitions that are read again, each with the offset from which on it was never read. Where reading
+                goes on stays until that is done, and what was a dead letter before does not become one again.
 
         Raises:
             DatabaseError: nothing was staged.
         """
+        read = again or {}
+        letters = [one for one in self._letters if one[0].offset >= read.get(one[0].partition, 0)]
         with self._db.transaction():
             self.write_customers(at)
-            dead_letters.keep(self._db, [self._letter(record, reason, at) for record, reason in self._letters])
-            for partition, next_offset in self.next_offsets.items():
-                offsets.move_on(self._db, self._topic, self._topic_id, partition, next_offset, at)
+            dead_letters.keep(self._db, [self._letter(record, reason, at) for record, reason in letters])
+            for partition in self.next_offsets.keys() - read.keys():
+                write = offsets.read_on if partition in behind else offsets.move_on
+                write(self._db, self._topic, self._topic_id, partition, self.next_offsets[partition], at)
 
     def write_customers(self, at: str) -> None:
         """Writes customers and counts only. Belongs in a transaction."""

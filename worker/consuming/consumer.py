@@ -15,12 +15,13 @@ from confluent_kafka.admin import AdminClient
 
 from worker.clock import Clock, as_text
 from worker.config import Kafka
+from worker.consuming.away import Away
 from worker.consuming.batch import Batch
 from worker.consuming.decode import Record
 from worker.consuming.identity import TopicIdentity
-from worker.consuming.kafka import ANSWER_SECONDS, Problems, bounds, client, partitions_of_topic, unreachable
+from worker.consuming.kafka import ANSWER_SECONDS, MOCK, Problems, bounds, client, partitions_of_topic, unreachable
 from worker.consuming.ownership import Ownership
-from worker.consuming.positions import start_of
+from worker.consuming.positions import Compaction, Start, start_of
 from worker.errors import ConsumerStopped
 from worker.mailchimp.connections import Stop
 from worker.staging import counts, offsets
@@ -100,6 +101,8 @@ class Consumer:
         self._consumer = client(LibraryConsumer, settings, own)
         try:
             self._identity = TopicIdentity(settings, cluster_id)
+            telling = None if cluster_id.startswith(MOCK) else admin
+            self._away = Away(settings, db, ownership, clock, telling, self._bounds)
             self.topic_id = self._identity.now()
             self._began = time.monotonic()
             self._begin_batch()
@@ -140,12 +143,16 @@ class Consumer:
         self._ownership.polled()
         if self._problems.fatal is not None:
             raise _stopped(self._problems.fatal)
+        if self._away.slept():
+            self._begin_again()
+            return 0
         records = []
         for message in messages:
             if message.error() is None:
                 records.append(_record(message))
             else:
                 self._notices.append(message)
+        self._away.saw(records)
         self._batch.add(records)
         grown = time.monotonic() - self._began >= (BEHIND_SECONDS if behind else UP_TO_DATE_SECONDS)
         if messages and not grown and self._batch.kept < MOST_KEPT:
@@ -171,13 +178,14 @@ class Consumer:
         batch, notices = self._batch, self._notices
         self._begin_batch()
         if batch.size:
-            batch.write(as_text(self._clock()))
+            batch.write(as_text(self._clock()), self._away.behind(batch.next_offsets), self._away.again)
             self._uncommitted |= batch.next_offsets
             for partition, next_offset in batch.next_offsets.items():
-                self._ownership.read_to(partition, next_offset, at_end=False)
+                self._read_to(partition, next_offset, at_end=False)
         for message in notices:
             self._heed(message)
         self._claim()
+        self._away.watch()
         if self._identity.watch() not in (None, self.topic_id):
             self._begin_again()
         if not batch.size or time.monotonic() - self._committed_at > COMMIT_SECONDS:
@@ -192,7 +200,7 @@ class Consumer:
         error, partition = message.error(), message.partition()
         assert error is not None, "only messages with an error come here"
         if error.code() == LibraryError._PARTITION_EOF and partition is not None:
-            self._ownership.read_to(partition, message.offset() or 0, at_end=True)
+            self._read_to(partition, message.offset() or 0, at_end=True)
         elif error.code() in (LibraryError._AUTO_OFFSET_RESET, LibraryError.OFFSET_OUT_OF_RANGE):
             self._begin_again()
         elif error.fatal():
@@ -200,20 +208,29 @@ class Consumer:
         else:
             log.warning("Kafka: %s", error.str())
 
+    def _read_to(self, partition: int, next_offset: int, *, at_end: bool) -> None:
+        self._ownership.read_to(partition, next_offset, at_end=at_end)
+        self._away.reached(partition, next_offset, at_end=at_end)
+
     # Where reading begins
 
     def _given(self, consumer: LibraryConsumer, assigned: Sequence[TopicPartition]) -> None:
         self._assignments += 1
         self.topic_id = self._identity.now()
-        starts, spans = [], {}
+        compaction = self._away.ask()
+        starts, spans, again = [], {}, {}
         for one in assigned:
-            start, high = self._start(one.partition)
-            starts.append(TopicPartition(self._settings.topic, one.partition, start))
-            spans[one.partition] = start, high
+            start, high = self._start(one.partition, compaction)
+            starts.append(TopicPartition(self._settings.topic, one.partition, start.offset))
+            spans[one.partition] = start.offset, high
+            if start.event == "away":
+                known = offsets.next_of(self._db, self._settings.topic, self.topic_id, one.partition)
+                again[one.partition] = known or 0
         waits = self._waits(assigned)
         consumer.assign(starts)
         self._begin_batch()
-        self._ownership.given(spans, waits)
+        self._away.given(self.topic_id, {one: high for one, (start, high) in spans.items() if start < high}, again)
+        self._ownership.given(spans, waits, again)
         now = time.monotonic()
         self._unclaimed = {partition: now + waits.get(partition, 0.0) for partition in spans}
 
@@ -221,27 +238,35 @@ class Consumer:
         # The log is not what it was when these partitions were assigned.
         self._given(self._consumer, self._consumer.assignment())
 
-    def _start(self, partition: int) -> tuple[int, int]:
-        topic = self._settings.topic
-        low, high = bounds(self._consumer, self._settings, partition, self._problems)
+    def _start(self, partition: int, compaction: Compaction | None) -> tuple[Start, int]:
+        topic, now = self._settings.topic, self._clock()
+        low, high = self._bounds(partition)
         readings = offsets.of_topic(self._db, topic)
-        start = start_of(readings, self.topic_id, partition, low, high)
+        start = start_of(readings, self.topic_id, partition, low, high, compaction, now)
+        goes_on = start.event is None and offsets.next_of(self._db, topic, self.topic_id, partition) is not None
         if start.event is not None:
             log.warning("%s", start.notice)
         with self._db.transaction():
             if start.event is not None:
                 counts.add(self._db, topic, partition, {start.event: 1})
-            offsets.move_on(self._db, topic, self.topic_id, partition, start.offset, as_text(self._clock()))
-        return start.offset, high
+            # A time that is old stays so until the end is reached, so that a crash before that leaves no trace.
+            if start.event != "away" and not (goes_on and start.offset < high):
+                offsets.move_on(self._db, topic, self.topic_id, partition, start.offset, as_text(now))
+        return start, high
+
+    def _bounds(self, partition: int) -> tuple[int, int]:
+        return bounds(self._consumer, self._settings, partition, self._problems)
 
     def _revoked(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
         self._ownership.taken([one.partition for one in partitions])
+        self._away.taken()
         self._begin_batch()
         self._commit()
         self._unclaimed = {}
 
     def _lost(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
         self._ownership.taken([one.partition for one in partitions])
+        self._away.taken()
         self._begin_batch()
         self._uncommitted = {}
         self._unclaimed = {}

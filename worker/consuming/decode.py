@@ -189,14 +189,31 @@ def _event(record: Record, kind: str, data: _Data, event_id: str | None, event_t
     return Event(account_id, customer_id, data.customer, kind == DELETED, data.version, event_id, event_time, disagrees)
 
 
+def whose(record: Record) -> tuple[str, str] | None:
+    """Returns the account and customer that a record's key names, or its data where the key names nobody."""
+    try:
+        return _split(record.key)
+    except ValueError:
+        decoded = decode(record)
+        return (decoded.account_id, decoded.customer_id) if isinstance(decoded, Event) else None
+
+
 def _deletion(key: bytes | None) -> Decoded:
     try:
-        account_id, slash, customer_id = (key or b"").decode().partition("/")
-    except UnicodeDecodeError:
-        return Undecodable("a null value whose key is not UTF-8")
-    if not slash or not _is_id(account_id) or not _is_id(customer_id):
-        return Undecodable("a null value whose key is not account_id/customer_id")
+        account_id, customer_id = _split(key)
+    except ValueError as error:
+        return Undecodable(f"a null value whose key is {error}")
     return Event(account_id, customer_id, None, True, None, None, None, False)
+
+
+def _split(key: bytes | None) -> tuple[str, str]:
+    try:
+        account_id, slash, customer_id = (key or b"").decode().partition("/")
+    except UnicodeDecodeError as error:
+        raise ValueError("not UTF-8") from error
+    if not slash or not _is_id(account_id) or not _is_id(customer_id):
+        raise ValueError("not account_id/customer_id")
+    return account_id, customer_id
 
 
 def _is_id(text: str) -> bool:

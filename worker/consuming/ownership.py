@@ -27,6 +27,7 @@ class _Partition:
     free_at: float
     caught_up: bool = False
     ledger_read: bool = False
+    again: bool = False
 
 
 class Ownership:
@@ -66,12 +67,18 @@ class Ownership:
             self._in_doubt_until = now + self._session_seconds * IN_DOUBT
         self._polled_at = now
 
-    def given(self, spans: Mapping[int, tuple[int, int]], waits: Mapping[int, float] | None = None) -> None:
+    def given(
+        self,
+        spans: Mapping[int, tuple[int, int]],
+        waits: Mapping[int, float] | None = None,
+        again: Collection[int] = (),
+    ) -> None:
         """Notes partitions that were assigned.
 
         Args:
             spans: where reading each begins, and the end of its log at that moment.
             waits: seconds that calls of a former owner may still take, where there was another one.
+            again: those that are read again, to be delivered only once that is done.
         """
         now = self._clock()
         with self._lock:
@@ -79,7 +86,7 @@ class Ownership:
             self._assignments += 1
             for partition, (start, end) in spans.items():
                 free_at = now + (waits or {}).get(partition, 0.0)
-                one = _Partition(start, end, start, self._assignments, free_at)
+                one = _Partition(start, end, start, self._assignments, free_at, again=partition in again)
                 one.caught_up, one.ledger_read = start >= end, not self._follows
                 self._partitions[partition] = one
             self._lock.notify_all()
@@ -106,6 +113,13 @@ class Ownership:
             known.next_offset = next_offset
             known.caught_up = known.caught_up or at_end or next_offset >= known.end
             self._lock.notify_all()
+
+    def read_again(self, partition: int) -> None:
+        """Notes that a partition was read again, and who is gone from it is known."""
+        with self._lock:
+            if partition in self._partitions:
+                self._partitions[partition].again = False
+                self._lock.notify_all()
 
     # Told by what follows the ledger and the settings
 
@@ -146,6 +160,12 @@ class Ownership:
         with self._lock:
             return not all(one.caught_up for one in self._partitions.values())
 
+    def at_end(self) -> dict[int, int]:
+        """Returns the partitions that were read to their end and not only again, each with the offset to read next."""
+        with self._lock:
+            parts = self._partitions.items()
+            return {number: one.next_offset for number, one in parts if one.caught_up and not one.again}
+
     # Asked by the flush
 
     def ready(self) -> frozenset[int]:
@@ -158,7 +178,8 @@ class Ownership:
             return frozenset(number for number, one in self._partitions.items() if self._is_ready(one))
 
     def _is_ready(self, one: _Partition) -> bool:
-        return one.caught_up and one.ledger_read and self._settings_read and self._clock() >= one.free_at
+        known = one.caught_up and not one.again and one.ledger_read and self._settings_read
+        return known and self._clock() >= one.free_at
 
     def owned(self) -> frozenset[int]:
         """Returns the partitions that are this worker's."""

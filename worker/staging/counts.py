@@ -7,10 +7,11 @@ from typing import Literal
 
 from worker.staging.database import Database
 
-What = Literal["skipped", "repeated", "older", "out_of_order", "key_disagrees", "recreated", "expired", "cut"]
+What = Literal["skipped", "repeated", "older", "out_of_order", "key_disagrees", "recreated", "expired", "cut", "away"]
 """skipped: events of other types · repeated: read before · older: lost against a newer one · out_of_order: a lower
 version at a higher offset · key_disagrees: key and data name different customers · recreated: the topic was made anew ·
-expired: the log began after where reading should have gone on · cut: it ended before."""
+expired: the log began after where reading should have gone on · cut: it ended before · away: nobody read the partition
+for longer than it keeps deletions."""
 
 
 def add(db: Database, topic: str, partition: int, counts: Mapping[What, int]) -> None:
@@ -26,3 +27,11 @@ def totals(db: Database, topic: str) -> dict[str, int]:
     """Returns a topic's counts over all its partitions."""
     rows = db.execute("SELECT what, sum(count) AS n FROM read_count WHERE topic = ? GROUP BY what", (topic,))
     return {row["what"]: row["n"] for row in rows}
+
+
+def in_partition(db: Database, topic: str, partition: int, what: What) -> int:
+    """Returns one count of one partition."""
+    row = db.execute(
+        "SELECT count FROM read_count WHERE topic = ? AND partition = ? AND what = ?", (topic, partition, what)
+    ).fetchone()
+    return 0 if row is None else int(row[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,25 @@ class Database:
             raise
         with _translated():
             self._connection.commit()
+
+    def open_scratch(self) -> None:
+        """Opens ``scratch``, a database for what need not outlive this connection, if it is not open yet.
+
+        A file beside this one without a name, since this library keeps TEMP tables in memory.
+
+        Raises:
+            DatabaseError: it cannot be made.
+        """
+        files = {row["name"]: row["file"] for row in self.execute("PRAGMA database_list")}
+        if "scratch" in files:
+            return
+        if not files["main"]:
+            self.execute("ATTACH ':memory:' AS scratch")
+            return
+        with _translated_file(), tempfile.NamedTemporaryFile(dir=Path(files["main"]).parent) as file:
+            self.execute("ATTACH ? AS scratch", (file.name,))
+            self.execute("PRAGMA scratch.journal_mode = MEMORY")
+            self.execute("PRAGMA scratch.synchronous = OFF")
 
     def make_anew(self) -> None:
         """Writes the file anew from its rows, and empties its log: nothing that was removed stands in either any more.
@@ -154,6 +174,17 @@ def _translated() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise DatabaseError(f"The database cannot be used: {error}.", _advice(str(error))) from error
+
+
+@contextmanager
+def _translated_file() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DatabaseError(
+            f"No file can be made beside the database: {error.strerror}.",
+            "Give this user the right to write to its folder, and make room there; then start again.",
+        ) from error
 
 
 def _advice(message: str) -> str:

@@ -12,7 +12,11 @@ from worker.staging.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How far a partition was read."""
+    """How far a partition was read.
+
+    Attributes:
+        updated_at: when everything that it held was last known to be read.
+    """
 
     topic: str
     topic_id: str
@@ -26,6 +30,27 @@ def move_on(db: Database, topic: str, topic_id: str, partition: int, next_offset
     db.execute(
         "INSERT OR REPLACE INTO next_offset (topic, topic_id, partition, next_offset, updated_at) VALUES (?,?,?,?,?)",
         (topic, topic_id, partition, next_offset, at),
+    )
+
+
+def read_on(db: Database, topic: str, topic_id: str, partition: int, next_offset: int, at: str) -> None:
+    """Writes where reading a partition goes on whose end is not reached: the time stays, unless it had none.
+
+    Belongs in the transaction that stages what was read.
+    """
+    db.execute(
+        "INSERT INTO next_offset (topic, topic_id, partition, next_offset, updated_at) VALUES (?,?,?,?,?) "
+        "ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset",
+        (topic, topic_id, partition, next_offset, at),
+    )
+
+
+def still_at_end(db: Database, topic: str, topic_id: str, partitions: Iterable[int], at: str) -> None:
+    """Writes that partitions held nothing unread at a time. Belongs in a transaction."""
+    db.executemany(
+        "UPDATE next_offset SET updated_at = ?1 WHERE topic = ?2 AND topic_id = ?3 AND partition = ?4 "
+        "AND updated_at < ?1",
+        [(at, topic, topic_id, partition) for partition in partitions],
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.consuming.cases import cases, record
-from worker.consuming.batch import replay, stage_batch
+from worker.consuming.batch import Batch, replay, stage_batch
 from worker.consuming.decode import Record
 from worker.errors import DatabaseError
 from worker.model import AccountId, Customer
@@ -222,3 +222,41 @@ def test_how_records_are_cut_into_batches_changes_nothing(
         )
         db.close()
     assert outcomes[0] == outcomes[1]
+
+
+def position(db: Database) -> tuple[int, str]:
+    """Where reading goes on, and since when that is known to be the end."""
+    (found,) = offsets.of_topic(db, "t")
+    return found.next_offset, found.updated_at
+
+
+def test_a_partition_is_as_old_as_its_last_end(db: Database) -> None:
+    """What is read on the way there moves next_offset, and makes the partition look no younger."""
+    later, last = AT.replace("22T", "23T"), AT.replace("22T", "24T")
+    for offset, at, behind in ((1, AT, {0}), (2, later, {0}), (3, last, set())):
+        batch = Batch(db, "t", "id")
+        batch.add([event(offset)])
+        batch.write(at, behind)
+        assert position(db) == (offset + 1, last if not behind else AT)
+
+
+def test_a_partition_that_is_read_again_goes_on_where_it_did(db: Database) -> None:
+    """Its customers are staged, no dead letter comes back, and a crash before the end finds it as it was."""
+    stage(db, event(9))
+    batch = Batch(db, "t", "id")
+    batch.add([event(1, "cus-2")])
+    batch.add([Record(0, 2, b"2", b"?"), Record(0, 10, b"10", b"?")])
+    batch.write(AT.replace("22T", "23T"), again={0: 10})
+    assert position(db) == (10, AT)
+    assert [letter.offset for letter in dead_letters.all_letters(db)] == [10]
+    assert one(db, "cus-2").changed
+
+
+def test_a_partition_that_held_nothing_unread_is_younger(db: Database) -> None:
+    """Never older, though the answer was asked for before something was read."""
+    stage(db, event(9))
+    later = AT.replace("22T", "23T")
+    for at in (later, AT):
+        with db.transaction():
+            offsets.still_at_end(db, "t", "id", [0, 1], at)
+    assert position(db) == (10, later)

@@ -186,3 +186,16 @@ def test_what_is_read_of_a_partition_that_was_taken_is_not_counted() -> None:
     ownership = Ownership(Timer())
     ownership.read_to(0, 5, at_end=True)
     assert not ownership.owned()
+
+
+def test_what_is_read_again_is_not_delivered_before_that_is_done() -> None:
+    """Though it was read to its end: who is gone from it is not known yet."""
+    ownership = Ownership(Timer())
+    ownership.given({0: (0, 5), 1: (7, 7)}, again={0})
+    ownership.read_to(0, 5, at_end=True)
+    assert not ownership.behind()
+    assert ownership.ready() == {1}
+    assert ownership.at_end() == {1: 7}
+    ownership.read_again(0)
+    assert ownership.ready() == {0, 1}
+    assert ownership.at_end() == {0: 5, 1: 7}
