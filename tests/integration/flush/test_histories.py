@@ -419,6 +419,8 @@ class Histories(RuleBasedStateMachine):
             assert last.revision == customer.revision, f"the last receipt is of an older revision: {last}"
             if last.outcome in PLACED:
                 self._is_there(last)
+            if not (customer.deleted or customer.changed or customer.state.marketing_consent):
+                self._is_nowhere(str(customer.address))
             if nobody_left:
                 assert not {"left", "gone"} & {one.outcome for one in told}, f"nobody left, and it is said: {told}"
         self._members_are_explained()
@@ -436,6 +438,15 @@ class Histories(RuleBasedStateMachine):
             if not writes:
                 return
         raise AssertionError(f"settled, and written again and again: {writes}")
+
+    def _is_nowhere(self, address: str) -> None:
+        # Who withdrew consent is on no list that is used, unless somebody put it there by hand since.
+        for one in self.world.settings.stored:
+            there = (one.list_id, address)
+            changes = self.world.standin.audit.changes
+            told = [change for change in changes if (change.list_id, address_key(change.email)) == there]
+            if told and told[-1].cause != BY_HAND and not one.gone and one.list_id not in self.made_anew:
+                assert told[-1].after not in ("subscribed", "pending"), f"consent withdrawn, and a member: {told[-1]}"
 
     def _is_there(self, receipt: Receipt) -> None:
         # A receipt agrees with the list, unless somebody changed the member or the list by hand since.
