@@ -33,8 +33,8 @@ class Promise(RuleBasedStateMachine):
         archived_by_us: place to the status before, of members that the worker archived and nobody touched since.
         left: customer to the place that it left, and how.
         made_anew: lists that were deleted and made again.
-        renamed: places whose member got another address by hand.
-        vacated: those of them that the worker knew, and where nobody is since.
+        renamed: places whose member got another address, or came from another one, by hand.
+        vacated: those that a member known to the worker left so, and where nobody is since.
         quiet: whether nobody did anything by hand and no consent was withdrawn.
         before: the customers before an event that came in the middle of a flush.
     """
@@ -103,6 +103,7 @@ class Promise(RuleBasedStateMachine):
         if act == "rename" and value is not None:
             # Consent belongs to the address, whichever member had it before.
             self._is_back(list_id, str(address_key(value)))
+            self.renamed.add((list_id, str(address_key(value))))
 
     def _is_back(self, list_id: str, address: str) -> None:
         self.left = {one: where for one, where in self.left.items() if where[:2] != (list_id, address)}
@@ -234,8 +235,10 @@ class Promise(RuleBasedStateMachine):
             there = (one.list_id, address)
             changes = self.world.standin.audit.changes
             told = [change for change in changes if (change.list_id, address_key(change.email)) == there]
-            if told and told[-1].cause != BY_HAND and not one.gone and one.list_id not in self.made_anew:
-                assert told[-1].after not in ("subscribed", "pending"), f"consent withdrawn, and a member: {told[-1]}"
+            by_hand = there in self.renamed or not told or told[-1].cause == BY_HAND
+            if not by_hand and not one.gone and one.list_id in self.world.standin.users["owner"].lists:
+                status = self.world.status(address, one.list_id)
+                assert status not in ("subscribed", "pending"), f"consent withdrawn, and {status}: {told[-1]}"
 
     def _is_there(self, receipt: Receipt) -> None:
         # A receipt agrees with the list, unless somebody changed the member or the list by hand since.
