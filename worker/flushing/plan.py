@@ -146,18 +146,8 @@ class _Planner:
         owned = self.owned.get(customer.customer_id, ())
         # Begun adds first: where one went through, it tells more than the place before it.
         begun = [entry.place for entry in owned if entry.state == "intended"]
-        # A member that others want now is theirs, where this customer is known to be a member elsewhere.
-        elsewhere = place in self.near.entries
-        half_left = [
-            one.place
-            for one in owned
-            if one.state == "gone"
-            or (one.state != "intended" and not (elsewhere and self._others_want(one.place, customer)))
-        ]
+        half_left = [entry.place for entry in owned if entry.state != "intended"]
         return list(dict.fromkeys([*begun, *([place] if place else []), *half_left]))
-
-    def _others_want(self, place: Place, customer: Customer) -> bool:
-        return any(one is not customer for one in self.wanted.get(place, ()))
 
     def _target(self, customer: Customer) -> Place | None:
         if customer.address is None:

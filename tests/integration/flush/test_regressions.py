@@ -172,6 +172,26 @@ def test_an_opt_out_follows_though_another_customer_takes_the_address_on(world: 
     assert world.outcomes("ann")[-1] == "left"
 
 
+@pytest.mark.parametrize("taken", ["before", "with it", "never"])
+def test_an_opt_out_of_a_member_left_behind_follows_whoever_takes_it_on(world: World, taken: str):
+    """A pending member stays when its customer moves; who is archived there goes nowhere else by another's coming."""
+    account_settings.enable(world.db, ACCOUNT, "pending")
+    world.event("ann", A, list_id="other")
+    world.flush()
+    world.event("ann", B)
+    world.flush()
+    world.by_hand(A, "archive", "other")
+    if taken != "never":
+        world.event("bob", A, list_id="other", first_name="Bob")
+    if taken == "before":
+        world.flush()
+    world.event("ann", C)
+    world.flush()
+    assert world.status(C) is None
+    assert world.outcomes("ann")[-1] == "left"
+    assert world.status(B) == "pending"
+
+
 # Refusals for the customer
 
 

@@ -113,7 +113,7 @@ def _objects(body: Mapping[str, Any], *names: str) -> list[Mapping[str, Any]]:
 
 def _added(desk: Desk, report: Report, add: Add, member: Member, exchange: Exchange) -> None:
     contact = add.contact
-    report.entries.append(entry_for(desk, contact, member, "added", None))
+    report.entries.append(entry_for(desk, contact, add.entry, member, "added", None))
     detail = f"Added as {member.status}.{left_out(contact, {})}"
     settled(desk, report, contact, exchange, "added", detail, member.status)
 

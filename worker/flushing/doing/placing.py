@@ -107,7 +107,7 @@ def found(desk: Desk, step: Found) -> Report:
     written = write_member(desk, lambda fields: member_calls.update(contact.place, fields), contact.fields.values)
     if written.member is not None:
         origin = origin_of(desk, step.entry, written.member)
-        _written_found(desk, report, contact, written, origin, written.member)
+        _written_found(desk, report, contact, step.entry, written, origin, written.member)
     else:
         stumble(desk, report, contact.shares, contact.place, written.verdict, written.exchange)
     return report
@@ -121,7 +121,7 @@ def write_found(
     if written.member is None:
         stumble(desk, report, contact.shares, contact.place, written.verdict, written.exchange)
         return
-    _written_found(desk, report, contact, written, origin, written.member)
+    _written_found(desk, report, contact, entry, written, origin, written.member)
 
 
 def origin_of(desk: Desk, entry: Entry | None, member: Member) -> Origin:
@@ -142,9 +142,15 @@ def origin_of(desk: Desk, entry: Entry | None, member: Member) -> Origin:
 
 
 def _written_found(
-    desk: Desk, report: Report, contact: Contact, written: Written, origin: Origin, member: Member
+    desk: Desk,
+    report: Report,
+    contact: Contact,
+    entry: Entry | None,
+    written: Written,
+    origin: Origin,
+    member: Member,
 ) -> None:
-    report.entries.append(entry_for(desk, contact, member, origin, written))
+    report.entries.append(entry_for(desk, contact, entry, member, origin, written))
     begun = "It is a member by an add whose answer was lost" if origin == "added" else "It was a member already"
     detail = f"{begun}; its fields were written.{stays(member.status)}{left_out(contact, written.refused)}"
     settled(desk, report, contact, written.exchange, "found", detail, member.status)
@@ -170,7 +176,7 @@ def _add_or_find(desk: Desk, report: Report, step: Add, status: str, what: str) 
     if written.member is None:
         stumble(desk, report, contact.shares, contact.place, written.verdict, written.exchange)
         return
-    report.entries.append(entry_for(desk, contact, written.member, "added", written))
+    report.entries.append(entry_for(desk, contact, step.entry, written.member, "added", written))
     outcome = "moved" if what.startswith("Moved") else "added"
     detail = f"{what} as {written.member.status}.{left_out(contact, written.refused)}"
     settled(desk, report, contact, written.exchange, outcome, detail, written.member.status)
@@ -186,7 +192,7 @@ def _put_back(desk: Desk, report: Report, step: Restore) -> None:
     if written.member is None:
         stumble(desk, report, contact.shares, contact.place, written.verdict, written.exchange)
         return
-    report.entries.append(entry_for(desk, contact, written.member, step.entry.origin, written))
+    report.entries.append(entry_for(desk, contact, step.entry, written.member, step.entry.origin, written))
     detail = f"Put back as {status}, as it was when this worker archived it."
     detail += left_out(contact, written.refused)
     settled(desk, report, contact, written.exchange, "restored", detail, written.member.status)

@@ -13,7 +13,7 @@ from worker.flushing.doing.report import Exchange, Report
 from worker.flushing.outcomes import Sort, Verdict
 from worker.mailchimp.call import Call
 from worker.mailchimp.member import Member, answered_member
-from worker.model import Origin
+from worker.model import CustomerId, Origin
 from worker.staging.ledger import Entry
 
 SECOND_LOOK = 1.0
@@ -65,11 +65,13 @@ def write_member(desk: Desk, build: Callable[[Mapping[str, Any]], Call], fields:
             return Written(answered_member(answer), verdict, Exchange.of(call, answer), fields, refused)
 
 
-def entry_for(desk: Desk, contact: Contact, member: Member, origin: Origin, written: Written | None) -> Entry:
+def entry_for(
+    desk: Desk, contact: Contact, before: Entry | None, member: Member, origin: Origin, written: Written | None
+) -> Entry:
     """Returns what the ledger says of a member whose fields were just written as a whole."""
     return Entry(
         place=contact.place,
-        customer_id=contact.owner,
+        customer_id=_owner(contact, before, member),
         state="present",
         origin=origin,
         sent_at=desk.at(),
@@ -82,13 +84,20 @@ def entry_after_changes(desk: Desk, contact: Contact, entry: Entry, member: Memb
     """Returns what the ledger says of a member after only some of its fields were written."""
     return Entry(
         place=contact.place,
-        customer_id=contact.owner,
+        customer_id=_owner(contact, entry, member),
         state="present",
         origin=entry.origin,
         sent_at=desk.at(),
         fields=sent_after(entry.fields, written.sent),
         member_status=member.status,
     )
+
+
+def _owner(contact: Contact, before: Entry | None, member: Member) -> CustomerId:
+    # An opt-out stays with the customer whose member it was, whoever takes the address on.
+    if before is None or member.status in ("subscribed", "pending"):
+        return contact.owner
+    return before.customer_id
 
 
 def left_out(contact: Contact, refused: Mapping[str, str]) -> str:
