@@ -23,8 +23,9 @@ from worker.staging import kept, offsets
 from worker.staging.database import Database
 from worker.staging.kept import Kept
 
-TAKEN_SECONDS = 10.0
-"""How long Kafka may take. Shorter than other connections wait for the database, which is locked meanwhile."""
+TAKEN_SECONDS = 20.0
+"""How long Kafka may take, a restart of a broker included. Other connections wait longer for the database, which is
+locked meanwhile."""
 POLL_SECONDS = 0.2
 
 
