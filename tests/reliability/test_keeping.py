@@ -46,7 +46,7 @@ class Shop:
             "WORKER_SECRET_KEY_FILE": str(self.folder / "secret"),
             "WORKER_MAILCHIMP__TIMEOUT": "1",
             # A worker with another database is another member: the group waits so long for the one before.
-            "WORKER_KAFKA__CLIENT": '{"session.timeout.ms": 2000}',
+            "WORKER_KAFKA__CLIENT": '{"session.timeout.ms": 5000}',
         }
         return cli
 
