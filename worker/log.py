@@ -26,7 +26,7 @@ def hide(secret: str) -> None:
 
 def redacted(text: str) -> str:
     """Returns a text without hidden secrets and whatever looks like an API key, but for their last four characters."""
-    for secret in tuple(_hidden):
+    for secret in sorted(_hidden, key=len, reverse=True):  # one may be the beginning of another
         text = text.replace(secret, f"…{secret[-4:]}")
     return _SENT.sub("Basic …", _KEY.sub(lambda found: f"…{found[0][-4:]}", text))
 

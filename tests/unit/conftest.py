@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from worker import log
+
 
 @pytest.fixture(autouse=True)
 def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,3 +20,9 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "__init__", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture(autouse=True)
+def nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the log forget the secrets that tests before this one, in the same process, kept out of it."""
+    monkeypatch.setattr(log, "_hidden", set())

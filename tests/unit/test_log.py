@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker import log as own
 from worker.config import Log
 from worker.log import configure, hide, redacted
 from worker.mailchimp import api_key
@@ -21,7 +20,6 @@ KEY = "0123456789abcdef0123456789abcdef-us21"
 @pytest.fixture
 def own_root(monkeypatch):
     """Gives the root logger, and what else the log takes over, back as it was."""
-    monkeypatch.setattr(own, "_hidden", set())
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     root = logging.getLogger()
     before, level = root.handlers, root.level
@@ -104,6 +102,13 @@ def test_secrets_of_any_form_can_be_hidden(own_root):
     assert redacted(f"sent {odd}, {odd}") == "sent …aple, …aple"
     assert redacted("Authorization: Basic bWFpbGNoaW1wOmtleQ==") == "Authorization: Basic …"
     assert redacted(f"sent {KEY.upper()}") == "sent …US21"
+
+
+def test_a_secret_that_begins_with_another_is_hidden_whole(own_root):
+    """Of two secrets of which one is the beginning of the other, neither leaves its end behind."""
+    for secret in ("first-of-all", "first-of-all-and-more", "first"):
+        hide(secret)
+    assert redacted("sent first-of-all-and-more") == "sent …more"
 
 
 def test_a_key_that_a_client_sends_is_hidden(own_root):
