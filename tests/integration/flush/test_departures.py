@@ -1,4 +1,4 @@
-"""An opt-out stays with the customer whose member it was: whoever takes the address on, and where the member is gone."""
+"""An opt-out stays with the customer whose member it was: whoever takes the address on, or finds the member gone."""
 
 from collections.abc import Iterator
 from pathlib import Path
