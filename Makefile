@@ -23,7 +23,7 @@ demo: $(MADE)  ## run the main job on an embedded broker and a Mailchimp stand-i
 	$(BIN)/mailchimp-worker demo
 
 test: $(MADE) lint  ## check style and types, and run all tests with coverage
-	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report term -m "not soak"
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --cov --cov-report term -m "not soak"
 
 soak: $(MADE)  ## run the long forms of the tests, for many minutes
 	HISTORIES=5000 $(BIN)/python -m pytest --numprocesses auto -m soak

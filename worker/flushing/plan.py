@@ -210,6 +210,8 @@ class _Planner:
             self.steps.append(Recheck(contact, entry, gates))
         else:
             self._join(place, entry, shares)
+        if self._leavers(place) and all(self._gates((self._share(one),), place) for one in wanters):
+            self._leave(place, heirs=tuple(one.customer_id for one in wanters))
 
     def _join(self, place: Place, entry: Entry, shares: Sequence[Share]) -> None:
         # Whoever comes from elsewhere passes its own gates first; the others' fields do not wait for that.
@@ -277,9 +279,11 @@ class _Planner:
     # Nobody wants the place
 
     def _leavers(self, place: Place) -> list[Customer]:
-        return [one for one in self.near.changed.values() if place in self._known_at(one)]
+        everybody = self.near.changed.values()
+        return [one for one in everybody if place in self._known_at(one) and self._target(one) != place]
 
-    def _leave(self, place: Place) -> None:
+    def _leave(self, place: Place, heirs: tuple[CustomerId, ...] = ()) -> None:
+        # With heirs, nobody may want it in the end: then it must not stay behind, where nobody ever looks at it again.
         entry = self.near.entries.get(place)
         leavers = self._leavers(place)
         if entry is None or entry.state in ("archived", "gone") or self._is_gone(place.list_id):
@@ -287,11 +291,13 @@ class _Planner:
         moved = any(self._target(one) is not None for one in leavers)
         shares = tuple(Share(one, self._why_left(one)) for one in leavers)
         if not moved and entry.origin == "found" and entry.state == "present":
+            if heirs:
+                return
             detail = "This worker did not add the member, so it stays on the list as it is."
             self.no_calls.append(NoCall(shares, place, "left alone", detail, NOTHING_NEXT))
             return
         renamed = any(isinstance(step, Move) and step.rename and step.rename.place == place for step in self.steps)
-        self.steps.append(Archive(place, entry, shares, moved, only_if_taken=renamed))
+        self.steps.append(Archive(place, entry, shares, moved, only_if_taken=renamed, heirs=heirs))
 
     def _why_left(self, customer: Customer) -> str:
         if customer.deleted:

@@ -1,8 +1,10 @@
 """A customer's address changes."""
 
+import pytest
+
 from tests.integration.flush.world import World
 
-OLD, NEW = "ann@example.com", "new@example.com"
+OLD, NEW, BOBS = "ann@example.com", "new@example.com", "bob@example.com"
 
 
 def test_a_free_new_address_renames_the_member(world: World):
@@ -177,3 +179,30 @@ def test_a_malformed_address_is_refused_and_the_old_member_stays(world: World):
     world.event("ann", NEW)
     world.flush()
     assert world.members() == {NEW: "subscribed"}
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize("heir", ["comes", "left elsewhere"])
+def test_an_address_that_is_given_up_stays_only_if_another_customer_takes_it_on(world: World, heir: str, deleted: bool):
+    """OLD member is archived with its customer's going where the one who has its address next may not come."""
+    world.event("ann", OLD)
+    world.event("bob", BOBS)
+    world.flush()
+    if heir != "comes":
+        world.by_hand(BOBS, "unsubscribe")
+    if deleted:
+        world.deleted("ann", OLD)
+    else:
+        world.event("ann", NEW)
+    world.event("bob", OLD)
+    world.flush()
+    if heir == "comes":
+        assert (world.status(OLD), world.status(BOBS)) == ("subscribed", "archived")
+        assert "left" not in world.outcomes("bob")
+        assert (world.outcomes("ann")[-1] == "left alone") == deleted
+    else:
+        assert (world.status(OLD), world.outcomes("bob")[-1]) == ("archived", "left")
+        assert world.outcomes("ann")[-1] == "archived"
+    assert world.status(NEW) == (None if deleted else "subscribed")
+    assert not world.waits("ann")
+    assert not world.waits("bob")

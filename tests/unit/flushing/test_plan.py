@@ -87,13 +87,18 @@ def test_a_changed_address_renames_the_member_behind_a_gate():
 
 
 def test_swapped_addresses_change_fields_behind_gates():
-    """Two customers that swap addresses leave both members where they are; each passes the other's place as a gate."""
+    """A swap of addresses leaves both members, behind gates; archived is what the other may not take on."""
     ann = customer(1, "bob@example.com", first_name="Ann")
     bob = customer(2, "ann@example.com", first_name="Bob")
     entries = [entry(1, fields=SENT), entry(2, "bob@example.com", fields=hashes({"FNAME": "Bob"}))]
     plan = make_plan(near([ann, bob], entries, [standing(1), standing(2, "bob@example.com")]), terms())
-    assert kinds(plan) == [Move, Move]
-    assert all(step.rename is None and len(step.gates) == 1 for step in plan.steps())
+    assert kinds(plan) == [Move, Move, Archive, Archive]
+    moves, archives = list(plan.steps())[:2], list(plan.steps())[2:]
+    assert all(step.rename is None and len(step.gates) == 1 for step in moves)
+    assert [(step.place, step.heirs, step.shares[0].customer) for step in archives] == [
+        (place("ann@example.com"), (bob.customer_id,), ann),
+        (place("bob@example.com"), (ann.customer_id,), bob),
+    ]
 
 
 def test_another_list_is_an_add_there_and_an_archive_here():

@@ -245,6 +245,7 @@ class Archive:
     Attributes:
         moved: whether its customers went elsewhere; then only a subscribed member is archived.
         only_if_taken: the rename before it may have left nothing to archive.
+        heirs: customers on their way to the place: it is archived only if none of them may come.
     """
 
     place: Place
@@ -252,10 +253,17 @@ class Archive:
     shares: tuple[Share, ...]
     moved: bool
     only_if_taken: bool = False
+    heirs: tuple[CustomerId, ...] = ()
+
+    @property
+    def planned(self) -> bool:
+        """Whether the member leaves unless somebody looks and finds otherwise; else it most likely stays."""
+        return not (self.only_if_taken or self.heirs)
 
     def calls(self) -> Iterator[PlannedCall]:
         """Gives the read and what hangs on it."""
         first = "if the new address was taken" if self.only_if_taken else None
+        first = "if nobody may come here from elsewhere" if self.heirs else first
         yield PlannedCall(member_calls.read(self.place), first)
         statuses = "subscribed" if self.moved else "subscribed or unsubscribed"
         yield PlannedCall(member_calls.archive(self.place), f"if it is {statuses}")

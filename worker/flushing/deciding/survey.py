@@ -61,7 +61,7 @@ class Survey:
         self.customers += customers
         self.adds.update(add.place.list_id for add in plan.adds)
         for step in plan.steps():
-            if isinstance(step, Archive) and step.only_if_taken:
+            if isinstance(step, Archive) and not step.planned:
                 continue
             self.counts[step.place.list_id, kind_of(step)] += 1
             if leaves(step):
@@ -103,7 +103,7 @@ def leaves(step: Step) -> bool:
     """Tells whether a step takes a member off its list that the ledger knows there."""
     match step:
         case Archive():
-            return not step.only_if_taken
+            return step.planned
         case Unsubscribe(entry=entry):
             if entry is None or entry.state != "present":
                 return False

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from worker.flushing.deciding.steps import Add, Archive, Found, Lane, Move, Recheck, Restore, Step, Unsubscribe, Update
+from worker.flushing.deciding.steps import (
+    Add,
+    Archive,
+    Found,
+    Lane,
+    Move,
+    Recheck,
+    Restore,
+    Share,
+    Step,
+    Unsubscribe,
+    Update,
+)
 from worker.flushing.doing import leaving, placing
 from worker.flushing.doing.desk import Desk
 from worker.flushing.doing.report import Report
@@ -29,7 +41,8 @@ def run_lane(desk: Desk, lane: Lane, commit: Commit, closed: Collection[ListId])
     Raises:
         Halted: no further call may be made; what was done is written.
     """
-    to_come = Counter(share.customer.customer_id for step in lane for share in step.shares)
+    parts = Counter(share.customer.customer_id for step in lane for share in step.shares)
+    to_come = parts.copy()
     failed: set[CustomerId] = set()
     blocked: set[CustomerId] = set()
     dropped: set[Place] = set()
@@ -41,8 +54,10 @@ def run_lane(desk: Desk, lane: Lane, commit: Commit, closed: Collection[ListId])
             report.fail(step.shares)
         elif isinstance(step, Archive) and step.place in dropped:
             pass  # the member has the new address now
-        elif isinstance(step, Archive) and _anyone(step, failed):
+        elif isinstance(step, Archive) and (_anyone(step, failed) or failed.intersection(step.heirs)):
             report.fail(step.shares)
+        elif isinstance(step, Archive) and not blocked.issuperset(step.heirs):
+            _taken_on(desk, report, step, [one for one in step.shares if parts[one.customer.customer_id] == 1])
         elif isinstance(step, Archive) and _anyone(step, blocked):
             _leave(desk, report, step, blocked)
         else:
@@ -90,12 +105,20 @@ def _anyone(step: Archive, customers: set[CustomerId]) -> bool:
     return any(share.customer.customer_id in customers for share in step.shares)
 
 
+def _taken_on(desk: Desk, report: Report, step: Archive, shares: Sequence[Share]) -> None:
+    # Of who went elsewhere other steps tell.
+    _stays(desk, report, step, shares, "Another customer has this address now: the member stays, for that one.")
+
+
 def _leave(desk: Desk, report: Report, step: Archive, blocked: set[CustomerId]) -> None:
     # Whoever may not go elsewhere is known by the old member; the others who left it are done with it.
     others = [share for share in step.shares if share.customer.customer_id not in blocked]
-    detail = "Another customer, who left, is known by this member: it stays as it is."
+    _stays(desk, report, step, others, "Another customer, who left, is known by this member: it stays as it is.")
+
+
+def _stays(desk: Desk, report: Report, step: Archive, shares: Sequence[Share], detail: str) -> None:
     report.write(
-        others,
+        shares,
         step.place,
         None,
         at=desk.at(),
