@@ -63,10 +63,13 @@ class _Planner:
         self.terms = terms
         self.people = {**near.others, **near.changed}
         self.choices: dict[CustomerId, Choice] = {}
+        self.targets: dict[CustomerId, Place] = {}
         self.wanted: dict[Place, list[Customer]] = {}
         self.protected: set[Place] = set()
         self.steps: list[Step] = []
         self.no_calls: list[NoCall] = []
+        self.leavers: dict[Place, list[Customer]] = {}
+        self.renamed: set[Place] = set()
         self.owned: dict[CustomerId, list[Entry]] = {}
         for entry in near.entries.values():
             if entry.state != "archived" or entry.status_before == "unsubscribed":
@@ -80,6 +83,8 @@ class _Planner:
             self._want(customer)
         for wanters in self.wanted.values():
             wanters.sort(key=_newest_first, reverse=True)
+        for customer in self.near.changed.values():
+            self._note_places_left(customer)
         unsubscribed = self._withdrawals()
         places = self._places() - unsubscribed
         for place in sorted(places & self.wanted.keys()):
@@ -107,6 +112,7 @@ class _Planner:
             # It was found to have left there, and does not come here because others do.
             return
         if self._hindered(customer, choice, standing) is None:
+            self.targets[customer.customer_id] = place
             self.wanted.setdefault(place, []).append(customer)
         else:
             self.protected |= {place, *([standing.place] if standing.place else [])}
@@ -149,17 +155,16 @@ class _Planner:
         half_left = [entry.place for entry in owned if entry.state != "intended"]
         return list(dict.fromkeys([*begun, *([place] if place else []), *half_left]))
 
-    def _target(self, customer: Customer) -> Place | None:
-        if customer.address is None:
-            return None
-        place = Place(self.choices[customer.customer_id].list_id, customer.address)
-        return place if customer in self.wanted.get(place, ()) else None
+    def _note_places_left(self, customer: Customer) -> None:
+        for place in self._known_at(customer):
+            if place != self.targets.get(customer.customer_id):
+                self.leavers.setdefault(place, []).append(customer)
 
     def _places(self) -> set[Place]:
         places = set()
         for customer in self.near.changed.values():
             places |= set(self._known_at(customer))
-            if (target := self._target(customer)) is not None:
+            if (target := self.targets.get(customer.customer_id)) is not None:
                 places.add(target)
         return places
 
@@ -210,7 +215,7 @@ class _Planner:
             self.steps.append(Recheck(contact, entry, gates))
         else:
             self._join(place, entry, shares)
-        if self._leavers(place) and all(self._gates((self._share(one),), place) for one in wanters):
+        if place in self.leavers and all(self._gates((self._share(one),), place) for one in wanters):
             self._leave(place, heirs=tuple(one.customer_id for one in wanters))
 
     def _join(self, place: Place, entry: Entry, shares: Sequence[Share]) -> None:
@@ -218,11 +223,11 @@ class _Planner:
         arriving = [share for share in shares if self._arrives(share, place)]
         arrivals = {share.customer.customer_id for share in arriving}
         residents = [one for one in self.wanted[place] if one.customer_id not in arrivals]
-        staying = tuple(share for share in shares if share not in arriving)
+        staying = tuple(share for share in shares if share.customer.customer_id not in arrivals)
         if staying:
             self._update(self._contact(place, residents[0], staying), entry)
         for share in reversed(arriving):
-            owner = min([*residents, share.customer], key=self.wanted[place].index)
+            owner = max([*residents[:1], share.customer], key=_newest_first)
             contact = self._contact(place, owner, (share,))
             self.steps.append(Move(contact, entry, self._gates((share,), place), None, {}))
 
@@ -259,6 +264,7 @@ class _Planner:
         rename = gates[0] if len(gates) == 1 and self._may_rename(contact, entry, gates[0]) else None
         changes: Mapping[str, object] = {}
         if rename is not None and rename.entry is not None:
+            self.renamed.add(rename.place)
             available = self.terms.merge_fields.get(contact.place.list_id, ())
             changes = member_fields.changes(contact.fields.values, rename.entry.fields, available)
         return Move(contact, entry, gates, rename, changes)
@@ -273,22 +279,18 @@ class _Planner:
             and old not in self.wanted
             and old not in self.protected
             and len(contact.shares) == 1
-            and self._leavers(old) == [contact.shares[0].customer]
+            and self.leavers.get(old) == [contact.shares[0].customer]
         )
 
     # Nobody wants the place
 
-    def _leavers(self, place: Place) -> list[Customer]:
-        everybody = self.near.changed.values()
-        return [one for one in everybody if place in self._known_at(one) and self._target(one) != place]
-
     def _leave(self, place: Place, heirs: tuple[CustomerId, ...] = ()) -> None:
         # With heirs, nobody may want it in the end: then it must not stay behind, where nobody ever looks at it again.
         entry = self.near.entries.get(place)
-        leavers = self._leavers(place)
+        leavers = self.leavers.get(place, [])
         if entry is None or entry.state in ("archived", "gone") or self._is_gone(place.list_id):
             return
-        moved = any(self._target(one) is not None for one in leavers)
+        moved = any(one.customer_id in self.targets for one in leavers)
         shares = tuple(Share(one, self._why_left(one)) for one in leavers)
         if not moved and entry.origin == "found" and entry.state == "present":
             if heirs:
@@ -296,8 +298,7 @@ class _Planner:
             detail = "This worker did not add the member, so it stays on the list as it is."
             self.no_calls.append(NoCall(shares, place, "left alone", detail, NOTHING_NEXT))
             return
-        renamed = any(isinstance(step, Move) and step.rename and step.rename.place == place for step in self.steps)
-        self.steps.append(Archive(place, entry, shares, moved, only_if_taken=renamed, heirs=heirs))
+        self.steps.append(Archive(place, entry, shares, moved, only_if_taken=place in self.renamed, heirs=heirs))
 
     def _why_left(self, customer: Customer) -> str:
         if customer.deleted:
