@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -31,6 +30,7 @@ from worker.consuming.decode import Record
 from worker.model import AccountId, ListId
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.standin import StandIn
+from worker.signals import stop_on_signals
 from worker.staging.runs import AccountRun
 
 KEY = "0123456789abcdef0123456789abcdef-us1"
@@ -74,8 +74,7 @@ def wired(folder: Path, base_url: str, bootstrap_servers: str) -> App:
 
 def flush(app: App) -> None:
     """Flushes once, stopped by SIGTERM; prints what it did as JSON."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    stop = stop_on_signals()
     began = time.monotonic()
     run = app.flusher(stop).flush("command", Everybody())
     # The stop may have come too late, so that nothing was left.

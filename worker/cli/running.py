@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 from typing import Annotated, Any, NoReturn
@@ -20,6 +19,7 @@ from worker.daemon import FLUSH_END_SECONDS, Daemon, FlushThread, Poller, read_t
 from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
 from worker.flushing.deliver import CALL_THREADS
 from worker.model import AccountId
+from worker.signals import THREAD, stop_on_signals
 from worker.staging import accounts, runs
 from worker.staging.database import Database
 from worker.staging.lock import DatabaseLock, is_locked
@@ -38,7 +38,7 @@ def run(
 ) -> None:
     """Run the worker: read customer events as they come, deliver what changed once a day."""
     app = wired()
-    stop = _stopped_by_signals()
+    stop = stop_on_signals()
     if not once:
         Daemon(app, stop).run()
         _leave(0)
@@ -70,7 +70,7 @@ def flush(
         if plan:
             planning.show(app, db, AccountId(account) if account else None, confirmed=confirm, calls=calls, json=json)
             return
-        stop = _stopped_by_signals()
+        stop = stop_on_signals()
         wanted = AccountId(account) if account else None
         try:
             with DatabaseLock(app.config.staging.path):
@@ -212,21 +212,10 @@ def tell_run(run: Run) -> None:
     output.table(("account", "changed", "settled", "outcomes", "notes"), rows, title=f"Run {run.run}: {run.ended}")
 
 
-def _stopped_by_signals() -> threading.Event:
-    stop = threading.Event()
-
-    def handle(number: int, frame: object) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
-    return stop
-
-
 def _leave(code: int) -> NoReturn:
     """Ends the process, and does not wait for threads whose call is still in flight: their intents are written."""
     # Daemon threads too: those of an executor are waited for at an ordinary end, whatever they are.
-    left = [one.name for one in threading.enumerate() if one is not threading.main_thread()]
+    left = [one.name for one in threading.enumerate() if one is not threading.main_thread() and one.name != THREAD]
     calls = sum(name.startswith(CALLING) for name in left)
     sys.stdout.flush()
     sys.stderr.flush()
