@@ -30,7 +30,7 @@ from worker.flushing.deciding.steps import (
 )
 from worker.flushing.neighbourhood import Neighbourhood
 from worker.mailchimp.merge_fields import MergeField
-from worker.model import Customer, CustomerId, ListId, Place
+from worker.model import AddressKey, Customer, CustomerId, ListId, Place
 from worker.staging.accounts import AccountSettings
 from worker.staging.ledger import Entry, Standing
 
@@ -71,7 +71,9 @@ class _Planner:
         self.leavers: dict[Place, list[Customer]] = {}
         self.renamed: set[Place] = set()
         self.owned: dict[CustomerId, list[Entry]] = {}
+        self.with_address: dict[AddressKey, list[Place]] = {}
         for entry in near.entries.values():
+            self.with_address.setdefault(entry.place.address, []).append(entry.place)
             if entry.state != "archived" or entry.status_before == "unsubscribed":
                 self.owned.setdefault(entry.customer_id, []).append(entry)
         self.withheld = {
@@ -105,7 +107,7 @@ class _Planner:
             return
         if customer.address in self.withheld:
             # Unsubscribed for another customer's sake, who may share it: the member itself stays.
-            self.protected |= {one for one in self.near.entries if one.address == customer.address}
+            self.protected.update(self.with_address.get(customer.address, ()))
             return
         place = Place(choice.list_id, customer.address)
         if not customer.changed and standing.place not in (None, place):
@@ -188,7 +190,7 @@ class _Planner:
             places = {place for place in self._known_at(customer) if place not in self.wanted}
             if customer.address is not None:
                 places |= {Place(one.list_id, customer.address) for one in self.terms.settings.stored}
-                places |= {place for place in self.near.entries if place.address == customer.address}
+                places.update(self.with_address.get(customer.address, ()))
             for place in places:
                 if not self._is_gone(place.list_id) and place not in self.wanted:
                     shares.setdefault(place, []).append(Share(customer, "consent withdrawn"))
