@@ -6,8 +6,8 @@ ENV PIP_NO_CACHE_DIR=1 \
 WORKDIR /build
 COPY requirements.lock requirements-build.lock ./
 RUN python -m venv --without-pip /opt/worker \
- && pip --python /opt/worker/bin/python install --require-hashes --requirement requirements.lock \
- && pip install --require-hashes --requirement requirements-build.lock
+ && pip --python /opt/worker/bin/python install --no-deps --require-hashes --requirement requirements.lock \
+ && pip install --no-deps --require-hashes --requirement requirements-build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY worker ./worker
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \

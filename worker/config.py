@@ -7,13 +7,13 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from worker.errors import ConfigError
 
@@ -21,6 +21,8 @@ DEFAULT_FILE = Path("config/worker.toml")
 _PREFIX = "WORKER_"
 _FILE_VARIABLE = "WORKER_CONFIG"
 _VARIABLE_ONLY = ("secret_key", "secret_key_file")
+_SERVICE_LINKS = re.compile(r"WORKER_(PORT(_\w+)?|SERVICE_(HOST|PORT)(_\w+)?)")
+"""Variables that Kubernetes sets in every container for a Service named "worker"."""
 _UNSHOWN = {"secret_key", "kafka.client"}  # they hold passwords
 _NAMED_ELSE = {"bootstrap.servers": "kafka.bootstrap_servers", "group.id": "kafka.group_id"}
 
@@ -168,6 +170,32 @@ class Config(_Section):
     secret_key_file: _FilePath | None = None
 
 
+class _Sources(BaseSettings, Config):
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_nested_delimiter="__", enable_decoding=False)
+
+
+class _File(TomlConfigSettingsSource):
+    """The configuration file; what is wrong with its form is left out, and listed in ``problems``."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        self.problems: list[str] = []
+        try:
+            values = super()._read_file(file_path)
+        except OSError as error:
+            raise _unreadable(file_path, error) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"The configuration file {file_path} is no TOML: {error}.", "Correct that line."
+            ) from error
+        for name in list(values):
+            if name in _VARIABLE_ONLY:
+                self.problems.append(f"{name}: is set by its variable {_PREFIX}{name.upper()} only (in {file_path})")
+                del values[name]
+            elif name in Config.model_fields and not isinstance(values[name], dict):
+                self.problems.append(f"{name} = {values.pop(name)!r}: must be a table, [{name}] (in {file_path})")
+        return values
+
+
 def load() -> Config:
     """Reads the operator's config.
 
@@ -176,95 +204,66 @@ def load() -> Config:
         each value overridden by its environment variable.
 
     Raises:
-        ConfigError: a value is wrong or unknown; says its name, where it stands and what is allowed.
+        ConfigError: a value is wrong or unknown; gives its name, its value, where it was set and what is allowed.
     """
-    file = _file()
-    from_file, problems = ({}, []) if file is None else _read(file)
-    from_environment, unknown = _environment(os.environ)
-    problems += [f"{variable}: there is no such setting (in the environment)" for variable in unknown]
+    path = _file()
+    file = _File(_Sources, path) if path is not None else None
+    unknown = _unknown_variables()
+    problems = [*(file.problems if file else ()), *(_no_such_setting(variable) for variable in unknown)]
+    values = file() if file else {}
+    for name, value in EnvSettingsSource(_Sources)().items():
+        if f"{_PREFIX}{name.upper()}" not in unknown:
+            values[name] = {**values.get(name, {}), **value} if isinstance(value, dict) else value
     try:
-        config = Config.model_validate(_merged(from_file, from_environment))
+        config = Config.model_validate(values)
     except ValidationError as error:
-        problems += [_told(one, from_environment, file) for one in error.errors()]
+        problems += [_explained(one, path) for one in error.errors()]
     if problems:
         raise ConfigError(
             "The configuration is wrong:" + "".join(f"\n  {one}" for one in problems),
-            "Correct it; config/worker.toml and the README's table say what each setting may be.",
+            "Correct it; config/worker.toml lists every setting and what it may be.",
         )
     return config
 
 
 def _file() -> Path | None:
     named = os.environ.get(_FILE_VARIABLE)
-    if named:
-        return Path(named)
-    return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
-
-
-def _read(file: Path) -> tuple[dict[str, Any], list[str]]:
-    # Returns the values by section and name, and what is wrong with the form of the file.
+    if not named:
+        return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
     try:
-        with file.open("rb") as opened:
-            values = tomllib.load(opened)
+        Path(named).stat()  # the library passes over a file that is missing
     except OSError as error:
-        raise ConfigError(
-            f"The configuration file {file} cannot be read: {error.strerror}.",
-            f"Check {_FILE_VARIABLE} and the rights of the file.",
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The configuration file {file} is no TOML: {error}.", "Correct that line.") from error
-    problems = []
-    for name, field in Config.model_fields.items():
-        if name in _VARIABLE_ONLY and values.pop(name, None) is not None:
-            problems.append(f"{name}: is set by its variable {_PREFIX}{name.upper()} only (in {file})")
-        elif _is_section(field.annotation) and not isinstance(values.get(name, {}), dict):
-            problems.append(f"{name} = {values.pop(name)!r}: must be a table, [{name}] (in {file})")
-    return values, problems
+        raise _unreadable(named, error) from error
+    return Path(named)
 
 
-def _environment(variables: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    # Returns the values by section and name, and variables that name no setting.
-    found: dict[str, Any] = {}
-    unknown = []
-    for variable, value in variables.items():
-        if not variable.startswith(_PREFIX) or variable == _FILE_VARIABLE:
-            continue
-        section, _, name = variable.removeprefix(_PREFIX).lower().partition("__")
-        field = Config.model_fields.get(section)
-        if field is None or bool(name) != _is_section(field.annotation):
-            unknown.append(variable)
-        elif not name:
-            found[section] = value
-        elif name in field.annotation.model_fields:  # type: ignore[union-attr]  # a section, see above
-            found.setdefault(section, {})[name] = value
-        else:
-            unknown.append(variable)
-    return found, sorted(unknown)
+def _unreadable(file: Any, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"The configuration file {file} cannot be read: {error.strerror}.",
+        f"Check {_FILE_VARIABLE} and the rights of the file.",
+    )
 
 
-def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, _Section)
+def _unknown_variables() -> list[str]:
+    # Those of a section are found by validation, as unknown values of the file are.
+    ours = (one for one in os.environ if one.startswith(_PREFIX) and one != _FILE_VARIABLE)
+    known = {f"{_PREFIX}{name}".upper() for name in _VARIABLE_ONLY}
+    sections = tuple(f"{_PREFIX}{name}__".upper() for name in Config.model_fields.keys() - set(_VARIABLE_ONLY))
+    return sorted(
+        one for one in ours if one not in known and not one.startswith(sections) and not _SERVICE_LINKS.fullmatch(one)
+    )
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for name, value in above.items():
-        under = merged.get(name)
-        both = isinstance(value, dict) and isinstance(under, dict)
-        merged[name] = under | value if both else value
-    return merged
+def _no_such_setting(variable: str) -> str:
+    return f"{variable}: there is no such setting (in the environment)"
 
 
-def _told(problem: Any, from_environment: Mapping[str, Any], file: Path | None) -> str:
+def _explained(problem: Any, file: Path | None) -> str:
     where = [str(part) for part in problem["loc"]]
-    name = ".".join(where)
+    name, variable = ".".join(where), _PREFIX + "__".join(part.upper() for part in where)
     if problem["type"] == "extra_forbidden":
-        return f"{name}: there is no such setting (in {file})"
-    at: Any = from_environment
-    for part in where:
-        at = at.get(part) if isinstance(at, dict) else None
-    place = _PREFIX + "__".join(part.upper() for part in where) if at is not None else f"in {file}"
+        return _no_such_setting(variable) if variable in os.environ else f"{name}: there is no such setting (in {file})"
     told = re.sub(r"^(Input|String) should", "must", str(problem["msg"]).removeprefix("Value error, "))
     value = problem["input"]
     shown = "" if name in _UNSHOWN else f" = {value if isinstance(value, time) else repr(value)}"
-    return f"{name}{shown}: {told} ({place})"
+    return f"{name}{shown}: {told} ({variable if variable in os.environ else f'in {file}'})"

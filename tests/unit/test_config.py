@@ -113,6 +113,13 @@ def test_a_wrong_variable_stops_the_start_with_its_name_and_what_is_allowed(monk
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize("variable", ["WORKER_PORT", "WORKER_PORT_8080_TCP", "WORKER_SERVICE_HOST"])
+def test_variables_that_kubernetes_sets_for_a_service_named_worker_are_ignored(monkeypatch, variable):
+    """A Service named "worker" in the same namespace does not stop the start."""
+    monkeypatch.setenv(variable, "tcp://10.0.0.1:8080")
+    assert load() == Config()
+
+
 def test_everything_that_is_wrong_is_told_at_once(monkeypatch, tmp_path):
     """Wrong values of file and environment come in one message, each with its place."""
     file = tmp_path / "worker.toml"

@@ -37,6 +37,7 @@ KNOWN_TO = {
     "cryptography": {"worker.accounts.secrets"},
     "schedule": {"worker.daemon"},
     "pydantic": {"worker.config"},
+    "pydantic_settings": {"worker.config"},
     "structlog": {"worker.log"},
     "msgspec": {"worker.consuming", "worker.staging.customers"},
     "typer": {"worker.cli"},
