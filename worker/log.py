@@ -12,8 +12,9 @@ import structlog
 
 from worker.config import Log
 
-_KEY = re.compile(r"[0-9A-Za-z]{16,}-[A-Za-z]{2,}[0-9]{1,3}\b")
-"""A Mailchimp API key: letters and digits, a dash and the data centre."""
+_KEY = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{16,}-[A-Za-z]{2,}[0-9]{1,3}\b")
+"""A Mailchimp API key: letters and digits, a dash and the data centre. Looked for only where letters and digits begin:
+otherwise a long text without a dash is read again from each of its letters."""
 _SENT = re.compile(r"\bBasic [0-9A-Za-z+/=]{8,}")
 """The header by which it is sent."""
 _hidden: set[str] = set()

@@ -36,6 +36,21 @@ def address_key(email: str | None) -> AddressKey | None:
     return AddressKey(key) if key else None
 
 
+LONGEST_ADDRESS = 320
+"""Characters of an e-mail address: 64 before the @, the @, and 255 of its domain. Source: RFC 3696, errata 1690."""
+
+
+def is_address(text: str) -> bool:
+    """Returns whether a text can be an e-mail address at all; looks at each character a fixed number of times.
+
+    It has one ``@`` with something before it, a dot within what follows, and no space or control character.
+    """
+    local, _, domain = text.partition("@")
+    if not local or "@" in domain or "." not in domain[1:-1] or len(text) > LONGEST_ADDRESS:
+        return False
+    return not any(character.isspace() or character < " " or character == "\x7f" for character in text)
+
+
 class Place(NamedTuple):
     """Where a member stands: one address on one list. Mailchimp keeps at most one member a place."""
 

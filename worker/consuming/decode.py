@@ -17,6 +17,8 @@ LONGEST_VALUE = 1_000_000
 """Bytes of a record's value."""
 LONGEST_ID = 128
 """Characters of an account's or a customer's id."""
+LONGEST_TEXT = 1000
+"""Characters of every other text, but of the address: one that is too long is staged, since no delivery takes it."""
 STRUCTURED = b"application/cloudevents"
 """What the content type of structured mode begins with."""
 TYPE_PREFIX = "com.billmywork.customer."
@@ -37,16 +39,17 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID)]
+_Text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
 _Version = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class _Address(msgspec.Struct, omit_defaults=True, gc=False):
-    line1: str | None = None
-    line2: str | None = None
-    city: str | None = None
-    state: str | None = None
-    postcode: str | None = None
-    country: str | None = None
+    line1: _Text | None = None
+    line2: _Text | None = None
+    city: _Text | None = None
+    state: _Text | None = None
+    postcode: _Text | None = None
+    country: _Text | None = None
 
 
 class PublishedCustomer(msgspec.Struct, omit_defaults=True, gc=False):
@@ -54,11 +57,11 @@ class PublishedCustomer(msgspec.Struct, omit_defaults=True, gc=False):
 
     id: _Id
     email: str | None = None
-    first_name: str | None = None
-    last_name: str | None = None
-    company: str | None = None
-    phone: str | None = None
-    list_id: str | None = None
+    first_name: _Text | None = None
+    last_name: _Text | None = None
+    company: _Text | None = None
+    phone: _Text | None = None
+    list_id: _Text | None = None
     marketing_consent: bool | None = None
     address: _Address | None = None
 
@@ -90,8 +93,8 @@ class _Data(msgspec.Struct, gc=False):
 class _Envelope(msgspec.Struct, gc=False):
     type: str
     data: _Data
-    id: str | None = None
-    time: str | None = None
+    id: _Text | None = None
+    time: _Text | None = None
 
 
 class _OnlyType(msgspec.Struct, gc=False):
@@ -178,7 +181,11 @@ def _binary(record: Record, value: bytes, attributes: dict[str, str]) -> Decoded
         return Undecodable("the header ce_type is missing")
     if kind not in TYPES:
         return Skipped(kind)
-    return _event(record, kind, _data.decode(value), attributes.get("ce_id"), attributes.get("ce_time"))
+    event_id, event_time = attributes.get("ce_id"), attributes.get("ce_time")
+    for name, text in (("ce_id", event_id), ("ce_time", event_time)):
+        if text is not None and len(text) > LONGEST_TEXT:
+            return Undecodable(f"the header {name} has {len(text)} characters, more than {LONGEST_TEXT}")
+    return _event(record, kind, _data.decode(value), event_id, event_time)
 
 
 def _event(record: Record, kind: str, data: _Data, event_id: str | None, event_time: str | None) -> Decoded:

@@ -6,7 +6,6 @@ lists left and joined again, need no rules of their own. Pure: the same values g
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,11 +29,10 @@ from worker.flushing.deciding.steps import (
 )
 from worker.flushing.neighbourhood import Neighbourhood
 from worker.mailchimp.merge_fields import MergeField
-from worker.model import AddressKey, Customer, CustomerId, ListId, Place
+from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, Place, is_address
 from worker.staging.accounts import AccountSettings
 from worker.staging.ledger import Entry, Standing
 
-_PLAUSIBLE = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+")
 NOTHING_NEXT = "Nothing until the customer changes."
 
 
@@ -126,8 +124,11 @@ class _Planner:
             return NoCall(
                 shares, None, "held", f"Held back: {choice.held}.", "Sent once that is mended.", settles=False
             )
-        if address is not None and not _PLAUSIBLE.fullmatch(address):
-            detail = f"{customer.state.email!r} is no e-mail address, so nothing was sent."
+        if address is not None and not is_address(address):
+            told = (
+                repr(customer.state.email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
+            )
+            detail = f"{told} is no e-mail address, so nothing was sent."
             return NoCall(shares, None, "refused", detail, "Sent when the customer has another address.")
         if standing.refusal is None or standing.refused_address not in (None, address):
             return None
