@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from worker.model import AddressKey, ListId
@@ -56,12 +57,15 @@ class Answer:
         body: the JSON object of the answer, or None where the body is empty or no JSON object.
         failure: why there is no answer; None when there is one.
         seconds: how long the call took.
+        date: Mailchimp's time when it answered, in whole seconds, from the Date header; None where there was none. Its
+            times are compared with this one only, never with this machine's.
     """
 
     status: int | None
     body: Mapping[str, Any] | None = None
     failure: Failure | None = None
     seconds: float = 0.0
+    date: datetime | None = None
 
     @property
     def ok(self) -> bool:

@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -86,8 +88,8 @@ class Client:
         seconds = time.monotonic() - started
         if isinstance(outcome, str):
             return Answer(None, failure=outcome, seconds=seconds)
-        status, content = outcome
-        return Answer(status, _json_object(content), seconds=seconds)
+        status, content, date = outcome
+        return Answer(status, _json_object(content), seconds=seconds, date=_moment(date))
 
     @contextmanager
     def _line(self) -> Iterator[_Line]:
@@ -137,8 +139,8 @@ class _Line(HTTPAdapter):
 
     def exchange(
         self, request: requests.PreparedRequest, seconds: float, environment: Any
-    ) -> tuple[int, bytes] | Failure:
-        """Returns the status and content that came back within so many seconds, or why none did."""
+    ) -> tuple[int, bytes, str | None] | Failure:
+        """Returns the status, content and Date that came back within so many seconds, or why none did."""
         with self._lock:
             self._number += 1
             self._seconds, self._late, self._sent = seconds, False, False
@@ -150,7 +152,12 @@ class _Line(HTTPAdapter):
         try:
             # Not Session.send: it would parse where a redirect points, and raise for what it finds.
             response = self.send(request, timeout=limits, **environment)
-            outcome: tuple[int, bytes] | Failure = response.status_code, response.content
+            content = response.content
+            outcome: tuple[int, bytes, str | None] | Failure = (
+                response.status_code,
+                content,
+                response.headers.get("Date"),
+            )
         except _MISCONFIGURED:
             raise
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -236,3 +243,11 @@ def _json_object(content: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _moment(date: str | None) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(date) if date else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

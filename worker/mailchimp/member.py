@@ -18,6 +18,9 @@ class Member:
     Attributes:
         status: subscribed, pending, unsubscribed, cleaned, transactional or archived.
         last_changed: as Mailchimp wrote it.
+        contact_id: which contact it is, whatever its address; None where an answer does not tell, as that to a POST of
+            many. Source: Mailchimp's API description.
+        opted_in: when it was last subscribed; None where that is not told.
         born: when it joined the list, by the earlier of its sign-up and its opt-in; None where neither is told.
     """
 
@@ -25,6 +28,8 @@ class Member:
     status: str
     last_changed: str | None
     born: datetime | None
+    contact_id: str | None = None
+    opted_in: datetime | None = None
 
     @property
     def changed(self) -> datetime | None:
@@ -38,12 +43,14 @@ def member_of(body: Mapping[str, Any] | None) -> Member | None:
     if body is None or not isinstance(address, str) or not isinstance(status, str):
         return None
     times = [_moment(body.get(name)) for name in ("timestamp_signup", "timestamp_opt")]
-    changed = body.get("last_changed")
+    changed, contact_id = body.get("last_changed"), body.get("contact_id")
     return Member(
         address=address,
         status=status,
         last_changed=changed if isinstance(changed, str) else None,
         born=min((moment for moment in times if moment is not None), default=None),
+        opted_in=_moment(body.get("timestamp_opt")),
+        contact_id=contact_id if isinstance(contact_id, str) and contact_id else None,
     )
 
 
@@ -61,5 +68,5 @@ def total_items(answer: Answer) -> int | None:
 def _moment(text: Any) -> datetime | None:
     try:
         return as_moment(text) if isinstance(text, str) and text else None
-    except ValueError:
+    except (ValueError, OverflowError):  # an offset may carry a time out of the calendar
         return None

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from worker.mailchimp.call import member_hash
+from worker.model import AddressKey
 from worker.sandbox.audit import BY_HAND, Audit, StatusChange
 from worker.sandbox.member import Member, address_key, as_date
 from worker.sandbox.merge import MergeField
@@ -39,6 +40,7 @@ class Audience:
     fake: set[str] = field(default_factory=set)
     _by_status: dict[str, dict[str, Member]] = field(default_factory=dict)
     _order: int = 0
+    _contacts: int = 0
     _sorted: dict[str | None, list[Member]] = field(default_factory=dict)
 
     # Reading
@@ -123,6 +125,7 @@ class Audience:
             signed_up=now,
             opted_in=now if status == "subscribed" else None,
             last_changed=now,
+            contact_id=known.contact_id if known is not None else self._next_contact_id(),
             merge_fields=dict(values),
         )
         self.members[member.id] = member
@@ -174,6 +177,11 @@ class Audience:
         self._sorted.clear()
         self.forgotten.add(member.id)
         self.audit.changes.append(StatusChange(self.clock(), self.list_id, member.email, before, "forgotten", cause))
+
+    def _next_contact_id(self) -> str:
+        # 32 hex digits, as Mailchimp's are; nothing of the address is in it.
+        self._contacts += 1
+        return member_hash(AddressKey(f"{self.list_id}/{self._contacts}"))
 
     def _note(self, member: Member, known: Member | None, before: str | None, cause: str) -> None:
         self.audit.changes.append(

@@ -146,8 +146,8 @@ _ACTS: Mapping[str, Mapping[str, tuple[Act, str]]] = {
     "faults": {
         "PUT": (
             _faults,
-            "[{kind, method, path, key, status, title, times, chance}]; kinds: status, bare, garbled, lacking, cut, "
-            "timeout_before, timeout_after",
+            "[{kind, method, path, key, status, title, times, chance}]; kinds: status, bare, status_after, "
+            "bare_after, garbled, lacking, cut, timeout_before, timeout_after",
         ),
         "DELETE": (_no_faults, "nothing goes wrong any more"),
     },

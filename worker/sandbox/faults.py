@@ -10,11 +10,14 @@ from typing import Any, Literal, get_args
 
 from worker.mailchimp.call import Answer, Call
 
-Kind = Literal["status", "bare", "garbled", "lacking", "cut", "timeout_before", "timeout_after"]
-"""status: a problem document · bare: a status without JSON · garbled: 200 that is not JSON · lacking: 200 with an empty
-object · cut: done, and the connection cut mid-answer · timeout_before, timeout_after: no answer; not done, or done."""
+Kind = Literal[
+    "status", "bare", "status_after", "bare_after", "garbled", "lacking", "cut", "timeout_before", "timeout_after"
+]
+"""status, bare: a problem document, a status without JSON; not done · status_after, bare_after: the same, done ·
+garbled: 200 that is not JSON · lacking: 200 with an empty object · cut: done, and the connection cut mid-answer ·
+timeout_before, timeout_after: no answer; not done, or done."""
 
-DONE_FIRST: frozenset[Kind] = frozenset({"garbled", "lacking", "cut", "timeout_after"})
+DONE_FIRST: frozenset[Kind] = frozenset({"status_after", "bare_after", "garbled", "lacking", "cut", "timeout_after"})
 """Faults of an answer to a call that Mailchimp carried out."""
 
 
@@ -72,10 +75,10 @@ class Fault:
     def answer(self) -> Answer:
         """Returns what comes back instead of the answer."""
         match self.kind:
-            case "status":
+            case "status" | "status_after":
                 body = {"type": "about:blank", "title": self.title, "status": self.status, "detail": "", "instance": ""}
                 return Answer(self.status, body)
-            case "bare":
+            case "bare" | "bare_after":
                 return Answer(self.status)
             case "garbled":
                 return Answer(200)

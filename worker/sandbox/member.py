@@ -29,6 +29,7 @@ class Member:
 
     Attributes:
         status: subscribed, pending, unsubscribed, cleaned, transactional or archived.
+        contact_id: the same as long as the contact exists, whatever its address; another once it was deleted.
         status_before: of an archived member, which Mailchimp does not tell.
         opted_out: whether the person unsubscribed, or its address bounced: then no call may subscribe it.
         left_by_hand: whether a person, the owner or a bounce took it off the list, so that no call should put it back.
@@ -41,6 +42,7 @@ class Member:
     signed_up: datetime
     opted_in: datetime | None
     last_changed: datetime
+    contact_id: str = ""
     merge_fields: dict[str, Any] = field(default_factory=dict)
     status_before: str | None = None
     opted_out: bool = False
@@ -60,7 +62,7 @@ class Member:
             "id": self.id,
             "email_address": self.email,
             "unique_email_id": unique,
-            "contact_id": self.id,
+            "contact_id": self.contact_id,
             "full_name": name,
             "web_id": int(unique[:7], 16),
             "email_type": "html",

@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+from email.utils import format_datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl
@@ -55,6 +56,7 @@ class SandboxServer:
             lifespan="off",
             ws="none",
             timeout_graceful_shutdown=1,
+            date_header=False,  # the stand-in's time, not this machine's
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="sandbox", daemon=True)
@@ -114,7 +116,8 @@ class Application:
             # More is promised than is sent, so that the server cuts the connection in the middle.
             await _send(send, 200, b'{"half', "application/json", promised=1000)
             return
-        await _send(send, *_rendered(answer))
+        date = format_datetime(answer.date, usegmt=True).encode() if answer.date is not None else None
+        await _send(send, *_rendered(answer), date=date)
 
     async def _answer(self, key: str, call: Call, receive: Receive) -> Answer:
         with self._standin.in_flight(key) as crowded:
@@ -141,9 +144,12 @@ async def _whole(receive: Receive) -> bytes:
             return bytes(parts)
 
 
-async def _send(send: Send, status: int, content: bytes, kind: str, promised: int | None = None) -> None:
+async def _send(
+    send: Send, status: int, content: bytes, kind: str, promised: int | None = None, date: bytes | None = None
+) -> None:
     length = str(len(content) if promised is None else promised).encode()
     headers = [] if status == 204 else [(b"content-type", kind.encode()), (b"content-length", length)]
+    headers += [(b"date", date)] if date is not None else []
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -195,9 +196,10 @@ class StandIn:
         with self._lock:
             user = self._keys.get(key)
             answer = self._answer(user, key, call, crowded=crowded)
-            name = user.name if user is not None else ""
-            self.audit.log(LoggedCall(self.clock(), name, key[-4:], call, answer.status))
-            return answer
+            name, now = user.name if user is not None else "", self.clock()
+            self.audit.log(LoggedCall(now, name, key[-4:], call, answer.status))
+            # As a Date header tells it: in whole seconds.
+            return replace(answer, date=now.replace(microsecond=0))
 
     def _answer(self, user: User | None, key: str, call: Call, *, crowded: bool) -> Answer:
         if crowded:

@@ -43,7 +43,19 @@ _ROWS: Mapping[Kind, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "place": (
         "ledger",
         ("account_id", "list_id", "address"),
-        ("customer_id", "state", "origin", "member_status", "fields", "sent_at", "status_before", "last_changed"),
+        (
+            "customer_id",
+            "state",
+            "origin",
+            "member_status",
+            "fields",
+            "sent_at",
+            "status_before",
+            "last_changed",
+            "contact_id",
+            "seen_at",
+            "intent",
+        ),
     ),
     "customer": (
         "standing",

@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId, Origin, Place
 from worker.staging.database import Database
+from worker.staging.intent import Intent, intent_of
 
 State = Literal["intended", "present", "archived", "gone"]
-"""intended: an add was about to be sent · present: a member, whatever its status · archived: by this worker · gone:
-Mailchimp no longer knows the address."""
+"""intended: an add, or a rename to here, was about to be sent · present: a member, whatever its status · archived: by
+this worker · gone: Mailchimp no longer knows the address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,12 @@ class Entry:
         customer_id: whose fields the member has.
         member_status: the status that Mailchimp last told.
         fields: merge tag to hash of the value that was sent last; a tag that is absent was never filled from here.
-        sent_at: when; for an intended entry, and one about to be archived, when that was written.
-        status_before: the member's status before this worker archived it; of a present one, before it was about to.
+        sent_at: when, by this machine's clock; for an intended entry, when that was written.
+        status_before: the member's status before this worker archived it, or was about to.
         last_changed: the member's ``last_changed`` right after that, as Mailchimp wrote it.
+        contact_id: Mailchimp's ``contact_id`` of the member; None until an answer tells it.
+        seen_at: Mailchimp's time, from its Date header, of the last answer that told this member, as text.
+        intent: a write to this place whose answer is not known; None where every answer is.
     """
 
     place: Place
@@ -41,6 +45,9 @@ class Entry:
     member_status: str | None = None
     status_before: str | None = None
     last_changed: str | None = None
+    contact_id: str | None = None
+    seen_at: str | None = None
+    intent: Intent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,10 @@ class Standing:
     retry_at: str | None = None
 
 
-_ENTRY = "list_id, address, customer_id, state, origin, sent_at, fields, member_status, status_before, last_changed"
+_ENTRY = (
+    "list_id, address, customer_id, state, origin, sent_at, fields, member_status, status_before, last_changed, "
+    "contact_id, seen_at, intent"
+)
 
 
 def _entry(row: Any) -> Entry:
@@ -77,6 +87,9 @@ def _entry(row: Any) -> Entry:
         member_status=row["member_status"],
         status_before=row["status_before"],
         last_changed=row["last_changed"],
+        contact_id=row["contact_id"],
+        seen_at=row["seen_at"],
+        intent=intent_of(row),
     )
 
 
@@ -101,14 +114,14 @@ def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressK
 
 
 def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[Entry]:
-    """Returns the places that have a customer's fields, where an add for it was begun, or that it left for good.
+    """Returns the places that have a customer's fields, where a write for it was begun, or that it left for good.
 
     One customer has more than one while a move is half done, or where its consent was withdrawn on several lists. What
     it left for good is a member that is gone, or was unsubscribed when this worker archived it.
     """
     rows = db.execute(
         f"SELECT {_ENTRY} FROM ledger WHERE account_id = ? AND (state <> 'archived' "
-        "OR status_before = 'unsubscribed') AND customer_id IN (SELECT value FROM json_each(?))",
+        "OR intent IS NOT NULL OR status_before = 'unsubscribed') AND customer_id IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(customers))),
     )
     return [_entry(row) for row in rows]
@@ -124,18 +137,9 @@ def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
 
 
 def put_entries(db: Database, account_id: AccountId, entries: Sequence[Entry]) -> None:
-    """Writes entries, each over what was known of its place. Belongs in a transaction.
-
-    An intent keeps the time of an earlier one for the same place: a member younger than that may be its work.
-    """
+    """Writes entries, each over what was known of its place. Belongs in a transaction."""
     db.executemany(
-        f"INSERT INTO ledger (account_id, {_ENTRY}) VALUES (?,?,?,?,?,?,?,?,?,?,?) "
-        "ON CONFLICT (account_id, list_id, address) DO UPDATE SET "
-        "sent_at = CASE WHEN state = 'intended' AND excluded.state = 'intended' "
-        "THEN sent_at ELSE excluded.sent_at END, "
-        "customer_id = excluded.customer_id, state = excluded.state, origin = excluded.origin, "
-        "fields = excluded.fields, member_status = excluded.member_status, "
-        "status_before = excluded.status_before, last_changed = excluded.last_changed",
+        f"INSERT OR REPLACE INTO ledger (account_id, {_ENTRY}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         [
             (
                 account_id,
@@ -148,6 +152,9 @@ def put_entries(db: Database, account_id: AccountId, entries: Sequence[Entry]) -
                 entry.member_status,
                 entry.status_before,
                 entry.last_changed,
+                entry.contact_id,
+                entry.seen_at,
+                entry.intent.as_text() if entry.intent is not None else None,
             )
             for entry in entries
         ],

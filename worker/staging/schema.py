@@ -33,6 +33,13 @@ def _kept(db: Database) -> None:
     db.execute("ALTER TABLE account ADD COLUMN resyncs INTEGER NOT NULL DEFAULT 0")
 
 
+@migrations(name="0003_identity")
+def _identity(db: Database) -> None:
+    # Which contact a member is, as Mailchimp tells; when it last told; a write whose answer is not known, as JSON.
+    for column in ("contact_id", "seen_at", "intent"):
+        db.execute(f"ALTER TABLE ledger ADD COLUMN {column} TEXT")
+
+
 _CUSTOMERS = (
     """
     CREATE TABLE customer (

@@ -87,3 +87,15 @@ def test_only_a_good_answer_tells_a_member(answer):
 def test_a_total_is_told_by_a_good_answer_only(answer, total):
     """No total is something else than a total of nothing."""
     assert total_items(answer) == total
+
+
+def test_a_member_has_the_contact_id_that_mailchimp_tells():
+    """It tells which contact a member is under whatever address; an answer without one tells nothing."""
+    assert member_of(ANN | {"contact_id": "c0ffee"}).contact_id == "c0ffee"  # type: ignore[union-attr]
+    for lacking in ({}, {"contact_id": ""}, {"contact_id": None}):
+        assert member_of(ANN | lacking).contact_id is None  # type: ignore[union-attr]
+
+
+def test_a_time_out_of_the_calendar_is_none():
+    """The first day of the calendar in a zone ahead of UTC lies before it: that is no time, and no error."""
+    assert member_of(ANN | {"timestamp_opt": "0001-01-01T00:00:00+01:00"}).born is None  # type: ignore[union-attr]

@@ -19,7 +19,7 @@ PAGE = 1000
 """Items on a page at most. Source: Mailchimp's paging."""
 
 _NO_VALIDATION = {"skip_merge_validation": "true"}
-_MEMBER_PARTS = "id,email_address,status,last_changed,timestamp_opt,timestamp_signup"
+_MEMBER_PARTS = "id,email_address,contact_id,status,last_changed,timestamp_opt,timestamp_signup"
 
 
 def any_archived(list_id: ListId) -> Call:
