@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import socket
 import struct
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,7 +21,7 @@ from worker import __version__
 from worker.errors import ConfigError
 from worker.mailchimp.api_key import parse
 from worker.mailchimp.call import Answer, Call
-from worker.mailchimp.client import Client
+from worker.mailchimp.client import LARGEST_ANSWER, Client
 
 # --- what leaves the machine
 
@@ -122,6 +124,38 @@ def test_only_a_json_object_is_a_body(raw: Raw, content: bytes, body: object) ->
     raw.says(b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content))
     answer = send(raw)
     assert (answer.status, answer.body, answer.failure) == (403, body, None)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_answer_of_any_size_takes_little_memory(raw: Raw, packed: bool) -> None:
+    """What unpacks to, or is, more than a call can ask for is not read on; the next call has its own answer."""
+    content = b'{"a":"' + b"a" * (400 * 1024 * 1024 if packed else LARGEST_ANSWER) + b'"}'
+    if packed:
+        content = gzip.compress(content, 1)
+    coding = b"Content-Encoding: gzip\r\n" if packed else b""
+    raw.says(b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s" % (coding, len(content), content))
+    with Client(parse(KEY), raw.base_url, LONG) as client:
+        tracemalloc.start()
+        try:
+            answer = client.send(PATCH)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert (answer.status, answer.failure, answer.unsent) == (None, "too_large", False)
+        assert peak < 3 * LARGEST_ANSWER
+        raw.says(WHOLE)
+        assert client.send(PING).ok
+
+
+def test_a_packed_answer_is_unpacked(raw: Raw) -> None:
+    """As large as an answer may be, and on a connection that is kept."""
+    content = gzip.compress(b'{"a":"%s"}' % (b"a" * (LARGEST_ANSWER - 8)))
+    answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(content) + content
+    raw.act = lambda peer, request: bool(peer.sendall(answer)) or True
+    with Client(parse(KEY), raw.base_url, LONG) as client:
+        assert len((client.send(PING).body or {})["a"]) == LARGEST_ANSWER - 8
+        assert client.send(PING).ok
+    assert raw.connections == 1
 
 
 # --- what goes wrong

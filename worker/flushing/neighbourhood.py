@@ -16,6 +16,8 @@ from worker.staging.ledger import Entry, Standing
 
 CHUNK = 4000
 """Changed customers looked at together: one POST of 500 for each of 8 connections."""
+CHUNK_BYTES = 8 * 1024 * 1024
+"""Bytes of their states, as they are stored: rows of an earlier release may have a megabyte each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,16 @@ class Neighbourhood:
     standings: Mapping[CustomerId, Standing]
 
 
-def chunks(db: Database, account_id: AccountId, size: int = CHUNK) -> Iterator[Neighbourhood]:
+def chunks(
+    db: Database, account_id: AccountId, size: int = CHUNK, most_bytes: int = CHUNK_BYTES
+) -> Iterator[Neighbourhood]:
     """Gives the account's changed customers chunk by chunk, each customer once.
 
     Each chunk is read when it is asked for: what was settled meanwhile is not given again.
     """
     ahead: set[CustomerId] = set()
     after: CustomerId | None = None
-    while rows := list(customers.changed(db, account_id, after, size)):
+    while rows := customers.changed(db, account_id, after, size, most_bytes):
         after = rows[-1].customer_id
         fresh = {row.customer_id: row for row in rows if row.customer_id not in ahead}
         if not fresh:

@@ -10,12 +10,12 @@ from typing import Any, Literal, Protocol
 
 from worker.model import AddressKey, ListId
 
-Failure = Literal["timeout", "connection", "unconnected", "unknown_host", "stopped", "garbled"]
+Failure = Literal["timeout", "connection", "unconnected", "unknown_host", "stopped", "garbled", "too_large"]
 """Why there is no answer that can be used.
 
 timeout: not whole in time · connection: it broke before the answer was whole · unconnected: it could not be made ·
 unknown_host: the host's name is not known · stopped: this worker was stopping and did not send it · garbled: whole, but
-not what Mailchimp documents (only the typed reads find that).
+not what Mailchimp documents (only the typed reads find that) · too_large: more than a call of this worker can ask for.
 """
 
 UNSENT: frozenset[Failure] = frozenset({"unconnected", "unknown_host", "stopped"})

@@ -27,6 +27,11 @@ from worker.mailchimp.call import Answer, Call, Failure
 CONNECT_SECONDS = 10.0
 """How long making a connection may take, where the timeout allows more."""
 
+LARGEST_ANSWER = 16 * 1024 * 1024
+"""Bytes of an answer once it is unpacked. The largest that is asked for, of an add of 500, has less than a tenth."""
+PART = 64 * 1024
+"""Bytes of an answer that are read at once."""
+
 _HEADERS = {
     "User-Agent": f"mailchimp-worker/{__version__}",
     "Accept": "application/json",
@@ -151,13 +156,8 @@ class _Line(HTTPAdapter):
         limits = (min(CONNECT_SECONDS, seconds), seconds + 1)
         try:
             # Not Session.send: it would parse where a redirect points, and raise for what it finds.
-            response = self.send(request, timeout=limits, **environment)
-            content = response.content
-            outcome: tuple[int, bytes, str | None] | Failure = (
-                response.status_code,
-                content,
-                response.headers.get("Date"),
-            )
+            response = self.send(request, timeout=limits, **environment | {"stream": True})
+            outcome: tuple[int, bytes, str | None] | Failure = _content(response)
         except _MISCONFIGURED:
             raise
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -202,6 +202,18 @@ class _Line(HTTPAdapter):
         if self._sent:
             return "connection"
         return "unknown_host" if _is_unknown_host(error) else "unconnected"
+
+
+def _content(response: requests.Response) -> tuple[int, bytes, str | None] | Failure:
+    # Part by part, since a packed answer of some kilobytes may unpack to any size; what is too large is not read on.
+    content = bytearray()
+    for part in response.raw.stream(PART, decode_content=True):
+        content += part
+        if len(content) > LARGEST_ANSWER:
+            response.raw.close()
+            return "too_large"
+    response.raw.release_conn()
+    return response.status_code, bytes(content), response.headers.get("Date")
 
 
 def _watched(connection: Any, watch: Any) -> Any:

@@ -26,9 +26,11 @@ def explained(answer: Answer) -> MailchimpError:
             "Compare the end of the key (such as -us21) with the one that Mailchimp shows, and enter the key again. "
             "If it is right, this machine cannot look names up.",
         )
-    if answer.failure == "garbled":
+    if answer.failure in ("garbled", "too_large"):
         return MailchimpError(
-            "Mailchimp's answer cannot be understood.",
+            "Mailchimp's answer cannot be understood."
+            if answer.failure == "garbled"
+            else "Mailchimp's answer is larger than any that it documents.",
             "Nothing was changed. Check mailchimp.base_url (WORKER_MAILCHIMP__BASE_URL) and any proxy in between; try "
             "again.",
         )

@@ -23,14 +23,25 @@ def encoded_state(state: CustomerState) -> bytes | None:
     return None if state == _NOTHING_KNOWN else msgspec.json.encode(state)
 
 
-def changed(db: Database, account_id: AccountId, after: CustomerId | None, limit: int) -> list[Customer]:
-    """Returns the account's customers that need a flush, by id, at most so many beyond an id."""
+def changed(
+    db: Database, account_id: AccountId, after: CustomerId | None, limit: int, most_bytes: int | None = None
+) -> list[Customer]:
+    """Returns the account's customers that need a flush, by id, at most so many beyond an id.
+
+    With a bound in bytes of their states no more than come within it, but one where there is one.
+    """
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM customer WHERE account_id = ? AND changed = 1 AND customer_id > ? "
         "ORDER BY customer_id LIMIT ?",
         (account_id, after or "", limit),
     )
-    return [_customer(row) for row in rows]
+    found, size = [], 0
+    for row in rows:
+        size += len(row["state"] or b"")
+        if most_bytes is not None and found and size > most_bytes:
+            break
+        found.append(_customer(row))
+    return found
 
 
 def by_ids(db: Database, account_id: AccountId, ids: Iterable[CustomerId]) -> list[Customer]:
