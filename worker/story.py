@@ -44,19 +44,26 @@ class Story:
 
 
 def stories_of(db: Database, address: AddressKey, account_id: AccountId | None, next_flush: datetime) -> list[Story]:
-    """Returns the story of every customer that has or had an address, by account and customer.
+    """Returns the story of every customer that has or had an address, by events, receipts or the ledger.
 
     Args:
         db: the staging database.
         address: whose story.
         account_id: only in this account; None for all.
         next_flush: when the next daily flush is due.
+
+    Returns:
+        They come by account and customer.
     """
     by_customer: dict[tuple[AccountId, CustomerId], list[Receipt]] = {}
     for receipt in receipts.find(db, address=address, account_id=account_id):
         by_customer.setdefault((receipt.account_id, receipt.customer_id), []).append(receipt)
     for customer in customers.find_by_address(db, address, account_id):
         by_customer.setdefault((customer.account_id, customer.customer_id), [])
+    # Receipts are kept for a time only, and not at all by a database that was made anew.
+    for key in ledger.customers_at(db, address):
+        if account_id in (None, key[0]) and key not in by_customer:
+            by_customer[key] = list(receipts.find(db, account_id=key[0], customer_id=key[1]))
     return [
         _story(db, address, account, customer_id, told, next_flush)
         for (account, customer_id), told in sorted(by_customer.items())
@@ -75,6 +82,9 @@ def _story(
     settings = accounts.find(db, account_id)
     standing = next(iter(ledger.standings_of(db, account_id, [customer_id])), None)
     addresses = {address, *(one.address for one in told if one.address is not None)}
+    addresses |= {one.place.address for one in ledger.owned_by(db, account_id, [customer_id])}
+    if standing is not None and standing.place is not None:
+        addresses.add(standing.place.address)
     if customer is not None and customer.address is not None:
         addresses.add(customer.address)
     entries = ledger.entries_of(db, account_id, sorted(addresses))

@@ -85,7 +85,7 @@ def move_ledger() -> None:
 
 
 def publish(
-    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Events, one JSON a line.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Events, one JSON a line; - for standard input.")],
 ) -> None:
     """Publish events to Kafka, keyed and partitioned as the event contract says."""
     app = wired()

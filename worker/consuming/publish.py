@@ -1,10 +1,14 @@
-"""Publishes events from a file, keyed and partitioned as the contract says."""
+"""Publishes events from a file or a pipe, keyed and partitioned as the contract says."""
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
 
 from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException, Message, Producer
@@ -19,24 +23,49 @@ from worker.model import partition_key
 FLUSH_SECONDS = 60.0
 
 
-def events_of(path: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Gives account, customer and value of each line of a file of events, one JSON a line; empty lines are left out.
+STANDARD_INPUT = Path("-")
+"""Stands for what comes on standard input."""
+MOST_IN_MEMORY = 8 * 1024 * 1024
+"""Bytes of what can be read only once that stay in memory; more go to a temporary file."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Opens events that can be read more than once: what comes by a pipe or on standard input is copied before.
 
     Raises:
         NotFound: there is no such file, or it cannot be read.
-        UsageError: a line is no event about a customer; names the line.
     """
     try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                value = line.strip()
-                if value:
-                    event = _checked(value, path, number)
-                    yield event.account_id, event.customer_id, value
+        with ExitStack() as stack:
+            source = sys.stdin.buffer if path == STANDARD_INPUT else stack.enter_context(path.open("rb"))
+            if path == STANDARD_INPUT or not path.is_file():
+                copy = stack.enter_context(SpooledTemporaryFile(MOST_IN_MEMORY))
+                shutil.copyfileobj(source, copy)
+                source = copy
+            yield source
     except OSError as error:
         raise NotFound(
-            f"{path} cannot be read: {error.strerror}.", "Name a file of events, one JSON a line."
+            f"{_named(path)} cannot be read: {error.strerror}.", "Name a file of events, one JSON a line."
         ) from error
+
+
+def events_of(lines: IO[bytes], path: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Gives account, customer and value of each line of events, one JSON a line; empty lines are left out.
+
+    Args:
+        lines: read from their beginning.
+        path: where they come from.
+
+    Raises:
+        UsageError: a line is no event about a customer; names the line.
+    """
+    lines.seek(0)
+    for number, line in enumerate(lines, 1):
+        value = line.strip()
+        if value:
+            event = _checked(value, path, number)
+            yield event.account_id, event.customer_id, value
 
 
 def publish(settings: Kafka, path: Path, progress: Callable[[int], None] = lambda count: None) -> int:
@@ -44,7 +73,7 @@ def publish(settings: Kafka, path: Path, progress: Callable[[int], None] = lambd
 
     Args:
         settings: where to.
-        path: the file.
+        path: the file, or a pipe; ``-`` for standard input.
         progress: told how many the broker has.
 
     Returns:
@@ -52,24 +81,25 @@ def publish(settings: Kafka, path: Path, progress: Callable[[int], None] = lambd
 
     Raises:
         NotFound: there is no such file.
-        UsageError: a line is no event about a customer; nothing was published.
+        UsageError: a line is no event about a customer, or there is none; nothing was published.
         ConfigError: the operator's properties cannot be used.
         KafkaError: no broker answers, or it did not take an event.
     """
-    for _ in events_of(path):
-        pass
-    problems = Problems()
-    own = {"enable.idempotence": True, "acks": "all", "linger.ms": 20, "error_cb": problems}
-    producer = client(Producer, settings, own)
-    partitions, _ = partitions_of_topic(producer, settings, problems)
-    receipt = _Receipts(progress)
-    for account_id, customer_id, value in events_of(path):
-        _produce(
-            producer, settings.topic, partition_of(account_id, partitions), account_id, customer_id, value, receipt
-        )
-    producer.flush(FLUSH_SECONDS)
-    receipt.check(len(producer))
-    return receipt.taken
+    with opened(path) as lines:
+        if not sum(1 for _ in events_of(lines, path)):
+            raise UsageError(f"There is no event in {_named(path)}.", "Give events, one JSON a line.")
+        problems = Problems()
+        own = {"enable.idempotence": True, "acks": "all", "linger.ms": 20, "error_cb": problems}
+        producer = client(Producer, settings, own)
+        partitions, _ = partitions_of_topic(producer, settings, problems)
+        receipt = _Receipts(progress)
+        for account_id, customer_id, value in events_of(lines, path):
+            _produce(
+                producer, settings.topic, partition_of(account_id, partitions), account_id, customer_id, value, receipt
+            )
+        producer.flush(FLUSH_SECONDS)
+        receipt.check(len(producer))
+        return receipt.taken
 
 
 class _Receipts:
@@ -111,12 +141,16 @@ def _produce(
         return
 
 
+def _named(path: Path) -> str:
+    return "standard input" if path == STANDARD_INPUT else str(path)
+
+
 def _checked(value: bytes, path: Path, number: int) -> Event:
     decoded = decode(Record(0, 0, None, value))
     if isinstance(decoded, Event):
         return decoded
     reason = f"its type is {decoded.type}" if isinstance(decoded, Skipped) else decoded.reason
     raise UsageError(
-        f"Line {number} of {path} is no event about a customer: {reason}.",
+        f"Line {number} of {_named(path)} is no event about a customer: {reason}.",
         "Correct it; the event contract stands in config/customer-event.schema.json. Nothing was published.",
     )

@@ -35,7 +35,8 @@ def changed(
         "ORDER BY customer_id LIMIT ?",
         (account_id, after or "", limit),
     )
-    found, size = [], 0
+    found: list[Customer] = []
+    size = 0
     for row in rows:
         size += len(row["state"] or b"")
         if most_bytes is not None and found and size > most_bytes:

@@ -116,6 +116,7 @@ def find(
     db: Database,
     *,
     account_id: AccountId | None = None,
+    customer_id: CustomerId | None = None,
     address: AddressKey | None = None,
     outcome: str | None = None,
     run: int | None = None,
@@ -126,13 +127,15 @@ def find(
     Args:
         db: the staging database.
         account_id: only of this account.
+        customer_id: only of this customer of it.
         address: only of customers who have or ever had this address: a customer whose address changed keeps its story.
         outcome: only of this class.
         run: only of this flush run.
         limit: how many.
     """
     where, values = ["1"], list[Any]()
-    for name, value in (("account_id", account_id), ("outcome", outcome), ("run", run)):
+    told = (("account_id", account_id), ("customer_id", customer_id), ("outcome", outcome), ("run", run))
+    for name, value in told:
         if value is not None:
             where.append(f"{name} = ?")
             values.append(value)
