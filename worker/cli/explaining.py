@@ -35,7 +35,7 @@ def explain(
         stories = stories_of(db, address, AccountId(account) if account else None, due)
     if not stories:
         raise NotFound(
-            f"Nobody here knows {address}{f' in account {account}' if account else ''}: no event, receipt or list entry.",
+            f"Nobody here knows {address}{f' in account {account}' if account else ''}: no event, receipt or place.",
             "Check the spelling; if its event was published just now, it may not be staged yet "
             "(mailchimp-worker status tells how far reading is).",
         )
