@@ -6,7 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 
 import schedule
 
@@ -19,7 +20,7 @@ from worker.consuming.ownership import Ownership
 from worker.errors import ConsumerStopped, WorkerError
 from worker.flushing.due import is_due
 from worker.permits import GroupPermits
-from worker.staging import customers, dead_letters, receipts, runs
+from worker.staging import customers, dead_letters, expiry, receipts, runs
 from worker.staging.database import Database
 from worker.staging.lock import DatabaseLock
 from worker.staging.runs import Request, Run, Trigger
@@ -140,8 +141,8 @@ def flush_and_complete(
     ready = poller.ownership.ready()
     topic, topic_id = app.config.kafka.topic, poller.consumer.topic_id
     with closing(app.open_database()) as db:
-        with db.transaction():
-            known = customers.settle_known(db)
+        customers.mark_the_rest(db)
+        known = customers.settle_known(db)
         if known:
             log.info("%d customers were delivered as they are, by another worker or with another database", known)
         permits = GroupPermits(db, poller.ownership, topic, topic_id, app.keeper.ledger_partition)
@@ -196,19 +197,22 @@ def tidy(db: Database, now: datetime, config: Config) -> None:
         (runs, "runs", config.receipts.keep_days),
         (dead_letters, "dead letters", config.dead_letters.keep_days),
     ):
-        with db.transaction():
-            dropped = table.drop_before(db, as_text(now - timedelta(days=days)))
-        if dropped:
-            log.info("%d %s older than %d days were dropped", dropped, what, days)
+        told = partial(_tell_dropped, what, days)
+        expiry.drop_old(db, table, what, days, now, told)
     bound_letters(db, config.dead_letters)
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _tell_dropped(what: str, days: int, count: int, more: bool) -> None:
+    log.info("%d %s older than %d days were dropped", count, what, days)
+    if more:
+        log.info("the other %s as old go within the next days: never many at once, should the clock be wrong", what)
 
 
 def bound_letters(db: Database, wanted: DeadLetters) -> None:
     """Drops the oldest dead letters where there are more than wanted."""
     if dead_letters.count(db) > wanted.keep_at_most:
-        with db.transaction():
-            dropped = dead_letters.drop_beyond(db, wanted.keep_at_most)
+        dropped = dead_letters.drop_beyond(db, wanted.keep_at_most)
         log.warning("%d dead letters beyond the newest %d were dropped", dropped, wanted.keep_at_most)
 
 

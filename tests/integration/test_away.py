@@ -311,8 +311,7 @@ def test_who_is_gone_is_archived_by_the_next_flush(topic: Topic, tmp_path: Path)
         leave(topic, path)
         with reading(topic, path) as worker:
             worker.to_the_end()
-        with world.db.transaction():
-            assert customers.settle_known(world.db) == 0
+        assert customers.settle_known(world.db) == 0
         world.flush()
         assert world.status("gone@example.com") == "archived"
         assert {email for email, status in world.members().items() if status == "subscribed"} == {

@@ -2,60 +2,87 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
+
 from worker.errors import DatabaseError
-from worker.model import AccountId, AddressKey
-from worker.staging import accounts, customers, dead_letters, ledger, receipts, runs
+from worker.model import AccountId, AddressKey, CustomerId
+from worker.staging import accounts, customers, dead_letters, free_space, ledger, receipts, runs
 from worker.staging.database import Database
 
+Told = Callable[[str, int, int | None], None]
+"""Told again and again what is done, how much of it, and of how much where that is known."""
 
-def forget_account(db: Database, account_id: AccountId) -> None:
+
+def tell_nobody(what: str, done: int, total: int | None) -> None:
+    """Takes what is told."""
+
+
+def is_known(db: Database, account_id: AccountId) -> bool:
+    """Tells whether anything of an account is kept but its customers, such as after a forgetting that was cut short."""
+    for table in ("account", "ledger", "standing", "receipt", "flush_run_account"):
+        if db.execute(f"SELECT 1 FROM {table} WHERE account_id = ? LIMIT 1", (account_id,)).fetchone():
+            return True
+    return False
+
+
+def forget_account(db: Database, account_id: AccountId, told: Told = tell_nobody) -> None:
     """Removes an account's API key, settings, lists, ledger, standings, receipts and parts of runs.
 
-    Its customers stay staged, and changed: they came from the log, and would be delivered should it connect again.
+    In many transactions, the settings first, so that nothing is delivered by half a ledger. Cut short, it goes on when
+    it is called again. Its customers stay staged, and changed: they came from the log, and would be delivered should it
+    connect again.
 
     Raises:
-        DatabaseError: nothing is removed; or it is, but its bytes may still be in the file.
+        DatabaseError: not all is removed; or it is, but its bytes may still be in the file.
     """
     with db.transaction(erase=True):
         accounts.delete(db, account_id)
-        ledger.delete_account(db, account_id)
-        receipts.delete_account(db, account_id)
         runs.delete_account(db, account_id)
         customers.mark_changed(db, account_id, None)
-    _leave_no_trace(db)
+    ledger.delete_account(db, account_id, lambda count: told("ledger", count, None))
+    receipts.delete_account(db, account_id)
+    customers.mark_the_rest(db, lambda count: told("customers", count, None))
+    _leave_no_trace(db, told)
 
 
-def forget_person(db: Database, address: AddressKey) -> dict[str, int]:
+def forget_person(db: Database, address: AddressKey, told: Told = tell_nobody) -> dict[str, int]:
     """Erases whoever has or ever had an address: customers, ledger, standings, receipts and dead letters.
+
+    Each customer in one transaction, so that one that is cut short is found again.
 
     Returns:
         How many rows of each kind went. An event published later brings the person back.
 
     Raises:
-        DatabaseError: nothing is erased; or it is, but its bytes may still be in the file.
+        DatabaseError: not all is erased; or it is, but its bytes may still be in the file.
     """
-    with db.transaction(erase=True):
-        people = sorted(
-            {(one.account_id, one.customer_id) for one in receipts.find(db, address=address)}
-            | {(one.account_id, one.customer_id) for one in customers.find_by_address(db, address, None)}
-            | set(ledger.customers_at(db, address))  # receipts are kept for a time only
-        )
-        gone = {
-            "receipts": receipts.delete_customers(db, people),
-            "places": ledger.delete_customers(db, people, address),
-            "customers": customers.delete(db, people),
-            "dead letters": dead_letters.drop_mentioning(db, address),
-        }
-    _leave_no_trace(db)
-    return gone
+    letters = dead_letters.mentioning(db, address)
+    people = sorted(
+        {(one.account_id, one.customer_id) for one in receipts.find(db, address=address)}
+        | {(one.account_id, one.customer_id) for one in customers.find_by_address(db, address, None)}
+        | set(ledger.customers_at(db, address))  # receipts are kept for a time only
+    )
+    gone = Counter({"receipts": 0, "places": 0, "customers": 0})
+
+    def erase(part: Sequence[tuple[AccountId, CustomerId]]) -> int:
+        gone["receipts"] += receipts.delete_customers(db, part)
+        gone["places"] += ledger.delete_customers(db, part, address)
+        gone["customers"] += customers.delete(db, part)
+        return len(part)
+
+    db.in_parts(people, erase, erase=True)
+    gone["dead letters"] = dead_letters.drop_all(db, letters)
+    _leave_no_trace(db, told)
+    return dict(gone)
 
 
-def _leave_no_trace(db: Database) -> None:
+def _leave_no_trace(db: Database, told: Told) -> None:
     # Although SQLite overwrites what it removes, cells that it moved before, to make room in a page, leave copies.
     try:
-        db.make_anew()
+        free_space.erase(db, lambda done, total: told("pages", done, total))
     except DatabaseError as error:
         raise DatabaseError(
             f"All of it is removed, but its bytes may still be in the file: {error.what}",
-            f"{error.advice} Then mailchimp-worker forget EMAIL, with this or any address, writes the file anew.",
+            f"{error.advice} Then mailchimp-worker forget EMAIL, with this or any address, overwrites them.",
         ) from error

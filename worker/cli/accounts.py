@@ -9,6 +9,7 @@ import typer
 
 from worker.accounts import connecting, forget, secrets, settings
 from worker.cli import output
+from worker.cli.progress import Steps
 from worker.cli.wiring import AccountArgument, Json, changing, opened, wired
 from worker.clock import as_text
 from worker.errors import UsageError
@@ -170,8 +171,10 @@ def forget_account(
             err=True,
         )
     with changing(app, ledger=True) as db:
-        settings.load(db, AccountId(account))
-        forget.forget_account(db, AccountId(account))
+        if not forget.is_known(db, AccountId(account)):
+            settings.load(db, AccountId(account))
+        with Steps() as steps:
+            forget.forget_account(db, AccountId(account), steps.told)
     output.say(f"Account {account} is forgotten. Nothing was changed in Mailchimp.")
 
 

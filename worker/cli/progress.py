@@ -42,3 +42,34 @@ class Progress:
     def counted(self, done: int) -> None:
         """Shows so many done of nobody knows how many."""
         self._bar.update(self._task, completed=done)
+
+
+class Steps:
+    """Shows one step of long work after the other, as a context manager, each with how much of it is done."""
+
+    def __init__(self) -> None:
+        self._what: str | None = None
+        self._shown: Progress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def told(self, what: str, done: int, total: int | None) -> None:
+        """Shows so many done of a step, of so many or of nobody knows how many."""
+        if what != self._what or self._shown is None:
+            self._end()
+            self._what, self._shown = what, Progress(what).__enter__()
+        if total is None:
+            self._shown.counted(done)
+        else:
+            self._shown.told(done, total)
+
+    def _end(self) -> None:
+        if self._shown is not None:
+            self._shown.__exit__(None, None, None)
+            self._shown = None

@@ -12,7 +12,7 @@ import typer
 from worker.accounts import settings
 from worker.accounts.forget import forget_person
 from worker.cli import output
-from worker.cli.progress import Progress
+from worker.cli.progress import Progress, Steps
 from worker.cli.wiring import AccountArgument, Json, changing, opened, wired
 from worker.clock import as_text
 from worker.consuming.batch import replay as replay_letter
@@ -36,25 +36,33 @@ def resync(
     email: Annotated[str | None, typer.Option("--email", help="Only customers who have or had this address.")] = None,
     clear_suppressed: Annotated[
         bool,
-        typer.Option("--clear-suppressed", help="Also take back what Mailchimp refused, so that it is tried again."),
+        typer.Option("--clear-suppressed", help="Also try again what was refused for a reason that may have passed."),
     ] = False,
 ) -> None:
     """Mark every customer of the account, or one, for the next flush. Whoever left a list still stays off it."""
     app = wired()
     with changing(app, ledger=True) as db:
         settings.load(db, AccountId(account))
+        address = _address(email) if email is not None else None
+        cleared, lasting = 0, 0
+        if clear_suppressed:
+            refused, lasting = ledger.refused(db, AccountId(account), address)
+            cleared = db.in_parts(refused, lambda part: ledger.clear_refusals_of(db, AccountId(account), part))
         with db.transaction():
-            address = _address(email) if email is not None else None
             marked = customers.mark_changed(db, AccountId(account), address)
-            cleared = 0
-            if clear_suppressed:
-                cleared = ledger.clear_refusals(db, AccountId(account), address)
+        with Progress("marking") as progress:
+            customers.mark_the_rest(db, progress.counted)
     if not marked:
         whom = f"has or had {email}" if email else "is staged"
         raise NotFound(f"No customer of account {account} {whom}.", "See what is known: mailchimp-worker status")
     output.say(f"{marked} customers of account {account} are looked at again by the next flush.")
     if clear_suppressed:
         output.say(f"{cleared} refusals were taken back.")
+    if lasting:
+        output.say(
+            f"{lasting} stay: Mailchimp forgot these people or holds them in compliance state, and only they can join "
+            "again, by the list's form."
+        )
 
 
 def forget(
@@ -66,8 +74,8 @@ def forget(
     app = wired()
     if not yes:
         typer.confirm(f"Erase everything known here of {address}?", abort=True, err=True)
-    with changing(app, ledger=True) as db:
-        gone = forget_person(db, address)
+    with changing(app, ledger=True) as db, Steps() as steps:
+        gone = forget_person(db, address, steps.told)
     if not any(gone.values()):
         raise NotFound(f"Nobody here knows {address}.", "Nothing was erased.")
     output.say(f"Erased of {address}: {', '.join(f'{count} {what}' for what, count in gone.items() if count)}.")

@@ -11,6 +11,7 @@ import typer
 from worker import log
 from worker.app import App
 from worker.config import load
+from worker.staging import customers
 from worker.staging.database import Database
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -48,6 +49,7 @@ def changing(app: App, *, ledger: bool = False) -> Iterator[Database]:
                 reader.read_ledger(partition)
     with opened(app) as db:
         yield db
+        customers.mark_the_rest(db)
 
 
 @contextmanager

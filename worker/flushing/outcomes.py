@@ -14,11 +14,10 @@ from typing import Any
 from worker.clock import as_text
 from worker.mailchimp.call import Answer
 from worker.model import AddressKey
-from worker.staging.ledger import Standing
+from worker.staging.ledger import FOR_THE_CUSTOMER, Standing
 
 MEMBER_EXISTS = "Member Exists"
 INVALID_RESOURCE = "Invalid Resource"
-_FOR_THE_CUSTOMER = frozenset({"Member In Compliance State", "Forgotten Email Not Subscribed"})
 _ADDRESS_FIELDS = frozenset({"email_address", "email address", "EMAIL"})
 RETRY_DAYS = (1, 3, 7)
 """Days to wait after a refusal that may pass; after the last it is final."""
@@ -99,7 +98,7 @@ def sort_contact_error(error: Mapping[str, Any]) -> Verdict:
 def _refusal(title: str, fields: tuple[str, ...]) -> Verdict:
     if title == MEMBER_EXISTS:
         return Verdict(Sort.EXISTS, title)
-    if title in _FOR_THE_CUSTOMER:
+    if title in FOR_THE_CUSTOMER:
         return Verdict(Sort.BARRED, title)
     if any(field in _ADDRESS_FIELDS for field in fields):
         return Verdict(Sort.BAD_ADDRESS, title)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, Position
-from worker.staging.database import Database
+from worker.staging.database import PAGE_ROWS, Database
 
 _COLUMNS = (
     "account_id, customer_id, state, deleted, version, event_id, event_time, topic, topic_id, partition, "
     '"offset", revision, changed'
 )
 _NOTHING_KNOWN = CustomerState()
+
+MARKED_AT_ONCE = 1000
+"""Customers marked in the transaction that wants all of an account marked; more are marked after it."""
+
+Told = Callable[[int], None]
 
 
 def encoded_state(state: CustomerState) -> bytes | None:
@@ -113,33 +119,58 @@ def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[Customer
     )
 
 
-def settle_known(db: Database) -> int:
+_KNOWN = (
+    "EXISTS (SELECT 1 FROM standing WHERE standing.account_id = customer.account_id "
+    f"AND standing.customer_id = customer.customer_id AND standing.settled = {_SETTLED})"
+)
+
+
+def settle_known(db: Database, told: Told = lambda count: None) -> int:
     """Writes that customers need nothing more whose event was settled already, by another worker or another database.
 
-    Belongs in a transaction.
+    In many transactions: what is done stays done, and what is not is done by the next call.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        told: again and again, how many were looked at.
 
     Returns:
         How many there were.
     """
-    cursor = db.execute(
-        "UPDATE customer SET changed = 0 WHERE changed = 1 AND EXISTS (SELECT 1 FROM standing "
-        "WHERE standing.account_id = customer.account_id AND standing.customer_id = customer.customer_id "
-        f"AND standing.settled = {_SETTLED})"
+    return db.in_parts(
+        _changed_and_known(db),
+        lambda part: int(
+            db.executemany(
+                f"UPDATE customer SET changed = 0 WHERE account_id = ? AND customer_id = ? AND {_KNOWN}", part
+            ).rowcount
+        ),
+        told=told,
     )
-    return int(cursor.rowcount)
+
+
+def _changed_and_known(db: Database) -> Iterator[tuple[str, str]]:
+    after = ("", "")
+    while rows := db.execute(
+        "SELECT account_id, customer_id FROM customer WHERE changed = 1 AND (account_id, customer_id) > (?,?) "
+        f"AND {_KNOWN} ORDER BY account_id, customer_id LIMIT {PAGE_ROWS}",
+        after,
+    ).fetchall():
+        yield from ((row[0], row[1]) for row in rows)
+        after = rows[-1][0], rows[-1][1]
 
 
 def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
     """Marks every customer of the account, or those who have or had an address, for the next flush.
 
-    Belongs in a transaction.
+    Belongs in a transaction. Where an account has very many, the rest is marked by :func:`mark_the_rest`.
 
     Returns:
-        How many were marked.
+        How many are marked then.
     """
     if address is None:
         db.execute("UPDATE account SET resyncs = resyncs + 1 WHERE account_id = ?", (account_id,))
-        return look_again(db, account_id)
+        look_again(db, account_id)
+        return int(db.execute("SELECT count(*) FROM customer WHERE account_id = ?", (account_id,)).fetchone()[0])
     which = (
         "account_id = ?1 AND customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2 "
         "UNION SELECT customer_id FROM standing WHERE account_id = ?1 AND address = ?2 "
@@ -152,10 +183,83 @@ def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None
     return int(cursor.rowcount)
 
 
-def look_again(db: Database, account_id: AccountId) -> int:
-    """Marks every customer of the account in this database alone; returns how many. Belongs in a transaction."""
-    cursor = db.execute("UPDATE customer SET changed = 1, revision = revision + 1 WHERE account_id = ?", (account_id,))
-    return int(cursor.rowcount)
+def look_again(db: Database, account_id: AccountId) -> None:
+    """Marks every customer of the account in this database alone, as :func:`mark_changed` does. In a transaction."""
+    first = _ids_after(db, account_id, "", MARKED_AT_ONCE)
+    _mark(db, [(account_id, one) for one in first])
+    if len(first) == MARKED_AT_ONCE:
+        # Noted in this transaction, so that a crash before the rest is marked leaves nobody out.
+        db.execute(
+            "INSERT INTO marking (account_id, after) VALUES (?,?) "
+            "ON CONFLICT (account_id) DO UPDATE SET after = excluded.after",
+            (account_id, first[-1]),
+        )
+
+
+def mark_the_rest(db: Database, told: Told = lambda count: None) -> int:
+    """Marks customers of accounts with very many that :func:`mark_changed` left, in many transactions.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        told: again and again, how many are marked.
+
+    Returns:
+        How many were.
+    """
+    marked = 0
+    while (row := db.execute("SELECT account_id, after FROM marking LIMIT 1").fetchone()) is not None:
+        account_id, before = AccountId(row["account_id"]), marked
+        marking = _Marking(db, account_id, row["after"])
+        marked += db.in_parts(
+            _ids_beyond(db, account_id, marking.after),
+            marking.mark,
+            told=lambda count, before=before: told(before + count),  # type: ignore[misc]
+        )
+        if db.must_end is not None and db.must_end():
+            break
+        with db.transaction():
+            db.execute(
+                "DELETE FROM marking WHERE account_id = ?1 AND NOT EXISTS (SELECT 1 FROM customer WHERE "
+                "account_id = ?1 AND customer_id > marking.after)",
+                (account_id,),
+            )
+    return marked
+
+
+@dataclass(slots=True)
+class _Marking:
+    db: Database
+    account_id: AccountId
+    after: str
+
+    def mark(self, ids: Sequence[str]) -> int:
+        # Not where all were wanted again meanwhile: then it goes on from there.
+        cursor = self.db.execute(
+            "UPDATE marking SET after = ? WHERE account_id = ? AND after = ?", (ids[-1], self.account_id, self.after)
+        )
+        if not cursor.rowcount:
+            return 0
+        self.after = ids[-1]
+        return _mark(self.db, [(self.account_id, one) for one in ids])
+
+
+def _ids_beyond(db: Database, account_id: AccountId, after: str) -> Iterator[str]:
+    while ids := _ids_after(db, account_id, after, PAGE_ROWS):
+        yield from ids
+        after = ids[-1]
+
+
+def _ids_after(db: Database, account_id: AccountId, after: str, limit: int) -> list[str]:
+    rows = db.execute(
+        "SELECT customer_id FROM customer WHERE account_id = ? AND customer_id > ? ORDER BY customer_id LIMIT ?",
+        (account_id, after, limit),
+    )
+    return [row[0] for row in rows]
+
+
+def _mark(db: Database, keys: Sequence[tuple[str, str]]) -> int:
+    which = "WHERE account_id = ? AND customer_id = ?"
+    return int(db.executemany(f"UPDATE customer SET changed = 1, revision = revision + 1 {which}", keys).rowcount)
 
 
 def _customer(row: Any) -> Customer:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pysqlite3.dbapi2 as sqlite3
 from sqlite_utils import Database as Tables
@@ -14,8 +17,26 @@ from sqlite_utils import Database as Tables
 from worker.errors import DatabaseError
 from worker.staging.schema import migrations
 
+log = logging.getLogger("worker.staging")
+
 BUSY_SECONDS = 30.0
-"""How long a statement waits for another connection's transaction."""
+"""How long a command waits for another connection's transaction. A thread of a running worker waits until it must end:
+see :attr:`Database.must_end`."""
+ENDING_SECONDS = 1.0
+"""How long it still waits then."""
+TOLD_AFTER_SECONDS = 5.0
+"""A wait for so long is logged, and again when it has become twice as long."""
+BUSY_SLICE_MS = 50
+"""How long SQLite itself waits for a lock before the worker looks whether it must end."""
+
+STEP_SECONDS = 0.05
+"""How long one transaction of a long operation should hold the write lock; never far beyond twice that."""
+REST_SECONDS = 0.02
+"""How long such an operation leaves the lock to others after each of them."""
+PAGE_ROWS = 5000
+"""Keys that such an operation reads together, before it takes the lock."""
+FIRST_ROWS, MOST_ROWS = 200, 20_000
+"""Rows in the first of these transactions, before it is known how long a row takes; and in any."""
 
 CACHE_KIB = 32 * 1024
 """Memory for pages that a connection may keep: staging touches many of them again and again."""
@@ -24,16 +45,37 @@ CHECKPOINT_PAGES = 8000
 """Pages of 4 KiB in the write-ahead log at which it is written back: pages that many batches touch are written once."""
 
 
+class Pace:
+    """How many rows a step of a long operation takes, by how long the steps before held the write lock."""
+
+    def __init__(self) -> None:
+        self.rows = FIRST_ROWS
+
+    def after(self, seconds: float) -> None:
+        """Takes how long the last step held it, and leaves it to others for a moment."""
+        self.rows = max(1, min(int(self.rows * min(STEP_SECONDS / max(seconds, 1e-4), 2.0)), MOST_ROWS))
+        time.sleep(REST_SECONDS)
+
+
+_Row = TypeVar("_Row")
+_Result = TypeVar("_Result")
+
+
 class Database:
     """One connection to the staging database. Not for sharing between threads: each opens its own.
 
     Attributes:
         before_commit: called at the end of each transaction, with whether it erases; what it raises rolls it back.
+        must_end: tells a thread of a running worker that it must end. Such a thread waits for the database's lock for
+            as long as that is held; None for a command, which gives up after BUSY_SECONDS.
+        held_seconds: how long the last transaction held the write lock.
     """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self.before_commit: Callable[[Database, bool], None] | None = None
+        self.must_end: Callable[[], bool] | None = None
+        self.held_seconds = 0.0
 
     def execute(self, sql: str, values: Any = ()) -> Any:
         """Runs one statement.
@@ -42,7 +84,7 @@ class Database:
             DatabaseError: the file is full, locked, read-only or corrupt.
         """
         with _translated():
-            return self._connection.execute(sql, values)
+            return self._patiently(lambda: self._connection.execute(sql, values))
 
     def executemany(self, sql: str, rows: Any) -> Any:
         """Runs one statement for many rows.
@@ -51,7 +93,9 @@ class Database:
             DatabaseError: the file is full, locked, read-only or corrupt.
         """
         with _translated():
-            return self._connection.executemany(sql, rows)
+            if not self._connection.in_transaction:
+                rows = list(rows)  # to be given again, should the database be locked
+            return self._patiently(lambda: self._connection.executemany(sql, rows))
 
     @contextmanager
     def transaction(self, *, erase: bool = False) -> Iterator[None]:
@@ -64,6 +108,7 @@ class Database:
             DatabaseError: it could not be begun or committed.
         """
         self.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
         try:
             yield
             if self.before_commit is not None:
@@ -74,6 +119,61 @@ class Database:
             raise
         with _translated():
             self._connection.commit()
+        self.held_seconds = time.monotonic() - began
+
+    def in_parts(
+        self,
+        rows: Iterable[_Row],
+        write: Callable[[list[_Row]], int],
+        *,
+        erase: bool = False,
+        told: Callable[[int], None] = lambda count: None,
+    ) -> int:
+        """Writes many rows in short transactions, so that others can write between them. What is done stays done.
+
+        Args:
+            rows: taken outside of the transactions, as many as fit into the next one.
+            write: writes some of them, in a transaction; returns how many rows it changed.
+            erase: as in :meth:`transaction`.
+            told: after each transaction, how many rows were taken so far.
+
+        Returns:
+            How many rows were changed. Fewer than there are if the thread must end.
+
+        Raises:
+            DatabaseError: the rest is not written.
+        """
+        changed, taken, pace, left = 0, 0, Pace(), iter(rows)
+        while part := list(islice(left, pace.rows)):
+            with self.transaction(erase=erase):
+                changed += write(part)
+            taken += len(part)
+            told(taken)
+            if self.must_end is not None and self.must_end():
+                break
+            pace.after(self.held_seconds)
+        return changed
+
+    def _patiently(self, act: Callable[[], _Result]) -> _Result:
+        # Waits here and not in SQLite, where nothing could end it. Inside a transaction there is nothing to wait for.
+        began, tell_after = time.monotonic(), TOLD_AFTER_SECONDS
+        while True:
+            try:
+                return act()
+            except sqlite3.OperationalError as error:
+                if str(error) != _LOCKED or self._connection.in_transaction:
+                    raise
+                waited = time.monotonic() - began
+                if self.must_end is None:
+                    given_up = waited >= BUSY_SECONDS
+                else:
+                    given_up = waited >= ENDING_SECONDS and self.must_end()
+                if given_up:
+                    raise
+                time.sleep(BUSY_SLICE_MS / 1000)
+                if waited >= tell_after:
+                    log.warning("waiting for the database for %.0f s: another process or thread is writing", waited)
+                    tell_after *= 2
 
     def open_scratch(self) -> None:
         """Opens ``scratch``, a database for what need not outlive this connection, if it is not open yet.
@@ -94,29 +194,26 @@ class Database:
             self.execute("PRAGMA scratch.journal_mode = MEMORY")
             self.execute("PRAGMA scratch.synchronous = OFF")
 
-    def make_anew(self) -> None:
-        """Writes the file anew from its rows, and empties its log: nothing that was removed stands in either any more.
-
-        Other connections may read meanwhile; who writes waits, a second or so for each 100 MB.
+    def empty_log(self) -> None:
+        """Writes the write-ahead log back into the file and empties it. Not inside a transaction.
 
         Raises:
-            DatabaseError: it could not be done, and nothing was changed; or the log could not be emptied, because
-                another connection reads from it.
+            DatabaseError: it is not empty, because another connection keeps reading from it, or writing.
         """
-        file = self.execute("PRAGMA database_list").fetchone()["file"]
+
+        def empty() -> None:
+            if self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                raise sqlite3.OperationalError(_LOCKED)
+
         with _translated():
-            # A connection of its own: this one may keep its temporary files in memory, where a whole copy is too much.
-            connection = sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)
-            try:
-                connection.execute("VACUUM")
-                if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                    raise sqlite3.OperationalError("the write-ahead log is locked")
-            finally:
-                connection.close()
+            self._patiently(empty)
 
     def close(self) -> None:
         """Closes the connection; an open transaction is rolled back."""
         self._connection.close()
+
+
+_LOCKED = "database is locked"
 
 
 def open_database(path: Path | str) -> Database:
@@ -142,6 +239,7 @@ def open_database(path: Path | str) -> Database:
         tables = Tables(connection)
         _refuse_newer(tables)
         migrations.apply(tables)
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SLICE_MS}")
     return Database(connection)
 
 

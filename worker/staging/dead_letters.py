@@ -13,6 +13,8 @@ from worker.staging.database import Database
 
 Headers = Sequence[tuple[str, bytes | None]]
 
+_READ_AT_ONCE = 20
+"""Whole dead letters in memory: each may have a megabyte."""
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
@@ -85,15 +87,32 @@ def drop(db: Database, number: int) -> bool:
     return bool(db.execute("DELETE FROM dead_letter WHERE number = ?", (number,)).rowcount)
 
 
+def oldest(db: Database) -> str | None:
+    """Returns when the oldest dead letter was read, or None."""
+    row = db.execute("SELECT read_at FROM dead_letter ORDER BY number LIMIT 1").fetchone()
+    return None if row is None else row["read_at"]
+
+
 def drop_before(db: Database, moment: str) -> int:
-    """Removes dead letters read before a moment; returns how many. Belongs in a transaction."""
-    return int(db.execute("DELETE FROM dead_letter WHERE read_at < ?", (moment,)).rowcount)
+    """Removes dead letters read before a moment, in many transactions; returns how many."""
+    rows = db.execute("SELECT number FROM dead_letter WHERE read_at < ?", (moment,)).fetchall()
+    return drop_all(db, [row["number"] for row in rows])
 
 
 def drop_beyond(db: Database, most: int) -> int:
-    """Removes the oldest until no more than so many are left; returns how many went. Belongs in a transaction."""
-    surplus = "SELECT number FROM dead_letter ORDER BY number LIMIT ?"
-    return int(db.execute(f"DELETE FROM dead_letter WHERE number IN ({surplus})", (max(0, count(db) - most),)).rowcount)
+    """Removes the oldest until no more than so many are left, in many transactions; returns how many went."""
+    surplus = max(0, count(db) - most)
+    rows = db.execute("SELECT number FROM dead_letter ORDER BY number LIMIT ?", (surplus,)).fetchall()
+    return drop_all(db, [row["number"] for row in rows])
+
+
+def drop_all(db: Database, numbers: Sequence[int], *, erase: bool = False) -> int:
+    """Removes dead letters, in many transactions; returns how many."""
+    return db.in_parts(
+        [(one,) for one in numbers],
+        lambda part: int(db.executemany("DELETE FROM dead_letter WHERE number = ?", part).rowcount),
+        erase=erase,
+    )
 
 
 def _headers_text(headers: Headers) -> str:
@@ -116,18 +135,22 @@ def _letter(row: Any) -> DeadLetter:
     )
 
 
-def drop_mentioning(db: Database, text: str) -> int:
-    """Removes dead letters whose key or value has a text in it; returns how many. Belongs in a transaction.
+def mentioning(db: Database, text: str) -> list[int]:
+    """Returns the numbers of dead letters whose key or value has a text in it.
 
     Args:
         db: the staging database.
         text: found in any case, and where JSON wrote its letters as escapes.
     """
-    rows = db.execute("SELECT number, key, value FROM dead_letter")
-    numbers = [
-        (row["number"],) for row in rows if text.lower() in _readable(row["key"]) + "\n" + _readable(row["value"])
-    ]
-    return int(db.executemany("DELETE FROM dead_letter WHERE number = ?", numbers).rowcount) if numbers else 0
+    found, after = list[int](), 0
+    while rows := db.execute(
+        "SELECT number, key, value FROM dead_letter WHERE number > ? ORDER BY number LIMIT ?", (after, _READ_AT_ONCE)
+    ).fetchall():
+        found += [
+            row["number"] for row in rows if text.lower() in _readable(row["key"]) + "\n" + _readable(row["value"])
+        ]
+        after = rows[-1]["number"]
+    return found
 
 
 def _readable(content: bytes | None) -> str:

@@ -7,13 +7,16 @@ them an opt-out follows a customer to a new address.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId, Origin, Place
-from worker.staging.database import Database
+from worker.staging.database import PAGE_ROWS, Database
 from worker.staging.intent import Intent, intent_of
+
+FOR_THE_CUSTOMER = frozenset({"Member In Compliance State", "Forgotten Email Not Subscribed"})
+"""Titles of refusals that hold for the customer, whatever its address. Only the person can end them."""
 
 State = Literal["intended", "present", "archived", "gone"]
 """intended: an add, or a rename to here, was about to be sent · present: a member, whatever its status · archived: by
@@ -227,36 +230,86 @@ def put_places(db: Database, account_id: AccountId, places: Iterable[tuple[Custo
     )
 
 
-def clear_refusals(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
-    """Takes back what stands against all customers of an account, or those who have or had an address.
+def refused(db: Database, account_id: AccountId, address: AddressKey | None) -> tuple[list[CustomerId], int]:
+    """Returns which customers' refusals an operator may take back, and how many others there are.
 
-    Belongs in a transaction.
+    Only what was unclear or about the address. Whom Mailchimp forgot, or holds in compliance state, can join again by
+    the list's form alone: see FOR_THE_CUSTOMER.
 
-    Returns:
-        How many had a refusal.
+    Args:
+        db: the staging database.
+        account_id: the account.
+        address: only customers who have or had this address, or were refused for it.
     """
-    cursor = db.execute(
-        "UPDATE standing SET refusal = NULL, refused_address = NULL, attempts = 0, retry_at = NULL "
+    rows = db.execute(
+        "SELECT customer_id, refusal, refused_address FROM standing "
         "WHERE account_id = ?1 AND refusal IS NOT NULL AND (?2 IS NULL OR address = ?2 OR refused_address = ?2 "
         "OR customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2))",
         (account_id, address),
+    ).fetchall()
+    passing = [
+        row["customer_id"]
+        for row in rows
+        if row["refused_address"] is not None and row["refusal"] not in FOR_THE_CUSTOMER
+    ]
+    return passing, len(rows) - len(passing)
+
+
+def clear_refusals(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
+    """Takes back all refusals that :func:`refused` finds; returns how many. Belongs in a transaction."""
+    return clear_refusals_of(db, account_id, refused(db, account_id, address)[0])
+
+
+def clear_refusals_of(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> int:
+    """Takes back what stands against customers; returns how many had a refusal. Belongs in a transaction."""
+    cursor = db.executemany(
+        "UPDATE standing SET refusal = NULL, refused_address = NULL, attempts = 0, retry_at = NULL "
+        "WHERE account_id = ? AND customer_id = ? AND refusal IS NOT NULL",
+        [(account_id, one) for one in customers],
     )
     return int(cursor.rowcount)
 
 
-def delete_account(db: Database, account_id: AccountId) -> None:
-    """Removes all of an account's entries and standings. Belongs in a transaction."""
-    db.execute("DELETE FROM ledger WHERE account_id = ?", (account_id,))
-    db.execute("DELETE FROM standing WHERE account_id = ?", (account_id,))
+def delete_account(db: Database, account_id: AccountId, told: Callable[[int], None] = lambda count: None) -> int:
+    """Removes all of an account's entries and standings, in many transactions; returns how many.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        account_id: the account.
+        told: again and again, how many went so far.
+    """
+    gone = 0
+    for table, key in (("ledger", ("list_id", "address")), ("standing", ("customer_id",))):
+        which = " AND ".join(f"{column} = ?" for column in ("account_id", *key))
+        statement = f"DELETE FROM {table} WHERE {which}"
+        gone += db.in_parts(
+            _keys_of(db, account_id, table, key),
+            lambda part, statement=statement: int(db.executemany(statement, part).rowcount),  # type: ignore[misc]
+            erase=True,
+            told=lambda count, before=gone: told(before + count),  # type: ignore[misc]
+        )
+    return gone
+
+
+def _keys_of(db: Database, account_id: AccountId, table: str, key: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    columns, marks, after = ", ".join(key), ", ".join("?" * len(key)), [""] * len(key)
+    while rows := db.execute(
+        f"SELECT {columns} FROM {table} WHERE account_id = ? AND ({columns}) > ({marks}) ORDER BY {columns} "
+        f"LIMIT {PAGE_ROWS}",
+        (account_id, *after),
+    ).fetchall():
+        yield from ((account_id, *row) for row in rows)
+        after = list(rows[-1])
 
 
 def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]], address: AddressKey) -> int:
-    """Removes the entries and standings of customers, and all entries with an address. Belongs in a transaction.
+    """Removes the entries and standings of customers, and all with an address in their accounts. In a transaction.
 
     Returns:
         How many rows went.
     """
-    gone = int(db.execute("DELETE FROM ledger WHERE address = ?", (address,)).rowcount)
+    places = sorted({(account_id, address) for account_id, _ in people})
+    gone = int(db.executemany("DELETE FROM ledger WHERE account_id = ? AND address = ?", places).rowcount)
     for table in ("ledger", "standing"):
         gone += int(db.executemany(f"DELETE FROM {table} WHERE account_id = ? AND customer_id = ?", people).rowcount)
     return gone

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId
-from worker.staging.database import Database
+from worker.staging.database import PAGE_ROWS, Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +150,45 @@ def find(
     return (_receipt(row) for row in rows)
 
 
+def oldest(db: Database) -> str | None:
+    """Returns the time of the oldest receipt, or None."""
+    found: str | None = db.execute("SELECT min(at) FROM receipt").fetchone()[0]
+    return found
+
+
 def drop_before(db: Database, moment: str) -> int:
-    """Removes receipts older than a moment; returns how many."""
-    return int(db.execute("DELETE FROM receipt WHERE at < ?", (moment,)).rowcount)
+    """Removes receipts older than a moment, in many transactions; returns how many."""
+    return db.in_parts(_numbers_before(db, moment), lambda part: _delete(db, part))
 
 
-def delete_account(db: Database, account_id: AccountId) -> None:
-    """Removes all of an account's receipts. Belongs in a transaction."""
-    db.execute("DELETE FROM receipt WHERE account_id = ?", (account_id,))
+def _numbers_before(db: Database, moment: str) -> Iterator[int]:
+    after = ("", 0)
+    while rows := db.execute(
+        f"SELECT at, number FROM receipt WHERE at < ? AND (at, number) > (?,?) ORDER BY at, number LIMIT {PAGE_ROWS}",
+        (moment, *after),
+    ).fetchall():
+        yield from (row["number"] for row in rows)
+        after = rows[-1]["at"], rows[-1]["number"]
+
+
+def delete_account(db: Database, account_id: AccountId) -> int:
+    """Removes all of an account's receipts, in many transactions; returns how many."""
+    return db.in_parts(_numbers_of(db, account_id), lambda part: _delete(db, part))
+
+
+def _numbers_of(db: Database, account_id: AccountId) -> Iterator[int]:
+    after = ("", 0)
+    while rows := db.execute(
+        "SELECT customer_id, number FROM receipt WHERE account_id = ? AND (customer_id, number) > (?,?) "
+        f"ORDER BY customer_id, number LIMIT {PAGE_ROWS}",
+        (account_id, *after),
+    ).fetchall():
+        yield from (row["number"] for row in rows)
+        after = rows[-1]["customer_id"], rows[-1]["number"]
+
+
+def _delete(db: Database, numbers: Sequence[int]) -> int:
+    return int(db.executemany("DELETE FROM receipt WHERE number = ?", [(one,) for one in numbers]).rowcount)
 
 
 def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:

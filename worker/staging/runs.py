@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -169,11 +169,22 @@ def _run(db: Database, row: Any) -> Run:
     )
 
 
+def oldest(db: Database) -> str | None:
+    """Returns when the oldest run started, or None."""
+    row = db.execute("SELECT started_at FROM flush_run ORDER BY run LIMIT 1").fetchone()
+    return None if row is None else row["started_at"]
+
+
 def drop_before(db: Database, moment: str) -> int:
-    """Removes runs that started before a moment, with the requests they took; returns how many. In a transaction."""
-    db.execute("DELETE FROM flush_run_account WHERE run IN (SELECT run FROM flush_run WHERE started_at < ?)", (moment,))
-    db.execute("DELETE FROM flush_request WHERE run IN (SELECT run FROM flush_run WHERE started_at < ?)", (moment,))
-    return int(db.execute("DELETE FROM flush_run WHERE started_at < ?", (moment,)).rowcount)
+    """Removes runs that started before a moment, with their requests, in many transactions; returns how many."""
+    rows = db.execute("SELECT run FROM flush_run WHERE started_at < ?", (moment,)).fetchall()
+    return db.in_parts([(row["run"],) for row in rows], lambda part: _delete(db, part))
+
+
+def _delete(db: Database, numbers: Sequence[tuple[int]]) -> int:
+    db.executemany("DELETE FROM flush_run_account WHERE run = ?", numbers)
+    db.executemany("DELETE FROM flush_request WHERE run = ?", numbers)
+    return int(db.executemany("DELETE FROM flush_run WHERE run = ?", numbers).rowcount)
 
 
 def delete_account(db: Database, account_id: AccountId) -> None:

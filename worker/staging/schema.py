@@ -40,6 +40,12 @@ def _identity(db: Database) -> None:
         db.execute(f"ALTER TABLE ledger ADD COLUMN {column} TEXT")
 
 
+@migrations(name="0004_upkeep")
+def _upkeep(db: Database) -> None:
+    for statement in _UPKEEP:
+        db.execute(statement)
+
+
 _CUSTOMERS = (
     """
     CREATE TABLE customer (
@@ -194,5 +200,27 @@ _RUNS = (
         requested_at TEXT NOT NULL, account_id TEXT, confirmed INTEGER NOT NULL,
         run INTEGER                   -- the run that took it
     )
+    """,
+)
+
+_UPKEEP = (
+    """
+    CREATE TABLE marking (            -- accounts of which customers are still to be marked for the next flush
+        account_id TEXT PRIMARY KEY,
+        after TEXT NOT NULL           -- the last customer that was
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE account_flush (      -- how each account's last flushes ended
+        account_id TEXT PRIMARY KEY,
+        done_at TEXT,                 -- when the last one began that went through
+        failed_at TEXT,               -- when the last one ended that failed
+        failures INTEGER NOT NULL     -- in a row, since the daily flush or one that went through
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE tidied (             -- when rows of a table were last dropped for their age
+        what TEXT PRIMARY KEY, at TEXT NOT NULL
+    ) WITHOUT ROWID
     """,
 )

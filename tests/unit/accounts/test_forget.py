@@ -283,7 +283,7 @@ def test_traces_that_cannot_be_removed_are_told(db, path, monkeypatch):
         reader.execute("SELECT count(*) FROM customer").fetchone()
         with pytest.raises(DatabaseError, match="removed, but its bytes may still be in the file") as caught:
             forget_person(db, ANN)
-        assert "writes the file anew" in caught.value.advice
+        assert "overwrites them" in caught.value.advice
         reader.execute("COMMIT")
     assert told(path, ANN) == set()
     assert forget_person(db, ANN)["customers"] == 0

@@ -204,13 +204,14 @@ def settled_elsewhere(resyncs: int, offset: int) -> Database:
 @pytest.mark.parametrize(("resyncs", "offset", "known"), [(0, 7, 1), (0, 6, 0), (1, 7, 0)])
 def test_only_the_event_that_was_settled_is_known(resyncs: int, offset: int, known: int) -> None:
     """Not another event of the customer, nor the same after the account wanted everybody looked at again."""
-    with closing(settled_elsewhere(resyncs, offset)) as db, db.transaction():
+    with closing(settled_elsewhere(resyncs, offset)) as db:
         assert customers.settle_known(db) == known
         assert customers.changed_count(db, ACCOUNT) == 1 - known
 
 
 def test_a_resync_of_one_address_takes_back_that_it_was_settled() -> None:
     """Also for workers that learn of it from Kafka."""
-    with closing(settled_elsewhere(0, 7)) as db, db.transaction():
-        customers.mark_changed(db, ACCOUNT, "a@example.com")  # type: ignore[arg-type]
+    with closing(settled_elsewhere(0, 7)) as db:
+        with db.transaction():
+            customers.mark_changed(db, ACCOUNT, "a@example.com")  # type: ignore[arg-type]
         assert customers.settle_known(db) == 0

@@ -124,8 +124,8 @@ def test_customers_are_read(db):
     assert customers.accounts_with_changes(db) == {ONE: 2, TWO: 1}
     assert [one.account_id for one in customers.find_by_address(db, ANN, None)] == [ONE, TWO]
     assert customers.find_by_address(db, ANN, TWO)[0].state.marketing_consent is False
+    customers.settle_known(db)
     with db.transaction():
-        customers.settle_known(db)
         customers.settle(db, ONE, [(ann.customer_id, ann.revision)])
     assert customers.changed_count(db, ONE) == 1
 
