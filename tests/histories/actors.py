@@ -1,0 +1,243 @@
+"""Who acts in a history: billmywork and its customers, people and owners in Mailchimp, the operator. All by chance."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from tests.histories.facts import THERE, Facts, Record
+from tests.histories.oracle import Oracle
+from tests.histories.world import KEYS, World
+
+PEOPLE = {
+    "ann": ("ann@a.com", "ann.lee@a.com", "family@a.com"),
+    "bob": ("bob@b.com", "bob2@b.com", "family@a.com"),
+    "eve": ("eve@e.com", "eve.new@e.com"),
+}
+NAMES = {"ann": ("Ann", "Lee"), "bob": ("Bob", "Lee"), "eve": ("Eve", "May")}
+RECORDS = {"a1": "ann", "a2": "ann", "b1": "bob", "e1": "eve"}
+
+
+class Actors:
+    """All of them, on one world."""
+
+    def __init__(self, world: World, facts: Facts, oracle: Oracle, chance: random.Random) -> None:
+        """Nobody acted yet."""
+        self.world = world
+        self.facts = facts
+        self.oracle = oracle
+        self.chance = chance
+        self.lists = ["master", "other", "spare"]
+        self.known = ["master", "other", "spare"]
+        self.stored = ["master", "other"]
+        self.master = "master"
+        self.enabled = True
+        self.in_flush = False
+        self.trace: list[str] = []
+        facts.records.update({name: Record(name, person) for name, person in RECORDS.items()})
+
+    def say(self, what: str) -> None:
+        """Notes what happens, for whoever reads a history that went wrong."""
+        self.trace.append(f"{self.world.time.now:%d %H:%M:%S.%f}"[:-3] + f"  {what}")
+
+    # billmywork
+
+    def publish(self) -> None:
+        """Publishes one change of one customer."""
+        record = self.facts.records[self.chance.choice(sorted(self.facts.records))]
+        state = record.state
+        if state is None:
+            old = next((one for _, one in reversed(record.states) if one is not None), None)
+            state = dict(old) if old is not None and self.chance.random() < 0.6 else self._first(record)
+            self._tell(record, state)
+            return
+        state = dict(state)
+        match self.chance.choice(("name", "name", "address", "address", "list", "list", "consent", "delete", "null")):
+            case "name":
+                state["first_name"] = f"{NAMES[record.person][0]}{self.chance.randint(2, 99)}"
+            case "address":
+                state["email"] = self._address(record)
+            case "list":
+                state["list_id"] = self.chance.choice([None, *self.lists])
+            case "consent":
+                state["marketing_consent"] = not state["marketing_consent"]
+            case "delete":
+                self._delete(record, null=False)
+                return
+            case "null":
+                self._delete(record, null=True)
+                return
+        self._tell(record, state)
+
+    def _first(self, record: Record) -> dict[str, Any]:
+        first, last = NAMES[record.person]
+        return {
+            "email": self._address(record),
+            "first_name": first,
+            "last_name": last,
+            "list_id": self.chance.choice((None, None, "master", "other", "spare")),
+            "marketing_consent": self.chance.random() < 0.95,
+        }
+
+    def _address(self, record: Record) -> str:
+        if self.chance.random() < 0.15:
+            return self.chance.choice(sorted({one for all_ in PEOPLE.values() for one in all_}))
+        return self.chance.choice(PEOPLE[record.person])
+
+    def _tell(self, record: Record, state: dict[str, Any]) -> None:
+        self.say(f"EVENT {record.name}: {' '.join(f'{name}={value}' for name, value in state.items())}")
+        self.world.publish(record.name, "updated", state)
+        record.states.append((self.world.time.now, state))
+
+    def _delete(self, record: Record, *, null: bool) -> None:
+        self.say(f"EVENT {record.name}: deleted{' by a null' if null else ''}")
+        if null:
+            self.world.publish_null(record.name)
+        else:
+            self.world.publish(record.name, "deleted", record.state or {})
+        record.states.append((self.world.time.now, None))
+
+    # People and owners, in Mailchimp
+
+    def by_hand(self) -> None:
+        """Does one act to one member, or somebody joins."""
+        list_id = self.chance.choice(self.lists)
+        if not self._is_there(list_id):
+            return
+        members = [one for one in self.world.standin.members(list_id) if one.status != "archived"]
+        if not members or self.chance.random() < 0.25:
+            self._join(list_id)
+            return
+        member = self.chance.choice(members)
+        acts: tuple[str, ...]
+        match member.status:
+            case "subscribed":
+                acts = ("unsubscribe", "unsubscribe", "unsubscribe", "clean", "archive", "archive", "forget", "rename")
+            case "pending":
+                acts = ("confirm", "archive", "forget")
+            case "unsubscribed":
+                acts = ("subscribe", "archive", "forget")
+            case _:
+                acts = ("archive",)
+        act = self.chance.choice(acts)
+        value = f"own{self.chance.randint(1, 999)}.{member.email}" if act == "rename" else None
+        self._do(list_id, member.email, act, value)
+
+    def _join(self, list_id: str) -> None:
+        person = self.chance.choice(sorted(PEOPLE))
+        email = self.chance.choice(PEOPLE[person])
+        member = self.world.standin.find_list(list_id).find(email)
+        if member is not None and member.status in (*THERE, "cleaned"):
+            return
+        self._do(list_id, email, self.chance.choice(("subscribe", "subscribe", "sign up")), None)
+        if self.chance.random() < 0.5:
+            for tag, value in zip(("FNAME", "LNAME"), NAMES[person], strict=True):
+                self.world.standin.edit(list_id, email, tag, value)
+
+    def _do(self, list_id: str, email: str, act: str, value: str | None) -> None:
+        self.say(f"HAND {email} {act} {value or ''} on {list_id}")
+        for change in self.world.by_hand(list_id, email, act, value):
+            self.facts.by_hand(change, act, self.world.time.now)
+
+    def _is_there(self, list_id: str) -> bool:
+        return any(list_id in user.lists for user in self.world.standin.users.values())
+
+    # The account's owner and the operator
+
+    def settle(self) -> None:
+        """Changes one setting; what Mailchimp or the rules refuse stays as it is."""
+        acts: tuple[Callable[[], None], ...] = (
+            self._disable, self._store, self._master, self._new_list, self._new_key, self.world.resync,
+        )  # fmt: skip
+        if not self.in_flush:
+            acts += (self._delete_list, self._forget)
+        self.chance.choice(acts)()
+
+    def _disable(self) -> None:
+        self.say("SETTING disabled")
+        self.world.disable()
+        self.enabled = False
+        if self.in_flush:
+            self.oracle.off_since = self.world.time.now
+
+    def _store(self) -> None:
+        wanted = sorted(self.chance.sample(self.known, self.chance.randint(1, len(self.known))))
+        wanted = [one for one in wanted if self._is_there(one)]
+        if self.master not in wanted and self._is_there(self.master):
+            wanted.append(self.master)
+        if not wanted:
+            return
+        self.say(f"SETTING stored {wanted}")
+        self.world.store(*wanted)
+        if self.in_flush:
+            self.oracle.unstored |= set(self.stored) - set(wanted)
+            self.oracle.unstored -= set(wanted)
+        self.stored = wanted
+
+    def _master(self) -> None:
+        wanted = self.chance.choice(self.stored)
+        if self._is_there(wanted):
+            self.say(f"SETTING master {wanted}")
+            self.world.choose_master(wanted)
+            self.master = wanted
+
+    def _new_list(self) -> None:
+        list_id = f"new{len(self.lists)}"
+        self.say(f"SETTING new list {list_id}, stored")
+        self.world.standin.create_list("owner", list_id, list_id)
+        self.lists.append(list_id)
+        if self.in_flush:
+            return
+        self._refresh()
+        self.stored = [*(one for one in self.stored if self._is_there(one)), list_id]
+        self.world.store(*self.stored)
+        if not self._is_there(self.master):
+            self.world.choose_master(list_id)
+            self.master = list_id
+
+    def _delete_list(self) -> None:
+        list_id = self.chance.choice(self.lists)
+        if self._is_there(list_id) and self.chance.random() < 0.4:
+            self.say(f"HAND list {list_id} is deleted in Mailchimp")
+            self.world.standin.delete_list(list_id)
+
+    def _new_key(self) -> None:
+        if self.world.key + 1 < len(KEYS):
+            old = KEYS[self.world.key]
+            self.world.key += 1
+            self.say(f"SETTING new key …{self.world.key}")
+            self.world.standin.add_key(KEYS[self.world.key], "owner")
+            fault, self.world.wire.fault = self.world.wire.fault, lambda call: None
+            self.world.connect()
+            self.world.wire.fault = fault
+            if self.in_flush:
+                self.oracle.old_keys.add(old)
+
+    def _forget(self) -> None:
+        email = self.chance.choice(sorted({one for all_ in PEOPLE.values() for one in all_}))
+        self.say(f"OPERATOR forget {email}")
+        self.world.forget(email)
+        self.facts.forgets(email)
+
+    def _refresh(self) -> None:
+        self.world.refresh()
+        self.known = [one for one in self.lists if self._is_there(one)]
+
+    def put_in_order(self) -> None:
+        """Enables, resumes and gives the account a master list, as its owner does at last."""
+        world = self.world
+        world.enable()
+        world.resume()
+        self.enabled = True
+        if not any(self._is_there(one) for one in self.lists):
+            self._new_list()
+        self._refresh()
+        self.stored = [one for one in self.stored if self._is_there(one)] or [
+            next(one for one in self.lists if self._is_there(one))
+        ]
+        world.store(*self.stored)
+        if self.master not in self.stored:
+            self.master = self.stored[0]
+        world.choose_master(self.master)
+        self.say(f"QUIET stored {self.stored}, master {self.master}")

@@ -1,0 +1,239 @@
+"""What is so in a history: who left, who joined, who has which address. Nothing of it comes from the worker's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tests.histories.wire import Change, Exchange, Spot
+from worker.mailchimp.call import member_hash
+from worker.sandbox.member import Member
+
+THERE = ("subscribed", "pending")
+GONE = ("unsubscribed", "cleaned", "archived")
+
+
+@dataclass
+class Departure:
+    """Somebody left a list, and did not come back by her own act.
+
+    Attributes:
+        how: unsubscribed, cleaned, archived, deleted, renamed, or withdrew (consent, told by billmywork).
+        told: when an answer told the worker of it; None while none did.
+    """
+
+    spot: Spot
+    at: datetime
+    how: str
+    told: datetime | None = None
+
+    def __str__(self) -> str:
+        """Returns it in words."""
+        return f"{self.spot[1]} {self.how} on {self.spot[0]} at {self.at:%d %H:%M:%S}"
+
+
+@dataclass
+class Record:
+    """A customer of billmywork, as its events tell.
+
+    Attributes:
+        states: every published state, oldest first, with its time; None for a deletion.
+        known_by: addresses by which the worker met this customer, and which it has not properly moved away from.
+        since: when the newest address was published.
+    """
+
+    name: str
+    person: str
+    states: list[tuple[datetime, dict[str, Any] | None]] = field(default_factory=list)
+    known_by: set[str] = field(default_factory=set)
+    met: dict[str, datetime] = field(default_factory=dict)
+    agreed: set[int] = field(default_factory=set)
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """The newest state; None where it is deleted or was never published."""
+        return self.states[-1][1] if self.states else None
+
+    @property
+    def email(self) -> str | None:
+        """The newest address."""
+        state = self.state
+        return state["email"] if state is not None else None
+
+    def before(self, moment: datetime) -> dict[str, Any] | None:
+        """Returns the state that was the newest at some moment."""
+        found = [state for at, state in self.states if at <= moment]
+        return found[-1] if found else None
+
+    @property
+    def addresses(self) -> set[str]:
+        """All addresses that it ever had."""
+        return {state["email"] for _, state in self.states if state is not None and state["email"]}
+
+
+@dataclass
+class Contact:
+    """A contact of a list, from its making to its end.
+
+    Attributes:
+        origin: "call" where a call of the worker made it, "hand" where somebody joined.
+        joined: when it was made, or joined again by herself.
+        names: its names before the first call that changed it.
+    """
+
+    member: Member
+    origin: str
+    joined: datetime
+    names: tuple[str, str] | None = None
+
+
+@dataclass
+class Facts:
+    """All of it, kept up to date by what the history does and by what goes over the wire."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    departures: list[Departure] = field(default_factory=list)
+    ever_left: set[str] = field(default_factory=set)
+    contacts: dict[int, Contact] = field(default_factory=dict)
+    touched: set[Spot] = field(default_factory=set)
+    reads: list[tuple[datetime, Exchange]] = field(default_factory=list)
+    unanswered: list[tuple[Spot, datetime]] = field(default_factory=list)
+    forgotten: set[str] = field(default_factory=set)
+    edited: set[int] = field(default_factory=set)
+    _provisional: set[Spot] = field(default_factory=set)
+
+    def at_address(self, email: str) -> Iterator[Record]:
+        """Yields the customers who have an address now."""
+        return (one for one in self.records.values() if one.email == email)
+
+    def contact(self, member: Member) -> Contact:
+        """Returns the contact that a member is."""
+        return self.contacts[id(member)]
+
+    # Acts by hand
+
+    def by_hand(self, change: Change, act: str, at: datetime) -> None:
+        """Notes what somebody did in Mailchimp."""
+        was, now, member = change.was, change.now, change.member
+        if now is not None and (was is None or (was.status == "archived" and now.status in THERE)):
+            self.contacts[id(member)] = Contact(member, "hand", at)
+        if was is not None and now is not None and was.email != now.email:
+            self._leaves((change.list_id, was.email), at, "renamed")
+            self._returns((change.list_id, now.email))
+            self.ever_left.add(now.email)
+        elif now is None and was is not None:
+            self._leaves((change.list_id, was.email), at, "deleted")
+        elif now is not None and now.status in THERE:
+            if was is None or was.status not in THERE:
+                self._returns((change.list_id, now.email))
+        elif now is not None and (was is None or was.status != now.status):
+            self._leaves((change.list_id, now.email), at, now.status)
+
+    def _leaves(self, spot: Spot, at: datetime, how: str) -> None:
+        self.ever_left.add(spot[1])
+        self.departures = [one for one in self.departures if one.spot != spot or one.how == "withdrew"]
+        self.departures.append(Departure(spot, at, how))
+
+    def _returns(self, spot: Spot) -> None:
+        self.departures = [one for one in self.departures if one.spot != spot]
+
+    # Calls
+
+    def called(self, exchange: Exchange, list_ids: list[str]) -> None:
+        """Notes what a call did and what the worker learnt from its answer."""
+        for change in exchange.changes:
+            self._changed(change, exchange)
+        answer = exchange.answer
+        for spot in self.places(exchange):
+            if answer.ok and answer.body is not None:
+                (self._provisional if exchange.call.reads_only else self.touched).add(spot)
+            elif not exchange.call.reads_only:
+                self.touched.add(spot)
+                if _adds(exchange) and (answer.status is None or answer.status >= 500 or answer.body is None):
+                    self.unanswered.append((spot, exchange.at))
+        if exchange.call.reads_only and answer.ok and answer.body:
+            self.reads.append((exchange.at, exchange))
+        for departure in self.departures:
+            if departure.told is None and self._tells(exchange, departure):
+                departure.told = exchange.at
+
+    def _changed(self, change: Change, exchange: Exchange) -> None:
+        was, now, member = change.was, change.now, change.member
+        if id(member) not in self.contacts:
+            before = [one for one in self.contacts.values() if was is not None and _same(one.member, was)]
+            origin = before[-1].origin if before else "call"
+            self.contacts[id(member)] = Contact(member, origin, exchange.at)
+        contact = self.contacts[id(member)]
+        if contact.names is None and was is not None:
+            contact.names = names_of(was)
+        if was is not None and now is not None and was.status in THERE and now.status == "unsubscribed":
+            withdrawn = any(
+                state is not None and state["email"] == now.email and state["marketing_consent"] is False
+                for record in self.records.values()
+                for _, state in record.states[-2:]
+            )
+            if withdrawn:
+                self.ever_left.add(now.email)
+                self.departures.append(Departure((change.list_id, now.email), exchange.at, "withdrew", exchange.at))
+
+    def places(self, exchange: Exchange) -> list[Spot]:
+        """Returns the places that a call is about."""
+        parts = exchange.call.path.split("/")
+        if len(parts) == 5 and parts[3] == "members":
+            emails = [one for one in self.all_addresses() if member_hash(one) == parts[4]]  # type: ignore[arg-type]
+            told = (exchange.call.body or {}).get("email_address")
+            if told is not None and told not in emails:
+                emails.append(told)
+            return [(parts[2], one) for one in emails]
+        if exchange.call.method == "POST":
+            members = (exchange.call.body or {}).get("members", ())
+            return [(parts[2], one["email_address"]) for one in members]
+        return []
+
+    def all_addresses(self) -> set[str]:
+        """Returns every address that came up."""
+        found = {spot[1] for spot in self.touched | self._provisional} | {one.spot[1] for one in self.departures}
+        found |= {one.member.email for one in self.contacts.values()}
+        return found.union(*(one.addresses for one in self.records.values()))
+
+    def _tells(self, exchange: Exchange, departure: Departure) -> bool:
+        answer, (list_id, email) = exchange.answer, departure.spot
+        if exchange.at < departure.at or not exchange.call.path.startswith(f"/lists/{list_id}/members"):
+            return False
+        body = answer.body or {}
+        if answer.ok:
+            told = body.get("members", [body])
+            return any(one.get("email_address") == email and one.get("status") in GONE for one in told)
+        at_it = exchange.call.path.endswith(member_hash(email))  # type: ignore[arg-type]
+        return answer.status == 404 and answer.body is not None and at_it
+
+    def flush_ended(self, *, died: bool) -> None:
+        """Keeps what the worker read; a worker that died forgets it."""
+        if not died:
+            self.touched |= self._provisional
+        self._provisional.clear()
+
+    def forgets(self, email: str) -> None:
+        """Notes that the operator erased whoever has an address; departures that were told stay known."""
+        self.forgotten.add(email)
+        for record in self.records.values():
+            if email in record.addresses:
+                record.known_by.clear()
+        known = {one.spot for one in self.departures if one.told is not None}
+        self.touched = {one for one in self.touched if one[1] != email or one in known}
+
+
+def names_of(member: Member) -> tuple[str, str]:
+    """Returns a member's first and last name."""
+    first, last = (str(member.merge_fields.get(tag) or "") for tag in ("FNAME", "LNAME"))
+    return first, last
+
+
+def _adds(exchange: Exchange) -> bool:
+    return exchange.call.method in ("POST", "PUT")
+
+
+def _same(member: Member, was: Member) -> bool:
+    return (member.list_id, member.email.lower()) == (was.list_id, was.email.lower())

@@ -1,0 +1,199 @@
+"""One history: some days of events, acts and faults by chance, each followed by a flush; then all is quiet and judged."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.histories.actors import Actors
+from tests.histories.facts import THERE, Facts
+from tests.histories.oracle import Oracle
+from tests.histories.rest import judge_rest
+from tests.histories.wire import FAULTS, Exchange
+from tests.histories.world import World
+from worker.mailchimp.call import Call
+
+SECRET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+
+@dataclass(frozen=True)
+class Theme:
+    """How wild a history is; each is the chance by call, or by day where it says so."""
+
+    faults: float
+    outage: float
+    hands: float
+    settings: float
+    events: float
+    deaths: float
+    skew: float
+    days: int
+
+    @classmethod
+    def by(cls, chance: random.Random) -> Theme:
+        """Returns one by chance: calm in most ways, so that what goes wrong is seen for itself."""
+        return cls(
+            faults=chance.choice((0.0, 0.0, 0.05, 0.2)),
+            outage=chance.choice((0.0, 0.0, 0.3)),
+            hands=chance.choice((0.0, 0.05, 0.2)),
+            settings=chance.choice((0.0, 0.0, 0.03)),
+            events=chance.choice((0.0, 0.0, 0.05)),
+            deaths=chance.choice((0.0, 0.0, 0.04)),
+            skew=chance.choice((0.0, 0.0, 300.0)),
+            days=chance.randint(2, 6),
+        )
+
+
+class History:
+    """A history and everything that is known of it."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        """Prepares it; nothing depends on anything but the seed and the worker."""
+        self.chance = random.Random(seed)
+        self.theme = Theme.by(self.chance)
+        self.facts = Facts()
+        self.oracle = Oracle(self.facts)
+        self.world = World(
+            folder,
+            random.Random(seed + 1),
+            patience=self.chance.choice((0, 60, 60)),
+            put_at_most=self.chance.choice((1000, 1000, 1)),
+            double=self.chance.random() < 0.25,
+            secret=SECRET,
+        )
+        self.actors = Actors(self.world, self.facts, self.oracle, self.chance)
+        self.receipts_seen = 0
+        self._outage = 0
+
+    def run(self) -> list[str]:
+        """Runs it and returns what must never happen and did."""
+        with self.world:
+            wire = self.world.wire
+            wire.before, wire.fault, wire.seen, wire.after = self._before, self._fault, self._seen, self._after
+            self.world.meanwhile = self._meanwhile
+            for _ in range(self.theme.days):
+                self._day()
+                if self.oracle.broken:
+                    return self.oracle.broken
+            self._quiet()
+            return self.oracle.broken
+
+    def _day(self) -> None:
+        chance, actors = self.chance, self.actors
+        for _ in range(chance.randint(1, 5)):
+            self.world.time.forward(minutes=chance.randint(1, 200))
+            kind = chance.random()
+            if kind < 0.62:
+                actors.publish()
+            elif kind < 0.92 or not self.theme.settings:
+                actors.by_hand()
+            else:
+                actors.settle()
+        if not actors.enabled and chance.random() < 0.5:
+            actors.say("SETTING enabled")
+            self.world.enable()
+            actors.enabled = True
+        if chance.random() < 0.15:
+            self.world.time.forward(days=chance.choice((2, 20, 40)))
+        if self.theme.skew:
+            self.world.time.skew = chance.uniform(-self.theme.skew, self.theme.skew)
+            self.oracle.farthest = self.theme.skew
+        self._outage = chance.randint(1, 12) if chance.random() < self.theme.outage else 0
+        if chance.random() < 0.3:
+            self.world.resume()
+        self.world.time.forward(hours=12)
+        self.flush(confirmed=chance.random() < 0.1)
+
+    def flush(self, *, confirmed: bool = False) -> None:
+        """Flushes, and lets the facts and the oracle know."""
+        actors, oracle = self.actors, self.oracle
+        actors.say(f"FLUSH{' confirmed' if confirmed else ''}, skew {self.world.time.skew:.0f} s")
+        oracle.flush_began, oracle.confirmed = self.world.time.now, confirmed
+        oracle.off_since = None
+        oracle.unstored.clear()
+        oracle.old_keys.clear()
+        actors.in_flush = True
+        part = self.world.flush(confirmed=confirmed)
+        actors.in_flush = False
+        actors.say(f"ENDED {part.ended + ' ' + str(part.message) if part is not None else 'dead' if self.world.died else 'nothing to do'}")
+        self.facts.flush_ended(died=self.world.died)
+        self._read_receipts()
+
+    def _read_receipts(self) -> None:
+        for one in self.world.receipts():
+            record = self.facts.records[one.customer_id]
+            if one.address is None or one.run <= self.receipts_seen:
+                continue
+            self.actors.say(f"RECEIPT {one.customer_id} {one.address} on {one.list_id}: {one.outcome}. {one.detail}")
+            record.met.setdefault(one.address, self.world.time.now)
+            found = one.list_id is not None and self._status(one.list_id, one.address) in THERE
+            record.known_by = {one.address} if found else record.known_by | {one.address}
+        self.receipts_seen = max((one.run for one in self.world.receipts()), default=self.receipts_seen)
+
+    def _status(self, list_id: str, email: str) -> str | None:
+        try:
+            member = self.world.standin.find_list(list_id).find(email)
+        except KeyError:
+            return None
+        return member.status if member is not None else None
+
+    def _quiet(self) -> None:
+        theme = self.theme
+        self.theme = Theme(0, 0, 0, 0, 0, 0, 0, 0)
+        self._outage = 0
+        self.world.time.skew = 0.0
+        self.actors.put_in_order()
+        for days in (1, 1, 2, 4, 8):
+            self.world.time.forward(days=days)
+            self.world.resume()
+            self.flush(confirmed=True)
+            if self.oracle.broken:
+                return
+        self.theme = theme
+        self.oracle.broken += judge_rest(self)
+
+    # On the wire
+
+    def _before(self, call: Call) -> None:
+        if self.actors.in_flush:
+            self._meanwhile()
+
+    def _meanwhile(self) -> None:
+        chance, theme = self.chance, self.theme
+        if theme.hands and chance.random() < theme.hands:
+            self.actors.by_hand()
+        if theme.events and chance.random() < theme.events:
+            self.actors.publish()
+        if theme.settings and chance.random() < theme.settings:
+            self.actors.settle()
+        if theme.deaths and chance.random() < theme.deaths / 2:
+            self._die()
+
+    def _after(self, call: Call) -> None:
+        if self.theme.deaths and self.actors.in_flush and self.chance.random() < self.theme.deaths:
+            self._die()
+
+    def _die(self) -> None:
+        self.actors.say("DEATH of the worker")
+        self.world.die()
+
+    def _fault(self, call: Call) -> str | None:
+        if self._outage and self.actors.in_flush:
+            self._outage -= 1
+            return self.chance.choice(("503 bare", "lost before", "500 after", "503 after", "lost after"))
+        if self.theme.faults and self.actors.in_flush and self.chance.random() < self.theme.faults:
+            return self.chance.choice((*FAULTS, "slow"))
+        return None
+
+    def _seen(self, exchange: Exchange) -> None:
+        done = ", ".join(str(one) for one in exchange.changes)
+        told = exchange.answer.status or exchange.answer.failure
+        if exchange.call.reads_only and exchange.answer.body:
+            told = f"{told} {exchange.answer.body.get('status', '')}"
+        self.actors.say(
+            f"CALL {exchange.number} {exchange.call} {dict(exchange.call.body or {})} → {told}"
+            f"{f' ({exchange.fault})' if exchange.fault else ''}{f' did: {done}' if done else ''}"
+        )
+        self.oracle.judge(exchange)
+        self.facts.called(exchange, self.actors.lists)

@@ -1,0 +1,153 @@
+"""The judge of a history. It follows persons and contacts, and knows nothing of the worker's tables.
+
+By each call:
+ 1. Nobody who left is made subscribed or pending anywhere in the account: not her address, and no address of a customer
+    that was known by her address. Left: unsubscribed, cleaned, archived by somebody else, deleted, renamed by hand, or
+    consent withdrawn; until she joins by herself. A departure that no answer could tell in time is excused: on the very
+    place that a write hangs on, where it fell between a read of it and that write, within two seconds; on another place,
+    where it fell into this flush.
+ 2. Nobody whom this worker did not add is archived or renamed, but with a customer that surely is that person's.
+ 3. Nobody pending is made subscribed.
+ 4. No call is made for what was disabled, un-stored or given another key meanwhile.
+
+When all is quiet:
+ 5. Who wants to be there and never left is there, with the newest names; whom only the worker put there and nobody wants
+    there is not.
+ 6. Withdrawn consent is not subscribed.
+ 7. One more flush writes nothing.
+ 8. The receipts tell what happened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from tests.histories.facts import THERE, Departure, Facts, Record, names_of
+from tests.histories.wire import Change, Exchange
+
+CLOSE = timedelta(seconds=2)
+SURE_AFTER = timedelta(days=30)
+
+
+@dataclass
+class Oracle:
+    """Judges calls as they are made.
+
+    Attributes:
+        broken: what must never happen and did, in words.
+    """
+
+    facts: Facts
+    broken: list[str] = field(default_factory=list)
+    flush_began: datetime | None = None
+    confirmed: bool = False
+    off_since: datetime | None = None
+    unstored: set[str] = field(default_factory=set)
+    old_keys: set[str] = field(default_factory=set)
+    farthest: float = 0.0
+
+    def judge(self, exchange: Exchange) -> None:
+        """Judges one call, by what was so before it."""
+        if self.off_since is not None:
+            self._break(exchange, f"a call after the account was disabled at {self.off_since:%d %H:%M:%S}")
+        if exchange.key in self.old_keys:
+            self._break(exchange, "a call with an API key that was replaced")
+        if not exchange.call.reads_only and exchange.call.path.split("/")[2] in self.unstored:
+            self._break(exchange, "a write to a list that was un-stored in this flush")
+        for change in exchange.changes:
+            was, now = change.was, change.now
+            if was is not None and now is not None and was.email != now.email:
+                self._judge_taking(exchange, change, "renamed")
+            if was is not None and now is not None and was.status != "archived" == now.status:
+                self._judge_taking(exchange, change, "archived")
+            if was is not None and now is not None and was.status == "pending" and now.status == "subscribed":
+                self._break(exchange, f"{now.email} was pending and is made subscribed")
+            comes = was is None or was.status not in THERE or now is None or was.email != now.email
+            if now is not None and now.status in THERE and comes:
+                self._judge_putting(exchange, change)
+
+    def _break(self, exchange: Exchange, what: str) -> None:
+        self.broken.append(f"call {exchange.number}, {exchange.call}: {what}")
+
+    # Who is put somewhere
+
+    def _judge_putting(self, exchange: Exchange, change: Change) -> None:
+        assert change.now is not None
+        email, list_id = change.now.email, change.list_id
+        old = change.was.email if change.was is not None and change.was.status in THERE else None
+        why = self._left(exchange, list_id, email, email)
+        for record in self.facts.records.values():
+            if why is None and (record.email == email or email in record.known_by):
+                for address in sorted(record.known_by - {email}):
+                    why = why or self._left(exchange, list_id, email, address, record, renamed=old is not None)
+        if why is not None:
+            self._break(exchange, f"{email} is put on {list_id} as {change.now.status}, though {why}")
+        for record in self.facts.records.values():
+            state = record.before(self.flush_began) if self.flush_began is not None else None
+            if state is not None and state["email"] == email and state["marketing_consent"] is False:
+                self._break(exchange, f"{email} is put on {list_id}, though {record.name} withdrew consent")
+
+    def _left(
+        self,
+        exchange: Exchange,
+        list_id: str,
+        email: str,
+        address: str,
+        record: Record | None = None,
+        *,
+        renamed: bool = False,
+    ) -> str | None:
+        for one in self.facts.departures:
+            if one.spot[1] != address or one.at > exchange.at or (record is not None and one.how == "cleaned"):
+                continue
+            in_place = one.spot == (list_id, email) and one.how not in ("deleted", "renamed")
+            if not in_place and one.spot not in self.facts.touched:
+                continue
+            if renamed and one.spot[0] != list_id:
+                continue  # she keeps the membership that she has, under her new address
+            if not self._excused(exchange, one, own=in_place or record is not None):
+                told = f", told to the worker at {one.told:%d %H:%M:%S}" if one.told else ""
+                whose = f" (known of {record.name})" if record is not None else ""
+                return f"{one}{whose}{told}"
+        return None
+
+    def _excused(self, exchange: Exchange, one: Departure, *, own: bool) -> bool:
+        if one.told is not None and one.told < exchange.at:
+            return False
+        if own:
+            return any(
+                at < one.at and exchange.at - at <= CLOSE and self._covers(read, one) for at, read in self.facts.reads
+            )
+        return self.flush_began is None or one.at > self.flush_began
+
+    def _covers(self, read: Exchange, one: Departure) -> bool:
+        list_id = one.spot[0]
+        return one.spot in self.facts.places(read) or read.call.path == f"/lists/{list_id}/members"
+
+    # Who is archived or renamed
+
+    def _judge_taking(self, exchange: Exchange, change: Change, what: str) -> None:
+        contact = self.facts.contact(change.member)
+        assert change.was is not None
+        email = change.was.email
+        if contact.origin == "call":
+            return
+        for record in self.facts.records.values():
+            wants = record.email is not None and (record.email != email or what == "archived")
+            if wants and email in record.addresses and self._surely(record, change):
+                return
+        off = timedelta(seconds=self.farthest + 2)
+        for spot, at in self.facts.unanswered:
+            if spot == (change.list_id, email) and at - off <= contact.joined <= at + off + timedelta(seconds=130):
+                return
+        self._break(exchange, f"{email} is {what} on {change.list_id}, who joined by herself at {contact.joined:%d %H:%M:%S}")
+
+    def _surely(self, record: Record, change: Change) -> bool:
+        assert change.was is not None
+        contact = self.facts.contact(change.member)
+        names = {(state["first_name"], state["last_name"]) for _, state in record.states if state is not None}
+        if (contact.names or names_of(change.was)) in names:
+            return True
+        met = record.met.get(change.was.email)
+        return met is not None and self.flush_began is not None and self.flush_began - met >= SURE_AFTER

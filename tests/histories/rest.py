@@ -1,0 +1,111 @@
+"""What must be so when all is quiet: who is there, who is not, and what one more flush does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.histories.facts import THERE, Record, names_of
+
+if TYPE_CHECKING:
+    from tests.histories.history import History
+
+
+def judge_rest(history: History) -> list[str]:
+    """Returns what is not so and should be."""
+    return [*_present(history), *_absent(history), *_withdrawn(history), *_second_flush(history)]
+
+
+def _place(history: History, record: Record) -> str:
+    assert record.state is not None
+    wanted = record.state["list_id"]
+    return wanted if wanted in history.actors.stored else history.actors.master
+
+
+def _tainted(history: History) -> set[str]:
+    """Returns addresses that somebody left by, withdrew or was forgotten with, and all that shared a customer with one."""
+    facts = history.facts
+    found = set(facts.ever_left) | facts.forgotten
+    for record in facts.records.values():
+        found |= {one["email"] for _, one in record.states if one is not None and one["marketing_consent"] is False}
+    while True:
+        more = {
+            address
+            for record in facts.records.values()
+            if record.addresses & found
+            for address in record.addresses
+        }
+        if more <= found:
+            return found
+        found |= more
+
+
+def _present(history: History) -> list[str]:
+    broken = []
+    tainted = _tainted(history)
+    for record in history.facts.records.values():
+        if record.email is None or record.addresses & tainted:
+            continue
+        list_id = _place(history, record)
+        member = history.world.standin.find_list(list_id).find(record.email)
+        if member is None or member.status not in THERE:
+            status = member.status if member is not None else "no member"
+            broken.append(f"{record.name} wants to be on {list_id} as {record.email}, and is {status}")
+            continue
+        newest = max(
+            (one for one in history.facts.at_address(record.email) if _place(history, one) == list_id),
+            key=lambda one: one.states[-1][0],
+        )
+        assert newest.state is not None
+        names = (newest.state["first_name"], newest.state["last_name"])
+        if names_of(member) != names:
+            broken.append(f"{record.email} on {list_id} has the names {names_of(member)}, not {names}")
+    return broken
+
+
+def _absent(history: History) -> list[str]:
+    wanted = {
+        (_place(history, one), one.email) for one in history.facts.records.values() if one.email is not None
+    }
+    return [
+        f"{member.email} is still {member.status} on {list_id}, added by this worker, and no customer wants that"
+        for list_id in history.actors.stored
+        for member in history.world.standin.find_list(list_id).members.values()
+        if member.status == "subscribed"
+        and history.facts.contact(member).origin == "call"
+        and (list_id, member.email) not in wanted
+        and member.email not in history.facts.ever_left | history.facts.forgotten
+    ]
+
+
+def _withdrawn(history: History) -> list[str]:
+    broken = []
+    for record in history.facts.records.values():
+        state = record.state
+        if state is None or state["marketing_consent"] is not False or state["email"] is None:
+            continue
+        for list_id in history.actors.stored:
+            member = history.world.standin.find_list(list_id).find(state["email"])
+            if member is None or member.status not in THERE:
+                continue
+            contact = history.facts.contact(member)
+            if contact.origin == "hand" and contact.joined > record.states[-1][0]:
+                continue
+            broken.append(f"{member.email} is {member.status} on {list_id}, though {record.name} withdrew consent")
+    return broken
+
+
+def _second_flush(history: History) -> list[str]:
+    first = history.world.wire.count
+    history.actors.say("ONE MORE FLUSH")
+    written: list[str] = []
+    seen = history.world.wire.seen
+
+    def noted(exchange: object) -> None:
+        seen(exchange)  # type: ignore[arg-type]
+        if not exchange.call.reads_only:  # type: ignore[attr-defined]
+            written.append(str(exchange.call))  # type: ignore[attr-defined]
+
+    history.world.wire.seen = noted
+    history.flush()
+    assert history.world.wire.count >= first
+    return [f"one more flush, with nothing new, writes: {one}" for one in written]

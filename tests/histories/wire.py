@@ -1,0 +1,173 @@
+"""The wire between worker and stand-in: what goes wrong there, and what each call really did."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tests.histories.clock import Time
+from worker.mailchimp.call import Answer, Call
+from worker.sandbox.member import Member
+from worker.sandbox.standin import StandIn
+
+Spot = tuple[str, str]
+"""A list and a lowercased address."""
+
+
+class Death(BaseException):
+    """The process is killed: nothing that comes after is written."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one call or act did to one member.
+
+    Attributes:
+        was: the member before, or None.
+        now: the member after, or None.
+        member: the stand-in's own object, whose identity is the contact's.
+    """
+
+    list_id: str
+    was: Member | None
+    now: Member | None
+    member: Member
+
+    def __str__(self) -> str:
+        """Returns it in a word or two."""
+        told = [f"{one.email}:{one.status}" if one is not None else "nobody" for one in (self.was, self.now)]
+        return f"{self.list_id} {told[0]} → {told[1]}"
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One call, what it did, and what the worker was told of that.
+
+    Attributes:
+        at: when Mailchimp carried it out, or would have.
+        answer: what came back to the worker.
+        fault: what went wrong, or None.
+    """
+
+    number: int
+    at: datetime
+    key: str
+    call: Call
+    answer: Answer
+    fault: str | None
+    changes: tuple[Change, ...]
+
+
+Snapshot = dict[int, tuple[str, Member, Member]]
+
+
+@dataclass
+class Wire:
+    """Hands calls to the stand-in.
+
+    Attributes:
+        before: called before each call.
+        fault: returns what goes wrong with a call, or None.
+        seen: called with each exchange.
+        after: called after each exchange, before the worker learns of the answer.
+    """
+
+    standin: StandIn
+    time: Time
+    before: Callable[[Call], None]
+    fault: Callable[[Call], str | None]
+    seen: Callable[[Exchange], None]
+    after: Callable[[Call], None]
+    count: int = 0
+    dead: bool = False
+    seen_lists: Mapping[str, Any] = field(default_factory=dict)
+
+    def handle(self, key: str, call: Call) -> Answer:
+        """Answers one call as the stand-in and the faults have it."""
+        if self.dead:
+            raise Death
+        self.count += 1
+        self.before(call)
+        if self.dead:
+            raise Death
+        self.time.forward(milliseconds=40)
+        fault = self.fault(call)
+        if fault == "slow":
+            self.time.forward(seconds=50)
+        old = snapshot(self.standin)
+        at = self.time.now
+        answer = Answer(None, failure="timeout")
+        if fault not in NOT_DONE:
+            answer = self.standin.handle(key, call)
+        changes = differences(old, snapshot(self.standin))
+        if fault is not None and fault != "slow":
+            answer = FAULTS[fault]
+            if answer.failure == "timeout":
+                self.time.forward(seconds=120)
+        self.seen(Exchange(self.count, at, key, call, answer, fault, changes))
+        self.after(call)
+        if self.dead:
+            raise Death
+        self.time.forward(milliseconds=40)
+        return answer
+
+
+def snapshot(standin: StandIn) -> Snapshot:
+    """Returns copies of all members, by the identity of the contact."""
+    return {
+        id(one): (audience.list_id, one, copy.copy(one))
+        for user in standin.users.values()
+        for audience in user.lists.values()
+        for one in audience.members.values()
+    }
+
+
+def differences(old: Snapshot, new: Snapshot) -> tuple[Change, ...]:
+    """Returns what differs between two snapshots, apart from times."""
+    found = []
+    taken = {(list_id, now.email.lower()) for list_id, _, now in new.values()}
+    revived = {
+        (list_id, was.email.lower()): was
+        for key, (list_id, _, was) in old.items()
+        if key not in new and (list_id, was.email.lower()) in taken
+    }
+    for key, (list_id, member, now) in new.items():
+        was = old[key][2] if key in old else revived.get((list_id, now.email.lower()))
+        if was is None or _telling(was) != _telling(now):
+            found.append(Change(list_id, was, now, member))
+    for key, (list_id, member, was) in old.items():
+        if key not in new and (list_id, was.email.lower()) not in revived:
+            found.append(Change(list_id, was, None, member))
+    return tuple(found)
+
+
+def _telling(member: Member) -> tuple[object, ...]:
+    return member.email, member.status, {tag: one for tag, one in member.merge_fields.items() if one}
+
+
+def _problem(status: int, title: str) -> Answer:
+    return Answer(status, {"type": "about:blank", "title": title, "status": status, "detail": "", "instance": ""})
+
+
+NOT_DONE = frozenset({"unsent", "lost before", "500 before", "503 bare", "504 before", "404 bare", "429", "403 bare"})
+FAULTS = {
+    "unsent": Answer(None, failure="unconnected"),
+    "lost before": Answer(None, failure="timeout"),
+    "lost after": Answer(None, failure="timeout"),
+    "cut after": Answer(None, failure="connection"),
+    "500 before": _problem(500, "Internal Server Error"),
+    "500 after": _problem(500, "Internal Server Error"),
+    "503 bare": Answer(503),
+    "503 after": Answer(503),
+    "504 before": Answer(504),
+    "504 after": Answer(504),
+    "404 bare": Answer(404),
+    "429": _problem(429, "Too Many Requests"),
+    "403 bare": Answer(403),
+    "garbled": Answer(200),
+    "lacking": Answer(200, {}),
+}
+"""What comes back instead of the answer; those that are not in NOT_DONE happen after the call was carried out."""

@@ -1,0 +1,264 @@
+"""One account of the worker, in this process, with its Mailchimp stand-in: made, killed and brought back."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from tests.histories.clock import Time, Waits
+from tests.histories.wire import Death, Wire, differences, snapshot
+from worker.accounts import connecting, lists, settings
+from worker.accounts.forget import forget_person
+from worker.app import App
+from worker.clock import as_text
+from worker.config import Config, Flush, Mailchimp, Staging
+from worker.consuming.batch import stage_batch
+from worker.consuming.decode import Record
+from worker.mailchimp.api_key import ApiKey
+from worker.mailchimp.call import Sender
+from worker.mailchimp.connections import Connections, Stop
+from worker.mailchimp.patience import PatientSender
+from worker.model import AccountId, AddressKey, ListId
+from worker.sandbox.direct import DirectSender
+from worker.sandbox.standin import StandIn
+from worker.staging import customers, receipts, runs
+from worker.staging.database import Database
+from worker.staging.receipts import Receipt
+from worker.staging.runs import AccountRun
+
+ACCOUNT = AccountId("acct-1")
+KEYS = tuple(f"0123456789abcdef0123456789abcde{number}-us1" for number in range(10))
+TOPIC = "billmywork.customers"
+
+
+class WiredApp(App):
+    """The worker's parts, whose calls go over the wire and whose ledger stays in the database."""
+
+    def wired(self, wire: Wire, chance: Callable[[], float], seconds: Callable[[], float]) -> WiredApp:
+        """Takes the wire, the chance of its waits and the clock that they are measured by."""
+        self.__dict__.update(wire=wire, chance=chance, seconds=seconds)
+        gates = Connections(self.config.mailchimp.connections, seconds, chance)
+        object.__setattr__(self, "connections", gates)
+        return self
+
+    def open_database(self) -> Database:
+        """Opens the database alone."""
+        return self.open_copy()
+
+    @contextmanager
+    def open_client(self, key: ApiKey) -> Iterator[Sender]:
+        """Opens what sends calls over the wire."""
+        yield DirectSender(self.__dict__["wire"], key.reveal())
+
+    @contextmanager
+    def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[Sender]:
+        """Opens what sends calls over the wire with patience, whose waits take no time."""
+        key = connecting.key_of(db, account_id, self.secret)
+        with self.open_client(key) as client:
+            yield PatientSender(
+                client,
+                self.connections.gate(key),
+                self.config.mailchimp.patience,
+                stop,
+                self.__dict__["seconds"],
+                self.__dict__["chance"],
+            )
+
+
+class Everybody:
+    """Permits every account."""
+
+    def why_not(self, account_id: AccountId) -> str | None:
+        """Returns nothing."""
+        return None
+
+    def may_call(self, account_id: AccountId) -> bool:
+        """Always."""
+        return True
+
+
+class World:
+    """The account, with lists ``master`` and ``other`` stored, and a third, ``spare``, that is not."""
+
+    def __init__(
+        self, folder: Path, chance: random.Random, *, patience: float, put_at_most: int, double: bool, secret: str
+    ) -> None:
+        """Makes it; nothing is connected yet."""
+        self.folder = folder
+        self.time = Time()
+        self.standin = StandIn(self.time.mailchimp)
+        self.standin.add_key(KEYS[0], "owner")
+        for list_id in ("master", "other", "spare"):
+            self.standin.create_list("owner", list_id, list_id)
+        config = Config(
+            staging=Staging(path=folder / "worker.db"),
+            mailchimp=Mailchimp(base_url="http://nowhere.invalid/3.0", patience=patience, connections=1),
+            flush=Flush(put_at_most=put_at_most),
+            secret_key=SecretStr(secret),
+        )
+        self.wire = Wire(
+            self.standin,
+            self.time,
+            before=lambda call: None,
+            fault=lambda call: None,
+            seen=lambda exchange: None,
+            after=lambda call: None,
+        )
+        self.app = WiredApp(config, self.time.machine).wired(self.wire, chance.random, self.time.seconds)
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.stop = Waits(self.time, lambda: self.meanwhile())
+        self.key = 0
+        self.double = double
+        self._offset = 0
+        self._versions: Counter[str] = Counter()
+        self.died = False
+
+    def __enter__(self) -> World:
+        self.db = self.app.open_database()
+        self.connect()
+        settings.enable(self.db, ACCOUNT, "pending" if self.double else "subscribed")
+        self.refresh()
+        self.store("master", "other")
+        self.choose_master("master")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.db.close()
+
+    @contextmanager
+    def opened(self) -> Iterator[Database]:
+        """Opens the database for one act, in whatever thread and in the middle of a flush too."""
+        db = self.app.open_database()
+        try:
+            yield db
+        finally:
+            db.close()
+
+    # billmywork
+
+    def publish(self, customer: str, kind: str, state: dict[str, Any]) -> None:
+        """Stages an event with a customer's whole state."""
+        self._versions[customer] += 1
+        event = {
+            "specversion": "1.0",
+            "id": f"{customer}-{self._versions[customer]}",
+            "type": f"com.billmywork.customer.{kind}",
+            "data": {"account_id": ACCOUNT, "version": self._versions[customer], "customer": {"id": customer} | state},
+        }
+        self._stage(customer, json.dumps(event).encode())
+
+    def publish_null(self, customer: str) -> None:
+        """Stages a null value."""
+        self._stage(customer, None)
+
+    def _stage(self, customer: str, value: bytes | None) -> None:
+        record = Record(0, self._offset, f"{ACCOUNT}/{customer}".encode(), value)
+        self._offset += 1
+        with self.opened() as db:
+            stage_batch(db, TOPIC, "", [record], as_text(self.time.machine()))
+
+    # Mailchimp
+
+    def by_hand(self, list_id: str, email: str, act: str, value: str | None = None) -> tuple[Any, ...]:
+        """Does what a person or the list's owner does, and returns what that changed."""
+        old = snapshot(self.standin)
+        self.standin.by_hand(list_id, email, act, value)
+        return differences(old, snapshot(self.standin))
+
+    # The account's owner and the operator
+
+    def connect(self) -> None:
+        """Enters the API key that Mailchimp has now."""
+        using = {"secret": self.app.secret, "open_sender": self.app.open_client, "at": self.time.machine()}
+        with self.opened() as db:
+            connecting.connect(db, ACCOUNT, KEYS[self.key], **using)  # type: ignore[arg-type]
+
+    def enable(self) -> None:
+        """Enables the integration."""
+        with self.opened() as db:
+            settings.enable(db, ACCOUNT)
+
+    def disable(self) -> None:
+        """Disables the integration."""
+        with self.opened() as db:
+            settings.disable(db, ACCOUNT)
+
+    def resume(self) -> None:
+        """Ends pauses."""
+        with self.opened() as db:
+            settings.resume(db, ACCOUNT)
+
+    def refresh(self) -> None:
+        """Reads the account's lists from Mailchimp."""
+        using = {"secret": self.app.secret, "open_sender": self.app.open_client, "at": self.time.machine()}
+        with self.opened() as db:
+            lists.refresh(db, ACCOUNT, **using)  # type: ignore[arg-type]
+
+    def store(self, *wanted: str) -> None:
+        """Stores these lists and no other."""
+        with self.opened() as db:
+            lists.store(db, ACCOUNT, [ListId(one) for one in wanted])
+
+    def choose_master(self, list_id: str) -> None:
+        """Chooses the master list."""
+        with self.opened() as db:
+            lists.choose_master(db, ACCOUNT, ListId(list_id))
+
+    def resync(self) -> None:
+        """Looks at all customers again."""
+        with self.opened() as db, db.transaction():
+            customers.mark_changed(db, ACCOUNT, None)
+
+    def forget(self, email: str) -> None:
+        """Erases a person."""
+        with self.opened() as db:
+            forget_person(db, AddressKey(email))
+
+    # The worker
+
+    def flush(self, *, confirmed: bool = False) -> AccountRun | None:
+        """Flushes and returns the account's part; None where it had none, or the worker died."""
+        with self.db.transaction():
+            number = runs.ask(self.db, as_text(self.time.machine()), None, confirmed=confirmed)
+        try:
+            run = self.app.flusher(self.stop).flush("command", Everybody(), runs.request(self.db, number))
+        except Death:
+            run = None
+        self.died = self.wire.dead
+        if self.died:
+            self._revive()
+            return None
+        assert run is not None
+        return run.accounts[0] if run.accounts else None
+
+    def die(self) -> None:
+        """Kills the worker: what it committed until now is all that is left."""
+        copy = self.folder / "kept.db"
+        copy.unlink(missing_ok=True)
+        source, target = sqlite3.connect(self.app.config.staging.path), sqlite3.connect(copy)
+        source.backup(target)
+        source.close()
+        target.close()
+        self.wire.dead = True
+
+    def _revive(self) -> None:
+        self.db.close()
+        path = self.app.config.staging.path
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        (self.folder / "kept.db").rename(path)
+        self.wire.dead = False
+        self.app.wired(self.wire, self.app.__dict__["chance"], self.time.seconds)
+        self.db = self.app.open_database()
+
+    def receipts(self) -> list[Receipt]:
+        """Returns all receipts, oldest first."""
+        return receipts.find(self.db, account_id=ACCOUNT)
