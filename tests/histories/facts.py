@@ -1,4 +1,4 @@
-"""What is so in a history: who left, who joined, who has which address. Nothing of it comes from the worker's tables."""
+"""What is so in a history: who left, who joined, who has which address. None of it is from the worker's tables."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class Record:
     Attributes:
         states: every published state, oldest first, with its time; None for a deletion.
         known_by: addresses by which the worker met this customer, and which it has not properly moved away from.
-        since: when the newest address was published.
+        met: address to when the worker first met it as this customer's.
+        places: where the worker's receipts placed it.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Record:
     states: list[tuple[datetime, dict[str, Any] | None]] = field(default_factory=list)
     known_by: set[str] = field(default_factory=set)
     met: dict[str, datetime] = field(default_factory=dict)
-    agreed: set[int] = field(default_factory=set)
+    places: set[Spot] = field(default_factory=set)
 
     @property
     def state(self) -> dict[str, Any] | None:
@@ -98,6 +99,9 @@ class Facts:
     ever_left: set[str] = field(default_factory=set)
     contacts: dict[int, Contact] = field(default_factory=dict)
     touched: set[Spot] = field(default_factory=set)
+    met: set[Spot] = field(default_factory=set)
+    returned: dict[Spot, datetime] = field(default_factory=dict)
+    ended_pending: set[str] = field(default_factory=set)
     reads: list[tuple[datetime, Exchange]] = field(default_factory=list)
     unanswered: list[tuple[Spot, datetime]] = field(default_factory=list)
     forgotten: set[str] = field(default_factory=set)
@@ -121,13 +125,13 @@ class Facts:
             self.contacts[id(member)] = Contact(member, "hand", at)
         if was is not None and now is not None and was.email != now.email:
             self._leaves((change.list_id, was.email), at, "renamed")
-            self._returns((change.list_id, now.email))
+            self._returns((change.list_id, now.email), at)
             self.ever_left.add(now.email)
         elif now is None and was is not None:
             self._leaves((change.list_id, was.email), at, "deleted")
         elif now is not None and now.status in THERE:
             if was is None or was.status not in THERE:
-                self._returns((change.list_id, now.email))
+                self._returns((change.list_id, now.email), at)
         elif now is not None and (was is None or was.status != now.status):
             self._leaves((change.list_id, now.email), at, now.status)
 
@@ -136,12 +140,13 @@ class Facts:
         self.departures = [one for one in self.departures if one.spot != spot or one.how == "withdrew"]
         self.departures.append(Departure(spot, at, how))
 
-    def _returns(self, spot: Spot) -> None:
+    def _returns(self, spot: Spot, at: datetime) -> None:
+        self.returned[spot] = at
         self.departures = [one for one in self.departures if one.spot != spot]
 
     # Calls
 
-    def called(self, exchange: Exchange, list_ids: list[str]) -> None:
+    def called(self, exchange: Exchange) -> None:
         """Notes what a call did and what the worker learnt from its answer."""
         for change in exchange.changes:
             self._changed(change, exchange)
@@ -149,6 +154,8 @@ class Facts:
         for spot in self.places(exchange):
             if answer.ok and answer.body is not None:
                 (self._provisional if exchange.call.reads_only else self.touched).add(spot)
+                if not exchange.call.reads_only:
+                    self.met.add(spot)
             elif not exchange.call.reads_only:
                 self.touched.add(spot)
                 if _adds(exchange) and (answer.status is None or answer.status >= 500 or answer.body is None):
@@ -169,6 +176,8 @@ class Facts:
         if contact.names is None and was is not None:
             contact.names = names_of(was)
         if was is not None and now is not None and was.status in THERE and now.status == "unsubscribed":
+            if was.status == "pending":
+                self.ended_pending.add(now.email)
             withdrawn = any(
                 state is not None and state["email"] == now.email and state["marketing_consent"] is False
                 for record in self.records.values()
@@ -213,6 +222,7 @@ class Facts:
         """Keeps what the worker read; a worker that died forgets it."""
         if not died:
             self.touched |= self._provisional
+            self.met |= self._provisional
         self._provisional.clear()
 
     def forgets(self, email: str) -> None:
@@ -223,6 +233,7 @@ class Facts:
                 record.known_by.clear()
         known = {one.spot for one in self.departures if one.told is not None}
         self.touched = {one for one in self.touched if one[1] != email or one in known}
+        self.met = {one for one in self.met if one[1] != email or one in known}
 
 
 def names_of(member: Member) -> tuple[str, str]:

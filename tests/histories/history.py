@@ -1,19 +1,22 @@
-"""One history: some days of events, acts and faults by chance, each followed by a flush; then all is quiet and judged."""
+"""One history: some days of events, acts and faults by chance, each with a flush; then all is quiet and judged."""
 
 from __future__ import annotations
 
 import random
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.histories.actors import Actors
-from tests.histories.facts import THERE, Facts
+from tests.histories.facts import THERE, Facts, Record
 from tests.histories.oracle import Oracle
 from tests.histories.rest import judge_rest
 from tests.histories.wire import FAULTS, Exchange
 from tests.histories.world import World
 from worker.mailchimp.call import Call
 
+NOT_PLACED = ("later", "held", "withheld", "left", "list gone", "deleted")
+"""Outcomes of receipts that tell of a place where the customer was not put."""
 SECRET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 
@@ -67,7 +70,13 @@ class History:
         self._outage = 0
 
     def run(self) -> list[str]:
-        """Runs it and returns what must never happen and did."""
+        """Runs it and returns what must never happen and did; an error of the worker is one of that."""
+        try:
+            return self._run()
+        except Exception as error:
+            return [f"{type(error).__name__}: {error}", traceback.format_exc()]
+
+    def _run(self) -> list[str]:
         with self.world:
             wire = self.world.wire
             wire.before, wire.fault, wire.seen, wire.after = self._before, self._fault, self._seen, self._after
@@ -110,13 +119,15 @@ class History:
         actors, oracle = self.actors, self.oracle
         actors.say(f"FLUSH{' confirmed' if confirmed else ''}, skew {self.world.time.skew:.0f} s")
         oracle.flush_began, oracle.confirmed = self.world.time.now, confirmed
+        oracle.stored = tuple(actors.stored)
         oracle.off_since = None
         oracle.unstored.clear()
         oracle.old_keys.clear()
         actors.in_flush = True
         part = self.world.flush(confirmed=confirmed)
         actors.in_flush = False
-        actors.say(f"ENDED {part.ended + ' ' + str(part.message) if part is not None else 'dead' if self.world.died else 'nothing to do'}")
+        ended = "nothing to do" if part is None else f"{part.ended} {part.message or ''}"
+        actors.say(f"ENDED {'dead' if self.world.died else ended}")
         self.facts.flush_ended(died=self.world.died)
         self._read_receipts()
 
@@ -127,9 +138,21 @@ class History:
                 continue
             self.actors.say(f"RECEIPT {one.customer_id} {one.address} on {one.list_id}: {one.outcome}. {one.detail}")
             record.met.setdefault(one.address, self.world.time.now)
-            found = one.list_id is not None and self._status(one.list_id, one.address) in THERE
-            record.known_by = {one.address} if found else record.known_by | {one.address}
+            self._place(record, one.outcome, one.list_id, one.address)
         self.receipts_seen = max((one.run for one in self.world.receipts()), default=self.receipts_seen)
+
+    def _place(self, record: Record, outcome: str, list_id: str | None, address: str) -> None:
+        if outcome in NOT_PLACED or list_id is None:
+            return
+        left = any(one.spot[1] == address for one in self.facts.departures)
+        if outcome == "archived" and not left:
+            record.known_by.discard(address)
+            record.places.discard((list_id, address))
+            return
+        if outcome != "archived" and self._status(list_id, address) in THERE:
+            record.known_by, record.places = set(), set()
+        record.known_by.add(address)
+        record.places.add((list_id, address))
 
     def _status(self, list_id: str, email: str) -> str | None:
         try:
@@ -188,7 +211,7 @@ class History:
 
     def _seen(self, exchange: Exchange) -> None:
         done = ", ".join(str(one) for one in exchange.changes)
-        told = exchange.answer.status or exchange.answer.failure
+        told: object = exchange.answer.status or exchange.answer.failure
         if exchange.call.reads_only and exchange.answer.body:
             told = f"{told} {exchange.answer.body.get('status', '')}"
         self.actors.say(
@@ -196,4 +219,4 @@ class History:
             f"{f' ({exchange.fault})' if exchange.fault else ''}{f' did: {done}' if done else ''}"
         )
         self.oracle.judge(exchange)
-        self.facts.called(exchange, self.actors.lists)
+        self.facts.called(exchange)

@@ -2,17 +2,17 @@
 
 By each call:
  1. Nobody who left is made subscribed or pending anywhere in the account: not her address, and no address of a customer
-    that was known by her address. Left: unsubscribed, cleaned, archived by somebody else, deleted, renamed by hand, or
-    consent withdrawn; until she joins by herself. A departure that no answer could tell in time is excused: on the very
-    place that a write hangs on, where it fell between a read of it and that write, within two seconds; on another place,
-    where it fell into this flush.
+    that was a member by her address. Left: unsubscribed, cleaned, archived by somebody else, deleted, renamed by hand,
+    or consent withdrawn; until she joins by herself. A departure that no answer could tell in time is excused. On the
+    place that a write hangs on: where it fell between a read of that place and the write, within two seconds. On
+    another place: where it fell into this flush, or the worker never met her there.
  2. Nobody whom this worker did not add is archived or renamed, but with a customer that surely is that person's.
  3. Nobody pending is made subscribed.
  4. No call is made for what was disabled, un-stored or given another key meanwhile.
 
 When all is quiet:
- 5. Who wants to be there and never left is there, with the newest names; whom only the worker put there and nobody wants
-    there is not.
+ 5. Who wants to be there and never left is there, with the newest names; whom only the worker put there and whom no
+    customer wants there is not.
  6. Withdrawn consent is not subscribed.
  7. One more flush writes nothing.
  8. The receipts tell what happened.
@@ -42,6 +42,7 @@ class Oracle:
     broken: list[str] = field(default_factory=list)
     flush_began: datetime | None = None
     confirmed: bool = False
+    stored: tuple[str, ...] = ()
     off_since: datetime | None = None
     unstored: set[str] = field(default_factory=set)
     old_keys: set[str] = field(default_factory=set)
@@ -101,12 +102,16 @@ class Oracle:
         for one in self.facts.departures:
             if one.spot[1] != address or one.at > exchange.at or (record is not None and one.how == "cleaned"):
                 continue
-            in_place = one.spot == (list_id, email) and one.how not in ("deleted", "renamed")
-            if not in_place and one.spot not in self.facts.touched:
+            vanished = one.how in ("deleted", "renamed")
+            in_place = one.spot == (list_id, email) and not vanished
+            own = record is not None and one.spot in record.places
+            if not in_place and one.spot not in (self.facts.met if vanished else self.facts.touched):
                 continue
+            if not in_place and not own and one.told is None and (vanished or one.spot[0] not in self.stored):
+                continue  # no list of departures tells it
             if renamed and one.spot[0] != list_id:
                 continue  # she keeps the membership that she has, under her new address
-            if not self._excused(exchange, one, own=in_place or record is not None):
+            if not self._excused(exchange, one, own=in_place or own):
                 told = f", told to the worker at {one.told:%d %H:%M:%S}" if one.told else ""
                 whose = f" (known of {record.name})" if record is not None else ""
                 return f"{one}{whose}{told}"
@@ -141,7 +146,9 @@ class Oracle:
         for spot, at in self.facts.unanswered:
             if spot == (change.list_id, email) and at - off <= contact.joined <= at + off + timedelta(seconds=130):
                 return
-        self._break(exchange, f"{email} is {what} on {change.list_id}, who joined by herself at {contact.joined:%d %H:%M:%S}")
+        self._break(
+            exchange, f"{email} is {what} on {change.list_id}, who joined by herself at {contact.joined:%d %H:%M:%S}"
+        )
 
     def _surely(self, record: Record, change: Change) -> bool:
         assert change.was is not None

@@ -22,17 +22,14 @@ def _place(history: History, record: Record) -> str:
 
 
 def _tainted(history: History) -> set[str]:
-    """Returns addresses that somebody left by, withdrew or was forgotten with, and all that shared a customer with one."""
+    """Returns addresses by which somebody left, withdrew or was forgotten, and all that share a customer with one."""
     facts = history.facts
-    found = set(facts.ever_left) | facts.forgotten
+    found = facts.ever_left | facts.forgotten | facts.ended_pending
     for record in facts.records.values():
         found |= {one["email"] for _, one in record.states if one is not None and one["marketing_consent"] is False}
     while True:
         more = {
-            address
-            for record in facts.records.values()
-            if record.addresses & found
-            for address in record.addresses
+            address for record in facts.records.values() if record.addresses & found for address in record.addresses
         }
         if more <= found:
             return found
@@ -63,9 +60,7 @@ def _present(history: History) -> list[str]:
 
 
 def _absent(history: History) -> list[str]:
-    wanted = {
-        (_place(history, one), one.email) for one in history.facts.records.values() if one.email is not None
-    }
+    wanted = {(_place(history, one), one.email) for one in history.facts.records.values() if one.email is not None}
     return [
         f"{member.email} is still {member.status} on {list_id}, added by this worker, and no customer wants that"
         for list_id in history.actors.stored
@@ -87,8 +82,8 @@ def _withdrawn(history: History) -> list[str]:
             member = history.world.standin.find_list(list_id).find(state["email"])
             if member is None or member.status not in THERE:
                 continue
-            contact = history.facts.contact(member)
-            if contact.origin == "hand" and contact.joined > record.states[-1][0]:
+            returned = history.facts.returned.get((list_id, member.email))
+            if returned is not None and returned > record.states[-1][0]:
                 continue
             broken.append(f"{member.email} is {member.status} on {list_id}, though {record.name} withdrew consent")
     return broken

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from tests.histories.clock import Time
 from worker.mailchimp.call import Answer, Call
@@ -83,7 +82,6 @@ class Wire:
     after: Callable[[Call], None]
     count: int = 0
     dead: bool = False
-    seen_lists: Mapping[str, Any] = field(default_factory=dict)
 
     def handle(self, key: str, call: Call) -> Answer:
         """Answers one call as the stand-in and the faults have it."""

@@ -261,4 +261,4 @@ class World:
 
     def receipts(self) -> list[Receipt]:
         """Returns all receipts, oldest first."""
-        return receipts.find(self.db, account_id=ACCOUNT)
+        return list(receipts.find(self.db, account_id=ACCOUNT))
