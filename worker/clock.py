@@ -23,7 +23,10 @@ def as_moment(text: str) -> datetime:
     """Returns the moment that a text names; without an offset it is UTC.
 
     Raises:
-        ValueError: it is no ISO 8601 time.
+        ValueError: it is no ISO 8601 time, or one that UTC has no date for.
     """
     moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:  # an offset may carry a time out of the calendar
+        raise ValueError(f"{text} is before the year 1 or after 9999 in UTC") from error

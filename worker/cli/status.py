@@ -12,6 +12,7 @@ from worker.cli import output
 from worker.cli.running import as_data as run_as_data
 from worker.cli.wiring import Json, opened, wired
 from worker.clock import as_text
+from worker.flushing.doing.fault import FAULT
 from worker.flushing.due import next_flush_time
 from worker.staging import accounts, counts, customers, dead_letters, ledger, offsets, runs
 from worker.staging.accounts import AccountSettings
@@ -67,6 +68,7 @@ def _gathered(app: App, db: Database, beat: float | None) -> dict[str, Any]:
         "counts": counts.totals(db, topic),
         "scattered_accounts": offsets.scattered_accounts(db, topic),
         "suppressed": ledger.refused_count(db),
+        "faults": sum(part.counts.get(FAULT, 0) for one in runs.last(db, 1) for part in one.accounts),
         "partitions": [
             {
                 "topic": one.topic,
@@ -115,6 +117,8 @@ def _tell(found: dict[str, Any]) -> None:
         output.say(
             f"refused      {found['suppressed']} customers whom Mailchimp refuses; see receipts --outcome refused"
         )
+    if found["faults"]:
+        output.say(f"faults       {found['faults']} customers met a fault of the worker in the last run; see its log")
     if found["dead_letters"]:
         output.say(f"dead letters {found['dead_letters']} records were not understood; see dead-letters list")
     for what, meaning in FAULTS.items():

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
 from worker.flushing.deciding.steps import Add, Lane, NoCall, Plan, Share, Step, batches
 from worker.flushing.deciding.survey import Survey
-from worker.flushing.doing import adding, brake
+from worker.flushing.doing import adding, brake, fault
 from worker.flushing.doing.archived import Way, way_to_add
 from worker.flushing.doing.books import Books
 from worker.flushing.doing.brake import Brake
@@ -22,16 +24,18 @@ from worker.flushing.doing.lane import run_lane
 from worker.flushing.doing.report import Report
 from worker.flushing.neighbourhood import Neighbourhood, chunks
 from worker.flushing.outcomes import Sort, Verdict
-from worker.flushing.plan import Terms, make_plan
-from worker.flushing.reading import read_fields, survey_of
+from worker.flushing.plan import Terms
+from worker.flushing.reading import plans, read_fields, survey_of
 from worker.mailchimp.call import Sender
 from worker.mailchimp.connections import Stop
-from worker.model import ListId
+from worker.model import ListId, Place
 from worker.staging import accounts, ledger
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
-from worker.staging.ledger import Standing
+from worker.staging.ledger import Entry, Standing
 from worker.staging.runs import AccountRun
+
+log = logging.getLogger("worker.flushing")
 
 GRACE_SECONDS = 4.0
 """How long calls in flight are waited for when the worker must end."""
@@ -108,10 +112,16 @@ class _Delivery:
             for near in chunks(self.db, account_id):
                 if not self.books.may_call():
                     break
-                self._chunk(pool, self._desk(terms, guard, near), make_plan(near, terms), survey, guard)
+                for part, plan in plans(self.db, terms, near, partial(self._faulty, terms)):
+                    self._chunk(pool, self._desk(terms, guard, part), plan, survey, guard)
         finally:
             # Asked to stop, a call in flight is not waited for: it may take minutes, and its answer is found later.
             pool.shutdown(wait=not self.orders.stop.is_set(), cancel_futures=True)
+
+    def _faulty(self, terms: Terms, part: Neighbourhood, error: Exception) -> None:
+        report = Report(self.orders.run, terms.settings.account_id)
+        shares = [Share(customer, None) for customer in part.changed.values()]
+        self._commit(fault.note(report, shares, None, as_text(self.orders.clock()), error))
 
     def _desk(self, terms: Terms, guard: Brake, near: Neighbourhood) -> Desk:
         return Desk(
@@ -223,7 +233,25 @@ class _Delivery:
             if not self.books.may_call() or batch[0].place.list_id in self.books.closed:
                 return ()
             began = replace(desk, intended_at=self.books.intend(batch))
-            return adding.add_batch(began, self._commit, batch)
+            written: set[Place] = set()
+
+            def commit(report: Report) -> None:
+                self._commit(report)
+                written.update(entry.place for entry in report.entries)
+
+            try:
+                return adding.add_batch(began, commit, batch)
+            except fault.EXPECTED:
+                raise
+            except Exception:
+                # One of them has what this worker cannot deal with; each alone shows which.
+                log.exception("account %s: an add of %d contacts failed", desk.settings.account_id, len(batch))
+                at = began.intended_at
+                return [
+                    replace(add, entry=add.entry or Entry(add.place, add.contact.owner, "intended", "added", at))
+                    for add in batch
+                    if add.place not in written
+                ]
 
         return task
 

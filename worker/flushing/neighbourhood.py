@@ -56,6 +56,16 @@ def chunks(
         yield near
 
 
+def apart(db: Database, account_id: AccountId, near: Neighbourhood) -> Iterator[Neighbourhood]:
+    """Gives the parts of a chunk that have nothing in common: each changed customer once, with those around it."""
+    done: set[CustomerId] = set()
+    for one, customer in near.changed.items():
+        if one not in done:
+            part = _around(db, account_id, {one: customer})
+            done |= part.changed.keys()
+            yield part
+
+
 def _around(db: Database, account_id: AccountId, changed: dict[CustomerId, Customer]) -> Neighbourhood:
     others: dict[CustomerId, Customer] = {}
     entries: dict[Place, Entry] = {}

@@ -14,8 +14,8 @@ from worker.flushing.doing.archived import Way, way_to_add
 from worker.flushing.doing.brake import Brake
 from worker.flushing.neighbourhood import chunks
 from worker.flushing.outcomes import Sort
-from worker.flushing.plan import Terms, make_plan
-from worker.flushing.reading import read_fields, survey_of
+from worker.flushing.plan import Terms
+from worker.flushing.reading import plans, read_fields, survey_of
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.model import ListId
 from worker.staging import ledger
@@ -58,13 +58,13 @@ class AccountPlan:
             return
         ways: dict[ListId, Way] = {}
         for near in chunks(self.db, self.settings.account_id):
-            plan = make_plan(near, self._terms)
-            free, _ = self._brake.sort(plan.lanes)
-            for lane in free:
-                for step in lane:
-                    yield from step.calls()
-            for batch in batches(plan.adds):
-                yield from self._add_calls(batch, ways)
+            for _, plan in plans(self.db, self._terms, near):
+                free, _ = self._brake.sort(plan.lanes)
+                for lane in free:
+                    for step in lane:
+                        yield from step.calls()
+                for batch in batches(plan.adds):
+                    yield from self._add_calls(batch, ways)
         for one in self.settings.stored:
             if not one.gone:
                 yield PlannedCall(member_calls.read_list(one.list_id), "each time a member of it is not found")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from worker.flushing.deciding.steps import Plan
 from worker.flushing.deciding.survey import Survey
-from worker.flushing.neighbourhood import chunks
+from worker.flushing.neighbourhood import Neighbourhood, apart, chunks
 from worker.flushing.outcomes import UNREADABLE, Verdict, sort_answer
 from worker.flushing.plan import Terms, make_plan
 from worker.mailchimp.call import Answer, Sender
@@ -46,11 +47,44 @@ def read_fields(sender: Sender, settings: AccountSettings) -> FieldsRead:
     return FieldsRead(found, refused)
 
 
+def plans(
+    db: Database,
+    terms: Terms,
+    near: Neighbourhood,
+    faulty: Callable[[Neighbourhood, Exception], None] = lambda part, error: None,
+) -> Iterator[tuple[Neighbourhood, Plan]]:
+    """Plans a chunk. Where that meets a fault of this worker, each part of it, and gives up those alone that meet it.
+
+    Args:
+        db: the staging database.
+        terms: what everything is planned by.
+        near: the chunk.
+        faulty: told of a part that cannot be planned.
+    """
+    try:
+        whole = make_plan(near, terms)
+    except Exception as error:
+        if len(near.changed) == 1:
+            faulty(near, error)
+            return
+    else:
+        yield near, whole
+        return
+    for part in apart(db, terms.settings.account_id, near):
+        try:
+            plan = make_plan(part, terms)
+        except Exception as error:
+            faulty(part, error)
+        else:
+            yield part, plan
+
+
 def survey_of(db: Database, terms: Terms, go_on: Callable[[], bool]) -> Survey:
     """Counts all that the account's flush would do, without doing any of it."""
     survey = Survey()
     for near in chunks(db, terms.settings.account_id):
-        survey.take_in(make_plan(near, terms), len(near.changed))
+        for part, plan in plans(db, terms, near):
+            survey.take_in(plan, len(part.changed))
         if not go_on():
             break
     return survey

@@ -8,6 +8,7 @@ from typing import Any
 
 from worker.flushing.deciding import member_calls
 from worker.flushing.deciding.steps import Add, Found, Step
+from worker.flushing.doing import fault
 from worker.flushing.doing.desk import Desk, settle_at, stumble
 from worker.flushing.doing.report import Exchange, Report
 from worker.flushing.doing.writing import entry_for, left_out, settled, then
@@ -88,7 +89,10 @@ def _sort_contacts(desk: Desk, commit: Commit, adds: Sequence[Add], call: Call, 
         address: AddressKey = add.place.address
         member = member_of(members.get(address))
         if member is not None:
-            _added(desk, report, add, member, _exchange(call, add, answer, members[address]))
+            try:
+                _added(desk, report, add, member, _exchange(call, add, answer, members[address]))
+            except Exception as error:
+                fault.note(report, add.shares, add.place, desk.at(), error)
         elif address in errors:
             verdict = sort_contact_error(errors[address])
             if verdict.sort is Sort.EXISTS:

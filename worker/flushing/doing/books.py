@@ -11,6 +11,7 @@ from worker.clock import Clock, as_text
 from worker.errors import WorkerError
 from worker.flushing.deciding.steps import Add, Move, Step
 from worker.flushing.doing.desk import Halted
+from worker.flushing.doing.fault import FAULT
 from worker.flushing.doing.report import Report
 from worker.model import ListId
 from worker.staging import accounts, customers, ledger, lists, receipts, runs
@@ -70,6 +71,8 @@ class Books:
     def part(self) -> AccountRun:
         """Returns how far the account's part is."""
         told = [*([self.ended] if self.ended else []), *self.notices]
+        if faults := self._counts[FAULT]:
+            told.append(f"{faults} customers met a fault of the worker, and stay changed; its log tells more.")
         return AccountRun(
             account_id=self.settings.account_id,
             counts=dict(self._counts),

@@ -19,7 +19,7 @@ from worker.flushing.deciding.steps import (
     Unsubscribe,
     Update,
 )
-from worker.flushing.doing import leaving, placing
+from worker.flushing.doing import fault, leaving, placing
 from worker.flushing.doing.desk import Desk
 from worker.flushing.doing.report import Report
 from worker.model import CustomerId, ListId, Place
@@ -48,6 +48,8 @@ def run_lane(desk: Desk, lane: Lane, commit: Commit, closed: Collection[ListId])
     dropped: set[Place] = set()
     written: dict[Place, Entry] = {}
     for planned in lane:
+        for share in planned.shares:
+            to_come[share.customer.customer_id] -= 1
         step = _as_now(planned, written)
         report = desk.report()
         if step.place.list_id in closed:
@@ -61,16 +63,36 @@ def run_lane(desk: Desk, lane: Lane, commit: Commit, closed: Collection[ListId])
         elif isinstance(step, Archive) and _anyone(step, blocked):
             _leave(desk, report, step, blocked)
         else:
-            report = run_step(desk, step)
+            report = _guarded(desk, step)
+        report.failed |= failed
+        report.settle(share for share in step.shares if not to_come[share.customer.customer_id])
+        report = _committed(desk, step, report, commit)
         failed |= report.failed
         blocked |= report.blocked
         dropped.update(report.dropped)
         written |= {entry.place: entry for entry in report.entries}
-        for share in step.shares:
-            to_come[share.customer.customer_id] -= 1
-        report.failed |= failed
-        report.settle(share for share in step.shares if not to_come[share.customer.customer_id])
+
+
+def _guarded(desk: Desk, step: Step) -> Report:
+    # A fault with one customer's data must not keep the others of the account waiting.
+    try:
+        return run_step(desk, step)
+    except fault.EXPECTED:
+        raise
+    except Exception as error:
+        return fault.note(desk.report(), step.shares, step.place, desk.at(), error)
+
+
+def _committed(desk: Desk, step: Step, report: Report, commit: Commit) -> Report:
+    try:
         commit(report)
+    except fault.EXPECTED:
+        raise
+    except Exception as error:
+        # Such as text that cannot be stored. Nothing of the report is written; what the call did is found out later.
+        report = fault.note(desk.report(), step.shares, step.place, desk.at(), error)
+        commit(report)
+    return report
 
 
 def run_step(desk: Desk, step: Step) -> Report:
