@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from worker.errors import DatabaseError
 from worker.model import AccountId, AddressKey, CustomerId
-from worker.staging import accounts, customers, dead_letters, free_space, ledger, receipts, runs
+from worker.staging import accounts, customers, dead_letters, free_space, held_back, ledger, receipts, runs
 from worker.staging.database import Database
 
 Told = Callable[[str, int, int | None], None]
@@ -39,6 +39,7 @@ def forget_account(db: Database, account_id: AccountId, told: Told = tell_nobody
     with db.transaction(erase=True):
         accounts.delete(db, account_id)
         runs.delete_account(db, account_id)
+        held_back.delete_account(db, account_id)
         customers.mark_changed(db, account_id, None)
     ledger.delete_account(db, account_id, lambda count: told("ledger", count, None))
     receipts.delete_account(db, account_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
-from worker.flushing.deciding.steps import Add, Lane, NoCall, Plan, Share, Step, batches
+from worker.flushing.deciding.steps import Add, Lane, NoCall, Plan, Share, Step, batches, customers_of
 from worker.flushing.deciding.survey import Survey
 from worker.flushing.doing import adding, brake, fault
 from worker.flushing.doing.archived import Way, way_to_add
@@ -28,10 +28,11 @@ from worker.flushing.plan import Terms
 from worker.flushing.reading import plans, read_fields, survey_of
 from worker.mailchimp.call import Sender
 from worker.mailchimp.connections import Stop
-from worker.model import ListId, Place
-from worker.staging import accounts, ledger
+from worker.model import CustomerId, ListId, Place
+from worker.staging import accounts, held_back, ledger
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
+from worker.staging.held_back import HeldBack
 from worker.staging.ledger import Entry, Standing
 from worker.staging.runs import AccountRun
 
@@ -51,7 +52,7 @@ class Orders:
     """How to deliver, the same for every account of a run.
 
     Attributes:
-        confirmed: whether an operator confirmed that many members leave.
+        confirmed: whether an operator confirmed what was shown as held back.
         put_at_most: contacts added one by one to a list that has archived members; more are added together.
         connections: threads an account.
         may_call: asked before every call; false once the flush must end.
@@ -104,8 +105,9 @@ class _Delivery:
         terms = self._terms()
         if terms is None:
             return
+        confirmed = self._confirmed()
         survey = survey_of(self.db, terms, self.books.may_call)
-        guard = self._brake(survey)
+        guard = self._brake(survey, confirmed)
         account_id = self.books.settings.account_id
         pool = ThreadPoolExecutor(self.orders.connections, thread_name_prefix=f"{CALL_THREADS} {account_id}")
         try:
@@ -114,6 +116,7 @@ class _Delivery:
                     break
                 for part, plan in plans(self.db, terms, near, partial(self._faulty, terms)):
                     self._chunk(pool, self._desk(terms, guard, part), plan, survey, guard)
+            self._show(guard)
         finally:
             # Asked to stop, a call in flight is not waited for: it may take minutes, and its answer is found later.
             pool.shutdown(wait=not self.orders.stop.is_set(), cancel_futures=True)
@@ -163,19 +166,35 @@ class _Delivery:
         if lacking := missing(settings):
             self.books.end(lacking[0].what)
 
-    def _brake(self, survey: Survey) -> Brake:
+    def _confirmed(self) -> Sequence[HeldBack]:
+        # Taken back at once: what an operator confirms is for one run.
+        if not self.orders.confirmed:
+            return ()
         account_id = self.books.settings.account_id
-        present = ledger.present_count(self.db, account_id) if survey.departures else {}
-        guard = Brake(survey.departures, present, confirmed=self.orders.confirmed)
-        self.books.notices += guard.notices(account_id)
+        shown = held_back.shown_since(self.db, account_id, as_text(self.orders.clock() - brake.CONFIRM_WITHIN))
+        with self.db.transaction():
+            held_back.delete_account(self.db, account_id)
+        return shown
+
+    def _brake(self, survey: Survey, confirmed: Sequence[HeldBack]) -> Brake:
+        account_id = self.books.settings.account_id
+        present = ledger.present_count(self.db, account_id)
+        guard = Brake(survey.departures, present, brake.departures_of(confirmed))
+        self.books.notices = guard.notices(account_id)
         return guard
+
+    def _show(self, guard: Brake) -> None:
+        account_id = self.books.settings.account_id
+        self.books.notices = guard.notices(account_id)
+        held = [HeldBack(list_id, "departures", count) for list_id, count in guard.held.items()]
+        with self.db.transaction():
+            held_back.show(self.db, account_id, held, as_text(self.orders.clock()))
 
     # One chunk
 
     def _chunk(self, pool: ThreadPoolExecutor, desk: Desk, plan: Plan, survey: Survey, guard: Brake) -> None:
-        free, held = guard.sort(plan.lanes)
-        self._commit(_no_calls(desk, plan, held))
-        tasks: list[Callable[[], Iterable[Step]]] = [self._lane_task(desk, lane) for lane in free]
+        self._commit(_no_calls(desk, plan))
+        tasks: list[Callable[[], Iterable[Step]]] = [self._admitted_task(desk, lane, guard) for lane in plan.lanes]
         for batch in batches(plan.adds):
             tasks += self._add_tasks(desk, batch, survey)
         self._run(pool, tasks, desk)
@@ -202,11 +221,24 @@ class _Delivery:
                 pool.submit(self._lane_task(desk, (step,))).add_done_callback(ended.put)
                 running += 1
 
-    def _lane_task(self, desk: Desk, lane: Lane) -> Callable[[], Iterable[Step]]:
+    def _admitted_task(self, desk: Desk, lane: Lane, guard: Brake) -> Callable[[], Iterable[Step]]:
         def task() -> Iterable[Step]:
-            if self.books.may_call():
+            if not self.books.may_call():
+                return ()
+            free, held = guard.admit(lane)
+            if held:
+                self._commit(_held(desk, held))
+            return self._lane_task(desk, free, customers_of(held))()
+
+        return task
+
+    def _lane_task(
+        self, desk: Desk, lane: Lane, held: Collection[CustomerId] = frozenset()
+    ) -> Callable[[], Iterable[Step]]:
+        def task() -> Iterable[Step]:
+            if lane and self.books.may_call():
                 began = replace(desk, intended_at=self.books.intend(lane))
-                run_lane(began, lane, self._commit, self.books.closed)
+                run_lane(began, lane, self._commit, self.books.closed, held)
             return ()
 
         return task
@@ -282,7 +314,7 @@ def _standing_of(desk: Desk, share: Share, none: NoCall) -> Standing:
     return replace(desk.standing(share.customer.customer_id), place=none.place)
 
 
-def _no_calls(desk: Desk, plan: Plan, held: Sequence[Lane]) -> Report:
+def _no_calls(desk: Desk, plan: Plan) -> Report:
     report = desk.report()
     in_steps = {share.customer.customer_id for step in plan.steps() for share in step.shares}
     for none in plan.no_calls:
@@ -295,8 +327,12 @@ def _no_calls(desk: Desk, plan: Plan, held: Sequence[Lane]) -> Report:
                 none.shares, none.place, None, at=desk.at(), outcome=none.outcome, detail=none.detail, then=none.next
             )
         report.settle(share for share in none.shares if share.customer.customer_id not in in_steps)
-    at = desk.at()
-    for step in (step for lane in held for step in lane):
+    return report
+
+
+def _held(desk: Desk, steps: Lane) -> Report:
+    report, at = desk.report(), desk.at()
+    for step in steps:
         detail = f"Held back: {brake.BRAKED}."
         report.write(step.shares, step.place, None, at=at, outcome="held", detail=detail, then=brake.CONFIRM)
     return report

@@ -11,14 +11,14 @@ from worker.flushing.deciding import member_calls
 from worker.flushing.deciding.steps import Add, PlannedCall, batches, found_call
 from worker.flushing.deciding.survey import Survey
 from worker.flushing.doing.archived import Way, way_to_add
-from worker.flushing.doing.brake import Brake
+from worker.flushing.doing.brake import CONFIRM_WITHIN, Brake, departures_of
 from worker.flushing.neighbourhood import chunks
 from worker.flushing.outcomes import Sort
 from worker.flushing.plan import Terms
 from worker.flushing.reading import plans, read_fields, survey_of
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.model import ListId
-from worker.staging import ledger
+from worker.staging import held_back, ledger
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
 
@@ -59,9 +59,9 @@ class AccountPlan:
         ways: dict[ListId, Way] = {}
         for near in chunks(self.db, self.settings.account_id):
             for _, plan in plans(self.db, self._terms, near):
-                free, _ = self._brake.sort(plan.lanes)
-                for lane in free:
-                    for step in lane:
+                for lane in plan.lanes:
+                    free, _ = self._brake.admit(lane)
+                    for step in free:
                         yield from step.calls()
                 for batch in batches(plan.adds):
                     yield from self._add_calls(batch, ways)
@@ -100,7 +100,7 @@ def plan_account(
         settings: the account's, which lack nothing.
         sender: sends the reads.
         put_at_most: see the flush's orders.
-        confirmed: whether the brake would be off.
+        confirmed: whether an operator would confirm what the last flush held back.
         clock: tells the time.
     """
     recorder, now = _Recorder(sender), clock()
@@ -117,9 +117,9 @@ def plan_account(
         return plan
     plan._terms = Terms(plan.settings, read.found, plan.now)
     plan.survey = survey_of(db, plan._terms, lambda: True)
-    departures = plan.survey.departures
-    present = ledger.present_count(db, settings.account_id) if departures else {}
-    plan._brake = Brake(departures, present, confirmed=confirmed)
+    shown = held_back.shown_since(db, settings.account_id, as_text(now - CONFIRM_WITHIN)) if confirmed else ()
+    present = ledger.present_count(db, settings.account_id)
+    plan._brake = Brake(plan.survey.departures, present, departures_of(shown))
     plan.notices = plan._brake.notices(settings.account_id)
     return plan
 

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from worker.staging.kept import Kept, Kind
 
 _KINDS = get_args(Kind)
-_PARTS = {"place": 3, "customer": 2, "account": 1}
+_PARTS = {"place": 3, "customer": 2, "forgotten": 2, "account": 1}
 
 
 def key_of(kept: Kept) -> bytes:

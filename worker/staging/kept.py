@@ -15,8 +15,9 @@ from worker.model import AccountId
 from worker.staging import customers, lists
 from worker.staging.database import Database
 
-Kind = Literal["place", "customer", "account"]
-"""place: what the ledger says of one · customer: its standing · account: its settings with its lists."""
+Kind = Literal["place", "customer", "forgotten", "account"]
+"""place: what the ledger says of one · customer: its standing · forgotten: a person who was erased · account: its
+settings with its lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ _TABLES: Mapping[str, tuple[Kind, tuple[str, ...]]] = {
     "standing": ("customer", ("account_id", "customer_id")),
     "account": ("account", ("account_id",)),
     "list": ("account", ("account_id",)),
+    "forgotten": ("forgotten", ("account_id", "digest")),
 }
 _ROWS: Mapping[Kind, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "place": (
@@ -55,13 +57,16 @@ _ROWS: Mapping[Kind, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
             "contact_id",
             "seen_at",
             "intent",
+            "names_agreed",
+            "customer_since",
         ),
     ),
     "customer": (
         "standing",
         ("account_id", "customer_id"),
-        ("list_id", "address", "refusal", "refused_address", "attempts", "retry_at", "settled"),
+        ("list_id", "address", "refusal", "refused_address", "attempts", "retry_at", "settled", "waits_for"),
     ),
+    "forgotten": ("forgotten", ("account_id", "digest"), ("forgotten_at", "has_left")),
 }
 _ACCOUNT = (
     "api_key", "key_hint", "enabled", "master_list", "status_if_new", "connected_at", "refreshed_at", "paused_reason",
@@ -69,7 +74,7 @@ _ACCOUNT = (
 )  # fmt: skip
 _LIST = (
     "list_id", "name", "stored", "member_count", "marketing_permissions", "refreshed_at", "gone_at", "paused_reason",
-    "paused_at",
+    "paused_at", "departures_read_at",
 )  # fmt: skip
 
 

@@ -46,6 +46,36 @@ def _upkeep(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0005_consent")
+def _consent(db: Database) -> None:
+    db.execute("ALTER TABLE standing ADD COLUMN waits_for TEXT")  # the customer whose opt-out keeps this one out
+    db.execute("CREATE INDEX standing_waits ON standing (account_id, waits_for) WHERE waits_for IS NOT NULL")
+    db.execute("ALTER TABLE ledger ADD COLUMN names_agreed INTEGER")  # of a found member, with its customer's names
+    db.execute("ALTER TABLE ledger ADD COLUMN customer_since TEXT")  # when customer_id became what it is
+    db.execute("ALTER TABLE list ADD COLUMN departures_read_at TEXT")  # Mailchimp's time of the last whole reading
+    for statement in _CONSENT:
+        db.execute(statement)
+
+
+_CONSENT = (
+    """
+    CREATE TABLE held_back (          -- what a flush held back and showed, for an operator to confirm
+        account_id TEXT NOT NULL, list_id TEXT NOT NULL,
+        what TEXT NOT NULL,           -- departures, moves
+        count INTEGER NOT NULL, shown_at TEXT NOT NULL,
+        PRIMARY KEY (account_id, list_id, what)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE forgotten (          -- persons who were erased: a keyed hash of account and address, and no more
+        account_id TEXT NOT NULL, digest TEXT NOT NULL,
+        forgotten_at TEXT NOT NULL,
+        has_left INTEGER NOT NULL,    -- 1 where the person had left a list
+        PRIMARY KEY (account_id, digest)
+    ) WITHOUT ROWID
+    """,
+)
+
 _CUSTOMERS = (
     """
     CREATE TABLE customer (

@@ -196,6 +196,7 @@ class Promise(RuleBasedStateMachine):
         for _ in range(6):
             account_settings.resume(world.db, ACCOUNT)
             world.clock.forward(days=8)
+            world.run()
             world.run(confirmed=True)
             if not customers.changed_count(world.db, ACCOUNT):
                 break
@@ -223,6 +224,7 @@ class Promise(RuleBasedStateMachine):
             before = len(calls)
             with world.db.transaction():
                 customers.mark_changed(world.db, ACCOUNT, None)
+            world.run()
             world.run(confirmed=True)
             writes = [one for one in list(calls)[before:] if not one.call.reads_only]
             if not writes:

@@ -39,7 +39,7 @@ class Crash(BaseException):
 class Histories(Promise):
     """Events, acts by hand, faults, deaths and lists that come and go, with flushes in between."""
 
-    @initialize(double=st.booleans(), chunk=st.sampled_from([1, 2, 4000]), few=st.sampled_from([0, 50]))
+    @initialize(double=st.booleans(), chunk=st.sampled_from([1, 2, 4000]), few=st.sampled_from([0, 10]))
     def begin(self, double: bool, chunk: int, few: int) -> None:
         if double:
             account_settings.enable(self.world.db, ACCOUNT, "pending")

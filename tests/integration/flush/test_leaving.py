@@ -3,7 +3,6 @@
 import pytest
 
 from tests.integration.flush.world import ACCOUNT, World
-from worker.sandbox.audit import BY_HAND
 
 ANN = "ann@example.com"
 
@@ -230,36 +229,6 @@ def test_a_null_value_deletes_like_an_event(world: World):
     stage_batch(world.db, "billmywork.customers", "", [Record(0, 999, b"acct-1/ann", None)], as_text(world.clock()))
     world.flush()
     assert world.status(ANN) == "archived"
-
-
-def test_the_brake_holds_many_departures_until_they_are_confirmed(world: World):
-    """More than fifty members that would leave a list wait for an operator, and nothing else does."""
-    for number in range(60):
-        world.event(f"c{number}", f"c{number}@example.com")
-    world.flush()
-    for number in range(60):
-        world.deleted(f"c{number}", f"c{number}@example.com")
-    world.event("new", "new@example.com")
-    part = world.flush()
-    assert set(world.members().values()) == {"subscribed"}
-    assert world.status("new@example.com") == "subscribed"
-    assert "--confirm" in (part.message or "")
-    world.flush()
-    assert world.outcomes("c1") == ["added", "held"]
-    world.flush(confirmed=True)
-    assert sorted(world.members().values()).count("archived") == 60
-
-
-def test_the_brake_holds_members_found_only_on_the_way_too(world: World):
-    """Customers without consent who turn out to be members by the dozen are held as well."""
-    audience = world.standin.find_list("master")
-    for number in range(60):
-        audience.insert(f"c{number}@example.com", "subscribed", {}, BY_HAND)
-        world.event(f"c{number}", f"c{number}@example.com", marketing_consent=False)
-    world.flush()
-    assert list(world.members().values()).count("unsubscribed") == 50
-    world.flush(confirmed=True)
-    assert list(world.members().values()).count("unsubscribed") == 60
 
 
 def test_a_deleted_customer_whose_member_stays_for_another_is_told_so(world: World):

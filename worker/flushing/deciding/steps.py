@@ -327,6 +327,11 @@ def touched(step: Step) -> Iterable[Place]:
     return places
 
 
+def customers_of(steps: Iterable[Step]) -> frozenset[CustomerId]:
+    """Returns the customers that steps are for."""
+    return frozenset(share.customer.customer_id for step in steps for share in step.shares)
+
+
 def batches(adds: Sequence[Add]) -> Iterator[tuple[Add, ...]]:
     """Gives the adds list by list, as many together as one POST takes."""
     by_list: dict[str, list[Add]] = {}

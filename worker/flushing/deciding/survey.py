@@ -100,16 +100,8 @@ def kind_of(step: Step) -> Kind:
 
 
 def leaves(step: Step) -> bool:
-    """Tells whether a step takes a member off its list that the ledger knows there."""
-    match step:
-        case Archive():
-            return step.planned
-        case Unsubscribe(entry=entry):
-            if entry is None or entry.state != "present":
-                return False
-            return entry.member_status in (None, "subscribed", "pending")
-        case _:
-            return False
+    """Tells whether a step takes a member off its list for another reason than that consent was withdrawn."""
+    return isinstance(step, Archive) and step.planned
 
 
 def _kind_of_none(none: NoCall) -> Kind:

@@ -3,72 +3,109 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 
-from worker.flushing.deciding.steps import Lane
+from worker.flushing.deciding.steps import Lane, Unsubscribe
 from worker.flushing.deciding.survey import leaves
 from worker.model import AccountId, ListId
+from worker.staging.held_back import HeldBack
 
-FEW = 50
-"""So many may leave any list in one flush."""
-SHARE = 0.1
-"""Or this share of the members that the ledger knows there, where that is more."""
+FEW = 10
+"""So many may leave any list in one run."""
+SHARE = 10
+"""Or one of so many of the members that this worker knows there, where that is more."""
+CONFIRM_WITHIN = timedelta(hours=1)
+"""How long after it was shown a number of departures can be confirmed."""
 
-BRAKED = "more members would leave this list in one flush than is usual"
-CONFIRM = "Done when an operator confirms it (flush --account ID --confirm)."
+BRAKED = "more members would leave this list in one run than is usual"
+CONFIRM = "Done when an operator confirms it (flush --account ID --confirm) within an hour of the notice."
 
 
 def limit(present: int) -> int:
-    """Returns how many may leave a list in one flush.
+    """Returns how many may leave a list in one run.
 
     Args:
         present: members that the ledger knows on the list.
     """
-    return max(FEW, int(present * SHARE))
+    return max(FEW, present // SHARE)
+
+
+def departures_of(held: Iterable[HeldBack]) -> dict[ListId, int]:
+    """Returns how many departures were held back on each list."""
+    return {one.list_id: one.count for one in held if one.what == "departures"}
 
 
 class Brake:
-    """Decides list by list whether departures are held. The account's threads share it."""
+    """Counts the members that leave each list as their steps are admitted. The account's threads share it.
 
-    def __init__(self, planned: Mapping[ListId, int], present: Mapping[ListId, int], *, confirmed: bool) -> None:
-        """Decides on those that are planned.
+    Withdrawn consent is never held, and does not count: what this worker may not send is not for it to weigh.
+    """
+
+    def __init__(
+        self, planned: Mapping[ListId, int], present: Mapping[ListId, int], confirmed: Mapping[ListId, int]
+    ) -> None:
+        """Begins a run.
 
         Args:
-            planned: members that would leave each list.
+            planned: members that would leave each list, as far as is known at the beginning.
             present: members that the ledger knows on each list.
-            confirmed: whether an operator confirmed: then nothing is held.
+            confirmed: how many an operator was shown, list by list, and confirmed.
         """
-        self._left = dict(planned)
         self._present = present
         self._confirmed = confirmed
         self._lock = threading.Lock()
-        self.held = {
-            list_id: count
+        self._admitted = Counter[ListId]()
+        # Where it is too many from the start, none of them is begun.
+        self._shut = {
+            list_id
             for list_id, count in planned.items()
-            if not confirmed and count > limit(present.get(list_id, 0))
+            if list_id not in confirmed and count > limit(present.get(list_id, 0))
         }
-        """Lists whose planned departures are held, with how many these are."""
+        self._held = Counter({list_id: planned[list_id] for list_id in self._shut})
 
-    def sort(self, lanes: Iterable[Lane]) -> tuple[list[Lane], list[Lane]]:
-        """Sorts lanes into those that may be done and those held back, each held as a whole."""
-        free: list[Lane] = []
-        held: list[Lane] = []
-        for lane in lanes:
-            braked = any(leaves(step) and step.place.list_id in self.held for step in lane)
-            (held if braked else free).append(lane)
-        return free, held
+    @property
+    def held(self) -> dict[ListId, int]:
+        """How many departures are held on each list, so far as they are known."""
+        with self._lock:
+            return dict(self._held)
 
-    def notices(self, account_id: AccountId) -> list[str]:
-        """Returns a sentence for each list whose planned departures are held."""
-        return [
-            f"Held back on list {list_id}: {count} members would leave it in one flush, more than "
-            f"{limit(self._present.get(list_id, 0))}. If that is meant: mailchimp-worker flush --account {account_id} "
-            "--confirm"
-            for list_id, count in self.held.items()
-        ]
+    def admit(self, lane: Lane) -> tuple[Lane, Lane]:
+        """Admits a lane, or holds it as a whole but for withdrawn consent.
+
+        Returns:
+            The steps to do, and those that are held.
+        """
+        leaving = Counter(step.place.list_id for step in lane if leaves(step))
+        with self._lock:
+            if all(self._room(list_id, count) for list_id, count in leaving.items()):
+                self._admitted += leaving
+                return lane, ()
+            self._held += Counter({one: count for one, count in leaving.items() if one not in self._shut})
+        withdrawn = tuple(step for step in lane if isinstance(step, Unsubscribe))
+        return withdrawn, tuple(step for step in lane if not isinstance(step, Unsubscribe))
 
     def may_leave(self, list_id: ListId) -> bool:
         """Counts one more member that would leave a list, found only now; returns whether it may."""
         with self._lock:
-            self._left[list_id] = self._left.get(list_id, 0) + 1
-            return self._confirmed or self._left[list_id] <= limit(self._present.get(list_id, 0))
+            if self._room(list_id, 1):
+                self._admitted[list_id] += 1
+                return True
+            self._held[list_id] += 1
+            return False
+
+    def notices(self, account_id: AccountId) -> list[str]:
+        """Returns a sentence for each list on which departures are held."""
+        return [
+            f"Held back on list {list_id}: {count} members would leave it in one run, more than "
+            f"{limit(self._present.get(list_id, 0))}. If that is meant, confirm it within an hour: mailchimp-worker "
+            f"flush --account {account_id} --confirm"
+            for list_id, count in sorted(self.held.items())
+        ]
+
+    def _room(self, list_id: ListId, count: int) -> bool:
+        if list_id in self._shut:
+            return False
+        allowed = max(limit(self._present.get(list_id, 0)), self._confirmed.get(list_id, 0))
+        return self._admitted[list_id] + count <= allowed

@@ -20,6 +20,7 @@ from worker.flushing.deciding.steps import (
     Update,
 )
 from worker.flushing.doing import fault, leaving, placing
+from worker.flushing.doing.brake import BRAKED, CONFIRM
 from worker.flushing.doing.desk import Desk
 from worker.flushing.doing.report import Report
 from worker.model import CustomerId, ListId, Place
@@ -29,7 +30,13 @@ Commit = Callable[[Report], None]
 """Writes what a step did, in one transaction."""
 
 
-def run_lane(desk: Desk, lane: Lane, commit: Commit, closed: Collection[ListId]) -> None:
+def run_lane(
+    desk: Desk,
+    lane: Lane,
+    commit: Commit,
+    closed: Collection[ListId],
+    held: Collection[CustomerId] = frozenset(),
+) -> None:
     """Does a lane's steps.
 
     Args:
@@ -37,13 +44,14 @@ def run_lane(desk: Desk, lane: Lane, commit: Commit, closed: Collection[ListId])
         lane: steps that share a place or a customer.
         commit: called after each step.
         closed: lists found gone or paused meanwhile: steps on them are left for the next flush.
+        held: customers of whom other steps are held back, so that these here do not settle them.
 
     Raises:
         Halted: no further call may be made; what was done is written.
     """
     parts = Counter(share.customer.customer_id for step in lane for share in step.shares)
     to_come = parts.copy()
-    failed: set[CustomerId] = set()
+    failed: set[CustomerId] = set(held)
     blocked: set[CustomerId] = set()
     dropped: set[Place] = set()
     written: dict[Place, Entry] = {}
@@ -62,6 +70,10 @@ def run_lane(desk: Desk, lane: Lane, commit: Commit, closed: Collection[ListId])
             _taken_on(desk, report, step, [one for one in step.shares if parts[one.customer.customer_id] == 1])
         elif isinstance(step, Archive) and _anyone(step, blocked):
             _leave(desk, report, step, blocked)
+        elif isinstance(step, Archive) and not step.planned and not desk.may_leave(step.place.list_id):
+            report.fail(step.shares)
+            detail = f"Held back: {BRAKED}."
+            report.write(step.shares, step.place, None, at=desk.at(), outcome="held", detail=detail, then=CONFIRM)
         else:
             report = _guarded(desk, step)
         report.failed |= failed

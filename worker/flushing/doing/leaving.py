@@ -7,7 +7,6 @@ from dataclasses import replace
 from worker.flushing.deciding import member_calls
 from worker.flushing.deciding.gate import was_begun
 from worker.flushing.deciding.steps import Archive, Unsubscribe
-from worker.flushing.doing.brake import BRAKED, CONFIRM
 from worker.flushing.doing.desk import Desk, Halted, settle_at, sort_whole, stumble
 from worker.flushing.doing.placing import origin_of
 from worker.flushing.doing.report import Exchange, Report
@@ -26,9 +25,6 @@ def unsubscribe(desk: Desk, step: Unsubscribe) -> Report:
         stumble(desk, report, step.shares, step.place, verdict, exchange)
     elif member is None:
         _note(desk, report, step, exchange, "withheld", "Consent is withdrawn; it is no member of this list.")
-    elif member.status in ("subscribed", "pending") and step.entry is None and not desk.may_leave(step.place.list_id):
-        report.fail(step.shares)
-        _hold(desk, report, step, exchange)
     elif member.status in ("subscribed", "pending"):
         _unsubscribe(desk, report, step, "unsubscribed", "Unsubscribed, because consent was withdrawn.")
     else:
@@ -102,12 +98,6 @@ def _unsubscribe(desk: Desk, report: Report, step: Archive | Unsubscribe, outcom
         return
     _keep(desk, report, step, member)
     _note(desk, report, step, exchange, outcome, detail)
-
-
-def _hold(desk: Desk, report: Report, step: Unsubscribe, exchange: Exchange) -> None:
-    report.write(
-        step.shares, step.place, exchange, at=desk.at(), outcome="held", detail=f"Held back: {BRAKED}.", then=CONFIRM
-    )
 
 
 def _forget(desk: Desk, report: Report, step: Archive, exchange: Exchange) -> None:

@@ -1,0 +1,167 @@
+"""Many members that would leave a list wait for an operator, who confirms what was shown and no more."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.flush.world import ACCOUNT, World
+from worker.accounts import lists
+from worker.mailchimp.call import Call
+from worker.model import ListId
+from worker.sandbox.audit import BY_HAND
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
+    with World(tmp_path, direct=True) as made:
+        yield made
+
+
+def address(number: int) -> str:
+    """A customer's address."""
+    return f"c{number}@example.com"
+
+
+def added(world: World, many: int) -> None:
+    """Customers that are members."""
+    for number in range(many):
+        world.event(f"c{number}", address(number))
+    world.run()
+
+
+def deleted(world: World, numbers: range) -> None:
+    """Deletes customers."""
+    for number in numbers:
+        world.deleted(f"c{number}", address(number))
+
+
+def archived(world: World) -> int:
+    """How many members are archived."""
+    return list(world.members().values()).count("archived")
+
+
+def test_many_departures_are_held_until_they_are_confirmed(world: World):
+    """More than ten members, and more than a tenth, wait for an operator, and nothing else does."""
+    added(world, 60)
+    deleted(world, range(60))
+    world.event("new", "new@example.com")
+    part = world.flush()
+    assert archived(world) == 0
+    assert world.status("new@example.com") == "subscribed"
+    assert "60 members" in (part.message or "")
+    assert "--confirm" in (part.message or "")
+    world.flush()
+    assert world.outcomes("c1")[:2] == ["added", "held"]
+    assert world.flush(confirmed=True).message is None
+    assert archived(world) == 60
+
+
+def test_ten_or_a_tenth_may_leave_in_one_run(world: World):
+    """Ten of a small list leave at once, and a tenth of a large one."""
+    added(world, 120)
+    deleted(world, range(12))
+    assert world.flush().message is None
+    assert archived(world) == 12
+
+
+def test_a_small_list_is_not_emptied_by_another_master_list(world: World):
+    """Forty members that would all move to another list are held, and stay where they are until confirmed."""
+    added(world, 40)
+    lists.choose_master(world.db, ACCOUNT, ListId("other"))
+    part = world.flush()
+    assert "40 members" in (part.message or "")
+    assert world.members("other") == {}
+    assert archived(world) == 0
+    world.flush(confirmed=True)
+    assert archived(world) == 40
+    assert list(world.members("other").values()) == ["subscribed"] * 40
+
+
+def test_deletions_that_come_during_a_flush_are_counted(world: World, monkeypatch: pytest.MonkeyPatch):
+    """A survey from before them admits nobody: what leaves is counted as it leaves."""
+    from functools import partial
+
+    from worker.flushing import deliver
+    from worker.flushing.neighbourhood import chunks
+
+    monkeypatch.setattr(deliver, "chunks", partial(chunks, size=20))
+    added(world, 200)
+    deleted(world, range(1))
+    came: list[int] = []
+
+    def during(call: Call) -> None:
+        if call.method == "DELETE" and not came:
+            came.append(1)
+            own, world.db = world.db, world.app.open_database()
+            deleted(world, range(100, 200))
+            world.db.close()
+            world.db = own
+
+    world.before_call(during)
+    part = world.flush()
+    world.before_call(None)
+    assert archived(world) <= 20
+    assert "members would leave it in one run" in (part.message or "")
+
+
+def test_withdrawn_consent_is_never_held(world: World):
+    """However many withdraw consent at once, all of them are unsubscribed, whoever added them."""
+    audience = world.standin.find_list("master")
+    added(world, 30)
+    for number in range(30):
+        world.event(f"c{number}", address(number), marketing_consent=False)
+    for number in range(30, 60):
+        audience.insert(address(number), "subscribed", {}, BY_HAND)
+        world.event(f"c{number}", address(number), marketing_consent=False)
+    assert world.flush().message is None
+    assert set(world.members().values()) == {"unsubscribed"}
+    assert not world.waits("c1")
+
+
+def test_what_comes_after_the_notice_is_not_confirmed(world: World):
+    """Confirmed is the number that was shown; deletions published after it wait for a notice of their own."""
+    added(world, 110)
+    deleted(world, range(70))
+    world.flush()
+    deleted(world, range(70, 106))
+    part = world.flush(confirmed=True)
+    assert archived(world) == 70
+    assert "36 members" in (part.message or "")
+    world.flush(confirmed=True)
+    assert archived(world) == 106
+
+
+def test_a_confirmation_counts_for_an_hour_and_once(world: World):
+    """A notice older than an hour is shown again, and one confirmation serves one run."""
+    added(world, 30)
+    deleted(world, range(30))
+    world.flush()
+    world.clock.forward(minutes=61)
+    assert "30 members" in (world.flush(confirmed=True).message or "")
+    assert archived(world) == 0
+    world.flush(confirmed=True)
+    assert archived(world) == 30
+
+
+def test_nothing_is_confirmed_that_was_never_shown(world: World):
+    """A confirmation without a notice before it shows one, and lets nobody leave."""
+    added(world, 30)
+    deleted(world, range(30))
+    assert "30 members" in (world.flush(confirmed=True).message or "")
+    assert archived(world) == 0
+
+
+def test_who_is_held_and_withdrew_consent_is_unsubscribed_and_waits(world: World):
+    """In the company of steps that are held, withdrawn consent is done; its customers are not settled by that."""
+    added(world, 30)
+    deleted(world, range(2, 30))
+    world.event("c0", "new@example.com", marketing_consent=False)
+    world.by_hand("new@example.com", "subscribe")
+    world.event("c1", address(0))
+    world.flush()
+    assert archived(world) == 0
+    assert world.status("new@example.com") == "unsubscribed"
+    assert world.waits("c0")
+    assert world.outcomes("c1")[-1] == "held"
