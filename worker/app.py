@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -39,7 +39,9 @@ class App:
     @cached_property
     def keeper(self) -> Keeper:
         """What writes ledger and settings to Kafka."""
-        return Keeper(self.config.kafka, self.clock)
+        made = Keeper(self.config.kafka, self.clock)
+        made.take_settings = self._take_settings
+        return made
 
     def open_database(self) -> Database:
         """Opens the staging database; what is written of ledger and settings goes to Kafka first.
@@ -74,7 +76,11 @@ class App:
             KafkaError: no broker answers, or a topic is not there, cannot be made, or cannot keep what it must.
         """
         assert self.keeper.topics  # asked for now, so that a start without them fails
-        return Follower(self.open_copy, self.open_reader)
+        return Follower(self.open_copy, self.open_reader, self.keeper)
+
+    def _take_settings(self) -> None:
+        with closing(self.open_copy()) as copy, closing(self.open_reader(copy)) as reader:
+            self.keeper.take_all_settings(reader.read_settings)
 
     @cached_property
     def secret(self) -> SecretKey:

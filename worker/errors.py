@@ -54,6 +54,14 @@ class NotMoved(KafkaError):
     """The database has a ledger or settings of its own that were never written to Kafka."""
 
 
+class WriterFenced(KafkaError):
+    """Somebody else took over a partition of ledger or settings; nothing more can be written to it from here."""
+
+
+class LedgerLost(KafkaError):
+    """Kafka's ledger or settings are not whole, and an operator must say how to go on."""
+
+
 class ConsumerStopped(KafkaError):
     """The consumer met a fatal error; the process must end so that its supervisor restarts it."""
 

@@ -64,12 +64,17 @@ def connect(
         answer = sender.send(PING)
     if not answer.ok:
         raise explained(answer)
-    with db.transaction():
+    sealed = secret.seal(account_id, key)
+
+    def act() -> tuple[AccountSettings, bool]:
         before = accounts.find(db, account_id) or AccountSettings(account_id)
         replaced = _replaces(accounts.encrypted_key(db, account_id), account_id, key, secret)
         settings = replace(before, key_hint=key.hint, connected_at=at, pause=None)
         accounts.save(db, settings)
-        accounts.set_encrypted_key(db, account_id, secret.seal(account_id, key))
+        accounts.set_encrypted_key(db, account_id, sealed)
+        return settings, replaced
+
+    settings, replaced = db.change(act)
     notice = None
     if replaced and settings.stored:
         notice = (
@@ -109,16 +114,21 @@ def rekey(db: Database, old: SecretKey, new: SecretKey) -> int:
     Raises:
         SecretKeyError: neither key opens one of them; nothing was changed.
     """
-    changed = 0
-    with db.transaction():
+    anew: dict[bytes, bytes] = {}
+
+    def act() -> int:
+        changed = 0
         for one in accounts.all_accounts(db):
             sealed = accounts.encrypted_key(db, one.account_id)
             if sealed is None or _opens(new, one.account_id, sealed):
                 continue
-            opened = old.open(one.account_id, sealed)
-            accounts.set_encrypted_key(db, one.account_id, new.seal(one.account_id, opened))
+            if sealed not in anew:
+                anew[sealed] = new.seal(one.account_id, old.open(one.account_id, sealed))
+            accounts.set_encrypted_key(db, one.account_id, anew[sealed])
             changed += 1
-    return changed
+        return changed
+
+    return db.change(act)
 
 
 def _opens(secret: SecretKey, account_id: AccountId, sealed: bytes) -> bool:

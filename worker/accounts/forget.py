@@ -59,11 +59,7 @@ def forget_person(db: Database, address: AddressKey, told: Told = tell_nobody) -
         DatabaseError: not all is erased; or it is, but its bytes may still be in the file.
     """
     letters = dead_letters.mentioning(db, address)
-    people = sorted(
-        {(one.account_id, one.customer_id) for one in receipts.find(db, address=address)}
-        | {(one.account_id, one.customer_id) for one in customers.find_by_address(db, address, None)}
-        | set(ledger.customers_at(db, address))  # receipts are kept for a time only
-    )
+    people = people_at(db, address)
     gone = Counter({"receipts": 0, "places": 0, "customers": 0})
 
     def erase(part: Sequence[tuple[AccountId, CustomerId]]) -> int:
@@ -76,6 +72,15 @@ def forget_person(db: Database, address: AddressKey, told: Told = tell_nobody) -
     gone["dead letters"] = dead_letters.drop_all(db, letters)
     _leave_no_trace(db, told)
     return dict(gone)
+
+
+def people_at(db: Database, address: AddressKey) -> list[tuple[AccountId, CustomerId]]:
+    """Returns whoever has or ever had an address, in all accounts."""
+    return sorted(
+        {(one.account_id, one.customer_id) for one in receipts.find(db, address=address)}
+        | {(one.account_id, one.customer_id) for one in customers.find_by_address(db, address, None)}
+        | set(ledger.customers_at(db, address))  # receipts are kept for a time only
+    )
 
 
 def _leave_no_trace(db: Database, told: Told) -> None:

@@ -62,7 +62,9 @@ def refresh(
         found = all_lists(sender)
     if isinstance(found, Answer):
         raise explained(found)
-    with db.transaction():
+
+    def act() -> Refreshed:
+        # From the settings as they are now, which may have been changed meanwhile, by another worker too.
         settings = load(db, account_id)
         if key_of(db, account_id, secret) != key:
             raise AccountError(
@@ -74,7 +76,9 @@ def refresh(
         list_rows.delete(db, account_id, left)
         if result.back:
             customers.mark_changed(db, account_id, None)
-    return result
+        return result
+
+    return db.change(act)
 
 
 def refreshed(settings: AccountSettings, found: Iterable[MailchimpList], at: datetime) -> Refreshed:
@@ -118,7 +122,8 @@ def store(db: Database, account_id: AccountId, wanted: Collection[ListId] | None
         NotFound: the account never chose any settings, or no refresh found such a list.
         AccountError: a rule forbids it, which the message names.
     """
-    with db.transaction():
+
+    def act() -> AccountSettings:
         before = load(db, account_id)
         settings = stored(before, wanted)
         for one in settings.stored:
@@ -130,7 +135,9 @@ def store(db: Database, account_id: AccountId, wanted: Collection[ListId] | None
         accounts.save(db, settings)
         if {one.list_id for one in settings.stored} != {one.list_id for one in before.stored}:
             customers.mark_changed(db, account_id, None)
-    return settings
+        return settings
+
+    return db.change(act)
 
 
 def stored(settings: AccountSettings, wanted: Collection[ListId] | None) -> AccountSettings:
@@ -178,13 +185,16 @@ def choose_master(db: Database, account_id: AccountId, list_id: ListId) -> Accou
         NotFound: the account never chose any settings, or no refresh found such a list.
         AccountError: the list is not stored, or gone from Mailchimp.
     """
-    with db.transaction():
+
+    def act() -> AccountSettings:
         before = load(db, account_id)
         settings = with_master(before, list_id)
         accounts.save(db, settings)
         if settings.master_list != before.master_list:
             customers.mark_changed(db, account_id, None)
-    return settings
+        return settings
+
+    return db.change(act)
 
 
 def with_master(settings: AccountSettings, list_id: ListId) -> AccountSettings:

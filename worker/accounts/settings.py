@@ -151,7 +151,9 @@ def resume(db: Database, account_id: AccountId) -> AccountSettings:
 
 
 def _change(db: Database, account_id: AccountId, step: Callable[[AccountSettings], AccountSettings]) -> AccountSettings:
-    with db.transaction():
+    def act() -> AccountSettings:
         settings = step(load(db, account_id))
         accounts.save(db, settings)
-    return settings
+        return settings
+
+    return db.change(act)

@@ -170,7 +170,7 @@ def forget_account(
             abort=True,
             err=True,
         )
-    with changing(app, ledger=True) as db:
+    with changing(app, lambda db: [AccountId(account)]) as db:
         if not forget.is_known(db, AccountId(account)):
             settings.load(db, AccountId(account))
         with Steps() as steps:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.accounts import settings
-from worker.accounts.forget import forget_person
+from worker.accounts.forget import forget_person, people_at
 from worker.cli import output
 from worker.cli.progress import Progress, Steps
 from worker.cli.wiring import AccountArgument, Json, changing, opened, wired
@@ -41,15 +41,14 @@ def resync(
 ) -> None:
     """Mark every customer of the account, or one, for the next flush. Whoever left a list still stays off it."""
     app = wired()
-    with changing(app, ledger=True) as db:
+    address = _address(email) if email is not None else None
+    with changing(app, lambda db: [AccountId(account)]) as db:
         settings.load(db, AccountId(account))
-        address = _address(email) if email is not None else None
         cleared, lasting = 0, 0
         if clear_suppressed:
             refused, lasting = ledger.refused(db, AccountId(account), address)
             cleared = db.in_parts(refused, lambda part: ledger.clear_refusals_of(db, AccountId(account), part))
-        with db.transaction():
-            marked = customers.mark_changed(db, AccountId(account), address)
+        marked = db.change(lambda: customers.mark_changed(db, AccountId(account), address))
         with Progress("marking") as progress:
             customers.mark_the_rest(db, progress.counted)
     if not marked:
@@ -74,7 +73,7 @@ def forget(
     app = wired()
     if not yes:
         typer.confirm(f"Erase everything known here of {address}?", abort=True, err=True)
-    with changing(app, ledger=True) as db, Steps() as steps:
+    with changing(app, lambda db: [one for one, _ in people_at(db, address)]) as db, Steps() as steps:
         gone = forget_person(db, address, steps.told)
     if not any(gone.values()):
         raise NotFound(f"Nobody here knows {address}.", "Nothing was erased.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Annotated
 
@@ -11,6 +11,7 @@ import typer
 from worker import log
 from worker.app import App
 from worker.config import load
+from worker.model import AccountId
 from worker.staging import customers
 from worker.staging.database import Database
 
@@ -31,22 +32,27 @@ def wired() -> App:
 
 
 @contextmanager
-def changing(app: App, *, ledger: bool = False) -> Iterator[Database]:
+def changing(app: App, accounts: Callable[[Database], Iterable[AccountId]] | None = None) -> Iterator[Database]:
     """Opens the database for a command that changes settings, brought up to what Kafka keeps of them.
 
     Args:
         app: wires it.
-        ledger: whether the ledger is changed too.
+        accounts: tells, once everything is read, of which accounts the ledger is changed too. The command takes their
+            partitions: a flush of another worker that is under way for one of them ends early.
 
     Raises:
         DatabaseError: it cannot be used.
-        KafkaError: Kafka cannot be read.
+        KafkaError: Kafka cannot be read, or is not whole.
     """
     with closing(app.open_copy()) as copy, closing(app.open_reader(copy)) as reader:
         reader.read_settings()
-        if ledger:
-            for partition in range(app.keeper.topics.ledger.partitions):
+        if accounts is not None:
+            ledger = app.keeper.topics.ledger
+            for partition in range(ledger.partitions):
                 reader.read_ledger(partition)
+            app.keeper.take_all_settings(reader.read_settings)
+            for partition in sorted({ledger.partition_of(one) for one in accounts(copy)}):
+                app.keeper.take(ledger, partition, lambda partition=partition: reader.read_ledger(partition))  # type: ignore[misc]
     with opened(app) as db:
         yield db
         customers.mark_the_rest(db)

@@ -147,6 +147,24 @@ class Ownership:
                 self._partitions[partition].ledger_read = True
                 self._lock.notify_all()
 
+    def ledger_lost(self, partition: int, fenced: bool) -> None:
+        """Notes that a partition's ledger cannot be written any more: it must be taken and read again.
+
+        No call is begun any more that rests on what was known of it.
+
+        Args:
+            partition: which.
+            fenced: whether somebody else took it. The group may have given the partition to another worker then, which
+                is certain one session later; until then this worker does not take it back.
+        """
+        with self._lock:
+            known = self._partitions.get(partition)
+            if known is not None:
+                self._assignments += 1
+                known.assignment, known.ledger_read = self._assignments, False
+                if fenced:
+                    known.free_at = max(known.free_at, self._clock() + self._session_seconds)
+
     def _awaited(self) -> dict[int, int]:
         # Not before the former owner's calls are over: it may write down what they did.
         now = self._clock()

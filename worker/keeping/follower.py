@@ -1,15 +1,16 @@
-"""A thread that keeps a worker's copy of ledger and settings up to date, and says which partitions it has read."""
+"""Threads that keep a worker's copy of ledger and settings up to date, and take the partitions of the ledger."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from typing import Protocol
 
-from worker.errors import KafkaError, NotMoved
+from worker.errors import KafkaError, LedgerLost, NotMoved
+from worker.keeping.keeper import Keeper
 from worker.keeping.reader import Reader
 from worker.staging.database import Database
 
@@ -28,6 +29,10 @@ class Awaiting(Protocol):
         """Notes that the settings are known."""
         ...
 
+    def owned(self) -> Collection[int]:
+        """Returns the partitions that are this worker's."""
+        ...
+
     def wait_for_ledger(self, timeout: float) -> dict[int, int]:
         """Returns partitions whose ledger is waited for, each with the number of its assignment."""
         ...
@@ -40,30 +45,44 @@ class Awaiting(Protocol):
         """Notes that a partition's ledger is known."""
         ...
 
+    def ledger_lost(self, partition: int, fenced: bool) -> None:
+        """Notes that a partition's ledger cannot be written any more."""
+        ...
+
 
 class Follower:
-    """Reads settings all the time, and the ledger of each partition when it is assigned."""
+    """Reads settings all the time, and takes and reads the ledger of each partition when it is assigned.
 
-    def __init__(self, open_database: Callable[[], Database], open_reader: Callable[[Database], Reader]) -> None:
+    A thread for each: settings are followed also while a large ledger is read.
+    """
+
+    def __init__(
+        self, open_database: Callable[[], Database], open_reader: Callable[[Database], Reader], keeper: Keeper
+    ) -> None:
         """Starts nothing yet.
 
         Args:
             open_database: opens a connection whose writes are not written to Kafka.
             open_reader: makes what reads into it.
+            keeper: writes to the partitions that are taken.
         """
         self._open_database = open_database
         self._open_reader = open_reader
+        self._keeper = keeper
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def start(self, awaiting: Awaiting) -> None:
         """Starts reading."""
-        self._thread = threading.Thread(target=self._run, args=(awaiting,), name="keeping", daemon=True)
-        self._thread.start()
+        self._keeper.lost = awaiting.ledger_lost
+        for name, step in (("settings", self._follow_settings), ("ledger", self._follow_ledger)):
+            thread = threading.Thread(target=self._run, args=(step, awaiting), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def check(self) -> None:
-        """Raises what ended the thread, if anything did.
+        """Raises what ended a thread, if anything did.
 
         Raises:
             KafkaError: it reads no more.
@@ -75,38 +94,45 @@ class Follower:
     def end(self, timeout: float) -> None:
         """Ends reading."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout)
+        ends = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(ends - time.monotonic(), 0))
 
-    def _run(self, awaiting: Awaiting) -> None:
+    def _run(self, step: Callable[[Reader, Awaiting], None], awaiting: Awaiting) -> None:
+        began, ever_read = time.monotonic(), False
         try:
             with closing(self._open_database()) as db, closing(self._open_reader(db)) as reader:
-                self._follow(reader, awaiting)
+                while not self._stop.is_set():
+                    try:
+                        step(reader, awaiting)
+                    except (NotMoved, LedgerLost):
+                        raise
+                    except KafkaError as error:
+                        if not ever_read and time.monotonic() - began > PATIENCE_SECONDS:
+                            raise
+                        log.info("ledger and settings cannot be read now: %s", error.what)
+                        self._stop.wait(LOOK_SECONDS)
+                    else:
+                        ever_read = True
         except BaseException as error:
             self._error = error
 
-    def _follow(self, reader: Reader, awaiting: Awaiting) -> None:
-        began, ever_read = time.monotonic(), False
-        while not self._stop.is_set():
-            try:
-                reader.read_settings()
-                awaiting.settings_read()
-                for partition, assignment in awaiting.wait_for_ledger(LOOK_SECONDS).items():
-                    self._read_ledger(reader, awaiting, partition, assignment)
-            except NotMoved:
-                raise
-            except KafkaError as error:
-                if not ever_read and time.monotonic() - began > PATIENCE_SECONDS:
-                    raise
-                log.info("ledger and settings cannot be read now: %s", error.what)
-                self._stop.wait(LOOK_SECONDS)
-            else:
-                ever_read = True
+    def _follow_settings(self, reader: Reader, awaiting: Awaiting) -> None:
+        reader.read_settings()
+        awaiting.settings_read()
+        self._stop.wait(LOOK_SECONDS)
 
-    def _read_ledger(self, reader: Reader, awaiting: Awaiting, partition: int, assignment: int) -> None:
+    def _follow_ledger(self, reader: Reader, awaiting: Awaiting) -> None:
+        for partition, assignment in awaiting.wait_for_ledger(LOOK_SECONDS).items():
+            self._take(reader, awaiting, partition, assignment)
+        self._keeper.keep_only(awaiting.owned())
+
+    def _take(self, reader: Reader, awaiting: Awaiting, partition: int, assignment: int) -> None:
         def wanted() -> bool:
             return not self._stop.is_set() and awaiting.awaits_ledger(partition, assignment)
 
-        reader.read_ledger(partition, wanted)
+        if not wanted():
+            return
+        self._keeper.take(self._keeper.topics.ledger, partition, lambda: reader.read_ledger(partition, wanted))
         if wanted():
             awaiting.ledger_read(partition, assignment)

@@ -1,47 +1,69 @@
-"""Writes to Kafka what a transaction changed of the ledger and the settings, before that transaction is committed."""
+"""Writes to Kafka what a transaction changes of the ledger and the settings, before that transaction is committed."""
 
 from __future__ import annotations
 
-import atexit
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-
-from confluent_kafka import KafkaError as LibraryError
-from confluent_kafka import KafkaException, Message, Producer
+from typing import TypeVar
 
 from worker.clock import Clock, as_text
 from worker.config import Kafka
-from worker.consuming.kafka import Problems, client
-from worker.errors import KafkaError
+from worker.errors import KafkaError, WriterFenced
 from worker.keeping.records import key_of, value_of
 from worker.keeping.topics import KeptTopic, KeptTopics, topics
+from worker.keeping.writer import PartitionWriter, Record
 from worker.model import AccountId
 from worker.staging import kept, offsets
 from worker.staging.database import Database
 from worker.staging.kept import Kept
 
-TAKEN_SECONDS = 20.0
-"""How long Kafka may take, a restart of a broker included. Other connections wait longer for the database, which is
-locked meanwhile."""
-POLL_SECONDS = 0.2
+MOST_TRIES = 5
+"""How often a change of settings is made again because another worker or command changed some meanwhile."""
+
+_Result = TypeVar("_Result")
+_Place = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Records that Kafka has, of one partition."""
+
+    topic: KeptTopic
+    partition: int
+    writer: PartitionWriter
+    offsets: range
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    rows: Sequence[Kept]
+    acknowledged: Sequence[Acknowledged]
 
 
 class Keeper:
     """Makes connections write what they change to Kafka first. Threads share it; it connects when it is first needed.
 
-    So Kafka is never behind the database: what a crash leaves there alone is read from there at the next start.
+    So Kafka is never behind the database: what a crash leaves there alone is read from there at the next start. What a
+    partition of these topics gets is written by the one who took it last, see :meth:`take`.
+
+    Attributes:
+        lost: called when a partition of the ledger cannot be written any more, with its number and whether another
+            writer took it.
+        take_settings: takes the settings' topic again and reads it to its end, after another writer took it.
     """
 
     def __init__(self, settings: Kafka, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
-        self._producer: Producer | None = None
-        self._problems = Problems()
-        self._closed = threading.Event()
+        self._settings_lock = threading.Lock()
+        self._writers: dict[_Place, PartitionWriter] = {}
+        self._ahead: dict[int, _Ahead] = {}
+        self.lost: Callable[[int, bool], None] = lambda partition, fenced: None
+        self.take_settings: Callable[[], None] | None = None
 
     @cached_property
     def topics(self) -> KeptTopics:
@@ -55,114 +77,167 @@ class Keeper:
     def attach(self, db: Database) -> None:
         """Has a connection write what it changes to Kafka, from now on."""
         kept.watch(db)
-        db.before_commit = self._keep
+        db.before_commit = self._before_commit
+        db.changing = lambda act, erase: self._change(db, act, erase)
 
     def ledger_partition(self, account_id: AccountId) -> int:
         """Returns the ledger's partition of an account."""
         return self.topics.ledger.partition_of(account_id)
 
-    def _keep(self, db: Database, erase: bool) -> None:
-        changed = kept.touched(db)
-        if changed:
-            self.write(db, changed, erase=erase)
+    # Whose partition it is to write
 
-    def write(self, db: Database, rows: Sequence[Kept], *, erase: bool = False) -> None:
-        """Writes rows and waits until every replica that must have them has them. Belongs in a transaction.
+    def take(self, topic: KeptTopic, partition: int, read: Callable[[], None]) -> None:
+        """Becomes the one writer of a partition, and knows all of it before it writes.
 
         Args:
-            db: takes how far its own topics are known, where nobody else wrote meanwhile.
-            rows: as they are now.
+            topic: one of the two.
+            partition: which of it; there may be none of that number.
+            read: brings the database up to the partition's end. Nobody else can write to it any more by then.
+
+        Raises:
+            KafkaError: it cannot be taken, or not be read.
+            DatabaseError: what was read cannot be written.
+        """
+        if partition >= topic.partitions:
+            return
+        writer = PartitionWriter(self._settings, topic.name, partition)
+        writer.open()
+        read()
+        with self._lock:
+            self._writers[topic.name, partition] = writer
+
+    def take_all_settings(self, read: Callable[[int], None]) -> None:
+        """Becomes the one writer of all settings, until somebody else does.
+
+        Args:
+            read: brings the database up to a partition's end.
+
+        Raises:
+            KafkaError: they cannot be taken, or not be read.
+            DatabaseError: what was read cannot be written.
+        """
+        topic = self.topics.settings
+        for partition in range(topic.partitions):
+            self.take(topic, partition, lambda partition=partition: read(partition))  # type: ignore[misc]
+
+    def keep_only(self, partitions: Collection[int]) -> None:
+        """Gives up the ledger's partitions that are not among these, and serves the library."""
+        with self._lock:
+            name = self.topics.ledger.name
+            for place in [one for one in self._writers if one[0] == name and one[1] not in partitions]:
+                del self._writers[place]
+            writers = list(self._writers.values())
+        for writer in writers:
+            writer.poll()
+
+    # What is written
+
+    def write(self, rows: Sequence[Kept], *, erase: bool = False) -> list[Acknowledged]:
+        """Writes rows and waits until every replica that must have them has them.
+
+        Rows of one partition are written together or not at all. Rows of several are written one partition after the
+        other, the settings last.
+
+        Args:
+            rows: as they are to be.
             erase: whether rows that are gone must be forgotten.
 
         Raises:
+            WriterFenced: somebody else took a partition.
             KafkaError: they may not have been taken, so nothing may be committed that rests on them.
         """
-        answers = _Answers(len(rows))
-        for one in rows:
+        parts: dict[tuple[KeptTopic, int], list[Record]] = defaultdict(list)
+        for one in sorted(rows, key=lambda one: one.kind == "account"):
             topic = self.topics.settings if one.kind == "account" else self.topics.ledger
-            self._produce(topic, topic.partition_of(one.key[0]), one, answers, erase=erase)
-        answers.wait(self._problems)
-        at = as_text(self._clock())
-        for (name, partition), taken in answers.offsets.items():
-            topic = self.topics.settings if name == self.topics.settings.name else self.topics.ledger
-            if offsets.next_of(db, name, topic.topic_id, partition) == min(taken) == max(taken) - len(taken) + 1:
-                offsets.move_on(db, name, topic.topic_id, partition, max(taken) + 1, at)
+            parts[topic, topic.partition_of(one.key[0])].append((key_of(one), value_of(one, erase=erase)))
+        return [self._write_part(topic, partition, records) for (topic, partition), records in parts.items()]
 
-    def _produce(self, topic: KeptTopic, partition: int, one: Kept, answers: _Answers, *, erase: bool) -> None:
-        producer = self._open()
-        value = value_of(one, erase=erase)
-        while True:
+    def _write_part(self, topic: KeptTopic, partition: int, records: Sequence[Record]) -> Acknowledged:
+        with self._lock:
+            writer = self._writers.get((topic.name, partition))
+        try:
+            if writer is None:
+                raise WriterFenced(
+                    f"Partition {partition} of {topic.name} is not this worker's to write any more.",
+                    "Nothing was confirmed. Try again.",
+                )
+            return Acknowledged(topic, partition, writer, writer.write(records))
+        except KafkaError as error:
+            with self._lock:
+                if writer is not None and self._writers.get((topic.name, partition)) is writer:
+                    del self._writers[topic.name, partition]
+            if topic == self.topics.ledger and writer is not None:
+                self.lost(partition, isinstance(error, WriterFenced))
+            raise
+
+    # A change: Kafka first, and the database is not locked meanwhile
+
+    def _change(self, db: Database, act: Callable[[], _Result], erase: bool) -> _Result:
+        for _ in range(MOST_TRIES):
+            with db.rehearsal():
+                act()
+                rows = kept.touched(db)
+            if not rows:
+                break
             try:
-                producer.produce(topic.name, value, key_of(one), partition, on_delivery=answers)
-            except BufferError:
-                producer.poll(POLL_SECONDS)
-            except KafkaException as error:
-                raise _not_taken(error.args[0].str()) from error
-            else:
-                return
+                acknowledged = self.write(rows, erase=erase)
+            except WriterFenced:
+                if not self._may_try_again(rows):
+                    raise
+                continue
+            self._ahead[id(db)] = _Ahead(rows, acknowledged)
+            try:
+                with db.transaction(erase=erase):
+                    result = act()
+            finally:
+                self._ahead.pop(id(db), None)
+            for one in acknowledged:
+                one.writer.committed(one.offsets)
+            return result
+        with db.transaction(erase=erase):
+            return act()
 
-    def _open(self) -> Producer:
+    def _may_try_again(self, rows: Sequence[Kept]) -> bool:
+        # Only the settings are shared: who lost a partition of the ledger must not go on.
+        ledger = self.topics.ledger
         with self._lock:
-            if self._producer is None or self._problems.fatal is not None:
-                self._problems = Problems()
-                own = {
-                    "acks": "all",
-                    # One request at a time keeps the order, and a record that comes twice says the same twice. An
-                    # idempotent producer would take half a second to begin.
-                    "max.in.flight.requests.per.connection": 1,
-                    "linger.ms": 0,
-                    "message.timeout.ms": int(TAKEN_SECONDS * 1000),
-                    "error_cb": self._problems,
-                }
-                self._producer = client(Producer, self._settings, own)
-                served = self._producer, self._problems, self._closed
-                thread = threading.Thread(target=_serve, args=served, name="keeper", daemon=True)
-                thread.start()
-                atexit.register(_end, thread, self._closed)
-            return self._producer
+            held = {partition for name, partition in self._writers if name == ledger.name}
+        if self.take_settings is None or not held >= {
+            ledger.partition_of(one.key[0]) for one in rows if one.kind != "account"
+        }:
+            return False
+        partitions = self.topics.settings.partitions
+        with self._settings_lock:
+            with self._lock:
+                held_all = all((self.topics.settings.name, one) in self._writers for one in range(partitions))
+            if not held_all:
+                self.take_settings()
+        return True
+
+    def _before_commit(self, db: Database, erase: bool) -> None:
+        changed = kept.touched(db)
+        ahead = self._ahead.get(id(db))
+        if ahead is not None and _same(ahead.rows, changed):
+            self._note(db, ahead.acknowledged)
+            return
+        if ahead is not None:
+            # The rows changed between: Kafka gets what is so now, also of those that are not touched any more.
+            here = {(one.kind, one.key) for one in changed}
+            gone = [(one.kind, one.key) for one in ahead.rows if (one.kind, one.key) not in here]
+            changed = [*changed, *kept.rows_of(db, gone)]
+        if changed:
+            self._note(db, self.write(changed, erase=erase))
+
+    def _note(self, db: Database, acknowledged: Sequence[Acknowledged]) -> None:
+        at = as_text(self._clock())
+        for one in acknowledged:
+            place = one.topic.name, one.topic.topic_id, one.partition
+            known = offsets.next_of(db, *place)
+            if known is not None:
+                next_offset = one.writer.next_offset(one.offsets, known)
+                if next_offset > known:
+                    offsets.move_on(db, *place, next_offset, at)
 
 
-def _serve(producer: Producer, problems: Problems, closed: threading.Event) -> None:
-    # Hands answers over as they come; who waits for them does not poll.
-    while problems.fatal is None and not closed.is_set():
-        producer.poll(POLL_SECONDS)
-
-
-def _end(thread: threading.Thread, closed: threading.Event) -> None:
-    # A thread inside the library while the interpreter goes away could crash it.
-    closed.set()
-    thread.join(POLL_SECONDS * 2)
-
-
-class _Answers:
-    """What Kafka says of the records of one transaction."""
-
-    def __init__(self, expected: int) -> None:
-        self._left = expected
-        self._refused: LibraryError | None = None
-        self._lock = threading.Condition()
-        self.offsets: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
-
-    def __call__(self, error: LibraryError | None, message: Message) -> None:
-        with self._lock:
-            self._left -= 1
-            if error is not None:
-                self._refused = error
-            else:
-                place: Any = message.topic(), message.partition()
-                self.offsets[place].append(message.offset() or 0)
-            self._lock.notify_all()
-
-    def wait(self, problems: Problems) -> None:
-        with self._lock:
-            in_time = self._lock.wait_for(lambda: self._left == 0, TAKEN_SECONDS + 1)
-        if self._refused is not None or not in_time:
-            last = self._refused or problems.last
-            raise _not_taken(last.str() if last is not None else "no answer")
-
-
-def _not_taken(reason: str) -> KafkaError:
-    return KafkaError(
-        f"Kafka did not take what must be kept there: {reason}.",
-        "Nothing was confirmed. See that its brokers answer, and try again.",
-    )
+def _same(some: Sequence[Kept], others: Sequence[Kept]) -> bool:
+    return {(one.kind, one.key): one.row for one in some} == {(one.kind, one.key): one.row for one in others}

@@ -31,11 +31,14 @@ def move(db: Database, keeper: Keeper, reader: Reader) -> Counter[Kind]:
         DatabaseError: the database cannot be used.
     """
     topics = keeper.topics
+    for topic in (topics.ledger, topics.settings):
+        for partition in range(topic.partitions):
+            keeper.take(topic, partition, lambda: None)  # all of it is read below
     there = reader.everything(topics.ledger) | reader.everything(topics.settings)
     missing = [one for one in kept.everything(db) if key_of(one) not in there]
+    for start in range(0, len(missing), MOST_AT_ONCE):
+        keeper.write(missing[start : start + MOST_AT_ONCE])
     with db.transaction():
-        for start in range(0, len(missing), MOST_AT_ONCE):
-            keeper.write(db, missing[start : start + MOST_AT_ONCE])
         kept.apply(db, there.values())
         for topic in (topics.ledger, topics.settings):
             for partition in range(topic.partitions):

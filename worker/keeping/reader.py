@@ -26,6 +26,8 @@ log = logging.getLogger("worker.keeping")
 MOST_AT_ONCE = 1000
 """Records applied in one transaction."""
 WAIT_SECONDS = 0.5
+MARKED_SECONDS, LOOK_SECONDS = 5.0, 0.02
+"""How long a broker may take to write the marker of a committed transaction, and how often to look for it."""
 
 
 class Reader:
@@ -54,20 +56,24 @@ class Reader:
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
+            "isolation.level": "read_committed",  # what a fenced writer left behind does not count
             "error_cb": self._problems,
         }
         self._consumer = client(LibraryConsumer, settings, own)
 
-    def read_settings(self) -> None:
+    def read_settings(self, partition: int | None = None) -> None:
         """Reads the accounts' settings to their end.
+
+        Args:
+            partition: of their topic; None for all.
 
         Raises:
             KafkaError: they cannot be read.
             NotMoved: this database has settings of its own, which Kafka never had.
             DatabaseError: they cannot be written.
         """
-        for partition in range(self._topics.settings.partitions):
-            self._read(self._topics.settings, partition)
+        for one in range(self._topics.settings.partitions) if partition is None else (partition,):
+            self._read(self._topics.settings, one)
 
     def read_ledger(self, partition: int, going_on: Callable[[], bool] = lambda: True) -> None:
         """Reads one partition of the ledger to its end.
@@ -114,9 +120,9 @@ class Reader:
         self._consumer.close()
 
     def _read(self, topic: KeptTopic, partition: int, going_on: Callable[[], bool] = lambda: True) -> None:
-        low, high = self._bounds(topic, partition)
-        start = self._start(topic, partition, low, high)
         known = offsets.next_of(self._db, topic.name, topic.topic_id, partition)
+        low, high = self._bounds_beyond(topic, partition, known or 0)
+        start = self._start(topic, partition, low, high)
         if start == high == known:
             return
         if known is not None and start < known:
@@ -147,6 +153,15 @@ class Reader:
         return bounds(
             self._consumer, self._settings.model_copy(update={"topic": topic.name}), partition, self._problems
         )
+
+    def _bounds_beyond(self, topic: KeptTopic, partition: int, known: int) -> tuple[int, int]:
+        # A transaction that was just committed is seen a moment later, when its marker is written.
+        ends = time.monotonic() + MARKED_SECONDS
+        while True:
+            low, high = self._bounds(topic, partition)
+            if high >= known or time.monotonic() > ends:
+                return low, high
+            time.sleep(LOOK_SECONDS)
 
     def _messages(
         self, topic: KeptTopic, partition: int, start: int, high: int, going_on: Callable[[], bool]

@@ -69,6 +69,7 @@ class Database:
         must_end: tells a thread of a running worker that it must end. Such a thread waits for the database's lock for
             as long as that is held; None for a command, which gives up after BUSY_SECONDS.
         held_seconds: how long the last transaction held the write lock.
+        changing: carries out :meth:`change` where what changes is also written elsewhere; gets what to do, and erase.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -76,6 +77,7 @@ class Database:
         self.before_commit: Callable[[Database, bool], None] | None = None
         self.must_end: Callable[[], bool] | None = None
         self.held_seconds = 0.0
+        self.changing: Callable[[Callable[[], Any], bool], Any] | None = None
 
     def execute(self, sql: str, values: Any = ()) -> Any:
         """Runs one statement.
@@ -174,6 +176,39 @@ class Database:
                 if waited >= tell_after:
                     log.warning("waiting for the database for %.0f s: another process or thread is writing", waited)
                     tell_after *= 2
+
+    def change(self, act: Callable[[], _Result], *, erase: bool = False) -> _Result:
+        """Makes what a function writes one transaction, and returns what the function returns.
+
+        Where ledger or settings are also written to Kafka, that is done first and without a lock. So the function may
+        be called more than once: it changes nothing but the database.
+
+        Args:
+            act: writes.
+            erase: whether what is removed must be forgotten wherever it is kept.
+
+        Raises:
+            DatabaseError: it could not be begun or committed.
+            KafkaError: Kafka may not have taken it; nothing is committed.
+        """
+        if self.changing is not None:
+            return self.changing(act, erase)  # type: ignore[no-any-return]
+        with self.transaction(erase=erase):
+            return act()
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Takes back everything inside, to see what it would write.
+
+        Raises:
+            DatabaseError: it could not be begun.
+        """
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            with _translated():
+                self._connection.rollback()
 
     def open_scratch(self) -> None:
         """Opens ``scratch``, a database for what need not outlive this connection, if it is not open yet.

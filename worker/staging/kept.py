@@ -104,6 +104,17 @@ def touched(db: Database) -> list[Kept]:
     return found
 
 
+def rows_of(db: Database, keys: Iterable[tuple[Kind, tuple[str, ...]]]) -> list[Kept]:
+    """Returns rows as they are now, also those that are gone."""
+    found: list[Kept] = []
+    for kind, key in keys:
+        if kind == "account":
+            found += _accounts(db, key)
+        else:
+            found += _rows(db, kind, f"(SELECT {', '.join(f'? AS {one}' for one in _ROWS[kind][1])})", key)
+    return found
+
+
 def everything(db: Database) -> Iterable[Kept]:
     """Returns all rows, settings last: whoever has these has what they rest on."""
     for kind, (table, _, _) in _ROWS.items():
@@ -142,12 +153,12 @@ def apply(db: Database, rows: Iterable[Kept]) -> None:
             _apply_account(db, AccountId(one.key[0]), one.row)
 
 
-def _rows(db: Database, kind: Kind, keys: str) -> list[Kept]:
+def _rows(db: Database, kind: Kind, keys: str, values: tuple[str, ...] = ()) -> list[Kept]:
     table, key, columns = _ROWS[kind]
     told = ", ".join(f"one.{column}" for column in columns)
     wanted = ", ".join(f"wanted.{column}" for column in key)
     same = " AND ".join(f"one.{column} = wanted.{column}" for column in key)
-    rows = db.execute(f"SELECT {wanted}, {told} FROM {keys} AS wanted LEFT JOIN main.{table} AS one ON {same}")
+    rows = db.execute(f"SELECT {wanted}, {told} FROM {keys} AS wanted LEFT JOIN main.{table} AS one ON {same}", values)
     found = []
     for row in rows:
         values = tuple(row)[len(key) :]

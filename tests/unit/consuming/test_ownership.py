@@ -101,6 +101,38 @@ def test_a_ledger_read_under_an_earlier_assignment_does_not_count() -> None:
     assert ownership.ready() == set()
 
 
+def test_no_call_is_begun_for_a_partition_whose_ledger_was_lost() -> None:
+    """Nothing could be written down of it: the ledger is taken and read again first."""
+    ownership = Ownership(Timer(), follows=True)
+    ownership.polled()
+    ownership.settings_read()
+    ownership.given({0: (0, 0), 1: (0, 0)})
+    for partition, assignment in ownership.wait_for_ledger(0).items():
+        ownership.ledger_read(partition, assignment)
+    first, second = ownership.held({0}), ownership.held({1})
+    ownership.ledger_lost(0, fenced=False)
+    ownership.ledger_lost(7, fenced=True)  # not this worker's any more
+    assert not ownership.may_call(first)
+    assert ownership.may_call(second)
+    assert ownership.ready() == {1}
+    ((partition, assignment),) = ownership.wait_for_ledger(0).items()
+    ownership.ledger_read(partition, assignment)
+    assert ownership.ready() == {0, 1}
+    assert not ownership.may_call(first)
+
+
+def test_a_ledger_that_somebody_else_took_is_left_to_them_for_a_session() -> None:
+    """The partition may be another worker's now, whose flush would end; within that time the group says so."""
+    timer = Timer()
+    ownership = Ownership(timer, session_seconds=45, follows=True)
+    ownership.given({0: (0, 0)})
+    ownership.ledger_lost(0, fenced=True)
+    timer.now = 44
+    assert ownership.wait_for_ledger(0) == {}
+    timer.now = 45
+    assert set(ownership.wait_for_ledger(0)) == {0}
+
+
 def test_no_call_is_begun_while_polling_hangs() -> None:
     """A worker that does not poll may have lost its partitions without knowing."""
     timer = Timer()

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from worker.clock import Clock, as_text
 from worker.errors import WorkerError
@@ -113,9 +114,13 @@ class Books:
         # Should the answer be lost, every customer of the contact must be known there, not its owner alone.
         places = [(share.customer.customer_id, one.place) for one in adding for share in one.shares]
         if adding:
-            with self._open(), self._db.transaction():
+
+            def act() -> None:
                 ledger.put_entries(self._db, self.settings.account_id, new)
                 ledger.put_places(self._db, self.settings.account_id, places)
+
+            with self._open():
+                self._db.change(act)
         return at
 
     def write_ahead(self, entry: Entry) -> None:
@@ -124,8 +129,8 @@ class Books:
         Raises:
             Halted: the books are shut, or another worker's.
         """
-        with self._open(), self._db.transaction():
-            ledger.put_entries(self._db, self.settings.account_id, [entry])
+        with self._open():
+            self._db.change(lambda: ledger.put_entries(self._db, self.settings.account_id, [entry]))
 
     def commit(self, report: Report, end_after: int) -> None:
         """Writes what a step did and settles its customers, in one transaction.
@@ -137,27 +142,35 @@ class Books:
         Raises:
             Halted: the books are shut, or another worker's.
         """
-        account_id, now = self.settings.account_id, self._clock()
+        now = self._clock()
         with self._open():
-            with self._db.transaction():
-                ledger.put_entries(self._db, account_id, report.entries)
-                ledger.drop_entries(self._db, account_id, report.dropped)
-                ledger.drop_intents(self._db, account_id, report.undone)
-                ledger.put_standings(self._db, account_id, report.standings)
-                ledger.put_places(self._db, account_id, report.places)
-                receipts.write(self._db, report.receipts)
-                customers.settle(self._db, account_id, report.settled)
-                if report.account_stopped is not None:
-                    reason = f"Mailchimp accepts no call of it: {report.account_stopped}."
-                    accounts.pause(self._db, account_id, Pause(reason, now))
-                for list_id in report.gone:
-                    lists.mark_gone(self._db, account_id, list_id, now)
-                for list_id, title in report.paused.items():
-                    lists.pause(self._db, account_id, list_id, Pause(f"it refuses everybody: {title}", now))
-                self._counts.update(receipt.outcome for receipt in report.receipts)
-                self._settled += len(report.settled)
-                runs.put_account(self._db, self._run, self.part())
+            counts, settled = self._counts.copy(), self._settled
+            self._counts.update(receipt.outcome for receipt in report.receipts)
+            self._settled += len(report.settled)
+            try:
+                self._db.change(lambda: self._write(report, now))
+            except BaseException:
+                self._counts, self._settled = counts, settled
+                raise
             self._learn(report, end_after)
+
+    def _write(self, report: Report, now: datetime) -> None:
+        account_id = self.settings.account_id
+        ledger.put_entries(self._db, account_id, report.entries)
+        ledger.drop_entries(self._db, account_id, report.dropped)
+        ledger.drop_intents(self._db, account_id, report.undone)
+        ledger.put_standings(self._db, account_id, report.standings)
+        ledger.put_places(self._db, account_id, report.places)
+        receipts.write(self._db, report.receipts)
+        customers.settle(self._db, account_id, report.settled)
+        if report.account_stopped is not None:
+            reason = f"Mailchimp accepts no call of it: {report.account_stopped}."
+            accounts.pause(self._db, account_id, Pause(reason, now))
+        for list_id in report.gone:
+            lists.mark_gone(self._db, account_id, list_id, now)
+        for list_id, title in report.paused.items():
+            lists.pause(self._db, account_id, list_id, Pause(f"it refuses everybody: {title}", now))
+        runs.put_account(self._db, self._run, self.part())
 
     @contextmanager
     def _open(self) -> Iterator[None]:

@@ -1,0 +1,237 @@
+"""Ledger and settings in Kafka: one writer a partition, and settings of several workers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaException
+
+from tests.integration.topic import Topic
+from worker.accounts import settings
+from worker.app import App
+from worker.cli.wiring import changing
+from worker.config import Config, Staging
+from worker.errors import WriterFenced
+from worker.keeping.keeper import Keeper
+from worker.keeping.writer import PartitionWriter
+from worker.model import AccountId, AddressKey, CustomerId, ListId, Place
+from worker.staging import accounts, ledger
+from worker.staging.accounts import AccountSettings
+from worker.staging.database import Database
+from worker.staging.ledger import Entry
+
+pytestmark = pytest.mark.kafka
+ACCOUNT = AccountId("acct-1")
+LIST = ListId("master")
+
+
+class Worker:
+    """One worker's parts, with a database of its own."""
+
+    def __init__(self, folder: Path, topic: Topic) -> None:
+        folder.mkdir(exist_ok=True)
+        self.app = App(Config(kafka=topic.settings(), staging=Staging(path=folder / "worker.db")))
+        self.db = self.app.open_database()
+        self.lost: list[tuple[int, bool]] = []
+        self.app.keeper.lost = lambda partition, fenced: self.lost.append((partition, fenced))
+
+    @property
+    def keeper(self) -> Keeper:
+        """What writes."""
+        return self.app.keeper
+
+    @property
+    def partition(self) -> int:
+        """The account's partition of the ledger."""
+        return self.keeper.ledger_partition(ACCOUNT)
+
+    def take(self) -> None:
+        """Takes the account's partition of the ledger and reads it."""
+        with closing(self.app.open_copy()) as copy, closing(self.app.open_reader(copy)) as reader:
+            self.keeper.take(self.keeper.topics.ledger, self.partition, lambda: reader.read_ledger(self.partition))
+
+    def write(self, address: str, customer: str = "cus-1") -> None:
+        """Writes an entry of the ledger."""
+        entry = Entry(
+            Place(LIST, AddressKey(address)), CustomerId(customer), "present", "added", "2026-11-22T10:00:00Z"
+        )
+        self.db.change(lambda: ledger.put_entries(self.db, ACCOUNT, [entry]))
+
+    def ledger(self) -> dict[str, str]:
+        """Address to customer, as this worker's database has it."""
+        return {row["address"]: row["customer_id"] for row in self.db.execute("SELECT * FROM ledger")}
+
+    def make_account(self) -> None:
+        """Gives the account settings."""
+        self.db.change(lambda: accounts.save(self.db, AccountSettings(ACCOUNT, key_hint="-us1", enabled=True)))
+
+    def settings(self) -> AccountSettings:
+        """The account's settings, after reading them."""
+        with closing(self.app.open_copy()) as copy, closing(self.app.open_reader(copy)) as reader:
+            reader.read_settings()
+        return settings.load(self.db, ACCOUNT)
+
+
+@pytest.fixture
+def hire(whole_kafka: object, topic: Topic, tmp_path: Path) -> Iterator[Callable[[str], Worker]]:
+    """Makes workers by their names."""
+    made: list[Worker] = []
+
+    def new(name: str) -> Worker:
+        made.append(Worker(tmp_path / name, topic))
+        return made[-1]
+
+    yield new
+    for one in made:
+        one.db.close()
+
+
+# One writer a partition
+
+
+def test_who_lost_the_ledger_to_another_worker_writes_nothing_more(hire: Callable[[str], Worker]) -> None:
+    """However late its record comes: Kafka refuses it, and its own database does not have it either."""
+    first, second, third = hire("first"), hire("second"), hire("third")
+    first.take()
+    first.write("a@example.com", "old-state")
+    second.take()
+    assert second.ledger() == {"a@example.com": "old-state"}
+    second.write("a@example.com", "new-state")
+    with pytest.raises(WriterFenced, match="took over partition"):
+        first.write("a@example.com", "older-state")
+    assert first.lost == [(first.partition, True)]
+    assert first.ledger() == {"a@example.com": "old-state"}
+    with pytest.raises(WriterFenced):
+        first.write("b@example.com")
+    third.take()
+    assert third.ledger() == {"a@example.com": "new-state"}
+
+
+def test_what_a_frozen_writer_began_is_ended_by_the_next_one(hire: Callable[[str], Worker], topic: Topic) -> None:
+    """Records of a transaction that was never committed count for nobody, and keep no reader waiting."""
+    first = hire("first")
+    first.take()
+    first.write("a@example.com", "old-state")
+    frozen = PartitionWriter(topic.settings(), first.keeper.topics.ledger.name, first.partition)
+    frozen.open()
+    frozen._producer.begin_transaction()
+    key = b'["place","acct-1","master","a@example.com"]'
+    frozen._producer.produce(f"{topic.name}.ledger", b'{"customer_id":"late"}', key, first.partition)
+    frozen._producer.flush(10)
+    second = hire("second")
+    second.take()
+    assert second.ledger() == {"a@example.com": "old-state"}
+    with pytest.raises(KafkaException) as refused:
+        frozen._producer.commit_transaction(10)
+    assert isinstance(frozen._failure(refused.value.args[0]), WriterFenced)
+
+
+def test_a_command_takes_the_ledger_of_the_account_that_it_changes(hire: Callable[[str], Worker]) -> None:
+    """A flush that is under way elsewhere writes nothing over what the command wrote."""
+    first, second = hire("first"), hire("second")
+    first.take()
+    first.write("a@example.com", "old-state")
+    with changing(second.app, lambda db: [ACCOUNT]) as db:
+        assert second.ledger() == {"a@example.com": "old-state"}
+        db.change(lambda: ledger.drop_entries(db, ACCOUNT, [Place(LIST, AddressKey("a@example.com"))]))
+    with pytest.raises(WriterFenced):
+        first.write("a@example.com", "older-state")
+    first.take()
+    assert first.ledger() == {}
+
+
+def test_what_several_threads_write_at_one_time_is_acknowledged_once(hire: Callable[[str], Worker]) -> None:
+    """Who waits for a transaction shares the next one with all others who wait."""
+    first = hire("first")
+    first.take()
+
+    def write(number: int) -> None:
+        with closing(first.app.open_database()) as db:
+            place = Place(LIST, AddressKey(f"{number}@example.com"))
+            entry = Entry(place, CustomerId(f"cus-{number}"), "present", "added", "2026-11-22T10:00:00Z")
+            db.change(lambda: ledger.put_entries(db, ACCOUNT, [entry]))
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(write, range(64)))
+    second = hire("second")
+    second.take()
+    assert second.ledger() == {f"{number}@example.com": f"cus-{number}" for number in range(64)}
+    topic = first.keeper.topics.ledger
+    (known,) = first.db.execute(
+        "SELECT next_offset FROM next_offset WHERE topic = ? AND partition = ?", (topic.name, first.partition)
+    ).fetchone()
+    assert 64 < known < 64 + 40  # a marker for each transaction
+
+
+def test_a_slow_broker_does_not_lock_the_database(
+    hire: Callable[[str], Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Kafka takes its time, other threads write, and staging goes on."""
+    first = hire("first")
+    first.take()
+    asked, answer = threading.Event(), threading.Event()
+    write = PartitionWriter.write
+
+    def slowly(self: PartitionWriter, records: object) -> range:
+        asked.set()
+        assert answer.wait(30)
+        return write(self, records)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PartitionWriter, "write", slowly)
+    thread = threading.Thread(target=first.write, args=("a@example.com",))
+    thread.start()
+    assert asked.wait(30)
+    with closing(first.app.open_copy()) as db:
+        db.execute("PRAGMA busy_timeout = 0")
+        with db.transaction():
+            db.execute("INSERT INTO read_count VALUES ('customers', 0, 'away', 1)")
+        assert first_entries(db) == []
+    answer.set()
+    thread.join()
+    assert first.ledger() == {"a@example.com": "cus-1"}
+
+
+def first_entries(db: Database) -> list[str]:
+    """Addresses in the ledger."""
+    return [row["address"] for row in db.execute("SELECT address FROM ledger")]
+
+
+# Settings of several workers
+
+
+def test_settings_that_another_worker_changed_meanwhile_are_not_undone(hire: Callable[[str], Worker]) -> None:
+    """A change is made to the settings as they are, not as they were when the command began."""
+    first, second = hire("first"), hire("second")
+    first.make_account()
+    second.settings()
+    with changing(first.app) as slow:
+        assert settings.load(slow, ACCOUNT).enabled
+        with changing(second.app) as db:
+            settings.disable(db, ACCOUNT)
+        # As lists refresh does when Mailchimp has answered.
+        slow.change(lambda: rename(slow))
+    for one in (first, second, hire("third")):
+        found = one.settings()
+        assert not found.enabled
+        assert found.status_if_new == "pending"
+
+
+def rename(db: Database) -> None:
+    """Changes one setting and leaves the others."""
+    found = settings.load(db, ACCOUNT)
+    accounts.save(db, AccountSettings(ACCOUNT, found.enabled, found.key_hint, status_if_new="pending"))
+
+
+def test_two_workers_change_settings_in_turn(hire: Callable[[str], Worker]) -> None:
+    """Each takes the settings from the other when it has something to write, and knows what that one wrote."""
+    first, second = hire("first"), hire("second")
+    first.make_account()
+    second.settings()
+    for worker, act in ((second, settings.disable), (first, settings.enable), (second, settings.disable)):
+        act(worker.db, ACCOUNT)
+    assert not first.settings().enabled
