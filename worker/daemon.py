@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from datetime import datetime
 from functools import partial
@@ -17,8 +17,9 @@ from worker.config import Config, DeadLetters
 from worker.consuming.consumer import Consumer
 from worker.consuming.kafka import session_seconds
 from worker.consuming.ownership import Ownership
-from worker.errors import ConsumerStopped, WorkerError
-from worker.flushing.due import is_due
+from worker.errors import ConsumerStopped, RequestWithdrawn, WorkerError
+from worker.flushing.due import RUN_AGAIN_AFTER, is_due, is_expired, is_in_future, is_retry_due, run_again_at
+from worker.model import AccountId
 from worker.permits import GroupPermits
 from worker.staging import customers, dead_letters, expiry, receipts, runs
 from worker.staging.database import Database
@@ -122,10 +123,11 @@ def flush_and_complete(
     stop: threading.Event,
     trigger: Trigger,
     request: Request | None = None,
+    only: Collection[AccountId] | None = None,
 ) -> Run:
     """Flushes what changed, and notes that the partitions' changes went through a whole run.
 
-    A flush of one account completes nothing, and neither does one that was stopped.
+    A flush of some accounts completes nothing, and neither does one that was stopped.
 
     Args:
         app: wires it.
@@ -133,21 +135,24 @@ def flush_and_complete(
         stop: ends it early.
         trigger: what started it.
         request: what an operator asked for; None for everything.
+        only: accounts that failed and are tried again; None for all.
 
     Raises:
         DatabaseError: the database cannot be used.
+        RequestWithdrawn: nothing was begun.
     """
     began = app.clock()
     ready = poller.ownership.ready()
     topic, topic_id = app.config.kafka.topic, poller.consumer.topic_id
     with closing(app.open_database()) as db:
+        db.must_end = stop.is_set
         customers.mark_the_rest(db)
         known = customers.settle_known(db)
         if known:
             log.info("%d customers were delivered as they are, by another worker or with another database", known)
         permits = GroupPermits(db, poller.ownership, topic, topic_id, app.keeper.ledger_partition)
-        run = app.flusher(stop).flush(trigger, permits, request)
-        if run.account_id is None and run.ended != "stopped":
+        run = app.flusher(stop).flush(trigger, permits, request, only)
+        if run.account_id is None and only is None and run.ended != "stopped":
             with db.transaction():
                 for partition in ready & poller.ownership.owned():
                     runs.complete(db, topic, topic_id, partition, as_text(began))
@@ -159,9 +164,15 @@ class FlushThread:
     """A flush in a thread of its own, so that the end of the worker waits for no call that hangs."""
 
     def __init__(
-        self, app: App, poller: Poller, stop: threading.Event, trigger: Trigger, request: Request | None = None
+        self,
+        app: App,
+        poller: Poller,
+        stop: threading.Event,
+        trigger: Trigger,
+        request: Request | None = None,
+        only: Collection[AccountId] | None = None,
     ) -> None:
-        self._what = app, poller, stop, trigger, request
+        self._what = app, poller, stop, trigger, request, only
         self._run: Run | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._carry_out, name="flush", daemon=True)
@@ -183,6 +194,7 @@ class FlushThread:
 
         Raises:
             DatabaseError: the database cannot be used.
+            RequestWithdrawn: nothing was begun.
         """
         if self._error is not None:
             raise self._error
@@ -223,6 +235,9 @@ class Daemon:
         self._app = app
         self._stop = stop
         self._flush: FlushThread | None = None
+        self._failures = 0
+        self._not_before: datetime | None = None
+        """When a flush may be begun again after one that could not be carried out."""
 
     def run(self) -> None:
         """Reads and flushes until the stop is set; a flush that is under way then ends early and loses nothing.
@@ -258,26 +273,64 @@ class Daemon:
                 return
             self._heed(self._flush)
             self._flush = None
-        request = runs.open_request(db)
-        if request is not None and poller.ownership.wait_until_ready(0):
-            self._flush = FlushThread(self._app, poller, self._stop, "command", request)
-        elif self._due(db, poller):
-            self._flush = FlushThread(self._app, poller, self._stop, "daily")
+        now = self._app.clock()
+        request = self._request(db, now)
+        if self._not_before is not None and now < self._not_before <= now + RUN_AGAIN_AFTER[-1]:
+            return
+        begin = partial(FlushThread, self._app, poller, self._stop)
+        all_ready = poller.ownership.wait_until_ready(0)
+        if request is not None and all_ready:
+            self._flush = begin("command", request)
+        elif self._due(db, poller, now):
+            self._flush = begin("daily")
+        elif all_ready and (failed := self._failed(db, now)):
+            log.info("tried again after a failure: %s", ", ".join(failed))
+            self._flush = begin("retry", None, failed)
 
-    def _due(self, db: Database, poller: Poller) -> bool:
+    def _request(self, db: Database, now: datetime) -> Request | None:
+        for one in runs.open_requests(db):
+            if not is_expired(now, as_moment(one.requested_at)):
+                return one
+            log.warning("the request for a flush of %s is dropped: it is too old", one.requested_at)
+            with db.transaction():
+                runs.withdraw(db, one.request)
+        return None
+
+    def _due(self, db: Database, poller: Poller, now: datetime) -> bool:
         flush = self._app.config.flush
         completed = runs.completed_at(db, self._app.config.kafka.topic, poller.consumer.topic_id)
-        now = self._app.clock()
-        return any(
-            is_due(now, flush.time_of_day, flush.zone, as_moment(completed[one]) if one in completed else None)
-            for one in poller.ownership.ready()
-        )
+        times = {one: as_moment(completed[one]) if one in completed else None for one in poller.ownership.ready()}
+        due = [one for one, last in times.items() if is_due(now, flush.time_of_day, flush.zone, last)]
+        for one in due:
+            last = times[one]
+            if last is not None and is_in_future(now, last):
+                log.warning("the last flush of partition %d is noted for %s: the clock was ahead", one, completed[one])
+        return bool(due)
+
+    def _failed(self, db: Database, now: datetime) -> list[AccountId]:
+        at, zone = self._app.config.flush.time_of_day, self._app.config.flush.zone
+        return [
+            one.account_id
+            for one in runs.failed_accounts(db)
+            if one.failed_at is not None and is_retry_due(now, at, zone, one.failures, as_moment(one.failed_at))
+        ]
 
     def _heed(self, ended: FlushThread) -> None:
         try:
             run = ended.result()
+        except RequestWithdrawn as error:
+            log.info("%s", error.what)
         except WorkerError as error:
-            # The tick tries again; what hinders it may be mended by then.
+            # Tried again, after growing waits; what hinders it may be mended by then.
             log.error("the flush could not be carried out: %s %s", error.what, error.advice)
+            self._back_off()
+        except Exception:
+            log.exception("the flush met a fault of the worker")
+            self._back_off()
         else:
+            self._failures, self._not_before = 0, None
             log.info("flush run %d: %s", run.run, run.ended)
+
+    def _back_off(self) -> None:
+        self._failures += 1
+        self._not_before = run_again_at(self._failures, self._app.clock())

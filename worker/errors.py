@@ -70,6 +70,10 @@ class FlushEndedEarly(WorkerError):
     """A flush made no further calls though nobody asked it to stop; what is left is changed still."""
 
 
+class RequestWithdrawn(WorkerError):
+    """A flush was asked for, and the request withdrawn before it began."""
+
+
 class AccountError(WorkerError):
     """A step of an account's settings cannot be done as asked."""
 

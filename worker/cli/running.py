@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -73,21 +75,34 @@ def flush(
         stop = stop_on_signals()
         wanted = AccountId(account) if account else None
         try:
-            with DatabaseLock(app.config.staging.path):
-                request = _ask(app, db, wanted, confirmed=confirm)
+            with DatabaseLock(app.config.staging.path), asked(app, db, wanted, confirmed=confirm) as request:
                 code = _read_and_flush(app, stop, request, as_json=json)
         except AlreadyRunning:
-            request = _ask(app, db, wanted, confirmed=confirm)
-            code = _follow(app, db, request, stop, as_json=json)
+            with asked(app, db, wanted, confirmed=confirm) as request:
+                code = _follow(app, db, request, stop, as_json=json)
     _leave(code)
 
 
-def _ask(app: App, db: Database, account_id: AccountId | None, *, confirmed: bool) -> Request:
+@contextmanager
+def asked(app: App, db: Database, account_id: AccountId | None, *, confirmed: bool) -> Iterator[Request]:
+    """Asks for a flush. A request that no run has taken at the end is withdrawn: nobody waits for its flush any more.
+
+    Args:
+        app: wires it.
+        db: the staging database.
+        account_id: the one account; None for all.
+        confirmed: whether many members may leave a list.
+    """
     with db.transaction():
         number = runs.ask(db, as_text(app.clock()), account_id, confirmed=confirmed)
     request = runs.request(db, number)
     assert request is not None, "the request was just written"
-    return request
+    try:
+        yield request
+    finally:
+        # Where that fails too, it expires.
+        with suppress(WorkerError), db.transaction():
+            runs.withdraw(db, number)
 
 
 def _read_and_flush(app: App, stop: threading.Event, request: Request | None, *, as_json: bool) -> int:
@@ -129,16 +144,22 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, 
     with Progress("delivering") as progress:
         while not stop.wait(LOOK_SECONDS):
             now = runs.request(db, request.request)
-            found = runs.get(db, now.run) if now is not None and now.run is not None else None
+            if now is None:
+                raise WorkerError(
+                    "The worker did not take the request within ten minutes, and nothing was begun.",
+                    "See what it does, mailchimp-worker status, and ask again.",
+                )
+            found = runs.get(db, now.run) if now.run is not None else None
             if found is not None:
                 progress.told(*_so_far(found))
                 if found.ended is not None:
                     break
             elif not is_locked(app.config.staging.path):
-                raise WorkerError(
-                    "The worker ended before it took the request.", "Start it again; it carries the request out then."
-                )
-    if found is None or found.ended is None:
+                raise WorkerError("The worker ended before it took the request, and nothing was begun.", "Ask again.")
+    if found is None:
+        output.note("Stopped before the worker took the request; it is withdrawn.")
+        return 0
+    if found.ended is None:
         output.note("No longer followed; the worker goes on with it. See: mailchimp-worker status")
         return 0
     return _tell(found, asked=stop.is_set(), as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -11,13 +12,14 @@ from worker.app import App
 from worker.cli import output
 from worker.cli.running import as_data as run_as_data
 from worker.cli.wiring import Json, opened, wired
-from worker.clock import as_text
+from worker.clock import as_moment, as_text
 from worker.flushing.doing.fault import FAULT
-from worker.flushing.due import next_flush_time
+from worker.flushing.due import CLOCK_TOLERANCE, is_expired, next_flush_time, next_retry
 from worker.staging import accounts, counts, customers, dead_letters, ledger, offsets, runs
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
 from worker.staging.lock import seconds_since_beat
+from worker.staging.runs import AccountFlush, Request
 
 ALIVE_SECONDS = 60.0
 RUNS_SHOWN = 5
@@ -79,7 +81,34 @@ def _gathered(app: App, db: Database, beat: float | None) -> dict[str, Any]:
             }
             for one in offsets.of_topic(db, topic)
         ],
+        "failed_accounts": [_failed_data(one) for one in runs.failed_accounts(db)],
+        "requests": [_request_data(one, app.clock()) for one in runs.open_requests(db)],
+        "times_in_the_future": [
+            {"partition": partition, "completed_at": moment}
+            for partition, moment in runs.completed_after(db, topic, as_text(app.clock() + CLOCK_TOLERANCE))
+        ],
         "runs": [run_as_data(one) for one in runs.last(db, RUNS_SHOWN)],
+    }
+
+
+def _failed_data(one: AccountFlush) -> dict[str, Any]:
+    assert one.failed_at is not None, "only accounts that failed are told"
+    retry = next_retry(one.failures, as_moment(one.failed_at))
+    return {
+        "account": one.account_id,
+        "failures": one.failures,
+        "failed_at": one.failed_at,
+        "next_try": as_text(retry) if retry else None,
+    }
+
+
+def _request_data(one: Request, now: datetime) -> dict[str, Any]:
+    return {
+        "request": one.request,
+        "requested_at": one.requested_at,
+        "account": one.account_id,
+        "confirmed": one.confirmed,
+        "expired": is_expired(now, as_moment(one.requested_at)),
     }
 
 
@@ -129,6 +158,19 @@ def _tell(found: dict[str, Any]) -> None:
             f"publisher    {len(found['scattered_accounts'])} accounts have events in more than one partition: "
             + ", ".join(sorted(found["scattered_accounts"])[:5])
         )
+    for one in found["times_in_the_future"]:
+        output.say(
+            f"clock        partition {one['partition']}'s last flush is noted for {one['completed_at']}: the clock was "
+            "ahead, and it counts as none"
+        )
+    for one in found["failed_accounts"]:
+        retry = f"tried again at {one['next_try']}, or by the" if one["next_try"] else "tried again by the"
+        output.say(f"failed       account {one['account']} at {one['failed_at']}; {retry} next daily flush")
+    for one in found["requests"]:
+        whom = f"account {one['account']}" if one["account"] else "all accounts"
+        with_ = ", confirmed" if one["confirmed"] else ""
+        state = "too old to be carried out" if one["expired"] else "waits for the worker"
+        output.say(f"request      a flush of {whom}{with_}, asked for at {one['requested_at']}: {state}")
     if found["partitions"]:
         output.say("")
         output.table(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
-from worker.errors import WorkerError
+from worker.errors import RequestWithdrawn, WorkerError
 from worker.flushing.deliver import Orders, deliver
 from worker.mailchimp.call import Sender
 from worker.mailchimp.connections import Stop
@@ -72,35 +73,47 @@ class Flusher:
     clock: Clock
     stop: Stop
 
-    def flush(self, trigger: Trigger, permits: Permits, request: Request | None = None) -> Run:
+    def flush(
+        self,
+        trigger: Trigger,
+        permits: Permits,
+        request: Request | None = None,
+        only: Collection[AccountId] | None = None,
+    ) -> Run:
         """Flushes all accounts, or the one that an operator asked for.
 
         Args:
             trigger: what started it.
             permits: whose customers may be delivered.
             request: what an operator asked for; None for all accounts, braked.
+            only: accounts that failed and are tried again; None for all.
 
         Returns:
             The run as it ended.
 
         Raises:
             DatabaseError: the database cannot be used.
+            RequestWithdrawn: nothing was begun.
         """
         account_id = request.account_id if request is not None else None
-        confirmed = request is not None and request.confirmed
-        with closing(self.open_database()) as db:
+        with closing(self._open()) as db:
+            customers.mark_the_rest(db)
             with db.transaction():
                 run = runs.start(db, as_text(self.clock()), trigger, account_id)
-                if request is not None:
-                    runs.take(db, request.request, run)
+                if request is not None and not runs.take(db, request.request, run):
+                    raise RequestWithdrawn("The request for this flush was withdrawn.", "Ask for another.")
             todo = [one for one in to_deliver(db) if account_id in (None, one.account_id)]
+            if only is not None:
+                self._drop_retries(db, set(only) - {one.account_id for one in todo})
+                todo = [one for one in todo if one.account_id in only]
             for one in todo:
                 first = AccountRun(one.account_id, {}, customers.changed_count(db, one.account_id))
                 with db.transaction():
                     runs.put_account(db, run, first)
             pool = ThreadPoolExecutor(self.accounts_at_once, thread_name_prefix="account")
             try:
-                parts = list(pool.map(lambda one: self._account(run, one, permits, confirmed=confirmed), todo))
+                work = partial(self._account, run, trigger, permits, request)
+                parts = list(pool.map(work, todo))
             finally:
                 pool.shutdown(wait=not self.stop.is_set(), cancel_futures=True)
             with db.transaction():
@@ -109,9 +122,22 @@ class Flusher:
         assert result is not None, "the run was just written"
         return result
 
-    def _account(self, run: int, settings: AccountSettings, permits: Permits, *, confirmed: bool) -> AccountRun:
-        who = settings.account_id
-        with closing(self.open_database()) as db:
+    def _open(self) -> Database:
+        db = self.open_database()
+        db.must_end = self.stop.is_set
+        return db
+
+    def _drop_retries(self, db: Database, accounts: Collection[AccountId]) -> None:
+        with db.transaction():
+            for one in accounts:
+                runs.account_given_up(db, one)
+
+    def _account(
+        self, run: int, trigger: Trigger, permits: Permits, request: Request | None, settings: AccountSettings
+    ) -> AccountRun:
+        who, began = settings.account_id, as_text(self.clock())
+        confirmed = request is not None and request.confirmed
+        with closing(self._open()) as db:
             try:
                 part = self._deliver(db, run, settings, permits, confirmed=confirmed)
             except WorkerError as error:
@@ -122,6 +148,11 @@ class Flusher:
                 part = self._failed(db, who, "A fault of the worker ended it; its log tells more.")
             with db.transaction():
                 runs.put_account(db, run, part)
+                if part.ended == "done":
+                    runs.account_done(db, who, began)
+                elif part.failed and (request is None or request.account_id is None):
+                    # Of a flush of one account its operator is told, and decides.
+                    runs.account_failed(db, who, as_text(self.clock()), again=trigger == "retry")
         log.info(
             "account %s: %d of %d settled%s", who, part.settled, part.to_do, f"; {part.message}" if part.message else ""
         )

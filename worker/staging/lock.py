@@ -79,7 +79,10 @@ def is_locked(database: Path) -> bool:
 
 
 def seconds_since_beat(database: Path) -> float | None:
-    """Returns how long ago the process that holds the lock was at work; None where nobody holds it."""
+    """Returns how long ago the process that holds the lock was at work; None where nobody holds it.
+
+    A time in the future was written by a clock that was ahead, and not since that was put right: it counts as old.
+    """
     if not is_locked(database):
         return None
-    return max(0.0, time.time() - lock_path(database).stat().st_mtime)
+    return abs(time.time() - lock_path(database).stat().st_mtime)

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from worker.model import AccountId
 from worker.staging.database import Database
 
-Trigger = Literal["daily", "command", "once"]
+Trigger = Literal["daily", "command", "once", "retry"]
+"""retry: of accounts that failed in the daily flush."""
 Ended = Literal["done", "stopped", "failed"]
 """done: every account ended in a known state · stopped: asked to, the rest stays changed · failed: some account did
 not."""
@@ -65,6 +66,22 @@ class Request:
     run: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class AccountFlush:
+    """How an account's last flushes ended.
+
+    Attributes:
+        done_at: when the last one began that went through.
+        failed_at: when the last one ended that failed; None once one went through.
+        failures: in a row, since the daily flush.
+    """
+
+    account_id: AccountId
+    done_at: str | None
+    failed_at: str | None
+    failures: int
+
+
 def start(db: Database, at: str, trigger: Trigger, account_id: AccountId | None) -> int:
     """Writes that a run starts and returns its number."""
     cursor = db.execute(
@@ -85,6 +102,42 @@ def put_account(db: Database, run: int, part: AccountRun) -> None:
         "VALUES (?,?,?,?,?,?,?)",
         (run, part.account_id, json.dumps(part.counts), part.to_do, part.settled, part.ended, part.message),
     )
+
+
+def account_done(db: Database, account_id: AccountId, began: str) -> None:
+    """Writes that a flush of an account went through. Belongs in a transaction."""
+    db.execute(
+        "INSERT INTO account_flush (account_id, done_at, failures) VALUES (?,?,0) "
+        "ON CONFLICT (account_id) DO UPDATE SET done_at = excluded.done_at, failed_at = NULL, failures = 0",
+        (account_id, began),
+    )
+
+
+def account_failed(db: Database, account_id: AccountId, at: str, *, again: bool) -> None:
+    """Writes that a flush of an account failed. Belongs in a transaction.
+
+    Args:
+        db: the staging database.
+        account_id: the account.
+        at: when.
+        again: whether it had been tried again after a failure; the daily flush begins to count anew.
+    """
+    db.execute(
+        "INSERT INTO account_flush (account_id, failed_at, failures) VALUES (?1,?2,1) "
+        "ON CONFLICT (account_id) DO UPDATE SET failed_at = ?2, failures = CASE WHEN ?3 THEN failures + 1 ELSE 1 END",
+        (account_id, at, again),
+    )
+
+
+def account_given_up(db: Database, account_id: AccountId) -> None:
+    """Writes that an account that failed has nothing left to do. Belongs in a transaction."""
+    db.execute("UPDATE account_flush SET failed_at = NULL, failures = 0 WHERE account_id = ?", (account_id,))
+
+
+def failed_accounts(db: Database) -> list[AccountFlush]:
+    """Returns the accounts whose last flush failed."""
+    rows = db.execute("SELECT * FROM account_flush WHERE failed_at IS NOT NULL ORDER BY account_id")
+    return [AccountFlush(row["account_id"], row["done_at"], row["failed_at"], row["failures"]) for row in rows]
 
 
 def get(db: Database, run: int) -> Run | None:
@@ -116,6 +169,15 @@ def completed_at(db: Database, topic: str, topic_id: str) -> dict[int, str]:
     return {row["partition"]: row["completed_at"] for row in rows}
 
 
+def completed_after(db: Database, topic: str, moment: str) -> list[tuple[int, str]]:
+    """Returns partitions whose last completed run is noted for a time after a moment, with that time."""
+    rows = db.execute(
+        "SELECT partition, completed_at FROM completed_run WHERE topic = ? AND completed_at > ? ORDER BY partition",
+        (topic, moment),
+    )
+    return [(row["partition"], row["completed_at"]) for row in rows]
+
+
 def ask(db: Database, at: str, account_id: AccountId | None, *, confirmed: bool) -> int:
     """Stores a request for the running daemon and returns its number."""
     cursor = db.execute(
@@ -131,15 +193,25 @@ def open_request(db: Database) -> Request | None:
     return None if row is None else _request(row)
 
 
+def open_requests(db: Database) -> list[Request]:
+    """Returns the requests that no run has taken, oldest first."""
+    return [_request(row) for row in db.execute("SELECT * FROM flush_request WHERE run IS NULL ORDER BY request")]
+
+
+def withdraw(db: Database, number: int) -> bool:
+    """Removes a request that no run has taken; returns whether there was one. Belongs in a transaction."""
+    return bool(db.execute("DELETE FROM flush_request WHERE request = ? AND run IS NULL", (number,)).rowcount)
+
+
 def request(db: Database, number: int) -> Request | None:
     """Returns one request, or None."""
     row = db.execute("SELECT * FROM flush_request WHERE request = ?", (number,)).fetchone()
     return None if row is None else _request(row)
 
 
-def take(db: Database, number: int, run: int) -> None:
-    """Writes which run carries a request out."""
-    db.execute("UPDATE flush_request SET run = ? WHERE request = ?", (run, number))
+def take(db: Database, number: int, run: int) -> bool:
+    """Writes which run carries a request out; returns whether it was not withdrawn meanwhile."""
+    return bool(db.execute("UPDATE flush_request SET run = ? WHERE request = ?", (run, number)).rowcount)
 
 
 def _request(row: Any) -> Request:
@@ -190,3 +262,4 @@ def _delete(db: Database, numbers: Sequence[tuple[int]]) -> int:
 def delete_account(db: Database, account_id: AccountId) -> None:
     """Removes an account's parts of all runs. Belongs in a transaction."""
     db.execute("DELETE FROM flush_run_account WHERE account_id = ?", (account_id,))
+    db.execute("DELETE FROM account_flush WHERE account_id = ?", (account_id,))

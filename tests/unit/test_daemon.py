@@ -1,0 +1,331 @@
+"""When a running worker begins a flush, by a clock of the test: daily, asked for, and again after a failure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from worker.accounts.settings import missing
+from worker.app import App
+from worker.cli.running import asked
+from worker.clock import as_text
+from worker.config import Config, Staging
+from worker.daemon import Daemon
+from worker.errors import DatabaseError
+from worker.flushing import flush
+from worker.flushing.flush import Flusher
+from worker.mailchimp.connections import Stop
+from worker.model import AccountId, ListId
+from worker.staging import accounts, customers, runs
+from worker.staging.accounts import AccountList, AccountSettings
+from worker.staging.database import Database, open_database
+from worker.staging.runs import AccountRun
+
+ONE, TWO = AccountId("acct-1"), AccountId("acct-2")
+TEN = datetime(2026, 11, 20, 10, tzinfo=UTC)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+class FakeApp(App):
+    """Wires a database and nothing else; the clock stands where the test puts it."""
+
+    def open_database(self) -> Database:
+        """Opens the database alone."""
+        return self.open_copy()
+
+    def flusher(self, stop: Stop) -> Flusher:
+        """Returns one whose accounts send nothing."""
+        return Flusher(self.open_database, nobody, 1, 1, 1, self.clock, stop)
+
+
+@contextmanager
+def nobody(db: Database, account_id: AccountId, stop: Stop) -> Iterator[Any]:
+    """Opens no sender."""
+    yield None
+
+
+class Ownership:
+    """Has all partitions, always."""
+
+    def ready(self) -> frozenset[int]:
+        """Returns the one partition."""
+        return frozenset({0})
+
+    owned = ready
+
+    def wait_until_ready(self, timeout: float) -> bool:
+        """Tells that everything is read."""
+        return True
+
+    def held(self, partitions: Collection[int]) -> frozenset[tuple[int, int]]:
+        """Returns them, by their first assignment."""
+        return frozenset((one, 1) for one in partitions)
+
+    def may_call(self, held: object) -> bool:
+        """Allows every call."""
+        return True
+
+
+class Worker:
+    """A daemon that is ticked by hand, whose accounts' deliveries end as the test says."""
+
+    def __init__(self, path: Path, patched: pytest.MonkeyPatch) -> None:
+        self.now = TEN
+        self.failing: set[AccountId] = set()
+        self.delivered: list[list[AccountId]] = []
+        self.broken: Exception | None = None
+        self.app = FakeApp(Config(staging=Staging(path=path)), lambda: self.now)
+        self.app.__dict__["keeper"] = SimpleNamespace(ledger_partition=lambda account: 0)
+        self.db = self.app.open_database()
+        self.daemon = Daemon(self.app, Event())
+        consumer = SimpleNamespace(topic_id="id")
+        self._poller: Any = SimpleNamespace(check=lambda: None, ownership=Ownership(), consumer=consumer)
+        self._lock: Any = SimpleNamespace(beat=lambda: None)
+        patched.setattr(flush, "deliver", self._deliver)
+
+    def _deliver(self, db: Database, settings: AccountSettings, sender: object, orders: object) -> AccountRun:
+        who = settings.account_id
+        self.delivered[-1].append(who)
+        if who in self.failing:
+            return AccountRun(who, {}, 1, ended="failed", message="no answer")
+        with db.transaction():
+            db.execute("UPDATE customer SET changed = 0 WHERE account_id = ?", (who,))
+        return AccountRun(who, {}, 1, 1)
+
+    def tick(self) -> list[AccountId] | None:
+        """Ticks until a flush that was begun is ended; returns whom it delivered, None where none was begun."""
+        self.delivered.append([])
+        before = self.daemon._flush
+        assert before is None
+        self.daemon._tick(self._lock, self.db, self._poller)
+        begun = self.daemon._flush
+        if begun is None:
+            return None
+        assert begun.wait(30)
+        self.daemon._heed(begun)
+        self.daemon._flush = None
+        return sorted(self.delivered[-1])
+
+    def changed(self, *account_ids: AccountId) -> None:
+        """Stages a customer of each account that needs a flush."""
+        with self.db.transaction():
+            for one in account_ids:
+                row = (one, "c", "a@example.com", None, 0, None, None, None, "t", "id", 0, 1, "now")
+                customers.stage(self.db, [row])
+
+    def go_to(self, moment: datetime) -> None:
+        """Sets the clock."""
+        self.now = moment
+
+
+@pytest.fixture
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    """A worker with two accounts, whose daily flush of the day before is done."""
+    made = Worker(tmp_path / "x.db", monkeypatch)
+    at = TEN - 30 * DAY
+    with made.db.transaction():
+        for one in (ONE, TWO):
+            listed = AccountList(ListId(f"list-{one}"), "List", True, 0, False, at)
+            settings = AccountSettings(
+                one, enabled=True, key_hint="hint", master_list=listed.list_id, connected_at=at, lists=(listed,)
+            )
+            accounts.save(made.db, settings)
+            accounts.set_encrypted_key(made.db, one, b"x")
+            assert not missing(settings)
+        runs.complete(made.db, made.app.config.kafka.topic, "id", 0, as_text(TEN - DAY))
+    yield made
+    made.db.close()
+
+
+def test_an_account_that_failed_is_tried_again_alone_after_a_quarter_an_hour_and_four(worker: Worker) -> None:
+    """The other account is done for the day; after the third try the daily flush is waited for."""
+    worker.changed(ONE, TWO)
+    worker.failing = {ONE}
+    assert worker.tick() == [ONE, TWO]
+    worker.changed(TWO)
+    tried, began = [], worker.now
+    while worker.now < TEN + DAY:
+        if (delivered := worker.tick()) is not None:
+            assert delivered == [ONE]
+            tried.append(worker.now - began)
+            began = worker.now
+        worker.go_to(worker.now + MINUTE)
+    assert tried == [15 * MINUTE, HOUR, 4 * HOUR]
+    worker.failing = set()
+    assert worker.tick() == [ONE, TWO]
+    worker.go_to(worker.now + 5 * HOUR)
+    assert worker.tick() is None
+
+
+def test_a_failure_of_the_next_day_is_tried_again_as_early_as_the_first(worker: Worker) -> None:
+    """Each daily flush begins to count anew, also where a try of the day before was still to come."""
+    worker.failing = {ONE}
+    worker.changed(ONE)
+    for moment, delivered in (
+        (TEN, True),
+        (TEN + 15 * MINUTE, True),
+        (TEN + DAY, True),
+        (TEN + DAY + 14 * MINUTE, False),
+        (TEN + DAY + 15 * MINUTE, True),
+    ):
+        worker.go_to(moment)
+        assert (worker.tick() == [ONE]) is delivered
+
+
+def test_an_account_that_a_try_delivered_waits_for_the_next_day(worker: Worker) -> None:
+    """Once it went through, nothing is tried again, and it is no failed account any more."""
+    worker.changed(ONE)
+    worker.failing = {ONE}
+    worker.tick()
+    assert [one.account_id for one in runs.failed_accounts(worker.db)] == [ONE]
+    worker.failing = set()
+    worker.go_to(TEN + 15 * MINUTE)
+    assert worker.tick() == [ONE]
+    assert runs.failed_accounts(worker.db) == []
+    worker.changed(ONE)
+    worker.go_to(TEN + 5 * HOUR)
+    assert worker.tick() is None
+
+
+def test_what_a_restart_of_the_worker_finds_failed_it_tries_again(worker: Worker) -> None:
+    """The state is in the database: a worker that starts at noon goes on where the one before was."""
+    worker.changed(ONE)
+    worker.failing = {ONE}
+    worker.tick()
+    worker.daemon = Daemon(worker.app, Event())
+    worker.go_to(TEN + 2 * HOUR)
+    assert worker.tick() == [ONE]
+
+
+def test_an_account_that_has_nothing_left_to_do_is_not_tried_again_and_again(worker: Worker) -> None:
+    """Such as when another worker settled its customers meanwhile."""
+    worker.changed(ONE)
+    worker.failing = {ONE}
+    worker.tick()
+    with worker.db.transaction():
+        worker.db.execute("UPDATE customer SET changed = 0")
+    worker.go_to(TEN + 15 * MINUTE)
+    assert worker.tick() == []
+    assert worker.tick() is None
+
+
+@pytest.mark.parametrize("years", [4, 0.01])
+def test_a_flush_noted_for_the_future_counts_as_none_and_is_told(
+    worker: Worker, years: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A clock that was ahead once stops no delivery: it is due at once, the log says why, and then all is as always."""
+    future = as_text(TEN + years * 365 * DAY)
+    with worker.db.transaction():
+        runs.complete(worker.db, worker.app.config.kafka.topic, "id", 0, future)
+    worker.changed(ONE)
+    worker.go_to(TEN + HOUR)
+    with caplog.at_level(logging.WARNING, "worker.daemon"):
+        assert worker.tick() == [ONE]
+    assert f"partition 0 is noted for {future}: the clock was ahead" in caplog.text
+    worker.changed(ONE)
+    assert worker.tick() is None
+    worker.go_to(TEN + DAY)
+    assert worker.tick() == [ONE]
+
+
+@pytest.mark.parametrize("skew", [5 * MINUTE, -5 * MINUTE])
+def test_a_clock_that_is_five_minutes_wrong_skips_and_doubles_no_day(worker: Worker, skew: timedelta) -> None:
+    """Whether it was ahead or behind while the flush ran, and put right afterwards: one flush a day."""
+    days = []
+    for day in range(3):
+        for minute in range(-20, 20):
+            for wrong in (timedelta(0), skew):
+                worker.go_to(TEN + day * DAY + minute * MINUTE + wrong)
+                worker.changed(ONE)
+                if worker.tick() is not None:
+                    days.append(day)
+    assert days == [0, 1, 2]
+
+
+def test_a_flush_that_cannot_be_carried_out_is_begun_again_after_growing_waits(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not every second: after 10 and 30 seconds, one and then five minutes; once it is, everything is as before."""
+    broken = DatabaseError("The database cannot be used: disk I/O error.", "Look at the disk.")
+    tried: list[float] = []
+
+    def fail(self: object, *arguments: object) -> None:
+        tried.append((worker.now - TEN).total_seconds())
+        raise broken
+
+    worker.changed(ONE)
+    with monkeypatch.context() as patched:
+        patched.setattr(Flusher, "flush", fail)
+        for second in range(800):
+            worker.go_to(TEN + timedelta(seconds=second))
+            worker.tick()
+    assert tried == [0, 10, 40, 100, 400, 700]
+    assert caplog.text.count("could not be carried out") == 6
+    worker.go_to(TEN + timedelta(seconds=1000))
+    assert worker.tick() == [ONE]
+
+
+# What operators ask for
+
+
+def ask(worker: Worker, *, confirmed: bool = False) -> Callable[[], list[runs.Request]]:
+    """Writes a request, as a command that was killed leaves it; returns what gives the open ones."""
+    with worker.db.transaction():
+        runs.ask(worker.db, as_text(worker.now), ONE, confirmed=confirmed)
+    return lambda: runs.open_requests(worker.db)
+
+
+@pytest.mark.parametrize(
+    ("later", "carried_out"),
+    [(MINUTE, True), (10 * MINUTE, True), (-5 * MINUTE, True), (11 * MINUTE, False), (-HOUR, False)],
+)
+def test_a_request_is_carried_out_within_ten_minutes_or_never(
+    worker: Worker, later: timedelta, carried_out: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that a killed command left behind is dropped, and so is one of a clock that was ahead; the log says so."""
+    worker.go_to(TEN - 2 * HOUR)
+    worker.changed(ONE)
+    left = ask(worker, confirmed=True)
+    worker.go_to(worker.now + later)
+    assert worker.tick() == ([ONE] if carried_out else None)
+    assert left() == []
+    assert ("too old" in caplog.text) is not carried_out
+
+
+def test_a_command_that_failed_leaves_no_request(worker: Worker) -> None:
+    """Whatever made it fail, and with a confirmation too; what a run has taken stays with that run."""
+
+    def fail() -> None:
+        with asked(worker.app, worker.db, ONE, confirmed=True):
+            assert [one.confirmed for one in runs.open_requests(worker.db)] == [True]
+            raise DatabaseError("It cannot.", "Do something.")
+
+    with pytest.raises(DatabaseError):
+        fail()
+    assert runs.open_requests(worker.db) == []
+    with asked(worker.app, worker.db, ONE, confirmed=False) as request, worker.db.transaction():
+        runs.take(worker.db, request.request, runs.start(worker.db, as_text(TEN), "command", ONE))
+    assert runs.request(worker.db, request.request) is not None
+
+
+def test_a_request_that_is_withdrawn_while_it_is_taken_begins_nothing(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its command has told its operator that nothing is done."""
+    worker.go_to(TEN - 2 * HOUR)
+    worker.changed(ONE)
+    left = ask(worker, confirmed=True)
+    seen = left()
+    monkeypatch.setattr(runs, "open_requests", lambda db: seen)
+    with closing(open_database(tmp_path / "x.db")) as other, other.transaction():
+        runs.withdraw(other, seen[0].request)
+    assert worker.tick() == []
+    assert runs.last(worker.db, 5) == []
