@@ -21,7 +21,7 @@ from worker.errors import ConsumerStopped, RequestWithdrawn, WorkerError
 from worker.flushing.due import RUN_AGAIN_AFTER, is_due, is_expired, is_in_future, is_retry_due, run_again_at
 from worker.model import AccountId
 from worker.permits import GroupPermits
-from worker.staging import customers, dead_letters, expiry, receipts, runs
+from worker.staging import customers, dead_letters, expiry, first_reading, receipts, runs
 from worker.staging.database import Database
 from worker.staging.lock import DatabaseLock
 from worker.staging.runs import Request, Run, Trigger
@@ -147,6 +147,7 @@ def flush_and_complete(
     with closing(app.open_database()) as db:
         db.must_end = stop.is_set
         customers.mark_the_rest(db)
+        settle_first_readings(app, poller, db)
         known = customers.settle_known(db)
         if known:
             log.info("%d customers were delivered as they are, by another worker or with another database", known)
@@ -158,6 +159,34 @@ def flush_and_complete(
                     runs.complete(db, topic, topic_id, partition, as_text(began))
         tidy(db, began, app.config)
     return run
+
+
+def settle_first_readings(app: App, poller: Poller, db: Database) -> None:
+    """Stages as deleted whom the ledger knows and the log does not any more, and says so.
+
+    Raises:
+        DatabaseError: the database cannot be used.
+    """
+    revived = first_reading.delete_revived(db)
+    if revived:
+        log.info("%d customers stay deleted: only events came again that are older than their deletion", revived)
+    topic, topic_id, at = app.config.kafka.topic, poller.consumer.topic_id, as_text(app.clock())
+    ready, ledger_partition = poller.ownership.ready(), app.keeper.ledger_partition
+    for one in first_reading.judge(db, topic, topic_id, ready, ledger_partition, at):
+        if one.deleted:
+            log.warning(
+                "partition %d was read whole: %d customers of the ledger are gone from it, and count as deleted",
+                one.partition,
+                one.deleted,
+            )
+        if one.unclear:
+            log.warning(
+                "partition %d was read whole: %d customers of the ledger are not in it, and stay where they are, since "
+                "%s: publish those that were deleted again, as .deleted",
+                one.partition,
+                one.unclear,
+                one.reason or "they were settled under another id of the topic, or looked at again since",
+            )
 
 
 class FlushThread:

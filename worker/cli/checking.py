@@ -17,9 +17,12 @@ from worker.errors import KafkaError, WorkerError
 from worker.keeping.topics import look
 from worker.mailchimp.lists import PING
 from worker.mailchimp.refusal import explained
-from worker.staging import accounts, offsets
+from worker.staging import accounts, ignored, offsets
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
+
+NAMED = 5
+"""Customers and accounts that are named where more may be concerned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,25 @@ def _findings(app: App, db: Database) -> Iterator[Finding]:
     if scattered:
         told = f"{len(scattered)} accounts have events in more than one partition; publish by the event contract."
         yield Finding("partitions", False, told)
+    if stuck := _stuck(db):
+        yield Finding("versions", False, stuck)
     for one in accounts.all_accounts(db):
         yield _account(app, db, one)
+
+
+def _stuck(db: Database) -> str | None:
+    found = ignored.stuck(db, NAMED)
+    if not found:
+        return None
+    named = ", ".join(
+        f"{one.account_id}/{one.customer_id} ({one.address or 'without an address'}: version {one.ignored_version} "
+        f"came after {one.version})"
+        for one in found
+    )
+    return (
+        f"{ignored.count(db)} customers are kept at an older event, since a later one has a lower version: {named}. "
+        "If the higher version is a mistake: mailchimp-worker resync ACCOUNT --email EMAIL --forget-version"
+    )
 
 
 def _account(app: App, db: Database, one: AccountSettings) -> Finding:

@@ -15,7 +15,7 @@ from worker.cli.wiring import Json, opened, wired
 from worker.clock import as_moment, as_text
 from worker.flushing.doing.fault import FAULT
 from worker.flushing.due import CLOCK_TOLERANCE, is_expired, next_flush_time, next_retry
-from worker.staging import accounts, counts, customers, dead_letters, ledger, offsets, runs
+from worker.staging import accounts, counts, customers, dead_letters, ignored, ledger, offsets, runs
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
 from worker.staging.lock import seconds_since_beat
@@ -26,6 +26,8 @@ RUNS_SHOWN = 5
 FAULTS = {
     "key_disagrees": "events whose key names another customer than their data",
     "out_of_order": "events with a lower version at a higher offset: compaction may keep the wrong one",
+    "absent": "customers are in the ledger and not in the log; if they were deleted, publish that again as .deleted",
+    "misplaced": "events stand in another partition than their account's by the contract",
     "recreated": "times that the topic was made anew",
     "expired": "times that events expired unread",
     "away": "times that nobody read a partition for longer than it keeps deletions; the log tells what was missed",
@@ -68,6 +70,7 @@ def _gathered(app: App, db: Database, beat: float | None) -> dict[str, Any]:
         "customers_without_settings": sum(count for one, count in waiting.items() if one not in known),
         "dead_letters": dead_letters.count(db),
         "counts": counts.totals(db, topic),
+        "stuck_customers": ignored.count(db),
         "scattered_accounts": offsets.scattered_accounts(db, topic),
         "suppressed": ledger.refused_count(db),
         "faults": sum(part.counts.get(FAULT, 0) for one in runs.last(db, 1) for part in one.accounts),
@@ -153,6 +156,11 @@ def _tell(found: dict[str, Any]) -> None:
     for what, meaning in FAULTS.items():
         if found["counts"].get(what):
             output.say(f"publisher    {found['counts'][what]} {meaning}")
+    if found["stuck_customers"]:
+        output.say(
+            f"publisher    {found['stuck_customers']} customers are kept at an older event, since the version of a "
+            "later one is lower; check names them"
+        )
     if found["scattered_accounts"]:
         output.say(
             f"publisher    {len(found['scattered_accounts'])} accounts have events in more than one partition: "

@@ -20,7 +20,7 @@ from worker.consuming.publish import publish as publish_file
 from worker.errors import NotFound, UsageError, WorkerError
 from worker.keeping.moving import move
 from worker.model import AccountId, AddressKey, address_key
-from worker.staging import customers, dead_letters, ledger
+from worker.staging import customers, dead_letters, ignored, ledger
 from worker.staging.database import Database
 from worker.staging.dead_letters import DeadLetter
 from worker.staging.kept import Kind
@@ -38,6 +38,13 @@ def resync(
         bool,
         typer.Option("--clear-suppressed", help="Also try again what was refused for a reason that may have passed."),
     ] = False,
+    forget_version: Annotated[
+        bool,
+        typer.Option(
+            "--forget-version",
+            help="Also forget the highest version: the event that was ignored for it, or the next one, counts.",
+        ),
+    ] = False,
 ) -> None:
     """Mark every customer of the account, or one, for the next flush. Whoever left a list still stays off it."""
     app = wired()
@@ -48,7 +55,12 @@ def resync(
         if clear_suppressed:
             refused, lasting = ledger.refused(db, AccountId(account), address)
             cleared = db.in_parts(refused, lambda part: ledger.clear_refusals_of(db, AccountId(account), part))
-        marked = db.change(lambda: customers.mark_changed(db, AccountId(account), address))
+        forgotten, marked = db.change(
+            lambda: (
+                ignored.forget_versions(db, AccountId(account), address) if forget_version else 0,
+                customers.mark_changed(db, AccountId(account), address),
+            )
+        )
         with Progress("marking") as progress:
             customers.mark_the_rest(db, progress.counted)
     if not marked:
@@ -57,6 +69,8 @@ def resync(
     output.say(f"{marked} customers of account {account} are looked at again by the next flush.")
     if clear_suppressed:
         output.say(f"{cleared} refusals were taken back.")
+    if forget_version:
+        output.say(f"The highest version of {forgotten} customers was forgotten; the next event of each counts again.")
     if lasting:
         output.say(
             f"{lasting} stay: Mailchimp forgot these people or holds them in compliance state, and only they can join "

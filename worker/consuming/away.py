@@ -26,7 +26,7 @@ from worker.consuming.decode import Record, whose
 from worker.consuming.kafka import ANSWER_SECONDS, session_seconds
 from worker.consuming.ownership import Ownership
 from worker.consuming.positions import Compaction, why_not_swept
-from worker.staging import counts, offsets, seen
+from worker.staging import counts, first_reading, offsets, seen
 from worker.staging.database import Database
 
 log = logging.getLogger("worker.consuming")
@@ -37,10 +37,10 @@ REFRESH_SECONDS = 600.0
 
 @dataclass(slots=True)
 class _Again:
-    """A partition that is read again.
+    """A partition that is read again, or for the first time.
 
     Attributes:
-        known: the offset from which on it was never read.
+        known: the offset from which on it was never read; 0 for the first time.
         goal: the offset to reach.
         last: whether reaching that is enough.
         read: the offset to read next.
@@ -86,6 +86,7 @@ class Away:
         self._topic_id = ""
         self._ends: dict[int, int] = {}
         self._again: dict[int, _Again] = {}
+        self._first: dict[int, _Again] = {}
         self._looked_at = clock()
         self._asked_at = time.monotonic()
         self._asked: tuple[str, dict[TopicPartition, Future[Any]]] | None = None
@@ -112,12 +113,26 @@ class Away:
         self._topic_id = topic_id
         self._ends = {partition: end for partition, end in ends.items() if partition not in again}
         self._again = {partition: _Again(known, ends[partition]) for partition, known in again.items()}
+        self._first = {
+            partition: _Again(0, end) for partition, end in self._ends.items() if self._is_first_reading(partition)
+        }
         for partition in again:
             seen.begin(self._db, partition)
 
+    def _is_first_reading(self, partition: int) -> bool:
+        topic = self._settings.topic
+        known = first_reading.state_of(self._db, topic, self._topic_id, partition)
+        if known is None:
+            # A database of an earlier release notes it for what it reads from now on.
+            begins = offsets.next_of(self._db, topic, self._topic_id, partition) == self._bounds(partition)[0]
+            known = "begun" if begins else "judged"
+            with self._db.transaction():
+                first_reading.note(self._db, topic, self._topic_id, partition, known)
+        return known == "begun"
+
     def taken(self) -> None:
         """Notes that nothing is assigned any more: what was not read again to the end must be, another time."""
-        self._ends, self._again = {}, {}
+        self._ends, self._again, self._first = {}, {}, {}
 
     # While records are read
 
@@ -156,16 +171,34 @@ class Away:
         again = self._again.get(partition)
         if again is None:
             self._arrived(partition, next_offset, at_end=at_end)
-            return
-        again.read = max(again.read, next_offset)
-        if again.read < again.goal:
-            return
-        low, high = self._bounds(partition)
-        if not again.last:
-            # What was compacted before it was reached has a newer record, which may stand after the first goal.
-            again.goal, again.last = high, True
-        if again.read >= again.goal:
+            first = self._first.get(partition)
+            if first is not None and (low := self._whole(partition, first, next_offset)) is not None:
+                with self._db.transaction():
+                    self._note_whole(partition, first.read, self._why_not_swept(partition, low))
+                del self._first[partition]
+        elif (low := self._whole(partition, again, next_offset)) is not None:
             self._sweep(partition, again.read, low)
+
+    def _whole(self, partition: int, one: _Again, next_offset: int) -> int | None:
+        # Returns where the log begins once the partition was read as a whole.
+        one.read = max(one.read, next_offset)
+        if one.read < one.goal:
+            return None
+        low, high = self._bounds(partition)
+        if not one.last:
+            # What was compacted before it was reached has a newer record, which may stand after the first goal.
+            one.goal, one.last = high, True
+        return low if one.read >= one.goal else None
+
+    def _why_not_swept(self, partition: int, low: int) -> str | None:
+        if self.compaction is None:
+            return "its cleanup.policy is not known"
+        misnamed = counts.in_partition(self._db, self._settings.topic, partition, "key_disagrees")
+        return why_not_swept(self.compaction, low, misnamed)
+
+    def _note_whole(self, partition: int, next_offset: int, reason: str | None) -> None:
+        topic = self._settings.topic
+        first_reading.note(self._db, topic, self._topic_id, partition, "read", next_offset, reason)
 
     def _arrived(self, partition: int, next_offset: int, *, at_end: bool) -> None:
         if partition in self._ends and (at_end or next_offset >= self._ends[partition]):
@@ -176,9 +209,9 @@ class Away:
     def _sweep(self, partition: int, next_offset: int, low: int) -> None:
         assert self.compaction is not None, "without it nothing is read again"
         topic, at = self._settings.topic, as_text(self._clock())
-        misnamed = counts.in_partition(self._db, topic, partition, "key_disagrees")
-        reason = why_not_swept(self.compaction, low, misnamed)
+        reason = self._why_not_swept(partition, low)
         with self._db.transaction():
+            self._note_whole(partition, next_offset, reason)
             gone = 0
             if reason is None:
                 gone = seen.delete_others(self._db, topic, self._topic_id, partition, next_offset - 1, at)

@@ -209,8 +209,9 @@ class Consumer:
             log.warning("Kafka: %s", error.str())
 
     def _read_to(self, partition: int, next_offset: int, *, at_end: bool) -> None:
-        self._ownership.read_to(partition, next_offset, at_end=at_end)
+        # First what follows from it, then a flush may begin.
         self._away.reached(partition, next_offset, at_end=at_end)
+        self._ownership.read_to(partition, next_offset, at_end=at_end)
 
     # Where reading begins
 

@@ -196,13 +196,20 @@ def _event(record: Record, kind: str, data: _Data, event_id: str | None, event_t
     return Event(account_id, customer_id, data.customer, kind == DELETED, data.version, event_id, event_time, disagrees)
 
 
+def named_by(key: bytes | None) -> tuple[str, str] | None:
+    """Returns the account and customer that a record's key names; None where it names nobody."""
+    try:
+        return _split(key)
+    except ValueError:
+        return None
+
+
 def whose(record: Record) -> tuple[str, str] | None:
     """Returns the account and customer that a record's key names, or its data where the key names nobody."""
-    try:
-        return _split(record.key)
-    except ValueError:
-        decoded = decode(record)
-        return (decoded.account_id, decoded.customer_id) if isinstance(decoded, Event) else None
+    if (named := named_by(record.key)) is not None:
+        return named
+    decoded = decode(record)
+    return (decoded.account_id, decoded.customer_id) if isinstance(decoded, Event) else None
 
 
 def _deletion(key: bytes | None) -> Decoded:

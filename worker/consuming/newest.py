@@ -1,12 +1,20 @@
-"""Which of two events about a customer is the newer one. Pure."""
+"""Which of two events is the newer one, of one customer or of two who share an address. Pure.
+
+Within one log, a partition of a topic by its id, offsets are an order. Between two logs they say nothing: there time
+decides. A version comes before both, but only between events of one customer.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import Enum
 from typing import NamedTuple
 
 from worker.clock import as_moment
+from worker.model import Customer, Position
+
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
 class Known(NamedTuple):
@@ -43,7 +51,7 @@ def judge(known: Known, new: Known) -> Verdict:
     """
     if new.version is not None and (known.version is None or new.version > known.version):
         return Verdict.NEWER
-    same_log = (known.topic, known.topic_id, known.partition) == (new.topic, new.topic_id, new.partition)
+    same_log = _log_of(known) == _log_of(new)
     if new.version is not None:
         if new.version == known.version:
             return Verdict.REPEAT
@@ -53,6 +61,46 @@ def judge(known: Known, new: Known) -> Verdict:
             return Verdict.REPEAT
         return Verdict.NEWER if new.offset > known.offset else Verdict.OLDER
     return _by_time(_moment(known.time), _moment(new.time))
+
+
+def came_later(known: Known, new: Known) -> bool | None:
+    """Returns whether an event was published after what is known, whatever their versions say.
+
+    Returns:
+        By offset within a log, else by time; None where neither tells.
+    """
+    if _log_of(known) == _log_of(new):
+        return new.offset > known.offset
+    before, after = _moment(known.time), _moment(new.time)
+    return None if before is None or after is None or before == after else after > before
+
+
+def withdrawal_counts(known: Known, new: Known) -> bool:
+    """Returns whether a withdrawn consent counts whose event is not the newest by its version.
+
+    A version may be too high by mistake, and then each later event is too old. So a withdrawal counts unless it is
+    known to have been published before what is known: it was read then, or consent was given again since.
+    """
+    return came_later(known, new) is not False
+
+
+def newest_first(customers: Sequence[Customer]) -> list[Customer]:
+    """Returns customers of one account, the one with the newest event first.
+
+    By offset where all of their events stand in one log, as they do where publishers keep to the contract; else by
+    time, those without one last. What is equal then goes by offset and by id, so that the order is always the same.
+    """
+    one_log = len({_log_of(one.position) for one in customers}) <= 1
+
+    def order(one: Customer) -> tuple[datetime, int, str]:
+        moment = None if one_log else _moment(one.event_time)
+        return moment or _BEFORE_ALL, one.position.offset, one.customer_id
+
+    return sorted(customers, key=order, reverse=True)
+
+
+def _log_of(one: Known | Position) -> tuple[str, str, int]:
+    return one.topic, one.topic_id, one.partition
 
 
 def _by_time(known: datetime | None, new: datetime | None) -> Verdict:

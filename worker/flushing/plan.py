@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from worker.consuming.newest import newest_first
 from worker.flushing.deciding import fields as member_fields
 from worker.flushing.deciding.choice import Choice, choose
 from worker.flushing.deciding.lanes import lanes_of
@@ -63,6 +64,7 @@ class _Planner:
         self.choices: dict[CustomerId, Choice] = {}
         self.targets: dict[CustomerId, Place] = {}
         self.wanted: dict[Place, list[Customer]] = {}
+        self.rank: dict[CustomerId, int] = {}
         self.protected: set[Place] = set()
         self.steps: list[Step] = []
         self.no_calls: list[NoCall] = []
@@ -74,15 +76,18 @@ class _Planner:
             self.with_address.setdefault(entry.place.address, []).append(entry.place)
             if entry.state != "archived" or entry.status_before == "unsubscribed":
                 self.owned.setdefault(entry.customer_id, []).append(entry)
+        # Of a deleted customer too, until its withdrawal is done.
         self.withheld = {
-            one.address for one in self.people.values() if not one.state.marketing_consent and not one.deleted
+            one.address
+            for one in self.people.values()
+            if not one.state.marketing_consent and (one.changed or not one.deleted)
         }
 
     def plan(self) -> Plan:
         for customer in self.people.values():
             self._want(customer)
-        for wanters in self.wanted.values():
-            wanters.sort(key=_newest_first, reverse=True)
+        self.wanted = {place: newest_first(wanters) for place, wanters in self.wanted.items()}
+        self.rank = {one.customer_id: rank for wanters in self.wanted.values() for rank, one in enumerate(wanters)}
         for customer in self.near.changed.values():
             self._note_places_left(customer)
         unsubscribed = self._withdrawals()
@@ -230,7 +235,7 @@ class _Planner:
         if staying:
             self._update(self._contact(place, residents[0], staying), entry)
         for share in reversed(arriving):
-            owner = max([*residents[:1], share.customer], key=_newest_first)
+            owner = min([*residents[:1], share.customer], key=lambda one: self.rank[one.customer_id])
             contact = self._contact(place, owner, (share,))
             self.steps.append(Move(contact, entry, self._gates((share,), place), None, {}))
 
@@ -336,8 +341,3 @@ class _Planner:
         hindered = self._hindered(customer, choice, self._standing(customer))
         assert hindered is not None, "a customer that wants a place has a step"
         return hindered
-
-
-def _newest_first(customer: Customer) -> tuple[int, str, str]:
-    # An account's records stand in one partition, so its offsets are one order.
-    return customer.position.offset, customer.event_time or "", customer.customer_id

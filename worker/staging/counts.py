@@ -7,11 +7,24 @@ from typing import Literal
 
 from worker.staging.database import Database
 
-What = Literal["skipped", "repeated", "older", "out_of_order", "key_disagrees", "recreated", "expired", "cut", "away"]
+What = Literal[
+    "skipped",
+    "repeated",
+    "older",
+    "out_of_order",
+    "key_disagrees",
+    "recreated",
+    "expired",
+    "cut",
+    "away",
+    "absent",
+    "misplaced",
+]
 """skipped: events of other types · repeated: read before · older: lost against a newer one · out_of_order: a lower
 version at a higher offset · key_disagrees: key and data name different customers · recreated: the topic was made anew ·
 expired: the log began after where reading should have gone on · cut: it ended before · away: nobody read the partition
-for longer than it keeps deletions."""
+for longer than it keeps deletions · absent: known by the ledger and not in the log, deleted or not · misplaced: read in
+another partition than that of their account by the contract."""
 
 
 def add(db: Database, topic: str, partition: int, counts: Mapping[What, int]) -> None:

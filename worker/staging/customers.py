@@ -107,14 +107,16 @@ def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[Customer
     """Writes that customers need nothing more, each only if the revision is still the one given.
 
     Belongs in the transaction that writes what was done. A newer event, or a resync, keeps its customer changed. The
-    customer's standing tells which event it was, to workers that read the event anew.
+    customer's standing tells which event it was, to workers that read the event again, and its highest version.
     """
     rows = [(account_id, customer_id, revision) for customer_id, revision in settled]
     which = "WHERE account_id = ? AND customer_id = ? AND revision = ?"
     db.executemany(f"UPDATE customer SET changed = 0 {which}", rows)
     db.executemany(
-        f"INSERT INTO standing (account_id, customer_id, settled) SELECT account_id, customer_id, {_SETTLED} "
-        f"FROM customer {which} ON CONFLICT (account_id, customer_id) DO UPDATE SET settled = excluded.settled",
+        "INSERT INTO standing (account_id, customer_id, settled, version, deleted) "
+        f"SELECT account_id, customer_id, {_SETTLED}, version, deleted FROM customer {which} "
+        "ON CONFLICT (account_id, customer_id) DO UPDATE SET settled = excluded.settled, "
+        "version = excluded.version, deleted = excluded.deleted",
         rows,
     )
 
@@ -279,17 +281,24 @@ def _customer(row: Any) -> Customer:
 
 
 def positions_of(db: Database, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
-    """Returns, of those customers that are staged, the version, the position and the time of the newest event.
+    """Returns, of those customers that are staged, what decides about a further event.
 
-    Each value is a row of version, topic, topic_id, partition, offset and event_time.
+    Each value is a row of version, topic, topic_id, partition, offset and event_time of the newest event, whether the
+    customer is deleted, whether its consent is withdrawn, and whether it needs a flush.
     """
     rows = db.execute(
-        'SELECT account_id, customer_id, version, topic, topic_id, partition, "offset", event_time '
+        'SELECT account_id, customer_id, version, topic, topic_id, partition, "offset", event_time, deleted, '
+        f"{_WITHDRAWN}, changed "
         "FROM json_each(?) AS wanted CROSS JOIN customer ON account_id = wanted.value ->> 0 "
         "AND customer_id = wanted.value ->> 1",
         (msgspec.json.encode(keys).decode(),),
     )
     return {(row[0], row[1]): tuple(row)[2:] for row in rows}
+
+
+_WITHDRAWN = (  # JSON is only read where it can say so
+    "CASE WHEN instr(state, 'false') THEN coalesce(CAST(state AS TEXT) ->> '$.marketing_consent' = 0, 0) ELSE 0 END"
+)
 
 
 def stage(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -302,20 +311,30 @@ def stage(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
         rows: account_id, customer_id, address, state, deleted, version, event_id, event_time, topic, topic_id,
             partition, offset and staged_at of each, each customer once.
     """
-    db.executemany(
-        "INSERT INTO customer (account_id, customer_id, address, state, deleted, version, event_id, event_time, "
-        'topic, topic_id, partition, "offset", staged_at, revision, changed) '
-        "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,1,1) "
-        "ON CONFLICT (account_id, customer_id) DO UPDATE SET address = excluded.address, state = excluded.state, "
-        "deleted = excluded.deleted, version = coalesce(excluded.version, version), event_id = excluded.event_id, "
-        "event_time = excluded.event_time, topic = excluded.topic, topic_id = excluded.topic_id, "
-        'partition = excluded.partition, "offset" = excluded."offset", staged_at = excluded.staged_at, '
-        "revision = revision + 1, changed = 1 "
-        "WHERE excluded.version IS NULL OR version IS NULL OR excluded.version >= version",
-        rows,
-    )
+    db.executemany(_STAGE.format("address = excluded.address, state = excluded.state"), rows)
+
+
+def stage_withdrawals(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Like :func:`stage`, but address and state stay those that are staged, with consent withdrawn."""
+    state = "json_set(CAST(state AS TEXT), '$.marketing_consent', json('false'))"
+    db.executemany(_STAGE.format(f"state = {state}"), rows)
+
+
+_STAGE = (
+    "INSERT INTO customer (account_id, customer_id, address, state, deleted, version, event_id, event_time, "
+    'topic, topic_id, partition, "offset", staged_at, revision, changed) '
+    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,1,1) "
+    "ON CONFLICT (account_id, customer_id) DO UPDATE SET {}, "
+    "deleted = excluded.deleted, version = coalesce(excluded.version, version), event_id = excluded.event_id, "
+    "event_time = excluded.event_time, topic = excluded.topic, topic_id = excluded.topic_id, "
+    'partition = excluded.partition, "offset" = excluded."offset", staged_at = excluded.staged_at, '
+    "revision = revision + 1, changed = 1 "
+    "WHERE excluded.version IS NULL OR version IS NULL OR excluded.version >= version"
+)
 
 
 def delete(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:
     """Removes customers' rows; returns how many. Belongs in a transaction."""
+    for table in ("ignored_event", "not_staged"):
+        db.executemany(f"DELETE FROM {table} WHERE account_id = ? AND customer_id = ?", people)
     return int(db.executemany("DELETE FROM customer WHERE account_id = ? AND customer_id = ?", people).rowcount)

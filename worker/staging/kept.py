@@ -64,7 +64,18 @@ _ROWS: Mapping[Kind, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "customer": (
         "standing",
         ("account_id", "customer_id"),
-        ("list_id", "address", "refusal", "refused_address", "attempts", "retry_at", "settled", "waits_for"),
+        (
+            "list_id",
+            "address",
+            "refusal",
+            "refused_address",
+            "attempts",
+            "retry_at",
+            "settled",
+            "waits_for",
+            "version",
+            "deleted",
+        ),
     ),
     "forgotten": ("forgotten", ("account_id", "digest"), ("forgotten_at", "has_left")),
 }
