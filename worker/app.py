@@ -114,7 +114,7 @@ class App:
             yield client
 
     @contextmanager
-    def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[Sender]:
+    def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[PatientSender]:
         """Opens what sends an account's calls in a flush: through its key's gate, again while that is worth it.
 
         Raises:

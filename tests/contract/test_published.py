@@ -1,5 +1,7 @@
 """The worker's calls, and the check itself, against Mailchimp's published API description."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.contract.published import check_answer, check_request, needed
@@ -21,6 +23,7 @@ pytestmark = needed
         PING,
         calls.any_archived(PLACE.list_id),
         calls.archived_page(PLACE.list_id, 1000),
+        calls.archived_since(PLACE.list_id, datetime(2026, 11, 22, 10, tzinfo=UTC)),
         calls.add_all(PLACE.list_id, [calls.contact("ann@example.com", "subscribed", FIELDS)]),
         calls.add_one(PLACE, "ann@example.com", "pending", FIELDS),
         calls.update(PLACE, FIELDS),

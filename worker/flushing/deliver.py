@@ -19,21 +19,21 @@ from worker.flushing.doing import adding, brake, fault
 from worker.flushing.doing.archived import Way, way_to_add
 from worker.flushing.doing.books import Books
 from worker.flushing.doing.brake import Brake
-from worker.flushing.doing.desk import Desk, Guarded, Halted, stumble
+from worker.flushing.doing.desk import Desk, Guarded, Halted, Pacing, stumble
+from worker.flushing.doing.intents import Intents
 from worker.flushing.doing.lane import run_lane
 from worker.flushing.doing.report import Report
 from worker.flushing.neighbourhood import Neighbourhood, chunks
 from worker.flushing.outcomes import Sort, Verdict
 from worker.flushing.plan import Terms
 from worker.flushing.reading import plans, read_fields, survey_of
-from worker.mailchimp.call import Sender
 from worker.mailchimp.connections import Stop
 from worker.model import CustomerId, ListId, Place
 from worker.staging import accounts, held_back, ledger
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
 from worker.staging.held_back import HeldBack
-from worker.staging.ledger import Entry, Standing
+from worker.staging.ledger import Standing
 from worker.staging.runs import AccountRun
 
 log = logging.getLogger("worker.flushing")
@@ -57,6 +57,7 @@ class Orders:
         connections: threads an account.
         may_call: asked before every call; false once the flush must end.
         ours: asked before anything is written down; false once the partition is, or may be, another worker's.
+        settings_hold: asked before every call; false once the account chose other settings than it is flushed with.
     """
 
     run: int
@@ -67,9 +68,10 @@ class Orders:
     stop: Stop
     may_call: Callable[[], bool]
     ours: Callable[[], bool]
+    settings_hold: Callable[[], bool]
 
 
-def deliver(db: Database, settings: AccountSettings, sender: Sender, orders: Orders) -> AccountRun:
+def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Orders) -> AccountRun:
     """Delivers what changed of one account, whose settings lack nothing.
 
     Args:
@@ -81,15 +83,24 @@ def deliver(db: Database, settings: AccountSettings, sender: Sender, orders: Ord
     Returns:
         What became of it; the message says why it ended early, or what was held back.
     """
-    books = Books(db, settings, orders.run, orders.clock, may_call=orders.may_call, ours=orders.ours)
+    books = Books(
+        db,
+        settings,
+        orders.run,
+        orders.clock,
+        may_call=lambda: orders.may_call() and orders.settings_hold(),
+        ours=orders.ours,
+    )
     if books.to_do:
         try:
             with contextlib.suppress(Halted):
-                _Delivery(db, books, Guarded(sender, books.may_call), orders).go()
+                _Delivery(db, books, sender, Guarded(sender, books.may_call), orders).go()
         finally:
             books.shut()
         if not orders.may_call():
             books.stop()
+        elif not orders.settings_hold():
+            books.stop("the account's settings were changed; the next flush goes by the new ones")
     return books.part()
 
 
@@ -97,6 +108,7 @@ def deliver(db: Database, settings: AccountSettings, sender: Sender, orders: Ord
 class _Delivery:
     db: Database
     books: Books
+    pacing: Pacing
     sender: Guarded
     orders: Orders
     ways: dict[ListId, Way] = field(default_factory=dict)
@@ -133,10 +145,10 @@ class _Delivery:
             merge_fields=terms.merge_fields,
             run=self.orders.run,
             clock=self.orders.clock,
-            write_ahead=self.books.write_ahead,
+            pacing=self.pacing,
+            intents=Intents(self.books.write_ahead),
             wait=self.orders.stop.wait,
             may_leave=guard.may_leave,
-            intended_at=terms.now,
             standings=near.standings,
         )
 
@@ -237,8 +249,8 @@ class _Delivery:
     ) -> Callable[[], Iterable[Step]]:
         def task() -> Iterable[Step]:
             if lane and self.books.may_call():
-                began = replace(desk, intended_at=self.books.intend(lane))
-                run_lane(began, lane, self._commit, self.books.closed, held)
+                own = replace(desk, intents=Intents(self.books.write_ahead))
+                run_lane(own, lane, self._commit, self.books.closed, held)
             return ()
 
         return task
@@ -255,32 +267,31 @@ class _Delivery:
             return []
         if not way.together:
             return [self._lane_task(desk, (add,)) for add in batch]
-        left = [add for add in batch if way.leaves_out(add)]
-        self._commit(adding.leave_archived(desk, left))
-        rest = [add for add in batch if not way.leaves_out(add)]
-        return [self._batch_task(desk, rest)] if rest else []
+        # Where the answer to an add was lost, somebody may have joined since: each is looked at by itself.
+        alone = [self._lane_task(desk, (add,)) for add in batch if add.entry is not None]
+        rest = [add for add in batch if add.entry is None]
+        return [*alone, self._batch_task(desk, rest, way)] if rest else alone
 
-    def _batch_task(self, desk: Desk, batch: Sequence[Add]) -> Callable[[], Iterable[Step]]:
+    def _batch_task(self, desk: Desk, batch: Sequence[Add], way: Way) -> Callable[[], Iterable[Step]]:
         def task() -> Iterable[Step]:
             if not self.books.may_call() or batch[0].place.list_id in self.books.closed:
                 return ()
-            began = replace(desk, intended_at=self.books.intend(batch))
             written: set[Place] = set()
 
             def commit(report: Report) -> None:
                 self._commit(report)
                 written.update(entry.place for entry in report.entries)
 
+            together = adding.Batch(desk, commit, way)
             try:
-                return adding.add_batch(began, commit, batch)
+                return together.add(batch)
             except fault.EXPECTED:
                 raise
             except Exception:
                 # One of them has what this worker cannot deal with; each alone shows which.
                 log.exception("account %s: an add of %d contacts failed", desk.settings.account_id, len(batch))
-                at = began.intended_at
                 return [
-                    replace(add, entry=add.entry or Entry(add.place, add.contact.owner, "intended", "added", at))
+                    replace(add, entry=together.intended.get(add.place, add.entry))
                     for add in batch
                     if add.place not in written
                 ]

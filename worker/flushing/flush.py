@@ -14,7 +14,8 @@ from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
 from worker.errors import RequestWithdrawn, WorkerError
 from worker.flushing.deliver import Orders, deliver
-from worker.mailchimp.call import Sender
+from worker.flushing.doing.desk import Pacing
+from worker.flushing.settings_watch import SettingsWatch
 from worker.mailchimp.connections import Stop
 from worker.model import AccountId
 from worker.staging import accounts, customers, runs
@@ -39,14 +40,15 @@ class Permits(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _NoMore:
-    """Stops calls that wait, for their turn or to be tried again: when the worker ends, or the partition is lost."""
+    """Stops calls that wait, for their turn or to be tried again: as soon as they may not be made any more."""
 
     stop: Stop
     permits: Permits
     account_id: AccountId
+    watch: SettingsWatch
 
     def is_set(self) -> bool:
-        return self.stop.is_set() or not self.permits.may_call(self.account_id)
+        return self.stop.is_set() or not self.permits.may_call(self.account_id) or not self.watch.hold()
 
     def wait(self, timeout: float) -> bool:
         return self.stop.wait(timeout) or self.is_set()
@@ -66,7 +68,7 @@ class Flusher:
     """
 
     open_database: Callable[[], Database]
-    open_sender: Callable[[Database, AccountId, Stop], AbstractContextManager[Sender]]
+    open_sender: Callable[[Database, AccountId, Stop], AbstractContextManager[Pacing]]
     accounts_at_once: int
     put_at_most: int
     connections: int
@@ -167,17 +169,22 @@ class Flusher:
         refusal = lacking[0].what if lacking else permits.why_not(who)
         if refusal is not None or self.stop.is_set():
             return AccountRun(who, {}, to_do, message=refusal)
-        orders = Orders(
-            run=run,
-            confirmed=confirmed,
-            put_at_most=self.put_at_most,
-            connections=self.connections,
-            clock=self.clock,
-            stop=self.stop,
-            may_call=lambda: not self.stop.is_set() and permits.may_call(who),
-            ours=lambda: permits.may_call(who),
-        )
-        with self.open_sender(db, who, _NoMore(self.stop, permits, who)) as sender:
+        # Before the key is read: a change from here on is seen.
+        with (
+            closing(SettingsWatch(self.open_database, settings)) as watch,
+            self.open_sender(db, who, _NoMore(self.stop, permits, who, watch)) as sender,
+        ):
+            orders = Orders(
+                run=run,
+                confirmed=confirmed,
+                put_at_most=self.put_at_most,
+                connections=self.connections,
+                clock=self.clock,
+                stop=self.stop,
+                may_call=lambda: not self.stop.is_set() and permits.may_call(who),
+                ours=lambda: permits.may_call(who),
+                settings_hold=watch.hold,
+            )
             return deliver(db, settings, sender, orders)
 
     def _failed(self, db: Database, account_id: AccountId, message: str) -> AccountRun:

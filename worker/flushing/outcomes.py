@@ -43,6 +43,8 @@ class Sort(StrEnum):
     """Refused for fields that stand in the verdict."""
     LATER = "later"
     """Nothing is known to be wrong with the call: it is made again."""
+    AGAIN = "again"
+    """Not sent, since the reads that the call hangs on were too old by then: they are made again."""
     ACCOUNT_STOPPED = "account stopped"
     """No call of this account will be accepted."""
 
@@ -68,13 +70,16 @@ UNREADABLE = Verdict(Sort.LATER, "an answer that cannot be read")
 def sort_answer(answer: Answer) -> Verdict:
     """Sorts the answer to a call for one contact, or the refusal of a whole call."""
     status, title = answer.status, answer.title
+    if answer.failure == "stale":
+        return Verdict(Sort.AGAIN, "it could not be sent soon enough after it was looked at")
     if status is None:
         return Verdict(Sort.LATER, answer.failure or "no answer")
     if answer.ok:
         return Verdict(Sort.DONE, "OK")
     if status == 401 or (status == 403 and answer.body is not None):
         return Verdict(Sort.ACCOUNT_STOPPED, title or f"HTTP {status}")
-    if status in (403, 408, 425, 429) or status >= 500 or status < 400:
+    # A 404 without Mailchimp's JSON says nothing of a member: parallel writes and front doors answer such.
+    if status in (403, 408, 425, 429) or status >= 500 or status < 400 or (status == 404 and answer.body is None):
         return Verdict(Sort.LATER, title or f"HTTP {status}")
     if status == 404:
         return Verdict(Sort.NOT_THERE, title or "HTTP 404")

@@ -217,7 +217,8 @@ class _Planner:
         gates = self._gates(shares, place)
         if entry is None or entry.state == "intended":
             self.steps.append(self._move(contact, entry, gates) if gates else Add(contact, entry))
-        elif entry.state == "archived":
+        elif entry.state == "archived" or entry.intent is not None:
+            # A write without an answer: what became of it is looked at first.
             self.steps.append(Restore(contact, entry, gates))
         elif entry.state == "gone":
             self.steps.append(Recheck(contact, entry, gates))
@@ -284,6 +285,7 @@ class _Planner:
             and old.list_id == contact.place.list_id
             and gate.entry is not None
             and gate.entry.state == "present"
+            and gate.entry.intent is None
             and old not in self.wanted
             and old not in self.protected
             and len(contact.shares) == 1

@@ -77,12 +77,14 @@ class AccountPlan:
         way = ways[list_id]
         if way.refusal is not None:
             return
-        if not way.together:
-            for add in batch:
+        for add in batch:
+            if not way.together or add.entry is not None:
                 yield from add.calls()
-            return
-        together = [add for add in batch if not way.leaves_out(add)]
+        together = [add for add in batch if add.entry is None and not way.leaves_out(add)] if way.together else []
         if together:
+            look = way.look(list_id)
+            assert look is not None, "without it they go contact by contact"
+            yield PlannedCall(look)
             yield PlannedCall(member_calls.add_all(list_id, [add.as_contact() for add in together]))
         for add in together:
             yield PlannedCall(found_call(add.contact), IF_MEMBER)

@@ -10,15 +10,16 @@ from typing import Any, Literal, Protocol
 
 from worker.model import AddressKey, ListId
 
-Failure = Literal["timeout", "connection", "unconnected", "unknown_host", "stopped", "garbled", "too_large"]
+Failure = Literal["timeout", "connection", "unconnected", "unknown_host", "stopped", "stale", "garbled", "too_large"]
 """Why there is no answer that can be used.
 
 timeout: not whole in time · connection: it broke before the answer was whole · unconnected: it could not be made ·
-unknown_host: the host's name is not known · stopped: this worker was stopping and did not send it · garbled: whole, but
-not what Mailchimp documents (only the typed reads find that) · too_large: more than a call of this worker can ask for.
+unknown_host: the host's name is not known · stopped: this worker was stopping and did not send it · stale: a write that
+hangs on a read was held back, since that was too long ago · garbled: whole, but not what Mailchimp documents (only the
+typed reads find that) · too_large: more than a call of this worker can ask for.
 """
 
-UNSENT: frozenset[Failure] = frozenset({"unconnected", "unknown_host", "stopped"})
+UNSENT: frozenset[Failure] = frozenset({"unconnected", "unknown_host", "stopped", "stale"})
 """The failures after which it is sure that Mailchimp never saw the call."""
 
 
@@ -76,6 +77,14 @@ class Answer:
     def unsent(self) -> bool:
         """Whether it is sure that Mailchimp never saw the call, so that it cannot have acted."""
         return self.failure in UNSENT
+
+    @property
+    def undone(self) -> bool:
+        """Whether it is sure that Mailchimp did nothing of what was asked: it never saw the call, or refused it.
+
+        After a 5xx, a timeout, a broken connection or a 2xx that cannot be read it may have done it.
+        """
+        return self.unsent or (self.status is not None and 400 <= self.status < 500 and self.status != 408)
 
     @property
     def throttled(self) -> bool:

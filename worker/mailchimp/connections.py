@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -23,6 +24,8 @@ FIRST_WAIT = 1.0
 """Seconds to wait after a first trouble, at most."""
 LONGEST_WAIT = 30.0
 """Seconds to wait after many troubles in a row, at most."""
+FRESH_SECONDS = 2.0
+"""How long a write may be held up after the reads that it hangs on; after that they must be made again."""
 CHECK_SECONDS = 0.1
 """How often a thread that waits for another's call to end looks whether it should stop."""
 
@@ -104,7 +107,22 @@ class Pace:
 class Gate:
     """Lets the calls of one API key through as its pace allows. Threads share it."""
 
-    def __init__(self, most: int, clock: Callable[[], float], chance: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        most: int,
+        clock: Callable[[], float],
+        chance: Callable[[], float],
+        watch: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Lets few calls through to begin with.
+
+        Args:
+            most: calls in flight.
+            clock: seconds that only go forward.
+            chance: random, from 0 to 1.
+            watch: the same as the clock, for how old a read is.
+        """
+        self.watch = watch
         self._pace = Pace(most)
         self._in_flight = 0
         self._clock = clock
@@ -132,36 +150,88 @@ class Gate:
         Returns:
             What came back; an answer with the failure ``stopped`` when it was time to stop before it could begin.
         """
-        begun = self._enter(stop)
-        if begun is None:
-            return Answer(None, failure="stopped")
-        answer = None
-        try:
-            answer = sender.send(call)
-        finally:
-            self._leave(answer, begun)
-        return answer
+        with self.turn(sender, stop) as turn:
+            return turn.send(call)
 
-    def _enter(self, stop: Stop) -> int | None:
+    @contextmanager
+    def turn(self, sender: Sender, stop: Stop) -> Iterator[Turn]:
+        """Takes one of the key's connections for calls that hang on each other, so that none of them waits for one."""
+        entered = self._enter(stop)
+        try:
+            yield Turn(self, sender, stop, entered=entered)
+        finally:
+            if entered:
+                with self._changed:
+                    self._in_flight -= 1
+                    self._changed.notify_all()
+
+    def _enter(self, stop: Stop) -> bool:
         while not stop.is_set():
             with self._changed:
                 wait = self.wait
                 if wait == 0:
                     if self._in_flight < self._pace.allowed:
                         self._in_flight += 1
-                        return self._pace.round
+                        return True
                     # A stop cannot wake a condition, so the wait is looked up from.
                     self._changed.wait(CHECK_SECONDS)
             if wait:
                 stop.wait(wait)
-        return None
+        return False
 
-    def _leave(self, answer: Answer | None, begun: int) -> None:
+    def learn(self, answer: Answer, begun: int) -> None:
+        """Sets the pace by an answer to a call that began in a round."""
         with self._changed:
-            self._in_flight -= 1
-            if answer is not None:
-                self._pace = self._pace.after(answer, begun, self._clock(), self._chance())
+            self._pace = self._pace.after(answer, begun, self._clock(), self._chance())
             self._changed.notify_all()
+
+
+@dataclass(slots=True)
+class Turn:
+    """One connection of a key, held for calls that hang on each other; each is sent once.
+
+    Between a read and the write that hangs on it a person may act, so the write goes out at once or not at all: it is
+    held back as ``stale`` when the calls before it have waited too long, for whatever reason.
+
+    Attributes:
+        entered: whether there is a connection; without one it was time to stop.
+        waited: seconds that passed between the calls so far, their own time left out.
+    """
+
+    _gate: Gate
+    _sender: Sender
+    _stop: Stop
+    entered: bool
+    waited: float = 0.0
+    _ended: float | None = None
+
+    def send(self, call: Call) -> Answer:
+        """Sends a call, after trouble of the key's other calls only when that is over.
+
+        Returns:
+            What came back; an answer with the failure ``stopped`` or ``stale`` where it was not sent.
+        """
+        if not self.entered or self._stop.is_set():
+            return Answer(None, failure="stopped")
+        hangs = not call.reads_only and self._ended is not None
+        if hangs and self._waited_until_now() + self._gate.wait > FRESH_SECONDS:
+            return Answer(None, failure="stale")
+        while wait := self._gate.wait:
+            if self._stop.wait(wait):
+                return Answer(None, failure="stopped")
+        self.waited = self._waited_until_now()
+        if hangs and self.waited > FRESH_SECONDS:
+            return Answer(None, failure="stale")
+        begun = self._gate.pace.round
+        try:
+            answer = self._sender.send(call)
+        finally:
+            self._ended = self._gate.watch()
+        self._gate.learn(answer, begun)
+        return answer
+
+    def _waited_until_now(self) -> float:
+        return self.waited + (self._gate.watch() - self._ended if self._ended is not None else 0.0)
 
 
 class Connections:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.mailchimp.connections import Gate, Stop, wait_after
@@ -53,6 +54,16 @@ class PatientSender:
         self._clock = clock
         self._chance = chance
 
+    @contextmanager
+    def together(self) -> Iterator[Sender]:
+        """Gives a sender for calls that hang on each other: it has a connection to itself and sends each call once."""
+        with self._gate.turn(self._sender, self._stop) as turn:
+            yield turn
+
+    def tries(self) -> Tries:
+        """Returns what waits between the tries of one step, each of which reads again before it writes."""
+        return Tries(self)
+
     def once(self, call: Call) -> Answer:
         """Sends the call through the gate, one time: for a write that hangs on what was just read."""
         return self._gate.send(self._sender, call, self._stop)
@@ -62,15 +73,42 @@ class PatientSender:
 
         Its failure is ``stopped`` only where the call was never sent.
         """
-        answer = self.once(call)
-        give_up_at = self._clock() + self._patience
-        tries = 1
-        while worth_repeating(call, answer):
-            wait = max(wait_after(tries, self._chance()), self._gate.wait)
-            if self._clock() + wait > give_up_at or self._stop.wait(wait):
-                break
+        answer, tries = self.once(call), self.tries()
+        while worth_repeating(call, answer) and tries.again():
             again = self.once(call)
             if again.failure == "stopped":
                 break
-            answer, tries = again, tries + 1
+            answer = again
         return answer
+
+    def wait_for_try(self, number: int, give_up_at: float | None) -> tuple[bool, float]:
+        """Waits before one more try.
+
+        Args:
+            number: how many there were.
+            give_up_at: the time of the clock after which none is begun; None before the first wait.
+
+        Returns:
+            Whether to try again, and that time.
+        """
+        if give_up_at is None:
+            give_up_at = self._clock() + self._patience
+        wait = max(wait_after(number, self._chance()), self._gate.wait)
+        over = self._clock() + wait > give_up_at or self._stop.wait(wait)
+        return not over, give_up_at
+
+
+class Tries:
+    """The tries of one call, or of one step of several calls, within the patience of their sender."""
+
+    def __init__(self, sender: PatientSender) -> None:
+        """Counts the first try as made."""
+        self._sender = sender
+        self._made = 1
+        self._give_up_at: float | None = None
+
+    def again(self) -> bool:
+        """Waits before one more try; returns false when patience is over or it is time to stop."""
+        go_on, self._give_up_at = self._sender.wait_for_try(self._made, self._give_up_at)
+        self._made += go_on
+        return go_on

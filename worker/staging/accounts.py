@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -69,6 +70,33 @@ def find(db: Database, account_id: AccountId) -> AccountSettings | None:
     """Returns the account's settings, or None for an account that never chose any."""
     row = db.execute("SELECT * FROM account WHERE account_id = ?", (account_id,)).fetchone()
     return AccountSettings.from_row(row, lists.of_account(db, account_id)) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The settings by which calls are made, as they are now.
+
+    Attributes:
+        api_key: encrypted.
+        stored: ids of the lists that the account uses.
+    """
+
+    enabled: bool
+    api_key: bytes | None
+    master_list: ListId | None
+    stored: frozenset[ListId]
+
+
+def in_force(db: Database, account_id: AccountId) -> InForce | None:
+    """Returns the settings by which calls are made, by one quick query; None for an account without any."""
+    row = db.execute(
+        "SELECT enabled, api_key, master_list, (SELECT json_group_array(list_id) FROM list "
+        "WHERE account_id = ?1 AND stored = 1) AS stored FROM account WHERE account_id = ?1",
+        (account_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    return InForce(bool(row["enabled"]), row["api_key"], row["master_list"], frozenset(json.loads(row["stored"])))
 
 
 def all_accounts(db: Database) -> tuple[AccountSettings, ...]:

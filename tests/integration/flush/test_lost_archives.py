@@ -65,11 +65,21 @@ def test_who_leaves_the_old_member_after_a_lost_archive_goes_nowhere_else(world:
     assert world.outcomes("ann")[-1] in ("left", "gone")
 
 
-def test_a_member_archived_without_an_answer_is_not_put_back(world: World):
-    """What nobody knows to be this worker's work is not restored, and the receipt says so."""
+def test_a_member_archived_without_an_answer_is_put_back(world: World):
+    """The same contact, archived within two seconds of the read before the call: that was this worker."""
     moved_without_answer(world)
     world.flush()
     assert not world.waits("ann")
+    world.event("ann", A, list_id="other")
+    world.flush()
+    assert world.status(A, "other") == "subscribed"
+    assert world.outcomes("ann")[-2:] == ["restored", "archived"]
+
+
+def test_a_member_archived_by_somebody_else_after_a_lost_answer_is_not_put_back(world: World):
+    """Seconds later than the read before the call it is somebody else's doing."""
+    moved_without_answer(world, "timeout_before")
+    world.by_hand(A, "archive", "other")
     world.event("ann", A, list_id="other")
     world.flush()
     assert world.status(A, "other") == "archived"

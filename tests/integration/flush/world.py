@@ -40,17 +40,29 @@ TOPIC = "billmywork.customers"
 
 
 class SteppingClock:
-    """A clock that goes on by a second whenever it is asked."""
+    """A clock that goes on a little whenever it is asked, so that a call takes milliseconds."""
 
-    def __init__(self) -> None:
+    STEP = timedelta(milliseconds=1)
+
+    def __init__(self, ahead: timedelta = timedelta()) -> None:
+        """Makes it.
+
+        Args:
+            ahead: how much later its time is than Mailchimp's.
+        """
         self._now = datetime(2026, 11, 22, 10, tzinfo=UTC)
+        self._ahead = ahead
         self._lock = threading.Lock()
 
     def __call__(self) -> datetime:
         """Returns the time."""
         with self._lock:
-            self._now += timedelta(seconds=1)
-            return self._now
+            self._now += self.STEP
+            return self._now + self._ahead
+
+    def mailchimp(self) -> datetime:
+        """Returns the time at Mailchimp."""
+        return self() - self._ahead
 
     def forward(self, **span: float) -> None:
         """Goes on by so much."""
@@ -95,7 +107,7 @@ class WatchedApp(App):
             yield _Watched(client, self)
 
     @contextmanager
-    def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[Sender]:
+    def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[PatientSender]:
         """Opens what sends an account's calls, whose patience is as short as a quick stop makes waiting."""
         key = connecting.key_of(db, account_id, self.secret)
         with self.open_client(key) as client:
@@ -129,16 +141,17 @@ class Everybody:
 class World:
     """One account with two stored lists, ``master`` and ``other``, and a third, ``spare``, that it did not store."""
 
-    def __init__(self, folder: Path, *, direct: bool = False, **mailchimp: Any) -> None:
+    def __init__(self, folder: Path, *, direct: bool = False, ahead: timedelta = timedelta(), **mailchimp: Any) -> None:
         """Makes it.
 
         Args:
             folder: for the database.
             direct: whether calls go straight to the stand-in, for speed; else over HTTP.
+            ahead: how much this machine's clock is ahead of Mailchimp's.
             mailchimp: config of the calls.
         """
-        self.clock = SteppingClock()
-        self.standin = StandIn(self.clock)
+        self.clock = SteppingClock(ahead)
+        self.standin = StandIn(self.clock.mailchimp)
         self.standin.add_key(KEY, "owner")
         for list_id in ("master", "other", "spare"):
             self.standin.create_list("owner", list_id, list_id.title())
@@ -192,13 +205,16 @@ class World:
 
     def stage(self, event: dict[str, Any]) -> None:
         """Stages any event."""
+        self.clock.forward(seconds=1)
         record = Record(0, self._offset, None, json.dumps(event).encode())
         self._offset += 1
         stage_batch(self.db, TOPIC, "", [record], as_text(self.clock()))
 
     def by_hand(self, email: str, act: str, list_id: str = "master", value: str | None = None) -> None:
-        """Does what a person or the list's owner does in Mailchimp."""
+        """Does what a person or the list's owner does in Mailchimp, seconds after anything else."""
+        self.clock.forward(seconds=3)
         self.standin.by_hand(list_id, email, act, value)
+        self.clock.forward(seconds=3)
 
     def refresh(self) -> None:
         """Reads the account's lists from Mailchimp."""
@@ -217,6 +233,7 @@ class World:
 
     def run(self, *, confirmed: bool = False) -> Run:
         """Flushes and returns the run."""
+        self.clock.forward(seconds=1)
         with self.db.transaction():
             number = runs.ask(self.db, as_text(self.clock()), None, confirmed=confirmed)
         return self.app.flusher(self.stop).flush("command", Everybody(), runs.request(self.db, number))

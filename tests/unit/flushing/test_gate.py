@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.flushing.build import entry, place
-from worker.flushing.deciding.gate import is_ours, passage, passage_by_ledger
+from worker.flushing.deciding.gate import passage, passage_by_ledger
+from worker.flushing.deciding.identity import is_ours
 from worker.mailchimp.member import Member
 
 OLD, NEW_ADDRESS, NEW_LIST = place(), place("new@example.com"), place(list_id="other")

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
-from worker.clock import as_moment
+from worker.flushing.deciding.identity import is_ours
 from worker.mailchimp.member import Member
 from worker.model import Place
 from worker.staging.ledger import Entry
-
-ANSWER_WITHIN = timedelta(minutes=15)
-"""How long after it was begun a call of this worker may still archive a member: longer than calls are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +30,7 @@ def passage(old: Place, entry: Entry | None, member: Member | None, target: Plac
 
     Args:
         old: where the customer is known.
-        entry: what the ledger says of it.
+        entry: what the ledger says of it, now that it was read.
         member: what Mailchimp says; None for a 404.
         target: where the customer should be.
         status_if_new: how the account adds members.
@@ -49,7 +45,7 @@ def passage(old: Place, entry: Entry | None, member: Member | None, target: Plac
             return Passage(status_if_new, "its add there was begun and never done", here=False)
         return Passage(None, f"the member {old.address} is gone from list {old.list_id}", here=False)
     status = member.status
-    if status == "archived" and entry is not None and (is_ours(entry, member) or was_begun(entry, member)):
+    if status == "archived" and entry is not None and is_ours(entry, member):
         status = entry.status_before or "unsubscribed"
     if status == "subscribed":
         return Passage(status_if_new, "subscribed", here=True)
@@ -77,21 +73,3 @@ def passage_by_ledger(old: Place, entry: Entry | None, target: Place, status_if_
     status = entry.status_before if entry.state == "archived" else entry.member_status
     member = Member(old.address, status or "unsubscribed", entry.last_changed, None)
     return passage(old, entry, member if entry.state != "intended" else None, target, status_if_new)
-
-
-def is_ours(entry: Entry, member: Member) -> bool:
-    """Tells whether an archived member is archived because this worker did it, and untouched since."""
-    untouched = entry.last_changed is not None and entry.last_changed == member.last_changed
-    return entry.state == "archived" and member.status == "archived" and untouched
-
-
-def was_begun(entry: Entry, member: Member) -> bool:
-    """Tells whether a member is archived as this worker was about to do when the answer was lost.
-
-    Good enough to let its customer go elsewhere, where it was going anyway; never to put it back here.
-    """
-    if entry.state != "present" or entry.status_before is None or member.status != "archived":
-        return False
-    # Mailchimp tells whole seconds.
-    begun, changed = as_moment(entry.sent_at).replace(microsecond=0), member.changed
-    return changed is not None and begun <= changed <= begun + ANSWER_WITHIN

@@ -37,7 +37,10 @@ def lanes_of(steps: Sequence[Step]) -> tuple[tuple[Add, ...], tuple[Lane, ...]]:
 
 
 def _rank(step: Step) -> int:
-    return 0 if isinstance(step, Unsubscribe) else 2 if isinstance(step, Archive) else 1
+    if isinstance(step, Archive):
+        # Where an add was begun first: it may be the member of the place before it, under its new address.
+        return 2 if step.entry.state == "intended" else 3
+    return 0 if isinstance(step, Unsubscribe) else 1
 
 
 class _Groups:

@@ -8,6 +8,7 @@ was withdrawn, or a pending member's customer was deleted) and :func:`restore` (
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from worker.mailchimp.call import Call, member_path
@@ -38,6 +39,20 @@ def archived_page(list_id: ListId, offset: int) -> Call:
             "offset": str(offset),
             "sort_field": "last_changed",
             "sort_dir": "ASC",
+            "fields": "members.id,total_items",
+        },
+    )
+
+
+def archived_since(list_id: ListId, since: datetime) -> Call:
+    """Asks who was archived on a list since a time of Mailchimp's."""
+    return Call(
+        "GET",
+        f"/lists/{list_id}/members",
+        {
+            "status": "archived",
+            "since_last_changed": since.astimezone(UTC).isoformat(timespec="seconds"),
+            "count": str(PAGE),
             "fields": "members.id,total_items",
         },
     )

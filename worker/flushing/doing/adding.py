@@ -3,50 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
+from worker.clock import as_text
 from worker.flushing.deciding import member_calls
+from worker.flushing.deciding.identity import new_intent
 from worker.flushing.deciding.steps import Add, Found, Step
 from worker.flushing.doing import fault
-from worker.flushing.doing.desk import Desk, settle_at, stumble
+from worker.flushing.doing.archived import Way
+from worker.flushing.doing.attempt import TRIES_AT_ONCE
+from worker.flushing.doing.desk import Desk, Guarded, settle_at, stumble
 from worker.flushing.doing.report import Exchange, Report
 from worker.flushing.doing.writing import entry_for, left_out, settled, then
 from worker.flushing.outcomes import Sort, Verdict, sort_answer, sort_contact_error
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.member import Member, member_of
-from worker.model import AddressKey, address_key
+from worker.model import AddressKey, Place, address_key
 from worker.staging.ledger import Entry
 
 SAME_TITLE_IN_A_ROW = 5
 """So many single contacts refused with one title, and none taken: then the list is at fault, not they."""
 
 Commit = Callable[[Report], None]
-
-
-def add_batch(desk: Desk, commit: Commit, adds: Sequence[Add]) -> list[Step]:
-    """Adds contacts of one list by one POST.
-
-    Args:
-        desk: the account's.
-        commit: writes what is done, as soon as it is.
-        adds: at most 500, none of them an archived member.
-
-    Returns:
-        Steps for the contacts that need a call of their own: those that are members already, and those that were
-        refused without a title.
-    """
-    call = _post(adds)
-    answer = desk.send(call)
-    verdict = sort_answer(answer)
-    if verdict.sort is Sort.DONE:
-        return _sort_contacts(desk, commit, adds, call, answer)
-    if verdict.sort in (Sort.LATER, Sort.ACCOUNT_STOPPED, Sort.NOT_THERE):
-        commit(_all_stumbled(desk, adds, call, answer, verdict))
-        return []
-    if len(adds) == 1:
-        return [adds[0]]
-    return _Search(desk, commit).halves(adds)
 
 
 def leave_archived(desk: Desk, adds: Sequence[Add]) -> Report:
@@ -63,51 +43,11 @@ def leave_archived(desk: Desk, adds: Sequence[Add]) -> Report:
     return report
 
 
-def _post(adds: Sequence[Add]) -> Call:
-    return member_calls.add_all(adds[0].place.list_id, [add.as_contact() for add in adds])
-
-
-def _all_stumbled(desk: Desk, adds: Sequence[Add], call: Call, answer: Answer, verdict: Verdict) -> Report:
-    report = desk.report()
-    for add in adds:
-        stumble(desk, report, add.shares, add.place, verdict, _exchange(call, add, answer, answer.body), of_list=True)
-    return report
-
-
-def _exchange(call: Call, add: Add, answer: Answer, said: Mapping[str, Any] | None) -> Exchange:
+def _exchange(posted: _Posted, add: Add, said: Mapping[str, Any] | None) -> Exchange:
+    answer = posted.answer
     if answer.failure is not None:
         said = {"failure": answer.failure}
-    return Exchange(str(call), add.as_contact(), answer.status, said)
-
-
-def _sort_contacts(desk: Desk, commit: Commit, adds: Sequence[Add], call: Call, answer: Answer) -> list[Step]:
-    body = answer.body or {}
-    members = {address_key(one.get("email_address")): one for one in _objects(body, "new_members", "updated_members")}
-    errors = {address_key(one.get("email_address")): one for one in _objects(body, "errors")}
-    report, alone = desk.report(), list[Step]()
-    for add in adds:
-        address: AddressKey = add.place.address
-        member = member_of(members.get(address))
-        if member is not None:
-            try:
-                _added(desk, report, add, member, _exchange(call, add, answer, members[address]))
-            except Exception as error:
-                fault.note(report, add.shares, add.place, desk.at(), error)
-        elif address in errors:
-            verdict = sort_contact_error(errors[address])
-            if verdict.sort is Sort.EXISTS:
-                alone.append(Found(add.contact, add.entry))
-                continue
-            if verdict.sort is not Sort.BAD_ADDRESS:
-                alone.append(add)
-                continue
-            stumble(desk, report, add.shares, add.place, verdict, _exchange(call, add, answer, errors[address]))
-        else:
-            unread = Verdict(Sort.LATER, "Mailchimp's answer does not name this contact")
-            stumble(desk, report, add.shares, add.place, unread, _exchange(call, add, answer, None))
-        report.settle(add.shares)
-    commit(report)
-    return alone
+    return Exchange(str(posted.call), add.as_contact(), answer.status, said)
 
 
 def _objects(body: Mapping[str, Any], *names: str) -> list[Mapping[str, Any]]:
@@ -115,39 +55,70 @@ def _objects(body: Mapping[str, Any], *names: str) -> list[Mapping[str, Any]]:
     return [one for one in found if isinstance(one, Mapping) and isinstance(one.get("email_address"), str)]
 
 
-def _added(desk: Desk, report: Report, add: Add, member: Member, exchange: Exchange) -> None:
-    contact = add.contact
-    report.entries.append(entry_for(desk, contact, add.entry, member, "added", None))
+def _added(desk: Desk, report: Report, add: Add, member: Member, posted: _Posted, said: Mapping[str, Any]) -> None:
+    contact, date = add.contact, posted.answer.date
+    entry = entry_for(desk, contact, add.entry, member, "added", None)
+    report.entries.append(replace(entry, seen_at=as_text(date) if date is not None else None))
     detail = f"Added as {member.status}.{left_out(contact, {})}"
-    settled(desk, report, contact, exchange, "added", detail, member.status)
+    settled(desk, report, contact, _exchange(posted, add, said), "added", detail, member.status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    """One POST, or the read before it that stood in its way."""
+
+    adds: Sequence[Add]
+    call: Call
+    answer: Answer
+    verdict: Verdict
 
 
 @dataclass(slots=True)
-class _Search:
-    """Looks for the contacts for whose sake Mailchimp refuses a whole call."""
+class Batch:
+    """Adds contacts of one list together, and looks for those for whose sake Mailchimp refuses a whole call.
+
+    Attributes:
+        commit: writes what is done, as soon as it is.
+        way: how adds go to that list.
+        alone: steps for contacts that need a call of their own: members already, or refused without a title.
+        intended: what the ledger says of each place since a POST with it was sent.
+        in_doubt: places that a POST may have filled whose answer does not tell.
+    """
 
     desk: Desk
     commit: Commit
+    way: Way
     alone: list[Step] = field(default_factory=list)
     waiting: list[tuple[Add, Exchange, Verdict]] = field(default_factory=list)
     taken: bool = False
+    intended: dict[Place, Entry] = field(default_factory=dict)
+    in_doubt: set[Place] = field(default_factory=set)
 
-    def halves(self, adds: Sequence[Add]) -> list[Step]:
-        stack = [adds[len(adds) // 2 :], adds[: len(adds) // 2]]
+    def add(self, adds: Sequence[Add]) -> list[Step]:
+        """Adds contacts by one POST, and by smaller ones where that is refused as a whole.
+
+        Args:
+            adds: at most 500, of whom the ledger knows nothing.
+
+        Returns:
+            The steps for those that need a call of their own.
+        """
+        stack = [adds]
         while stack:
-            part = stack.pop()
-            call = _post(part)
-            answer = self.desk.send(call)
-            verdict = sort_answer(answer)
-            if verdict.sort is Sort.DONE:
-                self.taken = True
-                self.alone += _sort_contacts(self.desk, self.commit, part, call, answer)
-            elif verdict.sort in (Sort.LATER, Sort.ACCOUNT_STOPPED, Sort.NOT_THERE):
-                self.commit(_all_stumbled(self.desk, part, call, answer, verdict))
+            posted = self._post(stack.pop())
+            if posted is None:
+                continue
+            part, sort = posted.adds, posted.verdict.sort
+            if sort is Sort.DONE:
+                self._sort_contacts(posted)
+            elif sort in (Sort.LATER, Sort.AGAIN, Sort.ACCOUNT_STOPPED, Sort.NOT_THERE):
+                self.commit(self._all_stumbled(posted))
+            elif len(adds) == 1:
+                self.alone.append(part[0])
             elif len(part) > 1:
                 stack += [part[len(part) // 2 :], part[: len(part) // 2]]
             else:
-                self.waiting.append((part[0], _exchange(call, part[0], answer, answer.body), verdict))
+                self.waiting.append((part[0], _exchange(posted, part[0], posted.answer.body), posted.verdict))
                 if self._list_at_fault():
                     self._pause([*(add for add, _, _ in self.waiting), *(add for rest in stack for add in rest)])
                     return self.alone
@@ -158,6 +129,101 @@ class _Search:
         self.commit(report)
         return self.alone
 
+    def _post(self, adds: Sequence[Add]) -> _Posted | None:
+        # Tries until the answer tells something; who was archived meanwhile is asked again before each try.
+        tries, at_once = self.desk.pacing.tries(), 0
+        while True:
+            with self.desk.pacing.together() as sender:
+                posted = self._once(replace(self.desk, sender=Guarded(sender, self.desk.sender.may_call)), adds)
+            if posted is None:
+                return None
+            adds = posted.adds
+            if posted.verdict.sort is Sort.AGAIN and at_once < TRIES_AT_ONCE:
+                at_once += 1
+            elif posted.verdict.sort not in (Sort.LATER, Sort.AGAIN) or not tries.again():
+                return posted
+
+    def _once(self, desk: Desk, adds: Sequence[Add]) -> _Posted | None:
+        list_id = adds[0].place.list_id
+        look = self.way.look(list_id)
+        looked = desk.send(look) if look is not None else None
+        if look is None or looked is None or not self.way.together:
+            self.alone += adds
+            return None
+        way = self.way.after(looked)
+        if way.refusal is not None:
+            return _Posted(adds, look, looked, way.refusal[0])
+        if not way.together:
+            self.alone += adds
+            return None
+        if left := [add for add in adds if way.leaves_out(add)]:
+            self.commit(leave_archived(desk, left))
+        rest = [add for add in adds if not way.leaves_out(add)]
+        if not rest:
+            return None
+        self._intend(desk, rest, looked.date)
+        call = member_calls.add_all(list_id, [add.as_contact() for add in rest])
+        answer = desk.send(call)
+        if not answer.undone:
+            self.in_doubt |= {add.place for add in rest}
+        return _Posted(rest, call, answer, sort_answer(answer))
+
+    def _intend(self, desk: Desk, adds: Sequence[Add], date: datetime | None) -> None:
+        for add in adds:
+            before = self.intended.get(add.place)
+            noted = new_intent("add", date, before=before.intent if before is not None else None)
+            self.intended[add.place] = Entry(add.place, add.contact.owner, "intended", "added", desk.at(), intent=noted)
+        places = [(share.customer.customer_id, add.place) for add in adds for share in add.shares]
+        desk.intents.write_ahead([self.intended[add.place] for add in adds], places)
+
+    def _take_back(self, report: Report, adds: Sequence[Add]) -> None:
+        report.undone += [add.place for add in adds if add.place not in self.in_doubt]
+
+    def _all_stumbled(self, posted: _Posted) -> Report:
+        report = self.desk.report()
+        for add in posted.adds:
+            exchange = _exchange(posted, add, posted.answer.body)
+            stumble(self.desk, report, add.shares, add.place, posted.verdict, exchange, of_list=True)
+        self._take_back(report, posted.adds)
+        return report
+
+    def _sort_contacts(self, posted: _Posted) -> None:
+        body = posted.answer.body or {}
+        self.taken = True
+        members = {
+            address_key(one.get("email_address")): one for one in _objects(body, "new_members", "updated_members")
+        }
+        errors = {address_key(one.get("email_address")): one for one in _objects(body, "errors")}
+        report = self.desk.report()
+        for add in posted.adds:
+            address: AddressKey = add.place.address
+            member = member_of(members.get(address))
+            if member is not None:
+                try:
+                    _added(self.desk, report, add, member, posted, members[address])
+                except Exception as error:
+                    fault.note(report, add.shares, add.place, self.desk.at(), error)
+            elif address in errors:
+                self._refused(report, posted, add, errors[address])
+            else:
+                unread = Verdict(Sort.LATER, "Mailchimp's answer does not name this contact")
+                stumble(self.desk, report, add.shares, add.place, unread, _exchange(posted, add, None))
+            report.settle(add.shares)
+        self.commit(report)
+
+    def _refused(self, report: Report, posted: _Posted, add: Add, error: Mapping[str, Any]) -> None:
+        verdict = sort_contact_error(error)
+        if verdict.sort is Sort.EXISTS:
+            # It may be by an earlier try of this POST: its intent tells.
+            self.alone.append(Found(add.contact, self.intended[add.place]))
+        elif verdict.sort is not Sort.BAD_ADDRESS:
+            self.alone.append(add)
+            self._take_back(report, [add])
+        else:
+            stumble(self.desk, report, add.shares, add.place, verdict, _exchange(posted, add, error))
+            return
+        report.fail(add.shares)
+
     def _list_at_fault(self) -> bool:
         last = {verdict.title for _, _, verdict in self.waiting[-SAME_TITLE_IN_A_ROW:]}
         return not self.taken and len(self.waiting) >= SAME_TITLE_IN_A_ROW and len(last) == 1
@@ -166,6 +232,7 @@ class _Search:
         report, title = self.desk.report(), self.waiting[-1][2].title
         report.paused[adds[0].place.list_id] = title
         exchanges = {add.place: exchange for add, exchange, _ in self.waiting}
+        self._take_back(report, adds)
         for add in adds:
             report.fail(add.shares)
             report.write(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from worker.flushing.deciding import member_calls
 from worker.flushing.deciding.steps import Add
 from worker.flushing.doing.report import Exchange
 from worker.flushing.outcomes import UNREADABLE, Verdict, sort_answer
-from worker.mailchimp.call import Answer, Sender, member_hash
+from worker.mailchimp.call import Answer, Call, Sender, member_hash
 from worker.mailchimp.member import total_items
 from worker.model import ListId
 
+MARGIN = timedelta(seconds=2)
+"""Before the time of the reading, whose whole seconds hide what came in the same one."""
 MOST_READINGS = 3
 """Times that the archived members are read anew while somebody changes them."""
 
@@ -24,16 +27,31 @@ class Way:
     Attributes:
         together: whether by POSTs of many; else contact by contact.
         archived: hashes of archived members, to be left out of POSTs.
+        read_at: Mailchimp's time when they began to be read; None where it told none.
         refusal: why nothing can be added now, and the call that said so; None where it can.
     """
 
     together: bool = True
     archived: frozenset[str] = frozenset()
+    read_at: datetime | None = None
     refusal: tuple[Verdict, Exchange] | None = None
 
     def leaves_out(self, add: Add) -> bool:
         """Tells whether somebody archived this contact."""
         return bool(self.archived) and member_hash(add.place.address) in self.archived
+
+    def look(self, list_id: ListId) -> Call | None:
+        """Returns the read before each POST: who was archived since; None where nobody can tell since when."""
+        return member_calls.archived_since(list_id, self.read_at - MARGIN) if self.read_at is not None else None
+
+    def after(self, answer: Answer) -> Way:
+        """Returns the way of one POST, by the answer to that read."""
+        total, hashes = total_items(answer), _hashes(answer)
+        if total is None or hashes is None:
+            return Way(refusal=(_no_use(answer), Exchange("GET archived members", None, answer.status, answer.body)))
+        if len(hashes) < total:
+            return Way(together=False)
+        return replace(self, archived=self.archived | frozenset(hashes))
 
 
 def way_to_add(sender: Sender, list_id: ListId, adds: int, put_at_most: int) -> Way:
@@ -50,16 +68,17 @@ def way_to_add(sender: Sender, list_id: ListId, adds: int, put_at_most: int) -> 
     total = total_items(answer)
     if total is None:
         return Way(refusal=(_no_use(answer), Exchange.of(call, answer)))
-    if total == 0:
-        return Way()
-    if adds <= put_at_most:
+    if answer.date is None or (total and adds <= put_at_most):
+        # Without Mailchimp's time nobody can ask who was archived since.
         return Way(together=False)
+    if total == 0:
+        return Way(read_at=answer.date)
     for _ in range(MOST_READINGS):
         found = _read(sender, list_id)
         if not isinstance(found, frozenset):
             return Way(refusal=found)
         if found:
-            return Way(archived=found)
+            return Way(archived=found, read_at=answer.date)
     # Somebody archives and restores all the while: contact by contact nothing can go wrong.
     return Way(together=False)
 

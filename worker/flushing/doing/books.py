@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from worker.clock import Clock, as_text
+from worker.clock import Clock
 from worker.errors import WorkerError
-from worker.flushing.deciding.steps import Add, Move, Step
 from worker.flushing.doing.desk import Halted
 from worker.flushing.doing.fault import FAULT
 from worker.flushing.doing.report import Report
-from worker.model import ListId
+from worker.model import CustomerId, ListId, Place
 from worker.staging import accounts, customers, ledger, lists, receipts, runs
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
@@ -92,45 +91,34 @@ class Books:
         with self._lock:
             self._shut = True
 
-    def stop(self) -> None:
-        """Ends the account's part because the worker ends, or the partition is no longer its own."""
+    def stop(self, why: str = "the worker ends or its partition is another worker's now") -> None:
+        """Ends the account's part before all was done, for no fault of anybody."""
         self._how = "stopped"
-        self.end("Ended early, because the worker ends or its partition is another worker's now.")
+        self.end(f"Ended early, because {why}.")
 
     def fail(self, why: str) -> None:
         """Ends the account's part as one that failed: its state is not known."""
         self._how = "failed"
         self.end(f"{why} What is not delivered stays changed for the next flush.")
 
-    def intend(self, steps: Iterable[Step]) -> str:
-        """Writes, before the calls, that contacts are about to be added; returns when.
+    def write_ahead(self, entries: Sequence[Entry], places: Sequence[tuple[CustomerId, Place]]) -> None:
+        """Writes what calls are about to do.
+
+        Args:
+            entries: with their intents.
+            places: where customers are known from now on who were known nowhere: should the answer be lost, every
+                customer of a contact must be known there, not its owner alone.
 
         Raises:
             Halted: the books are shut, or another worker's.
         """
-        at = as_text(self._clock())
-        adding = [step for step in steps if isinstance(step, Add | Move)]
-        new = [Entry(one.place, one.contact.owner, "intended", "added", at) for one in adding if one.entry is None]
-        # Should the answer be lost, every customer of the contact must be known there, not its owner alone.
-        places = [(share.customer.customer_id, one.place) for one in adding for share in one.shares]
-        if adding:
 
-            def act() -> None:
-                ledger.put_entries(self._db, self.settings.account_id, new)
-                ledger.put_places(self._db, self.settings.account_id, places)
+        def act() -> None:
+            ledger.put_entries(self._db, self.settings.account_id, entries)
+            ledger.put_places(self._db, self.settings.account_id, places)
 
-            with self._open():
-                self._db.change(act)
-        return at
-
-    def write_ahead(self, entry: Entry) -> None:
-        """Writes what a call is about to do to a place.
-
-        Raises:
-            Halted: the books are shut, or another worker's.
-        """
         with self._open():
-            self._db.change(lambda: ledger.put_entries(self._db, self.settings.account_id, [entry]))
+            self._db.change(act)
 
     def commit(self, report: Report, end_after: int) -> None:
         """Writes what a step did and settles its customers, in one transaction.

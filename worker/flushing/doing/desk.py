@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from worker.clock import Clock, as_text
 from worker.flushing.deciding import member_calls
 from worker.flushing.deciding.steps import Share
+from worker.flushing.doing.intents import Intents
 from worker.flushing.doing.report import Exchange, Report
 from worker.flushing.outcomes import UNREADABLE, Sort, Verdict, sort_answer, standing_after
 from worker.mailchimp.call import Answer, Call, Sender
@@ -18,6 +21,8 @@ from worker.model import CustomerId, ListId, Place
 from worker.staging.accounts import AccountSettings
 from worker.staging.ledger import Entry, Standing
 
+SECOND_LOOK = 1.0
+"""Seconds to wait before a 404 is believed. Parallel writes of others to a member can answer stray ones."""
 TOMORROW = "Tried again by the next flush."
 
 
@@ -46,16 +51,56 @@ class Guarded:
         return answer
 
 
+class Tries(Protocol):
+    """Waits between the tries of a step."""
+
+    def again(self) -> bool:
+        """Waits before one more try; returns false when patience is over or it is time to stop."""
+        ...
+
+
+class Pacing(Protocol):
+    """How an account's calls are sent in a flush: the patient sender of its API key."""
+
+    def send(self, call: Call) -> Answer:
+        """Sends a call, again while it is worth it; for reads on which no write hangs."""
+        ...
+
+    def together(self) -> AbstractContextManager[Sender]:
+        """Gives a sender for calls that hang on each other; it sends each once."""
+        ...
+
+    def tries(self) -> Tries:
+        """Returns what waits between the tries of one step."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A member as it was just read.
+
+    Attributes:
+        member: None with NOT_THERE for a 404, or with what stands in the way.
+        date: Mailchimp's time of the answer.
+    """
+
+    member: Member | None
+    verdict: Verdict
+    exchange: Exchange
+    date: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """One account's part of a flush, as its steps see it. Shared by the account's threads; they only read it.
 
     Attributes:
-        write_ahead: writes, before a call, what it is about to do to a place, in case its answer is lost.
+        sender: sends the calls of one try of a step.
+        pacing: what gives each try a connection, and waits between tries.
+        intents: writes, before a call, what it is about to do to a place, in case its answer is lost.
         wait: waits so many seconds, or less when the flush is asked to stop.
         may_leave: counts one more member that leaves a list unplanned; false where the brake holds it.
-        intended_at: when the intents of the chunk at hand were written.
-        standings: of the customers of that chunk.
+        standings: of the customers of the chunk at hand.
     """
 
     sender: Guarded
@@ -63,10 +108,10 @@ class Desk:
     merge_fields: Mapping[ListId, Sequence[MergeField]]
     run: int
     clock: Clock
-    write_ahead: Callable[[Entry], None]
+    pacing: Pacing
+    intents: Intents
     wait: Callable[[float], object]
     may_leave: Callable[[ListId], bool]
-    intended_at: str
     standings: Mapping[CustomerId, Standing]
 
     def send(self, call: Call) -> Answer:
@@ -97,15 +142,19 @@ class Desk:
         """Returns a list's merge fields."""
         return self.merge_fields.get(list_id, ())
 
-    def read_member(self, place: Place) -> tuple[Member | None, Verdict, Exchange]:
-        """Reads a member.
+    def read_member(self, place: Place, entry: Entry | None) -> Read:
+        """Reads a member; one that the ledger knows is missing only if two answers a moment apart say so.
 
-        Returns:
-            The member; None with NOT_THERE for a 404, or with what stands in the way.
+        Args:
+            place: where.
+            entry: what the ledger says of it.
         """
         call = member_calls.read(place)
         answer = self.send(call)
-        return answered_member(answer), sort_whole(answer), Exchange.of(call, answer)
+        if entry is not None and entry.state != "gone" and sort_whole(answer).sort is Sort.NOT_THERE:
+            self.wait(SECOND_LOOK)
+            answer = self.send(call)
+        return Read(answered_member(answer), sort_whole(answer), Exchange.of(call, answer), answer.date)
 
     def list_is_gone(self, list_id: ListId) -> bool:
         """Asks Mailchimp whether a list is gone, after a 404 below it."""
@@ -161,7 +210,8 @@ def stumble(
         told, then = _refused(desk, report, shares, place, verdict)
     else:
         report.fail(shares)
-        report.later = title if sort is Sort.LATER else None
+        report.later = title if sort in (Sort.LATER, Sort.AGAIN) else None
+        report.again = report.again or sort is Sort.AGAIN
         told = "later", f"Not done: {title}."
         then = TOMORROW
     report.write(shares, place, exchange, at=desk.at(), outcome=told[0], detail=told[1], then=then)

@@ -19,7 +19,8 @@ from worker.flushing.deciding.steps import (
     Unsubscribe,
     Update,
 )
-from worker.flushing.doing import fault, leaving, placing
+from worker.flushing.doing import fault, leaving, moving, placing
+from worker.flushing.doing.attempt import attempt
 from worker.flushing.doing.brake import BRAKED, CONFIRM
 from worker.flushing.doing.desk import Desk
 from worker.flushing.doing.report import Report
@@ -54,11 +55,10 @@ def run_lane(
     failed: set[CustomerId] = set(held)
     blocked: set[CustomerId] = set()
     dropped: set[Place] = set()
-    written: dict[Place, Entry] = {}
     for planned in lane:
         for share in planned.shares:
             to_come[share.customer.customer_id] -= 1
-        step = _as_now(planned, written)
+        step = _as_now(planned, desk.intents.known)
         report = desk.report()
         if step.place.list_id in closed:
             report.fail(step.shares)
@@ -75,24 +75,25 @@ def run_lane(
             detail = f"Held back: {BRAKED}."
             report.write(step.shares, step.place, None, at=desk.at(), outcome="held", detail=detail, then=CONFIRM)
         else:
-            report = _guarded(desk, step)
+            report = _guarded(desk, planned)
+        desk.intents.close(report)
         report.failed |= failed
         report.settle(share for share in step.shares if not to_come[share.customer.customer_id])
         report = _committed(desk, step, report, commit)
         failed |= report.failed
         blocked |= report.blocked
         dropped.update(report.dropped)
-        written |= {entry.place: entry for entry in report.entries}
 
 
-def _guarded(desk: Desk, step: Step) -> Report:
+def _guarded(desk: Desk, planned: Step) -> Report:
     # A fault with one customer's data must not keep the others of the account waiting.
     try:
-        return run_step(desk, step)
+        # What a try before wrote of its intents is known to the next one.
+        return attempt(desk, lambda one: run_step(one, _as_now(planned, desk.intents.known)))
     except fault.EXPECTED:
         raise
     except Exception as error:
-        return fault.note(desk.report(), step.shares, step.place, desk.at(), error)
+        return fault.note(desk.report(), planned.shares, planned.place, desk.at(), error)
 
 
 def _committed(desk: Desk, step: Step, report: Report, commit: Commit) -> Report:
@@ -115,7 +116,7 @@ def run_step(desk: Desk, step: Step) -> Report:
         case Found():
             return placing.found(desk, step)
         case Move():
-            return placing.move(desk, step)
+            return moving.move(desk, step)
         case Update():
             return placing.update(desk, step)
         case Restore():

@@ -5,30 +5,34 @@ from __future__ import annotations
 from dataclasses import replace
 
 from worker.flushing.deciding import member_calls
-from worker.flushing.deciding.gate import was_begun
+from worker.flushing.deciding.identity import as_read, new_intent, status_before, was_done
 from worker.flushing.deciding.steps import Archive, Unsubscribe
-from worker.flushing.doing.desk import Desk, Halted, settle_at, sort_whole, stumble
-from worker.flushing.doing.placing import origin_of
+from worker.flushing.doing.desk import Desk, Halted, Read, settle_at, sort_whole, stumble
 from worker.flushing.doing.report import Exchange, Report
 from worker.flushing.outcomes import Sort, sort_answer
 from worker.mailchimp.member import Member, answered_member
 from worker.staging.ledger import Entry
 
 NOTHING_NEXT = "Nothing until the customer changes."
+NOT_OURS = "This worker did not add the member, so it stays."
+ARCHIVED = "Archived: no customer wants this address on this list any more."
 
 
 def unsubscribe(desk: Desk, step: Unsubscribe) -> Report:
     """Unsubscribes an address whose customer withdrew consent, if it is subscribed or pending."""
     report = desk.report()
-    member, verdict, exchange = desk.read_member(step.place)
+    read = desk.read_member(step.place, step.entry)
+    member, verdict, exchange = read.member, read.verdict, read.exchange
     if member is None and (verdict.sort is not Sort.NOT_THERE or desk.list_is_gone(step.place.list_id)):
         stumble(desk, report, step.shares, step.place, verdict, exchange)
     elif member is None:
+        if step.entry is not None and step.entry.state == "intended":
+            report.undone.append(step.place)
         _note(desk, report, step, exchange, "withheld", "Consent is withdrawn; it is no member of this list.")
     elif member.status in ("subscribed", "pending"):
-        _unsubscribe(desk, report, step, "unsubscribed", "Unsubscribed, because consent was withdrawn.")
+        _unsubscribe(desk, report, step, read, "unsubscribed", "Unsubscribed, because consent was withdrawn.")
     else:
-        _keep(desk, report, step, member)
+        _keep(desk, report, step, read, member)
         detail = f"Consent is withdrawn; the member was {member.status} already."
         _note(desk, report, step, exchange, "withheld", detail)
     return report
@@ -37,96 +41,124 @@ def unsubscribe(desk: Desk, step: Unsubscribe) -> Report:
 def archive(desk: Desk, step: Archive) -> Report:
     """Archives a member that no customer wants any more, as far as its status and its origin permit."""
     report = desk.report()
-    member, verdict, exchange = desk.read_member(step.place)
+    read = desk.read_member(step.place, step.entry)
+    member, verdict, exchange = read.member, read.verdict, read.exchange
     if member is None and (verdict.sort is not Sort.NOT_THERE or desk.list_is_gone(step.place.list_id)):
         stumble(desk, report, step.shares, step.place, verdict, exchange)
-    elif member is None:
+        return report
+    if member is None:
         _forget(desk, report, step, exchange)
-    elif step.entry.state == "intended" and origin_of(desk, step.entry, member) == "found" and not step.moved:
-        _keep(desk, report, step, member)
-        _note(desk, report, step, exchange, "left alone", "This worker did not add the member, so it stays.")
+        return report
+    if step.entry.state == "intended":
+        if not was_done(step.entry, member):
+            # Somebody else, who was there before or joined since; the add was never done.
+            report.undone.append(step.place)
+            _note(desk, report, step, exchange, "left alone", NOT_OURS)
+            return report
+        if step.entry.intent is not None and step.entry.intent.source is not None:
+            report.dropped.append(step.entry.intent.source)
+    entry = as_read(step.entry, member, read.date)
+    if entry.state == "archived":
+        report.entries.append(replace(entry, sent_at=desk.at()))
+        _note(desk, report, step, exchange, "archived", f"{ARCHIVED} It is by a call whose answer was lost.")
+    elif entry.origin == "found" and not (step.moved and step.entry.origin == "found"):
+        _keep(desk, report, step, read, member)
+        _note(desk, report, step, exchange, "left alone", NOT_OURS)
     elif member.status == "subscribed" or (member.status == "unsubscribed" and not step.moved):
-        _delete(desk, report, step, member)
+        _delete(desk, report, step, read, member)
     elif member.status == "pending" and not step.moved:
         detail = "Unsubscribed: a member that has not confirmed cannot be archived."
-        _unsubscribe(desk, report, step, "unsubscribed", detail)
+        _unsubscribe(desk, report, step, read, "unsubscribed", detail)
     else:
-        _keep(desk, report, step, member)
+        _keep(desk, report, step, read, member)
         _note(desk, report, step, exchange, "left alone", f"The member is {member.status}, and stays so.")
     return report
 
 
-def _delete(desk: Desk, report: Report, step: Archive, before: Member) -> None:
+def _delete(desk: Desk, report: Report, step: Archive, read: Read, before: Member) -> None:
     call = member_calls.archive(step.place)
+    entry = _entry(desk, step, read, before)
     # Should the answer be lost, its customer must not be taken for one whom somebody else archived.
-    desk.write_ahead(replace(_entry(desk, step, before.status), state="present", status_before=before.status))
+    desk.intents.begin(replace(entry, intent=new_intent("archive", read.date, before)), entry, ())
     answer = desk.send(call)
     exchange, verdict = Exchange.of(call, answer), sort_answer(answer)
+    if answer.undone:
+        desk.intents.take_back(step.place)
     if verdict.sort is Sort.NOT_ALLOWED:
         # Somebody was quicker: whatever it is now, it is not archived by this worker.
-        _keep(desk, report, step, before)
+        again = desk.read_member(step.place, entry)
+        _keep(desk, report, step, again if again.member is not None else read, again.member or before)
         _note(desk, report, step, exchange, "left alone", "Its status changed meanwhile, so it stays as it is.")
         return
     if verdict.sort is not Sort.DONE:
+        report.again = verdict.sort is Sort.NOT_THERE
         stumble(desk, report, step.shares, step.place, verdict, exchange)
-        if verdict.sort is not Sort.LATER:
-            report.entries.append(replace(_entry(desk, step, before.status), state="present", status_before=None))
         return
+    report.entries.append(_archived(desk, step, entry, read, before))
+    _note(desk, report, step, exchange, "archived", ARCHIVED)
+
+
+def _archived(desk: Desk, step: Archive, entry: Entry, read: Read, before: Member) -> Entry:
+    # What a second read does not tell, nobody can know later: then it is not put back, or as unsubscribed.
     try:
-        after, _, _ = desk.read_member(step.place)
+        after = desk.read_member(step.place, entry)
     except Halted:
         after = None
-    report.entries.append(
-        replace(
-            _entry(desk, step, "archived"),
-            state="archived",
-            status_before=before.status,
-            # Without it nobody can tell later that the member was left alone: then it is not put back.
-            last_changed=after.last_changed if after is not None and after.status == "archived" else None,
-        )
+    member = after.member if after is not None else None
+    if after is None or member is None or member.status != "archived":
+        return replace(entry, state="archived", member_status="archived", status_before="unsubscribed")
+    return replace(
+        as_read(entry, member, after.date),
+        state="archived",
+        status_before=status_before(before, read.date, member),
+        last_changed=member.last_changed,
     )
-    _note(desk, report, step, exchange, "archived", "Archived: no customer wants this address on this list any more.")
 
 
-def _unsubscribe(desk: Desk, report: Report, step: Archive | Unsubscribe, outcome: str, detail: str) -> None:
+def _unsubscribe(
+    desk: Desk, report: Report, step: Archive | Unsubscribe, read: Read, outcome: str, detail: str
+) -> None:
+    assert read.member is not None
     call = member_calls.unsubscribe(step.place)
+    entry = _entry(desk, step, read, read.member)
+    desk.intents.begin(replace(entry, intent=new_intent("unsubscribe", read.date, read.member)), entry, step.shares)
     answer = desk.send(call)
     exchange, verdict = Exchange.of(call, answer), sort_whole(answer)
+    if answer.undone:
+        desk.intents.take_back(step.place)
     member = answered_member(answer)
     if member is None:
+        report.again = verdict.sort is Sort.NOT_THERE
         stumble(desk, report, step.shares, step.place, verdict, exchange)
         return
-    _keep(desk, report, step, member)
+    _keep(desk, report, step, replace(read, date=answer.date), member)
     _note(desk, report, step, exchange, outcome, detail)
 
 
 def _forget(desk: Desk, report: Report, step: Archive, exchange: Exchange) -> None:
     if step.entry.state == "intended":
-        report.dropped.append(step.place)
+        report.undone.append(step.place)
         _note(desk, report, step, exchange, "left alone", "Its add here was begun and never done.")
     else:
-        report.entries.append(replace(step.entry, state="gone", sent_at=desk.at()))
+        report.entries.append(replace(step.entry, state="gone", sent_at=desk.at(), intent=None))
         _note(desk, report, step, exchange, "gone", "Mailchimp no longer has this member.")
 
 
-def _keep(desk: Desk, report: Report, step: Archive | Unsubscribe, member: Member) -> None:
-    entry = _entry(desk, step, member.status)
-    if entry.state == "archived" and member.status == "archived":
+def _keep(desk: Desk, report: Report, step: Archive | Unsubscribe, read: Read, member: Member) -> None:
+    entry = _entry(desk, step, read, member)
+    if entry.state == "archived" and isinstance(step, Unsubscribe):
         # Consent was withdrawn while it was archived: whoever puts it back must not subscribe it.
         entry = replace(entry, status_before="unsubscribed")
-    elif step.entry is not None and was_begun(step.entry, member):
-        # By this worker, it seems; that is enough to be done with it, and not enough to put it back some day.
-        entry = replace(entry, state="archived", last_changed=None)
-    else:
-        entry = replace(entry, state="present", status_before=None)
     report.entries.append(entry)
 
 
-def _entry(desk: Desk, step: Archive | Unsubscribe, status: str) -> Entry:
-    if step.entry is None:
+def _entry(desk: Desk, step: Archive | Unsubscribe, read: Read, member: Member) -> Entry:
+    # What the ledger should say of the member as it was read.
+    known = step.entry
+    if known is None:
         owner = step.shares[0].customer.customer_id
-        return Entry(step.place, owner, "present", "found", desk.at(), {}, status)
-    return replace(step.entry, member_status=status, sent_at=desk.at())
+        known = Entry(step.place, owner, "present", "found", desk.at(), {})
+    return replace(as_read(known, member, read.date), sent_at=desk.at())
 
 
 def _note(

@@ -51,6 +51,7 @@ class Report:
         settled: customers that need nothing more, with the revision that was sent.
         failed: customers that this step does not settle.
         blocked: customers that may not go to their new place, and so stay known at the old one.
+        again: whether to begin again at once, from the reads on.
         later: why Mailchimp gave no useful answer; None where it did.
         account_stopped: why Mailchimp accepts no call of this account any more.
         gone: lists that Mailchimp does not have any more.
@@ -68,6 +69,7 @@ class Report:
     settled: list[tuple[CustomerId, int]] = field(default_factory=list)
     failed: set[CustomerId] = field(default_factory=set)
     blocked: set[CustomerId] = field(default_factory=set)
+    again: bool = False
     later: str | None = None
     account_stopped: str | None = None
     gone: set[ListId] = field(default_factory=set)

@@ -1,0 +1,162 @@
+"""Which contact a member is: whether it is the one that the ledger tells of, and what an unanswered write did to it.
+
+Decided by Mailchimp's ``contact_id``, and where an answer has none by Mailchimp's own times, which are compared with
+each other and with its Date header only. An intent alone decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from worker.clock import as_moment, as_text
+from worker.mailchimp.member import Member
+from worker.model import Origin
+from worker.staging.intent import Intent, IntentKind
+from worker.staging.ledger import Entry
+
+AT_ONCE = timedelta(seconds=2)
+"""An archive within this time of the read before it is this worker's; the status that was read is the one before it."""
+ANSWER_WITHIN = timedelta(minutes=3)
+"""How long after the read before it a write may still be done: a whole answer may take two minutes."""
+
+
+def same_contact(entry: Entry, member: Member) -> bool:
+    """Tells whether a member is the contact that the ledger tells of, and not one who joined after it was gone."""
+    if entry.contact_id is not None and member.contact_id is not None:
+        return entry.contact_id == member.contact_id
+    seen_at = _moment(entry.seen_at)
+    return seen_at is None or member.born is None or member.born <= seen_at
+
+
+def is_ours(entry: Entry, member: Member) -> bool:
+    """Tells whether an archived member is archived because this worker did it, and untouched since."""
+    untouched = entry.last_changed is not None and entry.last_changed == member.last_changed
+    return entry.state == "archived" and member.status == "archived" and untouched and _may_be(entry.contact_id, member)
+
+
+def was_done(entry: Entry, member: Member) -> bool:
+    """Tells whether a member is as the write that the ledger intends would have left it."""
+    intent = entry.intent
+    if intent is None or not _may_be(intent.contact_id, member):
+        return False
+    match intent.kind:
+        case "add":
+            return _within(intent, member.born, ANSWER_WITHIN)
+        case "rename":
+            if intent.contact_id is not None and member.contact_id is not None:
+                return True
+            born = _moment(intent.born)
+            return born is not None and born == member.born and _within(intent, member.changed, ANSWER_WITHIN)
+        case "restore":
+            times = (member.opted_in, member.changed)
+            return member.status != "archived" and any(_within(intent, one, ANSWER_WITHIN) for one in times)
+        case "archive":
+            return member.status == "archived" and _within(intent, member.changed, AT_ONCE)
+        case "unsubscribe":
+            return member.status == "unsubscribed"
+
+
+def origin_of(entry: Entry | None, member: Member) -> Origin:
+    """Tells whether this worker added a member that was just read: by an add of its own, answered or not."""
+    if entry is None:
+        return "found"
+    if entry.state == "intended" or (entry.intent is not None and entry.intent.kind == "restore"):
+        still_archived = entry.state != "intended" and member.status == "archived"
+        return entry.origin if still_archived or was_done(entry, member) else "found"
+    if entry.state == "gone" or (entry.state == "archived" and member.status != "archived"):
+        return "found"  # it joined again by itself
+    return entry.origin if same_contact(entry, member) else "found"
+
+
+def as_read(entry: Entry, member: Member, date: datetime | None) -> Entry:
+    """Returns what the ledger should say of a member now that it was read: no write to it is in doubt any more.
+
+    Args:
+        entry: what it said.
+        member: as it was read.
+        date: Mailchimp's time of the answer.
+    """
+    found = replace(
+        entry,
+        origin=origin_of(entry, member),
+        member_status=member.status,
+        contact_id=member.contact_id or entry.contact_id,
+        seen_at=as_text(date) if date is not None else entry.seen_at,
+        intent=None,
+    )
+    intent = entry.intent
+    if intent is not None and intent.kind == "archive" and was_done(entry, member):
+        before = intent.status or "unsubscribed"
+        return replace(found, state="archived", status_before=before, last_changed=member.last_changed)
+    if intent is not None and intent.kind == "restore" and is_ours(replace(entry, state="archived"), member):
+        return replace(found, state="archived")
+    if entry.state == "archived" and member.status == "archived":
+        return found
+    return replace(found, state="present", status_before=None, last_changed=None)
+
+
+def status_before(seen: Member, seen_at: datetime | None, archived: Member) -> str:
+    """Returns the status that a member had right before this worker archived it, as far as anybody knows.
+
+    Args:
+        seen: as it was read before.
+        seen_at: Mailchimp's time of that.
+        archived: as it was read after.
+    """
+    changed = archived.changed
+    at_once = seen_at is not None and changed is not None and _second(seen_at) <= changed <= seen_at + AT_ONCE
+    return seen.status if at_once and _may_be(seen.contact_id, archived) else "unsubscribed"
+
+
+def new_intent(
+    kind: IntentKind, date: datetime | None, member: Member | None = None, before: Intent | None = None
+) -> Intent:
+    """Returns the note of a write that is about to be sent.
+
+    Args:
+        kind: what it does.
+        date: Mailchimp's time of the read before it.
+        member: as it was read; None where there was none.
+        before: the intent of an earlier try of the same write, which may have been done too.
+    """
+    at = as_text(date) if date is not None else ""
+    made = Intent(kind, at)
+    if member is not None:
+        born = as_text(member.born) if member.born is not None else None
+        made = replace(
+            made, contact_id=member.contact_id, status=member.status, last_changed=member.last_changed, born=born
+        )
+    if before is not None and before.kind == kind == "add":
+        made = replace(made, at=before.at, until=at)
+    return made
+
+
+def is_new(member: Member, date: datetime | None) -> bool:
+    """Tells whether a member that a PUT answered was made by it, and was not there already when it was read.
+
+    Args:
+        member: as the PUT answered.
+        date: Mailchimp's time of the read that did not find it.
+    """
+    return date is None or member.born is None or member.born >= _second(date)
+
+
+def _may_be(contact_id: str | None, member: Member) -> bool:
+    return contact_id is None or member.contact_id is None or contact_id == member.contact_id
+
+
+def _within(intent: Intent, moment: datetime | None, span: timedelta) -> bool:
+    first, last = _moment(intent.at), _moment(intent.until or intent.at)
+    if first is None or last is None or moment is None:
+        return False
+    return _second(first) <= moment <= last + span
+
+
+def _second(moment: datetime) -> datetime:
+    # Mailchimp tells whole seconds.
+    return moment.replace(microsecond=0)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return as_moment(text) if text else None

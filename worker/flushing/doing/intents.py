@@ -1,0 +1,72 @@
+"""The intents of one lane: each write that could lose its answer is noted before it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from worker.flushing.deciding.steps import Share
+from worker.flushing.doing.report import Report
+from worker.model import CustomerId, Place
+from worker.staging.ledger import Entry
+
+WriteAhead = Callable[[Sequence[Entry], Sequence[tuple[CustomerId, Place]]], None]
+"""Writes entries with intents, and where customers are known who were known nowhere, in one transaction."""
+
+
+@dataclass(slots=True)
+class Intents:
+    """What a lane is about to do. Used by one thread.
+
+    Attributes:
+        known: what the ledger says of places by now, where that is more than when the flush was planned.
+        refused: merge tag to title, of fields that Mailchimp refused at a place: left out by the next try.
+    """
+
+    write_ahead: WriteAhead
+    known: dict[Place, Entry] = field(default_factory=dict)
+    refused: dict[Place, dict[str, str]] = field(default_factory=dict)
+    _before: dict[Place, Entry | None] = field(default_factory=dict)
+    _taken_back: dict[Place, Entry | None] = field(default_factory=dict)
+
+    def begin(self, intended: Entry, before: Entry | None, shares: Iterable[Share]) -> None:
+        """Writes what is about to be done to a place.
+
+        Args:
+            intended: the entry with its intent.
+            before: what the ledger says again if nothing was done; None for nothing.
+            shares: the customers who must be known there, should the answer be lost.
+
+        Raises:
+            Halted: nothing may be written any more.
+        """
+        place = intended.place
+        self.write_ahead([intended], [(share.customer.customer_id, place) for share in shares])
+        self.known[place], self._before[place] = intended, before
+        self._taken_back.pop(place, None)
+
+    def take_back(self, place: Place) -> None:
+        """Notes that an answer proved that nothing was done."""
+        if place not in self._before:
+            return
+        before = self._taken_back[place] = self._before.pop(place)
+        if before is not None:
+            self.known[place] = before
+        else:
+            self.known.pop(place, None)
+
+    def close(self, report: Report) -> None:
+        """Puts what was taken back into the report of the step that ended, and learns what that wrote."""
+        written = {entry.place for entry in report.entries}.union(report.dropped, report.undone)
+        for place, before in self._taken_back.items():
+            if place in written:
+                continue
+            if before is None:
+                report.undone.append(place)
+            else:
+                report.entries.append(before)
+        self.known |= {entry.place: entry for entry in report.entries}
+        for place in (*report.dropped, *report.undone):
+            self.known.pop(place, None)
+        self._before.clear()
+        self._taken_back.clear()
