@@ -322,7 +322,8 @@ def _standing_of(desk: Desk, share: Share, none: NoCall) -> Standing:
     # Only a member that is there as wanted takes back what stood against its customer.
     if none.outcome == "unchanged":
         return Standing(share.customer.customer_id, none.place)
-    return replace(desk.standing(share.customer.customer_id), place=none.place)
+    known = desk.standing(share.customer.customer_id)
+    return replace(known, place=none.place or known.place, waits_for=none.waits_for)
 
 
 def _no_calls(desk: Desk, plan: Plan) -> Report:
@@ -331,7 +332,7 @@ def _no_calls(desk: Desk, plan: Plan) -> Report:
     for none in plan.no_calls:
         if not none.settles:
             report.fail(none.shares)
-        if none.place is not None:
+        if none.place is not None or none.waits_for is not None:
             report.standings += [_standing_of(desk, share, none) for share in none.shares]
         if not none.silent:
             report.write(

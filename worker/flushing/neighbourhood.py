@@ -25,9 +25,9 @@ class Neighbourhood:
     """Changed customers and what decides about them.
 
     Attributes:
-        changed: the customers to settle.
+        changed: the customers to settle, and those who wait for one of them.
         others: unchanged ones with an address that a changed one has or had.
-        entries: what the ledger says of any place with one of these addresses.
+        entries: what the ledger says of any place with one of these addresses, or where one of the others is known.
         standings: of all these customers, where there is one.
     """
 
@@ -82,7 +82,15 @@ def _around(db: Database, account_id: AccountId, changed: dict[CustomerId, Custo
         known |= addresses
         entries |= {entry.place: entry for entry in ledger.entries_of(db, account_id, addresses)}
         new = _sharers(db, account_id, addresses, changed, others, standings)
+        waiting = [one for one in ledger.waiting_for(db, account_id, ids) if one not in changed]
+        # Looked at as if they had changed: what kept them out may have ended.
+        new |= {one.customer_id: one for one in customers.by_ids(db, account_id, waiting)}
+        for one in new:
+            others.pop(one, None)
         changed |= new
+    known_at = {one.place.address for one in standings.values() if one.place is not None} - known
+    entries |= {entry.place: entry for entry in ledger.entries_of(db, account_id, known_at)}
+    entries |= {entry.place: entry for entry in ledger.owned_by(db, account_id, others)}
     return Neighbourhood(changed, others, entries, standings)
 
 

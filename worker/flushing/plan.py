@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.consuming.newest import newest_first
+from worker.flushing.deciding import consent
 from worker.flushing.deciding import fields as member_fields
 from worker.flushing.deciding.choice import Choice, choose
 from worker.flushing.deciding.lanes import lanes_of
@@ -76,12 +77,17 @@ class _Planner:
             self.with_address.setdefault(entry.place.address, []).append(entry.place)
             if entry.state != "archived" or entry.status_before == "unsubscribed":
                 self.owned.setdefault(entry.customer_id, []).append(entry)
-        # Of a deleted customer too, until its withdrawal is done.
-        self.withheld = {
-            one.address
-            for one in self.people.values()
-            if not one.state.marketing_consent and (one.changed or not one.deleted)
-        }
+        self.with_same: dict[AddressKey, list[Customer]] = {}
+        self.known_by: dict[Place, list[CustomerId]] = {}
+        self.withheld: dict[AddressKey, CustomerId] = {}
+        for one in self.people.values():
+            for place in self._known_at(one):
+                self.known_by.setdefault(place, []).append(one.customer_id)
+            if one.address is not None:
+                self.with_same.setdefault(one.address, []).append(one)
+                # Of a deleted customer too, until its withdrawal is done.
+                if not one.state.marketing_consent and (one.changed or not one.deleted):
+                    self.withheld[one.address] = one.customer_id
 
     def plan(self) -> Plan:
         for customer in self.people.values():
@@ -113,7 +119,7 @@ class _Planner:
             self.protected.update(self.with_address.get(customer.address, ()))
             return
         place = Place(choice.list_id, customer.address)
-        if not customer.changed and standing.place not in (None, place):
+        if customer.customer_id not in self.near.changed and standing.place not in (None, place):
             # It was found to have left there, and does not come here because others do.
             return
         if self._hindered(customer, choice, standing) is None:
@@ -178,9 +184,21 @@ class _Planner:
 
     def _gates(self, shares: Sequence[Share], target: Place) -> tuple[Gate, ...]:
         places = [place for share in shares for place in self._known_at(share.customer) if place != target]
-        return tuple(
-            Gate(place, self.near.entries.get(place), self._is_gone(place.list_id)) for place in dict.fromkeys(places)
-        )
+        return tuple(self._gate(place) for place in dict.fromkeys(places))
+
+    def _gate(self, place: Place, *, others: bool = False) -> Gate:
+        known = tuple(self.known_by.get(place, ()))
+        return Gate(place, self.near.entries.get(place), self._is_gone(place.list_id), known, others)
+
+    def _gates_of_others(self, shares: Sequence[Share], target: Place, own: Sequence[Gate]) -> tuple[Gate, ...]:
+        # Where the address left another list, and where somebody else left who has it now.
+        there = [gate.place for gate in own]
+        mine = {share.customer.customer_id for share in shares}
+        sharers = (one for one in self.with_same.get(target.address, ()) if one.customer_id not in mine)
+        entries = self.near.entries
+        places = consent.priors_of_address(target, there, self.with_address, entries)
+        places += consent.priors_of_sharers(target, sharers, self.near.changed, self._known_at, entries)
+        return tuple(self._gate(place, others=True) for place in dict.fromkeys(places) if place not in there)
 
     def _is_gone(self, list_id: ListId) -> bool:
         on_list = self.terms.settings.list_of(list_id)
@@ -201,7 +219,10 @@ class _Planner:
                 if not self._is_gone(place.list_id) and place not in self.wanted:
                     shares.setdefault(place, []).append(Share(customer, "consent withdrawn"))
         for place in sorted(shares):
-            self.steps.append(Unsubscribe(place, self.near.entries.get(place), tuple(shares[place])))
+            mine = {share.customer.customer_id for share in shares[place]}
+            same = self.with_same.get(place.address, ())
+            sharers = tuple(one.customer_id for one in same if one.customer_id not in mine and not one.deleted)
+            self.steps.append(Unsubscribe(place, self.near.entries.get(place), tuple(shares[place]), sharers))
         return set(shares)
 
     # Somebody wants the place
@@ -210,11 +231,12 @@ class _Planner:
         wanters = self.wanted[place]
         owner = wanters[0]
         # Also who was withheld until now, though nothing of it changed.
-        new = [one for one in wanters if one.changed or self._standing(one).place is None]
+        new = [one for one in wanters if one.customer_id in self.near.changed or self._standing(one).place is None]
         shares = tuple(self._share(one) for one in new) or (self._share(owner),)
         contact = self._contact(place, owner, shares)
         entry = self.near.entries.get(place)
-        gates = self._gates(shares, place)
+        own = self._gates(shares, place)
+        gates = (*own, *self._gates_of_others(shares, place, own))
         if entry is None or entry.state == "intended":
             self.steps.append(self._move(contact, entry, gates) if gates else Add(contact, entry))
         elif entry.state == "archived" or entry.intent is not None:
@@ -270,7 +292,8 @@ class _Planner:
         self.no_calls.append(NoCall(contact.shares, contact.place, "unchanged", detail, after))
 
     def _move(self, contact: Contact, entry: Entry | None, gates: tuple[Gate, ...]) -> Move:
-        rename = gates[0] if len(gates) == 1 and self._may_rename(contact, entry, gates[0]) else None
+        own = [gate for gate in gates if not gate.others]
+        rename = own[0] if len(own) == 1 and self._may_rename(contact, entry, own[0]) else None
         changes: Mapping[str, object] = {}
         if rename is not None and rename.entry is not None:
             self.renamed.add(rename.place)
@@ -317,6 +340,12 @@ class _Planner:
             return "customer without an address"
         return self.choices[customer.customer_id].reason
 
+    def _left_at(self, customer: Customer) -> Place | None:
+        # Who has no place of its own is known by that of the address.
+        assert customer.address is not None
+        there = (self.near.entries[place] for place in self.with_address.get(customer.address, ()))
+        return next((entry.place for entry in there if entry.state != "intended"), None)
+
     # Nobody is forgotten
 
     def _cover(self) -> None:
@@ -339,7 +368,9 @@ class _Planner:
             return NoCall(shares, place, "no address", "The customer has no e-mail address.", NOTHING_NEXT)
         if customer.address in self.withheld:
             detail = "Another customer with this address withdrew consent, and consent belongs to the address."
-            return NoCall(shares, place, "withheld", detail, "Sent when that customer gives consent again.")
+            after = "Looked at again when that customer changes."
+            whom = self.withheld[customer.address]
+            return NoCall(shares, place or self._left_at(customer), "withheld", detail, after, waits_for=whom)
         hindered = self._hindered(customer, choice, self._standing(customer))
         assert hindered is not None, "a customer that wants a place has a step"
         return hindered

@@ -63,6 +63,7 @@ class Standing:
         refused_address: the address that the refusal holds for; None: for the customer, whatever its address.
         attempts: how often a refusal that may pass was met.
         retry_at: when it is tried again; None with a refusal means: not before the address changes or it is cleared.
+        waits_for: the customer whose opt-out keeps this one out: when that one changes it is looked at again.
     """
 
     customer_id: CustomerId
@@ -71,6 +72,7 @@ class Standing:
     refused_address: AddressKey | None = None
     attempts: int = 0
     retry_at: str | None = None
+    waits_for: CustomerId | None = None
 
 
 _ENTRY = (
@@ -104,6 +106,7 @@ def _standing(row: Any) -> Standing:
         refused_address=row["refused_address"],
         attempts=row["attempts"],
         retry_at=row["retry_at"],
+        waits_for=row["waits_for"],
     )
 
 
@@ -202,9 +205,10 @@ def put_standings(db: Database, account_id: AccountId, standings: Sequence[Stand
     """Writes standings, each over its customer's earlier one. Belongs in a transaction."""
     db.executemany(
         "INSERT INTO standing (account_id, customer_id, list_id, address, refusal, refused_address, attempts, "
-        "retry_at) VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (account_id, customer_id) DO UPDATE SET "
+        "retry_at, waits_for) VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (account_id, customer_id) DO UPDATE SET "
         "list_id = excluded.list_id, address = excluded.address, refusal = excluded.refusal, "
-        "refused_address = excluded.refused_address, attempts = excluded.attempts, retry_at = excluded.retry_at",
+        "refused_address = excluded.refused_address, attempts = excluded.attempts, retry_at = excluded.retry_at, "
+        "waits_for = excluded.waits_for",
         [
             (
                 account_id,
@@ -214,6 +218,7 @@ def put_standings(db: Database, account_id: AccountId, standings: Sequence[Stand
                 standing.refused_address,
                 standing.attempts,
                 standing.retry_at,
+                standing.waits_for,
             )
             for standing in standings
         ],
@@ -228,6 +233,24 @@ def put_places(db: Database, account_id: AccountId, places: Iterable[tuple[Custo
         "WHERE address IS NULL",
         [(account_id, customer_id, *place) for customer_id, place in places],
     )
+
+
+def put_waits(db: Database, account_id: AccountId, waits: Iterable[tuple[CustomerId, CustomerId]]) -> None:
+    """Writes which customer's opt-out keeps others out. Belongs in a transaction."""
+    db.executemany(
+        "INSERT INTO standing (account_id, customer_id, waits_for) VALUES (?,?,?) "
+        "ON CONFLICT (account_id, customer_id) DO UPDATE SET waits_for = excluded.waits_for",
+        [(account_id, *pair) for pair in waits],
+    )
+
+
+def waiting_for(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[CustomerId]:
+    """Returns the customers who wait for any of these."""
+    rows = db.execute(
+        "SELECT customer_id FROM standing WHERE account_id = ? AND waits_for IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(customers))),
+    )
+    return [row["customer_id"] for row in rows]
 
 
 def refused(db: Database, account_id: AccountId, address: AddressKey | None) -> tuple[list[CustomerId], int]:

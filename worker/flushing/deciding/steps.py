@@ -63,11 +63,15 @@ class Gate:
     Attributes:
         entry: what the ledger says of it.
         list_gone: whether that list is gone, so that only the ledger can tell.
+        known: the customers who are known there.
+        others: whether none of the contact's customers is: the address left there, or somebody else who has it now.
     """
 
     place: Place
     entry: Entry | None
     list_gone: bool = False
+    known: tuple[CustomerId, ...] = ()
+    others: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class NoCall:
         settles: whether they need nothing more.
         place: where they stand; None leaves what was known.
         silent: whether even the receipt is left out, since an earlier one says the same.
+        waits_for: the customer whose opt-out keeps these out: they are looked at again when it changes.
     """
 
     shares: tuple[Share, ...]
@@ -87,6 +92,7 @@ class NoCall:
     next: str
     settles: bool = True
     silent: bool = False
+    waits_for: CustomerId | None = None
 
     def calls(self) -> Iterator[PlannedCall]:
         """Gives none."""
@@ -274,11 +280,16 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """An address whose customer withdrew consent, on one list, whoever added it there."""
+    """An address whose customer withdrew consent, on one list, whoever added it there.
+
+    Attributes:
+        sharers: other customers with the address, who have no call of their own: what is found there is theirs too.
+    """
 
     place: Place
     entry: Entry | None
     shares: tuple[Share, ...]
+    sharers: tuple[CustomerId, ...] = ()
 
     def calls(self) -> Iterator[PlannedCall]:
         """Gives the read and what hangs on it."""

@@ -134,7 +134,7 @@ class Books:
         with self._open():
             counts, settled = self._counts.copy(), self._settled
             self._counts.update(receipt.outcome for receipt in report.receipts)
-            self._settled += len(report.settled)
+            self._settled += report.changed_settled
             try:
                 self._db.change(lambda: self._write(report, now))
             except BaseException:
@@ -149,6 +149,7 @@ class Books:
         ledger.drop_intents(self._db, account_id, report.undone)
         ledger.put_standings(self._db, account_id, report.standings)
         ledger.put_places(self._db, account_id, report.places)
+        ledger.put_waits(self._db, account_id, report.waits)
         receipts.write(self._db, report.receipts)
         customers.settle(self._db, account_id, report.settled)
         if report.account_stopped is not None:

@@ -51,11 +51,16 @@ def pass_gates(desk: Desk, report: Report, contact: Contact, gates: Sequence[Gat
         done = begun and read.member is not None and was_done(gate.entry, read.member)  # type: ignore[arg-type]
         now = _as_read(gate, read)
         verdict = passage(gate.place, now.entry, read.member, contact.place, contact.status_if_new)
-        if verdict.status is None and not (found_begun and not verdict.here):
+        if verdict.status is None and (gate.others or not (found_begun and not verdict.here)):
             if now.entry is not None and now.entry.state != "archived" and read.member is not None:
                 report.entries.append(replace(now.entry, sent_at=desk.at()))
             _blocked(desk, report, contact, gate, verdict, read.exchange)
             return None
+        if gate.others:
+            # Whoever left there is back, or never left.
+            if now.entry is not None and now.entry != gate.entry and not begun:
+                report.entries.append(now.entry)
+            continue
         if begun and not done:
             # Never done; whoever is there by now is somebody else.
             report.dropped.append(gate.place)
@@ -91,3 +96,8 @@ def _blocked(
         then="Only the person can join again, by the list's form.",
     )
     report.blocked |= {share.customer.customer_id for share in contact.shares}
+    for customer in (share.customer for share in contact.shares if share.customer.customer_id not in gate.known):
+        if customer.address == gate.place.address:
+            report.places.append((customer.customer_id, gate.place))
+        elif gate.known:
+            report.waits.append((customer.customer_id, gate.known[0]))

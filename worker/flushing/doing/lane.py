@@ -58,7 +58,7 @@ def run_lane(
     for planned in lane:
         for share in planned.shares:
             to_come[share.customer.customer_id] -= 1
-        step = _as_now(planned, desk.intents.known)
+        step = _as_now(planned, desk.intents.known, dropped)
         report = desk.report()
         if step.place.list_id in closed:
             report.fail(step.shares)
@@ -75,7 +75,7 @@ def run_lane(
             detail = f"Held back: {BRAKED}."
             report.write(step.shares, step.place, None, at=desk.at(), outcome="held", detail=detail, then=CONFIRM)
         else:
-            report = _guarded(desk, planned)
+            report = _guarded(desk, planned, dropped)
         desk.intents.close(report)
         report.failed |= failed
         report.settle(share for share in step.shares if not to_come[share.customer.customer_id])
@@ -85,11 +85,11 @@ def run_lane(
         dropped.update(report.dropped)
 
 
-def _guarded(desk: Desk, planned: Step) -> Report:
+def _guarded(desk: Desk, planned: Step, dropped: Collection[Place]) -> Report:
     # A fault with one customer's data must not keep the others of the account waiting.
     try:
         # What a try before wrote of its intents is known to the next one.
-        return attempt(desk, lambda one: run_step(one, _as_now(planned, desk.intents.known)))
+        return attempt(desk, lambda one: run_step(one, _as_now(planned, desk.intents.known, dropped)))
     except fault.EXPECTED:
         raise
     except Exception as error:
@@ -129,10 +129,12 @@ def run_step(desk: Desk, step: Step) -> Report:
             return leaving.unsubscribe(desk, step)
 
 
-def _as_now(step: Step, written: Mapping[Place, Entry]) -> Step:
+def _as_now(step: Step, written: Mapping[Place, Entry], dropped: Collection[Place]) -> Step:
     # A step that writes back what the ledger said when it was planned would undo what the steps before it wrote.
     if isinstance(step, Move | Restore | Recheck):
-        step = replace(step, gates=tuple(replace(one, entry=written.get(one.place, one.entry)) for one in step.gates))
+        # The member of another customer that has a new address now did not leave.
+        left = (one for one in step.gates if not (one.others and one.place in dropped))
+        step = replace(step, gates=tuple(replace(one, entry=written.get(one.place, one.entry)) for one in left))
     return replace(step, entry=written.get(step.place, step.entry))  # type: ignore[arg-type]
 
 

@@ -178,6 +178,7 @@ def _stand(desk: Desk, report: Report, step: Unsubscribe, outcome: str) -> None:
     nowhere = [share for share in step.shares if desk.standing(share.customer.customer_id).place is None]
     if known:
         settle_at(report, nowhere, step.place)
+        report.places += [(one, step.place) for one in step.sharers]
     else:
         # So that those who share the address are looked at when it is withheld no more.
         report.places += [(share.customer.customer_id, step.place) for share in nowhere]

@@ -47,8 +47,10 @@ class Report:
     Attributes:
         dropped: places whose member is now known under another one.
         places: where customers are known who were known nowhere.
+        waits: customers who are kept out, with the one whose opt-out does that.
         undone: places where an add was begun and surely not done.
         settled: customers that need nothing more, with the revision that was sent.
+        changed_settled: how many of these had changed, and were not looked at for others' sake alone.
         failed: customers that this step does not settle.
         blocked: customers that may not go to their new place, and so stay known at the old one.
         again: whether to begin again at once, from the reads on.
@@ -65,8 +67,10 @@ class Report:
     standings: list[Standing] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     places: list[tuple[CustomerId, Place]] = field(default_factory=list)
+    waits: list[tuple[CustomerId, CustomerId]] = field(default_factory=list)
     undone: list[Place] = field(default_factory=list)
     settled: list[tuple[CustomerId, int]] = field(default_factory=list)
+    changed_settled: int = 0
     failed: set[CustomerId] = field(default_factory=set)
     blocked: set[CustomerId] = field(default_factory=set)
     again: bool = False
@@ -81,8 +85,9 @@ class Report:
 
     def settle(self, shares: Iterable[Share]) -> None:
         """Notes that these customers need nothing more, but for those that failed."""
-        pairs = ((share.customer.customer_id, share.customer.revision) for share in shares)
-        self.settled += [pair for pair in pairs if pair[0] not in self.failed]
+        people = [share.customer for share in shares if share.customer.customer_id not in self.failed]
+        self.settled += [(one.customer_id, one.revision) for one in people]
+        self.changed_settled += sum(one.changed for one in people)
 
     def write(
         self,

@@ -1,0 +1,169 @@
+"""An opt-out belongs to the address and to the customers known by it, over all lists of the account."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.flush.world import World
+
+A, B, C, D = (f"{one}@example.com" for one in "abcd")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
+    with World(tmp_path, direct=True) as made:
+        yield made
+
+
+def noted(world: World, customer: str, email: str, act: str) -> None:
+    """Somebody leaves, and a change of the customer tells the ledger so."""
+    world.by_hand(email, act)
+    world.event(customer, email, first_name="Noted", list_id="master")
+    world.flush()
+
+
+@pytest.mark.parametrize("act", ["unsubscribe", "clean", "archive", "forget"])
+def test_an_address_that_left_one_list_is_added_to_no_other(world: World, act: str):
+    """A second record with the address and another list is not added there, and not at its next address either."""
+    world.event("ann", A, list_id="master")
+    world.flush()
+    noted(world, "ann", A, act)
+    world.event("second", A, list_id="other")
+    world.flush()
+    assert world.status(A, "other") is None
+    assert world.outcomes("second") == ["left"]
+    assert not world.waits("second")
+    if act != "clean":
+        world.event("second", B, list_id="other")
+        world.flush()
+        assert world.members("other") == {}
+
+
+def test_an_address_that_left_is_not_restored_on_another_list(world: World):
+    """What this worker archived on one list is not put back there once the address left another."""
+    world.event("ann", A, list_id="other")
+    world.flush()
+    world.event("ann", A, list_id="master")
+    world.flush()
+    noted(world, "ann", A, "unsubscribe")
+    world.event("bob", A, list_id="other")
+    world.flush()
+    assert world.status(A, "other") == "archived"
+    assert world.outcomes("bob")[-1] == "left"
+
+
+def test_who_is_known_by_an_address_that_left_another_list_is_added_nowhere(world: World):
+    """A customer on one list, whose address left another one, is not added under its next address."""
+    world.event("bob", A, list_id="other")
+    world.event("ann", A, list_id="master")
+    world.flush()
+    noted(world, "ann", A, "unsubscribe")
+    world.event("bob", B, list_id="other")
+    world.flush()
+    assert world.members("other") == {A: "subscribed"}
+    assert world.outcomes("bob")[-1] == "left"
+
+
+def test_a_person_who_joined_again_by_herself_is_added_on_the_other_list(world: World):
+    """The places where somebody left are read before they are believed."""
+    world.event("ann", A, list_id="master")
+    world.flush()
+    noted(world, "ann", A, "unsubscribe")
+    world.by_hand(A, "subscribe")
+    world.event("second", A, list_id="other")
+    world.flush()
+    assert world.status(A, "other") == "subscribed"
+
+
+@pytest.mark.parametrize("list_id", ["master", "other"])
+@pytest.mark.parametrize("first", ["the address", "the newcomer", "both at once"])
+def test_an_address_of_a_customer_who_left_is_not_added_for_a_newcomer(world: World, first: str, list_id: str):
+    """A newcomer who shares an address with somebody who left waits, whichever event comes first, until that ends."""
+    world.event("ann", A, list_id="master")
+    world.flush()
+    world.by_hand(A, "unsubscribe")
+    if first == "the address":
+        world.event("ann", B, list_id="master")
+        world.flush()
+    elif first == "both at once":
+        world.event("ann", B, list_id="master")
+    world.event("new", B, list_id=list_id)
+    if first == "the newcomer":
+        world.event("ann", B, list_id="master")
+    world.flush()
+    assert (world.status(B, "master"), world.status(B, "other")) == (None, None)
+    assert world.outcomes("new") == ["left"]
+    assert not world.waits("new")
+    world.event("ann", C, list_id="master")
+    world.flush()
+    assert world.status(B, list_id) == "subscribed"
+    assert world.outcomes("new")[-1] in ("added", "moved")
+    assert world.status(C) is None
+
+
+def test_a_newcomer_is_looked_at_again_when_the_one_who_left_is_deleted(world: World):
+    """Once nobody who left has the address any more, it is added."""
+    world.event("ann", A)
+    world.flush()
+    world.by_hand(A, "unsubscribe")
+    world.event("ann", B)
+    world.flush()
+    world.event("new", B)
+    world.flush()
+    assert world.status(B) is None
+    world.deleted("ann", B)
+    world.flush()
+    assert world.status(B) == "subscribed"
+
+
+def test_a_newcomer_is_not_kept_out_by_a_member_that_gets_another_address(world: World):
+    """Two customers who get one address at once, on two lists, are both there: nobody left."""
+    world.event("ann", A, list_id="master")
+    world.flush()
+    world.event("ann", B, list_id="master")
+    world.event("new", B, list_id="other")
+    world.flush()
+    assert (world.members("master"), world.members("other")) == ({B: "subscribed"}, {B: "subscribed"})
+
+
+def test_a_sharer_of_a_withdrawn_consent_is_looked_at_again_when_it_ends(world: World):
+    """Also where the one who withdrew is known by another address, and goes to a third."""
+    world.event("ann", A)
+    world.flush()
+    world.event("ann", B, marketing_consent=False)
+    world.event("bob", B)
+    world.flush()
+    assert world.status(B) is None
+    assert world.outcomes("bob") == ["withheld"]
+    world.event("ann", C, marketing_consent=False)
+    world.flush()
+    assert (world.status(B), world.outcomes("bob")[-1]) == ("subscribed", "added")
+
+
+def test_a_sharer_without_a_call_of_its_own_is_known_by_the_place(world: World):
+    """Who shares an address that is unsubscribed for another's sake left with it, though nothing was sent for it."""
+    world.by_hand(A, "subscribe", "other")
+    world.event("ann", A, marketing_consent=False)
+    world.event("bob", A, list_id="other")
+    world.flush()
+    assert world.status(A, "other") == "unsubscribed"
+    world.event("bob", B, list_id="other")
+    world.flush()
+    assert world.members("other") == {A: "unsubscribed"}
+    assert world.outcomes("bob")[-1] == "left"
+
+
+def test_who_comes_to_a_withheld_address_later_is_known_by_it_too(world: World):
+    """A sharer that came after the unsubscribing left with the address as well."""
+    world.event("ann", A)
+    world.flush()
+    world.event("ann", A, marketing_consent=False)
+    world.flush()
+    world.event("bob", A)
+    world.flush()
+    world.event("bob", B)
+    world.flush()
+    assert world.members() == {A: "unsubscribed"}
+    assert world.outcomes("bob")[-1] == "left"

@@ -1,0 +1,77 @@
+"""Whom an opt-out belongs to: the address and the customers known by it, over all lists of the account.
+
+So an address that is known to have left one list is not added to another one, for whatever customer; nor is an address
+of a customer who is known to have left. Pure: which places must be asked before a contact is added anywhere, and what
+their members say, is decided here and in :mod:`worker.flushing.deciding.gate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from worker.model import AddressKey, Customer, CustomerId, Place
+from worker.staging.ledger import Entry
+
+OUT = frozenset({"unsubscribed", "cleaned", "archived"})
+"""Statuses of a member that left, or was taken off by somebody else."""
+
+
+def has_left(entry: Entry | None) -> bool:
+    """Tells whether somebody is known to have left a place: unsubscribed, cleaned, archived by somebody else, or gone.
+
+    Args:
+        entry: what the ledger says of the place.
+    """
+    if entry is None or entry.state == "intended":
+        return False
+    if entry.state == "gone":
+        return True
+    return (entry.status_before if entry.state == "archived" else entry.member_status) in OUT
+
+
+def priors_of_address(
+    target: Place,
+    own: Iterable[Place],
+    with_address: Mapping[AddressKey, Sequence[Place]],
+    entries: Mapping[Place, Entry],
+) -> list[Place]:
+    """Returns where the address, or one that its customers are known by, has left a list.
+
+    Args:
+        target: where a contact should be added.
+        own: where its customers are known.
+        with_address: address to the places that the ledger knows of it.
+        entries: what the ledger says of them.
+    """
+    addresses = dict.fromkeys([target.address, *(place.address for place in own)])
+    return [
+        place
+        for address in addresses
+        for place in with_address.get(address, ())
+        if place != target and has_left(entries.get(place))
+    ]
+
+
+def priors_of_sharers(
+    target: Place,
+    sharers: Iterable[Customer],
+    changed: Mapping[CustomerId, Customer],
+    known_at: Callable[[Customer], Iterable[Place]],
+    entries: Mapping[Place, Entry],
+) -> list[Place]:
+    """Returns where others who have the address are known by another one, and left, or may be found to have left.
+
+    Args:
+        target: where a contact should be added.
+        sharers: other customers with that address.
+        changed: customers that are looked at in this flush: their places are read anyway.
+        known_at: where a customer is known.
+        entries: what the ledger says of places.
+    """
+    return [
+        place
+        for one in sharers
+        if not one.deleted
+        for place in known_at(one)
+        if place.address != target.address and (one.customer_id in changed or has_left(entries.get(place)))
+    ]
