@@ -16,13 +16,14 @@ from worker.accounts import settings
 from worker.app import App
 from worker.cli.wiring import changing
 from worker.config import Config, Staging
-from worker.errors import WriterFenced
+from worker.errors import KafkaError, WriterFenced
 from worker.keeping.keeper import Keeper
 from worker.keeping.writer import PartitionWriter
 from worker.model import AccountId, AddressKey, CustomerId, ListId, Place
-from worker.staging import accounts, ledger
+from worker.staging import accounts, dead_letters, ledger
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
+from worker.staging.dead_letters import DeadLetter
 from worker.staging.ledger import Entry
 
 pytestmark = pytest.mark.kafka
@@ -235,3 +236,50 @@ def test_two_workers_change_settings_in_turn(hire: Callable[[str], Worker]) -> N
     for worker, act in ((second, settings.disable), (first, settings.enable), (second, settings.disable)):
         act(worker.db, ACCOUNT)
     assert not first.settings().enabled
+
+
+# Records that cannot be applied
+
+
+def test_a_record_that_cannot_be_applied_costs_its_account_only(hire: Callable[[str], Worker], topic: Topic) -> None:
+    """It becomes a dead letter, its account waits, nothing is written over it; a newer record ends that."""
+    first = hire("first")
+    first.make_account()
+    first.take()
+    first.write("a@example.com")
+    key = b'["place","acct-1","master","a@example.com"]'
+    writer = PartitionWriter(topic.settings(), first.keeper.topics.ledger.name, first.partition)
+    writer.open()
+    writer.write([(key, b'{"format":99}'), (b"no key of ours", b"?"), (b'["later","acct-2"]', b"{}")])
+    first.take()
+    assert first.ledger() == {"a@example.com": "cus-1"}
+    letters = {one.key: one for one in dead_letters.all_letters(first.db)}
+    assert letters[key].account_id == ACCOUNT
+    assert "format 99" in letters[key].reason
+    assert letters[b"no key of ours"].account_id is None
+    assert letters[b'["later","acct-2"]'].account_id == "acct-2"
+    assert settings.missing(settings.load(first.db, ACCOUNT))[0].code == "record_not_applied"
+    with pytest.raises(KafkaError, match="cannot be applied by this release"):
+        first.write("a@example.com", "older-state")
+    first.write("b@example.com")
+    writer = PartitionWriter(topic.settings(), first.keeper.topics.ledger.name, first.partition)
+    writer.open()
+    writer.write([(key, b"{}")])
+    first.take()
+    assert first.ledger() == {"b@example.com": "cus-1"}
+    assert {one.key for one in dead_letters.of_changelog(first.db)} == {b'["later","acct-2"]'}
+    assert settings.load(first.db, ACCOUNT).unapplied is None
+
+
+def test_a_release_that_can_applies_what_the_one_before_could_not(hire: Callable[[str], Worker]) -> None:
+    """At its start, without anybody's doing."""
+    first = hire("first")
+    key = b'["place","acct-1","master","a@example.com"]'
+    row = b'{"format":2,"customer_id":"cus-1","state":"gone","origin":"added","fields":"{}","sent_at":"now"}'
+    letter = DeadLetter("x.ledger", "", 0, 0, key, row, (), "a later release wrote it", "now", account_id=ACCOUNT)
+    with closing(first.app.open_copy()) as copy, closing(first.app.open_reader(copy)) as reader:
+        with copy.transaction():
+            dead_letters.keep(copy, [letter])
+        assert reader.apply_letters() == 1
+    assert first.ledger() == {"a@example.com": "cus-1"}
+    assert dead_letters.count(first.db) == 0

@@ -72,10 +72,11 @@ def wrap(passed: Killer) -> None:
         passed("answer")
         return answer
 
-    def told_write(self: Keeper, *arguments: Any, **named: Any) -> None:
+    def told_write(self: Keeper, *arguments: Any, **named: Any) -> Any:
         passed("keep")
-        write(self, *arguments, **named)
+        written = write(self, *arguments, **named)
         passed("kept")
+        return written
 
     def told(point: str, method: Any) -> Any:
         def telling(*arguments: Any, **named: Any) -> Any:

@@ -13,7 +13,14 @@ from worker.staging.accounts import AccountSettings, StatusIfNew
 from worker.staging.database import Database
 
 MissingCode = Literal[
-    "no_key", "not_enabled", "paused", "no_stored_list", "no_master_list", "master_list_not_stored", "master_list_gone"
+    "record_not_applied",
+    "no_key",
+    "not_enabled",
+    "paused",
+    "no_stored_list",
+    "no_master_list",
+    "master_list_not_stored",
+    "master_list_gone",
 ]
 
 
@@ -40,6 +47,15 @@ def missing(settings: AccountSettings) -> tuple[Missing, ...]:
     """
     found = []
     who = settings.account_id
+    if settings.unapplied is not None:
+        found.append(
+            Missing(
+                "record_not_applied",
+                f"A record of its ledger or settings cannot be applied: dead letter {settings.unapplied}.",
+                f"See why: mailchimp-worker dead-letters show {settings.unapplied}. If a later release wrote it, run "
+                f"that release. Only if it is of no use: mailchimp-worker dead-letters drop {settings.unapplied}",
+            )
+        )
     if settings.key_hint is None:
         found.append(
             Missing(

@@ -17,7 +17,7 @@ from worker.errors import KafkaError, WorkerError
 from worker.keeping.topics import look
 from worker.mailchimp.lists import PING
 from worker.mailchimp.refusal import explained
-from worker.staging import accounts, ignored, offsets
+from worker.staging import accounts, dead_letters, ignored, offsets
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
 
@@ -68,6 +68,10 @@ def _findings(app: App, db: Database) -> Iterator[Finding]:
         yield Finding("partitions", False, told)
     if stuck := _stuck(db):
         yield Finding("versions", False, stuck)
+    if letters := dead_letters.of_changelog(db):
+        numbers = ", ".join(str(one.number) for one in letters[:5])
+        told = f"{len(letters)} records cannot be applied (dead letters {numbers}); their accounts wait. "
+        yield Finding("ledger and settings", False, f"{told}See mailchimp-worker dead-letters show {letters[0].number}")
     for one in accounts.all_accounts(db):
         yield _account(app, db, one)
 

@@ -11,6 +11,7 @@ import typer
 
 from worker.accounts import settings
 from worker.accounts.forget import forget_person, people_at
+from worker.app import App
 from worker.cli import output
 from worker.cli.progress import Progress, Steps
 from worker.cli.wiring import AccountArgument, Json, changing, opened, wired
@@ -164,9 +165,10 @@ def replay(numbers: NumbersArgument) -> None:
     with opened(app) as db:
         found = [_letter(db, number) for number in numbers]
         for one in found:
-            reason = replay_letter(db, one, as_text(app.clock()))
+            reason = _replay(app, db, one)
             failed += reason is not None
-            output.say(f"{one.number}: {'staged' if reason is None else f'still not understood: {reason}'}")
+            done = "staged" if one.account_id is None else "applied"
+            output.say(f"{one.number}: {done if reason is None else f'still not understood: {reason}'}")
     if failed:
         raise WorkerError(
             f"{failed} of {len(found)} records are still not understood.", "Correct and publish them again."
@@ -183,6 +185,14 @@ def drop(numbers: NumbersArgument) -> None:
             for one in found:
                 dead_letters.drop(db, one.number)
     output.say(f"{len(found)} dead letters were removed.")
+
+
+def _replay(app: App, db: Database, one: DeadLetter) -> str | None:
+    if one.account_id is None:
+        return replay_letter(db, one, as_text(app.clock()))
+    with closing(app.open_copy()) as copy, closing(app.open_reader(copy)) as reader:
+        reader.apply_letters()
+    return None if dead_letters.find(db, one.number) is None else one.reason
 
 
 def _letter(db: Database, number: int) -> DeadLetter:

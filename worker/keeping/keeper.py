@@ -16,7 +16,7 @@ from worker.keeping.records import key_of, value_of
 from worker.keeping.topics import KeptTopic, KeptTopics, topics
 from worker.keeping.writer import PartitionWriter, Record
 from worker.model import AccountId
-from worker.staging import kept, offsets
+from worker.staging import dead_letters, kept, offsets
 from worker.staging.database import Database
 from worker.staging.kept import Kept
 
@@ -177,6 +177,7 @@ class Keeper:
             with db.rehearsal():
                 act()
                 rows = kept.touched(db)
+                _refuse_unread(db, rows, erase=erase)
             if not rows:
                 break
             try:
@@ -216,6 +217,7 @@ class Keeper:
 
     def _before_commit(self, db: Database, erase: bool) -> None:
         changed = kept.touched(db)
+        _refuse_unread(db, changed, erase=erase)
         ahead = self._ahead.get(id(db))
         if ahead is not None and _same(ahead.rows, changed):
             self._note(db, ahead.acknowledged)
@@ -237,6 +239,17 @@ class Keeper:
                 next_offset = one.writer.next_offset(one.offsets, known)
                 if next_offset > known:
                     offsets.move_on(db, *place, next_offset, at)
+
+
+def _refuse_unread(db: Database, rows: Sequence[Kept], *, erase: bool) -> None:
+    letters = [] if erase or not rows else dead_letters.of_changelog(db)
+    unread = {one.key: one for one in letters}
+    for one in rows:
+        if (letter := unread.get(key_of(one))) is not None:
+            raise KafkaError(
+                f"What Kafka has there cannot be applied by this release, so it is not written over: {letter.reason}.",
+                f"See mailchimp-worker dead-letters show {letter.number}. If a later release wrote it, run that one.",
+            )
 
 
 def _same(some: Sequence[Kept], others: Sequence[Kept]) -> bool:

@@ -15,10 +15,11 @@ from worker.config import Kafka
 from worker.consuming.kafka import ANSWER_SECONDS, Problems, bounds, client, unreachable
 from worker.consuming.positions import start_of
 from worker.errors import KafkaError, NotMoved
-from worker.keeping.records import kept_of
+from worker.keeping.records import Unreadable, kept_of, key_of
 from worker.keeping.topics import KeptTopic, KeptTopics
-from worker.staging import kept, offsets
+from worker.staging import dead_letters, kept, offsets
 from worker.staging.database import Database
+from worker.staging.dead_letters import DeadLetter
 from worker.staging.kept import Kept
 
 log = logging.getLogger("worker.keeping")
@@ -90,6 +91,24 @@ class Reader:
         if partition < self._topics.ledger.partitions:
             self._read(self._topics.ledger, partition, going_on)
 
+    def apply_letters(self) -> int:
+        """Applies records that could not be applied before, where this release can; returns how many it could.
+
+        Raises:
+            DatabaseError: they cannot be written.
+        """
+        applied = 0
+        for letter in dead_letters.of_changelog(self._db):
+            one = kept_of(letter.key, letter.value)
+            if isinstance(one, Kept):
+                with self._db.transaction():
+                    kept.apply(self._db, [one])
+                    dead_letters.drop(self._db, letter.number)
+                applied += 1
+        if applied:
+            log.info("%d records of ledger and settings are applied that an earlier release could not", applied)
+        return applied
+
     def everything(self, topic: KeptTopic) -> dict[bytes, Kept]:
         """Returns all that a topic holds, by record key.
 
@@ -102,8 +121,8 @@ class Reader:
             for messages in self._messages(topic, partition, low, high, lambda: True):
                 for message in messages:
                     one = kept_of(message.key(), message.value())
-                    if one is not None:
-                        found[message.key() or b""] = one
+                    if isinstance(one, Kept) and one.kind != "topic":
+                        found[key_of(one)] = one
         return found
 
     def note_read(self, topic: KeptTopic, partition: int) -> None:
@@ -200,20 +219,24 @@ class Reader:
         with self._db.transaction():
             # Another process with this database, or the flush, may have moved on meanwhile.
             known = offsets.next_of(self._db, topic.name, topic.topic_id, partition) or 0
-            rows, last = [], known - 1
+            at = as_text(self._clock())
+            rows, letters, last = dict[bytes, Kept](), dict[bytes, DeadLetter](), known - 1
             for message in messages:
-                offset = message.offset() or 0
+                offset, key = message.offset() or 0, message.key() or b""
                 if offset < known:
                     continue
                 last = offset
-                one = kept_of(message.key(), message.value())
-                if one is None:
-                    log.warning("%s, partition %d, offset %d is not understood", topic.name, partition, offset)
+                one = kept_of(key, message.value())
+                rows.pop(key, None)  # the newest of a key counts
+                letters.pop(key, None)
+                if isinstance(one, Kept):
+                    rows[key] = one
                 else:
-                    rows.append(one)
-            kept.apply(self._db, rows)
+                    letters[key] = _letter(topic, message, one, at)
+            kept.apply(self._db, rows.values())
+            dead_letters.drop_superseded(self._db, topic.name, [*rows, *letters])
+            dead_letters.keep(self._db, list(letters.values()))
             if last >= known:
-                at = as_text(self._clock())
                 offsets.move_on(self._db, topic.name, topic.topic_id, partition, last + 1, at)
 
     def _note_end(self, topic: KeptTopic, partition: int, high: int) -> None:
@@ -221,3 +244,27 @@ class Reader:
             known = offsets.next_of(self._db, topic.name, topic.topic_id, partition)
             if known is None or known < high:
                 offsets.move_on(self._db, topic.name, topic.topic_id, partition, high, as_text(self._clock()))
+
+
+def _letter(topic: KeptTopic, message: Message, unreadable: Unreadable, at: str) -> DeadLetter:
+    partition, offset = message.partition() or 0, message.offset() or 0
+    log.error(
+        "%s, partition %d, offset %d cannot be applied: %s%s",
+        topic.name,
+        partition,
+        offset,
+        unreadable.reason,
+        f"; nothing is delivered for account {unreadable.account_id}" if unreadable.account_id else "",
+    )
+    return DeadLetter(
+        topic=topic.name,
+        topic_id=topic.topic_id,
+        partition=partition,
+        offset=offset,
+        key=message.key(),
+        value=message.value(),
+        headers=[],
+        reason=unreadable.reason,
+        read_at=at,
+        account_id=unreadable.account_id,
+    )

@@ -1,19 +1,42 @@
 """Rows as Kafka keeps them, and back. Pure.
 
-A key is a JSON array: the kind of row and what names it. A value is a JSON object of columns; ``{}`` stands for a row
-that is gone, since compaction would take a null away, and whoever had not read it would keep the row. Only who must be
-forgotten becomes a null.
+A key is a JSON array: the kind of row and what names it, an account first. A value is a JSON object of columns, and
+the number of the format as ``format``. ``{}`` stands for a row that is gone, since compaction would take a null away,
+and whoever had not read it would keep the row. Only who must be forgotten becomes a null.
+
+The formats: 1, of the releases before there was a number, has none · 2 adds it. A release that adds columns keeps the
+number: releases before it keep what they do not know when they write the row. A release that changes what a column
+means, or what ``{}`` or a key is, raises the number: releases before it do not apply such a record, and deliver nothing
+for its account.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import Any, cast, get_args
 
+from worker.keeping.shapes import checked
+from worker.model import AccountId
 from worker.staging.kept import Kept, Kind
 
+FORMAT = 2
+"""The format that this release writes, and the highest that it can read."""
 _KINDS = get_args(Kind)
-_PARTS = {"place": 3, "customer": 2, "forgotten": 2, "account": 1}
+_PARTS: dict[Kind, int] = {"place": 3, "customer": 2, "forgotten": 2, "account": 1, "topic": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What this release cannot apply.
+
+    Attributes:
+        reason: why.
+        account_id: whose record it is, for whom nothing may be delivered meanwhile; None where the key does not tell.
+    """
+
+    reason: str
+    account_id: AccountId | None
 
 
 def key_of(kept: Kept) -> bytes:
@@ -28,23 +51,38 @@ def value_of(kept: Kept, *, erase: bool) -> bytes | None:
         kept: the row.
         erase: whether a row that is gone must be forgotten.
     """
-    if kept.row is None and erase:
-        return None
-    return json.dumps(kept.row or {}, ensure_ascii=False, separators=(",", ":")).encode()
+    if kept.row is None:
+        return None if erase else b"{}"
+    return json.dumps({"format": FORMAT, **kept.row}, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def kept_of(key: bytes | None, value: bytes | None) -> Kept | None:
-    """Returns the row that a record tells of, or None for a record that this release does not understand."""
+def kept_of(key: bytes | None, value: bytes | None) -> Kept | Unreadable:
+    """Returns the row that a record tells of, with all that is in it, or why this release cannot apply it."""
     try:
-        kind, *parts = json.loads(key or b"null")
-        row = None if value is None else json.loads(value)
-    except (TypeError, ValueError):
-        return None
-    known = kind in _KINDS and len(parts) == _PARTS[kind] and all(isinstance(part, str) for part in parts)
-    if not known or not (row is None or isinstance(row, dict)):
-        return None
-    return Kept(kind, tuple(parts), _row(row))
+        named = json.loads(key or b"null")
+    except (ValueError, RecursionError):
+        named = None
+    if not isinstance(named, list) or len(named) < 2 or not all(isinstance(part, str) for part in named):
+        return Unreadable("its key is no JSON array of texts", None)
+    kind, *parts = named
+    account_id = AccountId(parts[0]) if kind != "topic" else None
+    known = cast("Kind", kind)
+    if kind not in _KINDS or len(parts) != _PARTS[known]:
+        return Unreadable(f"this release knows no record of the kind {kind} with {len(parts)} parts", account_id)
+    try:
+        "".join(parts).encode()
+        row = None if value is None else _row(known, json.loads(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        return Unreadable(f"its value cannot be used: {error}", account_id)
+    return Kept(known, tuple(parts), row)
 
 
-def _row(row: dict[str, Any] | None) -> dict[str, Any] | None:
-    return row or None
+def _row(kind: Kind, row: Any) -> dict[str, Any] | None:
+    if not isinstance(row, dict):
+        raise TypeError("it is no JSON object")
+    if not row:
+        return None
+    number = row.pop("format", 1)
+    if not isinstance(number, int) or not 1 <= number <= FORMAT:
+        raise ValueError(f"it has format {number}, and this release reads up to {FORMAT}")
+    return checked(kind, row)

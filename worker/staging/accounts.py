@@ -29,6 +29,7 @@ class AccountSettings:
         refreshed_at: when its lists were last read from Mailchimp.
         pause: why the whole account is paused; None when it is not.
         lists: every list that a refresh found, stored or not, by name.
+        unapplied: number of a dead letter: a record of its ledger or settings that this release cannot apply.
     """
 
     account_id: AccountId
@@ -40,6 +41,7 @@ class AccountSettings:
     refreshed_at: datetime | None = None
     pause: Pause | None = None
     lists: tuple[AccountList, ...] = ()
+    unapplied: int | None = None
 
     @classmethod
     def from_row(cls, row: Any, lists: tuple[AccountList, ...]) -> AccountSettings:
@@ -54,6 +56,7 @@ class AccountSettings:
             refreshed_at=as_moment(row["refreshed_at"]) if row["refreshed_at"] else None,
             pause=pause_from_row(row),
             lists=lists,
+            unapplied=row["unapplied"],
         )
 
     @property
@@ -66,9 +69,15 @@ class AccountSettings:
         return next((one for one in self.lists if one.list_id == list_id), None)
 
 
+_SELECT = (
+    "SELECT account.*, (SELECT min(number) FROM dead_letter WHERE dead_letter.account_id = account.account_id) "
+    "AS unapplied FROM account"
+)
+
+
 def find(db: Database, account_id: AccountId) -> AccountSettings | None:
     """Returns the account's settings, or None for an account that never chose any."""
-    row = db.execute("SELECT * FROM account WHERE account_id = ?", (account_id,)).fetchone()
+    row = db.execute(f"{_SELECT} WHERE account_id = ?", (account_id,)).fetchone()
     return AccountSettings.from_row(row, lists.of_account(db, account_id)) if row else None
 
 
@@ -101,7 +110,7 @@ def in_force(db: Database, account_id: AccountId) -> InForce | None:
 
 def all_accounts(db: Database) -> tuple[AccountSettings, ...]:
     """Returns the settings of every account that chose any, by id."""
-    rows = db.execute("SELECT * FROM account ORDER BY account_id").fetchall()
+    rows = db.execute(f"{_SELECT} ORDER BY account_id").fetchall()
     return tuple(AccountSettings.from_row(row, lists.of_account(db, AccountId(row["account_id"]))) for row in rows)
 
 

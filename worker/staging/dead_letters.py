@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from worker.model import AccountId
 from worker.staging.database import Database
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -26,6 +27,7 @@ class DeadLetter:
         number: its name here; 0 before it is kept.
         reason: why it could not be understood.
         read_at: when.
+        account_id: of a record of ledger or settings, whose account it is: nothing is delivered for it meanwhile.
     """
 
     topic: str
@@ -38,13 +40,14 @@ class DeadLetter:
     reason: str
     read_at: str
     number: int = 0
+    account_id: AccountId | None = None
 
 
 def keep(db: Database, letters: Sequence[DeadLetter]) -> None:
     """Keeps dead letters, one read again once. Belongs in the transaction that moves next_offset on."""
     db.executemany(
         'INSERT OR IGNORE INTO dead_letter (topic, topic_id, partition, "offset", key, value, headers, reason, '
-        "read_at) VALUES (?,?,?,?,?,?,?,?,?)",
+        "read_at, account_id) VALUES (?,?,?,?,?,?,?,?,?,?)",
         [
             (
                 one.topic,
@@ -56,6 +59,7 @@ def keep(db: Database, letters: Sequence[DeadLetter]) -> None:
                 _headers_text(one.headers),
                 one.reason,
                 one.read_at,
+                one.account_id,
             )
             for one in letters
         ],
@@ -87,22 +91,38 @@ def drop(db: Database, number: int) -> bool:
     return bool(db.execute("DELETE FROM dead_letter WHERE number = ?", (number,)).rowcount)
 
 
+def of_changelog(db: Database) -> list[DeadLetter]:
+    """Returns records of ledger and settings that could not be applied, each the newest of its key; oldest first."""
+    rows = db.execute("SELECT * FROM dead_letter WHERE account_id IS NOT NULL ORDER BY number")
+    return [_letter(row) for row in rows]
+
+
+def drop_superseded(db: Database, topic: str, keys: Iterable[bytes]) -> None:
+    """Removes records of ledger or settings that newer ones of the same keys replace. Belongs in a transaction."""
+    db.executemany(
+        "DELETE FROM dead_letter WHERE account_id IS NOT NULL AND topic = ? AND key = ?",
+        [(topic, key) for key in keys],
+    )
+
+
 def oldest(db: Database) -> str | None:
     """Returns when the oldest dead letter was read, or None."""
-    row = db.execute("SELECT read_at FROM dead_letter ORDER BY number LIMIT 1").fetchone()
+    row = db.execute("SELECT read_at FROM dead_letter WHERE account_id IS NULL ORDER BY number LIMIT 1").fetchone()
     return None if row is None else row["read_at"]
 
 
 def drop_before(db: Database, moment: str) -> int:
     """Removes dead letters read before a moment, in many transactions; returns how many."""
-    rows = db.execute("SELECT number FROM dead_letter WHERE read_at < ?", (moment,)).fetchall()
+    rows = db.execute("SELECT number FROM dead_letter WHERE read_at < ? AND account_id IS NULL", (moment,)).fetchall()
     return drop_all(db, [row["number"] for row in rows])
 
 
 def drop_beyond(db: Database, most: int) -> int:
     """Removes the oldest until no more than so many are left, in many transactions; returns how many went."""
     surplus = max(0, count(db) - most)
-    rows = db.execute("SELECT number FROM dead_letter ORDER BY number LIMIT ?", (surplus,)).fetchall()
+    rows = db.execute(
+        "SELECT number FROM dead_letter WHERE account_id IS NULL ORDER BY number LIMIT ?", (surplus,)
+    ).fetchall()
     return drop_all(db, [row["number"] for row in rows])
 
 
@@ -132,6 +152,7 @@ def _letter(row: Any) -> DeadLetter:
         reason=row["reason"],
         read_at=row["read_at"],
         number=row["number"],
+        account_id=row["account_id"],
     )
 
 

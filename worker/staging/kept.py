@@ -7,7 +7,8 @@ consent hangs on can be written here and be forgotten there.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,9 +16,9 @@ from worker.model import AccountId
 from worker.staging import customers, lists
 from worker.staging.database import Database
 
-Kind = Literal["place", "customer", "forgotten", "account"]
-"""place: what the ledger says of one · customer: its standing · forgotten: a person who was erased · account: its
-settings with its lists."""
+Kind = Literal["place", "customer", "forgotten", "topic", "account"]
+"""place: what the ledger says of one · customer: its standing · forgotten: a person who was erased · topic: which
+topics belong together · account: its settings with its lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Kept:
 
     Attributes:
         key: account and list and address, account and customer, or account.
-        row: column to value, without the key; None where the row is gone.
+        row: column to value, without the key, with fields that this release does not know; None where it is gone.
     """
 
     kind: Kind
@@ -40,6 +41,7 @@ _TABLES: Mapping[str, tuple[Kind, tuple[str, ...]]] = {
     "account": ("account", ("account_id",)),
     "list": ("account", ("account_id",)),
     "forgotten": ("forgotten", ("account_id", "digest")),
+    "changelog_topic": ("topic", ("about", "partition")),
 }
 _ROWS: Mapping[Kind, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "place": (
@@ -78,7 +80,10 @@ _ROWS: Mapping[Kind, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "forgotten": ("forgotten", ("account_id", "digest"), ("forgotten_at", "has_left")),
+    "topic": ("changelog_topic", ("about", "partition"), ("note",)),
 }
+_OTHERS = "other_fields"
+"""The column with fields that this release does not know: a later one wrote them, and they are kept for it."""
 _ACCOUNT = (
     "api_key", "key_hint", "enabled", "master_list", "status_if_new", "connected_at", "refreshed_at", "paused_reason",
     "paused_at", "resyncs",
@@ -127,9 +132,10 @@ def rows_of(db: Database, keys: Iterable[tuple[Kind, tuple[str, ...]]]) -> list[
 
 
 def everything(db: Database) -> Iterable[Kept]:
-    """Returns all rows, settings last: whoever has these has what they rest on."""
+    """Returns all rows of accounts, settings last: whoever has these has what they rest on."""
     for kind, (table, _, _) in _ROWS.items():
-        yield from _rows(db, kind, table)
+        if kind != "topic":
+            yield from _rows(db, kind, table)
     yield from _accounts(db, [row[0] for row in db.execute("SELECT account_id FROM account ORDER BY account_id")])
 
 
@@ -154,42 +160,59 @@ def apply(db: Database, rows: Iterable[Kept]) -> None:
         here = [one for one in newest.values() if one.kind == kind]
         where = " AND ".join(f"{column} = ?" for column in key)
         db.executemany(f"DELETE FROM {table} WHERE {where}", [one.key for one in here])
-        marks = ",".join("?" * (len(key) + len(columns)))
+        marks = ",".join("?" * (len(key) + len(columns) + 1))
         db.executemany(
-            f"INSERT INTO {table} ({', '.join((*key, *columns))}) VALUES ({marks})",
-            [(*one.key, *(one.row.get(column) for column in columns)) for one in here if one.row is not None],
+            f"INSERT INTO {table} ({', '.join((*key, *columns, _OTHERS))}) VALUES ({marks})",
+            [
+                (*one.key, *(one.row.get(column) for column in columns), _others(one.row, columns))
+                for one in here
+                if one.row is not None
+            ],
         )
     for one in newest.values():
         if one.kind == "account":
             _apply_account(db, AccountId(one.key[0]), one.row)
 
 
+def _others(row: Mapping[str, Any], columns: Iterable[str]) -> str | None:
+    others = {name: value for name, value in row.items() if name not in columns}
+    return json.dumps(others) if others else None
+
+
+def _whole(columns: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    # The last value is what this release does not know.
+    row = dict(zip(columns, values, strict=False))
+    return row if values[-1] is None else {**json.loads(values[-1]), **row}
+
+
 def _rows(db: Database, kind: Kind, keys: str, values: tuple[str, ...] = ()) -> list[Kept]:
     table, key, columns = _ROWS[kind]
-    told = ", ".join(f"one.{column}" for column in columns)
+    told = ", ".join(f"one.{column}" for column in (*columns, _OTHERS))
     wanted = ", ".join(f"wanted.{column}" for column in key)
     same = " AND ".join(f"one.{column} = wanted.{column}" for column in key)
     rows = db.execute(f"SELECT {wanted}, {told} FROM {keys} AS wanted LEFT JOIN main.{table} AS one ON {same}", values)
     found = []
     for row in rows:
-        values = tuple(row)[len(key) :]
+        columns_now = tuple(row)[len(key) :]
         # Some column of each table is never NULL.
-        there = any(value is not None for value in values)
-        found.append(Kept(kind, tuple(row)[: len(key)], dict(zip(columns, values, strict=True)) if there else None))
+        there = any(value is not None for value in columns_now)
+        found.append(Kept(kind, tuple(row)[: len(key)], _whole(columns, columns_now) if there else None))
     return found
 
 
 def _accounts(db: Database, account_ids: Iterable[str]) -> list[Kept]:
     found = []
     for account_id in account_ids:
-        row = db.execute(f"SELECT {', '.join(_ACCOUNT)} FROM account WHERE account_id = ?", (account_id,)).fetchone()
+        row = db.execute(
+            f"SELECT {', '.join((*_ACCOUNT, _OTHERS))} FROM account WHERE account_id = ?", (account_id,)
+        ).fetchone()
         if row is None:
             found.append(Kept("account", (account_id,), None))
             continue
-        told = dict(zip(_ACCOUNT, tuple(row), strict=True))
+        told = _whole(_ACCOUNT, tuple(row))
         told["api_key"] = None if told["api_key"] is None else base64.b64encode(told["api_key"]).decode()
-        lists = db.execute(f"SELECT {', '.join(_LIST)} FROM list WHERE account_id = ?", (account_id,))
-        told["lists"] = [dict(zip(_LIST, tuple(one), strict=True)) for one in lists]
+        lists = db.execute(f"SELECT {', '.join((*_LIST, _OTHERS))} FROM list WHERE account_id = ?", (account_id,))
+        told["lists"] = [_whole(_LIST, tuple(one)) for one in lists]
         found.append(Kept("account", (account_id,), told))
     return found
 
@@ -204,13 +227,17 @@ def _apply_account(db: Database, account_id: AccountId, row: Mapping[str, Any] |
     told["api_key"] = None if told["api_key"] is None else base64.b64decode(told["api_key"])
     if before is not None and before[0] != told["resyncs"]:
         customers.look_again(db, account_id)
-    marks = ",".join("?" * (len(_ACCOUNT) + 1))
+    marks = ",".join("?" * (len(_ACCOUNT) + 2))
     db.execute(
-        f"INSERT INTO account (account_id, {', '.join(_ACCOUNT)}) VALUES ({marks})", (account_id, *told.values())
+        f"INSERT INTO account (account_id, {', '.join(_ACCOUNT)}, {_OTHERS}) VALUES ({marks})",
+        (account_id, *told.values(), _others(row, (*_ACCOUNT, "lists"))),
     )
-    marks = ",".join("?" * (len(_LIST) + 1))
+    marks = ",".join("?" * (len(_LIST) + 2))
     for one in row.get("lists", ()):
         # Two accounts that stored one list at the same moment elsewhere: the first keeps it.
         stored = int(bool(one.get("stored")) and lists.stored_by(db, one["list_id"]) is None)
         values = (account_id, *(stored if column == "stored" else one.get(column) for column in _LIST))
-        db.execute(f"INSERT INTO list (account_id, {', '.join(_LIST)}) VALUES ({marks})", values)
+        db.execute(
+            f"INSERT INTO list (account_id, {', '.join(_LIST)}, {_OTHERS}) VALUES ({marks})",
+            (*values, _others(one, _LIST)),
+        )

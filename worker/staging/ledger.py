@@ -80,6 +80,8 @@ _ENTRY = (
     "contact_id, seen_at, intent"
 )
 
+_OVER = ", ".join(f"{one} = excluded.{one}" for one in _ENTRY.split(", "))
+
 
 def _entry(row: Any) -> Entry:
     return Entry(
@@ -145,7 +147,9 @@ def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
 def put_entries(db: Database, account_id: AccountId, entries: Sequence[Entry]) -> None:
     """Writes entries, each over what was known of its place. Belongs in a transaction."""
     db.executemany(
-        f"INSERT OR REPLACE INTO ledger (account_id, {_ENTRY}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        # Not by REPLACE: fields that a later release wrote stay as they are.
+        f"INSERT INTO ledger (account_id, {_ENTRY}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+        f"ON CONFLICT (account_id, list_id, address) DO UPDATE SET {_OVER}",
         [
             (
                 account_id,

@@ -83,6 +83,26 @@ def _order(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0007_changelog")
+def _changelog(db: Database) -> None:
+    # Fields of a row in Kafka that this release does not know, as JSON: kept for the later release that wrote them.
+    for table in ("ledger", "standing", "forgotten", "account", "list"):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN other_fields TEXT")
+    # Whose ledger or settings a dead letter belongs to: nothing is delivered for that account meanwhile.
+    db.execute("ALTER TABLE dead_letter ADD COLUMN account_id TEXT")
+    db.execute("CREATE INDEX dead_letter_account ON dead_letter (account_id) WHERE account_id IS NOT NULL")
+    db.execute(_CHANGELOG_TOPIC)
+
+
+_CHANGELOG_TOPIC = """
+    CREATE TABLE changelog_topic (    -- what ledger and settings say of each other, as the log itself has it
+        about TEXT NOT NULL, partition TEXT NOT NULL,
+        note TEXT NOT NULL,           -- JSON
+        other_fields TEXT,
+        PRIMARY KEY (about, partition)
+    ) WITHOUT ROWID
+    """
+
 _CUSTOMERS = (
     """
     CREATE TABLE customer (
