@@ -20,10 +20,11 @@ from worker.consuming.ownership import Ownership
 from worker.errors import ConsumerStopped, RequestWithdrawn, WorkerError
 from worker.flushing.due import RUN_AGAIN_AFTER, is_due, is_expired, is_in_future, is_retry_due, run_again_at
 from worker.model import AccountId
-from worker.permits import GroupPermits
+from worker.permits import GroupPermits, what_differs
 from worker.staging import customers, dead_letters, expiry, first_reading, receipts, runs
 from worker.staging.database import Database
 from worker.staging.lock import DatabaseLock
+from worker.staging.offsets import TopicSize, note_size
 from worker.staging.runs import Request, Run, Trigger
 
 log = logging.getLogger("worker.daemon")
@@ -55,6 +56,7 @@ class Poller:
         )
         self._thread = threading.Thread(target=self._run, name="poll", daemon=True)
         self._follower = app.follower()
+        _note_size(app, self._db, self.consumer)
 
     def start(self) -> None:
         """Starts reading."""
@@ -95,6 +97,15 @@ class Poller:
         if not self._thread.is_alive():
             self._db.close()
         self._follower.end(POLL_END_SECONDS)
+
+
+def _note_size(app: App, db: Database, consumer: Consumer) -> None:
+    topic = app.config.kafka.topic
+    size = TopicSize(consumer.topic_id, consumer.partitions, app.keeper.topics.ledger.partitions)
+    with db.transaction():
+        note_size(db, topic, size)
+    if (told := what_differs(topic, size)) is not None:
+        log.warning("%s", told)
 
 
 def read_to_end(poller: Poller, stop: threading.Event, told: Callable[[int, int], None]) -> None:

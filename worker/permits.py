@@ -1,13 +1,71 @@
-"""Whose customers a flush may deliver: those whose partitions the consumer group gave to this worker."""
+"""Whose customers a flush may deliver: those whose partitions the consumer group gave to this worker.
+
+An account's events and its ledger stand in one partition, so that one worker has both. Where a publisher partitions
+otherwise, or one of the topics has other partitions than before, several workers may have a part each, and nobody
+delivers the account.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from worker.consuming.ownership import Held, Ownership
+from worker.consuming.partitioning import partition_of
+from worker.flushing.flush import Refused
 from worker.model import AccountId
 from worker.staging import offsets
 from worker.staging.database import Database
+from worker.staging.offsets import TopicSize
+
+WAY_OUT = (
+    "One worker alone delivers them. For several, make a new topic with as many partitions as you want and have all "
+    "customers published there; run one worker alone until status shows all partitions read, end it, set kafka.topic "
+    "to the new topic, run mailchimp-worker move-ledger, and start the other workers with new databases."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """An account whose events and ledger do not stand in one partition.
+
+    Attributes:
+        partitions: in which its events were read.
+        expected: in which they belong by the contract.
+        ledger: in which its ledger is.
+    """
+
+    account_id: AccountId
+    partitions: frozenset[int]
+    expected: int
+    ledger: int
+
+    def __str__(self) -> str:
+        """Returns the account and where it stands."""
+        where = f"events in partition {_listed(self.partitions)}, by the contract {self.expected}"
+        return f"{self.account_id} ({where}, ledger in {self.ledger})"
+
+
+def misplaced(db: Database, topic: str) -> list[Misplaced]:
+    """Returns the accounts that only a worker with several partitions can deliver, whichever worker has them."""
+    size = offsets.size_of(db, topic)
+    if size is None:
+        return []
+    found = (
+        Misplaced(one, read, partition_of(one, size.partitions), partition_of(one, size.ledger))
+        for one, read in offsets.account_partitions(db, topic, size.topic_id).items()
+    )
+    return sorted((one for one in found if one.partitions != {one.ledger}), key=lambda one: one.account_id)
+
+
+def what_differs(topic: str, size: TopicSize) -> str | None:
+    """Returns what it means that a topic and its ledger's have other numbers of partitions; None where they agree."""
+    if size.partitions == size.ledger:
+        return None
+    return (
+        f"{topic} has {size.partitions} partitions, and its ledger's topic {size.ledger}: of accounts for which that "
+        f"gives two different partitions no worker may have both. {WAY_OUT}"
+    )
 
 
 class GroupPermits:
@@ -35,16 +93,23 @@ class GroupPermits:
         self._ledger_partition = ledger_partition
         self._held: dict[AccountId, Held] = {}
 
-    def why_not(self, account_id: AccountId) -> str | None:
+    def why_not(self, account_id: AccountId) -> Refused | None:
         """Returns why nothing may be delivered for an account now; None where it may."""
         partitions = self._partitions.get(account_id, frozenset()) | {self._ledger_partition(account_id)}
         held = self._ownership.held(partitions)
         foreign = partitions - {partition for partition, _ in held}
+        if foreign and held:
+            # Who has the others does not have these.
+            reason = (
+                f"No worker delivers it: its events and its ledger stand in partitions {_listed(partitions)}, of which "
+                f"{_listed(foreign)} are not this worker's. {WAY_OUT}"
+            )
+            return Refused(reason, by_nobody=True)
         if foreign:
             others = "its partition is" if len(partitions) == 1 else f"partitions {_listed(foreign)} of it are"
-            return f"Left to another worker: {others} not this worker's."
+            return Refused(f"Left to another worker: {others} not this worker's.")
         if not partitions <= self._ownership.ready():
-            return "Its partition is not read to its end yet, or a former owner may still be calling."
+            return Refused("Its partition is not read to its end yet, or a former owner may still be calling.")
         self._held[account_id] = held
         return None
 

@@ -76,9 +76,9 @@ class WiredApp(App):
 class Everybody:
     """Permits every account."""
 
-    def why_not(self, account_id: AccountId) -> str | None:
+    def why_not(self, account_id: AccountId) -> None:
         """Returns nothing."""
-        return None
+        return
 
     def may_call(self, account_id: AccountId) -> bool:
         """Always."""

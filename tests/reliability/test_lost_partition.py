@@ -17,9 +17,9 @@ class Losing:
 
     lost = False
 
-    def why_not(self, account_id: AccountId) -> str | None:
+    def why_not(self, account_id: AccountId) -> None:
         """Returns nothing."""
-        return None
+        return
 
     def may_call(self, account_id: AccountId) -> bool:
         """Until it is lost."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import typer
 
+from worker import permits
 from worker.accounts import settings
 from worker.app import App
 from worker.cli import output
@@ -66,6 +67,7 @@ def _findings(app: App, db: Database) -> Iterator[Finding]:
     if scattered:
         told = f"{len(scattered)} accounts have events in more than one partition; publish by the event contract."
         yield Finding("partitions", False, told)
+    yield from _placement(db, app.config.kafka.topic)
     if stuck := _stuck(db):
         yield Finding("versions", False, stuck)
     if letters := dead_letters.of_changelog(db):
@@ -74,6 +76,18 @@ def _findings(app: App, db: Database) -> Iterator[Finding]:
         yield Finding("ledger and settings", False, f"{told}See mailchimp-worker dead-letters show {letters[0].number}")
     for one in accounts.all_accounts(db):
         yield _account(app, db, one)
+
+
+def _placement(db: Database, topic: str) -> Iterator[Finding]:
+    size = offsets.size_of(db, topic)
+    differs = permits.what_differs(topic, size) if size is not None else None
+    if differs is not None:
+        yield Finding("numbers of partitions", False, differs)
+    found = permits.misplaced(db, topic)
+    if found:
+        named = ", ".join(map(str, found[:NAMED]))
+        told = f"{len(found)} accounts do not have events and ledger in one partition: {named}. {permits.WAY_OUT}"
+        yield Finding("misplaced accounts", False, told)
 
 
 def _stuck(db: Database) -> str | None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from worker import permits
 from worker.accounts import settings
 from worker.app import App
 from worker.cli import output
@@ -71,6 +72,15 @@ def _gathered(app: App, db: Database, beat: float | None) -> dict[str, Any]:
         "dead_letters": dead_letters.count(db),
         "counts": counts.totals(db, topic),
         "stuck_customers": ignored.count(db),
+        "misplaced_accounts": [
+            {
+                "account": one.account_id,
+                "partitions": sorted(one.partitions),
+                "expected": one.expected,
+                "ledger": one.ledger,
+            }
+            for one in permits.misplaced(db, topic)
+        ],
         "scattered_accounts": offsets.scattered_accounts(db, topic),
         "suppressed": ledger.refused_count(db),
         "faults": sum(part.counts.get(FAULT, 0) for one in runs.last(db, 1) for part in one.accounts),
@@ -160,6 +170,12 @@ def _tell(found: dict[str, Any]) -> None:
         output.say(
             f"publisher    {found['stuck_customers']} customers are kept at an older event, since the version of a "
             "later one is lower; check names them"
+        )
+    if found["misplaced_accounts"]:
+        named = ", ".join(one["account"] for one in found["misplaced_accounts"][:5])
+        output.say(
+            f"publisher    {len(found['misplaced_accounts'])} accounts do not have events and ledger in one partition: "
+            f"{named}; several workers do not deliver them, see check"
         )
     if found["scattered_accounts"]:
         output.say(

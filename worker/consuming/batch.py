@@ -10,6 +10,7 @@ import msgspec
 
 from worker.consuming.decode import Event, PublishedCustomer, Record, Skipped, decode, named_by
 from worker.consuming.newest import Known, Verdict, came_later, judge, withdrawal_counts
+from worker.consuming.partitioning import partition_of
 from worker.model import address_key
 from worker.staging import counts, customers, dead_letters, first_reading, ignored, offsets
 from worker.staging.counts import What
@@ -69,15 +70,17 @@ class Batch:
         next_offsets: of each partition in it.
     """
 
-    def __init__(self, db: Database, topic: str, topic_id: str) -> None:
+    def __init__(self, db: Database, topic: str, topic_id: str, partitions: int | None = None) -> None:
         """Begins an empty one.
 
         Args:
             db: the staging database, which is only read until :meth:`write`.
             topic: the records' topic.
             topic_id: Kafka's id of it; "" where the broker does not tell.
+            partitions: how many it has, to count records that stand in another one than the contract's; None: do not.
         """
         self._db = db
+        self._partitions = partitions
         self._topic = topic
         self._topic_id = topic_id
         self._looked_up: set[_Key] = set()
@@ -125,6 +128,8 @@ class Batch:
         for key, event, record in events:
             if event.key_disagrees:
                 self._counts[record.partition]["key_disagrees"] += 1
+            if self._partitions and partition_of(key[0], self._partitions) != record.partition:
+                self._counts[record.partition]["misplaced"] += 1
             self._fold(key, event, record)
 
     def _look_up(self, keys: set[_Key]) -> None:

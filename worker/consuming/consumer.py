@@ -193,7 +193,7 @@ class Consumer:
         return batch.size
 
     def _begin_batch(self) -> None:
-        self._batch = Batch(self._db, self._settings.topic, self.topic_id)
+        self._batch = Batch(self._db, self._settings.topic, self.topic_id, self.partitions)
         self._notices: list[Message] = []
 
     def _heed(self, message: Message) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _MASK = 0xFFFFFFFF
 _MULTIPLIER = 0x5BD1E995
 
 
+@lru_cache(maxsize=10_000)
 def partition_of(account_id: str, partitions: int) -> int:
     """Returns the partition of an account's events.
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
@@ -26,10 +26,21 @@ from worker.staging.runs import AccountRun, Ended, Request, Run, Trigger
 log = logging.getLogger("worker.flushing")
 
 
+class Refused(NamedTuple):
+    """Why an account is not delivered by this worker now.
+
+    Attributes:
+        by_nobody: whether it is known that no other worker delivers it either.
+    """
+
+    reason: str
+    by_nobody: bool = False
+
+
 class Permits(Protocol):
     """Tells whose customers may be delivered: those whose partition is this worker's, and read to its end."""
 
-    def why_not(self, account_id: AccountId) -> str | None:
+    def why_not(self, account_id: AccountId) -> Refused | None:
         """Returns why nothing may be delivered for an account now; None where it may."""
         ...
 
@@ -166,9 +177,11 @@ class Flusher:
         who = settings.account_id
         to_do = customers.changed_count(db, who)
         lacking = missing(settings)
-        refusal = lacking[0].what if lacking else permits.why_not(who)
-        if refusal is not None or self.stop.is_set():
-            return AccountRun(who, {}, to_do, message=refusal)
+        refused = Refused(lacking[0].what) if lacking else permits.why_not(who)
+        if refused is not None and refused.by_nobody:
+            return AccountRun(who, {}, to_do, ended="failed", message=refused.reason)
+        if refused is not None or self.stop.is_set():
+            return AccountRun(who, {}, to_do, message=refused.reason if refused is not None else None)
         # Before the key is read: a change from here on is seen.
         with (
             closing(SettingsWatch(self.open_database, settings)) as watch,

@@ -108,6 +108,29 @@ def scattered_accounts(db: Database, topic: str) -> dict[AccountId, int]:
     return {AccountId(row["account_id"]): row["n"] for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class TopicSize:
+    """Partitions of the topic of events and of its ledger's topic, as a worker last found them at its start."""
+
+    topic_id: str
+    partitions: int
+    ledger: int
+
+
+def note_size(db: Database, topic: str, size: TopicSize) -> None:
+    """Writes how many partitions there are. Belongs in a transaction."""
+    db.execute(
+        "INSERT OR REPLACE INTO topic_size (topic, topic_id, partitions, ledger) VALUES (?,?,?,?)",
+        (topic, size.topic_id, size.partitions, size.ledger),
+    )
+
+
+def size_of(db: Database, topic: str) -> TopicSize | None:
+    """Returns how many partitions there were; None before a worker has started with this database."""
+    row = db.execute("SELECT topic_id, partitions, ledger FROM topic_size WHERE topic = ?", (topic,)).fetchone()
+    return None if row is None else TopicSize(*row)
+
+
 def instance_id(db: Database, new: str) -> str:
     """Returns this database's name in the consumer group, the new one if it has none yet.
 
