@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection
 from contextlib import closing
 from datetime import datetime
@@ -31,8 +32,8 @@ log = logging.getLogger("worker.daemon")
 
 FLUSH_END_SECONDS = 6.0
 """How long a flush is waited for when the worker ends: longer than it gives its calls in flight."""
-POLL_END_SECONDS = 3.0
-"""How long the poll thread is waited for then. Supervisors kill after ten seconds in all."""
+POLL_END_SECONDS = 2.5
+"""How long the threads that read Kafka are waited for then. Supervisors kill after ten seconds in all."""
 STALE_SECONDS = 120.0
 """A poll thread that did not poll for so long is stuck."""
 
@@ -60,6 +61,7 @@ class Poller:
 
     def start(self) -> None:
         """Starts reading."""
+        self._db.must_end = self._stop.is_set
         self._thread.start()
         self._follower.start(self.ownership)
 
@@ -92,11 +94,13 @@ class Poller:
         """
         self.consumer.released = calls_ended
         self._stop.set()
+        self._follower.end(0)
+        ends = time.monotonic() + POLL_END_SECONDS
         if self._thread.is_alive():
             self._thread.join(POLL_END_SECONDS)
         if not self._thread.is_alive():
             self._db.close()
-        self._follower.end(POLL_END_SECONDS)
+        self._follower.end(max(ends - time.monotonic(), 0))
 
 
 def _note_size(app: App, db: Database, consumer: Consumer) -> None:
@@ -289,6 +293,7 @@ class Daemon:
             DatabaseError: the database cannot be used.
         """
         with DatabaseLock(self._app.config.staging.path) as lock, closing(self._app.open_database()) as db:
+            db.must_end = self._stop.is_set
             poller = Poller(self._app)
             ticks = schedule.Scheduler()
             ticks.every(1).seconds.do(self._tick, lock, db, poller)

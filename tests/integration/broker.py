@@ -99,8 +99,14 @@ class KafkaProcess:
         """Ends it at once."""
         self._end(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Stops it from answering: connections are still accepted, by the machine, and nothing comes back."""
+        assert self._process is not None, "it runs"
+        self._process.send_signal(signal.SIGSTOP)
+
     def _end(self, number: int) -> None:
         if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)  # should it be frozen
             self._process.send_signal(number)
             self._process.wait(60)
             self._process = None

@@ -58,6 +58,7 @@ class Orders:
         may_call: asked before every call; false once the flush must end.
         ours: asked before anything is written down; false once the partition is, or may be, another worker's.
         settings_hold: asked before every call; false once the account chose other settings than it is flushed with.
+        open_database: opens a connection for what the account's threads write, one at a time.
     """
 
     run: int
@@ -69,13 +70,15 @@ class Orders:
     may_call: Callable[[], bool]
     ours: Callable[[], bool]
     settings_hold: Callable[[], bool]
+    open_database: Callable[[], Database]
 
 
 def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Orders) -> AccountRun:
     """Delivers what changed of one account, whose settings lack nothing.
 
     Args:
-        db: a connection for this account alone.
+        db: a connection of this thread alone. Were it shared with those that write, this one could wait inside SQLite
+            for a transaction of theirs, and the whole process with it.
         settings: the account's.
         sender: sends its calls.
         orders: the run's.
@@ -83,25 +86,26 @@ def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Ord
     Returns:
         What became of it; the message says why it ended early, or what was held back.
     """
-    books = Books(
-        db,
-        settings,
-        orders.run,
-        orders.clock,
-        may_call=lambda: orders.may_call() and orders.settings_hold(),
-        ours=orders.ours,
-    )
-    if books.to_do:
-        try:
-            with contextlib.suppress(Halted):
-                _Delivery(db, books, sender, Guarded(sender, books.may_call), orders).go()
-        finally:
-            books.shut()
-        if not orders.may_call():
-            books.stop()
-        elif not orders.settings_hold():
-            books.stop("the account's settings were changed; the next flush goes by the new ones")
-    return books.part()
+    with contextlib.closing(orders.open_database()) as own:
+        books = Books(
+            own,
+            settings,
+            orders.run,
+            orders.clock,
+            may_call=lambda: orders.may_call() and orders.settings_hold(),
+            ours=orders.ours,
+        )
+        if books.to_do:
+            try:
+                with contextlib.suppress(Halted):
+                    _Delivery(db, books, sender, Guarded(sender, books.may_call), orders).go()
+            finally:
+                books.shut()
+            if not orders.may_call():
+                books.stop()
+            elif not orders.settings_hold():
+                books.stop("the account's settings were changed; the next flush goes by the new ones")
+        return books.part()
 
 
 @dataclass(slots=True)
@@ -123,9 +127,8 @@ class _Delivery:
         account_id = self.books.settings.account_id
         pool = ThreadPoolExecutor(self.orders.connections, thread_name_prefix=f"{CALL_THREADS} {account_id}")
         try:
-            for near in chunks(self.db, account_id):
-                if not self.books.may_call():
-                    break
+            reading = chunks(self.db, account_id)
+            while self.books.may_call() and (near := next(reading, None)) is not None:
                 for part, plan in plans(self.db, terms, near, partial(self._faulty, terms)):
                     self._chunk(pool, self._desk(terms, guard, part), plan, survey, guard)
             self._show(guard)

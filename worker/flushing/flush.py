@@ -184,7 +184,7 @@ class Flusher:
             return AccountRun(who, {}, to_do, message=refused.reason if refused is not None else None)
         # Before the key is read: a change from here on is seen.
         with (
-            closing(SettingsWatch(self.open_database, settings)) as watch,
+            closing(SettingsWatch(self._open, settings)) as watch,
             self.open_sender(db, who, _NoMore(self.stop, permits, who, watch)) as sender,
         ):
             orders = Orders(
@@ -197,6 +197,7 @@ class Flusher:
                 may_call=lambda: not self.stop.is_set() and permits.may_call(who),
                 ours=lambda: permits.may_call(who),
                 settings_hold=watch.hold,
+                open_database=self._open,
             )
             return deliver(db, settings, sender, orders)
 

@@ -82,9 +82,8 @@ def plans(
 def survey_of(db: Database, terms: Terms, go_on: Callable[[], bool]) -> Survey:
     """Counts all that the account's flush would do, without doing any of it."""
     survey = Survey()
-    for near in chunks(db, terms.settings.account_id):
+    reading = chunks(db, terms.settings.account_id)
+    while go_on() and (near := next(reading, None)) is not None:
         for part, plan in plans(db, terms, near):
             survey.take_in(plan, len(part.changed))
-        if not go_on():
-            break
     return survey

@@ -102,6 +102,7 @@ class Follower:
         began, ever_read = time.monotonic(), False
         try:
             with closing(self._open_database()) as db, closing(self._open_reader(db)) as reader:
+                db.must_end = self._stop.is_set
                 reader.apply_letters()
                 while not self._stop.is_set():
                     try:
