@@ -77,6 +77,7 @@ class _Planner:
             self.with_address.setdefault(entry.place.address, []).append(entry.place)
             if entry.state != "archived" or entry.status_before == "unsubscribed":
                 self.owned.setdefault(entry.customer_id, []).append(entry)
+        self.unsubscribed: dict[AddressKey, list[Place]] = {}
         self.with_same: dict[AddressKey, list[Customer]] = {}
         self.known_by: dict[Place, list[CustomerId]] = {}
         self.withheld: dict[AddressKey, CustomerId] = {}
@@ -197,6 +198,7 @@ class _Planner:
         sharers = (one for one in self.with_same.get(target.address, ()) if one.customer_id not in mine)
         entries = self.near.entries
         places = consent.priors_of_address(target, there, self.with_address, entries)
+        places += [place for place in self.unsubscribed.get(target.address, ()) if place != target]
         places += consent.priors_of_sharers(target, sharers, self.near.changed, self._known_at, entries)
         return tuple(self._gate(place, others=True) for place in dict.fromkeys(places) if place not in there)
 
@@ -219,6 +221,7 @@ class _Planner:
                 if not self._is_gone(place.list_id) and place not in self.wanted:
                     shares.setdefault(place, []).append(Share(customer, "consent withdrawn"))
         for place in sorted(shares):
+            self.unsubscribed.setdefault(place.address, []).append(place)
             mine = {share.customer.customer_id for share in shares[place]}
             same = self.with_same.get(place.address, ())
             sharers = tuple(one.customer_id for one in same if one.customer_id not in mine and not one.deleted)

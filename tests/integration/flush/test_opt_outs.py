@@ -167,3 +167,27 @@ def test_who_comes_to_a_withheld_address_later_is_known_by_it_too(world: World):
     world.flush()
     assert world.members() == {A: "unsubscribed"}
     assert world.outcomes("bob")[-1] == "left"
+
+
+def test_a_departure_that_nobody_noted_yet_keeps_the_address_from_other_lists(world: World):
+    """Where the address is a member of another list it is read there first, whatever the ledger says."""
+    world.event("ann", A, list_id="master")
+    world.flush()
+    world.by_hand(A, "unsubscribe")
+    world.event("second", A, list_id="other")
+    world.flush()
+    assert world.status(A, "other") is None
+    assert world.outcomes("second") == ["left"]
+
+
+def test_what_is_unsubscribed_in_a_flush_is_added_to_no_other_list_by_it(world: World):
+    """Of two who had one address, one withdraws under another one: the address is added nowhere else meanwhile."""
+    world.event("ann", A, marketing_consent=False)
+    world.event("bob", A, list_id="other")
+    world.flush()
+    world.by_hand(A, "subscribe")
+    world.event("ann", B, marketing_consent=False)
+    world.event("bob", A, list_id="other", first_name="Bob")
+    world.flush()
+    assert (world.status(A), world.status(A, "other")) == ("unsubscribed", None)
+    assert world.outcomes("bob")[-1] == "left"

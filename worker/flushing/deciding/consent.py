@@ -29,13 +29,18 @@ def has_left(entry: Entry | None) -> bool:
     return (entry.status_before if entry.state == "archived" else entry.member_status) in OUT
 
 
+def is_member(entry: Entry | None) -> bool:
+    """Tells whether a member is known at a place, who may leave it at any time."""
+    return entry is not None and entry.state == "present"
+
+
 def priors_of_address(
     target: Place,
     own: Iterable[Place],
     with_address: Mapping[AddressKey, Sequence[Place]],
     entries: Mapping[Place, Entry],
 ) -> list[Place]:
-    """Returns where the address, or one that its customers are known by, has left a list.
+    """Returns where the address, or one that its customers are known by, has left a list, or may have by now.
 
     Args:
         target: where a contact should be added.
@@ -48,7 +53,7 @@ def priors_of_address(
         place
         for address in addresses
         for place in with_address.get(address, ())
-        if place != target and has_left(entries.get(place))
+        if place != target and (has_left(entries.get(place)) or is_member(entries.get(place)))
     ]
 
 
