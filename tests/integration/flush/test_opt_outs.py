@@ -62,8 +62,11 @@ def test_who_is_known_by_an_address_that_left_another_list_is_added_nowhere(worl
     noted(world, "ann", A, "unsubscribe")
     world.event("bob", B, list_id="other")
     world.flush()
-    assert world.members("other") == {A: "subscribed"}
-    assert world.outcomes("bob")[-1] == "left"
+    assert world.members("other") == {A: "archived"}
+    assert world.outcomes("bob")[-2:] == ["left", "archived"]
+    world.event("bob", C, list_id="other")
+    world.flush()
+    assert world.status(C, "other") is None
 
 
 def test_a_person_who_joined_again_by_herself_is_added_on_the_other_list(world: World):
@@ -191,3 +194,18 @@ def test_what_is_unsubscribed_in_a_flush_is_added_to_no_other_list_by_it(world: 
     world.flush()
     assert (world.status(A), world.status(A, "other")) == ("unsubscribed", None)
     assert world.outcomes("bob")[-1] == "left"
+
+
+def test_who_is_kept_out_for_another_ones_sake_gives_the_old_address_up(world: World):
+    """Its old member is archived, since no customer wants it; at another address it is added again."""
+    world.event("ann", A, list_id="other")
+    world.event("bob", B)
+    world.flush()
+    world.by_hand(A, "unsubscribe", "other")
+    world.event("bob", A)
+    world.flush()
+    assert world.members() == {B: "archived"}
+    assert world.outcomes("bob") == ["added", "left", "archived"]
+    world.event("bob", C)
+    world.flush()
+    assert world.members() == {B: "archived", C: "subscribed"}

@@ -96,6 +96,8 @@ def _blocked(
         then="Only the person can join again, by the list's form.",
     )
     report.blocked |= {share.customer.customer_id for share in contact.shares}
+    if gate.others:
+        report.kept_out |= {share.customer.customer_id for share in contact.shares}
     for customer in (share.customer for share in contact.shares if share.customer.customer_id not in gate.known):
         if customer.address == gate.place.address:
             report.places.append((customer.customer_id, gate.place))

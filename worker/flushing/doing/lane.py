@@ -54,6 +54,7 @@ def run_lane(
     to_come = parts.copy()
     failed: set[CustomerId] = set(held)
     blocked: set[CustomerId] = set()
+    kept_out: set[CustomerId] = set()
     dropped: set[Place] = set()
     for planned in lane:
         for share in planned.shares:
@@ -68,7 +69,7 @@ def run_lane(
             report.fail(step.shares)
         elif isinstance(step, Archive) and not blocked.issuperset(step.heirs):
             _taken_on(desk, report, step, [one for one in step.shares if parts[one.customer.customer_id] == 1])
-        elif isinstance(step, Archive) and _anyone(step, blocked):
+        elif isinstance(step, Archive) and _anyone(step, blocked - kept_out):
             _leave(desk, report, step, blocked)
         elif isinstance(step, Archive) and not step.planned and not desk.may_leave(step.place.list_id):
             report.fail(step.shares)
@@ -82,6 +83,7 @@ def run_lane(
         report = _committed(desk, step, report, commit)
         failed |= report.failed
         blocked |= report.blocked
+        kept_out |= report.kept_out
         dropped.update(report.dropped)
 
 

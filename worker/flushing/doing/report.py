@@ -54,6 +54,7 @@ class Report:
         failed: customers that this step does not settle.
         blocked: customers that may not go to their new place, and so stay known at the old one.
         again: whether to begin again at once, from the reads on.
+        kept_out: those of them who did not leave themselves: their old member is given up all the same.
         later: why Mailchimp gave no useful answer; None where it did.
         account_stopped: why Mailchimp accepts no call of this account any more.
         gone: lists that Mailchimp does not have any more.
@@ -73,6 +74,7 @@ class Report:
     changed_settled: int = 0
     failed: set[CustomerId] = field(default_factory=set)
     blocked: set[CustomerId] = field(default_factory=set)
+    kept_out: set[CustomerId] = field(default_factory=set)
     again: bool = False
     later: str | None = None
     account_stopped: str | None = None
