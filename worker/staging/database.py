@@ -29,8 +29,11 @@ TOLD_AFTER_SECONDS = 5.0
 BUSY_SLICE_MS = 50
 """How long SQLite itself waits for a lock before the worker looks whether it must end."""
 
-STEP_SECONDS = 0.05
-"""How long one transaction of a long operation should hold the write lock; never far beyond twice that."""
+BUSY_PAUSE_SECONDS = 0.01
+"""How long a thread then leaves the lock alone: an attempt to empty the write-ahead log keeps writers away."""
+
+STEP_SECONDS = 0.03
+"""How long one transaction of a long operation should hold the write lock."""
 REST_SECONDS = 0.02
 """How long such an operation leaves the lock to others after each of them."""
 PAGE_ROWS = 5000
@@ -146,15 +149,28 @@ class Database:
             DatabaseError: the rest is not written.
         """
         changed, taken, pace, left = 0, 0, Pace(), iter(rows)
-        while part := list(islice(left, pace.rows)):
-            with self.transaction(erase=erase):
-                changed += write(part)
-            taken += len(part)
-            told(taken)
-            if self.must_end is not None and self.must_end():
-                break
-            pace.after(self.held_seconds)
+        with self._writing_back_between():
+            while part := list(islice(left, pace.rows)):
+                with self.transaction(erase=erase):
+                    changed += write(part)
+                taken += len(part)
+                told(taken)
+                if self.must_end is not None and self.must_end():
+                    break
+                pace.after(self.held_seconds)
+                _, written, written_back = self.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+                if written - written_back > CHECKPOINT_PAGES:
+                    self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return changed
+
+    @contextmanager
+    def _writing_back_between(self) -> Iterator[None]:
+        # Within a commit the log is written back after the lock was let go: then a step would seem to take longer.
+        self.execute("PRAGMA wal_autocheckpoint = 0")
+        try:
+            yield
+        finally:
+            self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
     def _patiently(self, act: Callable[[], _Result]) -> _Result:
         # Waits here and not in SQLite, where nothing could end it. Inside a transaction there is nothing to wait for.
@@ -172,7 +188,7 @@ class Database:
                     given_up = waited >= ENDING_SECONDS and self.must_end()
                 if given_up:
                     raise
-                time.sleep(BUSY_SLICE_MS / 1000)
+                time.sleep(BUSY_PAUSE_SECONDS)
                 if waited >= tell_after:
                     log.warning("waiting for the database for %.0f s: another process or thread is writing", waited)
                     tell_after *= 2

@@ -1,0 +1,218 @@
+"""Does the longest operations on a database of very many customers, beside somebody who writes all the time.
+
+Each operation is a process of its own, so that its peak of memory is its own. Meanwhile this process writes a row every
+few milliseconds, as the poll thread does, and notes how long it has to wait. Kafka is left out: what a transaction
+would write there is collected and dropped. Prints a table; ends with 1 where a target is missed. Run it with:
+python -m benchmarks.upkeep [--customers N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.accounts.forget import forget_account, forget_person
+from worker.model import AccountId, AddressKey
+from worker.staging import customers, kept
+from worker.staging.database import Database, open_database
+
+LARGE, ACCOUNTS = AccountId("acct-00"), 20
+LARGE_PART = 0.3
+HELD_TARGET, MEMORY_TARGET_MB = 0.1, 100
+PAUSE_SECONDS = 0.005
+ROWS_AT_ONCE = 100_000
+MOMENT = "2026-11-20T10:00:00.000Z"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one operation took.
+
+    Attributes:
+        rows: how many it was about.
+        held: seconds that its longest transaction held the write lock.
+        memory_mb: its peak.
+        waited: seconds that the other writer waited at most.
+        typical: seconds that it waited in all but one of a hundred times.
+    """
+
+    rows: int
+    seconds: float
+    held: float
+    memory_mb: float
+    waited: float = 0.0
+    typical: float = 0.0
+
+
+_NUMBERS = "WITH RECURSIVE number(n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM number WHERE n + 1 < ?2)"
+_ACCOUNT = f"printf('acct-%02d', CASE WHEN n < ?3 THEN 0 ELSE 1 + n % {ACCOUNTS - 1} END)"
+_EMAIL = "printf('customer.%08d@example.com', n)"
+_ROWS = (
+    f"INSERT INTO customer SELECT {_ACCOUNT}, printf('cus-%08d', n), {_EMAIL}, json_object("
+    f"'id', printf('cus-%08d', n), 'email', {_EMAIL}, 'first_name', 'Ann', 'last_name', 'Lee', 'company', 'Lee Ltd', "
+    "'phone', '+44 113 496 0000'), "
+    f"0, 1, NULL, NULL, 't', 'id', 0, n, '{MOMENT}', 1, 0 FROM number",
+    "INSERT INTO ledger (account_id, list_id, address, customer_id, state, origin, member_status, fields, sent_at) "
+    f"SELECT {_ACCOUNT}, 'a1b2c3d4e5', {_EMAIL}, printf('cus-%08d', n), 'present', 'added', 'subscribed', "
+    f"json_object('FNAME', '0123456789abcdef', 'LNAME', '0123456789abcdef'), '{MOMENT}' FROM number",
+    "INSERT INTO standing (account_id, customer_id, list_id, address, settled) "
+    f"SELECT {_ACCOUNT}, printf('cus-%08d', n), 'a1b2c3d4e5', {_EMAIL}, '0 id 0 ' || n FROM number",
+    'INSERT INTO receipt (run, at, account_id, customer_id, address, revision, topic, partition, "offset", list_id, '
+    f"call, sent, answer_status, outcome, detail, next) SELECT 1, '{MOMENT}', {_ACCOUNT}, printf('cus-%08d', n), "
+    f"{_EMAIL}, 1, 't', 0, n, 'a1b2c3d4e5', 'POST /lists/a1b2c3d4e5', json_object('email_address', {_EMAIL}), 200, "
+    "'added', 'Added as subscribed.', 'Nothing until the customer changes.' FROM number",
+)
+
+
+def make(path: Path, count: int) -> None:
+    """Makes a database with so many customers, each delivered once, and lets some of their rows grow and move."""
+    with closing(open_database(path)) as db:
+        for pragma in ("synchronous = OFF", "cache_size = -500000", "secure_delete = OFF"):
+            db.execute(f"PRAGMA {pragma}")
+        with db.transaction():
+            for n in range(ACCOUNTS):
+                db.execute("INSERT INTO account (account_id, enabled) VALUES (?, 1)", (f"acct-{n:02}",))
+        for first in range(0, count, ROWS_AT_ONCE):
+            with db.transaction():
+                for rows in _ROWS:
+                    db.execute(f"{_NUMBERS} {rows}", (first, min(first + ROWS_AT_ONCE, count), int(count * LARGE_PART)))
+        with db.transaction():
+            db.execute("UPDATE customer SET state = state || printf('%200s', '') WHERE \"offset\" % 37 = 0")
+            db.execute("UPDATE customer SET changed = 1")
+        db.empty_log()
+
+
+def settle(db: Database) -> int:
+    """All customers changed, and known to be settled by another worker."""
+    return customers.settle_known(db)
+
+
+def resync(db: Database) -> int:
+    """Everybody of the large account is looked at again."""
+    with db.transaction():
+        marked = customers.mark_changed(db, LARGE, None)
+    customers.mark_the_rest(db)
+    return marked
+
+
+def person(db: Database) -> int:
+    """One person is forgotten, and the file has what was removed overwritten."""
+    return sum(forget_person(db, AddressKey("customer.00000777@example.com")).values())
+
+
+def account(db: Database) -> int:
+    """The large account is forgotten: ledger, standings, receipts."""
+    rows = int(db.execute("SELECT count(*) FROM standing WHERE account_id = ?", (LARGE,)).fetchone()[0])
+    forget_account(db, LARGE)
+    return rows
+
+
+OPERATIONS: dict[str, Callable[[Database], int]] = {
+    "settle_known": settle,
+    "resync": resync,
+    "forget EMAIL": person,
+    "forget EMAIL, again": person,
+    "account forget": account,
+}
+
+
+@contextmanager
+def longest(db: Database) -> Iterator[list[float]]:
+    """Notes how long the longest transaction of a connection holds the lock."""
+    held, transaction = [0.0], Database.transaction
+
+    @contextmanager
+    def noted(self: Database, *, erase: bool = False) -> Iterator[None]:
+        with transaction(self, erase=erase):
+            yield
+        held[0] = max(held[0], self.held_seconds)
+
+    Database.transaction = noted  # type: ignore[method-assign, assignment]
+    try:
+        yield held
+    finally:
+        Database.transaction = transaction  # type: ignore[method-assign]
+
+
+def act(path: Path, name: str) -> None:
+    """Does one operation, and prints what it took."""
+    with closing(open_database(path)) as db, longest(db) as held:
+        kept.watch(db)
+
+        def drop(db: Database, erase: bool) -> None:
+            kept.touched(db)
+
+        db.before_commit = drop
+        began = time.monotonic()
+        rows = OPERATIONS[name](db)
+        seconds = time.monotonic() - began
+    print(rows, seconds, held[0], peak_mb())
+
+
+def peak_mb() -> float:
+    """Returns the most memory that this process had, without what the one that started it had."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measured(path: Path, name: str) -> Measured:
+    """Has a process do one operation, and writes beside it."""
+    command = [sys.executable, "-m", "benchmarks.upkeep", "--act", name, "--path", str(path)]
+    waits = []
+    with closing(open_database(path)) as db, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        db.must_end = lambda: False
+        while process.poll() is None:
+            began = time.monotonic()
+            with db.transaction():
+                waits.append(time.monotonic() - began)
+                db.execute("INSERT OR REPLACE INTO next_offset VALUES ('t', 'id', 0, ?, ?)", (len(waits), MOMENT))
+            time.sleep(PAUSE_SECONDS)
+        assert process.stdout is not None
+        rows, seconds, held, memory = process.stdout.read().split()
+    waits.sort()
+    typical = waits[int(len(waits) * 0.99)]
+    return Measured(int(rows), float(seconds), float(held), float(memory), waits[-1], typical)
+
+
+def main() -> int:
+    """Makes the database, does every operation and prints a table."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--customers", type=int, default=1_000_000)
+    arguments.add_argument("--act", help=argparse.SUPPRESS)
+    arguments.add_argument("--path", type=Path, help=argparse.SUPPRESS)
+    given = arguments.parse_args()
+    if given.act:
+        act(given.path, given.act)
+        return 0
+    missed = False
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "worker.db"
+        began = time.monotonic()
+        make(path, given.customers)
+        size = path.stat().st_size / 1e9
+        print(f"{given.customers:,} customers, {size:.1f} GB, made in {time.monotonic() - began:.0f} s\n", flush=True)
+        print("| Operation | Rows | Seconds | Longest lock | Peak memory | Another waits, 99 % | at most |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
+        for name in OPERATIONS:
+            one = measured(path, name)
+            missed = missed or one.held > HELD_TARGET or one.memory_mb > MEMORY_TARGET_MB
+            print(
+                f"| {name} | {one.rows:,} | {one.seconds:.1f} | {one.held * 1000:.0f} ms | {one.memory_mb:.0f} MB "
+                f"| {one.typical * 1000:.0f} ms | {one.waited * 1000:.0f} ms |",
+                flush=True,
+            )
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
