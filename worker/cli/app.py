@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from worker import __version__
-from worker.cli import accounts, checking, explaining, lists, output, playing, running, status, upkeep
+from worker.cli import accounts, checking, explaining, ledger, lists, output, playing, running, status, upkeep
 
 commands = typer.Typer(
     name="mailchimp-worker",
@@ -28,6 +28,7 @@ commands.add_typer(accounts.commands, name="account")
 commands.add_typer(lists.commands, name="lists")
 commands.add_typer(upkeep.letters, name="dead-letters")
 commands.command("resync")(upkeep.resync)
+commands.add_typer(ledger.commands, name="ledger")
 commands.command("move-ledger")(upkeep.move_ledger)
 commands.command("forget")(upkeep.forget)
 commands.command("publish")(upkeep.publish)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 
 import typer
@@ -14,7 +15,7 @@ from worker.app import App
 from worker.cli import output
 from worker.cli.wiring import Json, opened, wired
 from worker.consuming.examine import examine
-from worker.errors import KafkaError, WorkerError
+from worker.errors import KafkaError, LedgerLost, NotMoved, WorkerError
 from worker.keeping.topics import look
 from worker.mailchimp.lists import PING
 from worker.mailchimp.refusal import explained
@@ -32,11 +33,13 @@ class Finding:
 
     Attributes:
         ok: None where it could not be looked at.
+        warning: whether it is right, and an operator should know of it all the same.
     """
 
     what: str
     ok: bool | None
     told: str
+    warning: bool = False
 
 
 def check(json: Json = False) -> None:
@@ -48,7 +51,8 @@ def check(json: Json = False) -> None:
         output.as_json([asdict(one) for one in found])
     else:
         marks = {True: "ok", False: "WRONG", None: "not known"}
-        output.table(("", "what", "found"), [(marks[one.ok], one.what, one.told) for one in found])
+        rows = [("warning" if one.warning else marks[one.ok], one.what, one.told) for one in found]
+        output.table(("", "what", "found"), rows)
     raise typer.Exit(1 if any(one.ok is False for one in found) else 0)
 
 
@@ -60,9 +64,7 @@ def _findings(app: App, db: Database) -> Iterator[Finding]:
         yield Finding("secret key", False, f"{error.what} {error.advice}")
     yield from (Finding(one.what, one.ok, one.told) for one in examine(app.config.kafka))
     with contextlib.suppress(KafkaError):  # told above
-        for topic in look(app.config.kafka):
-            told = topic.wrong or f"{topic.partitions} partitions, compacted"
-            yield Finding(f"topic {topic.name}", topic.wrong is None, told)
+        yield from _topics(app)
     scattered = offsets.scattered_accounts(db, app.config.kafka.topic)
     if scattered:
         told = f"{len(scattered)} accounts have events in more than one partition; publish by the event contract."
@@ -88,6 +90,27 @@ def _placement(db: Database, topic: str) -> Iterator[Finding]:
         named = ", ".join(map(str, found[:NAMED]))
         told = f"{len(found)} accounts do not have events and ledger in one partition: {named}. {permits.WAY_OUT}"
         yield Finding("misplaced accounts", False, told)
+
+
+def _topics(app: App) -> Iterator[Finding]:
+    there = True
+    for topic in look(app.config.kafka):
+        told = topic.wrong or topic.weak or f"{topic.partitions} partitions, compacted"
+        if topic.warning:
+            told += f"; {topic.warning}"
+        ok = topic.wrong is None and topic.weak is None
+        yield Finding(f"topic {topic.name}", ok, told, warning=ok and topic.warning is not None)
+        there = there and topic.partitions > 0 and topic.wrong is None
+    if there:
+        try:
+            with closing(app.open_copy()) as copy, closing(app.open_reader(copy)) as reader:
+                reader.read_settings()
+                reader.check_topics()
+                reader.check_ledger()
+        except (LedgerLost, NotMoved) as error:
+            yield Finding("ledger", False, f"{error.what} {error.advice}")
+        else:
+            yield Finding("ledger", True, "the same as ever, from its beginning")
 
 
 def _stuck(db: Database) -> str | None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from worker.errors import KafkaError, LedgerLost, NotMoved
 from worker.keeping.keeper import Keeper
+from worker.keeping.loss import Note
 from worker.keeping.reader import Reader
 from worker.staging.database import Database
 
@@ -69,7 +70,7 @@ class Follower:
         self._open_database = open_database
         self._open_reader = open_reader
         self._keeper = keeper
-        self._stop = threading.Event()
+        self._stop, self._whole = threading.Event(), threading.Event()
         self._error: BaseException | None = None
         self._threads: list[threading.Thread] = []
 
@@ -121,10 +122,23 @@ class Follower:
 
     def _follow_settings(self, reader: Reader, awaiting: Awaiting) -> None:
         reader.read_settings()
+        if not self._whole.is_set():
+            reader.check_topics()
+            self._note_ledger(reader)
+            self._whole.set()
         awaiting.settings_read()
         self._stop.wait(LOOK_SECONDS)
 
+    def _note_ledger(self, reader: Reader) -> None:
+        ledger = self._keeper.topics.ledger
+        if reader.ledger_note() is None and ledger.topic_id:
+            self._keeper.take_all_settings(reader.read_settings)
+            if reader.ledger_note() is None:
+                self._keeper.write_through(reader.db, [Note(ledger.topic_id, ledger.partitions).of_ledger()])
+
     def _follow_ledger(self, reader: Reader, awaiting: Awaiting) -> None:
+        if not self._whole.wait(LOOK_SECONDS):
+            return
         for partition, assignment in awaiting.wait_for_ledger(LOOK_SECONDS).items():
             self._take(reader, awaiting, partition, assignment)
         self._keeper.keep_only(awaiting.owned())
@@ -135,6 +149,10 @@ class Follower:
 
         if not wanted():
             return
-        self._keeper.take(self._keeper.topics.ledger, partition, lambda: reader.read_ledger(partition, wanted))
+        topics = self._keeper.topics
+        self._keeper.take(topics.ledger, partition, lambda: reader.read_ledger(partition, wanted))
+        settings_id = topics.settings.topic_id
+        if partition < topics.ledger.partitions and wanted() and settings_id and not reader.settings_note(partition):
+            self._keeper.write_through(reader.db, [Note(settings_id).of_settings(partition)])
         if wanted():
             awaiting.ledger_read(partition, assignment)

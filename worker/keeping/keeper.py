@@ -148,9 +148,34 @@ class Keeper:
         """
         parts: dict[tuple[KeptTopic, int], list[Record]] = defaultdict(list)
         for one in sorted(rows, key=lambda one: one.kind == "account"):
-            topic = self.topics.settings if one.kind == "account" else self.topics.ledger
-            parts[topic, topic.partition_of(one.key[0])].append((key_of(one), value_of(one, erase=erase)))
+            parts[self._place(one)].append((key_of(one), value_of(one, erase=erase)))
         return [self._write_part(topic, partition, records) for (topic, partition), records in parts.items()]
+
+    def _place(self, one: Kept) -> tuple[KeptTopic, int]:
+        if one.kind == "topic":
+            # Each topic says what the other one is: the ledger in every partition, which workers read one by one.
+            about, partition = one.key
+            return (self.topics.settings, 0) if about == "ledger" else (self.topics.ledger, int(partition))
+        topic = self.topics.settings if one.kind == "account" else self.topics.ledger
+        return topic, topic.partition_of(one.key[0])
+
+    def write_through(self, db: Database, rows: Sequence[Kept]) -> None:
+        """Writes rows to Kafka, then into a database.
+
+        Args:
+            db: a connection that does not watch.
+            rows: of partitions that were taken.
+
+        Raises:
+            KafkaError: Kafka may not have taken them.
+            DatabaseError: they cannot be written.
+        """
+        acknowledged = self.write(rows)
+        with db.transaction():
+            kept.apply(db, rows)
+            self._note(db, acknowledged)
+        for one in acknowledged:
+            one.writer.committed(one.offsets)
 
     def _write_part(self, topic: KeptTopic, partition: int, records: Sequence[Record]) -> Acknowledged:
         with self._lock:

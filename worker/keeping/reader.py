@@ -15,6 +15,7 @@ from worker.config import Kafka
 from worker.consuming.kafka import ANSWER_SECONDS, Problems, bounds, client, unreachable
 from worker.consuming.positions import start_of
 from worker.errors import KafkaError, NotMoved
+from worker.keeping.loss import Note, check_beginning, check_identity, cut
 from worker.keeping.records import Unreadable, kept_of, key_of
 from worker.keeping.topics import KeptTopic, KeptTopics
 from worker.staging import dead_letters, kept, offsets
@@ -32,7 +33,11 @@ MARKED_SECONDS, LOOK_SECONDS = 5.0, 0.02
 
 
 class Reader:
-    """Brings a database up to what Kafka keeps. Belongs to one thread."""
+    """Brings a database up to what Kafka keeps. Belongs to one thread.
+
+    Attributes:
+        db: the connection that it writes into.
+    """
 
     def __init__(self, settings: Kafka, topics: KeptTopics, db: Database, clock: Clock) -> None:
         """Reads nothing yet.
@@ -47,7 +52,7 @@ class Reader:
             ConfigError: the operator's properties cannot be used.
         """
         self._topics = topics
-        self._db = db
+        self.db = db
         self._clock = clock
         self._problems = Problems()
         self._settings = settings
@@ -76,6 +81,55 @@ class Reader:
         for one in range(self._topics.settings.partitions) if partition is None else (partition,):
             self._read(self._topics.settings, one)
 
+    def ledger_note(self) -> Note | None:
+        """Returns what the settings' topic says of the ledger's, as far as it was read."""
+        return Note.from_text(kept.note_of(self.db, "ledger"))
+
+    def settings_note(self, partition: int) -> Note | None:
+        """Returns what a partition of the ledger says of the settings' topic, as far as it was read."""
+        return Note.from_text(kept.note_of(self.db, "settings", str(partition)))
+
+    def check_topics(self) -> None:
+        """Looks whether the ledger's topic is the one that the settings' topic names, and the settings are whole.
+
+        Raises:
+            KafkaError: a topic cannot be asked.
+            LedgerLost: they are not, and an operator must say how to go on.
+        """
+        note, topic = self.ledger_note(), self._topics.settings
+        check_identity(self._topics.ledger, note, topic.name)
+        for partition in range(topic.partitions):
+            low, _ = self._bounds(topic, partition)
+            check_beginning(topic, partition, low, note.settings_begin if note is not None else {})
+
+    def check_ledger(self) -> None:
+        """Looks whether all partitions of the ledger begin where they did.
+
+        Raises:
+            KafkaError: they cannot be asked.
+            LedgerLost: one does not.
+        """
+        note, ledger = self.ledger_note(), self._topics.ledger
+        for partition in range(ledger.partitions):
+            low, _ = self._bounds(ledger, partition)
+            check_beginning(ledger, partition, low, note.begins if note is not None else {})
+
+    def note_now(self) -> Note:
+        """Returns what is to be said of the ledger's topic as it is now.
+
+        Raises:
+            KafkaError: a topic cannot be asked.
+        """
+        ledger, settings = self._topics.ledger, self._topics.settings
+        begins = {one: self._bounds(ledger, one)[0] for one in range(ledger.partitions)}
+        settings_begin = {one: self._bounds(settings, one)[0] for one in range(settings.partitions)}
+        return Note(
+            ledger.topic_id,
+            ledger.partitions,
+            {one: low for one, low in begins.items() if low},
+            {one: low for one, low in settings_begin.items() if low},
+        )
+
     def read_ledger(self, partition: int, going_on: Callable[[], bool] = lambda: True) -> None:
         """Reads one partition of the ledger to its end.
 
@@ -85,11 +139,18 @@ class Reader:
 
         Raises:
             KafkaError: it cannot be read.
+            LedgerLost: it is not whole.
             NotMoved: this database has a ledger of its own, which Kafka never had.
             DatabaseError: it cannot be written.
         """
-        if partition < self._topics.ledger.partitions:
-            self._read(self._topics.ledger, partition, going_on)
+        ledger = self._topics.ledger
+        if partition < ledger.partitions:
+            note = self.ledger_note()
+            low, _ = self._bounds(ledger, partition)
+            check_beginning(ledger, partition, low, note.begins if note is not None else {})
+            self._read(ledger, partition, going_on)
+            said_by = f"partition {partition} of {ledger.name}"
+            check_identity(self._topics.settings, self.settings_note(partition), said_by)
 
     def apply_letters(self) -> int:
         """Applies records that could not be applied before, where this release can; returns how many it could.
@@ -98,32 +159,36 @@ class Reader:
             DatabaseError: they cannot be written.
         """
         applied = 0
-        for letter in dead_letters.of_changelog(self._db):
+        for letter in dead_letters.of_changelog(self.db):
             one = kept_of(letter.key, letter.value)
             if isinstance(one, Kept):
-                with self._db.transaction():
-                    kept.apply(self._db, [one])
-                    dead_letters.drop(self._db, letter.number)
+                with self.db.transaction():
+                    kept.apply(self.db, [one])
+                    dead_letters.drop(self.db, letter.number)
                 applied += 1
         if applied:
             log.info("%d records of ledger and settings are applied that an earlier release could not", applied)
         return applied
 
-    def everything(self, topic: KeptTopic) -> dict[bytes, Kept]:
+    def everything(self, topic: KeptTopic) -> tuple[dict[bytes, Kept], dict[bytes, Kept]]:
         """Returns all that a topic holds, by record key.
+
+        Returns:
+            What is in its account's partition; and what is in another one, since the topic got more partitions.
 
         Raises:
             KafkaError: it cannot be read.
         """
-        found: dict[bytes, Kept] = {}
+        found, strays = dict[bytes, Kept](), dict[bytes, Kept]()
         for partition in range(topic.partitions):
             low, high = self._bounds(topic, partition)
             for messages in self._messages(topic, partition, low, high, lambda: True):
                 for message in messages:
                     one = kept_of(message.key(), message.value())
                     if isinstance(one, Kept) and one.kind != "topic":
-                        found[key_of(one)] = one
-        return found
+                        right = topic.partition_of(one.key[0]) == partition
+                        (found if right else strays)[key_of(one)] = one
+        return found, strays
 
     def note_read(self, topic: KeptTopic, partition: int) -> None:
         """Notes that the database holds what a partition holds up to its end. Belongs in a transaction.
@@ -132,39 +197,55 @@ class Reader:
             KafkaError: its end cannot be asked.
         """
         _, high = self._bounds(topic, partition)
-        offsets.move_on(self._db, topic.name, topic.topic_id, partition, high, as_text(self._clock()))
+        offsets.move_on(self.db, topic.name, topic.topic_id, partition, high, as_text(self._clock()))
+
+    def read_again_where_cut(self) -> None:
+        """Has partitions read from their beginning that end before what was read of them already.
+
+        Raises:
+            KafkaError: their ends cannot be asked.
+            DatabaseError: that cannot be written.
+        """
+        for topic in (self._topics.ledger, self._topics.settings):
+            for partition in range(topic.partitions):
+                known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
+                if known is not None and known > self._bounds_beyond(topic, partition, known)[1]:
+                    with self.db.transaction():
+                        offsets.forget(self.db, topic.name, topic.topic_id, partition)
 
     def close(self) -> None:
         """Ends it."""
         self._consumer.close()
 
     def _read(self, topic: KeptTopic, partition: int, going_on: Callable[[], bool] = lambda: True) -> None:
-        known = offsets.next_of(self._db, topic.name, topic.topic_id, partition)
+        known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
         low, high = self._bounds_beyond(topic, partition, known or 0)
         start = self._start(topic, partition, low, high)
         if start == high == known:
             return
         if known is not None and start < known:
-            with self._db.transaction():
-                offsets.move_on(self._db, topic.name, topic.topic_id, partition, start, as_text(self._clock()))
+            with self.db.transaction():
+                offsets.move_on(self.db, topic.name, topic.topic_id, partition, start, as_text(self._clock()))
         for messages in self._messages(topic, partition, start, high, going_on):
             self._apply(topic, partition, messages)
         if going_on():
             self._note_end(topic, partition, high)
 
     def _start(self, topic: KeptTopic, partition: int, low: int, high: int) -> int:
-        start = start_of(offsets.of_topic(self._db, topic.name), topic.topic_id, partition, low, high)
-        known = offsets.next_of(self._db, topic.name, topic.topic_id, partition)
+        start = start_of(offsets.of_topic(self.db, topic.name), topic.topic_id, partition, low, high)
+        known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
         if (known is None or start.event in ("cut", "recreated")) and self._has_its_own(topic, partition):
             raise NotMoved(
                 f"This database has {'settings' if topic == self._topics.settings else 'a ledger'} that Kafka's topic "
                 f"{topic.name} does not have.",
                 "Write what is missing there, once: mailchimp-worker move-ledger",
             )
+        if start.event == "cut" and known is not None:
+            raise cut(topic, partition, known, high)
         return start.offset
 
     def _has_its_own(self, topic: KeptTopic, partition: int) -> bool:
-        ledger, chosen = kept.accounts_known(self._db)
+        ledger, chosen = kept.accounts_known(self.db)
         accounts = chosen if topic == self._topics.settings else ledger
         return any(topic.partition_of(one) == partition for one in accounts)
 
@@ -216,9 +297,9 @@ class Reader:
             self._consumer.unassign()
 
     def _apply(self, topic: KeptTopic, partition: int, messages: Sequence[Message]) -> None:
-        with self._db.transaction():
+        with self.db.transaction():
             # Another process with this database, or the flush, may have moved on meanwhile.
-            known = offsets.next_of(self._db, topic.name, topic.topic_id, partition) or 0
+            known = offsets.next_of(self.db, topic.name, topic.topic_id, partition) or 0
             at = as_text(self._clock())
             rows, letters, last = dict[bytes, Kept](), dict[bytes, DeadLetter](), known - 1
             for message in messages:
@@ -233,17 +314,17 @@ class Reader:
                     rows[key] = one
                 else:
                     letters[key] = _letter(topic, message, one, at)
-            kept.apply(self._db, rows.values())
-            dead_letters.drop_superseded(self._db, topic.name, [*rows, *letters])
-            dead_letters.keep(self._db, list(letters.values()))
+            kept.apply(self.db, rows.values())
+            dead_letters.drop_superseded(self.db, topic.name, [*rows, *letters])
+            dead_letters.keep(self.db, list(letters.values()))
             if last >= known:
-                offsets.move_on(self._db, topic.name, topic.topic_id, partition, last + 1, at)
+                offsets.move_on(self.db, topic.name, topic.topic_id, partition, last + 1, at)
 
     def _note_end(self, topic: KeptTopic, partition: int, high: int) -> None:
-        with self._db.transaction():
-            known = offsets.next_of(self._db, topic.name, topic.topic_id, partition)
+        with self.db.transaction():
+            known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
             if known is None or known < high:
-                offsets.move_on(self._db, topic.name, topic.topic_id, partition, high, as_text(self._clock()))
+                offsets.move_on(self.db, topic.name, topic.topic_id, partition, high, as_text(self._clock()))
 
 
 def _letter(topic: KeptTopic, message: Message, unreadable: Unreadable, at: str) -> DeadLetter:

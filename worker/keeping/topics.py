@@ -26,7 +26,7 @@ from worker.model import AccountId
 MADE_SECONDS = 10.0
 """How long a topic that was made may take to appear."""
 LOOK_SECONDS = 0.1
-_POLICY = "cleanup.policy"
+_POLICY, _MIN_INSYNC = "cleanup.policy", "min.insync.replicas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,16 @@ class Looked:
 
     Attributes:
         partitions: 0 where there is no such topic.
-        wrong: what is wrong with it and what to do; None where it is right.
+        wrong: what is wrong with it and what to do, so that no worker starts; None where nothing is.
+        weak: how it could be lost, and what to do; None where it is kept well enough.
+        warning: what an operator should know of it; None where there is nothing to know.
     """
 
     name: str
     partitions: int
     wrong: str | None
+    weak: str | None = None
+    warning: str | None = None
 
 
 def topics(settings: Kafka) -> KeptTopics:
@@ -116,15 +120,57 @@ def _look(admin: AdminClient, settings: Kafka, partitions: int, *, mock: bool) -
             told = f"It has {there} partitions, and {settings.topic} has {most}: a partition of it would be nobody's."
             yield Looked(name, there, f"{told} Give {settings.topic} as many.")
         else:
-            yield Looked(name, there, None if mock else _wrong_policy(admin, name))
+            yield Looked(name, there, None) if mock else _look_closer(admin, name, there)
 
 
-def _wrong_policy(admin: AdminClient, name: str) -> str | None:
+def _look_closer(admin: AdminClient, name: str, partitions: int) -> Looked:
+    told = admin.list_topics(timeout=ANSWER_SECONDS)
+    replicas = min(len(one.replicas) for one in told.topics[name].partitions.values())
     asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name)], request_timeout=ANSWER_SECONDS)
     try:
-        policy = next(iter(asked.values())).result(ANSWER_SECONDS + 1)[_POLICY].value
+        configs = next(iter(asked.values())).result(ANSWER_SECONDS + 1)
+        policy, min_insync = configs[_POLICY].value, int(configs[_MIN_INSYNC].value)
     except (KafkaException, KeyError):
-        return None  # a user who may not ask
+        return Looked(name, partitions, None, warning="how it is kept is not told to this user")
+    weak, warning = kept_how(name, len(told.brokers), replicas, min_insync)
+    return Looked(name, partitions, _wrong_policy(name, policy), weak, warning)
+
+
+def kept_how(name: str, brokers: int, replicas: int, min_insync: int) -> tuple[str | None, str | None]:
+    """Returns how a topic could be lost, and what an operator should know; each None where there is nothing.
+
+    Args:
+        name: the topic's.
+        brokers: how many the cluster has.
+        replicas: copies of a partition, the fewest of any.
+        min_insync: its min.insync.replicas: how many have a record before it counts as written.
+    """
+    if brokers == 1:
+        return None, "one broker has the only copy: for trying out, not for real use"
+    if replicas < 2:
+        return (
+            f"It has one copy, on one of {brokers} brokers: with that one's disk everybody who left a list is "
+            f"forgotten. Give it three: kafka-reassign-partitions.sh, and min.insync.replicas=2.",
+            None,
+        )
+    if min_insync < 2:
+        return (
+            "Its min.insync.replicas is 1, so a record that only one broker has counts as written, and may be lost. "
+            f"Set it: kafka-configs.sh --alter --topic {name} --add-config min.insync.replicas=2",
+            None,
+        )
+    if replicas <= min_insync:
+        return None, f"nothing can be written while one of its {replicas} brokers is away: one copy more helps"
+    return None, None
+
+
+def new_topic(name: str, partitions: int, brokers: int) -> NewTopic:
+    """Returns a topic that keeps what it must, on as many brokers as there are, up to three."""
+    config = {_POLICY: "compact"} | ({_MIN_INSYNC: "2"} if brokers > 1 else {})
+    return NewTopic(name, partitions, replication_factor=min(brokers, 3) if brokers > 1 else -1, config=config)
+
+
+def _wrong_policy(name: str, policy: str | None) -> str | None:
     if policy == "compact":
         return None
     return (
@@ -146,8 +192,8 @@ def _make(admin: AdminClient, name: str, partitions: int, *, mock: bool) -> None
     if mock:
         admin.list_topics(name, timeout=ANSWER_SECONDS)  # the mock makes what is asked for, and answers nothing else
         return
-    new = NewTopic(name, partitions, replication_factor=-1, config={_POLICY: "compact"})
     try:
+        new = new_topic(name, partitions, len(admin.list_topics(timeout=ANSWER_SECONDS).brokers))
         admin.create_topics([new], request_timeout=ANSWER_SECONDS)[name].result(ANSWER_SECONDS + 1)
     except KafkaException as error:
         # Another worker may be quicker.
@@ -164,6 +210,7 @@ def _make(admin: AdminClient, name: str, partitions: int, *, mock: bool) -> None
 def _how(name: str, partitions: int) -> str:
     return (
         f"Create it: kafka-topics.sh --create --topic {name} --partitions {partitions} --config cleanup.policy=compact"
+        " --replication-factor 3 --config min.insync.replicas=2"
     )
 
 

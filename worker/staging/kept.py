@@ -131,6 +131,14 @@ def rows_of(db: Database, keys: Iterable[tuple[Kind, tuple[str, ...]]]) -> list[
     return found
 
 
+def note_of(db: Database, about: str, partition: str = "") -> str | None:
+    """Returns what one of the two topics in Kafka says of the other, as text."""
+    row = db.execute(
+        "SELECT note FROM changelog_topic WHERE about = ? AND partition = ?", (about, partition)
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
 def everything(db: Database) -> Iterable[Kept]:
     """Returns all rows of accounts, settings last: whoever has these has what they rest on."""
     for kind, (table, _, _) in _ROWS.items():

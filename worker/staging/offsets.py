@@ -73,6 +73,13 @@ def of_topic(db: Database, topic: str) -> list[Reading]:
     return [Reading(*row) for row in rows]
 
 
+def forget(db: Database, topic: str, topic_id: str, partition: int) -> None:
+    """Forgets how far a partition was read, so that it is read from its beginning. Belongs in a transaction."""
+    db.execute(
+        "DELETE FROM next_offset WHERE topic = ? AND topic_id = ? AND partition = ?", (topic, topic_id, partition)
+    )
+
+
 def note_accounts(db: Database, topic: str, topic_id: str, seen: Iterable[tuple[str, int]]) -> None:
     """Writes that records of accounts were read in partitions. Belongs in the transaction that stages them.
 

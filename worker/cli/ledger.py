@@ -1,0 +1,37 @@
+"""Commands on the ledger in Kafka: ``mailchimp-worker ledger …``."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from worker.cli import output
+from worker.cli.wiring import wired
+from worker.keeping.loss import NOT_KNOWN
+from worker.keeping.moving import accept_loss
+from worker.staging.lock import DatabaseLock
+
+commands = typer.Typer(no_args_is_help=True, help="The ledger in Kafka: go on after it was lost.")
+
+
+@commands.callback()
+def _root() -> None:
+    pass
+
+
+@commands.command("accept-loss")
+def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Go on with the ledger and the settings that Kafka has now, though records of them are lost."""
+    app = wired()
+    topics = app.keeper.topics
+    output.say(f"Without what was lost of {topics.ledger.name} and {topics.settings.name}, the worker does not know:")
+    for one in NOT_KNOWN:
+        output.say(f"  - {one}")
+    output.say("Accounts whose settings are lost deliver nothing until they are connected again.")
+    if not yes:
+        typer.confirm("Go on without it?", abort=True, err=True)
+    with DatabaseLock(app.config.staging.path), closing(app.open_copy()) as db, closing(app.open_reader(db)) as reader:
+        accept_loss(app.keeper, reader)
+    output.say("Kafka says so now, to all workers. Start them again.")
