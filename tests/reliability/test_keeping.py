@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -16,7 +17,10 @@ from confluent_kafka.admin import NewTopic
 from tests.e2e.conftest import KEY, Cli
 from tests.integration.broker import Broker, KafkaProcess
 from tests.integration.topic import Topic, event
+from worker.clock import utc_now
+from worker.keeping.keeper import Keeper
 from worker.mailchimp.call import Call
+from worker.model import AccountId
 from worker.sandbox.faults import Fault
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.standin import StandIn
@@ -289,6 +293,42 @@ def test_check_tells_which_topics_to_create(whole_kafka: object, topic: Topic, t
     assert f"{topic.name}.ledger" not in topic.admin.list_topics(timeout=10).topics
 
 
+# A worker that is not the ledger's writer any more
+
+
+def test_a_flush_whose_ledger_was_taken_settles_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a worker which was frozen while another one took its partition: its late record counts for nobody."""
+    keeper = Keeper(shop.topic.settings(), utc_now)
+    ledger_topic = keeper.topics.ledger
+    handle, taken = shop.standin.handle, list[int]()
+
+    def taking(key: str, call: Call) -> Any:
+        if not call.reads_only and not taken:
+            taken.append(keeper.ledger_partition(AccountId("acct-1")))
+            keeper.take(ledger_topic, taken[0], lambda: None)
+        return handle(key, call)
+
+    monkeypatch.setattr(shop.standin, "handle", taking)
+    shop.publish("ann", A)
+    cli = shop.worker()
+    cli.environment["WORKER_MAILCHIMP__TIMEOUT"] = "20"
+    assert "The flush ended early" in cli("run", "--once", code=1)
+    assert shop.status(A) == "subscribed"
+    with closing(open_database(shop.folder / "first" / "worker.db")) as db:
+        assert customers.changed_count(db, AccountId("acct-1")) == 1
+        assert [row["state"] for row in db.execute("SELECT state FROM ledger")] == ["intended"]
+    told = [
+        json.loads(value or b"{}")
+        for key, value in records(shop.topic, ledger_topic.name)
+        if b'"place"' in (key or b"")
+    ]
+    assert {one["state"] for one in told} == {"intended"}
+    shop.calls(cli)
+    shop.publish("ann", A, "deleted")
+    shop.calls(cli)
+    assert shop.status(A) == "archived"
+
+
 # A ledger that is lost
 
 
@@ -305,9 +345,12 @@ def test_a_lost_ledger_is_not_taken_for_an_empty_one(shop: Shop, what: str) -> N
         shop.topic.admin.delete_topics([name])[name].result(30)
     else:
         # As retention does where cleanup.policy was delete for a while.
+        kept = Topic(shop.topic.broker, name, shop.topic.partitions)
+        kept.configure(**{"cleanup.policy": "delete"})
         ends = [TopicPartition(name, one, OFFSET_END) for one in range(shop.topic.partitions)]
         for deleted in shop.topic.admin.delete_records(ends).values():
             deleted.result(30)
+        kept.configure(**{"cleanup.policy": "compact"})
     shop.publish("ann", C)
     for worker in ("second", "first"):
         told = shop.worker(worker)("run", "--once", code=1)

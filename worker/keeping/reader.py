@@ -103,7 +103,7 @@ class Reader:
             check_beginning(topic, partition, low, note.settings_begin if note is not None else {})
 
     def check_ledger(self) -> None:
-        """Looks whether all partitions of the ledger begin where they did.
+        """Looks whether all partitions of the ledger begin where they did, and those read name this settings' topic.
 
         Raises:
             KafkaError: they cannot be asked.
@@ -111,6 +111,8 @@ class Reader:
         """
         note, ledger = self.ledger_note(), self._topics.ledger
         for partition in range(ledger.partitions):
+            said_by = f"partition {partition} of {ledger.name}"
+            check_identity(self._topics.settings, self.settings_note(partition), said_by)
             low, _ = self._bounds(ledger, partition)
             check_beginning(ledger, partition, low, note.begins if note is not None else {})
 
