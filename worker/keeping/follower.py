@@ -134,7 +134,9 @@ class Follower:
         if reader.ledger_note() is None and ledger.topic_id:
             self._keeper.take_all_settings(reader.read_settings)
             if reader.ledger_note() is None:
-                self._keeper.write_through(reader.db, [Note(ledger.topic_id, ledger.partitions).of_ledger()])
+                self._keeper.write_through(
+                    reader.db, [Note(ledger.name, ledger.topic_id, ledger.partitions).of_ledger()]
+                )
 
     def _follow_ledger(self, reader: Reader, awaiting: Awaiting) -> None:
         if not self._whole.wait(LOOK_SECONDS):
@@ -151,8 +153,13 @@ class Follower:
             return
         topics = self._keeper.topics
         self._keeper.take(topics.ledger, partition, lambda: reader.read_ledger(partition, wanted))
-        settings_id = topics.settings.topic_id
-        if partition < topics.ledger.partitions and wanted() and settings_id and not reader.settings_note(partition):
-            self._keeper.write_through(reader.db, [Note(settings_id).of_settings(partition)])
+        settings = topics.settings
+        if (
+            partition < topics.ledger.partitions
+            and wanted()
+            and settings.topic_id
+            and not reader.settings_note(partition)
+        ):
+            self._keeper.write_through(reader.db, [Note(settings.name, settings.topic_id).of_settings(partition)])
         if wanted():
             awaiting.ledger_read(partition, assignment)

@@ -33,12 +33,14 @@ class Note:
     """What one topic says of the other, or of itself.
 
     Attributes:
-        topic_id: Kafka's id of the topic.
+        name: the topic's: a database may have notes of another one, from before kafka.topic was changed.
+        topic_id: Kafka's id of it.
         partitions: how many it has; 0 where the note does not say.
         begins: partition to the first offset, where an operator accepted that it is not 0.
         settings_begin: the same of the settings' topic.
     """
 
+    name: str
     topic_id: str
     partitions: int = 0
     begins: Mapping[int, int] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Note:
             told = json.loads(text or "null")
             begins, settings_begin = told.get("begins", {}), told.get("settings_begin", {})
             return cls(
+                str(told["name"]),
                 str(told["topic_id"]),
                 int(told.get("partitions", 0)),
                 {int(one): int(offset) for one, offset in begins.items()},
@@ -69,6 +72,7 @@ class Note:
 
     def _kept(self, about: str, partition: str) -> Kept:
         told = {
+            "name": self.name,
             "topic_id": self.topic_id,
             "partitions": self.partitions,
             "begins": self.begins,

@@ -29,7 +29,9 @@ def accept_loss(keeper: Keeper, reader: Reader) -> None:
     """
     topics = keeper.topics
     take_everything(keeper)
-    notes = [Note(topics.settings.topic_id).of_settings(one) for one in range(topics.ledger.partitions)]
+    notes = [
+        Note(topics.settings.name, topics.settings.topic_id).of_settings(one) for one in range(topics.ledger.partitions)
+    ]
     keeper.write_through(reader.db, [*notes, reader.note_now().of_ledger()])
     reader.read_again_where_cut()
 

@@ -83,11 +83,13 @@ class Reader:
 
     def ledger_note(self) -> Note | None:
         """Returns what the settings' topic says of the ledger's, as far as it was read."""
-        return Note.from_text(kept.note_of(self.db, "ledger"))
+        note = Note.from_text(kept.note_of(self.db, "ledger"))
+        return note if note is not None and note.name == self._topics.ledger.name else None
 
     def settings_note(self, partition: int) -> Note | None:
         """Returns what a partition of the ledger says of the settings' topic, as far as it was read."""
-        return Note.from_text(kept.note_of(self.db, "settings", str(partition)))
+        note = Note.from_text(kept.note_of(self.db, "settings", str(partition)))
+        return note if note is not None and note.name == self._topics.settings.name else None
 
     def check_topics(self) -> None:
         """Looks whether the ledger's topic is the one that the settings' topic names, and the settings are whole.
@@ -126,6 +128,7 @@ class Reader:
         begins = {one: self._bounds(ledger, one)[0] for one in range(ledger.partitions)}
         settings_begin = {one: self._bounds(settings, one)[0] for one in range(settings.partitions)}
         return Note(
+            ledger.name,
             ledger.topic_id,
             ledger.partitions,
             {one: low for one, low in begins.items() if low},

@@ -129,8 +129,8 @@ def test_topics_that_say_nothing_of_each_other_are_told_to(reader: FakeReader, m
     ownership.given({1: (0, 0)})
     with following(reader, keeper, ownership):
         assert ownership.wait_until_ready(SECONDS)
-    assert keeper.written[0] == Note("id-1", 2).of_ledger()
-    assert Note("id-2").of_settings(1) in keeper.written
+    assert keeper.written[0] == Note("x.ledger", "id-1", 2).of_ledger()
+    assert Note("x.settings", "id-2").of_settings(1) in keeper.written
 
 
 def test_no_ledger_is_taken_when_the_topics_are_not_whole(reader: FakeReader, monkeypatch: Any) -> None:

@@ -15,13 +15,15 @@ TOPIC = KeptTopic("x.ledger", "id-1", 6)
 
 def test_the_same_topic_is_whole() -> None:
     """Also where nothing was said of it yet, or where the broker tells no ids."""
-    check_identity(TOPIC, Note("id-1", 6), "x.settings")
+    check_identity(TOPIC, Note("x.ledger", "id-1", 6), "x.settings")
     check_identity(TOPIC, None, "x.settings")
-    check_identity(KeptTopic("x.ledger", "", 4), Note("id-1", 6), "x.settings")
-    check_identity(TOPIC, Note(""), "x.settings")
+    check_identity(KeptTopic("x.ledger", "", 4), Note("x.ledger", "id-1", 6), "x.settings")
+    check_identity(TOPIC, Note("x.ledger", ""), "x.settings")
 
 
-@pytest.mark.parametrize(("note", "told"), [(Note("id-0", 6), "made anew"), (Note("id-1", 3), "had 3")])
+@pytest.mark.parametrize(
+    ("note", "told"), [(Note("x.ledger", "id-0", 6), "made anew"), (Note("x.ledger", "id-1", 3), "had 3")]
+)
 def test_another_topic_is_a_loss(note: Note, told: str) -> None:
     """One that was made anew, and one with other partitions, in which accounts' ledgers are not found."""
     with pytest.raises(LedgerLost, match=told) as lost:
@@ -40,11 +42,11 @@ def test_a_log_that_begins_later_is_a_loss_until_that_is_accepted() -> None:
 
 def test_a_note_comes_back_as_it_was() -> None:
     """Also one that a later release wrote more into; what is no note counts as none."""
-    note = Note("id-1", 6, {2: 7}, {0: 3})
+    note = Note("x.ledger", "id-1", 6, {2: 7}, {0: 3})
     (text,) = (note.of_ledger().row or {}).values()
     assert Note.from_text(text) == note
     assert Note.from_text(json.dumps(json.loads(text) | {"more": 1})) == note
-    for other in (None, "", "null", "[]", "{}", '{"topic_id": "x", "partitions": "many"}'):
+    for other in (None, "", "null", "[]", "{}", '{"name": "y", "topic_id": "x", "partitions": "many"}'):
         assert Note.from_text(other) is None
 
 
