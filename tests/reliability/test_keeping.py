@@ -300,15 +300,15 @@ def test_a_flush_whose_ledger_was_taken_settles_nothing(shop: Shop, monkeypatch:
     """As that of a worker which was frozen while another one took its partition: its late record counts for nobody."""
     keeper = Keeper(shop.topic.settings(), utc_now)
     ledger_topic = keeper.topics.ledger
-    handle, taken = shop.standin.handle, list[int]()
+    answer, taken = shop.standin.answer, list[int]()
 
-    def taking(key: str, call: Call) -> Any:
+    def taking(key: str, call: Call, *, crowded: bool) -> Any:
         if not call.reads_only and not taken:
             taken.append(keeper.ledger_partition(AccountId("acct-1")))
             keeper.take(ledger_topic, taken[0], lambda: None)
-        return handle(key, call)
+        return answer(key, call, crowded=crowded)
 
-    monkeypatch.setattr(shop.standin, "handle", taking)
+    monkeypatch.setattr(shop.standin, "answer", taking)
     shop.publish("ann", A)
     cli = shop.worker()
     cli.environment["WORKER_MAILCHIMP__TIMEOUT"] = "20"
