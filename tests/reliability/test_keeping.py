@@ -312,7 +312,7 @@ def test_a_flush_whose_ledger_was_taken_settles_nothing(shop: Shop, monkeypatch:
     shop.publish("ann", A)
     cli = shop.worker()
     cli.environment["WORKER_MAILCHIMP__TIMEOUT"] = "20"
-    assert "The flush ended early" in cli("run", "--once", code=1)
+    assert "took over partition" in cli("run", "--once", code=1)
     assert shop.status(A) == "subscribed"
     with closing(open_database(shop.folder / "first" / "worker.db")) as db:
         assert customers.changed_count(db, AccountId("acct-1")) == 1
