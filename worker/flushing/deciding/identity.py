@@ -21,11 +21,17 @@ ANSWER_WITHIN = timedelta(minutes=3)
 """How long after the read before it a write may still be done: a whole answer may take two minutes."""
 
 
-def same_contact(entry: Entry, member: Member) -> bool:
-    """Tells whether a member is the contact that the ledger tells of, and not one who joined after it was gone."""
+def same_membership(entry: Entry, member: Member) -> bool:
+    """Tells whether a member is there as the ledger tells, and did not join by itself since.
+
+    Who confirms Mailchimp's mail after an add is the same still.
+    """
+    seen_at = _moment(entry.seen_at)
+    opted_in = member.opted_in if entry.member_status != "pending" else None
+    if seen_at is not None and opted_in is not None and opted_in > seen_at:
+        return False
     if entry.contact_id is not None and member.contact_id is not None:
         return entry.contact_id == member.contact_id
-    seen_at = _moment(entry.seen_at)
     return seen_at is None or member.born is None or member.born <= seen_at
 
 
@@ -66,7 +72,7 @@ def origin_of(entry: Entry | None, member: Member) -> Origin:
         return entry.origin if still_archived or was_done(entry, member) else "found"
     if entry.state == "gone" or (entry.state == "archived" and member.status != "archived"):
         return "found"  # it joined again by itself
-    return entry.origin if same_contact(entry, member) else "found"
+    return entry.origin if same_membership(entry, member) else "found"
 
 
 def as_read(entry: Entry, member: Member, date: datetime | None) -> Entry:

@@ -164,7 +164,7 @@ class Batch:
         self._intend(desk, rest, looked.date)
         call = member_calls.add_all(list_id, [add.as_contact() for add in rest])
         answer = desk.send(call)
-        if not answer.undone:
+        if not answer.undone and not answer.ok:
             self.in_doubt |= {add.place for add in rest}
         return _Posted(rest, call, answer, sort_answer(answer))
 
@@ -214,8 +214,10 @@ class Batch:
     def _refused(self, report: Report, posted: _Posted, add: Add, error: Mapping[str, Any]) -> None:
         verdict = sort_contact_error(error)
         if verdict.sort is Sort.EXISTS:
-            # It may be by an earlier try of this POST: its intent tells.
-            self.alone.append(Found(add.contact, self.intended[add.place]))
+            # Not by this POST; it may be by an earlier try of it, which its intent tells.
+            tried = self.intended[add.place] if add.place in self.in_doubt else None
+            self.alone.append(Found(add.contact, tried))
+            self._take_back(report, [add])
         elif verdict.sort is not Sort.BAD_ADDRESS:
             self.alone.append(add)
             self._take_back(report, [add])

@@ -12,7 +12,7 @@ from worker.flushing.doing.desk import Desk, Read, stumble
 from worker.flushing.doing.placing import add_or_find, write_found
 from worker.flushing.doing.report import Report
 from worker.flushing.doing.writing import entry_after_changes, left_out, settled, write_after_read
-from worker.flushing.outcomes import Sort
+from worker.flushing.outcomes import Sort, Verdict
 from worker.staging.ledger import Entry
 
 
@@ -67,9 +67,12 @@ def _rename(desk: Desk, report: Report, step: Move, gate: Gate, old: Read) -> No
         None,
     )
     if written.member is None:
-        if written.verdict.sort is Sort.NOT_THERE:
-            # The old member went between the read and this: look again.
+        if written.undone and _acted(desk, gate):
+            # Its status is refused, not the address: somebody was quicker, so decide again.
             report.again = True
+            again = Verdict(Sort.LATER, "the member changed while it was looked at")
+            stumble(desk, report, contact.shares, contact.place, again, written.exchange)
+            return
         stumble(desk, report, contact.shares, contact.place, written.verdict, written.exchange)
         return
     report.dropped.append(gate.place)
@@ -77,6 +80,12 @@ def _rename(desk: Desk, report: Report, step: Move, gate: Gate, old: Read) -> No
     detail = f"The member {gate.place.address} got the new address."
     detail += left_out(contact, written.refused)
     settled(desk, report, contact, written.exchange, "renamed", detail, written.member.status)
+
+
+def _acted(desk: Desk, gate: Gate) -> bool:
+    # Whether somebody took the old member off its list between the read and the rename.
+    old = desk.read_member(gate.place, gate.entry)
+    return old.verdict.sort is Sort.NOT_THERE or (old.member is not None and old.member.status != "subscribed")
 
 
 def _renamed_before(desk: Desk, report: Report, step: Move) -> bool:

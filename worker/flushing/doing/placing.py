@@ -96,7 +96,7 @@ def found(desk: Desk, step: Found) -> Report:
         origin = origin_of(step.entry, written.member)
         _written_found(desk, report, contact, step.entry, written, origin, written.member)
     else:
-        stumble(desk, report, contact.shares, contact.place, written.verdict, written.exchange)
+        _not_written(desk, report, contact, step.entry, written)
     return report
 
 
@@ -115,9 +115,18 @@ def write_found(
     """
     written = _write_whole(desk, contact)
     if written.member is None:
-        stumble(desk, report, contact.shares, contact.place, written.verdict, written.exchange)
+        _not_written(desk, report, contact, entry, written)
         return
     _written_found(desk, report, contact, entry, written, origin, written.member)
+
+
+def _not_written(desk: Desk, report: Report, contact: Contact, entry: Entry | None, written: Written) -> None:
+    if written.verdict.sort is Sort.NOT_THERE and not desk.list_is_gone(contact.place.list_id):
+        # It was there a moment ago, and went by itself.
+        known = entry or Entry(contact.place, contact.owner, "present", "found", desk.at())
+        gone(desk, report, contact, known, written.exchange)
+    else:
+        stumble(desk, report, contact.shares, contact.place, written.verdict, written.exchange)
 
 
 def _write_whole(desk: Desk, contact: Contact) -> Written:
@@ -159,7 +168,8 @@ def add_or_find(desk: Desk, report: Report, step: Add, status: str, what: str) -
     if read.verdict.sort is not Sort.NOT_THERE:
         stumble(desk, report, contact.shares, contact.place, read.verdict, read.exchange)
         return
-    if entry is not None and entry.state == "present" and not desk.list_is_gone(step.place.list_id):
+    # Also where a step before this one found it gone.
+    if entry is not None and entry.state != "intended" and not desk.list_is_gone(step.place.list_id):
         gone(desk, report, contact, entry, read.exchange)
         return
     written = write_after_read(
