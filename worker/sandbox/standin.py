@@ -38,6 +38,7 @@ class StandIn:
         latency: seconds that each call takes at least.
         faults: what goes wrong; the first that meets a call decides.
         audit: status changes and calls.
+        tells_contact_ids: whether answers have the ``contact_id`` of members.
         users: by name.
     """
 
@@ -58,6 +59,7 @@ class StandIn:
         self.latency = 0.0
         self.faults: list[Fault] = []
         self.audit = Audit()
+        self.tells_contact_ids = True
         self.users: dict[str, User] = {}
         self._sleep = sleep
         self._chance = random.Random(seed)  # noqa: S311 - faults must repeat, nothing here is secret
@@ -217,7 +219,10 @@ class StandIn:
         if fault is not None:
             return fault.answer()
         if answer.ok and answer.body is not None:
-            return Answer(answer.status, chosen(answer.body, call.query))
+            told = chosen(answer.body, call.query)
+            if not self.tells_contact_ids:
+                told = {name: value for name, value in told.items() if name != "contact_id"}
+            return Answer(answer.status, told)
         return answer
 
     def _unknown(self, key: str) -> Problem:

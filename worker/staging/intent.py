@@ -21,7 +21,7 @@ class Intent:
 
     Attributes:
         at: Mailchimp's time of the read before the write, as text; "" where it told none.
-        until: the same of the last try, where the write was tried more than once.
+        until: Mailchimp's time by which the write was done, if it was; None while that is not known.
         contact_id: of the member that the write is about; of a rename, the member that was to get the new address.
         status: that member's status as it was read, None for an add.
         last_changed: that member's, as Mailchimp wrote it.

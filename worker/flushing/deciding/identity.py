@@ -18,7 +18,7 @@ from worker.staging.ledger import Entry
 AT_ONCE = timedelta(seconds=2)
 """An archive within this time of the read before it is this worker's; the status that was read is the one before it."""
 ANSWER_WITHIN = timedelta(minutes=3)
-"""How long after the read before it a write may still be done: a whole answer may take two minutes."""
+"""How long after the read before it a write may be done whose end is not known: a whole answer may take two minutes."""
 
 
 def same_membership(entry: Entry, member: Member) -> bool:
@@ -58,7 +58,8 @@ def was_done(entry: Entry, member: Member) -> bool:
             times = (member.opted_in, member.changed)
             return member.status != "archived" and any(_within(intent, one, ANSWER_WITHIN) for one in times)
         case "archive":
-            return member.status == "archived" and _within(intent, member.changed, AT_ONCE)
+            # However long the call took: after a moment the status that was read says nothing of the one it had then.
+            return member.status == "archived" and _within(replace(intent, until=None), member.changed, AT_ONCE)
         case "unsubscribe":
             return member.status == "unsubscribed"
 
@@ -134,8 +135,22 @@ def new_intent(
             made, contact_id=member.contact_id, status=member.status, last_changed=member.last_changed, born=born
         )
     if before is not None and before.kind == kind == "add":
-        made = replace(made, at=before.at, until=at)
+        made = replace(made, at=before.at)
     return made
+
+
+def lost(noted: Intent, date: datetime | None, seconds: float) -> Intent:
+    """Returns the note of a write whose answer did not tell whether it was done.
+
+    Args:
+        noted: as it was before the call.
+        date: Mailchimp's time of that answer; None where none came.
+        seconds: how long the call took.
+    """
+    at = _moment(noted.at)
+    if date is None and at is not None:
+        date = at + timedelta(seconds=seconds) + AT_ONCE
+    return replace(noted, until=as_text(date) if date is not None else None)
 
 
 def is_new(member: Member, date: datetime | None) -> bool:
@@ -153,10 +168,11 @@ def _may_be(contact_id: str | None, member: Member) -> bool:
 
 
 def _within(intent: Intent, moment: datetime | None, span: timedelta) -> bool:
-    first, last = _moment(intent.at), _moment(intent.until or intent.at)
-    if first is None or last is None or moment is None:
+    first, until = _moment(intent.at), _moment(intent.until)
+    if first is None or moment is None:
         return False
-    return _second(first) <= moment <= last + span
+    last = first + span if until is None else until
+    return _second(first) <= moment <= last
 
 
 def _second(moment: datetime) -> datetime:

@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.clock import as_text
 from worker.flushing.deciding import member_calls
-from worker.flushing.deciding.identity import new_intent
+from worker.flushing.deciding.identity import lost, new_intent
 from worker.flushing.deciding.steps import Add, Found, Step
 from worker.flushing.doing import fault
 from worker.flushing.doing.archived import Way
@@ -165,8 +165,15 @@ class Batch:
         call = member_calls.add_all(list_id, [add.as_contact() for add in rest])
         answer = desk.send(call)
         if not answer.undone and not answer.ok:
-            self.in_doubt |= {add.place for add in rest}
+            self._doubt(rest, answer)
         return _Posted(rest, call, answer, sort_answer(answer))
+
+    def _doubt(self, adds: Sequence[Add], answer: Answer) -> None:
+        for add in adds:
+            self.in_doubt.add(add.place)
+            entry = self.intended[add.place]
+            assert entry.intent is not None
+            self.intended[add.place] = replace(entry, intent=lost(entry.intent, answer.date, answer.seconds))
 
     def _intend(self, desk: Desk, adds: Sequence[Add], date: datetime | None) -> None:
         for add in adds:
@@ -184,6 +191,7 @@ class Batch:
         for add in posted.adds:
             exchange = _exchange(posted, add, posted.answer.body)
             stumble(self.desk, report, add.shares, add.place, posted.verdict, exchange, of_list=True)
+        report.entries += [self.intended[add.place] for add in posted.adds if add.place in self.in_doubt]
         self._take_back(report, posted.adds)
         return report
 

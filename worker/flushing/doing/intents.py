@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
+from worker.flushing.deciding.identity import lost
 from worker.flushing.deciding.steps import Share
 from worker.flushing.doing.report import Report
 from worker.model import CustomerId, Place
@@ -28,6 +30,7 @@ class Intents:
     refused: dict[Place, dict[str, str]] = field(default_factory=dict)
     _before: dict[Place, Entry | None] = field(default_factory=dict)
     _taken_back: dict[Place, Entry | None] = field(default_factory=dict)
+    _lost: dict[Place, Entry] = field(default_factory=dict)
 
     def begin(self, intended: Entry, before: Entry | None, shares: Iterable[Share]) -> None:
         """Writes what is about to be done to a place.
@@ -44,6 +47,7 @@ class Intents:
         self.write_ahead([intended], [(share.customer.customer_id, place) for share in shares])
         self.known[place], self._before[place] = intended, before
         self._taken_back.pop(place, None)
+        self._lost.pop(place, None)
 
     def take_back(self, place: Place) -> None:
         """Notes that an answer proved that nothing was done."""
@@ -55,6 +59,18 @@ class Intents:
         else:
             self.known.pop(place, None)
 
+    def lose(self, place: Place, date: datetime | None, seconds: float) -> None:
+        """Notes that an answer did not tell whether it was done.
+
+        Args:
+            place: where.
+            date: Mailchimp's time of that answer; None where none came.
+            seconds: how long the call took.
+        """
+        entry = self.known.get(place)
+        if entry is not None and entry.intent is not None:
+            self.known[place] = self._lost[place] = replace(entry, intent=lost(entry.intent, date, seconds))
+
     def close(self, report: Report) -> None:
         """Puts what was taken back into the report of the step that ended, and learns what that wrote."""
         written = {entry.place for entry in report.entries}.union(report.dropped, report.undone)
@@ -65,8 +81,10 @@ class Intents:
                 report.undone.append(place)
             else:
                 report.entries.append(before)
+        report.entries += [entry for place, entry in self._lost.items() if place not in written]
         self.known |= {entry.place: entry for entry in report.entries}
         for place in (*report.dropped, *report.undone):
             self.known.pop(place, None)
         self._before.clear()
         self._taken_back.clear()
+        self._lost.clear()

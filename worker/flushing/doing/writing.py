@@ -29,6 +29,7 @@ class Written:
         sent: the fields that were sent last.
         refused: merge tag to the title with which Mailchimp refused it.
         date: Mailchimp's time of the answer; None where it told none.
+        seconds: how long the call took.
         undone: whether it is sure that nothing was done.
     """
 
@@ -38,6 +39,7 @@ class Written:
     sent: Mapping[str, Any]
     refused: Mapping[str, str]
     date: datetime | None
+    seconds: float
     undone: bool
 
 
@@ -85,7 +87,9 @@ def write_once(desk: Desk, place: Place, build: Build, fields: Mapping[str, Any]
         desk.intents.refused[place] = refused | more
         verdict = replace(verdict, sort=Sort.AGAIN)
     exchange = Exchange.of(call, answer)
-    return Written(answered_member(answer), verdict, exchange, sent, refused, answer.date, answer.undone)
+    return Written(
+        answered_member(answer), verdict, exchange, sent, refused, answer.date, answer.seconds, answer.undone
+    )
 
 
 def write_after_read(
@@ -105,6 +109,8 @@ def write_after_read(
     written = write_once(desk, contact.place, build, fields)
     if written.undone:
         desk.intents.take_back(contact.place)
+    elif written.member is None:
+        desk.intents.lose(contact.place, written.date, written.seconds)
     return written
 
 
