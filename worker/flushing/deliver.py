@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
 from worker.flushing.deciding.steps import Add, Lane, NoCall, Plan, Share, Step, batches, customers_of
-from worker.flushing.deciding.survey import Survey
+from worker.flushing.deciding.survey import Survey, unread
 from worker.flushing.doing import adding, brake, fault
 from worker.flushing.doing.archived import Way, way_to_add
 from worker.flushing.doing.books import Books
@@ -194,7 +194,8 @@ class _Delivery:
     def _brake(self, survey: Survey, confirmed: Sequence[HeldBack]) -> Brake:
         account_id = self.books.settings.account_id
         present = ledger.present_count(self.db, account_id)
-        guard = Brake(survey.departures, present, brake.departures_of(confirmed))
+        departures, moves = brake.held_of(confirmed, "departures"), brake.held_of(confirmed, "moves")
+        guard = Brake(survey.departures, present, departures, survey.moves, moves)
         self.books.notices = guard.notices(account_id)
         return guard
 
@@ -202,6 +203,7 @@ class _Delivery:
         account_id = self.books.settings.account_id
         self.books.notices = guard.notices(account_id)
         held = [HeldBack(list_id, "departures", count) for list_id, count in guard.held.items()]
+        held += [HeldBack(list_id, "moves", count) for list_id, count in guard.held_moves.items()]
         with self.db.transaction():
             held_back.show(self.db, account_id, held, as_text(self.orders.clock()))
 
@@ -348,6 +350,6 @@ def _no_calls(desk: Desk, plan: Plan) -> Report:
 def _held(desk: Desk, steps: Lane) -> Report:
     report, at = desk.report(), desk.at()
     for step in steps:
-        detail = f"Held back: {brake.BRAKED}."
+        detail = f"Held back: {brake.UNREAD if unread(step) else brake.BRAKED}."
         report.write(step.shares, step.place, None, at=at, outcome="held", detail=detail, then=brake.CONFIRM)
     return report

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
+from worker.clock import as_moment
 from worker.consuming.newest import newest_first
 from worker.flushing.deciding import consent
 from worker.flushing.deciding import fields as member_fields
@@ -35,6 +37,8 @@ from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, List
 from worker.staging.accounts import AccountSettings
 from worker.staging.ledger import Entry, Standing
 
+ITS_OWN_AFTER = timedelta(days=30)
+"""How long a member that this worker found must have been one customer's to go along with its address or list."""
 NOTHING_NEXT = "Nothing until the customer changes."
 
 
@@ -127,7 +131,8 @@ class _Planner:
             self.targets[customer.customer_id] = place
             self.wanted.setdefault(place, []).append(customer)
         else:
-            self.protected |= {place, *([standing.place] if standing.place else [])}
+            # What is left over of it elsewhere stays too: to take it off would settle the customer.
+            self.protected |= {place, *self._known_at(customer)}
 
     def _hindered(self, customer: Customer, choice: Choice, standing: Standing) -> NoCall | None:
         shares = (Share(customer, choice.reason),)
@@ -312,6 +317,7 @@ class _Planner:
             and gate.entry is not None
             and gate.entry.state == "present"
             and gate.entry.intent is None
+            and self._is_its_own(gate.entry)
             and old not in self.wanted
             and old not in self.protected
             and len(contact.shares) == 1
@@ -328,13 +334,19 @@ class _Planner:
             return
         moved = any(one.customer_id in self.targets for one in leavers)
         shares = tuple(Share(one, self._why_left(one)) for one in leavers)
-        if not moved and entry.origin == "found" and entry.state == "present":
+        if entry.origin == "found" and entry.state == "present" and not (moved and self._is_its_own(entry)):
             if heirs:
                 return
             detail = "This worker did not add the member, so it stays on the list as it is."
             self.no_calls.append(NoCall(shares, place, "left alone", detail, NOTHING_NEXT))
             return
         self.steps.append(Archive(place, entry, shares, moved, only_if_taken=place in self.renamed, heirs=heirs))
+
+    def _is_its_own(self, entry: Entry) -> bool:
+        # A person who joined by herself may have become a customer's address by a typing error.
+        since = as_moment(entry.customer_since) if entry.customer_since is not None else None
+        long = since is not None and since <= as_moment(self.terms.now) - ITS_OWN_AFTER
+        return entry.origin == "added" or bool(entry.names_agreed) or long
 
     def _why_left(self, customer: Customer) -> str:
         if customer.deleted:

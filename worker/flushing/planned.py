@@ -11,7 +11,7 @@ from worker.flushing.deciding import member_calls
 from worker.flushing.deciding.steps import Add, PlannedCall, batches, found_call
 from worker.flushing.deciding.survey import Survey
 from worker.flushing.doing.archived import Way, way_to_add
-from worker.flushing.doing.brake import CONFIRM_WITHIN, Brake, departures_of
+from worker.flushing.doing.brake import CONFIRM_WITHIN, Brake, held_of
 from worker.flushing.neighbourhood import chunks
 from worker.flushing.outcomes import Sort
 from worker.flushing.plan import Terms
@@ -121,7 +121,9 @@ def plan_account(
     plan.survey = survey_of(db, plan._terms, lambda: True)
     shown = held_back.shown_since(db, settings.account_id, as_text(now - CONFIRM_WITHIN)) if confirmed else ()
     present = ledger.present_count(db, settings.account_id)
-    plan._brake = Brake(plan.survey.departures, present, departures_of(shown))
+    plan._brake = Brake(
+        plan.survey.departures, present, held_of(shown, "departures"), plan.survey.moves, held_of(shown, "moves")
+    )
     plan.notices = plan._brake.notices(settings.account_id)
     return plan
 

@@ -37,6 +37,8 @@ class Entry:
         contact_id: Mailchimp's ``contact_id`` of the member; None until an answer tells it.
         seen_at: Mailchimp's time, from its Date header, of the last answer that told this member, as text.
         intent: a write to this place whose answer is not known; None where every answer is.
+        names_agreed: of a found member, whether it had its customer's names when it was found; None if not known.
+        customer_since: when it became that customer's, kept by :func:`put_entries`.
     """
 
     place: Place
@@ -51,6 +53,8 @@ class Entry:
     contact_id: str | None = None
     seen_at: str | None = None
     intent: Intent | None = None
+    names_agreed: bool | None = None
+    customer_since: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,8 @@ def _entry(row: Any) -> Entry:
         contact_id=row["contact_id"],
         seen_at=row["seen_at"],
         intent=intent_of(row),
+        names_agreed=None if row["names_agreed"] is None else bool(row["names_agreed"]),
+        customer_since=row["customer_since"],
     )
 
 
@@ -115,7 +121,8 @@ def _standing(row: Any) -> Standing:
 def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[Entry]:
     """Returns the account's entries with any of the addresses, on whatever list."""
     rows = db.execute(
-        f"SELECT {_ENTRY} FROM ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
+        f"SELECT {_ENTRY}, names_agreed, customer_since FROM ledger "
+        "WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(addresses))),
     )
     return [_entry(row) for row in rows]
@@ -128,7 +135,7 @@ def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId
     it left for good is a member that is gone, or was unsubscribed when this worker archived it.
     """
     rows = db.execute(
-        f"SELECT {_ENTRY} FROM ledger WHERE account_id = ? AND (state <> 'archived' "
+        f"SELECT {_ENTRY}, names_agreed, customer_since FROM ledger WHERE account_id = ? AND (state <> 'archived' "
         "OR intent IS NOT NULL OR status_before = 'unsubscribed') AND customer_id IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(customers))),
     )
@@ -148,8 +155,9 @@ def put_entries(db: Database, account_id: AccountId, entries: Sequence[Entry]) -
     """Writes entries, each over what was known of its place. Belongs in a transaction."""
     db.executemany(
         # Not by REPLACE: fields that a later release wrote stay as they are.
-        f"INSERT INTO ledger (account_id, {_ENTRY}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
-        f"ON CONFLICT (account_id, list_id, address) DO UPDATE SET {_OVER}",
+        f"INSERT INTO ledger (account_id, {_ENTRY}, customer_since) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+        f"ON CONFLICT (account_id, list_id, address) DO UPDATE SET {_OVER}, customer_since = CASE "
+        "WHEN customer_id = excluded.customer_id THEN coalesce(customer_since, sent_at) ELSE excluded.sent_at END",
         [
             (
                 account_id,
@@ -165,6 +173,7 @@ def put_entries(db: Database, account_id: AccountId, entries: Sequence[Entry]) -
                 entry.contact_id,
                 entry.seen_at,
                 entry.intent.as_text() if entry.intent is not None else None,
+                entry.sent_at,
             )
             for entry in entries
         ],

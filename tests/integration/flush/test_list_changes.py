@@ -91,7 +91,7 @@ def test_customers_of_a_list_deleted_in_mailchimp_wait_and_new_ones_go_to_the_ma
 
 
 def test_when_another_list_is_stored_in_place_of_one_that_is_gone_its_customers_move_by_the_ledger(world: World):
-    """Once the account chose, those last known as subscribed go on, those last known as unsubscribed do not."""
+    """Confirmed, those last known as subscribed go on, those last known as unsubscribed do not."""
     world.event("ann", ANN, list_id="other")
     world.event("bob", "bob@example.com", list_id="other")
     world.flush()
@@ -103,7 +103,12 @@ def test_when_another_list_is_stored_in_place_of_one_that_is_gone_its_customers_
     lists.store(world.db, ACCOUNT, [ListId("master"), ListId("spare")])
     world.event("ann", ANN, list_id="spare")
     world.event("bob", "bob@example.com", list_id="spare")
-    world.flush()
+    part = world.flush()
+    assert world.members("spare") == {}
+    assert "1 customers would go on from list other" in (part.message or "")
+    assert (world.outcomes("ann")[-1], world.outcomes("bob")[-1]) == ("held", "left")
+    assert world.waits("ann")
+    assert world.flush(confirmed=True).message is None
     assert world.status(ANN, "spare") == "subscribed"
     assert world.status("bob@example.com", "spare") is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from worker.flushing.deciding.gate import passage_by_ledger
 from worker.flushing.deciding.steps import (
     Add,
     Archive,
@@ -47,6 +48,7 @@ class Survey:
         why: reason to contacts, of those held back or not sent.
         adds: contacts that would go to each list together with others.
         departures: members that the ledger knows and that would leave each list.
+        moves: customers that would go on from each list that cannot be read any more.
         customers: changed customers in all.
     """
 
@@ -54,6 +56,7 @@ class Survey:
     why: Counter[str] = field(default_factory=Counter)
     adds: Counter[ListId] = field(default_factory=Counter)
     departures: Counter[ListId] = field(default_factory=Counter)
+    moves: Counter[ListId] = field(default_factory=Counter)
     customers: int = 0
 
     def take_in(self, plan: Plan, customers: int) -> None:
@@ -64,6 +67,7 @@ class Survey:
             if isinstance(step, Archive) and not step.planned:
                 continue
             self.counts[step.place.list_id, kind_of(step)] += 1
+            self.moves.update(unread(step))
             if leaves(step):
                 self.departures[step.place.list_id] += 1
         for none in plan.no_calls:
@@ -97,6 +101,17 @@ def kind_of(step: Step) -> Kind:
             return "archives"
         case Unsubscribe():
             return "unsubscribes"
+
+
+def unread(step: Step) -> set[ListId]:
+    """Returns the lists that cannot be read any more, and that a step takes customers on from by the ledger alone."""
+    if not isinstance(step, Move | Restore):
+        return set()
+    contact = step.contact
+    gone = [gate for gate in step.gates if gate.list_gone]
+    known = (passage_by_ledger(one.place, one.entry, step.place, contact.status_if_new) for one in gone)
+    # Where the ledger knows already that somebody left, nobody goes on.
+    return {one.place.list_id for one in gone} if all(one.status is not None for one in known) else set()
 
 
 def leaves(step: Step) -> bool:

@@ -6,11 +6,12 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 
 from worker.flushing.deciding.steps import Lane, Unsubscribe
-from worker.flushing.deciding.survey import leaves
+from worker.flushing.deciding.survey import leaves, unread
 from worker.model import AccountId, ListId
-from worker.staging.held_back import HeldBack
+from worker.staging.held_back import HeldBack, What
 
 FEW = 10
 """So many may leave any list in one run."""
@@ -19,6 +20,7 @@ SHARE = 10
 CONFIRM_WITHIN = timedelta(hours=1)
 """How long after it was shown a number of departures can be confirmed."""
 
+UNREAD = "the list that it was on cannot be read any more, so nobody can tell whether the person left it"
 BRAKED = "more members would leave this list in one run than is usual"
 CONFIRM = "Done when an operator confirms it (flush --account ID --confirm) within an hour of the notice."
 
@@ -32,9 +34,9 @@ def limit(present: int) -> int:
     return max(FEW, present // SHARE)
 
 
-def departures_of(held: Iterable[HeldBack]) -> dict[ListId, int]:
-    """Returns how many departures were held back on each list."""
-    return {one.list_id: one.count for one in held if one.what == "departures"}
+def held_of(held: Iterable[HeldBack], what: What) -> dict[ListId, int]:
+    """Returns how much of a kind was held back on each list."""
+    return {one.list_id: one.count for one in held if one.what == what}
 
 
 class Brake:
@@ -44,7 +46,12 @@ class Brake:
     """
 
     def __init__(
-        self, planned: Mapping[ListId, int], present: Mapping[ListId, int], confirmed: Mapping[ListId, int]
+        self,
+        planned: Mapping[ListId, int],
+        present: Mapping[ListId, int],
+        confirmed: Mapping[ListId, int],
+        moves: Mapping[ListId, int] = MappingProxyType({}),
+        confirmed_moves: Mapping[ListId, int] = MappingProxyType({}),
     ) -> None:
         """Begins a run.
 
@@ -52,7 +59,11 @@ class Brake:
             planned: members that would leave each list, as far as is known at the beginning.
             present: members that the ledger knows on each list.
             confirmed: how many an operator was shown, list by list, and confirmed.
+            moves: customers that would go on from each list that cannot be read any more.
+            confirmed_moves: how many of these an operator was shown and confirmed.
         """
+        self._unread = Counter({one: count for one, count in moves.items() if count > confirmed_moves.get(one, 0)})
+        self._confirmed_moves = Counter(confirmed_moves)
         self._present = present
         self._confirmed = confirmed
         self._lock = threading.Lock()
@@ -78,9 +89,16 @@ class Brake:
             The steps to do, and those that are held.
         """
         leaving = Counter(step.place.list_id for step in lane if leaves(step))
+        moving = Counter(list_id for step in lane for list_id in unread(step))
         with self._lock:
-            if all(self._room(list_id, count) for list_id, count in leaving.items()):
+            if any(count > self._confirmed_moves[list_id] for list_id, count in moving.items()):
+                self._unread += Counter({one: count for one, count in moving.items() if one not in self._unread})
+                leaving, fits = Counter(), False
+            else:
+                fits = True
+            if fits and all(self._room(list_id, count) for list_id, count in leaving.items()):
                 self._admitted += leaving
+                self._confirmed_moves -= moving
                 return lane, ()
             self._held += Counter({one: count for one, count in leaving.items() if one not in self._shut})
         withdrawn = tuple(step for step in lane if isinstance(step, Unsubscribe))
@@ -95,9 +113,20 @@ class Brake:
             self._held[list_id] += 1
             return False
 
+    @property
+    def held_moves(self) -> dict[ListId, int]:
+        """How many customers are kept from going on from each list that cannot be read any more."""
+        with self._lock:
+            return dict(self._unread)
+
     def notices(self, account_id: AccountId) -> list[str]:
-        """Returns a sentence for each list on which departures are held."""
+        """Returns a sentence for each list on which departures are held, or from which nobody goes on."""
         return [
+            f"Held back: {count} customers would go on from list {list_id}, which cannot be read any more. Nobody can "
+            "tell who left it since this worker last wrote there; they would be added elsewhere too. If that is "
+            f"meant, confirm it within an hour: mailchimp-worker flush --account {account_id} --confirm"
+            for list_id, count in sorted(self.held_moves.items())
+        ] + [
             f"Held back on list {list_id}: {count} members would leave it in one run, more than "
             f"{limit(self._present.get(list_id, 0))}. If that is meant, confirm it within an hour: mailchimp-worker "
             f"flush --account {account_id} --confirm"
