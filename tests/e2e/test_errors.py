@@ -177,3 +177,29 @@ def test_a_new_secret_key_takes_over_by_rekey(cli: Cli):
     assert "1 API keys are encrypted with WORKER_SECRET_KEY now" in cli("account", "rekey", stdin=old)
     cli("lists", "refresh", "acct-1")
     assert "0 API keys" in cli("account", "rekey", stdin=old)
+
+
+def test_a_version_that_is_too_high_is_found_and_forgotten(cli: Cli, standin: StandIn):
+    """The check names the customer and what to do: then the ignored event takes its place, and is sent."""
+    cli.connect()
+    for version, email in ((2**60, "old@example.com"), (18, "new@example.com")):
+        cli.publish(event("ann", version=version, email=email))
+    cli("run", "--once")
+    assert {one.email for one in standin.members("master")} == {"old@example.com"}
+    told = " ".join(cli("check", code=1).split())
+    assert "acct-1/ann (old@example.com: version 18 came after 1152921504606846976)" in told
+    assert "--forget-version" in told
+    assert cli.json("status")["stuck_customers"] == 1
+    assert "version of 1 customers was forgotten" in cli(
+        "resync", "acct-1", "--email", "old@example.com", "--forget-version"
+    )
+    assert cli.json("status")["stuck_customers"] == 0
+    cli("run", "--once")
+    assert {one.email for one in standin.members("master") if one.status == "subscribed"} == {"new@example.com"}
+
+
+def test_events_are_published_from_a_pipe(cli: Cli):
+    """By a dash, what comes on standard input; nothing at all is an error and no success."""
+    line = json.dumps(event("ann", version=1, email="ann@example.com"))
+    assert "1 events are in" in cli("publish", "-", stdin=line)
+    assert "There is no event in standard input" in cli("publish", "-", stdin="", code=2)
