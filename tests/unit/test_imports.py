@@ -12,7 +12,7 @@ WORKER = Path(__file__).parents[2] / "worker"
 
 # Each part may import those before it.
 LAYERS = (
-    ("worker.clock", "worker.model", "worker.errors", "worker.signals", "worker"),
+    ("worker.clock", "worker.model", "worker.errors", "worker.group_commit", "worker.signals", "worker"),
     ("worker.config",),
     ("worker.log",),
     ("worker.staging",),

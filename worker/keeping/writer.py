@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException, Message, Producer
 from worker.config import Kafka
 from worker.consuming.kafka import ANSWER_SECONDS, Problems, client, unreachable
 from worker.errors import KafkaError, WriterFenced
+from worker.group_commit import GroupCommit
 
 TAKEN_SECONDS = 20.0
 """How long Kafka may take, a restart of a broker included."""
@@ -36,12 +37,10 @@ Record = tuple[bytes, bytes | None]
 
 @dataclass(eq=False)
 class _Wanted:
-    """Records of one caller, and what became of them."""
+    """Records of one caller, and where they are."""
 
     records: Sequence[Record]
     offsets: list[int] = field(default_factory=list)
-    failed: KafkaError | None = None
-    done: bool = False
 
     def delivered(self, error: LibraryError | None, message: Message) -> None:
         if error is None:
@@ -73,8 +72,8 @@ class PartitionWriter:
             "error_cb": self._problems,
         }
         self._producer = client(Producer, settings, own)
-        self._queue: list[_Wanted] = []
-        self._queue_lock, self._turn = threading.Lock(), threading.Lock()
+        self._group = GroupCommit(self._carry_out)
+        self._offsets_lock = threading.Lock()
         self._closed: KafkaError | None = None
         self._uncommitted: list[range] = []
         self._end = 0
@@ -103,16 +102,7 @@ class PartitionWriter:
             KafkaError: they may not have been taken.
         """
         mine = _Wanted(records)
-        with self._queue_lock:
-            self._queue.append(mine)
-        with self._turn:
-            if not mine.done:
-                # Whoever waited meanwhile comes along.
-                with self._queue_lock:
-                    together, self._queue = self._queue, []
-                self._carry_out(together)
-        if mine.failed is not None:
-            raise mine.failed
+        self._group.submit(mine)
         return range(min(mine.offsets), max(mine.offsets) + 1)
 
     def next_offset(self, written: range, known: int) -> int:
@@ -122,30 +112,30 @@ class PartitionWriter:
             written: what :meth:`write` returned.
             known: up to where it knows it before that.
         """
-        with self._queue_lock:
+        with self._offsets_lock:
             self._uncommitted = [one for one in self._uncommitted if one.stop > known]
             return min((one.start for one in self._uncommitted if one != written), default=self._end)
 
     def committed(self, written: range) -> None:
         """Notes that the database has what was written."""
-        with self._queue_lock:
+        with self._offsets_lock:
             self._uncommitted = [one for one in self._uncommitted if one != written]
 
     def poll(self) -> None:
         """Lets the library do what it does now and then, such as renewing its token."""
         self._producer.poll(0)
 
-    def _carry_out(self, together: Sequence[_Wanted]) -> None:
-        failed = self._closed
+    def _carry_out(self, group: Sequence[_Wanted]) -> None:
+        if self._closed is not None:
+            raise self._closed
         try:
-            if failed is None:
-                self._transact(together)
+            self._transact(group)
         except KafkaException as error:
-            failed = self._closed = self._failure(error.args[0])
+            self._closed = self._failure(error.args[0])
+            raise self._closed from error
         except KafkaError as error:
-            failed = self._closed = error
-        for one in together:
-            one.failed, one.done = failed, True
+            self._closed = error
+            raise
 
     def _transact(self, together: Sequence[_Wanted]) -> None:
         self._producer.begin_transaction()
@@ -159,7 +149,7 @@ class PartitionWriter:
                 f"Partition {self._partition} of {self._topic} has another writer, of an earlier release.",
                 "Nothing was confirmed. End the workers of that release.",
             )
-        with self._queue_lock:
+        with self._offsets_lock:
             for one in together:
                 self._uncommitted.append(range(min(one.offsets), max(one.offsets) + 1))
                 self._end = max(self._end, self._uncommitted[-1].stop)

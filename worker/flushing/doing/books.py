@@ -1,11 +1,10 @@
-"""One account's books during a flush: what its threads did is written here, a transaction a step."""
+"""One account's books during a flush: what its threads do is written here, a transaction for all that wait."""
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from worker.clock import Clock
@@ -13,6 +12,7 @@ from worker.errors import WorkerError
 from worker.flushing.doing.desk import Halted
 from worker.flushing.doing.fault import FAULT
 from worker.flushing.doing.report import Report
+from worker.group_commit import GroupCommit
 from worker.model import CustomerId, ListId, Place
 from worker.staging import accounts, customers, ledger, lists, receipts, runs
 from worker.staging.accounts import AccountSettings
@@ -20,6 +20,15 @@ from worker.staging.database import Database
 from worker.staging.ledger import Entry
 from worker.staging.lists import Pause
 from worker.staging.runs import AccountRun, Ended
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What one thread writes; with a report, what a step did."""
+
+    write: Callable[[], None]
+    report: Report | None = None
+    end_after: int = 0
 
 
 class Books:
@@ -50,7 +59,7 @@ class Books:
         self._clock = clock
         self._flush_may_call = may_call
         self._ours = ours
-        self._lock = threading.Lock()
+        self._group = GroupCommit(self._commit_group)
         self._counts: Counter[str] = Counter()
         self._settled = 0
         self._in_vain = 0
@@ -70,14 +79,17 @@ class Books:
 
     def part(self) -> AccountRun:
         """Returns how far the account's part is."""
+        return self._part(self._counts, self._settled)
+
+    def _part(self, counts: Counter[str], settled: int) -> AccountRun:
         told = [*([self.ended] if self.ended else []), *self.notices]
-        if faults := self._counts[FAULT]:
+        if faults := counts[FAULT]:
             told.append(f"{faults} customers met a fault of the worker, and stay changed; its log tells more.")
         return AccountRun(
             account_id=self.settings.account_id,
-            counts=dict(self._counts),
+            counts=dict(counts),
             to_do=self.to_do,
-            settled=self._settled,
+            settled=settled,
             ended=self._how,
             message=" ".join(told) or None,
         )
@@ -88,7 +100,7 @@ class Books:
 
     def shut(self) -> None:
         """Lets nothing more be written: a call that is still in flight then is found out by the next flush."""
-        with self._lock:
+        with self._group.turn:
             self._shut = True
 
     def stop(self, why: str = "the worker ends or its partition is another worker's now") -> None:
@@ -113,15 +125,14 @@ class Books:
             Halted: the books are shut, or another worker's.
         """
 
-        def act() -> None:
+        def write() -> None:
             ledger.put_entries(self._db, self.settings.account_id, entries)
             ledger.put_places(self._db, self.settings.account_id, places)
 
-        with self._open():
-            self._db.change(act)
+        self._group.submit(_Change(write))
 
     def commit(self, report: Report, end_after: int) -> None:
-        """Writes what a step did and settles its customers, in one transaction.
+        """Writes what a step did and settles its customers.
 
         Args:
             report: what was done.
@@ -131,16 +142,33 @@ class Books:
             Halted: the books are shut, or another worker's.
         """
         now = self._clock()
-        with self._open():
-            counts, settled = self._counts.copy(), self._settled
-            self._counts.update(receipt.outcome for receipt in report.receipts)
-            self._settled += report.changed_settled
-            try:
-                self._db.change(lambda: self._write(report, now))
-            except BaseException:
-                self._counts, self._settled = counts, settled
-                raise
-            self._learn(report, end_after)
+        self._group.submit(_Change(lambda: self._write(report, now), report, end_after))
+
+    def _commit_group(self, group: Sequence[_Change]) -> None:
+        # One transaction for all, in Kafka and then here. What it does may be rehearsed, so it changes no attribute.
+        if self._shut or not self._ours():
+            raise Halted
+        reports = [one.report for one in group if one.report is not None]
+        counts = self._counts + Counter(receipt.outcome for report in reports for receipt in report.receipts)
+        settled = self._settled + sum(report.changed_settled for report in reports)
+
+        def write() -> None:
+            for one in group:
+                one.write()
+            if reports:
+                runs.put_account(self._db, self._run, self._part(counts, settled))
+
+        try:
+            self._db.change(write)
+        except WorkerError as error:
+            # Whoever comes next need not wait for the same: a crash here would have the same effect.
+            self._shut = True
+            self.fail(f"{error.what}")
+            raise
+        self._counts, self._settled = counts, settled
+        for one in group:
+            if one.report is not None:
+                self._learn(one.report, one.end_after)
 
     def _write(self, report: Report, now: datetime) -> None:
         account_id = self.settings.account_id
@@ -159,20 +187,6 @@ class Books:
             lists.mark_gone(self._db, account_id, list_id, now)
         for list_id, title in report.paused.items():
             lists.pause(self._db, account_id, list_id, Pause(f"it refuses everybody: {title}", now))
-        runs.put_account(self._db, self._run, self.part())
-
-    @contextmanager
-    def _open(self) -> Iterator[None]:
-        with self._lock:
-            if self._shut or not self._ours():
-                raise Halted
-            try:
-                yield
-            except WorkerError as error:
-                # Whoever comes next need not wait for the same: a crash here would have the same effect.
-                self._shut = True
-                self.fail(f"{error.what}")
-                raise
 
     def _learn(self, report: Report, end_after: int) -> None:
         self.closed |= report.gone | report.paused.keys()

@@ -1,0 +1,76 @@
+"""Group commit: what several threads hand in at one time is carried out together, and acknowledged once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from worker.errors import WorkerError
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(eq=False)
+class _Waiting(Generic[_Item]):
+    item: _Item
+    done: bool = False
+    failed: BaseException | None = None
+
+
+class GroupCommit(Generic[_Item]):
+    """Threads share it. The first one that comes carries out its item; those that come meanwhile form the next group.
+
+    So nothing waits for more to come, and a slow commit makes groups larger, never a queue longer than the threads.
+    """
+
+    def __init__(self, carry_out: Callable[[Sequence[_Item]], None]) -> None:
+        """Carries out nothing yet.
+
+        Args:
+            carry_out: carries out items in their order, all or none; called by one thread at a time.
+        """
+        self._carry_out = carry_out
+        self._queue: list[_Waiting[_Item]] = []
+        self._queue_lock = threading.Lock()
+        self.turn = threading.Lock()
+        """Held while a group is carried out."""
+
+    def submit(self, item: _Item) -> None:
+        """Carries out an item, with those that wait, and returns once that is done.
+
+        A failure of the database or of Kafka is everybody's in the group. Any other exception is raised for the item
+        that causes it alone.
+
+        Raises:
+            WorkerError: the group was not carried out.
+        """
+        mine = _Waiting(item)
+        with self._queue_lock:
+            self._queue.append(mine)
+        with self.turn:
+            if not mine.done:
+                with self._queue_lock:
+                    group, self._queue = self._queue, []
+                self._run(group)
+        if mine.failed is not None:
+            raise mine.failed
+
+    def _run(self, group: Sequence[_Waiting[_Item]]) -> None:
+        try:
+            self._carry_out([one.item for one in group])
+        except Exception as error:
+            if len(group) > 1 and not isinstance(error, WorkerError):
+                for one in group:
+                    self._run([one])
+                return
+            self._end(group, error)
+        except BaseException as error:
+            self._end(group, error)
+        else:
+            self._end(group, None)
+
+    def _end(self, group: Sequence[_Waiting[_Item]], failed: BaseException | None) -> None:
+        for one in group:
+            one.failed, one.done = failed, True
