@@ -89,6 +89,7 @@ class Kafka(_Section):
     bootstrap_servers: Annotated[str, Field(min_length=1)] = "localhost:9092"
     topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,240}$")] = "billmywork.customers"
     group_id: Annotated[str, Field(min_length=1)] = "mailchimp-worker"
+    group_protocol: Literal["classic", "consumer"] = "classic"
     client: _Properties = Field(default_factory=dict, repr=False)
 
     @property

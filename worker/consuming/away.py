@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +103,7 @@ class Away:
         return self.compaction
 
     def given(self, topic_id: str, ends: Mapping[int, int], again: Mapping[int, int]) -> None:
-        """Notes what was assigned.
+        """Notes what was assigned, in addition to what was before.
 
         Args:
             topic_id: Kafka's id of the topic.
@@ -111,10 +111,11 @@ class Away:
             again: those that are read again from their beginning, each with the offset from which on it was never read.
         """
         self._topic_id = topic_id
-        self._ends = {partition: end for partition, end in ends.items() if partition not in again}
-        self._again = {partition: _Again(known, ends[partition]) for partition, known in again.items()}
-        self._first = {
-            partition: _Again(0, end) for partition, end in self._ends.items() if self._is_first_reading(partition)
+        added = {partition: end for partition, end in ends.items() if partition not in again}
+        self._ends |= added
+        self._again |= {partition: _Again(known, ends[partition]) for partition, known in again.items()}
+        self._first |= {
+            partition: _Again(0, end) for partition, end in added.items() if self._is_first_reading(partition)
         }
         for partition in again:
             seen.begin(self._db, partition)
@@ -130,9 +131,12 @@ class Away:
                 first_reading.note(self._db, topic, self._topic_id, partition, known)
         return known == "begun"
 
-    def taken(self) -> None:
-        """Notes that nothing is assigned any more: what was not read again to the end must be, another time."""
-        self._ends, self._again, self._first = {}, {}, {}
+    def taken(self, partitions: Collection[int]) -> None:
+        """Notes what is not assigned any more: what was not read again to the end must be, another time."""
+        for partition in partitions:
+            self._ends.pop(partition, None)
+            self._again.pop(partition, None)
+            self._first.pop(partition, None)
 
     # While records are read
 
@@ -185,6 +189,8 @@ class Away:
         if one.read < one.goal:
             return None
         low, high = self._bounds(partition)
+        if one is not self._again.get(partition, self._first.get(partition)):
+            return None  # the group took it while its broker was asked
         if not one.last:
             # What was compacted before it was reached has a newer record, which may stand after the first goal.
             one.goal, one.last = high, True

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from confluent_kafka import Consumer as LibraryConsumer
 from confluent_kafka import KafkaError as LibraryError
@@ -15,16 +15,30 @@ from confluent_kafka.admin import AdminClient
 
 from worker.clock import Clock, as_text
 from worker.config import Kafka
+from worker.consuming.assignment import Assignment, AssignmentOver, State
 from worker.consuming.away import Away
 from worker.consuming.batch import Batch
+from worker.consuming.commits import Commits
 from worker.consuming.decode import Record
 from worker.consuming.identity import TopicIdentity
-from worker.consuming.kafka import ANSWER_SECONDS, MOCK, Problems, bounds, client, partitions_of_topic, unreachable
+from worker.consuming.instance import instance_of
+from worker.consuming.kafka import MOCK, Problems, bounds, client, partitions_of_topic, unreachable
+from worker.consuming.membership import Membership, properties, refusal, says_name_is_taken
+from worker.consuming.messages import (
+    fatal_among,
+    fatal_of,
+    is_end,
+    of_same_assignment,
+    partition_of_message,
+    record_of,
+    stopped,
+    text_of,
+)
 from worker.consuming.ownership import Ownership
-from worker.consuming.positions import Compaction, Start, start_of
+from worker.consuming.start_offset import find_start
 from worker.errors import ConsumerStopped
 from worker.mailchimp.connections import Stop
-from worker.staging import counts, offsets
+from worker.staging import offsets
 from worker.staging.database import Database
 
 log = logging.getLogger("worker.consuming")
@@ -39,17 +53,20 @@ LINGER_SECONDS = 0.1
 """How long to wait for more records of a partition that is behind before those at hand are staged."""
 WAIT_SECONDS = 0.5
 """How long to wait for a record before looking whether to stop."""
-COMMIT_SECONDS = 5.0
-"""How often offsets are committed to Kafka, for tools that measure lag, while there is always something to read."""
-QUEUED_KIB = 16 * 1024
-"""Memory for records that were fetched and not read yet."""
+NAME_TAKEN_SECONDS = 3.0
+"""How long to wait before joining again under a name that a killed worker's session has still."""
 
 Progress = Callable[[int], None]
 """Told after each transaction how many records it had."""
 
 
 class Consumer:
-    """Reads the topic as a member of the consumer group. Belongs to one thread, the poll thread."""
+    """Reads the topic as a member of the consumer group. Belongs to one thread, the poll thread.
+
+    A rebalance may be served within any call of librdkafka. So what a call returns counts only for partitions whose
+    assignment is the same after it as before it; those that changed and are this worker's are read again from where
+    nothing is staged yet. What was read before is staged before its partition is given back.
+    """
 
     def __init__(
         self, settings: Kafka, db: Database, ownership: Ownership, clock: Clock, call_seconds: float = 0.0
@@ -72,36 +89,22 @@ class Consumer:
         self._ownership = ownership
         self._clock = clock
         self._problems = Problems()
-        self._uncommitted: dict[int, int] = {}
-        self._committed_at = time.monotonic()
-        self._assignments = 0
-        self._call_seconds = call_seconds
-        self._unclaimed: dict[int, float] = {}
-        self.released = False
-        """Set before the end, where no call is under way that the next owner must wait for."""
-        self._instance = offsets.instance_id(db, f"worker-{uuid.uuid4()}")
+        self._assignment = Assignment()
+        self._refused = False
+        self._takings: Counter[int] = Counter()
+        self._notices: list[tuple[Message, int | None]] = []
+        self._untold: dict[int, tuple[int | None, int]] = {}
+        self._instance = instance_of(db, f"worker-{uuid.uuid4()}")
+        self._commits = Commits(settings.topic, self._instance, ownership, self._next_of, call_seconds)
         admin = client(AdminClient, settings, {"error_cb": self._problems})
         self.partitions, cluster_id = partitions_of_topic(admin, settings, self._problems)
-        own = {
-            "group.id": settings.group_id,
-            # A member that comes back under its name gets what it had, which partitions added since are not part of.
-            "group.instance.id": f"{self._instance}-of-{self.partitions}",
-            "client.id": self._instance,
-            "group.protocol": "classic",
-            "partition.assignment.strategy": "range,roundrobin",  # all partitions at once, not step by step
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "queued.max.messages.kbytes": QUEUED_KIB,
-            "fetch.queue.backoff.ms": 20,
-            "error_cb": self._problems,
-        }
-        self._consumer = client(LibraryConsumer, settings, own)
+        # A member that comes back under its name gets what it had, which partitions added since are not part of.
+        self._name = f"{self._instance}-of-{self.partitions}"
+        self._consumer = self._opened()
         try:
             self._identity = TopicIdentity(settings, cluster_id)
             telling = None if cluster_id.startswith(MOCK) else admin
+            self._membership = Membership(settings, self._name, telling)
             self._away = Away(settings, db, ownership, clock, telling, self._bounds)
             self.topic_id = self._identity.now()
             self._began = time.monotonic()
@@ -109,6 +112,23 @@ class Consumer:
         except BaseException:
             self._consumer.close()
             raise
+
+    @property
+    def released(self) -> bool:
+        """Set before the end, where no call is under way that the next owner must wait for."""
+        return self._commits.released
+
+    @released.setter
+    def released(self, value: bool) -> None:
+        self._commits.released = value
+
+    def _opened(self) -> LibraryConsumer:
+        own = properties(self._settings, self._name)
+        return client(
+            LibraryConsumer,
+            self._settings,
+            own | {"client.id": self._instance, "error_cb": self._problems, "on_commit": self._commits.answered},
+        )
 
     def read(self, stop: Stop, progress: Progress = lambda count: None) -> None:
         """Joins the group, and reads and stages until it is time to stop.
@@ -118,46 +138,78 @@ class Consumer:
             KafkaError: what a partition's start depends on cannot be asked.
             DatabaseError: nothing can be staged.
         """
+        try:
+            self.join()
+            while not stop.is_set():
+                progress(self.read_some(stop))
+            progress(self._write())
+        except KafkaException as error:
+            if (fatal := fatal_of(error)) is not None:
+                raise self._ended(fatal) from error
+            raise ConsumerStopped(f"Kafka cannot be read: {text_of(error)}.", "Start the worker again.") from error
+        finally:
+            self.leave()
+
+    def join(self) -> None:
+        """Joins the group: partitions come with the next :meth:`read_some`."""
         self._consumer.subscribe(
             [self._settings.topic], on_assign=self._given, on_revoke=self._revoked, on_lost=self._lost
         )
-        try:
-            while not stop.is_set():
-                progress(self._read_some())
-            progress(self._write())
-        except KafkaException as error:
-            raise ConsumerStopped(f"Kafka cannot be read: {_told(error)}.", "Start the worker again.") from error
-        finally:
-            owned = self._ownership.owned()
-            self._ownership.taken(owned)
-            if self.released:
-                self._release(owned)
-            self._commit()
-            self._consumer.close()
 
-    def _read_some(self) -> int:
+    def leave(self) -> None:
+        """Leaves the group; what is not staged is read again by the next owner."""
+        # Whatever ended reading: first no call is begun any more, then the group hears of it.
+        owned = self._ownership.owned()
+        self._ownership.taken(owned)
+        if self._assignment.state is not State.FENCED:
+            if self.released:
+                self._commits.release(owned)
+            self._commits.commit(self._consumer)
+        self._begin_batch()
+        self._consumer.close()
+
+    def read_some(self, stop: Stop) -> int:
+        """Reads what is there, and stages it once there is no more or enough.
+
+        Returns:
+            how many records were staged.
+        """
         behind = self._ownership.behind()
         # Before too: what is assigned within may be asked for before it returns.
         self._ownership.polled()
         messages = self._waiting(behind)
         self._ownership.polled()
-        if self._problems.fatal is not None:
-            raise _stopped(self._problems.fatal)
+        if self._end_of(messages, stop):
+            return 0
         if self._away.slept():
             self._begin_again()
             return 0
-        records = []
-        for message in messages:
-            if message.error() is None:
-                records.append(_record(message))
-            else:
-                self._notices.append(message)
-        self._away.saw(records)
-        self._batch.add(records)
+        some = self._take(messages)
+        self._resume()
         grown = time.monotonic() - self._began >= (BEHIND_SECONDS if behind else UP_TO_DATE_SECONDS)
-        if messages and not grown and self._batch.kept < MOST_KEPT:
+        if some and not grown and self._batch.kept < MOST_KEPT:
             return 0
         return self._write()
+
+    def _end_of(self, messages: Sequence[Message], stop: Stop) -> bool:
+        # Before anything else is done with what was read: a call of a fenced worker must not be begun.
+        fatal = self._problems.fatal or fatal_among(messages)
+        if fatal is None:
+            return False
+        if says_name_is_taken(fatal) and self._assignment.state is State.IDLE:
+            log.warning("the group has a member of this name still, until its session ends: %s", fatal.str())
+            self._consumer.close()
+            stop.wait(NAME_TAKEN_SECONDS)
+            self._problems.fatal = None
+            self._consumer = self._opened()
+            self.join()
+            return True
+        raise self._ended(fatal)
+
+    def _ended(self, fatal: LibraryError) -> ConsumerStopped:
+        self._ownership.fenced()
+        self._assignment.fence()
+        return stopped(fatal)
 
     def _waiting(self, behind: bool) -> list[Message]:
         # Waits for one message, then takes all that are there.
@@ -168,175 +220,189 @@ class Consumer:
             self._began = time.monotonic()
         if first is None:
             return []
-        assignments = self._assignments
+        before = self._assignment.numbers()
         others = self._consumer.consume(MOST_AT_ONCE - 1, 0)
-        # A rebalance between the two begins anew from what is stored, which the first message is not.
-        return [first, *others] if assignments == self._assignments else others
+        valid, doubtful = of_same_assignment(first, others, before, self._assignment.numbers())
+        self._assignment.interrupt(doubtful)
+        return valid
+
+    def _take(self, messages: Sequence[Message]) -> bool:
+        # Takes records and notices into the batch; returns whether there was anything.
+        numbers = self._assignment.numbers()
+        records: list[Record] = []
+        for message in messages:
+            partition = partition_of_message(message)
+            if message.error() is not None:
+                self._notices.append((message, numbers.get(partition)))
+            elif partition in numbers:
+                records.append(record_of(message))
+        for partition, end in {one.partition: one.offset + 1 for one in records}.items():
+            begin = self._assignment.take(partition, numbers[partition], end)
+            if self._begins.setdefault(partition, (numbers[partition], begin))[0] != numbers[partition]:
+                raise AssignmentOver(f"a batch has records of partition {partition} under two assignments")
+        self._away.saw(records)
+        self._batch.add(records)
+        if records or any(is_end(one) for one in messages):
+            self._ownership.heard()
+        return bool(messages)
 
     def _write(self) -> int:
         # Stages what was read; only then is the rest of the worker told of it.
-        batch, notices = self._batch, self._notices
+        count = self._stage()
+        notices, self._notices = self._notices, []
+        untold, self._untold = self._untold, {}
+        for partition, (number, next_offset) in untold.items():
+            self._read_to(partition, number, next_offset, at_end=False)
+        for message, number in notices:
+            self._heed(message, number)
+        self._after_writing(idle=not count)
+        return count
+
+    def _stage(self) -> int:
+        batch, begins = self._batch, self._begins
         self._begin_batch()
         if batch.size:
+            for partition, (number, begin) in begins.items():
+                self._assignment.may_move(partition, number, begin)
             batch.write(as_text(self._clock()), self._away.behind(batch.next_offsets), self._away.again)
-            self._uncommitted |= batch.next_offsets
             for partition, next_offset in batch.next_offsets.items():
-                self._read_to(partition, next_offset, at_end=False)
-        for message in notices:
-            self._heed(message)
-        self._claim()
-        self._away.watch()
-        if self._identity.watch() not in (None, self.topic_id):
-            self._begin_again()
-        if not batch.size or time.monotonic() - self._committed_at > COMMIT_SECONDS:
-            self._commit()
+                number = begins[partition][0]
+                self._assignment.move(partition, number, next_offset)
+                self._untold[partition] = number, next_offset
+            self._commits.staged(batch.next_offsets)
         return batch.size
+
+    def _after_writing(self, *, idle: bool) -> None:
+        self._commits.claim(self._assignment.partitions)
+        self._away.watch()
+        told = self._identity.watch()
+        if told is not None and self._assignment.state is State.ASSIGNED and not self._assignment.partitions:
+            self._ownership.heard()
+        if told not in (None, self.topic_id):
+            self._begin_again()
+        if self._membership.has_nothing(self._assignment.state):
+            self._assignment.assign({})
+            self._ownership.given({})
+        if idle or self._commits.due():
+            self._commits.commit(self._consumer)
 
     def _begin_batch(self) -> None:
         self._batch = Batch(self._db, self._settings.topic, self.topic_id, self.partitions)
-        self._notices: list[Message] = []
+        self._begins: dict[int, tuple[int, int]] = {}
 
-    def _heed(self, message: Message) -> None:
-        error, partition = message.error(), message.partition()
+    def _heed(self, message: Message, number: int | None) -> None:
+        error, partition = message.error(), partition_of_message(message)
         assert error is not None, "only messages with an error come here"
-        if error.code() == LibraryError._PARTITION_EOF and partition is not None:
-            self._read_to(partition, message.offset() or 0, at_end=True)
+        if is_end(message):
+            self._read_to(partition, number, message.offset() or 0, at_end=True)
         elif error.code() in (LibraryError._AUTO_OFFSET_RESET, LibraryError.OFFSET_OUT_OF_RANGE):
-            self._begin_again()
-        elif error.fatal():
-            raise _stopped(error)
+            if self._assignment.holds(partition, number):
+                self._begin_again()
+        elif error.code() == LibraryError.INCONSISTENT_GROUP_PROTOCOL:
+            if not self._refused:
+                log.error(refusal(self._settings))
+            self._refused = True
         else:
             log.warning("Kafka: %s", error.str())
 
-    def _read_to(self, partition: int, next_offset: int, *, at_end: bool) -> None:
+    def _read_to(self, partition: int, number: int | None, next_offset: int, *, at_end: bool) -> None:
         # First what follows from it, then a flush may begin.
-        self._away.reached(partition, next_offset, at_end=at_end)
-        self._ownership.read_to(partition, next_offset, at_end=at_end)
+        if self._assignment.holds(partition, number):
+            self._away.reached(partition, next_offset, at_end=at_end)
+        if self._assignment.holds(partition, number):
+            self._ownership.read_to(partition, next_offset, at_end=at_end)
 
     # Where reading begins
 
     def _given(self, consumer: LibraryConsumer, assigned: Sequence[TopicPartition]) -> None:
-        self._assignments += 1
-        self.topic_id = self._identity.now()
+        if self._assignment.state is State.FENCED:
+            return
+        partitions = {one.partition for one in assigned}
+        topic_id = self._identity.now()
+        if topic_id != self.topic_id:
+            # What this worker has already is of another topic than what it was given before.
+            partitions |= self._stop_all()
+            self.topic_id = topic_id
+            self._begin_batch()
+        before = {one: self._takings[one] for one in partitions}
         compaction = self._away.ask()
-        starts, spans, again = [], {}, {}
-        for one in assigned:
-            start, high = self._start(one.partition, compaction)
-            starts.append(TopicPartition(self._settings.topic, one.partition, start.offset))
-            spans[one.partition] = start.offset, high
+        topic, spans, again = self._settings.topic, {}, {}
+        for partition in sorted(partitions):
+            low, high = self._bounds(partition)
+            start = find_start(self._db, topic, self.topic_id, partition, (low, high), compaction, self._clock())
+            spans[partition] = start.offset, high
             if start.event == "away":
-                known = offsets.next_of(self._db, self._settings.topic, self.topic_id, one.partition)
-                again[one.partition] = known or 0
-        waits = self._waits(assigned)
-        consumer.assign(starts)
-        self._begin_batch()
+                again[partition] = self._next_of(partition) or 0
+        waits = self._waits(spans)
+        # Those that the group took meanwhile are left out.
+        spans = {one: span for one, span in spans.items() if self._takings[one] == before[one]}
+        again = {one: known for one, known in again.items() if one in spans}
         self._away.given(self.topic_id, {one: high for one, (start, high) in spans.items() if start < high}, again)
+        self._commits.given(spans, waits)
+        self._assignment.assign({one: start for one, (start, _) in spans.items()})
         self._ownership.given(spans, waits, again)
-        now = time.monotonic()
-        self._unclaimed = {partition: now + waits.get(partition, 0.0) for partition in spans}
+        self._put({one: start for one, (start, _) in spans.items()})
+
+    def _waits(self, partitions: Collection[int]) -> dict[int, float]:
+        try:
+            return self._commits.former_owners(self._consumer, partitions)
+        except KafkaException as error:
+            if fatal_of(error) is not None:
+                raise
+            raise unreachable(self._settings, self._problems.last, error) from error
+
+    def _put(self, starts: Mapping[int, int]) -> None:
+        topic = self._settings.topic
+        self._consumer.incremental_assign([TopicPartition(topic, one, offset) for one, offset in starts.items()])
+
+    def _stop_reading(self, partitions: Collection[int]) -> None:
+        if partitions:
+            self._consumer.incremental_unassign([TopicPartition(self._settings.topic, one) for one in partitions])
 
     def _begin_again(self) -> None:
         # The log is not what it was when these partitions were assigned.
-        self._given(self._consumer, self._consumer.assignment())
+        partitions = sorted(self._stop_all())
+        self._given(self._consumer, [TopicPartition(self._settings.topic, one) for one in partitions])
 
-    def _start(self, partition: int, compaction: Compaction | None) -> tuple[Start, int]:
-        topic, now = self._settings.topic, self._clock()
-        low, high = self._bounds(partition)
-        readings = offsets.of_topic(self._db, topic)
-        start = start_of(readings, self.topic_id, partition, low, high, compaction, now)
-        goes_on = start.event is None and offsets.next_of(self._db, topic, self.topic_id, partition) is not None
-        if start.event is not None:
-            log.warning("%s", start.notice)
-        with self._db.transaction():
-            if start.event is not None:
-                counts.add(self._db, topic, partition, {start.event: 1})
-            # A time that is old stays so until the end is reached, so that a crash before that leaves no trace.
-            if start.event != "away" and not (goes_on and start.offset < high):
-                offsets.move_on(self._db, topic, self.topic_id, partition, start.offset, as_text(now))
-        return start, high
+    def _stop_all(self) -> frozenset[int]:
+        partitions = self._assignment.partitions
+        self._forget(partitions, self._assignment.revoke)
+        self._begin_batch()
+        self._stop_reading(partitions)
+        return partitions
+
+    def _resume(self) -> None:
+        # Reads on where nothing is staged, after a rebalance within a call made some of what was read count no more.
+        interrupted = self._assignment.interrupted()
+        if interrupted:
+            self._stop_reading(interrupted)
+            self._put(self._assignment.resume(interrupted))
 
     def _bounds(self, partition: int) -> tuple[int, int]:
         return bounds(self._consumer, self._settings, partition, self._problems)
 
+    def _next_of(self, partition: int) -> int | None:
+        return offsets.next_of(self._db, self._settings.topic, self.topic_id, partition)
+
+    # What the group takes. The library then stops reading it by itself
+
     def _revoked(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
-        self._ownership.taken([one.partition for one in partitions])
-        self._away.taken()
-        self._begin_batch()
-        self._commit()
-        self._unclaimed = {}
+        # First no call is begun any more; then what was read is staged, and committed while the group still takes it.
+        taken = {one.partition for one in partitions}
+        self._ownership.taken(taken)
+        self._stage()
+        self._commits.commit(self._consumer)
+        self._forget(taken, self._assignment.revoke)
 
     def _lost(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
-        self._ownership.taken([one.partition for one in partitions])
-        self._away.taken()
-        self._begin_batch()
-        self._uncommitted = {}
-        self._unclaimed = {}
+        taken = {one.partition for one in partitions}
+        self._ownership.taken(taken)
+        self._stage()
+        self._forget(taken, self._assignment.lose)
 
-    # Who had a partition last: its name stands beside the offset that is committed
-
-    def _waits(self, assigned: Sequence[TopicPartition]) -> dict[int, float]:
-        # Returns how long to wait for calls of others: Mailchimp would take them as well as this worker's.
-        try:
-            known = self._consumer.committed(list(assigned), timeout=ANSWER_SECONDS) if assigned else []
-        except KafkaException as error:
-            raise unreachable(self._settings, self._problems.last, error) from error
-        others = [one.partition for one in known if one.metadata and one.metadata != self._instance]
-        if others and self._call_seconds:
-            told = ", ".join(str(one) for one in others)
-            log.info("partition %s was another worker's: its last calls may take %.0f s", told, self._call_seconds)
-        return dict.fromkeys(others, self._call_seconds)
-
-    def _claim(self) -> None:
-        # Also where nothing is read: whoever comes next must know that this worker was here.
-        now = time.monotonic()
-        for partition in [one for one, after in self._unclaimed.items() if now >= after]:
-            del self._unclaimed[partition]
-            next_offset = offsets.next_of(self._db, self._settings.topic, self.topic_id, partition)
-            if next_offset is not None:
-                self._uncommitted.setdefault(partition, next_offset)
-
-    def _release(self, partitions: Collection[int]) -> None:
-        for partition in partitions - self._unclaimed.keys():
-            next_offset = offsets.next_of(self._db, self._settings.topic, self.topic_id, partition)
-            if next_offset is not None:
-                self._uncommitted[partition] = next_offset
-
-    # For tools that measure lag: reading itself goes on from SQLite
-
-    def _commit(self) -> None:
-        self._committed_at = time.monotonic()
-        positions = [
-            TopicPartition(self._settings.topic, partition, offset, metadata="" if self.released else self._instance)
-            for partition, offset in self._uncommitted.items()
-            if partition not in self._unclaimed
-        ]
-        self._uncommitted = {one: offset for one, offset in self._uncommitted.items() if one in self._unclaimed}
-        if not positions:
-            return
-        try:
-            self._consumer.commit(offsets=positions, asynchronous=True)
-        except KafkaException as error:
-            log.debug("offsets were not committed: %s", _told(error))
-
-
-def _stopped(error: LibraryError) -> ConsumerStopped:
-    return ConsumerStopped(
-        f"Kafka ended this worker's membership: {error.str()}.",
-        "Start it again; if that repeats, look for another worker with a copy of this database.",
-    )
-
-
-def _told(error: KafkaException) -> str:
-    cause = error.args[0] if error.args else error
-    return cause.str() if isinstance(cause, LibraryError) else str(cause)
-
-
-def _record(message: Message) -> Record:
-    headers: Any = message.headers()
-    return Record(
-        message.partition(),  # type: ignore[arg-type]  # a message without an error stands in a partition
-        message.offset(),  # type: ignore[arg-type]
-        message.key(),
-        message.value(),
-        tuple(headers) if headers else (),
-    )
+    def _forget(self, partitions: Collection[int], drop: Callable[[Collection[int]], None]) -> None:
+        self._ownership.taken(partitions)
+        self._takings.update(partitions)
+        drop(partitions)
+        self._away.taken(partitions)
+        self._commits.dropped(partitions)

@@ -23,6 +23,7 @@ ELECTION_SECONDS = 0.2
 """How long to wait before a partition that has no leader just now is asked again."""
 _ELECTING = {LibraryError.NOT_LEADER_FOR_PARTITION, LibraryError.LEADER_NOT_AVAILABLE}
 _HOPELESS = {LibraryError._ALL_BROKERS_DOWN, LibraryError._AUTHENTICATION, LibraryError.SASL_AUTHENTICATION_FAILED}
+_ENDED = {LibraryError._FATAL, LibraryError.FENCED_INSTANCE_ID}
 _CORRECT = "Correct [kafka.client] in the configuration file, or WORKER_KAFKA__CLIENT."
 _Client = TypeVar("_Client")
 MOCK = "mockCluster"
@@ -60,6 +61,9 @@ def client(kind: Callable[[dict[str, Any]], _Client], settings: Kafka, own: Mapp
 def session_seconds(settings: Kafka) -> float:
     """Returns after how long without a sign of life the group takes a worker's partitions.
 
+    With ``group_protocol = "consumer"`` the broker decides: its group.consumer.session.timeout.ms must not be below the
+    45 seconds that it is by default.
+
     Raises:
         ConfigError: the operator's session.timeout.ms is no number.
     """
@@ -67,6 +71,15 @@ def session_seconds(settings: Kafka) -> float:
         return float(settings.client.get("session.timeout.ms", 45_000)) / 1000
     except ValueError as error:
         raise ConfigError("kafka.client's session.timeout.ms must be a number of milliseconds.", _CORRECT) from error
+
+
+def is_fatal(error: LibraryError) -> bool:
+    """Tells whether an error ends a client for good.
+
+    Its own word is not enough: of a member that was fenced, librdkafka tells the consumer the code _FATAL by an error
+    whose fatal() is False, and nothing else (confluent-kafka-python issue 869).
+    """
+    return error.fatal() or error.code() in _ENDED
 
 
 class Problems:
@@ -88,7 +101,7 @@ class Problems:
         """Takes a report."""
         self.last = error
         self._codes.add(error.code())
-        if error.fatal():
+        if is_fatal(error):
             self.fatal = error
         if self.connected and error.code() in _HOPELESS:
             log.warning("Kafka: %s; trying on", error.str())

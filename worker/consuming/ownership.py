@@ -56,7 +56,9 @@ class Ownership:
         self._lock = threading.Condition()
         self._partitions: dict[int, _Partition] = {}
         self._assigned = False
+        self._fenced = False
         self._polled_at: float | None = None
+        self._heard_at = clock()
 
     # Told by the poll thread
 
@@ -67,13 +69,25 @@ class Ownership:
             self._in_doubt_until = now + self._session_seconds * IN_DOUBT
         self._polled_at = now
 
+    def heard(self) -> None:
+        """Notes that the group or a partition's broker answered this worker."""
+        self._heard_at = self._clock()
+
+    def fenced(self) -> None:
+        """Notes that the group will not have this worker any more: from now on no call is begun, whatever follows."""
+        with self._lock:
+            self._fenced = True
+            self._assigned = False
+            self._partitions = {}
+            self._lock.notify_all()
+
     def given(
         self,
         spans: Mapping[int, tuple[int, int]],
         waits: Mapping[int, float] | None = None,
         again: Collection[int] = (),
     ) -> None:
-        """Notes partitions that were assigned.
+        """Notes partitions that were assigned; the others stay as they are.
 
         Args:
             spans: where reading each begins, and the end of its log at that moment.
@@ -82,6 +96,9 @@ class Ownership:
         """
         now = self._clock()
         with self._lock:
+            if self._fenced:
+                return
+            self._heard_at = now
             self._assigned = True
             self._assignments += 1
             for partition, (start, end) in spans.items():
@@ -231,6 +248,13 @@ class Ownership:
     def seconds_since_poll(self) -> float | None:
         """Returns how long ago the consumer was polled; None if never."""
         return None if self._polled_at is None else self._clock() - self._polled_at
+
+    def seconds_since_heard(self) -> float:
+        """Returns how long ago Kafka last confirmed that it serves this worker, or since this began.
+
+        An assignment, a record, the end of a partition and a commit that the group took confirm it.
+        """
+        return self._clock() - self._heard_at
 
     def waiting_seconds(self) -> float:
         """Returns how long calls of former owners are still waited for."""

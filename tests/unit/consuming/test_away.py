@@ -84,7 +84,7 @@ def test_what_came_while_it_was_read_is_read_too(world: World) -> None:
 def test_what_was_seen_before_a_partition_was_lost_does_not_count(world: World) -> None:
     """Given back, it is read again from its beginning."""
     world.away.saw([event(1, "cus-1"), event(2, "cus-2")])
-    world.away.taken()
+    world.away.taken([0])
     world.away.reached(0, 4, at_end=True)
     world.begin()
     world.away.saw([event(2, "cus-2")])

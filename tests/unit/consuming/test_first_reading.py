@@ -155,7 +155,7 @@ def test_nothing_is_concluded_before_the_end_and_the_ledger(world: World) -> Non
     world.settled(event(1, "cus-1"))
     world.read(to=5)
     assert world.judged() == []
-    world.away.taken()
+    world.away.taken([0])
     world.read()  # assigned again, it is read on and not from the beginning
     assert world.judged(ready=frozenset()) == []
     assert world.judged(ledger_partition=1) == []
