@@ -312,7 +312,9 @@ class Daemon:
 
     def _tick(self, lock: DatabaseLock, db: Database, poller: Poller) -> None:
         poller.check()
-        lock.beat()
+        # A worker that Kafka does not serve is not alive, though it runs.
+        if poller.ownership.seconds_since_heard() < STALE_SECONDS:
+            lock.beat()
         if self._flush is not None:
             if not self._flush.wait(0):
                 return

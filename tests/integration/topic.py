@@ -48,13 +48,16 @@ class Topic:
     def _properties(self) -> dict[str, Any]:
         return {"bootstrap.servers": self.broker.bootstrap_servers, "topic.metadata.refresh.sparse": False}
 
-    def settings(self, group_id: str = "", **client: Any) -> Kafka:
+    def settings(self, group_id: str = "", group_protocol: Any = "classic", **client: Any) -> Kafka:
         """The worker's config for it."""
+        # With the newer protocol the broker sets the session's timeout.
+        session = {"session.timeout.ms": 6000} if group_protocol == "classic" else {}
         return Kafka(
             bootstrap_servers=self.broker.bootstrap_servers,
             topic=self.name,
             group_id=group_id or f"group-{self.name}",
-            client={"topic.metadata.refresh.interval.ms": 1000, "session.timeout.ms": 6000} | client,
+            group_protocol=group_protocol,
+            client={"topic.metadata.refresh.interval.ms": 1000} | session | client,
         )
 
     def create(self) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException, TopicPartition
 
-from worker.consuming.kafka import ANSWER_SECONDS
+from worker.config import Kafka
+from worker.consuming.kafka import ANSWER_SECONDS, Problems, is_fatal, unreachable
 from worker.consuming.ownership import Ownership
 
 log = logging.getLogger("worker.consuming")
@@ -28,18 +29,19 @@ class Commits:
     """Commits offsets, the worker's name beside each. Belongs to the poll thread."""
 
     def __init__(
-        self, topic: str, instance: str, ownership: Ownership, next_of: Callable[[int], int | None], wait: float
+        self, settings: Kafka, instance: str, ownership: Ownership, next_of: Callable[[int], int | None], wait: float
     ) -> None:
         """Commits nothing yet.
 
         Args:
-            topic: of the events.
+            settings: name the topic of the events.
             instance: this worker's name in the group.
             ownership: told when the group took offsets from this worker.
             next_of: returns where reading a partition goes on.
             wait: seconds that a call of a partition's former owner may last.
         """
-        self._topic = topic
+        self._settings = settings
+        self._topic = settings.topic
         self._instance = instance
         self._ownership = ownership
         self._next_of = next_of
@@ -52,14 +54,20 @@ class Commits:
 
     # Who had a partition last: its name stands beside the offset that is committed
 
-    def former_owners(self, consumer: Any, partitions: Collection[int]) -> dict[int, float]:
+    def former_owners(self, consumer: Any, partitions: Collection[int], problems: Problems) -> dict[int, float]:
         """Returns how long to wait for calls of other owners: Mailchimp would take them as well as this worker's.
 
         Raises:
-            KafkaException: no broker answers, or the client has met a fatal error.
+            KafkaError: no broker answers.
+            KafkaException: the client has met a fatal error.
         """
         asked = [TopicPartition(self._topic, one) for one in sorted(partitions)]
-        known = consumer.committed(asked, timeout=ANSWER_SECONDS) if asked else []
+        try:
+            known = consumer.committed(asked, timeout=ANSWER_SECONDS) if asked else []
+        except KafkaException as error:
+            if is_fatal(error.args[0]):
+                raise
+            raise unreachable(self._settings, problems.last, error) from error
         others = [one.partition for one in known if one.metadata and one.metadata != self._instance]
         if others and self._wait:
             told = ", ".join(str(one) for one in others)

@@ -22,7 +22,7 @@ from worker.consuming.commits import Commits
 from worker.consuming.decode import Record
 from worker.consuming.identity import TopicIdentity
 from worker.consuming.instance import instance_of
-from worker.consuming.kafka import MOCK, Problems, bounds, client, partitions_of_topic, unreachable
+from worker.consuming.kafka import MOCK, Problems, bounds, client, partitions_of_topic
 from worker.consuming.membership import Membership, properties, refusal, says_name_is_taken
 from worker.consuming.messages import (
     fatal_among,
@@ -95,7 +95,7 @@ class Consumer:
         self._notices: list[tuple[Message, int | None]] = []
         self._untold: dict[int, tuple[int | None, int]] = {}
         self._instance = instance_of(db, f"worker-{uuid.uuid4()}")
-        self._commits = Commits(settings.topic, self._instance, ownership, self._next_of, call_seconds)
+        self._commits = Commits(settings, self._instance, ownership, self._next_of, call_seconds)
         admin = client(AdminClient, settings, {"error_cb": self._problems})
         self.partitions, cluster_id = partitions_of_topic(admin, settings, self._problems)
         # A member that comes back under its name gets what it had, which partitions added since are not part of.
@@ -333,7 +333,7 @@ class Consumer:
             spans[partition] = start.offset, high
             if start.event == "away":
                 again[partition] = self._next_of(partition) or 0
-        waits = self._waits(spans)
+        waits = self._commits.former_owners(self._consumer, spans, self._problems)
         # Those that the group took meanwhile are left out.
         spans = {one: span for one, span in spans.items() if self._takings[one] == before[one]}
         again = {one: known for one, known in again.items() if one in spans}
@@ -342,14 +342,6 @@ class Consumer:
         self._assignment.assign({one: start for one, (start, _) in spans.items()})
         self._ownership.given(spans, waits, again)
         self._put({one: start for one, (start, _) in spans.items()})
-
-    def _waits(self, partitions: Collection[int]) -> dict[int, float]:
-        try:
-            return self._commits.former_owners(self._consumer, partitions)
-        except KafkaException as error:
-            if fatal_of(error) is not None:
-                raise
-            raise unreachable(self._settings, self._problems.last, error) from error
 
     def _put(self, starts: Mapping[int, int]) -> None:
         topic = self._settings.topic
