@@ -35,7 +35,8 @@ class Actors:
         self.enabled = True
         self.in_flush = False
         self.trace: list[str] = []
-        facts.records.update({name: Record(name, person) for name, person in RECORDS.items()})
+        cast = chance.sample(sorted(RECORDS), chance.choice((2, 3, 4, 4)))
+        facts.records.update({name: Record(name, RECORDS[name]) for name in cast})
 
     def say(self, what: str) -> None:
         """Notes what happens, for whoever reads a history that went wrong."""
@@ -45,7 +46,7 @@ class Actors:
 
     def publish(self) -> None:
         """Publishes one change of one customer."""
-        record = self.facts.records[self.chance.choice(sorted(self.facts.records))]
+        record = self.facts.records[self.chance.choice([one for one in RECORDS if one in self.facts.records])]
         state = record.state
         if state is None:
             old = next((one for _, one in reversed(record.states) if one is not None), None)
@@ -69,6 +70,14 @@ class Actors:
                 self._delete(record, null=True)
                 return
         self._tell(record, state)
+
+    def crowd(self, number: int) -> None:
+        """Adds as many customers who have one address each, so that whole lists move."""
+        for one in range(number):
+            record = Record(f"c{one}", "eve")
+            self.facts.records[record.name] = record
+            state = self._first(record) | {"email": f"c{one}@crowd.com", "list_id": None, "marketing_consent": True}
+            self._tell(record, state)
 
     def _first(self, record: Record) -> dict[str, Any]:
         first, last = NAMES[record.person]
@@ -102,7 +111,7 @@ class Actors:
 
     def by_hand(self) -> None:
         """Does one act to one member, or somebody joins."""
-        list_id = self.chance.choice(self.lists)
+        list_id = self.chance.choice(self.stored if self.chance.random() < 0.7 else self.lists)
         if not self._is_there(list_id):
             return
         members = [one for one in self.world.standin.members(list_id) if one.status != "archived"]
@@ -120,22 +129,33 @@ class Actors:
                 acts = ("subscribe", "archive", "forget")
             case _:
                 acts = ("archive",)
+        if self.chance.random() < 0.1:
+            self._edit(list_id, member.email)
+            return
         act = self.chance.choice(acts)
         value = f"own{self.chance.randint(1, 999)}.{member.email}" if act == "rename" else None
-        self._do(list_id, member.email, act, value)
+        self.do(list_id, member.email, act, value)
+
+    def _edit(self, list_id: str, email: str) -> None:
+        self.say(f"HAND {email} writes another name on {list_id}")
+        self.world.standin.edit(list_id, email, "FNAME", "Own")
+        member = self.world.standin.find_list(list_id).find(email)
+        self.facts.edited.add(id(member))
+        self.facts.acts.append((self.world.time.now, (list_id, email)))
 
     def _join(self, list_id: str) -> None:
-        person = self.chance.choice(sorted(PEOPLE))
+        person = self.chance.choice(sorted({one.person for one in self.facts.records.values()}))
         email = self.chance.choice(PEOPLE[person])
         member = self.world.standin.find_list(list_id).find(email)
         if member is not None and member.status in (*THERE, "cleaned"):
             return
-        self._do(list_id, email, self.chance.choice(("subscribe", "subscribe", "sign up")), None)
+        self.do(list_id, email, self.chance.choice(("subscribe", "subscribe", "sign up")), None)
         if self.chance.random() < 0.5:
             for tag, value in zip(("FNAME", "LNAME"), NAMES[person], strict=True):
                 self.world.standin.edit(list_id, email, tag, value)
 
-    def _do(self, list_id: str, email: str, act: str, value: str | None) -> None:
+    def do(self, list_id: str, email: str, act: str, value: str | None = None) -> None:
+        """Does one act by hand."""
         self.say(f"HAND {email} {act} {value or ''} on {list_id}")
         for change in self.world.by_hand(list_id, email, act, value):
             self.facts.by_hand(change, act, self.world.time.now)
@@ -148,11 +168,14 @@ class Actors:
     def settle(self) -> None:
         """Changes one setting; what Mailchimp or the rules refuse stays as it is."""
         acts: tuple[Callable[[], None], ...] = (
-            self._disable, self._store, self._master, self._new_list, self._new_key, self.world.resync,
+            self._disable, self._store, self._master, self._new_list, self._new_key, self.world.resync, self._exodus,
         )  # fmt: skip
         if not self.in_flush:
-            acts += (self._delete_list, self._forget)
+            acts += (self._delete_list, self._forget, self._replay)
+        self.oracle.on_its_way = self.world.wire.count
+        self.oracle.commanding = True
         self.chance.choice(acts)()
+        self.oracle.commanding = False
 
     def _disable(self) -> None:
         self.say("SETTING disabled")
@@ -214,11 +237,20 @@ class Actors:
             if self.in_flush:
                 self.oracle.old_keys.add(old)
 
+    def _exodus(self) -> None:
+        for record in self.facts.records.values():
+            if record.name not in RECORDS and record.state is not None and self.chance.random() < 0.8:
+                self._delete(record, null=self.chance.random() < 0.5)
+
+    def _replay(self) -> None:
+        self.say("OPERATOR reads all events again")
+        self.world.replay()
+
     def _forget(self) -> None:
         email = self.chance.choice(sorted({one for all_ in PEOPLE.values() for one in all_}))
         self.say(f"OPERATOR forget {email}")
         self.world.forget(email)
-        self.facts.forgets(email)
+        self.facts.forgets(email, self.world.time.now)
 
     def _refresh(self) -> None:
         self.world.refresh()

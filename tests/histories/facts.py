@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from tests.histories.wire import Change, Exchange, Spot
 from worker.mailchimp.call import member_hash
+from worker.model import AddressKey
 from worker.sandbox.member import Member
 
 THERE = ("subscribed", "pending")
@@ -99,14 +101,18 @@ class Facts:
     ever_left: set[str] = field(default_factory=set)
     contacts: dict[int, Contact] = field(default_factory=dict)
     touched: set[Spot] = field(default_factory=set)
-    met: set[Spot] = field(default_factory=set)
+    met: dict[Spot, datetime] = field(default_factory=dict)
+    adds: list[tuple[Spot, datetime, datetime]] = field(default_factory=list)
+    flush_began: datetime | None = None
     returned: dict[Spot, datetime] = field(default_factory=dict)
     ended_pending: set[str] = field(default_factory=set)
     reads: list[tuple[datetime, Exchange]] = field(default_factory=list)
     unanswered: list[tuple[Spot, datetime]] = field(default_factory=list)
     forgotten: set[str] = field(default_factory=set)
     edited: set[int] = field(default_factory=set)
-    _provisional: set[Spot] = field(default_factory=set)
+    effects: list[tuple[datetime, Change]] = field(default_factory=list)
+    acts: list[tuple[datetime, Spot]] = field(default_factory=list)
+    _provisional: dict[Spot, datetime] = field(default_factory=dict)
 
     def at_address(self, email: str) -> Iterator[Record]:
         """Yields the customers who have an address now."""
@@ -121,6 +127,7 @@ class Facts:
     def by_hand(self, change: Change, act: str, at: datetime) -> None:
         """Notes what somebody did in Mailchimp."""
         was, now, member = change.was, change.now, change.member
+        self.acts += [(at, (change.list_id, one.email)) for one in (was, now) if one is not None]
         if now is not None and (was is None or (was.status == "archived" and now.status in THERE)):
             self.contacts[id(member)] = Contact(member, "hand", at)
         if was is not None and now is not None and was.email != now.email:
@@ -152,10 +159,12 @@ class Facts:
             self._changed(change, exchange)
         answer = exchange.answer
         for spot in self.places(exchange):
+            if _adds(exchange) and self.flush_began is not None:
+                self.adds.append((spot, self.flush_began, exchange.at))
             if answer.ok and answer.body is not None:
-                (self._provisional if exchange.call.reads_only else self.touched).add(spot)
+                self._provisional.setdefault(spot, exchange.at)
                 if not exchange.call.reads_only:
-                    self.met.add(spot)
+                    self.touched.add(spot)
             elif not exchange.call.reads_only:
                 self.touched.add(spot)
                 if _adds(exchange) and (answer.status is None or answer.status >= 500 or answer.body is None):
@@ -168,8 +177,9 @@ class Facts:
 
     def _changed(self, change: Change, exchange: Exchange) -> None:
         was, now, member = change.was, change.now, change.member
+        self.effects.append((exchange.at, change))
         if id(member) not in self.contacts:
-            before = [one for one in self.contacts.values() if was is not None and _same(one.member, was)]
+            before = [] if was is None else [one for one in self.contacts.values() if _same(one.member, was)]
             origin = before[-1].origin if before else "call"
             self.contacts[id(member)] = Contact(member, origin, exchange.at)
         contact = self.contacts[id(member)]
@@ -191,7 +201,7 @@ class Facts:
         """Returns the places that a call is about."""
         parts = exchange.call.path.split("/")
         if len(parts) == 5 and parts[3] == "members":
-            emails = [one for one in self.all_addresses() if member_hash(one) == parts[4]]  # type: ignore[arg-type]
+            emails = [one for one in self.all_addresses() if _hash(one) == parts[4]]
             told = (exchange.call.body or {}).get("email_address")
             if told is not None and told not in emails:
                 emails.append(told)
@@ -203,7 +213,7 @@ class Facts:
 
     def all_addresses(self) -> set[str]:
         """Returns every address that came up."""
-        found = {spot[1] for spot in self.touched | self._provisional} | {one.spot[1] for one in self.departures}
+        found = {spot[1] for spot in self.touched | set(self._provisional)} | {one.spot[1] for one in self.departures}
         found |= {one.member.email for one in self.contacts.values()}
         return found.union(*(one.addresses for one in self.records.values()))
 
@@ -215,31 +225,39 @@ class Facts:
         if answer.ok:
             told = body.get("members", [body])
             return any(one.get("email_address") == email and one.get("status") in GONE for one in told)
-        at_it = exchange.call.path.endswith(member_hash(email))  # type: ignore[arg-type]
+        at_it = exchange.call.path.endswith(_hash(email))
         return answer.status == 404 and answer.body is not None and at_it
 
     def flush_ended(self, *, died: bool) -> None:
         """Keeps what the worker read; a worker that died forgets it."""
         if not died:
-            self.touched |= self._provisional
-            self.met |= self._provisional
+            self.touched |= set(self._provisional)
+            self.met = self._provisional | self.met
         self._provisional.clear()
 
-    def forgets(self, email: str) -> None:
+    def forgets(self, email: str, at: datetime) -> None:
         """Notes that the operator erased whoever has an address; departures that were told stay known."""
         self.forgotten.add(email)
         for record in self.records.values():
             if email in record.addresses:
                 record.known_by.clear()
+                record.places.clear()
+            if record.email == email:
+                record.states.append((at, None))
         known = {one.spot for one in self.departures if one.told is not None}
         self.touched = {one for one in self.touched if one[1] != email or one in known}
-        self.met = {one for one in self.met if one[1] != email or one in known}
+        self.met = {one: when for one, when in self.met.items() if one[1] != email or one in known}
 
 
 def names_of(member: Member) -> tuple[str, str]:
     """Returns a member's first and last name."""
     first, last = (str(member.merge_fields.get(tag) or "") for tag in ("FNAME", "LNAME"))
     return first, last
+
+
+@cache
+def _hash(email: str) -> str:
+    return member_hash(AddressKey(email))
 
 
 def _adds(exchange: Exchange) -> bool:

@@ -11,11 +11,13 @@ from tests.histories.actors import Actors
 from tests.histories.facts import THERE, Facts, Record
 from tests.histories.oracle import Oracle
 from tests.histories.rest import judge_rest
+from tests.histories.telling import judge_receipts
 from tests.histories.wire import FAULTS, Exchange
 from tests.histories.world import World
 from worker.mailchimp.call import Call
+from worker.staging.receipts import Receipt
 
-NOT_PLACED = ("later", "held", "withheld", "left", "list gone", "deleted")
+NOT_PLACED = ("later", "held", "withheld", "left", "left alone", "list gone", "deleted")
 """Outcomes of receipts that tell of a place where the customer was not put."""
 SECRET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
@@ -44,17 +46,26 @@ class Theme:
             events=chance.choice((0.0, 0.0, 0.05)),
             deaths=chance.choice((0.0, 0.0, 0.04)),
             skew=chance.choice((0.0, 0.0, 300.0)),
-            days=chance.randint(2, 6),
+            days=chance.randint(2, 8),
         )
+
+
+CALM = Theme(faults=0, outage=0, hands=0, settings=0, events=0, deaths=0, skew=0, days=0)
 
 
 class History:
     """A history and everything that is known of it."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        """Prepares it; nothing depends on anything but the seed and the worker."""
+    def __init__(self, folder: Path, seed: int, *, calm: bool = False) -> None:
+        """Prepares it; nothing depends on anything but the seed and the worker.
+
+        Args:
+            folder: for the database.
+            seed: of all chance.
+            calm: whether nothing happens by chance.
+        """
         self.chance = random.Random(seed)
-        self.theme = Theme.by(self.chance)
+        self.theme = CALM if calm else Theme.by(self.chance)
         self.facts = Facts()
         self.oracle = Oracle(self.facts)
         self.world = World(
@@ -66,8 +77,9 @@ class History:
             secret=SECRET,
         )
         self.actors = Actors(self.world, self.facts, self.oracle, self.chance)
-        self.receipts_seen = 0
+        self._crowd = self.chance.randint(9, 30) if self.chance.random() < 0.1 else 0
         self._outage = 0
+        self._exchanges: list[Exchange] = []
 
     def run(self) -> list[str]:
         """Runs it and returns what must never happen and did; an error of the worker is one of that."""
@@ -78,15 +90,20 @@ class History:
 
     def _run(self) -> list[str]:
         with self.world:
-            wire = self.world.wire
-            wire.before, wire.fault, wire.seen, wire.after = self._before, self._fault, self._seen, self._after
-            self.world.meanwhile = self._meanwhile
+            self.listen()
+            self.actors.crowd(self._crowd)
             for _ in range(self.theme.days):
                 self._day()
                 if self.oracle.broken:
                     return self.oracle.broken
             self._quiet()
             return self.oracle.broken
+
+    def listen(self) -> None:
+        """Lets everything that can happen on the wire happen, and be noted."""
+        wire = self.world.wire
+        wire.before, wire.fault, wire.seen, wire.after = self._before, self._fault, self._seen, self._after
+        self.world.meanwhile = self._meanwhile
 
     def _day(self) -> None:
         chance, actors = self.chance, self.actors
@@ -118,8 +135,10 @@ class History:
         """Flushes, and lets the facts and the oracle know."""
         actors, oracle = self.actors, self.oracle
         actors.say(f"FLUSH{' confirmed' if confirmed else ''}, skew {self.world.time.skew:.0f} s")
-        oracle.flush_began, oracle.confirmed = self.world.time.now, confirmed
+        oracle.flush_began = self.facts.flush_began = self.world.time.now
+        oracle.confirmed = confirmed
         oracle.stored = tuple(actors.stored)
+        oracle.leaving.clear()
         oracle.off_since = None
         oracle.unstored.clear()
         oracle.old_keys.clear()
@@ -129,17 +148,22 @@ class History:
         ended = "nothing to do" if part is None else f"{part.ended} {part.message or ''}"
         actors.say(f"ENDED {'dead' if self.world.died else ended}")
         self.facts.flush_ended(died=self.world.died)
-        self._read_receipts()
+        oracle.off_since = None
+        told = self._read_receipts()
+        if not self.world.died:
+            since = oracle.flush_began
+            oracle.broken += judge_receipts(told, self._exchanges, self.facts, self.world.standin, since)
+        self._exchanges.clear()
 
-    def _read_receipts(self) -> None:
-        for one in self.world.receipts():
-            record = self.facts.records[one.customer_id]
-            if one.address is None or one.run <= self.receipts_seen:
-                continue
+    def _read_receipts(self) -> list[Receipt]:
+        told = self.world.receipts()
+        for one in told:
             self.actors.say(f"RECEIPT {one.customer_id} {one.address} on {one.list_id}: {one.outcome}. {one.detail}")
-            record.met.setdefault(one.address, self.world.time.now)
-            self._place(record, one.outcome, one.list_id, one.address)
-        self.receipts_seen = max((one.run for one in self.world.receipts()), default=self.receipts_seen)
+            record = self.facts.records[one.customer_id]
+            if one.address is not None:
+                record.met.setdefault(one.address, self.world.time.now)
+                self._place(record, one.outcome, one.list_id, one.address)
+        return told
 
     def _place(self, record: Record, outcome: str, list_id: str | None, address: str) -> None:
         if outcome in NOT_PLACED or list_id is None:
@@ -163,14 +187,15 @@ class History:
 
     def _quiet(self) -> None:
         theme = self.theme
-        self.theme = Theme(0, 0, 0, 0, 0, 0, 0, 0)
+        self.theme = CALM
         self._outage = 0
         self.world.time.skew = 0.0
         self.actors.put_in_order()
         for days in (1, 1, 2, 4, 8):
             self.world.time.forward(days=days)
             self.world.resume()
-            self.flush(confirmed=True)
+            self.flush()
+            self.flush(confirmed=True)  # what was shown just now
             if self.oracle.broken:
                 return
         self.theme = theme
@@ -218,5 +243,7 @@ class History:
             f"CALL {exchange.number} {exchange.call} {dict(exchange.call.body or {})} → {told}"
             f"{f' ({exchange.fault})' if exchange.fault else ''}{f' did: {done}' if done else ''}"
         )
+        if self.actors.in_flush:
+            self._exchanges.append(exchange)
         self.oracle.judge(exchange)
         self.facts.called(exchange)

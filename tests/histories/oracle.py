@@ -6,9 +6,11 @@ By each call:
     or consent withdrawn; until she joins by herself. A departure that no answer could tell in time is excused. On the
     place that a write hangs on: where it fell between a read of that place and the write, within two seconds. On
     another place: where it fell into this flush, or the worker never met her there.
+    Nobody is put anywhere by an address that no customer has.
  2. Nobody whom this worker did not add is archived or renamed, but with a customer that surely is that person's.
  3. Nobody pending is made subscribed.
- 4. No call is made for what was disabled, un-stored or given another key meanwhile.
+ 4. Not more than ten members, or a tenth of a list, leave it in a flush that nobody confirmed.
+    No call is made for what was disabled, un-stored or given another key meanwhile.
 
 When all is quiet:
  5. Who wants to be there and never left is there, with the newest names; whom only the worker put there and whom no
@@ -20,6 +22,7 @@ When all is quiet:
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -36,6 +39,8 @@ class Oracle:
 
     Attributes:
         broken: what must never happen and did, in words.
+        commanding: whether calls are an operator's command and no flush.
+        on_its_way: the number of the call that was on its way when a setting changed in this flush.
     """
 
     facts: Facts
@@ -43,30 +48,38 @@ class Oracle:
     flush_began: datetime | None = None
     confirmed: bool = False
     stored: tuple[str, ...] = ()
+    on_its_way: int = 0
+    commanding: bool = False
     off_since: datetime | None = None
     unstored: set[str] = field(default_factory=set)
+    leaving: Counter[str] = field(default_factory=Counter)
     old_keys: set[str] = field(default_factory=set)
     farthest: float = 0.0
 
     def judge(self, exchange: Exchange) -> None:
         """Judges one call, by what was so before it."""
-        if self.off_since is not None:
-            self._break(exchange, f"a call after the account was disabled at {self.off_since:%d %H:%M:%S}")
-        if exchange.key in self.old_keys:
-            self._break(exchange, "a call with an API key that was replaced")
-        if not exchange.call.reads_only and exchange.call.path.split("/")[2] in self.unstored:
-            self._break(exchange, "a write to a list that was un-stored in this flush")
+        if exchange.number > self.on_its_way and not self.commanding:
+            self._judge_settings(exchange)
         for change in exchange.changes:
             was, now = change.was, change.now
             if was is not None and now is not None and was.email != now.email:
                 self._judge_taking(exchange, change, "renamed")
             if was is not None and now is not None and was.status != "archived" == now.status:
                 self._judge_taking(exchange, change, "archived")
+                self._judge_number(exchange, change.list_id)
             if was is not None and now is not None and was.status == "pending" and now.status == "subscribed":
                 self._break(exchange, f"{now.email} was pending and is made subscribed")
             comes = was is None or was.status not in THERE or now is None or was.email != now.email
             if now is not None and now.status in THERE and comes:
                 self._judge_putting(exchange, change)
+
+    def _judge_settings(self, exchange: Exchange) -> None:
+        if self.off_since is not None:
+            self._break(exchange, f"a call after the account was disabled at {self.off_since:%d %H:%M:%S}")
+        if exchange.key in self.old_keys:
+            self._break(exchange, "a call with an API key that was replaced")
+        if not exchange.call.reads_only and exchange.call.path.split("/")[2] in self.unstored:
+            self._break(exchange, "a write to a list that was un-stored in this flush")
 
     def _break(self, exchange: Exchange, what: str) -> None:
         self.broken.append(f"call {exchange.number}, {exchange.call}: {what}")
@@ -78,16 +91,27 @@ class Oracle:
         email, list_id = change.now.email, change.list_id
         old = change.was.email if change.was is not None and change.was.status in THERE else None
         why = self._left(exchange, list_id, email, email)
-        for record in self.facts.records.values():
+        had = [one for one in self.facts.records.values() if email in one.addresses | one.known_by]
+        for record in had:
             if why is None and (record.email == email or email in record.known_by):
                 for address in sorted(record.known_by - {email}):
                     why = why or self._left(exchange, list_id, email, address, record, renamed=old is not None)
         if why is not None:
             self._break(exchange, f"{email} is put on {list_id} as {change.now.status}, though {why}")
-        for record in self.facts.records.values():
-            state = record.before(self.flush_began) if self.flush_began is not None else None
-            if state is not None and state["email"] == email and state["marketing_consent"] is False:
+        since = self.flush_began
+        if since is not None and not any(self._asks(record, email, since) for record in had):
+            self._break(exchange, f"{email} is put on {list_id}, and no customer has that address")
+        for record in had:
+            before = record.before(since) if since is not None else None
+            if all(
+                one is not None and one["email"] == email and one["marketing_consent"] is False
+                for one in (before, record.state)
+            ):
                 self._break(exchange, f"{email} is put on {list_id}, though {record.name} withdrew consent")
+
+    def _asks(self, record: Record, email: str, since: datetime) -> bool:
+        asked = [state for at, state in record.states if at > since] + [record.before(since)]
+        return any(state is not None and state["email"] == email for state in asked)
 
     def _left(
         self,
@@ -105,14 +129,19 @@ class Oracle:
             vanished = one.how in ("deleted", "renamed")
             in_place = one.spot == (list_id, email) and not vanished
             own = record is not None and one.spot in record.places
-            if not in_place and one.spot not in (self.facts.met if vanished else self.facts.touched):
+            if vanished and self.facts.met.get(one.spot, exchange.at) > one.at:
+                continue  # she went before the worker ever met her
+            if not in_place and one.spot not in self.facts.touched:
                 continue
             if not in_place and not own and one.told is None and (vanished or one.spot[0] not in self.stored):
                 continue  # no list of departures tells it
             if renamed and one.spot[0] != list_id:
                 continue  # she keeps the membership that she has, under her new address
             if not self._excused(exchange, one, own=in_place or own):
-                told = f", told to the worker at {one.told:%d %H:%M:%S}" if one.told else ""
+                told = ""
+                if one.told is not None:
+                    now = self.flush_began is not None and one.told >= self.flush_began
+                    told = f", told to the worker {'in this flush' if now else f'at {one.told:%d %H:%M:%S}'}"
                 whose = f" (known of {record.name})" if record is not None else ""
                 return f"{one}{whose}{told}"
         return None
@@ -142,6 +171,8 @@ class Oracle:
             wants = record.email is not None and (record.email != email or what == "archived")
             if wants and email in record.addresses and self._surely(record, change):
                 return
+        if any(spot == (change.list_id, email) and a <= contact.joined <= b for spot, a, b in self.facts.adds):
+            return  # she joined between this worker's note that an add begins and that add
         off = timedelta(seconds=self.farthest + 2)
         for spot, at in self.facts.unanswered:
             if spot == (change.list_id, email) and at - off <= contact.joined <= at + off + timedelta(seconds=130):
@@ -149,6 +180,14 @@ class Oracle:
         self._break(
             exchange, f"{email} is {what} on {change.list_id}, who joined by herself at {contact.joined:%d %H:%M:%S}"
         )
+
+    def _judge_number(self, exchange: Exchange, list_id: str) -> None:
+        self.leaving[list_id] += 1
+        ever = {one.member.email for one in self.facts.contacts.values() if one.member.list_id == list_id}
+        if not self.confirmed and self.leaving[list_id] > max(10, len(ever) / 10):
+            self._break(
+                exchange, f"{self.leaving[list_id]} of {len(ever)} members left {list_id}, and nobody confirmed"
+            )
 
     def _surely(self, record: Record, change: Change) -> bool:
         assert change.was is not None

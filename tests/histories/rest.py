@@ -54,12 +54,13 @@ def _present(history: History) -> list[str]:
         )
         assert newest.state is not None
         names = (newest.state["first_name"], newest.state["last_name"])
-        if names_of(member) != names:
+        if id(member) not in history.facts.edited and names_of(member) != names:
             broken.append(f"{record.email} on {list_id} has the names {names_of(member)}, not {names}")
     return broken
 
 
 def _absent(history: History) -> list[str]:
+    tainted = _tainted(history)
     wanted = {(_place(history, one), one.email) for one in history.facts.records.values() if one.email is not None}
     return [
         f"{member.email} is still {member.status} on {list_id}, added by this worker, and no customer wants that"
@@ -68,7 +69,7 @@ def _absent(history: History) -> list[str]:
         if member.status == "subscribed"
         and history.facts.contact(member).origin == "call"
         and (list_id, member.email) not in wanted
-        and member.email not in history.facts.ever_left | history.facts.forgotten
+        and member.email not in tainted
     ]
 
 

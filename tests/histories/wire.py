@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tests.histories.clock import Time
@@ -88,6 +88,7 @@ class Wire:
         if self.dead:
             raise Death
         self.count += 1
+        number = self.count
         self.before(call)
         if self.dead:
             raise Death
@@ -105,7 +106,9 @@ class Wire:
             answer = FAULTS[fault]
             if answer.failure == "timeout":
                 self.time.forward(seconds=120)
-        self.seen(Exchange(self.count, at, key, call, answer, fault, changes))
+            if answer.status is not None:
+                answer = replace(answer, date=self.time.now.replace(microsecond=0))
+        self.seen(Exchange(number, at, key, call, answer, fault, changes))
         self.after(call)
         if self.dead:
             raise Death
@@ -150,7 +153,9 @@ def _problem(status: int, title: str) -> Answer:
     return Answer(status, {"type": "about:blank", "title": title, "status": status, "detail": "", "instance": ""})
 
 
-NOT_DONE = frozenset({"unsent", "lost before", "500 before", "503 bare", "504 before", "404 bare", "429", "403 bare"})
+NOT_DONE = frozenset(
+    {"unsent", "lost before", "500 before", "503 bare", "504 before", "404 bare", "429", "403 bare", "401"}
+)
 FAULTS = {
     "unsent": Answer(None, failure="unconnected"),
     "lost before": Answer(None, failure="timeout"),
@@ -165,6 +170,7 @@ FAULTS = {
     "404 bare": Answer(404),
     "429": _problem(429, "Too Many Requests"),
     "403 bare": Answer(403),
+    "401": _problem(401, "API Key Invalid"),
     "garbled": Answer(200),
     "lacking": Answer(200, {}),
 }
