@@ -43,9 +43,9 @@ def test_the_file_of_defaults_says_what_the_code_does(monkeypatch, tmp_path):
             assert told[section].keys() == field.annotation.model_fields.keys(), section
 
 
-def test_the_readme_tells_every_setting_with_its_variable_and_default():
-    """The README's table is what the code does."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_docs_tell_every_setting_with_its_variable_and_default():
+    """The table in docs/operations.md is what the code does."""
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     told = {}
     for names, variables, defaults in re.findall(r"^\| ([a-z_., ]+) \| ([^|]+) \|([^|]*)\|", text, re.MULTILINE):
         for name, variable, default in zip(names.split(", "), variables.split(", "), defaults.split(", "), strict=True):

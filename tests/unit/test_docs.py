@@ -1,0 +1,63 @@
+"""The pages are true where a machine can tell: links, files, classes and settings that they name are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from worker.config import Config
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "README.md"])
+CODE = [path.read_text(encoding="utf-8") for path in (ROOT / "worker").rglob("*.py")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_and_file_is_there(page: Path) -> None:
+    """Each link leads to a file, and each Python file or folder that a page names exists."""
+    text = page.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (page.parent / link).exists(), link
+    for name in re.findall(r"`((?:worker|tests|config|docs)/[\w/.-]+)`", text):
+        assert (ROOT / name).exists() or "NNNN" in name, name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_variable_is_a_setting(page: Path) -> None:
+    """Each WORKER_ variable that a page names is one that the worker reads."""
+    for variable in set(re.findall(r"WORKER_[A-Z_]+", page.read_text(encoding="utf-8"))) - {"WORKER_CONFIG"}:
+        section, _, name = variable.removeprefix("WORKER_").lower().partition("__")
+        field = Config.model_fields[section]
+        assert not name or name in field.annotation.model_fields, variable  # type: ignore[union-attr]
+
+
+def test_every_class_of_the_glossary_exists() -> None:
+    """A term that names a class names one that there is."""
+    named = re.findall(r"^\| [^|]+ \| `(\w+)` \|", (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"), re.M)
+    assert named
+    for name in named:
+        pattern = re.compile(rf"^(class {name}\b|{name} = )", re.MULTILINE)
+        assert any(pattern.search(text) for text in CODE), name
+
+
+def test_every_place_to_change_something_exists() -> None:
+    """The files that docs/architecture.md names are there, relative to worker/."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"`([a-z_]+/(?:[a-z_]+/)?[a-z_]+\.py)`", text))
+    assert names
+    for name in names:
+        assert (ROOT / "worker" / name).exists() or (ROOT / name).exists(), name
+
+
+def test_pages_for_people_are_short_to_read() -> None:
+    """In README no paragraph has more than four lines and no table cell more than twenty words."""
+    text = re.sub(r"```.*?```", "", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    for block in text.split("\n\n"):
+        lines = [line for line in block.strip().splitlines() if line]
+        if lines and lines[0].startswith("|"):
+            cells = [cell for line in lines for cell in line.strip("|").split("|")]
+            assert all(len(cell.split()) <= 20 for cell in cells), block
+        elif not lines or not lines[0].startswith(("-", "#")):
+            assert len(lines) <= 4, block
