@@ -31,6 +31,8 @@ def prepared(world: World, what: str) -> None:
         world.event("ann", A)
     elif what == "rename":
         world.event("ann", B)
+    elif what == "move":
+        world.event("ann", A, list_id="other")
     elif what == "archive":
         world.deleted("ann", A)
 
@@ -41,7 +43,7 @@ def read_of(call: Call) -> bool:
 
 
 @pytest.mark.parametrize("later", LATER)
-@pytest.mark.parametrize("what", ["restore", "rename", "archive"])
+@pytest.mark.parametrize("what", ["restore", "rename", "move", "archive"])
 @pytest.mark.parametrize("act", ["unsubscribe", "archive"])
 def test_who_leaves_before_any_read_of_a_try_is_not_put_anywhere(tmp_path: Path, what: str, act: str, later: str):
     """Before each read of a member in turn, in back-off too: whoever acts then is heeded by the write after it."""

@@ -165,10 +165,10 @@ class Move(_ForContact):
         return member_calls.rename(self.rename.place, self.contact.email, self.rename_changes)
 
     def calls(self) -> Iterator[PlannedCall]:
-        """Gives the reads of the gates and what hangs on them."""
+        """Gives the reads and what hangs on them, the gates last."""
+        yield PlannedCall(member_calls.read(self.place))
         yield from _gate_calls(self.gates)
         new = self.contact.status_if_new
-        yield PlannedCall(member_calls.read(self.place), "if nobody left the old place")
         yield PlannedCall(found_call(self.contact), "if nobody left the old place and the new one is taken")
         free = "and the new place is free"
         if self.rename is not None:

@@ -19,7 +19,12 @@ from worker.staging.ledger import Entry
 def move(desk: Desk, step: Move) -> Report:
     """Takes a customer from where it is known to its new place, unless it left there."""
     report = desk.report()
-    if _renamed_before(desk, report, step):
+    # The new place first: what nobody may have left is read last, right before the write that depends on it.
+    target = desk.read_member(step.place, step.entry)
+    if target.member is None and target.verdict.sort is not Sort.NOT_THERE:
+        stumble(desk, report, step.shares, step.place, target.verdict, target.exchange)
+        return report
+    if _renamed_before(desk, report, step, target):
         return report
     passed = pass_gates(desk, report, step.contact, step.gates)
     if passed is None:
@@ -29,16 +34,18 @@ def move(desk: Desk, step: Move) -> Report:
         back = gate.entry is not None and _source(step, gate) == step.place
         if back and read.member is not None and read.member.status == "subscribed":
             # Its entry here is of the member that has the other address since.
-            _rename(desk, report, replace(step, entry=None, rename_changes=step.contact.fields.values), gate, read)
+            _rename(
+                desk, report, replace(step, entry=None, rename_changes=step.contact.fields.values), gate, read, target
+            )
             return report
     if step.rename is not None and passed.old is not None:
         gate, read = passed.old
         same = gate.entry is not None and gate.entry.state == "present"
         ours = step.rename.entry is None or gate.entry is None or gate.entry.origin == step.rename.entry.origin
         if same and ours and read.member is not None and read.member.status == "subscribed":
-            _rename(desk, report, step, gate, read)
+            _rename(desk, report, step, gate, read, target)
             return report
-    add_or_find(desk, report, Add(step.contact, step.entry), passed.status, "Moved: added here")
+    add_or_find(desk, report, Add(step.contact, step.entry), passed.status, "Moved: added here", target)
     return report
 
 
@@ -47,15 +54,11 @@ def _source(step: Move, gate: Gate) -> object:
     return planned.intent.source if planned is not None and planned.intent is not None else None
 
 
-def _rename(desk: Desk, report: Report, step: Move, gate: Gate, old: Read) -> None:
+def _rename(desk: Desk, report: Report, step: Move, gate: Gate, old: Read, taken: Read) -> None:
     contact, entry = step.contact, gate.entry
     assert entry is not None
-    taken = desk.read_member(contact.place, step.entry)
     if taken.member is not None:
         write_found(desk, report, contact, step.entry, taken.member, origin_of(step.entry, taken.member))
-        return
-    if taken.verdict.sort is not Sort.NOT_THERE:
-        stumble(desk, report, contact.shares, contact.place, taken.verdict, taken.exchange)
         return
     intent = replace(new_intent("rename", old.date, old.member), source=gate.place)
     written = write_after_read(
@@ -88,12 +91,11 @@ def _acted(desk: Desk, gate: Gate) -> bool:
     return old.verdict.sort is Sort.NOT_THERE or (old.member is not None and old.member.status != "subscribed")
 
 
-def _renamed_before(desk: Desk, report: Report, step: Move) -> bool:
+def _renamed_before(desk: Desk, report: Report, step: Move, read: Read) -> bool:
     # Where the answer to a rename was lost: the member that stands at the new place is the one of the old place.
     entry = step.entry
     if entry is None or entry.intent is None or entry.intent.source is None:
         return False
-    read = desk.read_member(step.place, entry)
     if read.member is None or not was_done(entry, read.member):
         return False
     report.dropped.append(entry.intent.source)

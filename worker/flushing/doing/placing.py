@@ -150,7 +150,7 @@ def _written_found(
     settled(desk, report, contact, written.exchange, "found", detail, member.status)
 
 
-def add_or_find(desk: Desk, report: Report, step: Add, status: str, what: str) -> None:
+def add_or_find(desk: Desk, report: Report, step: Add, status: str, what: str, read: Read | None = None) -> None:
     """Reads a place, and adds the contact where nobody is.
 
     Args:
@@ -159,9 +159,10 @@ def add_or_find(desk: Desk, report: Report, step: Add, status: str, what: str) -
         step: whom to add.
         status: how.
         what: how the receipt begins.
+        read: the place, where this try has read it already.
     """
     contact, entry = step.contact, step.entry
-    read = desk.read_member(step.place, entry)
+    read = read or desk.read_member(step.place, entry)
     if read.member is not None:
         write_found(desk, report, contact, entry, read.member, origin_of(entry, read.member))
         return
