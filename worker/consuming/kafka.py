@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,11 @@ PART_SECONDS = 2.5
 ELECTION_SECONDS = 0.2
 """How long to wait before a partition that has no leader just now is asked again."""
 _ELECTING = {LibraryError.NOT_LEADER_FOR_PARTITION, LibraryError.LEADER_NOT_AVAILABLE}
+_FORGOTTEN = {LibraryError._UNKNOWN_PARTITION, LibraryError._UNKNOWN_TOPIC}
+"""What librdkafka says of a partition that it knew before its broker restarted, until it asks for the topic again."""
+_AWAY = {LibraryError._TRANSPORT, LibraryError._ALL_BROKERS_DOWN}
+RESTART_SECONDS = 30.0
+"""How long a partition's broker may be away, as in a restart, before a worker that had reached it gives up."""
 _HOPELESS = {LibraryError._ALL_BROKERS_DOWN, LibraryError._AUTHENTICATION, LibraryError.SASL_AUTHENTICATION_FAILED}
 _ENDED = {LibraryError._FATAL, LibraryError.FENCED_INSTANCE_ID}
 _CORRECT = "Correct [kafka.client] in the configuration file, or WORKER_KAFKA__CLIENT."
@@ -183,7 +189,14 @@ def bounds(client: Any, settings: Kafka, partition: int, problems: Problems) -> 
         try:
             low, high = client.get_watermark_offsets(TopicPartition(settings.topic, partition), ANSWER_SECONDS)
         except KafkaException as error:
-            if error.args[0].code() not in _ELECTING:
+            code = error.args[0].code()
+            restarting = code in _FORGOTTEN or (problems.connected and code in _AWAY)
+            if restarting and time.monotonic() < ends + RESTART_SECONDS - ANSWER_SECONDS:
+                with contextlib.suppress(KafkaException):
+                    client.list_topics(settings.topic, timeout=PART_SECONDS)
+                time.sleep(ELECTION_SECONDS)
+                continue
+            if code not in _ELECTING:
                 raise unreachable(settings, problems.last, error) from error
             if time.monotonic() > ends:
                 raise KafkaError(

@@ -14,6 +14,9 @@ SILENT, IN_DOUBT = 2 / 3, 1 / 8
 was frozen for so long finds out within that time whether it lost its partitions meanwhile."""
 
 
+NOTHING_SECONDS = 10.0
+"""How long a worker that was given no partition waits for some: two heartbeats of the others, and time to give back."""
+
 Held = frozenset[tuple[int, int]]
 """Partitions, each with the number of the assignment that gave it."""
 
@@ -56,6 +59,7 @@ class Ownership:
         self._lock = threading.Condition()
         self._partitions: dict[int, _Partition] = {}
         self._assigned = False
+        self._assigned_at = 0.0
         self._fenced = False
         self._polled_at: float | None = None
         self._heard_at = clock()
@@ -100,6 +104,7 @@ class Ownership:
                 return
             self._heard_at = now
             self._assigned = True
+            self._assigned_at = now
             self._assignments += 1
             for partition, (start, end) in spans.items():
                 free_at = now + (waits or {}).get(partition, 0.0)
@@ -282,4 +287,7 @@ class Ownership:
             )
 
     def _all_ready(self) -> bool:
+        if not self._partitions:
+            # A member that joins is given nothing at first where others must give partitions back before.
+            return self._assigned and self._clock() - self._assigned_at >= NOTHING_SECONDS
         return self._assigned and all(self._is_ready(one) for one in self._partitions.values())

@@ -240,10 +240,12 @@ class Reader:
         start = start_of(offsets.of_topic(self.db, topic.name), topic.topic_id, partition, low, high)
         known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
         if (known is None or start.event in ("cut", "recreated")) and self._has_its_own(topic, partition):
+            lost = start.event in ("cut", "recreated")
             raise NotMoved(
                 f"This database has {'settings' if topic == self._topics.settings else 'a ledger'} that Kafka's topic "
                 f"{topic.name} does not have.",
-                "Write what is missing there, once: mailchimp-worker move-ledger",
+                "Write what is missing there, once: mailchimp-worker move-ledger"
+                + (", then go on with: mailchimp-worker ledger accept-loss" if lost else ""),
             )
         if start.event == "cut" and known is not None:
             raise cut(topic, partition, known, high)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.consuming.ownership import Ownership
+from worker.consuming.ownership import NOTHING_SECONDS, Ownership
 
 
 class Timer:
@@ -185,10 +185,13 @@ def test_what_is_published_later_leaves_a_partition_ready() -> None:
 
 
 def test_is_not_read_before_anything_was_assigned() -> None:
-    """Waiting for the end needs an assignment first; an empty one is enough, since others have the partitions."""
-    ownership = Ownership(Timer())
+    """An empty assignment is enough once others had time to give partitions back: they have all of them."""
+    timer = Timer()
+    ownership = Ownership(timer)
     assert not ownership.wait_until_ready(0)
     ownership.given({})
+    assert not ownership.wait_until_ready(0)
+    timer.now += NOTHING_SECONDS
     assert ownership.wait_until_ready(0)
 
 
