@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from worker.accounts.connecting import key_of
+from worker.accounts.departed import departed_of
 from worker.accounts.secrets import SecretKey, secret_key
 from worker.clock import Clock, utc_now
 from worker.config import Config
@@ -23,6 +24,7 @@ from worker.mailchimp.connections import Connections, Stop
 from worker.mailchimp.patience import PatientSender
 from worker.model import AccountId
 from worker.staging.database import Database, open_database
+from worker.staging.forgotten import Departed
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,20 @@ class App:
                 client, self.connections.gate(key), self.config.mailchimp.patience, stop, time.monotonic
             )
 
+    def departed_of(self, db: Database, account_id: AccountId) -> Departed:
+        """Returns who left lists of an account and was erased since.
+
+        Raises:
+            SecretKeyError: there is somebody, and the key of the hashes cannot be decrypted.
+        """
+        return departed_of(db, account_id, self.secret)
+
     def flusher(self, stop: Stop) -> Flusher:
         """Returns what carries out flushes."""
         return Flusher(
             open_database=self.open_database,
             open_sender=self.open_sender,
+            departed_of=self.departed_of,
             accounts_at_once=self.config.flush.accounts_at_once,
             put_at_most=self.config.flush.put_at_most,
             connections=self.config.mailchimp.connections,

@@ -27,6 +27,7 @@ from worker.model import AccountId, ListId
 from worker.staging import accounts, customers, runs
 from worker.staging.accounts import AccountList, AccountSettings
 from worker.staging.database import Database, open_database
+from worker.staging.forgotten import Departed
 from worker.staging.runs import AccountRun
 
 ONE, TWO = AccountId("acct-1"), AccountId("acct-2")
@@ -43,7 +44,9 @@ class FakeApp(App):
 
     def flusher(self, stop: Stop) -> Flusher:
         """Returns one whose accounts send nothing."""
-        return Flusher(self.open_database, nobody, 1, 1, 1, self.clock, stop)
+        return Flusher(
+            self.open_database, nobody, lambda db, account_id: Departed(account_id), 1, 1, 1, self.clock, stop
+        )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from worker.accounts.secrets import SecretKey
 from worker.errors import AccountError, SecretKeyError, UsageError
@@ -15,7 +16,7 @@ from worker.mailchimp.call import Sender
 from worker.mailchimp.lists import PING
 from worker.mailchimp.refusal import explained
 from worker.model import AccountId
-from worker.staging import accounts
+from worker.staging import accounts, forgotten
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
 
@@ -101,7 +102,7 @@ def key_of(db: Database, account_id: AccountId, secret: SecretKey) -> ApiKey:
 
 
 def rekey(db: Database, old: SecretKey, new: SecretKey) -> int:
-    """Encrypts every stored API key anew: all of them, or none.
+    """Encrypts every stored API key anew, and the key of the hashes of erased persons: all of them, or none.
 
     Args:
         db: the staging database, outside of a transaction.
@@ -109,12 +110,12 @@ def rekey(db: Database, old: SecretKey, new: SecretKey) -> int:
         new: what they are encrypted with from now on.
 
     Returns:
-        How many were encrypted anew.
+        How many API keys were encrypted anew.
 
     Raises:
         SecretKeyError: neither key opens one of them; nothing was changed.
     """
-    anew: dict[bytes, bytes] = {}
+    anew: dict[bytes | str, Any] = {}
 
     def act() -> int:
         changed = 0
@@ -126,9 +127,25 @@ def rekey(db: Database, old: SecretKey, new: SecretKey) -> int:
                 anew[sealed] = new.seal(one.account_id, old.open(one.account_id, sealed))
             accounts.set_encrypted_key(db, one.account_id, anew[sealed])
             changed += 1
+        _rekey_hashes(db, old, new, anew)
         return changed
 
     return db.change(act)
+
+
+def _rekey_hashes(db: Database, old: SecretKey, new: SecretKey, anew: dict[bytes | str, Any]) -> None:
+    sealed = forgotten.encrypted_key(db)
+    if sealed is None:
+        return
+    if sealed not in anew:
+        try:
+            new.open_hash_key(sealed)
+        except SecretKeyError:
+            anew[sealed] = new.seal_hash_key(old.open_hash_key(sealed))
+        else:
+            anew[sealed] = sealed
+    if anew[sealed] != sealed:
+        forgotten.set_encrypted_key(db, anew[sealed])
 
 
 def _opens(secret: SecretKey, account_id: AccountId, sealed: bytes) -> bool:

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
+from worker.accounts.departed import made_hash_key
+from worker.accounts.erasing import Erasing
+from worker.accounts.secrets import SecretKey
+from worker.clock import as_text
 from worker.errors import DatabaseError
 from worker.model import AccountId, AddressKey, CustomerId
-from worker.staging import accounts, customers, dead_letters, free_space, held_back, ledger, receipts, runs
+from worker.staging import (
+    accounts,
+    customers,
+    dead_letters,
+    forgotten,
+    free_space,
+    held_back,
+    ledger,
+    ledger_erasure,
+    receipts,
+    runs,
+)
 from worker.staging.database import Database
 
 Told = Callable[[str, int, int | None], None]
@@ -20,7 +36,7 @@ def tell_nobody(what: str, done: int, total: int | None) -> None:
 
 def is_known(db: Database, account_id: AccountId) -> bool:
     """Tells whether anything of an account is kept but its customers, such as after a forgetting that was cut short."""
-    for table in ("account", "ledger", "standing", "receipt", "flush_run_account"):
+    for table in ("account", "ledger", "standing", "receipt", "forgotten", "flush_run_account"):
         if db.execute(f"SELECT 1 FROM {table} WHERE account_id = ? LIMIT 1", (account_id,)).fetchone():
             return True
     return False
@@ -40,6 +56,7 @@ def forget_account(db: Database, account_id: AccountId, told: Told = tell_nobody
         accounts.delete(db, account_id)
         runs.delete_account(db, account_id)
         held_back.delete_account(db, account_id)
+        forgotten.delete_account(db, account_id)
         customers.mark_changed(db, account_id, None)
     ledger.delete_account(db, account_id, lambda count: told("ledger", count, None))
     receipts.delete_account(db, account_id)
@@ -47,40 +64,69 @@ def forget_account(db: Database, account_id: AccountId, told: Told = tell_nobody
     _leave_no_trace(db, told)
 
 
-def forget_person(db: Database, address: AddressKey, told: Told = tell_nobody) -> dict[str, int]:
-    """Erases whoever has or ever had an address: customers, ledger, standings, receipts and dead letters.
+def forget_person(
+    db: Database, address: AddressKey, *, secret: SecretKey, at: datetime, told: Told = tell_nobody
+) -> dict[str, int]:
+    """Erases a person: whoever has an address now, or, where nobody has it, whoever ever had it.
 
-    Each customer in one transaction, so that one that is cut short is found again.
+    Of the person stay keyed hashes: see :mod:`worker.accounts.erasing`. From what is known of other customers only the
+    address goes. Each customer in one transaction, so that one that is cut short is found again.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        address: the person's.
+        secret: decrypts the key of the hashes.
+        at: the time now.
+        told: told what is done.
 
     Returns:
-        How many rows of each kind went. An event published later brings the person back.
+        How many rows of each kind went.
 
     Raises:
+        SecretKeyError: the key of the hashes cannot be decrypted; nothing was erased.
         DatabaseError: not all is erased; or it is, but its bytes may still be in the file.
     """
     letters = dead_letters.mentioning(db, address)
-    people = people_at(db, address)
+    people, sharers = known_at(db, address)
     gone = Counter({"receipts": 0, "places": 0, "customers": 0})
+    if people:
+        erasing = Erasing(db, address, made_hash_key(db, secret), as_text(at))
+        # Others first: once nobody has the address, they would count as the person.
+        for account_id in sorted({account_id for account_id, _ in people}):
+            erasing.from_others(account_id, [one for who, one in sharers if who == account_id])
 
-    def erase(part: Sequence[tuple[AccountId, CustomerId]]) -> int:
-        gone["receipts"] += receipts.delete_customers(db, part)
-        gone["places"] += ledger.delete_customers(db, part, address)
-        gone["customers"] += customers.delete(db, part)
-        return len(part)
+        def erase(part: Sequence[tuple[AccountId, CustomerId]]) -> int:
+            erasing.keep_hashes(part)
+            gone["receipts"] += receipts.delete_customers(db, part)
+            gone["places"] += ledger_erasure.delete_customers(db, part, address)
+            gone["customers"] += customers.delete(db, part)
+            return len(part)
 
-    db.in_parts(people, erase, erase=True)
+        db.in_parts(people, erase, erase=True)
     gone["dead letters"] = dead_letters.drop_all(db, letters)
     _leave_no_trace(db, told)
     return dict(gone)
 
 
+def known_at(
+    db: Database, address: AddressKey
+) -> tuple[list[tuple[AccountId, CustomerId]], list[tuple[AccountId, CustomerId]]]:
+    """Returns who has an address in each account, and who else had it once.
+
+    In an account where nobody has it, whoever had it counts as the person.
+    """
+    now = {(one.account_id, one.customer_id) for one in customers.find_by_address(db, address, None)}
+    ever = {(one.account_id, one.customer_id) for one in receipts.find(db, address=address)}
+    ever |= set(ledger.customers_at(db, address))  # receipts are kept for a time only
+    accounts_now = {account_id for account_id, _ in now}
+    people = now | {one for one in ever if one[0] not in accounts_now}
+    return sorted(people), sorted(ever - people)
+
+
 def people_at(db: Database, address: AddressKey) -> list[tuple[AccountId, CustomerId]]:
     """Returns whoever has or ever had an address, in all accounts."""
-    return sorted(
-        {(one.account_id, one.customer_id) for one in receipts.find(db, address=address)}
-        | {(one.account_id, one.customer_id) for one in customers.find_by_address(db, address, None)}
-        | set(ledger.customers_at(db, address))  # receipts are kept for a time only
-    )
+    people, sharers = known_at(db, address)
+    return sorted({*people, *sharers})
 
 
 def _leave_no_trace(db: Database, told: Told) -> None:

@@ -23,6 +23,9 @@ KEY_BYTES = 32
 _FORMAT = b"\x01"
 _ID_BYTES = 4
 _NONCE_BYTES = 12
+_HEAD = len(_FORMAT) + _ID_BYTES
+_HASH_KEY = b"/hash-key"
+"""Sealed for: no account has a slash in its id."""
 _MAKE_ONE = "Make one with: openssl rand -base64 32"
 
 
@@ -42,9 +45,7 @@ class SecretKey:
 
     def seal(self, account_id: AccountId, key: ApiKey) -> bytes:
         """Returns the API key encrypted, for this account."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = AESGCM(self._bytes).encrypt(nonce, key.reveal().encode(), account_id.encode())
-        return _FORMAT + self._id + nonce + sealed
+        return self._seal(account_id.encode(), key.reveal().encode())
 
     def open(self, account_id: AccountId, sealed: bytes) -> ApiKey:
         """Returns the API key that was sealed for this account.
@@ -53,20 +54,52 @@ class SecretKey:
             SecretKeyError: another secret key sealed it, or it is damaged.
         """
         again = f"enter the API key again: mailchimp-worker account connect {account_id}"
-        head = len(_FORMAT) + _ID_BYTES
-        if sealed[:head] != _FORMAT + self._id:
+        if sealed[:_HEAD] != _FORMAT + self._id:
             raise SecretKeyError(
                 f"The API key of account {account_id} was encrypted with another secret key than {self.where}.",
                 f"Start with the secret key that it was encrypted with, or {again}",
             )
-        nonce, text = sealed[head : head + _NONCE_BYTES], sealed[head + _NONCE_BYTES :]
         try:
-            opened = AESGCM(self._bytes).decrypt(nonce, text, account_id.encode())
+            opened = self._opened(account_id.encode(), sealed)
         except (InvalidTag, ValueError) as error:
             raise SecretKeyError(
                 f"The stored API key of account {account_id} is damaged.", f"Please {again}"
             ) from error
         return api_key.parse(opened.decode())
+
+    def seal_hash_key(self, key: bytes) -> str:
+        """Returns the key of the hashes of erased persons encrypted, as base64."""
+        return base64.b64encode(self._seal(_HASH_KEY, key)).decode()
+
+    def open_hash_key(self, sealed: str) -> bytes:
+        """Returns the key of the hashes of erased persons.
+
+        Raises:
+            SecretKeyError: another secret key sealed it, or it is damaged.
+        """
+        try:
+            found = base64.b64decode(sealed, validate=True)
+            if found[:_HEAD] != _FORMAT + self._id:
+                raise SecretKeyError(
+                    "The hashes of erased persons, which keep them from being added again, were made with a key that "
+                    f"was encrypted with another secret key than {self.where}.",
+                    "Start with the secret key that it was encrypted with, or give that one to: mailchimp-worker "
+                    "account rekey",
+                )
+            return self._opened(_HASH_KEY, found)
+        except (InvalidTag, ValueError) as error:
+            raise SecretKeyError(
+                "The key of the hashes of erased persons, which keep them from being added again, is damaged.",
+                "Restore a copy of the database, or of the topic with the settings.",
+            ) from error
+
+    def _seal(self, whose: bytes, text: bytes) -> bytes:
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return _FORMAT + self._id + nonce + AESGCM(self._bytes).encrypt(nonce, text, whose)
+
+    def _opened(self, whose: bytes, sealed: bytes) -> bytes:
+        nonce, text = sealed[_HEAD : _HEAD + _NONCE_BYTES], sealed[_HEAD + _NONCE_BYTES :]
+        return AESGCM(self._bytes).decrypt(nonce, text, whose)
 
     @property
     def _id(self) -> bytes:

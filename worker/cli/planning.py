@@ -61,7 +61,15 @@ def _tell(app: App, db: Database, settings: AccountSettings, *, confirmed: bool,
 def _planned(app: App, db: Database, settings: AccountSettings, *, confirmed: bool) -> Iterator[AccountPlan]:
     put_at_most = app.config.flush.put_at_most
     with app.open_client_of(db, settings.account_id) as sender:
-        yield plan_account(db, settings, sender, put_at_most=put_at_most, confirmed=confirmed, clock=app.clock)
+        yield plan_account(
+            db,
+            settings,
+            sender,
+            put_at_most=put_at_most,
+            confirmed=confirmed,
+            clock=app.clock,
+            departed=app.departed_of(db, settings.account_id),
+        )
 
 
 def _tell_counts(plan: AccountPlan) -> None:

@@ -89,7 +89,7 @@ def forget(
     if not yes:
         typer.confirm(f"Erase everything known here of {address}?", abort=True, err=True)
     with changing(app, lambda db: [one for one, _ in people_at(db, address)]) as db, Steps() as steps:
-        gone = forget_person(db, address, steps.told)
+        gone = forget_person(db, address, secret=app.secret, at=app.clock(), told=steps.told)
     if not any(gone.values()):
         raise NotFound(f"Nobody here knows {address}.", "Nothing was erased.")
     output.say(f"Erased of {address}: {', '.join(f'{count} {what}' for what, count in gone.items() if count)}.")

@@ -32,6 +32,7 @@ from worker.model import CustomerId, ListId, Place
 from worker.staging import accounts, held_back, ledger
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
+from worker.staging.forgotten import Departed
 from worker.staging.held_back import HeldBack
 from worker.staging.ledger import Standing
 from worker.staging.runs import AccountRun
@@ -59,6 +60,7 @@ class Orders:
         ours: asked before anything is written down; false once the partition is, or may be, another worker's.
         settings_hold: asked before every call; false once the account chose other settings than it is flushed with.
         open_database: opens a connection for what the account's threads write, one at a time.
+        departed: who left lists of the account and was erased since.
     """
 
     run: int
@@ -71,6 +73,7 @@ class Orders:
     ours: Callable[[], bool]
     settings_hold: Callable[[], bool]
     open_database: Callable[[], Database]
+    departed: Departed
 
 
 def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Orders) -> AccountRun:
@@ -163,7 +166,7 @@ class _Delivery:
             self._bear(list_id, verdict)
         if self.books.ended is not None:
             return None
-        return Terms(self.books.settings, read.found, as_text(self.orders.clock()))
+        return Terms(self.books.settings, read.found, as_text(self.orders.clock()), self.orders.departed)
 
     def _bear(self, list_id: ListId, verdict: Verdict) -> None:
         # Without a list's fields the flush goes on only if that list is gone and another one is the master list.

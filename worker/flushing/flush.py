@@ -21,6 +21,7 @@ from worker.model import AccountId
 from worker.staging import accounts, customers, runs
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
+from worker.staging.forgotten import Departed
 from worker.staging.runs import AccountRun, Ended, Request, Run, Trigger
 
 log = logging.getLogger("worker.flushing")
@@ -72,6 +73,7 @@ class Flusher:
     Attributes:
         open_database: opens a connection for one thread.
         open_sender: opens what sends an account's calls; the stop ends their waiting.
+        departed_of: returns who left lists of an account and was erased since.
         accounts_at_once: how many accounts are delivered side by side.
         put_at_most: contacts added one by one to a list that has archived members; more are added together.
         connections: calls in flight an API key, and threads an account.
@@ -80,6 +82,7 @@ class Flusher:
 
     open_database: Callable[[], Database]
     open_sender: Callable[[Database, AccountId, Stop], AbstractContextManager[Pacing]]
+    departed_of: Callable[[Database, AccountId], Departed]
     accounts_at_once: int
     put_at_most: int
     connections: int
@@ -198,6 +201,7 @@ class Flusher:
                 ours=lambda: permits.may_call(who),
                 settings_hold=watch.hold,
                 open_database=self._open,
+                departed=self.departed_of(db, who),
             )
             return deliver(db, settings, sender, orders)
 

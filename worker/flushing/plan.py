@@ -35,6 +35,7 @@ from worker.flushing.neighbourhood import Neighbourhood
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, Place, is_address
 from worker.staging.accounts import AccountSettings
+from worker.staging.forgotten import Departed
 from worker.staging.ledger import Entry, Standing
 
 ITS_OWN_AFTER = timedelta(days=30)
@@ -49,11 +50,13 @@ class Terms:
     Attributes:
         merge_fields: of each stored list that is there.
         now: the time as text.
+        departed: who left and was erased since.
     """
 
     settings: AccountSettings
     merge_fields: Mapping[ListId, Sequence[MergeField]]
     now: str
+    departed: Departed
 
 
 def make_plan(near: Neighbourhood, terms: Terms) -> Plan:
@@ -136,7 +139,7 @@ class _Planner:
 
     def _hindered(self, customer: Customer, choice: Choice, standing: Standing) -> NoCall | None:
         shares = (Share(customer, choice.reason),)
-        address = customer.address
+        address, departed = customer.address, self.terms.departed
         if choice.held is not None:
             return NoCall(
                 shares, None, "held", f"Held back: {choice.held}.", "Sent once that is mended.", settles=False
@@ -147,6 +150,10 @@ class _Planner:
             )
             detail = f"{told} is no e-mail address, so nothing was sent."
             return NoCall(shares, None, "refused", detail, "Sent when the customer has another address.")
+        place = Place(choice.list_id, address) if address is not None else None
+        if place is not None and (why := consent.erased_since(customer, place, self.near.entries.get(place), departed)):
+            detail = f"Not put on list {choice.list_id} as {customer.state.email}: {why}, and an opt-out follows."
+            return NoCall(shares, None, "left", detail, "Only the person can join again, by the list's form.")
         if standing.refusal is None or standing.refused_address not in (None, address):
             return None
         if standing.retry_at is None:

@@ -21,6 +21,7 @@ from worker.model import ListId
 from worker.staging import held_back, ledger
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
+from worker.staging.forgotten import Departed
 
 IF_MEMBER = "if Mailchimp says that it is a member already"
 IF_UNCLEAR = "if Mailchimp refuses it without naming a field"
@@ -93,7 +94,14 @@ class AccountPlan:
 
 
 def plan_account(
-    db: Database, settings: AccountSettings, sender: Sender, *, put_at_most: int, confirmed: bool, clock: Clock
+    db: Database,
+    settings: AccountSettings,
+    sender: Sender,
+    *,
+    put_at_most: int,
+    confirmed: bool,
+    clock: Clock,
+    departed: Departed,
 ) -> AccountPlan:
     """Plans a flush of one account; only reads.
 
@@ -104,6 +112,7 @@ def plan_account(
         put_at_most: see the flush's orders.
         confirmed: whether an operator would confirm what the last flush held back.
         clock: tells the time.
+        departed: who left lists of the account and was erased since.
     """
     recorder, now = _Recorder(sender), clock()
     plan = AccountPlan(db, settings, recorder, put_at_most, confirmed, as_text(now))
@@ -117,7 +126,7 @@ def plan_account(
     if lacking := missing(plan.settings):
         plan.problem = lacking[0].what
         return plan
-    plan._terms = Terms(plan.settings, read.found, plan.now)
+    plan._terms = Terms(plan.settings, read.found, plan.now, departed)
     plan.survey = survey_of(db, plan._terms, lambda: True)
     shown = held_back.shown_since(db, settings.account_id, as_text(now - CONFIRM_WITHIN)) if confirmed else ()
     present = ledger.present_count(db, settings.account_id)

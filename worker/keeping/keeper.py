@@ -18,6 +18,7 @@ from worker.keeping.writer import PartitionWriter, Record
 from worker.model import AccountId
 from worker.staging import dead_letters, kept, offsets
 from worker.staging.database import Database
+from worker.staging.forgotten import HASH_KEY
 from worker.staging.kept import Kept
 
 MOST_TRIES = 5
@@ -155,7 +156,8 @@ class Keeper:
         if one.kind == "topic":
             # Each topic says what the other one is: the ledger in every partition, which workers read one by one.
             about, partition = one.key
-            return (self.topics.settings, 0) if about == "ledger" else (self.topics.ledger, int(partition))
+            beside_settings = about in ("ledger", HASH_KEY)
+            return (self.topics.settings, 0) if beside_settings else (self.topics.ledger, int(partition))
         topic = self.topics.settings if one.kind == "account" else self.topics.ledger
         return topic, topic.partition_of(one.key[0])
 
@@ -229,7 +231,7 @@ class Keeper:
         with self._lock:
             held = {partition for name, partition in self._writers if name == ledger.name}
         if self.take_settings is None or not held >= {
-            ledger.partition_of(one.key[0]) for one in rows if one.kind != "account"
+            ledger.partition_of(one.key[0]) for one in rows if one.kind not in ("account", "topic")
         }:
             return False
         partitions = self.topics.settings.partitions

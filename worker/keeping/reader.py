@@ -21,6 +21,7 @@ from worker.keeping.topics import KeptTopic, KeptTopics
 from worker.staging import dead_letters, kept, offsets
 from worker.staging.database import Database
 from worker.staging.dead_letters import DeadLetter
+from worker.staging.forgotten import HASH_KEY
 from worker.staging.kept import Kept
 
 log = logging.getLogger("worker.keeping")
@@ -190,7 +191,7 @@ class Reader:
             for messages in self._messages(topic, partition, low, high, lambda: True):
                 for message in messages:
                     one = kept_of(message.key(), message.value())
-                    if isinstance(one, Kept) and one.kind != "topic":
+                    if isinstance(one, Kept) and (one.kind != "topic" or one.key[0] == HASH_KEY):
                         right = topic.partition_of(one.key[0]) == partition
                         (found if right else strays)[key_of(one)] = one
         return found, strays

@@ -66,6 +66,20 @@ def _intent(value: Any) -> None:
         raise ValueError("is no intent that this release knows")
 
 
+def _position(value: Any) -> None:
+    _text(value)
+    told = json.loads(value)
+    log, version = told["log"], told["version"]
+    if version is not None:
+        _whole(version)
+    if log is not None:
+        topic, topic_id, partition, offset = log
+        for one in (topic, topic_id):
+            _text(one)
+        for one in (partition, offset):
+            _whole(one)
+
+
 def _one_of(*allowed: str) -> Callable[[Any], None]:
     def fits(value: Any) -> None:
         if value not in allowed:
@@ -128,6 +142,7 @@ SHAPES: Mapping[Kind, Mapping[str, Column]] = {
     "forgotten": {
         "forgotten_at": Column(_text, required=True),
         "has_left": Column(_whole, required=True),
+        "position": Column(_position),
     },
     "account": {
         "api_key": Column(_bytes),

@@ -197,7 +197,15 @@ class _Demo:
         with closing(self._app.open_database()) as db:
             for one in accounts.all_accounts(db):
                 with self._app.open_client_of(db, one.account_id) as sender:
-                    plan = plan_account(db, one, sender, put_at_most=1000, confirmed=False, clock=self._app.clock)
+                    plan = plan_account(
+                        db,
+                        one,
+                        sender,
+                        put_at_most=1000,
+                        confirmed=False,
+                        clock=self._app.clock,
+                        departed=self._app.departed_of(db, one.account_id),
+                    )
                 for (list_id, kind), count in plan.survey.counts.items():
                     known = one.list_of(list_id)
                     rows.append((one.account_id, known.name if known else "no list", kind, count))

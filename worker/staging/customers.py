@@ -333,6 +333,15 @@ _STAGE = (
 )
 
 
+def drop_ignored(db: Database, account_id: AccountId, address: AddressKey, ids: Sequence[CustomerId]) -> None:
+    """Removes ignored events with an address of customers who have another one. Belongs in a transaction."""
+    db.execute(
+        "DELETE FROM ignored_event WHERE account_id = ? AND address = ? "
+        "AND customer_id IN (SELECT value FROM json_each(?))",
+        (account_id, address, json.dumps(list(ids))),
+    )
+
+
 def delete(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:
     """Removes customers' rows; returns how many. Belongs in a transaction."""
     for table in ("ignored_event", "not_staged"):

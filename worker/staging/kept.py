@@ -15,10 +15,11 @@ from typing import Any, Literal
 from worker.model import AccountId
 from worker.staging import customers, lists
 from worker.staging.database import Database
+from worker.staging.forgotten import HASH_KEY
 
 Kind = Literal["place", "customer", "forgotten", "topic", "account"]
 """place: what the ledger says of one · customer: its standing · forgotten: a person who was erased · topic: which
-topics belong together · account: its settings with its lists."""
+topics belong together, and the key of the hashes · account: its settings with its lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ _ROWS: Mapping[Kind, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
             "deleted",
         ),
     ),
-    "forgotten": ("forgotten", ("account_id", "digest"), ("forgotten_at", "has_left")),
+    "forgotten": ("forgotten", ("account_id", "digest"), ("forgotten_at", "has_left", "position")),
     "topic": ("changelog_topic", ("about", "partition"), ("note",)),
 }
 _OTHERS = "other_fields"
@@ -144,6 +145,7 @@ def everything(db: Database) -> Iterable[Kept]:
     for kind, (table, _, _) in _ROWS.items():
         if kind != "topic":
             yield from _rows(db, kind, table)
+    yield from (one for one in rows_of(db, [("topic", (HASH_KEY, ""))]) if one.row is not None)
     yield from _accounts(db, [row[0] for row in db.execute("SELECT account_id FROM account ORDER BY account_id")])
 
 

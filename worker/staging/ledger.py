@@ -23,6 +23,10 @@ State = Literal["intended", "present", "archived", "gone"]
 this worker · gone: Mailchimp no longer knows the address."""
 
 
+OUT = frozenset({"unsubscribed", "cleaned", "archived"})
+"""Statuses of a member that left, or was taken off by somebody else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What is known of one place.
@@ -79,6 +83,19 @@ class Standing:
     waits_for: CustomerId | None = None
 
 
+def has_left(entry: Entry | None) -> bool:
+    """Tells whether somebody is known to have left a place: unsubscribed, cleaned, archived by somebody else, or gone.
+
+    Args:
+        entry: what the ledger says of the place.
+    """
+    if entry is None or entry.state == "intended":
+        return False
+    if entry.state == "gone":
+        return True
+    return (entry.status_before if entry.state == "archived" else entry.member_status) in OUT
+
+
 _ENTRY = (
     "list_id, address, customer_id, state, origin, sent_at, fields, member_status, status_before, last_changed, "
     "contact_id, seen_at, intent"
@@ -124,6 +141,15 @@ def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressK
         f"SELECT {_ENTRY}, names_agreed, customer_since FROM ledger "
         "WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(addresses))),
+    )
+    return [_entry(row) for row in rows]
+
+
+def entries_of_customer(db: Database, account_id: AccountId, customer_id: CustomerId) -> list[Entry]:
+    """Returns all places that have a customer's fields, or had them when this worker archived the member."""
+    rows = db.execute(
+        f"SELECT {_ENTRY}, names_agreed, customer_since FROM ledger WHERE account_id = ? AND customer_id = ?",
+        (account_id, customer_id),
     )
     return [_entry(row) for row in rows]
 
@@ -336,19 +362,6 @@ def _keys_of(db: Database, account_id: AccountId, table: str, key: Sequence[str]
     ).fetchall():
         yield from ((account_id, *row) for row in rows)
         after = list(rows[-1])
-
-
-def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]], address: AddressKey) -> int:
-    """Removes the entries and standings of customers, and all with an address in their accounts. In a transaction.
-
-    Returns:
-        How many rows went.
-    """
-    places = sorted({(account_id, address) for account_id, _ in people})
-    gone = int(db.executemany("DELETE FROM ledger WHERE account_id = ? AND address = ?", places).rowcount)
-    for table in ("ledger", "standing"):
-        gone += int(db.executemany(f"DELETE FROM {table} WHERE account_id = ? AND customer_id = ?", people).rowcount)
-    return gone
 
 
 def customers_at(db: Database, address: AddressKey) -> list[tuple[AccountId, CustomerId]]:

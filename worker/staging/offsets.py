@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from worker.model import AccountId
+from worker.model import AccountId, Position
 from worker.staging.database import Database
 
 
@@ -93,6 +93,16 @@ def note_accounts(db: Database, topic: str, topic_id: str, seen: Iterable[tuple[
         "INSERT OR IGNORE INTO account_partition (account_id, topic, topic_id, partition) VALUES (?,?,?,?)",
         [(account, topic, topic_id, partition) for account, partition in seen],
     )
+
+
+def last_read_of(db: Database, account_id: AccountId) -> Position | None:
+    """Returns the last position that was read of the partition in which an account's records were read last."""
+    row = db.execute(
+        "SELECT topic, topic_id, partition, next_offset FROM account_partition JOIN next_offset "
+        "USING (topic, topic_id, partition) WHERE account_id = ? ORDER BY updated_at DESC LIMIT 1",
+        (account_id,),
+    ).fetchone()
+    return None if row is None else Position(row[0], row[1], row[2], row[3] - 1)
 
 
 def account_partitions(db: Database, topic: str, topic_id: str) -> dict[AccountId, frozenset[int]]:

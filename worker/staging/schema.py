@@ -94,6 +94,12 @@ def _changelog(db: Database) -> None:
     db.execute(_CHANGELOG_TOPIC)
 
 
+@migrations(name="0008_forgotten")
+def _forgotten(db: Database) -> None:
+    # Of a customer, how far its log was read when it was erased, and its highest version, as JSON.
+    db.execute("ALTER TABLE forgotten ADD COLUMN position TEXT")
+
+
 _CHANGELOG_TOPIC = """
     CREATE TABLE changelog_topic (    -- what ledger and settings say of each other, as the log itself has it
         about TEXT NOT NULL, partition TEXT NOT NULL,

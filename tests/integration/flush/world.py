@@ -242,7 +242,13 @@ class World:
         """Plans a flush."""
         sender = self.app.open_client_of(self.db, ACCOUNT)
         return plan_account(
-            self.db, self.settings, sender.__enter__(), put_at_most=1000, confirmed=False, clock=self.clock
+            self.db,
+            self.settings,
+            sender.__enter__(),
+            put_at_most=1000,
+            confirmed=False,
+            clock=self.clock,
+            departed=self.app.departed_of(self.db, ACCOUNT),
         )
 
     # What is so

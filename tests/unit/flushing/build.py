@@ -12,6 +12,7 @@ from worker.flushing.plan import Terms
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, ListId, Place, Position
 from worker.staging.accounts import AccountSettings
+from worker.staging.forgotten import Departed
 from worker.staging.ledger import Entry, Standing
 from worker.staging.lists import AccountList
 
@@ -88,4 +89,4 @@ def near(
 def terms(chosen: AccountSettings | None = None) -> Terms:
     """What a plan goes by: lists with a first and a last name."""
     chosen = chosen or settings()
-    return Terms(chosen, {one.list_id: NAMES for one in chosen.stored}, NOW)
+    return Terms(chosen, {one.list_id: NAMES for one in chosen.stored}, NOW, Departed(chosen.account_id))

@@ -10,23 +10,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from worker.model import AddressKey, Customer, CustomerId, Place
-from worker.staging.ledger import Entry
-
-OUT = frozenset({"unsubscribed", "cleaned", "archived"})
-"""Statuses of a member that left, or was taken off by somebody else."""
+from worker.staging.forgotten import Departed
+from worker.staging.ledger import Entry, has_left
 
 
-def has_left(entry: Entry | None) -> bool:
-    """Tells whether somebody is known to have left a place: unsubscribed, cleaned, archived by somebody else, or gone.
+def erased_since(customer: Customer, place: Place, entry: Entry | None, departed: Departed) -> str | None:
+    """Tells why a customer may not be added at a place whose ledger entry was erased.
 
     Args:
-        entry: what the ledger says of the place.
+        customer: whom to add.
+        place: where.
+        entry: what the ledger says of that place; a member that is there is written, not added.
+        departed: who left and was erased since.
+
+    Returns:
+        Half a sentence; None where nobody is known to have left.
     """
-    if entry is None or entry.state == "intended":
-        return False
-    if entry.state == "gone":
-        return True
-    return (entry.status_before if entry.state == "archived" else entry.member_status) in OUT
+    if entry is not None and entry.state == "present":
+        return None
+    if departed.has_address(place.address):
+        return "somebody with this address left a list of this account, and was erased here since"
+    if departed.has_customer(customer.customer_id):
+        return "this customer left a list of this account, and was erased here since"
+    return None
 
 
 def is_member(entry: Entry | None) -> bool:
