@@ -230,7 +230,7 @@ class World:
     def forget(self, email: str) -> None:
         """Erases a person."""
         with self.opened() as db:
-            forget_person(db, AddressKey(email), secret=self.app.secret, at=self.clock())
+            forget_person(db, AddressKey(email), secret=self.app.secret, at=self.time.machine())
 
     # The worker
 

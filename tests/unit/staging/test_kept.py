@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.model import AccountId, CustomerId, ListId, Place
-from worker.staging import accounts, customers, kept, ledger, lists
+from worker.staging import accounts, customers, kept, ledger, ledger_erasure, lists
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database, open_database
 from worker.staging.kept import Kept
@@ -105,7 +105,7 @@ def do(db: Database, step: str, number: int) -> None:
         case "delete account":
             accounts.delete(db, ACCOUNT)
         case "forget":
-            ledger.delete_customers(db, [(ACCOUNT, who)], place.address)
+            ledger_erasure.delete_customers(db, [(ACCOUNT, who)], place.address)
         case "clear":
             ledger.clear_refusals(db, ACCOUNT, None)
         case "resync":
