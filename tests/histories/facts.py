@@ -101,6 +101,7 @@ class Facts:
     ever_left: set[str] = field(default_factory=set)
     contacts: dict[int, Contact] = field(default_factory=dict)
     touched: set[Spot] = field(default_factory=set)
+    touched_before: set[Spot] = field(default_factory=set)
     met: dict[Spot, datetime] = field(default_factory=dict)
     adds: list[tuple[Spot, datetime, datetime]] = field(default_factory=list)
     flush_began: datetime | None = None

@@ -136,6 +136,7 @@ class History:
         actors, oracle = self.actors, self.oracle
         actors.say(f"FLUSH{' confirmed' if confirmed else ''}, skew {self.world.time.skew:.0f} s")
         oracle.flush_began = self.facts.flush_began = self.world.time.now
+        self.facts.touched_before = set(self.facts.touched)
         oracle.confirmed = confirmed
         oracle.stored = tuple(actors.stored)
         oracle.leaving.clear()

@@ -131,8 +131,8 @@ class Oracle:
             own = record is not None and one.spot in record.places
             if vanished and self.facts.met.get(one.spot, exchange.at) > one.at:
                 continue  # she went before the worker ever met her
-            if not in_place and one.spot not in self.facts.touched:
-                continue
+            if not in_place and one.spot not in self.facts.touched_before and one.told is None:
+                continue  # the worker did not know that place when this flush began
             if not in_place and not own and one.told is None and (vanished or one.spot[0] not in self.stored):
                 continue  # no list of departures tells it
             if renamed and one.spot[0] != list_id:
