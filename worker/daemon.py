@@ -34,6 +34,8 @@ FLUSH_END_SECONDS = 6.0
 """How long a flush is waited for when the worker ends: longer than it gives its calls in flight."""
 POLL_END_SECONDS = 2.5
 """How long the threads that read Kafka are waited for then. Supervisors kill after ten seconds in all."""
+TOGETHER_SECONDS = 10.0
+"""Partitions that become ready within this time of an assignment are flushed by one run."""
 STALE_SECONDS = 120.0
 """A poll thread that did not poll for so long is stuck."""
 
@@ -328,7 +330,9 @@ class Daemon:
         all_ready = poller.ownership.wait_until_ready(0)
         if request is not None and all_ready:
             self._flush = begin("command", request)
-        elif self._due(db, poller, now):
+        elif (all_ready or poller.ownership.seconds_since_assignment() > TOGETHER_SECONDS) and self._due(
+            db, poller, now
+        ):
             self._flush = begin("daily")
         elif all_ready and (failed := self._failed(db, now)):
             log.info("tried again after a failure: %s", ", ".join(failed))

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from tests.e2e.conftest import KEY, Cli
 from tests.integration.topic import event
-from worker.clock import as_text, utc_now
 from worker.sandbox.standin import StandIn
 
 
@@ -62,11 +61,10 @@ def test_a_worker_catches_up_when_it_starts_after_the_flush_time(cli: Cli, stand
         until(lambda: members(standin) == {"ann@example.com": "subscribed", "zoe@example.com": "subscribed"})
         until(lambda: cli.json("status")["runs"][0]["ended"] == "done")
         assert cli.json("status")["runs"][0]["trigger"] == "daily"
-        before = as_text(utc_now())
         cli.publish(event("bob", version=1, email="bob@example.com"))
         until(lambda: cli.json("status")["customers"] == 3)
         assert cli.json("status")["customers_waiting"] == 1
-        assert all(one["started_at"] < before for one in cli.json("status")["runs"])
+        assert len(cli.json("status")["runs"]) == 2
     finally:
         daemon.send_signal(signal.SIGTERM)
         daemon.communicate(timeout=30)

@@ -266,6 +266,11 @@ class Ownership:
         with self._lock:
             return max((one.free_at for one in self._partitions.values()), default=0.0) - self._clock()
 
+    def seconds_since_assignment(self) -> float:
+        """Returns how long ago partitions were assigned last."""
+        with self._lock:
+            return self._clock() - self._assigned_at
+
     def wait_until_ready(self, timeout: float) -> bool:
         """Waits until the group has assigned partitions and all of them may be delivered.
 

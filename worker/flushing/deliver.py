@@ -29,7 +29,7 @@ from worker.flushing.plan import Terms
 from worker.flushing.reading import plans, read_fields, survey_of
 from worker.mailchimp.connections import Stop
 from worker.model import CustomerId, ListId, Place
-from worker.staging import accounts, held_back, ledger
+from worker.staging import accounts, held_back, ledger, lists
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
 from worker.staging.forgotten import Departed
@@ -166,7 +166,9 @@ class _Delivery:
             self._bear(list_id, verdict)
         if self.books.ended is not None:
             return None
-        return Terms(self.books.settings, read.found, as_text(self.orders.clock()), self.orders.departed)
+        settings = self.books.settings
+        others = lists.stored_by_others(self.db, settings.account_id)
+        return Terms(settings, read.found, as_text(self.orders.clock()), self.orders.departed, others)
 
     def _bear(self, list_id: ListId, verdict: Verdict) -> None:
         # Without a list's fields the flush goes on only if that list is gone and another one is the master list.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from worker.clock import as_moment
 from worker.consuming.newest import newest_first
@@ -38,8 +37,6 @@ from worker.staging.accounts import AccountSettings
 from worker.staging.forgotten import Departed
 from worker.staging.ledger import Entry, Standing
 
-ITS_OWN_AFTER = timedelta(days=30)
-"""How long a member that this worker found must have been one customer's to go along with its address or list."""
 NOTHING_NEXT = "Nothing until the customer changes."
 
 
@@ -51,12 +48,14 @@ class Terms:
         merge_fields: of each stored list that is there.
         now: the time as text.
         departed: who left and was erased since.
+        of_others: lists that other accounts have stored: nothing is written to them.
     """
 
     settings: AccountSettings
     merge_fields: Mapping[ListId, Sequence[MergeField]]
     now: str
     departed: Departed
+    of_others: frozenset[ListId] = frozenset()
 
 
 def make_plan(near: Neighbourhood, terms: Terms) -> Plan:
@@ -230,7 +229,9 @@ class _Planner:
                 places |= {Place(one.list_id, customer.address) for one in self.terms.settings.stored}
                 places.update(self.with_address.get(customer.address, ()))
             for place in places:
-                if not self._is_gone(place.list_id) and place not in self.wanted:
+                if place.list_id in self.terms.of_others:
+                    self._leave_to_others(place, (Share(customer, "consent withdrawn"),))
+                elif not self._is_gone(place.list_id) and place not in self.wanted:
                     shares.setdefault(place, []).append(Share(customer, "consent withdrawn"))
         for place in sorted(shares):
             self.unsubscribed.setdefault(place.address, []).append(place)
@@ -324,7 +325,7 @@ class _Planner:
             and gate.entry is not None
             and gate.entry.state == "present"
             and gate.entry.intent is None
-            and self._is_its_own(gate.entry)
+            and consent.is_its_own(gate.entry, as_moment(self.terms.now))
             and old not in self.wanted
             and old not in self.protected
             and len(contact.shares) == 1
@@ -341,7 +342,11 @@ class _Planner:
             return
         moved = any(one.customer_id in self.targets for one in leavers)
         shares = tuple(Share(one, self._why_left(one)) for one in leavers)
-        if entry.origin == "found" and entry.state == "present" and not (moved and self._is_its_own(entry)):
+        if place.list_id in self.terms.of_others:
+            self._leave_to_others(place, shares)
+            return
+        goes_along = moved and consent.is_its_own(entry, as_moment(self.terms.now))
+        if entry.origin == "found" and entry.state == "present" and not goes_along:
             if heirs:
                 return
             detail = "This worker did not add the member, so it stays on the list as it is."
@@ -349,11 +354,9 @@ class _Planner:
             return
         self.steps.append(Archive(place, entry, shares, moved, only_if_taken=place in self.renamed, heirs=heirs))
 
-    def _is_its_own(self, entry: Entry) -> bool:
-        # A person who joined by herself may have become a customer's address by a typing error.
-        since = as_moment(entry.customer_since) if entry.customer_since is not None else None
-        long = since is not None and since <= as_moment(self.terms.now) - ITS_OWN_AFTER
-        return entry.origin == "added" or bool(entry.names_agreed) or long
+    def _leave_to_others(self, place: Place, shares: tuple[Share, ...]) -> None:
+        detail = f"Another account has stored the list {place.list_id}, so nothing is written there."
+        self.no_calls.append(NoCall(shares, place, "left alone", detail, NOTHING_NEXT))
 
     def _why_left(self, customer: Customer) -> str:
         if customer.deleted:
@@ -367,8 +370,6 @@ class _Planner:
         assert customer.address is not None
         there = (self.near.entries[place] for place in self.with_address.get(customer.address, ()))
         return next((entry.place for entry in there if entry.state != "intended"), None)
-
-    # Nobody is forgotten
 
     def _cover(self) -> None:
         covered = {share.customer.customer_id for step in (*self.steps, *self.no_calls) for share in step.shares}

@@ -18,7 +18,7 @@ from worker.flushing.plan import Terms
 from worker.flushing.reading import plans, read_fields, survey_of
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.model import ListId
-from worker.staging import held_back, ledger
+from worker.staging import held_back, ledger, lists
 from worker.staging.accounts import AccountSettings
 from worker.staging.database import Database
 from worker.staging.forgotten import Departed
@@ -126,7 +126,8 @@ def plan_account(
     if lacking := missing(plan.settings):
         plan.problem = lacking[0].what
         return plan
-    plan._terms = Terms(plan.settings, read.found, plan.now, departed)
+    others = lists.stored_by_others(db, settings.account_id)
+    plan._terms = Terms(plan.settings, read.found, plan.now, departed, others)
     plan.survey = survey_of(db, plan._terms, lambda: True)
     shown = held_back.shown_since(db, settings.account_id, as_text(now - CONFIRM_WITHIN)) if confirmed else ()
     present = ledger.present_count(db, settings.account_id)

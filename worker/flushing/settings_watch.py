@@ -26,12 +26,14 @@ class SettingsWatch:
         now = accounts.in_force(self._db, self._account_id)
         stored = frozenset(one.list_id for one in settings.stored)
         key = now.api_key if now is not None else None
-        self._began = InForce(settings.enabled, key, settings.master_list, stored)
+        of_others = now.of_others if now is not None else frozenset()
+        self._began = InForce(settings.enabled, key, settings.master_list, stored, of_others)
 
     def hold(self) -> bool:
         """Tells whether it is still enabled, with the key, the master list and the stored lists of the beginning.
 
-        One list more counts as well: who belongs there must not be settled elsewhere.
+        One list more counts as well: who belongs there must not be settled elsewhere. So does a list of the account
+        that another account has stored since: nothing may be written there any more.
         """
         with self._lock:
             return accounts.in_force(self._db, self._account_id) == self._began

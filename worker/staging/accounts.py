@@ -88,24 +88,29 @@ class InForce:
     Attributes:
         api_key: encrypted.
         stored: ids of the lists that the account uses.
+        of_others: ids of its lists that another account uses.
     """
 
     enabled: bool
     api_key: bytes | None
     master_list: ListId | None
     stored: frozenset[ListId]
+    of_others: frozenset[ListId]
 
 
 def in_force(db: Database, account_id: AccountId) -> InForce | None:
     """Returns the settings by which calls are made, by one quick query; None for an account without any."""
     row = db.execute(
         "SELECT enabled, api_key, master_list, (SELECT json_group_array(list_id) FROM list "
-        "WHERE account_id = ?1 AND stored = 1) AS stored FROM account WHERE account_id = ?1",
+        "WHERE account_id = ?1 AND stored = 1) AS stored, (SELECT json_group_array(mine.list_id) FROM list AS mine "
+        "JOIN list AS other ON other.list_id = mine.list_id AND other.stored = 1 "
+        "WHERE mine.account_id = ?1 AND mine.stored = 0) AS of_others FROM account WHERE account_id = ?1",
         (account_id,),
     ).fetchone()
     if row is None:
         return None
-    return InForce(bool(row["enabled"]), row["api_key"], row["master_list"], frozenset(json.loads(row["stored"])))
+    stored, of_others = (frozenset(json.loads(row[name])) for name in ("stored", "of_others"))
+    return InForce(bool(row["enabled"]), row["api_key"], row["master_list"], stored, of_others)
 
 
 def all_accounts(db: Database) -> tuple[AccountSettings, ...]:

@@ -42,7 +42,7 @@ class Entry:
         seen_at: Mailchimp's time, from its Date header, of the last answer that told this member, as text.
         intent: a write to this place whose answer is not known; None where every answer is.
         names_agreed: of a found member, whether it had its customer's names when it was found; None if not known.
-        customer_since: when it became that customer's, kept by :func:`put_entries`.
+        customer_since: when this very member became that customer's, kept by :func:`put_entries`.
     """
 
     place: Place
@@ -183,7 +183,10 @@ def put_entries(db: Database, account_id: AccountId, entries: Sequence[Entry]) -
         # Not by REPLACE: fields that a later release wrote stay as they are.
         f"INSERT INTO ledger (account_id, {_ENTRY}, customer_since) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
         f"ON CONFLICT (account_id, list_id, address) DO UPDATE SET {_OVER}, customer_since = CASE "
-        "WHEN customer_id = excluded.customer_id THEN coalesce(customer_since, sent_at) ELSE excluded.sent_at END",
+        # Another member counts from its own beginning, though the customer and the address are the same.
+        "WHEN customer_id = excluded.customer_id AND origin = excluded.origin "
+        "AND coalesce(contact_id = excluded.contact_id, 1) THEN coalesce(customer_since, sent_at) "
+        "ELSE excluded.sent_at END",
         [
             (
                 account_id,

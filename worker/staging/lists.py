@@ -137,3 +137,9 @@ def stored_by(db: Database, list_id: ListId) -> AccountId | None:
     """Returns the one account that stored the list, or None."""
     row = db.execute("SELECT account_id FROM list WHERE list_id = ? AND stored = 1", (list_id,)).fetchone()
     return AccountId(row["account_id"]) if row else None
+
+
+def stored_by_others(db: Database, account_id: AccountId) -> frozenset[ListId]:
+    """Returns the lists that other accounts have stored."""
+    rows = db.execute("SELECT list_id FROM list WHERE stored = 1 AND account_id <> ?", (account_id,))
+    return frozenset(ListId(row["list_id"]) for row in rows)

@@ -59,3 +59,26 @@ def test_a_customer_that_is_held_is_not_settled_by_what_is_left_over(world: Worl
     assert world.waits("ann")
     assert world.status(TYPO) == "pending"
     assert world.outcomes("ann")[-1] == "held"
+
+
+@pytest.mark.parametrize("days", [0, 40])
+@pytest.mark.parametrize("updated", [False, True])
+@pytest.mark.parametrize("then", ["deleted", "address", "list"])
+def test_who_was_deleted_and_joined_again_by_herself_is_left_alone(world: World, days: int, updated: bool, then: str):
+    """A member that this worker added is another one after that, however long the customer had the address."""
+    world.event("ann", RIGHT, first_name="Ann")
+    world.flush()
+    world.clock.forward(days=days)
+    world.by_hand(RIGHT, "forget")
+    world.by_hand(RIGHT, "subscribe")
+    if updated:
+        world.event("ann", RIGHT, first_name="Anne")
+        world.flush()
+    if then == "deleted":
+        world.deleted("ann", RIGHT)
+    elif then == "address":
+        world.event("ann", TYPO, first_name="Ann")
+    else:
+        world.event("ann", RIGHT, first_name="Ann", list_id="other")
+    world.flush()
+    assert world.status(RIGHT) == "subscribed"

@@ -8,10 +8,15 @@ their members say, is decided here and in :mod:`worker.flushing.deciding.gate`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
+from worker.clock import as_moment
 from worker.model import AddressKey, Customer, CustomerId, Place
 from worker.staging.forgotten import Departed
 from worker.staging.ledger import Entry, has_left
+
+ITS_OWN_AFTER = timedelta(days=30)
+"""How long a member that this worker found must have been one customer's to go along with its address or list."""
 
 
 def erased_since(customer: Customer, place: Place, entry: Entry | None, departed: Departed) -> str | None:
@@ -86,3 +91,17 @@ def priors_of_sharers(
         for place in known_at(one)
         if place.address != target.address and (one.customer_id in changed or has_left(entries.get(place)))
     ]
+
+
+def is_its_own(entry: Entry, now: datetime) -> bool:
+    """Tells whether a member surely is its customer's, so that it goes along with another address or list.
+
+    A person who joined by herself may have become a customer's address by a typing error.
+
+    Args:
+        entry: what the ledger says of the member.
+        now: the time.
+    """
+    since = as_moment(entry.customer_since) if entry.customer_since is not None else None
+    long = since is not None and since <= now - ITS_OWN_AFTER
+    return entry.origin == "added" or bool(entry.names_agreed) or long
