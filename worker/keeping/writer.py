@@ -74,6 +74,7 @@ class PartitionWriter:
         self._producer = client(Producer, settings, own)
         self._group = GroupCommit(self._carry_out)
         self._offsets_lock = threading.Lock()
+        self._opened = False
         self._closed: KafkaError | None = None
         self._uncommitted: list[range] = []
         self._end = 0
@@ -88,6 +89,7 @@ class PartitionWriter:
             # Without a connection at hand, what follows would wait for half a second.
             self._producer.list_topics(self._topic, timeout=ANSWER_SECONDS)
             self._producer.init_transactions(TAKEN_SECONDS)
+            self._opened = True
         except KafkaException as error:
             raise self._failure(error.args[0]) from error
 
@@ -175,9 +177,12 @@ class PartitionWriter:
                 f"Kafka does not let this user write to {place}: {error.str()}",
                 f"Grant it to write to the topic, and to the transactional ids that begin with {self._topic}-.",
             )
-        if error.code() in (LibraryError._ALL_BROKERS_DOWN, LibraryError._TRANSPORT) or self._problems.hopeless:
-            return unreachable(self._settings, self._problems.last, KafkaException(error))
-        return not_taken(error.str())
+        away = error.code() in (LibraryError._ALL_BROKERS_DOWN, LibraryError._TRANSPORT) or self._problems.hopeless
+        if not away:
+            return not_taken(error.str())
+        absent = unreachable(self._settings, self._problems.last, KafkaException(error))
+        # A write that was begun says first that nothing was confirmed.
+        return not_taken(absent.what.rstrip(".")) if self._opened else absent
 
 
 def not_taken(reason: str) -> KafkaError:
