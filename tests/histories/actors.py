@@ -39,7 +39,7 @@ class Actors:
         facts.records.update({name: Record(name, RECORDS[name]) for name in cast})
 
     def say(self, what: str) -> None:
-        """Notes what happens, for whoever reads a history that went wrong."""
+        """Notes what happens, for the reader of a history that went wrong."""
         self.trace.append(f"{self.world.time.now:%d %H:%M:%S.%f}"[:-3] + f"  {what}")
 
     # billmywork

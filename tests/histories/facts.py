@@ -237,7 +237,7 @@ class Facts:
         self._provisional.clear()
 
     def forgets(self, email: str, at: datetime) -> None:
-        """Notes that the operator erased whoever has an address; departures that were told stay known."""
+        """Notes that the operator erased the people with an address; departures that receipts named stay known."""
         self.forgotten.add(email)
         for record in self.records.values():
             if email in record.addresses:

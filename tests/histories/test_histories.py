@@ -28,7 +28,7 @@ STILL_OPEN = {
     "told to the worker in this flush": "what one call of a flush learnt does not stop another customer's call in it",
     "and is archived": "an archive of ours whose last_changed could not be read is not restored",
 }
-"""Breaches, by their words, that the worker is known to have; each is looked for again once it is mended."""
+"""Breaches, by their words, that the worker is known to have; each is checked again once it is fixed."""
 
 FAILED_READ = "what a flush that failed had read of a departure does not stop the next one"
 NEWCOMER = "a newcomer is put at an address of a customer who is known to have left by another one"
@@ -38,7 +38,7 @@ OPEN_SEEDS = {
     10479: "an archive of ours whose answer was lost is taken for an opt-out",
     10627: FAILED_READ,
     10875: NEWCOMER,
-    10911: "a PUT that was answered is told as not done, where the read after it failed",
+    10911: "the receipt of an answered PUT says 'not done', where the read after it failed",
     11098: "an update for one who shares an address, and did not change itself, is not tried again",
     11166: NEWCOMER,
     11187: NEWCOMER,

@@ -46,7 +46,7 @@ def read_of(call: Call) -> bool:
 @pytest.mark.parametrize("what", ["restore", "rename", "move", "archive"])
 @pytest.mark.parametrize("act", ["unsubscribe", "archive"])
 def test_who_leaves_before_any_read_of_a_try_is_not_put_anywhere(tmp_path: Path, what: str, act: str, later: str):
-    """Before each read of a member in turn, in back-off too: whoever acts then is heeded by the write after it."""
+    """Before each read of a member in turn, in back-off too: the write after it respects what a person does then."""
     for moment in range(1, 7):
         (tmp_path / str(moment)).mkdir()
         with World(tmp_path / str(moment), direct=True, patience=60) as world:

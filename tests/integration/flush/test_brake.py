@@ -107,7 +107,7 @@ def test_deletions_that_come_during_a_flush_are_counted(world: World, monkeypatc
 
 
 def test_withdrawn_consent_is_never_held(world: World):
-    """However many withdraw consent at once, all of them are unsubscribed, whoever added them."""
+    """However many withdraw consent at once, all of them are unsubscribed, no matter who added them."""
     audience = world.standin.find_list("master")
     added(world, 30)
     for number in range(30):

@@ -1,4 +1,4 @@
-"""Forgetting a person undoes no opt-out: whoever left and was erased is added nowhere, by no call of any kind."""
+"""Forgetting a person undoes no opt-out: a person who left and was erased is added nowhere, by no kind of call."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,7 +130,7 @@ def test_who_shared_the_address_once_stays_out(world: World):
 
 
 def test_who_left_at_the_forgotten_address_before_it_was_anothers_stays_out(world: World):
-    """Bob left as a@, which is Ann's now: forgetting her takes the address from what is known of him, no opt-out."""
+    """Bob left as a@, which is Ann's now: forgetting her removes the address from his rows, and not his opt-out."""
     leave(world, "unsubscribe", "bob", A)
     world.event("bob", B)
     world.flush()
