@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException, TopicPartition
 
 from worker.config import Kafka
-from worker.consuming.kafka import ANSWER_SECONDS, Problems, is_fatal, unreachable
+from worker.consuming.kafka import ANSWER_SECONDS, Problems, answer, is_fatal, unreachable
 from worker.consuming.ownership import Ownership
 
 log = logging.getLogger("worker.consuming")
@@ -63,7 +63,11 @@ class Commits:
         """
         asked = [TopicPartition(self._topic, one) for one in sorted(partitions)]
         try:
-            known = consumer.committed(asked, timeout=ANSWER_SECONDS) if asked else []
+            known = (
+                answer(lambda: consumer.committed(asked, timeout=ANSWER_SECONDS), consumer, self._settings, problems)
+                if asked
+                else []
+            )
         except KafkaException as error:
             if is_fatal(error.args[0]):
                 raise

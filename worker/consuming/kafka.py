@@ -25,13 +25,21 @@ ELECTION_SECONDS = 0.2
 _ELECTING = {LibraryError.NOT_LEADER_FOR_PARTITION, LibraryError.LEADER_NOT_AVAILABLE}
 _FORGOTTEN = {LibraryError._UNKNOWN_PARTITION, LibraryError._UNKNOWN_TOPIC}
 """What librdkafka says of a partition that it knew before its broker restarted, until it asks for the topic again."""
-_AWAY = {LibraryError._TRANSPORT, LibraryError._ALL_BROKERS_DOWN}
+AWAY = {
+    LibraryError._TRANSPORT,
+    LibraryError._ALL_BROKERS_DOWN,
+    LibraryError._DESTROY_BROKER,
+    LibraryError._TIMED_OUT,
+    LibraryError._TIMED_OUT_QUEUE,
+}
+"""What librdkafka says of a call whose broker went away while it was under way."""
 RESTART_SECONDS = 30.0
 """How long a partition's broker may be away, as in a restart, before a worker that had reached it gives up."""
 _HOPELESS = {LibraryError._ALL_BROKERS_DOWN, LibraryError._AUTHENTICATION, LibraryError.SASL_AUTHENTICATION_FAILED}
 _ENDED = {LibraryError._FATAL, LibraryError.FENCED_INSTANCE_ID}
 _CORRECT = "Correct [kafka.client] in the configuration file, or WORKER_KAFKA__CLIENT."
 _Client = TypeVar("_Client")
+_Answer = TypeVar("_Answer")
 MOCK = "mockCluster"
 """What the cluster id of librdkafka's own mock begins with; it answers no admin requests."""
 
@@ -185,18 +193,12 @@ def bounds(client: Any, settings: Kafka, partition: int, problems: Problems) -> 
         KafkaError: no broker answers, or the partition stays without a leader.
     """
     ends = time.monotonic() + ANSWER_SECONDS
+    place = TopicPartition(settings.topic, partition)
     while True:
         try:
-            low, high = client.get_watermark_offsets(TopicPartition(settings.topic, partition), ANSWER_SECONDS)
+            low, high = answer(lambda: client.get_watermark_offsets(place, ANSWER_SECONDS), client, settings, problems)
         except KafkaException as error:
-            code = error.args[0].code()
-            restarting = code in _FORGOTTEN or (problems.connected and code in _AWAY)
-            if restarting and time.monotonic() < ends + RESTART_SECONDS - ANSWER_SECONDS:
-                with contextlib.suppress(KafkaException):
-                    client.list_topics(settings.topic, timeout=PART_SECONDS)
-                time.sleep(ELECTION_SECONDS)
-                continue
-            if code not in _ELECTING:
+            if error.args[0].code() not in _ELECTING:
                 raise unreachable(settings, problems.last, error) from error
             if time.monotonic() > ends:
                 raise KafkaError(
@@ -206,3 +208,29 @@ def bounds(client: Any, settings: Kafka, partition: int, problems: Problems) -> 
             time.sleep(ELECTION_SECONDS)
         else:
             return low, high
+
+
+def answer(ask: Callable[[], _Answer], client: Any, settings: Kafka, problems: Problems) -> _Answer:
+    """Returns what a broker answers, asking again for up to `RESTART_SECONDS` while one that had answered restarts.
+
+    Args:
+        ask: the call.
+        client: the one that it uses.
+        settings: names the topic.
+        problems: what that client reported.
+
+    Raises:
+        KafkaException: the broker is not away, or stays away.
+    """
+    ends = time.monotonic() + RESTART_SECONDS
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            code = error.args[0].code()
+            restarting = code in _FORGOTTEN or (problems.connected and code in AWAY)
+            if not restarting or time.monotonic() > ends:
+                raise
+        with contextlib.suppress(KafkaException):
+            client.list_topics(settings.topic, timeout=PART_SECONDS)
+        time.sleep(ELECTION_SECONDS)

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException, Message, Producer
 
 from worker.config import Kafka
-from worker.consuming.kafka import ANSWER_SECONDS, Problems, client, unreachable
+from worker.consuming.kafka import ANSWER_SECONDS, AWAY, Problems, client, unreachable
 from worker.errors import KafkaError, WriterFenced
 from worker.group_commit import GroupCommit
 
@@ -177,7 +177,7 @@ class PartitionWriter:
                 f"Kafka does not let this user write to {place}: {error.str()}",
                 f"Grant it to write to the topic, and to the transactional ids that begin with {self._topic}-.",
             )
-        away = error.code() in (LibraryError._ALL_BROKERS_DOWN, LibraryError._TRANSPORT) or self._problems.hopeless
+        away = error.code() in AWAY or self._problems.hopeless
         if not away:
             return not_taken(error.str())
         absent = unreachable(self._settings, self._problems.last, KafkaException(error))

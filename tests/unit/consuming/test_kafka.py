@@ -94,3 +94,29 @@ def test_other_failures_are_not_waited_out():
     """A broker that does not answer is told at once."""
     with pytest.raises(KafkaError, match="No Kafka broker answers"):
         bounds(Leaderless(1, LibraryError._ALL_BROKERS_DOWN), Kafka(), 0, Problems())
+
+
+class Restarting(Leaderless):
+    """A consumer whose broker is away so many times."""
+
+    def list_topics(self, topic, timeout):
+        """Fails as the other calls do."""
+        raise KafkaException(LibraryError(self.code))
+
+
+@pytest.mark.parametrize("code", [LibraryError._TRANSPORT, LibraryError._DESTROY_BROKER, LibraryError._TIMED_OUT])
+def test_a_restart_of_a_broker_that_had_answered_is_waited_for(monkeypatch, code):
+    """The call is made again until the broker is back, whatever the library says of the call that it broke off."""
+    monkeypatch.setattr(kafka.time, "sleep", lambda _: None)
+    problems = Problems()
+    problems.connected = True
+    assert bounds(Restarting(3, code), Kafka(), 0, problems) == (3, 17)
+
+
+def test_a_broker_that_stays_away_is_told_after_a_while(monkeypatch):
+    """The wait for a restart ends."""
+    monkeypatch.setattr(kafka, "RESTART_SECONDS", 0.0)
+    problems = Problems()
+    problems.connected = True
+    with pytest.raises(KafkaError, match="No Kafka broker answers"):
+        bounds(Restarting(1000, LibraryError._DESTROY_BROKER), Kafka(), 0, problems)
