@@ -5,7 +5,7 @@ BIN := .venv/bin
 MADE := .venv/made
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak bench lint format lock clean
+.PHONY: help install demo test coverage soak bench lint format lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -22,7 +22,10 @@ $(MADE): requirements-dev.lock pyproject.toml
 demo: $(MADE)  ## run the main job on an embedded broker and a Mailchimp stand-in
 	$(BIN)/mailchimp-worker demo
 
-test: $(MADE) lint  ## check style and types, and run all tests with coverage
+test: $(MADE) lint  ## check style and types, and run all tests but the soaks
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not soak"
+
+coverage: $(MADE)  ## run the same tests, and show which lines none of them runs
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --cov --cov-report term -m "not soak"
 
 soak: $(MADE)  ## run the long forms of the tests, for many minutes
