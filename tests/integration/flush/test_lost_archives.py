@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.flush.world import World
+from worker.mailchimp.call import Call
 from worker.sandbox.faults import Fault
 
 A, B = "a@example.com", "b@example.com"
@@ -83,3 +84,52 @@ def test_a_member_archived_by_somebody_else_after_a_lost_answer_is_not_put_back(
     world.event("ann", A, list_id="other")
     world.flush()
     assert world.status(A, "other") == "archived"
+
+
+def archived_unread(world: World) -> None:
+    """Deletes Ann, whose member is archived, while the read after that gets no answer."""
+    world.event("ann", A, list_id="master", first_name="1")
+    world.flush()
+    world.deleted("ann", A)
+
+    def lose_the_read(call: Call) -> None:
+        if call.method == "DELETE":
+            world.standin.faults = [Fault("bare", method="GET", status=403)]
+
+    world.before_call(lose_the_read)
+    world.flush()
+    world.before_call(None)
+    world.standin.faults = []
+    assert world.status(A) == "archived"
+    assert world.outcomes("ann")[-1] == "archived"
+
+
+def test_a_member_whose_archive_could_not_be_read_again_is_put_back(world: World):
+    """The answer to the archive tells when it was done at the latest: a member untouched since is this worker's."""
+    archived_unread(world)
+    world.clock.forward(days=1)
+    world.event("ann", A, list_id="master")
+    world.flush()
+    assert world.status(A) == "subscribed"
+    assert world.outcomes("ann")[-1] == "restored"
+
+
+def test_whose_archive_could_not_be_read_again_goes_to_another_list(world: World):
+    """An archive of this worker is no opt-out, also where its own time was never read."""
+    archived_unread(world)
+    world.event("ann", B, list_id="other")
+    world.flush()
+    assert world.status(B, "other") == "subscribed"
+
+
+def test_a_member_that_came_back_and_was_archived_by_somebody_else_stays_archived(world: World):
+    """What was changed after the answer to the archive is not this worker's."""
+    archived_unread(world)
+    world.clock.forward(days=1)
+    world.by_hand(A, "subscribe")
+    world.by_hand(A, "archive")
+    world.event("ann", A, list_id="master")
+    world.event("bob", A, list_id="other")
+    world.flush()
+    assert world.status(A) == "archived"
+    assert world.status(A, "other") is None

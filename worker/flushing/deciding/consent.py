@@ -40,9 +40,9 @@ def erased_since(customer: Customer, place: Place, entry: Entry | None, departed
     return None
 
 
-def is_member(entry: Entry | None) -> bool:
-    """Tells whether a member is known at a place, who may leave it at any time."""
-    return entry is not None and entry.state == "present"
+def may_leave(entry: Entry | None) -> bool:
+    """Tells whether somebody may have left a place by now: a member, or an archive that was not read again yet."""
+    return entry is not None and (entry.state == "present" or (entry.state == "archived" and entry.intent is not None))
 
 
 def priors_of_address(
@@ -64,7 +64,7 @@ def priors_of_address(
         place
         for address in addresses
         for place in with_address.get(address, ())
-        if place != target and (has_left(entries.get(place)) or is_member(entries.get(place)))
+        if place != target and (has_left(entries.get(place)) or may_leave(entries.get(place)))
     ]
 
 

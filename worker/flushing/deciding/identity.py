@@ -93,6 +93,8 @@ def as_read(entry: Entry, member: Member, date: datetime | None) -> Entry:
         intent=None,
     )
     intent = entry.intent
+    if entry.state == "archived" and intent is not None and intent.kind == "archive":
+        return _as_archived(found, intent, member) if member.status == "archived" else _back(found)
     if intent is not None and intent.kind == "archive" and was_done(entry, member):
         before = intent.status or "unsubscribed"
         return replace(found, state="archived", status_before=before, last_changed=member.last_changed)
@@ -100,7 +102,30 @@ def as_read(entry: Entry, member: Member, date: datetime | None) -> Entry:
         return replace(found, state="archived")
     if entry.state == "archived" and member.status == "archived":
         return found
+    return _back(found)
+
+
+def _back(found: Entry) -> Entry:
     return replace(found, state="present", status_before=None, last_changed=None)
+
+
+def _as_archived(found: Entry, intent: Intent, member: Member) -> Entry:
+    # Mailchimp said that it was archived: by this worker, unless the member was changed again after that answer.
+    if not (_may_be(intent.contact_id, member) and _within(intent, member.changed, ANSWER_WITHIN)):
+        return replace(found, status_before="unsubscribed", last_changed=None)
+    return replace(found, status_before=status_before_until(intent, member.changed), last_changed=member.last_changed)
+
+
+def status_before_until(intent: Intent, moment: datetime | None = None) -> str:
+    """Returns the status before an archive that was done, whose own time was not read yet.
+
+    Args:
+        intent: of the archive.
+        moment: when it was done; None for the time of its answer, which is the latest that it may be.
+    """
+    first, last = _moment(intent.at), moment or _moment(intent.until)
+    at_once = first is not None and last is not None and last <= first + AT_ONCE
+    return (intent.status or "unsubscribed") if at_once else "unsubscribed"
 
 
 def status_before(seen: Member, seen_at: datetime | None, archived: Member) -> str:
@@ -140,11 +165,11 @@ def new_intent(
 
 
 def lost(noted: Intent, date: datetime | None, seconds: float) -> Intent:
-    """Returns the note of a write whose answer did not tell whether it was done.
+    """Returns the note of a write with the time by which it was done, if it was.
 
     Args:
         noted: as it was before the call.
-        date: Mailchimp's time of that answer; None where none came.
+        date: Mailchimp's time of the answer; None where none came.
         seconds: how long the call took.
     """
     at = _moment(noted.at)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from worker.flushing.deciding import member_calls
-from worker.flushing.deciding.identity import as_read, new_intent, status_before, was_done
+from worker.flushing.deciding.identity import as_read, lost, new_intent, status_before, status_before_until, was_done
 from worker.flushing.deciding.steps import Archive, Unsubscribe
 from worker.flushing.doing.desk import Desk, Halted, Read, settle_at, sort_whole, stumble
 from worker.flushing.doing.report import Exchange, Report
 from worker.flushing.outcomes import Sort, sort_answer
+from worker.mailchimp.call import Answer
 from worker.mailchimp.member import Member, answered_member
 from worker.staging.ledger import Entry
 
@@ -94,24 +95,28 @@ def _delete(desk: Desk, report: Report, step: Archive, read: Read, before: Membe
         report.again = verdict.sort is Sort.NOT_THERE
         stumble(desk, report, step.shares, step.place, verdict, exchange)
         return
-    report.entries.append(_archived(desk, step, entry, read, before))
+    report.entries.append(_archived(desk, step, entry, read, before, answer))
     _note(desk, report, step, exchange, "archived", ARCHIVED)
 
 
-def _archived(desk: Desk, step: Archive, entry: Entry, read: Read, before: Member) -> Entry:
-    # What a second read does not tell, nobody can know later: then it is not put back, or as unsubscribed.
+def _archived(desk: Desk, step: Archive, entry: Entry, read: Read, before: Member, done: Answer) -> Entry:
+    # What a second read does not tell is found out by the next one: until then the intent says when it was archived.
+    archived = replace(entry, state="archived", member_status="archived")
+    intent = lost(new_intent("archive", read.date, before), done.date, done.seconds)
+    pending = replace(archived, status_before=status_before_until(intent), intent=intent)
     try:
         after = desk.read_member(step.place, entry)
     except Halted:
-        after = None
-    member = after.member if after is not None else None
-    if after is None or member is None or member.status != "archived":
-        return replace(entry, state="archived", member_status="archived", status_before="unsubscribed")
+        return pending
+    if after.member is None and after.verdict.sort is not Sort.NOT_THERE:
+        return pending
+    if after.member is None or after.member.status != "archived":
+        return replace(archived, status_before="unsubscribed")
     return replace(
-        as_read(entry, member, after.date),
+        as_read(entry, after.member, after.date),
         state="archived",
-        status_before=status_before(before, read.date, member),
-        last_changed=member.last_changed,
+        status_before=status_before(before, read.date, after.member),
+        last_changed=after.member.last_changed,
     )
 
 
