@@ -17,7 +17,10 @@ from tests.histories.world import World
 from worker.mailchimp.call import Call
 from worker.staging.receipts import Receipt
 
-NOT_PLACED = ("later", "held", "withheld", "left", "left alone", "list gone", "deleted")
+NOT_PLACED = (
+    "later", "held", "withheld", "left", "left alone", "list gone", "deleted", "account stopped", "list paused",
+    "refused", "suppressed",
+)  # fmt: skip
 """Outcomes of receipts that tell of a place where the customer was not put."""
 SECRET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 

@@ -155,6 +155,7 @@ class _Delivery:
             intents=Intents(self.books.write_ahead),
             wait=self.orders.stop.wait,
             may_leave=guard.may_leave,
+            departures_of=self.books.departures_of,
             standings=near.standings,
         )
 

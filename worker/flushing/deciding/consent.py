@@ -45,6 +45,20 @@ def may_leave(entry: Entry | None) -> bool:
     return entry is not None and (entry.state == "present" or (entry.state == "archived" and entry.intent is not None))
 
 
+def keeps_out(entry: Entry | None, target: Place) -> bool:
+    """Tells whether a departure that the ledger knows keeps a contact from a place.
+
+    An address that bounced keeps out itself, and not the person under another address.
+
+    Args:
+        entry: what the ledger says of another place.
+        target: where the contact should be added.
+    """
+    if entry is None or not has_left(entry):
+        return False
+    return entry.member_status != "cleaned" or entry.state != "present" or entry.place.address == target.address
+
+
 def priors_of_address(
     target: Place,
     own: Iterable[Place],

@@ -13,7 +13,7 @@ from worker.clock import as_moment, as_text
 from worker.mailchimp.member import Member
 from worker.model import Origin
 from worker.staging.intent import Intent, IntentKind
-from worker.staging.ledger import Entry
+from worker.staging.ledger import OUT, Entry
 
 AT_ONCE = timedelta(seconds=2)
 """An archive within this time of the read before it is this worker's; the status that was read is the one before it."""
@@ -103,6 +103,21 @@ def as_read(entry: Entry, member: Member, date: datetime | None) -> Entry:
     if entry.state == "archived" and member.status == "archived":
         return found
     return _back(found)
+
+
+def departed(entry: Entry, member: Member, date: datetime | None) -> Entry | None:
+    """Returns what the ledger should say of a member that was read and has left; None where it has not.
+
+    Args:
+        entry: what it said.
+        member: as it was read.
+        date: Mailchimp's time of the answer.
+    """
+    now = as_read(entry, member, date)
+    if member.status not in OUT or is_ours(now, member):
+        return None
+    # Archived by this worker once, and by somebody else since: that is a departure.
+    return _back(now) if now.state == "archived" else now
 
 
 def _back(found: Entry) -> Entry:

@@ -14,6 +14,7 @@ from worker.flushing.deciding.steps import Add, Found, Step
 from worker.flushing.doing import fault
 from worker.flushing.doing.archived import Way
 from worker.flushing.doing.attempt import TRIES_AT_ONCE
+from worker.flushing.doing.consent import note_departed
 from worker.flushing.doing.desk import Desk, Guarded, settle_at, stumble
 from worker.flushing.doing.report import Exchange, Report
 from worker.flushing.doing.writing import entry_for, left_out, settled, then
@@ -158,7 +159,7 @@ class Batch:
             return None
         if left := [add for add in adds if way.leaves_out(add)]:
             self.commit(leave_archived(desk, left))
-        rest = [add for add in adds if not way.leaves_out(add)]
+        rest = self._not_kept_out(desk, [add for add in adds if not way.leaves_out(add)])
         if not rest:
             return None
         self._intend(desk, rest, looked.date)
@@ -167,6 +168,20 @@ class Batch:
         if not answer.undone and not answer.ok:
             self._doubt(rest, answer)
         return _Posted(rest, call, answer, sort_answer(answer))
+
+    def _not_kept_out(self, desk: Desk, adds: Sequence[Add]) -> Sequence[Add]:
+        # What another call of this flush told a moment ago counts.
+        left = desk.departures_of([add.contact for add in adds])
+        if not left:
+            return adds
+        report = desk.report()
+        for add in adds:
+            if add.place in left:
+                note_departed(desk, report, add.contact, left[add.place][0])
+                self._take_back(report, [add])
+                report.settle(add.shares)
+        self.commit(report)
+        return [add for add in adds if add.place not in left]
 
     def _doubt(self, adds: Sequence[Add], answer: Answer) -> None:
         for add in adds:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from worker.clock import Clock
 from worker.errors import WorkerError
+from worker.flushing.deciding.steps import Contact, Gate
+from worker.flushing.doing.departures_now import departures_of
 from worker.flushing.doing.desk import Halted
 from worker.flushing.doing.fault import FAULT
 from worker.flushing.doing.report import Report
@@ -130,6 +132,17 @@ class Books:
             ledger.put_places(self._db, self.settings.account_id, places)
 
         self._group.submit(_Change(write))
+
+    def departures_of(self, contacts: Sequence[Contact]) -> Mapping[Place, Sequence[Gate]]:
+        """Returns where contacts are known to have left, by the ledger with all that was written until now.
+
+        Raises:
+            Halted: the books are shut.
+        """
+        with self._group.turn:
+            if self._shut:
+                raise Halted
+            return departures_of(self._db, self.settings.account_id, contacts)
 
     def commit(self, report: Report, end_after: int) -> None:
         """Writes what a step did and settles its customers.

@@ -11,6 +11,7 @@ from worker.flushing.deciding.steps import Contact, Gate
 from worker.flushing.doing.desk import Desk, Read, stumble
 from worker.flushing.doing.report import Exchange, Report
 from worker.flushing.outcomes import Sort
+from worker.staging.ledger import has_left
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,9 @@ def pass_gates(desk: Desk, report: Report, contact: Contact, gates: Sequence[Gat
                 report.entries.append(now.entry)
             continue
         if begun and not done:
-            # Never done; whoever is there by now is somebody else.
-            report.dropped.append(gate.place)
+            # Never done; whoever is there by now is somebody else. That it left is known already.
+            if not has_left(now.entry):
+                report.dropped.append(gate.place)
             continue
         if done:
             # What stood at the place before it is the same contact, or one that this customer left for it.
@@ -74,6 +76,33 @@ def pass_gates(desk: Desk, report: Report, contact: Contact, gates: Sequence[Gat
         old = now, read
         status = "pending" if verdict.status == "pending" else status
     return Passed(status, old, renamed)
+
+
+def kept_out(desk: Desk, report: Report, contact: Contact, asked: Sequence[Gate]) -> bool:
+    """Tells whether somebody is known by now to have left, for whose sake the contact is not put at its place.
+
+    Asked right before the call: what another step of this flush read a moment ago counts.
+
+    Args:
+        desk: the account's.
+        report: takes the note.
+        contact: who is about to be put somewhere.
+        asked: the gates that this try has read itself.
+    """
+    places = {gate.place for gate in asked}
+    for gate in desk.departures_of([contact]).get(contact.place, ()):
+        if gate.place not in places:
+            note_departed(desk, report, contact, gate)
+            return True
+    return False
+
+
+def note_departed(desk: Desk, report: Report, contact: Contact, gate: Gate) -> None:
+    """Notes that a departure which the ledger knows keeps a contact from its place."""
+    entry = gate.entry
+    status = "gone" if entry is None or entry.state == "gone" else entry.member_status
+    reason = f"the member {gate.place.address} is {status} on list {gate.place.list_id}"
+    _blocked(desk, report, contact, gate, Passage(None, reason, here=True), None)
 
 
 def _as_read(gate: Gate, read: Read) -> Gate:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 from worker.clock import Clock, as_text
 from worker.flushing.deciding import member_calls
-from worker.flushing.deciding.steps import Share
+from worker.flushing.deciding.identity import departed
+from worker.flushing.deciding.steps import Contact, Gate, Share
 from worker.flushing.doing.intents import Intents
 from worker.flushing.doing.report import Exchange, Report
 from worker.flushing.outcomes import UNREADABLE, Sort, Verdict, sort_answer, standing_after
@@ -19,11 +20,14 @@ from worker.mailchimp.member import Member, answered_member
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import CustomerId, ListId, Place
 from worker.staging.accounts import AccountSettings
-from worker.staging.ledger import Entry, Standing
+from worker.staging.ledger import Entry, Standing, has_left
 
 SECOND_LOOK = 1.0
 """Seconds to wait before a 404 is believed. Parallel writes of others to a member can answer stray ones."""
 TOMORROW = "Tried again by the next flush."
+
+
+DeparturesOf = Callable[[Sequence[Contact]], Mapping[Place, Sequence[Gate]]]
 
 
 class Halted(Exception):
@@ -100,6 +104,7 @@ class Desk:
         intents: writes, before a call, what it is about to do to a place, in case its answer is lost.
         wait: waits so many seconds, or less when the flush is asked to stop.
         may_leave: counts one more member that leaves a list unplanned; false where the brake holds it.
+        departures_of: tells where contacts are known to have left, by the ledger as it is now.
         standings: of the customers of the chunk at hand.
     """
 
@@ -112,6 +117,7 @@ class Desk:
     intents: Intents
     wait: Callable[[float], object]
     may_leave: Callable[[ListId], bool]
+    departures_of: DeparturesOf
     standings: Mapping[CustomerId, Standing]
 
     def send(self, call: Call) -> Answer:
@@ -142,7 +148,25 @@ class Desk:
         """Returns a list's merge fields."""
         return self.merge_fields.get(list_id, ())
 
-    def read_member(self, place: Place, entry: Entry | None) -> Read:
+    def read_member(self, place: Place, entry: Entry | None, shares: Sequence[Share] = ()) -> Read:
+        """Reads a member, and writes at once if it has left: this try may fail, and other steps must know it.
+
+        Args:
+            place: where.
+            entry: what the ledger says of it.
+            shares: the customers who are, or should be, there; of gates none, since they are known there.
+        """
+        read = self.look_at(place, entry)
+        known = entry
+        if known is None and shares:
+            known = Entry(place, shares[0].customer.customer_id, "present", "found", self.at())
+        if known is not None and read.member is not None:
+            left = departed(known, read.member, read.date)
+            if left is not None and (entry is None or not has_left(entry)):
+                self.intents.note(replace(left, sent_at=self.at()), shares)
+        return read
+
+    def look_at(self, place: Place, entry: Entry | None) -> Read:
         """Reads a member; one that the ledger knows is missing only if two answers a moment apart say so.
 
         Args:

@@ -49,6 +49,21 @@ class Intents:
         self._taken_back.pop(place, None)
         self._lost.pop(place, None)
 
+    def note(self, departed: Entry, shares: Iterable[Share]) -> None:
+        """Writes at once what a read told of a departure, whatever becomes of the step that read it.
+
+        Args:
+            departed: what the ledger says of the place from now on.
+            shares: the customers who are known by it from now on, if they are known nowhere.
+
+        Raises:
+            Halted: nothing may be written any more.
+        """
+        known = self.known.get(departed.place)
+        if known is None or _said(known) != _said(departed):
+            self.write_ahead([departed], [(share.customer.customer_id, departed.place) for share in shares])
+            self.known[departed.place] = departed
+
     def take_back(self, place: Place) -> None:
         """Notes that an answer proved that nothing was done."""
         if place not in self._before:
@@ -88,3 +103,7 @@ class Intents:
         self._before.clear()
         self._taken_back.clear()
         self._lost.clear()
+
+
+def _said(entry: Entry) -> tuple[object, ...]:
+    return entry.state, entry.member_status, entry.contact_id, entry.intent

@@ -22,7 +22,7 @@ ARCHIVED = "Archived: no customer wants this address on this list any more."
 def unsubscribe(desk: Desk, step: Unsubscribe) -> Report:
     """Unsubscribes an address whose customer withdrew consent, if it is subscribed or pending."""
     report = desk.report()
-    read = desk.read_member(step.place, step.entry)
+    read = desk.read_member(step.place, step.entry, step.shares)
     member, verdict, exchange = read.member, read.verdict, read.exchange
     if member is None and (verdict.sort is not Sort.NOT_THERE or desk.list_is_gone(step.place.list_id)):
         stumble(desk, report, step.shares, step.place, verdict, exchange)
@@ -42,7 +42,7 @@ def unsubscribe(desk: Desk, step: Unsubscribe) -> Report:
 def archive(desk: Desk, step: Archive) -> Report:
     """Archives a member that no customer wants any more, as far as its status and its origin permit."""
     report = desk.report()
-    read = desk.read_member(step.place, step.entry)
+    read = desk.read_member(step.place, step.entry, step.shares)
     member, verdict, exchange = read.member, read.verdict, read.exchange
     if member is None and (verdict.sort is not Sort.NOT_THERE or desk.list_is_gone(step.place.list_id)):
         stumble(desk, report, step.shares, step.place, verdict, exchange)
@@ -105,7 +105,7 @@ def _archived(desk: Desk, step: Archive, entry: Entry, read: Read, before: Membe
     intent = lost(new_intent("archive", read.date, before), done.date, done.seconds)
     pending = replace(archived, status_before=status_before_until(intent), intent=intent)
     try:
-        after = desk.read_member(step.place, entry)
+        after = desk.look_at(step.place, entry)
     except Halted:
         return pending
     if after.member is None and after.verdict.sort is not Sort.NOT_THERE:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from worker.flushing.deciding import member_calls
 from worker.flushing.deciding.identity import new_intent, origin_of, was_done
 from worker.flushing.deciding.steps import Add, Gate, Move
-from worker.flushing.doing.consent import pass_gates
+from worker.flushing.doing.consent import kept_out, pass_gates
 from worker.flushing.doing.desk import Desk, Read, stumble
 from worker.flushing.doing.placing import add_or_find, write_found
 from worker.flushing.doing.report import Report
@@ -20,7 +20,7 @@ def move(desk: Desk, step: Move) -> Report:
     """Takes a customer from where it is known to its new place, unless it left there."""
     report = desk.report()
     # The new place first: what nobody may have left is read last, right before the write that depends on it.
-    target = desk.read_member(step.place, step.entry)
+    target = desk.read_member(step.place, step.entry, step.shares)
     if target.member is None and target.verdict.sort is not Sort.NOT_THERE:
         stumble(desk, report, step.shares, step.place, target.verdict, target.exchange)
         return report
@@ -45,7 +45,8 @@ def move(desk: Desk, step: Move) -> Report:
         if same and ours and read.member is not None and read.member.status == "subscribed":
             _rename(desk, report, step, gate, read, target)
             return report
-    add_or_find(desk, report, Add(step.contact, step.entry), passed.status, "Moved: added here", target)
+    add = Add(step.contact, step.entry)
+    add_or_find(desk, report, add, passed.status, "Moved: added here", target, step.gates)
     return report
 
 
@@ -59,6 +60,8 @@ def _rename(desk: Desk, report: Report, step: Move, gate: Gate, old: Read, taken
     assert entry is not None
     if taken.member is not None:
         write_found(desk, report, contact, step.entry, taken.member, origin_of(step.entry, taken.member))
+        return
+    if kept_out(desk, report, contact, step.gates):
         return
     intent = replace(new_intent("rename", old.date, old.member), source=gate.place)
     written = write_after_read(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from worker.flushing.deciding import member_calls
 from worker.flushing.deciding.identity import as_read, is_new, is_ours, new_intent, origin_of, was_done
-from worker.flushing.deciding.steps import Add, Contact, Found, Recheck, Restore, Update
-from worker.flushing.doing.consent import pass_gates
+from worker.flushing.deciding.steps import Add, Contact, Found, Gate, Recheck, Restore, Update
+from worker.flushing.doing.consent import kept_out, pass_gates
 from worker.flushing.doing.desk import Desk, Read, settle_at, stumble
 from worker.flushing.doing.report import Exchange, Report
 from worker.flushing.doing.writing import (
@@ -54,7 +55,7 @@ def recheck(desk: Desk, step: Recheck) -> Report:
     report = desk.report()
     if pass_gates(desk, report, step.contact, step.gates) is None:
         return report
-    read = desk.read_member(step.place, step.entry)
+    read = desk.read_member(step.place, step.entry, step.shares)
     if read.member is not None:
         write_found(desk, report, step.contact, step.entry, read.member, origin_of(step.entry, read.member))
     elif read.verdict.sort is Sort.NOT_THERE and not desk.list_is_gone(step.place.list_id):
@@ -73,7 +74,7 @@ def restore(desk: Desk, step: Restore) -> Report:
     contact = step.contact
     if pass_gates(desk, report, contact, step.gates) is None:
         return report
-    read = desk.read_member(step.place, step.entry)
+    read = desk.read_member(step.place, step.entry, step.shares)
     if read.member is None and read.verdict.sort is Sort.NOT_THERE and not desk.list_is_gone(step.place.list_id):
         gone(desk, report, contact, step.entry, read.exchange)
     elif read.member is None:
@@ -150,7 +151,15 @@ def _written_found(
     settled(desk, report, contact, written.exchange, "found", detail, member.status)
 
 
-def add_or_find(desk: Desk, report: Report, step: Add, status: str, what: str, read: Read | None = None) -> None:
+def add_or_find(
+    desk: Desk,
+    report: Report,
+    step: Add,
+    status: str,
+    what: str,
+    read: Read | None = None,
+    asked: Sequence[Gate] = (),
+) -> None:
     """Reads a place, and adds the contact where nobody is.
 
     Args:
@@ -160,9 +169,10 @@ def add_or_find(desk: Desk, report: Report, step: Add, status: str, what: str, r
         status: how.
         what: how the receipt begins.
         read: the place, where this try has read it already.
+        asked: the gates that this try has passed.
     """
     contact, entry = step.contact, step.entry
-    read = read or desk.read_member(step.place, entry)
+    read = read or desk.read_member(step.place, entry, step.shares)
     if read.member is not None:
         write_found(desk, report, contact, entry, read.member, origin_of(entry, read.member))
         return
@@ -172,6 +182,8 @@ def add_or_find(desk: Desk, report: Report, step: Add, status: str, what: str, r
     # Also where a step before this one found it gone.
     if entry is not None and entry.state != "intended" and not desk.list_is_gone(step.place.list_id):
         gone(desk, report, contact, entry, read.exchange)
+        return
+    if kept_out(desk, report, contact, asked):
         return
     written = write_after_read(
         desk,
@@ -193,6 +205,8 @@ def add_or_find(desk: Desk, report: Report, step: Add, status: str, what: str, r
 
 def _put_back(desk: Desk, report: Report, step: Restore, seen: Member, read: Read) -> None:
     contact, entry, status = step.contact, step.entry, step.entry.status_before or "unsubscribed"
+    if kept_out(desk, report, contact, step.gates):
+        return
     written = write_after_read(
         desk,
         contact,
