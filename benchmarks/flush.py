@@ -21,17 +21,17 @@ import requests
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.integration.broker import any_broker
-from worker.accounts import connecting, lists, settings
+from worker.accounts import api_keys, lists, settings
 from worker.app import App
 from worker.clock import as_text, utc_now
 from worker.config import Config, Kafka, Mailchimp, Staging
-from worker.consuming.batch import stage_batch
-from worker.consuming.decode import Record
+from worker.consumer.batch import stage_batch
+from worker.consumer.decode import Record
 from worker.model import AccountId, ListId
 from worker.sandbox.server import SandboxServer
-from worker.sandbox.standin import StandIn
+from worker.sandbox.server_state import StandIn
 from worker.signals import stop_on_signals
-from worker.staging.runs import AccountRun
+from worker.store.runs import AccountRun
 
 KEY = "0123456789abcdef0123456789abcdef-us1"
 ACCOUNT = AccountId("acct-1")
@@ -145,7 +145,7 @@ def measure(adds: int, changes: int) -> int:
                 reader.read_settings()
                 reader.read_ledger(0)
             db = app.open_database()
-            connecting.connect(db, ACCOUNT, KEY, secret=app.secret, open_sender=app.open_client, at=utc_now())
+            api_keys.connect(db, ACCOUNT, KEY, secret=app.secret, open_sender=app.open_client, at=utc_now())
             settings.enable(db, ACCOUNT)
             lists.refresh(db, ACCOUNT, secret=app.secret, open_sender=app.open_client, at=utc_now())
             lists.store(db, ACCOUNT, [ListId("master")])

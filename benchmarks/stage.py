@@ -30,11 +30,11 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from tests.integration.broker import Broker, any_broker
 from worker.clock import utc_now
 from worker.config import Kafka
-from worker.consuming.consumer import MOST_AT_ONCE, QUEUED_KIB, Consumer
-from worker.consuming.ownership import Ownership
-from worker.consuming.partitioning import partition_of
-from worker.staging import customers
-from worker.staging.database import open_database
+from worker.consumer.consumer import MOST_AT_ONCE, QUEUED_KIB, Consumer
+from worker.consumer.owned_partitions import OwnedPartitions
+from worker.kafka.partitioner import partition_of
+from worker.store import customers
+from worker.store.database import open_database
 
 PLAIN, TUNED, STAGING = "consuming alone, plainly", "consuming alone, tuned", "staging"
 PARTITIONS = 6
@@ -162,11 +162,13 @@ def alone(bootstrap_servers: str, topic: str, group: str, *, tuned: bool) -> tup
 
 
 @contextmanager
-def staging(bootstrap_servers: str, topic: str, group: str, path: Path) -> Iterator[tuple[Ownership, list[float]]]:
+def staging(
+    bootstrap_servers: str, topic: str, group: str, path: Path
+) -> Iterator[tuple[OwnedPartitions, list[float]]]:
     """Stages the topic on a thread; gives the ownership, and when fetching began and the last record was staged."""
     own, stop, times = open_database(path), threading.Event(), [0.0, 0.0]
-    ownership = Ownership()
-    consumer = Consumer(settings(bootstrap_servers, topic, group), own, ownership, utc_now)
+    owned_partitions = OwnedPartitions()
+    consumer = Consumer(settings(bootstrap_servers, topic, group), own, owned_partitions, utc_now)
 
     def told(count: int) -> None:
         if count:
@@ -174,11 +176,11 @@ def staging(bootstrap_servers: str, topic: str, group: str, path: Path) -> Itera
 
     thread = threading.Thread(target=consumer.read, args=(stop, told))
     thread.start()
-    while not ownership.owned():
+    while not owned_partitions.owned():
         time.sleep(0.001)
     times[0] = time.monotonic()
     try:
-        yield ownership, times
+        yield owned_partitions, times
     finally:
         stop.set()
         thread.join(30)
@@ -189,8 +191,8 @@ def stage(bootstrap_servers: str, topic: str, group: str) -> tuple[float, int]:
     """Stages the topic to its end; returns seconds and how many customers stand in the database."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "worker.db"
-        with staging(bootstrap_servers, topic, group, path) as (ownership, times):
-            while not ownership.wait_until_ready(1):
+        with staging(bootstrap_servers, topic, group, path) as (owned_partitions, times):
+            while not owned_partitions.wait_until_ready(1):
                 pass
         seconds = times[1] - times[0]
         db = open_database(path)
@@ -205,8 +207,8 @@ def trickle(bootstrap_servers: str, topic: str, group: str, count: int = 100) ->
     delays = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "worker.db"
-        with staging(bootstrap_servers, topic, group, path) as (ownership, _):
-            while not ownership.wait_until_ready(1):
+        with staging(bootstrap_servers, topic, group, path) as (owned_partitions, _):
+            while not owned_partitions.wait_until_ready(1):
                 pass
             db = open_database(path)
             before = customers.total_count(db)

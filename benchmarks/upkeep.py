@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.accounts.forget import forget_account, forget_person
+from worker.changelog import table_rows
 from worker.model import AccountId, AddressKey
-from worker.staging import customers, kept
-from worker.staging.database import Database, open_database
+from worker.store import customers
+from worker.store.database import Database, open_database
 
 LARGE, ACCOUNTS = AccountId("acct-00"), 20
 LARGE_PART = 0.3
@@ -145,10 +146,10 @@ def longest(db: Database) -> Iterator[list[float]]:
 def act(path: Path, name: str) -> None:
     """Does one operation, and prints what it took."""
     with closing(open_database(path)) as db, longest(db) as held:
-        kept.watch(db)
+        table_rows.watch(db)
 
         def drop(db: Database, erase: bool) -> None:
-            kept.touched(db)
+            table_rows.touched(db)
 
         db.before_commit = drop
         began = time.monotonic()

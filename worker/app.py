@@ -8,23 +8,23 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from worker.accounts.connecting import key_of
-from worker.accounts.departed import departed_of
+from worker.accounts.api_keys import key_of
+from worker.accounts.hash_key import departed_of
 from worker.accounts.secrets import SecretKey, secret_key
+from worker.changelog.reader import Reader
+from worker.changelog.tail import ChangelogTail
+from worker.changelog.writer import ChangelogWriter
 from worker.clock import Clock, utc_now
 from worker.config import Config
-from worker.flushing.flush import Flusher
-from worker.keeping.follower import Follower
-from worker.keeping.keeper import Keeper
-from worker.keeping.reader import Reader
+from worker.flush.run import Flusher
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
 from worker.mailchimp.client import Client
-from worker.mailchimp.connections import Connections, Stop
-from worker.mailchimp.patience import PatientSender
+from worker.mailchimp.rate_limit import Connections, Stop
+from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId
-from worker.staging.database import Database, open_database
-from worker.staging.forgotten import Departed
+from worker.store.database import Database, open_database
+from worker.store.forgotten import Departed
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class App:
         object.__setattr__(self, "connections", Connections(self.config.mailchimp.connections))
 
     @cached_property
-    def keeper(self) -> Keeper:
+    def changelog(self) -> ChangelogWriter:
         """What writes ledger and settings to Kafka."""
-        made = Keeper(self.config.kafka, self.clock)
+        made = ChangelogWriter(self.config.kafka, self.clock)
         made.take_settings = self._take_settings
         return made
 
@@ -52,7 +52,7 @@ class App:
             DatabaseError: it cannot be used.
         """
         db = open_database(self.config.staging.path)
-        self.keeper.attach(db)
+        self.changelog.attach(db)
         return db
 
     def open_copy(self) -> Database:
@@ -69,20 +69,20 @@ class App:
         Raises:
             KafkaError: no broker answers, or a topic is not there, cannot be made, or cannot keep what it must.
         """
-        return Reader(self.config.kafka, self.keeper.topics, copy, self.clock)
+        return Reader(self.config.kafka, self.changelog.topics, copy, self.clock)
 
-    def follower(self) -> Follower:
+    def tail(self) -> ChangelogTail:
         """Returns what keeps ledger and settings up to date while a worker runs.
 
         Raises:
             KafkaError: no broker answers, or a topic is not there, cannot be made, or cannot keep what it must.
         """
-        assert self.keeper.topics  # asked for now, so that a start without them fails
-        return Follower(self.open_copy, self.open_reader, self.keeper)
+        assert self.changelog.topics  # asked for now, so that a start without them fails
+        return ChangelogTail(self.open_copy, self.open_reader, self.changelog)
 
     def _take_settings(self) -> None:
         with closing(self.open_copy()) as copy, closing(self.open_reader(copy)) as reader:
-            self.keeper.take_all_settings(reader.read_settings)
+            self.changelog.take_all_settings(reader.read_settings)
 
     @cached_property
     def secret(self) -> SecretKey:
@@ -116,7 +116,7 @@ class App:
             yield client
 
     @contextmanager
-    def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[PatientSender]:
+    def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[RetryingSender]:
         """Opens what sends an account's calls in a flush: through its key's gate, again while that is worth it.
 
         Raises:
@@ -125,8 +125,8 @@ class App:
         """
         key = key_of(db, account_id, self.secret)
         with self.open_client(key) as client:
-            yield PatientSender(
-                client, self.connections.gate(key), self.config.mailchimp.patience, stop, time.monotonic
+            yield RetryingSender(
+                client, self.connections.limiter(key), self.config.mailchimp.patience, stop, time.monotonic
             )
 
     def departed_of(self, db: Database, account_id: AccountId) -> Departed:
@@ -144,7 +144,7 @@ class App:
             open_sender=self.open_sender,
             departed_of=self.departed_of,
             accounts_at_once=self.config.flush.accounts_at_once,
-            put_at_most=self.config.flush.put_at_most,
+            bulk_add_above=self.config.flush.bulk_add_above,
             connections=self.config.mailchimp.connections,
             clock=self.clock,
             stop=stop,

@@ -115,7 +115,7 @@ class Flush(_Section):
     at: Annotated[str, AfterValidator(_clock_time)] = "10:00"
     timezone: Annotated[str, AfterValidator(_timezone)] = "Europe/London"
     accounts_at_once: Annotated[int, Field(ge=1, le=64)] = 8
-    put_at_most: Annotated[int, Field(ge=0)] = 1000
+    bulk_add_above: Annotated[int, Field(ge=0)] = 1000
 
     @property
     def time_of_day(self) -> time:

@@ -15,18 +15,18 @@ import schedule
 from worker.app import App
 from worker.clock import as_moment, as_text
 from worker.config import Config, DeadLetters
-from worker.consuming.consumer import Consumer
-from worker.consuming.kafka import session_seconds
-from worker.consuming.ownership import Ownership
+from worker.consumer.consumer import Consumer
+from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import ConsumerStopped, RequestWithdrawn, WorkerError
-from worker.flushing.due import RUN_AGAIN_AFTER, is_due, is_expired, is_in_future, is_retry_due, run_again_at
+from worker.flush.eligibility import GroupEligibility, what_differs
+from worker.flush.schedule import RUN_AGAIN_AFTER, is_due, is_expired, is_in_future, is_retry_due, run_again_at
+from worker.kafka.client import session_seconds
 from worker.model import AccountId
-from worker.permits import GroupPermits, what_differs
-from worker.staging import customers, dead_letters, expiry, first_reading, receipts, runs
-from worker.staging.database import Database
-from worker.staging.lock import DatabaseLock
-from worker.staging.offsets import TopicSize, note_size
-from worker.staging.runs import Request, Run, Trigger
+from worker.store import customers, dead_letters, expiry, first_reading, receipts, runs
+from worker.store.database import Database
+from worker.store.lock import DatabaseLock
+from worker.store.offsets import TopicSize, note_size
+from worker.store.runs import Request, Run, Trigger
 
 log = logging.getLogger("worker.daemon")
 
@@ -50,22 +50,22 @@ class Poller:
             KafkaError: no broker answers, it refuses the credentials, or there is no such topic.
             DatabaseError: the database cannot be used.
         """
-        self.ownership = Ownership(session_seconds=session_seconds(app.config.kafka), follows=True)
+        self.owned_partitions = OwnedPartitions(session_seconds=session_seconds(app.config.kafka), follows=True)
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._db = app.open_database()
         self.consumer = Consumer(
-            app.config.kafka, self._db, self.ownership, app.clock, call_seconds=app.config.mailchimp.timeout
+            app.config.kafka, self._db, self.owned_partitions, app.clock, call_seconds=app.config.mailchimp.timeout
         )
         self._thread = threading.Thread(target=self._run, name="poll", daemon=True)
-        self._follower = app.follower()
+        self._tail = app.tail()
         _note_size(app, self._db, self.consumer)
 
     def start(self) -> None:
         """Starts reading."""
         self._db.must_end = self._stop.is_set
         self._thread.start()
-        self._follower.start(self.ownership)
+        self._tail.start(self.owned_partitions)
 
     def _run(self) -> None:
         try:
@@ -83,8 +83,8 @@ class Poller:
         """
         if self._error is not None:
             raise self._error
-        self._follower.check()
-        silence = self.ownership.seconds_since_poll()
+        self._tail.check()
+        silence = self.owned_partitions.seconds_since_poll()
         if not self._thread.is_alive() or (silence is not None and silence > STALE_SECONDS):
             raise ConsumerStopped("Reading Kafka has stopped.", "Start the worker again.")
 
@@ -96,18 +96,18 @@ class Poller:
         """
         self.consumer.released = calls_ended
         self._stop.set()
-        self._follower.end(0)
+        self._tail.end(0)
         ends = time.monotonic() + POLL_END_SECONDS
         if self._thread.is_alive():
             self._thread.join(POLL_END_SECONDS)
         if not self._thread.is_alive():
             self._db.close()
-        self._follower.end(max(ends - time.monotonic(), 0))
+        self._tail.end(max(ends - time.monotonic(), 0))
 
 
 def _note_size(app: App, db: Database, consumer: Consumer) -> None:
     topic = app.config.kafka.topic
-    size = TopicSize(consumer.topic_id, consumer.partitions, app.keeper.topics.ledger.partitions)
+    size = TopicSize(consumer.topic_id, consumer.partitions, app.changelog.topics.ledger.partitions)
     with db.transaction():
         note_size(db, topic, size)
     if (told := what_differs(topic, size)) is not None:
@@ -128,8 +128,8 @@ def read_to_end(poller: Poller, stop: threading.Event, told: Callable[[int, int]
     """
     while not stop.is_set():
         poller.check()
-        done = poller.ownership.wait_until_ready(0.2)
-        told(*poller.ownership.backlog())
+        done = poller.owned_partitions.wait_until_ready(0.2)
+        told(*poller.owned_partitions.backlog())
         if done:
             return
 
@@ -159,7 +159,7 @@ def flush_and_complete(
         RequestWithdrawn: nothing was begun.
     """
     began = app.clock()
-    ready = poller.ownership.ready()
+    ready = poller.owned_partitions.ready()
     topic, topic_id = app.config.kafka.topic, poller.consumer.topic_id
     with closing(app.open_database()) as db:
         db.must_end = stop.is_set
@@ -168,11 +168,11 @@ def flush_and_complete(
         known = customers.settle_known(db)
         if known:
             log.info("%d customers were delivered as they are, by another worker or with another database", known)
-        permits = GroupPermits(db, poller.ownership, topic, topic_id, app.keeper.ledger_partition)
-        run = app.flusher(stop).flush(trigger, permits, request, only)
+        eligibility = GroupEligibility(db, poller.owned_partitions, topic, topic_id, app.changelog.ledger_partition)
+        run = app.flusher(stop).flush(trigger, eligibility, request, only)
         if run.account_id is None and only is None and run.ended != "stopped":
             with db.transaction():
-                for partition in ready & poller.ownership.owned():
+                for partition in ready & poller.owned_partitions.owned():
                     runs.complete(db, topic, topic_id, partition, as_text(began))
         tidy(db, began, app.config)
     return run
@@ -188,7 +188,7 @@ def settle_first_readings(app: App, poller: Poller, db: Database) -> None:
     if revived:
         log.info("%d customers stay deleted: only events came again that are older than their deletion", revived)
     topic, topic_id, at = app.config.kafka.topic, poller.consumer.topic_id, as_text(app.clock())
-    ready, ledger_partition = poller.ownership.ready(), app.keeper.ledger_partition
+    ready, ledger_partition = poller.owned_partitions.ready(), app.changelog.ledger_partition
     for one in first_reading.judge(db, topic, topic_id, ready, ledger_partition, at):
         if one.deleted:
             log.warning(
@@ -315,7 +315,7 @@ class Daemon:
     def _tick(self, lock: DatabaseLock, db: Database, poller: Poller) -> None:
         poller.check()
         # A worker that Kafka does not serve is not alive, though it runs.
-        if poller.ownership.seconds_since_heard() < STALE_SECONDS:
+        if poller.owned_partitions.seconds_since_heard() < STALE_SECONDS:
             lock.beat()
         if self._flush is not None:
             if not self._flush.wait(0):
@@ -327,10 +327,10 @@ class Daemon:
         if self._not_before is not None and now < self._not_before <= now + RUN_AGAIN_AFTER[-1]:
             return
         begin = partial(FlushThread, self._app, poller, self._stop)
-        all_ready = poller.ownership.wait_until_ready(0)
+        all_ready = poller.owned_partitions.wait_until_ready(0)
         if request is not None and all_ready:
             self._flush = begin("command", request)
-        elif (all_ready or poller.ownership.seconds_since_assignment() > TOGETHER_SECONDS) and self._due(
+        elif (all_ready or poller.owned_partitions.seconds_since_assignment() > TOGETHER_SECONDS) and self._due(
             db, poller, now
         ):
             self._flush = begin("daily")
@@ -350,7 +350,9 @@ class Daemon:
     def _due(self, db: Database, poller: Poller, now: datetime) -> bool:
         flush = self._app.config.flush
         completed = runs.completed_at(db, self._app.config.kafka.topic, poller.consumer.topic_id)
-        times = {one: as_moment(completed[one]) if one in completed else None for one in poller.ownership.ready()}
+        times = {
+            one: as_moment(completed[one]) if one in completed else None for one in poller.owned_partitions.ready()
+        }
         due = [one for one, last in times.items() if is_due(now, flush.time_of_day, flush.zone, last)]
         for one in due:
             last = times[one]

@@ -51,7 +51,7 @@ def is_address(text: str) -> bool:
     return not any(character.isspace() or character < " " or character == "\x7f" for character in text)
 
 
-class Place(NamedTuple):
+class MembershipKey(NamedTuple):
     """Where a member stands: one address on one list. Mailchimp keeps at most one member a place."""
 
     list_id: ListId

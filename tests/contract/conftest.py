@@ -9,9 +9,9 @@ from tests.contract.raw import Raw, serving
 from tests.contract.world import KEY, LIST, USER, Ticking, World
 from worker.mailchimp.api_key import parse
 from worker.mailchimp.client import Client
-from worker.sandbox.direct import DirectSender
+from worker.sandbox.in_process import DirectSender
 from worker.sandbox.server import SandboxServer
-from worker.sandbox.standin import StandIn
+from worker.sandbox.server_state import StandIn
 
 TIMEOUT = 30.0
 

@@ -83,13 +83,13 @@ def test_more_than_500_are_refused_as_a_whole(world: World):
     people = [contact(f"a{n}@example.com") for n in range(501)]
     answer = world.sender.send(Call("POST", f"/lists/{LIST}", {}, {"members": people}))
     assert (answer.status, answer.title) == (400, "Invalid Resource")
-    assert world.audience.count(None) == 0
+    assert world.mailing_list.count(None) == 0
     assert world.post(*people[:500])["total_created"] == 500
 
 
 def test_a_list_that_refuses_everybody(world: World):
     """A list at fault refuses the whole call with its title."""
-    world.audience.refuses = "Too Many Subscribes"
+    world.mailing_list.refuses = "Too Many Subscribes"
     answer = world.sender.send(Call("POST", f"/lists/{LIST}", {}, {"members": [contact("ann@example.com")]}))
     assert (answer.status, answer.title) == (400, "Too Many Subscribes")
 

@@ -11,9 +11,9 @@ from worker.mailchimp.api_key import parse
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.client import Client
 from worker.mailchimp.lists import PING
-from worker.sandbox.direct import DirectSender
 from worker.sandbox.faults import Fault
-from worker.sandbox.standin import MOST_CONNECTIONS
+from worker.sandbox.in_process import DirectSender
+from worker.sandbox.server_state import MOST_CONNECTIONS
 
 PATCH = Call("PATCH", member("ann@example.com"), {}, {"merge_fields": {"FNAME": "Ann"}})
 

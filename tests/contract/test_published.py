@@ -6,12 +6,12 @@ import pytest
 
 from tests.contract.published import check_answer, check_request, needed
 from tests.contract.world import LIST, World, contact, member
-from worker.flushing.deciding import member_calls as calls
+from worker.flush import calls as calls
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.lists import PING
-from worker.model import AddressKey, ListId, Place
+from worker.model import AddressKey, ListId, MembershipKey
 
-PLACE = Place(ListId(LIST), AddressKey("ann@example.com"))
+PLACE = MembershipKey(ListId(LIST), AddressKey("ann@example.com"))
 FIELDS = {"FNAME": "Ann", "ADDRESS": {"addr1": "1 High St", "city": "Leeds", "state": "W", "zip": "LS1"}}
 
 pytestmark = needed

@@ -129,7 +129,7 @@ def test_a_taken_address_cannot_be_had(world: World):
     world.become("cy@example.com", "archive")
     for taken in ("bob@example.com", "CY@example.com"):
         assert world.patch("ann@example.com", email_address=taken).title == "Member Exists"
-    world.audience.refuses = None
+    world.mailing_list.refuses = None
     assert world.patch("ann@example.com", email_address="ANN@example.com").status == 200
 
 
@@ -146,7 +146,7 @@ def test_a_forgotten_address_is_never_added_again(world: World):
 
 def test_a_fake_address_is_refused_without_a_field(world: World):
     """An address that looks fake is an Invalid Resource that names no field; one that is none names its field."""
-    world.audience.fake.add("ann@example.com")
+    world.mailing_list.fake.add("ann@example.com")
     for email in ("Ann@example.com", "somebody@nowhere.invalid"):
         answer = world.put(email, status_if_new="subscribed")
         assert (answer.status, answer.title) == (400, "Invalid Resource")

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.mailchimp.call import Answer, Call, Sender, member_hash
-from worker.sandbox.audience import Audience
+from worker.sandbox.mailing_list import MailingList
 from worker.sandbox.member import Member, address_key
-from worker.sandbox.standin import StandIn
+from worker.sandbox.server_state import StandIn
 
 KEY = "0123456789abcdef0123456789abcdef-us1"
 USER = "owner"
@@ -44,7 +44,7 @@ class World:
     base_url: str | None
 
     @property
-    def audience(self) -> Audience:
+    def mailing_list(self) -> MailingList:
         """The list."""
         return self.standin.find_list(LIST)
 
@@ -79,7 +79,7 @@ class World:
 
     def known(self, email: str) -> Member:
         """Returns what the stand-in itself knows of a member."""
-        found = self.audience.find(email)
+        found = self.mailing_list.find(email)
         assert found is not None
         return found
 

@@ -17,7 +17,7 @@ from tests.integration.conftest import kafka, new_topic, own_kafka, topic, whole
 from tests.integration.topic import Topic
 from worker.clock import utc_now
 from worker.sandbox.server import SandboxServer
-from worker.sandbox.standin import StandIn
+from worker.sandbox.server_state import StandIn
 
 __all__ = ["kafka", "new_topic", "own_kafka", "topic", "whole_kafka"]
 

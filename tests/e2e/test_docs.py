@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.e2e.conftest import Cli
 from tests.integration.topic import event
-from worker.sandbox.standin import StandIn
+from worker.sandbox.server_state import StandIn
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explain.md"

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.conftest import KEY, Cli
 from tests.integration.topic import Topic, event
 from worker.sandbox.faults import Fault
-from worker.sandbox.standin import StandIn
+from worker.sandbox.server_state import StandIn
 
 
 def test_a_wrong_setting_stops_every_command_with_its_name(cli: Cli):

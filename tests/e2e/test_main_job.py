@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.e2e.conftest import KEY, Cli
 from tests.integration.topic import event
-from worker.sandbox.standin import StandIn
+from worker.sandbox.server_state import StandIn
 
 
 def members(standin: StandIn, list_id: str = "master") -> dict[str, str]:
@@ -145,8 +145,8 @@ def test_explain_tells_the_whole_story(cli: Cli, standin: StandIn):
         "Next: Only the person can join again",
     ):
         assert part in told
-    story = cli.json("explain", "ann.new@example.com")[0]
-    assert [one["outcome"] for one in story["receipts"]] == ["added", "left"]
+    explanation = cli.json("explain", "ann.new@example.com")[0]
+    assert [one["outcome"] for one in explanation["receipts"]] == ["added", "left"]
     assert [one["outcome"] for one in cli.json("receipts", "--account", "acct-1")] == ["added", "left"]
     assert "Nobody here knows who@example.com" in cli("explain", "who@example.com", code=1)
 

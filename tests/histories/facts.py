@@ -44,7 +44,7 @@ class Record:
         states: every published state, oldest first, with its time; None for a deletion.
         known_by: addresses by which the worker met this customer, and which it has not properly moved away from.
         met: address to when the worker first met it as this customer's.
-        places: where the worker's receipts placed it.
+        memberships: where the worker's receipts placed it.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Record:
     states: list[tuple[datetime, dict[str, Any] | None]] = field(default_factory=list)
     known_by: set[str] = field(default_factory=set)
     met: dict[str, datetime] = field(default_factory=dict)
-    places: set[Spot] = field(default_factory=set)
+    memberships: set[Spot] = field(default_factory=set)
 
     @property
     def state(self) -> dict[str, Any] | None:
@@ -159,7 +159,7 @@ class Facts:
         for change in exchange.changes:
             self._changed(change, exchange)
         answer = exchange.answer
-        for spot in self.places(exchange):
+        for spot in self.memberships(exchange):
             if _adds(exchange) and self.flush_began is not None:
                 self.adds.append((spot, self.flush_began, exchange.at))
             if answer.ok and answer.body is not None:
@@ -198,7 +198,7 @@ class Facts:
                 self.ever_left.add(now.email)
                 self.departures.append(Departure((change.list_id, now.email), exchange.at, "withdrew", exchange.at))
 
-    def places(self, exchange: Exchange) -> list[Spot]:
+    def memberships(self, exchange: Exchange) -> list[Spot]:
         """Returns the places that a call is about."""
         parts = exchange.call.path.split("/")
         if len(parts) == 5 and parts[3] == "members":
@@ -242,7 +242,7 @@ class Facts:
         for record in self.records.values():
             if email in record.addresses:
                 record.known_by.clear()
-                record.places.clear()
+                record.memberships.clear()
             if record.email == email:
                 record.states.append((at, None))
         known = {one.spot for one in self.departures if one.told is not None}

@@ -15,7 +15,7 @@ from tests.histories.telling import judge_receipts
 from tests.histories.wire import FAULTS, Exchange
 from tests.histories.world import World
 from worker.mailchimp.call import Call
-from worker.staging.receipts import Receipt
+from worker.store.receipts import Receipt
 
 NOT_PLACED = (
     "later", "held", "withheld", "left", "left alone", "list gone", "deleted", "account stopped", "list paused",
@@ -31,7 +31,7 @@ class Theme:
 
     faults: float
     outage: float
-    hands: float
+    manual_actions: float
     settings: float
     events: float
     deaths: float
@@ -44,7 +44,7 @@ class Theme:
         return cls(
             faults=chance.choice((0.0, 0.0, 0.05, 0.2)),
             outage=chance.choice((0.0, 0.0, 0.3)),
-            hands=chance.choice((0.0, 0.05, 0.2)),
+            manual_actions=chance.choice((0.0, 0.05, 0.2)),
             settings=chance.choice((0.0, 0.0, 0.03)),
             events=chance.choice((0.0, 0.0, 0.05)),
             deaths=chance.choice((0.0, 0.0, 0.04)),
@@ -53,7 +53,7 @@ class Theme:
         )
 
 
-CALM = Theme(faults=0, outage=0, hands=0, settings=0, events=0, deaths=0, skew=0, days=0)
+CALM = Theme(faults=0, outage=0, manual_actions=0, settings=0, events=0, deaths=0, skew=0, days=0)
 
 
 class History:
@@ -75,7 +75,7 @@ class History:
             folder,
             random.Random(seed + 1),
             patience=self.chance.choice((0, 60, 60)),
-            put_at_most=self.chance.choice((1000, 1000, 1)),
+            bulk_add_above=self.chance.choice((1000, 1000, 1)),
             double=self.chance.random() < 0.25,
             secret=SECRET,
         )
@@ -166,21 +166,21 @@ class History:
             record = self.facts.records[one.customer_id]
             if one.address is not None:
                 record.met.setdefault(one.address, self.world.time.now)
-                self._place(record, one.outcome, one.list_id, one.address)
+                self._membership(record, one.outcome, one.list_id, one.address)
         return told
 
-    def _place(self, record: Record, outcome: str, list_id: str | None, address: str) -> None:
+    def _membership(self, record: Record, outcome: str, list_id: str | None, address: str) -> None:
         if outcome in NOT_PLACED or list_id is None:
             return
         left = any(one.spot[1] == address for one in self.facts.departures)
         if outcome == "archived" and not left:
             record.known_by.discard(address)
-            record.places.discard((list_id, address))
+            record.memberships.discard((list_id, address))
             return
         if outcome != "archived" and self._status(list_id, address) in THERE:
-            record.known_by, record.places = set(), set()
+            record.known_by, record.memberships = set(), set()
         record.known_by.add(address)
-        record.places.add((list_id, address))
+        record.memberships.add((list_id, address))
 
     def _status(self, list_id: str, email: str) -> str | None:
         try:
@@ -213,7 +213,7 @@ class History:
 
     def _meanwhile(self) -> None:
         chance, theme = self.chance, self.theme
-        if theme.hands and chance.random() < theme.hands:
+        if theme.manual_actions and chance.random() < theme.manual_actions:
             self.actors.by_hand()
         if theme.events and chance.random() < theme.events:
             self.actors.publish()

@@ -128,7 +128,7 @@ class Oracle:
                 continue
             vanished = one.how in ("deleted", "renamed")
             in_place = one.spot == (list_id, email) and not vanished
-            own = record is not None and one.spot in record.places
+            own = record is not None and one.spot in record.memberships
             if vanished and self.facts.met.get(one.spot, exchange.at) > one.at:
                 continue  # she went before the worker ever met her
             if not in_place and one.spot not in self.facts.touched_before and one.told is None:
@@ -157,7 +157,7 @@ class Oracle:
 
     def _covers(self, read: Exchange, one: Departure) -> bool:
         list_id = one.spot[0]
-        return one.spot in self.facts.places(read) or read.call.path == f"/lists/{list_id}/members"
+        return one.spot in self.facts.memberships(read) or read.call.path == f"/lists/{list_id}/members"
 
     # Who is archived or renamed
 

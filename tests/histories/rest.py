@@ -15,7 +15,7 @@ def judge_rest(history: History) -> list[str]:
     return [*_present(history), *_absent(history), *_withdrawn(history), *_second_flush(history)]
 
 
-def _place(history: History, record: Record) -> str:
+def _membership(history: History, record: Record) -> str:
     assert record.state is not None
     wanted = record.state["list_id"]
     return wanted if wanted in history.actors.stored else history.actors.master
@@ -42,14 +42,14 @@ def _present(history: History) -> list[str]:
     for record in history.facts.records.values():
         if record.email is None or record.addresses & tainted:
             continue
-        list_id = _place(history, record)
+        list_id = _membership(history, record)
         member = history.world.standin.find_list(list_id).find(record.email)
         if member is None or member.status not in THERE:
             status = member.status if member is not None else "no member"
             broken.append(f"{record.name} wants to be on {list_id} as {record.email}, and is {status}")
             continue
         newest = max(
-            (one for one in history.facts.at_address(record.email) if _place(history, one) == list_id),
+            (one for one in history.facts.at_address(record.email) if _membership(history, one) == list_id),
             key=lambda one: one.states[-1][0],
         )
         assert newest.state is not None
@@ -61,7 +61,7 @@ def _present(history: History) -> list[str]:
 
 def _absent(history: History) -> list[str]:
     tainted = _tainted(history)
-    wanted = {(_place(history, one), one.email) for one in history.facts.records.values() if one.email is not None}
+    wanted = {(_membership(history, one), one.email) for one in history.facts.records.values() if one.email is not None}
     return [
         f"{member.email} is still {member.status} on {list_id}, added by this worker, and no customer wants that"
         for list_id in history.actors.stored

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from tests.histories.facts import THERE, Facts
 from tests.histories.wire import Change, Exchange
-from worker.sandbox.standin import StandIn
-from worker.staging.receipts import Receipt
+from worker.sandbox.server_state import StandIn
+from worker.store.receipts import Receipt
 
 PUT = ("added", "moved", "renamed", "restored")
 """Outcomes that say that somebody was put somewhere."""
@@ -31,10 +31,10 @@ def judge_receipts(
         for one in told
         if (wrong := _wrong(one, facts, standin, since)) is not None
     ]
-    places = {(one.list_id, one.address) for one in told}
+    memberships = {(one.list_id, one.address) for one in told}
     for exchange in exchanges:
         for change in exchange.changes if exchange.answer.ok and exchange.answer.body != {} else ():
-            if not any((change.list_id, email) in places for email in _emails(change)):
+            if not any((change.list_id, email) in memberships for email in _emails(change)):
                 broken.append(f"no receipt tells of {exchange.call}, which did: {change}")
     return broken
 
@@ -43,7 +43,7 @@ def _wrong(one: Receipt, facts: Facts, standin: StandIn, since: datetime) -> str
     if one.list_id is None or one.address is None:
         return None
     spot = (str(one.list_id), str(one.address))
-    if any(at >= since and place == spot for at, place in facts.acts):
+    if any(at >= since and membership == spot for at, membership in facts.acts):
         return None
     done = [change for _, change in facts.effects if change.list_id == spot[0] and spot[1] in _emails(change)]
     if one.outcome in PUT:

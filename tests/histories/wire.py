@@ -10,7 +10,7 @@ from datetime import datetime
 from tests.histories.clock import Time
 from worker.mailchimp.call import Answer, Call
 from worker.sandbox.member import Member
-from worker.sandbox.standin import StandIn
+from worker.sandbox.server_state import StandIn
 
 Spot = tuple[str, str]
 """A list and a lowercased address."""
@@ -119,10 +119,10 @@ class Wire:
 def snapshot(standin: StandIn) -> Snapshot:
     """Returns copies of all members, by the identity of the contact."""
     return {
-        id(one): (audience.list_id, one, copy.copy(one))
+        id(one): (mailing_list.list_id, one, copy.copy(one))
         for user in standin.users.values()
-        for audience in user.lists.values()
-        for one in audience.members.values()
+        for mailing_list in user.lists.values()
+        for one in mailing_list.members.values()
     }
 
 

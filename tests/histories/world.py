@@ -15,24 +15,24 @@ from pydantic import SecretStr
 
 from tests.histories.clock import Time, Waits
 from tests.histories.wire import Death, Wire, differences, snapshot
-from worker.accounts import connecting, lists, settings
+from worker.accounts import api_keys, lists, settings
 from worker.accounts.forget import forget_person
 from worker.app import App
 from worker.clock import as_text
 from worker.config import Config, Flush, Mailchimp, Staging
-from worker.consuming.batch import stage_batch
-from worker.consuming.decode import Record
+from worker.consumer.batch import stage_batch
+from worker.consumer.decode import Record
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
-from worker.mailchimp.connections import Connections, Stop
-from worker.mailchimp.patience import PatientSender
+from worker.mailchimp.rate_limit import Connections, Stop
+from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId, AddressKey, ListId
-from worker.sandbox.direct import DirectSender
-from worker.sandbox.standin import StandIn
-from worker.staging import customers, receipts, runs
-from worker.staging.database import Database
-from worker.staging.receipts import Receipt
-from worker.staging.runs import AccountRun
+from worker.sandbox.in_process import DirectSender
+from worker.sandbox.server_state import StandIn
+from worker.store import customers, receipts, runs
+from worker.store.database import Database
+from worker.store.receipts import Receipt
+from worker.store.runs import AccountRun
 
 ACCOUNT = AccountId("acct-1")
 KEYS = tuple(f"0123456789abcdef0123456789abcde{number}-us1" for number in range(10))
@@ -45,8 +45,8 @@ class WiredApp(App):
     def wired(self, wire: Wire, chance: Callable[[], float], seconds: Callable[[], float]) -> WiredApp:
         """Takes the wire, the chance of its waits and the clock that they are measured by."""
         self.__dict__.update(wire=wire, chance=chance, seconds=seconds)
-        gates = Connections(self.config.mailchimp.connections, seconds, chance)
-        object.__setattr__(self, "connections", gates)
+        limiters = Connections(self.config.mailchimp.connections, seconds, chance)
+        object.__setattr__(self, "connections", limiters)
         return self
 
     def open_database(self) -> Database:
@@ -61,13 +61,13 @@ class WiredApp(App):
         yield DirectSender(self.__dict__["wire"], key.reveal())
 
     @contextmanager
-    def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[PatientSender]:
+    def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[RetryingSender]:
         """Opens what sends calls over the wire with patience, whose waits take no time."""
-        key = connecting.key_of(db, account_id, self.secret)
+        key = api_keys.key_of(db, account_id, self.secret)
         with self.open_client(key) as client:
-            yield PatientSender(
+            yield RetryingSender(
                 client,
-                self.connections.gate(key),
+                self.connections.limiter(key),
                 self.config.mailchimp.patience,
                 stop,
                 self.__dict__["seconds"],
@@ -91,7 +91,7 @@ class World:
     """The account, with lists ``master`` and ``other`` stored, and a third, ``spare``, that is not."""
 
     def __init__(
-        self, folder: Path, chance: random.Random, *, patience: float, put_at_most: int, double: bool, secret: str
+        self, folder: Path, chance: random.Random, *, patience: float, bulk_add_above: int, double: bool, secret: str
     ) -> None:
         """Makes it; nothing is connected yet."""
         self.folder = folder
@@ -103,7 +103,7 @@ class World:
         config = Config(
             staging=Staging(path=folder / "worker.db"),
             mailchimp=Mailchimp(base_url="http://nowhere.invalid/3.0", patience=patience, connections=1),
-            flush=Flush(put_at_most=put_at_most),
+            flush=Flush(bulk_add_above=bulk_add_above),
             secret_key=SecretStr(secret),
         )
         self.wire = Wire(
@@ -189,7 +189,7 @@ class World:
         """Enters the API key that Mailchimp has now."""
         using = {"secret": self.app.secret, "open_sender": self.app.open_client, "at": self.time.machine()}
         with self.opened() as db:
-            connecting.connect(db, ACCOUNT, KEYS[self.key], **using)  # type: ignore[arg-type]
+            api_keys.connect(db, ACCOUNT, KEYS[self.key], **using)  # type: ignore[arg-type]
 
     def enable(self) -> None:
         """Enables the integration."""

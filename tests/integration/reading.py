@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tests.integration.topic import Topic
 from worker.clock import Clock, utc_now
-from worker.consuming.consumer import Consumer
-from worker.consuming.ownership import Ownership
+from worker.consumer.consumer import Consumer
+from worker.consumer.owned_partitions import OwnedPartitions
 from worker.model import AccountId
-from worker.staging import customers, offsets
-from worker.staging.database import open_database
+from worker.store import customers, offsets
+from worker.store.database import open_database
 
 ACCOUNT = AccountId("acct-1")
 SECONDS = 30.0
@@ -26,14 +26,14 @@ class Reading:
     """A consumer on a thread of its own, as the worker has it."""
 
     def __init__(self, topic: Topic, path: Path, clock: Clock = utc_now, **settings: str) -> None:
-        self.ownership = Ownership()
+        self.owned_partitions = OwnedPartitions()
         self.db = open_database(path)
         self.topic = topic
         self._stop = threading.Event()
         self.error: BaseException | None = None
         self._own = open_database(path)
         self.consumer = Consumer(
-            topic.settings(**settings), self._own, self.ownership, clock, call_seconds=CALL_SECONDS
+            topic.settings(**settings), self._own, self.owned_partitions, clock, call_seconds=CALL_SECONDS
         )
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -46,7 +46,7 @@ class Reading:
 
     def to_the_end(self) -> None:
         """Waits until everything is staged that was there at the assignment."""
-        self.until(lambda: self.ownership.wait_until_ready(0.1))
+        self.until(lambda: self.owned_partitions.wait_until_ready(0.1))
 
     def until(self, what: Callable[[], object]) -> None:
         """Waits until something is so."""

@@ -77,9 +77,9 @@ def _start(folder: Path) -> Broker:
 def _serve(folder: Path, parent: int) -> None:
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    place = folder / "broker"
-    place.mkdir()
-    with any_broker(place) as broker:
+    membership = folder / "broker"
+    membership.mkdir()
+    with any_broker(membership) as broker:
         state = folder / "broker.new"
         state.write_text(json.dumps(asdict(broker)))
         state.rename(folder / STATE)

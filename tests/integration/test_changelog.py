@@ -14,17 +14,17 @@ from confluent_kafka import KafkaException
 from tests.integration.topic import Topic
 from worker.accounts import settings
 from worker.app import App
-from worker.cli.wiring import changing
+from worker.changelog.partition_writer import PartitionWriter
+from worker.changelog.writer import ChangelogWriter
+from worker.cli.context import changing
 from worker.config import Config, Staging
 from worker.errors import KafkaError, WriterFenced
-from worker.keeping.keeper import Keeper
-from worker.keeping.writer import PartitionWriter
-from worker.model import AccountId, AddressKey, CustomerId, ListId, Place
-from worker.staging import accounts, dead_letters, ledger
-from worker.staging.accounts import AccountSettings
-from worker.staging.database import Database
-from worker.staging.dead_letters import DeadLetter
-from worker.staging.ledger import Entry
+from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
+from worker.store import accounts, dead_letters, ledger
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
+from worker.store.dead_letters import DeadLetter
+from worker.store.ledger import LedgerEntry
 
 pytestmark = pytest.mark.kafka
 ACCOUNT = AccountId("acct-1")
@@ -39,27 +39,29 @@ class Worker:
         self.app = App(Config(kafka=topic.settings(), staging=Staging(path=folder / "worker.db")))
         self.db = self.app.open_database()
         self.lost: list[tuple[int, bool]] = []
-        self.app.keeper.lost = lambda partition, fenced: self.lost.append((partition, fenced))
+        self.app.changelog.lost = lambda partition, fenced: self.lost.append((partition, fenced))
 
     @property
-    def keeper(self) -> Keeper:
+    def changelog(self) -> ChangelogWriter:
         """What writes."""
-        return self.app.keeper
+        return self.app.changelog
 
     @property
     def partition(self) -> int:
         """The account's partition of the ledger."""
-        return self.keeper.ledger_partition(ACCOUNT)
+        return self.changelog.ledger_partition(ACCOUNT)
 
     def take(self) -> None:
         """Takes the account's partition of the ledger and reads it."""
         with closing(self.app.open_copy()) as copy, closing(self.app.open_reader(copy)) as reader:
-            self.keeper.take(self.keeper.topics.ledger, self.partition, lambda: reader.read_ledger(self.partition))
+            self.changelog.take(
+                self.changelog.topics.ledger, self.partition, lambda: reader.read_ledger(self.partition)
+            )
 
     def write(self, address: str, customer: str = "cus-1") -> None:
         """Writes an entry of the ledger."""
-        entry = Entry(
-            Place(LIST, AddressKey(address)), CustomerId(customer), "present", "added", "2026-11-22T10:00:00Z"
+        entry = LedgerEntry(
+            MembershipKey(LIST, AddressKey(address)), CustomerId(customer), "present", "added", "2026-11-22T10:00:00Z"
         )
         self.db.change(lambda: ledger.put_entries(self.db, ACCOUNT, [entry]))
 
@@ -118,7 +120,7 @@ def test_what_a_frozen_writer_began_is_ended_by_the_next_one(hire: Callable[[str
     first = hire("first")
     first.take()
     first.write("a@example.com", "old-state")
-    frozen = PartitionWriter(topic.settings(), first.keeper.topics.ledger.name, first.partition)
+    frozen = PartitionWriter(topic.settings(), first.changelog.topics.ledger.name, first.partition)
     frozen.open()
     frozen._producer.begin_transaction()
     key = b'["place","acct-1","master","a@example.com"]'
@@ -139,7 +141,7 @@ def test_a_command_takes_the_ledger_of_the_account_that_it_changes(hire: Callabl
     first.write("a@example.com", "old-state")
     with changing(second.app, lambda db: [ACCOUNT]) as db:
         assert second.ledger() == {"a@example.com": "old-state"}
-        db.change(lambda: ledger.drop_entries(db, ACCOUNT, [Place(LIST, AddressKey("a@example.com"))]))
+        db.change(lambda: ledger.drop_entries(db, ACCOUNT, [MembershipKey(LIST, AddressKey("a@example.com"))]))
     with pytest.raises(WriterFenced):
         first.write("a@example.com", "older-state")
     first.take()
@@ -153,8 +155,8 @@ def test_what_several_threads_write_at_one_time_is_acknowledged_once(hire: Calla
 
     def write(number: int) -> None:
         with closing(first.app.open_database()) as db:
-            place = Place(LIST, AddressKey(f"{number}@example.com"))
-            entry = Entry(place, CustomerId(f"cus-{number}"), "present", "added", "2026-11-22T10:00:00Z")
+            place = MembershipKey(LIST, AddressKey(f"{number}@example.com"))
+            entry = LedgerEntry(place, CustomerId(f"cus-{number}"), "present", "added", "2026-11-22T10:00:00Z")
             db.change(lambda: ledger.put_entries(db, ACCOUNT, [entry]))
 
     with ThreadPoolExecutor(16) as pool:
@@ -162,7 +164,7 @@ def test_what_several_threads_write_at_one_time_is_acknowledged_once(hire: Calla
     second = hire("second")
     second.take()
     assert second.ledger() == {f"{number}@example.com": f"cus-{number}" for number in range(64)}
-    topic = first.keeper.topics.ledger
+    topic = first.changelog.topics.ledger
     (known,) = first.db.execute(
         "SELECT next_offset FROM next_offset WHERE topic = ? AND partition = ?", (topic.name, first.partition)
     ).fetchone()
@@ -248,7 +250,7 @@ def test_a_record_that_cannot_be_applied_costs_its_account_only(hire: Callable[[
     first.take()
     first.write("a@example.com")
     key = b'["place","acct-1","master","a@example.com"]'
-    writer = PartitionWriter(topic.settings(), first.keeper.topics.ledger.name, first.partition)
+    writer = PartitionWriter(topic.settings(), first.changelog.topics.ledger.name, first.partition)
     writer.open()
     writer.write([(key, b'{"format":99}'), (b"no key of ours", b"?"), (b'["later","acct-2"]', b"{}")])
     first.take()
@@ -262,7 +264,7 @@ def test_a_record_that_cannot_be_applied_costs_its_account_only(hire: Callable[[
     with pytest.raises(KafkaError, match="cannot be applied by this release"):
         first.write("a@example.com", "older-state")
     first.write("b@example.com")
-    writer = PartitionWriter(topic.settings(), first.keeper.topics.ledger.name, first.partition)
+    writer = PartitionWriter(topic.settings(), first.changelog.topics.ledger.name, first.partition)
     writer.open()
     writer.write([(key, b"{}")])
     first.take()

@@ -14,18 +14,18 @@ from tests.integration.broker import PASSWORD, KafkaProcess
 from tests.integration.topic import Topic, event
 from worker.clock import utc_now
 from worker.config import Kafka
-from worker.consuming.consumer import Consumer
-from worker.consuming.ownership import Ownership
-from worker.consuming.partitioning import partition_of
-from worker.consuming.publish import publish
+from worker.consumer.consumer import Consumer
+from worker.consumer.owned_partitions import OwnedPartitions
+from worker.consumer.publish import publish
 from worker.errors import KafkaError, UsageError
+from worker.kafka.partitioner import partition_of
 from worker.sandbox.broker import EmbeddedBroker
-from worker.staging.database import open_database
+from worker.store.database import open_database
 
 
 def consumer(settings: Kafka) -> Consumer:
     """A consumer that has asked the broker."""
-    return Consumer(settings, open_database(":memory:"), Ownership(), utc_now)
+    return Consumer(settings, open_database(":memory:"), OwnedPartitions(), utc_now)
 
 
 def test_publishes_by_the_contract(topic: Topic, tmp_path: Path) -> None:

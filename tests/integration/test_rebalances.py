@@ -16,9 +16,9 @@ from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 
 from tests.integration.reading import SECONDS, Reading, reading
 from tests.integration.topic import Topic, event
-from worker.consuming import instance
-from worker.consuming.partitioning import partition_of
+from worker.consumer import instance
 from worker.errors import ConsumerStopped
+from worker.kafka.partitioner import partition_of
 
 JOINS = {"classic": 20, "consumer": 2}
 """By the newer protocol each takes two heartbeats, of five seconds."""
@@ -104,7 +104,7 @@ def join_and_leave(topic: Topic, path: Path, protocol: str, joins: int) -> int:
     """Lets a member join and leave while a worker reads; returns how many assignments the worker was given."""
     with published(topic), reading(topic, path, group_protocol=protocol) as worker:
         worker.consumer._consumer = SlowConsumer(worker.consumer._consumer)  # type: ignore[assignment]
-        worker.until(lambda: len(worker.ownership.owned()) == topic.partitions)
+        worker.until(lambda: len(worker.owned_partitions.owned()) == topic.partitions)
         for _ in range(joins):
             other = member(topic, protocol)
             ends = time.monotonic() + SECONDS
@@ -112,13 +112,13 @@ def join_and_leave(topic: Topic, path: Path, protocol: str, joins: int) -> int:
                 other.poll(0.05)
             assert other.assignment(), "the member that joined was given nothing"
             other.close()
-            worker.until(lambda: len(worker.ownership.owned()) == topic.partitions)
+            worker.until(lambda: len(worker.owned_partitions.owned()) == topic.partitions)
             assert passed_unstaged(worker) == {}
-        given = worker.ownership._assignments
+        given = worker.owned_partitions._assignments
     with reading(topic, path, group_protocol=protocol) as worker:
         worker.to_the_end()
         assert passed_unstaged(worker) == {}
-        assert worker.ownership.wait_until_ready(0)
+        assert worker.owned_partitions.wait_until_ready(0)
     return given
 
 
@@ -141,20 +141,20 @@ def test_what_stays_may_be_called_for_through_a_join(topic: Topic, path: Path, t
     """Another worker joins: of two partitions one stays, under its assignment, and the other is lost."""
     with reading(topic, path, group_protocol=protocol) as first:
         first.to_the_end()
-        before = {one: first.ownership.held({one}) for one in (0, 1)}
+        before = {one: first.owned_partitions.held({one}) for one in (0, 1)}
         broken: list[int] = []
         with reading(topic, tmp_path / "second.db", group_protocol=protocol) as second:
 
             def moved() -> bool:
-                broken.extend(one for one, held in before.items() if not first.ownership.may_call(held))
-                return len(second.ownership.owned()) == 1
+                broken.extend(one for one, held in before.items() if not first.owned_partitions.may_call(held))
+                return len(second.owned_partitions.owned()) == 1
 
             second.until(moved)
-            (moves,) = second.ownership.owned()
+            (moves,) = second.owned_partitions.owned()
             assert set(broken) <= {moves}
-            assert first.ownership.owned() == {1 - moves}
-            assert first.ownership.may_call(before[1 - moves])
-            assert not first.ownership.may_call(before[moves])
+            assert first.owned_partitions.owned() == {1 - moves}
+            assert first.owned_partitions.may_call(before[1 - moves])
+            assert not first.owned_partitions.may_call(before[moves])
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -167,9 +167,11 @@ def test_a_worker_that_is_given_nothing_is_ready(topic: Topic, path: Path, tmp_p
             reading(topic, tmp_path / names[0], group_protocol=protocol) as second,
             reading(topic, tmp_path / names[1], group_protocol=protocol) as third,
         ):
-            third.until(lambda: len(first.ownership.owned()) + len(second.ownership.owned()) == 2 or third)
+            third.until(
+                lambda: len(first.owned_partitions.owned()) + len(second.owned_partitions.owned()) == 2 or third
+            )
             for one in (second, third):
-                one.until(lambda one=one: one.ownership.owned() or one.ownership.wait_until_ready(0.1))
+                one.until(lambda one=one: one.owned_partitions.owned() or one.owned_partitions.wait_until_ready(0.1))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -177,10 +179,10 @@ def test_partitions_added_meanwhile_are_read(topic: Topic, path: Path, protocol:
     """Those that were there before keep their assignment."""
     with reading(topic, path, group_protocol=protocol) as worker:
         worker.to_the_end()
-        before = worker.ownership.held({0, 1})
+        before = worker.owned_partitions.held({0, 1})
         topic.admin.create_partitions([NewPartitions(topic.name, 3)])[topic.name].result(30)
-        worker.until(lambda: worker.ownership.owned() == {0, 1, 2})
-        assert worker.ownership.may_call(before)
+        worker.until(lambda: worker.owned_partitions.owned() == {0, 1, 2})
+        assert worker.owned_partitions.may_call(before)
 
 
 def test_a_member_that_is_fenced_owns_nothing_and_ends(
@@ -191,14 +193,14 @@ def test_a_member_that_is_fenced_owns_nothing_and_ends(
     topic.publish([event("cus-1")])
     with reading(topic, path) as first:
         first.to_the_end()
-        held = first.ownership.held({0, 1})
+        held = first.owned_partitions.held({0, 1})
         first.db.execute("VACUUM INTO ?", (str(tmp_path / "copy.db"),))
         with reading(topic, tmp_path / "copy.db") as second:
             second.to_the_end()
             first.until_dead()
             assert isinstance(first.error, ConsumerStopped)
-            assert not first.ownership.may_call(held)
-            assert first.ownership.owned() == frozenset()
+            assert not first.owned_partitions.may_call(held)
+            assert first.owned_partitions.owned() == frozenset()
 
 
 def test_a_copy_of_the_database_takes_no_name(topic: Topic, path: Path, tmp_path: Path) -> None:
@@ -208,5 +210,5 @@ def test_a_copy_of_the_database_takes_no_name(topic: Topic, path: Path, tmp_path
         first.to_the_end()
         first.db.execute("VACUUM INTO ?", (str(tmp_path / "copy.db"),))
         with reading(topic, tmp_path / "copy.db") as second:
-            second.until(lambda: len(second.ownership.owned()) == 1 and len(first.ownership.owned()) == 1)
+            second.until(lambda: len(second.owned_partitions.owned()) == 1 and len(first.owned_partitions.owned()) == 1)
             assert first.error is None

@@ -20,7 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from tests.integration.broker import Broker
 from worker.config import Kafka
-from worker.consuming.partitioning import partition_of
+from worker.kafka.partitioner import partition_of
 
 
 def event(

@@ -13,13 +13,13 @@ from typing import Any
 
 from tests.e2e.conftest import END_SECONDS, KEY, Cli
 from tests.integration.topic import Topic
-from worker.accounts import connecting, lists, settings
+from worker.accounts import api_keys, lists, settings
 from worker.app import App
-from worker.cli.wiring import changing
+from worker.cli.context import changing
 from worker.clock import utc_now
 from worker.config import Config, Kafka, Mailchimp, Staging
 from worker.model import AccountId, ListId
-from worker.staging.database import Database, open_database
+from worker.store.database import Database, open_database
 
 ROOT = Path(__file__).parents[2]
 KILLED = -signal.SIGKILL
@@ -61,7 +61,7 @@ class Commands(Cli):
                 account = AccountId(name)
                 at = utc_now()
                 key = KEY if keys is None else keys[name]
-                connecting.connect(db, account, key, secret=app.secret, open_sender=app.open_client, at=at)
+                api_keys.connect(db, account, key, secret=app.secret, open_sender=app.open_client, at=at)
                 settings.enable(db, account)
                 lists.refresh(db, account, secret=app.secret, open_sender=app.open_client, at=at)
                 lists.store(db, account, [ListId(one) for one in wanted])

@@ -12,7 +12,7 @@ from typing import Any
 from sqlite_utils import Database as Tables
 
 from worker.__main__ import main
-from worker.staging import database
+from worker.store import database
 
 
 def limit(most_pages: int) -> None:

@@ -22,10 +22,10 @@ from typing import Any
 from sqlite_utils import Database as Tables
 
 from worker.__main__ import main
-from worker.keeping.keeper import Keeper
+from worker.changelog.writer import ChangelogWriter
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.client import Client
-from worker.staging.database import Database
+from worker.store.database import Database
 
 POINTS = ("begin", "statement", "inside", "commit", "call", "answer", "keep", "kept")
 
@@ -56,7 +56,7 @@ def kill() -> None:
 
 def wrap(passed: Killer) -> None:
     """Has the product tell of the points that it passes."""
-    transaction, send, write = Database.transaction, Client.send, Keeper.write
+    transaction, send, write = Database.transaction, Client.send, ChangelogWriter.write
 
     @contextmanager
     def told_transaction(self: Database, *, erase: bool = False) -> Iterator[None]:
@@ -72,7 +72,7 @@ def wrap(passed: Killer) -> None:
         passed("answer")
         return answer
 
-    def told_write(self: Keeper, *arguments: Any, **named: Any) -> Any:
+    def told_write(self: ChangelogWriter, *arguments: Any, **named: Any) -> Any:
         passed("keep")
         written = write(self, *arguments, **named)
         passed("kept")
@@ -89,8 +89,8 @@ def wrap(passed: Killer) -> None:
     product.transaction = told_transaction
     product.execute = told("statement", Database.execute)
     product.executemany = told("statement", Database.executemany)
-    keeper: Any = Keeper
-    keeper.write = told_write
+    changelog: Any = ChangelogWriter
+    changelog.write = told_write
     client: Any = Client
     client.send = told_send
     tables: Any = Tables

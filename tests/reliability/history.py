@@ -11,10 +11,10 @@ from typing import Any
 from tests.integration.topic import event
 from worker.model import AccountId, CustomerId
 from worker.sandbox.member import Member
-from worker.sandbox.standin import StandIn
-from worker.staging import customers, receipts
-from worker.staging.database import Database
-from worker.staging.receipts import Receipt
+from worker.sandbox.server_state import StandIn
+from worker.store import customers, receipts
+from worker.store.database import Database
+from worker.store.receipts import Receipt
 
 ON_THE_LIST = ("subscribed", "pending")
 OFTEN = {"name": 30, "address": 20, "list": 15, "delete": 6, "return": 6, "withdraw": 4}
@@ -139,7 +139,9 @@ class History:
         found = [one for person in self.people for one in self._listed_otherwise(person, standin, db)]
         found += [f"{one} was put back" for one in standin.audit.put_back()]
         made = Counter((one.list_id, one.email.lower()) for one in standin.audit.changes if one.before is None)
-        return found + [f"{place} became a member {times} times" for place, times in made.items() if times > 1]
+        return found + [
+            f"{membership} became a member {times} times" for membership, times in made.items() if times > 1
+        ]
 
     def _staged_otherwise(self, person: Person, db: Database) -> Iterator[str]:
         (staged,) = customers.by_ids(db, AccountId(person.account_id), [CustomerId(person.customer_id)]) or (None,)

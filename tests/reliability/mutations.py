@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.integration.topic import event
-from tests.unit.consuming.cases import cases, record
-from worker.consuming.decode import LONGEST_VALUE, Record
+from tests.unit.consumer.cases import cases, record
+from worker.consumer.decode import LONGEST_VALUE, Record
 
 ODD: tuple[Any, ...] = (
     None,
@@ -121,16 +121,16 @@ def _memberwise(value: bytes | None, chance: random.Random) -> bytes | None:
         return value
     if not isinstance(told, dict):
         return value
-    place, name = chance.choice(list(_members(told)) or [(told, "type")])
+    membership, name = chance.choice(list(_members(told)) or [(told, "type")])
     match chance.choice(("odd", "odd", "odd", "gone", "renamed", "deeper", "twice")):
         case "odd":
-            place[name] = copy.deepcopy(chance.choice(ODD))
+            membership[name] = copy.deepcopy(chance.choice(ODD))
         case "gone":
-            place.pop(name, None)
+            membership.pop(name, None)
         case "renamed":
-            place[name.upper()] = place.pop(name, None)
+            membership[name.upper()] = membership.pop(name, None)
         case "deeper":
-            place[name] = {name: place.get(name)}
+            membership[name] = {name: membership.get(name)}
         case _:
             return _encoded(told).replace(b"{", b'{"' + name.encode("utf-8", "replace") + b'": "twice", ', 1)
     return _encoded(told)

@@ -13,14 +13,14 @@ import pytest
 from tests.integration.topic import Topic, event
 from tests.reliability.commands import Commands
 from tests.reliability.mutations import mutated
-from worker.consuming.batch import stage_batch
-from worker.consuming.decode import Event, Record, Skipped, Undecodable, decode
-from worker.consuming.partitioning import partition_of
+from worker.consumer.batch import stage_batch
+from worker.consumer.decode import Event, Record, Skipped, Undecodable, decode
+from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.sandbox.server import SandboxServer
-from worker.sandbox.standin import StandIn
-from worker.staging import accounts, counts, customers, dead_letters, offsets
-from worker.staging.database import open_database
+from worker.sandbox.server_state import StandIn
+from worker.store import accounts, counts, customers, dead_letters, offsets
+from worker.store.database import open_database
 
 RECORDS = 20_000
 SOAK_RECORDS = int(os.environ.get("RECORDS", "1000000"))

@@ -19,10 +19,10 @@ from tests.e2e.conftest import Cli
 from tests.integration.broker import Broker, KafkaProcess
 from tests.integration.topic import Topic, event
 from tests.reliability.commands import Commands, end
-from worker.consuming.partitioning import partition_of
+from worker.kafka.partitioner import partition_of
 from worker.sandbox.server import SandboxServer
-from worker.sandbox.standin import StandIn
-from worker.staging import customers
+from worker.sandbox.server_state import StandIn
+from worker.store import customers
 
 ACCOUNT = "acct-1"
 LISTS = {ACCOUNT: ("master", "other")}

@@ -17,7 +17,7 @@ from tests.reliability.commands import Commands
 from tests.reliability.driver import POINTS
 from tests.reliability.history import History
 from worker.sandbox.server import SandboxServer
-from worker.sandbox.standin import StandIn
+from worker.sandbox.server_state import StandIn
 
 LISTS = {"acct-1": ("master", "other")}
 KILLS = 16

@@ -18,8 +18,8 @@ import pytest
 from tests.integration.topic import Topic, event
 from tests.reliability.commands import Commands
 from worker.sandbox.server import SandboxServer
-from worker.sandbox.standin import StandIn
-from worker.staging import customers
+from worker.sandbox.server_state import StandIn
+from worker.store import customers
 
 LISTS = {"acct-1": ("master", "other")}
 PAGE = 4096

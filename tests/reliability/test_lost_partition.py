@@ -31,16 +31,16 @@ def test_a_call_that_waits_to_be_tried_again_is_not_made_once_the_partition_is_l
     tmp_path: Path, fault: Fault
 ) -> None:
     """It was refused for now, and meanwhile another worker may have the customer."""
-    permits = Losing()
+    eligibility = Losing()
     with World(tmp_path, direct=True, patience=60) as world:
         world.event("ann", "ann@example.com")
         world.standin.faults = [fault]
 
         def lose(call: Call) -> None:
-            permits.lost = permits.lost or not call.reads_only
+            eligibility.lost = eligibility.lost or not call.reads_only
 
         world.before_call(lose)
-        run = world.app.flusher(world.stop).flush("once", permits)
+        run = world.app.flusher(world.stop).flush("once", eligibility)
         assert run.ended == "stopped"
         assert len(world.standin.audit.writes()) == 1
         assert world.waits("ann")
@@ -48,11 +48,11 @@ def test_a_call_that_waits_to_be_tried_again_is_not_made_once_the_partition_is_l
 
 def test_an_answer_that_comes_after_the_loss_is_not_written_down(tmp_path: Path) -> None:
     """The new owner keeps the ledger now, and finds out by the intent what the call did."""
-    permits = Losing()
+    eligibility = Losing()
     with World(tmp_path, direct=True) as world:
         world.event("ann", "ann@example.com")
-        world.before_call(lambda call: setattr(permits, "lost", permits.lost or not call.reads_only))
-        run = world.app.flusher(world.stop).flush("once", permits)
+        world.before_call(lambda call: setattr(eligibility, "lost", eligibility.lost or not call.reads_only))
+        run = world.app.flusher(world.stop).flush("once", eligibility)
         world.before_call(None)
         assert run.ended == "stopped"
         assert world.status("ann@example.com") == "subscribed"

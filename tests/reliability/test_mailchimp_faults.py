@@ -17,7 +17,7 @@ from tests.reliability.commands import Commands, end
 from tests.reliability.history import History
 from worker.sandbox.faults import Fault
 from worker.sandbox.server import SandboxServer
-from worker.sandbox.standin import StandIn
+from worker.sandbox.server_state import StandIn
 
 LISTS = {"acct-1": ("master", "other")}
 ROUNDS = 3

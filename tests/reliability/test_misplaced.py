@@ -12,9 +12,9 @@ from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 from tests.integration.reading import reading
 from tests.integration.topic import Topic, event
 from tests.reliability.commands import Commands
-from worker.consuming.partitioning import partition_of
+from worker.kafka.partitioner import partition_of
 from worker.sandbox.server import SandboxServer
-from worker.sandbox.standin import StandIn
+from worker.sandbox.server_state import StandIn
 
 pytestmark = pytest.mark.kafka
 ONE, TWO = "acct-1", "acct-2"
@@ -31,11 +31,11 @@ def commands(tmp_path: Path, topic: Topic, sandbox: SandboxServer, whole_kafka: 
     return made
 
 
-def publish(topic: Topic, number: int, place: Callable[[str], int]) -> None:
+def publish(topic: Topic, number: int, membership: Callable[[str], int]) -> None:
     """Publishes a customer of each account, partitioned in some way."""
     for account, name in CUSTOMERS.items():
         told = event(f"{name}-{number}", account, version=1, email=f"{name}-{number}@example.com")
-        topic.produce(json.dumps(told).encode(), f"{account}/{name}-{number}".encode(), place(account))
+        topic.produce(json.dumps(told).encode(), f"{account}/{name}-{number}".encode(), membership(account))
     topic.flush()
 
 
@@ -53,7 +53,7 @@ def test_events_in_another_partition_than_the_contracts_are_told_and_delivered_b
         other.to_the_end()
         told = commands("run", "--once", code=1)
         assert "No worker delivers it: its events and its ledger stand in partitions 0, 1" in " ".join(told.split())
-        assert len(other.ownership.owned()) == 1
+        assert len(other.owned_partitions.owned()) == 1
     assert delivered(standin) == set()
     status = commands.json("status")
     assert status["counts"]["misplaced"] >= 1

@@ -20,10 +20,10 @@ from tests.integration.topic import Topic
 from tests.reliability.commands import Commands, end
 from tests.reliability.history import History
 from worker.clock import as_text, utc_now
-from worker.consuming.partitioning import partition_of
+from worker.kafka.partitioner import partition_of
 from worker.sandbox.server import SandboxServer
-from worker.sandbox.standin import StandIn
-from worker.staging import runs
+from worker.sandbox.server_state import StandIn
+from worker.store import runs
 
 PARTITIONS = 6
 SESSION_SECONDS = 2.0

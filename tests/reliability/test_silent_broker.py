@@ -17,7 +17,7 @@ from tests.integration.broker import Broker, KafkaProcess
 from tests.integration.topic import Topic, event
 from tests.reliability.commands import Commands
 from worker.sandbox.server import SandboxServer
-from worker.sandbox.standin import StandIn
+from worker.sandbox.server_state import StandIn
 
 Until = Callable[..., None]
 END_SECONDS = 10.0

@@ -15,20 +15,20 @@ import pytest
 
 from worker.accounts.settings import missing
 from worker.app import App
-from worker.cli.running import asked
+from worker.cli.run import asked
 from worker.clock import as_text
 from worker.config import Config, Staging
 from worker.daemon import Daemon
 from worker.errors import DatabaseError
-from worker.flushing import flush
-from worker.flushing.flush import Flusher
-from worker.mailchimp.connections import Stop
+from worker.flush import run
+from worker.flush.run import Flusher
+from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId, ListId
-from worker.staging import accounts, customers, runs
-from worker.staging.accounts import AccountList, AccountSettings
-from worker.staging.database import Database, open_database
-from worker.staging.forgotten import Departed
-from worker.staging.runs import AccountRun
+from worker.store import accounts, customers, runs
+from worker.store.accounts import AccountList, AccountSettings
+from worker.store.database import Database, open_database
+from worker.store.forgotten import Departed
+from worker.store.runs import AccountRun
 
 ONE, TWO = AccountId("acct-1"), AccountId("acct-2")
 TEN = datetime(2026, 11, 20, 10, tzinfo=UTC)
@@ -55,7 +55,7 @@ def nobody(db: Database, account_id: AccountId, stop: Stop) -> Iterator[Any]:
     yield None
 
 
-class Ownership:
+class OwnedPartitions:
     """Has all partitions, always."""
 
     def seconds_since_heard(self) -> float:
@@ -90,13 +90,13 @@ class Worker:
         self.delivered: list[list[AccountId]] = []
         self.broken: Exception | None = None
         self.app = FakeApp(Config(staging=Staging(path=path)), lambda: self.now)
-        self.app.__dict__["keeper"] = SimpleNamespace(ledger_partition=lambda account: 0)
+        self.app.__dict__["changelog"] = SimpleNamespace(ledger_partition=lambda account: 0)
         self.db = self.app.open_database()
         self.daemon = Daemon(self.app, Event())
         consumer = SimpleNamespace(topic_id="id")
-        self._poller: Any = SimpleNamespace(check=lambda: None, ownership=Ownership(), consumer=consumer)
+        self._poller: Any = SimpleNamespace(check=lambda: None, owned_partitions=OwnedPartitions(), consumer=consumer)
         self._lock: Any = SimpleNamespace(beat=lambda: None)
-        patched.setattr(flush, "deliver", self._deliver)
+        patched.setattr(run, "deliver", self._deliver)
 
     def _deliver(self, db: Database, settings: AccountSettings, sender: object, orders: object) -> AccountRun:
         who = settings.account_id

@@ -15,13 +15,13 @@ LAYERS = (
     ("worker.clock", "worker.model", "worker.errors", "worker.group_commit", "worker.signals", "worker"),
     ("worker.config",),
     ("worker.log",),
-    ("worker.staging",),
+    ("worker.store",),
     ("worker.mailchimp",),
-    ("worker.consuming",),
-    ("worker.keeping",),
+    ("worker.consumer",),
+    ("worker.changelog",),
     ("worker.accounts",),
-    ("worker.flushing",),
-    ("worker.permits", "worker.story"),
+    ("worker.flush",),
+    ("worker.flush.eligibility", "worker.explain"),
     ("worker.app",),
     ("worker.daemon",),
     ("worker.sandbox",),
@@ -31,15 +31,15 @@ LAYERS = (
 KNOWN_TO = {
     "requests": {"worker.mailchimp.client"},
     "urllib3": {"worker.mailchimp.client"},
-    "confluent_kafka": {"worker.consuming", "worker.keeping", "worker.sandbox.broker"},
-    "pysqlite3": {"worker.staging.database"},
-    "sqlite_utils": {"worker.staging.database", "worker.staging.schema"},
+    "confluent_kafka": {"worker.consumer", "worker.changelog", "worker.sandbox.broker"},
+    "pysqlite3": {"worker.store.database"},
+    "sqlite_utils": {"worker.store.database", "worker.store.schema"},
     "cryptography": {"worker.accounts.secrets"},
     "schedule": {"worker.daemon"},
     "pydantic": {"worker.config"},
     "pydantic_settings": {"worker.config"},
     "structlog": {"worker.log"},
-    "msgspec": {"worker.consuming", "worker.staging.customers"},
+    "msgspec": {"worker.consumer", "worker.store.customers"},
     "typer": {"worker.cli"},
     "rich": {"worker.cli", "worker.sandbox.demo"},
     "starlette": {"worker.sandbox.server", "worker.sandbox.control"},
@@ -101,7 +101,7 @@ def test_only_the_commands_for_trying_out_import_the_sandbox():
         for name, tree in modules().items()
         if any(within(other, "worker.sandbox") for other in imported(tree)) and not within(name, "worker.sandbox")
     }
-    assert users == {"worker.cli.playing"}
+    assert users == {"worker.cli.sandbox"}
 
 
 def test_each_outside_library_is_known_in_one_place():
@@ -134,10 +134,10 @@ def test_every_outside_library_has_its_place():
 def test_decisions_need_no_input_or_output():
     """What decides about a flush imports neither database, network nor clock."""
     trees = modules()
-    decided = [name for name in trees if within(name, "worker.flushing.deciding")]
-    for name in (*decided, *(f"worker.flushing.{one}" for one in ("plan", "outcomes", "due"))):
+    decided = [name for name in trees if within(name, "worker.flush")]
+    for name in (*decided, *(f"worker.flush.{one}" for one in ("plan", "outcomes", "due"))):
         others = imported(trees[name])
-        assert not any(within(other, "worker.flushing.doing") for other in others), name
-        assert not others & {"worker.staging.database", "worker.mailchimp.client", "time", "random", "threading"}, name
+        assert not any(within(other, "worker.flush") for other in others), name
+        assert not others & {"worker.store.database", "worker.mailchimp.client", "time", "random", "threading"}, name
     for name in ("decode", "newest", "positions", "partitioning"):
-        assert "worker.staging.database" not in imported(trees[f"worker.consuming.{name}"]), name
+        assert "worker.store.database" not in imported(trees[f"worker.consumer.{name}"]), name

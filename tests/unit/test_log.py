@@ -48,9 +48,9 @@ def test_an_api_key_never_reaches_the_log(form, own_root, capsys):
 def test_json_lines_are_json(own_root, capsys):
     """Each line of the JSON format is an object with time, level, logger and event."""
     configure(Log(format="json"))
-    logging.getLogger("worker.flushing").info("settled %d", 7)
+    logging.getLogger("worker.flush").info("settled %d", 7)
     line = json.loads(capsys.readouterr().err)
-    assert (line["event"], line["level"], line["logger"]) == ("settled 7", "info", "worker.flushing")
+    assert (line["event"], line["level"], line["logger"]) == ("settled 7", "info", "worker.flush")
     assert "timestamp" in line
 
 

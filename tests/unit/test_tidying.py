@@ -10,10 +10,10 @@ from worker.clock import as_text
 from worker.config import Config, DeadLetters, Receipts
 from worker.daemon import bound_letters, tidy
 from worker.model import AccountId
-from worker.staging import dead_letters, receipts, runs
-from worker.staging.database import open_database
-from worker.staging.dead_letters import DeadLetter
-from worker.staging.runs import AccountRun
+from worker.store import dead_letters, receipts, runs
+from worker.store.database import open_database
+from worker.store.dead_letters import DeadLetter
+from worker.store.runs import AccountRun
 
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
 

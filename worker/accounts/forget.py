@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from worker.accounts.departed import made_hash_key
-from worker.accounts.erasing import Erasing
+from worker.accounts.erased_persons import Erasing
+from worker.accounts.hash_key import made_hash_key
 from worker.accounts.secrets import SecretKey
 from worker.clock import as_text
 from worker.errors import DatabaseError
 from worker.model import AccountId, AddressKey, CustomerId
-from worker.staging import (
+from worker.store import (
     accounts,
     customers,
     dead_letters,
@@ -24,7 +24,7 @@ from worker.staging import (
     receipts,
     runs,
 )
-from worker.staging.database import Database
+from worker.store.database import Database
 
 Told = Callable[[str, int, int | None], None]
 """Told again and again what is done, how much of it, and of how much where that is known."""
@@ -69,7 +69,7 @@ def forget_person(
 ) -> dict[str, int]:
     """Erases a person: whoever has an address now, or, where nobody has it, whoever ever had it.
 
-    Of the person stay keyed hashes: see :mod:`worker.accounts.erasing`. From what is known of other customers only the
+    Of the person stay keyed hashes: see :mod:`worker.accounts.erased_persons`. From what is known of other customers only the
     address goes. Each customer in one transaction, so that one that is cut short is found again.
 
     Args:
@@ -87,13 +87,13 @@ def forget_person(
         DatabaseError: not all is erased; or it is, but its bytes may still be in the file.
     """
     letters = dead_letters.mentioning(db, address)
-    people, sharers = known_at(db, address)
+    people, same_address = known_at(db, address)
     gone = Counter({"receipts": 0, "places": 0, "customers": 0})
     if people:
         erasing = Erasing(db, address, made_hash_key(db, secret), as_text(at))
         # Others first: once nobody has the address, they would count as the person.
         for account_id in sorted({account_id for account_id, _ in people}):
-            erasing.from_others(account_id, [one for who, one in sharers if who == account_id])
+            erasing.from_others(account_id, [one for who, one in same_address if who == account_id])
 
         def erase(part: Sequence[tuple[AccountId, CustomerId]]) -> int:
             erasing.keep_hashes(part)
@@ -125,8 +125,8 @@ def known_at(
 
 def people_at(db: Database, address: AddressKey) -> list[tuple[AccountId, CustomerId]]:
     """Returns whoever has or ever had an address, in all accounts."""
-    people, sharers = known_at(db, address)
-    return sorted({*people, *sharers})
+    people, same_address = known_at(db, address)
+    return sorted({*people, *same_address})
 
 
 def _leave_no_trace(db: Database, told: Told) -> None:

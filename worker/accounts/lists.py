@@ -6,19 +6,19 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from worker.accounts.connecting import OpenSender, key_of
+from worker.accounts.api_keys import OpenSender, key_of
 from worker.accounts.secrets import SecretKey
 from worker.accounts.settings import load
 from worker.errors import AccountError, NotFound
 from worker.mailchimp.call import Answer
+from worker.mailchimp.errors import explained
 from worker.mailchimp.lists import MailchimpList, all_lists
-from worker.mailchimp.refusal import explained
 from worker.model import AccountId, ListId
-from worker.staging import accounts, customers
-from worker.staging import lists as list_rows
-from worker.staging.accounts import AccountSettings
-from worker.staging.database import Database
-from worker.staging.lists import AccountList
+from worker.store import accounts, customers
+from worker.store import lists as list_rows
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
+from worker.store.lists import AccountList
 
 
 @dataclass(frozen=True, slots=True)

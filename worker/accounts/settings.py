@@ -8,9 +8,9 @@ from typing import Literal
 
 from worker.errors import AccountError, NotFound
 from worker.model import AccountId
-from worker.staging import accounts
-from worker.staging.accounts import AccountSettings, StatusIfNew
-from worker.staging.database import Database
+from worker.store import accounts
+from worker.store.accounts import AccountSettings, StatusIfNew
+from worker.store.database import Database
 
 MissingCode = Literal[
     "record_not_applied",

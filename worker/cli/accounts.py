@@ -7,16 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.accounts import connecting, forget, secrets, settings
+from worker.accounts import api_keys, forget, secrets, settings
 from worker.cli import output
+from worker.cli.context import AccountArgument, Json, changing, opened, wired
 from worker.cli.progress import Steps
-from worker.cli.wiring import AccountArgument, Json, changing, opened, wired
 from worker.clock import as_text
 from worker.errors import UsageError
 from worker.mailchimp import api_key
 from worker.model import AccountId
-from worker.staging import accounts, customers
-from worker.staging.accounts import AccountSettings
+from worker.store import accounts, customers
+from worker.store.accounts import AccountSettings
 
 commands = typer.Typer(no_args_is_help=True, help="Connect accounts to Mailchimp, enable, show and forget them.")
 
@@ -93,7 +93,7 @@ def connect(
     text = _api_key(api_key_stdin)
     api_key.parse(text)  # what is wrong with it is told whatever else may be
     with changing(app) as db:
-        done = connecting.connect(
+        done = api_keys.connect(
             db, AccountId(account), text, secret=app.secret, open_sender=app.open_client, at=app.clock()
         )
     output.say(f"Mailchimp accepts the API key …{done.settings.key_hint}; account {account} is connected.")
@@ -153,7 +153,7 @@ def rekey() -> None:
         text = sys.stdin.read(LONGEST_KEY_INPUT)
     old = secrets.parsed(text, "standard input")
     with changing(app) as db:
-        count = connecting.rekey(db, old, app.secret)
+        count = api_keys.rekey(db, old, app.secret)
     output.say(f"{count} API keys are encrypted with {app.secret.where} now.")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from worker import __version__
-from worker.cli import accounts, checking, explaining, ledger, lists, output, playing, running, status, upkeep
+from worker.cli import accounts, check, explain, ledger, lists, maintenance, output, run, sandbox, status
 
 commands = typer.Typer(
     name="mailchimp-worker",
@@ -18,22 +18,22 @@ commands = typer.Typer(
     rich_markup_mode=None,
 )
 
-commands.command("run")(running.run)
-commands.command("flush")(running.flush)
+commands.command("run")(run.run)
+commands.command("flush")(run.flush)
 commands.command("status")(status.status)
-commands.command("check")(checking.check)
-commands.command("explain")(explaining.explain)
-commands.command("receipts")(explaining.list_receipts)
+commands.command("check")(check.check)
+commands.command("explain")(explain.explain)
+commands.command("receipts")(explain.list_receipts)
 commands.add_typer(accounts.commands, name="account")
 commands.add_typer(lists.commands, name="lists")
-commands.add_typer(upkeep.letters, name="dead-letters")
-commands.command("resync")(upkeep.resync)
+commands.add_typer(maintenance.letters, name="dead-letters")
+commands.command("resync")(maintenance.resync)
 commands.add_typer(ledger.commands, name="ledger")
-commands.command("move-ledger")(upkeep.move_ledger)
-commands.command("forget")(upkeep.forget)
-commands.command("publish")(upkeep.publish)
-commands.command("sandbox")(playing.sandbox)
-commands.command("demo")(playing.demo)
+commands.command("move-ledger")(maintenance.move_ledger)
+commands.command("forget")(maintenance.forget)
+commands.command("publish")(maintenance.publish)
+commands.command("sandbox")(sandbox.sandbox)
+commands.command("demo")(sandbox.demo)
 
 
 def _version(wanted: bool) -> None:

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from worker.changelog.backfill import accept_loss
+from worker.changelog.loss import NOT_KNOWN
 from worker.cli import output
-from worker.cli.wiring import wired
-from worker.keeping.loss import NOT_KNOWN
-from worker.keeping.moving import accept_loss
-from worker.staging.lock import DatabaseLock
+from worker.cli.context import wired
+from worker.store.lock import DatabaseLock
 
 commands = typer.Typer(no_args_is_help=True, help="The ledger in Kafka: go on after it was lost.")
 
@@ -25,7 +25,7 @@ def _root() -> None:
 def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Go on with the ledger and the settings that Kafka has now, though records of them are lost."""
     app = wired()
-    topics = app.keeper.topics
+    topics = app.changelog.topics
     output.say(f"Without what was lost of {topics.ledger.name} and {topics.settings.name}, the worker does not know:")
     for one in NOT_KNOWN:
         output.say(f"  - {one}")
@@ -33,5 +33,5 @@ def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fal
     if not yes:
         typer.confirm("Go on without it?", abort=True, err=True)
     with DatabaseLock(app.config.staging.path), closing(app.open_copy()) as db, closing(app.open_reader(db)) as reader:
-        accept_loss(app.keeper, reader)
+        accept_loss(app.changelog, reader)
     output.say("Kafka says so now, to all workers. Start them again.")

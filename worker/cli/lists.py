@@ -9,12 +9,12 @@ import typer
 from worker.accounts import lists as account_lists
 from worker.accounts import settings
 from worker.cli import output
-from worker.cli.wiring import AccountArgument, Json, changing, opened, wired
+from worker.cli.context import AccountArgument, Json, changing, opened, wired
 from worker.clock import as_text
 from worker.errors import UsageError
 from worker.model import AccountId, ListId
-from worker.staging.accounts import AccountSettings
-from worker.staging.lists import AccountList
+from worker.store.accounts import AccountSettings
+from worker.store.lists import AccountList
 
 commands = typer.Typer(no_args_is_help=True, help="Read an account's Mailchimp lists, choose those to use.")
 

@@ -7,20 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from worker import permits
 from worker.accounts import settings
 from worker.app import App
 from worker.cli import output
-from worker.cli.running import as_data as run_as_data
-from worker.cli.wiring import Json, opened, wired
+from worker.cli.context import Json, opened, wired
+from worker.cli.run import as_data as run_as_data
 from worker.clock import as_moment, as_text
-from worker.flushing.doing.fault import FAULT
-from worker.flushing.due import CLOCK_TOLERANCE, is_expired, next_flush_time, next_retry
-from worker.staging import accounts, counts, customers, dead_letters, ignored, ledger, offsets, runs
-from worker.staging.accounts import AccountSettings
-from worker.staging.database import Database
-from worker.staging.lock import seconds_since_beat
-from worker.staging.runs import AccountFlush, Request
+from worker.flush import eligibility
+from worker.flush.internal_error import FAULT
+from worker.flush.schedule import CLOCK_TOLERANCE, is_expired, next_flush_time, next_retry
+from worker.store import accounts, counts, customers, dead_letters, ignored, ledger, offsets, runs
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
+from worker.store.lock import seconds_since_beat
+from worker.store.runs import AccountFlush, Request
 
 ALIVE_SECONDS = 60.0
 RUNS_SHOWN = 5
@@ -79,7 +79,7 @@ def _gathered(app: App, db: Database, beat: float | None) -> dict[str, Any]:
                 "expected": one.expected,
                 "ledger": one.ledger,
             }
-            for one in permits.misplaced(db, topic)
+            for one in eligibility.misplaced(db, topic)
         ],
         "scattered_accounts": offsets.scattered_accounts(db, topic),
         "suppressed": ledger.refused_count(db),

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.mailchimp.call import Answer
-from worker.sandbox.audience import Audience
 from worker.sandbox.contact import Author, create, email_of, status_of, update
+from worker.sandbox.errors import Problem, invalid
+from worker.sandbox.mailing_list import MailingList
 from worker.sandbox.member import Member, address_key
-from worker.sandbox.problem import Problem, invalid
 
 MOST = 500
 """Contacts in one call. Source: Mailchimp's API description."""
@@ -18,11 +18,11 @@ MOST = 500
 _INVALID = "The resource submitted could not be validated. For field-specific details, see the 'errors' array."
 
 
-def add_all(audience: Audience, body: Mapping[str, Any], by: Author, *, skip_duplicates: bool = False) -> Answer:
+def add_all(mailing_list: MailingList, body: Mapping[str, Any], by: Author, *, skip_duplicates: bool = False) -> Answer:
     """Adds many. Archived members are put back, as must be assumed of Mailchimp.
 
     Args:
-        audience: the list.
+        mailing_list: the list.
         body: of the call.
         by: who writes.
         skip_duplicates: whether an address that comes again in the call is passed over.
@@ -35,14 +35,14 @@ def add_all(audience: Audience, body: Mapping[str, Any], by: Author, *, skip_dup
         raise invalid(_INVALID, ("members", "Schema describes array of objects."))
     if len(contacts) > MOST:
         raise invalid(_INVALID, ("members", f"At most {MOST} items."))
-    if audience.refuses is not None:
-        raise Problem(400, audience.refuses, "This list takes nobody.")
+    if mailing_list.refuses is not None:
+        raise Problem(400, mailing_list.refuses, "This list takes nobody.")
     made = _Made()
     seen: set[str] = set()
     for contact in contacts:
         key = address_key(str(contact.get("email_address")))
         if not (skip_duplicates and key in seen):
-            made.add(audience, contact, by, update_existing=body.get("update_existing") is True)
+            made.add(mailing_list, contact, by, update_existing=body.get("update_existing") is True)
         seen.add(key)
     return made.answer()
 
@@ -55,14 +55,14 @@ class _Made:
     updated: list[Member] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
 
-    def add(self, audience: Audience, contact: Mapping[str, Any], by: Author, *, update_existing: bool) -> None:
+    def add(self, mailing_list: MailingList, contact: Mapping[str, Any], by: Author, *, update_existing: bool) -> None:
         try:
             email, status = email_of(contact), status_of(contact, "status")
-            known = audience.find(email)
+            known = mailing_list.find(email)
             if known is None or known.status == "archived":
-                self.new.append(create(audience, email, status, contact, by))
+                self.new.append(create(mailing_list, email, status, contact, by))
             elif update_existing:
-                self.updated.append(update(audience, known, contact, by, status=status))
+                self.updated.append(update(mailing_list, known, contact, by, status=status))
             else:
                 detail = f"{email} is already a list member, do you want to update? please provide update_existing:true"
                 self._refuse(contact, "ERROR_CONTACT_EXISTS", detail)

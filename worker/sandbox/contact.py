@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.mailchimp.call import member_hash
-from worker.sandbox.audience import Audience
+from worker.sandbox.errors import Problem, invalid
+from worker.sandbox.mailing_list import MailingList
 from worker.sandbox.member import Member, address_key
 from worker.sandbox.merge import merged
-from worker.sandbox.problem import Problem, invalid
 
 PATCHABLE = ("subscribed", "unsubscribed", "cleaned", "pending")
 STATUSES = (*PATCHABLE, "transactional")
@@ -33,74 +33,74 @@ class Author:
     validate: bool
 
 
-def post(audience: Audience, body: Mapping[str, Any], by: Author) -> Member:
+def post(mailing_list: MailingList, body: Mapping[str, Any], by: Author) -> Member:
     """Adds a member by POST …/members; an archived one is put back.
 
     Raises:
         Problem: it exists, or is refused.
     """
     email, status = email_of(body), status_of(body, "status")
-    known = audience.find(email)
+    known = mailing_list.find(email)
     if known is not None and known.status != "archived":
         raise _exists(email)
-    return create(audience, email, status, body, by)
+    return create(mailing_list, email, status, body, by)
 
 
-def put(audience: Audience, hashed: str, body: Mapping[str, Any], by: Author) -> Member:
+def put(mailing_list: MailingList, hashed: str, body: Mapping[str, Any], by: Author) -> Member:
     """Adds or updates one member by PUT; an archived one stays so where the call names no status.
 
     Raises:
         Problem: it is refused.
     """
     email = email_of(body)
-    known = audience.members.get(hashed.lower())
+    known = mailing_list.members.get(hashed.lower())
     if known is not None:
         status = status_of(body, "status") if "status" in body else None
-        return update(audience, known, body, by, status=status, email=email)
-    if audience.find(email) is not None:
+        return update(mailing_list, known, body, by, status=status, email=email)
+    if mailing_list.find(email) is not None:
         raise _exists(email)
-    return create(audience, email, status_of(body, "status_if_new"), body, by)
+    return create(mailing_list, email, status_of(body, "status_if_new"), body, by)
 
 
-def patch(audience: Audience, hashed: str, body: Mapping[str, Any], by: Author) -> Member:
+def patch(mailing_list: MailingList, hashed: str, body: Mapping[str, Any], by: Author) -> Member:
     """Updates one member by PATCH.
 
     Raises:
         Problem: it is not there, or is refused.
     """
-    member = audience.get(hashed)
+    member = mailing_list.get(hashed)
     status = status_of(body, "status", PATCHABLE) if "status" in body else None
     email = email_of(body) if "email_address" in body else None
-    return update(audience, member, body, by, status=status, email=email)
+    return update(mailing_list, member, body, by, status=status, email=email)
 
 
-def archive(audience: Audience, hashed: str, by: Author) -> None:
+def archive(mailing_list: MailingList, hashed: str, by: Author) -> None:
     """Archives one member by DELETE.
 
     Raises:
         Problem: it is not there, or its status does not permit it.
     """
-    member = audience.get(hashed)
+    member = mailing_list.get(hashed)
     if member.status not in ARCHIVABLE:
         raise Problem(405, "Method Not Allowed", "This list member cannot be removed. Please contact support.")
-    audience.set_status(member, "archived", by.cause)
+    mailing_list.set_status(member, "archived", by.cause)
 
 
-def create(audience: Audience, email: str, status: str, body: Mapping[str, Any], by: Author) -> Member:
+def create(mailing_list: MailingList, email: str, status: str, body: Mapping[str, Any], by: Author) -> Member:
     """Makes a member of an address that is none, or is archived.
 
     Raises:
         Problem: the list, the address or a field is refused.
     """
-    if audience.refuses is not None:
-        raise Problem(400, audience.refuses, "This list takes nobody.")
-    _check_address(audience, email)
-    values = merged(audience.fields, {}, body.get("merge_fields"), validate_required=by.validate)
-    return audience.insert(email, status, values, by.cause)
+    if mailing_list.refuses is not None:
+        raise Problem(400, mailing_list.refuses, "This list takes nobody.")
+    _check_address(mailing_list, email)
+    values = merged(mailing_list.fields, {}, body.get("merge_fields"), validate_required=by.validate)
+    return mailing_list.insert(email, status, values, by.cause)
 
 
 def update(
-    audience: Audience,
+    mailing_list: MailingList,
     member: Member,
     body: Mapping[str, Any],
     by: Author,
@@ -111,7 +111,7 @@ def update(
     """Writes to a member that is there; all of it, or nothing.
 
     Args:
-        audience: its list.
+        mailing_list: its list.
         member: is changed.
         body: of the call.
         by: who writes.
@@ -121,20 +121,20 @@ def update(
     Raises:
         Problem: the change is refused.
     """
-    values = merged(audience.fields, member.merge_fields, body.get("merge_fields"), validate_required=by.validate)
+    values = merged(mailing_list.fields, member.merge_fields, body.get("merge_fields"), validate_required=by.validate)
     if status is not None and status != member.status:
         _check_compliance(member, status)
     moves = email is not None and address_key(email) != address_key(member.email)
     if email is not None and moves:
-        _check_rename(audience, member, email)
-        audience.move(member, email)
+        _check_rename(mailing_list, member, email)
+        mailing_list.move(member, email)
     elif email is not None:
         member.email = email
     member.merge_fields = values
     if status is not None and status != member.status:
-        audience.set_status(member, status, by.cause)
+        mailing_list.set_status(member, status, by.cause)
     else:
-        audience.touch(member)
+        mailing_list.touch(member)
     return member
 
 
@@ -163,12 +163,12 @@ def status_of(body: Mapping[str, Any], name: str, allowed: Collection[str] = STA
     return str(status)
 
 
-def _check_address(audience: Audience, email: str) -> None:
+def _check_address(mailing_list: MailingList, email: str) -> None:
     key = address_key(email)
-    if member_hash(key) in audience.forgotten:
+    if member_hash(key) in mailing_list.forgotten:
         detail = f"{email} was permanently deleted and cannot be re-imported. The contact must re-subscribe."
         raise Problem(400, "Forgotten Email Not Subscribed", detail)
-    if key in audience.fake or key.endswith(".invalid"):
+    if key in mailing_list.fake or key.endswith(".invalid"):
         raise invalid(f"{email} looks fake or invalid, please enter a real email address.")
 
 
@@ -180,12 +180,12 @@ def _check_compliance(member: Member, status: str) -> None:
         raise Problem(400, "Member In Compliance State", f"{detail} It cannot be subscribed.")
 
 
-def _check_rename(audience: Audience, member: Member, email: str) -> None:
+def _check_rename(mailing_list: MailingList, member: Member, email: str) -> None:
     if member.status != "subscribed":
         raise invalid(_INVALID, ("email_address", "The address of a member that is not subscribed cannot be changed."))
-    if audience.find(email) is not None:
+    if mailing_list.find(email) is not None:
         raise _exists(email)
-    _check_address(audience, email)
+    _check_address(mailing_list, email)
 
 
 def _exists(email: str) -> Problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from worker.sandbox.audit import BY_HAND
-from worker.sandbox.standin import StandIn
+from worker.sandbox.server_state import StandIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ def seed(standin: StandIn) -> None:
     for account in ACCOUNTS:
         standin.add_key(account.api_key, account.account_id)
         for content in account.lists:
-            audience = standin.create_list(account.account_id, content.list_id, content.name)
+            mailing_list = standin.create_list(account.account_id, content.list_id, content.name)
             for number in range(content.members):
-                audience.insert(f"member{number}@{account.account_id}.example", "subscribed", {}, BY_HAND)
+                mailing_list.insert(f"member{number}@{account.account_id}.example", "subscribed", {}, BY_HAND)
     _particulars(standin)
 
 

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from worker.sandbox.errors import Problem
 from worker.sandbox.faults import Fault
-from worker.sandbox.problem import Problem
-from worker.sandbox.standin import StandIn
+from worker.sandbox.server_state import StandIn
 
 Act = Callable[[StandIn, Any], Any]
 
@@ -112,9 +112,9 @@ def _create_list(standin: StandIn, told: Any) -> None:
 
 
 def _refusals(standin: StandIn, told: Any) -> None:
-    audience = standin.find_list(told["list"])
-    audience.refuses = told.get("refuses")
-    audience.fake = {str(one).lower() for one in told.get("fake", ())}
+    mailing_list = standin.find_list(told["list"])
+    mailing_list.refuses = told.get("refuses")
+    mailing_list.fake = {str(one).lower() for one in told.get("fake", ())}
 
 
 def _delete_list(standin: StandIn, told: Any) -> None:

@@ -15,23 +15,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worker.accounts import connecting, lists, settings
+from worker.accounts import api_keys, lists, settings
 from worker.app import App
 from worker.clock import utc_now
 from worker.config import Config, Kafka, Log, Mailchimp, Staging
-from worker.consuming.publish import publish
+from worker.consumer.publish import publish
 from worker.daemon import Poller, flush_and_complete, read_to_end
-from worker.flushing.planned import plan_account
+from worker.flush.plan_preview import plan_account
 from worker.log import configure
 from worker.model import AccountId, ListId
 from worker.sandbox.broker import EmbeddedBroker
 from worker.sandbox.content import ACCOUNTS, seed
 from worker.sandbox.customers import UNSUBSCRIBED, first_day, second_day, written
 from worker.sandbox.server import SandboxServer
-from worker.sandbox.standin import StandIn
-from worker.staging import accounts, receipts
-from worker.staging.receipts import Receipt
-from worker.staging.runs import Run
+from worker.sandbox.server_state import StandIn
+from worker.store import accounts, receipts
+from worker.store.receipts import Receipt
+from worker.store.runs import Run
 
 out = Console(highlight=False)
 STATUSES = ("subscribed", "unsubscribed", "cleaned", "archived")
@@ -102,7 +102,7 @@ class _Demo:
             for one in ACCOUNTS:
                 account_id = AccountId(one.account_id)
                 with_ = {"secret": self._app.secret, "open_sender": self._app.open_client, "at": self._app.clock()}
-                connecting.connect(db, account_id, one.api_key, **with_)  # type: ignore[arg-type]
+                api_keys.connect(db, account_id, one.api_key, **with_)  # type: ignore[arg-type]
                 settings.enable(db, account_id)
                 lists.refresh(db, account_id, **with_)  # type: ignore[arg-type]
                 stored = [each for each in one.lists if "(old)" not in each.name]
@@ -154,7 +154,7 @@ class _Demo:
         path = written(self._folder / name, events)
         count = publish(self._app.config.kafka, path)
         self._published += count
-        while not self._poller.ownership.wait_for_records(self._published, 1):
+        while not self._poller.owned_partitions.wait_for_records(self._published, 1):
             self._poller.check()
         out.print(f"  {count} events published to {self._app.config.kafka.topic}, read and staged")
 
@@ -201,12 +201,12 @@ class _Demo:
                         db,
                         one,
                         sender,
-                        put_at_most=1000,
+                        bulk_add_above=1000,
                         confirmed=False,
                         clock=self._app.clock,
                         departed=self._app.departed_of(db, one.account_id),
                     )
-                for (list_id, kind), count in plan.survey.counts.items():
+                for (list_id, kind), count in plan.summary.counts.items():
                     known = one.list_of(list_id)
                     rows.append((one.account_id, known.name if known else "no list", kind, count))
         _table(("account", "list", "what", "contacts"), sorted(rows))

@@ -9,12 +9,12 @@ from typing import Any
 from worker.clock import as_moment
 from worker.mailchimp.call import Answer, Call
 from worker.sandbox import contact
-from worker.sandbox.audience import Audience, page
 from worker.sandbox.batch import add_all
 from worker.sandbox.contact import STATUSES, Author
+from worker.sandbox.errors import Problem, invalid, not_found
+from worker.sandbox.mailing_list import MailingList, page
 from worker.sandbox.member import Member
 from worker.sandbox.merge import MergeField
-from worker.sandbox.problem import Problem, invalid, not_found
 from worker.sandbox.user import User
 
 MOST_A_PAGE = 1000
@@ -42,13 +42,13 @@ def respond(user: User, call: Call, cause: str) -> Answer:
     for pattern, acts in _BELOW:
         found = pattern.fullmatch(call.path)
         if found is not None:
-            audience = user.lists.get(found[1])
-            if audience is None:
+            mailing_list = user.lists.get(found[1])
+            if mailing_list is None:
                 raise not_found()
             if pattern is _LIST and call.method == "DELETE":
-                del user.lists[audience.list_id]
+                del user.lists[mailing_list.list_id]
                 return Answer(204)
-            return _chosen(acts, call.method)(audience, call, by, *found.groups()[1:])
+            return _chosen(acts, call.method)(mailing_list, call, by, *found.groups()[1:])
     raise not_found()
 
 
@@ -93,45 +93,47 @@ def _create_list(user: User, call: Call) -> Answer:
 # A list
 
 
-def _list(audience: Audience, call: Call, by: Author) -> Answer:
-    return Answer(200, audience.as_json())
+def _list(mailing_list: MailingList, call: Call, by: Author) -> Answer:
+    return Answer(200, mailing_list.as_json())
 
 
-def _add_all(audience: Audience, call: Call, by: Author) -> Answer:
-    return add_all(audience, call.body or {}, by, skip_duplicates=_flag(call, "skip_duplicate_check"))
+def _add_all(mailing_list: MailingList, call: Call, by: Author) -> Answer:
+    return add_all(mailing_list, call.body or {}, by, skip_duplicates=_flag(call, "skip_duplicate_check"))
 
 
-def _merge_fields(audience: Audience, call: Call, by: Author) -> Answer:
+def _merge_fields(mailing_list: MailingList, call: Call, by: Author) -> Answer:
     offset, count = _paging(call)
-    found = [one for one in audience.fields.values() if call.query.get("type") in (None, one.kind)]
-    told = [one.as_json(audience.list_id) for one in found[offset : offset + count]]
-    return Answer(200, {"merge_fields": told, "list_id": audience.list_id, "total_items": len(found)})
+    found = [one for one in mailing_list.fields.values() if call.query.get("type") in (None, one.kind)]
+    told = [one.as_json(mailing_list.list_id) for one in found[offset : offset + count]]
+    return Answer(200, {"merge_fields": told, "list_id": mailing_list.list_id, "total_items": len(found)})
 
 
-def _create_merge_field(audience: Audience, call: Call, by: Author) -> Answer:
-    made = MergeField.from_json(max((one.merge_id for one in audience.fields.values()), default=0) + 1, call.body or {})
-    if made.tag in audience.fields:
+def _create_merge_field(mailing_list: MailingList, call: Call, by: Author) -> Answer:
+    made = MergeField.from_json(
+        max((one.merge_id for one in mailing_list.fields.values()), default=0) + 1, call.body or {}
+    )
+    if made.tag in mailing_list.fields:
         raise invalid("Your merge field was invalid.", ("tag", f'A Merge Field with the tag "{made.tag}" exists.'))
-    audience.fields[made.tag] = made
-    return Answer(200, made.as_json(audience.list_id))
+    mailing_list.fields[made.tag] = made
+    return Answer(200, made.as_json(mailing_list.list_id))
 
 
-def _members(audience: Audience, call: Call, by: Author) -> Answer:
+def _members(mailing_list: MailingList, call: Call, by: Author) -> Answer:
     offset, count = _paging(call)
     status, sorting = call.query.get("status"), call.query.get("sort_field")
     if status not in (None, "archived", *STATUSES):
         raise invalid("status is none that a member can have.", ("status", "Value is not one of the choices."))
     if sorting not in (None, *_SORTINGS):
         raise invalid("sort_field is none to sort by.", ("sort_field", "Value is not one of the choices."))
-    found: Iterable[Member] = audience.ordered(status, sorting)  # type: ignore[arg-type]  # checked just now
-    total = audience.count(status)
+    found: Iterable[Member] = mailing_list.ordered(status, sorting)  # type: ignore[arg-type]  # checked just now
+    total = mailing_list.count(status)
     if "since_last_changed" in call.query or "before_last_changed" in call.query:
         found = _changed_within(found, call)
         total = len(found)
     if sorting is not None and call.query.get("sort_dir") == "DESC":
         found = reversed(list(found))
     told = [one.as_json() for one in page(found, offset, count)]
-    return Answer(200, {"members": told, "list_id": audience.list_id, "total_items": total})
+    return Answer(200, {"members": told, "list_id": mailing_list.list_id, "total_items": total})
 
 
 def _changed_within(members: Iterable[Member], call: Call) -> list[Member]:
@@ -143,32 +145,32 @@ def _changed_within(members: Iterable[Member], call: Call) -> list[Member]:
     ]
 
 
-def _create_member(audience: Audience, call: Call, by: Author) -> Answer:
-    return Answer(200, contact.post(audience, call.body or {}, by).as_json())
+def _create_member(mailing_list: MailingList, call: Call, by: Author) -> Answer:
+    return Answer(200, contact.post(mailing_list, call.body or {}, by).as_json())
 
 
 # A member
 
 
-def _member(audience: Audience, call: Call, by: Author, hashed: str) -> Answer:
-    return Answer(200, audience.get(hashed).as_json())
+def _member(mailing_list: MailingList, call: Call, by: Author, hashed: str) -> Answer:
+    return Answer(200, mailing_list.get(hashed).as_json())
 
 
-def _put(audience: Audience, call: Call, by: Author, hashed: str) -> Answer:
-    return Answer(200, contact.put(audience, hashed, call.body or {}, by).as_json())
+def _put(mailing_list: MailingList, call: Call, by: Author, hashed: str) -> Answer:
+    return Answer(200, contact.put(mailing_list, hashed, call.body or {}, by).as_json())
 
 
-def _patch(audience: Audience, call: Call, by: Author, hashed: str) -> Answer:
-    return Answer(200, contact.patch(audience, hashed, call.body or {}, by).as_json())
+def _patch(mailing_list: MailingList, call: Call, by: Author, hashed: str) -> Answer:
+    return Answer(200, contact.patch(mailing_list, hashed, call.body or {}, by).as_json())
 
 
-def _archive(audience: Audience, call: Call, by: Author, hashed: str) -> Answer:
-    contact.archive(audience, hashed, by)
+def _archive(mailing_list: MailingList, call: Call, by: Author, hashed: str) -> Answer:
+    contact.archive(mailing_list, hashed, by)
     return Answer(204)
 
 
-def _forget(audience: Audience, call: Call, by: Author, hashed: str) -> Answer:
-    audience.remove(audience.get(hashed), by.cause)
+def _forget(mailing_list: MailingList, call: Call, by: Author, hashed: str) -> Answer:
+    mailing_list.remove(mailing_list.get(hashed), by.cause)
     return Answer(204)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.sandbox.problem import invalid
+from worker.sandbox.errors import invalid
 
 MAX_TEXT = 255
 MAX_TAG = 10

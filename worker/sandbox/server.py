@@ -19,8 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker.mailchimp.call import Answer, Call
 from worker.sandbox.control import control
-from worker.sandbox.problem import Problem
-from worker.sandbox.standin import StandIn
+from worker.sandbox.errors import Problem
+from worker.sandbox.server_state import StandIn
 
 BASE = "/3.0"
 START_SECONDS = 10.0

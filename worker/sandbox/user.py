@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from worker.sandbox.audience import Audience
 from worker.sandbox.audit import Audit
+from worker.sandbox.mailing_list import MailingList
 from worker.sandbox.merge import MergeField
 
 USUAL_FIELDS = (
@@ -32,15 +32,15 @@ class User:
     name: str
     audit: Audit
     clock: Callable[[], datetime]
-    lists: dict[str, Audience] = field(default_factory=dict)
+    lists: dict[str, MailingList] = field(default_factory=dict)
     in_flight: int = 0
     _made: int = 0
 
     def create_list(
         self, list_id: str, name: str, *, usual_fields: bool = True, marketing_permissions: bool = False
-    ) -> Audience:
+    ) -> MailingList:
         """Makes a list, with the usual merge fields or none."""
-        made = Audience(list_id, name, self.clock(), self.audit, self.clock, marketing_permissions)
+        made = MailingList(list_id, name, self.clock(), self.audit, self.clock, marketing_permissions)
         if usual_fields:
             for number, (tag, label, kind) in enumerate(USUAL_FIELDS, 1):
                 made.fields[tag] = MergeField(number, tag, label, kind)

@@ -15,8 +15,8 @@ from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import settings as account_settings
 from worker.model import Customer, address_key
 from worker.sandbox.audit import BY_HAND, LoggedCall
-from worker.staging import customers, ledger, receipts
-from worker.staging.receipts import Receipt
+from worker.store import customers, ledger, receipts
+from worker.store.receipts import Receipt
 
 NAMES_OF_CUSTOMERS = ("c1", "c2", "c3")
 MEMORY = Path("/dev/shm")
@@ -112,13 +112,13 @@ class Promise(RuleBasedStateMachine):
     def _standing_at(self, list_id: str, address: str) -> set[str]:
         # Customers whom this worker knows at a place: an opt-out there is theirs.
         settled = ledger.settled_at(self.world.db, ACCOUNT, [address])  # type: ignore[list-item]
-        here = {one.customer_id for one in settled if one.place is not None and one.place.list_id == list_id}
+        here = {one.customer_id for one in settled if one.membership is not None and one.membership.list_id == list_id}
         entry = self.world.entry(address, list_id)
         if entry is None or entry.state not in ("intended", "present"):
             return here
-        owner = ledger.standings_of(self.world.db, ACCOUNT, [entry.customer_id])
+        owner = ledger.customer_statuses_of(self.world.db, ACCOUNT, [entry.customer_id])
         # Who went elsewhere has nothing to do any more with a member that another customer took on.
-        went = here and owner and owner[0].place is not None
+        went = here and owner and owner[0].membership is not None
         return here if went else here | {entry.customer_id}
 
     # What must hold after every step
@@ -145,7 +145,7 @@ class Promise(RuleBasedStateMachine):
         """No change by a call puts anybody back, or anywhere else, who left."""
         changes = self.world.standin.audit.changes
         for change in changes[self.seen :]:
-            place = change.list_id, str(address_key(change.email))
+            membership = change.list_id, str(address_key(change.email))
             ours = change.cause != BY_HAND
             assert not (ours and change.puts_back), f"left, and put back: {change}"
             if ours and change.before in OUT:
@@ -153,22 +153,26 @@ class Promise(RuleBasedStateMachine):
             if ours and change.before == "cleaned":
                 raise AssertionError(f"bounced, and changed: {change}")
             if ours and change.before == "archived":
-                assert place in self.archived_by_us, f"archived by somebody else, and put back: {change}"
-                assert change.after in (self.archived_by_us[place], "unsubscribed"), f"put back better: {change}"
-            self.archived_by_us.pop(place, None)
+                assert membership in self.archived_by_us, f"archived by somebody else, and put back: {change}"
+                assert change.after in (self.archived_by_us[membership], "unsubscribed"), f"put back better: {change}"
+            self.archived_by_us.pop(membership, None)
             if ours and change.after == "archived":
-                self.archived_by_us[place] = str(change.before)
+                self.archived_by_us[membership] = str(change.before)
             if ours and change.after in ("subscribed", "pending") and change.before is None:
                 # Whatever became of the answer: by this an opt-out follows.
-                assert self.world.entry(place[1], change.list_id) is not None, f"added, and not known: {change}"
-                assert place not in self.vacated, f"changed its own address, and made anew: {change}"
-                self._wanted(change.list_id, place[1], str(change))
+                assert self.world.entry(membership[1], change.list_id) is not None, f"added, and not known: {change}"
+                assert membership not in self.vacated, f"changed its own address, and made anew: {change}"
+                self._wanted(change.list_id, membership[1], str(change))
         self.seen, self.before = len(changes), None
-        for standing in ledger.standings_of(self.world.db, ACCOUNT, list(self.left)):  # type: ignore[arg-type]
+        for customer_status in ledger.customer_statuses_of(self.world.db, ACCOUNT, list(self.left)):  # type: ignore[arg-type]
             # An address that bounced keeps nobody from others; with one of these its customer is no more known by it.
-            where = self.left[standing.customer_id]
-            if where[2] == "clean" and standing.place is not None and standing.place.address != where[1]:
-                del self.left[standing.customer_id]
+            where = self.left[customer_status.customer_id]
+            if (
+                where[2] == "clean"
+                and customer_status.membership is not None
+                and customer_status.membership.address != where[1]
+            ):
+                del self.left[customer_status.customer_id]
 
     def _wanted(self, list_id: str, address: str, told: str) -> None:
         now = customers.by_addresses(self.world.db, ACCOUNT, [address])  # type: ignore[list-item]
@@ -271,7 +275,7 @@ class Promise(RuleBasedStateMachine):
             for member in world.standin.find_list(one.list_id).members.values():
                 address = address_key(member.email)
                 assert address is not None
-                entries = {entry.place.list_id: entry for entry in ledger.entries_of(world.db, ACCOUNT, [address])}
+                entries = {entry.membership.list_id: entry for entry in ledger.entries_of(world.db, ACCOUNT, [address])}
                 entry = entries.get(one.list_id)
                 if entry is None or entry.state != "present" or entry.origin != "added":
                     continue
@@ -284,7 +288,7 @@ class Promise(RuleBasedStateMachine):
                 if by_hand or member.status not in ("subscribed", "pending"):
                     continue
                 people = customers.by_ids(world.db, ACCOUNT, NAMES_OF_CUSTOMERS)  # type: ignore[list-item]
-                standing = {s.customer_id for s in ledger.settled_at(world.db, ACCOUNT, [address])}
-                related = [c for c in people if c.address == address or c.customer_id in standing]
+                customer_status = {s.customer_id for s in ledger.settled_at(world.db, ACCOUNT, [address])}
+                related = [c for c in people if c.address == address or c.customer_id in customer_status]
                 # A pending member is left behind as it is: the person may confirm it at any time.
                 assert related or member.status == "pending", f"{member} is on {one.list_id}, for nobody: {entry}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 
 from tests.integration.flush.world import ACCOUNT, Everybody, World
-from worker.accounts import connecting, lists, settings
+from worker.accounts import api_keys, lists, settings
 from worker.model import AccountId, ListId
 from worker.sandbox.faults import Fault
-from worker.staging.runs import Run
+from worker.store.runs import Run
 
 
 def add_accounts(world: World, count: int) -> list[str]:
@@ -19,7 +19,7 @@ def add_accounts(world: World, count: int) -> list[str]:
         world.standin.add_key(key, f"user-{number}")
         world.standin.create_list(f"user-{number}", f"list-{number}", f"List {number}")
         with_ = {"secret": world.app.secret, "open_sender": world.app.open_client, "at": world.clock()}
-        connecting.connect(world.db, account, key, **with_)  # type: ignore[arg-type]
+        api_keys.connect(world.db, account, key, **with_)  # type: ignore[arg-type]
         settings.enable(world.db, account)
         lists.refresh(world.db, account, **with_)  # type: ignore[arg-type]
         lists.store(world.db, account, None)
@@ -94,7 +94,7 @@ def test_an_account_that_answers_slowly_delays_no_other(world: World):
             assert others_done.wait(30), "the others waited for the slow one"
 
     world.before_call(hang)
-    flushing = threading.Thread(target=world.run)
+    flushing = threading.Thread(destination=world.run)
     flushing.start()
     lists_done = [world.standin.find_list(f"list-{number}") for number in range(50)]
     pause = threading.Event()
@@ -115,7 +115,7 @@ def test_accounts_that_share_a_key_share_its_connections(world: World):
     world.standin.create_list("owner", "second", "Second")
     account = AccountId("second")
     with_ = {"secret": world.app.secret, "open_sender": world.app.open_client, "at": world.clock()}
-    connecting.connect(world.db, account, key, **with_)  # type: ignore[arg-type]
+    api_keys.connect(world.db, account, key, **with_)  # type: ignore[arg-type]
     settings.enable(world.db, account)
     lists.refresh(world.db, account, **with_)  # type: ignore[arg-type]
     lists.store(world.db, account, [ListId("second")])

@@ -182,13 +182,15 @@ def test_a_malformed_address_is_refused_and_the_old_member_stays(world: World):
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-@pytest.mark.parametrize("heir", ["comes", "left elsewhere"])
-def test_an_address_that_is_given_up_stays_only_if_another_customer_takes_it_on(world: World, heir: str, deleted: bool):
+@pytest.mark.parametrize("successor", ["comes", "left elsewhere"])
+def test_an_address_that_is_given_up_stays_only_if_another_customer_takes_it_on(
+    world: World, successor: str, deleted: bool
+):
     """OLD member is archived with its customer's going where the one who has its address next may not come."""
     world.event("ann", OLD)
     world.event("bob", BOBS)
     world.flush()
-    if heir != "comes":
+    if successor != "comes":
         world.by_hand(BOBS, "unsubscribe")
     if deleted:
         world.deleted("ann", OLD)
@@ -196,7 +198,7 @@ def test_an_address_that_is_given_up_stays_only_if_another_customer_takes_it_on(
         world.event("ann", NEW)
     world.event("bob", OLD)
     world.flush()
-    if heir == "comes":
+    if successor == "comes":
         assert (world.status(OLD), world.status(BOBS)) == ("subscribed", "archived")
         assert "left" not in world.outcomes("bob")
         assert (world.outcomes("ann")[-1] == "left alone") == deleted

@@ -5,12 +5,12 @@ import threading
 import pytest
 
 from tests.integration.flush.world import ACCOUNT, KEY, Everybody, World
-from worker.accounts import connecting, settings
+from worker.accounts import api_keys, settings
 from worker.mailchimp.call import Call
-from worker.mailchimp.connections import Connections
+from worker.mailchimp.rate_limit import Connections
 from worker.model import AccountId
 from worker.sandbox.faults import Fault
-from worker.staging import accounts, ledger
+from worker.store import accounts, ledger
 
 ANN = "ann@example.com"
 
@@ -46,7 +46,7 @@ def test_a_suppressed_customer_is_sent_again_once_an_operator_clears_it(world: W
     world.event("ann", ANN, first_name="Ann")
     world.run()
     assert world.status(ANN) is None
-    from worker.staging import customers
+    from worker.store import customers
 
     with world.db.transaction():
         assert ledger.clear_refusals(world.db, ACCOUNT, None) == 1
@@ -121,7 +121,7 @@ def test_a_refused_key_pauses_its_account_once_and_a_new_key_starts_it_again(wor
     assert world.settings.pause == pause
     new = "fedcba9876543210fedcba9876543210-us1"
     world.standin.add_key(new, "owner")
-    connecting.connect(
+    api_keys.connect(
         world.db, ACCOUNT, new, secret=world.app.secret, open_sender=world.app.open_client, at=world.clock()
     )
     world.flush()

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.integration.flush.world import ACCOUNT, KEY, World
-from worker.accounts import connecting, lists, settings
+from worker.accounts import api_keys, lists, settings
 from worker.mailchimp.call import Call
 from worker.model import ListId
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.faults import Fault
-from worker.staging.database import Database
+from worker.store.database import Database
 
 A, B = "a@example.com", "b@example.com"
 LATER = {
@@ -151,4 +151,4 @@ def change(world: World, db: Database, what: str) -> None:
         key = KEY[:-5] + "0-us1"
         world.standin.add_key(key, "owner")
         with_ = {"secret": world.app.secret, "open_sender": lambda _: world.app.open_client_of(db, ACCOUNT)}
-        connecting.connect(db, ACCOUNT, key, at=world.clock(), **with_)  # type: ignore[arg-type]
+        api_keys.connect(db, ACCOUNT, key, at=world.clock(), **with_)  # type: ignore[arg-type]

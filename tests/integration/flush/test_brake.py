@@ -83,10 +83,10 @@ def test_deletions_that_come_during_a_flush_are_counted(world: World, monkeypatc
     """A survey from before them admits nobody: what leaves is counted as it leaves."""
     from functools import partial
 
-    from worker.flushing import deliver
-    from worker.flushing.neighbourhood import chunks
+    from worker.flush import account_flush
+    from worker.flush.related_customers import chunks
 
-    monkeypatch.setattr(deliver, "chunks", partial(chunks, size=20))
+    monkeypatch.setattr(account_flush, "chunks", partial(chunks, size=20))
     added(world, 200)
     deleted(world, range(1))
     came: list[int] = []
@@ -108,12 +108,12 @@ def test_deletions_that_come_during_a_flush_are_counted(world: World, monkeypatc
 
 def test_withdrawn_consent_is_never_held(world: World):
     """However many withdraw consent at once, all of them are unsubscribed, no matter who added them."""
-    audience = world.standin.find_list("master")
+    mailing_list = world.standin.find_list("master")
     added(world, 30)
     for number in range(30):
         world.event(f"c{number}", address(number), marketing_consent=False)
     for number in range(30, 60):
-        audience.insert(address(number), "subscribed", {}, BY_HAND)
+        mailing_list.insert(address(number), "subscribed", {}, BY_HAND)
         world.event(f"c{number}", address(number), marketing_consent=False)
     assert world.flush().message is None
     assert set(world.members().values()) == {"unsubscribed"}

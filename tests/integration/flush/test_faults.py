@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from tests.integration.flush.world import World
-from worker.flushing import reading
-from worker.flushing.doing import adding, placing
-from worker.staging import receipts
+from worker.flush import bulk_add, planning, put_member
+from worker.store import receipts
 
 NAMES = ("ann", "bob", "cat")
 
@@ -47,8 +46,8 @@ def failing(real: Any, concerns: Any) -> Any:
 
 
 FAULTS = {
-    "step": (placing, "update", lambda desk, step: step.place.address == "bob@example.com"),
-    "plan": (reading, "make_plan", lambda near, terms: "bob" in near.changed),
+    "step": (put_member, "update", lambda context, step: step.membership.address == "bob@example.com"),
+    "plan": (planning, "make_plan", lambda near, terms: "bob" in near.changed),
     "commit": (receipts, "write", lambda db, rows: any(one.customer_id == "bob" and one.call for one in rows)),
 }
 
@@ -62,7 +61,7 @@ def test_a_fault_with_one_customer_costs_that_customer_only(
     world.flush()
     write(world, 2)
     module, name, concerns = FAULTS[where]
-    with monkeypatch.context() as patched, caplog.at_level(logging.ERROR, "worker.flushing"):
+    with monkeypatch.context() as patched, caplog.at_level(logging.ERROR, "worker.flush"):
         patched.setattr(module, name, failing(getattr(module, name), concerns))
         part = world.flush()
     assert (part.ended, part.settled, part.counts["fault"]) == ("done", 2, 1)
@@ -86,8 +85,8 @@ def test_a_fault_with_one_of_many_new_contacts_keeps_no_other_away(
     write(world, 1)
     with monkeypatch.context() as patched:
         if where == "answer":
-            about_bob = lambda desk, report, add, *rest: add.contact.owner == "bob"  # noqa: E731
-            patched.setattr(adding, "_added", failing(adding._added, about_bob))
+            about_bob = lambda context, result, add, *rest: add.contact.owner == "bob"  # noqa: E731
+            patched.setattr(bulk_add, "_added", failing(bulk_add._added, about_bob))
         else:
             patched.setattr(receipts, "write", failing(receipts.write, FAULTS["commit"][2]))
         part = world.flush()

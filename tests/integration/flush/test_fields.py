@@ -37,8 +37,8 @@ def test_a_field_that_the_list_lacks_is_left_out_and_told(world: World):
 
 def test_a_required_field_without_a_value_refuses_nobody(world: World):
     """Validation of required fields is skipped with every write."""
-    audience = world.standin.find_list("master")
-    audience.fields["LNAME"] = replace(audience.fields["LNAME"], required=True)
+    mailing_list = world.standin.find_list("master")
+    mailing_list.fields["LNAME"] = replace(mailing_list.fields["LNAME"], required=True)
     world.event("ann", ANN, first_name="Ann")
     world.flush()
     world.event("ann", ANN, first_name="Anne")
@@ -48,8 +48,8 @@ def test_a_required_field_without_a_value_refuses_nobody(world: World):
 
 def test_a_refused_field_is_left_out_and_the_rest_is_sent(world: World):
     """A field that Mailchimp refuses is sent again without, and the receipt names it."""
-    audience = world.standin.find_list("master")
-    audience.fields["COMPANY"] = MergeField(4, "COMPANY", "Company", "dropdown", choices=("One Ltd",))
+    mailing_list = world.standin.find_list("master")
+    mailing_list.fields["COMPANY"] = MergeField(4, "COMPANY", "Company", "dropdown", choices=("One Ltd",))
     world.event("ann", ANN, first_name="Ann", company="Lee Ltd")
     world.flush()
     assert world.fields(ANN) == {"FNAME": "Ann"}
@@ -93,8 +93,8 @@ def test_a_partial_postal_address_is_left_out(world: World):
 
 def test_a_us_phone_field_gets_us_numbers_only(world: World):
     """A field in US format gets NPA-NXX-LINE; any other number is left out and told."""
-    audience = world.standin.find_list("master")
-    audience.fields["PHONE"] = replace(audience.fields["PHONE"], phone_format="US")
+    mailing_list = world.standin.find_list("master")
+    mailing_list.fields["PHONE"] = replace(mailing_list.fields["PHONE"], phone_format="US")
     world.event("ann", ANN, phone="+1 (212) 555-0147")
     world.event("bob", "bob@example.com", phone="+44 113 496 0000")
     world.flush()

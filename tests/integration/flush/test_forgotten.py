@@ -8,7 +8,7 @@ import pytest
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts.forget import forget_person
 from worker.model import AddressKey
-from worker.staging import customers
+from worker.store import customers
 
 EVE, A, B, C = (f"{one}@example.com" for one in ("eve", "a", "b", "c"))
 

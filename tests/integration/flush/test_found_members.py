@@ -44,8 +44,8 @@ def test_a_found_member_goes_along_after_thirty_days(world: World):
 def test_a_customer_that_is_held_is_not_settled_by_what_is_left_over(world: World):
     """A customer of a list that is paused waits, though a member of its is left over elsewhere."""
     from tests.integration.flush.world import ACCOUNT
-    from worker.staging import lists
-    from worker.staging.lists import Pause
+    from worker.store import lists
+    from worker.store.lists import Pause
 
     world.standin.find_list("master").insert(TYPO, "pending", {}, "by hand")
     world.event("ann", TYPO)

@@ -16,13 +16,12 @@ from tests.integration.flush.promise import NAMES_OF_CUSTOMERS, Promise
 from tests.integration.flush.world import ACCOUNT
 from worker.accounts import lists
 from worker.accounts import settings as account_settings
-from worker.flushing import deliver
-from worker.flushing.doing import brake
-from worker.flushing.neighbourhood import chunks
+from worker.flush import account_flush, brake
+from worker.flush.related_customers import chunks
 from worker.mailchimp.call import Call
 from worker.model import ListId, address_key
 from worker.sandbox.faults import Fault
-from worker.staging import customers, ledger
+from worker.store import customers, ledger
 
 CUSTOMERS = st.sampled_from(NAMES_OF_CUSTOMERS)
 ADDRESSES = st.sampled_from(["a@example.com", "b@example.com", "c@example.com", "B@Example.com"])
@@ -43,7 +42,7 @@ class Histories(Promise):
     def begin(self, double: bool, chunk: int, few: int) -> None:
         if double:
             account_settings.enable(self.world.db, ACCOUNT, "pending")
-        self.patch.setattr(deliver, "chunks", partial(chunks, size=chunk))
+        self.patch.setattr(account_flush, "chunks", partial(chunks, size=chunk))
         self.patch.setattr(brake, "FEW", few)
 
     @rule(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.integration.flush.world import ACCOUNT, TOPIC, World
 from worker.clock import as_text
-from worker.consuming.batch import stage_batch
-from worker.consuming.decode import Record
+from worker.consumer.batch import stage_batch
+from worker.consumer.decode import Record
 
 ANN = "ann@example.com"
 

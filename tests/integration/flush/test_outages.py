@@ -12,7 +12,7 @@ from tests.integration.flush.world import Everybody, World
 from worker.config import Mailchimp
 from worker.mailchimp.call import Call
 from worker.sandbox.faults import Fault
-from worker.staging.runs import Run, Trigger
+from worker.store.runs import Run, Trigger
 
 STORMS = {
     "5xx": (Fault("status", status=500, chance=0.5), Fault("bare", status=503)),

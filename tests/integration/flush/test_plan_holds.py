@@ -85,11 +85,11 @@ def test_a_plan_counts_what_would_be_done_and_why_not(world: World):
     world.event("ann", "ann@example.com", first_name="Anne")
     world.event("bob", "bob@example.com")
     world.event("cy", "nonsense")
-    survey = world.plan().survey
-    assert survey.counts[("master", "updates")] == 1
-    assert survey.counts[("master", "adds")] == 1
-    assert survey.counts[(None, "not sent")] == 1
-    assert list(survey.why) == ["'nonsense' is no e-mail address, so nothing was sent."]
+    summary = world.plan().summary
+    assert summary.counts[("master", "updates")] == 1
+    assert summary.counts[("master", "adds")] == 1
+    assert summary.counts[(None, "not sent")] == 1
+    assert list(summary.why) == ["'nonsense' is no e-mail address, so nothing was sent."]
 
 
 def test_a_plan_says_what_stands_in_its_way(world: World, tmp_path: Path):

@@ -8,9 +8,8 @@ import pytest
 
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import settings as account_settings
-from worker.flushing import deliver
-from worker.flushing.deciding import member_calls
-from worker.flushing.neighbourhood import chunks
+from worker.flush import account_flush, calls
+from worker.flush.related_customers import chunks
 from worker.mailchimp.call import Call
 from worker.sandbox.faults import Fault
 
@@ -143,7 +142,7 @@ def test_a_withheld_customer_is_sent_when_nothing_withholds_it_any_more(world: W
 @pytest.mark.parametrize("first", ["ann", "zed"])
 def test_a_lost_add_is_remembered_across_chunks(world: World, monkeypatch: pytest.MonkeyPatch, first: str):
     """Who left after an add without an answer is known for it, whoever takes the address in an earlier chunk."""
-    monkeypatch.setattr(deliver, "chunks", partial(chunks, size=1))
+    monkeypatch.setattr(account_flush, "chunks", partial(chunks, size=1))
     other = "zed" if first == "ann" else "ann"
     world.event(other, A)
     lost_post(world)
@@ -187,7 +186,7 @@ def test_archived_members_that_change_while_they_are_read_are_not_put_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
     """A member restored and another archived between two pages hide nobody from the reading."""
-    monkeypatch.setattr(member_calls, "PAGE", 2)
+    monkeypatch.setattr(calls, "PAGE", 2)
     monkeypatch.setattr("worker.app.Config.flush", None, raising=False)
     people = [f"p{number}@example.com" for number in range(6)]
     for email in [*people, "late@example.com"]:

@@ -12,27 +12,27 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from worker.accounts import connecting, lists, settings
+from worker.accounts import api_keys, lists, settings
 from worker.app import App
 from worker.clock import as_text
 from worker.config import Config, Mailchimp, Staging
-from worker.consuming.batch import stage_batch
-from worker.consuming.decode import Record
-from worker.flushing.planned import AccountPlan, plan_account
+from worker.consumer.batch import stage_batch
+from worker.consumer.decode import Record
+from worker.flush.plan_preview import AccountPlan, plan_account
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Call, Sender
-from worker.mailchimp.connections import Connections, Stop
-from worker.mailchimp.patience import PatientSender
-from worker.model import AccountId, AddressKey, ListId, Place
-from worker.sandbox.direct import DirectSender
+from worker.mailchimp.rate_limit import Connections, Stop
+from worker.mailchimp.retry import RetryingSender
+from worker.model import AccountId, AddressKey, ListId, MembershipKey
+from worker.sandbox.in_process import DirectSender
 from worker.sandbox.server import SandboxServer
-from worker.sandbox.standin import StandIn
-from worker.staging import accounts, customers, ledger, receipts, runs
-from worker.staging.accounts import AccountSettings
-from worker.staging.database import Database
-from worker.staging.ledger import Entry
-from worker.staging.receipts import Receipt
-from worker.staging.runs import AccountRun, Run
+from worker.sandbox.server_state import StandIn
+from worker.store import accounts, customers, ledger, receipts, runs
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
+from worker.store.ledger import LedgerEntry
+from worker.store.receipts import Receipt
+from worker.store.runs import AccountRun, Run
 
 KEY = "0123456789abcdef0123456789abcdef-us1"
 ACCOUNT = AccountId("acct-1")
@@ -107,11 +107,11 @@ class WatchedApp(App):
             yield _Watched(client, self)
 
     @contextmanager
-    def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[PatientSender]:
+    def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[RetryingSender]:
         """Opens what sends an account's calls, whose patience is as short as a quick stop makes waiting."""
-        key = connecting.key_of(db, account_id, self.secret)
+        key = api_keys.key_of(db, account_id, self.secret)
         with self.open_client(key) as client:
-            yield PatientSender(client, self.connections.gate(key), self.config.mailchimp.patience, stop, quick_clock)
+            yield RetryingSender(client, self.connections.prior(key), self.config.mailchimp.patience, stop, quick_clock)
 
 
 class _Watched:
@@ -161,8 +161,8 @@ class World:
         config = Config(staging=Staging(path=folder / "worker.db"), mailchimp=Mailchimp(**values))
         self.app = WatchedApp(config, self.clock)
         self.app.__dict__["direct"] = self.standin if direct else None
-        gates = Connections(config.mailchimp.connections, clock=quick_clock)
-        object.__setattr__(self.app, "connections", gates)
+        priors = Connections(config.mailchimp.connections, clock=quick_clock)
+        object.__setattr__(self.app, "connections", priors)
         self.db = self.app.open_database()
         self._offset = 0
         self._versions: Counter[str] = Counter()
@@ -172,7 +172,7 @@ class World:
         if self.server is not None:
             self.server.__enter__()
         with_ = {"secret": self.app.secret, "open_sender": self.app.open_client, "at": self.clock()}
-        connecting.connect(self.db, ACCOUNT, KEY, **with_)  # type: ignore[arg-type]
+        api_keys.connect(self.db, ACCOUNT, KEY, **with_)  # type: ignore[arg-type]
         settings.enable(self.db, ACCOUNT)
         self.refresh()
         lists.store(self.db, ACCOUNT, [ListId("master"), ListId("other")])
@@ -245,7 +245,7 @@ class World:
             self.db,
             self.settings,
             sender.__enter__(),
-            put_at_most=1000,
+            bulk_add_above=1000,
             confirmed=False,
             clock=self.clock,
             departed=self.app.departed_of(self.db, ACCOUNT),
@@ -287,10 +287,12 @@ class World:
         """Whether a customer still needs a flush."""
         return any(one.customer_id == customer for one in customers.changed(self.db, ACCOUNT, None, 10_000))
 
-    def entry(self, email: str, list_id: str = "master") -> Entry | None:
+    def entry(self, email: str, list_id: str = "master") -> LedgerEntry | None:
         """What the ledger says of a place."""
-        place = Place(ListId(list_id), AddressKey(email))
-        return {one.place: one for one in ledger.entries_of(self.db, ACCOUNT, [place.address])}.get(place)
+        membership = MembershipKey(ListId(list_id), AddressKey(email))
+        return {one.membership: one for one in ledger.entries_of(self.db, ACCOUNT, [membership.address])}.get(
+            membership
+        )
 
     def calls(self) -> list[Call]:
         """The calls since the last flush began."""

@@ -10,15 +10,15 @@ from typing import Any
 
 import pysqlite3.dbapi2 as sqlite3  # the one library that the worker opens it with: two in one process break locks
 
-from worker.accounts import connecting
+from worker.accounts import api_keys
 from worker.accounts.secrets import SecretKey
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Call
 from worker.model import AccountId
-from worker.sandbox.direct import DirectSender
-from worker.sandbox.standin import StandIn
-from worker.staging.accounts import AccountSettings
-from worker.staging.database import Database
+from worker.sandbox.in_process import DirectSender
+from worker.sandbox.server_state import StandIn
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
 
 AT = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -81,7 +81,7 @@ class Mailchimp:
 
 def connect(db: Database, account_id: AccountId = ACCOUNT, key: str = KEY) -> AccountSettings:
     """Stores an API key that Mailchimp accepts."""
-    made = connecting.connect(db, account_id, key, secret=SECRET, open_sender=Scripted(PONG).open, at=AT)
+    made = api_keys.connect(db, account_id, key, secret=SECRET, open_sender=Scripted(PONG).open, at=AT)
     return made.settings
 
 

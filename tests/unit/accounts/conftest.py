@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.staging.database import Database, open_database
+from worker.store.database import Database, open_database
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from worker.accounts import forget, lists
 from worker.accounts.forget import forget_account
 from worker.accounts.settings import load
 from worker.errors import DatabaseError, NotFound
-from worker.model import AddressKey, CustomerId, ListId, Place
-from worker.staging import customers, database, dead_letters, ledger, receipts, runs
-from worker.staging.database import open_database
-from worker.staging.dead_letters import DeadLetter
-from worker.staging.ledger import Entry, Standing
-from worker.staging.receipts import Receipt
-from worker.staging.runs import AccountRun
+from worker.model import AddressKey, CustomerId, ListId, MembershipKey
+from worker.store import customers, database, dead_letters, ledger, receipts, runs
+from worker.store.database import open_database
+from worker.store.dead_letters import DeadLetter
+from worker.store.ledger import CustomerStatus, LedgerEntry
+from worker.store.receipts import Receipt
+from worker.store.runs import AccountRun
 
 ANN, OLD = AddressKey("1@example.com"), AddressKey("old@example.com")
 MOMENT = "2026-11-20T10:00:00.000Z"
@@ -31,14 +31,18 @@ def forget_person(db, address):
 
 def entry(number, address, account_list="one"):
     """A member that was added for the customer of that number."""
-    return Entry(
-        Place(ListId(account_list), AddressKey(address)), CustomerId(f"cus-{number}"), "present", "added", MOMENT
+    return LedgerEntry(
+        MembershipKey(ListId(account_list), AddressKey(address)),
+        CustomerId(f"cus-{number}"),
+        "present",
+        "added",
+        MOMENT,
     )
 
 
-def standing(number, address, **values):
+def customer_status(number, address, **values):
     """A customer that was settled at a place."""
-    return Standing(CustomerId(f"cus-{number}"), Place(ListId("one"), AddressKey(address)), **values)
+    return CustomerStatus(CustomerId(f"cus-{number}"), MembershipKey(ListId("one"), AddressKey(address)), **values)
 
 
 def receipt(number, address, account_id=ACCOUNT):
@@ -78,7 +82,7 @@ def work(db, account_id, *numbers):
     with db.transaction():
         for one in numbers:
             ledger.put_entries(db, account_id, [entry(one, f"{one}@example.com")])
-            ledger.put_standings(db, account_id, [standing(one, f"{one}@example.com")])
+            ledger.put_customer_statuses(db, account_id, [customer_status(one, f"{one}@example.com")])
             receipts.write(db, [receipt(one, f"{one}@example.com", account_id)])
         run = runs.start(db, MOMENT, "daily", None)
         runs.put_account(db, run, AccountRun(account_id, {"added": 1}, 1, 1))
@@ -162,7 +166,7 @@ def test_others_keep_every_row_when_a_person_is_forgotten(db, path):
     stage(db, 1)
     with db.transaction():
         ledger.put_entries(db, ACCOUNT, [entry(1, ANN)])
-        ledger.put_standings(db, ACCOUNT, [standing(1, ANN)])
+        ledger.put_customer_statuses(db, ACCOUNT, [customer_status(1, ANN)])
         receipts.write(db, [receipt(1, ANN)])
     forget_person(db, ANN)
     after = everything(path)
@@ -176,10 +180,10 @@ def test_others_keep_every_row_when_a_person_is_forgotten(db, path):
     "known",
     [
         lambda db: receipts.write(db, [receipt(1, OLD)]),
-        lambda db: ledger.put_standings(db, ACCOUNT, [standing(1, OLD)]),
+        lambda db: ledger.put_customer_statuses(db, ACCOUNT, [customer_status(1, OLD)]),
         lambda db: ledger.put_entries(db, ACCOUNT, [replace(entry(1, OLD), state="archived")]),
-        lambda db: ledger.put_standings(
-            db, ACCOUNT, [standing(1, ANN, refusal="Invalid Resource", refused_address=OLD)]
+        lambda db: ledger.put_customer_statuses(
+            db, ACCOUNT, [customer_status(1, ANN, refusal="Invalid Resource", refused_address=OLD)]
         ),
     ],
     ids=["receipt", "standing", "ledger", "refusal"],

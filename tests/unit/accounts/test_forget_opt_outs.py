@@ -7,15 +7,16 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.accounts.build import ACCOUNT, AT, OTHER_SECRET, SECRET, connect, everything, stage
-from worker.accounts import connecting, forget
-from worker.accounts.departed import departed_of, hash_key
+from worker.accounts import api_keys, forget
+from worker.accounts.hash_key import departed_of, hash_key
+from worker.changelog import table_rows
+from worker.changelog.records import changelog_row_of, key_of, value_of
 from worker.errors import SecretKeyError
-from worker.keeping.records import kept_of, key_of, value_of
-from worker.model import AddressKey, CustomerId, ListId, Place
-from worker.staging import forgotten, kept, ledger
-from worker.staging.database import open_database
-from worker.staging.forgotten import HASH_KEY, digest_of
-from worker.staging.ledger import Entry, Standing
+from worker.model import AddressKey, CustomerId, ListId, MembershipKey
+from worker.store import forgotten, ledger
+from worker.store.database import open_database
+from worker.store.forgotten import HASH_KEY, digest_of
+from worker.store.ledger import CustomerStatus, LedgerEntry
 
 ONE, OLD = AddressKey("1@example.com"), AddressKey("old@example.com")
 CUS = CustomerId("cus-1")
@@ -24,16 +25,18 @@ MOMENT = "2026-11-20T10:00:00.000Z"
 
 def entry(address=ONE, **values):
     """A member that was added for customer 1."""
-    made = Entry(Place(ListId("one"), address), CUS, "present", "added", MOMENT, member_status="subscribed")
+    made = LedgerEntry(
+        MembershipKey(ListId("one"), address), CUS, "present", "added", MOMENT, member_status="subscribed"
+    )
     return replace(made, **values)
 
 
-def erase(db, entries=(), standings=(), secret=SECRET):
+def erase(db, entries=(), customer_statuses=(), secret=SECRET):
     """Stages customer 1, with these entries and standings, and erases whoever has its address."""
     stage(db, 1)
     with db.transaction():
         ledger.put_entries(db, ACCOUNT, list(entries))
-        ledger.put_standings(db, ACCOUNT, list(standings))
+        ledger.put_customer_statuses(db, ACCOUNT, list(customer_statuses))
     forget.forget_person(db, ONE, secret=secret, at=AT)
 
 
@@ -49,7 +52,7 @@ def erase(db, entries=(), standings=(), secret=SECRET):
 )
 def test_all_addresses_of_who_left_stay_as_hashes(db, left):
     """The opt-out is kept for each address by which the person was known, and for the customer; no address is."""
-    erase(db, [entry(OLD, **left), entry()], [Standing(CUS, Place(ListId("one"), ONE))])
+    erase(db, [entry(OLD, **left), entry()], [CustomerStatus(CUS, MembershipKey(ListId("one"), ONE))])
     departed = departed_of(db, ACCOUNT, SECRET)
     assert departed.has_address(ONE)
     assert departed.has_address(OLD)
@@ -59,13 +62,13 @@ def test_all_addresses_of_who_left_stay_as_hashes(db, left):
 @pytest.mark.parametrize("title", ["Member In Compliance State", "Forgotten Email Not Subscribed"])
 def test_whom_mailchimp_refuses_for_good_stays_out(db, title):
     """A refusal that no operator may take back is not taken back by forgetting the person."""
-    erase(db, [], [Standing(CUS, None, refusal=title)])
+    erase(db, [], [CustomerStatus(CUS, None, refusal=title)])
     assert departed_of(db, ACCOUNT, SECRET).has_address(ONE)
 
 
 def test_of_who_had_not_left_no_hash_of_an_address_stays(db):
     """Only the customer's own, with how far its log was read, and it keeps nobody out."""
-    erase(db, [entry()], [Standing(CUS, Place(ListId("one"), ONE))])
+    erase(db, [entry()], [CustomerStatus(CUS, MembershipKey(ListId("one"), ONE))])
     assert departed_of(db, ACCOUNT, SECRET).digests == frozenset()
     key = hash_key(db, SECRET)
     digest = digest_of(key, ACCOUNT, "customer", CUS)
@@ -83,7 +86,7 @@ def test_a_new_secret_key_opens_the_hashes(db):
     """The key of the hashes is encrypted with the new secret key when API keys are."""
     connect(db)
     erase(db, [entry(member_status="unsubscribed")])
-    connecting.rekey(db, SECRET, OTHER_SECRET)
+    api_keys.rekey(db, SECRET, OTHER_SECRET)
     assert departed_of(db, ACCOUNT, OTHER_SECRET).has_address(ONE)
     with pytest.raises(SecretKeyError, match="encrypted with another secret key"):
         departed_of(db, ACCOUNT, SECRET)
@@ -115,23 +118,23 @@ def test_a_wrong_secret_key_erases_nothing(db, path):
 def test_hashes_and_their_key_go_through_kafka(db):
     """Written as records and read by another worker, they gate there too, and carry no address."""
     erase(db, [entry(member_status="unsubscribed")])
-    rows = [one for one in kept.everything(db) if one.kind in ("forgotten", "topic")]
+    rows = [one for one in table_rows.everything(db) if one.kind in ("forgotten", "topic")]
     records = [(key_of(one), value_of(one, erase=False)) for one in rows]
     assert not any(b"example.com" in key + value or b"cus-1" in key + value for key, value in records)
     assert [one.key for one in rows if one.kind == "topic"] == [(HASH_KEY, "")]
     other = open_database(":memory:")
     with other.transaction():
-        kept.apply(other, [kept_of(*record) for record in records])
+        table_rows.apply(other, [changelog_row_of(*record) for record in records])
     assert departed_of(other, ACCOUNT, SECRET).has_address(ONE)
 
 
 def test_an_entry_that_another_customer_is_known_by_stays(db):
     """A place of the erased person where somebody else is known keeps its entry, under that customer."""
     stage(db, 1, 2)
-    shared = Place(ListId("one"), AddressKey("shared@example.com"))
+    shared = MembershipKey(ListId("one"), AddressKey("shared@example.com"))
     with db.transaction():
         ledger.put_entries(db, ACCOUNT, [entry(shared.address, member_status="unsubscribed")])
-        ledger.put_standings(db, ACCOUNT, [Standing(CustomerId("cus-2"), shared)])
+        ledger.put_customer_statuses(db, ACCOUNT, [CustomerStatus(CustomerId("cus-2"), shared)])
     forget.forget_person(db, ONE, secret=SECRET, at=AT)
     (found,) = ledger.entries_of(db, ACCOUNT, [shared.address])
     assert (found.customer_id, found.member_status) == ("cus-2", "unsubscribed")

@@ -19,15 +19,15 @@ from tests.unit.accounts.build import (
     nobody,
     stage,
 )
-from tests.unit.accounts.test_connecting import REFUSALS
-from worker.accounts import connecting, lists
+from tests.unit.accounts.test_api_keys import REFUSALS
+from worker.accounts import api_keys, lists
 from worker.accounts.settings import load
 from worker.errors import AccountError, MailchimpError, NotFound, SecretKeyError
 from worker.mailchimp.call import Answer
 from worker.model import ListId
-from worker.staging import accounts, customers
-from worker.staging import lists as list_rows
-from worker.staging.lists import Pause
+from worker.store import accounts, customers
+from worker.store import lists as list_rows
+from worker.store.lists import Pause
 
 PAUSE = Pause("Mailchimp refuses the list.", AT)
 
@@ -159,7 +159,7 @@ def test_lists_of_a_key_that_was_replaced_meanwhile_are_not_taken(ready, path):
 
     class _Meanwhile(Scripted):
         def send(self, call):
-            connecting.connect(
+            api_keys.connect(
                 ready, ACCOUNT, OTHER_KEY, secret=SECRET, open_sender=Scripted(PONG).open, at=before.connected_at
             )
             return super().send(call)

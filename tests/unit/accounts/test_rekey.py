@@ -10,13 +10,13 @@ from tests.unit.accounts.build import (
     connect,
     everything,
 )
-from worker.accounts.connecting import key_of, rekey
+from worker.accounts.api_keys import key_of, rekey
 from worker.accounts.secrets import SecretKey
 from worker.errors import SecretKeyError
 from worker.mailchimp.api_key import parse
 from worker.model import AccountId
-from worker.staging import accounts
-from worker.staging.accounts import AccountSettings
+from worker.store import accounts
+from worker.store.accounts import AccountSettings
 
 THIRD_SECRET = SecretKey(b"\xff" * 32, "WORKER_SECRET_KEY")
 

@@ -6,10 +6,10 @@ from tests.unit.accounts.build import ACCOUNT, AT, LATER, connect, everything, s
 from worker.accounts.settings import disable, enable, load, missing, resume
 from worker.errors import AccountError, NotFound
 from worker.model import ListId
-from worker.staging import accounts, customers
-from worker.staging import lists as list_rows
-from worker.staging.accounts import AccountSettings
-from worker.staging.lists import AccountList, Pause
+from worker.store import accounts, customers
+from worker.store import lists as list_rows
+from worker.store.accounts import AccountSettings
+from worker.store.lists import AccountList, Pause
 
 PAUSE = Pause("Mailchimp does not accept the API key.", AT)
 

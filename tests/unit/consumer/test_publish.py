@@ -1,0 +1,85 @@
+"""What a file of events must be before any of it is published."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from worker.config import Kafka
+from worker.consumer.publish import events_of, opened, publish
+from worker.errors import NotFound, UsageError
+
+GOOD = b'{"type":"com.billmywork.customer.created","data":{"account_id":"a","customer":{"id":"c"}}}'
+
+
+def events(path: Path) -> list[tuple[str, str, bytes]]:
+    """All events of a file."""
+    with opened(path) as lines:
+        return list(events_of(lines, path))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The file."""
+    return tmp_path / "events.jsonl"
+
+
+def test_gives_account_customer_and_value_of_each_line(path: Path) -> None:
+    """Empty lines are left out, and what a line's end is does not matter."""
+    path.write_bytes(GOOD + b"\r\n\n" + GOOD.replace(b'"c"', b'"d"'))
+    assert events(path) == [("a", "c", GOOD), ("a", "d", GOOD.replace(b'"c"', b'"d"'))]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"hello", "malformed"),
+        (b'{"type":"com.billmywork.customer.created","data":{"customer":{"id":"c"}}}', "account_id"),
+        (b'{"type":"com.billmywork.invoice.sent"}', "its type is com.billmywork.invoice.sent"),
+    ],
+)
+def test_names_the_line_that_is_no_event(path: Path, line: bytes, reason: str) -> None:
+    """The line's number, counted with empty lines, and what is wrong with it."""
+    path.write_bytes(GOOD + b"\n\n" + line + b"\n")
+    with pytest.raises(UsageError) as caught:
+        events(path)
+    assert "Line 3" in caught.value.what
+    assert reason in caught.value.what
+    assert "Nothing was published" in caught.value.advice
+
+
+def test_says_that_there_is_no_file(path: Path) -> None:
+    """A file that is missing is named."""
+    with pytest.raises(NotFound, match=r"events\.jsonl"):
+        events(path)
+
+
+def test_a_pipe_is_read_as_often_as_a_file(path: Path) -> None:
+    """What can be read only once is copied first: the check does not take the events away from the publishing."""
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(GOOD + b"\n" + GOOD,))
+    writer.start()
+    with opened(path) as lines:
+        writer.join()
+        assert [len(list(events_of(lines, path))) for _ in range(2)] == [2, 2]
+
+
+def test_standard_input_is_read_as_often_as_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named by a dash, and named in words where a line is wrong."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(GOOD + b"\nhello")))
+    with opened(Path("-")) as lines:
+        assert next(events_of(lines, Path("-"))) == next(events_of(lines, Path("-")))
+        with pytest.raises(UsageError, match="Line 2 of standard input"):
+            list(events_of(lines, Path("-")))
+
+
+def test_a_file_without_an_event_is_no_success(path: Path) -> None:
+    """Nothing to publish is said and is an error: it is found before a broker is asked."""
+    path.write_bytes(b"\n \n")
+    with pytest.raises(UsageError, match=r"no event in .*events\.jsonl"):
+        publish(Kafka(), path)

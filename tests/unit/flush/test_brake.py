@@ -1,0 +1,72 @@
+"""How many members may leave a list in one run."""
+
+from tests.unit.flush.build import MASTER, OTHER, customer, customer_status, entry, near, terms
+from worker.flush.brake import Brake, limit
+from worker.flush.plan import make_plan
+from worker.flush.plan_summary import PlanSummary
+from worker.flush.steps import Archive, Move, Unsubscribe
+
+
+def all_deleted(many):
+    """A plan in which so many members leave the master list, and its survey."""
+    people = [customer(n, f"a{n}@example.com", deleted=True) for n in range(many)]
+    entries = [entry(n, f"a{n}@example.com") for n in range(many)]
+    plan = make_plan(near(people, entries, [customer_status(n, f"a{n}@example.com") for n in range(many)]), terms())
+    summary = PlanSummary()
+    summary.take_in(plan, many)
+    return plan, summary
+
+
+def test_the_brake_holds_more_than_ten_that_are_more_than_a_tenth():
+    """Ten may leave any list, and of a large one a tenth."""
+    assert (limit(0), limit(40), limit(109), limit(110), limit(10_000)) == (10, 10, 10, 11, 1000)
+
+
+def test_too_many_departures_from_the_start_are_all_held():
+    """Where more would leave than may, none of them is begun, and the notice says how many and how to confirm."""
+    plan, summary = all_deleted(11)
+    brake = Brake(summary.departures, {MASTER: 40}, {})
+    assert [brake.admit(step_group)[0] for step_group in plan.step_groups] == [()] * 11
+    assert brake.held == {MASTER: 11}
+    (notice,) = brake.notices("acct-1")
+    assert "11 members" in notice
+    assert "more than 10" in notice
+    assert "--confirm" in notice
+
+
+def test_departures_that_nobody_planned_are_counted_as_they_are_admitted():
+    """Deletions that come during a run are admitted up to what may leave, and no further."""
+    plan, _ = all_deleted(60)
+    brake = Brake({}, {MASTER: 500}, {})
+    free = [step_group for step_group in plan.step_groups if brake.admit(step_group)[0]]
+    assert len(free) == 50
+    assert brake.held == {MASTER: 10}
+    assert not brake.may_leave(MASTER)
+    assert brake.may_leave(OTHER)
+
+
+def test_a_confirmation_covers_the_number_that_was_shown():
+    """Confirmed is so many on that list, not what comes after, and not another list."""
+    plan, summary = all_deleted(60)
+    brake = Brake(summary.departures, {MASTER: 100}, {MASTER: 40})
+    assert len([step_group for step_group in plan.step_groups if brake.admit(step_group)[0]]) == 40
+    assert brake.held == {MASTER: 20}
+    other = Brake(summary.departures, {MASTER: 100}, {OTHER: 40})
+    assert not [step_group for step_group in plan.step_groups if other.admit(step_group)[0]]
+
+
+def test_withdrawn_consent_is_never_held():
+    """In a lane that is held, withdrawn consent is done all the same, and it uses up nothing."""
+    people = [customer(1, "new@example.com", consent=False), customer(2)]
+    known = [customer_status(1), customer_status(2, "zed@example.com")]
+    (step_group,) = make_plan(near(people, [entry(1), entry(2, "zed@example.com")], known), terms()).step_groups
+    free, held = Brake({MASTER: 100}, {MASTER: 100}, {}).admit(step_group)
+    assert {type(step) for step in free} == {Unsubscribe}
+    assert {type(step) for step in held} == {Move, Archive}
+    brake = Brake({}, {}, {})
+    many = near(
+        [customer(n, f"a{n}@example.com", consent=False) for n in range(30)],
+        [entry(n, f"a{n}@example.com") for n in range(30)],
+    )
+    assert all(brake.admit(one) == (one, ()) for one in make_plan(many, terms()).step_groups)
+    assert brake.may_leave(MASTER)

@@ -1,0 +1,101 @@
+"""Whose customers this worker delivers, whose another one does, and whose nobody does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.consumer.test_batch import AT, event, stage
+from worker.consumer.batch import Batch
+from worker.consumer.owned_partitions import OwnedPartitions
+from worker.flush.eligibility import GroupEligibility, misplaced, what_differs
+from worker.kafka.partitioner import partition_of
+from worker.model import AccountId
+from worker.store import counts, offsets
+from worker.store.database import Database, open_database
+from worker.store.offsets import TopicSize
+
+ACCOUNT = AccountId("acct-1")
+MINE = partition_of(ACCOUNT, 6)
+OTHER = (MINE + 1) % 6
+
+
+@pytest.fixture
+def db() -> Iterator[Database]:
+    """A database of a worker that found six partitions in both topics."""
+    opened = open_database(":memory:")
+    with opened.transaction():
+        offsets.note_size(opened, "t", TopicSize("id", 6, 6))
+    yield opened
+    opened.close()
+
+
+def eligibility(db: Database, *owned: int) -> GroupEligibility:
+    """Of a worker that has these partitions, all read."""
+    owned_partitions = OwnedPartitions(lambda: 0.0)
+    owned_partitions.given(dict.fromkeys(owned, (0, 0)))
+    return GroupEligibility(db, owned_partitions, "t", "id", lambda account: partition_of(account, 6))
+
+
+def test_an_account_in_one_partition_is_its_owners(db: Database) -> None:
+    """Delivered by who has it, left to that one by all others: that is how it should be."""
+    stage(db, event(0, partition=MINE))
+    assert eligibility(db, MINE).why_not(ACCOUNT) is None
+    refused = eligibility(db, OTHER).why_not(ACCOUNT)
+    assert refused is not None
+    assert (refused.by_nobody, misplaced(db, "t")) == (False, [])
+
+
+def test_an_account_in_another_partition_than_its_ledger_may_be_nobodys(db: Database) -> None:
+    """Who has one of the two knows that nobody has both; who has both delivers it."""
+    stage(db, event(0, partition=OTHER))
+    for one in (MINE, OTHER):
+        refused = eligibility(db, one).why_not(ACCOUNT)
+        assert refused is not None
+        assert refused.by_nobody
+        assert "One worker alone delivers them" in refused.reason
+    assert eligibility(db, MINE, OTHER).why_not(ACCOUNT) is None
+    refused = eligibility(db, (MINE + 2) % 6).why_not(ACCOUNT)
+    assert refused is not None
+    assert not refused.by_nobody
+    assert [str(one) for one in misplaced(db, "t")] == [
+        f"acct-1 (events in partition {OTHER}, by the contract {MINE}, ledger in {MINE})"
+    ]
+
+
+def test_events_in_two_partitions_are_misplaced(db: Database) -> None:
+    """Also where one of them is the contract's."""
+    stage(db, event(0, partition=OTHER), event(0, partition=MINE))
+    (found,) = misplaced(db, "t")
+    assert found.partitions == {MINE, OTHER}
+
+
+def test_added_partitions_misplace_accounts_whose_publisher_obeys(db: Database) -> None:
+    """The contract gives the events another partition then, and the ledger stays where it was."""
+    with db.transaction():
+        offsets.note_size(db, "t", TopicSize("id", 12, 6))
+    names = [AccountId(f"acct-{number}") for number in range(40)]
+    for name in names:
+        with db.transaction():
+            offsets.note_accounts(db, "t", "id", [(name, partition_of(name, 12))])
+    moved = [name for name in names if partition_of(name, 12) != partition_of(name, 6)]
+    assert [one.account_id for one in misplaced(db, "t")] == sorted(moved)
+    assert 10 < len(moved) < 30
+    told = what_differs("t", TopicSize("id", 12, 6))
+    assert "t has 12 partitions, and its ledger's topic 6" in str(told)
+    assert what_differs("t", TopicSize("id", 6, 6)) is None
+
+
+def test_each_record_in_another_partition_than_the_contracts_is_counted(db: Database) -> None:
+    """By any worker, from the record alone; in its own partition none is."""
+    batch = Batch(db, "t", "id", 6)
+    batch.add([event(0, partition=MINE), event(0, "cus-2", partition=OTHER), event(1, "cus-2", partition=OTHER)])
+    batch.write(AT)
+    assert counts.totals(db, "t") == {"misplaced": 2}
+    assert counts.in_partition(db, "t", OTHER, "misplaced") == 2
+
+
+def test_before_a_worker_started_nothing_is_known(db: Database) -> None:
+    """A command beside a database that no worker has used asks no broker for it."""
+    assert misplaced(db, "another") == []

@@ -1,0 +1,62 @@
+from typing import get_args
+
+import pytest
+
+from worker.errors import ApiKeyRefused, MailchimpError, MailchimpUnreachable, WrongDataCentre
+from worker.mailchimp.call import Answer, Failure
+from worker.mailchimp.errors import explained
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Answer(401, {"title": "API Key Invalid"}), ApiKeyRefused),
+        (Answer(401), ApiKeyRefused),
+        (Answer(403, {"title": "Forbidden"}), ApiKeyRefused),
+        (Answer(403, {"title": "User Disabled"}), ApiKeyRefused),
+        (Answer(403, {}), ApiKeyRefused),
+        (Answer(403, {"title": "Wrong Datacenter"}), WrongDataCentre),
+        (Answer(403, {"title": "WrongDatacenter"}), WrongDataCentre),
+        (Answer(403), MailchimpUnreachable),
+        (Answer(429), MailchimpUnreachable),
+        (Answer(500, {"title": "Internal Server Error"}), MailchimpUnreachable),
+        (Answer(503), MailchimpUnreachable),
+        (Answer(301), MailchimpError),
+        (Answer(400, {"title": "Bad Request"}), MailchimpError),
+        (Answer(404, {"title": "Resource Not Found"}), MailchimpError),
+        (Answer(404, {"title": {"odd": 1}}), MailchimpError),
+        (Answer(None, failure="unknown_host"), WrongDataCentre),
+        (Answer(None, failure="garbled"), MailchimpError),
+        (Answer(None, {"lists": 5}, failure="garbled"), MailchimpError),
+        (Answer(None, failure="unconnected"), MailchimpUnreachable),
+        (Answer(None, failure="timeout"), MailchimpUnreachable),
+        (Answer(None, failure="connection"), MailchimpUnreachable),
+        (Answer(None, failure="stopped"), MailchimpUnreachable),
+    ],
+)
+def test_each_answer_has_the_error_that_tells_whose_it_is(answer, kind):
+    """A bad key, a wrong data centre, an unreachable Mailchimp and a wrong URL are told apart."""
+    assert type(explained(answer)) is kind
+
+
+@pytest.mark.parametrize("failure", get_args(Failure))
+def test_every_failure_is_explained(failure):
+    """Each failure has a sentence of its own and advice."""
+    error = explained(Answer(None, failure=failure))
+    assert error.what.endswith(".")
+    assert error.advice.endswith(".")
+    others = [explained(Answer(None, failure=one)).what for one in get_args(Failure) if one != failure]
+    assert error.what not in others
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 405, 500, 502, 504])
+def test_what_mailchimp_said_is_repeated(status):
+    """The title of Mailchimp's problem document is in the message; without one the message says that there is none."""
+    assert "Some Title" in explained(Answer(status, {"title": "Some Title"})).what
+    assert "no reason given" in explained(Answer(status, {})).what
+
+
+@pytest.mark.parametrize("answer", [Answer(302), Answer(404, {}), Answer(None, failure="garbled")])
+def test_what_no_mailchimp_answers_points_at_the_url(answer):
+    """Where something else than Mailchimp seems to answer, the advice names the setting of the URL."""
+    assert "mailchimp.base_url" in explained(answer).advice

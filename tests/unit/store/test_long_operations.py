@@ -1,0 +1,251 @@
+"""Operations on very many rows: in short transactions, going on where they were cut short, beside others' locks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.unit.accounts.build import ACCOUNT, NEIGHBOUR
+from tests.unit.accounts.test_forget import customer_status, entry, letter, receipt, told
+from worker.accounts.forget import forget_account, is_known
+from worker.errors import DatabaseError
+from worker.model import AccountId
+from worker.store import customers, database, dead_letters, ledger, receipts
+from worker.store.database import Database, open_database
+
+MANY = 2500
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Returns where the database is."""
+    return tmp_path / "x.db"
+
+
+@pytest.fixture
+def db(path: Path) -> Iterator[Database]:
+    """Returns an empty database."""
+    with closing(open_database(path)) as made:
+        yield made
+
+
+def stage(db: Database, count: int, account_id: AccountId = ACCOUNT) -> None:
+    """Stages so many customers of which nothing is left to do."""
+    rows = [
+        (account_id, f"cus-{n}", f"{n}@example.com", None, 0, None, None, None, "t", "id", 0, n, "now")
+        for n in range(count)
+    ]
+    with db.transaction():
+        customers.stage(db, rows)
+        db.execute("UPDATE customer SET changed = 0")
+
+
+def revisions(db: Database, account_id: AccountId = ACCOUNT) -> set[tuple[int, int]]:
+    """Returns which revisions the account's customers have, and whether changed."""
+    return {
+        tuple(row) for row in db.execute("SELECT revision, changed FROM customer WHERE account_id = ?", (account_id,))
+    }
+
+
+def holds(db: Database) -> list[int]:
+    """Has a connection note how many rows each transaction of a long operation writes."""
+    sizes, act = list[int](), db.executemany
+
+    def noted(sql: str, rows: object) -> object:
+        given = list(rows)  # type: ignore[call-overload]
+        sizes.append(len(given))
+        return act(sql, given)
+
+    db.executemany = noted  # type: ignore[method-assign]
+    return sizes
+
+
+def test_a_resync_of_very_many_customers_is_done_in_parts(db: Database) -> None:
+    """No transaction writes all of them, and afterwards each is marked once; other accounts' customers are not."""
+    stage(db, MANY)
+    stage(db, 3, NEIGHBOUR)
+    sizes = holds(db)
+    with db.transaction():
+        assert customers.mark_changed(db, ACCOUNT, None) == MANY
+    assert customers.changed_count(db, ACCOUNT) == customers.MARKED_AT_ONCE
+    assert customers.mark_the_rest(db) == MANY - customers.MARKED_AT_ONCE
+    assert revisions(db) == {(2, 1)}
+    assert revisions(db, NEIGHBOUR) == {(1, 0)}
+    assert max(sizes) <= 1000
+    assert customers.mark_the_rest(db) == 0
+
+
+def test_a_resync_that_was_cut_short_is_carried_on(db: Database, path: Path) -> None:
+    """By whoever comes next, such as the next flush: from where it was, so that nobody is left out or marked twice."""
+    stage(db, MANY)
+    with db.transaction():
+        customers.mark_changed(db, ACCOUNT, None)
+    db.must_end = lambda: True
+    customers.mark_the_rest(db)
+    assert 0 < customers.changed_count(db, ACCOUNT) < MANY
+    with closing(open_database(path)) as other:
+        customers.mark_the_rest(other)
+        assert revisions(other) == {(2, 1)}
+
+
+def test_a_second_resync_during_the_first_begins_from_the_front(db: Database, path: Path) -> None:
+    """Everybody is looked at since it was wanted: the first one does not carry on over the second one's note."""
+    stage(db, MANY)
+    with db.transaction():
+        customers.mark_changed(db, ACCOUNT, None)
+
+    def again(count: int) -> None:
+        with closing(open_database(path)) as other:
+            if other.execute("SELECT resyncs FROM account").fetchone() is None and count < 500:
+                with other.transaction():
+                    customers.mark_changed(other, ACCOUNT, None)
+
+    customers.mark_the_rest(db, again)
+    assert {revision for revision, _ in revisions(db)} <= {2, 3, 4}
+    assert customers.changed_count(db, ACCOUNT) == MANY
+    assert db.execute("SELECT count(*) FROM marking").fetchone()[0] == 0
+
+
+def test_what_was_settled_elsewhere_is_settled_in_parts(db: Database) -> None:
+    """Only who is known to be, each once, no matter how many."""
+    stage(db, MANY)
+    with db.transaction():
+        db.execute("UPDATE customer SET changed = 1")
+        db.execute("INSERT INTO account (account_id) VALUES (?)", (ACCOUNT,))
+        db.execute(
+            "INSERT INTO standing (account_id, customer_id, settled) SELECT account_id, customer_id, "
+            '\'0 id 0 \' || "offset" FROM customer WHERE "offset" % 2 = 0'
+        )
+    sizes = holds(db)
+    assert customers.settle_known(db) == MANY // 2
+    assert customers.changed_count(db, ACCOUNT) == MANY // 2
+    assert len(sizes) > 1
+    assert customers.settle_known(db) == 0
+
+
+def test_a_forgetting_that_was_cut_short_is_known_and_goes_on(db: Database, path: Path) -> None:
+    """The settings go first; what is left then is found by the next call, which leaves nothing."""
+    stage(db, 2000)
+    with db.transaction():
+        db.execute("INSERT INTO account (account_id) VALUES (?)", (ACCOUNT,))
+        ledger.put_entries(db, ACCOUNT, [entry(n, f"{n}@example.com") for n in range(2000)])
+        ledger.put_customer_statuses(db, ACCOUNT, [customer_status(n, f"{n}@example.com") for n in range(2000)])
+        receipts.write(db, [receipt(n, f"{n}@example.com") for n in range(2000)])
+    passed = 0
+
+    def fail(db: Database, erase: bool) -> None:
+        nonlocal passed
+        passed += 1
+        if passed == 4:
+            raise RuntimeError
+
+    db.before_commit = fail
+    with pytest.raises(RuntimeError):
+        forget_account(db, ACCOUNT)
+    assert db.execute("SELECT count(*) FROM account").fetchone()[0] == 0
+    assert 0 < db.execute("SELECT count(*) FROM ledger").fetchone()[0] < 2000
+    assert is_known(db, ACCOUNT)
+    forget_account(db, ACCOUNT)
+    assert not is_known(db, ACCOUNT)
+    assert told(path, ACCOUNT) == {"customer"}
+
+
+def test_dead_letters_are_searched_a_few_at_a_time(db: Database) -> None:
+    """All of them, though only a few are in memory together."""
+    with db.transaction():
+        dead_letters.keep(db, [letter(n, value=b"a@example.com" if n % 30 == 7 else b"?") for n in range(100)])
+    assert dead_letters.mentioning(db, "a@example.com") == [8, 38, 68, 98]
+
+
+@pytest.fixture
+def locked(path: Path, db: Database) -> Iterator[threading.Event]:
+    """Has another connection hold the write lock until the event is set."""
+    free, held = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with closing(open_database(path)) as other, other.transaction():
+            held.set()
+            free.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(30)
+    yield free
+    free.set()
+    holder.join()
+
+
+def test_a_thread_of_a_running_worker_waits_for_a_lock_and_says_so(
+    db: Database, locked: threading.Event, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However long another holds it, also longer than a command would wait; then it writes."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(database, "TOLD_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr(database.log, "warning", freeing(locked))
+    db.must_end = lambda: False
+    with db.transaction():
+        db.execute("INSERT INTO group_instance VALUES ('x')")
+    assert locked.is_set()
+
+
+def freeing(locked: threading.Event) -> object:
+    """Returns a log that lets the lock go once the wait is told."""
+
+    def warning(text: str, waited: float) -> None:
+        assert "another process or thread is writing" in text % waited
+        locked.set()
+
+    return warning
+
+
+def test_a_worker_that_must_end_waits_for_no_lock(db: Database, locked: threading.Event) -> None:
+    """It gives up within a second or so, and what it did not write is written the next time."""
+    db.must_end = lambda: True
+    began = time.monotonic()
+    with pytest.raises(DatabaseError, match="locked"), db.transaction():
+        raise AssertionError("the lock is another's")
+    assert time.monotonic() - began < 5
+
+
+def test_a_command_gives_up_on_a_lock(db: Database, locked: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a time, with what to do."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
+    with pytest.raises(DatabaseError, match="locked") as caught, db.transaction():
+        raise AssertionError("the lock is another's")
+    assert "Another process holds it" in caught.value.advice
+
+
+def test_refusals_of_a_person_stay_when_an_operator_takes_refusals_back(db: Database) -> None:
+    """Unclear ones and those about an address go; whom Mailchimp forgot or holds in compliance state keeps them."""
+    with db.transaction():
+        ledger.put_customer_statuses(
+            db,
+            ACCOUNT,
+            [
+                customer_status(
+                    1, "1@example.com", refusal="Invalid Resource", refused_address="1@example.com", attempts=4
+                ),
+                customer_status(2, "2@example.com", refusal="Fake", refused_address="2@example.com"),
+                customer_status(3, "3@example.com", refusal="Forgotten Email Not Subscribed"),
+                customer_status(4, "4@example.com", refusal="Member In Compliance State"),
+                customer_status(
+                    5, "5@example.com", refusal="Member In Compliance State", refused_address="5@example.com"
+                ),
+            ],
+        )
+        assert ledger.refused(db, ACCOUNT, None) == (["cus-1", "cus-2"], 3)
+        assert ledger.clear_refusals(db, ACCOUNT, None) == 2
+    assert [
+        one.customer_id
+        for one in ledger.customer_statuses_of(db, ACCOUNT, [f"cus-{n}" for n in range(9)])
+        if one.refusal
+    ] == [
+        "cus-3",
+        "cus-4",
+        "cus-5",
+    ]

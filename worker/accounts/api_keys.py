@@ -1,0 +1,173 @@
+"""An account's API key: checked with Mailchimp before it is stored, and handed out to those who call Mailchimp."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from worker.accounts.secrets import SecretKey
+from worker.errors import AccountError, SecretKeyError, UsageError
+from worker.mailchimp import api_key
+from worker.mailchimp.api_key import ApiKey
+from worker.mailchimp.call import Sender
+from worker.mailchimp.errors import explained
+from worker.mailchimp.lists import PING
+from worker.model import AccountId
+from worker.store import accounts, forgotten
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
+
+OpenSender = Callable[[ApiKey], AbstractContextManager[Sender]]
+"""Opens what sends calls with an API key, and closes it afterwards."""
+
+LONGEST_ID = 128
+"""Characters of an account's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """What became of a new API key.
+
+    Attributes:
+        notice: what the person should know about the lists stored so far; None where there is nothing to know.
+    """
+
+    settings: AccountSettings
+    notice: str | None
+
+
+def connect(
+    db: Database, account_id: AccountId, text: str, *, secret: SecretKey, open_sender: OpenSender, at: datetime
+) -> Connected:
+    """Stores an API key once Mailchimp accepted it, and ends a pause of the account.
+
+    The account is made if it is not there yet. Until the key is accepted, everything stays as it was.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        account_id: the account.
+        text: the API key as a person entered it.
+        secret: encrypts it.
+        open_sender: opens a client for it.
+        at: the time now.
+
+    Raises:
+        UsageError: the account's id is none.
+        ApiKeyMalformed: the text is no API key; nothing was sent anywhere.
+        MailchimpError: Mailchimp refused the key, or was not reached; the kind says which.
+    """
+    _check_id(account_id)
+    key = api_key.parse(text)
+    with open_sender(key) as sender:
+        answer = sender.send(PING)
+    if not answer.ok:
+        raise explained(answer)
+    sealed = secret.seal(account_id, key)
+
+    def act() -> tuple[AccountSettings, bool]:
+        before = accounts.find(db, account_id) or AccountSettings(account_id)
+        replaced = _replaces(accounts.encrypted_key(db, account_id), account_id, key, secret)
+        settings = replace(before, key_hint=key.hint, connected_at=at, pause=None)
+        accounts.save(db, settings)
+        accounts.set_encrypted_key(db, account_id, sealed)
+        return settings, replaced
+
+    settings, replaced = db.change(act)
+    notice = None
+    if replaced and settings.stored:
+        notice = (
+            "The API key was replaced. The lists stored so far stay until the next refresh; if the new key belongs to "
+            f"another Mailchimp user, refresh and store lists again: mailchimp-worker lists refresh {account_id}"
+        )
+    return Connected(settings, notice)
+
+
+def key_of(db: Database, account_id: AccountId, secret: SecretKey) -> ApiKey:
+    """Returns the account's API key.
+
+    Raises:
+        AccountError: it has none.
+        SecretKeyError: it cannot be decrypted with this secret key.
+    """
+    sealed = accounts.encrypted_key(db, account_id)
+    if sealed is None:
+        raise AccountError(
+            f"Account {account_id} has no Mailchimp API key.",
+            f"Enter it: mailchimp-worker account connect {account_id}",
+        )
+    return secret.open(account_id, sealed)
+
+
+def rekey(db: Database, old: SecretKey, new: SecretKey) -> int:
+    """Encrypts every stored API key anew, and the key of the hashes of erased persons: all of them, or none.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        old: what they were encrypted with; those that the new one opens already stay as they are.
+        new: what they are encrypted with from now on.
+
+    Returns:
+        How many API keys were encrypted anew.
+
+    Raises:
+        SecretKeyError: neither key opens one of them; nothing was changed.
+    """
+    anew: dict[bytes | str, Any] = {}
+
+    def act() -> int:
+        changed = 0
+        for one in accounts.all_accounts(db):
+            sealed = accounts.encrypted_key(db, one.account_id)
+            if sealed is None or _opens(new, one.account_id, sealed):
+                continue
+            if sealed not in anew:
+                anew[sealed] = new.seal(one.account_id, old.open(one.account_id, sealed))
+            accounts.set_encrypted_key(db, one.account_id, anew[sealed])
+            changed += 1
+        _rekey_hashes(db, old, new, anew)
+        return changed
+
+    return db.change(act)
+
+
+def _rekey_hashes(db: Database, old: SecretKey, new: SecretKey, anew: dict[bytes | str, Any]) -> None:
+    sealed = forgotten.encrypted_key(db)
+    if sealed is None:
+        return
+    if sealed not in anew:
+        try:
+            new.open_hash_key(sealed)
+        except SecretKeyError:
+            anew[sealed] = new.seal_hash_key(old.open_hash_key(sealed))
+        else:
+            anew[sealed] = sealed
+    if anew[sealed] != sealed:
+        forgotten.set_encrypted_key(db, anew[sealed])
+
+
+def _opens(secret: SecretKey, account_id: AccountId, sealed: bytes) -> bool:
+    try:
+        secret.open(account_id, sealed)
+    except SecretKeyError:
+        return False
+    return True
+
+
+def _replaces(sealed: bytes | None, account_id: AccountId, key: ApiKey, secret: SecretKey) -> bool:
+    if sealed is None:
+        return False
+    try:
+        return secret.open(account_id, sealed) != key
+    except SecretKeyError:
+        return True  # nobody can tell any more which key it was
+
+
+def _check_id(account_id: AccountId) -> None:
+    if not 1 <= len(account_id) <= LONGEST_ID or "/" in account_id or not account_id.isprintable():
+        raise UsageError(
+            "That is no account's id.",
+            f"Give the id that events carry as account_id: 1 to {LONGEST_ID} characters, without a slash.",
+        )

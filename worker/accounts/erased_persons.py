@@ -1,0 +1,98 @@
+"""What stays of an erased person: keyed hashes that keep an opt-out, and events of the past from being staged again.
+
+By the rule for an opt-out, which belongs to the address and to the customers known by it. So of whoever had left stay
+the hashes of all addresses by which the person was known, and of the customer. Of whoever had not left stays the hash
+of the customer alone, with the position up to which the log was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from worker.model import AccountId, AddressKey, Customer, CustomerId, Position
+from worker.store import customers, forgotten, ledger, ledger_erasure, offsets, receipts
+from worker.store.database import Database
+from worker.store.forgotten import Forgotten, What, digest_of
+from worker.store.ledger import FOR_THE_CUSTOMER, CustomerStatus, has_left
+
+
+@dataclass(frozen=True, slots=True)
+class Erasing:
+    """The erasing of who has an address.
+
+    Attributes:
+        key: hashes.
+        at: the time as text.
+    """
+
+    db: Database
+    address: AddressKey
+    key: bytes = field(repr=False)
+    at: str
+
+    def from_others(self, account_id: AccountId, others: Sequence[CustomerId]) -> None:
+        """Removes the address from what is known of an account's other customers; who left there stays kept out."""
+
+        def act() -> None:
+            left = ledger_erasure.erase_address(self.db, account_id, self.address, others)
+            forgotten.put(self.db, [self._hash(account_id, "customer", one, left=True) for one in left])
+            customers.drop_ignored(self.db, account_id, self.address, others)
+            receipts.erase_address(self.db, account_id, self.address)
+
+        with self.db.transaction(erase=True):
+            act()
+
+    def keep_hashes(self, people: Sequence[tuple[AccountId, CustomerId]]) -> None:
+        """Writes what stays of people, before their rows are removed. Belongs in that transaction."""
+        for account_id, customer_id in people:
+            staged = next(iter(customers.by_ids(self.db, account_id, [customer_id])), None)
+            customer_status = next(
+                iter(ledger.customer_statuses_of(self.db, account_id, [customer_id])), CustomerStatus(customer_id)
+            )
+            forgotten.put(self.db, self._hashes(account_id, customer_id, staged, customer_status))
+            ledger_erasure.hand_over(self.db, account_id, customer_id)
+
+    def _hashes(
+        self, account_id: AccountId, customer_id: CustomerId, staged: Customer | None, customer_status: CustomerStatus
+    ) -> list[Forgotten]:
+        own = ledger.entries_of_customer(self.db, account_id, customer_id)
+        addresses = {self.address, customer_status.refused_address, *(entry.membership.address for entry in own)}
+        addresses |= {
+            staged.address if staged else None,
+            customer_status.membership.address if customer_status.membership else None,
+        }
+        known = sorted(one for one in addresses if one is not None)
+        there = [*own, *ledger.entries_of(self.db, account_id, known)]
+        left = (
+            any(has_left(entry) for entry in there)
+            or (staged is not None and not staged.state.marketing_consent)
+            or (customer_status.refusal is not None and customer_status.refusal in FOR_THE_CUSTOMER)
+            or self._left_before(account_id, customer_id, known)
+        )
+        read_to, version = self._read_to(account_id, staged)
+        found = [
+            Forgotten(
+                account_id,
+                digest_of(self.key, account_id, "customer", customer_id),
+                self.at,
+                left,
+                read_to,
+                version if version is not None else ledger_erasure.version_of(self.db, account_id, customer_id),
+            )
+        ]
+        return [*found, *(self._hash(account_id, "address", one, left=True) for one in known if left)]
+
+    def _left_before(self, account_id: AccountId, customer_id: CustomerId, known: Sequence[AddressKey]) -> bool:
+        departed = forgotten.Departed(account_id, self.key, forgotten.departed_digests(self.db, account_id))
+        return departed.has_customer(customer_id) or any(departed.has_address(one) for one in known)
+
+    def _read_to(self, account_id: AccountId, staged: Customer | None) -> tuple[Position | None, int | None]:
+        if staged is None:
+            return offsets.last_read_of(self.db, account_id), None
+        at = staged.position
+        known = offsets.next_of(self.db, at.topic, at.topic_id, at.partition) or 0
+        return Position(at.topic, at.topic_id, at.partition, max(at.offset, known - 1)), staged.version
+
+    def _hash(self, account_id: AccountId, what: What, value: str, *, left: bool) -> Forgotten:
+        return Forgotten(account_id, digest_of(self.key, account_id, what, value), self.at, left)

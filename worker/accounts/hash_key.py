@@ -1,0 +1,61 @@
+"""The key of the hashes of erased persons: made at the first need, opened with the operator's secret key."""
+
+from __future__ import annotations
+
+import secrets
+
+from worker.accounts.secrets import SecretKey
+from worker.errors import SecretKeyError
+from worker.model import AccountId
+from worker.store import forgotten
+from worker.store.database import Database
+from worker.store.forgotten import Departed
+
+
+def departed_of(db: Database, account_id: AccountId, secret: SecretKey) -> Departed:
+    """Returns whom an account may not add again though their ledger entries were erased.
+
+    Raises:
+        SecretKeyError: there is somebody, and the key of the hashes cannot be decrypted.
+    """
+    digests = forgotten.departed_digests(db, account_id)
+    return Departed(account_id, hash_key(db, secret) if digests else None, digests)
+
+
+def hash_key(db: Database, secret: SecretKey) -> bytes | None:
+    """Returns the key of the hashes; None where nobody was ever erased.
+
+    Raises:
+        SecretKeyError: it cannot be decrypted.
+    """
+    sealed = forgotten.encrypted_key(db)
+    return None if sealed is None else secret.open_hash_key(sealed)
+
+
+def made_hash_key(db: Database, secret: SecretKey) -> bytes:
+    """Returns the key of the hashes; makes one where there is none. Not in a transaction.
+
+    Raises:
+        SecretKeyError: it cannot be decrypted.
+    """
+    new = secrets.token_bytes(forgotten.KEY_BYTES)
+    sealed = secret.seal_hash_key(new)
+
+    def act() -> None:
+        # A key that no hash was made with need not be decrypted ever.
+        if forgotten.encrypted_key(db) is None or forgotten.is_empty(db):
+            forgotten.set_encrypted_key(db, sealed)
+
+    if forgotten.encrypted_key(db) is None or (forgotten.is_empty(db) and not _opens(db, secret)):
+        db.change(act)
+    found = hash_key(db, secret)
+    assert found is not None, "it was just made"
+    return found
+
+
+def _opens(db: Database, secret: SecretKey) -> bool:
+    try:
+        hash_key(db, secret)
+    except SecretKeyError:
+        return False
+    return True

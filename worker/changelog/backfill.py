@@ -1,0 +1,80 @@
+"""What an operator does with ledger and settings in Kafka: move into it what a database alone holds, accept a loss."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from worker.changelog import table_rows
+from worker.changelog.loss import Note
+from worker.changelog.reader import Reader
+from worker.changelog.records import key_of
+from worker.changelog.table_rows import Kind
+from worker.changelog.writer import ChangelogWriter
+from worker.store.database import Database
+
+MOST_AT_ONCE = 5000
+"""Rows written together."""
+
+
+def accept_loss(changelog: ChangelogWriter, reader: Reader) -> None:
+    """Writes to Kafka that ledger and settings are to be taken as they are now.
+
+    Args:
+        changelog: writes.
+        reader: of this database, which then reads both from their beginning.
+
+    Raises:
+        KafkaError: Kafka cannot be read, or did not take it; the command can be given again.
+        DatabaseError: the database cannot be used.
+    """
+    topics = changelog.topics
+    take_everything(changelog)
+    notes = [
+        Note(topics.settings.name, topics.settings.topic_id).of_settings(one) for one in range(topics.ledger.partitions)
+    ]
+    changelog.write_through(reader.db, [*notes, reader.note_now().of_ledger()])
+    reader.read_again_where_cut()
+
+
+def take_everything(changelog: ChangelogWriter) -> None:
+    """Becomes the one writer of all partitions of both topics, without reading them.
+
+    Raises:
+        KafkaError: they cannot be taken.
+    """
+    for topic in (changelog.topics.ledger, changelog.topics.settings):
+        for partition in range(topic.partitions):
+            changelog.take(topic, partition, lambda: None)
+
+
+def move(db: Database, changelog: ChangelogWriter, reader: Reader) -> Counter[Kind]:
+    """Writes what is missing in Kafka there; what Kafka has already is taken from there.
+
+    Args:
+        db: the reader's connection, outside of a transaction; no worker may run with this database.
+        changelog: writes.
+        reader: reads.
+
+    Returns:
+        How many rows of each kind were written.
+
+    Raises:
+        KafkaError: Kafka cannot be read, or did not take everything; the command can be given again.
+        DatabaseError: the database cannot be used.
+    """
+    topics = changelog.topics
+    take_everything(changelog)
+    ledger, strays = reader.everything(topics.ledger)
+    settings, stray_settings = reader.everything(topics.settings)
+    there, strays = ledger | settings, strays | stray_settings
+    # Since the topic got more partitions, some rows are where nobody looks for them.
+    missing = [one for key, one in strays.items() if key not in there]
+    missing += [one for one in table_rows.everything(db) if key_of(one) not in there | strays]
+    for start in range(0, len(missing), MOST_AT_ONCE):
+        changelog.write(missing[start : start + MOST_AT_ONCE])
+    with db.transaction():
+        table_rows.apply(db, [*missing, *there.values()])
+        for topic in (topics.ledger, topics.settings):
+            for partition in range(topic.partitions):
+                reader.note_read(topic, partition)
+    return Counter(one.kind for one in missing)

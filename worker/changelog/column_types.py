@@ -1,0 +1,185 @@
+"""Which values the columns of a row may have, so that a row from Kafka can always be written and read. Pure."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.changelog.table_rows import Kind
+from worker.clock import as_moment
+from worker.store.intent import intent_of
+
+LARGEST = 2**63 - 1
+"""SQLite's largest integer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one column may hold.
+
+    Attributes:
+        fits: raises ValueError, TypeError or KeyError for a value that cannot be used.
+        required: whether it must have a value.
+        default: what a record of a release that did not have it yet means.
+    """
+
+    fits: Callable[[Any], object]
+    required: bool = False
+    default: Any = None
+
+
+def _text(value: Any) -> None:
+    if not isinstance(value, str):
+        raise TypeError("is no text")
+    value.encode()  # half a surrogate pair cannot be stored
+
+
+def _whole(value: Any) -> None:
+    if not isinstance(value, int) or abs(value) > LARGEST:
+        raise TypeError("is no whole number")
+
+
+def _time(value: Any) -> None:
+    _text(value)
+    as_moment(value)
+
+
+def _bytes(value: Any) -> None:
+    _text(value)
+    base64.b64decode(value, validate=True)
+
+
+def _hashes(value: Any) -> None:
+    _text(value)
+    told = json.loads(value)
+    if not isinstance(told, dict) or not all(isinstance(one, str) for one in told.values()):
+        raise TypeError("is no JSON object of texts")
+
+
+def _intent(value: Any) -> None:
+    _text(value)
+    found = intent_of({"intent": value})
+    if found is None or found.kind not in ("add", "rename", "restore", "archive", "unsubscribe"):
+        raise ValueError("is no intent that this release knows")
+
+
+def _position(value: Any) -> None:
+    _text(value)
+    told = json.loads(value)
+    log, version = told["log"], told["version"]
+    if version is not None:
+        _whole(version)
+    if log is not None:
+        topic, topic_id, partition, offset = log
+        for one in (topic, topic_id):
+            _text(one)
+        for one in (partition, offset):
+            _whole(one)
+
+
+def _one_of(*allowed: str) -> Callable[[Any], None]:
+    def fits(value: Any) -> None:
+        if value not in allowed:
+            raise ValueError(f"is none of {', '.join(allowed)}")
+
+    return fits
+
+
+_PAUSE = {"paused_reason": Column(_text), "paused_at": Column(_time)}
+_LIST = {
+    "list_id": Column(_text, required=True),
+    "name": Column(_text, required=True),
+    "stored": Column(_whole, required=True, default=0),
+    "member_count": Column(_whole, required=True, default=0),
+    "marketing_permissions": Column(_whole, required=True, default=0),
+    "refreshed_at": Column(_time, required=True),
+    "gone_at": Column(_time),
+    "departures_read_at": Column(_time),
+    **_PAUSE,
+}
+
+
+def _lists(value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise TypeError("is no list of objects")
+    for number, one in enumerate(value):
+        value[number] = _checked(_LIST, one)
+    if len({one["list_id"] for one in value}) < len(value):
+        raise ValueError("names a list twice")
+
+
+SHAPES: Mapping[Kind, Mapping[str, Column]] = {
+    "place": {
+        "customer_id": Column(_text, required=True),
+        "state": Column(_one_of("intended", "present", "archived", "gone"), required=True),
+        "origin": Column(_one_of("added", "found"), required=True),
+        "member_status": Column(_text),
+        "fields": Column(_hashes, required=True),
+        "sent_at": Column(_text, required=True),
+        "status_before": Column(_text),
+        "last_changed": Column(_text),
+        "contact_id": Column(_text),
+        "seen_at": Column(_text),
+        "intent": Column(_intent),
+        "names_agreed": Column(_whole),
+        "customer_since": Column(_text),
+    },
+    "customer": {
+        "list_id": Column(_text),
+        "address": Column(_text),
+        "refusal": Column(_text),
+        "refused_address": Column(_text),
+        "attempts": Column(_whole, required=True, default=0),
+        "retry_at": Column(_time),
+        "settled": Column(_text),
+        "waits_for": Column(_text),
+        "version": Column(_whole),
+        "deleted": Column(_whole),
+    },
+    "forgotten": {
+        "forgotten_at": Column(_text, required=True),
+        "has_left": Column(_whole, required=True),
+        "position": Column(_position),
+    },
+    "account": {
+        "api_key": Column(_bytes),
+        "key_hint": Column(_text),
+        "enabled": Column(_whole, required=True, default=0),
+        "master_list": Column(_text),
+        "status_if_new": Column(_one_of("subscribed", "pending"), required=True, default="subscribed"),
+        "connected_at": Column(_time),
+        "refreshed_at": Column(_time),
+        "resyncs": Column(_whole, required=True, default=0),
+        "lists": Column(_lists, required=True, default=()),
+        **_PAUSE,
+    },
+    "topic": {"note": Column(_text, required=True)},
+}
+
+
+def checked(kind: Kind, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a row whose known columns have values that can be stored and read, defaults put in.
+
+    Raises:
+        ValueError: one has not; says which and why.
+    """
+    return _checked(SHAPES[kind], row)
+
+
+def _checked(shape: Mapping[str, Column], row: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(row)
+    for name, column in shape.items():
+        value = found.get(name, column.default)
+        found[name] = list(value) if isinstance(value, tuple) else value
+        if found[name] is None:
+            if column.required:
+                raise ValueError(f"{name} is missing")
+            continue
+        try:
+            column.fits(found[name])
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+            raise ValueError(f"{name} {error}") from error
+    return found

@@ -1,0 +1,360 @@
+"""Reads the ledger and the settings from Kafka into the database, to the end of what is there."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from confluent_kafka import Consumer as LibraryConsumer
+from confluent_kafka import KafkaError as LibraryError
+from confluent_kafka import KafkaException, Message, TopicPartition
+
+from worker.changelog import table_rows
+from worker.changelog.loss import Note, check_beginning, check_identity, cut
+from worker.changelog.records import Unreadable, changelog_row_of, key_of
+from worker.changelog.table_rows import ChangelogRow
+from worker.changelog.topics import ChangelogTopic, ChangelogTopics
+from worker.clock import Clock, as_text
+from worker.config import Kafka
+from worker.consumer.start_offset import start_of
+from worker.errors import KafkaError, NotMoved
+from worker.kafka.client import ANSWER_SECONDS, Problems, bounds, client, unreachable
+from worker.store import dead_letters, offsets
+from worker.store.database import Database
+from worker.store.dead_letters import DeadLetter
+from worker.store.forgotten import HASH_KEY
+
+log = logging.getLogger("worker.changelog")
+
+MOST_AT_ONCE = 1000
+"""Records applied in one transaction."""
+WAIT_SECONDS = 0.5
+MARKED_SECONDS, LOOK_SECONDS = 5.0, 0.02
+"""How long a broker may take to write the marker of a committed transaction, and how often to look for it."""
+
+
+class Reader:
+    """Brings a database up to what Kafka keeps. Belongs to one thread.
+
+    Attributes:
+        db: the connection that it writes into.
+    """
+
+    def __init__(self, settings: Kafka, topics: ChangelogTopics, db: Database, clock: Clock) -> None:
+        """Reads nothing yet.
+
+        Args:
+            settings: the operator's.
+            topics: both, which are there.
+            db: a connection of its own, whose writes are not written to Kafka.
+            clock: tells the time.
+
+        Raises:
+            ConfigError: the operator's properties cannot be used.
+        """
+        self._topics = topics
+        self.db = db
+        self._clock = clock
+        self._problems = Problems()
+        self._settings = settings
+        own = {
+            "group.id": f"{settings.group_id}.keeping",  # asked for by the library; nothing is joined
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",  # what a fenced writer left behind does not count
+            "error_cb": self._problems,
+        }
+        self._consumer = client(LibraryConsumer, settings, own)
+
+    def read_settings(self, partition: int | None = None) -> None:
+        """Reads the accounts' settings to their end.
+
+        Args:
+            partition: of their topic; None for all.
+
+        Raises:
+            KafkaError: they cannot be read.
+            NotMoved: this database has settings of its own, which Kafka never had.
+            DatabaseError: they cannot be written.
+        """
+        for one in range(self._topics.settings.partitions) if partition is None else (partition,):
+            self._read(self._topics.settings, one)
+
+    def ledger_note(self) -> Note | None:
+        """Returns what the settings' topic says of the ledger's, as far as it was read."""
+        note = Note.from_text(table_rows.note_of(self.db, "ledger"))
+        return note if note is not None and note.name == self._topics.ledger.name else None
+
+    def settings_note(self, partition: int) -> Note | None:
+        """Returns what a partition of the ledger says of the settings' topic, as far as it was read."""
+        note = Note.from_text(table_rows.note_of(self.db, "settings", str(partition)))
+        return note if note is not None and note.name == self._topics.settings.name else None
+
+    def check_topics(self) -> None:
+        """Looks whether the ledger's topic is the one that the settings' topic names, and the settings are whole.
+
+        Raises:
+            KafkaError: a topic cannot be asked.
+            LedgerLost: they are not, and an operator must say how to go on.
+        """
+        note, topic = self.ledger_note(), self._topics.settings
+        check_identity(self._topics.ledger, note, topic.name)
+        for partition in range(topic.partitions):
+            low, _ = self._bounds(topic, partition)
+            check_beginning(topic, partition, low, note.settings_begin if note is not None else {})
+
+    def check_ledger(self) -> None:
+        """Looks whether all partitions of the ledger begin where they did, and those read name this settings' topic.
+
+        Raises:
+            KafkaError: they cannot be asked.
+            LedgerLost: one does not.
+        """
+        note, ledger = self.ledger_note(), self._topics.ledger
+        for partition in range(ledger.partitions):
+            said_by = f"partition {partition} of {ledger.name}"
+            check_identity(self._topics.settings, self.settings_note(partition), said_by)
+            low, _ = self._bounds(ledger, partition)
+            check_beginning(ledger, partition, low, note.begins if note is not None else {})
+
+    def note_now(self) -> Note:
+        """Returns what is to be said of the ledger's topic as it is now.
+
+        Raises:
+            KafkaError: a topic cannot be asked.
+        """
+        ledger, settings = self._topics.ledger, self._topics.settings
+        begins = {one: self._bounds(ledger, one)[0] for one in range(ledger.partitions)}
+        settings_begin = {one: self._bounds(settings, one)[0] for one in range(settings.partitions)}
+        return Note(
+            ledger.name,
+            ledger.topic_id,
+            ledger.partitions,
+            {one: low for one, low in begins.items() if low},
+            {one: low for one, low in settings_begin.items() if low},
+        )
+
+    def read_ledger(self, partition: int, going_on: Callable[[], bool] = lambda: True) -> None:
+        """Reads one partition of the ledger to its end.
+
+        Args:
+            partition: which; there may be none of that number.
+            going_on: asked now and then whether it is wanted still.
+
+        Raises:
+            KafkaError: it cannot be read.
+            LedgerLost: it is not whole.
+            NotMoved: this database has a ledger of its own, which Kafka never had.
+            DatabaseError: it cannot be written.
+        """
+        ledger = self._topics.ledger
+        if partition < ledger.partitions:
+            note = self.ledger_note()
+            low, _ = self._bounds(ledger, partition)
+            check_beginning(ledger, partition, low, note.begins if note is not None else {})
+            self._read(ledger, partition, going_on)
+            said_by = f"partition {partition} of {ledger.name}"
+            check_identity(self._topics.settings, self.settings_note(partition), said_by)
+
+    def apply_letters(self) -> int:
+        """Applies records that could not be applied before, where this release can; returns how many it could.
+
+        Raises:
+            DatabaseError: they cannot be written.
+        """
+        applied = 0
+        for letter in dead_letters.of_changelog(self.db):
+            one = changelog_row_of(letter.key, letter.value)
+            if isinstance(one, ChangelogRow):
+                with self.db.transaction():
+                    table_rows.apply(self.db, [one])
+                    dead_letters.drop(self.db, letter.number)
+                applied += 1
+        if applied:
+            log.info("%d records of ledger and settings are applied that an earlier release could not", applied)
+        return applied
+
+    def everything(self, topic: ChangelogTopic) -> tuple[dict[bytes, ChangelogRow], dict[bytes, ChangelogRow]]:
+        """Returns all that a topic holds, by record key.
+
+        Returns:
+            What is in its account's partition; and what is in another one, since the topic got more partitions.
+
+        Raises:
+            KafkaError: it cannot be read.
+        """
+        found, strays = dict[bytes, ChangelogRow](), dict[bytes, ChangelogRow]()
+        for partition in range(topic.partitions):
+            low, high = self._bounds(topic, partition)
+            for messages in self._messages(topic, partition, low, high, lambda: True):
+                for message in messages:
+                    one = changelog_row_of(message.key(), message.value())
+                    if isinstance(one, ChangelogRow) and (one.kind != "topic" or one.key[0] == HASH_KEY):
+                        right = topic.partition_of(one.key[0]) == partition
+                        (found if right else strays)[key_of(one)] = one
+        return found, strays
+
+    def note_read(self, topic: ChangelogTopic, partition: int) -> None:
+        """Notes that the database holds what a partition holds up to its end. Belongs in a transaction.
+
+        Raises:
+            KafkaError: its end cannot be asked.
+        """
+        _, high = self._bounds(topic, partition)
+        offsets.move_on(self.db, topic.name, topic.topic_id, partition, high, as_text(self._clock()))
+
+    def read_again_where_cut(self) -> None:
+        """Has partitions read from their beginning that end before what was read of them already.
+
+        Raises:
+            KafkaError: their ends cannot be asked.
+            DatabaseError: that cannot be written.
+        """
+        for topic in (self._topics.ledger, self._topics.settings):
+            for partition in range(topic.partitions):
+                known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
+                if known is not None and known > self._bounds_beyond(topic, partition, known)[1]:
+                    with self.db.transaction():
+                        offsets.forget(self.db, topic.name, topic.topic_id, partition)
+
+    def close(self) -> None:
+        """Ends it."""
+        self._consumer.close()
+
+    def _read(self, topic: ChangelogTopic, partition: int, going_on: Callable[[], bool] = lambda: True) -> None:
+        known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
+        low, high = self._bounds_beyond(topic, partition, known or 0)
+        start = self._start(topic, partition, low, high)
+        if start == high == known:
+            return
+        if known is not None and start < known:
+            with self.db.transaction():
+                offsets.move_on(self.db, topic.name, topic.topic_id, partition, start, as_text(self._clock()))
+        for messages in self._messages(topic, partition, start, high, going_on):
+            self._apply(topic, partition, messages)
+        if going_on():
+            self._note_end(topic, partition, high)
+
+    def _start(self, topic: ChangelogTopic, partition: int, low: int, high: int) -> int:
+        start = start_of(offsets.of_topic(self.db, topic.name), topic.topic_id, partition, low, high)
+        known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
+        if (known is None or start.event in ("cut", "recreated")) and self._has_its_own(topic, partition):
+            lost = start.event in ("cut", "recreated")
+            raise NotMoved(
+                f"This database has {'settings' if topic == self._topics.settings else 'a ledger'} that Kafka's topic "
+                f"{topic.name} does not have.",
+                "Write what is missing there, once: mailchimp-worker move-ledger"
+                + (", then go on with: mailchimp-worker ledger accept-loss" if lost else ""),
+            )
+        if start.event == "cut" and known is not None:
+            raise cut(topic, partition, known, high)
+        return start.offset
+
+    def _has_its_own(self, topic: ChangelogTopic, partition: int) -> bool:
+        ledger, chosen = table_rows.accounts_known(self.db)
+        accounts = chosen if topic == self._topics.settings else ledger
+        return any(topic.partition_of(one) == partition for one in accounts)
+
+    def _bounds(self, topic: ChangelogTopic, partition: int) -> tuple[int, int]:
+        return bounds(
+            self._consumer, self._settings.model_copy(update={"topic": topic.name}), partition, self._problems
+        )
+
+    def _bounds_beyond(self, topic: ChangelogTopic, partition: int, known: int) -> tuple[int, int]:
+        # A transaction that was just committed is seen a moment later, when its marker is written.
+        ends = time.monotonic() + MARKED_SECONDS
+        while True:
+            low, high = self._bounds(topic, partition)
+            if high >= known or time.monotonic() > ends:
+                return low, high
+            time.sleep(LOOK_SECONDS)
+
+    def _messages(
+        self, topic: ChangelogTopic, partition: int, start: int, high: int, going_on: Callable[[], bool]
+    ) -> Iterator[Sequence[Message]]:
+        # Gives what stands from one offset to another; compaction may have taken the last ones away.
+        if start >= high:
+            return
+        self._consumer.assign([TopicPartition(topic.name, partition, start)])
+        silent_since, done = time.monotonic(), False
+        try:
+            while not done and going_on():
+                messages = self._consumer.consume(MOST_AT_ONCE, WAIT_SECONDS)
+                if not messages and time.monotonic() - silent_since > ANSWER_SECONDS:
+                    raise unreachable(self._settings, self._problems.last, TimeoutError("it sends nothing"))
+                silent_since = time.monotonic() if messages else silent_since
+                records = []
+                for message in messages:
+                    error = message.error()
+                    if error is None:
+                        records.append(message)
+                        done = done or (message.offset() or 0) + 1 >= high
+                    elif error.code() == LibraryError._PARTITION_EOF:
+                        done = True
+                    elif not error.retriable():
+                        raise KafkaError(
+                            f"The topic {topic.name} cannot be read: {error.str()}", "Give the user the right to."
+                        )
+                if records:
+                    yield records
+        except KafkaException as error:
+            raise unreachable(self._settings, self._problems.last, error) from error
+        finally:
+            self._consumer.unassign()
+
+    def _apply(self, topic: ChangelogTopic, partition: int, messages: Sequence[Message]) -> None:
+        with self.db.transaction():
+            # Another process with this database, or the flush, may have moved on meanwhile.
+            known = offsets.next_of(self.db, topic.name, topic.topic_id, partition) or 0
+            at = as_text(self._clock())
+            rows, letters, last = dict[bytes, ChangelogRow](), dict[bytes, DeadLetter](), known - 1
+            for message in messages:
+                offset, key = message.offset() or 0, message.key() or b""
+                if offset < known:
+                    continue
+                last = offset
+                one = changelog_row_of(key, message.value())
+                rows.pop(key, None)  # the newest of a key counts
+                letters.pop(key, None)
+                if isinstance(one, ChangelogRow):
+                    rows[key] = one
+                else:
+                    letters[key] = _letter(topic, message, one, at)
+            table_rows.apply(self.db, rows.values())
+            dead_letters.drop_superseded(self.db, topic.name, [*rows, *letters])
+            dead_letters.keep(self.db, list(letters.values()))
+            if last >= known:
+                offsets.move_on(self.db, topic.name, topic.topic_id, partition, last + 1, at)
+
+    def _note_end(self, topic: ChangelogTopic, partition: int, high: int) -> None:
+        with self.db.transaction():
+            known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
+            if known is None or known < high:
+                offsets.move_on(self.db, topic.name, topic.topic_id, partition, high, as_text(self._clock()))
+
+
+def _letter(topic: ChangelogTopic, message: Message, unreadable: Unreadable, at: str) -> DeadLetter:
+    partition, offset = message.partition() or 0, message.offset() or 0
+    log.error(
+        "%s, partition %d, offset %d cannot be applied: %s%s",
+        topic.name,
+        partition,
+        offset,
+        unreadable.reason,
+        f"; nothing is delivered for account {unreadable.account_id}" if unreadable.account_id else "",
+    )
+    return DeadLetter(
+        topic=topic.name,
+        topic_id=topic.topic_id,
+        partition=partition,
+        offset=offset,
+        key=message.key(),
+        value=message.value(),
+        headers=[],
+        reason=unreadable.reason,
+        read_at=at,
+        account_id=unreadable.account_id,
+    )

@@ -1,0 +1,88 @@
+"""Rows as Kafka keeps them, and back. Pure.
+
+A key is a JSON array: the kind of row and what names it, an account first. A value is a JSON object of columns, and
+the number of the format as ``format``. ``{}`` stands for a row that is gone, since compaction would take a null away,
+and whoever had not read it would keep the row. Only who must be forgotten becomes a null.
+
+The formats: 1, of the releases before there was a number, has none · 2 adds it. A release that adds columns keeps the
+number: releases before it keep what they do not know when they write the row. A release that changes what a column
+means, or what ``{}`` or a key is, raises the number: releases before it do not apply such a record, and deliver nothing
+for its account.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, cast, get_args
+
+from worker.changelog.column_types import checked
+from worker.changelog.table_rows import ChangelogRow, Kind
+from worker.model import AccountId
+
+FORMAT = 2
+"""The format that this release writes, and the highest that it can read."""
+_KINDS = get_args(Kind)
+_PARTS: dict[Kind, int] = {"place": 3, "customer": 2, "forgotten": 2, "account": 1, "topic": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What this release cannot apply.
+
+    Attributes:
+        reason: why.
+        account_id: whose record it is, for whom nothing may be delivered meanwhile; None where the key does not tell.
+    """
+
+    reason: str
+    account_id: AccountId | None
+
+
+def key_of(kept: ChangelogRow) -> bytes:
+    """Returns the record's key."""
+    return json.dumps([kept.kind, *kept.key], ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def value_of(kept: ChangelogRow, *, erase: bool) -> bytes | None:
+    """Returns the record's value.
+
+    Args:
+        kept: the row.
+        erase: whether a row that is gone must be forgotten.
+    """
+    if kept.row is None:
+        return None if erase else b"{}"
+    return json.dumps({"format": FORMAT, **kept.row}, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def changelog_row_of(key: bytes | None, value: bytes | None) -> ChangelogRow | Unreadable:
+    """Returns the row that a record tells of, with all that is in it, or why this release cannot apply it."""
+    try:
+        named = json.loads(key or b"null")
+    except (ValueError, RecursionError):
+        named = None
+    if not isinstance(named, list) or len(named) < 2 or not all(isinstance(part, str) for part in named):
+        return Unreadable("its key is no JSON array of texts", None)
+    kind, *parts = named
+    account_id = AccountId(parts[0]) if kind != "topic" else None
+    known = cast("Kind", kind)
+    if kind not in _KINDS or len(parts) != _PARTS[known]:
+        return Unreadable(f"this release knows no record of the kind {kind} with {len(parts)} parts", account_id)
+    try:
+        "".join(parts).encode()
+        row = None if value is None else _row(known, json.loads(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        return Unreadable(f"its value cannot be used: {error}", account_id)
+    return ChangelogRow(known, tuple(parts), row)
+
+
+def _row(kind: Kind, row: Any) -> dict[str, Any] | None:
+    if not isinstance(row, dict):
+        raise TypeError("it is no JSON object")
+    if not row:
+        return None
+    number = row.pop("format", 1)
+    if not isinstance(number, int) or not 1 <= number <= FORMAT:
+        raise ValueError(f"it has format {number}, and this release reads up to {FORMAT}")
+    return checked(kind, row)

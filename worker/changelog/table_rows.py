@@ -1,0 +1,253 @@
+"""Rows that Kafka keeps too: the ledger, the standings and the settings. Which of them a transaction touched, and back.
+
+A connection that watches notes the key of every such row that it writes, whichever function wrote it. So nothing that
+consent hangs on can be written here and be forgotten there.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from worker.model import AccountId
+from worker.store import customers, lists
+from worker.store.database import Database
+from worker.store.forgotten import HASH_KEY
+
+Kind = Literal["place", "customer", "forgotten", "topic", "account"]
+"""place: what the ledger says of one · customer: its standing · forgotten: a person who was erased · topic: which
+topics belong together, and the key of the hashes · account: its settings with its lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangelogRow:
+    """One row as it is now, or an account's row with those of its lists.
+
+    Attributes:
+        key: account and list and address, account and customer, or account.
+        row: column to value, without the key, with fields that this release does not know; None where it is gone.
+    """
+
+    kind: Kind
+    key: tuple[str, ...]
+    row: Mapping[str, Any] | None
+
+
+_TABLES: Mapping[str, tuple[Kind, tuple[str, ...]]] = {
+    "ledger": ("place", ("account_id", "list_id", "address")),
+    "standing": ("customer", ("account_id", "customer_id")),
+    "account": ("account", ("account_id",)),
+    "list": ("account", ("account_id",)),
+    "forgotten": ("forgotten", ("account_id", "digest")),
+    "changelog_topic": ("topic", ("about", "partition")),
+}
+_ROWS: Mapping[Kind, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "place": (
+        "ledger",
+        ("account_id", "list_id", "address"),
+        (
+            "customer_id",
+            "state",
+            "origin",
+            "member_status",
+            "fields",
+            "sent_at",
+            "status_before",
+            "last_changed",
+            "contact_id",
+            "seen_at",
+            "intent",
+            "names_agreed",
+            "customer_since",
+        ),
+    ),
+    "customer": (
+        "standing",
+        ("account_id", "customer_id"),
+        (
+            "list_id",
+            "address",
+            "refusal",
+            "refused_address",
+            "attempts",
+            "retry_at",
+            "settled",
+            "waits_for",
+            "version",
+            "deleted",
+        ),
+    ),
+    "forgotten": ("forgotten", ("account_id", "digest"), ("forgotten_at", "has_left", "position")),
+    "topic": ("changelog_topic", ("about", "partition"), ("note",)),
+}
+_OTHERS = "other_fields"
+"""The column with fields that this release does not know: a later one wrote them, and they are kept for it."""
+_ACCOUNT = (
+    "api_key", "key_hint", "enabled", "master_list", "status_if_new", "connected_at", "refreshed_at", "paused_reason",
+    "paused_at", "resyncs",
+)  # fmt: skip
+_LIST = (
+    "list_id", "name", "stored", "member_count", "marketing_permissions", "refreshed_at", "gone_at", "paused_reason",
+    "paused_at", "departures_read_at",
+)  # fmt: skip
+
+
+def watch(db: Database) -> None:
+    """Has a connection note the keys of all rows of these tables that it writes from now on."""
+    db.execute("PRAGMA temp_store = MEMORY")
+    for kind in dict.fromkeys(kind for kind, _ in _TABLES.values()):
+        key = ", ".join(next(columns for one, columns in _TABLES.values() if one == kind))
+        # Without a key: a trigger's own rule for conflicts gives way to that of the statement which fires it.
+        db.execute(f"CREATE TEMP TABLE touched_{kind} ({key})")
+    for table, (kind, columns) in _TABLES.items():
+        for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
+            key = ", ".join(f"{row}.{column}" for column in columns)
+            db.execute(
+                f"CREATE TEMP TRIGGER kept_{table}_{event} AFTER {event} ON main.{table} "
+                f"BEGIN INSERT INTO touched_{kind} VALUES ({key}); END"
+            )
+
+
+def touched(db: Database) -> list[ChangelogRow]:
+    """Returns what the open transaction of a watching connection wrote, as it is now, and notes from here anew."""
+    found = [one for kind in _ROWS for one in _rows(db, kind, f"(SELECT DISTINCT * FROM temp.touched_{kind})")]
+    found += _accounts(db, [row[0] for row in db.execute("SELECT DISTINCT account_id FROM temp.touched_account")])
+    if found:
+        for kind in (*_ROWS, "account"):
+            db.execute(f"DELETE FROM temp.touched_{kind}")
+    return found
+
+
+def rows_of(db: Database, keys: Iterable[tuple[Kind, tuple[str, ...]]]) -> list[ChangelogRow]:
+    """Returns rows as they are now, also those that are gone."""
+    found: list[ChangelogRow] = []
+    for kind, key in keys:
+        if kind == "account":
+            found += _accounts(db, key)
+        else:
+            found += _rows(db, kind, f"(SELECT {', '.join(f'? AS {one}' for one in _ROWS[kind][1])})", key)
+    return found
+
+
+def note_of(db: Database, about: str, partition: str = "") -> str | None:
+    """Returns what one of the two topics in Kafka says of the other, as text."""
+    row = db.execute(
+        "SELECT note FROM changelog_topic WHERE about = ? AND partition = ?", (about, partition)
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def everything(db: Database) -> Iterable[ChangelogRow]:
+    """Returns all rows of accounts, settings last: whoever has these has what they rest on."""
+    for kind, (table, _, _) in _ROWS.items():
+        if kind != "topic":
+            yield from _rows(db, kind, table)
+    yield from (one for one in rows_of(db, [("topic", (HASH_KEY, ""))]) if one.row is not None)
+    yield from _accounts(db, [row[0] for row in db.execute("SELECT account_id FROM account ORDER BY account_id")])
+
+
+def accounts_known(db: Database) -> tuple[set[AccountId], set[AccountId]]:
+    """Returns the accounts that the ledger or a standing names, and those with settings."""
+    ledger = db.execute("SELECT account_id FROM ledger UNION SELECT account_id FROM standing")
+    return {AccountId(row[0]) for row in ledger}, {
+        AccountId(row[0]) for row in db.execute("SELECT account_id FROM account")
+    }
+
+
+def apply(db: Database, rows: Iterable[ChangelogRow]) -> None:
+    """Writes rows as they are given, each over what is here. Belongs in a transaction of a connection that watches not.
+
+    Settings that a resync came with mark the account's customers here too.
+    """
+    newest: dict[tuple[Kind, tuple[str, ...]], ChangelogRow] = {}
+    for one in rows:
+        newest.pop((one.kind, one.key), None)
+        newest[one.kind, one.key] = one
+    for kind, (table, key, columns) in _ROWS.items():
+        here = [one for one in newest.values() if one.kind == kind]
+        where = " AND ".join(f"{column} = ?" for column in key)
+        db.executemany(f"DELETE FROM {table} WHERE {where}", [one.key for one in here])
+        marks = ",".join("?" * (len(key) + len(columns) + 1))
+        db.executemany(
+            f"INSERT INTO {table} ({', '.join((*key, *columns, _OTHERS))}) VALUES ({marks})",
+            [
+                (*one.key, *(one.row.get(column) for column in columns), _others(one.row, columns))
+                for one in here
+                if one.row is not None
+            ],
+        )
+    for one in newest.values():
+        if one.kind == "account":
+            _apply_account(db, AccountId(one.key[0]), one.row)
+
+
+def _others(row: Mapping[str, Any], columns: Iterable[str]) -> str | None:
+    others = {name: value for name, value in row.items() if name not in columns}
+    return json.dumps(others) if others else None
+
+
+def _whole(columns: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    # The last value is what this release does not know.
+    row = dict(zip(columns, values, strict=False))
+    return row if values[-1] is None else {**json.loads(values[-1]), **row}
+
+
+def _rows(db: Database, kind: Kind, keys: str, values: tuple[str, ...] = ()) -> list[ChangelogRow]:
+    table, key, columns = _ROWS[kind]
+    told = ", ".join(f"one.{column}" for column in (*columns, _OTHERS))
+    wanted = ", ".join(f"wanted.{column}" for column in key)
+    same = " AND ".join(f"one.{column} = wanted.{column}" for column in key)
+    rows = db.execute(f"SELECT {wanted}, {told} FROM {keys} AS wanted LEFT JOIN main.{table} AS one ON {same}", values)
+    found = []
+    for row in rows:
+        columns_now = tuple(row)[len(key) :]
+        # Some column of each table is never NULL.
+        there = any(value is not None for value in columns_now)
+        found.append(ChangelogRow(kind, tuple(row)[: len(key)], _whole(columns, columns_now) if there else None))
+    return found
+
+
+def _accounts(db: Database, account_ids: Iterable[str]) -> list[ChangelogRow]:
+    found = []
+    for account_id in account_ids:
+        row = db.execute(
+            f"SELECT {', '.join((*_ACCOUNT, _OTHERS))} FROM account WHERE account_id = ?", (account_id,)
+        ).fetchone()
+        if row is None:
+            found.append(ChangelogRow("account", (account_id,), None))
+            continue
+        told = _whole(_ACCOUNT, tuple(row))
+        told["api_key"] = None if told["api_key"] is None else base64.b64encode(told["api_key"]).decode()
+        lists = db.execute(f"SELECT {', '.join((*_LIST, _OTHERS))} FROM list WHERE account_id = ?", (account_id,))
+        told["lists"] = [_whole(_LIST, tuple(one)) for one in lists]
+        found.append(ChangelogRow("account", (account_id,), told))
+    return found
+
+
+def _apply_account(db: Database, account_id: AccountId, row: Mapping[str, Any] | None) -> None:
+    before = db.execute("SELECT resyncs FROM account WHERE account_id = ?", (account_id,)).fetchone()
+    db.execute("DELETE FROM account WHERE account_id = ?", (account_id,))
+    db.execute("DELETE FROM list WHERE account_id = ?", (account_id,))
+    if row is None:
+        return
+    told = {column: row.get(column) for column in _ACCOUNT}
+    told["api_key"] = None if told["api_key"] is None else base64.b64decode(told["api_key"])
+    if before is not None and before[0] != told["resyncs"]:
+        customers.look_again(db, account_id)
+    marks = ",".join("?" * (len(_ACCOUNT) + 2))
+    db.execute(
+        f"INSERT INTO account (account_id, {', '.join(_ACCOUNT)}, {_OTHERS}) VALUES ({marks})",
+        (account_id, *told.values(), _others(row, (*_ACCOUNT, "lists"))),
+    )
+    marks = ",".join("?" * (len(_LIST) + 2))
+    for one in row.get("lists", ()):
+        # Two accounts that stored one list at the same moment elsewhere: the first keeps it.
+        stored = int(bool(one.get("stored")) and lists.stored_by(db, one["list_id"]) is None)
+        values = (account_id, *(stored if column == "stored" else one.get(column) for column in _LIST))
+        db.execute(
+            f"INSERT INTO list (account_id, {', '.join(_LIST)}, {_OTHERS}) VALUES ({marks})",
+            (*values, _others(one, _LIST)),
+        )

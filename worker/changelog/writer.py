@@ -1,0 +1,284 @@
+"""Writes to Kafka what a transaction changes of the ledger and the settings, before that transaction is committed."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from worker.changelog import table_rows
+from worker.changelog.partition_writer import PartitionWriter, Record
+from worker.changelog.records import key_of, value_of
+from worker.changelog.table_rows import ChangelogRow
+from worker.changelog.topics import ChangelogTopic, ChangelogTopics, topics
+from worker.clock import Clock, as_text
+from worker.config import Kafka
+from worker.errors import KafkaError, WriterFenced
+from worker.model import AccountId
+from worker.store import dead_letters, offsets
+from worker.store.database import Database
+from worker.store.forgotten import HASH_KEY
+
+MOST_TRIES = 5
+"""How often a change of settings is made again because another worker or command changed some meanwhile."""
+
+_Result = TypeVar("_Result")
+_Place = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Records that Kafka has, of one partition."""
+
+    topic: ChangelogTopic
+    partition: int
+    writer: PartitionWriter
+    offsets: range
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    rows: Sequence[ChangelogRow]
+    acknowledged: Sequence[Acknowledged]
+
+
+class ChangelogWriter:
+    """Makes connections write what they change to Kafka first. Threads share it; it connects when it is first needed.
+
+    So Kafka is never behind the database: what a crash leaves there alone is read from there at the next start. What a
+    partition of these topics gets is written by the one who took it last, see :meth:`take`.
+
+    Attributes:
+        lost: called when a partition of the ledger cannot be written any more, with its number and whether another
+            writer took it.
+        take_settings: takes the settings' topic again and reads it to its end, after another writer took it.
+    """
+
+    def __init__(self, settings: Kafka, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._settings_lock = threading.Lock()
+        self._writers: dict[_Place, PartitionWriter] = {}
+        self._ahead: dict[int, _Ahead] = {}
+        self.lost: Callable[[int, bool], None] = lambda partition, fenced: None
+        self.take_settings: Callable[[], None] | None = None
+
+    @cached_property
+    def topics(self) -> ChangelogTopics:
+        """The topics, made if need be.
+
+        Raises:
+            KafkaError: no broker answers, or a topic is not there, cannot be made, or cannot keep what it must.
+        """
+        return topics(self._settings)
+
+    def attach(self, db: Database) -> None:
+        """Has a connection write what it changes to Kafka, from now on."""
+        table_rows.watch(db)
+        db.before_commit = self._before_commit
+        db.changing = lambda act, erase: self._change(db, act, erase)
+
+    def ledger_partition(self, account_id: AccountId) -> int:
+        """Returns the ledger's partition of an account."""
+        return self.topics.ledger.partition_of(account_id)
+
+    # Whose partition it is to write
+
+    def take(self, topic: ChangelogTopic, partition: int, read: Callable[[], None]) -> None:
+        """Becomes the one writer of a partition, and knows all of it before it writes.
+
+        Args:
+            topic: one of the two.
+            partition: which of it; there may be none of that number.
+            read: brings the database up to the partition's end. Nobody else can write to it any more by then.
+
+        Raises:
+            KafkaError: it cannot be taken, or not be read.
+            DatabaseError: what was read cannot be written.
+        """
+        if partition >= topic.partitions:
+            return
+        writer = PartitionWriter(self._settings, topic.name, partition)
+        writer.open()
+        read()
+        with self._lock:
+            self._writers[topic.name, partition] = writer
+
+    def take_all_settings(self, read: Callable[[int], None]) -> None:
+        """Becomes the one writer of all settings, until somebody else does.
+
+        Args:
+            read: brings the database up to a partition's end.
+
+        Raises:
+            KafkaError: they cannot be taken, or not be read.
+            DatabaseError: what was read cannot be written.
+        """
+        topic = self.topics.settings
+        for partition in range(topic.partitions):
+            self.take(topic, partition, lambda partition=partition: read(partition))  # type: ignore[misc]
+
+    def keep_only(self, partitions: Collection[int]) -> None:
+        """Gives up the ledger's partitions that are not among these, and serves the library."""
+        with self._lock:
+            name = self.topics.ledger.name
+            for place in [one for one in self._writers if one[0] == name and one[1] not in partitions]:
+                del self._writers[place]
+            writers = list(self._writers.values())
+        for writer in writers:
+            writer.poll()
+
+    # What is written
+
+    def write(self, rows: Sequence[ChangelogRow], *, erase: bool = False) -> list[Acknowledged]:
+        """Writes rows and waits until every replica that must have them has them.
+
+        Rows of one partition are written together or not at all. Rows of several are written one partition after the
+        other, the settings last.
+
+        Args:
+            rows: as they are to be.
+            erase: whether rows that are gone must be forgotten.
+
+        Raises:
+            WriterFenced: somebody else took a partition.
+            KafkaError: they may not have been taken, so nothing may be committed that rests on them.
+        """
+        parts: dict[tuple[ChangelogTopic, int], list[Record]] = defaultdict(list)
+        for one in sorted(rows, key=lambda one: one.kind == "account"):
+            parts[self._place(one)].append((key_of(one), value_of(one, erase=erase)))
+        return [self._write_part(topic, partition, records) for (topic, partition), records in parts.items()]
+
+    def _place(self, one: ChangelogRow) -> tuple[ChangelogTopic, int]:
+        if one.kind == "topic":
+            # Each topic says what the other one is: the ledger in every partition, which workers read one by one.
+            about, partition = one.key
+            beside_settings = about in ("ledger", HASH_KEY)
+            return (self.topics.settings, 0) if beside_settings else (self.topics.ledger, int(partition))
+        topic = self.topics.settings if one.kind == "account" else self.topics.ledger
+        return topic, topic.partition_of(one.key[0])
+
+    def write_through(self, db: Database, rows: Sequence[ChangelogRow]) -> None:
+        """Writes rows to Kafka, then into a database.
+
+        Args:
+            db: a connection that does not watch.
+            rows: of partitions that were taken.
+
+        Raises:
+            KafkaError: Kafka may not have taken them.
+            DatabaseError: they cannot be written.
+        """
+        acknowledged = self.write(rows)
+        with db.transaction():
+            table_rows.apply(db, rows)
+            self._note(db, acknowledged)
+        for one in acknowledged:
+            one.writer.committed(one.offsets)
+
+    def _write_part(self, topic: ChangelogTopic, partition: int, records: Sequence[Record]) -> Acknowledged:
+        with self._lock:
+            writer = self._writers.get((topic.name, partition))
+        try:
+            if writer is None:
+                raise WriterFenced(
+                    f"Partition {partition} of {topic.name} is not this worker's to write any more.",
+                    "Nothing was confirmed. Try again.",
+                )
+            return Acknowledged(topic, partition, writer, writer.write(records))
+        except KafkaError as error:
+            with self._lock:
+                if writer is not None and self._writers.get((topic.name, partition)) is writer:
+                    del self._writers[topic.name, partition]
+            if topic == self.topics.ledger and writer is not None:
+                self.lost(partition, isinstance(error, WriterFenced))
+            raise
+
+    # A change: Kafka first, and the database is not locked meanwhile
+
+    def _change(self, db: Database, act: Callable[[], _Result], erase: bool) -> _Result:
+        for _ in range(MOST_TRIES):
+            with db.rehearsal():
+                act()
+                rows = table_rows.touched(db)
+                _refuse_unread(db, rows, erase=erase)
+            if not rows:
+                break
+            try:
+                acknowledged = self.write(rows, erase=erase)
+            except WriterFenced:
+                if not self._may_try_again(rows):
+                    raise
+                continue
+            self._ahead[id(db)] = _Ahead(rows, acknowledged)
+            try:
+                with db.transaction(erase=erase):
+                    result = act()
+            finally:
+                self._ahead.pop(id(db), None)
+            for one in acknowledged:
+                one.writer.committed(one.offsets)
+            return result
+        with db.transaction(erase=erase):
+            return act()
+
+    def _may_try_again(self, rows: Sequence[ChangelogRow]) -> bool:
+        # Only the settings are shared: who lost a partition of the ledger must not go on.
+        ledger = self.topics.ledger
+        with self._lock:
+            held = {partition for name, partition in self._writers if name == ledger.name}
+        if self.take_settings is None or not held >= {
+            ledger.partition_of(one.key[0]) for one in rows if one.kind not in ("account", "topic")
+        }:
+            return False
+        partitions = self.topics.settings.partitions
+        with self._settings_lock:
+            with self._lock:
+                held_all = all((self.topics.settings.name, one) in self._writers for one in range(partitions))
+            if not held_all:
+                self.take_settings()
+        return True
+
+    def _before_commit(self, db: Database, erase: bool) -> None:
+        changed = table_rows.touched(db)
+        _refuse_unread(db, changed, erase=erase)
+        ahead = self._ahead.get(id(db))
+        if ahead is not None and _same(ahead.rows, changed):
+            self._note(db, ahead.acknowledged)
+            return
+        if ahead is not None:
+            # The rows changed between: Kafka gets what is so now, also of those that are not touched any more.
+            here = {(one.kind, one.key) for one in changed}
+            gone = [(one.kind, one.key) for one in ahead.rows if (one.kind, one.key) not in here]
+            changed = [*changed, *table_rows.rows_of(db, gone)]
+        if changed:
+            self._note(db, self.write(changed, erase=erase))
+
+    def _note(self, db: Database, acknowledged: Sequence[Acknowledged]) -> None:
+        at = as_text(self._clock())
+        for one in acknowledged:
+            place = one.topic.name, one.topic.topic_id, one.partition
+            known = offsets.next_of(db, *place)
+            if known is not None:
+                next_offset = one.writer.next_offset(one.offsets, known)
+                if next_offset > known:
+                    offsets.move_on(db, *place, next_offset, at)
+
+
+def _refuse_unread(db: Database, rows: Sequence[ChangelogRow], *, erase: bool) -> None:
+    letters = [] if erase or not rows else dead_letters.of_changelog(db)
+    unread = {one.key: one for one in letters}
+    for one in rows:
+        if (letter := unread.get(key_of(one))) is not None:
+            raise KafkaError(
+                f"What Kafka has there cannot be applied by this release, so it is not written over: {letter.reason}.",
+                f"See mailchimp-worker dead-letters show {letter.number}. If a later release wrote it, run that one.",
+            )
+
+
+def _same(some: Sequence[ChangelogRow], others: Sequence[ChangelogRow]) -> bool:
+    return {(one.kind, one.key): one.row for one in some} == {(one.kind, one.key): one.row for one in others}

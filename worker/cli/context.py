@@ -1,0 +1,72 @@
+"""What every command begins with: the operator's config, the parts it wires and the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import Annotated
+
+import typer
+
+from worker import log
+from worker.app import App
+from worker.config import load
+from worker.model import AccountId
+from worker.store import customers
+from worker.store.database import Database
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The billmywork account's id.")]
+AccountOption = Annotated[str | None, typer.Option("--account", metavar="ID", help="Only this account.")]
+
+
+def wired() -> App:
+    """Returns the parts, wired by the operator's config.
+
+    Raises:
+        ConfigError: a setting is wrong or unknown.
+    """
+    config = load()
+    log.configure(config.log)
+    return App(config)
+
+
+@contextmanager
+def changing(app: App, accounts: Callable[[Database], Iterable[AccountId]] | None = None) -> Iterator[Database]:
+    """Opens the database for a command that changes settings, brought up to what Kafka keeps of them.
+
+    Args:
+        app: wires it.
+        accounts: tells, once everything is read, of which accounts the ledger is changed too. The command takes their
+            partitions: a flush of another worker that is under way for one of them ends early.
+
+    Raises:
+        DatabaseError: it cannot be used.
+        KafkaError: Kafka cannot be read, or is not whole.
+    """
+    with closing(app.open_copy()) as copy, closing(app.open_reader(copy)) as reader:
+        reader.read_settings()
+        if accounts is not None:
+            ledger = app.changelog.topics.ledger
+            for partition in range(ledger.partitions):
+                reader.read_ledger(partition)
+            app.changelog.take_all_settings(reader.read_settings)
+            for partition in sorted({ledger.partition_of(one) for one in accounts(copy)}):
+                app.changelog.take(ledger, partition, lambda partition=partition: reader.read_ledger(partition))  # type: ignore[misc]
+    with opened(app) as db:
+        yield db
+        customers.mark_the_rest(db)
+
+
+@contextmanager
+def opened(app: App) -> Iterator[Database]:
+    """Opens the database for a command, and closes it at its end.
+
+    Raises:
+        DatabaseError: it cannot be used.
+    """
+    db = app.open_database()
+    try:
+        yield db
+    finally:
+        db.close()

@@ -1,0 +1,130 @@
+"""Shows what a flush would do: ``mailchimp-worker flush --plan``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from worker.accounts.settings import missing
+from worker.app import App
+from worker.cli import output
+from worker.flush.plan_preview import AccountPlan, plan_account
+from worker.flush.plan_summary import KINDS
+from worker.flush.run import to_deliver
+from worker.flush.steps import PlannedCall
+from worker.model import AccountId, ListId
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
+
+
+def show(app: App, db: Database, account_id: AccountId | None, *, confirmed: bool, calls: bool, json: bool) -> None:
+    """Prints the plan of one account, or of all that have changed customers. Only reads, here and in Mailchimp.
+
+    Raises:
+        SecretKeyError: an API key cannot be decrypted.
+    """
+    chosen = [one for one in to_deliver(db) if account_id in (None, one.account_id)]
+    if json:
+        # Written part by part: a plan may have more calls than memory has room.
+        sys.stdout.write("[")
+        for number, settings in enumerate(chosen):
+            sys.stdout.write(",\n" if number else "\n")
+            _write_json(app, db, settings, confirmed=confirmed)
+        sys.stdout.write("\n]\n")
+        return
+    if not chosen:
+        output.say("Nothing has changed since the last flush, so nothing would be sent.")
+    for settings in chosen:
+        _tell(app, db, settings, confirmed=confirmed, calls=calls)
+
+
+def _tell(app: App, db: Database, settings: AccountSettings, *, confirmed: bool, calls: bool) -> None:
+    output.say(f"Account {settings.account_id}")
+    if lacking := missing(settings):
+        output.say(f"  Nothing would be sent. {lacking[0].what} {lacking[0].advice}")
+        return
+    with _planned(app, db, settings, confirmed=confirmed) as plan:
+        if plan.problem is not None:
+            output.say(f"  Nothing would be sent. {plan.problem}")
+            return
+        _tell_counts(plan)
+        for notice in plan.notices:
+            output.say(f"  {notice}")
+        if calls:
+            for number, one in enumerate(plan.calls(), 1):
+                _tell_call(number, one)
+
+
+@contextmanager
+def _planned(app: App, db: Database, settings: AccountSettings, *, confirmed: bool) -> Iterator[AccountPlan]:
+    bulk_add_above = app.config.flush.bulk_add_above
+    with app.open_client_of(db, settings.account_id) as sender:
+        yield plan_account(
+            db,
+            settings,
+            sender,
+            bulk_add_above=bulk_add_above,
+            confirmed=confirmed,
+            clock=app.clock,
+            departed=app.departed_of(db, settings.account_id),
+        )
+
+
+def _tell_counts(plan: AccountPlan) -> None:
+    counts = plan.summary.counts
+    used = [kind for kind in KINDS if any(counts[key] for key in counts if key[1] == kind)]
+    lists: list[ListId | None] = [*sorted(plan.summary.lists)]
+    if any(list_id is None for list_id, _ in counts):
+        lists.append(None)
+    rows = [[_name(plan.settings, list_id), *(counts[list_id, kind] for kind in used)] for list_id in lists]
+    output.table(("list", *used), rows)
+    for reason, count in plan.summary.why.most_common():
+        output.say(f"  {count} times: {reason}")
+
+
+def _tell_call(number: int, one: PlannedCall) -> None:
+    condition = f"  {one.when}:" if one.when else ""
+    output.say(f"{number:6}{condition} {one.call}")
+    if one.call.body is not None:
+        output.say(f"         {output.one_line(one.call.body)}")
+
+
+def _name(settings: AccountSettings, list_id: ListId | None) -> str:
+    known = settings.list_of(list_id)
+    return f"{known.name} ({list_id})" if known is not None else str(list_id or "no list")
+
+
+def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed: bool) -> None:
+    head: dict[str, Any] = {"account": settings.account_id}
+    if lacking := missing(settings):
+        sys.stdout.write(output.one_line(head | {"problem": lacking[0].what, "advice": lacking[0].advice}))
+        return
+    with _planned(app, db, settings, confirmed=confirmed) as plan:
+        head |= {
+            "problem": plan.problem,
+            "customers": plan.summary.customers,
+            "counts": [
+                {"list": list_id, "what": kind, "contacts": count}
+                for (list_id, kind), count in sorted(plan.summary.counts.items(), key=str)
+            ],
+            "reasons": dict(plan.summary.why),
+            "notices": list(plan.notices),
+        }
+        sys.stdout.write(output.one_line(head)[:-1] + ', "calls": [')
+        for number, call in enumerate(_json_calls(plan)):
+            sys.stdout.write((",\n" if number else "\n") + output.one_line(call))
+        sys.stdout.write("\n]}")
+
+
+def _json_calls(plan: AccountPlan) -> Iterator[dict[str, Any]]:
+    for one in plan.calls():
+        yield {
+            "method": one.call.method,
+            "path": one.call.path,
+            "query": dict(one.call.query),
+            "body": one.call.body,
+            "reads_only": one.call.reads_only,
+            "if": one.when,
+        }

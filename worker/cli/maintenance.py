@@ -1,0 +1,230 @@
+"""Commands that mend and erase: ``resync``, ``forget``, ``publish`` and ``dead-letters …``."""
+
+from __future__ import annotations
+
+import base64
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from worker.accounts import settings
+from worker.accounts.forget import forget_person, people_at
+from worker.app import App
+from worker.changelog.backfill import move
+from worker.changelog.table_rows import Kind
+from worker.cli import output
+from worker.cli.context import AccountArgument, Json, changing, opened, wired
+from worker.cli.progress import Progress, Steps
+from worker.clock import as_text
+from worker.consumer.batch import replay as replay_letter
+from worker.consumer.publish import publish as publish_file
+from worker.errors import NotFound, UsageError, WorkerError
+from worker.model import AccountId, AddressKey, address_key
+from worker.store import customers, dead_letters, ignored, ledger
+from worker.store.database import Database
+from worker.store.dead_letters import DeadLetter
+from worker.store.lock import DatabaseLock
+
+letters = typer.Typer(no_args_is_help=True, help="Records that could not be understood: list, show, replay, drop.")
+
+NumbersArgument = Annotated[list[int], typer.Argument(metavar="N...", help="Numbers of dead letters.")]
+
+
+def resync(
+    account: AccountArgument,
+    email: Annotated[str | None, typer.Option("--email", help="Only customers who have or had this address.")] = None,
+    clear_suppressed: Annotated[
+        bool,
+        typer.Option("--clear-suppressed", help="Also try again what was refused for a reason that may have passed."),
+    ] = False,
+    forget_version: Annotated[
+        bool,
+        typer.Option(
+            "--forget-version",
+            help="Also forget the highest version: the event that was ignored for it, or the next one, counts.",
+        ),
+    ] = False,
+) -> None:
+    """Mark every customer of the account, or one, for the next flush. Whoever left a list still stays off it."""
+    app = wired()
+    address = _address(email) if email is not None else None
+    with changing(app, lambda db: [AccountId(account)]) as db:
+        settings.load(db, AccountId(account))
+        cleared, lasting = 0, 0
+        if clear_suppressed:
+            refused, lasting = ledger.refused(db, AccountId(account), address)
+            cleared = db.in_parts(refused, lambda part: ledger.clear_refusals_of(db, AccountId(account), part))
+        forgotten, marked = db.change(
+            lambda: (
+                ignored.forget_versions(db, AccountId(account), address) if forget_version else 0,
+                customers.mark_changed(db, AccountId(account), address),
+            )
+        )
+        with Progress("marking") as progress:
+            customers.mark_the_rest(db, progress.counted)
+    if not marked:
+        whom = f"has or had {email}" if email else "is staged"
+        raise NotFound(f"No customer of account {account} {whom}.", "See what is known: mailchimp-worker status")
+    output.say(f"{marked} customers of account {account} are looked at again by the next flush.")
+    if clear_suppressed:
+        output.say(f"{cleared} refusals were taken back.")
+    if forget_version:
+        output.say(f"The highest version of {forgotten} customers was forgotten; the next event of each counts again.")
+    if lasting:
+        output.say(
+            f"{lasting} stay: Mailchimp forgot these people or holds them in compliance state, and only they can join "
+            "again, by the list's form."
+        )
+
+
+def forget(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The person's address.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase one person from the database: customers, ledger, receipts and dead letters. Mailchimp is not touched."""
+    address = _address(email)
+    app = wired()
+    if not yes:
+        typer.confirm(f"Erase everything known here of {address}?", abort=True, err=True)
+    with changing(app, lambda db: [one for one, _ in people_at(db, address)]) as db, Steps() as steps:
+        gone = forget_person(db, address, secret=app.secret, at=app.clock(), told=steps.told)
+    if not any(gone.values()):
+        raise NotFound(f"Nobody here knows {address}.", "Nothing was erased.")
+    output.say(f"Erased of {address}: {', '.join(f'{count} {what}' for what, count in gone.items() if count)}.")
+    output.say("Its events stay in Kafka until billmywork publishes its deletion; its member stays in Mailchimp.")
+
+
+def move_ledger() -> None:
+    """Write what this database alone knows of ledger and settings to Kafka: once, after it was made without them."""
+    app = wired()
+    with DatabaseLock(app.config.staging.path), closing(app.open_copy()) as db, closing(app.open_reader(db)) as reader:
+        moved = move(db, app.changelog, reader)
+    names: dict[Kind, str] = {"place": "places", "customer": "customers", "account": "accounts"}
+    told = ", ".join(f"{moved[kind]} {name}" for kind, name in names.items() if moved[kind])
+    output.say(f"Written to Kafka: {told}." if told else "Kafka has everything that this database knows.")
+
+
+def publish(
+    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Events, one JSON a line; - for standard input.")],
+) -> None:
+    """Publish events to Kafka, keyed and partitioned as the event contract says."""
+    app = wired()
+    with Progress("publishing") as progress:
+        count = publish_file(app.config.kafka, file, progress.counted)
+    output.say(f"{count} events are in {app.config.kafka.topic}.")
+
+
+@letters.command("list")
+def list_letters(
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = 100, json: Json = False
+) -> None:
+    """List records that could not be understood."""
+    app = wired()
+    with opened(app) as db:
+        found = dead_letters.all_letters(db, limit)
+    if json:
+        output.as_json([_as_data(one) for one in found])
+    elif not found:
+        output.say("There are no dead letters: every record was understood.")
+    else:
+        output.table(
+            ("number", "read at", "partition", "offset", "key", "reason"),
+            [(one.number, one.read_at, one.partition, one.offset, _text(one.key), one.reason) for one in found],
+        )
+
+
+@letters.command()
+def show(number: Annotated[int, typer.Argument(metavar="N")], json: Json = False) -> None:
+    """Show one record whole, and why it could not be understood."""
+    app = wired()
+    with opened(app) as db:
+        one = _letter(db, number)
+    if json:
+        output.as_json(_as_data(one))
+        return
+    output.table(
+        ("", ""),
+        [
+            ("number", str(one.number)),
+            ("read", f"{one.topic}, partition {one.partition}, offset {one.offset}, at {one.read_at}"),
+            ("reason", one.reason),
+            ("key", _text(one.key)),
+            ("headers", ", ".join(f"{name}={_text(value)}" for name, value in one.headers) or "none"),
+        ],
+    )
+    output.say(_text(one.value) or "")
+
+
+@letters.command()
+def replay(numbers: NumbersArgument) -> None:
+    """Read records again as this release understands them; those it does are staged and no longer kept."""
+    app = wired()
+    failed = 0
+    with opened(app) as db:
+        found = [_letter(db, number) for number in numbers]
+        for one in found:
+            reason = _replay(app, db, one)
+            failed += reason is not None
+            done = "staged" if one.account_id is None else "applied"
+            output.say(f"{one.number}: {done if reason is None else f'still not understood: {reason}'}")
+    if failed:
+        raise WorkerError(
+            f"{failed} of {len(found)} records are still not understood.", "Correct and publish them again."
+        )
+
+
+@letters.command()
+def drop(numbers: NumbersArgument) -> None:
+    """Remove records for good."""
+    app = wired()
+    with opened(app) as db:
+        found = [_letter(db, number) for number in numbers]
+        with db.transaction():
+            for one in found:
+                dead_letters.drop(db, one.number)
+    output.say(f"{len(found)} dead letters were removed.")
+
+
+def _replay(app: App, db: Database, one: DeadLetter) -> str | None:
+    if one.account_id is None:
+        return replay_letter(db, one, as_text(app.clock()))
+    with closing(app.open_copy()) as copy, closing(app.open_reader(copy)) as reader:
+        reader.apply_letters()
+    return None if dead_letters.find(db, one.number) is None else one.reason
+
+
+def _letter(db: Database, number: int) -> DeadLetter:
+    found = dead_letters.find(db, number)
+    if found is None:
+        raise NotFound(
+            f"There is no dead letter {number}.", "See those that there are: mailchimp-worker dead-letters list"
+        )
+    return found
+
+
+def _as_data(one: DeadLetter) -> dict[str, Any]:
+    return {
+        "number": one.number,
+        "topic": one.topic,
+        "partition": one.partition,
+        "offset": one.offset,
+        "read_at": one.read_at,
+        "reason": one.reason,
+        "key": _text(one.key),
+        "value": _text(one.value),
+        "value_base64": None if one.value is None else base64.b64encode(one.value).decode(),
+        "headers": [[name, _text(value)] for name, value in one.headers],
+    }
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "backslashreplace")
+
+
+def _address(email: str) -> AddressKey:
+    address = address_key(email)
+    if address is None:
+        raise UsageError("No address was given.", "Give the address that is meant.")
+    return address

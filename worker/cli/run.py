@@ -1,0 +1,248 @@
+"""Commands that read and flush: ``mailchimp-worker run`` and ``flush``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from worker.app import App
+from worker.cli import flush_plan, output
+from worker.cli.context import AccountOption, Json, opened, wired
+from worker.cli.progress import Progress
+from worker.clock import as_text
+from worker.daemon import FLUSH_END_SECONDS, Daemon, FlushThread, Poller, read_to_end
+from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
+from worker.flush.account_flush import CALL_THREADS
+from worker.model import AccountId
+from worker.signals import THREAD, stop_on_signals
+from worker.store import accounts, runs
+from worker.store.database import Database
+from worker.store.lock import DatabaseLock, is_locked
+from worker.store.runs import Request, Run
+
+LOOK_SECONDS = 0.2
+CALLING = f"{CALL_THREADS} "
+"""How the names of threads begin that make calls."""
+
+
+def run(
+    once: Annotated[
+        bool, typer.Option("--once", help="Stage up to the log's end, flush what changed now, and exit.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run the worker: read customer events as they come, deliver what changed once a day."""
+    app = wired()
+    stop = stop_on_signals()
+    if not once:
+        Daemon(app, stop).run()
+        _leave(0)
+    with DatabaseLock(app.config.staging.path):
+        _leave(_read_and_flush(app, stop, None, as_json=json))
+
+
+def flush(
+    account: AccountOption = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would be done; send and write nothing.")] = False,
+    calls: Annotated[bool, typer.Option("--calls", help="With --plan: every call in order.")] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="With --account: let many members leave a list at once.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Flush what changed now; a running worker is asked to do it."""
+    app = wired()
+    if confirm and account is None:
+        raise UsageError("--confirm was given for every account.", "Name the one that is meant, with --account.")
+    if calls and not plan:
+        raise UsageError("--calls was given without --plan.", "Give both to see the calls before they are made.")
+    with opened(app) as db:
+        if account is not None and accounts.find(db, AccountId(account)) is None:
+            raise AccountError(
+                f"There is no account {account} with Mailchimp settings.",
+                f"Begin with: mailchimp-worker account connect {account}",
+            )
+        if plan:
+            flush_plan.show(app, db, AccountId(account) if account else None, confirmed=confirm, calls=calls, json=json)
+            return
+        stop = stop_on_signals()
+        wanted = AccountId(account) if account else None
+        try:
+            with DatabaseLock(app.config.staging.path), asked(app, db, wanted, confirmed=confirm) as request:
+                code = _read_and_flush(app, stop, request, as_json=json)
+        except AlreadyRunning:
+            with asked(app, db, wanted, confirmed=confirm) as request:
+                code = _follow(app, db, request, stop, as_json=json)
+    _leave(code)
+
+
+@contextmanager
+def asked(app: App, db: Database, account_id: AccountId | None, *, confirmed: bool) -> Iterator[Request]:
+    """Asks for a flush. A request that no run has taken at the end is withdrawn: nobody waits for its flush any more.
+
+    Args:
+        app: wires it.
+        db: the staging database.
+        account_id: the one account; None for all.
+        confirmed: whether many members may leave a list.
+    """
+    with db.transaction():
+        number = runs.ask(db, as_text(app.clock()), account_id, confirmed=confirmed)
+    request = runs.request(db, number)
+    assert request is not None, "the request was just written"
+    try:
+        yield request
+    finally:
+        # Where that fails too, it expires.
+        with suppress(WorkerError), db.transaction():
+            runs.withdraw(db, number)
+
+
+def _read_and_flush(app: App, stop: threading.Event, request: Request | None, *, as_json: bool) -> int:
+    poller = Poller(app)
+    poller.start()
+    calls_ended = True
+    try:
+        with Progress("staging") as progress:
+            read_to_end(poller, stop, progress.told)
+        if stop.is_set():
+            output.note("Stopped before the flush. What was read is staged; nothing is lost.")
+            return 0
+        flushing = FlushThread(app, poller, stop, "command" if request else "once", request)
+        calls_ended = False
+        calls_ended = _awaited(app, poller, stop, flushing)
+        if not calls_ended:
+            output.note("Stopped. Calls were in flight; the next flush finds out what they did.")
+            return 0
+    finally:
+        poller.end(calls_ended=calls_ended)
+    return _tell(flushing.result(), asked=stop.is_set(), as_json=as_json)
+
+
+def _awaited(app: App, poller: Poller, stop: threading.Event, flushing: FlushThread) -> bool:
+    """Shows the progress of a flush until it ends; returns whether it did before the worker must."""
+    with opened(app) as db, Progress("delivering") as progress:
+        while not flushing.wait(LOOK_SECONDS):
+            poller.check()
+            if stop.is_set():
+                return flushing.wait(FLUSH_END_SECONDS)
+            newest = runs.last(db, 1)
+            if newest and newest[0].ended is None:
+                progress.told(*_so_far(newest[0]))
+    return True
+
+
+def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, as_json: bool) -> int:
+    output.note("A worker is running; it was asked to flush.")
+    with Progress("delivering") as progress:
+        while not stop.wait(LOOK_SECONDS):
+            now = runs.request(db, request.request)
+            if now is None:
+                raise WorkerError(
+                    "The worker did not take the request within ten minutes, and nothing was begun.",
+                    "See what it does, mailchimp-worker status, and ask again.",
+                )
+            found = runs.get(db, now.run) if now.run is not None else None
+            if found is not None:
+                progress.told(*_so_far(found))
+                if found.ended is not None:
+                    break
+            elif not is_locked(app.config.staging.path):
+                raise WorkerError("The worker ended before it took the request, and nothing was begun.", "Ask again.")
+    if found is None:
+        output.note("Stopped before the worker took the request; it is withdrawn.")
+        return 0
+    if found.ended is None:
+        output.note("No longer followed; the worker goes on with it. See: mailchimp-worker status")
+        return 0
+    return _tell(found, asked=stop.is_set(), as_json=as_json)
+
+
+def _so_far(run: Run) -> tuple[int, int]:
+    return sum(part.settled for part in run.accounts), sum(part.to_do for part in run.accounts)
+
+
+def as_data(run: Run) -> dict[str, Any]:
+    """Returns a run as JSON shows it."""
+    return {
+        "run": run.run,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "trigger": run.trigger,
+        "ended": run.ended,
+        "accounts": [
+            {
+                "account": part.account_id,
+                "to_do": part.to_do,
+                "settled": part.settled,
+                "counts": dict(part.counts),
+                "ended": part.ended,
+                "message": part.message,
+            }
+            for part in run.accounts
+        ],
+    }
+
+
+def _tell(run: Run, *, asked: bool, as_json: bool) -> int:
+    """Prints what became of a run and returns the exit code.
+
+    Args:
+        run: as it ended.
+        asked: whether a person stopped this command, so that an early end is what was wanted.
+        as_json: whether for programs.
+
+    Raises:
+        FlushEndedEarly: nobody asked it to stop here, and something is left to do.
+    """
+    if as_json:
+        output.as_json(as_data(run))
+    else:
+        tell_run(run)
+    if run.ended == "stopped" and not asked:
+        raise FlushEndedEarly(
+            "The flush ended early: it lost a partition to another worker or by silence, or its worker ended.",
+            "What is not delivered stays changed, and nothing is lost: whoever has the partition delivers it with its "
+            "next flush. If this is the only worker, run it again once Kafka answers.",
+        )
+    return 1 if run.ended == "failed" else 0
+
+
+def tell_run(run: Run) -> None:
+    """Prints what became of a run, account by account."""
+    if not run.accounts:
+        output.say(f"Run {run.run}: nothing has changed since the last flush.")
+        return
+    rows = [
+        (
+            part.account_id,
+            part.to_do,
+            part.settled,
+            ", ".join(f"{count} {outcome}" for outcome, count in sorted(part.counts.items())),
+            part.message,
+        )
+        for part in run.accounts
+    ]
+    output.table(("account", "changed", "settled", "outcomes", "notes"), rows, title=f"Run {run.run}: {run.ended}")
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process, and does not wait for threads whose call is still in flight: their intents are written."""
+    # Daemon threads too: those of an executor are waited for at an ordinary end, whatever they are.
+    left = [one.name for one in threading.enumerate() if one is not threading.main_thread() and one.name != THREAD]
+    calls = sum(name.startswith(CALLING) for name in left)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if calls:
+        logging.getLogger("worker").warning("%d calls were in flight; the next flush finds out what they did", calls)
+    if left:
+        logging.shutdown()
+        os._exit(code)
+    sys.exit(code)

@@ -1,0 +1,45 @@
+"""Commands for trying things out: ``mailchimp-worker sandbox`` and ``demo``. Nothing else here imports the sandbox."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from worker.cli import output
+from worker.clock import utc_now
+from worker.errors import UsageError
+
+
+def sandbox(
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 for any.")] = 8090,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Run a Mailchimp stand-in, with three accounts' lists in it, until it is stopped."""
+    from worker.sandbox.content import ACCOUNTS, seed
+    from worker.sandbox.server import SandboxServer
+    from worker.sandbox.server_state import StandIn
+
+    standin = StandIn(utc_now)
+    seed(standin)
+    try:
+        server = SandboxServer(standin, host, port)
+    except OSError as error:
+        raise UsageError(f"Port {port} of {host} cannot be had: {error.strerror}.", "Choose another --port.") from error
+    with server:
+        output.say(f"A Mailchimp stand-in answers at {server.base_url}. Point the worker at it:")
+        output.say(f"  export WORKER_MAILCHIMP__BASE_URL={server.base_url}")
+        output.say("API keys that it accepts:")
+        for one in ACCOUNTS:
+            output.say(f"  {one.api_key}   lists: {', '.join(f'{each.list_id} ({each.name})' for each in one.lists)}")
+        output.say("What happened: GET /sandbox/audit, /sandbox/calls. Faults: PUT /sandbox/faults. Ctrl-C ends it.")
+        server.join()
+
+
+def demo(
+    serve: Annotated[bool, typer.Option("--serve", help="Leave the stand-in running at the end, to look at.")] = False,
+) -> None:
+    """Run the whole main job on an embedded broker and a Mailchimp stand-in, and show what happened and why."""
+    from worker.sandbox.demo import run_demo
+
+    run_demo(serve=serve)

@@ -1,0 +1,353 @@
+"""Stages records by batches: rows, dead letters, counts and next_offset in one transaction."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from worker.consumer.decode import Event, PublishedCustomer, Record, Skipped, decode, named_by
+from worker.consumer.event_order import Known, Verdict, came_later, judge, withdrawal_counts
+from worker.kafka.partitioner import partition_of
+from worker.model import address_key
+from worker.store import counts, customers, dead_letters, first_reading, ignored, offsets
+from worker.store.counts import What
+from worker.store.database import Database
+from worker.store.dead_letters import DeadLetter
+
+_COUNTED: dict[Verdict, What] = {
+    Verdict.REPEAT: "repeated",
+    Verdict.OLDER: "older",
+    Verdict.OUT_OF_ORDER: "out_of_order",
+}
+_Key = tuple[str, str]
+_encode = msgspec.json.Encoder().encode
+
+
+class _Stored(NamedTuple):
+    """What is staged of a customer.
+
+    Attributes:
+        withdrawn: whether its consent is.
+        changed: whether that is not delivered yet.
+    """
+
+    known: Known
+    deleted: bool
+    withdrawn: bool
+    changed: bool
+
+
+class _Pending(NamedTuple):
+    """What is to be staged of a customer. Records as Kafka has them: they take a third of the memory until then.
+
+    Attributes:
+        at: the record that counts as its newest event.
+        state: the one with its state: another where that only deletes, or withdraws consent; None for the staged state.
+        withheld: whether consent is withdrawn, whatever the state says.
+    """
+
+    at: Record
+    state: Record | None
+    deleted: bool
+    withheld: bool
+    version: int | None
+    time: str | None
+
+    @property
+    def withdrawn(self) -> bool:
+        return self.withheld or (self.state is not None and _withdraws(decode(self.state)))
+
+
+class Batch:
+    """Records that were read and not written yet, folded as they come: of each customer only the newest event is kept.
+
+    Attributes:
+        size: records in it.
+        kept: bytes of the values that are kept until they are written.
+        next_offsets: of each partition in it.
+    """
+
+    def __init__(self, db: Database, topic: str, topic_id: str, partitions: int | None = None) -> None:
+        """Begins an empty one.
+
+        Args:
+            db: the staging database, which is only read until :meth:`write`.
+            topic: the records' topic.
+            topic_id: Kafka's id of it; "" where the broker does not tell.
+            partitions: how many it has, to count records that stand in another one than the contract's; None: do not.
+        """
+        self._db = db
+        self._partitions = partitions
+        self._topic = topic
+        self._topic_id = topic_id
+        self._looked_up: set[_Key] = set()
+        self._stored: dict[_Key, _Stored] = {}
+        self._newest: dict[_Key, _Pending] = {}
+        self._ignored: dict[_Key, tuple[Record, Known]] = {}
+        self._overtaken: set[_Key] = set()  # what was ignored of these
+        self._not_staged: set[tuple[int, str, str]] = set()
+        self._seen: set[tuple[str, int]] = set()
+        self._letters: list[tuple[Record, str]] = []
+        self._counts: defaultdict[int, Counter[What]] = defaultdict(Counter)
+        self.size = 0
+        self.kept = 0
+        self.next_offsets: dict[int, int] = {}
+
+    @property
+    def reason(self) -> str | None:
+        """Why the last record that could not be understood was not; None if all were."""
+        return self._letters[-1][1] if self._letters else None
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Takes records, in the order in which they were read.
+
+        Raises:
+            DatabaseError: what is known of their customers cannot be read.
+        """
+        events = []
+        for record in records:
+            decoded = decode(record)
+            if isinstance(decoded, Event):
+                events.append(((decoded.account_id, decoded.customer_id), decoded, record))
+                self.next_offsets[record.partition] = record.offset + 1
+                continue
+            if (name := named_by(record.key)) is not None:
+                self._not_staged.add((record.partition, *name))
+            if isinstance(decoded, Skipped):
+                self._counts[record.partition]["skipped"] += 1
+            else:
+                self._letters.append((record, decoded.reason))
+                self.kept += len(record.value or b"")
+            self.next_offsets[record.partition] = record.offset + 1
+        self.size += len(records)
+        self._look_up({key for key, _, _ in events})
+        self._seen |= {(key[0], record.partition) for key, _, record in events}
+        for key, event, record in events:
+            if event.key_disagrees:
+                self._counts[record.partition]["key_disagrees"] += 1
+            if self._partitions and partition_of(key[0], self._partitions) != record.partition:
+                self._counts[record.partition]["misplaced"] += 1
+            self._fold(key, event, record)
+
+    def _look_up(self, keys: set[_Key]) -> None:
+        unknown = keys - self._looked_up
+        if unknown:
+            found = customers.positions_of(self._db, list(unknown))
+            self._stored |= {key: _Stored(Known(*row[:6]), *map(bool, row[6:])) for key, row in found.items()}
+            self._looked_up |= unknown
+
+    def _fold(self, key: _Key, event: Event, record: Record) -> None:
+        version = event.version
+        pending = self._newest.get(key)
+        if pending is None:
+            stored = self._stored.get(key)
+            before = None if stored is None else stored.known
+        elif version is not None and pending.version is not None and version > pending.version:
+            # Within a backlog most events follow one with a lower version: that needs no closer look.
+            before = None
+        else:
+            before = self._known(pending.at, pending.version, pending.time)
+        if before is not None:
+            new = self._known(record, version, event.event_time)
+            verdict = judge(before, new)
+            if verdict is not Verdict.NEWER:
+                self._counts[record.partition][_COUNTED[verdict]] += 1
+                self._pass_over(key, event, record, before, new, verdict)
+                return
+            if version is None:
+                version = before.version
+        keeps = event.deleted and not _withdraws(event) and self._withdrawal_waits(key)
+        state: Record | None = record
+        if keeps:
+            # A deletion takes back no withdrawal that is not delivered: it unsubscribes whom no deletion would.
+            state = pending.state if pending is not None else None
+        self._ignored.pop(key, None)
+        self._overtaken.add(key)
+        self._put(key, _Pending(record, state, event.deleted, keeps, version, event.event_time))
+
+    def _put(self, key: _Key, new: _Pending) -> None:
+        before = self._newest.get(key)
+        self.kept += _size(new) - (_size(before) if before is not None else 0)
+        self._newest[key] = new
+
+    def _withdrawal_waits(self, key: _Key) -> bool:
+        if (pending := self._newest.get(key)) is not None:
+            return pending.withdrawn
+        stored = self._stored.get(key)
+        return stored is not None and stored.withdrawn and stored.changed
+
+    def _pass_over(self, key: _Key, event: Event, record: Record, before: Known, new: Known, verdict: Verdict) -> None:
+        if _withdraws(event) and withdrawal_counts(before, new):
+            self._withdraw(key, record, before, new)
+        if verdict is Verdict.REPEAT or not came_later(before, new):
+            return
+        known = self._ignored[key][1] if key in self._ignored else self._ignored_before(key)
+        if known is None or judge(known, new) is Verdict.NEWER:
+            self._ignored[key] = record, new
+
+    def _ignored_before(self, key: _Key) -> Known | None:
+        row = None if key in self._overtaken else ignored.positions_of(self._db, [key]).get(key)
+        return None if row is None else Known(*row)
+
+    def _withdraw(self, key: _Key, record: Record, before: Known, new: Known) -> None:
+        pending, stored = self._newest.get(key), self._stored.get(key)
+        if pending is not None:
+            withdrawn, deleted, state = pending.withdrawn, pending.deleted, pending.state
+        else:
+            assert stored is not None, "there is something that is newer"
+            withdrawn, deleted, state = stored.withdrawn, stored.deleted, None
+        if not withdrawn:
+            # Of a deleted customer nothing else may be known.
+            state = record if deleted else state
+            self._put(key, _Pending(record, state, deleted, True, before.version, new.time))
+
+    def _known(self, record: Record, version: int | None, event_time: str | None) -> Known:
+        return Known(version, self._topic, self._topic_id, record.partition, record.offset, event_time)
+
+    def write(self, at: str, behind: Collection[int] = (), again: Mapping[int, int] | None = None) -> None:
+        """Stages all of it, or nothing. It is spent then.
+
+        Args:
+            at: the time.
+            behind: partitions that are not read to their end yet.
+            again: partitions that are read again, each with the offset from which on it was never read. Where reading
+                goes on stays until that is done, and what was a dead letter before does not become one again.
+
+        Raises:
+            DatabaseError: nothing was staged.
+        """
+        read = again or {}
+        letters = [one for one in self._letters if one[0].offset >= read.get(one[0].partition, 0)]
+        with self._db.transaction():
+            self.write_customers(at)
+            dead_letters.keep(self._db, [self._letter(record, reason, at) for record, reason in letters])
+            for partition in self.next_offsets.keys() - read.keys():
+                write = offsets.read_on if partition in behind else offsets.move_on
+                write(self._db, self._topic, self._topic_id, partition, self.next_offsets[partition], at)
+
+    def write_customers(self, at: str) -> None:
+        """Writes customers and counts only. Belongs in a transaction."""
+        ignored.drop(self._db, sorted(self._overtaken))
+        pending = [self._newest[key] for key in sorted(self._newest)]
+        customers.stage(self._db, (self._row(one, at) for one in pending if one.state is not None))
+        customers.stage_withdrawals(self._db, (self._row(one, at) for one in pending if one.state is None))
+        ignored.keep(self._db, (self._ignored_row(*self._ignored[key], at) for key in sorted(self._ignored)))
+        first_reading.note_not_staged(self._db, self._topic, self._topic_id, self._not_staged)
+        offsets.note_accounts(self._db, self._topic, self._topic_id, self._seen)
+        for partition, counted in self._counts.items():
+            counts.add(self._db, self._topic, partition, counted)
+
+    def _row(self, pending: _Pending, at: str) -> tuple[Any, ...]:
+        event = _event(pending.at)
+        customer = event.customer
+        if pending.state is not pending.at:
+            customer = None if pending.state is None else _event(pending.state).customer
+        if customer is not None and pending.withheld:
+            customer.marketing_consent = False
+        return self._columns(event, customer, pending.deleted, pending.version, pending.at, at)
+
+    def _ignored_row(self, record: Record, known: Known, at: str) -> tuple[Any, ...]:
+        event = _event(record)
+        return self._columns(event, event.customer, event.deleted, known.version, record, at)
+
+    def _columns(
+        self,
+        event: Event,
+        customer: PublishedCustomer | None,
+        deleted: bool,
+        version: int | None,
+        record: Record,
+        at: str,
+    ) -> tuple[Any, ...]:
+        return (
+            event.account_id,
+            event.customer_id,
+            *_state(customer),
+            deleted,
+            version,
+            event.event_id,
+            event.event_time,
+            self._topic,
+            self._topic_id,
+            record.partition,
+            record.offset,
+            at,
+        )
+
+    def _letter(self, record: Record, reason: str, at: str) -> DeadLetter:
+        return DeadLetter(
+            topic=self._topic,
+            topic_id=self._topic_id,
+            partition=record.partition,
+            offset=record.offset,
+            key=record.key,
+            value=record.value,
+            headers=record.headers,
+            reason=reason,
+            read_at=at,
+        )
+
+
+def stage_batch(db: Database, topic: str, topic_id: str, records: Iterable[Record], at: str) -> None:
+    """Stages records as they were read: all of them, or none.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        topic: their topic.
+        topic_id: Kafka's id of it; "" where the broker does not tell.
+        records: in the order in which they were read.
+        at: the time.
+
+    Raises:
+        DatabaseError: nothing was staged.
+    """
+    batch = Batch(db, topic, topic_id)
+    batch.add(list(records))
+    batch.write(at)
+
+
+def replay(db: Database, letter: DeadLetter, at: str) -> str | None:
+    """Reads a dead letter again as this release understands it; it is dropped once it is staged or skipped.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        letter: as it is kept.
+        at: the time.
+
+    Returns:
+        Why it still cannot be understood, or None.
+    """
+    with db.transaction():
+        batch = Batch(db, letter.topic, letter.topic_id)
+        batch.add([Record(letter.partition, letter.offset, letter.key, letter.value, letter.headers)])
+        if batch.reason is None:
+            batch.write_customers(at)
+            dead_letters.drop(db, letter.number)
+    return batch.reason
+
+
+def _event(record: Record) -> Event:
+    event = decode(record)
+    assert isinstance(event, Event), "it was one when it was taken"
+    return event
+
+
+def _size(pending: _Pending) -> int:
+    size = len(pending.at.value or b"")
+    return size if pending.state is pending.at or pending.state is None else size + len(pending.state.value or b"")
+
+
+def _withdraws(decoded: object) -> bool:
+    return isinstance(decoded, Event) and decoded.customer is not None and decoded.customer.marketing_consent is False
+
+
+def _state(customer: PublishedCustomer | None) -> tuple[str | None, bytes | None]:
+    if customer is None:
+        return None, None
+    if customer.marketing_consent is None:
+        customer.marketing_consent = True
+    customer.list_id = customer.list_id or None
+    return address_key(customer.email), _encode(customer)

@@ -1,0 +1,404 @@
+"""The Kafka consumer: a member of the group that stages what it reads, and goes on from SQLite's next_offset."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from confluent_kafka import Consumer as LibraryConsumer
+from confluent_kafka import KafkaError as LibraryError
+from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from worker.clock import Clock, as_text
+from worker.config import Kafka
+from worker.consumer.assignment import Assignment, AssignmentOver, State
+from worker.consumer.batch import Batch
+from worker.consumer.commits import Commits
+from worker.consumer.decode import Record
+from worker.consumer.instance import instance_of
+from worker.consumer.membership import Membership, properties, refusal, says_name_is_taken
+from worker.consumer.messages import (
+    fatal_among,
+    fatal_of,
+    is_end,
+    of_same_assignment,
+    partition_of_message,
+    record_of,
+    stopped,
+    text_of,
+)
+from worker.consumer.owned_partitions import OwnedPartitions
+from worker.consumer.retention_gap import RetentionGap
+from worker.consumer.start_offset_lookup import find_start
+from worker.errors import ConsumerStopped
+from worker.kafka.client import MOCK, Problems, bounds, client, partitions_of_topic
+from worker.kafka.topic_id import TopicIdentity
+from worker.mailchimp.rate_limit import Stop
+from worker.store import offsets
+from worker.store.database import Database
+
+log = logging.getLogger("worker.consumer")
+
+MOST_AT_ONCE = 250
+"""Records taken from librdkafka at once. Few, so that their memory is reused: 5,000 take twice as long."""
+MOST_KEPT = 32 * 1024 * 1024
+"""Bytes of values that wait for their transaction."""
+BEHIND_SECONDS, UP_TO_DATE_SECONDS = 5.0, 0.25
+"""How long a transaction may grow while there is always something to read: behind, and once caught up."""
+LINGER_SECONDS = 0.1
+"""How long to wait for more records of a partition that is behind before those at hand are staged."""
+WAIT_SECONDS = 0.5
+"""How long to wait for a record before looking whether to stop."""
+NAME_TAKEN_SECONDS = 3.0
+"""How long to wait before joining again under a name that a killed worker's session has still."""
+
+Progress = Callable[[int], None]
+"""Told after each transaction how many records it had."""
+
+
+class Consumer:
+    """Reads the topic as a member of the consumer group. Belongs to one thread, the poll thread.
+
+    A rebalance may be served within any call of librdkafka. So what a call returns counts only for partitions whose
+    assignment is the same after it as before it; those that changed and are this worker's are read again from where
+    nothing is staged yet. What was read before is staged before its partition is given back.
+    """
+
+    def __init__(
+        self, settings: Kafka, db: Database, owned_partitions: OwnedPartitions, clock: Clock, call_seconds: float = 0.0
+    ) -> None:
+        """Asks the broker for the topic, and joins nothing yet.
+
+        Args:
+            settings: the operator's.
+            db: the poll thread's own connection.
+            owned_partitions: told what is assigned and read.
+            clock: tells the time.
+            call_seconds: how long a call of a partition's former owner may still be under way.
+
+        Raises:
+            ConfigError: the operator's properties cannot be used.
+            KafkaError: no broker answers, it refuses the credentials, or there is no such topic.
+        """
+        self._settings = settings
+        self._db = db
+        self._ownership = owned_partitions
+        self._clock = clock
+        self._problems = Problems()
+        self._assignment = Assignment()
+        self._refused = False
+        self._takings: Counter[int] = Counter()
+        self._notices: list[tuple[Message, int | None]] = []
+        self._untold: dict[int, tuple[int | None, int]] = {}
+        self._instance = instance_of(db, f"worker-{uuid.uuid4()}")
+        self._commits = Commits(settings, self._instance, owned_partitions, self._next_of, call_seconds)
+        admin = client(AdminClient, settings, {"error_cb": self._problems})
+        self.partitions, cluster_id = partitions_of_topic(admin, settings, self._problems)
+        # A member that comes back under its name gets what it had, which partitions added since are not part of.
+        self._name = f"{self._instance}-of-{self.partitions}"
+        self._consumer = self._opened()
+        try:
+            self._identity = TopicIdentity(settings, cluster_id)
+            telling = None if cluster_id.startswith(MOCK) else admin
+            self._membership = Membership(settings, self._name, telling)
+            self._retention_gap = RetentionGap(settings, db, owned_partitions, clock, telling, self._bounds)
+            self.topic_id = self._identity.now()
+            self._began = time.monotonic()
+            self._begin_batch()
+        except BaseException:
+            self._consumer.close()
+            raise
+
+    @property
+    def released(self) -> bool:
+        """Set before the end, where no call is under way that the next owner must wait for."""
+        return self._commits.released
+
+    @released.setter
+    def released(self, value: bool) -> None:
+        self._commits.released = value
+
+    def _opened(self) -> LibraryConsumer:
+        own = properties(self._settings, self._name)
+        return client(
+            LibraryConsumer,
+            self._settings,
+            own | {"client.id": self._instance, "error_cb": self._problems, "on_commit": self._commits.answered},
+        )
+
+    def read(self, stop: Stop, progress: Progress = lambda count: None) -> None:
+        """Joins the group, and reads and stages until it is time to stop.
+
+        Raises:
+            ConsumerStopped: the group will not have this worker any more.
+            KafkaError: what a partition's start depends on cannot be asked.
+            DatabaseError: nothing can be staged.
+        """
+        try:
+            self.join()
+            while not stop.is_set():
+                progress(self.read_some(stop))
+            progress(self._write())
+        except KafkaException as error:
+            if (fatal := fatal_of(error)) is not None:
+                raise self._ended(fatal) from error
+            raise ConsumerStopped(f"Kafka cannot be read: {text_of(error)}.", "Start the worker again.") from error
+        finally:
+            self.leave()
+
+    def join(self) -> None:
+        """Joins the group: partitions come with the next :meth:`read_some`."""
+        self._consumer.subscribe(
+            [self._settings.topic], on_assign=self._given, on_revoke=self._revoked, on_lost=self._lost
+        )
+
+    def leave(self) -> None:
+        """Leaves the group; what is not staged is read again by the next owner."""
+        # Whatever ended reading: first no call is begun any more, then the group hears of it.
+        owned = self._ownership.owned()
+        self._ownership.taken(owned)
+        if self._assignment.state is not State.FENCED:
+            if self.released:
+                self._commits.release(owned)
+            self._commits.commit(self._consumer)
+        self._begin_batch()
+        self._consumer.close()
+
+    def read_some(self, stop: Stop) -> int:
+        """Reads what is there, and stages it once there is no more or enough.
+
+        Returns:
+            how many records were staged.
+        """
+        behind = self._ownership.behind()
+        # Before too: what is assigned within may be asked for before it returns.
+        self._ownership.polled()
+        messages = self._waiting(behind)
+        self._ownership.polled()
+        if self._end_of(messages, stop):
+            return 0
+        if self._retention_gap.slept():
+            self._begin_again()
+            return 0
+        some = self._take(messages)
+        self._resume()
+        grown = time.monotonic() - self._began >= (BEHIND_SECONDS if behind else UP_TO_DATE_SECONDS)
+        if some and not grown and self._batch.kept < MOST_KEPT:
+            return 0
+        return self._write()
+
+    def _end_of(self, messages: Sequence[Message], stop: Stop) -> bool:
+        # Before anything else is done with what was read: a call of a fenced worker must not be begun.
+        fatal = self._problems.fatal or fatal_among(messages)
+        if fatal is None:
+            return False
+        if says_name_is_taken(fatal) and self._assignment.state is State.IDLE:
+            log.warning("the group has a member of this name still, until its session ends: %s", fatal.str())
+            self._consumer.close()
+            stop.wait(NAME_TAKEN_SECONDS)
+            self._problems.fatal = None
+            self._consumer = self._opened()
+            self.join()
+            return True
+        raise self._ended(fatal)
+
+    def _ended(self, fatal: LibraryError) -> ConsumerStopped:
+        self._ownership.fenced()
+        self._assignment.fence()
+        return stopped(fatal)
+
+    def _waiting(self, behind: bool) -> list[Message]:
+        # Waits for one message, then takes all that are there.
+        if self._batch.size or self._notices:
+            first = self._consumer.poll(LINGER_SECONDS if behind else 0)
+        else:
+            first = self._consumer.poll(WAIT_SECONDS)
+            self._began = time.monotonic()
+        if first is None:
+            return []
+        before = self._assignment.numbers()
+        others = self._consumer.consume(MOST_AT_ONCE - 1, 0)
+        valid, doubtful = of_same_assignment(first, others, before, self._assignment.numbers())
+        self._assignment.interrupt(doubtful)
+        return valid
+
+    def _take(self, messages: Sequence[Message]) -> bool:
+        # Takes records and notices into the batch; returns whether there was anything.
+        numbers = self._assignment.numbers()
+        records: list[Record] = []
+        for message in messages:
+            partition = partition_of_message(message)
+            if message.error() is not None:
+                self._notices.append((message, numbers.get(partition)))
+            elif partition in numbers:
+                records.append(record_of(message))
+        for partition, end in {one.partition: one.offset + 1 for one in records}.items():
+            begin = self._assignment.take(partition, numbers[partition], end)
+            if self._begins.setdefault(partition, (numbers[partition], begin))[0] != numbers[partition]:
+                raise AssignmentOver(f"a batch has records of partition {partition} under two assignments")
+        self._retention_gap.saw(records)
+        self._batch.add(records)
+        if records or any(is_end(one) for one in messages):
+            self._ownership.heard()
+        return bool(messages)
+
+    def _write(self) -> int:
+        # Stages what was read; only then is the rest of the worker told of it.
+        count = self._stage()
+        notices, self._notices = self._notices, []
+        untold, self._untold = self._untold, {}
+        for partition, (number, next_offset) in untold.items():
+            self._read_to(partition, number, next_offset, at_end=False)
+        for message, number in notices:
+            self._heed(message, number)
+        self._after_writing(idle=not count)
+        return count
+
+    def _stage(self) -> int:
+        batch, begins = self._batch, self._begins
+        self._begin_batch()
+        if batch.size:
+            for partition, (number, begin) in begins.items():
+                self._assignment.may_move(partition, number, begin)
+            batch.write(
+                as_text(self._clock()), self._retention_gap.behind(batch.next_offsets), self._retention_gap.again
+            )
+            for partition, next_offset in batch.next_offsets.items():
+                number = begins[partition][0]
+                self._assignment.move(partition, number, next_offset)
+                self._untold[partition] = number, next_offset
+            self._commits.staged(batch.next_offsets)
+        return batch.size
+
+    def _after_writing(self, *, idle: bool) -> None:
+        self._commits.claim(self._assignment.partitions)
+        self._retention_gap.watch()
+        told = self._identity.watch()
+        if told is not None and self._assignment.state is State.ASSIGNED and not self._assignment.partitions:
+            self._ownership.heard()
+        if told not in (None, self.topic_id):
+            self._begin_again()
+        if self._membership.has_nothing(self._assignment.state):
+            self._assignment.assign({})
+            self._ownership.given({})
+        if idle or self._commits.due():
+            self._commits.commit(self._consumer)
+
+    def _begin_batch(self) -> None:
+        self._batch = Batch(self._db, self._settings.topic, self.topic_id, self.partitions)
+        self._begins: dict[int, tuple[int, int]] = {}
+
+    def _heed(self, message: Message, number: int | None) -> None:
+        error, partition = message.error(), partition_of_message(message)
+        assert error is not None, "only messages with an error come here"
+        if is_end(message):
+            self._read_to(partition, number, message.offset() or 0, at_end=True)
+        elif error.code() in (LibraryError._AUTO_OFFSET_RESET, LibraryError.OFFSET_OUT_OF_RANGE):
+            if self._assignment.holds(partition, number):
+                self._begin_again()
+        elif error.code() == LibraryError.INCONSISTENT_GROUP_PROTOCOL:
+            if not self._refused:
+                log.error(refusal(self._settings))
+            self._refused = True
+        else:
+            log.warning("Kafka: %s", error.str())
+
+    def _read_to(self, partition: int, number: int | None, next_offset: int, *, at_end: bool) -> None:
+        # First what follows from it, then a flush may begin.
+        if self._assignment.holds(partition, number):
+            self._retention_gap.reached(partition, next_offset, at_end=at_end)
+        if self._assignment.holds(partition, number):
+            self._ownership.read_to(partition, next_offset, at_end=at_end)
+
+    # Where reading begins
+
+    def _given(self, consumer: LibraryConsumer, assigned: Sequence[TopicPartition]) -> None:
+        if self._assignment.state is State.FENCED:
+            return
+        partitions = {one.partition for one in assigned}
+        topic_id = self._identity.now()
+        if topic_id != self.topic_id:
+            # What this worker has already is of another topic than what it was given before.
+            partitions |= self._stop_all()
+            self.topic_id = topic_id
+            self._begin_batch()
+        before = {one: self._takings[one] for one in partitions}
+        compaction = self._retention_gap.ask()
+        topic, spans, again = self._settings.topic, {}, {}
+        for partition in sorted(partitions):
+            low, high = self._bounds(partition)
+            start = find_start(self._db, topic, self.topic_id, partition, (low, high), compaction, self._clock())
+            spans[partition] = start.offset, high
+            if start.event == "away":
+                again[partition] = self._next_of(partition) or 0
+        waits = self._commits.former_owners(self._consumer, spans, self._problems)
+        # Those that the group took meanwhile are left out.
+        spans = {one: span for one, span in spans.items() if self._takings[one] == before[one]}
+        again = {one: known for one, known in again.items() if one in spans}
+        self._retention_gap.given(
+            self.topic_id, {one: high for one, (start, high) in spans.items() if start < high}, again
+        )
+        self._commits.given(spans, waits)
+        self._assignment.assign({one: start for one, (start, _) in spans.items()})
+        self._ownership.given(spans, waits, again)
+        self._put({one: start for one, (start, _) in spans.items()})
+
+    def _put(self, starts: Mapping[int, int]) -> None:
+        topic = self._settings.topic
+        self._consumer.incremental_assign([TopicPartition(topic, one, offset) for one, offset in starts.items()])
+
+    def _stop_reading(self, partitions: Collection[int]) -> None:
+        if partitions:
+            self._consumer.incremental_unassign([TopicPartition(self._settings.topic, one) for one in partitions])
+
+    def _begin_again(self) -> None:
+        # The log is not what it was when these partitions were assigned.
+        partitions = sorted(self._stop_all())
+        self._given(self._consumer, [TopicPartition(self._settings.topic, one) for one in partitions])
+
+    def _stop_all(self) -> frozenset[int]:
+        partitions = self._assignment.partitions
+        self._forget(partitions, self._assignment.revoke)
+        self._begin_batch()
+        self._stop_reading(partitions)
+        return partitions
+
+    def _resume(self) -> None:
+        # Reads on where nothing is staged, after a rebalance within a call made some of what was read count no more.
+        interrupted = self._assignment.interrupted()
+        if interrupted:
+            self._stop_reading(interrupted)
+            self._put(self._assignment.resume(interrupted))
+
+    def _bounds(self, partition: int) -> tuple[int, int]:
+        return bounds(self._consumer, self._settings, partition, self._problems)
+
+    def _next_of(self, partition: int) -> int | None:
+        return offsets.next_of(self._db, self._settings.topic, self.topic_id, partition)
+
+    # What the group takes. The library then stops reading it by itself
+
+    def _revoked(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
+        # First no call is begun any more; then what was read is staged, and committed while the group still takes it.
+        taken = {one.partition for one in partitions}
+        self._ownership.taken(taken)
+        self._stage()
+        self._commits.commit(self._consumer)
+        self._forget(taken, self._assignment.revoke)
+
+    def _lost(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
+        taken = {one.partition for one in partitions}
+        self._ownership.taken(taken)
+        self._stage()
+        self._forget(taken, self._assignment.lose)
+
+    def _forget(self, partitions: Collection[int], drop: Callable[[Collection[int]], None]) -> None:
+        self._ownership.taken(partitions)
+        self._takings.update(partitions)
+        drop(partitions)
+        self._retention_gap.taken(partitions)
+        self._commits.dropped(partitions)

@@ -1,0 +1,90 @@
+"""What librdkafka hands over, in this worker's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError as LibraryError
+from confluent_kafka import KafkaException, Message
+
+from worker.consumer.decode import Record
+from worker.errors import ConsumerStopped
+from worker.kafka.client import is_fatal
+
+
+def record_of(message: Message) -> Record:
+    """Returns the record of a message without an error."""
+    headers: Any = message.headers()
+    return Record(
+        message.partition(),  # type: ignore[arg-type]  # a message without an error is of a partition
+        message.offset(),  # type: ignore[arg-type]
+        message.key(),
+        message.value(),
+        tuple(headers) if headers else (),
+    )
+
+
+def partition_of_message(message: Message) -> int:
+    """Returns the partition of a message; -1 for an error that is of none."""
+    partition = message.partition()
+    return -1 if partition is None else partition
+
+
+def is_end(message: Message) -> bool:
+    """Tells whether a message says that its partition's log ends here."""
+    error = message.error()
+    return error is not None and error.code() == LibraryError._PARTITION_EOF
+
+
+def of_same_assignment(
+    first: Message, others: Sequence[Message], before: Mapping[int, int], now: Mapping[int, int]
+) -> tuple[list[Message], set[int]]:
+    """Returns which messages were read under the assignments that are in force.
+
+    Args:
+        first: by poll(), which serves rebalances before it takes its one message, never after.
+        others: by consume(), which may serve them between two messages.
+        before: the number of each partition's assignment between these two calls.
+        now: the same after both.
+
+    Returns:
+        those messages, and the partitions of which others may have been read under the assignment in force: those are
+        to be read again.
+    """
+    if before == now:
+        return [first, *others], set()
+    valid, doubtful = [], set()
+    for message in (first, *others):
+        partition = partition_of_message(message)
+        if partition < 0 or before.get(partition, 0) == now.get(partition):
+            valid.append(message)
+        elif message is not first:
+            doubtful.add(partition)
+    return valid, doubtful
+
+
+def fatal_among(messages: Sequence[Message]) -> LibraryError | None:
+    """Returns the first error among messages that ends the client for good."""
+    errors = (one.error() for one in messages)
+    return next((error for error in errors if error is not None and is_fatal(error)), None)
+
+
+def text_of(error: KafkaException) -> str:
+    """Returns what an exception of the library says."""
+    cause = error.args[0] if error.args else error
+    return cause.str() if isinstance(cause, LibraryError) else str(cause)
+
+
+def fatal_of(error: KafkaException) -> LibraryError | None:
+    """Returns the fatal error of an exception; None where it has none."""
+    cause = error.args[0] if error.args else None
+    return cause if isinstance(cause, LibraryError) and is_fatal(cause) else None
+
+
+def stopped(error: LibraryError) -> ConsumerStopped:
+    """Returns the error that ends a worker whom the group will not have any more."""
+    return ConsumerStopped(
+        f"Kafka ended this worker's membership: {error.str()}.",
+        "Start it again; if that repeats, look for another worker with this database's name in the group.",
+    )

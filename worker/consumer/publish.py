@@ -1,0 +1,156 @@
+"""Publishes events from a file or a pipe, keyed and partitioned as the contract says."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
+
+from confluent_kafka import KafkaError as LibraryError
+from confluent_kafka import KafkaException, Message, Producer
+
+from worker.config import Kafka
+from worker.consumer.decode import Event, Record, Skipped, decode
+from worker.errors import KafkaError, NotFound, UsageError
+from worker.kafka.client import Problems, client, partitions_of_topic
+from worker.kafka.partitioner import partition_of
+from worker.model import partition_key
+
+FLUSH_SECONDS = 60.0
+
+
+STANDARD_INPUT = Path("-")
+"""Stands for what comes on standard input."""
+MOST_IN_MEMORY = 8 * 1024 * 1024
+"""Bytes of what can be read only once that stay in memory; more go to a temporary file."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Opens events that can be read more than once: what comes by a pipe or on standard input is copied before.
+
+    Raises:
+        NotFound: there is no such file, or it cannot be read.
+    """
+    try:
+        with ExitStack() as stack:
+            source = sys.stdin.buffer if path == STANDARD_INPUT else stack.enter_context(path.open("rb"))
+            if path == STANDARD_INPUT or not path.is_file():
+                copy = stack.enter_context(SpooledTemporaryFile(MOST_IN_MEMORY))
+                shutil.copyfileobj(source, copy)
+                source = copy
+            yield source
+    except OSError as error:
+        raise NotFound(
+            f"{_named(path)} cannot be read: {error.strerror}.", "Name a file of events, one JSON a line."
+        ) from error
+
+
+def events_of(lines: IO[bytes], path: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Gives account, customer and value of each line of events, one JSON a line; empty lines are left out.
+
+    Args:
+        lines: read from their beginning.
+        path: where they come from.
+
+    Raises:
+        UsageError: a line is no event about a customer; names the line.
+    """
+    lines.seek(0)
+    for number, line in enumerate(lines, 1):
+        value = line.strip()
+        if value:
+            event = _checked(value, path, number)
+            yield event.account_id, event.customer_id, value
+
+
+def publish(settings: Kafka, path: Path, progress: Callable[[int], None] = lambda count: None) -> int:
+    """Publishes a file of events and waits until the broker has them all. The file is checked as a whole before.
+
+    Args:
+        settings: where to.
+        path: the file, or a pipe; ``-`` for standard input.
+        progress: told how many the broker has.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        NotFound: there is no such file.
+        UsageError: a line is no event about a customer, or there is none; nothing was published.
+        ConfigError: the operator's properties cannot be used.
+        KafkaError: no broker answers, or it did not take an event.
+    """
+    with opened(path) as lines:
+        if not sum(1 for _ in events_of(lines, path)):
+            raise UsageError(f"There is no event in {_named(path)}.", "Give events, one JSON a line.")
+        problems = Problems()
+        own = {"enable.idempotence": True, "acks": "all", "linger.ms": 20, "error_cb": problems}
+        producer = client(Producer, settings, own)
+        partitions, _ = partitions_of_topic(producer, settings, problems)
+        receipt = _Receipts(progress)
+        for account_id, customer_id, value in events_of(lines, path):
+            _produce(
+                producer, settings.topic, partition_of(account_id, partitions), account_id, customer_id, value, receipt
+            )
+        producer.flush(FLUSH_SECONDS)
+        receipt.check(len(producer))
+        return receipt.taken
+
+
+class _Receipts:
+    def __init__(self, progress: Callable[[int], None]) -> None:
+        self.taken = 0
+        self._refused: LibraryError | None = None
+        self._progress = progress
+
+    def __call__(self, error: LibraryError | None, message: Message) -> None:
+        if error is not None:
+            self._refused = error
+            return
+        self.taken += 1
+        self._progress(self.taken)
+
+    def check(self, waiting: int) -> None:
+        if self._refused is not None or waiting:
+            reason = self._refused.str() if self._refused is not None else "it did not answer in time"
+            raise KafkaError(
+                f"Kafka took {self.taken} events and then no more: {reason}.",
+                "Publish the file again: an event that is published twice changes nothing.",
+            )
+
+
+def _produce(
+    producer: Producer, topic: str, partition: int, account_id: str, customer_id: str, value: bytes, receipt: Any
+) -> None:
+    key = partition_key(account_id, customer_id).encode()
+    headers: list[tuple[str, str | bytes | None]] = [("content-type", "application/cloudevents+json")]
+    while True:
+        try:
+            producer.produce(topic, value, key, partition, on_delivery=receipt, headers=headers)
+        except BufferError:
+            producer.poll(1)
+            continue
+        except KafkaException as error:
+            raise KafkaError(f"Kafka does not take an event: {error.args[0].str()}", "Check the topic.") from error
+        producer.poll(0)
+        return
+
+
+def _named(path: Path) -> str:
+    return "standard input" if path == STANDARD_INPUT else str(path)
+
+
+def _checked(value: bytes, path: Path, number: int) -> Event:
+    decoded = decode(Record(0, 0, None, value))
+    if isinstance(decoded, Event):
+        return decoded
+    reason = f"its type is {decoded.type}" if isinstance(decoded, Skipped) else decoded.reason
+    raise UsageError(
+        f"Line {number} of {_named(path)} is no event about a customer: {reason}.",
+        "Correct it; the event contract stands in config/customer-event.schema.json. Nothing was published.",
+    )

@@ -1,0 +1,278 @@
+"""Partitions that nobody read for longer than they keep deletions: read again, and searched for who is gone from them.
+
+A null is gone some time after compaction. Who did not read it by then finds the customer in no record at all, so only
+reading the whole partition tells: a customer that was staged from it and is not in it any more was deleted.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    OffsetSpec,
+)
+
+from worker.clock import Clock, as_text
+from worker.config import Kafka
+from worker.consumer.decode import Record, whose
+from worker.consumer.owned_partitions import OwnedPartitions
+from worker.consumer.start_offset import Compaction, why_not_swept
+from worker.kafka.cleanup_policy import compaction_of
+from worker.kafka.client import ANSWER_SECONDS, session_seconds
+from worker.store import counts, first_reading, offsets, reread_customers
+from worker.store.database import Database
+
+log = logging.getLogger("worker.consumer")
+
+REFRESH_SECONDS = 600.0
+"""How often to note that idle partitions hold nothing unread, so that they do not look as if nobody had read them."""
+
+
+@dataclass(slots=True)
+class _Again:
+    """A partition that is read again, or for the first time.
+
+    Attributes:
+        known: the offset from which on it was never read; 0 for the first time.
+        goal: the offset to reach.
+        last: whether reaching that is enough.
+        read: the offset to read next.
+    """
+
+    known: int
+    goal: int
+    last: bool = False
+    read: int = 0
+
+
+class RetentionGap:
+    """Knows what is behind and what is read again. Belongs to the poll thread."""
+
+    def __init__(
+        self,
+        settings: Kafka,
+        db: Database,
+        owned_partitions: OwnedPartitions,
+        clock: Clock,
+        admin: AdminClient | None,
+        bounds: Callable[[int], tuple[int, int]],
+    ) -> None:
+        """Asks nothing yet.
+
+        Args:
+            settings: the operator's.
+            db: the poll thread's own connection.
+            owned_partitions: tells what is owned, and is told what was read again.
+            clock: tells the time.
+            admin: asks the broker; None for one that does not answer it.
+            bounds: returns a partition's first offset and the one after its last.
+        """
+        self._settings = settings
+        self._db = db
+        self._ownership = owned_partitions
+        self._clock = clock
+        self._admin = admin
+        self._bounds = bounds
+        self._session_seconds = session_seconds(settings)
+        self.compaction: Compaction | None = None
+        """How the topic forgets; None where that is not known."""
+        self._topic_id = ""
+        self._ends: dict[int, int] = {}
+        self._again: dict[int, _Again] = {}
+        self._first: dict[int, _Again] = {}
+        self._looked_at = clock()
+        self._asked_at = time.monotonic()
+        self._asked: tuple[str, dict[TopicPartition, Future[Any]]] | None = None
+
+    # At an assignment
+
+    def ask(self) -> Compaction | None:
+        """Returns how the topic forgets, None where the broker does not tell.
+
+        Raises:
+            KafkaError: no broker answers.
+        """
+        self.compaction = None if self._admin is None else compaction_of(self._admin, self._settings)
+        return self.compaction
+
+    def given(self, topic_id: str, ends: Mapping[int, int], again: Mapping[int, int]) -> None:
+        """Notes what was assigned, in addition to what was before.
+
+        Args:
+            topic_id: Kafka's id of the topic.
+            ends: where the log of each partition ends that has anything to read.
+            again: those that are read again from their beginning, each with the offset from which on it was never read.
+        """
+        self._topic_id = topic_id
+        added = {partition: end for partition, end in ends.items() if partition not in again}
+        self._ends |= added
+        self._again |= {partition: _Again(known, ends[partition]) for partition, known in again.items()}
+        self._first |= {
+            partition: _Again(0, end) for partition, end in added.items() if self._is_first_reading(partition)
+        }
+        for partition in again:
+            reread_customers.begin(self._db, partition)
+
+    def _is_first_reading(self, partition: int) -> bool:
+        topic = self._settings.topic
+        known = first_reading.state_of(self._db, topic, self._topic_id, partition)
+        if known is None:
+            # A database of an earlier release notes it for what it reads from now on.
+            begins = offsets.next_of(self._db, topic, self._topic_id, partition) == self._bounds(partition)[0]
+            known = "begun" if begins else "judged"
+            with self._db.transaction():
+                first_reading.note(self._db, topic, self._topic_id, partition, known)
+        return known == "begun"
+
+    def taken(self, partitions: Collection[int]) -> None:
+        """Notes what is not assigned any more: what was not read again to the end must be, another time."""
+        for partition in partitions:
+            self._ends.pop(partition, None)
+            self._again.pop(partition, None)
+            self._first.pop(partition, None)
+
+    # While records are read
+
+    @property
+    def again(self) -> Mapping[int, int]:
+        """Partitions that are read again, each with the offset from which on it was never read."""
+        return {partition: one.known for partition, one in self._again.items()}
+
+    def behind(self, next_offsets: Mapping[int, int]) -> set[int]:
+        """Returns those partitions that are not read to where they ended when they were assigned."""
+        return {partition for partition, offset in next_offsets.items() if offset < self._ends.get(partition, 0)}
+
+    def saw(self, records: Sequence[Record]) -> None:
+        """Notes whose records these are, where that matters."""
+        if not self._again:
+            return
+        people: dict[int, set[tuple[str, str]]] = {}
+        for record in records:
+            who = whose(record) if record.partition in self._again else None
+            if who is not None:
+                people.setdefault(record.partition, set()).add(who)
+        for partition, found in people.items():
+            reread_customers.note(self._db, partition, sorted(found))
+
+    def reached(self, partition: int, next_offset: int, *, at_end: bool) -> None:
+        """Notes how far a partition was read and staged; deletes who is gone from it once it was read again.
+
+        Args:
+            partition: which.
+            next_offset: the offset to read next.
+            at_end: whether the broker said that this is the end of its log.
+
+        Raises:
+            KafkaError: its bounds cannot be asked.
+        """
+        again = self._again.get(partition)
+        if again is None:
+            self._arrived(partition, next_offset, at_end=at_end)
+            first = self._first.get(partition)
+            if first is not None and (low := self._whole(partition, first, next_offset)) is not None:
+                with self._db.transaction():
+                    self._note_whole(partition, first.read, self._why_not_swept(partition, low))
+                del self._first[partition]
+        elif (low := self._whole(partition, again, next_offset)) is not None:
+            self._sweep(partition, again.read, low)
+
+    def _whole(self, partition: int, one: _Again, next_offset: int) -> int | None:
+        # Returns where the log begins once the partition was read as a whole.
+        one.read = max(one.read, next_offset)
+        if one.read < one.goal:
+            return None
+        low, high = self._bounds(partition)
+        if one is not self._again.get(partition, self._first.get(partition)):
+            return None  # the group took it while its broker was asked
+        if not one.last:
+            # What was compacted before it was reached has a newer record, which may stand after the first goal.
+            one.goal, one.last = high, True
+        return low if one.read >= one.goal else None
+
+    def _why_not_swept(self, partition: int, low: int) -> str | None:
+        if self.compaction is None:
+            return "its cleanup.policy is not known"
+        misnamed = counts.in_partition(self._db, self._settings.topic, partition, "key_disagrees")
+        return why_not_swept(self.compaction, low, misnamed)
+
+    def _note_whole(self, partition: int, next_offset: int, reason: str | None) -> None:
+        topic = self._settings.topic
+        first_reading.note(self._db, topic, self._topic_id, partition, "read", next_offset, reason)
+
+    def _arrived(self, partition: int, next_offset: int, *, at_end: bool) -> None:
+        if partition in self._ends and (at_end or next_offset >= self._ends[partition]):
+            del self._ends[partition]
+            if at_end:  # though no record's batch noted it: a transaction's marker stands there
+                self._note_end([partition], as_text(self._clock()))
+
+    def _sweep(self, partition: int, next_offset: int, low: int) -> None:
+        assert self.compaction is not None, "without it nothing is read again"
+        topic, at = self._settings.topic, as_text(self._clock())
+        reason = self._why_not_swept(partition, low)
+        with self._db.transaction():
+            self._note_whole(partition, next_offset, reason)
+            gone = 0
+            if reason is None:
+                gone = reread_customers.delete_others(self._db, topic, self._topic_id, partition, next_offset - 1, at)
+            offsets.move_on(self._db, topic, self._topic_id, partition, next_offset, at)
+        reread_customers.forget(self._db, partition)
+        del self._again[partition]
+        self._ownership.read_again(partition)
+        if reason is None:
+            log.warning("partition %d was read again: %d customers are gone from it, and deleted", partition, gone)
+        else:
+            log.warning(
+                "partition %d was read again; deletions may have been missed, since %s: send those again as .deleted",
+                partition,
+                reason,
+            )
+
+    # While nothing is read
+
+    def slept(self) -> bool:
+        """Tells whether this process was frozen for longer than deletions are kept, since this was asked last."""
+        before, self._looked_at = self._looked_at, self._clock()
+        if self.compaction is None or not self._ownership.owned():
+            return False
+        return (self._looked_at - before).total_seconds() > max(self.compaction.keeps_seconds, self._session_seconds)
+
+    def watch(self) -> None:
+        """Notes now and then which partitions hold nothing unread, as the broker tells. Waits for nothing."""
+        if self._asked is None:
+            self._ask_ends()
+            return
+        asked_at, answers = self._asked
+        if not all(one.done() for one in answers.values()):
+            return
+        self._asked = None
+        read = self._ownership.at_end()
+        idle = [
+            one.partition
+            for one, answer in answers.items()
+            if answer.exception() is None and answer.result().offset <= read.get(one.partition, -1)
+        ]
+        self._note_end(idle, asked_at)
+
+    def _ask_ends(self) -> None:
+        if self._admin is None or self.compaction is None:
+            return
+        if time.monotonic() - self._asked_at < min(REFRESH_SECONDS, self.compaction.keeps_seconds / 2):
+            return
+        self._asked_at = time.monotonic()
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        wanted = {TopicPartition(self._settings.topic, one): latest for one in self._ownership.at_end()}
+        if wanted:
+            asked_at = as_text(self._clock())
+            self._asked = asked_at, self._admin.list_offsets(wanted, request_timeout=ANSWER_SECONDS)
+
+    def _note_end(self, partitions: Sequence[int], at: str) -> None:
+        if partitions:
+            with self._db.transaction():
+                offsets.still_at_end(self._db, self._settings.topic, self._topic_id, partitions, at)

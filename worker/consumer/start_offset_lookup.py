@@ -1,0 +1,49 @@
+"""Finds where reading a partition begins, and notes what an operator must know of it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from worker.clock import as_text
+from worker.consumer.start_offset import Compaction, Start, start_of
+from worker.store import counts, offsets
+from worker.store.database import Database
+
+log = logging.getLogger("worker.consumer")
+
+
+def find_start(
+    db: Database,
+    topic: str,
+    topic_id: str,
+    partition: int,
+    bounds: tuple[int, int],
+    compaction: Compaction | None,
+    now: datetime,
+) -> Start:
+    """Returns where reading a partition begins, and writes it down.
+
+    Args:
+        db: the poll thread's own connection, outside of a transaction.
+        topic: the topic.
+        topic_id: Kafka's id of it; "" where the broker does not tell.
+        partition: which.
+        bounds: offsets of the log's first record and after its last one.
+        compaction: how the topic forgets; None where that is not known.
+        now: the time.
+
+    Raises:
+        DatabaseError: it cannot be written.
+    """
+    start = start_of(offsets.of_topic(db, topic), topic_id, partition, *bounds, compaction, now)
+    goes_on = start.event is None and offsets.next_of(db, topic, topic_id, partition) is not None
+    if start.event is not None:
+        log.warning("%s", start.notice)
+    with db.transaction():
+        if start.event is not None:
+            counts.add(db, topic, partition, {start.event: 1})
+        # A time that is old stays so until the end is reached, so that a crash before that leaves no trace.
+        if start.event != "away" and not (goes_on and start.offset < bounds[1]):
+            offsets.move_on(db, topic, topic_id, partition, start.offset, as_text(now))
+    return start

@@ -1,0 +1,114 @@
+"""Whom somebody archived on a list: a POST would put them back, so before one they are found out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from worker.flush import calls
+from worker.flush.answers import UNREADABLE, ClassifiedAnswer, classify
+from worker.flush.step_result import Exchange
+from worker.flush.steps import Add
+from worker.mailchimp.call import Answer, Call, Sender, member_hash
+from worker.mailchimp.member import total_items
+from worker.model import ListId
+
+MARGIN = timedelta(seconds=2)
+"""Before the time of the reading, whose whole seconds hide what came in the same one."""
+MOST_READINGS = 3
+"""Times that the archived members are read anew while somebody changes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddStrategy:
+    """How adds go to one list in this flush.
+
+    Attributes:
+        together: whether by POSTs of many; else contact by contact.
+        archived: hashes of archived members, to be left out of POSTs.
+        read_at: Mailchimp's time when they began to be read; None where it told none.
+        refusal: why nothing can be added now, and the call that said so; None where it can.
+    """
+
+    together: bool = True
+    archived: frozenset[str] = frozenset()
+    read_at: datetime | None = None
+    refusal: tuple[ClassifiedAnswer, Exchange] | None = None
+
+    def leaves_out(self, add: Add) -> bool:
+        """Tells whether somebody archived this contact."""
+        return bool(self.archived) and member_hash(add.membership.address) in self.archived
+
+    def look(self, list_id: ListId) -> Call | None:
+        """Returns the read before each POST: who was archived since; None where nobody can tell since when."""
+        return calls.archived_since(list_id, self.read_at - MARGIN) if self.read_at is not None else None
+
+    def after(self, answer: Answer) -> AddStrategy:
+        """Returns the way of one POST, by the answer to that read."""
+        total, hashes = total_items(answer), _hashes(answer)
+        if total is None or hashes is None:
+            return AddStrategy(
+                refusal=(_no_use(answer), Exchange("GET archived members", None, answer.status, answer.body))
+            )
+        if len(hashes) < total:
+            return AddStrategy(together=False)
+        return replace(self, archived=self.archived | frozenset(hashes))
+
+
+def choose_strategy(sender: Sender, list_id: ListId, adds: int, bulk_add_above: int) -> AddStrategy:
+    """Finds out how to add contacts to a list without putting back anybody who is archived there.
+
+    Args:
+        sender: sends the reads.
+        list_id: the list.
+        adds: how many contacts the whole flush would add there.
+        bulk_add_above: so many are added contact by contact where the list has archived members.
+    """
+    call = calls.any_archived(list_id)
+    answer = sender.send(call)
+    total = total_items(answer)
+    if total is None:
+        return AddStrategy(refusal=(_no_use(answer), Exchange.of(call, answer)))
+    if answer.date is None or (total and adds <= bulk_add_above):
+        # Without Mailchimp's time nobody can ask who was archived since.
+        return AddStrategy(together=False)
+    if total == 0:
+        return AddStrategy(read_at=answer.date)
+    for _ in range(MOST_READINGS):
+        found = _read(sender, list_id)
+        if not isinstance(found, frozenset):
+            return AddStrategy(refusal=found)
+        if found:
+            return AddStrategy(archived=found, read_at=answer.date)
+    # Somebody archives and restores all the while: contact by contact nothing can go wrong.
+    return AddStrategy(together=False)
+
+
+def _read(sender: Sender, list_id: ListId) -> frozenset[str] | tuple[ClassifiedAnswer, Exchange]:
+    # Returns nobody where the members changed while they were read.
+    found: list[str] = []
+    first: int | None = None
+    while True:
+        call = calls.archived_page(list_id, len(found))
+        answer = sender.send(call)
+        total, hashes = total_items(answer), _hashes(answer)
+        if total is None or hashes is None:
+            return _no_use(answer), Exchange.of(call, answer)
+        first = total if first is None else first
+        found += hashes
+        if len(found) >= total or not hashes:
+            whole = frozenset(found)
+            return whole if first == total == len(whole) else frozenset()
+
+
+def _hashes(answer: Answer) -> Sequence[str] | None:
+    members = (answer.body or {}).get("members")
+    if not isinstance(members, list):
+        return None
+    hashes = [one["id"] for one in members if isinstance(one, dict) and isinstance(one.get("id"), str)]
+    return hashes if len(hashes) == len(members) else None
+
+
+def _no_use(answer: Answer) -> ClassifiedAnswer:
+    return UNREADABLE if answer.ok else classify(answer)

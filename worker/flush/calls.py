@@ -1,0 +1,121 @@
+"""The calls that a flush makes, one function each. No other place of a flush builds a call.
+
+None of the writes can change the status of somebody who left: ``status`` stands only in :func:`unsubscribe` (consent
+was withdrawn, or a pending member's customer was deleted) and :func:`restore` (what this worker itself archived), and
+``update_existing`` is always false.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.mailchimp.call import Call, member_path
+from worker.model import ListId, MembershipKey
+
+POST_AT_MOST = 500
+"""Contacts in one POST. Source: Mailchimp's batch subscribe endpoint."""
+PAGE = 1000
+"""Items on a page at most. Source: Mailchimp's paging."""
+
+_NO_VALIDATION = {"skip_merge_validation": "true"}
+_MEMBER_PARTS = "id,email_address,contact_id,status,last_changed,timestamp_opt,timestamp_signup"
+
+
+def any_archived(list_id: ListId) -> Call:
+    """Asks whether a list has archived members, whom a POST would put back."""
+    return Call("GET", f"/lists/{list_id}/members", {"status": "archived", "count": "1", "fields": "total_items"})
+
+
+def archived_page(list_id: ListId, offset: int) -> Call:
+    """Reads a page of the hashes of a list's archived members, those archived first."""
+    return Call(
+        "GET",
+        f"/lists/{list_id}/members",
+        {
+            "status": "archived",
+            "count": str(PAGE),
+            "offset": str(offset),
+            "sort_field": "last_changed",
+            "sort_dir": "ASC",
+            "fields": "members.id,total_items",
+        },
+    )
+
+
+def archived_since(list_id: ListId, since: datetime) -> Call:
+    """Asks who was archived on a list since a time of Mailchimp's."""
+    return Call(
+        "GET",
+        f"/lists/{list_id}/members",
+        {
+            "status": "archived",
+            "since_last_changed": since.astimezone(UTC).isoformat(timespec="seconds"),
+            "count": str(PAGE),
+            "fields": "members.id,total_items",
+        },
+    )
+
+
+def contact(address: str, status: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns one contact of an add."""
+    return {"email_address": address, "status": status, "merge_fields": dict(fields)}
+
+
+def add_all(list_id: ListId, contacts: Sequence[Mapping[str, Any]]) -> Call:
+    """Adds contacts that are not members, at most 500; existing members are left as they are."""
+    return Call("POST", f"/lists/{list_id}", _NO_VALIDATION, {"members": list(contacts), "update_existing": False})
+
+
+def add_one(membership: MembershipKey, address: str, status: str, fields: Mapping[str, Any]) -> Call:
+    """Adds one contact, or writes its fields where it is a member of any status, archived included."""
+    return Call(
+        "PUT",
+        member_path(*membership),
+        _NO_VALIDATION,
+        {"email_address": address, "status_if_new": status, "merge_fields": dict(fields)},
+    )
+
+
+def update(membership: MembershipKey, fields: Mapping[str, Any]) -> Call:
+    """Writes fields of a member and leaves its status alone."""
+    return Call("PATCH", member_path(*membership), _NO_VALIDATION, {"merge_fields": dict(fields)})
+
+
+def rename(membership: MembershipKey, address: str, fields: Mapping[str, Any]) -> Call:
+    """Gives a member a new address, its status unchanged."""
+    body: dict[str, Any] = {"email_address": address}
+    if fields:
+        body["merge_fields"] = dict(fields)
+    return Call("PATCH", member_path(*membership), _NO_VALIDATION, body)
+
+
+def read(membership: MembershipKey) -> Call:
+    """Reads a member."""
+    return Call("GET", member_path(*membership), {"fields": _MEMBER_PARTS})
+
+
+def read_list(list_id: ListId) -> Call:
+    """Asks whether a list is there."""
+    return Call("GET", f"/lists/{list_id}", {"fields": "id"})
+
+
+def archive(membership: MembershipKey) -> Call:
+    """Archives a member."""
+    return Call("DELETE", member_path(*membership))
+
+
+def unsubscribe(membership: MembershipKey) -> Call:
+    """Unsubscribes a member."""
+    return Call("PATCH", member_path(*membership), _NO_VALIDATION, {"status": "unsubscribed"})
+
+
+def restore(membership: MembershipKey, address: str, status: str, fields: Mapping[str, Any]) -> Call:
+    """Puts back a member that this worker archived, with the status it had then."""
+    return Call(
+        "PUT",
+        member_path(*membership),
+        _NO_VALIDATION,
+        {"email_address": address, "status_if_new": status, "status": status, "merge_fields": dict(fields)},
+    )

@@ -1,0 +1,143 @@
+"""Passes a contact by the places where its customers are known: nobody is put elsewhere who left there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from worker.flush.answers import AnswerClass
+from worker.flush.consent import MayAdd, may_add, may_add_by_ledger
+from worker.flush.identity import as_read, was_done
+from worker.flush.step_context import Read, StepContext, note_failure
+from worker.flush.step_result import Exchange, StepResult
+from worker.flush.steps import Contact, PriorMembership
+from worker.store.ledger import has_left
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A contact that nobody's departure keeps from its place.
+
+    Attributes:
+        status: to add it with.
+        old: the last of the old members that was read, and its gate with the entry as the ledger should have it now;
+            None where there was none.
+        date: Mailchimp's time of that.
+        renamed: the gate of a rename whose answer was lost, and which was done.
+    """
+
+    status: str
+    old: tuple[PriorMembership, Read] | None
+    renamed: tuple[PriorMembership, Read] | None
+
+
+def check_priors(
+    context: StepContext, result: StepResult, contact: Contact, priors: Sequence[PriorMembership]
+) -> Passed | None:
+    """Reads the old members; returns None after noting why the contact may not pass."""
+    status, found_begun = contact.status_if_new, False
+    old: tuple[PriorMembership, Read] | None = None
+    renamed: tuple[PriorMembership, Read] | None = None
+    for prior in priors:
+        if prior.list_gone:
+            classified = may_add_by_ledger(prior.membership, prior.entry, contact.membership, contact.status_if_new)
+            if classified.status is None:
+                _blocked(context, result, contact, prior, classified, None)
+                return None
+            status = "pending" if classified.status == "pending" else status
+            continue
+        read = context.read_member(prior.membership, prior.entry)
+        if read.member is None and read.classified.kind is not AnswerClass.NOT_THERE:
+            note_failure(context, result, contact.targets, prior.membership, read.classified, read.exchange)
+            return None
+        begun = prior.entry is not None and prior.entry.state == "intended"
+        done = begun and read.member is not None and was_done(prior.entry, read.member)  # type: ignore[arg-type]
+        now = _as_read(prior, read)
+        classified = may_add(prior.membership, now.entry, read.member, contact.membership, contact.status_if_new)
+        if classified.status is None and (prior.others or not (found_begun and not classified.here)):
+            if now.entry is not None and now.entry.state != "archived" and read.member is not None:
+                result.entries.append(replace(now.entry, sent_at=context.at()))
+            _blocked(context, result, contact, prior, classified, read.exchange)
+            return None
+        if prior.others:
+            # Whoever left there is back, or never left.
+            if now.entry is not None and now.entry != prior.entry and not begun:
+                result.entries.append(now.entry)
+            continue
+        if begun and not done:
+            # Never done; whoever is there by now is somebody else. That it left is known already.
+            if not has_left(now.entry):
+                result.dropped.append(prior.membership)
+            continue
+        if done:
+            # What stood at the place before it is the same contact, or one that this customer left for it.
+            found_begun = True
+            if prior.entry is not None and prior.entry.intent is not None and prior.entry.intent.source is not None:
+                renamed = now, read
+                result.dropped.append(prior.entry.intent.source)
+        old = now, read
+        status = "pending" if classified.status == "pending" else status
+    return Passed(status, old, renamed)
+
+
+def kept_off(context: StepContext, result: StepResult, contact: Contact, asked: Sequence[PriorMembership]) -> bool:
+    """Tells whether somebody is known by now to have left, for whose sake the contact is not put at its place.
+
+    Asked right before the call: what another step of this flush read a moment ago counts.
+
+    Args:
+        context: the account's.
+        result: takes the note.
+        contact: who is about to be put somewhere.
+        asked: the gates that this try has read itself.
+    """
+    memberships = {prior.membership for prior in asked}
+    for prior in context.departures_of([contact]).get(contact.membership, ()):
+        if prior.membership not in memberships:
+            note_departed(context, result, contact, prior)
+            return True
+    return False
+
+
+def note_departed(context: StepContext, result: StepResult, contact: Contact, prior: PriorMembership) -> None:
+    """Notes that a departure which the ledger knows keeps a contact from its place."""
+    entry = prior.entry
+    status = "gone" if entry is None or entry.state == "gone" else entry.member_status
+    reason = f"the member {prior.membership.address} is {status} on list {prior.membership.list_id}"
+    _blocked(context, result, contact, prior, MayAdd(None, reason, here=True), None)
+
+
+def _as_read(prior: PriorMembership, read: Read) -> PriorMembership:
+    if prior.entry is None or read.member is None:
+        return prior
+    return replace(prior, entry=as_read(prior.entry, read.member, read.date))
+
+
+def _blocked(
+    context: StepContext,
+    result: StepResult,
+    contact: Contact,
+    prior: PriorMembership,
+    classified: MayAdd,
+    exchange: Exchange | None,
+) -> None:
+    detail = (
+        f"Not put on list {contact.membership.list_id} as {contact.email}: {classified.reason}, and an opt-out follows."
+    )
+    result.write(
+        contact.targets,
+        prior.membership,
+        exchange,
+        at=context.at(),
+        outcome="left",
+        detail=detail,
+        then="Only the person can join again, by the list's form.",
+    )
+    result.blocked |= {target.customer.customer_id for target in contact.targets}
+    if prior.others:
+        result.kept_off |= {target.customer.customer_id for target in contact.targets}
+    for customer in (target.customer for target in contact.targets if target.customer.customer_id not in prior.known):
+        if customer.address == prior.membership.address:
+            result.memberships.append((customer.customer_id, prior.membership))
+        elif prior.known:
+            result.waits.append((customer.customer_id, prior.known[0]))

@@ -1,0 +1,123 @@
+"""Whose customers a flush may deliver: those whose partitions the consumer group gave to this worker.
+
+An account's events and its ledger stand in one partition, so that one worker has both. Where a publisher partitions
+otherwise, or one of the topics has other partitions than before, several workers may have a part each, and nobody
+delivers the account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from worker.consumer.owned_partitions import Held, OwnedPartitions
+from worker.flush.run import Refused
+from worker.kafka.partitioner import partition_of
+from worker.model import AccountId
+from worker.store import offsets
+from worker.store.database import Database
+from worker.store.offsets import TopicSize
+
+REMEDY = (
+    "One worker alone delivers them. For several, make a new topic with as many partitions as you want and have all "
+    "customers published there; run one worker alone until status shows all partitions read, end it, set kafka.topic "
+    "to the new topic, run mailchimp-worker move-ledger, and start the other workers with new databases."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """An account whose events and ledger do not stand in one partition.
+
+    Attributes:
+        partitions: in which its events were read.
+        expected: in which they belong by the contract.
+        ledger: in which its ledger is.
+    """
+
+    account_id: AccountId
+    partitions: frozenset[int]
+    expected: int
+    ledger: int
+
+    def __str__(self) -> str:
+        """Returns the account and where it stands."""
+        where = f"events in partition {_listed(self.partitions)}, by the contract {self.expected}"
+        return f"{self.account_id} ({where}, ledger in {self.ledger})"
+
+
+def misplaced(db: Database, topic: str) -> list[Misplaced]:
+    """Returns the accounts that only a worker with several partitions can deliver, whichever worker has them."""
+    size = offsets.size_of(db, topic)
+    if size is None:
+        return []
+    found = (
+        Misplaced(one, read, partition_of(one, size.partitions), partition_of(one, size.ledger))
+        for one, read in offsets.account_partitions(db, topic, size.topic_id).items()
+    )
+    return sorted((one for one in found if one.partitions != {one.ledger}), key=lambda one: one.account_id)
+
+
+def what_differs(topic: str, size: TopicSize) -> str | None:
+    """Returns what it means that a topic and its ledger's have other numbers of partitions; None where they agree."""
+    if size.partitions == size.ledger:
+        return None
+    return (
+        f"{topic} has {size.partitions} partitions, and its ledger's topic {size.ledger}: of accounts for which that "
+        f"gives two different partitions no worker may have both. {REMEDY}"
+    )
+
+
+class GroupEligibility:
+    """Asks the ownership, by the partitions in which each account's records were read, and by its ledger's."""
+
+    def __init__(
+        self,
+        db: Database,
+        owned_partitions: OwnedPartitions,
+        topic: str,
+        topic_id: str,
+        ledger_partition: Callable[[AccountId], int],
+    ) -> None:
+        """Looks the accounts' partitions up.
+
+        Args:
+            db: the staging database; not used after this.
+            owned_partitions: what the group gave.
+            topic: the topic.
+            topic_id: its id now.
+            ledger_partition: tells in which partition an account's ledger is kept: the same, if publishers obey.
+        """
+        self._ownership = owned_partitions
+        self._partitions = offsets.account_partitions(db, topic, topic_id)
+        self._ledger_partition = ledger_partition
+        self._held: dict[AccountId, Held] = {}
+
+    def why_not(self, account_id: AccountId) -> Refused | None:
+        """Returns why nothing may be delivered for an account now; None where it may."""
+        partitions = self._partitions.get(account_id, frozenset()) | {self._ledger_partition(account_id)}
+        held = self._ownership.held(partitions)
+        foreign = partitions - {partition for partition, _ in held}
+        if foreign and held:
+            # Who has the others does not have these.
+            reason = (
+                f"No worker delivers it: its events and its ledger stand in partitions {_listed(partitions)}, of which "
+                f"{_listed(foreign)} are not this worker's. {REMEDY}"
+            )
+            return Refused(reason, by_nobody=True)
+        if foreign:
+            others = "its partition is" if len(partitions) == 1 else f"partitions {_listed(foreign)} of it are"
+            return Refused(f"Left to another worker: {others} not this worker's.")
+        if not partitions <= self._ownership.ready():
+            return Refused("Its partition is not read to its end yet, or a former owner may still be calling.")
+        self._held[account_id] = held
+        return None
+
+    def may_call(self, account_id: AccountId) -> bool:
+        """Tells whether a call for the account may still be begun, since it was found that it may be delivered."""
+        held = self._held.get(account_id)
+        return held is not None and self._ownership.may_call(held)
+
+
+def _listed(partitions: frozenset[int]) -> str:
+    return ", ".join(str(one) for one in sorted(partitions))

@@ -1,0 +1,224 @@
+"""Which contact a member is: whether it is the one that the ledger tells of, and what an unanswered write did to it.
+
+Decided by Mailchimp's ``contact_id``, and where an answer has none by Mailchimp's own times, which are compared with
+each other and with its Date header only. An intent alone decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from worker.clock import as_moment, as_text
+from worker.mailchimp.member import Member
+from worker.model import Origin
+from worker.store.intent import Intent, IntentKind
+from worker.store.ledger import OUT, LedgerEntry
+
+AT_ONCE = timedelta(seconds=2)
+"""An archive within this time of the read before it is this worker's; the status that was read is the one before it."""
+ANSWER_WITHIN = timedelta(minutes=3)
+"""How long after the read before it a write may be done whose end is not known: a whole answer may take two minutes."""
+
+
+def same_membership(entry: LedgerEntry, member: Member) -> bool:
+    """Tells whether a member is there as the ledger tells, and did not join by itself since.
+
+    Who confirms Mailchimp's mail after an add is the same still.
+    """
+    seen_at = _moment(entry.seen_at)
+    opted_in = member.opted_in if entry.member_status != "pending" else None
+    if seen_at is not None and opted_in is not None and opted_in > seen_at:
+        return False
+    if entry.contact_id is not None and member.contact_id is not None:
+        return entry.contact_id == member.contact_id
+    return seen_at is None or member.born is None or member.born <= seen_at
+
+
+def is_ours(entry: LedgerEntry, member: Member) -> bool:
+    """Tells whether an archived member is archived because this worker did it, and untouched since."""
+    untouched = entry.last_changed is not None and entry.last_changed == member.last_changed
+    return entry.state == "archived" and member.status == "archived" and untouched and _may_be(entry.contact_id, member)
+
+
+def was_done(entry: LedgerEntry, member: Member) -> bool:
+    """Tells whether a member is as the write that the ledger intends would have left it."""
+    intent = entry.intent
+    if intent is None or not _may_be(intent.contact_id, member):
+        return False
+    match intent.kind:
+        case "add":
+            return _within(intent, member.born, ANSWER_WITHIN)
+        case "rename":
+            if intent.contact_id is not None and member.contact_id is not None:
+                return True
+            born = _moment(intent.born)
+            return born is not None and born == member.born and _within(intent, member.changed, ANSWER_WITHIN)
+        case "restore":
+            times = (member.opted_in, member.changed)
+            return member.status != "archived" and any(_within(intent, one, ANSWER_WITHIN) for one in times)
+        case "archive":
+            # However long the call took: after a moment the status that was read says nothing of the one it had then.
+            return member.status == "archived" and _within(replace(intent, until=None), member.changed, AT_ONCE)
+        case "unsubscribe":
+            return member.status == "unsubscribed"
+
+
+def origin_of(entry: LedgerEntry | None, member: Member) -> Origin:
+    """Tells whether this worker added a member that was just read: by an add of its own, answered or not."""
+    if entry is None:
+        return "found"
+    if entry.state == "intended" or (entry.intent is not None and entry.intent.kind == "restore"):
+        still_archived = entry.state != "intended" and member.status == "archived"
+        return entry.origin if still_archived or was_done(entry, member) else "found"
+    if entry.state == "gone" or (entry.state == "archived" and member.status != "archived"):
+        return "found"  # it joined again by itself
+    return entry.origin if same_membership(entry, member) else "found"
+
+
+def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> LedgerEntry:
+    """Returns what the ledger should say of a member now that it was read: no write to it is in doubt any more.
+
+    Args:
+        entry: what it said.
+        member: as it was read.
+        date: Mailchimp's time of the answer.
+    """
+    found = replace(
+        entry,
+        origin=origin_of(entry, member),
+        member_status=member.status,
+        contact_id=member.contact_id or entry.contact_id,
+        seen_at=as_text(date) if date is not None else entry.seen_at,
+        intent=None,
+    )
+    intent = entry.intent
+    if entry.state == "archived" and intent is not None and intent.kind == "archive":
+        return _as_archived(found, intent, member) if member.status == "archived" else _back(found)
+    if intent is not None and intent.kind == "archive" and was_done(entry, member):
+        before = intent.status or "unsubscribed"
+        return replace(found, state="archived", status_before=before, last_changed=member.last_changed)
+    if intent is not None and intent.kind == "restore" and is_ours(replace(entry, state="archived"), member):
+        return replace(found, state="archived")
+    if entry.state == "archived" and member.status == "archived":
+        return found
+    return _back(found)
+
+
+def departed(entry: LedgerEntry, member: Member, date: datetime | None) -> LedgerEntry | None:
+    """Returns what the ledger should say of a member that was read and has left; None where it has not.
+
+    Args:
+        entry: what it said.
+        member: as it was read.
+        date: Mailchimp's time of the answer.
+    """
+    now = as_read(entry, member, date)
+    if member.status not in OUT or is_ours(now, member):
+        return None
+    # Archived by this worker once, and by somebody else since: that is a departure.
+    return _back(now) if now.state == "archived" else now
+
+
+def _back(found: LedgerEntry) -> LedgerEntry:
+    return replace(found, state="present", status_before=None, last_changed=None)
+
+
+def _as_archived(found: LedgerEntry, intent: Intent, member: Member) -> LedgerEntry:
+    # Mailchimp said that it was archived: by this worker, unless the member was changed again after that answer.
+    if not (_may_be(intent.contact_id, member) and _within(intent, member.changed, ANSWER_WITHIN)):
+        return replace(found, status_before="unsubscribed", last_changed=None)
+    return replace(found, status_before=status_before_until(intent, member.changed), last_changed=member.last_changed)
+
+
+def status_before_until(intent: Intent, moment: datetime | None = None) -> str:
+    """Returns the status before an archive that was done, whose own time was not read yet.
+
+    Args:
+        intent: of the archive.
+        moment: when it was done; None for the time of its answer, which is the latest that it may be.
+    """
+    first, last = _moment(intent.at), moment or _moment(intent.until)
+    at_once = first is not None and last is not None and last <= first + AT_ONCE
+    return (intent.status or "unsubscribed") if at_once else "unsubscribed"
+
+
+def status_before(seen: Member, seen_at: datetime | None, archived: Member) -> str:
+    """Returns the status that a member had right before this worker archived it, as far as anybody knows.
+
+    Args:
+        seen: as it was read before.
+        seen_at: Mailchimp's time of that.
+        archived: as it was read after.
+    """
+    changed = archived.changed
+    at_once = seen_at is not None and changed is not None and _second(seen_at) <= changed <= seen_at + AT_ONCE
+    return seen.status if at_once and _may_be(seen.contact_id, archived) else "unsubscribed"
+
+
+def new_intent(
+    kind: IntentKind, date: datetime | None, member: Member | None = None, before: Intent | None = None
+) -> Intent:
+    """Returns the note of a write that is about to be sent.
+
+    Args:
+        kind: what it does.
+        date: Mailchimp's time of the read before it.
+        member: as it was read; None where there was none.
+        before: the intent of an earlier try of the same write, which may have been done too.
+    """
+    at = as_text(date) if date is not None else ""
+    made = Intent(kind, at)
+    if member is not None:
+        born = as_text(member.born) if member.born is not None else None
+        made = replace(
+            made, contact_id=member.contact_id, status=member.status, last_changed=member.last_changed, born=born
+        )
+    if before is not None and before.kind == kind == "add":
+        made = replace(made, at=before.at)
+    return made
+
+
+def lost(noted: Intent, date: datetime | None, seconds: float) -> Intent:
+    """Returns the note of a write with the time by which it was done, if it was.
+
+    Args:
+        noted: as it was before the call.
+        date: Mailchimp's time of the answer; None where none came.
+        seconds: how long the call took.
+    """
+    at = _moment(noted.at)
+    if date is None and at is not None:
+        date = at + timedelta(seconds=seconds) + AT_ONCE
+    return replace(noted, until=as_text(date) if date is not None else None)
+
+
+def is_new(member: Member, date: datetime | None) -> bool:
+    """Tells whether a member that a PUT answered was made by it, and was not there already when it was read.
+
+    Args:
+        member: as the PUT answered.
+        date: Mailchimp's time of the read that did not find it.
+    """
+    return date is None or member.born is None or member.born >= _second(date)
+
+
+def _may_be(contact_id: str | None, member: Member) -> bool:
+    return contact_id is None or member.contact_id is None or contact_id == member.contact_id
+
+
+def _within(intent: Intent, moment: datetime | None, span: timedelta) -> bool:
+    first, until = _moment(intent.at), _moment(intent.until)
+    if first is None or moment is None:
+        return False
+    last = first + span if until is None else until
+    return _second(first) <= moment <= last
+
+
+def _second(moment: datetime) -> datetime:
+    # Mailchimp tells whole seconds.
+    return moment.replace(microsecond=0)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return as_moment(text) if text else None

@@ -1,0 +1,109 @@
+"""The intents of one lane: each write that could lose its answer is noted before it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from worker.flush.identity import lost
+from worker.flush.step_result import StepResult
+from worker.flush.steps import Target
+from worker.model import CustomerId, MembershipKey
+from worker.store.ledger import LedgerEntry
+
+WriteAhead = Callable[[Sequence[LedgerEntry], Sequence[tuple[CustomerId, MembershipKey]]], None]
+"""Writes entries with intents, and where customers are known who were known nowhere, in one transaction."""
+
+
+@dataclass(slots=True)
+class Intents:
+    """What a lane is about to do. Used by one thread.
+
+    Attributes:
+        known: what the ledger says of places by now, where that is more than when the flush was planned.
+        refused: merge tag to title, of fields that Mailchimp refused at a place: left out by the next try.
+    """
+
+    write_ahead: WriteAhead
+    known: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
+    refused: dict[MembershipKey, dict[str, str]] = field(default_factory=dict)
+    _before: dict[MembershipKey, LedgerEntry | None] = field(default_factory=dict)
+    _taken_back: dict[MembershipKey, LedgerEntry | None] = field(default_factory=dict)
+    _lost: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
+
+    def begin(self, intended: LedgerEntry, before: LedgerEntry | None, targets: Iterable[Target]) -> None:
+        """Writes what is about to be done to a place.
+
+        Args:
+            intended: the entry with its intent.
+            before: what the ledger says again if nothing was done; None for nothing.
+            targets: the customers who must be known there, should the answer be lost.
+
+        Raises:
+            Halted: nothing may be written any more.
+        """
+        membership = intended.membership
+        self.write_ahead([intended], [(target.customer.customer_id, membership) for target in targets])
+        self.known[membership], self._before[membership] = intended, before
+        self._taken_back.pop(membership, None)
+        self._lost.pop(membership, None)
+
+    def note(self, departed: LedgerEntry, targets: Iterable[Target]) -> None:
+        """Writes at once what a read told of a departure, whatever becomes of the step that read it.
+
+        Args:
+            departed: what the ledger says of the place from now on.
+            targets: the customers who are known by it from now on, if they are known nowhere.
+
+        Raises:
+            Halted: nothing may be written any more.
+        """
+        known = self.known.get(departed.membership)
+        if known is None or _said(known) != _said(departed):
+            self.write_ahead([departed], [(target.customer.customer_id, departed.membership) for target in targets])
+            self.known[departed.membership] = departed
+
+    def take_back(self, membership: MembershipKey) -> None:
+        """Notes that an answer proved that nothing was done."""
+        if membership not in self._before:
+            return
+        before = self._taken_back[membership] = self._before.pop(membership)
+        if before is not None:
+            self.known[membership] = before
+        else:
+            self.known.pop(membership, None)
+
+    def lose(self, membership: MembershipKey, date: datetime | None, seconds: float) -> None:
+        """Notes that an answer did not tell whether it was done.
+
+        Args:
+            membership: where.
+            date: Mailchimp's time of that answer; None where none came.
+            seconds: how long the call took.
+        """
+        entry = self.known.get(membership)
+        if entry is not None and entry.intent is not None:
+            self.known[membership] = self._lost[membership] = replace(entry, intent=lost(entry.intent, date, seconds))
+
+    def close(self, result: StepResult) -> None:
+        """Puts what was taken back into the report of the step that ended, and learns what that wrote."""
+        written = {entry.membership for entry in result.entries}.union(result.dropped, result.undone)
+        for membership, before in self._taken_back.items():
+            if membership in written:
+                continue
+            if before is None:
+                result.undone.append(membership)
+            else:
+                result.entries.append(before)
+        result.entries += [entry for membership, entry in self._lost.items() if membership not in written]
+        self.known |= {entry.membership: entry for entry in result.entries}
+        for membership in (*result.dropped, *result.undone):
+            self.known.pop(membership, None)
+        self._before.clear()
+        self._taken_back.clear()
+        self._lost.clear()
+
+
+def _said(entry: LedgerEntry) -> tuple[object, ...]:
+    return entry.state, entry.member_status, entry.contact_id, entry.intent

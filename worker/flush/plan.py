@@ -1,0 +1,430 @@
+"""What a flush would do: the difference between what should be at each place and what the ledger says is there.
+
+Both sides are keyed by list and address, because consent belongs to the address. So swapped and shared addresses, and
+lists left and joined again, need no rules of their own. Pure: the same values give the same plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from worker.clock import as_moment
+from worker.consumer.event_order import newest_first
+from worker.flush import merge_values as member_fields
+from worker.flush import opt_outs
+from worker.flush.related_customers import RelatedCustomers
+from worker.flush.step_groups import step_groups_of
+from worker.flush.steps import (
+    Add,
+    Archive,
+    Contact,
+    Move,
+    NoCall,
+    Plan,
+    PriorMembership,
+    Recheck,
+    Restore,
+    Step,
+    Target,
+    Unsubscribe,
+    Update,
+)
+from worker.flush.target_list import TargetList, choose
+from worker.mailchimp.merge_fields import MergeField
+from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
+from worker.store.accounts import AccountSettings
+from worker.store.forgotten import Departed
+from worker.store.ledger import CustomerStatus, LedgerEntry
+
+NOTHING_NEXT = "Nothing until the customer changes."
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a plan goes by, beside the customers.
+
+    Attributes:
+        merge_fields: of each stored list that is there.
+        now: the time as text.
+        departed: who left and was erased since.
+        of_others: lists that other accounts have stored: nothing is written to them.
+    """
+
+    settings: AccountSettings
+    merge_fields: Mapping[ListId, Sequence[MergeField]]
+    now: str
+    departed: Departed
+    of_others: frozenset[ListId] = frozenset()
+
+
+def make_plan(near: RelatedCustomers, terms: Terms) -> Plan:
+    """Returns the calls for the changed customers of a neighbourhood, and who needs none and why."""
+    return _Planner(near, terms).plan()
+
+
+class _Planner:
+    def __init__(self, near: RelatedCustomers, terms: Terms) -> None:
+        self.near = near
+        self.terms = terms
+        self.people = {**near.others, **near.changed}
+        self.choices: dict[CustomerId, TargetList] = {}
+        self.destinations: dict[CustomerId, MembershipKey] = {}
+        self.wanted: dict[MembershipKey, list[Customer]] = {}
+        self.rank: dict[CustomerId, int] = {}
+        self.protected: set[MembershipKey] = set()
+        self.steps: list[Step] = []
+        self.no_calls: list[NoCall] = []
+        self.departing: dict[MembershipKey, list[Customer]] = {}
+        self.renamed: set[MembershipKey] = set()
+        self.owned: dict[CustomerId, list[LedgerEntry]] = {}
+        self.with_address: dict[AddressKey, list[MembershipKey]] = {}
+        for entry in near.entries.values():
+            self.with_address.setdefault(entry.membership.address, []).append(entry.membership)
+            if entry.state != "archived" or entry.status_before == "unsubscribed":
+                self.owned.setdefault(entry.customer_id, []).append(entry)
+        self.unsubscribed: dict[AddressKey, list[MembershipKey]] = {}
+        self.with_same: dict[AddressKey, list[Customer]] = {}
+        self.known_by: dict[MembershipKey, list[CustomerId]] = {}
+        self.withheld: dict[AddressKey, CustomerId] = {}
+        for one in self.people.values():
+            for membership in self._known_at(one):
+                self.known_by.setdefault(membership, []).append(one.customer_id)
+            if one.address is not None:
+                self.with_same.setdefault(one.address, []).append(one)
+                # Of a deleted customer too, until its withdrawal is done.
+                if not one.state.marketing_consent and (one.changed or not one.deleted):
+                    self.withheld[one.address] = one.customer_id
+
+    def plan(self) -> Plan:
+        for customer in self.people.values():
+            self._want(customer)
+        self.wanted = {membership: newest_first(claimants) for membership, claimants in self.wanted.items()}
+        self.rank = {one.customer_id: rank for claimants in self.wanted.values() for rank, one in enumerate(claimants)}
+        for customer in self.near.changed.values():
+            self._note_memberships_left(customer)
+        unsubscribed = self._withdrawals()
+        memberships = self._memberships() - unsubscribed
+        for membership in sorted(memberships & self.wanted.keys()):
+            self._fill(membership)
+        for membership in sorted(memberships - self.wanted.keys() - self.protected):
+            self._leave(membership)
+        self._cover()
+        alone, step_groups = step_groups_of(self.steps)
+        return Plan(alone, step_groups, tuple(self.no_calls))
+
+    # What each customer wants
+
+    def _want(self, customer: Customer) -> None:
+        customer_status = self._customer_status(customer)
+        choice = choose(customer, self.terms.settings, customer_status.membership)
+        self.choices[customer.customer_id] = choice
+        if customer.deleted or not customer.state.marketing_consent or customer.address is None:
+            return
+        if customer.address in self.withheld:
+            # Unsubscribed for another customer's sake, who may share it: the member itself stays.
+            self.protected.update(self.with_address.get(customer.address, ()))
+            return
+        membership = MembershipKey(choice.list_id, customer.address)
+        if customer.customer_id not in self.near.changed and customer_status.membership not in (None, membership):
+            # It was found to have left there, and does not come here because others do.
+            return
+        if self._hindered(customer, choice, customer_status) is None:
+            self.destinations[customer.customer_id] = membership
+            self.wanted.setdefault(membership, []).append(customer)
+        else:
+            # What is left over of it elsewhere stays too: to take it off would settle the customer.
+            self.protected |= {membership, *self._known_at(customer)}
+
+    def _hindered(self, customer: Customer, choice: TargetList, customer_status: CustomerStatus) -> NoCall | None:
+        targets = (Target(customer, choice.reason),)
+        address, departed = customer.address, self.terms.departed
+        if choice.held is not None:
+            return NoCall(
+                targets, None, "held", f"Held back: {choice.held}.", "Sent once that is mended.", settles=False
+            )
+        if address is not None and not is_address(address):
+            told = (
+                repr(customer.state.email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
+            )
+            detail = f"{told} is no e-mail address, so nothing was sent."
+            return NoCall(targets, None, "refused", detail, "Sent when the customer has another address.")
+        membership = MembershipKey(choice.list_id, address) if address is not None else None
+        if membership is not None and (
+            why := opt_outs.erased_since(customer, membership, self.near.entries.get(membership), departed)
+        ):
+            detail = f"Not put on list {choice.list_id} as {customer.state.email}: {why}, and an opt-out follows."
+            return NoCall(targets, None, "left", detail, "Only the person can join again, by the list's form.")
+        if customer_status.refusal is None or customer_status.refused_address not in (None, address):
+            return None
+        if customer_status.retry_at is None:
+            whom = "this address" if customer_status.refused_address else "this customer"
+            detail = f"Mailchimp refuses {whom}: {customer_status.refusal}."
+            after = "Nothing until an operator clears it (resync --clear-suppressed)"
+            after += " or the address changes." if customer_status.refused_address else "."
+            return NoCall(targets, None, "suppressed", detail, after)
+        if customer_status.retry_at > self.terms.now:
+            detail = f"Mailchimp refused it {customer_status.attempts} times: {customer_status.refusal}."
+            return NoCall(
+                targets,
+                None,
+                "held",
+                detail,
+                f"Tried again after {customer_status.retry_at}.",
+                settles=False,
+                silent=True,
+            )
+        return None
+
+    # Places to look at
+
+    def _customer_status(self, customer: Customer) -> CustomerStatus:
+        return self.near.customer_statuses.get(customer.customer_id) or CustomerStatus(customer.customer_id)
+
+    def _known_at(self, customer: Customer) -> list[MembershipKey]:
+        membership = self._customer_status(customer).membership
+        owned = self.owned.get(customer.customer_id, ())
+        # Begun adds first: where one went through, it tells more than the place before it.
+        begun = [entry.membership for entry in owned if entry.state == "intended"]
+        half_left = [entry.membership for entry in owned if entry.state != "intended"]
+        return list(dict.fromkeys([*begun, *([membership] if membership else []), *half_left]))
+
+    def _note_memberships_left(self, customer: Customer) -> None:
+        for membership in self._known_at(customer):
+            if membership != self.destinations.get(customer.customer_id):
+                self.departing.setdefault(membership, []).append(customer)
+
+    def _memberships(self) -> set[MembershipKey]:
+        memberships = set()
+        for customer in self.near.changed.values():
+            memberships |= set(self._known_at(customer))
+            if (destination := self.destinations.get(customer.customer_id)) is not None:
+                memberships.add(destination)
+        return memberships
+
+    def _priors(self, targets: Sequence[Target], destination: MembershipKey) -> tuple[PriorMembership, ...]:
+        memberships = [
+            membership
+            for target in targets
+            for membership in self._known_at(target.customer)
+            if membership != destination
+        ]
+        return tuple(self._prior(membership) for membership in dict.fromkeys(memberships))
+
+    def _prior(self, membership: MembershipKey, *, others: bool = False) -> PriorMembership:
+        known = tuple(self.known_by.get(membership, ()))
+        return PriorMembership(
+            membership, self.near.entries.get(membership), self._is_gone(membership.list_id), known, others
+        )
+
+    def _priors_of_others(
+        self, targets: Sequence[Target], destination: MembershipKey, own: Sequence[PriorMembership]
+    ) -> tuple[PriorMembership, ...]:
+        # Where the address left another list, and where somebody else left who has it now.
+        there = [prior.membership for prior in own]
+        mine = {target.customer.customer_id for target in targets}
+        same_address = (one for one in self.with_same.get(destination.address, ()) if one.customer_id not in mine)
+        entries = self.near.entries
+        memberships = opt_outs.priors_of_address(destination, there, self.with_address, entries)
+        memberships += [
+            membership for membership in self.unsubscribed.get(destination.address, ()) if membership != destination
+        ]
+        memberships += opt_outs.priors_of_same_address(
+            destination, same_address, self.near.changed, self._known_at, entries
+        )
+        return tuple(
+            self._prior(membership, others=True) for membership in dict.fromkeys(memberships) if membership not in there
+        )
+
+    def _is_gone(self, list_id: ListId) -> bool:
+        on_list = self.terms.settings.list_of(list_id)
+        return on_list is None or on_list.gone
+
+    # Consent withdrawn: before everything else
+
+    def _withdrawals(self) -> set[MembershipKey]:
+        targets: dict[MembershipKey, list[Target]] = {}
+        for customer in self.near.changed.values():
+            if customer.state.marketing_consent:
+                continue
+            memberships = {membership for membership in self._known_at(customer) if membership not in self.wanted}
+            if customer.address is not None:
+                memberships |= {MembershipKey(one.list_id, customer.address) for one in self.terms.settings.stored}
+                memberships.update(self.with_address.get(customer.address, ()))
+            for membership in memberships:
+                if membership.list_id in self.terms.of_others:
+                    self._leave_to_others(membership, (Target(customer, "consent withdrawn"),))
+                elif not self._is_gone(membership.list_id) and membership not in self.wanted:
+                    targets.setdefault(membership, []).append(Target(customer, "consent withdrawn"))
+        for membership in sorted(targets):
+            self.unsubscribed.setdefault(membership.address, []).append(membership)
+            mine = {target.customer.customer_id for target in targets[membership]}
+            same = self.with_same.get(membership.address, ())
+            same_address = tuple(one.customer_id for one in same if one.customer_id not in mine and not one.deleted)
+            self.steps.append(
+                Unsubscribe(membership, self.near.entries.get(membership), tuple(targets[membership]), same_address)
+            )
+        return set(targets)
+
+    # Somebody wants the place
+
+    def _fill(self, membership: MembershipKey) -> None:
+        claimants = self.wanted[membership]
+        owner = claimants[0]
+        # Also who was withheld until now, though nothing of it changed.
+        new = [
+            one
+            for one in claimants
+            if one.customer_id in self.near.changed or self._customer_status(one).membership is None
+        ]
+        targets = tuple(self._target(one) for one in new) or (self._target(owner),)
+        contact = self._contact(membership, owner, targets)
+        entry = self.near.entries.get(membership)
+        own = self._priors(targets, membership)
+        priors = (*own, *self._priors_of_others(targets, membership, own))
+        if entry is None or entry.state == "intended":
+            self.steps.append(self._move(contact, entry, priors) if priors else Add(contact, entry))
+        elif entry.state == "archived" or entry.intent is not None:
+            # A write without an answer: what became of it is looked at first.
+            self.steps.append(Restore(contact, entry, priors))
+        elif entry.state == "gone":
+            self.steps.append(Recheck(contact, entry, priors))
+        else:
+            self._join(membership, entry, targets)
+        if membership in self.departing and all(self._priors((self._target(one),), membership) for one in claimants):
+            self._leave(membership, successors=tuple(one.customer_id for one in claimants))
+
+    def _join(self, membership: MembershipKey, entry: LedgerEntry, targets: Sequence[Target]) -> None:
+        # Whoever comes from elsewhere passes its own gates first; the others' fields do not wait for that.
+        arriving = [target for target in targets if self._arrives(target, membership)]
+        arrivals = {target.customer.customer_id for target in arriving}
+        residents = [one for one in self.wanted[membership] if one.customer_id not in arrivals]
+        staying = tuple(target for target in targets if target.customer.customer_id not in arrivals)
+        if staying:
+            self._update(self._contact(membership, residents[0], staying), entry)
+        for target in reversed(arriving):
+            owner = min([*residents[:1], target.customer], key=lambda one: self.rank[one.customer_id])
+            contact = self._contact(membership, owner, (target,))
+            self.steps.append(Move(contact, entry, self._priors((target,), membership), None, {}))
+
+    def _arrives(self, target: Target, membership: MembershipKey) -> bool:
+        priors = self._priors((target,), membership)
+        # Who is here already may have left a member behind that was to be archived: that keeps nothing from it here.
+        here = self._customer_status(target.customer).membership == membership
+        left_behind = all(prior.entry is not None and prior.entry.state != "intended" for prior in priors)
+        return bool(priors) and not (here and left_behind)
+
+    def _contact(self, membership: MembershipKey, owner: Customer, targets: tuple[Target, ...]) -> Contact:
+        fields = member_fields.merge_fields(owner.state, self.terms.merge_fields.get(membership.list_id, ()))
+        email = (owner.state.email or "").strip()
+        return Contact(membership, email, fields, self.terms.settings.status_if_new, owner.customer_id, targets)
+
+    def _target(self, customer: Customer) -> Target:
+        return Target(customer, self.choices[customer.customer_id].reason)
+
+    def _update(self, contact: Contact, entry: LedgerEntry) -> None:
+        available = self.terms.merge_fields.get(contact.membership.list_id, ())
+        changes = member_fields.changes(contact.fields.values, entry.fields, available)
+        if changes:
+            self.steps.append(Update(contact, entry, changes))
+            return
+        status = entry.member_status
+        detail = "Nothing that Mailchimp keeps has changed since it was last sent."
+        after = NOTHING_NEXT
+        if status in ("unsubscribed", "cleaned", "archived"):
+            detail += f" The member is {status} there and stays so."
+            after = "Only the person can join again, by the list's form."
+        self.no_calls.append(NoCall(contact.targets, contact.membership, "unchanged", detail, after))
+
+    def _move(self, contact: Contact, entry: LedgerEntry | None, priors: tuple[PriorMembership, ...]) -> Move:
+        own = [prior for prior in priors if not prior.others]
+        rename = own[0] if len(own) == 1 and self._may_rename(contact, entry, own[0]) else None
+        changes: Mapping[str, object] = {}
+        if rename is not None and rename.entry is not None:
+            self.renamed.add(rename.membership)
+            available = self.terms.merge_fields.get(contact.membership.list_id, ())
+            changes = member_fields.changes(contact.fields.values, rename.entry.fields, available)
+        return Move(contact, entry, priors, rename, changes)
+
+    def _may_rename(self, contact: Contact, entry: LedgerEntry | None, prior: PriorMembership) -> bool:
+        old = prior.membership
+        return (
+            (entry is None or entry.state == "intended")
+            and old.list_id == contact.membership.list_id
+            and prior.entry is not None
+            and prior.entry.state == "present"
+            and prior.entry.intent is None
+            and opt_outs.is_its_own(prior.entry, as_moment(self.terms.now))
+            and old not in self.wanted
+            and old not in self.protected
+            and len(contact.targets) == 1
+            and self.departing.get(old) == [contact.targets[0].customer]
+        )
+
+    # Nobody wants the place
+
+    def _leave(self, membership: MembershipKey, successors: tuple[CustomerId, ...] = ()) -> None:
+        # With heirs, nobody may want it in the end: then it must not stay behind, where nobody ever looks at it again.
+        entry = self.near.entries.get(membership)
+        departing = self.departing.get(membership, [])
+        if entry is None or entry.state in ("archived", "gone") or self._is_gone(membership.list_id):
+            return
+        moved = any(one.customer_id in self.destinations for one in departing)
+        targets = tuple(Target(one, self._why_left(one)) for one in departing)
+        if membership.list_id in self.terms.of_others:
+            self._leave_to_others(membership, targets)
+            return
+        goes_along = moved and opt_outs.is_its_own(entry, as_moment(self.terms.now))
+        if entry.origin == "found" and entry.state == "present" and not goes_along:
+            if successors:
+                return
+            detail = "This worker did not add the member, so it stays on the list as it is."
+            self.no_calls.append(NoCall(targets, membership, "left alone", detail, NOTHING_NEXT))
+            return
+        self.steps.append(
+            Archive(membership, entry, targets, moved, only_if_taken=membership in self.renamed, successors=successors)
+        )
+
+    def _leave_to_others(self, membership: MembershipKey, targets: tuple[Target, ...]) -> None:
+        detail = f"Another account has stored the list {membership.list_id}, so nothing is written there."
+        self.no_calls.append(NoCall(targets, membership, "left alone", detail, NOTHING_NEXT))
+
+    def _why_left(self, customer: Customer) -> str:
+        if customer.deleted:
+            return "customer deleted"
+        if customer.address is None:
+            return "customer without an address"
+        return self.choices[customer.customer_id].reason
+
+    def _left_at(self, customer: Customer) -> MembershipKey | None:
+        # Who has no place of its own is known by that of the address.
+        assert customer.address is not None
+        there = (self.near.entries[membership] for membership in self.with_address.get(customer.address, ()))
+        return next((entry.membership for entry in there if entry.state != "intended"), None)
+
+    def _cover(self) -> None:
+        covered = {target.customer.customer_id for step in (*self.steps, *self.no_calls) for target in step.targets}
+        for customer in self.near.changed.values():
+            if customer.customer_id not in covered:
+                self.no_calls.append(self._why_nothing(customer))
+
+    def _why_nothing(self, customer: Customer) -> NoCall:
+        choice = self.choices[customer.customer_id]
+        targets = (Target(customer, choice.reason),)
+        membership = self._customer_status(customer).membership
+        if customer.deleted:
+            known = "It is no member by this worker's doing any more." if membership else "It was on no list."
+            return NoCall(targets, membership, "deleted", f"The customer was deleted. {known}", NOTHING_NEXT)
+        if not customer.state.marketing_consent:
+            detail = "Consent is withdrawn and there is no list to unsubscribe it from."
+            return NoCall(targets, membership, "withheld", detail, NOTHING_NEXT)
+        if customer.address is None:
+            return NoCall(targets, membership, "no address", "The customer has no e-mail address.", NOTHING_NEXT)
+        if customer.address in self.withheld:
+            detail = "Another customer with this address withdrew consent, and consent belongs to the address."
+            after = "Looked at again when that customer changes."
+            whom = self.withheld[customer.address]
+            return NoCall(targets, membership or self._left_at(customer), "withheld", detail, after, waits_for=whom)
+        hindered = self._hindered(customer, choice, self._customer_status(customer))
+        assert hindered is not None, "a customer that wants a place has a step"
+        return hindered

@@ -1,0 +1,125 @@
+"""What a whole flush of an account would do, counted list by list before any of it is done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from worker.flush.consent import may_add_by_ledger
+from worker.flush.steps import (
+    Add,
+    Archive,
+    Found,
+    Move,
+    NoCall,
+    Plan,
+    Recheck,
+    Restore,
+    Step,
+    Unsubscribe,
+    Update,
+)
+from worker.model import ListId
+
+Kind = str
+"""What a step does for a contact, as plans count it."""
+
+KINDS: tuple[Kind, ...] = (
+    "adds",
+    "updates",
+    "address changes",
+    "moves",
+    "restores",
+    "rechecks",
+    "archives",
+    "unsubscribes",
+    "unchanged",
+    "held back",
+    "not sent",
+)
+
+
+@dataclass(slots=True)
+class PlanSummary:
+    """Counts of contacts.
+
+    Attributes:
+        counts: list and kind to contacts; None for those that belong on no list.
+        why: reason to contacts, of those held back or not sent.
+        adds: contacts that would go to each list together with others.
+        departures: members that the ledger knows and that would leave each list.
+        moves: customers that would go on from each list that cannot be read any more.
+        customers: changed customers in all.
+    """
+
+    counts: Counter[tuple[ListId | None, Kind]] = field(default_factory=Counter)
+    why: Counter[str] = field(default_factory=Counter)
+    adds: Counter[ListId] = field(default_factory=Counter)
+    departures: Counter[ListId] = field(default_factory=Counter)
+    moves: Counter[ListId] = field(default_factory=Counter)
+    customers: int = 0
+
+    def take_in(self, plan: Plan, customers: int) -> None:
+        """Counts one more part of the account's plan."""
+        self.customers += customers
+        self.adds.update(add.membership.list_id for add in plan.adds)
+        for step in plan.steps():
+            if isinstance(step, Archive) and not step.planned:
+                continue
+            self.counts[step.membership.list_id, kind_of(step)] += 1
+            self.moves.update(unread(step))
+            if leaves(step):
+                self.departures[step.membership.list_id] += 1
+        for none in plan.no_calls:
+            kind = _kind_of_none(none)
+            list_id = none.membership.list_id if none.membership is not None else None
+            self.counts[list_id, kind] += len(none.targets)
+            if kind != "unchanged":
+                self.why[none.detail] += len(none.targets)
+
+    @property
+    def lists(self) -> set[ListId]:
+        """The lists on which something would be done or left."""
+        return {list_id for list_id, _ in self.counts if list_id is not None}
+
+
+def kind_of(step: Step) -> Kind:
+    """Returns what a step is counted as."""
+    match step:
+        case Add() | Found():
+            return "adds"
+        case Update():
+            return "updates"
+        case Move():
+            same_list = all(prior.membership.list_id == step.membership.list_id for prior in step.priors)
+            return "address changes" if same_list else "moves"
+        case Restore():
+            return "restores"
+        case Recheck():
+            return "rechecks"
+        case Archive():
+            return "archives"
+        case Unsubscribe():
+            return "unsubscribes"
+
+
+def unread(step: Step) -> set[ListId]:
+    """Returns the lists that cannot be read any more, and that a step takes customers on from by the ledger alone."""
+    if not isinstance(step, Move | Restore):
+        return set()
+    contact = step.contact
+    gone = [prior for prior in step.priors if prior.list_gone]
+    known = (may_add_by_ledger(one.membership, one.entry, step.membership, contact.status_if_new) for one in gone)
+    # Where the ledger knows already that somebody left, nobody goes on.
+    return {one.membership.list_id for one in gone} if all(one.status is not None for one in known) else set()
+
+
+def leaves(step: Step) -> bool:
+    """Tells whether a step takes a member off its list for another reason than that consent was withdrawn."""
+    return isinstance(step, Archive) and step.planned
+
+
+def _kind_of_none(none: NoCall) -> Kind:
+    if none.outcome == "unchanged":
+        return "unchanged"
+    return "not sent" if none.settles else "held back"

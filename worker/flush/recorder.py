@@ -1,0 +1,215 @@
+"""One account's books during a flush: what its threads do is written here, a transaction for all that wait."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from worker.clock import Clock
+from worker.errors import WorkerError
+from worker.flush.departures_now import departures_of
+from worker.flush.internal_error import FAULT
+from worker.flush.step_context import Halted
+from worker.flush.step_result import StepResult
+from worker.flush.steps import Contact, PriorMembership
+from worker.group_commit import GroupCommit
+from worker.model import CustomerId, ListId, MembershipKey
+from worker.store import accounts, customers, ledger, lists, receipts, runs
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
+from worker.store.ledger import LedgerEntry
+from worker.store.lists import Pause
+from worker.store.runs import AccountRun, Ended
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What one thread writes; with a report, what a step did."""
+
+    write: Callable[[], None]
+    result: StepResult | None = None
+    end_after: int = 0
+
+
+class Recorder:
+    """Writes what a flush does for one account, and knows when it is better to end it. Threads share it."""
+
+    def __init__(
+        self,
+        db: Database,
+        settings: AccountSettings,
+        run: int,
+        clock: Clock,
+        *,
+        may_call: Callable[[], bool],
+        ours: Callable[[], bool],
+    ) -> None:
+        """Takes the account's part of a run.
+
+        Args:
+            db: this account's own connection; only the books use it.
+            settings: the account's, as they were when its part began.
+            run: number of the run.
+            clock: tells the time.
+            may_call: false once the whole flush must end.
+            ours: false once another worker may keep these books: what a call did is found out by that one.
+        """
+        self._db = db
+        self._run = run
+        self._clock = clock
+        self._flush_may_call = may_call
+        self._ours = ours
+        self._group = GroupCommit(self._commit_group)
+        self._counts: Counter[str] = Counter()
+        self._settled = 0
+        self._in_vain = 0
+        self.settings = settings
+        self.to_do = customers.changed_count(db, settings.account_id)
+        self.notices: list[str] = []
+        self.ended: str | None = None
+        """Why no further call is made for this account in this run."""
+        self._how: Ended = "done"
+        self._shut = False
+        self.closed: set[ListId] = set()
+        """Lists found gone or paused in this run."""
+
+    def may_call(self) -> bool:
+        """Tells whether calls of this account may still be made."""
+        return self.ended is None and self._flush_may_call()
+
+    def part(self) -> AccountRun:
+        """Returns how far the account's part is."""
+        return self._part(self._counts, self._settled)
+
+    def _part(self, counts: Counter[str], settled: int) -> AccountRun:
+        told = [*([self.ended] if self.ended else []), *self.notices]
+        if faults := counts[FAULT]:
+            told.append(f"{faults} customers met a fault of the worker, and stay changed; its log tells more.")
+        return AccountRun(
+            account_id=self.settings.account_id,
+            counts=dict(counts),
+            to_do=self.to_do,
+            settled=settled,
+            ended=self._how,
+            message=" ".join(told) or None,
+        )
+
+    def end(self, why: str) -> None:
+        """Lets no further call of this account be made in this run."""
+        self.ended = self.ended or why
+
+    def shut(self) -> None:
+        """Lets nothing more be written: a call that is still in flight then is found out by the next flush."""
+        with self._group.turn:
+            self._shut = True
+
+    def stop(self, why: str = "the worker ends or its partition is another worker's now") -> None:
+        """Ends the account's part before all was done, for no fault of anybody."""
+        self._how = "stopped"
+        self.end(f"Ended early, because {why}.")
+
+    def fail(self, why: str) -> None:
+        """Ends the account's part as one that failed: its state is not known."""
+        self._how = "failed"
+        self.end(f"{why} What is not delivered stays changed for the next flush.")
+
+    def write_ahead(
+        self, entries: Sequence[LedgerEntry], memberships: Sequence[tuple[CustomerId, MembershipKey]]
+    ) -> None:
+        """Writes what calls are about to do.
+
+        Args:
+            entries: with their intents.
+            memberships: where customers are known from now on who were known nowhere: should the answer be lost, every
+                customer of a contact must be known there, not its owner alone.
+
+        Raises:
+            Halted: the books are shut, or another worker's.
+        """
+
+        def write() -> None:
+            ledger.put_entries(self._db, self.settings.account_id, entries)
+            ledger.put_memberships(self._db, self.settings.account_id, memberships)
+
+        self._group.submit(_Change(write))
+
+    def departures_of(self, contacts: Sequence[Contact]) -> Mapping[MembershipKey, Sequence[PriorMembership]]:
+        """Returns where contacts are known to have left, by the ledger with all that was written until now.
+
+        Raises:
+            Halted: the books are shut.
+        """
+        with self._group.turn:
+            if self._shut:
+                raise Halted
+            return departures_of(self._db, self.settings.account_id, contacts)
+
+    def commit(self, result: StepResult, end_after: int) -> None:
+        """Writes what a step did and settles its customers.
+
+        Args:
+            result: what was done.
+            end_after: useless answers in a row after which the account is given up for this run.
+
+        Raises:
+            Halted: the books are shut, or another worker's.
+        """
+        now = self._clock()
+        self._group.submit(_Change(lambda: self._write(result, now), result, end_after))
+
+    def _commit_group(self, group: Sequence[_Change]) -> None:
+        # One transaction for all, in Kafka and then here. What it does may be rehearsed, so it changes no attribute.
+        if self._shut or not self._ours():
+            raise Halted
+        results = [one.result for one in group if one.result is not None]
+        counts = self._counts + Counter(receipt.outcome for result in results for receipt in result.receipts)
+        settled = self._settled + sum(result.changed_settled for result in results)
+
+        def write() -> None:
+            for one in group:
+                one.write()
+            if results:
+                runs.put_account(self._db, self._run, self._part(counts, settled))
+
+        try:
+            self._db.change(write)
+        except WorkerError as error:
+            # Whoever comes next need not wait for the same: a crash here would have the same effect.
+            self._shut = True
+            self.fail(f"{error.what}")
+            raise
+        self._counts, self._settled = counts, settled
+        for one in group:
+            if one.result is not None:
+                self._learn(one.result, one.end_after)
+
+    def _write(self, result: StepResult, now: datetime) -> None:
+        account_id = self.settings.account_id
+        ledger.put_entries(self._db, account_id, result.entries)
+        ledger.drop_entries(self._db, account_id, result.dropped)
+        ledger.drop_intents(self._db, account_id, result.undone)
+        ledger.put_customer_statuses(self._db, account_id, result.customer_statuses)
+        ledger.put_memberships(self._db, account_id, result.memberships)
+        ledger.put_waits(self._db, account_id, result.waits)
+        receipts.write(self._db, result.receipts)
+        customers.settle(self._db, account_id, result.settled)
+        if result.account_stopped is not None:
+            reason = f"Mailchimp accepts no call of it: {result.account_stopped}."
+            accounts.pause(self._db, account_id, Pause(reason, now))
+        for list_id in result.gone:
+            lists.mark_gone(self._db, account_id, list_id, now)
+        for list_id, title in result.paused.items():
+            lists.pause(self._db, account_id, list_id, Pause(f"it refuses everybody: {title}", now))
+
+    def _learn(self, result: StepResult, end_after: int) -> None:
+        self.closed |= result.gone | result.paused.keys()
+        if result.account_stopped is not None:
+            self.end(f"Paused: Mailchimp accepts no call of this account ({result.account_stopped}).")
+        if result.later is None:
+            self._in_vain = 0 if result.receipts else self._in_vain
+            return
+        self._in_vain += 1
+        if self._in_vain >= end_after:
+            self.fail(f"Mailchimp gave no useful answer {self._in_vain} times in a row, last: {result.later}.")

@@ -1,0 +1,118 @@
+"""The part of an account that a plan must look at together: changed customers and whoever shares an address with them.
+
+Read in chunks, so that memory does not grow with the account. A chunk takes in every changed customer that shares an
+old or new address with one of its own, and those that share with these: so no place is planned in two chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
+from worker.store import customers, ledger
+from worker.store.database import Database
+from worker.store.ledger import CustomerStatus, LedgerEntry
+
+CHUNK = 4000
+"""Changed customers looked at together: one POST of 500 for each of 8 connections."""
+CHUNK_BYTES = 8 * 1024 * 1024
+"""Bytes of their states, as they are stored: rows of an earlier release may have a megabyte each."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedCustomers:
+    """Changed customers and what decides about them.
+
+    Attributes:
+        changed: the customers to settle, and those who wait for one of them.
+        others: unchanged ones with an address that a changed one has or had.
+        entries: what the ledger says of any place with one of these addresses, or where one of the others is known.
+        customer_statuses: of all these customers, where there is one.
+    """
+
+    changed: Mapping[CustomerId, Customer]
+    others: Mapping[CustomerId, Customer]
+    entries: Mapping[MembershipKey, LedgerEntry]
+    customer_statuses: Mapping[CustomerId, CustomerStatus]
+
+
+def chunks(
+    db: Database, account_id: AccountId, size: int = CHUNK, most_bytes: int = CHUNK_BYTES
+) -> Iterator[RelatedCustomers]:
+    """Gives the account's changed customers chunk by chunk, each customer once.
+
+    Each chunk is read when it is asked for: what was settled meanwhile is not given again.
+    """
+    ahead: set[CustomerId] = set()
+    after: CustomerId | None = None
+    while rows := customers.changed(db, account_id, after, size, most_bytes):
+        after = rows[-1].customer_id
+        fresh = {row.customer_id: row for row in rows if row.customer_id not in ahead}
+        if not fresh:
+            continue
+        near = _around(db, account_id, fresh)
+        ahead |= {one for one in near.changed if one > after}
+        yield near
+
+
+def apart(db: Database, account_id: AccountId, near: RelatedCustomers) -> Iterator[RelatedCustomers]:
+    """Gives the parts of a chunk that have nothing in common: each changed customer once, with those around it."""
+    done: set[CustomerId] = set()
+    for one, customer in near.changed.items():
+        if one not in done:
+            part = _around(db, account_id, {one: customer})
+            done |= part.changed.keys()
+            yield part
+
+
+def _around(db: Database, account_id: AccountId, changed: dict[CustomerId, Customer]) -> RelatedCustomers:
+    others: dict[CustomerId, Customer] = {}
+    entries: dict[MembershipKey, LedgerEntry] = {}
+    customer_statuses: dict[CustomerId, CustomerStatus] = {}
+    known: set[AddressKey] = set()
+    new = changed
+    while new:
+        ids = list(new)
+        customer_statuses |= {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, ids)}
+        addresses = {one.address for one in new.values() if one.address is not None}
+        addresses |= {
+            customer_statuses[one].membership.address
+            for one in ids
+            if one in customer_statuses and customer_statuses[one].membership
+        }  # type: ignore[union-attr]
+        addresses |= {entry.membership.address for entry in ledger.owned_by(db, account_id, ids)}
+        addresses -= known
+        known |= addresses
+        entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, addresses)}
+        new = _same_address(db, account_id, addresses, changed, others, customer_statuses)
+        waiting = [one for one in ledger.waiting_for(db, account_id, ids) if one not in changed]
+        # Looked at as if they had changed: what kept them out may have ended.
+        new |= {one.customer_id: one for one in customers.by_ids(db, account_id, waiting)}
+        for one in new:
+            others.pop(one, None)
+        changed |= new
+    known_at = {one.membership.address for one in customer_statuses.values() if one.membership is not None} - known
+    entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, known_at)}
+    entries |= {entry.membership: entry for entry in ledger.owned_by(db, account_id, others)}
+    return RelatedCustomers(changed, others, entries, customer_statuses)
+
+
+def _same_address(
+    db: Database,
+    account_id: AccountId,
+    addresses: set[AddressKey],
+    changed: Mapping[CustomerId, Customer],
+    others: dict[CustomerId, Customer],
+    customer_statuses: dict[CustomerId, CustomerStatus],
+) -> dict[CustomerId, Customer]:
+    # Puts unchanged customers into others with their standings; returns the changed ones that are new.
+    by_membership = {one.customer_id: one for one in ledger.settled_at(db, account_id, addresses)}
+    found = {one.customer_id: one for one in customers.by_addresses(db, account_id, addresses)}
+    elsewhere = [one for one in by_membership if one not in found and one not in changed and one not in others]
+    found |= {one.customer_id: one for one in customers.by_ids(db, account_id, elsewhere)}
+    new = {key: one for key, one in found.items() if key not in changed and key not in others}
+    unchanged = {key: one for key, one in new.items() if not one.changed}
+    others |= unchanged
+    customer_statuses |= {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, unchanged)}
+    return {key: one for key, one in new.items() if one.changed}

@@ -1,0 +1,224 @@
+"""One flush: every account that has something to deliver, several at once, each on its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from worker.accounts.settings import missing
+from worker.clock import Clock, as_text
+from worker.errors import RequestWithdrawn, WorkerError
+from worker.flush.account_flush import Orders, deliver
+from worker.flush.settings_watch import SettingsWatch
+from worker.flush.step_context import Pacing
+from worker.mailchimp.rate_limit import Stop
+from worker.model import AccountId
+from worker.store import accounts, customers, runs
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
+from worker.store.forgotten import Departed
+from worker.store.runs import AccountRun, Ended, Request, Run, Trigger
+
+log = logging.getLogger("worker.flush")
+
+
+class Refused(NamedTuple):
+    """Why an account is not delivered by this worker now.
+
+    Attributes:
+        by_nobody: whether it is known that no other worker delivers it either.
+    """
+
+    reason: str
+    by_nobody: bool = False
+
+
+class Eligibility(Protocol):
+    """Tells whose customers may be delivered: those whose partition is this worker's, and read to its end."""
+
+    def why_not(self, account_id: AccountId) -> Refused | None:
+        """Returns why nothing may be delivered for an account now; None where it may."""
+        ...
+
+    def may_call(self, account_id: AccountId) -> bool:
+        """Tells whether a call for the account may still be begun."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _NoMore:
+    """Stops calls that wait, for their turn or to be tried again: as soon as they may not be made any more."""
+
+    stop: Stop
+    eligibility: Eligibility
+    account_id: AccountId
+    watch: SettingsWatch
+
+    def is_set(self) -> bool:
+        return self.stop.is_set() or not self.eligibility.may_call(self.account_id) or not self.watch.hold()
+
+    def wait(self, timeout: float) -> bool:
+        return self.stop.wait(timeout) or self.is_set()
+
+
+@dataclass(frozen=True, slots=True)
+class Flusher:
+    """Carries out flushes.
+
+    Attributes:
+        open_database: opens a connection for one thread.
+        open_sender: opens what sends an account's calls; the stop ends their waiting.
+        departed_of: returns who left lists of an account and was erased since.
+        accounts_at_once: how many accounts are delivered side by side.
+        bulk_add_above: contacts added one by one to a list that has archived members; more are added together.
+        connections: calls in flight an API key, and threads an account.
+        stop: set when the worker must end.
+    """
+
+    open_database: Callable[[], Database]
+    open_sender: Callable[[Database, AccountId, Stop], AbstractContextManager[Pacing]]
+    departed_of: Callable[[Database, AccountId], Departed]
+    accounts_at_once: int
+    bulk_add_above: int
+    connections: int
+    clock: Clock
+    stop: Stop
+
+    def flush(
+        self,
+        trigger: Trigger,
+        eligibility: Eligibility,
+        request: Request | None = None,
+        only: Collection[AccountId] | None = None,
+    ) -> Run:
+        """Flushes all accounts, or the one that an operator asked for.
+
+        Args:
+            trigger: what started it.
+            eligibility: whose customers may be delivered.
+            request: what an operator asked for; None for all accounts, braked.
+            only: accounts that failed and are tried again; None for all.
+
+        Returns:
+            The run as it ended.
+
+        Raises:
+            DatabaseError: the database cannot be used.
+            RequestWithdrawn: nothing was begun.
+        """
+        account_id = request.account_id if request is not None else None
+        with closing(self._open()) as db:
+            customers.mark_the_rest(db)
+            with db.transaction():
+                run = runs.start(db, as_text(self.clock()), trigger, account_id)
+                if request is not None and not runs.take(db, request.request, run):
+                    raise RequestWithdrawn("The request for this flush was withdrawn.", "Ask for another.")
+            todo = [one for one in to_deliver(db) if account_id in (None, one.account_id)]
+            if only is not None:
+                self._drop_retries(db, set(only) - {one.account_id for one in todo})
+                todo = [one for one in todo if one.account_id in only]
+            for one in todo:
+                first = AccountRun(one.account_id, {}, customers.changed_count(db, one.account_id))
+                with db.transaction():
+                    runs.put_account(db, run, first)
+            pool = ThreadPoolExecutor(self.accounts_at_once, thread_name_prefix="account")
+            try:
+                work = partial(self._account, run, trigger, eligibility, request)
+                parts = list(pool.map(work, todo))
+            finally:
+                pool.shutdown(wait=not self.stop.is_set(), cancel_futures=True)
+            with db.transaction():
+                runs.end(db, run, as_text(self.clock()), "stopped" if self.stop.is_set() else _ended(parts))
+            result = runs.get(db, run)
+        assert result is not None, "the run was just written"
+        return result
+
+    def _open(self) -> Database:
+        db = self.open_database()
+        db.must_end = self.stop.is_set
+        return db
+
+    def _drop_retries(self, db: Database, accounts: Collection[AccountId]) -> None:
+        with db.transaction():
+            for one in accounts:
+                runs.account_given_up(db, one)
+
+    def _account(
+        self, run: int, trigger: Trigger, eligibility: Eligibility, request: Request | None, settings: AccountSettings
+    ) -> AccountRun:
+        who, began = settings.account_id, as_text(self.clock())
+        confirmed = request is not None and request.confirmed
+        with closing(self._open()) as db:
+            try:
+                part = self._deliver(db, run, settings, eligibility, confirmed=confirmed)
+            except WorkerError as error:
+                part = self._failed(db, who, f"{error.what} {error.advice}")
+            except Exception:
+                # A fault of this worker with one account's data must not keep the others waiting.
+                log.exception("account %s could not be flushed", who)
+                part = self._failed(db, who, "A fault of the worker ended it; its log tells more.")
+            with db.transaction():
+                runs.put_account(db, run, part)
+                if part.ended == "done":
+                    runs.account_done(db, who, began)
+                elif part.failed and (request is None or request.account_id is None):
+                    # Of a flush of one account its operator is told, and decides.
+                    runs.account_failed(db, who, as_text(self.clock()), again=trigger == "retry")
+        log.info(
+            "account %s: %d of %d settled%s", who, part.settled, part.to_do, f"; {part.message}" if part.message else ""
+        )
+        return part
+
+    def _deliver(
+        self, db: Database, run: int, settings: AccountSettings, eligibility: Eligibility, *, confirmed: bool
+    ) -> AccountRun:
+        who = settings.account_id
+        to_do = customers.changed_count(db, who)
+        lacking = missing(settings)
+        refused = Refused(lacking[0].what) if lacking else eligibility.why_not(who)
+        if refused is not None and refused.by_nobody:
+            return AccountRun(who, {}, to_do, ended="failed", message=refused.reason)
+        if refused is not None or self.stop.is_set():
+            return AccountRun(who, {}, to_do, message=refused.reason if refused is not None else None)
+        # Before the key is read: a change from here on is seen.
+        with (
+            closing(SettingsWatch(self._open, settings)) as watch,
+            self.open_sender(db, who, _NoMore(self.stop, eligibility, who, watch)) as sender,
+        ):
+            orders = Orders(
+                run=run,
+                confirmed=confirmed,
+                bulk_add_above=self.bulk_add_above,
+                connections=self.connections,
+                clock=self.clock,
+                stop=self.stop,
+                may_call=lambda: not self.stop.is_set() and eligibility.may_call(who),
+                ours=lambda: eligibility.may_call(who),
+                settings_hold=watch.hold,
+                open_database=self._open,
+                departed=self.departed_of(db, who),
+            )
+            return deliver(db, settings, sender, orders)
+
+    def _failed(self, db: Database, account_id: AccountId, message: str) -> AccountRun:
+        return AccountRun(account_id, {}, customers.changed_count(db, account_id), ended="failed", message=message)
+
+
+def _ended(parts: Sequence[AccountRun]) -> Ended:
+    hows = {part.ended for part in parts}
+    return "failed" if "failed" in hows else "stopped" if "stopped" in hows else "done"
+
+
+def to_deliver(db: Database) -> Sequence[AccountSettings]:
+    """Returns the settings of accounts that have changed customers, those with the most first.
+
+    Customers of accounts that never chose any settings wait, and are counted by status.
+    """
+    waiting = customers.accounts_with_changes(db)
+    chosen = [one for one in accounts.all_accounts(db) if waiting.get(one.account_id)]
+    return sorted(chosen, key=lambda one: (-waiting[one.account_id], one.account_id))

@@ -1,0 +1,169 @@
+"""Does the steps of one lane one after the other, and settles each customer with its last one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+
+from worker.flush import internal_error, move_member, put_member, remove_member
+from worker.flush.attempt import attempt
+from worker.flush.brake import BRAKED, CONFIRM
+from worker.flush.step_context import StepContext
+from worker.flush.step_result import StepResult
+from worker.flush.steps import (
+    Add,
+    Archive,
+    Found,
+    Move,
+    Recheck,
+    Restore,
+    Step,
+    StepGroup,
+    Target,
+    Unsubscribe,
+    Update,
+)
+from worker.model import CustomerId, ListId, MembershipKey
+from worker.store.ledger import LedgerEntry
+
+Commit = Callable[[StepResult], None]
+"""Writes what a step did, in one transaction."""
+
+
+def run_steps(
+    context: StepContext,
+    step_group: StepGroup,
+    commit: Commit,
+    closed: Collection[ListId],
+    held: Collection[CustomerId] = frozenset(),
+) -> None:
+    """Does a lane's steps.
+
+    Args:
+        context: the account's.
+        step_group: steps that share a place or a customer.
+        commit: called after each step.
+        closed: lists found gone or paused meanwhile: steps on them are left for the next flush.
+        held: customers of whom other steps are held back, so that these here do not settle them.
+
+    Raises:
+        Halted: no further call may be made; what was done is written.
+    """
+    parts = Counter(target.customer.customer_id for step in step_group for target in step.targets)
+    to_come = parts.copy()
+    failed: set[CustomerId] = set(held)
+    blocked: set[CustomerId] = set()
+    kept_off: set[CustomerId] = set()
+    dropped: set[MembershipKey] = set()
+    for planned in step_group:
+        for target in planned.targets:
+            to_come[target.customer.customer_id] -= 1
+        step = _as_now(planned, context.intents.known, dropped)
+        result = context.result()
+        if step.membership.list_id in closed:
+            result.fail(step.targets)
+        elif isinstance(step, Archive) and step.membership in dropped:
+            pass  # the member has the new address now
+        elif isinstance(step, Archive) and (_anyone(step, failed) or failed.intersection(step.successors)):
+            result.fail(step.targets)
+        elif isinstance(step, Archive) and not blocked.issuperset(step.successors):
+            _taken_on(context, result, step, [one for one in step.targets if parts[one.customer.customer_id] == 1])
+        elif isinstance(step, Archive) and _anyone(step, blocked - kept_off):
+            _leave(context, result, step, blocked)
+        elif isinstance(step, Archive) and not step.planned and not context.may_leave(step.membership.list_id):
+            result.fail(step.targets)
+            detail = f"Held back: {BRAKED}."
+            result.write(
+                step.targets, step.membership, None, at=context.at(), outcome="held", detail=detail, then=CONFIRM
+            )
+        else:
+            result = _guarded(context, planned, dropped)
+        context.intents.close(result)
+        result.failed |= failed
+        result.settle(target for target in step.targets if not to_come[target.customer.customer_id])
+        result = _committed(context, step, result, commit)
+        failed |= result.failed
+        blocked |= result.blocked
+        kept_off |= result.kept_off
+        dropped.update(result.dropped)
+
+
+def _guarded(context: StepContext, planned: Step, dropped: Collection[MembershipKey]) -> StepResult:
+    # A fault with one customer's data must not keep the others of the account waiting.
+    try:
+        # What a try before wrote of its intents is known to the next one.
+        return attempt(context, lambda one: run_step(one, _as_now(planned, context.intents.known, dropped)))
+    except internal_error.EXPECTED:
+        raise
+    except Exception as error:
+        return internal_error.note(context.result(), planned.targets, planned.membership, context.at(), error)
+
+
+def _committed(context: StepContext, step: Step, result: StepResult, commit: Commit) -> StepResult:
+    try:
+        commit(result)
+    except internal_error.EXPECTED:
+        raise
+    except Exception as error:
+        # Such as text that cannot be stored. Nothing of the report is written; what the call did is found out later.
+        result = internal_error.note(context.result(), step.targets, step.membership, context.at(), error)
+        commit(result)
+    return result
+
+
+def run_step(context: StepContext, step: Step) -> StepResult:
+    """Does one step and returns what it did."""
+    match step:
+        case Add():
+            return put_member.add_alone(context, step)
+        case Found():
+            return put_member.found(context, step)
+        case Move():
+            return move_member.move(context, step)
+        case Update():
+            return put_member.update(context, step)
+        case Restore():
+            return put_member.restore(context, step)
+        case Recheck():
+            return put_member.recheck(context, step)
+        case Archive():
+            return remove_member.archive(context, step)
+        case Unsubscribe():
+            return remove_member.unsubscribe(context, step)
+
+
+def _as_now(step: Step, written: Mapping[MembershipKey, LedgerEntry], dropped: Collection[MembershipKey]) -> Step:
+    # A step that writes back what the ledger said when it was planned would undo what the steps before it wrote.
+    if isinstance(step, Move | Restore | Recheck):
+        # The member of another customer that has a new address now did not leave.
+        left = (one for one in step.priors if not (one.others and one.membership in dropped))
+        step = replace(step, priors=tuple(replace(one, entry=written.get(one.membership, one.entry)) for one in left))
+    return replace(step, entry=written.get(step.membership, step.entry))  # type: ignore[arg-type]
+
+
+def _anyone(step: Archive, customers: set[CustomerId]) -> bool:
+    return any(target.customer.customer_id in customers for target in step.targets)
+
+
+def _taken_on(context: StepContext, result: StepResult, step: Archive, targets: Sequence[Target]) -> None:
+    # Of who went elsewhere other steps tell.
+    _stays(context, result, step, targets, "Another customer has this address now: the member stays, for that one.")
+
+
+def _leave(context: StepContext, result: StepResult, step: Archive, blocked: set[CustomerId]) -> None:
+    # Whoever may not go elsewhere is known by the old member; the others who left it are done with it.
+    others = [target for target in step.targets if target.customer.customer_id not in blocked]
+    _stays(context, result, step, others, "Another customer, who left, is known by this member: it stays as it is.")
+
+
+def _stays(context: StepContext, result: StepResult, step: Archive, targets: Sequence[Target], detail: str) -> None:
+    result.write(
+        targets,
+        step.membership,
+        None,
+        at=context.at(),
+        outcome="left alone",
+        detail=detail,
+        then="Nothing until the customer changes.",
+    )

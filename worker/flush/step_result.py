@@ -1,0 +1,136 @@
+"""What a step did: everything that must be written in one transaction once it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.flush.steps import Target
+from worker.mailchimp.call import Answer, Call
+from worker.model import AccountId, CustomerId, ListId, MembershipKey
+from worker.store.ledger import CustomerStatus, LedgerEntry
+from worker.store.receipts import Receipt
+
+_ANSWER_PARTS = (
+    "title", "detail", "status", "errors", "email_address", "error", "error_code", "field", "field_message",
+    "last_changed", "total_items",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One contact's part in a call and its answer.
+
+    Attributes:
+        sent: what the call says of this contact; None for a read.
+        answer: the HTTP status, or None where no answer came.
+        said: what the answer says of this contact, or why there is none.
+    """
+
+    call: str
+    sent: Mapping[str, Any] | None
+    status: int | None
+    said: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, call: Call, answer: Answer) -> Exchange:
+        """Returns the exchange of a call for one contact."""
+        said = answer.body if answer.failure is None else {"failure": answer.failure}
+        return cls(str(call), call.body, answer.status, said)
+
+
+@dataclass(slots=True)
+class StepResult:
+    """Collects what a step did.
+
+    Attributes:
+        dropped: places whose member is now known under another one.
+        memberships: where customers are known who were known nowhere.
+        waits: customers who are kept out, with the one whose opt-out does that.
+        undone: places where an add was begun and surely not done.
+        settled: customers that need nothing more, with the revision that was sent.
+        changed_settled: how many of these had changed, and were not looked at for others' sake alone.
+        failed: customers that this step does not settle.
+        blocked: customers that may not go to their new place, and so stay known at the old one.
+        again: whether to begin again at once, from the reads on.
+        kept_off: those of them who did not leave themselves: their old member is given up all the same.
+        later: why Mailchimp gave no useful answer; None where it did.
+        account_stopped: why Mailchimp accepts no call of this account any more.
+        gone: lists that Mailchimp does not have any more.
+        paused: lists that refuse everybody, with the title.
+    """
+
+    run: int
+    account_id: AccountId
+    entries: list[LedgerEntry] = field(default_factory=list)
+    dropped: list[MembershipKey] = field(default_factory=list)
+    customer_statuses: list[CustomerStatus] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+    memberships: list[tuple[CustomerId, MembershipKey]] = field(default_factory=list)
+    waits: list[tuple[CustomerId, CustomerId]] = field(default_factory=list)
+    undone: list[MembershipKey] = field(default_factory=list)
+    settled: list[tuple[CustomerId, int]] = field(default_factory=list)
+    changed_settled: int = 0
+    failed: set[CustomerId] = field(default_factory=set)
+    blocked: set[CustomerId] = field(default_factory=set)
+    kept_off: set[CustomerId] = field(default_factory=set)
+    again: bool = False
+    later: str | None = None
+    account_stopped: str | None = None
+    gone: set[ListId] = field(default_factory=set)
+    paused: dict[ListId, str] = field(default_factory=dict)
+
+    def fail(self, targets: Iterable[Target]) -> None:
+        """Notes that these customers are not settled."""
+        self.failed |= {target.customer.customer_id for target in targets}
+
+    def settle(self, targets: Iterable[Target]) -> None:
+        """Notes that these customers need nothing more, but for those that failed."""
+        people = [target.customer for target in targets if target.customer.customer_id not in self.failed]
+        self.settled += [(one.customer_id, one.revision) for one in people]
+        self.changed_settled += sum(one.changed for one in people)
+
+    def write(
+        self,
+        targets: Iterable[Target],
+        membership: MembershipKey | None,
+        exchange: Exchange | None,
+        *,
+        at: str,
+        outcome: str,
+        detail: str,
+        then: str,
+    ) -> None:
+        """Adds a receipt for each of the customers."""
+        for target in targets:
+            customer, position = target.customer, target.customer.position
+            self.receipts.append(
+                Receipt(
+                    run=self.run,
+                    at=at,
+                    account_id=self.account_id,
+                    customer_id=customer.customer_id,
+                    address=membership.address if membership is not None else customer.address,
+                    revision=customer.revision,
+                    event_id=customer.event_id,
+                    topic=position.topic,
+                    partition=position.partition,
+                    offset=position.offset,
+                    list_id=membership.list_id if membership is not None else None,
+                    list_reason=target.list_reason,
+                    outcome=outcome,
+                    detail=detail,
+                    next=then,
+                    call=exchange.call if exchange else None,
+                    sent=exchange.sent if exchange else None,
+                    answer_status=exchange.status if exchange else None,
+                    answer=_parts(exchange.said) if exchange else None,
+                )
+            )
+
+
+def _parts(said: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if said is None or "failure" in said:
+        return said
+    return {name: said[name] for name in _ANSWER_PARTS if name in said}

@@ -1,0 +1,205 @@
+"""Writes one member: its fields, which may be tried again, or what hangs on a read, which is sent once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from worker.clock import as_text
+from worker.flush.answers import AnswerClass, ClassifiedAnswer
+from worker.flush.identity import as_read
+from worker.flush.merge_values import hashes, sent_after
+from worker.flush.step_context import SECOND_LOOK, StepContext, classify_member, settle_at
+from worker.flush.step_result import Exchange, StepResult
+from worker.flush.steps import Contact
+from worker.mailchimp.call import Call
+from worker.mailchimp.member import Member, answered_member
+from worker.model import CustomerId, MembershipKey, Origin
+from worker.store.ledger import LedgerEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How writing a member ended.
+
+    Attributes:
+        member: the member afterwards; None unless it is done.
+        sent: the fields that were sent last.
+        refused: merge tag to the title with which Mailchimp refused it.
+        date: Mailchimp's time of the answer; None where it told none.
+        seconds: how long the call took.
+        undone: whether it is sure that nothing was done.
+    """
+
+    member: Member | None
+    classified: ClassifiedAnswer
+    exchange: Exchange
+    sent: Mapping[str, Any]
+    refused: Mapping[str, str]
+    date: datetime | None
+    seconds: float
+    undone: bool
+
+
+Build = Callable[[Mapping[str, Any]], Call]
+"""Makes a call of fields."""
+
+
+def write_fields(context: StepContext, membership: MembershipKey, build: Build, fields: Mapping[str, Any]) -> Written:
+    """Sends a write that hangs on no read, such as one of fields alone: again without each field that is refused.
+
+    Args:
+        context: the account's.
+        membership: of the member.
+        build: makes the call of fields.
+        fields: merge tag to value.
+
+    Returns:
+        How it ended; a refused field that was not sent leaves FIELD, which is final for this run.
+    """
+    looked_twice = False
+    while True:
+        written = write_once(context, membership, build, fields)
+        if written.classified.kind is AnswerClass.AGAIN and written.refused != context.intents.refused.get(
+            membership, {}
+        ):
+            continue
+        if written.classified.kind is AnswerClass.NOT_THERE and not looked_twice:
+            looked_twice = True
+            context.wait(SECOND_LOOK)
+            continue
+        return written
+
+
+def write_once(context: StepContext, membership: MembershipKey, build: Build, fields: Mapping[str, Any]) -> Written:
+    """Sends a write one time, without the fields that Mailchimp refused there before.
+
+    Returns:
+        How it ended; AGAIN where a field was refused, and may be left out after another look.
+    """
+    refused = dict(context.intents.refused.get(membership, {}))
+    sent = {tag: value for tag, value in fields.items() if tag not in refused}
+    call = build(sent)
+    answer = context.send(call)
+    classified = classify_member(answer)
+    if classified.kind is AnswerClass.FIELD and any(tag in sent for tag in classified.fields):
+        more = {tag: classified.title for tag in classified.fields if tag in sent}
+        context.intents.refused[membership] = refused | more
+        classified = replace(classified, kind=AnswerClass.AGAIN)
+    exchange = Exchange.of(call, answer)
+    return Written(
+        answered_member(answer), classified, exchange, sent, refused, answer.date, answer.seconds, answer.undone
+    )
+
+
+def write_after_read(
+    context: StepContext,
+    contact: Contact,
+    build: Build,
+    fields: Mapping[str, Any],
+    intended: LedgerEntry,
+    before: LedgerEntry | None,
+) -> Written:
+    """Sends a write that hangs on what was just read, one time, and notes it before.
+
+    Args:
+        context: the account's.
+        contact: what is written.
+        build: makes the call of fields.
+        fields: merge tag to value.
+        intended: the entry of the contact's place with the intent.
+        before: what the ledger says if nothing was done.
+    """
+    context.intents.begin(intended, before, contact.targets)
+    written = write_once(context, contact.membership, build, fields)
+    if written.undone:
+        context.intents.take_back(contact.membership)
+    elif written.member is None:
+        context.intents.lose(contact.membership, written.date, written.seconds)
+    return written
+
+
+def entry_for(
+    context: StepContext,
+    contact: Contact,
+    before: LedgerEntry | None,
+    member: Member,
+    origin: Origin,
+    written: Written | None,
+) -> LedgerEntry:
+    """Returns what the ledger says of a member whose fields were just written as a whole."""
+    date = written.date if written is not None else None
+    return LedgerEntry(
+        membership=contact.membership,
+        customer_id=_owner(contact, before, member),
+        state="present",
+        origin=origin,
+        sent_at=context.at(),
+        fields=hashes(written.sent if written is not None else contact.fields.values),
+        member_status=member.status,
+        contact_id=member.contact_id,
+        seen_at=as_text(date) if date is not None else None,
+    )
+
+
+def entry_after_changes(
+    context: StepContext, contact: Contact, entry: LedgerEntry, member: Member, written: Written
+) -> LedgerEntry:
+    """Returns what the ledger says of a member after only some of its fields were written."""
+    return replace(
+        as_read(replace(entry, state="present"), member, written.date),
+        membership=contact.membership,
+        customer_id=_owner(contact, entry, member),
+        sent_at=context.at(),
+        fields=sent_after(entry.fields, written.sent),
+    )
+
+
+def _owner(contact: Contact, before: LedgerEntry | None, member: Member) -> CustomerId:
+    # An opt-out stays with the customer whose member it was, whoever takes the address on.
+    if before is None or member.status in ("subscribed", "pending"):
+        return contact.owner
+    return before.customer_id
+
+
+def left_out(contact: Contact, refused: Mapping[str, str]) -> str:
+    """Returns a sentence on the fields that were not sent as billmywork has them, empty where there is none."""
+    parts = [f"{tag} ({why})" for tag, why in {**contact.fields.left_out, **refused}.items()]
+    return f" Not sent: {', '.join(parts)}." if parts else ""
+
+
+def stays(status: str) -> str:
+    """Returns a sentence for a member whose status a write did not touch, empty where that is subscribed or pending."""
+    if status in ("subscribed", "pending"):
+        return ""
+    return f" The member is {status} in Mailchimp and stays so."
+
+
+def then(status: str) -> str:
+    """Returns what happens next to a member of that status."""
+    if status == "pending":
+        return "It is subscribed when the person confirms Mailchimp's mail."
+    if status in ("unsubscribed", "cleaned", "archived"):
+        return "Only the person can join again, by the list's form."
+    return "Nothing until the customer changes."
+
+
+def settled(
+    context: StepContext,
+    result: StepResult,
+    contact: Contact,
+    exchange: Exchange,
+    outcome: str,
+    detail: str,
+    status: str,
+) -> None:
+    """Notes that a contact is done: for its owner, and for those who share the address."""
+    settle_at(result, contact.targets, contact.membership)
+    owners = [target for target in contact.targets if target.customer.customer_id == contact.owner]
+    others = [target for target in contact.targets if target.customer.customer_id != contact.owner]
+    at, after = context.at(), then(status)
+    result.write(owners, contact.membership, exchange, at=at, outcome=outcome, detail=detail, then=after)
+    shared = f"Shares its address with customer {contact.owner}, whose newer fields the member has. {detail}"
+    result.write(others, contact.membership, exchange, at=at, outcome="shared", detail=shared, then=after)

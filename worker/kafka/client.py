@@ -1,0 +1,236 @@
+"""How Kafka is reached: librdkafka's properties, and its errors in this worker's words."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError as LibraryError
+from confluent_kafka import KafkaException, TopicPartition
+
+from worker.config import Kafka
+from worker.errors import ConfigError, KafkaError
+
+log = logging.getLogger("worker.consumer")
+
+ANSWER_SECONDS = 10.0
+"""How long to wait for what a broker knows."""
+PART_SECONDS = 2.5
+"""How long to wait before looking whether it is any use to wait on."""
+ELECTION_SECONDS = 0.2
+"""How long to wait before a partition that has no leader just now is asked again."""
+_ELECTING = {LibraryError.NOT_LEADER_FOR_PARTITION, LibraryError.LEADER_NOT_AVAILABLE}
+_FORGOTTEN = {LibraryError._UNKNOWN_PARTITION, LibraryError._UNKNOWN_TOPIC}
+"""What librdkafka says of a partition that it knew before its broker restarted, until it asks for the topic again."""
+AWAY = {
+    LibraryError._TRANSPORT,
+    LibraryError._ALL_BROKERS_DOWN,
+    LibraryError._DESTROY_BROKER,
+    LibraryError._TIMED_OUT,
+    LibraryError._TIMED_OUT_QUEUE,
+}
+"""What librdkafka says of a call whose broker went away while it was under way."""
+RESTART_SECONDS = 30.0
+"""How long a partition's broker may be away, as in a restart, before a worker that had reached it gives up."""
+_HOPELESS = {LibraryError._ALL_BROKERS_DOWN, LibraryError._AUTHENTICATION, LibraryError.SASL_AUTHENTICATION_FAILED}
+_ENDED = {LibraryError._FATAL, LibraryError.FENCED_INSTANCE_ID}
+_CORRECT = "Correct [kafka.client] in the configuration file, or WORKER_KAFKA__CLIENT."
+_Client = TypeVar("_Client")
+_Answer = TypeVar("_Answer")
+MOCK = "mockCluster"
+"""What the cluster id of librdkafka's own mock begins with; it answers no admin requests."""
+
+
+def client(kind: Callable[[dict[str, Any]], _Client], settings: Kafka, own: Mapping[str, Any]) -> _Client:
+    """Returns a client of the library with the operator's properties and those that this worker relies on.
+
+    Args:
+        kind: which client.
+        settings: the operator's.
+        own: this worker's; the operator cannot change them.
+
+    Raises:
+        ConfigError: the operator's properties cannot be used.
+    """
+    fixed = {"bootstrap.servers": settings.bootstrap_servers, "logger": log, **own}
+    taken = sorted(settings.client.keys() & fixed.keys())
+    if taken:
+        raise ConfigError(f"kafka.client cannot set {', '.join(taken)}: the worker relies on its own.", _CORRECT)
+    below = {
+        "socket.connection.setup.timeout.ms": 10_000,
+        "log_level": 2,  # a line for each failed connection helps nobody; what matters is reported, see Problems
+    }
+    try:
+        return kind({**below, **settings.client, **fixed})
+    except KafkaException as error:
+        reason = error.args[0].str().strip().rstrip(".")
+        raise ConfigError(f"kafka.client cannot be used: {reason}.", _CORRECT) from error
+    except (TypeError, ValueError) as error:  # a text where the library wants a function
+        raise ConfigError(f"kafka.client cannot be used: {error}.", _CORRECT) from error
+
+
+def session_seconds(settings: Kafka) -> float:
+    """Returns after how long without a sign of life the group takes a worker's partitions.
+
+    With ``group_protocol = "consumer"`` the broker decides: its group.consumer.session.timeout.ms must not be below the
+    45 seconds that it is by default.
+
+    Raises:
+        ConfigError: the operator's session.timeout.ms is no number.
+    """
+    try:
+        return float(settings.client.get("session.timeout.ms", 45_000)) / 1000
+    except ValueError as error:
+        raise ConfigError("kafka.client's session.timeout.ms must be a number of milliseconds.", _CORRECT) from error
+
+
+def is_fatal(error: LibraryError) -> bool:
+    """Tells whether an error ends a client for good.
+
+    Its own word is not enough: of a member that was fenced, librdkafka tells the consumer the code _FATAL by an error
+    whose fatal() is False, and nothing else (confluent-kafka-python issue 869).
+    """
+    return error.fatal() or error.code() in _ENDED
+
+
+class Problems:
+    """Keeps what librdkafka reports aside: it goes on by itself, unless that is fatal.
+
+    Attributes:
+        last: the last report, for the message when a request fails in the end.
+        fatal: the report that ends a client; None where there is none.
+        connected: whether a broker has answered: before, the message of the failed start says it all.
+    """
+
+    def __init__(self) -> None:
+        self.last: LibraryError | None = None
+        self.fatal: LibraryError | None = None
+        self.connected = False
+        self._codes: set[int] = set()
+
+    def __call__(self, error: LibraryError) -> None:
+        """Takes a report."""
+        self.last = error
+        self._codes.add(error.code())
+        if is_fatal(error):
+            self.fatal = error
+        if self.connected and error.code() in _HOPELESS:
+            log.warning("Kafka: %s; trying on", error.str())
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether no broker can be reached, or none lets this client in."""
+        return not self._codes.isdisjoint(_HOPELESS)
+
+
+def unreachable(settings: Kafka, problem: LibraryError | None, error: Exception) -> KafkaError:
+    """Returns the error for a broker that does not answer."""
+    code = problem.code() if problem is not None else None
+    reason = problem.str() if problem is not None else str(error)
+    if code in (LibraryError._AUTHENTICATION, LibraryError.SASL_AUTHENTICATION_FAILED):
+        return KafkaError(
+            f"Kafka at {settings.bootstrap_servers} refuses the credentials: {reason}",
+            "Check the sasl and ssl properties in [kafka.client].",
+        )
+    return KafkaError(
+        f"No Kafka broker answers at {settings.bootstrap_servers}: {reason}",
+        "Check kafka.bootstrap_servers (WORKER_KAFKA__BOOTSTRAP_SERVERS), the network and [kafka.client].",
+    )
+
+
+def _told_of_topic(client: Any, settings: Kafka, problems: Problems) -> Any:
+    # In parts: librdkafka goes on trying for all of the time where no broker can be reached, or none lets it in.
+    waited = 0.0
+    while True:
+        try:
+            return client.list_topics(settings.topic, timeout=PART_SECONDS)
+        except KafkaException as error:
+            waited += PART_SECONDS
+            client.poll(0)  # hands over what was reported
+            if problems.hopeless or waited >= ANSWER_SECONDS:
+                raise unreachable(settings, problems.last, error) from error
+
+
+def partitions_of_topic(client: Any, settings: Kafka, problems: Problems) -> tuple[int, str]:
+    """Returns how many partitions the topic has, and the cluster's id.
+
+    Args:
+        client: any that can list topics.
+        settings: names the topic.
+        problems: what that client reported.
+
+    Raises:
+        KafkaError: no broker answers, or there is no such topic.
+    """
+    told = _told_of_topic(client, settings, problems)
+    problems.connected = True
+    topic = told.topics.get(settings.topic)
+    if topic is None or topic.error is not None or not topic.partitions:
+        reason = f": {topic.error.str()}" if topic is not None and topic.error is not None else ""
+        raise KafkaError(
+            f"Kafka has no topic {settings.topic} for this user{reason}.",
+            f"Create it (kafka-topics.sh --create --topic {settings.topic} --partitions 6 --config "
+            "cleanup.policy=compact), give the user the right to see it, or correct kafka.topic (WORKER_KAFKA__TOPIC).",
+        )
+    return len(topic.partitions), told.cluster_id or ""
+
+
+def bounds(client: Any, settings: Kafka, partition: int, problems: Problems) -> tuple[int, int]:
+    """Returns a partition's first offset and the one after its last.
+
+    Waits for the election of a leader: a new partition has none at first, and one whose broker went for a moment.
+
+    Args:
+        client: a consumer.
+        settings: names the topic.
+        partition: which one.
+        problems: what that client reported.
+
+    Raises:
+        KafkaError: no broker answers, or the partition stays without a leader.
+    """
+    ends = time.monotonic() + ANSWER_SECONDS
+    place = TopicPartition(settings.topic, partition)
+    while True:
+        try:
+            low, high = answer(lambda: client.get_watermark_offsets(place, ANSWER_SECONDS), client, settings, problems)
+        except KafkaException as error:
+            if error.args[0].code() not in _ELECTING:
+                raise unreachable(settings, problems.last, error) from error
+            if time.monotonic() > ends:
+                raise KafkaError(
+                    f"Partition {partition} of the topic {settings.topic} has no leader: {error.args[0].str()}",
+                    "See with kafka-topics.sh --describe which of its brokers is missing.",
+                ) from error
+            time.sleep(ELECTION_SECONDS)
+        else:
+            return low, high
+
+
+def answer(ask: Callable[[], _Answer], client: Any, settings: Kafka, problems: Problems) -> _Answer:
+    """Returns what a broker answers, asking again for up to `RESTART_SECONDS` while one that had answered restarts.
+
+    Args:
+        ask: the call.
+        client: the one that it uses.
+        settings: names the topic.
+        problems: what that client reported.
+
+    Raises:
+        KafkaException: the broker is not away, or stays away.
+    """
+    ends = time.monotonic() + RESTART_SECONDS
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            code = error.args[0].code()
+            restarting = code in _FORGOTTEN or (problems.connected and code in AWAY)
+            if not restarting or time.monotonic() > ends:
+                raise
+        with contextlib.suppress(KafkaException):
+            client.list_topics(settings.topic, timeout=PART_SECONDS)
+        time.sleep(ELECTION_SECONDS)

@@ -1,0 +1,214 @@
+"""One list of the stand-in: its members, by status and by their last change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any, Literal
+
+from worker.mailchimp.call import member_hash
+from worker.model import AddressKey
+from worker.sandbox.audit import BY_HAND, Audit, StatusChange
+from worker.sandbox.errors import not_found
+from worker.sandbox.member import Member, address_key, as_date
+from worker.sandbox.merge import MergeField
+
+Sorting = Literal["last_changed", "timestamp_signup", "timestamp_opt"]
+
+
+@dataclass(slots=True)
+class MailingList:
+    """A list, kept so that members of one status are found without going through all.
+
+    Attributes:
+        refuses: the title with which it refuses every contact; None where it does not.
+        fake: addresses that are refused as fake, without naming a field; those below ``.invalid`` always are.
+    """
+
+    list_id: str
+    name: str
+    created: datetime
+    audit: Audit
+    clock: Callable[[], datetime]
+    marketing_permissions: bool = False
+    fields: dict[str, MergeField] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
+    refuses: str | None = None
+    fake: set[str] = field(default_factory=set)
+    _by_status: dict[str, dict[str, Member]] = field(default_factory=dict)
+    _order: int = 0
+    _contacts: int = 0
+    _sorted: dict[str | None, list[Member]] = field(default_factory=dict)
+
+    # Reading
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns what an answer tells of the list."""
+        counts = {status: len(found) for status, found in self._by_status.items()}
+        return {
+            "id": self.list_id,
+            "web_id": int(member_hash(address_key(self.list_id))[:6], 16),
+            "name": self.name,
+            "permission_reminder": "You are a customer.",
+            "date_created": as_date(self.created),
+            "list_rating": 0,
+            "email_type_option": False,
+            "visibility": "prv",
+            "double_optin": False,
+            "marketing_permissions": self.marketing_permissions,
+            "stats": {
+                "member_count": counts.get("subscribed", 0),
+                "total_contacts": len(self.members),
+                "unsubscribe_count": counts.get("unsubscribed", 0),
+                "cleaned_count": counts.get("cleaned", 0),
+                "merge_field_count": len(self.fields),
+            },
+        }
+
+    def get(self, hashed: str) -> Member:
+        """Returns a member.
+
+        Raises:
+            Problem: there is none.
+        """
+        member = self.members.get(hashed.lower())
+        if member is None:
+            raise not_found()
+        return member
+
+    def find(self, email: str) -> Member | None:
+        """Returns the member with an address, or None."""
+        return self.members.get(member_hash(address_key(email)))
+
+    def with_status(self, status: str | None) -> Iterable[Member]:
+        """Returns the members of a status, or all but the archived, as Mailchimp does unasked."""
+        if status is not None:
+            return self._by_status.get(status, {}).values()
+        return (one for one in self.members.values() if one.status != "archived")
+
+    def count(self, status: str | None) -> int:
+        """Returns how many members have a status; None: any but archived."""
+        if status is not None:
+            return len(self._by_status.get(status, ()))
+        return len(self.members) - len(self._by_status.get("archived", ()))
+
+    def ordered(self, status: str | None, by: Sorting | None) -> Iterable[Member]:
+        """Returns the members of a status, oldest first by one of their times; None: in the order of the list."""
+        match by:
+            case None:
+                return self.with_status(status)
+            case "last_changed":
+                # Kept until the next change: a list that is read page by page is sorted once.
+                if status not in self._sorted:
+                    self._sorted[status] = sorted(self.with_status(status), key=lambda one: one.order)
+                return self._sorted[status]
+            case "timestamp_signup":
+                return sorted(self.with_status(status), key=lambda one: one.signed_up)
+            case "timestamp_opt":
+                return sorted(self.with_status(status), key=lambda one: as_date(one.opted_in))
+
+    # Writing: nothing is refused here
+
+    def insert(self, email: str, status: str, values: Mapping[str, Any], cause: str) -> Member:
+        """Makes a member, or one that was there anew."""
+        now = self.clock()
+        known = self.find(email)
+        if known is not None:
+            self._by_status[known.status].pop(known.id, None)
+        member = Member(
+            list_id=self.list_id,
+            email=email,
+            status=status,
+            signed_up=now,
+            opted_in=now if status == "subscribed" else None,
+            last_changed=now,
+            contact_id=known.contact_id if known is not None else self._next_contact_id(),
+            merge_fields=dict(values),
+        )
+        self.members[member.id] = member
+        self._by_status.setdefault(status, {})[member.id] = member
+        self.touch(member)
+        self._note(member, known, known.status if known is not None else None, cause)
+        return member
+
+    def set_status(self, member: Member, status: str, cause: str) -> None:
+        """Gives a member another status, and notes who did it."""
+        before = member.status
+        if before == status:
+            return
+        self._by_status[before].pop(member.id, None)
+        self._by_status.setdefault(status, {})[member.id] = member
+        member.status = status
+        if status == "subscribed":
+            member.opted_in = self.clock()
+        self.touch(member)
+        self._note(member, member, before, cause)
+        member.status_before = before if status == "archived" else None
+        if status == "subscribed":
+            member.opted_out = member.left_by_hand = False
+        elif cause == BY_HAND:
+            member.left_by_hand = status in ("unsubscribed", "cleaned", "archived")
+            member.opted_out = member.opted_out or status in ("unsubscribed", "cleaned")
+
+    def move(self, member: Member, email: str) -> None:
+        """Gives a member another address."""
+        self.members.pop(member.id)
+        self._by_status[member.status].pop(member.id, None)
+        member.email = email
+        self.members[member.id] = member
+        self._by_status[member.status][member.id] = member
+        self.touch(member)
+
+    def touch(self, member: Member) -> None:
+        """Notes that a member changed."""
+        self._order += 1
+        member.order = self._order
+        member.last_changed = self.clock()
+        self._sorted.clear()
+
+    def remove(self, member: Member, cause: str) -> None:
+        """Deletes a member for good; its address can never be added again."""
+        before = member.status
+        del self.members[member.id]
+        self._by_status[before].pop(member.id, None)
+        self._sorted.clear()
+        self.forgotten.add(member.id)
+        self.audit.changes.append(StatusChange(self.clock(), self.list_id, member.email, before, "forgotten", cause))
+
+    def _next_contact_id(self) -> str:
+        # 32 hex digits, as Mailchimp's are; nothing of the address is in it.
+        self._contacts += 1
+        return member_hash(AddressKey(f"{self.list_id}/{self._contacts}"))
+
+    def _note(self, member: Member, known: Member | None, before: str | None, cause: str) -> None:
+        self.audit.changes.append(
+            StatusChange(
+                at=member.last_changed,
+                list_id=self.list_id,
+                email=member.email,
+                before=before,
+                after=member.status,
+                cause=cause,
+                hidden=known.status_before if known is not None else None,
+                puts_back=(
+                    cause != BY_HAND
+                    and known is not None
+                    and known.left_by_hand
+                    and member.status in ("subscribed", "pending")
+                ),
+            )
+        )
+
+
+def page(members: Iterable[Member], offset: int, count: int) -> list[Member]:
+    """Returns a page of members.
+
+    Args:
+        members: those to page through.
+        offset: how many to leave out.
+        count: how many to return.
+    """
+    return list(islice(members, offset, offset + count))

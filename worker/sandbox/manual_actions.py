@@ -1,0 +1,57 @@
+"""What persons and owners do to members outside this worker, by forms, mails and Mailchimp's own pages."""
+
+from __future__ import annotations
+
+from worker.sandbox.audit import BY_HAND
+from worker.sandbox.mailing_list import MailingList
+from worker.sandbox.merge import merged
+
+ACTS = ("subscribe", "sign up", "confirm", "unsubscribe", "clean", "archive", "forget", "rename")
+
+
+def do(mailing_list: MailingList, email: str, act: str, value: str | None) -> None:
+    """Does one act to the member with an address; see :meth:`StandIn.by_hand`.
+
+    Raises:
+        KeyError: there is no such member.
+        ValueError: nobody can do that.
+    """
+    member = mailing_list.find(email)
+    if act in ("subscribe", "sign up"):
+        status = "subscribed" if act == "subscribe" else "pending"
+        if member is None:
+            mailing_list.insert(email, status, {}, BY_HAND)
+        else:
+            mailing_list.set_status(member, status, BY_HAND)
+        return
+    if member is None:
+        raise KeyError(f"{email} is no member of {mailing_list.list_id}")
+    match act:
+        case "confirm" if member.status == "pending":
+            mailing_list.set_status(member, "subscribed", BY_HAND)
+        case "unsubscribe":
+            mailing_list.set_status(member, "unsubscribed", BY_HAND)
+        case "clean":
+            mailing_list.set_status(member, "cleaned", BY_HAND)
+        case "archive":
+            mailing_list.set_status(member, "archived", BY_HAND)
+        case "forget":
+            mailing_list.remove(member, BY_HAND)
+        case "rename" if value and mailing_list.find(value) is None:
+            mailing_list.move(member, value)
+        case _:
+            raise ValueError(f"{act} cannot be done to a member that is {member.status}")
+
+
+def edit(mailing_list: MailingList, email: str, tag: str, value: object) -> None:
+    """Writes one merge field of a member, as it or the owner does on a form; an empty text clears it.
+
+    Raises:
+        KeyError: there is no such member or merge field.
+        Problem: the field does not take the value.
+    """
+    member = mailing_list.find(email)
+    if member is None or tag not in mailing_list.fields:
+        raise KeyError(f"{mailing_list.list_id} has no member {email} or no merge field {tag}")
+    member.merge_fields = merged(mailing_list.fields, member.merge_fields, {tag: value}, validate_required=False)
+    mailing_list.touch(member)

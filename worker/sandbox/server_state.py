@@ -1,0 +1,236 @@
+"""A Mailchimp stand-in, in memory: answers calls as Mailchimp does, and lets people act by hand in it.
+
+Source of its behaviour: Mailchimp's published API description and error list, and what is known of its limits.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from worker.mailchimp.call import Answer, Call
+from worker.sandbox import manual_actions
+from worker.sandbox.audit import Audit, LoggedCall
+from worker.sandbox.endpoints import respond
+from worker.sandbox.errors import Problem
+from worker.sandbox.faults import DONE_FIRST, Fault
+from worker.sandbox.fields import chosen
+from worker.sandbox.mailing_list import MailingList
+from worker.sandbox.member import Member
+from worker.sandbox.merge import MergeField
+from worker.sandbox.user import User
+
+MOST_CONNECTIONS = 10
+"""Calls in flight for one user, over all its keys. Source: Mailchimp's documented limit of simultaneous connections."""
+
+
+class StandIn:
+    """All of it. Threads share it; one lock makes each call happen at once.
+
+    Attributes:
+        latency: seconds that each call takes at least.
+        faults: what goes wrong; the first that meets a call decides.
+        audit: status changes and calls.
+        tells_contact_ids: whether answers have the ``contact_id`` of members.
+        users: by name.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], object] = time.sleep,
+        seed: int = 0,
+    ) -> None:
+        """Makes one without users.
+
+        Args:
+            clock: tells the time.
+            sleep: waits out the latency, where no server does.
+            seed: of the faults' chance.
+        """
+        self.clock = clock
+        self.latency = 0.0
+        self.faults: list[Fault] = []
+        self.audit = Audit()
+        self.tells_contact_ids = True
+        self.users: dict[str, User] = {}
+        self._sleep = sleep
+        self._chance = random.Random(seed)  # noqa: S311 - faults must repeat, nothing here is secret
+        self._keys: dict[str, User] = {}
+        self._lock = threading.RLock()
+
+    # What owners do by hand
+
+    def add_key(self, key: str, user: str) -> None:
+        """Gives a user an API key, or a revoked one back; several may belong to one user."""
+        with self._lock:
+            self._keys[key] = self._user(user)
+
+    def revoke(self, key: str) -> None:
+        """Takes an API key back."""
+        with self._lock:
+            self._keys.pop(key, None)
+
+    def create_list(
+        self, user: str, list_id: str, name: str, *, usual_fields: bool = True, marketing_permissions: bool = False
+    ) -> MailingList:
+        """Makes a list, with the usual merge fields or none."""
+        with self._lock:
+            return self._user(user).create_list(
+                list_id, name, usual_fields=usual_fields, marketing_permissions=marketing_permissions
+            )
+
+    def delete_list(self, list_id: str) -> None:
+        """Deletes a list with all its members."""
+        with self._lock:
+            for user in self.users.values():
+                user.lists.pop(list_id, None)
+
+    def add_merge_field(self, list_id: str, told: Mapping[str, Any]) -> MergeField:
+        """Gives a list one more merge field, or another in place of the one with its tag.
+
+        Args:
+            list_id: the list.
+            told: as in Mailchimp's API: name, type, tag, required, and options with phone_format or choices.
+
+        Raises:
+            KeyError: there is no such list.
+            Problem: the field is not taken.
+        """
+        with self._lock:
+            fields = self.find_list(list_id).fields
+            made = MergeField.from_json(max((one.merge_id for one in fields.values()), default=0) + 1, told)
+            fields[made.tag] = made
+            return made
+
+    def find_list(self, list_id: str) -> MailingList:
+        """Returns a list, whoever has it.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for user in self.users.values():
+            if list_id in user.lists:
+                return user.lists[list_id]
+        raise KeyError(f"there is no list {list_id}")
+
+    def members(self, list_id: str) -> list[Member]:
+        """Returns copies of all members of a list, the archived too, oldest first.
+
+        Raises:
+            KeyError: there is no such list.
+        """
+        with self._lock:
+            return [copy.copy(one) for one in self.find_list(list_id).members.values()]
+
+    # What persons and owners do to members by hand
+
+    def by_hand(self, list_id: str, email: str, act: str, value: str | None = None) -> None:
+        """Does to a member what a person or the list's owner does outside this worker.
+
+        Args:
+            list_id: the list.
+            email: the member's address.
+            act: subscribe, sign up (to pending), confirm (from pending), unsubscribe, clean, archive, forget (delete
+                for good), or rename (to value).
+            value: the new address.
+
+        Raises:
+            KeyError: there is no such list or member.
+            ValueError: nobody can do that.
+        """
+        with self._lock:
+            manual_actions.do(self.find_list(list_id), email, act, value)
+
+    def edit(self, list_id: str, email: str, tag: str, value: object) -> None:
+        """Writes one merge field of a member by hand; an empty text clears it.
+
+        Raises:
+            KeyError: there is no such list, member or merge field.
+            Problem: the field does not take the value.
+        """
+        with self._lock:
+            manual_actions.edit(self.find_list(list_id), email, tag, value)
+
+    # Calls
+
+    def handle(self, key: str, call: Call) -> Answer:
+        """Answers one call.
+
+        Args:
+            key: the API key that came with it.
+            call: below ``/3.0``.
+
+        Returns:
+            The answer; one with a failure where the connection is to be cut or left hanging.
+        """
+        with self.in_flight(key) as crowded:
+            if self.latency:
+                self._sleep(self.latency)
+            return self.answer(key, call, crowded=crowded)
+
+    @contextmanager
+    def in_flight(self, key: str) -> Iterator[bool]:
+        """Counts a call as in flight; yields whether it is one too many for the key's user."""
+        with self._lock:
+            user = self._keys.get(key)
+            if user is not None:
+                user.in_flight += 1
+                most = self.audit.most_at_once
+                most[user.name] = max(most[user.name], user.in_flight)
+            crowded = user is not None and user.in_flight > MOST_CONNECTIONS
+        try:
+            yield crowded
+        finally:
+            if user is not None:
+                with self._lock:
+                    user.in_flight -= 1
+
+    def answer(self, key: str, call: Call, *, crowded: bool) -> Answer:
+        """Answers one call that is in flight, without latency."""
+        with self._lock:
+            user = self._keys.get(key)
+            answer = self._answer(user, key, call, crowded=crowded)
+            name, now = user.name if user is not None else "", self.clock()
+            self.audit.log(LoggedCall(now, name, key[-4:], call, answer.status))
+            # As a Date header tells it: in whole seconds.
+            return replace(answer, date=now.replace(microsecond=0))
+
+    def _answer(self, user: User | None, key: str, call: Call, *, crowded: bool) -> Answer:
+        if crowded:
+            detail = f"You have exceeded the limit of {MOST_CONNECTIONS} simultaneous connections."
+            return Problem(429, "Too Many Requests", detail).answer()
+        fault = next((one for one in self.faults if one.meets(key, call, self._chance)), None)
+        if fault is not None and fault.kind not in DONE_FIRST:
+            return fault.answer()
+        try:
+            if user is None:
+                raise self._unknown(key)
+            answer = respond(user, call, f"{call} by {user.name} (…{key[-4:]})")
+        except Problem as problem:
+            answer = problem.answer()
+        if fault is not None:
+            return fault.answer()
+        if answer.ok and answer.body is not None:
+            told = chosen(answer.body, call.query)
+            if not self.tells_contact_ids:
+                told = {name: value for name, value in told.items() if name != "contact_id"}
+            return Answer(answer.status, told)
+        return answer
+
+    def _unknown(self, key: str) -> Problem:
+        secret = key.rpartition("-")[0]
+        if secret and any(known.rpartition("-")[0] == secret for known in self._keys):
+            return Problem(403, "Wrong Datacenter", "The API key provided is linked to a different datacenter.")
+        detail = "Your API key may be invalid, or you've attempted to access the wrong datacenter."
+        return Problem(401, "API Key Invalid", detail)
+
+    def _user(self, name: str) -> User:
+        return self.users.setdefault(name, User(name, self.audit, self.clock))

@@ -1,0 +1,50 @@
+"""Counts of records that changed nothing, and of publishers' faults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from worker.store.database import Database
+
+What = Literal[
+    "skipped",
+    "repeated",
+    "older",
+    "out_of_order",
+    "key_disagrees",
+    "recreated",
+    "expired",
+    "cut",
+    "away",
+    "absent",
+    "misplaced",
+]
+"""skipped: events of other types · repeated: read before · older: lost against a newer one · out_of_order: a lower
+version at a higher offset · key_disagrees: key and data name different customers · recreated: the topic was made anew ·
+expired: the log began after where reading should have gone on · cut: it ended before · away: nobody read the partition
+for longer than it keeps deletions · absent: known by the ledger and not in the log, deleted or not · misplaced: read in
+another partition than that of their account by the contract."""
+
+
+def add(db: Database, topic: str, partition: int, counts: Mapping[What, int]) -> None:
+    """Adds to a partition's counts. Belongs in the transaction that stages what was counted."""
+    db.executemany(
+        "INSERT INTO read_count (topic, partition, what, count) VALUES (?,?,?,?) "
+        "ON CONFLICT (topic, partition, what) DO UPDATE SET count = count + excluded.count",
+        [(topic, partition, what, count) for what, count in counts.items() if count],
+    )
+
+
+def totals(db: Database, topic: str) -> dict[str, int]:
+    """Returns a topic's counts over all its partitions."""
+    rows = db.execute("SELECT what, sum(count) AS n FROM read_count WHERE topic = ? GROUP BY what", (topic,))
+    return {row["what"]: row["n"] for row in rows}
+
+
+def in_partition(db: Database, topic: str, partition: int, what: What) -> int:
+    """Returns one count of one partition."""
+    row = db.execute(
+        "SELECT count FROM read_count WHERE topic = ? AND partition = ? AND what = ?", (topic, partition, what)
+    ).fetchone()
+    return 0 if row is None else int(row[0])

@@ -1,0 +1,349 @@
+"""Customers as staged: one row each, its newest state and whether that still needs a flush."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, Position
+from worker.store.database import PAGE_ROWS, Database
+
+_COLUMNS = (
+    "account_id, customer_id, state, deleted, version, event_id, event_time, topic, topic_id, partition, "
+    '"offset", revision, changed'
+)
+_NOTHING_KNOWN = CustomerState()
+
+MARKED_AT_ONCE = 1000
+"""Customers marked in the transaction that wants all of an account marked; more are marked after it."""
+
+Told = Callable[[int], None]
+
+
+def encoded_state(state: CustomerState) -> bytes | None:
+    """Returns a customer's state as its row keeps it; None for one of which nothing is known."""
+    return None if state == _NOTHING_KNOWN else msgspec.json.encode(state)
+
+
+def changed(
+    db: Database, account_id: AccountId, after: CustomerId | None, limit: int, most_bytes: int | None = None
+) -> list[Customer]:
+    """Returns the account's customers that need a flush, by id, at most so many beyond an id.
+
+    With a bound in bytes of their states no more than come within it, but one where there is one.
+    """
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM customer WHERE account_id = ? AND changed = 1 AND customer_id > ? "
+        "ORDER BY customer_id LIMIT ?",
+        (account_id, after or "", limit),
+    )
+    found: list[Customer] = []
+    size = 0
+    for row in rows:
+        size += len(row["state"] or b"")
+        if most_bytes is not None and found and size > most_bytes:
+            break
+        found.append(_customer(row))
+    return found
+
+
+def by_ids(db: Database, account_id: AccountId, ids: Iterable[CustomerId]) -> list[Customer]:
+    """Returns those customers of the account that are staged."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM customer WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(ids))),
+    )
+    return [_customer(row) for row in rows]
+
+
+def by_addresses(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[Customer]:
+    """Returns the account's customers whose address is any of these."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM customer WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(addresses))),
+    )
+    return [_customer(row) for row in rows]
+
+
+def find_by_address(db: Database, address: AddressKey, account_id: AccountId | None) -> list[Customer]:
+    """Returns the customers with an address, in one account or in all."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM customer WHERE address = ?1 AND (?2 IS NULL OR account_id = ?2) "
+        "ORDER BY account_id, customer_id",
+        (address, account_id),
+    )
+    return [_customer(row) for row in rows]
+
+
+def accounts_with_changes(db: Database) -> dict[AccountId, int]:
+    """Returns how many customers need a flush, account by account."""
+    rows = db.execute("SELECT account_id, count(*) AS n FROM customer WHERE changed = 1 GROUP BY account_id")
+    return {AccountId(row["account_id"]): row["n"] for row in rows}
+
+
+def changed_count(db: Database, account_id: AccountId) -> int:
+    """Returns how many of the account's customers need a flush."""
+    row = db.execute("SELECT count(*) FROM customer WHERE account_id = ? AND changed = 1", (account_id,)).fetchone()
+    return int(row[0])
+
+
+def total_count(db: Database) -> int:
+    """Returns how many customers are staged, deleted ones included."""
+    return int(db.execute("SELECT count(*) FROM customer").fetchone()[0])
+
+
+# A customer's event, and how often its account had wanted everybody looked at again.
+_SETTLED = (
+    "(SELECT resyncs FROM account WHERE account.account_id = customer.account_id) "
+    "|| ' ' || topic_id || ' ' || partition || ' ' || \"offset\""
+)
+
+
+def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[CustomerId, int]]) -> None:
+    """Writes that customers need nothing more, each only if the revision is still the one given.
+
+    Belongs in the transaction that writes what was done. A newer event, or a resync, keeps its customer changed. The
+    customer's standing tells which event it was, to workers that read the event again, and its highest version.
+    """
+    rows = [(account_id, customer_id, revision) for customer_id, revision in settled]
+    which = "WHERE account_id = ? AND customer_id = ? AND revision = ?"
+    db.executemany(f"UPDATE customer SET changed = 0 {which}", rows)
+    db.executemany(
+        "INSERT INTO standing (account_id, customer_id, settled, version, deleted) "
+        f"SELECT account_id, customer_id, {_SETTLED}, version, deleted FROM customer {which} "
+        "ON CONFLICT (account_id, customer_id) DO UPDATE SET settled = excluded.settled, "
+        "version = excluded.version, deleted = excluded.deleted",
+        rows,
+    )
+
+
+_KNOWN = (
+    "EXISTS (SELECT 1 FROM standing WHERE standing.account_id = customer.account_id "
+    f"AND standing.customer_id = customer.customer_id AND standing.settled = {_SETTLED})"
+)
+
+
+def settle_known(db: Database, told: Told = lambda count: None) -> int:
+    """Writes that customers need nothing more whose event was settled already, by another worker or another database.
+
+    In many transactions: what is done stays done, and what is not is done by the next call.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        told: again and again, how many were looked at.
+
+    Returns:
+        How many there were.
+    """
+    return db.in_parts(
+        _changed_and_known(db),
+        lambda part: int(
+            db.executemany(
+                f"UPDATE customer SET changed = 0 WHERE account_id = ? AND customer_id = ? AND {_KNOWN}", part
+            ).rowcount
+        ),
+        told=told,
+    )
+
+
+def _changed_and_known(db: Database) -> Iterator[tuple[str, str]]:
+    after = ("", "")
+    while rows := db.execute(
+        "SELECT account_id, customer_id FROM customer WHERE changed = 1 AND (account_id, customer_id) > (?,?) "
+        f"AND {_KNOWN} ORDER BY account_id, customer_id LIMIT {PAGE_ROWS}",
+        after,
+    ).fetchall():
+        yield from ((row[0], row[1]) for row in rows)
+        after = rows[-1][0], rows[-1][1]
+
+
+def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
+    """Marks every customer of the account, or those who have or had an address, for the next flush.
+
+    Belongs in a transaction. Where an account has very many, the rest is marked by :func:`mark_the_rest`.
+
+    Returns:
+        How many are marked then.
+    """
+    if address is None:
+        db.execute("UPDATE account SET resyncs = resyncs + 1 WHERE account_id = ?", (account_id,))
+        look_again(db, account_id)
+        return int(db.execute("SELECT count(*) FROM customer WHERE account_id = ?", (account_id,)).fetchone()[0])
+    which = (
+        "account_id = ?1 AND customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2 "
+        "UNION SELECT customer_id FROM standing WHERE account_id = ?1 AND address = ?2 "
+        "UNION SELECT customer_id FROM ledger WHERE account_id = ?1 AND address = ?2)"
+    )
+    db.execute(f"UPDATE standing SET settled = NULL WHERE {which}", (account_id, address))
+    cursor = db.execute(
+        f"UPDATE customer SET changed = 1, revision = revision + 1 WHERE {which}", (account_id, address)
+    )
+    return int(cursor.rowcount)
+
+
+def look_again(db: Database, account_id: AccountId) -> None:
+    """Marks every customer of the account in this database alone, as :func:`mark_changed` does. In a transaction."""
+    first = _ids_after(db, account_id, "", MARKED_AT_ONCE)
+    _mark(db, [(account_id, one) for one in first])
+    if len(first) == MARKED_AT_ONCE:
+        # Noted in this transaction, so that a crash before the rest is marked leaves nobody out.
+        db.execute(
+            "INSERT INTO marking (account_id, after) VALUES (?,?) "
+            "ON CONFLICT (account_id) DO UPDATE SET after = excluded.after",
+            (account_id, first[-1]),
+        )
+
+
+def mark_the_rest(db: Database, told: Told = lambda count: None) -> int:
+    """Marks customers of accounts with very many that :func:`mark_changed` left, in many transactions.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        told: again and again, how many are marked.
+
+    Returns:
+        How many were.
+    """
+    marked = 0
+    while (row := db.execute("SELECT account_id, after FROM marking LIMIT 1").fetchone()) is not None:
+        account_id, before = AccountId(row["account_id"]), marked
+        marking = _Marking(db, account_id, row["after"])
+        marked += db.in_parts(
+            _ids_beyond(db, account_id, marking.after),
+            marking.mark,
+            told=lambda count, before=before: told(before + count),  # type: ignore[misc]
+        )
+        if db.must_end is not None and db.must_end():
+            break
+        with db.transaction():
+            db.execute(
+                "DELETE FROM marking WHERE account_id = ?1 AND NOT EXISTS (SELECT 1 FROM customer WHERE "
+                "account_id = ?1 AND customer_id > marking.after)",
+                (account_id,),
+            )
+    return marked
+
+
+@dataclass(slots=True)
+class _Marking:
+    db: Database
+    account_id: AccountId
+    after: str
+
+    def mark(self, ids: Sequence[str]) -> int:
+        # Not where all were wanted again meanwhile: then it goes on from there.
+        cursor = self.db.execute(
+            "UPDATE marking SET after = ? WHERE account_id = ? AND after = ?", (ids[-1], self.account_id, self.after)
+        )
+        if not cursor.rowcount:
+            return 0
+        self.after = ids[-1]
+        return _mark(self.db, [(self.account_id, one) for one in ids])
+
+
+def _ids_beyond(db: Database, account_id: AccountId, after: str) -> Iterator[str]:
+    while ids := _ids_after(db, account_id, after, PAGE_ROWS):
+        yield from ids
+        after = ids[-1]
+
+
+def _ids_after(db: Database, account_id: AccountId, after: str, limit: int) -> list[str]:
+    rows = db.execute(
+        "SELECT customer_id FROM customer WHERE account_id = ? AND customer_id > ? ORDER BY customer_id LIMIT ?",
+        (account_id, after, limit),
+    )
+    return [row[0] for row in rows]
+
+
+def _mark(db: Database, keys: Sequence[tuple[str, str]]) -> int:
+    which = "WHERE account_id = ? AND customer_id = ?"
+    return int(db.executemany(f"UPDATE customer SET changed = 1, revision = revision + 1 {which}", keys).rowcount)
+
+
+def _customer(row: Any) -> Customer:
+    state = row["state"]
+    return Customer(
+        account_id=row["account_id"],
+        customer_id=row["customer_id"],
+        state=_NOTHING_KNOWN if state is None else msgspec.json.decode(state, type=CustomerState),
+        deleted=bool(row["deleted"]),
+        version=row["version"],
+        event_id=row["event_id"],
+        event_time=row["event_time"],
+        position=Position(row["topic"], row["topic_id"], row["partition"], row["offset"]),
+        revision=row["revision"],
+        changed=bool(row["changed"]),
+    )
+
+
+def positions_of(db: Database, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
+    """Returns, of those customers that are staged, what decides about a further event.
+
+    Each value is a row of version, topic, topic_id, partition, offset and event_time of the newest event, whether the
+    customer is deleted, whether its consent is withdrawn, and whether it needs a flush.
+    """
+    rows = db.execute(
+        'SELECT account_id, customer_id, version, topic, topic_id, partition, "offset", event_time, deleted, '
+        f"{_WITHDRAWN}, changed "
+        "FROM json_each(?) AS wanted CROSS JOIN customer ON account_id = wanted.value ->> 0 "
+        "AND customer_id = wanted.value ->> 1",
+        (msgspec.json.encode(keys).decode(),),
+    )
+    return {(row[0], row[1]): tuple(row)[2:] for row in rows}
+
+
+_WITHDRAWN = (  # JSON is only read where it can say so
+    "CASE WHEN instr(state, 'false') THEN coalesce(CAST(state AS TEXT) ->> '$.marketing_consent' = 0, 0) ELSE 0 END"
+)
+
+
+def stage(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Writes customers' newest states and marks them changed. Belongs in the transaction that moves next_offset on.
+
+    A row that got a higher version meanwhile, by a dead letter that was replayed, stays.
+
+    Args:
+        db: the staging database.
+        rows: account_id, customer_id, address, state, deleted, version, event_id, event_time, topic, topic_id,
+            partition, offset and staged_at of each, each customer once.
+    """
+    db.executemany(_STAGE.format("address = excluded.address, state = excluded.state"), rows)
+
+
+def stage_withdrawals(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Like :func:`stage`, but address and state stay those that are staged, with consent withdrawn."""
+    state = "json_set(CAST(state AS TEXT), '$.marketing_consent', json('false'))"
+    db.executemany(_STAGE.format(f"state = {state}"), rows)
+
+
+_STAGE = (
+    "INSERT INTO customer (account_id, customer_id, address, state, deleted, version, event_id, event_time, "
+    'topic, topic_id, partition, "offset", staged_at, revision, changed) '
+    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,1,1) "
+    "ON CONFLICT (account_id, customer_id) DO UPDATE SET {}, "
+    "deleted = excluded.deleted, version = coalesce(excluded.version, version), event_id = excluded.event_id, "
+    "event_time = excluded.event_time, topic = excluded.topic, topic_id = excluded.topic_id, "
+    'partition = excluded.partition, "offset" = excluded."offset", staged_at = excluded.staged_at, '
+    "revision = revision + 1, changed = 1 "
+    "WHERE excluded.version IS NULL OR version IS NULL OR excluded.version >= version"
+)
+
+
+def drop_ignored(db: Database, account_id: AccountId, address: AddressKey, ids: Sequence[CustomerId]) -> None:
+    """Removes ignored events with an address of customers who have another one. Belongs in a transaction."""
+    db.execute(
+        "DELETE FROM ignored_event WHERE account_id = ? AND address = ? "
+        "AND customer_id IN (SELECT value FROM json_each(?))",
+        (account_id, address, json.dumps(list(ids))),
+    )
+
+
+def delete(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:
+    """Removes customers' rows; returns how many. Belongs in a transaction."""
+    for table in ("ignored_event", "not_staged"):
+        db.executemany(f"DELETE FROM {table} WHERE account_id = ? AND customer_id = ?", people)
+    return int(db.executemany("DELETE FROM customer WHERE account_id = ? AND customer_id = ?", people).rowcount)

@@ -1,0 +1,350 @@
+"""Opens the staging database: one connection a thread, WAL, every commit on disk before it counts."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pysqlite3.dbapi2 as sqlite3
+from sqlite_utils import Database as Tables
+
+from worker.errors import DatabaseError
+from worker.store.schema import migrations
+
+log = logging.getLogger("worker.store")
+
+BUSY_SECONDS = 30.0
+"""How long a command waits for another connection's transaction. A thread of a running worker waits until it must end:
+see :attr:`Database.must_end`."""
+ENDING_SECONDS = 1.0
+"""How long it still waits then."""
+TOLD_AFTER_SECONDS = 5.0
+"""A wait for so long is logged, and again when it has become twice as long."""
+BUSY_SLICE_MS = 50
+"""How long SQLite itself waits for a lock before the worker looks whether it must end."""
+
+BUSY_PAUSE_SECONDS = 0.01
+"""How long a thread then leaves the lock alone: an attempt to empty the write-ahead log keeps writers away."""
+
+STEP_SECONDS = 0.03
+"""How long one transaction of a long operation should hold the write lock."""
+REST_SECONDS = 0.02
+"""How long such an operation leaves the lock to others after each of them."""
+PAGE_ROWS = 5000
+"""Keys that such an operation reads together, before it takes the lock."""
+FIRST_ROWS, MOST_ROWS = 200, 20_000
+"""Rows in the first of these transactions, before it is known how long a row takes; and in any."""
+
+CACHE_KIB = 32 * 1024
+"""Memory for pages that a connection may keep: staging touches many of them again and again."""
+
+CHECKPOINT_PAGES = 8000
+"""Pages of 4 KiB in the write-ahead log at which it is written back: pages that many batches touch are written once."""
+
+
+class Pace:
+    """How many rows a step of a long operation takes, by how long the steps before held the write lock."""
+
+    def __init__(self) -> None:
+        self.rows = FIRST_ROWS
+
+    def after(self, seconds: float) -> None:
+        """Takes how long the last step held it, and leaves it to others for a moment."""
+        self.rows = max(1, min(int(self.rows * min(STEP_SECONDS / max(seconds, 1e-4), 2.0)), MOST_ROWS))
+        time.sleep(REST_SECONDS)
+
+
+_Row = TypeVar("_Row")
+_Result = TypeVar("_Result")
+
+
+class Database:
+    """One connection to the staging database. Not for sharing between threads: each opens its own.
+
+    Attributes:
+        before_commit: called at the end of each transaction, with whether it erases; what it raises rolls it back.
+        must_end: tells a thread of a running worker that it must end. Such a thread waits for the database's lock for
+            as long as that is held; None for a command, which gives up after BUSY_SECONDS.
+        held_seconds: how long the last transaction held the write lock.
+        changing: carries out :meth:`change` where what changes is also written elsewhere; gets what to do, and erase.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.before_commit: Callable[[Database, bool], None] | None = None
+        self.must_end: Callable[[], bool] | None = None
+        self.held_seconds = 0.0
+        self.changing: Callable[[Callable[[], Any], bool], Any] | None = None
+
+    def execute(self, sql: str, values: Any = ()) -> Any:
+        """Runs one statement.
+
+        Raises:
+            DatabaseError: the file is full, locked, read-only or corrupt.
+        """
+        with _translated():
+            return self._patiently(lambda: self._connection.execute(sql, values))
+
+    def executemany(self, sql: str, rows: Any) -> Any:
+        """Runs one statement for many rows.
+
+        Raises:
+            DatabaseError: the file is full, locked, read-only or corrupt.
+        """
+        with _translated():
+            if not self._connection.in_transaction:
+                rows = list(rows)  # to be given again, should the database be locked
+            return self._patiently(lambda: self._connection.executemany(sql, rows))
+
+    @contextmanager
+    def transaction(self, *, erase: bool = False) -> Iterator[None]:
+        """Makes everything inside one transaction: all of it, or nothing when anything raises.
+
+        Args:
+            erase: whether what is removed must be forgotten wherever it is kept.
+
+        Raises:
+            DatabaseError: it could not be begun or committed.
+        """
+        self.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        try:
+            yield
+            if self.before_commit is not None:
+                self.before_commit(self, erase)
+        except BaseException:
+            with _translated():
+                self._connection.rollback()
+            raise
+        with _translated():
+            self._connection.commit()
+        self.held_seconds = time.monotonic() - began
+
+    def in_parts(
+        self,
+        rows: Iterable[_Row],
+        write: Callable[[list[_Row]], int],
+        *,
+        erase: bool = False,
+        told: Callable[[int], None] = lambda count: None,
+    ) -> int:
+        """Writes many rows in short transactions, so that others can write between them. What is done stays done.
+
+        Args:
+            rows: taken outside of the transactions, as many as fit into the next one.
+            write: writes some of them, in a transaction; returns how many rows it changed.
+            erase: as in :meth:`transaction`.
+            told: after each transaction, how many rows were taken so far.
+
+        Returns:
+            How many rows were changed. Fewer than there are if the thread must end.
+
+        Raises:
+            DatabaseError: the rest is not written.
+        """
+        changed, taken, pace, left = 0, 0, Pace(), iter(rows)
+        with self._writing_back_between():
+            while part := list(islice(left, pace.rows)):
+                with self.transaction(erase=erase):
+                    changed += write(part)
+                taken += len(part)
+                told(taken)
+                if self.must_end is not None and self.must_end():
+                    break
+                pace.after(self.held_seconds)
+                _, written, written_back = self.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+                if written - written_back > CHECKPOINT_PAGES:
+                    self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return changed
+
+    @contextmanager
+    def _writing_back_between(self) -> Iterator[None]:
+        # Within a commit the log is written back after the lock was let go: then a step would seem to take longer.
+        self.execute("PRAGMA wal_autocheckpoint = 0")
+        try:
+            yield
+        finally:
+            self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+
+    def _patiently(self, act: Callable[[], _Result]) -> _Result:
+        # Waits here and not in SQLite, where nothing could end it. Inside a transaction there is nothing to wait for.
+        began, tell_after = time.monotonic(), TOLD_AFTER_SECONDS
+        while True:
+            try:
+                return act()
+            except sqlite3.OperationalError as error:
+                if str(error) != _LOCKED or self._connection.in_transaction:
+                    raise
+                waited = time.monotonic() - began
+                if self.must_end is None:
+                    given_up = waited >= BUSY_SECONDS
+                else:
+                    given_up = waited >= ENDING_SECONDS and self.must_end()
+                if given_up:
+                    raise
+                time.sleep(BUSY_PAUSE_SECONDS)
+                if waited >= tell_after:
+                    log.warning("waiting for the database for %.0f s: another process or thread is writing", waited)
+                    tell_after *= 2
+
+    def change(self, act: Callable[[], _Result], *, erase: bool = False) -> _Result:
+        """Makes what a function writes one transaction, and returns what the function returns.
+
+        Where ledger or settings are also written to Kafka, that is done first and without a lock. So the function may
+        be called more than once: it changes nothing but the database.
+
+        Args:
+            act: writes.
+            erase: whether what is removed must be forgotten wherever it is kept.
+
+        Raises:
+            DatabaseError: it could not be begun or committed.
+            KafkaError: Kafka may not have taken it; nothing is committed.
+        """
+        if self.changing is not None:
+            return self.changing(act, erase)  # type: ignore[no-any-return]
+        with self.transaction(erase=erase):
+            return act()
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Takes back everything inside, to see what it would write.
+
+        Raises:
+            DatabaseError: it could not be begun.
+        """
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            with _translated():
+                self._connection.rollback()
+
+    def open_scratch(self) -> None:
+        """Opens ``scratch``, a database for what need not outlive this connection, if it is not open yet.
+
+        A file beside this one without a name, since this library keeps TEMP tables in memory.
+
+        Raises:
+            DatabaseError: it cannot be made.
+        """
+        files = {row["name"]: row["file"] for row in self.execute("PRAGMA database_list")}
+        if "scratch" in files:
+            return
+        if not files["main"]:
+            self.execute("ATTACH ':memory:' AS scratch")
+            return
+        with _translated_file(), tempfile.NamedTemporaryFile(dir=Path(files["main"]).parent) as file:
+            self.execute("ATTACH ? AS scratch", (file.name,))
+            self.execute("PRAGMA scratch.journal_mode = MEMORY")
+            self.execute("PRAGMA scratch.synchronous = OFF")
+
+    def empty_log(self) -> None:
+        """Writes the write-ahead log back into the file and empties it. Not inside a transaction.
+
+        Raises:
+            DatabaseError: it is not empty, because another connection keeps reading from it, or writing.
+        """
+
+        def empty() -> None:
+            if self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                raise sqlite3.OperationalError(_LOCKED)
+
+        with _translated():
+            self._patiently(empty)
+
+    def close(self) -> None:
+        """Closes the connection; an open transaction is rolled back."""
+        self._connection.close()
+
+
+_LOCKED = "database is locked"
+
+
+def open_database(path: Path | str) -> Database:
+    """Opens the database at ``path``, creating it and its folder and bringing its schema up to date.
+
+    Args:
+        path: the file, or ``":memory:"`` for a test.
+
+    Raises:
+        DatabaseError: it cannot be opened, is no SQLite database, or was written by a newer release.
+    """
+    with _translated():
+        if path != ":memory:":
+            _make_folder(Path(path))
+        connection = sqlite3.connect(str(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        # What is removed or replaced is overwritten, whole pages too, unlike with FAST; staging takes no longer by it.
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        tables = Tables(connection)
+        _refuse_newer(tables)
+        migrations.apply(tables)
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SLICE_MS}")
+    return Database(connection)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(
+            f"The folder of the database, {path.parent}, cannot be made: {error.strerror}.",
+            "Set staging.path (WORKER_STAGING__PATH) to a place this user may write to.",
+        ) from error
+
+
+def _refuse_newer(tables: Tables) -> None:
+    known = {migration.name for migration in migrations.pending(tables)} | {
+        migration.name for migration in migrations.applied(tables)
+    }
+    applied = {migration.name for migration in migrations.applied(tables)}
+    unknown = applied - {migration.name for migration in migrations._migrations}
+    if unknown and known:
+        raise DatabaseError(
+            f"The database was written by a newer release (it has {', '.join(sorted(unknown))}).",
+            "Run that release or a later one; nothing was changed.",
+        )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise DatabaseError(f"The database cannot be used: {error}.", _advice(str(error))) from error
+
+
+@contextmanager
+def _translated_file() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DatabaseError(
+            f"No file can be made beside the database: {error.strerror}.",
+            "Give this user the right to write to its folder, and make room there; then start again.",
+        ) from error
+
+
+def _advice(message: str) -> str:
+    for part, advice in (
+        ("locked", "Another process holds it for long; find and end it, then start again."),
+        ("full", "Make room on the disk, then start again; nothing is half-done."),
+        ("readonly", "Give this user the right to write the file and its folder, then start again."),
+        ("unable to open", "Check staging.path (WORKER_STAGING__PATH) and the rights of its folder."),
+        ("not a database", "The file is something else or damaged; restore a copy, or name another path."),
+        ("malformed", "The file is damaged; restore a copy of it, then start again."),
+    ):
+        if part in message:
+            return advice
+    return "Look at the file and its folder; the log of events in Kafka is untouched."

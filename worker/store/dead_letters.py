@@ -1,0 +1,180 @@
+"""Dead letters: records that could not be understood, kept whole."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.model import AccountId
+from worker.store.database import Database
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+_READ_AT_ONCE = 20
+"""Whole dead letters in memory: each may have a megabyte."""
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that could not be understood.
+
+    Attributes:
+        number: its name here; 0 before it is kept.
+        reason: why it could not be understood.
+        read_at: when.
+        account_id: of a record of ledger or settings, whose account it is: nothing is delivered for it meanwhile.
+    """
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    reason: str
+    read_at: str
+    number: int = 0
+    account_id: AccountId | None = None
+
+
+def keep(db: Database, letters: Sequence[DeadLetter]) -> None:
+    """Keeps dead letters, one read again once. Belongs in the transaction that moves next_offset on."""
+    db.executemany(
+        'INSERT OR IGNORE INTO dead_letter (topic, topic_id, partition, "offset", key, value, headers, reason, '
+        "read_at, account_id) VALUES (?,?,?,?,?,?,?,?,?,?)",
+        [
+            (
+                one.topic,
+                one.topic_id,
+                one.partition,
+                one.offset,
+                one.key,
+                one.value,
+                _headers_text(one.headers),
+                one.reason,
+                one.read_at,
+                one.account_id,
+            )
+            for one in letters
+        ],
+    )
+
+
+def count(db: Database) -> int:
+    """Returns how many there are."""
+    return int(db.execute("SELECT count(*) FROM dead_letter").fetchone()[0])
+
+
+def all_letters(db: Database, limit: int | None = None) -> list[DeadLetter]:
+    """Returns dead letters, oldest first; with a limit, the newest so many."""
+    rows = db.execute(
+        "SELECT * FROM (SELECT * FROM dead_letter ORDER BY number DESC LIMIT ?) ORDER BY number",
+        (-1 if limit is None else limit,),
+    )
+    return [_letter(row) for row in rows]
+
+
+def find(db: Database, number: int) -> DeadLetter | None:
+    """Returns one dead letter, or None."""
+    row = db.execute("SELECT * FROM dead_letter WHERE number = ?", (number,)).fetchone()
+    return None if row is None else _letter(row)
+
+
+def drop(db: Database, number: int) -> bool:
+    """Removes a dead letter for good; returns whether it was there. Belongs in a transaction."""
+    return bool(db.execute("DELETE FROM dead_letter WHERE number = ?", (number,)).rowcount)
+
+
+def of_changelog(db: Database) -> list[DeadLetter]:
+    """Returns records of ledger and settings that could not be applied, each the newest of its key; oldest first."""
+    rows = db.execute("SELECT * FROM dead_letter WHERE account_id IS NOT NULL ORDER BY number")
+    return [_letter(row) for row in rows]
+
+
+def drop_superseded(db: Database, topic: str, keys: Iterable[bytes]) -> None:
+    """Removes records of ledger or settings that newer ones of the same keys replace. Belongs in a transaction."""
+    db.executemany(
+        "DELETE FROM dead_letter WHERE account_id IS NOT NULL AND topic = ? AND key = ?",
+        [(topic, key) for key in keys],
+    )
+
+
+def oldest(db: Database) -> str | None:
+    """Returns when the oldest dead letter was read, or None."""
+    row = db.execute("SELECT read_at FROM dead_letter WHERE account_id IS NULL ORDER BY number LIMIT 1").fetchone()
+    return None if row is None else row["read_at"]
+
+
+def drop_before(db: Database, moment: str) -> int:
+    """Removes dead letters read before a moment, in many transactions; returns how many."""
+    rows = db.execute("SELECT number FROM dead_letter WHERE read_at < ? AND account_id IS NULL", (moment,)).fetchall()
+    return drop_all(db, [row["number"] for row in rows])
+
+
+def drop_beyond(db: Database, most: int) -> int:
+    """Removes the oldest until no more than so many are left, in many transactions; returns how many went."""
+    surplus = max(0, count(db) - most)
+    rows = db.execute(
+        "SELECT number FROM dead_letter WHERE account_id IS NULL ORDER BY number LIMIT ?", (surplus,)
+    ).fetchall()
+    return drop_all(db, [row["number"] for row in rows])
+
+
+def drop_all(db: Database, numbers: Sequence[int], *, erase: bool = False) -> int:
+    """Removes dead letters, in many transactions; returns how many."""
+    return db.in_parts(
+        [(one,) for one in numbers],
+        lambda part: int(db.executemany("DELETE FROM dead_letter WHERE number = ?", part).rowcount),
+        erase=erase,
+    )
+
+
+def _headers_text(headers: Headers) -> str:
+    return json.dumps([[name, None if value is None else base64.b64encode(value).decode()] for name, value in headers])
+
+
+def _letter(row: Any) -> DeadLetter:
+    headers = [(name, None if value is None else base64.b64decode(value)) for name, value in json.loads(row["headers"])]
+    return DeadLetter(
+        topic=row["topic"],
+        topic_id=row["topic_id"],
+        partition=row["partition"],
+        offset=row["offset"],
+        key=row["key"],
+        value=row["value"],
+        headers=headers,
+        reason=row["reason"],
+        read_at=row["read_at"],
+        number=row["number"],
+        account_id=row["account_id"],
+    )
+
+
+def mentioning(db: Database, text: str) -> list[int]:
+    """Returns the numbers of dead letters whose key or value has a text in it.
+
+    Args:
+        db: the staging database.
+        text: found in any case, and where JSON wrote its letters as escapes.
+    """
+    found, after = list[int](), 0
+    while rows := db.execute(
+        "SELECT number, key, value FROM dead_letter WHERE number > ? ORDER BY number LIMIT ?", (after, _READ_AT_ONCE)
+    ).fetchall():
+        found += [
+            row["number"] for row in rows if text.lower() in _readable(row["key"]) + "\n" + _readable(row["value"])
+        ]
+        after = rows[-1]["number"]
+    return found
+
+
+def _readable(content: bytes | None) -> str:
+    # What could not be understood need be neither JSON nor UTF-8.
+    text = bytes(content or b"").decode(errors="replace")
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text).lower()

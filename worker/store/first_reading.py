@@ -1,0 +1,214 @@
+"""The first reading of each partition from the beginning of its log to its end, and what follows from it.
+
+A null is gone some time after compaction. Where the database was lost before its deletion was delivered, nothing in the
+log tells of that customer any more; but the ledger, which Kafka keeps, does. So whom the ledger knows from a partition,
+and who is not in it any more, was deleted: if only nulls can be the reason that records are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from worker.model import AccountId
+from worker.store import counts
+from worker.store.database import Database
+
+PAGE_ROWS = 1000
+"""Rows looked up together, outside of any transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """What a first reading led to.
+
+    Attributes:
+        deleted: customers whom the ledger knows and who count as deleted now.
+        unclear: customers whom the ledger knows and who are not staged, of whom it is not sure that they were deleted.
+        reason: why it is not.
+    """
+
+    partition: int
+    deleted: int
+    unclear: int
+    reason: str | None
+
+
+def state_of(db: Database, topic: str, topic_id: str, partition: int) -> str | None:
+    """Returns how far a first reading is: begun, read or judged; None where nothing is known of one."""
+    row = db.execute(
+        "SELECT state FROM first_reading WHERE topic = ? AND topic_id = ? AND partition = ?",
+        (topic, topic_id, partition),
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def note(
+    db: Database,
+    topic: str,
+    topic_id: str,
+    partition: int,
+    state: str,
+    next_offset: int | None = None,
+    reason: str | None = None,
+) -> None:
+    """Writes how far a first reading is. Belongs in a transaction.
+
+    Args:
+        db: the staging database.
+        topic: the topic.
+        topic_id: Kafka's id of it.
+        partition: which.
+        state: begun, read or judged.
+        next_offset: where a reading that reached the end goes on.
+        reason: why nothing can be concluded from what is not in the log.
+    """
+    db.execute(
+        "INSERT OR REPLACE INTO first_reading VALUES (?,?,?,?,?,?)",
+        (topic, topic_id, partition, state, next_offset, reason),
+    )
+
+
+def note_not_staged(db: Database, topic: str, topic_id: str, found: Iterable[tuple[int, str, str]]) -> None:
+    """Writes whose records were no events, or not understood: they are not gone. Belongs in a transaction.
+
+    Args:
+        db: the staging database.
+        topic: the topic.
+        topic_id: Kafka's id of it.
+        found: partition, account and customer of each.
+    """
+    db.executemany(
+        "INSERT OR IGNORE INTO not_staged VALUES (?,?,?,?,?)", [(topic, topic_id, *one) for one in sorted(found)]
+    )
+
+
+_NOT_THERE = (
+    "NOT EXISTS (SELECT 1 FROM customer WHERE customer.account_id = one.account_id "
+    "AND customer.customer_id = one.customer_id) "
+    "AND NOT EXISTS (SELECT 1 FROM not_staged WHERE not_staged.account_id = one.account_id "
+    "AND not_staged.customer_id = one.customer_id)"
+)
+
+
+def judge(
+    db: Database,
+    topic: str,
+    topic_id: str,
+    ready: Collection[int],
+    ledger_partition: Callable[[AccountId], int],
+    at: str,
+) -> list[Absent]:
+    """Stages as deleted whom the ledger knows from a partition that was read whole, and who is not in it any more.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        topic: the topic.
+        topic_id: Kafka's id of it.
+        ready: partitions whose ledger is known too.
+        ledger_partition: returns the partition of an account's ledger.
+        at: the time.
+
+    Returns:
+        What became of each partition that was judged now and where somebody is missing.
+    """
+    rows = db.execute(
+        "SELECT partition, next_offset, reason FROM first_reading WHERE topic = ? AND topic_id = ? AND state = 'read'",
+        (topic, topic_id),
+    ).fetchall()
+    found = []
+    for partition, next_offset, reason in rows:
+        if partition not in ready:
+            continue
+        whose = sorted(one for one in _accounts(db) if ledger_partition(one) == partition)
+        gone = () if reason else _gone(db, f" {topic_id} {partition} ", next_offset, whose)
+        deleted = db.in_parts(gone, partial(_delete, db, (topic, topic_id, partition, next_offset - 1, at)))
+        unclear = _unclear(db, whose)
+        with db.transaction():
+            note(db, topic, topic_id, partition, "judged")
+            counts.add(db, topic, partition, {"absent": unclear})
+        if deleted or unclear:
+            found.append(Absent(partition, deleted, unclear, reason))
+    return found
+
+
+def _accounts(db: Database) -> set[AccountId]:
+    rows = db.execute("SELECT account_id FROM standing UNION SELECT account_id FROM ledger")
+    return {AccountId(row[0]) for row in rows}
+
+
+def _gone(db: Database, log: str, next_offset: int, whose: Iterable[AccountId]) -> Iterator[tuple[str, str]]:
+    # Only who was settled by an event of this very log, under the topic's present id.
+    for account_id in whose:
+        rows = db.execute(
+            "SELECT account_id, customer_id FROM standing AS one WHERE account_id = ?1 AND coalesce(deleted, 0) = 0 "
+            "AND instr(settled, ?2) > 0 AND CAST(substr(settled, instr(settled, ?2) + length(?2)) AS INTEGER) < ?3 "
+            f"AND {_NOT_THERE}",
+            (account_id, log, next_offset),
+        )
+        yield from [(row[0], row[1]) for row in rows]
+
+
+def _delete(db: Database, position: tuple[str, str, int, int, str], keys: Sequence[tuple[str, str]]) -> int:
+    # The deletion stands where reading ended, so that it is none that was settled before, and a later event is newer.
+    cursor = db.executemany(
+        "INSERT OR IGNORE INTO customer (account_id, customer_id, deleted, version, topic, topic_id, partition, "
+        '"offset", staged_at, revision, changed) SELECT account_id, customer_id, 1, version, ?3, ?4, ?5, ?6, ?7, 1, 1 '
+        "FROM standing WHERE account_id = ?1 AND customer_id = ?2",
+        [(*key, *position) for key in keys],
+    )
+    return int(cursor.rowcount)
+
+
+def _unclear(db: Database, whose: Iterable[AccountId]) -> int:
+    unclear = 0
+    for account_id in whose:
+        row = db.execute(
+            "SELECT count(*) FROM (SELECT account_id, customer_id FROM standing WHERE account_id = ?1 "
+            "UNION SELECT account_id, customer_id FROM ledger WHERE account_id = ?1 "
+            f"AND state IN ('intended', 'present')) AS one WHERE {_NOT_THERE} "
+            "AND NOT EXISTS (SELECT 1 FROM standing WHERE standing.account_id = one.account_id "
+            "AND standing.customer_id = one.customer_id AND standing.deleted = 1)",
+            (account_id,),
+        ).fetchone()
+        unclear += int(row[0])
+    return unclear
+
+
+_REVIVED = (
+    "deleted = 0 AND EXISTS (SELECT 1 FROM standing AS one WHERE one.account_id = customer.account_id "
+    "AND one.customer_id = customer.customer_id AND one.deleted = 1 AND customer.version <= one.version)"
+)
+
+
+def delete_revived(db: Database) -> int:
+    """Stages as deleted again whom only a late event revived: its version is not above that of a settled deletion.
+
+    The database that knew the deletion's version was lost since; the ledger's standing tells it. In many transactions.
+
+    Returns:
+        How many there were.
+    """
+    return db.in_parts(
+        _revived(db),
+        lambda keys: int(
+            db.executemany(
+                "UPDATE customer SET deleted = 1, revision = revision + 1, version = (SELECT version FROM standing "
+                "WHERE standing.account_id = customer.account_id AND standing.customer_id = customer.customer_id) "
+                f"WHERE account_id = ? AND customer_id = ? AND {_REVIVED}",
+                keys,
+            ).rowcount
+        ),
+    )
+
+
+def _revived(db: Database) -> Iterator[tuple[str, str]]:
+    after = ("", "")
+    while rows := db.execute(
+        "SELECT account_id, customer_id FROM customer WHERE changed = 1 AND (account_id, customer_id) > (?,?) "
+        f"AND {_REVIVED} ORDER BY account_id, customer_id LIMIT {PAGE_ROWS}",
+        after,
+    ).fetchall():
+        yield from ((row[0], row[1]) for row in rows)
+        after = rows[-1][0], rows[-1][1]

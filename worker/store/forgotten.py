@@ -1,0 +1,154 @@
+"""Persons who were erased: keyed hashes of account and address, or of account and customer, and no more.
+
+A hash keeps an opt-out when its ledger entry is erased, and events of an erased customer from being staged again. The
+key is random, one for the installation: it is kept beside the settings, encrypted with the operator's secret key. So
+all workers share it, it outlives a new secret key, and nobody can hash addresses without that secret key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from worker.model import AccountId, AddressKey, CustomerId, Position
+from worker.store.database import Database
+
+HASH_KEY = "hash_key"
+"""Names the row with the encrypted key among the notes beside the settings."""
+KEY_BYTES = 32
+
+What = Literal["address", "customer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """One hash.
+
+    Attributes:
+        digest: see :func:`digest_of`.
+        has_left: whether the person had left a list, or may not be added again for another reason.
+        read_to: of a customer, the last position that was read of its log; None where that is not known.
+        version: of a customer, the highest that was read; None where no event had one.
+    """
+
+    account_id: AccountId
+    digest: str
+    forgotten_at: str
+    has_left: bool
+    read_to: Position | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """Whom an account may not add again though their ledger entries were erased.
+
+    Attributes:
+        account_id: the account.
+        key: hashes; None where nobody was erased.
+        digests: of addresses and customers who had left.
+    """
+
+    account_id: AccountId
+    key: bytes | None = field(default=None, repr=False)
+    digests: frozenset[str] = frozenset()
+
+    def has_address(self, address: AddressKey) -> bool:
+        """Tells whether somebody with this address left, and was erased since."""
+        return self._has("address", address)
+
+    def has_customer(self, customer_id: CustomerId) -> bool:
+        """Tells whether this customer left under any address, and was erased since."""
+        return self._has("customer", customer_id)
+
+    def _has(self, what: What, value: str) -> bool:
+        if self.key is None or not self.digests:
+            return False
+        return digest_of(self.key, self.account_id, what, value) in self.digests
+
+
+def digest_of(key: bytes, account_id: AccountId, what: What, value: str) -> str:
+    """Returns the HMAC-SHA256 of an account's address or customer, in hexadecimal digits."""
+    return hmac.new(key, json.dumps([account_id, what, value]).encode(), hashlib.sha256).hexdigest()
+
+
+def put(db: Database, found: Iterable[Forgotten]) -> None:
+    """Writes hashes; one that had left stays so. Belongs in a transaction."""
+    db.executemany(
+        "INSERT INTO forgotten (account_id, digest, forgotten_at, has_left, position) VALUES (?,?,?,?,?) "
+        "ON CONFLICT (account_id, digest) DO UPDATE SET forgotten_at = excluded.forgotten_at, "
+        "has_left = max(has_left, excluded.has_left), position = coalesce(excluded.position, position)",
+        [(one.account_id, one.digest, one.forgotten_at, int(one.has_left), _position_text(one)) for one in found],
+    )
+
+
+def departed_digests(db: Database, account_id: AccountId) -> frozenset[str]:
+    """Returns the hashes of an account's addresses and customers who had left."""
+    rows = db.execute("SELECT digest FROM forgotten WHERE account_id = ? AND has_left = 1", (account_id,))
+    return frozenset(row[0] for row in rows)
+
+
+def is_empty(db: Database) -> bool:
+    """Tells whether nobody's hash is kept."""
+    return db.execute("SELECT 1 FROM forgotten LIMIT 1").fetchone() is None
+
+
+def accounts_with_customers(db: Database) -> set[AccountId]:
+    """Returns the accounts of which customers were erased."""
+    rows = db.execute("SELECT DISTINCT account_id FROM forgotten WHERE position IS NOT NULL")
+    return {AccountId(row[0]) for row in rows}
+
+
+def find(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Forgotten]:
+    """Returns, by account and hash, those of erased customers."""
+    rows = db.execute(
+        "SELECT forgotten.* FROM json_each(?) AS wanted CROSS JOIN forgotten ON account_id = wanted.value ->> 0 "
+        "AND digest = wanted.value ->> 1 WHERE position IS NOT NULL",
+        (json.dumps(list(keys)),),
+    )
+    found = {}
+    for row in rows:
+        told = json.loads(row["position"])
+        position = told.get("log")
+        found[row["account_id"], row["digest"]] = Forgotten(
+            AccountId(row["account_id"]),
+            row["digest"],
+            row["forgotten_at"],
+            bool(row["has_left"]),
+            Position(*position) if position is not None else None,
+            told.get("version"),
+        )
+    return found
+
+
+def delete_account(db: Database, account_id: AccountId) -> None:
+    """Removes an account's hashes. Belongs in a transaction."""
+    db.execute("DELETE FROM forgotten WHERE account_id = ?", (account_id,))
+
+
+def encrypted_key(db: Database) -> str | None:
+    """Returns the key as it is kept, encrypted, as base64; None before the first person is erased."""
+    row = db.execute("SELECT note FROM changelog_topic WHERE about = ? AND partition = ''", (HASH_KEY,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def set_encrypted_key(db: Database, encrypted: str) -> None:
+    """Writes the encrypted key. Belongs in a transaction."""
+    db.execute(
+        "INSERT INTO changelog_topic (about, partition, note) VALUES (?,'',?) "
+        "ON CONFLICT (about, partition) DO UPDATE SET note = excluded.note",
+        (HASH_KEY, encrypted),
+    )
+
+
+def _position_text(one: Forgotten) -> str | None:
+    if one.read_to is None and one.version is None:
+        return None
+    at = one.read_to
+    log = None if at is None else [at.topic, at.topic_id, at.partition, at.offset]
+    told: Mapping[str, object] = {"log": log, "version": one.version}
+    return json.dumps(told)

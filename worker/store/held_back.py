@@ -1,0 +1,44 @@
+"""What a flush held back and showed to an operator, who may confirm so much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from worker.model import AccountId, ListId
+from worker.store.database import Database
+
+What = Literal["departures", "moves"]
+"""departures: members that would leave the list · moves: customers that would go on from a list that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """What was held back on one list, and how much of it."""
+
+    list_id: ListId
+    what: What
+    count: int
+
+
+def show(db: Database, account_id: AccountId, held: Iterable[HeldBack], at: str) -> None:
+    """Writes what a flush held back, in place of what an earlier one did. Belongs in a transaction."""
+    delete_account(db, account_id)
+    db.executemany(
+        "INSERT INTO held_back (account_id, list_id, what, count, shown_at) VALUES (?,?,?,?,?)",
+        [(account_id, one.list_id, one.what, one.count, at) for one in held],
+    )
+
+
+def shown_since(db: Database, account_id: AccountId, moment: str) -> list[HeldBack]:
+    """Returns what was shown since a moment."""
+    rows = db.execute(
+        "SELECT list_id, what, count FROM held_back WHERE account_id = ? AND shown_at >= ?", (account_id, moment)
+    )
+    return [HeldBack(row["list_id"], row["what"], row["count"]) for row in rows]
+
+
+def delete_account(db: Database, account_id: AccountId) -> None:
+    """Removes what was shown of an account. Belongs in a transaction."""
+    db.execute("DELETE FROM held_back WHERE account_id = ?", (account_id,))

@@ -1,0 +1,130 @@
+"""Events that were ignored for their version though they were published after the one that is staged.
+
+A version that is too high by mistake makes all that come after it too old. The newest of them is kept, so that an
+operator can have the version forgotten and that event take its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.model import AccountId, AddressKey, CustomerId
+from worker.store.database import Database
+
+_COLUMNS = (
+    "account_id, customer_id, address, state, deleted, version, event_id, event_time, topic, topic_id, partition, "
+    '"offset", staged_at'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A customer whose last event was ignored.
+
+    Attributes:
+        address: as staged; None without one.
+        version: the one that is too high, or came too early.
+        ignored_version: the highest of those that came after it.
+    """
+
+    account_id: AccountId
+    customer_id: CustomerId
+    address: AddressKey | None
+    version: int | None
+    ignored_version: int | None
+
+
+def positions_of(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Any]:
+    """Returns version, topic, topic_id, partition, offset and event_time of what was ignored of customers."""
+    rows = db.execute(
+        'SELECT account_id, customer_id, version, topic, topic_id, partition, "offset", event_time '
+        "FROM json_each(?) AS wanted CROSS JOIN ignored_event ON account_id = wanted.value ->> 0 "
+        "AND customer_id = wanted.value ->> 1",
+        (json.dumps(list(keys)),),
+    )
+    return {(row[0], row[1]): tuple(row)[2:] for row in rows}
+
+
+def keep(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Keeps what was ignored, each over what was before: columns as a customer's. Belongs in a transaction."""
+    db.executemany(
+        f"INSERT OR REPLACE INTO ignored_event ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        rows,
+    )
+
+
+def drop(db: Database, keys: Sequence[tuple[str, str]]) -> None:
+    """Forgets what was ignored of customers that have a newer event now. Belongs in a transaction."""
+    # Almost always there is nothing: then staging pays nothing for it.
+    if db.execute("SELECT 1 FROM ignored_event LIMIT 1").fetchone() is not None:
+        db.executemany("DELETE FROM ignored_event WHERE account_id = ? AND customer_id = ?", keys)
+
+
+def count(db: Database) -> int:
+    """Returns how many customers are stuck."""
+    return int(db.execute("SELECT count(*) FROM ignored_event").fetchone()[0])
+
+
+def stuck(db: Database, limit: int) -> list[Stuck]:
+    """Returns customers whose last event was ignored, by account and customer, at most so many."""
+    rows = db.execute(
+        "SELECT one.account_id, one.customer_id, customer.address, customer.version, one.version "
+        "FROM ignored_event AS one JOIN customer USING (account_id, customer_id) "
+        "ORDER BY one.account_id, one.customer_id LIMIT ?",
+        (limit,),
+    )
+    return [Stuck(*row) for row in rows]
+
+
+def forget_versions(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
+    """Forgets the highest version of customers, so that what was ignored takes its place, or the next event wins.
+
+    A withdrawn consent stays so where it may be newer than the event that takes the place. Belongs in a transaction.
+
+    Args:
+        db: a connection that writes to Kafka what it changes of the standings.
+        account_id: whose customers.
+        address: only those who have or had it; None for all whose last event was ignored.
+
+    Returns:
+        How many there were.
+    """
+    rows = db.execute(
+        "SELECT customer_id FROM ignored_event WHERE account_id = ?1 AND (?2 IS NULL OR address = ?2) "
+        "UNION SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2 "
+        "UNION SELECT customer_id FROM standing WHERE account_id = ?1 AND address = ?2 "
+        "UNION SELECT customer_id FROM ledger WHERE account_id = ?1 AND address = ?2",
+        (account_id, address),
+    )
+    values = account_id, json.dumps([row[0] for row in rows])
+    which = "{0}.account_id = ?1 AND {0}.customer_id IN (SELECT value FROM json_each(?2))"
+    db.execute(
+        f"UPDATE standing SET version = NULL, deleted = NULL, settled = NULL WHERE {which.format('standing')}", values
+    )
+    found = int(db.execute(f"SELECT count(*) FROM customer WHERE {which.format('customer')}", values).fetchone()[0])
+    db.execute(
+        f"UPDATE customer SET version = NULL, revision = revision + 1, changed = 1 WHERE {which.format('customer')}",
+        values,
+    )
+    db.execute(
+        "UPDATE customer SET address = one.address, deleted = one.deleted, version = one.version, "
+        f"state = {_STATE}, event_id = one.event_id, event_time = one.event_time, topic = one.topic, "
+        'topic_id = one.topic_id, partition = one.partition, "offset" = one."offset" FROM ignored_event AS one '
+        "WHERE one.account_id = customer.account_id AND one.customer_id = customer.customer_id "
+        f"AND {which.format('customer')}",
+        values,
+    )
+    db.execute(f"DELETE FROM ignored_event WHERE {which.format('ignored_event')}", values)
+    return found
+
+
+# Consent that is withdrawn stays so, unless what was ignored was surely published after that.
+_STATE = (
+    "CASE WHEN coalesce(CAST(customer.state AS TEXT) ->> '$.marketing_consent' = 0, 0) "
+    "AND NOT (customer.topic = one.topic AND customer.topic_id = one.topic_id "
+    'AND customer.partition = one.partition AND customer."offset" < one."offset") '
+    "THEN json_set(CAST(one.state AS TEXT), '$.marketing_consent', json('false')) ELSE one.state END"
+)

@@ -1,0 +1,384 @@
+"""The ledger: what each list is known to hold because this worker added or found it there.
+
+Beside it the standings: where each customer was last settled, and what stands against it. Consent hangs on both: by
+them an opt-out follows a customer to a new address.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, Origin
+from worker.store.database import PAGE_ROWS, Database
+from worker.store.intent import Intent, intent_of
+
+FOR_THE_CUSTOMER = frozenset({"Member In Compliance State", "Forgotten Email Not Subscribed"})
+"""Titles of refusals that hold for the customer, whatever its address. Only the person can end them."""
+
+State = Literal["intended", "present", "archived", "gone"]
+"""intended: an add, or a rename to here, was about to be sent · present: a member, whatever its status · archived: by
+this worker · gone: Mailchimp no longer knows the address."""
+
+
+OUT = frozenset({"unsubscribed", "cleaned", "archived"})
+"""Statuses of a member that left, or was taken off by somebody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What is known of one place.
+
+    Attributes:
+        customer_id: whose fields the member has.
+        member_status: the status that Mailchimp last told.
+        fields: merge tag to hash of the value that was sent last; a tag that is absent was never filled from here.
+        sent_at: when, by this machine's clock; for an intended entry, when that was written.
+        status_before: the member's status before this worker archived it, or was about to.
+        last_changed: the member's ``last_changed`` right after that, as Mailchimp wrote it.
+        contact_id: Mailchimp's ``contact_id`` of the member; None until an answer tells it.
+        seen_at: Mailchimp's time, from its Date header, of the last answer that told this member, as text.
+        intent: a write to this place whose answer is not known; None where every answer is.
+        names_agreed: of a found member, whether it had its customer's names when it was found; None if not known.
+        customer_since: when this very member became that customer's, kept by :func:`put_entries`.
+    """
+
+    membership: MembershipKey
+    customer_id: CustomerId
+    state: State
+    origin: Origin
+    sent_at: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    member_status: str | None = None
+    status_before: str | None = None
+    last_changed: str | None = None
+    contact_id: str | None = None
+    seen_at: str | None = None
+    intent: Intent | None = None
+    names_agreed: bool | None = None
+    customer_since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerStatus:
+    """Where a customer was last settled, and what stands against sending it again.
+
+    Attributes:
+        membership: where it is, or was when it was last found to have left; None while it was nowhere.
+        refusal: the title of a refusal, or None.
+        refused_address: the address that the refusal holds for; None: for the customer, whatever its address.
+        attempts: how often a refusal that may pass was met.
+        retry_at: when it is tried again; None with a refusal means: not before the address changes or it is cleared.
+        waits_for: the customer whose opt-out keeps this one out: when that one changes it is looked at again.
+    """
+
+    customer_id: CustomerId
+    membership: MembershipKey | None = None
+    refusal: str | None = None
+    refused_address: AddressKey | None = None
+    attempts: int = 0
+    retry_at: str | None = None
+    waits_for: CustomerId | None = None
+
+
+def has_left(entry: LedgerEntry | None) -> bool:
+    """Tells whether somebody is known to have left a place: unsubscribed, cleaned, archived by somebody else, or gone.
+
+    Args:
+        entry: what the ledger says of the place.
+    """
+    if entry is None or entry.state == "intended":
+        return False
+    if entry.state == "gone":
+        return True
+    return (entry.status_before if entry.state == "archived" else entry.member_status) in OUT
+
+
+_ENTRY = (
+    "list_id, address, customer_id, state, origin, sent_at, fields, member_status, status_before, last_changed, "
+    "contact_id, seen_at, intent"
+)
+
+_OVER = ", ".join(f"{one} = excluded.{one}" for one in _ENTRY.split(", "))
+
+
+def _entry(row: Any) -> LedgerEntry:
+    return LedgerEntry(
+        membership=MembershipKey(row["list_id"], row["address"]),
+        customer_id=row["customer_id"],
+        state=row["state"],
+        origin=row["origin"],
+        sent_at=row["sent_at"],
+        fields=json.loads(row["fields"]),
+        member_status=row["member_status"],
+        status_before=row["status_before"],
+        last_changed=row["last_changed"],
+        contact_id=row["contact_id"],
+        seen_at=row["seen_at"],
+        intent=intent_of(row),
+        names_agreed=None if row["names_agreed"] is None else bool(row["names_agreed"]),
+        customer_since=row["customer_since"],
+    )
+
+
+def _customer_status(row: Any) -> CustomerStatus:
+    return CustomerStatus(
+        customer_id=row["customer_id"],
+        membership=MembershipKey(row["list_id"], row["address"]) if row["address"] is not None else None,
+        refusal=row["refusal"],
+        refused_address=row["refused_address"],
+        attempts=row["attempts"],
+        retry_at=row["retry_at"],
+        waits_for=row["waits_for"],
+    )
+
+
+def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[LedgerEntry]:
+    """Returns the account's entries with any of the addresses, on whatever list."""
+    rows = db.execute(
+        f"SELECT {_ENTRY}, names_agreed, customer_since FROM ledger "
+        "WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(addresses))),
+    )
+    return [_entry(row) for row in rows]
+
+
+def entries_of_customer(db: Database, account_id: AccountId, customer_id: CustomerId) -> list[LedgerEntry]:
+    """Returns all places that have a customer's fields, or had them when this worker archived the member."""
+    rows = db.execute(
+        f"SELECT {_ENTRY}, names_agreed, customer_since FROM ledger WHERE account_id = ? AND customer_id = ?",
+        (account_id, customer_id),
+    )
+    return [_entry(row) for row in rows]
+
+
+def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[LedgerEntry]:
+    """Returns the places that have a customer's fields, where a write for it was begun, or that it left for good.
+
+    One customer has more than one while a move is half done, or where its consent was withdrawn on several lists. What
+    it left for good is a member that is gone, or was unsubscribed when this worker archived it.
+    """
+    rows = db.execute(
+        f"SELECT {_ENTRY}, names_agreed, customer_since FROM ledger WHERE account_id = ? AND (state <> 'archived' "
+        "OR intent IS NOT NULL OR status_before = 'unsubscribed') AND customer_id IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(customers))),
+    )
+    return [_entry(row) for row in rows]
+
+
+def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
+    """Returns how many members each of the account's lists is known to hold."""
+    rows = db.execute(
+        "SELECT list_id, count(*) AS n FROM ledger WHERE account_id = ? AND state = 'present' GROUP BY list_id",
+        (account_id,),
+    )
+    return {row["list_id"]: row["n"] for row in rows}
+
+
+def put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEntry]) -> None:
+    """Writes entries, each over what was known of its place. Belongs in a transaction."""
+    db.executemany(
+        # Not by REPLACE: fields that a later release wrote stay as they are.
+        f"INSERT INTO ledger (account_id, {_ENTRY}, customer_since) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+        f"ON CONFLICT (account_id, list_id, address) DO UPDATE SET {_OVER}, customer_since = CASE "
+        # Another member counts from its own beginning, though the customer and the address are the same.
+        "WHEN customer_id = excluded.customer_id AND origin = excluded.origin "
+        "AND coalesce(contact_id = excluded.contact_id, 1) THEN coalesce(customer_since, sent_at) "
+        "ELSE excluded.sent_at END",
+        [
+            (
+                account_id,
+                *entry.membership,
+                entry.customer_id,
+                entry.state,
+                entry.origin,
+                entry.sent_at,
+                json.dumps(entry.fields),
+                entry.member_status,
+                entry.status_before,
+                entry.last_changed,
+                entry.contact_id,
+                entry.seen_at,
+                entry.intent.as_text() if entry.intent is not None else None,
+                entry.sent_at,
+            )
+            for entry in entries
+        ],
+    )
+
+
+def drop_entries(db: Database, account_id: AccountId, memberships: Iterable[MembershipKey]) -> None:
+    """Forgets places whose member is now known under another one. Belongs in a transaction."""
+    db.executemany(
+        "DELETE FROM ledger WHERE account_id = ? AND list_id = ? AND address = ?",
+        [(account_id, *membership) for membership in memberships],
+    )
+
+
+def drop_intents(db: Database, account_id: AccountId, memberships: Iterable[MembershipKey]) -> None:
+    """Forgets adds that were begun and surely not done. Belongs in a transaction."""
+    db.executemany(
+        "DELETE FROM ledger WHERE account_id = ? AND list_id = ? AND address = ? AND state = 'intended'",
+        [(account_id, *membership) for membership in memberships],
+    )
+
+
+def customer_statuses_of(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[CustomerStatus]:
+    """Returns the standings of those customers that have one."""
+    rows = db.execute(
+        "SELECT * FROM standing WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(customers))),
+    )
+    return [_customer_status(row) for row in rows]
+
+
+def settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[CustomerStatus]:
+    """Returns the standings of customers whose place has any of the addresses."""
+    rows = db.execute(
+        "SELECT * FROM standing WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(addresses))),
+    )
+    return [_customer_status(row) for row in rows]
+
+
+def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses: Sequence[CustomerStatus]) -> None:
+    """Writes standings, each over its customer's earlier one. Belongs in a transaction."""
+    db.executemany(
+        "INSERT INTO standing (account_id, customer_id, list_id, address, refusal, refused_address, attempts, "
+        "retry_at, waits_for) VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (account_id, customer_id) DO UPDATE SET "
+        "list_id = excluded.list_id, address = excluded.address, refusal = excluded.refusal, "
+        "refused_address = excluded.refused_address, attempts = excluded.attempts, retry_at = excluded.retry_at, "
+        "waits_for = excluded.waits_for",
+        [
+            (
+                account_id,
+                customer_status.customer_id,
+                *(customer_status.membership or (None, None)),
+                customer_status.refusal,
+                customer_status.refused_address,
+                customer_status.attempts,
+                customer_status.retry_at,
+                customer_status.waits_for,
+            )
+            for customer_status in customer_statuses
+        ],
+    )
+
+
+def put_memberships(
+    db: Database, account_id: AccountId, memberships: Iterable[tuple[CustomerId, MembershipKey]]
+) -> None:
+    """Writes where customers are known that were known nowhere yet. Belongs in a transaction."""
+    db.executemany(
+        "INSERT INTO standing (account_id, customer_id, list_id, address) VALUES (?,?,?,?) "
+        "ON CONFLICT (account_id, customer_id) DO UPDATE SET list_id = excluded.list_id, address = excluded.address "
+        "WHERE address IS NULL",
+        [(account_id, customer_id, *membership) for customer_id, membership in memberships],
+    )
+
+
+def put_waits(db: Database, account_id: AccountId, waits: Iterable[tuple[CustomerId, CustomerId]]) -> None:
+    """Writes which customer's opt-out keeps others out. Belongs in a transaction."""
+    db.executemany(
+        "INSERT INTO standing (account_id, customer_id, waits_for) VALUES (?,?,?) "
+        "ON CONFLICT (account_id, customer_id) DO UPDATE SET waits_for = excluded.waits_for",
+        [(account_id, *pair) for pair in waits],
+    )
+
+
+def waiting_for(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[CustomerId]:
+    """Returns the customers who wait for any of these."""
+    rows = db.execute(
+        "SELECT customer_id FROM standing WHERE account_id = ? AND waits_for IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(customers))),
+    )
+    return [row["customer_id"] for row in rows]
+
+
+def refused(db: Database, account_id: AccountId, address: AddressKey | None) -> tuple[list[CustomerId], int]:
+    """Returns which customers' refusals an operator may take back, and how many others there are.
+
+    Only what was unclear or about the address. Whom Mailchimp forgot, or holds in compliance state, can join again by
+    the list's form alone: see FOR_THE_CUSTOMER.
+
+    Args:
+        db: the staging database.
+        account_id: the account.
+        address: only customers who have or had this address, or were refused for it.
+    """
+    rows = db.execute(
+        "SELECT customer_id, refusal, refused_address FROM standing "
+        "WHERE account_id = ?1 AND refusal IS NOT NULL AND (?2 IS NULL OR address = ?2 OR refused_address = ?2 "
+        "OR customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2))",
+        (account_id, address),
+    ).fetchall()
+    passing = [
+        row["customer_id"]
+        for row in rows
+        if row["refused_address"] is not None and row["refusal"] not in FOR_THE_CUSTOMER
+    ]
+    return passing, len(rows) - len(passing)
+
+
+def clear_refusals(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
+    """Takes back all refusals that :func:`refused` finds; returns how many. Belongs in a transaction."""
+    return clear_refusals_of(db, account_id, refused(db, account_id, address)[0])
+
+
+def clear_refusals_of(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> int:
+    """Takes back what stands against customers; returns how many had a refusal. Belongs in a transaction."""
+    cursor = db.executemany(
+        "UPDATE standing SET refusal = NULL, refused_address = NULL, attempts = 0, retry_at = NULL "
+        "WHERE account_id = ? AND customer_id = ? AND refusal IS NOT NULL",
+        [(account_id, one) for one in customers],
+    )
+    return int(cursor.rowcount)
+
+
+def delete_account(db: Database, account_id: AccountId, told: Callable[[int], None] = lambda count: None) -> int:
+    """Removes all of an account's entries and standings, in many transactions; returns how many.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        account_id: the account.
+        told: again and again, how many went so far.
+    """
+    gone = 0
+    for table, key in (("ledger", ("list_id", "address")), ("standing", ("customer_id",))):
+        which = " AND ".join(f"{column} = ?" for column in ("account_id", *key))
+        statement = f"DELETE FROM {table} WHERE {which}"
+        gone += db.in_parts(
+            _keys_of(db, account_id, table, key),
+            lambda part, statement=statement: int(db.executemany(statement, part).rowcount),  # type: ignore[misc]
+            erase=True,
+            told=lambda count, before=gone: told(before + count),  # type: ignore[misc]
+        )
+    return gone
+
+
+def _keys_of(db: Database, account_id: AccountId, table: str, key: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    columns, marks, after = ", ".join(key), ", ".join("?" * len(key)), [""] * len(key)
+    while rows := db.execute(
+        f"SELECT {columns} FROM {table} WHERE account_id = ? AND ({columns}) > ({marks}) ORDER BY {columns} "
+        f"LIMIT {PAGE_ROWS}",
+        (account_id, *after),
+    ).fetchall():
+        yield from ((account_id, *row) for row in rows)
+        after = list(rows[-1])
+
+
+def customers_at(db: Database, address: AddressKey) -> list[tuple[AccountId, CustomerId]]:
+    """Returns the customers of all accounts who had a place with an address, or were refused for it."""
+    rows = db.execute(
+        "SELECT account_id, customer_id FROM ledger WHERE address = ?1 "
+        "UNION SELECT account_id, customer_id FROM standing WHERE address = ?1 OR refused_address = ?1",
+        (address,),
+    )
+    return [(row["account_id"], row["customer_id"]) for row in rows]
+
+
+def refused_count(db: Database) -> int:
+    """Returns how many customers Mailchimp refuses, for good or for the time being."""
+    return int(db.execute("SELECT count(*) FROM standing WHERE refusal IS NOT NULL").fetchone()[0])

@@ -1,0 +1,145 @@
+"""The lists of an account, as its last refresh found them in Mailchimp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from worker.clock import as_moment, as_text
+from worker.model import AccountId, ListId
+from worker.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why nothing is delivered for the time being.
+
+    Attributes:
+        reason: what Mailchimp refused, for a person to read.
+    """
+
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountList:
+    """A Mailchimp list that an account's refresh found.
+
+    Attributes:
+        stored: whether the account uses it.
+        member_count: subscribed members, as the last refresh read it.
+        marketing_permissions: whether the list asks its members for them; contacts are added without any.
+        gone_at: when Mailchimp was found not to have it any more; None while it is there.
+        pause: why nothing is delivered to this list; None when it is.
+    """
+
+    list_id: ListId
+    name: str
+    stored: bool
+    member_count: int
+    marketing_permissions: bool
+    refreshed_at: datetime
+    gone_at: datetime | None = None
+    pause: Pause | None = None
+
+    @property
+    def gone(self) -> bool:
+        """Whether Mailchimp no longer has it."""
+        return self.gone_at is not None
+
+    @classmethod
+    def from_row(cls, row: Any) -> AccountList:
+        """Returns the list that a row of the table says."""
+        return cls(
+            list_id=ListId(row["list_id"]),
+            name=row["name"],
+            stored=bool(row["stored"]),
+            member_count=row["member_count"],
+            marketing_permissions=bool(row["marketing_permissions"]),
+            refreshed_at=as_moment(row["refreshed_at"]),
+            gone_at=as_moment(row["gone_at"]) if row["gone_at"] else None,
+            pause=pause_from_row(row),
+        )
+
+
+def pause_from_row(row: Any) -> Pause | None:
+    """Returns the pause that a row's ``paused_reason`` and ``paused_at`` say, or None."""
+    if row["paused_at"] is None:
+        return None
+    return Pause(row["paused_reason"] or "", as_moment(row["paused_at"]))
+
+
+def of_account(db: Database, account_id: AccountId) -> tuple[AccountList, ...]:
+    """Returns every list of the account that a refresh found, by name."""
+    rows = db.execute("SELECT * FROM list WHERE account_id = ? ORDER BY name, list_id", (account_id,))
+    return tuple(AccountList.from_row(row) for row in rows)
+
+
+def save(db: Database, account_id: AccountId, lists: Iterable[AccountList]) -> None:
+    """Writes the lists as they are given, over what is there of them."""
+    db.executemany(
+        """
+        INSERT INTO list
+            (account_id, list_id, name, stored, member_count, marketing_permissions, refreshed_at, gone_at,
+             paused_reason, paused_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (account_id, list_id) DO UPDATE SET
+            name = excluded.name, stored = excluded.stored, member_count = excluded.member_count,
+            marketing_permissions = excluded.marketing_permissions, refreshed_at = excluded.refreshed_at,
+            gone_at = excluded.gone_at, paused_reason = excluded.paused_reason, paused_at = excluded.paused_at
+        """,
+        [
+            (
+                account_id,
+                one.list_id,
+                one.name,
+                int(one.stored),
+                one.member_count,
+                int(one.marketing_permissions),
+                as_text(one.refreshed_at),
+                as_text(one.gone_at) if one.gone_at else None,
+                one.pause.reason if one.pause else None,
+                as_text(one.pause.since) if one.pause else None,
+            )
+            for one in lists
+        ],
+    )
+
+
+def pause(db: Database, account_id: AccountId, list_id: ListId, pause: Pause) -> None:
+    """Pauses one list of the account; one that is paused already keeps its first reason and time."""
+    db.execute(
+        """
+        UPDATE list SET paused_reason = ?, paused_at = ?
+        WHERE account_id = ? AND list_id = ? AND paused_at IS NULL
+        """,
+        (pause.reason, as_text(pause.since), account_id, list_id),
+    )
+
+
+def mark_gone(db: Database, account_id: AccountId, list_id: ListId, at: datetime) -> None:
+    """Notes that Mailchimp no longer has the list; the first time it was noticed stays."""
+    db.execute(
+        "UPDATE list SET gone_at = ? WHERE account_id = ? AND list_id = ? AND gone_at IS NULL",
+        (as_text(at), account_id, list_id),
+    )
+
+
+def delete(db: Database, account_id: AccountId, list_ids: Iterable[ListId]) -> None:
+    """Removes the lists from the account."""
+    db.executemany("DELETE FROM list WHERE account_id = ? AND list_id = ?", [(account_id, one) for one in list_ids])
+
+
+def stored_by(db: Database, list_id: ListId) -> AccountId | None:
+    """Returns the one account that stored the list, or None."""
+    row = db.execute("SELECT account_id FROM list WHERE list_id = ? AND stored = 1", (list_id,)).fetchone()
+    return AccountId(row["account_id"]) if row else None
+
+
+def stored_by_others(db: Database, account_id: AccountId) -> frozenset[ListId]:
+    """Returns the lists that other accounts have stored."""
+    rows = db.execute("SELECT list_id FROM list WHERE stored = 1 AND account_id <> ?", (account_id,))
+    return frozenset(ListId(row["list_id"]) for row in rows)

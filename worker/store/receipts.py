@@ -1,0 +1,229 @@
+"""Receipts: what became of one customer in one flush, call by call. Written in the transaction that settles it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.model import AccountId, AddressKey, CustomerId, ListId
+from worker.store.database import PAGE_ROWS, Database
+
+ERASED = "(erased)"
+"""Stands where the address of an erased person stood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One customer's share in one call, or why none was made.
+
+    Attributes:
+        run: the flush it belongs to.
+        at: when, as text.
+        event_id: of the event that brought the revision, with topic, partition and offset.
+        list_reason: why that list.
+        call: method and path; None where nothing was sent.
+        sent: this contact's part of what was sent.
+        answer_status: Mailchimp's HTTP status; None where there was no call or no answer.
+        answer: this contact's part of the answer, or why there is none.
+        outcome: the class, see :mod:`worker.flush.answers`.
+        detail: what that means here, one sentence.
+        next: what happens next, one sentence.
+    """
+
+    run: int
+    at: str
+    account_id: AccountId
+    customer_id: CustomerId
+    address: AddressKey | None
+    revision: int
+    event_id: str | None
+    topic: str
+    partition: int
+    offset: int
+    list_id: ListId | None
+    list_reason: str | None
+    outcome: str
+    detail: str
+    next: str
+    call: str | None = None
+    sent: Mapping[str, Any] | None = None
+    answer_status: int | None = None
+    answer: Mapping[str, Any] | None = None
+
+
+_COLUMNS = (
+    'run, at, account_id, customer_id, address, revision, event_id, topic, partition, "offset", list_id, '
+    "list_reason, outcome, detail, next, call, sent, answer_status, answer"
+)
+
+
+# Whoever has an address by its event, had it by a receipt, or is a member with it.
+_HOLDERS = (
+    "SELECT account_id, customer_id FROM receipt WHERE address = ? "
+    "UNION SELECT account_id, customer_id FROM customer WHERE address = ? "
+    "UNION SELECT account_id, customer_id FROM standing WHERE address = ?"
+)
+
+
+def _json(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _receipt(row: Any) -> Receipt:
+    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row's own iteration gives values
+    for name in ("sent", "answer"):
+        values[name] = None if values[name] is None else json.loads(values[name])
+    return Receipt(**values)
+
+
+def _values(receipt: Receipt) -> tuple[Any, ...]:
+    return (
+        receipt.run,
+        receipt.at,
+        receipt.account_id,
+        receipt.customer_id,
+        receipt.address,
+        receipt.revision,
+        receipt.event_id,
+        receipt.topic,
+        receipt.partition,
+        receipt.offset,
+        receipt.list_id,
+        receipt.list_reason,
+        receipt.outcome,
+        receipt.detail,
+        receipt.next,
+        receipt.call,
+        _json(receipt.sent),
+        receipt.answer_status,
+        _json(receipt.answer),
+    )
+
+
+def write(db: Database, receipts: Sequence[Receipt]) -> None:
+    """Adds receipts. Belongs in the transaction that settles their customers.
+
+    A customer that is held back flush after flush for one reason gets one receipt for it.
+    """
+    db.executemany(
+        f"INSERT INTO receipt ({_COLUMNS}) SELECT {','.join(f'?{n}' for n in range(1, 20))} "
+        "WHERE ?13 <> 'held' OR NOT EXISTS (SELECT 1 FROM receipt WHERE account_id = ?3 AND customer_id = ?4 "
+        "AND revision = ?6 AND outcome = 'held' AND detail = ?14)",
+        [_values(receipt) for receipt in receipts],
+    )
+
+
+def find(
+    db: Database,
+    *,
+    account_id: AccountId | None = None,
+    customer_id: CustomerId | None = None,
+    address: AddressKey | None = None,
+    outcome: str | None = None,
+    run: int | None = None,
+    limit: int | None = None,
+) -> Iterator[Receipt]:
+    """Returns receipts, oldest first; with a limit, the newest so many.
+
+    Args:
+        db: the staging database.
+        account_id: only of this account.
+        customer_id: only of this customer of it.
+        address: only of customers who have or ever had this address: a customer whose address changed keeps its story.
+        outcome: only of this class.
+        run: only of this flush run.
+        limit: how many.
+    """
+    where, values = ["1"], list[Any]()
+    told = (("account_id", account_id), ("customer_id", customer_id), ("outcome", outcome), ("run", run))
+    for name, value in told:
+        if value is not None:
+            where.append(f"{name} = ?")
+            values.append(value)
+    if address is not None:
+        where.append(f"(account_id, customer_id) IN ({_HOLDERS})")
+        values += [address] * 3
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM (SELECT * FROM receipt WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?) "
+        "ORDER BY number",
+        (*values, -1 if limit is None else limit),
+    )
+    return (_receipt(row) for row in rows)
+
+
+def oldest(db: Database) -> str | None:
+    """Returns the time of the oldest receipt, or None."""
+    found: str | None = db.execute("SELECT min(at) FROM receipt").fetchone()[0]
+    return found
+
+
+def drop_before(db: Database, moment: str) -> int:
+    """Removes receipts older than a moment, in many transactions; returns how many."""
+    return db.in_parts(_numbers_before(db, moment), lambda part: _delete(db, part))
+
+
+def _numbers_before(db: Database, moment: str) -> Iterator[int]:
+    after = ("", 0)
+    while rows := db.execute(
+        f"SELECT at, number FROM receipt WHERE at < ? AND (at, number) > (?,?) ORDER BY at, number LIMIT {PAGE_ROWS}",
+        (moment, *after),
+    ).fetchall():
+        yield from (row["number"] for row in rows)
+        after = rows[-1]["at"], rows[-1]["number"]
+
+
+def delete_account(db: Database, account_id: AccountId) -> int:
+    """Removes all of an account's receipts, in many transactions; returns how many."""
+    return db.in_parts(_numbers_of(db, account_id), lambda part: _delete(db, part))
+
+
+def _numbers_of(db: Database, account_id: AccountId) -> Iterator[int]:
+    after = ("", 0)
+    while rows := db.execute(
+        "SELECT customer_id, number FROM receipt WHERE account_id = ? AND (customer_id, number) > (?,?) "
+        f"ORDER BY customer_id, number LIMIT {PAGE_ROWS}",
+        (account_id, *after),
+    ).fetchall():
+        yield from (row["number"] for row in rows)
+        after = rows[-1]["customer_id"], rows[-1]["number"]
+
+
+def _delete(db: Database, numbers: Sequence[int]) -> int:
+    return int(db.executemany("DELETE FROM receipt WHERE number = ?", [(one,) for one in numbers]).rowcount)
+
+
+def erase_address(db: Database, account_id: AccountId, address: AddressKey) -> None:
+    """Removes an address from an account's receipts, which stay but for that. Belongs in a transaction.
+
+    Args:
+        db: the staging database.
+        account_id: the account.
+        address: however it is spelt; also its MD5, by which Mailchimp's paths name a member.
+    """
+    # SQLite lowers no letter beyond ASCII.
+    texts = ("address", "detail", "next", "call", "sent", "answer")
+    hashed = hashlib.md5(address.encode(), usedforsecurity=False).hexdigest()
+    told = " OR ".join(f"instr(lower({one}), ?2)" for one in texts) if address.isascii() else "1"
+    rows = db.execute(
+        f"SELECT number, {', '.join(texts)} FROM receipt WHERE account_id = ?1 AND ({told} OR instr(call, ?3))",
+        (account_id, address, hashed),
+    ).fetchall()
+    pattern = re.compile(f"{re.escape(address)}|{hashed}", re.IGNORECASE)
+    for row in rows:
+        before = [row[one] for one in texts]
+        after = [None if one is None else pattern.sub(ERASED, one) for one in before]
+        after[0] = None if before[0] == address else before[0]
+        if after != before:
+            db.execute(
+                f"UPDATE receipt SET {', '.join(f'{one} = ?' for one in texts)} WHERE number = ?",
+                (*after, row["number"]),
+            )
+
+
+def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:
+    """Removes the receipts of customers; returns how many. Belongs in a transaction."""
+    return int(db.executemany("DELETE FROM receipt WHERE account_id = ? AND customer_id = ?", people).rowcount)

@@ -1,0 +1,62 @@
+"""Customers whose records were seen while a partition is read again, and the deletion of those who were not.
+
+They are noted in the scratch database of the one connection that asks: on disk, and gone after a crash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from worker.store.database import Database
+
+
+def begin(db: Database, partition: int) -> None:
+    """Begins for a partition: nobody was seen in it yet."""
+    db.open_scratch()
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS scratch.seen (partition INTEGER NOT NULL, account_id TEXT NOT NULL, "
+        "customer_id TEXT NOT NULL, PRIMARY KEY (partition, account_id, customer_id)) WITHOUT ROWID"
+    )
+    forget(db, partition)
+
+
+def note(db: Database, partition: int, people: Sequence[tuple[str, str]]) -> None:
+    """Notes account and customer of those who were seen in a partition that was begun."""
+    db.execute(
+        "INSERT OR IGNORE INTO scratch.seen SELECT ?, value ->> 0, value ->> 1 FROM json_each(?)",
+        (partition, json.dumps(people)),
+    )
+
+
+def delete_others(db: Database, topic: str, topic_id: str, partition: int, last_offset: int, at: str) -> int:
+    """Stages as deleted who was staged from a partition, and was not seen in it again. Belongs in a transaction.
+
+    A deletion that nobody read has no event. It stands where reading ended, so that it is none that was settled before,
+    and any later event is newer.
+
+    Args:
+        db: the connection that noted who was seen.
+        topic: the partition's topic.
+        topic_id: Kafka's id of it.
+        partition: which.
+        last_offset: the last one that was read.
+        at: the time.
+
+    Returns:
+        How many there were.
+    """
+    cursor = db.execute(
+        "UPDATE customer SET deleted = 1, changed = 1, revision = revision + 1, event_id = NULL, event_time = NULL, "
+        '"offset" = ?4, staged_at = ?5 '
+        "WHERE topic = ?1 AND topic_id = ?2 AND partition = ?3 AND deleted = 0 AND NOT EXISTS (SELECT 1 "
+        "FROM scratch.seen WHERE seen.partition = ?3 AND seen.account_id = customer.account_id "
+        "AND seen.customer_id = customer.customer_id)",
+        (topic, topic_id, partition, last_offset, at),
+    )
+    return int(cursor.rowcount)
+
+
+def forget(db: Database, partition: int) -> None:
+    """Forgets who was seen in a partition."""
+    db.execute("DELETE FROM scratch.seen WHERE partition = ?", (partition,))

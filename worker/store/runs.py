@@ -1,0 +1,265 @@
+"""Flush runs: when each started and ended, what became of its accounts, and what operators asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from worker.model import AccountId
+from worker.store.database import Database
+
+Trigger = Literal["daily", "command", "once", "retry"]
+"""retry: of accounts that failed in the daily flush."""
+Ended = Literal["done", "stopped", "failed"]
+"""done: every account ended in a known state · stopped: asked to, the rest stays changed · failed: some account did
+not."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRun:
+    """One account's part in a run.
+
+    Attributes:
+        counts: outcome to how many receipts had it.
+        to_do: how many changed customers it started with.
+        settled: how many of them need nothing more.
+        ended: stopped also where its partition became another worker's.
+        message: why it ended early or did nothing; None when it went through.
+    """
+
+    account_id: AccountId
+    counts: Mapping[str, int]
+    to_do: int
+    settled: int = 0
+    ended: Ended = "done"
+    message: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended in a state that is not known, such as without an answer."""
+        return self.ended == "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One flush."""
+
+    run: int
+    started_at: str
+    ended_at: str | None
+    trigger: Trigger
+    account_id: AccountId | None
+    ended: Ended | None
+    accounts: tuple[AccountRun, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A flush that an operator asked a running daemon for."""
+
+    request: int
+    requested_at: str
+    account_id: AccountId | None
+    confirmed: bool
+    run: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFlush:
+    """How an account's last flushes ended.
+
+    Attributes:
+        done_at: when the last one began that went through.
+        failed_at: when the last one ended that failed; None once one went through.
+        failures: in a row, since the daily flush.
+    """
+
+    account_id: AccountId
+    done_at: str | None
+    failed_at: str | None
+    failures: int
+
+
+def start(db: Database, at: str, trigger: Trigger, account_id: AccountId | None) -> int:
+    """Writes that a run starts and returns its number."""
+    cursor = db.execute(
+        "INSERT INTO flush_run (started_at, trigger, account_id) VALUES (?,?,?)", (at, trigger, account_id)
+    )
+    return int(cursor.lastrowid)
+
+
+def end(db: Database, run: int, at: str, ended: Ended) -> None:
+    """Writes how and when a run ended."""
+    db.execute("UPDATE flush_run SET ended_at = ?, ended = ? WHERE run = ?", (at, ended, run))
+
+
+def put_account(db: Database, run: int, part: AccountRun) -> None:
+    """Writes how far an account's part is, over what was written before."""
+    db.execute(
+        "INSERT OR REPLACE INTO flush_run_account (run, account_id, counts, to_do, settled, ended, message) "
+        "VALUES (?,?,?,?,?,?,?)",
+        (run, part.account_id, json.dumps(part.counts), part.to_do, part.settled, part.ended, part.message),
+    )
+
+
+def account_done(db: Database, account_id: AccountId, began: str) -> None:
+    """Writes that a flush of an account went through. Belongs in a transaction."""
+    db.execute(
+        "INSERT INTO account_flush (account_id, done_at, failures) VALUES (?,?,0) "
+        "ON CONFLICT (account_id) DO UPDATE SET done_at = excluded.done_at, failed_at = NULL, failures = 0",
+        (account_id, began),
+    )
+
+
+def account_failed(db: Database, account_id: AccountId, at: str, *, again: bool) -> None:
+    """Writes that a flush of an account failed. Belongs in a transaction.
+
+    Args:
+        db: the staging database.
+        account_id: the account.
+        at: when.
+        again: whether it had been tried again after a failure; the daily flush begins to count anew.
+    """
+    db.execute(
+        "INSERT INTO account_flush (account_id, failed_at, failures) VALUES (?1,?2,1) "
+        "ON CONFLICT (account_id) DO UPDATE SET failed_at = ?2, failures = CASE WHEN ?3 THEN failures + 1 ELSE 1 END",
+        (account_id, at, again),
+    )
+
+
+def account_given_up(db: Database, account_id: AccountId) -> None:
+    """Writes that an account that failed has nothing left to do. Belongs in a transaction."""
+    db.execute("UPDATE account_flush SET failed_at = NULL, failures = 0 WHERE account_id = ?", (account_id,))
+
+
+def failed_accounts(db: Database) -> list[AccountFlush]:
+    """Returns the accounts whose last flush failed."""
+    rows = db.execute("SELECT * FROM account_flush WHERE failed_at IS NOT NULL ORDER BY account_id")
+    return [AccountFlush(row["account_id"], row["done_at"], row["failed_at"], row["failures"]) for row in rows]
+
+
+def get(db: Database, run: int) -> Run | None:
+    """Returns one run with its accounts' parts, or None."""
+    row = db.execute("SELECT * FROM flush_run WHERE run = ?", (run,)).fetchone()
+    return None if row is None else _run(db, row)
+
+
+def last(db: Database, limit: int) -> list[Run]:
+    """Returns the newest runs, newest first."""
+    rows = db.execute("SELECT * FROM flush_run ORDER BY run DESC LIMIT ?", (limit,)).fetchall()
+    return [_run(db, row) for row in rows]
+
+
+def complete(db: Database, topic: str, topic_id: str, partition: int, at: str) -> None:
+    """Writes that a partition's changes went through a whole run that started then."""
+    db.execute(
+        "INSERT OR REPLACE INTO completed_run (topic, topic_id, partition, completed_at) VALUES (?,?,?,?)",
+        (topic, topic_id, partition, at),
+    )
+
+
+def completed_at(db: Database, topic: str, topic_id: str) -> dict[int, str]:
+    """Returns each partition's last completed run."""
+    rows = db.execute(
+        "SELECT partition, completed_at FROM completed_run WHERE topic = ? AND topic_id = ?",
+        (topic, topic_id),
+    )
+    return {row["partition"]: row["completed_at"] for row in rows}
+
+
+def completed_after(db: Database, topic: str, moment: str) -> list[tuple[int, str]]:
+    """Returns partitions whose last completed run is noted for a time after a moment, with that time."""
+    rows = db.execute(
+        "SELECT partition, completed_at FROM completed_run WHERE topic = ? AND completed_at > ? ORDER BY partition",
+        (topic, moment),
+    )
+    return [(row["partition"], row["completed_at"]) for row in rows]
+
+
+def ask(db: Database, at: str, account_id: AccountId | None, *, confirmed: bool) -> int:
+    """Stores a request for the running daemon and returns its number."""
+    cursor = db.execute(
+        "INSERT INTO flush_request (requested_at, account_id, confirmed) VALUES (?,?,?)",
+        (at, account_id, confirmed),
+    )
+    return int(cursor.lastrowid)
+
+
+def open_request(db: Database) -> Request | None:
+    """Returns the oldest request that no run has taken."""
+    row = db.execute("SELECT * FROM flush_request WHERE run IS NULL ORDER BY request LIMIT 1").fetchone()
+    return None if row is None else _request(row)
+
+
+def open_requests(db: Database) -> list[Request]:
+    """Returns the requests that no run has taken, oldest first."""
+    return [_request(row) for row in db.execute("SELECT * FROM flush_request WHERE run IS NULL ORDER BY request")]
+
+
+def withdraw(db: Database, number: int) -> bool:
+    """Removes a request that no run has taken; returns whether there was one. Belongs in a transaction."""
+    return bool(db.execute("DELETE FROM flush_request WHERE request = ? AND run IS NULL", (number,)).rowcount)
+
+
+def request(db: Database, number: int) -> Request | None:
+    """Returns one request, or None."""
+    row = db.execute("SELECT * FROM flush_request WHERE request = ?", (number,)).fetchone()
+    return None if row is None else _request(row)
+
+
+def take(db: Database, number: int, run: int) -> bool:
+    """Writes which run carries a request out; returns whether it was not withdrawn meanwhile."""
+    return bool(db.execute("UPDATE flush_request SET run = ? WHERE request = ?", (run, number)).rowcount)
+
+
+def _request(row: Any) -> Request:
+    return Request(row["request"], row["requested_at"], row["account_id"], bool(row["confirmed"]), row["run"])
+
+
+def _run(db: Database, row: Any) -> Run:
+    parts = db.execute("SELECT * FROM flush_run_account WHERE run = ? ORDER BY account_id", (row["run"],))
+    return Run(
+        run=row["run"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        trigger=row["trigger"],
+        account_id=row["account_id"],
+        ended=row["ended"],
+        accounts=tuple(
+            AccountRun(
+                account_id=part["account_id"],
+                counts=json.loads(part["counts"]),
+                to_do=part["to_do"],
+                settled=part["settled"],
+                ended=part["ended"],
+                message=part["message"],
+            )
+            for part in parts
+        ),
+    )
+
+
+def oldest(db: Database) -> str | None:
+    """Returns when the oldest run started, or None."""
+    row = db.execute("SELECT started_at FROM flush_run ORDER BY run LIMIT 1").fetchone()
+    return None if row is None else row["started_at"]
+
+
+def drop_before(db: Database, moment: str) -> int:
+    """Removes runs that started before a moment, with their requests, in many transactions; returns how many."""
+    rows = db.execute("SELECT run FROM flush_run WHERE started_at < ?", (moment,)).fetchall()
+    return db.in_parts([(row["run"],) for row in rows], lambda part: _delete(db, part))
+
+
+def _delete(db: Database, numbers: Sequence[tuple[int]]) -> int:
+    db.executemany("DELETE FROM flush_run_account WHERE run = ?", numbers)
+    db.executemany("DELETE FROM flush_request WHERE run = ?", numbers)
+    return int(db.executemany("DELETE FROM flush_run WHERE run = ?", numbers).rowcount)
+
+
+def delete_account(db: Database, account_id: AccountId) -> None:
+    """Removes an account's parts of all runs. Belongs in a transaction."""
+    db.execute("DELETE FROM flush_run_account WHERE account_id = ?", (account_id,))
+    db.execute("DELETE FROM account_flush WHERE account_id = ?", (account_id,))
