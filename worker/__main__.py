@@ -37,10 +37,10 @@ def main() -> None:
 
 
 def _run() -> None:
-    from worker.cli.app import run
+    from worker.cli import app
 
     try:
-        run()
+        app.main()
     finally:
         sys.stdout.flush()
 

@@ -10,28 +10,28 @@ from pathlib import Path
 
 WORKER = Path(__file__).parents[2] / "worker"
 
-# Each part may import those before it.
-LAYERS = (
-    ("worker.clock", "worker.model", "worker.errors", "worker.group_commit", "worker.signals", "worker"),
-    ("worker.config",),
-    ("worker.log",),
-    ("worker.store",),
-    ("worker.mailchimp",),
-    ("worker.consumer",),
-    ("worker.changelog",),
-    ("worker.accounts",),
-    ("worker.flush",),
-    ("worker.flush.eligibility", "worker.explain"),
-    ("worker.app",),
-    ("worker.daemon",),
-    ("worker.sandbox",),
-    ("worker.cli",),
-    ("worker.__main__",),
-)
+PAGE = (WORKER.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+LAYERS = [re.findall(r"`([\w.]+)`", row) for row in re.findall(r"^\| (`worker.*?) \|", PAGE, re.MULTILINE)]
+"""The rows of the map in docs/architecture.md, the lowest first."""
+DECISIONS = {
+    "worker.flush.answers",
+    "worker.flush.calls",
+    "worker.flush.consent",
+    "worker.flush.identity",
+    "worker.flush.merge_values",
+    "worker.flush.opt_outs",
+    "worker.flush.plan",
+    "worker.flush.plan_summary",
+    "worker.flush.schedule",
+    "worker.flush.step_groups",
+    "worker.flush.steps",
+    "worker.flush.target_list",
+}
+"""The modules of a flush that decide and touch nothing."""
 KNOWN_TO = {
     "requests": {"worker.mailchimp.client"},
     "urllib3": {"worker.mailchimp.client"},
-    "confluent_kafka": {"worker.consumer", "worker.changelog", "worker.sandbox.broker"},
+    "confluent_kafka": {"worker.kafka", "worker.consumer", "worker.changelog", "worker.sandbox.broker"},
     "pysqlite3": {"worker.store.database"},
     "sqlite_utils": {"worker.store.database", "worker.store.schema"},
     "cryptography": {"worker.accounts.secrets"},
@@ -134,10 +134,10 @@ def test_every_outside_library_has_its_place():
 def test_decisions_need_no_input_or_output():
     """What decides about a flush imports neither database, network nor clock."""
     trees = modules()
-    decided = [name for name in trees if within(name, "worker.flush")]
-    for name in (*decided, *(f"worker.flush.{one}" for one in ("plan", "outcomes", "due"))):
+    for name in DECISIONS:
         others = imported(trees[name])
-        assert not any(within(other, "worker.flush") for other in others), name
+        flush = {other for other in others & trees.keys() if within(other, "worker.flush")}
+        assert flush <= DECISIONS | {"worker.flush", "worker.flush.related_customers"}, name
         assert not others & {"worker.store.database", "worker.mailchimp.client", "time", "random", "threading"}, name
-    for name in ("decode", "newest", "positions", "partitioning"):
-        assert "worker.store.database" not in imported(trees[f"worker.consumer.{name}"]), name
+    for name in ("consumer.decode", "consumer.event_order", "consumer.start_offset", "kafka.partitioner"):
+        assert "worker.store.database" not in imported(trees[f"worker.{name}"]), name

@@ -24,7 +24,7 @@ def ends(monkeypatch, capsys):
         def command():
             raise raised
 
-        monkeypatch.setattr(worker.cli.app, "run", command)
+        monkeypatch.setattr(worker.cli.app, "main", command)
         with pytest.raises(SystemExit) as caught:
             edge.main()
         return caught.value.code, capsys.readouterr().err
@@ -58,7 +58,7 @@ def test_a_fault_before_anything_is_configured_tells_no_key():
     program = (
         "import sys; from worker import __main__ as edge; import worker.cli.app as app\n"
         f"def fault(): raise ValueError('bad {KEY}')\n"
-        "app.run = fault; edge.main()"
+        "app.main = fault; edge.main()"
     )
     ended = _python("-c", program)
     assert ended.returncode == 1
@@ -72,7 +72,7 @@ def test_a_reader_that_has_enough_is_no_fault():
     """Output into a pipe that nobody reads any more ends the command without a word."""
     program = (
         "import sys; from worker import __main__ as edge; import worker.cli.app as app\n"
-        "app.run = lambda: print('data'); edge.main()"
+        "app.main = lambda: print('data'); edge.main()"
     )
     reading, writing = os.pipe()
     os.close(reading)

@@ -69,8 +69,8 @@ def forget_person(
 ) -> dict[str, int]:
     """Erases a person: whoever has an address now, or, where nobody has it, whoever ever had it.
 
-    Of the person stay keyed hashes: see :mod:`worker.accounts.erased_persons`. From what is known of other customers only the
-    address goes. Each customer in one transaction, so that one that is cut short is found again.
+    Of the person stay keyed hashes: see :mod:`worker.accounts.erased_persons`. From what is known of other customers
+    only the address goes. Each customer in one transaction, so that one that is cut short is found again.
 
     Args:
         db: the staging database, outside of a transaction.

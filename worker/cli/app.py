@@ -51,7 +51,7 @@ def _root(
     pass
 
 
-def run() -> None:
+def main() -> None:
     """Runs the command that the arguments name.
 
     Raises:

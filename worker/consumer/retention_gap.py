@@ -23,8 +23,8 @@ from worker.clock import Clock, as_text
 from worker.config import Kafka
 from worker.consumer.decode import Record, whose
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.consumer.start_offset import Compaction, why_not_swept
-from worker.kafka.cleanup_policy import compaction_of
+from worker.consumer.start_offset import why_not_swept
+from worker.kafka.cleanup_policy import Compaction, compaction_of
 from worker.kafka.client import ANSWER_SECONDS, session_seconds
 from worker.store import counts, first_reading, offsets, reread_customers
 from worker.store.database import Database

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from worker.clock import as_moment
+from worker.kafka.cleanup_policy import Compaction
 from worker.store.counts import What
 from worker.store.offsets import Reading
 
@@ -23,19 +24,6 @@ class Start:
     offset: int
     event: What | None = None
     notice: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Compaction:
-    """How a topic forgets.
-
-    Attributes:
-        policy: its cleanup.policy.
-        keeps_seconds: how long it keeps a null at least, for its readers to see: its delete.retention.ms.
-    """
-
-    policy: str
-    keeps_seconds: float
 
 
 def start_of(

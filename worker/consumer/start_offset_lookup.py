@@ -6,7 +6,8 @@ import logging
 from datetime import datetime
 
 from worker.clock import as_text
-from worker.consumer.start_offset import Compaction, Start, start_of
+from worker.consumer.start_offset import Start, start_of
+from worker.kafka.cleanup_policy import Compaction
 from worker.store import counts, offsets
 from worker.store.database import Database
 

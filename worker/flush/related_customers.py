@@ -77,10 +77,10 @@ def _around(db: Database, account_id: AccountId, changed: dict[CustomerId, Custo
         customer_statuses |= {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, ids)}
         addresses = {one.address for one in new.values() if one.address is not None}
         addresses |= {
-            customer_statuses[one].membership.address
+            customer_statuses[one].membership.address  # type: ignore[union-attr]
             for one in ids
             if one in customer_statuses and customer_statuses[one].membership
-        }  # type: ignore[union-attr]
+        }
         addresses |= {entry.membership.address for entry in ledger.owned_by(db, account_id, ids)}
         addresses -= known
         known |= addresses

@@ -281,7 +281,7 @@ class Unsubscribe:
     """An address whose customer withdrew consent, on one list, whoever added it there.
 
     Attributes:
-        same_address: other customers with the address, who have no call of their own: what is found there is theirs too.
+        same_address: other customers with the address, without a call of their own: what is found there is theirs too.
     """
 
     membership: MembershipKey

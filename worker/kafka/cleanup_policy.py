@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from worker.config import Kafka
-from worker.consumer.start_offset import Compaction
 from worker.errors import KafkaError
 from worker.kafka.client import ANSWER_SECONDS
 
@@ -17,6 +18,19 @@ _NOT_TOLD = (
     LibraryError.TOPIC_AUTHORIZATION_FAILED,
     LibraryError.CLUSTER_AUTHORIZATION_FAILED,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """How a topic forgets.
+
+    Attributes:
+        policy: its cleanup.policy.
+        keeps_seconds: how long it keeps a null at least, for its readers to see: its delete.retention.ms.
+    """
+
+    policy: str
+    keeps_seconds: float
 
 
 def compaction_of(admin: AdminClient, settings: Kafka) -> Compaction | None:

@@ -30,7 +30,8 @@ def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId) -> N
         "AND one.customer_id <> ?2 AND one.address = ledger.address LIMIT 1)"
     )
     db.execute(
-        f"UPDATE ledger SET customer_id = coalesce({successor}, customer_id) WHERE account_id = ?1 AND customer_id = ?2",
+        f"UPDATE ledger SET customer_id = coalesce({successor}, customer_id) "
+        "WHERE account_id = ?1 AND customer_id = ?2",
         (account_id, customer_id),
     )
 

@@ -94,7 +94,7 @@ def test_an_account_that_answers_slowly_delays_no_other(world: World):
             assert others_done.wait(30), "the others waited for the slow one"
 
     world.before_call(hang)
-    flushing = threading.Thread(destination=world.run)
+    flushing = threading.Thread(target=world.run)
     flushing.start()
     lists_done = [world.standin.find_list(f"list-{number}") for number in range(50)]
     pause = threading.Event()

@@ -111,7 +111,9 @@ class WatchedApp(App):
         """Opens what sends an account's calls, whose patience is as short as a quick stop makes waiting."""
         key = api_keys.key_of(db, account_id, self.secret)
         with self.open_client(key) as client:
-            yield RetryingSender(client, self.connections.prior(key), self.config.mailchimp.patience, stop, quick_clock)
+            yield RetryingSender(
+                client, self.connections.limiter(key), self.config.mailchimp.patience, stop, quick_clock
+            )
 
 
 class _Watched:

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from worker.config import Kafka
 from worker.errors import ConfigError, KafkaError
-from worker.kafka import client
+from worker.kafka import client as module
 from worker.kafka.client import Problems, bounds, client, session_seconds
 
 
@@ -78,14 +78,14 @@ class Leaderless:
 def test_an_election_is_waited_for(monkeypatch):
     """A partition without a leader is asked again until it has one."""
     waited = []
-    monkeypatch.setattr(client.time, "sleep", waited.append)
+    monkeypatch.setattr(module.time, "sleep", waited.append)
     assert bounds(Leaderless(3), Kafka(), 1, Problems()) == (3, 17)
-    assert waited == [client.ELECTION_SECONDS] * 3
+    assert waited == [module.ELECTION_SECONDS] * 3
 
 
 def test_a_partition_that_stays_without_a_leader_is_named(monkeypatch):
     """After a while the wait ends, and the message names the partition."""
-    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.0)
     with pytest.raises(KafkaError, match=r"Partition 4 of the topic billmywork.customers has no leader"):
         bounds(Leaderless(1000), Kafka(), 4, Problems())
 
@@ -107,7 +107,7 @@ class Restarting(Leaderless):
 @pytest.mark.parametrize("code", [LibraryError._TRANSPORT, LibraryError._DESTROY_BROKER, LibraryError._TIMED_OUT])
 def test_a_restart_of_a_broker_that_had_answered_is_waited_for(monkeypatch, code):
     """The call is made again until the broker is back, whatever the library says of the call that it broke off."""
-    monkeypatch.setattr(client.time, "sleep", lambda _: None)
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
     problems = Problems()
     problems.connected = True
     assert bounds(Restarting(3, code), Kafka(), 0, problems) == (3, 17)
@@ -115,7 +115,7 @@ def test_a_restart_of_a_broker_that_had_answered_is_waited_for(monkeypatch, code
 
 def test_a_broker_that_stays_away_is_told_after_a_while(monkeypatch):
     """The wait for a restart ends."""
-    monkeypatch.setattr(client, "RESTART_SECONDS", 0.0)
+    monkeypatch.setattr(module, "RESTART_SECONDS", 0.0)
     problems = Problems()
     problems.connected = True
     with pytest.raises(KafkaError, match="No Kafka broker answers"):
