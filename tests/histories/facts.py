@@ -111,6 +111,7 @@ class Facts:
     unanswered: list[tuple[Spot, datetime]] = field(default_factory=list)
     forgotten: set[str] = field(default_factory=set)
     edited: set[int] = field(default_factory=set)
+    stays_by_herself: set[int] = field(default_factory=set)
     effects: list[tuple[datetime, Change]] = field(default_factory=list)
     acts: list[tuple[datetime, Spot]] = field(default_factory=list)
     _provisional: dict[Spot, datetime] = field(default_factory=dict)
@@ -138,6 +139,8 @@ class Facts:
         elif now is None and was is not None:
             self._leaves((change.list_id, was.email), at, "deleted")
         elif now is not None and now.status in THERE:
+            if was is not None and was.status == "pending" and not any(self.at_address(now.email)):
+                self.stays_by_herself.add(id(member))
             if was is None or was.status not in THERE:
                 self._returns((change.list_id, now.email), at)
         elif now is not None and (was is None or was.status != now.status):
@@ -186,6 +189,10 @@ class Facts:
         contact = self.contacts[id(member)]
         if contact.names is None and was is not None:
             contact.names = names_of(was)
+        if now is not None and now.status in THERE and (was is None or was.status not in THERE):
+            # A call that is excused ended a departure that no answer told: from now on none can tell it.
+            spot = (change.list_id, now.email)
+            self.departures = [one for one in self.departures if one.spot != spot or one.told is not None]
         if was is not None and now is not None and was.status in THERE and now.status == "unsubscribed":
             if was.status == "pending":
                 self.ended_pending.add(now.email)

@@ -70,6 +70,7 @@ def _absent(history: History) -> list[str]:
         and history.facts.contact(member).origin == "call"
         and (list_id, member.email) not in wanted
         and member.email not in tainted
+        and id(member) not in history.facts.stays_by_herself
     ]
 
 

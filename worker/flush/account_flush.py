@@ -346,12 +346,18 @@ def _customer_status_of(context: StepContext, target: Target, none: NoCall) -> C
     if none.outcome == "unchanged":
         return CustomerStatus(target.customer.customer_id, none.membership)
     known = context.customer_status(target.customer.customer_id)
-    return replace(known, membership=none.membership or known.membership, waits_for=none.waits_for)
+    # What stays behind does not hide where the customer is known since.
+    membership = (
+        known.membership or none.membership if none.outcome == "left alone" else none.membership or known.membership
+    )
+    return replace(known, membership=membership, waits_for=none.waits_for)
 
 
 def _no_calls(context: StepContext, plan: Plan) -> StepResult:
     result = context.result()
     in_steps = {target.customer.customer_id for step in plan.steps() for target in step.targets}
+    # Who did not change itself and has a call all the same waits for it like the others, should it fail or not be made.
+    result.reopened += [one for step in plan.steps() for one in step.targets if not one.customer.changed]
     for none in plan.no_calls:
         if not none.settles:
             result.fail(none.targets)

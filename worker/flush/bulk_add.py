@@ -47,7 +47,8 @@ def _exchange(posted: _Posted, add: Add, said: Mapping[str, Any] | None) -> Exch
     answer = posted.answer
     if answer.failure is not None:
         said = {"failure": answer.failure}
-    return Exchange(str(posted.call), add.as_contact(), answer.status, said)
+    in_doubt = not posted.call.reads_only and not answer.undone
+    return Exchange(str(posted.call), add.as_contact(), answer.status, said, in_doubt)
 
 
 def _objects(body: Mapping[str, Any], *names: str) -> list[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ from worker.flush.identity import as_read, was_done
 from worker.flush.step_context import Read, StepContext, note_failure
 from worker.flush.step_result import Exchange, StepResult
 from worker.flush.steps import Contact, PriorMembership
-from worker.store.ledger import has_left
+from worker.store.ledger import LedgerEntry, has_left
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,15 @@ def check_priors(
         if read.member is None and read.classified.kind is not AnswerClass.NOT_THERE:
             note_failure(context, result, contact.targets, prior.membership, read.classified, read.exchange)
             return None
+        if read.member is None and has_member(prior.entry):
+            # Which of the two is gone decides whether somebody left.
+            if context.list_is_gone(prior.membership.list_id):
+                note_failure(
+                    context, result, contact.targets, prior.membership, read.classified, read.exchange, of_list=True
+                )
+                return None
+            assert prior.entry is not None
+            result.entries.append(replace(prior.entry, state="gone", sent_at=context.at(), intent=None))
         begun = prior.entry is not None and prior.entry.state == "intended"
         done = begun and read.member is not None and was_done(prior.entry, read.member)  # type: ignore[arg-type]
         now = _as_read(prior, read)
@@ -105,6 +114,11 @@ def note_departed(context: StepContext, result: StepResult, contact: Contact, pr
     status = "gone" if entry is None or entry.state == "gone" else entry.member_status
     reason = f"the member {prior.membership.address} is {status} on list {prior.membership.list_id}"
     _blocked(context, result, contact, prior, MayAdd(None, reason, here=True), None)
+
+
+def has_member(entry: LedgerEntry | None) -> bool:
+    """Tells whether a place has a member, archived or not, as far as the ledger knows."""
+    return entry is not None and entry.state in ("present", "archived")
 
 
 def _as_read(prior: PriorMembership, read: Read) -> PriorMembership:

@@ -194,6 +194,7 @@ class Recorder:
         ledger.put_memberships(self._db, account_id, result.memberships)
         ledger.put_waits(self._db, account_id, result.waits)
         receipts.write(self._db, result.receipts)
+        customers.reopen(self._db, account_id, [target.customer.customer_id for target in result.reopened])
         customers.settle(self._db, account_id, result.settled)
         if result.account_stopped is not None:
             reason = f"Mailchimp accepts no call of it: {result.account_stopped}."

@@ -24,6 +24,7 @@ from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 
 SECOND_LOOK = 1.0
 """Seconds to wait before a 404 is believed. Parallel writes of others to a member can answer stray ones."""
+NOT_KNOWN = "Sent, and not known to be done"
 TOMORROW = "Tried again by the next flush."
 
 
@@ -236,7 +237,7 @@ def note_failure(
         result.fail(targets)
         result.later = title if kind in (AnswerClass.LATER, AnswerClass.AGAIN) else None
         result.again = result.again or kind is AnswerClass.AGAIN
-        told = "later", f"Not done: {title}."
+        told = "later", f"{NOT_KNOWN if exchange.in_doubt else 'Not done'}: {title}."
         then = TOMORROW
     result.write(targets, membership, exchange, at=context.at(), outcome=told[0], detail=told[1], then=then)
 

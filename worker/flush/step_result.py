@@ -26,18 +26,20 @@ class Exchange:
         sent: what the call says of this contact; None for a read.
         answer: the HTTP status, or None where no answer came.
         said: what the answer says of this contact, or why there is none.
+        in_doubt: whether it is a write, and the answer does not prove that nothing was done.
     """
 
     call: str
     sent: Mapping[str, Any] | None
     status: int | None
     said: Mapping[str, Any] | None
+    in_doubt: bool = False
 
     @classmethod
     def of(cls, call: Call, answer: Answer) -> Exchange:
         """Returns the exchange of a call for one contact."""
         said = answer.body if answer.failure is None else {"failure": answer.failure}
-        return cls(str(call), call.body, answer.status, said)
+        return cls(str(call), call.body, answer.status, said, in_doubt=not call.reads_only and not answer.undone)
 
 
 @dataclass(slots=True)
@@ -50,6 +52,7 @@ class StepResult:
         waits: customers who are kept out, with the one whose opt-out does that.
         undone: places where an add was begun and surely not done.
         settled: customers that need nothing more, with the revision that was sent.
+        reopened: customers that did not change, and need a flush from now on until they are settled.
         changed_settled: how many of these had changed, and were not looked at for others' sake alone.
         failed: customers that this step does not settle.
         blocked: customers that may not go to their new place, and so stay known at the old one.
@@ -71,6 +74,7 @@ class StepResult:
     waits: list[tuple[CustomerId, CustomerId]] = field(default_factory=list)
     undone: list[MembershipKey] = field(default_factory=list)
     settled: list[tuple[CustomerId, int]] = field(default_factory=list)
+    reopened: list[Target] = field(default_factory=list)
     changed_settled: int = 0
     failed: set[CustomerId] = field(default_factory=set)
     blocked: set[CustomerId] = field(default_factory=set)

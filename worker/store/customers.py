@@ -121,6 +121,14 @@ def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[Customer
     )
 
 
+def reopen(db: Database, account_id: AccountId, customer_ids: Sequence[CustomerId]) -> None:
+    """Writes that customers need a flush, though no event of theirs came: their revision stays. In a transaction."""
+    rows = [(account_id, one) for one in customer_ids]
+    which = "WHERE account_id = ? AND customer_id = ?"
+    db.executemany(f"UPDATE standing SET settled = NULL {which} AND settled IS NOT NULL", rows)
+    db.executemany(f"UPDATE customer SET changed = 1 {which}", rows)
+
+
 _KNOWN = (
     "EXISTS (SELECT 1 FROM standing WHERE standing.account_id = customer.account_id "
     f"AND standing.customer_id = customer.customer_id AND standing.settled = {_SETTLED})"

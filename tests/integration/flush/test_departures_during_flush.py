@@ -114,3 +114,51 @@ def test_who_joined_again_between_the_read_and_another_customers_add_is_not_kept
     world.event("bob", A, list_id="other", first_name="Bob")
     world.flush()
     assert world.status(A, "other") == "subscribed"
+
+
+def test_who_left_by_deleting_herself_keeps_out_a_newcomer_at_her_present_address(world: World):
+    """Ann's member is gone when she has another address: that is known from then on, and b@ is hers."""
+    world.event("ann", A)
+    world.flush()
+    world.by_hand(A, "forget")
+    world.event("ann", B)
+    world.flush()
+    world.event("bob", B)
+    world.flush()
+    assert world.status(B) is None
+    assert world.outcomes("bob") == ["left"]
+
+
+def test_a_list_that_vanished_before_a_move_is_no_departure_of_its_member(world: World):
+    """The member of a list that is gone did not leave: its customer waits until the account has chosen."""
+    world.event("ann", A, list_id="other")
+    world.flush()
+    world.event("ann", A, list_id="master")
+
+    def vanish(call: Call) -> None:
+        if call.path.startswith("/lists/master/members/"):
+            world.standin.delete_list("other")
+            world.before_call(None)
+
+    world.before_call(vanish)
+    world.flush()
+    assert world.outcomes("ann")[-1] == "list gone"
+    assert world.waits("ann")
+
+
+def test_a_found_member_that_stays_behind_does_not_hide_where_its_customer_left_since(world: World):
+    """Ann's found member of a@ stays; she left as b@: neither c@ nor the next event puts her on the list again."""
+    world.by_hand(A, "subscribe")
+    world.event("ann", A)
+    world.flush()
+    world.event("ann", B)
+    world.flush()
+    assert world.members() == {A: "subscribed", B: "subscribed"}
+    world.event("eve", B, first_name="Eve")
+    world.flush()
+    world.by_hand(B, "unsubscribe")
+    for name in ("1", "2"):
+        world.event("ann", C, first_name=name)
+        world.flush()
+    assert world.status(C) is None
+    assert world.outcomes("ann")[-1] == "left"

@@ -1,0 +1,90 @@
+"""Calls that were not made or whose answer said nothing: they are made again, and receipts tell what was sent."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.flush.world import World
+from worker.mailchimp.call import Call
+from worker.sandbox.faults import Fault
+
+A, B = "a@example.com", "b@example.com"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """One account with two stored lists, nobody in them; one call at a time, straight to the stand-in."""
+    with World(tmp_path, direct=True, connections=1) as made:
+        yield made
+
+
+def shared_on_other(world: World) -> None:
+    """Ann and Bob share a member of the list other, which has Bob's newer name."""
+    world.event("ann", A, list_id="other", first_name="Ann")
+    world.event("bob", A, list_id="other", first_name="Bob")
+    world.flush()
+    assert world.fields(A, "other")["FNAME"] == "Bob"
+
+
+def test_a_name_that_a_sharer_gets_back_is_sent_again_after_a_failure(world: World):
+    """Bob moves to another list: Ann, who did not change, gets her name, by the next flush if need be."""
+    shared_on_other(world)
+    world.event("bob", A, list_id="master", first_name="Bob")
+    world.standin.faults = [Fault("status", method="PATCH", path="/lists/other/")]
+    world.flush()
+    world.standin.faults = []
+    assert world.status(A) == "subscribed"
+    assert world.waits("ann")
+    world.flush()
+    assert world.fields(A, "other")["FNAME"] == "Ann"
+    assert not world.waits("ann")
+
+
+def test_a_name_that_a_sharer_gets_back_is_sent_after_a_flush_that_was_stopped(world: World):
+    """The flush ends between Bob's move and Ann's name, which was not sent: the next one sends it."""
+    shared_on_other(world)
+    world.event("bob", A, list_id="master", first_name="Bob")
+
+    def stop(call: Call) -> None:
+        if call.method == "PATCH" and call.path.startswith("/lists/other/"):
+            world.stop.set()
+
+    world.before_call(stop)
+    world.standin.faults = [Fault("timeout_before", method="PATCH", path="/lists/other/")]
+    world.flush()
+    world.before_call(None)
+    world.standin.faults = []
+    world.stop.clear()
+    assert world.fields(A, "other")["FNAME"] == "Bob"
+    world.flush()
+    assert world.fields(A, "other")["FNAME"] == "Ann"
+
+
+def test_a_receipt_tells_of_a_write_though_the_next_try_ended_at_its_read(tmp_path: Path):
+    """A move's PUT was answered with nothing readable, and the read of the next try failed: both are told."""
+    with World(tmp_path, direct=True, connections=1, patience=2) as world:
+        world.event("ann", A, list_id="other")
+        world.flush()
+        world.event("ann", B, list_id="master")
+        world.standin.faults = [Fault("garbled", method="PUT", times=1)]
+
+        def lose_the_reads(call: Call) -> None:
+            if call.method == "PUT":
+                world.standin.faults.append(Fault("bare", method="GET", status=503))
+
+        world.before_call(lose_the_reads)
+        world.flush()
+        told = [(one.list_id, one.address, (one.call or "")[:3], one.detail[:23]) for one in world.receipts("ann")[1:]]
+        assert ("master", B, "PUT", "Sent, and not known to ") in told
+        assert any(call == "GET" and detail.startswith("Not done") for _, _, call, detail in told)
+
+
+def test_a_receipt_of_a_write_without_an_answer_does_not_say_that_it_was_not_done(world: World):
+    """Where no answer came nobody knows, so the receipt says that."""
+    world.event("ann", A)
+    world.flush()
+    world.event("ann", A, first_name="Ann")
+    world.standin.faults = [Fault("timeout_after", method="PATCH", times=1)]
+    world.flush()
+    assert world.receipts("ann")[-1].detail == "Sent, and not known to be done: timeout."
