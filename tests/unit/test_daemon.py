@@ -100,6 +100,8 @@ class Worker:
 
     def _deliver(self, db: Database, settings: AccountSettings, sender: object, orders: object) -> AccountRun:
         who = settings.account_id
+        if not customers.changed_count(db, who):
+            return AccountRun(who, {}, 0)  # only who left its lists is read
         self.delivered[-1].append(who)
         if who in self.failing:
             return AccountRun(who, {}, 1, ended="failed", message="no answer")

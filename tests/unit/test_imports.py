@@ -26,6 +26,7 @@ DECISIONS = {
     "worker.flush.step_groups",
     "worker.flush.steps",
     "worker.flush.target_list",
+    "worker.flush.terms",
 }
 """The modules of a flush that decide and touch nothing."""
 KNOWN_TO = {

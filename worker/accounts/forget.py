@@ -16,6 +16,7 @@ from worker.store import (
     accounts,
     customers,
     dead_letters,
+    departure_reading,
     forgotten,
     free_space,
     held_back,
@@ -56,6 +57,7 @@ def forget_account(db: Database, account_id: AccountId, told: Told = tell_nobody
         accounts.delete(db, account_id)
         runs.delete_account(db, account_id)
         held_back.delete_account(db, account_id)
+        departure_reading.delete_account(db, account_id)
         forgotten.delete_account(db, account_id)
         customers.mark_changed(db, account_id, None)
     ledger.delete_account(db, account_id, lambda count: told("ledger", count, None))

@@ -84,16 +84,20 @@ def refresh(
 def refreshed(settings: AccountSettings, found: Iterable[MailchimpList], at: datetime) -> Refreshed:
     """Returns the settings after Mailchimp was found to have these lists.
 
-    A stored list that is not among them is kept as gone, because customers are on it; any other is forgotten.
+    A stored list that is not among them is kept as gone, because customers are on it. So is one that was stored once
+    and whose departures were read: whoever confirms that its customers move must see since when nothing is known.
+    Any other is forgotten.
     """
     known = {one.list_id: one for one in settings.lists}
     there = {one.list_id: _updated(known.get(one.list_id), one, at) for one in found}
-    missed = [one for one in settings.stored if one.list_id not in there]
+    missed = [
+        one for one in settings.lists if one.list_id not in there and (one.stored or one.departures_read_at is not None)
+    ]
     lists = (*there.values(), *(replace(one, gone_at=one.gone_at or at) for one in missed))
     return Refreshed(
         settings=replace(settings, refreshed_at=at, lists=_by_name(lists)),
         new=_by_name(one for one in there.values() if one.list_id not in known),
-        gone=_by_name(one for one in missed if not one.gone),
+        gone=_by_name(one for one in missed if one.stored and not one.gone),
         back=_by_name(one for one in there.values() if one.stored and known[one.list_id].gone),
     )
 
@@ -107,6 +111,7 @@ def _updated(known: AccountList | None, found: MailchimpList, at: datetime) -> A
         marketing_permissions=found.marketing_permissions,
         refreshed_at=at,
         pause=known.pause if known else None,
+        departures_read_at=known.departures_read_at if known else None,
     )
 
 

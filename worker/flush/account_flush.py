@@ -13,20 +13,21 @@ from queue import Empty, SimpleQueue
 
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
-from worker.flush import brake, bulk_add, internal_error
+from worker.flush import brake, bulk_add, internal_error, not_sent
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake
+from worker.flush.departures import Departures, keep_page, read_at
 from worker.flush.intents import Intents
-from worker.flush.plan import Terms
-from worker.flush.plan_summary import PlanSummary, unread
+from worker.flush.plan_summary import PlanSummary
 from worker.flush.planning import plans, read_fields, summary_of
 from worker.flush.recorder import Recorder
 from worker.flush.related_customers import RelatedCustomers, chunks
 from worker.flush.run_steps import run_steps
-from worker.flush.step_context import Guarded, Halted, Pacing, StepContext, note_failure
+from worker.flush.step_context import Guarded, Halted, Pacing, StepContext
 from worker.flush.step_result import StepResult
-from worker.flush.steps import Add, NoCall, Plan, Step, StepGroup, Target, batches, customers_of
+from worker.flush.steps import Add, Plan, Step, StepGroup, Target, batches, customers_of
+from worker.flush.terms import Terms
 from worker.mailchimp.rate_limit import Stop
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.store import accounts, held_back, ledger, lists
@@ -34,7 +35,6 @@ from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
 from worker.store.held_back import HeldBack
-from worker.store.ledger import CustomerStatus
 from worker.store.runs import AccountRun
 
 log = logging.getLogger("worker.flush")
@@ -61,10 +61,13 @@ class Orders:
         settings_hold: asked before every call; false once the account chose other settings than it is flushed with.
         open_database: opens a connection for what the account's threads write, one at a time.
         departed: who left lists of the account and was erased since.
+        reads_departures: whether it is read who left each stored list, also where nobody changed; else only who left
+            lists that customers move off.
     """
 
     run: int
     confirmed: bool
+    reads_departures: bool
     bulk_add_above: int
     connections: int
     clock: Clock
@@ -98,7 +101,7 @@ def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Ord
             may_call=lambda: orders.may_call() and orders.settings_hold(),
             ours=orders.ours,
         )
-        if recorder.to_do:
+        if recorder.to_do or orders.reads_departures:
             try:
                 with contextlib.suppress(Halted):
                     _Delivery(db, recorder, sender, Guarded(sender, recorder.may_call), orders).go()
@@ -119,13 +122,22 @@ class _Delivery:
     sender: Guarded
     orders: Orders
     strategies: dict[ListId, AddStrategy] = field(default_factory=dict)
+    departures: Departures = field(init=False)
+
+    def __post_init__(self) -> None:
+        account_id, orders = self.recorder.settings.account_id, self.orders
+        keep = partial(keep_page, self.db, account_id, orders.clock, self.recorder.write)
+        self.departures = Departures(self.db, self.sender, keep, orders.stop.wait)
 
     def go(self) -> None:
-        terms = self._terms()
-        if terms is None:
+        terms = self._terms() if self.recorder.to_do else None
+        if self.recorder.ended is None and self.orders.reads_departures:
+            self._read_departures({one.list_id for one in self.recorder.settings.stored if not one.gone})
+        surveyed = self._summarised(terms) if terms is not None and self.recorder.ended is None else None
+        if surveyed is None:
             return
+        terms, summary = surveyed
         confirmed = self._confirmed()
-        summary = summary_of(self.db, terms, self.recorder.may_call)
         guard = self._brake(summary, confirmed)
         account_id = self.recorder.settings.account_id
         pool = ThreadPoolExecutor(self.orders.connections, thread_name_prefix=f"{CALL_THREADS} {account_id}")
@@ -171,6 +183,24 @@ class _Delivery:
         others = lists.stored_by_others(self.db, settings.account_id)
         return Terms(settings, read.found, as_text(self.orders.clock()), self.orders.departed, others)
 
+    def _summarised(self, terms: Terms) -> tuple[Terms, PlanSummary] | None:
+        # Before anybody moves off a list it is read who left it, and everything is planned with that.
+        while True:
+            terms = replace(terms, settings=self.recorder.settings, not_read=self.departures.not_read())
+            summary = summary_of(self.db, terms, self.recorder.may_call)
+            wanted = summary.sources - self.departures.done
+            if not wanted:
+                return terms, summary
+            self._read_departures(wanted)
+            if self.recorder.ended is not None:
+                return None
+
+    def _read_departures(self, wanted: Collection[ListId]) -> None:
+        for list_id, classified in self.departures.read(self.recorder.settings, wanted).items():
+            if classified.kind in (AnswerClass.NOT_THERE, AnswerClass.ACCOUNT_STOPPED):
+                self._note_refused_list(list_id, classified)
+        self.recorder.notices = self.departures.notices()
+
     def _note_refused_list(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         # Without a list's fields the flush goes on only if that list is gone and another one is the master list.
         result = StepResult(self.orders.run, self.recorder.settings.account_id)
@@ -202,12 +232,16 @@ class _Delivery:
         present = ledger.present_count(self.db, account_id)
         departures, moves = brake.held_of(confirmed, "departures"), brake.held_of(confirmed, "moves")
         guard = Brake(summary.departures, present, departures, summary.moves, moves)
-        self.recorder.notices = guard.notices(account_id)
+        self._notice(guard)
         return guard
+
+    def _notice(self, guard: Brake) -> None:
+        settings = self.recorder.settings
+        self.recorder.notices = [*guard.notices(settings.account_id, read_at(settings)), *self.departures.notices()]
 
     def _show(self, guard: Brake) -> None:
         account_id = self.recorder.settings.account_id
-        self.recorder.notices = guard.notices(account_id)
+        self._notice(guard)
         held = [HeldBack(list_id, "departures", count) for list_id, count in guard.held.items()]
         held += [HeldBack(list_id, "moves", count) for list_id, count in guard.held_moves.items()]
         with self.db.transaction():
@@ -218,7 +252,7 @@ class _Delivery:
     def _chunk(
         self, pool: ThreadPoolExecutor, context: StepContext, plan: Plan, summary: PlanSummary, guard: Brake
     ) -> None:
-        self._commit(_no_calls(context, plan))
+        self._commit(not_sent.without_call(context, plan))
         tasks: list[Callable[[], Iterable[Step]]] = [
             self._admitted_task(context, step_group, guard) for step_group in plan.step_groups
         ]
@@ -256,7 +290,7 @@ class _Delivery:
                 return ()
             free, held = guard.admit(step_group)
             if held:
-                self._commit(_held(context, held))
+                self._commit(not_sent.held(context, held))
             return self._steps_task(context, free, customers_of(held))()
 
         return task
@@ -284,7 +318,7 @@ class _Delivery:
         if strategy is None:
             return []
         if strategy.refusal is not None:
-            self._commit(_nobody_added(context, batch, strategy))
+            self._commit(not_sent.refused(context, batch, strategy))
             return []
         if not strategy.together:
             return [self._steps_task(context, (add,)) for add in batch]
@@ -330,56 +364,3 @@ def _result(task: Future[Iterable[Step]]) -> Iterable[Step]:
         return task.result()
     except Halted:
         return ()
-
-
-def _nobody_added(context: StepContext, adds: Sequence[Add], strategy: AddStrategy) -> StepResult:
-    result = context.result()
-    assert strategy.refusal is not None
-    classified, exchange = strategy.refusal
-    for add in adds:
-        note_failure(context, result, add.targets, add.membership, classified, exchange, of_list=True)
-    return result
-
-
-def _customer_status_of(context: StepContext, target: Target, none: NoCall) -> CustomerStatus:
-    # Only a member that is there as wanted takes back what stood against its customer.
-    if none.outcome == "unchanged":
-        return CustomerStatus(target.customer.customer_id, none.membership)
-    known = context.customer_status(target.customer.customer_id)
-    # What stays behind does not hide where the customer is known since.
-    membership = (
-        known.membership or none.membership if none.outcome == "left alone" else none.membership or known.membership
-    )
-    return replace(known, membership=membership, waits_for=none.waits_for)
-
-
-def _no_calls(context: StepContext, plan: Plan) -> StepResult:
-    result = context.result()
-    in_steps = {target.customer.customer_id for step in plan.steps() for target in step.targets}
-    # Who did not change itself and has a call all the same waits for it like the others, should it fail or not be made.
-    result.reopened += [one for step in plan.steps() for one in step.targets if not one.customer.changed]
-    for none in plan.no_calls:
-        if not none.settles:
-            result.fail(none.targets)
-        if none.membership is not None or none.waits_for is not None:
-            result.customer_statuses += [_customer_status_of(context, target, none) for target in none.targets]
-        if not none.silent:
-            result.write(
-                none.targets,
-                none.membership,
-                None,
-                at=context.at(),
-                outcome=none.outcome,
-                detail=none.detail,
-                then=none.next,
-            )
-        result.settle(target for target in none.targets if target.customer.customer_id not in in_steps)
-    return result
-
-
-def _held(context: StepContext, steps: StepGroup) -> StepResult:
-    result, at = context.result(), context.at()
-    for step in steps:
-        detail = f"Held back: {brake.UNREAD if unread(step) else brake.BRAKED}."
-        result.write(step.targets, step.membership, None, at=at, outcome="held", detail=detail, then=brake.CONFIRM)
-    return result

@@ -39,6 +39,12 @@ def held_of(held: Iterable[HeldBack], what: What) -> dict[ListId, int]:
     return {one.list_id: one.count for one in held if one.what == what}
 
 
+def _not_known(read_at: str | None) -> str:
+    if read_at is None:
+        return "Who left it was never read."
+    return f"Who left it since {read_at} is not known."
+
+
 class Brake:
     """Counts the members that leave each list as their steps are admitted. The account's threads share it.
 
@@ -119,12 +125,17 @@ class Brake:
         with self._lock:
             return dict(self._unread)
 
-    def notices(self, account_id: AccountId) -> list[str]:
-        """Returns a sentence for each list on which departures are held, or from which nobody goes on."""
+    def notices(self, account_id: AccountId, read_at: Mapping[ListId, str] = MappingProxyType({})) -> list[str]:
+        """Returns a sentence for each list on which departures are held, or from which nobody goes on.
+
+        Args:
+            account_id: the account.
+            read_at: when it was last read who left each list, as text.
+        """
         return [
-            f"Held back: {count} customers would go on from list {list_id}, which cannot be read any more. Nobody can "
-            "tell who left it since this worker last wrote there; they would be added elsewhere too. If that is "
-            f"meant, confirm it within an hour: mailchimp-worker flush --account {account_id} --confirm"
+            f"Held back: {count} customers would go on from list {list_id}, which cannot be read any more. "
+            f"{_not_known(read_at.get(list_id))} Who left it unseen would be added elsewhere too. If that is meant, "
+            f"confirm it within an hour: mailchimp-worker flush --account {account_id} --confirm"
             for list_id, count in sorted(self.held_moves.items())
         ] + [
             f"Held back on list {list_id}: {count} members would leave it in one run, more than "

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from worker.clock import as_moment
 from worker.mailchimp.call import Call, member_path
 from worker.model import ListId, MembershipKey
 
@@ -21,6 +22,11 @@ PAGE = 1000
 
 _NO_VALIDATION = {"skip_merge_validation": "true"}
 _MEMBER_PARTS = "id,email_address,contact_id,status,last_changed,timestamp_opt,timestamp_signup"
+_DEPARTED_PARTS = ",".join(
+    f"members.{one}"
+    for one in ("email_address", "contact_id", "status", "last_changed", "timestamp_opt", "timestamp_signup")
+)
+_DEPARTED_PARTS += ",total_items"
 
 
 def any_archived(list_id: ListId) -> Call:
@@ -56,6 +62,29 @@ def archived_since(list_id: ListId, since: datetime) -> Call:
             "fields": "members.id,total_items",
         },
     )
+
+
+def departures(list_id: ListId, status: str, since: str | None, offset: int) -> Call:
+    """Reads a page of a list's members that left it in one way, those that changed first come first.
+
+    Args:
+        list_id: the list.
+        status: unsubscribed, cleaned or archived; one call tells one status, and without any the archived are left out.
+        since: only those changed at this time or later, as text; None for all.
+        offset: how many of them to leave out.
+    """
+    query = {
+        "status": status,
+        "count": str(PAGE),
+        "sort_field": "last_changed",
+        "sort_dir": "ASC",
+        "fields": _DEPARTED_PARTS,
+    }
+    if since is not None:
+        query["since_last_changed"] = as_moment(since).isoformat(timespec="seconds")
+    if offset:
+        query["offset"] = str(offset)
+    return Call("GET", f"/lists/{list_id}/members", query)
 
 
 def contact(address: str, status: str, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ lists left and joined again, need no rules of their own. Pure: the same values g
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from worker.clock import as_moment
 from worker.consumer.event_order import newest_first
@@ -31,36 +30,16 @@ from worker.flush.steps import (
     Update,
 )
 from worker.flush.target_list import TargetList, choose
-from worker.mailchimp.merge_fields import MergeField
+from worker.flush.terms import Terms
 from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
-from worker.store.accounts import AccountSettings
-from worker.store.forgotten import Departed
 from worker.store.ledger import CustomerStatus, LedgerEntry
 
 NOTHING_NEXT = "Nothing until the customer changes."
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a plan goes by, beside the customers.
-
-    Attributes:
-        merge_fields: of each stored list that is there.
-        now: the time as text.
-        departed: who left and was erased since.
-        of_others: lists that other accounts have stored: nothing is written to them.
-    """
-
-    settings: AccountSettings
-    merge_fields: Mapping[ListId, Sequence[MergeField]]
-    now: str
-    departed: Departed
-    of_others: frozenset[ListId] = frozenset()
-
-
 def make_plan(near: RelatedCustomers, terms: Terms) -> Plan:
     """Returns the calls for the changed customers of a neighbourhood, and who needs none and why."""
-    return _Planner(near, terms).plan()
+    return _Planner(terms.with_departures(near), terms).plan()
 
 
 class _Planner:
@@ -117,7 +96,7 @@ class _Planner:
 
     def _want(self, customer: Customer) -> None:
         customer_status = self._customer_status(customer)
-        choice = choose(customer, self.terms.settings, customer_status.membership)
+        choice = choose(customer, self.terms.settings, customer_status.membership, self.terms.not_read)
         self.choices[customer.customer_id] = choice
         if customer.deleted or not customer.state.marketing_consent or customer.address is None:
             return

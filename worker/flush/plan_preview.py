@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from worker.accounts.settings import missing
-from worker.clock import Clock, as_text
-from worker.flush import calls
+from worker.clock import Clock, as_moment, as_text
+from worker.flush import calls, departures
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass
 from worker.flush.brake import CONFIRM_WITHIN, Brake, held_of
-from worker.flush.plan import Terms
+from worker.flush.departures import Departures, Page, read_at
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.planning import plans, read_fields, summary_of
 from worker.flush.related_customers import chunks
 from worker.flush.steps import Add, PlannedCall, batches, found_call
+from worker.flush.terms import Terms
 from worker.mailchimp.call import Answer, Call, Sender
-from worker.model import ListId
+from worker.model import ListId, MembershipKey
 from worker.store import held_back, ledger, lists
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
+from worker.store.ledger import LedgerEntry
 
 IF_MEMBER = "if Mailchimp says that it is a member already"
 IF_UNCLEAR = "if Mailchimp refuses it without naming a field"
@@ -34,7 +37,7 @@ class AccountPlan:
     Attributes:
         problem: why nothing would be done; None where the flush would go ahead.
         summary: what would be done, counted.
-        notices: what the brake would hold.
+        notices: what could not be read, and what the brake would hold.
     """
 
     db: Database
@@ -48,6 +51,36 @@ class AccountPlan:
     notices: Sequence[str] = ()
     _terms: Terms | None = None
     _brake: Brake | None = None
+
+    def _summarise(self, sender: Sender, terms: Terms) -> bool:
+        # As a flush does it: who left is read before anybody is counted as moved. False where nothing would be done.
+        learnt: dict[MembershipKey, LedgerEntry] = {}
+
+        def keep(page: Page) -> None:
+            strangers = page.list_id not in terms.of_others
+            account_id = self.settings.account_id
+            found = departures.learnt(self.db, account_id, page, self.now, strangers=strangers, known=learnt)
+            learnt.update({one.membership: one for one in found})
+
+        reading = Departures(self.db, sender, keep, lambda seconds: None)
+        self._terms = terms
+        self.summary = summary_of(self.db, terms, lambda: True)
+        while wanted := self.summary.sources - reading.done:
+            for list_id, classified in reading.read(self.settings, wanted).items():
+                if classified.kind is AnswerClass.NOT_THERE:
+                    self.settings = with_gone(self.settings, list_id, as_moment(self.now))
+                elif classified.kind is AnswerClass.ACCOUNT_STOPPED:
+                    self.problem = f"Mailchimp accepts no call of this account: {classified.title}."
+                    self._terms = None
+                    return False
+            if lacking := missing(self.settings):
+                self.problem, self._terms = lacking[0].what, None
+                return False
+            terms = replace(terms, settings=self.settings, not_read=reading.not_read(), learnt=learnt)
+            self._terms = terms
+            self.summary = summary_of(self.db, terms, lambda: True)
+        self.notices = reading.notices()
+        return True
 
     def calls(self) -> Iterator[PlannedCall]:
         """Gives every call in order: reads as reads, and what hangs on an answer with the condition.
@@ -123,21 +156,27 @@ def plan_account(
         if classified.kind is not AnswerClass.NOT_THERE:
             plan.problem = f"Mailchimp gave no useful answer: {classified.title}."
             return plan
-        gone = (replace(one, gone_at=now) if one.list_id == list_id else one for one in plan.settings.lists)
-        plan.settings = replace(plan.settings, lists=tuple(gone))
+        plan.settings = with_gone(plan.settings, list_id, now)
     if lacking := missing(plan.settings):
         plan.problem = lacking[0].what
         return plan
     others = lists.stored_by_others(db, settings.account_id)
-    plan._terms = Terms(plan.settings, read.found, plan.now, departed, others)
-    plan.summary = summary_of(db, plan._terms, lambda: True)
+    terms = Terms(plan.settings, read.found, plan.now, departed, others)
+    if not plan._summarise(recorder, terms):
+        return plan
     shown = held_back.shown_since(db, settings.account_id, as_text(now - CONFIRM_WITHIN)) if confirmed else ()
     present = ledger.present_count(db, settings.account_id)
     plan._brake = Brake(
         plan.summary.departures, present, held_of(shown, "departures"), plan.summary.moves, held_of(shown, "moves")
     )
-    plan.notices = plan._brake.notices(settings.account_id)
+    plan.notices = [*plan._brake.notices(settings.account_id, read_at(plan.settings)), *plan.notices]
     return plan
+
+
+def with_gone(settings: AccountSettings, list_id: ListId, at: datetime) -> AccountSettings:
+    """Returns the settings with a list gone from Mailchimp."""
+    known = (replace(one, gone_at=at) if one.list_id == list_id else one for one in settings.lists)
+    return replace(settings, lists=tuple(known))
 
 
 class _Recorder:

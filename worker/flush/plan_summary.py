@@ -49,6 +49,7 @@ class PlanSummary:
         adds: contacts that would go to each list together with others.
         departures: members that the ledger knows and that would leave each list.
         moves: customers that would go on from each list that cannot be read any more.
+        sources: lists that customers would move off, and that can be read.
         customers: changed customers in all.
     """
 
@@ -57,6 +58,7 @@ class PlanSummary:
     adds: Counter[ListId] = field(default_factory=Counter)
     departures: Counter[ListId] = field(default_factory=Counter)
     moves: Counter[ListId] = field(default_factory=Counter)
+    sources: set[ListId] = field(default_factory=set)
     customers: int = 0
 
     def take_in(self, plan: Plan, customers: int) -> None:
@@ -68,6 +70,7 @@ class PlanSummary:
                 continue
             self.counts[step.membership.list_id, kind_of(step)] += 1
             self.moves.update(unread(step))
+            self.sources |= sources(step)
             if leaves(step):
                 self.departures[step.membership.list_id] += 1
         for none in plan.no_calls:
@@ -112,6 +115,14 @@ def unread(step: Step) -> set[ListId]:
     known = (may_add_by_ledger(one.membership, one.entry, step.membership, contact.status_if_new) for one in gone)
     # Where the ledger knows already that somebody left, nobody goes on.
     return {one.membership.list_id for one in gone} if all(one.status is not None for one in known) else set()
+
+
+def sources(step: Step) -> set[ListId]:
+    """Returns the other lists that a step takes its customers on from, and that can be read."""
+    if not isinstance(step, Move | Restore | Recheck):
+        return set()
+    own = (prior for prior in step.priors if not prior.others and not prior.list_gone)
+    return {prior.membership.list_id for prior in own} - {step.membership.list_id}
 
 
 def leaves(step: Step) -> bool:

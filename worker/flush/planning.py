@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.flush.answers import UNREADABLE, ClassifiedAnswer, classify
-from worker.flush.plan import Terms, make_plan
+from worker.flush.plan import make_plan
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.related_customers import RelatedCustomers, apart, chunks
 from worker.flush.steps import Plan
+from worker.flush.terms import Terms
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import ListId

@@ -146,6 +146,14 @@ class Recorder:
                 raise Halted
             return departures_of(self._db, self.settings.account_id, contacts)
 
+    def write(self, act: Callable[[Database], None]) -> None:
+        """Writes in one transaction, in Kafka too; the function changes nothing but the database, and may be repeated.
+
+        Raises:
+            Halted: the books are shut, or another worker's.
+        """
+        self._group.submit(_Change(lambda: act(self._db)))
+
     def commit(self, result: StepResult, end_after: int) -> None:
         """Writes what a step did and settles its customers.
 

@@ -122,6 +122,8 @@ class Flusher:
             if only is not None:
                 self._drop_retries(db, set(only) - {one.account_id for one in todo})
                 todo = [one for one in todo if one.account_id in only]
+            # Unchanged ones last: nobody waits for these.
+            unchanged = _unchanged(db, todo) if trigger in ("daily", "once") else []
             for one in todo:
                 first = AccountRun(one.account_id, {}, customers.changed_count(db, one.account_id))
                 with db.transaction():
@@ -129,7 +131,7 @@ class Flusher:
             pool = ThreadPoolExecutor(self.accounts_at_once, thread_name_prefix="account")
             try:
                 work = partial(self._account, run, trigger, eligibility, request)
-                parts = list(pool.map(work, todo))
+                parts = list(pool.map(work, [*todo, *unchanged]))
             finally:
                 pool.shutdown(wait=not self.stop.is_set(), cancel_futures=True)
             with db.transaction():
@@ -155,13 +157,15 @@ class Flusher:
         confirmed = request is not None and request.confirmed
         with closing(self._open()) as db:
             try:
-                part = self._deliver(db, run, settings, eligibility, confirmed=confirmed)
+                part = self._deliver(db, run, settings, eligibility, confirmed=confirmed, reads=trigger != "command")
             except WorkerError as error:
                 part = self._failed(db, who, f"{error.what} {error.advice}")
             except Exception:
                 # A fault of this worker with one account's data must not keep the others waiting.
                 log.exception("account %s could not be flushed", who)
                 part = self._failed(db, who, "A fault of the worker ended it; its log tells more.")
+            if not part.to_do and part.ended == "done" and not part.message:
+                return part
             with db.transaction():
                 runs.put_account(db, run, part)
                 if part.ended == "done":
@@ -175,12 +179,21 @@ class Flusher:
         return part
 
     def _deliver(
-        self, db: Database, run: int, settings: AccountSettings, eligibility: Eligibility, *, confirmed: bool
+        self,
+        db: Database,
+        run: int,
+        settings: AccountSettings,
+        eligibility: Eligibility,
+        *,
+        confirmed: bool,
+        reads: bool,
     ) -> AccountRun:
         who = settings.account_id
         to_do = customers.changed_count(db, who)
         lacking = missing(settings)
         refused = Refused(lacking[0].what) if lacking else eligibility.why_not(who)
+        if refused is not None and not to_do:
+            return AccountRun(who, {}, to_do)
         if refused is not None and refused.by_nobody:
             return AccountRun(who, {}, to_do, ended="failed", message=refused.reason)
         if refused is not None or self.stop.is_set():
@@ -193,6 +206,7 @@ class Flusher:
             orders = Orders(
                 run=run,
                 confirmed=confirmed,
+                reads_departures=reads,
                 bulk_add_above=self.bulk_add_above,
                 connections=self.connections,
                 clock=self.clock,
@@ -207,6 +221,12 @@ class Flusher:
 
     def _failed(self, db: Database, account_id: AccountId, message: str) -> AccountRun:
         return AccountRun(account_id, {}, customers.changed_count(db, account_id), ended="failed", message=message)
+
+
+def _unchanged(db: Database, todo: Collection[AccountSettings]) -> list[AccountSettings]:
+    # Accounts of which only is read who left their lists.
+    known = {one.account_id for one in todo}
+    return [one for one in accounts.all_accounts(db) if one.account_id not in known and not missing(one)]
 
 
 def _ended(parts: Sequence[AccountRun]) -> Ended:

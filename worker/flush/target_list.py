@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from worker.model import Customer, ListId, MembershipKey
 from worker.store.accounts import AccountSettings
@@ -27,17 +29,24 @@ class TargetList:
     held: str | None = None
 
 
-def choose(customer: Customer, settings: AccountSettings, membership: MembershipKey | None) -> TargetList:
+def choose(
+    customer: Customer,
+    settings: AccountSettings,
+    membership: MembershipKey | None,
+    not_read: Mapping[ListId, str] = MappingProxyType({}),
+) -> TargetList:
     """Chooses the list: the customer's own where the account stored it, else the master list.
 
     Args:
         customer: as staged.
         settings: complete ones, with a master list.
         membership: where the customer was last settled.
+        not_read: lists of which it is not known now who left them, and why.
 
     Returns:
         The list and why; held where that list is paused, or where the customer was on a list that is gone from
-        Mailchimp: then the account must choose, because nobody can tell any more who had left it.
+        Mailchimp: then the account must choose, because nobody can tell any more who had left it. Held too where it
+        would move off a list that could not be read.
     """
     own = settings.list_of(customer.state.list_id)
     master = settings.master_list
@@ -59,4 +68,8 @@ def choose(customer: Customer, settings: AccountSettings, membership: Membership
         return TargetList(
             choice.list_id, choice.reason, held=f"the list {chosen.name} is paused: {chosen.pause.reason}"
         )
+    if membership is not None and membership.list_id != choice.list_id and membership.list_id in not_read:
+        why = not_read[membership.list_id]
+        held = f"who left the list {membership.list_id}, from which it moves, could not be read: {why}"
+        return TargetList(choice.list_id, choice.reason, held=held)
     return choice

@@ -34,6 +34,8 @@ class AccountList:
         marketing_permissions: whether the list asks its members for them; contacts are added without any.
         gone_at: when Mailchimp was found not to have it any more; None while it is there.
         pause: why nothing is delivered to this list; None when it is.
+        departures_read_at: Mailchimp's time when the last whole reading of its departures began; None where there was
+            none. :func:`save` leaves it as it is.
     """
 
     list_id: ListId
@@ -44,6 +46,7 @@ class AccountList:
     refreshed_at: datetime
     gone_at: datetime | None = None
     pause: Pause | None = None
+    departures_read_at: datetime | None = None
 
     @property
     def gone(self) -> bool:
@@ -62,6 +65,7 @@ class AccountList:
             refreshed_at=as_moment(row["refreshed_at"]),
             gone_at=as_moment(row["gone_at"]) if row["gone_at"] else None,
             pause=pause_from_row(row),
+            departures_read_at=as_moment(row["departures_read_at"]) if row["departures_read_at"] else None,
         )
 
 

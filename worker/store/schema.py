@@ -100,6 +100,21 @@ def _forgotten(db: Database) -> None:
     db.execute("ALTER TABLE forgotten ADD COLUMN position TEXT")
 
 
+@migrations(name="0009_departure_reading")
+def _departure_reading(db: Database) -> None:
+    db.execute(_DEPARTURE_READING)
+
+
+_DEPARTURE_READING = """
+    CREATE TABLE departure_reading (  -- how far the reading is of who left a list; no row: none is under way
+        account_id TEXT NOT NULL, list_id TEXT NOT NULL,
+        began_at TEXT,                -- Mailchimp's time of the first page; NULL where it told none
+        status TEXT NOT NULL,         -- which members are being read
+        since TEXT,                   -- those changed since; NULL: from the first one on
+        PRIMARY KEY (account_id, list_id)
+    ) WITHOUT ROWID
+    """
+
 _CHANGELOG_TOPIC = """
     CREATE TABLE changelog_topic (    -- what ledger and settings say of each other, as the log itself has it
         about TEXT NOT NULL, partition TEXT NOT NULL,

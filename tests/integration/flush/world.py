@@ -233,6 +233,12 @@ class World:
         self.standin.audit.calls.clear()
         return self.run(confirmed=confirmed).accounts[0]
 
+    def daily(self) -> Run:
+        """Flushes as every day, and returns the run; the calls before it are forgotten."""
+        self.standin.audit.calls.clear()
+        self.clock.forward(seconds=1)
+        return self.app.flusher(self.stop).flush("daily", Everybody())
+
     def run(self, *, confirmed: bool = False) -> Run:
         """Flushes and returns the run."""
         self.clock.forward(seconds=1)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.flush.plan import Terms
 from worker.flush.related_customers import RelatedCustomers
+from worker.flush.terms import Terms
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, ListId, MembershipKey, Position
 from worker.store.accounts import AccountSettings

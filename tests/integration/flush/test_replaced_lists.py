@@ -1,0 +1,204 @@
+"""A list that is replaced takes nobody's opt-out along: who left it is read before anybody moves off it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.flush.test_plan_holds import dump, named
+from tests.integration.flush.world import ACCOUNT, World
+from worker.accounts import lists
+from worker.model import ListId
+from worker.sandbox.faults import Fault
+
+ANN, BOB = "ann@example.com", "bob@example.com"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
+    with World(tmp_path, direct=True) as made:
+        yield made
+
+
+def replace_list(world: World, *, deleted: bool) -> None:
+    """The owner stores ``spare`` in place of ``other``, which may be deleted in Mailchimp."""
+    if deleted:
+        world.standin.delete_list("other")
+    world.refresh()
+    lists.store(world.db, ACCOUNT, [ListId("master"), ListId("spare")])
+    if deleted:
+        world.refresh()
+
+
+@pytest.mark.parametrize("deleted", [True, False], ids=["deleted", "un-stored"])
+@pytest.mark.parametrize("act", ["unsubscribe", "clean", "archive"])
+def test_who_left_before_a_daily_flush_is_not_added_when_the_list_is_replaced(world: World, act: str, deleted: bool):
+    """A departure that only a daily flush could see keeps its customer off the list that takes the place."""
+    world.event("ann", ANN, list_id="other")
+    world.event("bob", BOB, list_id="other")
+    world.flush()
+    world.by_hand(ANN, act, "other")
+    world.daily()
+    replace_list(world, deleted=deleted)
+    world.flush()
+    world.run(confirmed=True)
+    assert world.status(ANN) is None
+    assert world.status(BOB) == "subscribed"
+    assert world.outcomes("ann")[-1] == "left"
+
+
+def listed(world: World) -> list[tuple[str, str]]:
+    """The list and status of each reading since the last flush began."""
+    return [
+        (one.path.split("/")[2], one.query["status"])
+        for one in world.calls()
+        if "members.email_address" in one.query.get("fields", "")
+    ]
+
+
+def test_an_account_without_changes_is_read_every_day_and_by_no_command(world: World):
+    """Three calls a stored list and day tell who left it; a command reads no list from which nobody moves."""
+    world.event("ann", ANN)
+    world.flush()
+    assert listed(world) == []
+    world.by_hand(ANN, "unsubscribe")
+    run = world.daily()
+    statuses = ("unsubscribed", "cleaned", "archived")
+    assert listed(world) == [(one, status) for one in ("master", "other") for status in statuses]
+    assert len(world.calls()) == 6
+    assert run.accounts == ()
+    entry = world.entry(ANN)
+    assert entry is not None
+    assert entry.member_status == "unsubscribed"
+    assert world.settings.list_of("master").departures_read_at is not None  # type: ignore[union-attr]
+    world.run()
+    assert len(world.calls()) == 6
+
+
+def test_a_list_that_is_not_stored_any_more_is_read_before_its_customers_move(world: World):
+    """A newcomer whose address left that list is not put on the one that takes its place either."""
+    world.event("bob", BOB, list_id="other")
+    world.flush()
+    world.by_hand(ANN, "subscribe", "other")
+    world.by_hand(ANN, "unsubscribe", "other")
+    replace_list(world, deleted=False)
+    world.event("ann", ANN, list_id="spare")
+    world.flush()
+    assert [one for one, _ in listed(world)] == ["other"] * 3
+    assert (world.status(ANN, "spare"), world.status(ANN)) == (None, None)
+    assert world.outcomes("ann")[-1] == "left"
+    assert world.status(BOB) == "subscribed"
+
+
+def test_a_list_that_turns_out_to_be_gone_lets_nobody_go_on_before_an_operator_confirms(world: World):
+    """Its customers do not count as departed one by one; the notice says how many they are and since when."""
+    world.event("ann", ANN, list_id="other")
+    world.event("bob", BOB, list_id="other")
+    world.flush()
+    world.daily()
+    read_at = world.settings.list_of("other").departures_read_at  # type: ignore[union-attr]
+    assert read_at is not None
+    replace_list(world, deleted=False)
+    world.standin.delete_list("other")
+    part = world.flush()
+    message = part.message or ""
+    assert "2 customers would go on from list other, which cannot be read any more" in message
+    assert f"Who left it since {read_at:%Y-%m-%dT%H:%M:%S}" in message
+    assert (world.outcomes("ann")[-1], world.outcomes("bob")[-1]) == ("held", "held")
+    assert world.members() == {}
+    world.flush(confirmed=True)
+    assert world.members() == {ANN: "subscribed", BOB: "subscribed"}
+
+
+def test_the_time_of_the_last_reading_outlives_a_list_that_is_gone_and_not_stored(world: World):
+    """Refreshing twice forgets neither the list nor since when nothing is known of it."""
+    world.event("ann", ANN, list_id="other")
+    world.flush()
+    world.daily()
+    replace_list(world, deleted=True)
+    world.refresh()
+    gone = world.settings.list_of("other")
+    assert gone is not None
+    assert (gone.stored, gone.gone, gone.departures_read_at is not None) == (False, True, True)
+    assert "Who left it since 2026-" in (world.flush().message or "")
+
+
+def test_a_list_that_was_never_read_is_told_as_such(world: World):
+    """Without any reading the notice says that nothing is known at all."""
+    world.event("ann", ANN, list_id="other")
+    world.flush()
+    replace_list(world, deleted=True)
+    assert "Who left it was never read." in (world.flush().message or "")
+
+
+def test_nobody_moves_off_a_list_that_cannot_be_read_now(world: World):
+    """While Mailchimp says later, its customers wait, others are delivered, and the notice says why."""
+    world.event("ann", ANN, list_id="other")
+    world.flush()
+    world.by_hand(ANN, "unsubscribe", "other")
+    replace_list(world, deleted=False)
+    world.event("bob", BOB)
+    world.standin.faults.append(Fault("bare", path="/lists/other/members$", status=503))
+    part = world.flush()
+    assert "Who left list other could not be read: HTTP 503." in (part.message or "")
+    assert part.ended == "done"
+    assert (world.outcomes("ann")[-1], world.waits("ann")) == ("held", True)
+    assert world.status(BOB) == "subscribed"
+    world.standin.faults.clear()
+    world.flush()
+    assert world.status(ANN) is None
+    assert (world.outcomes("ann")[-1], world.waits("ann")) == ("left", False)
+
+
+def test_a_daily_reading_that_cannot_be_done_keeps_nobody_waiting(world: World):
+    """What does not move is delivered, and the notice tells which list is read again."""
+    world.event("ann", ANN)
+    world.standin.faults.append(Fault("bare", path="/lists/master/members$", method="GET", status=503, times=1))
+    (part,) = world.daily().accounts
+    assert world.status(ANN) == "subscribed"
+    assert (part.ended, "Who left list master could not be read" in (part.message or "")) == ("done", True)
+
+
+def test_what_this_worker_archived_itself_is_no_departure(world: World):
+    """There and back again with a reading in between restores the member; archived by hand since, it stays off."""
+    world.event("ann", ANN, list_id="other")
+    world.event("bob", BOB, list_id="other")
+    world.flush()
+    world.event("ann", ANN)
+    world.event("bob", BOB)
+    world.flush()
+    world.by_hand(BOB, "subscribe", "other")
+    world.by_hand(BOB, "archive", "other")
+    world.daily()
+    world.event("ann", ANN, list_id="other")
+    world.event("bob", BOB, list_id="other")
+    world.flush()
+    assert (world.status(ANN, "other"), world.status(BOB, "other")) == ("subscribed", "archived")
+
+
+def test_a_plan_names_the_readings_and_what_hangs_on_them(world: World):
+    """The calls of a plan are those of the flush, for a newcomer who left the list too; nothing is written."""
+    world.event("bob", BOB, list_id="other")
+    world.flush()
+    world.by_hand(ANN, "subscribe", "other")
+    world.by_hand(ANN, "archive", "other")
+    replace_list(world, deleted=False)
+    world.event("ann", ANN)
+    before = dump(world)
+    planned = {named(one.call) for one in world.plan().calls()}
+    assert dump(world) == before
+    world.flush()
+    assert [one for one in map(named, world.calls()) if one not in planned] == []
+    assert len(listed(world)) == 3
+
+
+def test_a_plan_tells_that_a_list_is_gone(world: World):
+    """Where the reading finds the list gone, the plan holds its customers as the flush does."""
+    world.event("bob", BOB, list_id="other")
+    world.flush()
+    replace_list(world, deleted=False)
+    world.standin.delete_list("other")
+    plan = world.plan()
+    assert any("1 customers would go on from list other" in one for one in plan.notices)
+    assert plan.settings.list_of("other").gone  # type: ignore[union-attr]

@@ -1,0 +1,70 @@
+"""What is written of customers for whom nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from worker.flush import brake
+from worker.flush.add_strategy import AddStrategy
+from worker.flush.plan_summary import unread
+from worker.flush.step_context import StepContext, note_failure
+from worker.flush.step_result import StepResult
+from worker.flush.steps import Add, NoCall, Plan, StepGroup, Target
+from worker.store.ledger import CustomerStatus
+
+
+def refused(context: StepContext, adds: Sequence[Add], strategy: AddStrategy) -> StepResult:
+    """Notes contacts that cannot be added now, since a read before that was refused."""
+    result = context.result()
+    assert strategy.refusal is not None
+    classified, exchange = strategy.refusal
+    for add in adds:
+        note_failure(context, result, add.targets, add.membership, classified, exchange, of_list=True)
+    return result
+
+
+def _customer_status_of(context: StepContext, target: Target, none: NoCall) -> CustomerStatus:
+    # Only a member that is there as wanted takes back what stood against its customer.
+    if none.outcome == "unchanged":
+        return CustomerStatus(target.customer.customer_id, none.membership)
+    known = context.customer_status(target.customer.customer_id)
+    # What stays behind does not hide where the customer is known since.
+    membership = (
+        known.membership or none.membership if none.outcome == "left alone" else none.membership or known.membership
+    )
+    return replace(known, membership=membership, waits_for=none.waits_for)
+
+
+def without_call(context: StepContext, plan: Plan) -> StepResult:
+    """Notes the customers for whom a plan has no call, and settles those that need nothing more."""
+    result = context.result()
+    in_steps = {target.customer.customer_id for step in plan.steps() for target in step.targets}
+    # Who did not change itself and has a call all the same waits for it like the others, should it fail or not be made.
+    result.reopened += [one for step in plan.steps() for one in step.targets if not one.customer.changed]
+    for none in plan.no_calls:
+        if not none.settles:
+            result.fail(none.targets)
+        if none.membership is not None or none.waits_for is not None:
+            result.customer_statuses += [_customer_status_of(context, target, none) for target in none.targets]
+        if not none.silent:
+            result.write(
+                none.targets,
+                none.membership,
+                None,
+                at=context.at(),
+                outcome=none.outcome,
+                detail=none.detail,
+                then=none.next,
+            )
+        result.settle(target for target in none.targets if target.customer.customer_id not in in_steps)
+    return result
+
+
+def held(context: StepContext, steps: StepGroup) -> StepResult:
+    """Notes the steps that the brake holds."""
+    result, at = context.result(), context.at()
+    for step in steps:
+        detail = f"Held back: {brake.UNREAD if unread(step) else brake.BRAKED}."
+        result.write(step.targets, step.membership, None, at=at, outcome="held", detail=detail, then=brake.CONFIRM)
+    return result

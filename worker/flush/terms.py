@@ -1,0 +1,44 @@
+"""What a plan goes by, beside the customers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from worker.flush.related_customers import RelatedCustomers
+from worker.mailchimp.merge_fields import MergeField
+from worker.model import ListId, MembershipKey
+from worker.store.accounts import AccountSettings
+from worker.store.forgotten import Departed
+from worker.store.ledger import LedgerEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a plan goes by, beside the customers.
+
+    Attributes:
+        merge_fields: of each stored list that is there.
+        now: the time as text.
+        departed: who left and was erased since.
+        of_others: lists that other accounts have stored: nothing is written to them.
+        not_read: lists of which it is not known now who left them, and why: nobody moves off them.
+        learnt: entries that the ledger does not have yet, since a plan that is only shown writes nothing.
+    """
+
+    settings: AccountSettings
+    merge_fields: Mapping[ListId, Sequence[MergeField]]
+    now: str
+    departed: Departed
+    of_others: frozenset[ListId] = frozenset()
+    not_read: Mapping[ListId, str] = field(default_factory=dict)
+    learnt: Mapping[MembershipKey, LedgerEntry] = field(default_factory=dict)
+
+    def with_departures(self, near: RelatedCustomers) -> RelatedCustomers:
+        """Returns the customers with what was learnt of their addresses."""
+        if not self.learnt:
+            return near
+        addresses = {one.address for one in (*near.changed.values(), *near.others.values())}
+        addresses |= {membership.address for membership in near.entries}
+        more = {membership: entry for membership, entry in self.learnt.items() if membership.address in addresses}
+        return replace(near, entries={**near.entries, **more})
