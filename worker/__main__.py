@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import NoReturn
 
 from worker.config import Log
 from worker.errors import WorkerError
@@ -23,7 +24,7 @@ def main() -> None:
         _run()
     except WorkerError as error:
         _tell(f"error: {error.what}", error.advice)
-        sys.exit(error.exit_code)
+        _leave(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
@@ -33,7 +34,7 @@ def main() -> None:
     except Exception:
         logging.getLogger("worker").exception("a fault of the worker")
         _tell("error: the worker has a fault; the log above tells where.", "Please report it with that log.")
-        sys.exit(1)
+        _leave(1)
 
 
 def _run() -> None:
@@ -43,6 +44,12 @@ def _run() -> None:
         app.main()
     finally:
         sys.stdout.flush()
+
+
+def _leave(code: int) -> NoReturn:
+    from worker.process_exit import leave  # only now: it takes long to import, and most commands end well
+
+    leave(code)
 
 
 def _tell(*lines: str) -> None:

@@ -306,6 +306,9 @@ class Daemon:
             try:
                 while not self._stop.wait(0.2):
                     ticks.run_pending()
+            except BaseException:
+                lock.beat_no_more()
+                raise
             finally:
                 self._stop.set()
                 ended = self._flush is None or self._flush.wait(FLUSH_END_SECONDS)

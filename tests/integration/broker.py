@@ -46,7 +46,9 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
-log.cleaner.enable=false
+log.cleaner.threads=1
+log.cleaner.backoff.ms=200
+log.cleaner.dedupe.buffer.size=2097152
 """
 
 

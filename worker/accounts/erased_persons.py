@@ -38,10 +38,10 @@ class Erasing:
             left = ledger_erasure.erase_address(self.db, account_id, self.address, others)
             forgotten.put(self.db, [self._hash(account_id, "customer", one, left=True) for one in left])
             customers.drop_ignored(self.db, account_id, self.address, others)
-            receipts.erase_address(self.db, account_id, self.address)
 
-        with self.db.transaction(erase=True):
-            act()
+        self.db.change(act, erase=True)
+        ledger_erasure.erase_from_intents(self.db, account_id, self.address)
+        receipts.erase_address(self.db, account_id, self.address)
 
     def keep_hashes(self, people: Sequence[tuple[AccountId, CustomerId]]) -> None:
         """Writes what stays of people, before their rows are removed. Belongs in that transaction."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from worker.accounts.erased_persons import Erasing
 from worker.accounts.hash_key import made_hash_key
@@ -53,13 +54,16 @@ def forget_account(db: Database, account_id: AccountId, told: Told = tell_nobody
     Raises:
         DatabaseError: not all is removed; or it is, but its bytes may still be in the file.
     """
-    with db.transaction(erase=True):
+
+    def forget_settings() -> None:
         accounts.delete(db, account_id)
         runs.delete_account(db, account_id)
         held_back.delete_account(db, account_id)
         departure_reading.delete_account(db, account_id)
         forgotten.delete_account(db, account_id)
         customers.mark_changed(db, account_id, None)
+
+    db.change(forget_settings, erase=True)
     ledger.delete_account(db, account_id, lambda count: told("ledger", count, None))
     receipts.delete_account(db, account_id)
     customers.mark_the_rest(db, lambda count: told("customers", count, None))
@@ -97,17 +101,20 @@ def forget_person(
         for account_id in sorted({account_id for account_id, _ in people}):
             erasing.from_others(account_id, [one for who, one in same_address if who == account_id])
 
-        def erase(part: Sequence[tuple[AccountId, CustomerId]]) -> int:
-            erasing.keep_hashes(part)
-            gone["receipts"] += receipts.delete_customers(db, part)
-            gone["places"] += ledger_erasure.delete_customers(db, part, address)
-            gone["customers"] += customers.delete(db, part)
-            return len(part)
-
-        db.in_parts(people, erase, erase=True)
+        for one in people:
+            gone.update(db.change(partial(_erase, db, erasing, one), erase=True))
     gone["dead letters"] = dead_letters.drop_all(db, letters)
     _leave_no_trace(db, told)
     return dict(gone)
+
+
+def _erase(db: Database, erasing: Erasing, person: tuple[AccountId, CustomerId]) -> dict[str, int]:
+    erasing.keep_hashes([person])
+    return {
+        "receipts": receipts.delete_customers(db, [person]),
+        "places": ledger_erasure.delete_customers(db, [person], erasing.address),
+        "customers": customers.delete(db, [person]),
+    }
 
 
 def known_at(

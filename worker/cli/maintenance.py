@@ -55,7 +55,9 @@ def resync(
         cleared, lasting = 0, 0
         if clear_suppressed:
             refused, lasting = ledger.refused(db, AccountId(account), address)
-            cleared = db.in_parts(refused, lambda part: ledger.clear_refusals_of(db, AccountId(account), part))
+            cleared = db.in_parts(
+                refused, lambda part: ledger.clear_refusals_of(db, AccountId(account), part), kept=True
+            )
         forgotten, marked = db.change(
             lambda: (
                 ignored.forget_versions(db, AccountId(account), address) if forget_version else 0,
@@ -64,6 +66,8 @@ def resync(
         )
         with Progress("marking") as progress:
             customers.mark_the_rest(db, progress.counted)
+        if marked and address is None:
+            marked = customers.count_of(db, AccountId(account))
     if not marked:
         whom = f"has or had {email}" if email else "is staged"
         raise NotFound(f"No customer of account {account} {whom}.", "See what is known: mailchimp-worker status")

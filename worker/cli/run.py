@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
@@ -19,17 +16,15 @@ from worker.cli.progress import Progress
 from worker.clock import as_text
 from worker.daemon import FLUSH_END_SECONDS, Daemon, FlushThread, Poller, read_to_end
 from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
-from worker.flush.account_flush import CALL_THREADS
 from worker.model import AccountId
-from worker.signals import THREAD, stop_on_signals
+from worker.process_exit import leave
+from worker.signals import stop_on_signals
 from worker.store import accounts, runs
 from worker.store.database import Database
 from worker.store.lock import DatabaseLock, is_locked
 from worker.store.runs import Request, Run
 
 LOOK_SECONDS = 0.2
-CALLING = f"{CALL_THREADS} "
-"""How the names of threads begin that make calls."""
 
 
 def run(
@@ -43,9 +38,9 @@ def run(
     stop = stop_on_signals()
     if not once:
         Daemon(app, stop).run()
-        _leave(0)
+        leave(0)
     with DatabaseLock(app.config.staging.path):
-        _leave(_read_and_flush(app, stop, None, as_json=json))
+        leave(_read_and_flush(app, stop, None, as_json=json))
 
 
 def flush(
@@ -80,7 +75,7 @@ def flush(
         except AlreadyRunning:
             with asked(app, db, wanted, confirmed=confirm) as request:
                 code = _follow(app, db, request, stop, as_json=json)
-    _leave(code)
+    leave(code)
 
 
 @contextmanager
@@ -143,6 +138,7 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, 
     output.note("A worker is running; it was asked to flush.")
     with Progress("delivering") as progress:
         while not stop.wait(LOOK_SECONDS):
+            working = is_locked(app.config.staging.path)  # asked first: it may end once the run is over
             now = runs.request(db, request.request)
             if now is None:
                 raise WorkerError(
@@ -154,8 +150,8 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, 
                 progress.told(*_so_far(found))
                 if found.ended is not None:
                     break
-            elif not is_locked(app.config.staging.path):
-                raise WorkerError("The worker ended before it took the request, and nothing was begun.", "Ask again.")
+            if not working:
+                raise _worker_ended(found)
     if found is None:
         output.note("Stopped before the worker took the request; it is withdrawn.")
         return 0
@@ -163,6 +159,15 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, 
         output.note("No longer followed; the worker goes on with it. See: mailchimp-worker status")
         return 0
     return _tell(found, asked=stop.is_set(), as_json=as_json)
+
+
+def _worker_ended(run: Run | None) -> WorkerError:
+    if run is None:
+        return WorkerError("The worker ended before it took the request, and nothing was begun.", "Ask again.")
+    return WorkerError(
+        f"The worker ended during run {run.run}; what it did not settle stays changed.",
+        "See its log for the reason. The next flush goes on: start the worker again, or ask again.",
+    )
 
 
 def _so_far(run: Run) -> tuple[int, int]:
@@ -231,18 +236,3 @@ def tell_run(run: Run) -> None:
         for part in run.accounts
     ]
     output.table(("account", "changed", "settled", "outcomes", "notes"), rows, title=f"Run {run.run}: {run.ended}")
-
-
-def _leave(code: int) -> NoReturn:
-    """Ends the process, and does not wait for threads whose call is still in flight: their intents are written."""
-    # Daemon threads too: those of an executor are waited for at an ordinary end, whatever they are.
-    left = [one.name for one in threading.enumerate() if one is not threading.main_thread() and one.name != THREAD]
-    calls = sum(name.startswith(CALLING) for name in left)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if calls:
-        logging.getLogger("worker").warning("%d calls were in flight; the next flush finds out what they did", calls)
-    if left:
-        logging.shutdown()
-        os._exit(code)
-    sys.exit(code)

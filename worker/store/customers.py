@@ -91,6 +91,12 @@ def changed_count(db: Database, account_id: AccountId) -> int:
     return int(row[0])
 
 
+def count_of(db: Database, account_id: AccountId) -> int:
+    """Returns how many customers of an account are staged, deleted ones included."""
+    row = db.execute("SELECT count(*) FROM customer WHERE account_id = ?", (account_id,)).fetchone()
+    return int(row[0])
+
+
 def total_count(db: Database) -> int:
     """Returns how many customers are staged, deleted ones included."""
     return int(db.execute("SELECT count(*) FROM customer").fetchone()[0])
@@ -175,12 +181,11 @@ def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None
     Belongs in a transaction. Where an account has very many, the rest is marked by :func:`mark_the_rest`.
 
     Returns:
-        How many are marked then.
+        How many were marked in this transaction: to count a large account takes longer than it may last.
     """
     if address is None:
         db.execute("UPDATE account SET resyncs = resyncs + 1 WHERE account_id = ?", (account_id,))
-        look_again(db, account_id)
-        return int(db.execute("SELECT count(*) FROM customer WHERE account_id = ?", (account_id,)).fetchone()[0])
+        return look_again(db, account_id)
     which = (
         "account_id = ?1 AND customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2 "
         "UNION SELECT customer_id FROM standing WHERE account_id = ?1 AND address = ?2 "
@@ -193,10 +198,10 @@ def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None
     return int(cursor.rowcount)
 
 
-def look_again(db: Database, account_id: AccountId) -> None:
+def look_again(db: Database, account_id: AccountId) -> int:
     """Marks every customer of the account in this database alone, as :func:`mark_changed` does. In a transaction."""
     first = _ids_after(db, account_id, "", MARKED_AT_ONCE)
-    _mark(db, [(account_id, one) for one in first])
+    marked = _mark(db, [(account_id, one) for one in first])
     if len(first) == MARKED_AT_ONCE:
         # Noted in this transaction, so that a crash before the rest is marked leaves nobody out.
         db.execute(
@@ -204,6 +209,7 @@ def look_again(db: Database, account_id: AccountId) -> None:
             "ON CONFLICT (account_id) DO UPDATE SET after = excluded.after",
             (account_id, first[-1]),
         )
+    return marked
 
 
 def mark_the_rest(db: Database, told: Told = lambda count: None) -> int:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +37,8 @@ STEP_SECONDS = 0.03
 """How long one transaction of a long operation should hold the write lock."""
 REST_SECONDS = 0.02
 """How long such an operation leaves the lock to others after each of them."""
+SLICES = 16
+"""Parts of a step after each of which it looks at the time."""
 PAGE_ROWS = 5000
 """Keys that such an operation reads together, before it takes the lock."""
 FIRST_ROWS, MOST_ROWS = 200, 20_000
@@ -47,6 +50,10 @@ CACHE_KIB = 32 * 1024
 CHECKPOINT_PAGES = 8000
 """Pages of 4 KiB in the write-ahead log at which it is written back: pages that many batches touch are written once."""
 
+WRITTEN_BACK_PAGES = 2000
+"""The same between the steps of a long operation. Fewer, so that no other connection does it within a commit, and that
+nobody's commit waits for the disk behind very many pages."""
+
 
 class Pace:
     """How many rows a step of a long operation takes, by how long the steps before held the write lock."""
@@ -54,9 +61,10 @@ class Pace:
     def __init__(self) -> None:
         self.rows = FIRST_ROWS
 
-    def after(self, seconds: float) -> None:
-        """Takes how long the last step held it, and leaves it to others for a moment."""
-        self.rows = max(1, min(int(self.rows * min(STEP_SECONDS / max(seconds, 1e-4), 2.0)), MOST_ROWS))
+    def after(self, seconds: float, rows: int | None = None) -> None:
+        """Takes how long the last step held it, for how many rows, and leaves it to others for a moment."""
+        done = self.rows if rows is None else rows
+        self.rows = max(1, min(int(done * min(STEP_SECONDS / max(seconds, 1e-4), 2.0)), MOST_ROWS))
         time.sleep(REST_SECONDS)
 
 
@@ -131,6 +139,7 @@ class Database:
         rows: Iterable[_Row],
         write: Callable[[list[_Row]], int],
         *,
+        kept: bool = False,
         erase: bool = False,
         told: Callable[[int], None] = lambda count: None,
     ) -> int:
@@ -138,8 +147,10 @@ class Database:
 
         Args:
             rows: taken outside of the transactions, as many as fit into the next one.
-            write: writes some of them, in a transaction; returns how many rows it changed.
-            erase: as in :meth:`transaction`.
+            write: writes some of them, in a transaction, which may have more of these, as in :meth:`change`; returns
+                how many rows it changed.
+            kept: whether it writes rows that Kafka keeps too: then Kafka is not waited for with the lock held.
+            erase: as in :meth:`transaction`; such rows are kept in Kafka too.
             told: after each transaction, how many rows were taken so far.
 
         Returns:
@@ -149,19 +160,47 @@ class Database:
             DatabaseError: the rest is not written.
         """
         changed, taken, pace, left = 0, 0, Pace(), iter(rows)
+        waiting: list[_Row] = []
         with self._writing_back_between():
-            while part := list(islice(left, pace.rows)):
-                with self.transaction(erase=erase):
-                    changed += write(part)
-                taken += len(part)
+            while waiting := waiting or list(islice(left, pace.rows)):
+                done, some = self._write_part(waiting, pace.rows, write, kept=kept or erase, erase=erase)
+                waiting, taken, changed = waiting[done:], taken + done, changed + some
                 told(taken)
                 if self.must_end is not None and self.must_end():
                     break
-                pace.after(self.held_seconds)
-                _, written, written_back = self.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
-                if written - written_back > CHECKPOINT_PAGES:
-                    self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                pace.after(self.held_seconds, done)
+                self._write_back(WRITTEN_BACK_PAGES)
         return changed
+
+    def _write_part(
+        self, rows: list[_Row], at_most: int, write: Callable[[list[_Row]], int], *, kept: bool, erase: bool
+    ) -> tuple[int, int]:
+        # By time, and not by number alone: a busy machine may leave this thread waiting at any moment. Where it is
+        # written twice, see change(), the first time decides for both.
+        taken = 0
+
+        def act() -> int:
+            nonlocal taken
+            wanted, ends = (taken, inf) if taken else (len(rows), time.monotonic() + STEP_SECONDS)
+            done = changed = 0
+            while done < wanted and (done == 0 or time.monotonic() < ends):
+                some = rows[done : min(done + max(1, at_most // SLICES), wanted)]
+                changed += write(some)
+                done += len(some)
+            taken = done
+            return changed
+
+        if kept:
+            changed = self.change(act, erase=erase)
+        else:
+            with self.transaction():
+                changed = act()
+        return taken, changed
+
+    def _write_back(self, pages: int) -> None:
+        _, written, written_back = self.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+        if written - written_back > pages:
+            self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     @contextmanager
     def _writing_back_between(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from worker.model import AccountId, AddressKey, CustomerId
 from worker.store.database import Database
-from worker.store.ledger import customer_statuses_of, entries_of, has_left
+from worker.store.ledger import customer_statuses_of, entries_of, entries_of_customer, has_left
 
 
 def version_of(db: Database, account_id: AccountId, customer_id: CustomerId) -> int | None:
@@ -29,10 +29,11 @@ def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId) -> N
         "SELECT customer_id FROM customer AS one WHERE one.account_id = ledger.account_id "
         "AND one.customer_id <> ?2 AND one.address = ledger.address LIMIT 1)"
     )
-    db.execute(
+    # Place by place: an update by the very column that it changes reads the whole account.
+    db.executemany(
         f"UPDATE ledger SET customer_id = coalesce({successor}, customer_id) "
-        "WHERE account_id = ?1 AND customer_id = ?2",
-        (account_id, customer_id),
+        "WHERE account_id = ?1 AND customer_id = ?2 AND list_id = ?3 AND address = ?4",
+        [(account_id, customer_id, *entry.membership) for entry in entries_of_customer(db, account_id, customer_id)],
     )
 
 
@@ -66,18 +67,38 @@ def erase_address(
         f"WHERE {which} AND refused_address = ?3",
         values,
     )
-    rows = db.execute(
-        "SELECT list_id, address, intent FROM ledger WHERE account_id = ? AND instr(intent, ?)",
-        (account_id, json.dumps(address)),
-    ).fetchall()
-    for row in rows:
-        told = {name: value for name, value in json.loads(row["intent"]).items() if name != "source"}
-        db.execute(
-            "UPDATE ledger SET intent = ? WHERE account_id = ? AND list_id = ? AND address = ?",
-            (json.dumps(told), account_id, row["list_id"], row["address"]),
-        )
     return sorted(
         {customer_id for customer_id, membership in known if membership is not None and has_left(there[membership])}
+    )
+
+
+def erase_from_intents(db: Database, account_id: AccountId, address: AddressKey) -> int:
+    """Removes an address from writes that were begun for other places, as where the member came from.
+
+    In many transactions; what names the address is looked for before them, without the lock.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        account_id: the account.
+        address: the address.
+
+    Returns:
+        How many named it.
+    """
+    named = json.dumps(address)
+    memberships = db.execute(
+        "SELECT list_id, address FROM ledger WHERE account_id = ? AND instr(intent, ?)", (account_id, named)
+    ).fetchall()
+    return db.in_parts(
+        [(account_id, *membership) for membership in memberships],
+        lambda part: int(
+            db.executemany(
+                "UPDATE ledger SET intent = json_remove(intent, '$.source') "
+                "WHERE account_id = ? AND list_id = ? AND address = ? AND instr(intent, ?)",
+                [(*key, named) for key in part],
+            ).rowcount
+        ),
+        erase=True,
     )
 
 

@@ -62,6 +62,10 @@ class DatabaseLock:
         """Tells that the process is alive and at work."""
         os.utime(self._path)
 
+    def beat_no_more(self) -> None:
+        """Tells that the process is no longer at work, though it has not ended yet."""
+        os.utime(self._path, (0, 0))
+
 
 def is_locked(database: Path) -> bool:
     """Tells whether a process holds the database's lock."""

@@ -196,32 +196,60 @@ def _delete(db: Database, numbers: Sequence[int]) -> int:
     return int(db.executemany("DELETE FROM receipt WHERE number = ?", [(one,) for one in numbers]).rowcount)
 
 
-def erase_address(db: Database, account_id: AccountId, address: AddressKey) -> None:
-    """Removes an address from an account's receipts, which stay but for that. Belongs in a transaction.
+def erase_address(db: Database, account_id: AccountId, address: AddressKey) -> int:
+    """Removes an address from an account's receipts, which stay but for that, in many transactions.
+
+    Receipts that name it are looked for before them, without the lock, and until no more come.
 
     Args:
-        db: the staging database.
+        db: the staging database, outside of a transaction.
         account_id: the account.
         address: however it is spelt; also its MD5, by which Mailchimp's paths name a member.
+
+    Returns:
+        How many were changed.
     """
-    # SQLite lowers no letter beyond ASCII.
-    texts = ("address", "detail", "next", "call", "sent", "answer")
-    hashed = hashlib.md5(address.encode(), usedforsecurity=False).hexdigest()
-    told = " OR ".join(f"instr(lower({one}), ?2)" for one in texts) if address.isascii() else "1"
-    rows = db.execute(
-        f"SELECT number, {', '.join(texts)} FROM receipt WHERE account_id = ?1 AND ({told} OR instr(call, ?3))",
-        (account_id, address, hashed),
-    ).fetchall()
-    pattern = re.compile(f"{re.escape(address)}|{hashed}", re.IGNORECASE)
-    for row in rows:
-        before = [row[one] for one in texts]
-        after = [None if one is None else pattern.sub(ERASED, one) for one in before]
-        after[0] = None if before[0] == address else before[0]
-        if after != before:
-            db.execute(
-                f"UPDATE receipt SET {', '.join(f'{one} = ?' for one in texts)} WHERE number = ?",
-                (*after, row["number"]),
-            )
+    naming, changed = _Naming(address), 0
+    while some := db.in_parts(naming.numbers(db, account_id), lambda part: naming.erase(db, part)):
+        changed += some
+    return changed
+
+
+_TEXTS = ("address", "detail", "next", "call", "sent", "answer")
+
+
+class _Naming:
+    """Receipts that name an address."""
+
+    def __init__(self, address: AddressKey) -> None:
+        self._address = address
+        self._hash = hashlib.md5(address.encode(), usedforsecurity=False).hexdigest()
+        self._pattern = re.compile(f"{re.escape(address)}|{self._hash}", re.IGNORECASE)
+
+    def numbers(self, db: Database, account_id: AccountId) -> list[int]:
+        # SQLite lowers no letter beyond ASCII.
+        ascii_only = self._address.isascii()
+        told = " OR ".join(f"instr(lower({one}), ?2)" for one in _TEXTS) if ascii_only else "1"
+        rows = db.execute(
+            f"SELECT number FROM receipt WHERE account_id = ?1 AND ({told} OR instr(call, ?3))",
+            (account_id, self._address, self._hash),
+        )
+        return [row["number"] for row in rows]
+
+    def erase(self, db: Database, numbers: Sequence[int]) -> int:
+        rows = db.execute(
+            f"SELECT number, {', '.join(_TEXTS)} FROM receipt WHERE number IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(numbers)),),
+        ).fetchall()
+        changed = []
+        for row in rows:
+            before = [row[one] for one in _TEXTS]
+            after = [None if one is None else self._pattern.sub(ERASED, one) for one in before]
+            after[0] = None if before[0] == self._address else before[0]
+            if after != before:
+                changed.append((*after, row["number"]))
+        db.executemany(f"UPDATE receipt SET {', '.join(f'{one} = ?' for one in _TEXTS)} WHERE number = ?", changed)
+        return len(changed)
 
 
 def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:

@@ -22,7 +22,8 @@ def rows(path, columns=None):
     with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
         found = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        tables = [name for name in found if not name.startswith("_") and (columns is None or name in columns)]
+        own = [name for name in found if not name.startswith("_") and name != "sqlite_stat4"]  # which SQLite may make
+        tables = [name for name in own if columns is None or name in columns]
         return {
             name: [
                 {column: row[column] for column in (columns[name] if columns else row.keys())}

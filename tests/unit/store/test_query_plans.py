@@ -1,0 +1,94 @@
+"""How SQLite finds rows: never by reading all of an account, which may have a million."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from worker.accounts.erased_persons import Erasing
+from worker.model import AccountId, AddressKey, CustomerId
+from worker.store import customers, ledger, ledger_erasure, receipts
+from worker.store.database import Database, open_database
+
+ACCOUNT, ANN = AccountId("acct-1"), AddressKey("ann@example.com")
+CUSTOMER = CustomerId("cus-1")
+
+
+@pytest.fixture
+def db() -> Iterator[Database]:
+    """Returns an empty database, as small as any is when its statements are first planned."""
+    with closing(open_database(":memory:")) as made:
+        yield made
+
+
+def plans(db: Database, act: Callable[[], Any]) -> list[str]:
+    """Returns how SQLite reaches the rows of each table in every statement that is run."""
+    found: list[str] = []
+    execute, executemany = db.execute, db.executemany
+
+    def noted(sql: str, values: Any = ()) -> Any:
+        if sql.split()[0] in ("SELECT", "UPDATE", "DELETE"):
+            found.extend(row["detail"] for row in execute(f"EXPLAIN QUERY PLAN {sql}", values))
+        return execute(sql, values)
+
+    def noted_many(sql: str, rows: Any) -> Any:
+        rows = list(rows)
+        if rows and sql.split()[0] in ("SELECT", "UPDATE", "DELETE"):
+            found.extend(row["detail"] for row in execute(f"EXPLAIN QUERY PLAN {sql}", rows[0]))
+        return executemany(sql, rows)
+
+    db.execute, db.executemany = noted, noted_many  # type: ignore[method-assign]
+    act()
+    return found
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda db: customers.by_addresses(db, ACCOUNT, [ANN]),
+        lambda db: customers.by_ids(db, ACCOUNT, [CUSTOMER]),
+        lambda db: customers.find_by_address(db, ANN, ACCOUNT),
+        lambda db: ledger.entries_of(db, ACCOUNT, [ANN]),
+        lambda db: ledger.entries_of_customer(db, ACCOUNT, CUSTOMER),
+        lambda db: ledger.settled_at(db, ACCOUNT, [ANN]),
+        lambda db: ledger.customer_statuses_of(db, ACCOUNT, [CUSTOMER]),
+        lambda db: ledger.waiting_for(db, ACCOUNT, [CUSTOMER]),
+        lambda db: customers.settle(db, ACCOUNT, [(CUSTOMER, 1)]),
+        lambda db: ledger_erasure.hand_over(db, ACCOUNT, CUSTOMER),
+        lambda db: ledger_erasure.delete_customers(db, [(ACCOUNT, CUSTOMER)], ANN),
+        lambda db: receipts.delete_customers(db, [(ACCOUNT, CUSTOMER)]),
+    ],
+)
+def test_rows_of_an_address_or_customer_are_found_by_their_own_index(db: Database, act: Callable[..., Any]) -> None:
+    """By account and address, or account and customer: not by the account alone, nor by reading a whole table."""
+    for plan in plans(db, lambda: act(db)):
+        assert not plan.startswith("SCAN ") or "VIRTUAL TABLE" in plan, plan
+        assert not plan.endswith("(account_id=?)"), plan
+
+
+def test_only_changed_customers_are_read_where_these_are_wanted(db: Database) -> None:
+    """By an index of those."""
+    for act in (
+        lambda: customers.changed(db, ACCOUNT, None, 10),
+        lambda: customers.changed_count(db, ACCOUNT),
+        lambda: customers.settle_known(db),
+    ):
+        assert any("customer_changed" in plan for plan in plans(db, act))
+
+
+def test_what_names_an_erased_address_is_looked_for_without_the_lock(db: Database) -> None:
+    """Only that reads all of an account; the transactions that follow go by key."""
+    execute, locked = db.execute, list[str]()
+
+    def noted(sql: str, values: Any = ()) -> Any:
+        if db._connection.in_transaction and sql.split()[0] in ("SELECT", "UPDATE", "DELETE"):
+            locked.extend(row["detail"] for row in execute(f"EXPLAIN QUERY PLAN {sql}", values))
+        return execute(sql, values)
+
+    db.execute = noted  # type: ignore[method-assign]
+    Erasing(db, ANN, b"key", "now").from_others(ACCOUNT, [CUSTOMER])
+    assert locked
+    assert [plan for plan in locked if plan.endswith("(account_id=?)")] == []

@@ -1,0 +1,30 @@
+"""Ends the process without waiting for calls that hang: what they did is found out by the next flush."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from typing import NoReturn
+
+from worker.flush.account_flush import CALL_THREADS
+from worker.signals import THREAD
+
+_CALLING = f"{CALL_THREADS} "
+"""How the names of threads begin that make calls."""
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process, and does not wait for threads whose call is still in flight: their intents are written."""
+    # Daemon threads too: those of an executor are waited for at an ordinary end, whatever they are.
+    left = [one.name for one in threading.enumerate() if one is not threading.main_thread() and one.name != THREAD]
+    calls = sum(name.startswith(_CALLING) for name in left)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if calls:
+        logging.getLogger("worker").warning("%d calls were in flight; the next flush finds out what they did", calls)
+    if left:
+        logging.shutdown()
+        os._exit(code)
+    sys.exit(code)
