@@ -231,6 +231,8 @@ class Facts:
             return False
         body = answer.body or {}
         if answer.ok:
+            if "members" in body and not any(email in record.addresses for record in self.records.values()):
+                return False  # a page of a list tells of strangers, too: the worker may keep nothing about those
             told = body.get("members", [body])
             return any(one.get("email_address") == email and one.get("status") in GONE for one in told)
         at_it = exchange.call.path.endswith(_hash(email))

@@ -5,7 +5,8 @@ By each call:
     that was a member by her address. Left: unsubscribed, cleaned, archived by somebody else, deleted, renamed by hand,
     or consent withdrawn; until she joins by herself. A departure that no answer could tell in time is excused. On the
     place that a write hangs on: where it fell between a read of that place and the write, within two seconds. On
-    another place: where it fell into this flush, or the worker never met her there.
+    another place: where it fell into this flush, or the worker never met her there. A page of a list's departures
+    tells only of addresses that customers had by then.
     Nobody is put anywhere by an address that no customer has.
  2. Nobody whom this worker did not add is archived or renamed, but with a customer that surely is that person's.
  3. Nobody pending is made subscribed.
