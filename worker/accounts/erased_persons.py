@@ -51,7 +51,7 @@ class Erasing:
                 iter(ledger.customer_statuses_of(self.db, account_id, [customer_id])), CustomerStatus(customer_id)
             )
             forgotten.put(self.db, self._hashes(account_id, customer_id, staged, customer_status))
-            ledger_erasure.hand_over(self.db, account_id, customer_id)
+            ledger_erasure.hand_over(self.db, account_id, customer_id, self.at)
 
     def _hashes(
         self, account_id: AccountId, customer_id: CustomerId, staged: Customer | None, customer_status: CustomerStatus

@@ -13,6 +13,7 @@ from typing import Any
 
 from worker.clock import as_moment
 from worker.mailchimp.call import Call, member_path
+from worker.mailchimp.merge_fields import NAME_TAGS
 from worker.model import ListId, MembershipKey
 
 POST_AT_MOST = 500
@@ -21,7 +22,12 @@ PAGE = 1000
 """Items on a page at most. Source: Mailchimp's paging."""
 
 _NO_VALIDATION = {"skip_merge_validation": "true"}
-_MEMBER_PARTS = "id,email_address,contact_id,status,last_changed,timestamp_opt,timestamp_signup"
+_MEMBER_PARTS = ",".join(
+    (
+        "id,email_address,contact_id,status,last_changed,timestamp_opt,timestamp_signup",
+        *(f"merge_fields.{tag}" for tag in NAME_TAGS),
+    )
+)
 _DEPARTED_PARTS = ",".join(
     f"members.{one}"
     for one in ("email_address", "contact_id", "status", "last_changed", "timestamp_opt", "timestamp_signup")

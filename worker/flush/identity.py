@@ -64,16 +64,19 @@ def was_done(entry: LedgerEntry, member: Member) -> bool:
             return member.status == "unsubscribed"
 
 
-def origin_of(entry: LedgerEntry | None, member: Member) -> Origin:
-    """Tells whether this worker added a member that was just read: by an add of its own, answered or not."""
-    if entry is None:
-        return "found"
+def continues(entry: LedgerEntry, member: Member) -> bool:
+    """Tells whether a member that was just read is the one that the ledger tells of, by any write of this worker."""
     if entry.state == "intended" or (entry.intent is not None and entry.intent.kind == "restore"):
         still_archived = entry.state != "intended" and member.status == "archived"
-        return entry.origin if still_archived or was_done(entry, member) else "found"
+        return still_archived or was_done(entry, member)
     if entry.state == "gone" or (entry.state == "archived" and member.status != "archived"):
-        return "found"  # it joined again by itself
-    return entry.origin if same_membership(entry, member) else "found"
+        return False  # it joined again by itself
+    return same_membership(entry, member)
+
+
+def origin_of(entry: LedgerEntry | None, member: Member) -> Origin:
+    """Tells whether this worker added a member that was just read: by an add of its own, answered or not."""
+    return entry.origin if entry is not None and continues(entry, member) else "found"
 
 
 def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> LedgerEntry:
@@ -84,13 +87,18 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
         member: as it was read.
         date: Mailchimp's time of the answer.
     """
+    seen_at = as_text(date) if date is not None else None
+    same = continues(entry, member)
     found = replace(
         entry,
         origin=origin_of(entry, member),
         member_status=member.status,
         contact_id=member.contact_id or entry.contact_id,
-        seen_at=as_text(date) if date is not None else entry.seen_at,
+        seen_at=seen_at or entry.seen_at,
         intent=None,
+        # Another member is its customer's from now on only, and its names were never looked at.
+        names_agreed=entry.names_agreed if same else None,
+        customer_since=entry.customer_since if same else seen_at,
     )
     intent = entry.intent
     if entry.state == "archived" and intent is not None and intent.kind == "archive":

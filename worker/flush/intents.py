@@ -49,20 +49,20 @@ class Intents:
         self._taken_back.pop(membership, None)
         self._lost.pop(membership, None)
 
-    def note(self, departed: LedgerEntry, targets: Iterable[Target]) -> None:
-        """Writes at once what a read told of a departure, whatever becomes of the step that read it.
+    def note(self, seen: LedgerEntry, targets: Iterable[Target]) -> None:
+        """Writes at once what a read told of a member: that it left, or what a write is about to change.
 
         Args:
-            departed: what the ledger says of the place from now on.
+            seen: what the ledger says of the place from now on, whatever becomes of the step that read it.
             targets: the customers who are known by it from now on, if they are known nowhere.
 
         Raises:
             Halted: nothing may be written any more.
         """
-        known = self.known.get(departed.membership)
-        if known is None or _said(known) != _said(departed):
-            self.write_ahead([departed], [(target.customer.customer_id, departed.membership) for target in targets])
-            self.known[departed.membership] = departed
+        known = self.known.get(seen.membership)
+        if known is None or _said(known) != _said(seen):
+            self.write_ahead([seen], [(target.customer.customer_id, seen.membership) for target in targets])
+            self.known[seen.membership] = seen
 
     def take_back(self, membership: MembershipKey) -> None:
         """Notes that an answer proved that nothing was done."""
@@ -106,4 +106,4 @@ class Intents:
 
 
 def _said(entry: LedgerEntry) -> tuple[object, ...]:
-    return entry.state, entry.member_status, entry.contact_id, entry.intent
+    return entry.state, entry.member_status, entry.contact_id, entry.intent, entry.names_agreed

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.mailchimp.merge_fields import MergeField
+from worker.mailchimp.merge_fields import NAME_TAGS, MergeField
 from worker.model import CustomerState, PostalAddress
 
 MAX_TEXT = 255
@@ -38,8 +38,7 @@ def merge_fields(state: CustomerState, available: Iterable[MergeField]) -> Field
     values: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     for tag, value in (
-        ("FNAME", _text(state.first_name)),
-        ("LNAME", _text(state.last_name)),
+        *zip(NAME_TAGS, (_text(state.first_name), _text(state.last_name)), strict=True),
         ("COMPANY", _text(state.company)),
         ("PHONE", _text(state.phone)),
         ("ADDRESS", state.address),

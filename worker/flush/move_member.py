@@ -8,6 +8,7 @@ from worker.flush import calls
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.consent_check import check_priors, kept_off
 from worker.flush.identity import new_intent, origin_of, was_done
+from worker.flush.opt_outs import is_its_own
 from worker.flush.put_member import add_or_find, write_found
 from worker.flush.step_context import Read, StepContext, note_failure
 from worker.flush.step_result import StepResult
@@ -46,7 +47,7 @@ def move(context: StepContext, step: Move) -> StepResult:
     if step.rename is not None and passed.old is not None:
         prior, read = passed.old
         same = prior.entry is not None and prior.entry.state == "present"
-        ours = step.rename.entry is None or prior.entry is None or prior.entry.origin == step.rename.entry.origin
+        ours = prior.entry is not None and is_its_own(prior.entry, context.now())
         if same and ours and read.member is not None and read.member.status == "subscribed":
             _rename(context, result, step, prior, read, destination)
             return result
@@ -66,7 +67,7 @@ def _rename(
     contact, entry = step.contact, prior.entry
     assert entry is not None
     if taken.member is not None:
-        write_found(context, result, contact, step.entry, taken.member, origin_of(step.entry, taken.member))
+        write_found(context, result, contact, step.entry, taken, origin_of(step.entry, taken.member))
         return
     if kept_off(context, result, contact, step.priors):
         return
@@ -76,7 +77,12 @@ def _rename(
         contact,
         lambda fields: calls.rename(prior.membership, contact.email, fields),
         step.rename_changes,
-        LedgerEntry(contact.membership, contact.owner, "intended", entry.origin, context.at(), intent=intent),
+        # Its own customer's still, should the answer be lost.
+        replace(
+            LedgerEntry(contact.membership, contact.owner, "intended", entry.origin, context.at(), intent=intent),
+            names_agreed=entry.names_agreed if entry.customer_id == contact.owner else None,
+            customer_since=entry.customer_since if entry.customer_id == contact.owner else None,
+        ),
         None,
     )
     if written.member is None:
@@ -111,5 +117,5 @@ def _renamed_before(context: StepContext, result: StepResult, step: Move, read: 
     if read.member is None or not was_done(entry, read.member):
         return False
     result.dropped.append(entry.intent.source)
-    write_found(context, result, step.contact, entry, read.member, entry.origin)
+    write_found(context, result, step.contact, entry, read, entry.origin)
     return True

@@ -17,6 +17,11 @@ from worker.store.ledger import LedgerEntry, has_left
 
 ITS_OWN_AFTER = timedelta(days=30)
 """How long a member that this worker found must have been one customer's to go along with its address or list."""
+NOT_ADDED = "This worker did not add the member, so it stays on the list as it is."
+FOUND_AND_LEFT = (
+    "This worker did not add the member, and nothing shows that it is this customer's: it had other names or none when "
+    "it was found, less than 30 days ago. So it stays on the list as it is."
+)
 
 
 def erased_since(
@@ -115,7 +120,8 @@ def priors_of_same_address(
 def is_its_own(entry: LedgerEntry, now: datetime) -> bool:
     """Tells whether a member surely is its customer's, so that it goes along with another address or list.
 
-    A person who joined by herself may have become a customer's address by a typing error.
+    A person who joined by herself may have become a customer's address by a typing error. So a member that was found
+    counts only where its names were the customer's before anything was written to it, or after 30 days.
 
     Args:
         entry: what the ledger says of the member.

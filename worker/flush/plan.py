@@ -357,7 +357,7 @@ class _Planner:
         if entry.origin == "found" and entry.state == "present" and not goes_along:
             if successors:
                 return
-            detail = "This worker did not add the member, so it stays on the list as it is."
+            detail = opt_outs.FOUND_AND_LEFT if moved else opt_outs.NOT_ADDED
             self.no_calls.append(NoCall(targets, membership, "left alone", detail, NOTHING_NEXT))
             return
         self.steps.append(

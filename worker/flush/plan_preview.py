@@ -16,7 +16,7 @@ from worker.flush.departures import Departures, Page, read_at
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.planning import plans, read_fields, summary_of
 from worker.flush.related_customers import chunks
-from worker.flush.steps import Add, PlannedCall, batches, found_call
+from worker.flush.steps import Add, Found, PlannedCall, batches
 from worker.flush.terms import Terms
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.model import ListId, MembershipKey
@@ -123,7 +123,8 @@ class AccountPlan:
             yield PlannedCall(look)
             yield PlannedCall(calls.add_all(list_id, [add.as_contact() for add in together]))
         for add in together:
-            yield PlannedCall(found_call(add.contact), IF_MEMBER)
+            for found in Found(add.contact, None).calls():
+                yield PlannedCall(found.call, IF_MEMBER)
             for alone in add.calls():
                 yield PlannedCall(alone.call, f"{IF_UNCLEAR}, and {alone.when}" if alone.when else IF_UNCLEAR)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from worker.clock import as_text
 from worker.flush import calls
 from worker.flush.answers import AnswerClass
 from worker.flush.consent_check import check_priors, kept_off
-from worker.flush.identity import as_read, is_new, is_ours, new_intent, origin_of, was_done
+from worker.flush.identity import as_read, continues, is_new, is_ours, new_intent, origin_of, was_done
+from worker.flush.names import agreed_when_found, has_names, is_first_sight
 from worker.flush.step_context import Read, StepContext, note_failure, settle_at
 from worker.flush.step_result import Exchange, StepResult
 from worker.flush.steps import Add, Contact, Found, PriorMembership, Recheck, Restore, Update
@@ -17,12 +19,14 @@ from worker.flush.write_member import (
     entry_after_changes,
     entry_for,
     left_out,
+    owner_of,
     settled,
     stays,
     write_after_read,
     write_fields,
 )
 from worker.mailchimp.member import Member
+from worker.mailchimp.merge_fields import NAME_TAGS
 from worker.model import Origin
 from worker.store.ledger import LedgerEntry
 
@@ -57,7 +61,7 @@ def recheck(context: StepContext, step: Recheck) -> StepResult:
         return result
     read = context.read_member(step.membership, step.entry, step.targets)
     if read.member is not None:
-        write_found(context, result, step.contact, step.entry, read.member, origin_of(step.entry, read.member))
+        write_found(context, result, step.contact, step.entry, read, origin_of(step.entry, read.member))
     elif read.classified.kind is AnswerClass.NOT_THERE and not context.list_is_gone(step.membership.list_id):
         gone(context, result, step.contact, step.entry, read.exchange)
     else:
@@ -88,30 +92,32 @@ def restore(context: StepContext, step: Restore) -> StepResult:
         if is_ours(entry, read.member):
             _put_back(context, result, replace(step, entry=entry), read.member, read)
         else:
-            write_found(context, result, contact, step.entry, read.member, entry.origin)
+            write_found(context, result, contact, step.entry, read, entry.origin)
     return result
 
 
 def found(context: StepContext, step: Found) -> StepResult:
     """Writes the fields of a contact that Mailchimp refused to add because it is a member."""
     result = context.result()
-    contact = step.contact
+    contact, entry = step.contact, step.entry
+    if has_names(contact.fields.values):
+        read = context.read_member(step.membership, entry, step.targets)
+        if read.member is not None:
+            write_found(context, result, contact, entry, read, origin_of(entry, read.member))
+            return result
+        if read.classified.kind is not AnswerClass.NOT_THERE:
+            note_failure(context, result, contact.targets, contact.membership, read.classified, read.exchange)
+            return result
     written = _write_whole(context, contact)
     if written.member is not None:
-        origin = origin_of(step.entry, written.member)
-        _written_found(context, result, contact, step.entry, written, origin, written.member)
+        _written_found(context, result, contact, entry, written, origin_of(entry, written.member), written.member)
     else:
-        _not_written(context, result, contact, step.entry, written)
+        _not_written(context, result, contact, entry, written)
     return result
 
 
 def write_found(
-    context: StepContext,
-    result: StepResult,
-    contact: Contact,
-    entry: LedgerEntry | None,
-    member: Member,
-    origin: Origin,
+    context: StepContext, result: StepResult, contact: Contact, entry: LedgerEntry | None, read: Read, origin: Origin
 ) -> None:
     """Writes the fields of a contact that turned out to be a member already, and leaves its status alone.
 
@@ -120,14 +126,39 @@ def write_found(
         result: takes the notes.
         contact: what should be there.
         entry: what the ledger said before the member was read.
-        member: as it was read.
+        read: the member as it was read.
         origin: whether this worker added it.
     """
+    seen, values = read.member, contact.fields.values
+    assert seen is not None, "it was found"
+    agreed = origin == "found" and agreed_when_found(entry, seen, contact.owner, values)
+    if origin == "found" and not agreed and is_first_sight(entry, seen) and any(tag in values for tag in NAME_TAGS):
+        # After the write it has the customer's names: should that be cut short, nobody could tell what it had before.
+        entry = _as_seen(context, contact, entry, read, seen)
+        context.intents.note(entry, contact.targets)
     written = _write_whole(context, contact)
     if written.member is None:
         _not_written(context, result, contact, entry, written)
         return
     _written_found(context, result, contact, entry, written, origin, written.member)
+    since = None if entry is None or continues(entry, seen) else context.at()
+    result.entries[-1] = replace(result.entries[-1], names_agreed=agreed, customer_since=since)
+
+
+def _as_seen(
+    context: StepContext, contact: Contact, before: LedgerEntry | None, read: Read, member: Member
+) -> LedgerEntry:
+    return LedgerEntry(
+        contact.membership,
+        owner_of(contact, before, member),
+        "present",
+        "found",
+        context.at(),
+        member_status=member.status,
+        contact_id=member.contact_id,
+        seen_at=as_text(read.date) if read.date is not None else None,
+        names_agreed=False,
+    )
 
 
 def _not_written(
@@ -185,7 +216,7 @@ def add_or_find(
     contact, entry = step.contact, step.entry
     read = read or context.read_member(step.membership, entry, step.targets)
     if read.member is not None:
-        write_found(context, result, contact, entry, read.member, origin_of(entry, read.member))
+        write_found(context, result, contact, entry, read, origin_of(entry, read.member))
         return
     if read.classified.kind is not AnswerClass.NOT_THERE:
         note_failure(context, result, contact.targets, contact.membership, read.classified, read.exchange)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from worker.flush import calls
 from worker.flush.answers import AnswerClass, classify
 from worker.flush.identity import as_read, lost, new_intent, status_before, status_before_until, was_done
+from worker.flush.opt_outs import is_its_own
 from worker.flush.step_context import Halted, Read, StepContext, classify_member, note_failure, settle_at
 from worker.flush.step_result import Exchange, StepResult
 from worker.flush.steps import Archive, Unsubscribe
@@ -66,7 +67,7 @@ def archive(context: StepContext, step: Archive) -> StepResult:
     if entry.state == "archived":
         result.entries.append(replace(entry, sent_at=context.at()))
         _note(context, result, step, exchange, "archived", f"{ARCHIVED} It is by a call whose answer was lost.")
-    elif entry.origin == "found" and not (step.moved and step.entry.origin == "found"):
+    elif entry.origin == "found" and not (step.moved and is_its_own(entry, context.now())):
         _keep(context, result, step, read, member)
         _note(context, result, step, exchange, "left alone", NOT_OURS)
     elif member.status == "subscribed" or (member.status == "unsubscribed" and not step.moved):

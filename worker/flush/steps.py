@@ -12,6 +12,7 @@ from typing import Any
 
 from worker.flush import calls
 from worker.flush.merge_values import Fields
+from worker.flush.names import has_names
 from worker.mailchimp.call import Call
 from worker.model import Customer, CustomerId, MembershipKey
 from worker.store.ledger import LedgerEntry
@@ -238,7 +239,9 @@ class Found(_ForContact):
     entry: LedgerEntry | None
 
     def calls(self) -> Iterator[PlannedCall]:
-        """Gives the call."""
+        """Gives the read of its names, where these could be its customer's, and the write."""
+        if has_names(self.contact.fields.values):
+            yield PlannedCall(calls.read(self.membership))
         yield PlannedCall(found_call(self.contact))
 
 

@@ -131,9 +131,10 @@ def entry_for(
 ) -> LedgerEntry:
     """Returns what the ledger says of a member whose fields were just written as a whole."""
     date = written.date if written is not None else None
+    owner = owner_of(contact, before, member)
     return LedgerEntry(
         membership=contact.membership,
-        customer_id=_owner(contact, before, member),
+        customer_id=owner,
         state="present",
         origin=origin,
         sent_at=context.at(),
@@ -141,6 +142,7 @@ def entry_for(
         member_status=member.status,
         contact_id=member.contact_id,
         seen_at=as_text(date) if date is not None else None,
+        names_agreed=before.names_agreed if before is not None and before.customer_id == owner else None,
     )
 
 
@@ -148,17 +150,21 @@ def entry_after_changes(
     context: StepContext, contact: Contact, entry: LedgerEntry, member: Member, written: Written
 ) -> LedgerEntry:
     """Returns what the ledger says of a member after only some of its fields were written."""
+    now = as_read(replace(entry, state="present"), member, written.date)
+    owner = owner_of(contact, entry, member)
     return replace(
-        as_read(replace(entry, state="present"), member, written.date),
+        now,
         membership=contact.membership,
-        customer_id=_owner(contact, entry, member),
+        customer_id=owner,
         sent_at=context.at(),
         fields=sent_after(entry.fields, written.sent),
+        names_agreed=now.names_agreed if owner == entry.customer_id else None,
+        customer_since=now.customer_since if owner == entry.customer_id else None,
     )
 
 
-def _owner(contact: Contact, before: LedgerEntry | None, member: Member) -> CustomerId:
-    # An opt-out stays with the customer whose member it was, whoever takes the address on.
+def owner_of(contact: Contact, before: LedgerEntry | None, member: Member) -> CustomerId:
+    """Returns whose a member is: an opt-out stays with the customer it was of, though another takes the address on."""
     if before is None or member.status in ("subscribed", "pending"):
         return contact.owner
     return before.customer_id

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from worker.clock import as_moment
 from worker.mailchimp.call import Answer
+from worker.mailchimp.merge_fields import NAME_TAGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Member:
         last_changed: as Mailchimp wrote it.
         contact_id: which contact it is, whatever its address; None where an answer does not tell, as that to a POST of
             many. Source: Mailchimp's API description.
+        names: first and last, as the member has them; empty where an answer does not tell.
         opted_in: when it was last subscribed; None where that is not told.
         born: when it joined the list, by the earlier of its sign-up and its opt-in; None where neither is told.
     """
@@ -30,6 +32,7 @@ class Member:
     born: datetime | None
     contact_id: str | None = None
     opted_in: datetime | None = None
+    names: tuple[str, str] = field(default=("", ""), repr=False)
 
     @property
     def changed(self) -> datetime | None:
@@ -51,7 +54,14 @@ def member_of(body: Mapping[str, Any] | None) -> Member | None:
         born=min((moment for moment in times if moment is not None), default=None),
         opted_in=_moment(body.get("timestamp_opt")),
         contact_id=contact_id if isinstance(contact_id, str) and contact_id else None,
+        names=_names(body.get("merge_fields")),
     )
+
+
+def _names(fields: Any) -> tuple[str, str]:
+    told = [fields.get(tag) for tag in NAME_TAGS] if isinstance(fields, Mapping) else ["", ""]
+    first, last = (one if isinstance(one, str) else "" for one in told)
+    return first, last
 
 
 def answered_member(answer: Answer) -> Member | None:

@@ -10,6 +10,9 @@ from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.paging import garbled, read_all
 from worker.model import ListId
 
+NAME_TAGS = ("FNAME", "LNAME")
+"""The tags of first and last name. Source: the fields that Mailchimp gives to each new list."""
+
 _QUERY = {
     "fields": ",".join(
         (*(f"merge_fields.{name}" for name in ("tag", "name", "type", "required", "options")), "total_items")

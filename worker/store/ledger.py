@@ -42,7 +42,8 @@ class LedgerEntry:
         seen_at: Mailchimp's time, from its Date header, of the last answer that told this member, as text.
         intent: a write to this place whose answer is not known; None where every answer is.
         names_agreed: of a found member, whether it had its customer's names when it was found; None if not known.
-        customer_since: when this very member became that customer's, kept by :func:`put_entries`.
+        customer_since: when this very member became that customer's. :func:`put_entries` keeps it as long as it is
+            the same member and the same customer, and takes a later one.
     """
 
     membership: MembershipKey
@@ -98,7 +99,7 @@ def has_left(entry: LedgerEntry | None) -> bool:
 
 _ENTRY = (
     "list_id, address, customer_id, state, origin, sent_at, fields, member_status, status_before, last_changed, "
-    "contact_id, seen_at, intent"
+    "contact_id, seen_at, intent, names_agreed"
 )
 
 _OVER = ", ".join(f"{one} = excluded.{one}" for one in _ENTRY.split(", "))
@@ -138,7 +139,7 @@ def _customer_status(row: Any) -> CustomerStatus:
 def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[LedgerEntry]:
     """Returns the account's entries with any of the addresses, on whatever list."""
     rows = db.execute(
-        f"SELECT {_ENTRY}, names_agreed, customer_since FROM ledger "
+        f"SELECT {_ENTRY}, customer_since FROM ledger "
         "WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(addresses))),
     )
@@ -148,7 +149,7 @@ def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressK
 def entries_of_customer(db: Database, account_id: AccountId, customer_id: CustomerId) -> list[LedgerEntry]:
     """Returns all places that have a customer's fields, or had them when this worker archived the member."""
     rows = db.execute(
-        f"SELECT {_ENTRY}, names_agreed, customer_since FROM ledger WHERE account_id = ? AND customer_id = ?",
+        f"SELECT {_ENTRY}, customer_since FROM ledger WHERE account_id = ? AND customer_id = ?",
         (account_id, customer_id),
     )
     return [_entry(row) for row in rows]
@@ -161,7 +162,7 @@ def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId
     it left for good is a member that is gone, or was unsubscribed when this worker archived it.
     """
     rows = db.execute(
-        f"SELECT {_ENTRY}, names_agreed, customer_since FROM ledger WHERE account_id = ? AND (state <> 'archived' "
+        f"SELECT {_ENTRY}, customer_since FROM ledger WHERE account_id = ? AND (state <> 'archived' "
         "OR intent IS NOT NULL OR status_before = 'unsubscribed') AND customer_id IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(customers))),
     )
@@ -181,11 +182,13 @@ def put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEnt
     """Writes entries, each over what was known of its place. Belongs in a transaction."""
     db.executemany(
         # Not by REPLACE: fields that a later release wrote stay as they are.
-        f"INSERT INTO ledger (account_id, {_ENTRY}, customer_since) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+        f"INSERT INTO ledger (account_id, {_ENTRY}, customer_since) "
+        "VALUES (?,?,?,?,?,?,?7,?,?,?,?,?,?,?,?,coalesce(?16, ?7)) "
         f"ON CONFLICT (account_id, list_id, address) DO UPDATE SET {_OVER}, customer_since = CASE "
         # Another member counts from its own beginning, though the customer and the address are the same.
         "WHEN customer_id = excluded.customer_id AND origin = excluded.origin "
-        "AND coalesce(contact_id = excluded.contact_id, 1) THEN coalesce(customer_since, sent_at) "
+        "AND coalesce(contact_id = excluded.contact_id, 1) "
+        "THEN max(coalesce(customer_since, sent_at), coalesce(?16, '')) "
         "ELSE excluded.sent_at END",
         [
             (
@@ -202,7 +205,8 @@ def put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEnt
                 entry.contact_id,
                 entry.seen_at,
                 entry.intent.as_text() if entry.intent is not None else None,
-                entry.sent_at,
+                entry.names_agreed,
+                entry.customer_since,
             )
             for entry in entries
         ],

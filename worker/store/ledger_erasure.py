@@ -18,10 +18,17 @@ def version_of(db: Database, account_id: AccountId, customer_id: CustomerId) -> 
     return None if row is None else row["version"]
 
 
-def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId) -> None:
+def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId, at: str) -> None:
     """Leaves a customer's entries to whoever else is known at their places, or has their addresses. In a transaction.
 
-    So an opt-out of another customer who shares the address is kept when this one is erased.
+    So an opt-out of another customer who shares the address is kept when this one is erased. A found member is that
+    customer's from now on only.
+
+    Args:
+        db: the staging database.
+        account_id: the account.
+        customer_id: who is erased.
+        at: the time.
     """
     successor = (
         "(SELECT customer_id FROM standing AS one WHERE one.account_id = ledger.account_id "
@@ -31,9 +38,13 @@ def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId) -> N
     )
     # Place by place: an update by the very column that it changes reads the whole account.
     db.executemany(
-        f"UPDATE ledger SET customer_id = coalesce({successor}, customer_id) "
-        "WHERE account_id = ?1 AND customer_id = ?2 AND list_id = ?3 AND address = ?4",
-        [(account_id, customer_id, *entry.membership) for entry in entries_of_customer(db, account_id, customer_id)],
+        f"UPDATE ledger SET customer_id = {successor}, names_agreed = NULL, customer_since = ?5 "
+        "WHERE account_id = ?1 AND customer_id = ?2 AND list_id = ?3 AND address = ?4 "
+        f"AND {successor} IS NOT NULL",
+        [
+            (account_id, customer_id, *entry.membership, at)
+            for entry in entries_of_customer(db, account_id, customer_id)
+        ],
     )
 
 

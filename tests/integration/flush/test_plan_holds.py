@@ -31,6 +31,7 @@ def varied_customers(world: World, *, archived: bool) -> None:
     world.by_hand("left@example.com", "unsubscribe")
     world.by_hand("gone@example.com", "forget")
     world.by_hand("taken@example.com", "subscribe")
+    world.by_hand("named@example.com", "subscribe")
     world.event("left", "left.new@example.com")
     world.event("gone", "gone@example.com", first_name="Gone")
     world.event("c0", "c0.new@example.com", first_name="Ann", list_id="other")
@@ -45,6 +46,7 @@ def varied_customers(world: World, *, archived: bool) -> None:
     world.event("new", "new@example.com", first_name="New")
     world.event("found", "somebody@example.com", first_name="Some")
     world.event("twin", "new@example.com", first_name="Twin")
+    world.event("named", "named@example.com", first_name="Ned", last_name="Named")
 
 
 @pytest.mark.parametrize("archived", [False, True], ids=["nobody archived", "somebody archived"])

@@ -140,6 +140,19 @@ def test_an_entry_that_another_customer_is_known_by_stays(db):
     assert (found.customer_id, found.member_status) == ("cus-2", "unsubscribed")
 
 
+def test_a_found_member_that_is_handed_over_is_its_new_customers_from_then_on(db):
+    """Neither the names that agreed nor the days of the erased customer make it the other one's."""
+    stage(db, 1, 2)
+    shared = MembershipKey(ListId("one"), AddressKey("shared@example.com"))
+    found = entry(shared.address, origin="found", names_agreed=True, customer_since="2026-01-01T00:00:00.000Z")
+    with db.transaction():
+        ledger.put_entries(db, ACCOUNT, [found])
+        ledger.put_customer_statuses(db, ACCOUNT, [CustomerStatus(CustomerId("cus-2"), shared)])
+    forget.forget_person(db, ONE, secret=SECRET, at=AT)
+    (left,) = ledger.entries_of(db, ACCOUNT, [shared.address])
+    assert (left.customer_id, left.names_agreed, left.customer_since) == ("cus-2", None, MOMENT)
+
+
 def test_a_forgotten_account_has_no_hashes(db, path):
     """Its ledger is gone, and the hashes with it."""
     connect(db)

@@ -1,0 +1,45 @@
+"""What an unanswered write did to a member, as its contact and Mailchimp's times tell."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.flush.build import entry
+from worker.flush.identity import as_read, was_done
+from worker.mailchimp.member import Member
+from worker.store.intent import Intent
+
+AT = "2026-11-22T10:00:00.000Z"
+
+
+def member(status: str, contact_id: str | None = "c1") -> Member:
+    """A member of that status."""
+    return Member("ann@example.com", status, "2026-11-22T10:00:00+00:00", None, contact_id)
+
+
+def unsubscribing(contact_id: str | None = "c1"):
+    """The entry of a subscribed member that was about to be unsubscribed."""
+    intent = Intent("unsubscribe", AT, contact_id=contact_id, status="subscribed")
+    return replace(entry(), contact_id=contact_id, member_status="subscribed", intent=intent)
+
+
+@pytest.mark.parametrize(
+    ("status", "done"),
+    [("unsubscribed", True), ("subscribed", False), ("pending", False), ("cleaned", False), ("archived", False)],
+)
+def test_an_unsubscribing_was_done_where_the_member_is_unsubscribed(status, done):
+    """Any other status says that it was not, or that somebody acted since."""
+    assert was_done(unsubscribing(), member(status)) is done
+
+
+@pytest.mark.parametrize(("contact_id", "done"), [("c1", True), ("c2", False), (None, True)])
+def test_an_unsubscribing_was_not_done_to_another_contact(contact_id, done):
+    """Who joined and left by herself since is not the one who was unsubscribed; an answer without an id may be."""
+    assert was_done(unsubscribing(), member("unsubscribed", contact_id)) is done
+
+
+@pytest.mark.parametrize("status", ["unsubscribed", "subscribed"])
+def test_a_look_at_the_member_ends_the_doubt(status):
+    """Done or not, the ledger says what the member is by now, still as its own, and nothing is intended any more."""
+    now = as_read(unsubscribing(), member(status), None)
+    assert (now.intent, now.state, now.member_status, now.origin) == (None, "present", status, "added")
