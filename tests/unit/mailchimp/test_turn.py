@@ -101,7 +101,7 @@ def test_a_read_is_sent_after_any_wait():
 
 def _troubled(limiter: Limiter, times: int) -> None:
     for _ in range(times):
-        limiter.learn(BUSY, limiter.pace.round)
+        limiter.learn(BUSY, limiter.window.round)
 
 
 @pytest.mark.parametrize(("troubles", "expected"), [(1, OK), (3, STALE)])
@@ -146,10 +146,10 @@ def test_a_stale_write_tells_the_pace_nothing():
     limiter = _gate(time)
     with limiter.turn(_Sender(time), time) as turn:
         turn.send(READ)
-        before = limiter.pace
+        before = limiter.window
         time.now += 100
         assert turn.send(WRITE) == STALE
-    assert limiter.pace == before
+    assert limiter.window == before
 
 
 def test_nothing_is_sent_once_it_is_time_to_stop():
