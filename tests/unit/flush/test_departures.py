@@ -26,6 +26,7 @@ from worker.flush.departures import (
     start_of,
     write_page,
 )
+from worker.flush.identity import same_membership
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.member import Member
 from worker.model import AccountId
@@ -326,3 +327,11 @@ def test_what_a_departure_makes_of_an_entry(known: LedgerEntry, told: Member, ex
     found = entry_of_departure(known, told, DATE, build.NOW)
     assert (found and (found.state, found.member_status)) == expected
     assert found is None or ledger.has_left(found)
+
+
+def test_a_member_that_left_and_is_back_joined_by_herself_whatever_its_times_tell():
+    """Mailchimp tells whole seconds: she may have joined in the second of the read that found her archived."""
+    seen = build.entry(member_status="archived", contact_id="c1", seen_at="2026-11-22T09:00:00.000Z")
+    back = Member("ann@example.com", "subscribed", None, None, "c1", datetime(2026, 11, 22, 9, tzinfo=UTC))
+    assert not same_membership(seen, back)
+    assert same_membership(replace(seen, member_status="subscribed"), back)

@@ -57,7 +57,7 @@ def plans(db: Database, act: Callable[[], Any]) -> list[str]:
         lambda db: ledger.customer_statuses_of(db, ACCOUNT, [CUSTOMER]),
         lambda db: ledger.waiting_for(db, ACCOUNT, [CUSTOMER]),
         lambda db: customers.settle(db, ACCOUNT, [(CUSTOMER, 1)]),
-        lambda db: ledger_erasure.hand_over(db, ACCOUNT, CUSTOMER),
+        lambda db: ledger_erasure.hand_over(db, ACCOUNT, CUSTOMER, "2026-11-25T10:00:00Z"),
         lambda db: ledger_erasure.delete_customers(db, [(ACCOUNT, CUSTOMER)], ANN),
         lambda db: receipts.delete_customers(db, [(ACCOUNT, CUSTOMER)]),
     ],
