@@ -145,7 +145,7 @@ class _Delivery:
             reading = chunks(self.db, account_id)
             while self.recorder.may_call() and (near := next(reading, None)) is not None:
                 for part, plan in plans(self.db, terms, near, partial(self._faulty, terms)):
-                    self._chunk(pool, self._desk(terms, guard, part), plan, summary, guard)
+                    self._chunk(pool, self._context(terms, guard, part), plan, summary, guard)
             self._show(guard)
         finally:
             # Asked to stop, a call in flight is not waited for: it may take minutes, and its answer is found later.
@@ -154,9 +154,10 @@ class _Delivery:
     def _faulty(self, terms: Terms, part: RelatedCustomers, error: Exception) -> None:
         result = StepResult(self.orders.run, terms.settings.account_id)
         targets = [Target(customer, None) for customer in part.changed.values()]
-        self._commit(internal_error.note(result, targets, None, as_text(self.orders.clock()), error))
+        internal_error.note(result, targets, None, as_text(self.orders.clock()), error)
+        self._commit(result)
 
-    def _desk(self, terms: Terms, guard: Brake, near: RelatedCustomers) -> StepContext:
+    def _context(self, terms: Terms, guard: Brake, near: RelatedCustomers) -> StepContext:
         return StepContext(
             sender=self.sender,
             settings=terms.settings,

@@ -1,27 +1,233 @@
-"""One step, tried until it is done or patience is over: each try reads again and decides again, and writes once."""
+"""One try of a step: what it sends and reads, and what must be written once it ends.
+
+A step is tried until it is done or patience is over: each try reads again and decides again, and writes once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from worker.flush.step_context import NOT_KNOWN, Guarded, StepContext
-from worker.flush.step_result import StepResult
+from worker.clock import as_text
+from worker.flush import calls
+from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify, customer_status_after
+from worker.flush.identity import departed
+from worker.flush.intents import Intents
+from worker.flush.step_context import Guarded, StepContext
+from worker.flush.step_result import Exchange, StepResult
+from worker.flush.steps import Target
+from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.member import Member, answered_member
+from worker.mailchimp.merge_fields import MergeField
+from worker.model import CustomerId, ListId, MembershipKey
+from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 from worker.store.receipts import Receipt
 
+SECOND_LOOK = 1.0
+"""Seconds to wait before a 404 is believed. Parallel writes of others to a member can answer stray ones."""
+NOT_KNOWN = "Sent, and not known to be done"
+TOMORROW = "Tried again by the next flush."
 TRIES_AT_ONCE = 3
 """Times that a step begins again without a wait: a write came too late after its reads, or a field was refused."""
 
 
-def attempt(context: StepContext, do: Callable[[StepContext], StepResult]) -> StepResult:
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A member as it was just read.
+
+    Attributes:
+        member: None with NOT_THERE for a 404, or with what stands in the way.
+        date: Mailchimp's time of the answer.
+    """
+
+    member: Member | None
+    classified: ClassifiedAnswer
+    exchange: Exchange
+    date: datetime | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt(StepResult):
+    """One try of a step.
+
+    Attributes:
+        context: the account's part of the flush.
+    """
+
+    context: StepContext
+
+    @classmethod
+    def of(cls, context: StepContext) -> Attempt:
+        """Returns a try that has done nothing yet."""
+        return cls(run=context.run, account_id=context.settings.account_id, context=context)
+
+    @property
+    def intents(self) -> Intents:
+        """Writes, before a call, what it is about to do."""
+        return self.context.intents
+
+    def send(self, call: Call) -> Answer:
+        """Sends a call and waits for its answer.
+
+        Raises:
+            Halted: nothing was sent, because nothing may be sent any more.
+        """
+        return self.context.sender.send(call)
+
+    def now(self) -> datetime:
+        """Returns the time."""
+        return self.context.clock()
+
+    def at(self) -> str:
+        """Returns the time as text."""
+        return as_text(self.context.clock())
+
+    def customer_status(self, customer_id: CustomerId) -> CustomerStatus:
+        """Returns what stands against a customer, nothing by default."""
+        return self.context.customer_statuses.get(customer_id) or CustomerStatus(customer_id)
+
+    def available(self, list_id: ListId) -> Sequence[MergeField]:
+        """Returns a list's merge fields."""
+        return self.context.merge_fields.get(list_id, ())
+
+    def read_member(self, membership: MembershipKey, entry: LedgerEntry | None, targets: Sequence[Target] = ()) -> Read:
+        """Reads a member, and writes at once if it has left: this try may fail, and other steps must know it.
+
+        Args:
+            membership: where.
+            entry: what the ledger says of it.
+            targets: the customers who are, or should be, there; of gates none, since they are known there.
+        """
+        read = self.look_at(membership, entry)
+        known = entry
+        if known is None and targets:
+            known = LedgerEntry(membership, targets[0].customer.customer_id, "present", "found", self.at())
+        if known is not None and read.member is not None:
+            left = departed(known, read.member, read.date)
+            if left is not None and (entry is None or not has_left(entry)):
+                self.context.intents.note(replace(left, sent_at=self.at()), targets)
+        return read
+
+    def look_at(self, membership: MembershipKey, entry: LedgerEntry | None) -> Read:
+        """Reads a member; one that the ledger knows is missing only if two answers a moment apart say so.
+
+        Args:
+            membership: where.
+            entry: what the ledger says of it.
+        """
+        call = calls.read(membership)
+        answer = self.send(call)
+        if entry is not None and entry.state != "gone" and classify_member(answer).kind is AnswerClass.NOT_THERE:
+            self.context.wait(SECOND_LOOK)
+            answer = self.send(call)
+        return Read(answered_member(answer), classify_member(answer), Exchange.of(call, answer), answer.date)
+
+    def list_is_gone(self, list_id: ListId) -> bool:
+        """Asks Mailchimp whether a list is gone, after a 404 below it."""
+        return classify(self.send(calls.read_list(list_id))).kind is AnswerClass.NOT_THERE
+
+    def settle_at(self, targets: Iterable[Target], membership: MembershipKey) -> None:
+        """Notes that the customers are known by a membership, and that nothing prevents sending them any more."""
+        self.customer_statuses += [CustomerStatus(target.customer.customer_id, membership) for target in targets]
+
+    def receipt(
+        self,
+        targets: Iterable[Target],
+        membership: MembershipKey | None,
+        exchange: Exchange | None,
+        *,
+        outcome: str,
+        detail: str,
+        then: str,
+    ) -> None:
+        """Adds a receipt of now for each of the customers."""
+        self.write(targets, membership, exchange, at=self.at(), outcome=outcome, detail=detail, then=then)
+
+    def note_failure(
+        self,
+        targets: Sequence[Target],
+        membership: MembershipKey,
+        classified: ClassifiedAnswer,
+        exchange: Exchange,
+        *,
+        of_list: bool = False,
+    ) -> None:
+        """Notes an answer that settles nothing now, or refuses the contact, with what happens next.
+
+        Args:
+            targets: the customers that it meets.
+            membership: where.
+            classified: how the answer was sorted.
+            exchange: the call and the answer.
+            of_list: whether a 404 is the list's own; else it may be the member's, and the list is asked for.
+        """
+        kind, title = classified.kind, classified.title
+        if kind is AnswerClass.ACCOUNT_STOPPED:
+            self.account_stopped = title
+            self.fail(targets)
+            told = "account stopped", f"Mailchimp accepts no call of this account: {title}."
+            then = "Sent when the account has a working key (account connect) or is resumed (account resume)."
+        elif kind is AnswerClass.NOT_THERE and (of_list or self.list_is_gone(membership.list_id)):
+            self.gone.add(membership.list_id)
+            self.fail(targets)
+            told = "list gone", "The list is gone from Mailchimp."
+            then = "Sent when the account has stored another list in its place."
+        elif kind in (AnswerClass.BAD_ADDRESS, AnswerClass.BARRED, AnswerClass.UNCLEAR):
+            self.undone.append(membership)
+            told, then = self._refused(targets, membership, classified)
+        else:
+            self.fail(targets)
+            self.later = title if kind in (AnswerClass.LATER, AnswerClass.AGAIN) else None
+            self.again = self.again or kind is AnswerClass.AGAIN
+            told = "later", f"{NOT_KNOWN if exchange.in_doubt else 'Not done'}: {title}."
+            then = TOMORROW
+        self.receipt(targets, membership, exchange, outcome=told[0], detail=told[1], then=then)
+
+    def _refused(
+        self,
+        targets: Sequence[Target],
+        membership: MembershipKey,
+        classified: ClassifiedAnswer,
+    ) -> tuple[tuple[str, str], str]:
+        after = [
+            customer_status_after(
+                classified, self.customer_status(target.customer.customer_id), membership.address, self.now()
+            )
+            for target in targets
+        ]
+        self.customer_statuses += after
+        # Nowhere else yet: the old member stays.
+        self.blocked |= {target.customer.customer_id for target in targets}
+        retry_at = after[0].retry_at
+        if retry_at is not None:
+            self.fail(targets)
+            return ("refused", f"Mailchimp refused it: {classified.title}."), f"Tried again after {retry_at}."
+        if classified.kind is AnswerClass.BAD_ADDRESS:
+            return (
+                "refused",
+                f"Mailchimp refused the address: {classified.title}.",
+            ), "Sent when the customer has another one."
+        then = "Nothing until an operator clears it (resync --clear-suppressed)."
+        return ("suppressed", f"Mailchimp refuses it for good: {classified.title}."), then
+
+
+def classify_member(answer: Answer) -> ClassifiedAnswer:
+    """Sorts an answer that must hold a member: a 2xx without one settles nothing."""
+    if answer.ok and answered_member(answer) is None:
+        return UNREADABLE
+    return classify(answer)
+
+
+def try_step(context: StepContext, do: Callable[[Attempt], None]) -> Attempt:
     """Does a step, again while Mailchimp says "later" and patience lasts.
 
     Args:
         context: the account's.
-        do: one try, with a desk whose calls have a connection to themselves.
+        do: one try; its calls have a connection to themselves.
 
     Returns:
-        The report of the last try.
+        The last attempt.
 
     Raises:
         Halted: no further call may be made.
@@ -30,24 +236,25 @@ def attempt(context: StepContext, do: Callable[[StepContext], StepResult]) -> St
     in_doubt: list[Receipt] = []
     while True:
         with context.pacing.together() as sender:
-            result = do(replace(context, sender=Guarded(sender, context.sender.may_call)))
-        if result.again and at_once < TRIES_AT_ONCE:
+            attempt = Attempt.of(replace(context, sender=Guarded(sender, context.sender.may_call)))
+            do(attempt)
+        if attempt.again and at_once < TRIES_AT_ONCE:
             at_once += 1
-        elif result.later is None or not tries.again():
-            _tell_too(result, in_doubt)
-            return result
-        in_doubt += [one for one in result.receipts if one.detail.startswith(NOT_KNOWN)]
+        elif attempt.later is None or not tries.again():
+            _tell_too(attempt, in_doubt)
+            return attempt
+        in_doubt += [one for one in attempt.receipts if one.detail.startswith(NOT_KNOWN)]
 
 
-def _tell_too(result: StepResult, in_doubt: Sequence[Receipt]) -> None:
+def _tell_too(attempt: Attempt, in_doubt: Sequence[Receipt]) -> None:
     # The last try may have ended at a read, or elsewhere: what an earlier one sent is told all the same.
-    told = {(one.customer_id, one.list_id, one.address) for one in result.receipts if one.outcome != "later"}
-    told |= {(one.customer_id, one.list_id, one.address) for one in result.receipts if one.call in _calls(in_doubt)}
+    told = {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.outcome != "later"}
+    told |= {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.call in _calls(in_doubt)}
     for one in in_doubt:
         key = one.customer_id, one.list_id, one.address
         if key not in told:
             told.add(key)
-            result.receipts.insert(0, one)
+            attempt.receipts.insert(0, one)
 
 
 def _calls(receipts: Sequence[Receipt]) -> set[str | None]:

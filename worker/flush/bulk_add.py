@@ -11,10 +11,10 @@ from worker.clock import as_text
 from worker.flush import calls, internal_error
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer, classify, sort_contact_error
-from worker.flush.attempt import TRIES_AT_ONCE
+from worker.flush.attempt import TRIES_AT_ONCE, Attempt
 from worker.flush.consent_check import note_departed
 from worker.flush.identity import lost, new_intent
-from worker.flush.step_context import Guarded, StepContext, note_failure, settle_at
+from worker.flush.step_context import Guarded, StepContext
 from worker.flush.step_result import Exchange, StepResult
 from worker.flush.steps import Add, Found, Step
 from worker.flush.write_member import entry_for, left_out, settled, then
@@ -31,16 +31,16 @@ Commit = Callable[[StepResult], None]
 
 def leave_archived(context: StepContext, adds: Sequence[Add]) -> StepResult:
     """Notes contacts whom somebody archived in Mailchimp: they are members, and a POST would put them back."""
-    result = context.result()
+    attempt = Attempt.of(context)
     detail = "It is archived in Mailchimp and not by this worker, so it stays archived."
-    at, after = context.at(), then("archived")
+    at, after = attempt.at(), then("archived")
     for add in adds:
         contact = add.contact
-        result.entries.append(LedgerEntry(contact.membership, contact.owner, "present", "found", at, {}, "archived"))
-        settle_at(result, contact.targets, contact.membership)
-        result.write(contact.targets, contact.membership, None, at=at, outcome="left", detail=detail, then=after)
-        result.settle(contact.targets)
-    return result
+        attempt.entries.append(LedgerEntry(contact.membership, contact.owner, "present", "found", at, {}, "archived"))
+        attempt.settle_at(contact.targets, contact.membership)
+        attempt.receipt(contact.targets, contact.membership, None, outcome="left", detail=detail, then=after)
+        attempt.settle(contact.targets)
+    return attempt
 
 
 def _exchange(posted: _Posted, add: Add, said: Mapping[str, Any] | None) -> Exchange:
@@ -56,14 +56,12 @@ def _objects(body: Mapping[str, Any], *names: str) -> list[Mapping[str, Any]]:
     return [one for one in found if isinstance(one, Mapping) and isinstance(one.get("email_address"), str)]
 
 
-def _added(
-    context: StepContext, result: StepResult, add: Add, member: Member, posted: _Posted, said: Mapping[str, Any]
-) -> None:
+def _added(attempt: Attempt, add: Add, member: Member, posted: _Posted, said: Mapping[str, Any]) -> None:
     contact, date = add.contact, posted.answer.date
-    entry = entry_for(context, contact, add.entry, member, "added", None)
-    result.entries.append(replace(entry, seen_at=as_text(date) if date is not None else None))
+    entry = entry_for(attempt, contact, add.entry, member, "added", None)
+    attempt.entries.append(replace(entry, seen_at=as_text(date) if date is not None else None))
     detail = f"Added as {member.status}.{left_out(contact, {})}"
-    settled(context, result, contact, _exchange(posted, add, said), "added", detail, member.status)
+    settled(attempt, contact, _exchange(posted, add, said), "added", detail, member.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +123,11 @@ class Batch:
                 if self._list_at_fault():
                     self._pause([*(add for add, _, _ in self.waiting), *(add for rest in stack for add in rest)])
                     return self.alone
-        result = self.context.result()
+        attempt = Attempt.of(self.context)
         for add, exchange, classified in self.waiting:
-            note_failure(self.context, result, add.targets, add.membership, classified, exchange)
-            result.settle(add.targets)
-        self.commit(result)
+            attempt.note_failure(add.targets, add.membership, classified, exchange)
+            attempt.settle(add.targets)
+        self.commit(attempt)
         return self.alone
 
     def _post(self, adds: Sequence[Add]) -> _Posted | None:
@@ -137,7 +135,8 @@ class Batch:
         tries, at_once = self.context.pacing.tries(), 0
         while True:
             with self.context.pacing.together() as sender:
-                posted = self._once(replace(self.context, sender=Guarded(sender, self.context.sender.may_call)), adds)
+                context = replace(self.context, sender=Guarded(sender, self.context.sender.may_call))
+                posted = self._once(Attempt.of(context), adds)
             if posted is None:
                 return None
             adds = posted.adds
@@ -146,10 +145,10 @@ class Batch:
             elif posted.classified.kind not in (AnswerClass.LATER, AnswerClass.AGAIN) or not tries.again():
                 return posted
 
-    def _once(self, context: StepContext, adds: Sequence[Add]) -> _Posted | None:
+    def _once(self, attempt: Attempt, adds: Sequence[Add]) -> _Posted | None:
         list_id = adds[0].membership.list_id
         look = self.strategy.look(list_id)
-        looked = context.send(look) if look is not None else None
+        looked = attempt.send(look) if look is not None else None
         if look is None or looked is None or not self.strategy.together:
             self.alone += adds
             return None
@@ -160,29 +159,29 @@ class Batch:
             self.alone += adds
             return None
         if left := [add for add in adds if strategy.leaves_out(add)]:
-            self.commit(leave_archived(context, left))
-        rest = self._not_kept_out(context, [add for add in adds if not strategy.leaves_out(add)])
+            self.commit(leave_archived(self.context, left))
+        rest = self._not_kept_out([add for add in adds if not strategy.leaves_out(add)])
         if not rest:
             return None
-        self._intend(context, rest, looked.date)
+        self._intend(rest, looked.date, attempt.at())
         call = calls.add_all(list_id, [add.as_contact() for add in rest])
-        answer = context.send(call)
+        answer = attempt.send(call)
         if not answer.undone and not answer.ok:
             self._doubt(rest, answer)
         return _Posted(rest, call, answer, classify(answer))
 
-    def _not_kept_out(self, context: StepContext, adds: Sequence[Add]) -> Sequence[Add]:
+    def _not_kept_out(self, adds: Sequence[Add]) -> Sequence[Add]:
         # What another call of this flush told a moment ago counts.
-        left = context.departures_of([add.contact for add in adds])
+        left = self.context.departures_of([add.contact for add in adds])
         if not left:
             return adds
-        result = context.result()
+        attempt = Attempt.of(self.context)
         for add in adds:
             if add.membership in left:
-                note_departed(context, result, add.contact, left[add.membership][0])
-                self._take_back(result, [add])
-                result.settle(add.targets)
-        self.commit(result)
+                note_departed(attempt, add.contact, left[add.membership][0])
+                self._take_back(attempt, [add])
+                attempt.settle(add.targets)
+        self.commit(attempt)
         return [add for add in adds if add.membership not in left]
 
     def _doubt(self, adds: Sequence[Add], answer: Answer) -> None:
@@ -192,27 +191,27 @@ class Batch:
             assert entry.intent is not None
             self.intended[add.membership] = replace(entry, intent=lost(entry.intent, answer.date, answer.seconds))
 
-    def _intend(self, context: StepContext, adds: Sequence[Add], date: datetime | None) -> None:
+    def _intend(self, adds: Sequence[Add], date: datetime | None, at: str) -> None:
         for add in adds:
             before = self.intended.get(add.membership)
             noted = new_intent("add", date, before=before.intent if before is not None else None)
             self.intended[add.membership] = LedgerEntry(
-                add.membership, add.contact.owner, "intended", "added", context.at(), intent=noted
+                add.membership, add.contact.owner, "intended", "added", at, intent=noted
             )
         memberships = [(target.customer.customer_id, add.membership) for add in adds for target in add.targets]
-        context.intents.write_ahead([self.intended[add.membership] for add in adds], memberships)
+        self.context.intents.write_ahead([self.intended[add.membership] for add in adds], memberships)
 
-    def _take_back(self, result: StepResult, adds: Sequence[Add]) -> None:
-        result.undone += [add.membership for add in adds if add.membership not in self.in_doubt]
+    def _take_back(self, attempt: Attempt, adds: Sequence[Add]) -> None:
+        attempt.undone += [add.membership for add in adds if add.membership not in self.in_doubt]
 
     def _all_stumbled(self, posted: _Posted) -> StepResult:
-        result = self.context.result()
+        attempt = Attempt.of(self.context)
         for add in posted.adds:
             exchange = _exchange(posted, add, posted.answer.body)
-            note_failure(self.context, result, add.targets, add.membership, posted.classified, exchange, of_list=True)
-        result.entries += [self.intended[add.membership] for add in posted.adds if add.membership in self.in_doubt]
-        self._take_back(result, posted.adds)
-        return result
+            attempt.note_failure(add.targets, add.membership, posted.classified, exchange, of_list=True)
+        attempt.entries += [self.intended[add.membership] for add in posted.adds if add.membership in self.in_doubt]
+        self._take_back(attempt, posted.adds)
+        return attempt
 
     def _sort_contacts(self, posted: _Posted) -> None:
         body = posted.answer.body or {}
@@ -221,56 +220,55 @@ class Batch:
             address_key(one.get("email_address")): one for one in _objects(body, "new_members", "updated_members")
         }
         errors = {address_key(one.get("email_address")): one for one in _objects(body, "errors")}
-        result = self.context.result()
+        attempt = Attempt.of(self.context)
         for add in posted.adds:
             address: AddressKey = add.membership.address
             member = member_of(members.get(address))
             if member is not None:
                 try:
-                    _added(self.context, result, add, member, posted, members[address])
+                    _added(attempt, add, member, posted, members[address])
                 except Exception as error:
-                    internal_error.note(result, add.targets, add.membership, self.context.at(), error)
+                    internal_error.note(attempt, add.targets, add.membership, attempt.at(), error)
             elif address in errors:
-                self._refused(result, posted, add, errors[address])
+                self._refused(attempt, posted, add, errors[address])
             else:
                 unread = ClassifiedAnswer(AnswerClass.LATER, "Mailchimp's answer does not name this contact")
-                note_failure(self.context, result, add.targets, add.membership, unread, _exchange(posted, add, None))
-            result.settle(add.targets)
-        self.commit(result)
+                attempt.note_failure(add.targets, add.membership, unread, _exchange(posted, add, None))
+            attempt.settle(add.targets)
+        self.commit(attempt)
 
-    def _refused(self, result: StepResult, posted: _Posted, add: Add, error: Mapping[str, Any]) -> None:
+    def _refused(self, attempt: Attempt, posted: _Posted, add: Add, error: Mapping[str, Any]) -> None:
         classified = sort_contact_error(error)
         if classified.kind is AnswerClass.EXISTS:
             # Not by this POST; it may be by an earlier try of it, which its intent tells.
             tried = self.intended[add.membership] if add.membership in self.in_doubt else None
             self.alone.append(Found(add.contact, tried))
-            self._take_back(result, [add])
+            self._take_back(attempt, [add])
         elif classified.kind is not AnswerClass.BAD_ADDRESS:
             self.alone.append(add)
-            self._take_back(result, [add])
+            self._take_back(attempt, [add])
         else:
-            note_failure(self.context, result, add.targets, add.membership, classified, _exchange(posted, add, error))
+            attempt.note_failure(add.targets, add.membership, classified, _exchange(posted, add, error))
             return
-        result.fail(add.targets)
+        attempt.fail(add.targets)
 
     def _list_at_fault(self) -> bool:
         last = {classified.title for _, _, classified in self.waiting[-SAME_TITLE_IN_A_ROW:]}
         return not self.taken and len(self.waiting) >= SAME_TITLE_IN_A_ROW and len(last) == 1
 
     def _pause(self, adds: Sequence[Add]) -> None:
-        result, title = self.context.result(), self.waiting[-1][2].title
-        result.paused[adds[0].membership.list_id] = title
+        attempt, title = Attempt.of(self.context), self.waiting[-1][2].title
+        attempt.paused[adds[0].membership.list_id] = title
         exchanges = {add.membership: exchange for add, exchange, _ in self.waiting}
-        self._take_back(result, adds)
+        self._take_back(attempt, adds)
         for add in adds:
-            result.fail(add.targets)
-            result.write(
+            attempt.fail(add.targets)
+            attempt.receipt(
                 add.targets,
                 add.membership,
                 exchanges.get(add.membership),
-                at=self.context.at(),
                 outcome="list paused",
                 detail=f"The list refuses everybody: {title}. It is paused, and nobody is suppressed.",
                 then="Sent when the list is mended in Mailchimp and the account resumed (account resume).",
             )
-        self.commit(result)
+        self.commit(attempt)

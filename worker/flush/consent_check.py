@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from worker.flush.answers import AnswerClass
+from worker.flush.attempt import Attempt, Read
 from worker.flush.consent import MayAdd, may_add, may_add_by_ledger
 from worker.flush.identity import as_read, was_done
-from worker.flush.step_context import Read, StepContext, note_failure
-from worker.flush.step_result import Exchange, StepResult
+from worker.flush.step_result import Exchange
 from worker.flush.steps import Contact, PriorMembership
 from worker.store.ledger import LedgerEntry, has_left
 
@@ -31,9 +31,7 @@ class Passed:
     renamed: tuple[PriorMembership, Read] | None
 
 
-def check_priors(
-    context: StepContext, result: StepResult, contact: Contact, priors: Sequence[PriorMembership]
-) -> Passed | None:
+def check_priors(attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership]) -> Passed | None:
     """Reads the old members; returns None after noting why the contact may not pass."""
     status, found_begun = contact.status_if_new, False
     old: tuple[PriorMembership, Read] | None = None
@@ -42,78 +40,75 @@ def check_priors(
         if prior.list_gone:
             classified = may_add_by_ledger(prior.membership, prior.entry, contact.membership, contact.status_if_new)
             if classified.status is None:
-                _blocked(context, result, contact, prior, classified, None)
+                _blocked(attempt, contact, prior, classified, None)
                 return None
             status = "pending" if classified.status == "pending" else status
             continue
-        read = context.read_member(prior.membership, prior.entry)
+        read = attempt.read_member(prior.membership, prior.entry)
         if read.member is None and read.classified.kind is not AnswerClass.NOT_THERE:
-            note_failure(context, result, contact.targets, prior.membership, read.classified, read.exchange)
+            attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange)
             return None
         if read.member is None and has_member(prior.entry):
             # Which of the two is gone decides whether somebody left.
-            if context.list_is_gone(prior.membership.list_id):
-                note_failure(
-                    context, result, contact.targets, prior.membership, read.classified, read.exchange, of_list=True
-                )
+            if attempt.list_is_gone(prior.membership.list_id):
+                attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange, of_list=True)
                 return None
             assert prior.entry is not None
-            result.entries.append(replace(prior.entry, state="gone", sent_at=context.at(), intent=None))
+            attempt.entries.append(replace(prior.entry, state="gone", sent_at=attempt.at(), intent=None))
         begun = prior.entry is not None and prior.entry.state == "intended"
         done = begun and read.member is not None and was_done(prior.entry, read.member)  # type: ignore[arg-type]
         now = _as_read(prior, read)
         classified = may_add(prior.membership, now.entry, read.member, contact.membership, contact.status_if_new)
         if classified.status is None and (prior.others or not (found_begun and not classified.here)):
             if now.entry is not None and now.entry.state != "archived" and read.member is not None:
-                result.entries.append(replace(now.entry, sent_at=context.at()))
-            _blocked(context, result, contact, prior, classified, read.exchange)
+                attempt.entries.append(replace(now.entry, sent_at=attempt.at()))
+            _blocked(attempt, contact, prior, classified, read.exchange)
             return None
         if prior.others:
             # Whoever left there is back, or never left.
             if now.entry is not None and now.entry != prior.entry and not begun:
-                result.entries.append(now.entry)
+                attempt.entries.append(now.entry)
             continue
         if begun and not done:
             # Never done; whoever is there by now is somebody else. That it left is known already.
             if not has_left(now.entry):
-                result.dropped.append(prior.membership)
+                attempt.dropped.append(prior.membership)
             continue
         if done:
             # What stood at the place before it is the same contact, or one that this customer left for it.
             found_begun = True
             if prior.entry is not None and prior.entry.intent is not None and prior.entry.intent.source is not None:
                 renamed = now, read
-                result.dropped.append(prior.entry.intent.source)
+                attempt.dropped.append(prior.entry.intent.source)
         old = now, read
         status = "pending" if classified.status == "pending" else status
     return Passed(status, old, renamed)
 
 
-def kept_off(context: StepContext, result: StepResult, contact: Contact, asked: Sequence[PriorMembership]) -> bool:
+def kept_off(attempt: Attempt, contact: Contact, asked: Sequence[PriorMembership]) -> bool:
     """Tells whether somebody is known by now to have left, for whose sake the contact is not put at its place.
 
     Asked right before the call: what another step of this flush read a moment ago counts.
 
     Args:
-        context: the account's.
-        result: takes the note.
+        attempt: the try.
         contact: who is about to be put somewhere.
         asked: the gates that this try has read itself.
     """
     memberships = {prior.membership for prior in asked}
-    for prior in context.departures_of([contact]).get(contact.membership, ()):
+    for prior in attempt.context.departures_of([contact]).get(contact.membership, ()):
         if prior.membership not in memberships:
-            note_departed(context, result, contact, prior)
+            note_departed(attempt, contact, prior)
             return True
     return False
 
 
-def note_departed(context: StepContext, result: StepResult, contact: Contact, prior: PriorMembership) -> None:
+def note_departed(attempt: Attempt, contact: Contact, prior: PriorMembership) -> None:
     """Notes that a departure which the ledger knows keeps a contact from its place."""
     entry = prior.entry
     status = "gone" if entry is None or entry.state == "gone" else entry.member_status
     reason = f"the member {prior.membership.address} is {status} on list {prior.membership.list_id}"
-    _blocked(context, result, contact, prior, MayAdd(None, reason, here=True), None)
+    _blocked(attempt, contact, prior, MayAdd(None, reason, here=True), None)
 
 
 def has_member(entry: LedgerEntry | None) -> bool:
@@ -128,8 +123,7 @@ def _as_read(prior: PriorMembership, read: Read) -> PriorMembership:
 
 
 def _blocked(
-    context: StepContext,
-    result: StepResult,
+    attempt: Attempt,
     contact: Contact,
     prior: PriorMembership,
     classified: MayAdd,
@@ -138,20 +132,19 @@ def _blocked(
     detail = (
         f"Not put on list {contact.membership.list_id} as {contact.email}: {classified.reason}, and an opt-out follows."
     )
-    result.write(
+    attempt.receipt(
         contact.targets,
         prior.membership,
         exchange,
-        at=context.at(),
         outcome="left",
         detail=detail,
         then="Only the person can join again, by the list's form.",
     )
-    result.blocked |= {target.customer.customer_id for target in contact.targets}
+    attempt.blocked |= {target.customer.customer_id for target in contact.targets}
     if prior.others:
-        result.kept_off |= {target.customer.customer_id for target in contact.targets}
+        attempt.kept_off |= {target.customer.customer_id for target in contact.targets}
     for customer in (target.customer for target in contact.targets if target.customer.customer_id not in prior.known):
         if customer.address == prior.membership.address:
-            result.memberships.append((customer.customer_id, prior.membership))
+            attempt.memberships.append((customer.customer_id, prior.membership))
         elif prior.known:
-            result.waits.append((customer.customer_id, prior.known[0]))
+            attempt.waits.append((customer.customer_id, prior.known[0]))

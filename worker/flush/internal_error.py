@@ -21,7 +21,7 @@ EXPECTED = (Halted, WorkerError)
 
 def note(
     result: StepResult, targets: Sequence[Target], membership: MembershipKey | None, at: str, error: Exception
-) -> StepResult:
+) -> None:
     """Notes a fault in a report, and logs it with its traceback; the customers stay changed."""
     who = ", ".join(target.customer.customer_id for target in targets)
     log.error("account %s: customer %s met a fault of the worker", result.account_id, who, exc_info=error)
@@ -35,4 +35,3 @@ def note(
         detail=f"A fault of the worker ended it: {type(error).__name__}. Its log has the traceback.",
         then="Tried again by the next flush; report it, with the traceback.",
     )
-    return result

@@ -6,54 +6,50 @@ from dataclasses import replace
 
 from worker.flush import calls
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
+from worker.flush.attempt import Attempt, Read
 from worker.flush.consent_check import check_priors, kept_off
 from worker.flush.identity import new_intent, origin_of, was_done
 from worker.flush.opt_outs import is_its_own
 from worker.flush.put_member import add_or_find, write_found
-from worker.flush.step_context import Read, StepContext, note_failure
-from worker.flush.step_result import StepResult
 from worker.flush.steps import Add, Move, PriorMembership
 from worker.flush.write_member import entry_after_changes, left_out, settled, write_after_read
 from worker.store.ledger import LedgerEntry
 
 
-def move(context: StepContext, step: Move) -> StepResult:
+def move(attempt: Attempt, step: Move) -> None:
     """Takes a customer from where it is known to its new place, unless it left there."""
-    result = context.result()
     # The new place first: what nobody may have left is read last, right before the write that depends on it.
-    destination = context.read_member(step.membership, step.entry, step.targets)
+    destination = attempt.read_member(step.membership, step.entry, step.targets)
     if destination.member is None and destination.classified.kind is not AnswerClass.NOT_THERE:
-        note_failure(context, result, step.targets, step.membership, destination.classified, destination.exchange)
-        return result
-    if _renamed_before(context, result, step, destination):
-        return result
-    passed = check_priors(context, result, step.contact, step.priors)
+        attempt.note_failure(step.targets, step.membership, destination.classified, destination.exchange)
+        return
+    if _renamed_before(attempt, step, destination):
+        return
+    passed = check_priors(attempt, step.contact, step.priors)
     if passed is None:
-        return result
+        return
     if passed.renamed is not None and passed.renamed[0].entry is not None:
         prior, read = passed.renamed
         back = prior.entry is not None and _source(step, prior) == step.membership
         if back and read.member is not None and read.member.status == "subscribed":
             # Its entry here is of the member that has the other address since.
             _rename(
-                context,
-                result,
+                attempt,
                 replace(step, entry=None, rename_changes=step.contact.fields.values),
                 prior,
                 read,
                 destination,
             )
-            return result
+            return
     if step.rename is not None and passed.old is not None:
         prior, read = passed.old
         same = prior.entry is not None and prior.entry.state == "present"
-        ours = prior.entry is not None and is_its_own(prior.entry, context.now())
+        ours = prior.entry is not None and is_its_own(prior.entry, attempt.now())
         if same and ours and read.member is not None and read.member.status == "subscribed":
-            _rename(context, result, step, prior, read, destination)
-            return result
+            _rename(attempt, step, prior, read, destination)
+            return
     add = Add(step.contact, step.entry)
-    add_or_find(context, result, add, passed.status, "Moved: added here", destination, step.priors)
-    return result
+    add_or_find(attempt, add, passed.status, "Moved: added here", destination, step.priors)
 
 
 def _source(step: Move, prior: PriorMembership) -> object:
@@ -61,61 +57,59 @@ def _source(step: Move, prior: PriorMembership) -> object:
     return planned.intent.source if planned is not None and planned.intent is not None else None
 
 
-def _rename(
-    context: StepContext, result: StepResult, step: Move, prior: PriorMembership, old: Read, taken: Read
-) -> None:
+def _rename(attempt: Attempt, step: Move, prior: PriorMembership, old: Read, taken: Read) -> None:
     contact, entry = step.contact, prior.entry
     assert entry is not None
     if taken.member is not None:
-        write_found(context, result, contact, step.entry, taken, origin_of(step.entry, taken.member))
+        write_found(attempt, contact, step.entry, taken, origin_of(step.entry, taken.member))
         return
-    if kept_off(context, result, contact, step.priors):
+    if kept_off(attempt, contact, step.priors):
         return
     intent = replace(new_intent("rename", old.date, old.member), source=prior.membership)
     written = write_after_read(
-        context,
+        attempt,
         contact,
         lambda fields: calls.rename(prior.membership, contact.email, fields),
         step.rename_changes,
         # Its own customer's still, should the answer be lost.
         replace(
-            LedgerEntry(contact.membership, contact.owner, "intended", entry.origin, context.at(), intent=intent),
+            LedgerEntry(contact.membership, contact.owner, "intended", entry.origin, attempt.at(), intent=intent),
             names_agreed=entry.names_agreed if entry.customer_id == contact.owner else None,
             customer_since=entry.customer_since if entry.customer_id == contact.owner else None,
         ),
         None,
     )
     if written.member is None:
-        if written.undone and _acted(context, prior):
+        if written.undone and _acted(attempt, prior):
             # Its status is refused, not the address: somebody was quicker, so decide again.
-            result.again = True
+            attempt.again = True
             again = ClassifiedAnswer(AnswerClass.LATER, "the member changed while it was looked at")
-            note_failure(context, result, contact.targets, contact.membership, again, written.exchange)
+            attempt.note_failure(contact.targets, contact.membership, again, written.exchange)
             return
-        note_failure(context, result, contact.targets, contact.membership, written.classified, written.exchange)
+        attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
         return
-    result.dropped.append(prior.membership)
-    result.entries.append(entry_after_changes(context, contact, entry, written.member, written))
+    attempt.dropped.append(prior.membership)
+    attempt.entries.append(entry_after_changes(attempt, contact, entry, written.member, written))
     detail = f"The member {prior.membership.address} got the new address."
     detail += left_out(contact, written.refused)
-    settled(context, result, contact, written.exchange, "renamed", detail, written.member.status)
+    settled(attempt, contact, written.exchange, "renamed", detail, written.member.status)
 
 
-def _acted(context: StepContext, prior: PriorMembership) -> bool:
+def _acted(attempt: Attempt, prior: PriorMembership) -> bool:
     # Whether somebody took the old member off its list between the read and the rename.
-    old = context.read_member(prior.membership, prior.entry)
+    old = attempt.read_member(prior.membership, prior.entry)
     return old.classified.kind is AnswerClass.NOT_THERE or (
         old.member is not None and old.member.status != "subscribed"
     )
 
 
-def _renamed_before(context: StepContext, result: StepResult, step: Move, read: Read) -> bool:
+def _renamed_before(attempt: Attempt, step: Move, read: Read) -> bool:
     # Where the answer to a rename was lost: the member that stands at the new place is the one of the old place.
     entry = step.entry
     if entry is None or entry.intent is None or entry.intent.source is None:
         return False
     if read.member is None or not was_done(entry, read.member):
         return False
-    result.dropped.append(entry.intent.source)
-    write_found(context, result, step.contact, entry, read, entry.origin)
+    attempt.dropped.append(entry.intent.source)
+    write_found(attempt, step.contact, entry, read, entry.origin)
     return True

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from worker.flush import brake
 from worker.flush.add_strategy import AddStrategy
+from worker.flush.attempt import Attempt
 from worker.flush.plan_summary import unread
-from worker.flush.step_context import StepContext, note_failure
+from worker.flush.step_context import StepContext
 from worker.flush.step_result import StepResult
 from worker.flush.steps import Add, NoCall, Plan, StepGroup, Target
 from worker.store.ledger import CustomerStatus
@@ -16,19 +17,19 @@ from worker.store.ledger import CustomerStatus
 
 def refused(context: StepContext, adds: Sequence[Add], strategy: AddStrategy) -> StepResult:
     """Notes contacts that cannot be added now, since a read before that was refused."""
-    result = context.result()
+    attempt = Attempt.of(context)
     assert strategy.refusal is not None
     classified, exchange = strategy.refusal
     for add in adds:
-        note_failure(context, result, add.targets, add.membership, classified, exchange, of_list=True)
-    return result
+        attempt.note_failure(add.targets, add.membership, classified, exchange, of_list=True)
+    return attempt
 
 
-def _customer_status_of(context: StepContext, target: Target, none: NoCall) -> CustomerStatus:
+def _customer_status_of(attempt: Attempt, target: Target, none: NoCall) -> CustomerStatus:
     # Only a member that is there as wanted takes back what stood against its customer.
     if none.outcome == "unchanged":
         return CustomerStatus(target.customer.customer_id, none.membership)
-    known = context.customer_status(target.customer.customer_id)
+    known = attempt.customer_status(target.customer.customer_id)
     # What stays behind does not hide where the customer is known since.
     membership = (
         known.membership or none.membership if none.outcome == "left alone" else none.membership or known.membership
@@ -38,33 +39,32 @@ def _customer_status_of(context: StepContext, target: Target, none: NoCall) -> C
 
 def without_call(context: StepContext, plan: Plan) -> StepResult:
     """Notes the customers for whom a plan has no call, and settles those that need nothing more."""
-    result = context.result()
+    attempt = Attempt.of(context)
     in_steps = {target.customer.customer_id for step in plan.steps() for target in step.targets}
     # Who did not change itself and has a call all the same waits for it like the others, should it fail or not be made.
-    result.reopened += [one for step in plan.steps() for one in step.targets if not one.customer.changed]
+    attempt.reopened += [one for step in plan.steps() for one in step.targets if not one.customer.changed]
     for none in plan.no_calls:
         if not none.settles:
-            result.fail(none.targets)
+            attempt.fail(none.targets)
         if none.membership is not None or none.waits_for is not None:
-            result.customer_statuses += [_customer_status_of(context, target, none) for target in none.targets]
+            attempt.customer_statuses += [_customer_status_of(attempt, target, none) for target in none.targets]
         if not none.silent:
-            result.write(
+            attempt.receipt(
                 none.targets,
                 none.membership,
                 None,
-                at=context.at(),
                 outcome=none.outcome,
                 detail=none.detail,
                 then=none.next,
             )
-        result.settle(target for target in none.targets if target.customer.customer_id not in in_steps)
-    return result
+        attempt.settle(target for target in none.targets if target.customer.customer_id not in in_steps)
+    return attempt
 
 
 def held(context: StepContext, steps: StepGroup) -> StepResult:
     """Notes the steps that the brake holds."""
-    result, at = context.result(), context.at()
+    attempt = Attempt.of(context)
     for step in steps:
         detail = f"Held back: {brake.UNREAD if unread(step) else brake.BRAKED}."
-        result.write(step.targets, step.membership, None, at=at, outcome="held", detail=detail, then=brake.CONFIRM)
-    return result
+        attempt.receipt(step.targets, step.membership, None, outcome="held", detail=detail, then=brake.CONFIRM)
+    return attempt

@@ -8,11 +8,11 @@ from dataclasses import replace
 from worker.clock import as_text
 from worker.flush import calls
 from worker.flush.answers import AnswerClass
+from worker.flush.attempt import Attempt, Read
 from worker.flush.consent_check import check_priors, kept_off
 from worker.flush.identity import as_read, continues, is_new, is_ours, new_intent, origin_of, was_done
 from worker.flush.names import agreed_when_found, has_names, is_first_sight
-from worker.flush.step_context import Read, StepContext, note_failure, settle_at
-from worker.flush.step_result import Exchange, StepResult
+from worker.flush.step_result import Exchange
 from worker.flush.steps import Add, Contact, Found, PriorMembership, Recheck, Restore, Update
 from worker.flush.write_member import (
     Written,
@@ -31,99 +31,86 @@ from worker.model import Origin
 from worker.store.ledger import LedgerEntry
 
 
-def add_alone(context: StepContext, step: Add) -> StepResult:
+def add_alone(attempt: Attempt, step: Add) -> None:
     """Adds a contact on a list with archived members, where a POST could put somebody back."""
-    result = context.result()
-    add_or_find(context, result, step, step.contact.status_if_new, "Added")
-    return result
+    add_or_find(attempt, step, step.contact.status_if_new, "Added")
 
 
-def update(context: StepContext, step: Update) -> StepResult:
+def update(attempt: Attempt, step: Update) -> None:
     """Writes what changed of a member."""
-    result = context.result()
-    written = write_fields(context, step.membership, lambda fields: calls.update(step.membership, fields), step.changes)
+    written = write_fields(attempt, step.membership, lambda fields: calls.update(step.membership, fields), step.changes)
     contact = step.contact
     if written.member is not None:
-        result.entries.append(entry_after_changes(context, contact, step.entry, written.member, written))
+        attempt.entries.append(entry_after_changes(attempt, contact, step.entry, written.member, written))
         detail = f"Updated.{stays(written.member.status)}{left_out(contact, written.refused)}"
-        settled(context, result, contact, written.exchange, "updated", detail, written.member.status)
-    elif written.classified.kind is AnswerClass.NOT_THERE and not context.list_is_gone(step.membership.list_id):
-        gone(context, result, contact, step.entry, written.exchange)
+        settled(attempt, contact, written.exchange, "updated", detail, written.member.status)
+    elif written.classified.kind is AnswerClass.NOT_THERE and not attempt.list_is_gone(step.membership.list_id):
+        gone(attempt, contact, step.entry, written.exchange)
     else:
-        note_failure(context, result, contact.targets, contact.membership, written.classified, written.exchange)
-    return result
+        attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
 
 
-def recheck(context: StepContext, step: Recheck) -> StepResult:
+def recheck(attempt: Attempt, step: Recheck) -> None:
     """Writes a member that was gone only if it is there again."""
-    result = context.result()
-    if check_priors(context, result, step.contact, step.priors) is None:
-        return result
-    read = context.read_member(step.membership, step.entry, step.targets)
+    if check_priors(attempt, step.contact, step.priors) is None:
+        return
+    read = attempt.read_member(step.membership, step.entry, step.targets)
     if read.member is not None:
-        write_found(context, result, step.contact, step.entry, read, origin_of(step.entry, read.member))
-    elif read.classified.kind is AnswerClass.NOT_THERE and not context.list_is_gone(step.membership.list_id):
-        gone(context, result, step.contact, step.entry, read.exchange)
+        write_found(attempt, step.contact, step.entry, read, origin_of(step.entry, read.member))
+    elif read.classified.kind is AnswerClass.NOT_THERE and not attempt.list_is_gone(step.membership.list_id):
+        gone(attempt, step.contact, step.entry, read.exchange)
     else:
-        note_failure(context, result, step.targets, step.membership, read.classified, read.exchange)
-    return result
+        attempt.note_failure(step.targets, step.membership, read.classified, read.exchange)
 
 
-def restore(context: StepContext, step: Restore) -> StepResult:
+def restore(attempt: Attempt, step: Restore) -> None:
     """Puts back what this worker archived, with the status from before, unless somebody left meanwhile.
 
     Looks likewise at a member of which a write has no answer yet, whichever that was.
     """
-    result = context.result()
     contact = step.contact
-    if check_priors(context, result, contact, step.priors) is None:
-        return result
-    read = context.read_member(step.membership, step.entry, step.targets)
+    if check_priors(attempt, contact, step.priors) is None:
+        return
+    read = attempt.read_member(step.membership, step.entry, step.targets)
     if (
         read.member is None
         and read.classified.kind is AnswerClass.NOT_THERE
-        and not context.list_is_gone(step.membership.list_id)
+        and not attempt.list_is_gone(step.membership.list_id)
     ):
-        gone(context, result, contact, step.entry, read.exchange)
+        gone(attempt, contact, step.entry, read.exchange)
     elif read.member is None:
-        note_failure(context, result, contact.targets, contact.membership, read.classified, read.exchange)
+        attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
     else:
         entry = as_read(step.entry, read.member, read.date)
         if is_ours(entry, read.member):
-            _put_back(context, result, replace(step, entry=entry), read.member, read)
+            _put_back(attempt, replace(step, entry=entry), read.member, read)
         else:
-            write_found(context, result, contact, step.entry, read, entry.origin)
-    return result
+            write_found(attempt, contact, step.entry, read, entry.origin)
 
 
-def found(context: StepContext, step: Found) -> StepResult:
+def found(attempt: Attempt, step: Found) -> None:
     """Writes the fields of a contact that Mailchimp refused to add because it is a member."""
-    result = context.result()
     contact, entry = step.contact, step.entry
     if has_names(contact.fields.values):
-        read = context.read_member(step.membership, entry, step.targets)
+        read = attempt.read_member(step.membership, entry, step.targets)
         if read.member is not None:
-            write_found(context, result, contact, entry, read, origin_of(entry, read.member))
-            return result
+            write_found(attempt, contact, entry, read, origin_of(entry, read.member))
+            return
         if read.classified.kind is not AnswerClass.NOT_THERE:
-            note_failure(context, result, contact.targets, contact.membership, read.classified, read.exchange)
-            return result
-    written = _write_whole(context, contact)
+            attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
+            return
+    written = _write_whole(attempt, contact)
     if written.member is not None:
-        _written_found(context, result, contact, entry, written, origin_of(entry, written.member), written.member)
+        _written_found(attempt, contact, entry, written, origin_of(entry, written.member), written.member)
     else:
-        _not_written(context, result, contact, entry, written)
-    return result
+        _not_written(attempt, contact, entry, written)
 
 
-def write_found(
-    context: StepContext, result: StepResult, contact: Contact, entry: LedgerEntry | None, read: Read, origin: Origin
-) -> None:
+def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, read: Read, origin: Origin) -> None:
     """Writes the fields of a contact that turned out to be a member already, and leaves its status alone.
 
     Args:
-        context: the account's.
-        result: takes the notes.
+        attempt: the try.
         contact: what should be there.
         entry: what the ledger said before the member was read.
         read: the member as it was read.
@@ -134,26 +121,24 @@ def write_found(
     agreed = origin == "found" and agreed_when_found(entry, seen, contact.owner, values)
     if origin == "found" and not agreed and is_first_sight(entry, seen) and any(tag in values for tag in NAME_TAGS):
         # After the write it has the customer's names: should that be cut short, nobody could tell what it had before.
-        entry = _as_seen(context, contact, entry, read, seen)
-        context.intents.note(entry, contact.targets)
-    written = _write_whole(context, contact)
+        entry = _as_seen(attempt, contact, entry, read, seen)
+        attempt.intents.note(entry, contact.targets)
+    written = _write_whole(attempt, contact)
     if written.member is None:
-        _not_written(context, result, contact, entry, written)
+        _not_written(attempt, contact, entry, written)
         return
-    _written_found(context, result, contact, entry, written, origin, written.member)
-    since = None if entry is None or continues(entry, seen) else context.at()
-    result.entries[-1] = replace(result.entries[-1], names_agreed=agreed, customer_since=since)
+    _written_found(attempt, contact, entry, written, origin, written.member)
+    since = None if entry is None or continues(entry, seen) else attempt.at()
+    attempt.entries[-1] = replace(attempt.entries[-1], names_agreed=agreed, customer_since=since)
 
 
-def _as_seen(
-    context: StepContext, contact: Contact, before: LedgerEntry | None, read: Read, member: Member
-) -> LedgerEntry:
+def _as_seen(attempt: Attempt, contact: Contact, before: LedgerEntry | None, read: Read, member: Member) -> LedgerEntry:
     return LedgerEntry(
         contact.membership,
         owner_of(contact, before, member),
         "present",
         "found",
-        context.at(),
+        attempt.at(),
         member_status=member.status,
         contact_id=member.contact_id,
         seen_at=as_text(read.date) if read.date is not None else None,
@@ -161,41 +146,37 @@ def _as_seen(
     )
 
 
-def _not_written(
-    context: StepContext, result: StepResult, contact: Contact, entry: LedgerEntry | None, written: Written
-) -> None:
-    if written.classified.kind is AnswerClass.NOT_THERE and not context.list_is_gone(contact.membership.list_id):
+def _not_written(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, written: Written) -> None:
+    if written.classified.kind is AnswerClass.NOT_THERE and not attempt.list_is_gone(contact.membership.list_id):
         # It was there a moment ago, and went by itself.
-        known = entry or LedgerEntry(contact.membership, contact.owner, "present", "found", context.at())
-        gone(context, result, contact, known, written.exchange)
+        known = entry or LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at())
+        gone(attempt, contact, known, written.exchange)
     else:
-        note_failure(context, result, contact.targets, contact.membership, written.classified, written.exchange)
+        attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
 
 
-def _write_whole(context: StepContext, contact: Contact) -> Written:
+def _write_whole(attempt: Attempt, contact: Contact) -> Written:
     membership = contact.membership
-    return write_fields(context, membership, lambda fields: calls.update(membership, fields), contact.fields.values)
+    return write_fields(attempt, membership, lambda fields: calls.update(membership, fields), contact.fields.values)
 
 
 def _written_found(
-    context: StepContext,
-    result: StepResult,
+    attempt: Attempt,
     contact: Contact,
     entry: LedgerEntry | None,
     written: Written,
     origin: Origin,
     member: Member,
 ) -> None:
-    result.entries.append(entry_for(context, contact, entry, member, origin, written))
+    attempt.entries.append(entry_for(attempt, contact, entry, member, origin, written))
     lost = entry is not None and entry.intent is not None and was_done(entry, member)
     begun = "It is a member by a call whose answer was lost" if lost else "It was a member already"
     detail = f"{begun}; its fields were written.{stays(member.status)}{left_out(contact, written.refused)}"
-    settled(context, result, contact, written.exchange, "found", detail, member.status)
+    settled(attempt, contact, written.exchange, "found", detail, member.status)
 
 
 def add_or_find(
-    context: StepContext,
-    result: StepResult,
+    attempt: Attempt,
     step: Add,
     status: str,
     what: str,
@@ -205,8 +186,7 @@ def add_or_find(
     """Reads a place, and adds the contact where nobody is.
 
     Args:
-        context: the account's.
-        result: takes the notes.
+        attempt: the try.
         step: whom to add.
         status: how.
         what: how the receipt begins.
@@ -214,73 +194,71 @@ def add_or_find(
         asked: the gates that this try has passed.
     """
     contact, entry = step.contact, step.entry
-    read = read or context.read_member(step.membership, entry, step.targets)
+    read = read or attempt.read_member(step.membership, entry, step.targets)
     if read.member is not None:
-        write_found(context, result, contact, entry, read, origin_of(entry, read.member))
+        write_found(attempt, contact, entry, read, origin_of(entry, read.member))
         return
     if read.classified.kind is not AnswerClass.NOT_THERE:
-        note_failure(context, result, contact.targets, contact.membership, read.classified, read.exchange)
+        attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
         return
     # Also where a step before this one found it gone.
-    if entry is not None and entry.state != "intended" and not context.list_is_gone(step.membership.list_id):
-        gone(context, result, contact, entry, read.exchange)
+    if entry is not None and entry.state != "intended" and not attempt.list_is_gone(step.membership.list_id):
+        gone(attempt, contact, entry, read.exchange)
         return
-    if kept_off(context, result, contact, asked):
+    if kept_off(attempt, contact, asked):
         return
     written = write_after_read(
-        context,
+        attempt,
         contact,
         lambda fields: calls.add_one(contact.membership, contact.email, status, fields),
         contact.fields.values,
         LedgerEntry(
-            contact.membership, contact.owner, "intended", "added", context.at(), intent=new_intent("add", read.date)
+            contact.membership, contact.owner, "intended", "added", attempt.at(), intent=new_intent("add", read.date)
         ),
         None,
     )
     if written.member is None:
-        note_failure(context, result, contact.targets, contact.membership, written.classified, written.exchange)
+        attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
         return
     origin: Origin = "added" if is_new(written.member, read.date) else "found"
-    result.entries.append(entry_for(context, contact, entry, written.member, origin, written))
+    attempt.entries.append(entry_for(attempt, contact, entry, written.member, origin, written))
     outcome = "moved" if what.startswith("Moved") else "added"
     detail = f"{what} as {written.member.status}.{left_out(contact, written.refused)}"
-    settled(context, result, contact, written.exchange, outcome, detail, written.member.status)
+    settled(attempt, contact, written.exchange, outcome, detail, written.member.status)
 
 
-def _put_back(context: StepContext, result: StepResult, step: Restore, seen: Member, read: Read) -> None:
+def _put_back(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None:
     contact, entry, status = step.contact, step.entry, step.entry.status_before or "unsubscribed"
-    if kept_off(context, result, contact, step.priors):
+    if kept_off(attempt, contact, step.priors):
         return
     written = write_after_read(
-        context,
+        attempt,
         contact,
         lambda fields: calls.restore(contact.membership, contact.email, status, fields),
         contact.fields.values,
-        replace(entry, state="present", sent_at=context.at(), intent=new_intent("restore", read.date, seen)),
+        replace(entry, state="present", sent_at=attempt.at(), intent=new_intent("restore", read.date, seen)),
         entry,
     )
     if written.member is None:
-        note_failure(context, result, contact.targets, contact.membership, written.classified, written.exchange)
+        attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
         return
-    result.entries.append(entry_for(context, contact, entry, written.member, entry.origin, written))
+    attempt.entries.append(entry_for(attempt, contact, entry, written.member, entry.origin, written))
     detail = f"Put back as {status}, as it was when this worker archived it."
     detail += left_out(contact, written.refused)
-    settled(context, result, contact, written.exchange, "restored", detail, written.member.status)
+    settled(attempt, contact, written.exchange, "restored", detail, written.member.status)
 
 
-def gone(context: StepContext, result: StepResult, contact: Contact, entry: LedgerEntry, exchange: Exchange) -> None:
+def gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: Exchange) -> None:
     """Notes a contact whose member Mailchimp no longer has: it is not added again."""
-    result.entries.append(replace(entry, state="gone", sent_at=context.at(), intent=None))
+    attempt.entries.append(replace(entry, state="gone", sent_at=attempt.at(), intent=None))
     # Whoever comes from elsewhere stays known, and a member, there.
     arriving = [
         one
         for one in contact.targets
-        if context.customer_status(one.customer.customer_id).membership not in (None, contact.membership)
+        if attempt.customer_status(one.customer.customer_id).membership not in (None, contact.membership)
     ]
-    result.blocked |= {target.customer.customer_id for target in arriving}
-    settle_at(result, [target for target in contact.targets if target not in arriving], contact.membership)
+    attempt.blocked |= {target.customer.customer_id for target in arriving}
+    attempt.settle_at([target for target in contact.targets if target not in arriving], contact.membership)
     detail = "Mailchimp no longer has this member: it was deleted there, or the person changed the address."
     then_ = "Not added again: nobody can tell whether the person left. It is looked for at each change."
-    result.write(
-        contact.targets, contact.membership, exchange, at=context.at(), outcome="gone", detail=detail, then=then_
-    )
+    attempt.receipt(contact.targets, contact.membership, exchange, outcome="gone", detail=detail, then=then_)

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from worker.flush import calls
 from worker.flush.answers import AnswerClass, classify
+from worker.flush.attempt import Attempt, Read, classify_member
 from worker.flush.identity import as_read, lost, new_intent, status_before, status_before_until, was_done
 from worker.flush.opt_outs import is_its_own
-from worker.flush.step_context import Halted, Read, StepContext, classify_member, note_failure, settle_at
-from worker.flush.step_result import Exchange, StepResult
+from worker.flush.step_context import Halted
+from worker.flush.step_result import Exchange
 from worker.flush.steps import Archive, Unsubscribe
 from worker.mailchimp.call import Answer
 from worker.mailchimp.member import Member, answered_member
@@ -20,99 +21,95 @@ NOT_OURS = "This worker did not add the member, so it stays."
 ARCHIVED = "Archived: no customer wants this address on this list any more."
 
 
-def unsubscribe(context: StepContext, step: Unsubscribe) -> StepResult:
+def unsubscribe(attempt: Attempt, step: Unsubscribe) -> None:
     """Unsubscribes an address whose customer withdrew consent, if it is subscribed or pending."""
-    result = context.result()
-    read = context.read_member(step.membership, step.entry, step.targets)
+    read = attempt.read_member(step.membership, step.entry, step.targets)
     member, classified, exchange = read.member, read.classified, read.exchange
     if member is None and (
-        classified.kind is not AnswerClass.NOT_THERE or context.list_is_gone(step.membership.list_id)
+        classified.kind is not AnswerClass.NOT_THERE or attempt.list_is_gone(step.membership.list_id)
     ):
-        note_failure(context, result, step.targets, step.membership, classified, exchange)
+        attempt.note_failure(step.targets, step.membership, classified, exchange)
     elif member is None:
         if step.entry is not None and step.entry.state == "intended":
-            result.undone.append(step.membership)
-        _note(context, result, step, exchange, "withheld", "Consent is withdrawn; it is no member of this list.")
+            attempt.undone.append(step.membership)
+        _note(attempt, step, exchange, "withheld", "Consent is withdrawn; it is no member of this list.")
     elif member.status in ("subscribed", "pending"):
-        _unsubscribe(context, result, step, read, "unsubscribed", "Unsubscribed, because consent was withdrawn.")
+        _unsubscribe(attempt, step, read, "unsubscribed", "Unsubscribed, because consent was withdrawn.")
     else:
-        _keep(context, result, step, read, member)
+        _keep(attempt, step, read, member)
         detail = f"Consent is withdrawn; the member was {member.status} already."
-        _note(context, result, step, exchange, "withheld", detail)
-    return result
+        _note(attempt, step, exchange, "withheld", detail)
 
 
-def archive(context: StepContext, step: Archive) -> StepResult:
+def archive(attempt: Attempt, step: Archive) -> None:
     """Archives a member that no customer wants any more, as far as its status and its origin permit."""
-    result = context.result()
-    read = context.read_member(step.membership, step.entry, step.targets)
+    read = attempt.read_member(step.membership, step.entry, step.targets)
     member, classified, exchange = read.member, read.classified, read.exchange
     if member is None and (
-        classified.kind is not AnswerClass.NOT_THERE or context.list_is_gone(step.membership.list_id)
+        classified.kind is not AnswerClass.NOT_THERE or attempt.list_is_gone(step.membership.list_id)
     ):
-        note_failure(context, result, step.targets, step.membership, classified, exchange)
-        return result
+        attempt.note_failure(step.targets, step.membership, classified, exchange)
+        return
     if member is None:
-        _forget(context, result, step, exchange)
-        return result
+        _forget(attempt, step, exchange)
+        return
     if step.entry.state == "intended":
         if not was_done(step.entry, member):
             # Somebody else, who was there before or joined since; the add was never done.
-            result.undone.append(step.membership)
-            _note(context, result, step, exchange, "left alone", NOT_OURS)
-            return result
+            attempt.undone.append(step.membership)
+            _note(attempt, step, exchange, "left alone", NOT_OURS)
+            return
         if step.entry.intent is not None and step.entry.intent.source is not None:
-            result.dropped.append(step.entry.intent.source)
+            attempt.dropped.append(step.entry.intent.source)
     entry = as_read(step.entry, member, read.date)
     if entry.state == "archived":
-        result.entries.append(replace(entry, sent_at=context.at()))
-        _note(context, result, step, exchange, "archived", f"{ARCHIVED} It is by a call whose answer was lost.")
-    elif entry.origin == "found" and not (step.moved and is_its_own(entry, context.now())):
-        _keep(context, result, step, read, member)
-        _note(context, result, step, exchange, "left alone", NOT_OURS)
+        attempt.entries.append(replace(entry, sent_at=attempt.at()))
+        _note(attempt, step, exchange, "archived", f"{ARCHIVED} It is by a call whose answer was lost.")
+    elif entry.origin == "found" and not (step.moved and is_its_own(entry, attempt.now())):
+        _keep(attempt, step, read, member)
+        _note(attempt, step, exchange, "left alone", NOT_OURS)
     elif member.status == "subscribed" or (member.status == "unsubscribed" and not step.moved):
-        _delete(context, result, step, read, member)
+        _delete(attempt, step, read, member)
     elif member.status == "pending" and not step.moved:
         detail = "Unsubscribed: a member that has not confirmed cannot be archived."
-        _unsubscribe(context, result, step, read, "unsubscribed", detail)
+        _unsubscribe(attempt, step, read, "unsubscribed", detail)
     else:
-        _keep(context, result, step, read, member)
-        _note(context, result, step, exchange, "left alone", f"The member is {member.status}, and stays so.")
-    return result
+        _keep(attempt, step, read, member)
+        _note(attempt, step, exchange, "left alone", f"The member is {member.status}, and stays so.")
 
 
-def _delete(context: StepContext, result: StepResult, step: Archive, read: Read, before: Member) -> None:
+def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None:
     call = calls.archive(step.membership)
-    entry = _entry(context, step, read, before)
+    entry = _entry(attempt, step, read, before)
     # Should the answer be lost, its customer must not be taken for one whom somebody else archived.
-    context.intents.begin(replace(entry, intent=new_intent("archive", read.date, before)), entry, ())
-    answer = context.send(call)
+    attempt.intents.begin(replace(entry, intent=new_intent("archive", read.date, before)), entry, ())
+    answer = attempt.send(call)
     exchange, classified = Exchange.of(call, answer), classify(answer)
     if answer.undone:
-        context.intents.take_back(step.membership)
+        attempt.intents.take_back(step.membership)
     if classified.kind is AnswerClass.NOT_ALLOWED:
         # Somebody was quicker: whatever it is now, it is not archived by this worker.
-        again = context.read_member(step.membership, entry)
-        _keep(context, result, step, again if again.member is not None else read, again.member or before)
-        _note(context, result, step, exchange, "left alone", "Its status changed meanwhile, so it stays as it is.")
+        again = attempt.read_member(step.membership, entry)
+        _keep(attempt, step, again if again.member is not None else read, again.member or before)
+        _note(attempt, step, exchange, "left alone", "Its status changed meanwhile, so it stays as it is.")
         return
     if classified.kind is not AnswerClass.DONE:
-        result.again = classified.kind is AnswerClass.NOT_THERE
-        note_failure(context, result, step.targets, step.membership, classified, exchange)
+        attempt.again = classified.kind is AnswerClass.NOT_THERE
+        attempt.note_failure(step.targets, step.membership, classified, exchange)
         return
-    result.entries.append(_archived(context, step, entry, read, before, answer))
-    _note(context, result, step, exchange, "archived", ARCHIVED)
+    attempt.entries.append(_archived(attempt, step, entry, read, before, answer))
+    _note(attempt, step, exchange, "archived", ARCHIVED)
 
 
 def _archived(
-    context: StepContext, step: Archive, entry: LedgerEntry, read: Read, before: Member, done: Answer
+    attempt: Attempt, step: Archive, entry: LedgerEntry, read: Read, before: Member, done: Answer
 ) -> LedgerEntry:
     # What a second read does not tell is found out by the next one: until then the intent says when it was archived.
     archived = replace(entry, state="archived", member_status="archived")
     intent = lost(new_intent("archive", read.date, before), done.date, done.seconds)
     pending = replace(archived, status_before=status_before_until(intent), intent=intent)
     try:
-        after = context.look_at(step.membership, entry)
+        after = attempt.look_at(step.membership, entry)
     except Halted:
         return pending
     if after.member is None and after.classified.kind is not AnswerClass.NOT_THERE:
@@ -127,72 +124,68 @@ def _archived(
     )
 
 
-def _unsubscribe(
-    context: StepContext, result: StepResult, step: Archive | Unsubscribe, read: Read, outcome: str, detail: str
-) -> None:
+def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read, outcome: str, detail: str) -> None:
     assert read.member is not None
     call = calls.unsubscribe(step.membership)
-    entry = _entry(context, step, read, read.member)
-    context.intents.begin(replace(entry, intent=new_intent("unsubscribe", read.date, read.member)), entry, step.targets)
-    answer = context.send(call)
+    entry = _entry(attempt, step, read, read.member)
+    attempt.intents.begin(replace(entry, intent=new_intent("unsubscribe", read.date, read.member)), entry, step.targets)
+    answer = attempt.send(call)
     exchange, classified = Exchange.of(call, answer), classify_member(answer)
     if answer.undone:
-        context.intents.take_back(step.membership)
+        attempt.intents.take_back(step.membership)
     member = answered_member(answer)
     if member is None:
-        result.again = classified.kind is AnswerClass.NOT_THERE
-        note_failure(context, result, step.targets, step.membership, classified, exchange)
+        attempt.again = classified.kind is AnswerClass.NOT_THERE
+        attempt.note_failure(step.targets, step.membership, classified, exchange)
         return
-    _keep(context, result, step, replace(read, date=answer.date), member)
-    _note(context, result, step, exchange, outcome, detail)
+    _keep(attempt, step, replace(read, date=answer.date), member)
+    _note(attempt, step, exchange, outcome, detail)
 
 
-def _forget(context: StepContext, result: StepResult, step: Archive, exchange: Exchange) -> None:
+def _forget(attempt: Attempt, step: Archive, exchange: Exchange) -> None:
     if step.entry.state == "intended":
-        result.undone.append(step.membership)
-        _note(context, result, step, exchange, "left alone", "Its add here was begun and never done.")
+        attempt.undone.append(step.membership)
+        _note(attempt, step, exchange, "left alone", "Its add here was begun and never done.")
     else:
-        result.entries.append(replace(step.entry, state="gone", sent_at=context.at(), intent=None))
-        _note(context, result, step, exchange, "gone", "Mailchimp no longer has this member.")
+        attempt.entries.append(replace(step.entry, state="gone", sent_at=attempt.at(), intent=None))
+        _note(attempt, step, exchange, "gone", "Mailchimp no longer has this member.")
 
 
-def _keep(context: StepContext, result: StepResult, step: Archive | Unsubscribe, read: Read, member: Member) -> None:
-    entry = _entry(context, step, read, member)
+def _keep(attempt: Attempt, step: Archive | Unsubscribe, read: Read, member: Member) -> None:
+    entry = _entry(attempt, step, read, member)
     if entry.state == "archived" and isinstance(step, Unsubscribe):
         # Consent was withdrawn while it was archived: whoever puts it back must not subscribe it.
         entry = replace(entry, status_before="unsubscribed")
-    result.entries.append(entry)
+    attempt.entries.append(entry)
 
 
-def _entry(context: StepContext, step: Archive | Unsubscribe, read: Read, member: Member) -> LedgerEntry:
+def _entry(attempt: Attempt, step: Archive | Unsubscribe, read: Read, member: Member) -> LedgerEntry:
     # What the ledger should say of the member as it was read.
     known = step.entry
     if known is None:
         owner = step.targets[0].customer.customer_id
-        known = LedgerEntry(step.membership, owner, "present", "found", context.at(), {})
-    return replace(as_read(known, member, read.date), sent_at=context.at())
+        known = LedgerEntry(step.membership, owner, "present", "found", attempt.at(), {})
+    return replace(as_read(known, member, read.date), sent_at=attempt.at())
 
 
-def _note(
-    context: StepContext, result: StepResult, step: Archive | Unsubscribe, exchange: Exchange, outcome: str, detail: str
-) -> None:
+def _note(attempt: Attempt, step: Archive | Unsubscribe, exchange: Exchange, outcome: str, detail: str) -> None:
     if isinstance(step, Unsubscribe):
-        _stand(context, result, step, outcome)
+        _stand(attempt, step, outcome)
         then = "Only the person can join again, by the list's form." if outcome == "unsubscribed" else NOTHING_NEXT
     else:
         then = NOTHING_NEXT
-    result.write(step.targets, step.membership, exchange, at=context.at(), outcome=outcome, detail=detail, then=then)
+    attempt.receipt(step.targets, step.membership, exchange, outcome=outcome, detail=detail, then=then)
 
 
-def _stand(context: StepContext, result: StepResult, step: Unsubscribe, outcome: str) -> None:
+def _stand(attempt: Attempt, step: Unsubscribe, outcome: str) -> None:
     # Where it was a member its opt-out must follow the customer to another address.
-    known = step.entry is not None or outcome == "unsubscribed" or bool(result.entries)
+    known = step.entry is not None or outcome == "unsubscribed" or bool(attempt.entries)
     nowhere = [
-        target for target in step.targets if context.customer_status(target.customer.customer_id).membership is None
+        target for target in step.targets if attempt.customer_status(target.customer.customer_id).membership is None
     ]
     if known:
-        settle_at(result, nowhere, step.membership)
-        result.memberships += [(one, step.membership) for one in step.same_address]
+        attempt.settle_at(nowhere, step.membership)
+        attempt.memberships += [(one, step.membership) for one in step.same_address]
     else:
         # So that those who share the address are looked at when it is withheld no more.
-        result.memberships += [(target.customer.customer_id, step.membership) for target in nowhere]
+        attempt.memberships += [(target.customer.customer_id, step.membership) for target in nowhere]

@@ -1,4 +1,4 @@
-"""Does the steps of one lane one after the other, and settles each customer with its last one."""
+"""Does the steps of one group one after the other, and settles each customer with its last one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from worker.flush import internal_error, move_member, put_member, remove_member
-from worker.flush.attempt import attempt
+from worker.flush.attempt import Attempt, try_step
 from worker.flush.brake import BRAKED, CONFIRM
 from worker.flush.step_context import StepContext
 from worker.flush.step_result import StepResult
@@ -38,7 +38,7 @@ def run_steps(
     closed: Collection[ListId],
     held: Collection[CustomerId] = frozenset(),
 ) -> None:
-    """Does a lane's steps.
+    """Does the steps of one group.
 
     Args:
         context: the account's.
@@ -60,77 +60,78 @@ def run_steps(
         for target in planned.targets:
             to_come[target.customer.customer_id] -= 1
         step = _as_now(planned, context.intents.known, dropped)
-        result = context.result()
+        attempt = Attempt.of(context)
         if step.membership.list_id in closed:
-            result.fail(step.targets)
+            attempt.fail(step.targets)
         elif isinstance(step, Archive) and step.membership in dropped:
             pass  # the member has the new address now
         elif isinstance(step, Archive) and (_anyone(step, failed) or failed.intersection(step.successors)):
-            result.fail(step.targets)
+            attempt.fail(step.targets)
         elif isinstance(step, Archive) and not blocked.issuperset(step.successors):
-            _taken_on(context, result, step, [one for one in step.targets if parts[one.customer.customer_id] == 1])
+            _taken_on(attempt, step, [one for one in step.targets if parts[one.customer.customer_id] == 1])
         elif isinstance(step, Archive) and _anyone(step, blocked - kept_off):
-            _leave(context, result, step, blocked)
+            _leave(attempt, step, blocked)
         elif isinstance(step, Archive) and not step.planned and not context.may_leave(step.membership.list_id):
-            result.fail(step.targets)
+            attempt.fail(step.targets)
             detail = f"Held back: {BRAKED}."
-            result.write(
-                step.targets, step.membership, None, at=context.at(), outcome="held", detail=detail, then=CONFIRM
-            )
+            attempt.receipt(step.targets, step.membership, None, outcome="held", detail=detail, then=CONFIRM)
         else:
-            result = _guarded(context, planned, dropped)
-        context.intents.close(result)
-        result.failed |= failed
-        result.settle(target for target in step.targets if not to_come[target.customer.customer_id])
-        result = _committed(context, step, result, commit)
-        failed |= result.failed
-        blocked |= result.blocked
-        kept_off |= result.kept_off
-        dropped.update(result.dropped)
+            attempt = _guarded(context, planned, dropped)
+        context.intents.close(attempt)
+        attempt.failed |= failed
+        attempt.settle(target for target in step.targets if not to_come[target.customer.customer_id])
+        attempt = _committed(context, step, attempt, commit)
+        failed |= attempt.failed
+        blocked |= attempt.blocked
+        kept_off |= attempt.kept_off
+        dropped.update(attempt.dropped)
 
 
-def _guarded(context: StepContext, planned: Step, dropped: Collection[MembershipKey]) -> StepResult:
+def _guarded(context: StepContext, planned: Step, dropped: Collection[MembershipKey]) -> Attempt:
     # A fault with one customer's data must not keep the others of the account waiting.
     try:
         # What a try before wrote of its intents is known to the next one.
-        return attempt(context, lambda one: run_step(one, _as_now(planned, context.intents.known, dropped)))
+        return try_step(context, lambda one: run_step(one, _as_now(planned, context.intents.known, dropped)))
     except internal_error.EXPECTED:
         raise
     except Exception as error:
-        return internal_error.note(context.result(), planned.targets, planned.membership, context.at(), error)
+        failed = Attempt.of(context)
+        internal_error.note(failed, planned.targets, planned.membership, failed.at(), error)
+        return failed
 
 
-def _committed(context: StepContext, step: Step, result: StepResult, commit: Commit) -> StepResult:
+def _committed(context: StepContext, step: Step, attempt: Attempt, commit: Commit) -> Attempt:
     try:
-        commit(result)
+        commit(attempt)
     except internal_error.EXPECTED:
         raise
     except Exception as error:
         # Such as text that cannot be stored. Nothing of the report is written; what the call did is found out later.
-        result = internal_error.note(context.result(), step.targets, step.membership, context.at(), error)
-        commit(result)
-    return result
+        attempt = Attempt.of(context)
+        internal_error.note(attempt, step.targets, step.membership, attempt.at(), error)
+        commit(attempt)
+    return attempt
 
 
-def run_step(context: StepContext, step: Step) -> StepResult:
-    """Does one step and returns what it did."""
+def run_step(attempt: Attempt, step: Step) -> None:
+    """Does one step."""
     match step:
         case Add():
-            return put_member.add_alone(context, step)
+            put_member.add_alone(attempt, step)
         case Found():
-            return put_member.found(context, step)
+            put_member.found(attempt, step)
         case Move():
-            return move_member.move(context, step)
+            move_member.move(attempt, step)
         case Update():
-            return put_member.update(context, step)
+            put_member.update(attempt, step)
         case Restore():
-            return put_member.restore(context, step)
+            put_member.restore(attempt, step)
         case Recheck():
-            return put_member.recheck(context, step)
+            put_member.recheck(attempt, step)
         case Archive():
-            return remove_member.archive(context, step)
+            remove_member.archive(attempt, step)
         case Unsubscribe():
-            return remove_member.unsubscribe(context, step)
+            remove_member.unsubscribe(attempt, step)
 
 
 def _as_now(step: Step, written: Mapping[MembershipKey, LedgerEntry], dropped: Collection[MembershipKey]) -> Step:
@@ -146,23 +147,22 @@ def _anyone(step: Archive, customers: set[CustomerId]) -> bool:
     return any(target.customer.customer_id in customers for target in step.targets)
 
 
-def _taken_on(context: StepContext, result: StepResult, step: Archive, targets: Sequence[Target]) -> None:
+def _taken_on(attempt: Attempt, step: Archive, targets: Sequence[Target]) -> None:
     # Of who went elsewhere other steps tell.
-    _stays(context, result, step, targets, "Another customer has this address now: the member stays, for that one.")
+    _stays(attempt, step, targets, "Another customer has this address now: the member stays, for that one.")
 
 
-def _leave(context: StepContext, result: StepResult, step: Archive, blocked: set[CustomerId]) -> None:
+def _leave(attempt: Attempt, step: Archive, blocked: set[CustomerId]) -> None:
     # Whoever may not go elsewhere is known by the old member; the others who left it are done with it.
     others = [target for target in step.targets if target.customer.customer_id not in blocked]
-    _stays(context, result, step, others, "Another customer, who left, is known by this member: it stays as it is.")
+    _stays(attempt, step, others, "Another customer, who left, is known by this member: it stays as it is.")
 
 
-def _stays(context: StepContext, result: StepResult, step: Archive, targets: Sequence[Target], detail: str) -> None:
-    result.write(
+def _stays(attempt: Attempt, step: Archive, targets: Sequence[Target], detail: str) -> None:
+    attempt.receipt(
         targets,
         step.membership,
         None,
-        at=context.at(),
         outcome="left alone",
         detail=detail,
         then="Nothing until the customer changes.",

@@ -9,10 +9,10 @@ from typing import Any
 
 from worker.clock import as_text
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
+from worker.flush.attempt import SECOND_LOOK, Attempt, classify_member
 from worker.flush.identity import as_read
 from worker.flush.merge_values import hashes, sent_after
-from worker.flush.step_context import SECOND_LOOK, StepContext, classify_member, settle_at
-from worker.flush.step_result import Exchange, StepResult
+from worker.flush.step_result import Exchange
 from worker.flush.steps import Contact
 from worker.mailchimp.call import Call
 from worker.mailchimp.member import Member, answered_member
@@ -47,11 +47,11 @@ Build = Callable[[Mapping[str, Any]], Call]
 """Makes a call of fields."""
 
 
-def write_fields(context: StepContext, membership: MembershipKey, build: Build, fields: Mapping[str, Any]) -> Written:
+def write_fields(attempt: Attempt, membership: MembershipKey, build: Build, fields: Mapping[str, Any]) -> Written:
     """Sends a write that hangs on no read, such as one of fields alone: again without each field that is refused.
 
     Args:
-        context: the account's.
+        attempt: the try.
         membership: of the member.
         build: makes the call of fields.
         fields: merge tag to value.
@@ -61,32 +61,32 @@ def write_fields(context: StepContext, membership: MembershipKey, build: Build, 
     """
     looked_twice = False
     while True:
-        written = write_once(context, membership, build, fields)
-        if written.classified.kind is AnswerClass.AGAIN and written.refused != context.intents.refused.get(
+        written = write_once(attempt, membership, build, fields)
+        if written.classified.kind is AnswerClass.AGAIN and written.refused != attempt.intents.refused.get(
             membership, {}
         ):
             continue
         if written.classified.kind is AnswerClass.NOT_THERE and not looked_twice:
             looked_twice = True
-            context.wait(SECOND_LOOK)
+            attempt.context.wait(SECOND_LOOK)
             continue
         return written
 
 
-def write_once(context: StepContext, membership: MembershipKey, build: Build, fields: Mapping[str, Any]) -> Written:
+def write_once(attempt: Attempt, membership: MembershipKey, build: Build, fields: Mapping[str, Any]) -> Written:
     """Sends a write one time, without the fields that Mailchimp refused there before.
 
     Returns:
         How it ended; AGAIN where a field was refused, and may be left out after another look.
     """
-    refused = dict(context.intents.refused.get(membership, {}))
+    refused = dict(attempt.intents.refused.get(membership, {}))
     sent = {tag: value for tag, value in fields.items() if tag not in refused}
     call = build(sent)
-    answer = context.send(call)
+    answer = attempt.send(call)
     classified = classify_member(answer)
     if classified.kind is AnswerClass.FIELD and any(tag in sent for tag in classified.fields):
         more = {tag: classified.title for tag in classified.fields if tag in sent}
-        context.intents.refused[membership] = refused | more
+        attempt.intents.refused[membership] = refused | more
         classified = replace(classified, kind=AnswerClass.AGAIN)
     exchange = Exchange.of(call, answer)
     return Written(
@@ -95,7 +95,7 @@ def write_once(context: StepContext, membership: MembershipKey, build: Build, fi
 
 
 def write_after_read(
-    context: StepContext,
+    attempt: Attempt,
     contact: Contact,
     build: Build,
     fields: Mapping[str, Any],
@@ -105,24 +105,24 @@ def write_after_read(
     """Sends a write that hangs on what was just read, one time, and notes it before.
 
     Args:
-        context: the account's.
+        attempt: the try.
         contact: what is written.
         build: makes the call of fields.
         fields: merge tag to value.
         intended: the entry of the contact's place with the intent.
         before: what the ledger says if nothing was done.
     """
-    context.intents.begin(intended, before, contact.targets)
-    written = write_once(context, contact.membership, build, fields)
+    attempt.intents.begin(intended, before, contact.targets)
+    written = write_once(attempt, contact.membership, build, fields)
     if written.undone:
-        context.intents.take_back(contact.membership)
+        attempt.intents.take_back(contact.membership)
     elif written.member is None:
-        context.intents.lose(contact.membership, written.date, written.seconds)
+        attempt.intents.lose(contact.membership, written.date, written.seconds)
     return written
 
 
 def entry_for(
-    context: StepContext,
+    attempt: Attempt,
     contact: Contact,
     before: LedgerEntry | None,
     member: Member,
@@ -137,7 +137,7 @@ def entry_for(
         customer_id=owner,
         state="present",
         origin=origin,
-        sent_at=context.at(),
+        sent_at=attempt.at(),
         fields=hashes(written.sent if written is not None else contact.fields.values),
         member_status=member.status,
         contact_id=member.contact_id,
@@ -147,7 +147,7 @@ def entry_for(
 
 
 def entry_after_changes(
-    context: StepContext, contact: Contact, entry: LedgerEntry, member: Member, written: Written
+    attempt: Attempt, contact: Contact, entry: LedgerEntry, member: Member, written: Written
 ) -> LedgerEntry:
     """Returns what the ledger says of a member after only some of its fields were written."""
     now = as_read(replace(entry, state="present"), member, written.date)
@@ -156,7 +156,7 @@ def entry_after_changes(
         now,
         membership=contact.membership,
         customer_id=owner,
-        sent_at=context.at(),
+        sent_at=attempt.at(),
         fields=sent_after(entry.fields, written.sent),
         names_agreed=now.names_agreed if owner == entry.customer_id else None,
         customer_since=now.customer_since if owner == entry.customer_id else None,
@@ -193,8 +193,7 @@ def then(status: str) -> str:
 
 
 def settled(
-    context: StepContext,
-    result: StepResult,
+    attempt: Attempt,
     contact: Contact,
     exchange: Exchange,
     outcome: str,
@@ -202,10 +201,10 @@ def settled(
     status: str,
 ) -> None:
     """Notes that a contact is done: for its owner, and for those who share the address."""
-    settle_at(result, contact.targets, contact.membership)
+    attempt.settle_at(contact.targets, contact.membership)
     owners = [target for target in contact.targets if target.customer.customer_id == contact.owner]
     others = [target for target in contact.targets if target.customer.customer_id != contact.owner]
-    at, after = context.at(), then(status)
-    result.write(owners, contact.membership, exchange, at=at, outcome=outcome, detail=detail, then=after)
+    after = then(status)
+    attempt.receipt(owners, contact.membership, exchange, outcome=outcome, detail=detail, then=after)
     shared = f"Shares its address with customer {contact.owner}, whose newer fields the member has. {detail}"
-    result.write(others, contact.membership, exchange, at=at, outcome="shared", detail=shared, then=after)
+    attempt.receipt(others, contact.membership, exchange, outcome="shared", detail=shared, then=after)

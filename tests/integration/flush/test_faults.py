@@ -46,7 +46,7 @@ def failing(real: Any, concerns: Any) -> Any:
 
 
 FAULTS = {
-    "step": (put_member, "update", lambda context, step: step.membership.address == "bob@example.com"),
+    "step": (put_member, "update", lambda attempt, step: step.membership.address == "bob@example.com"),
     "plan": (planning, "make_plan", lambda near, terms: "bob" in near.changed),
     "commit": (receipts, "write", lambda db, rows: any(one.customer_id == "bob" and one.call for one in rows)),
 }
@@ -85,7 +85,7 @@ def test_a_fault_with_one_of_many_new_contacts_keeps_no_other_away(
     write(world, 1)
     with monkeypatch.context() as patched:
         if where == "answer":
-            about_bob = lambda context, result, add, *rest: add.contact.owner == "bob"  # noqa: E731
+            about_bob = lambda attempt, add, *rest: add.contact.owner == "bob"  # noqa: E731
             patched.setattr(bulk_add, "_added", failing(bulk_add._added, about_bob))
         else:
             patched.setattr(receipts, "write", failing(receipts.write, FAULTS["commit"][2]))
