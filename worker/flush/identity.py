@@ -26,6 +26,8 @@ def same_membership(entry: LedgerEntry, member: Member) -> bool:
 
     Who confirms Mailchimp's mail after an add is the same still.
     """
+    if entry.member_status in OUT and member.status not in OUT:
+        return False  # whatever its times say, which are whole seconds
     seen_at = _moment(entry.seen_at)
     opted_in = member.opted_in if entry.member_status != "pending" else None
     if seen_at is not None and opted_in is not None and opted_in > seen_at:
