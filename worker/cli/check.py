@@ -11,12 +11,12 @@ import typer
 
 from worker.accounts import settings
 from worker.app import App
-from worker.changelog.topics import look
+from worker.changelog.topics import check_topics
 from worker.cli import output
 from worker.cli.context import Json, opened, wired
 from worker.errors import KafkaError, LedgerLost, NotMoved, WorkerError
 from worker.flush import eligibility
-from worker.kafka.topic_check import examine
+from worker.kafka import admin
 from worker.mailchimp.errors import explained
 from worker.mailchimp.lists import PING
 from worker.store import accounts, dead_letters, ignored, offsets
@@ -62,7 +62,7 @@ def _findings(app: App, db: Database) -> Iterator[Finding]:
         yield Finding("secret key", True, f"read from {app.secret.where}")
     except WorkerError as error:
         yield Finding("secret key", False, f"{error.what} {error.advice}")
-    yield from (Finding(one.what, one.ok, one.told) for one in examine(app.config.kafka))
+    yield from (Finding(one.what, one.ok, one.found) for one in admin.check(app.config.kafka))
     with contextlib.suppress(KafkaError):  # told above
         yield from _topics(app)
     scattered = offsets.scattered_accounts(db, app.config.kafka.topic)
@@ -94,7 +94,7 @@ def _placement(db: Database, topic: str) -> Iterator[Finding]:
 
 def _topics(app: App) -> Iterator[Finding]:
     there = True
-    for topic in look(app.config.kafka):
+    for topic in check_topics(app.config.kafka):
         told = topic.wrong or topic.weak or f"{topic.partitions} partitions, compacted"
         if topic.warning:
             told += f"; {topic.warning}"

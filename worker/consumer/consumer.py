@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from confluent_kafka import Consumer as LibraryConsumer
 from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from worker.clock import Clock, as_text
 from worker.config import Kafka
@@ -35,8 +34,8 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.consumer.retention_gap import RetentionGap
 from worker.consumer.start_offset_lookup import find_start
 from worker.errors import ConsumerStopped
-from worker.kafka.client import MOCK, Problems, bounds, client, partitions_of_topic
-from worker.kafka.topic_id import TopicIdentity
+from worker.kafka.admin import Admin, TopicId
+from worker.kafka.client import Problems, bounds, client
 from worker.mailchimp.rate_limit import Stop
 from worker.store import offsets
 from worker.store.database import Database
@@ -96,17 +95,17 @@ class Consumer:
         self._untold: dict[int, tuple[int | None, int]] = {}
         self._instance = instance_of(db, f"worker-{uuid.uuid4()}")
         self._commits = Commits(settings, self._instance, owned_partitions, self._next_of, call_seconds)
-        admin = client(AdminClient, settings, {"error_cb": self._problems})
-        self.partitions, cluster_id = partitions_of_topic(admin, settings, self._problems)
+        admin = Admin(settings, self._problems)
+        self.partitions = admin.partitions
         # A member that comes back under its name gets what it had, which partitions added since are not part of.
         self._name = f"{self._instance}-of-{self.partitions}"
         self._consumer = self._opened()
         try:
-            self._identity = TopicIdentity(settings, cluster_id)
-            telling = None if cluster_id.startswith(MOCK) else admin
-            self._membership = Membership(settings, self._name, telling)
-            self._retention_gap = RetentionGap(settings, db, owned_partitions, clock, telling, self._bounds)
-            self.topic_id = self._identity.now()
+            self._id = TopicId(admin, settings.topic)
+            answering = None if admin.mock else admin
+            self._membership = Membership(settings, self._name, answering)
+            self._retention_gap = RetentionGap(settings, db, owned_partitions, clock, answering, self._bounds)
+            self.topic_id = self._id.now()
             self._began = time.monotonic()
             self._begin_batch()
         except BaseException:
@@ -277,7 +276,7 @@ class Consumer:
     def _after_writing(self, *, idle: bool) -> None:
         self._commits.claim(self._assignment.partitions)
         self._retention_gap.watch()
-        told = self._identity.watch()
+        told = self._id.watch()
         if told is not None and self._assignment.state is State.ASSIGNED and not self._assignment.partitions:
             self._ownership.heard()
         if told not in (None, self.topic_id):
@@ -320,7 +319,7 @@ class Consumer:
         if self._assignment.state is State.FENCED:
             return
         partitions = {one.partition for one in assigned}
-        topic_id = self._identity.now()
+        topic_id = self._id.now()
         if topic_id != self.topic_id:
             # What this worker has already is of another topic than what it was given before.
             partitions |= self._stop_all()

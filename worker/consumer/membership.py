@@ -11,11 +11,10 @@ from typing import Any
 
 from confluent_kafka import ConsumerGroupState
 from confluent_kafka import KafkaError as LibraryError
-from confluent_kafka.admin import AdminClient
 
 from worker.config import Kafka
 from worker.consumer.assignment import State
-from worker.kafka.client import ANSWER_SECONDS
+from worker.kafka.admin import Admin
 
 QUEUED_KIB = 16 * 1024
 """Memory for records that were fetched and not read yet."""
@@ -66,7 +65,7 @@ def refusal(settings: Kafka) -> str:
 class Membership:
     """Learns that the group has no partition for this worker: the newer protocol says nothing then."""
 
-    def __init__(self, settings: Kafka, name: str, admin: AdminClient | None) -> None:
+    def __init__(self, settings: Kafka, name: str, admin: Admin | None) -> None:
         """Asks nothing yet.
 
         Args:
@@ -92,8 +91,7 @@ class Membership:
         if self._asked is None:
             if time.monotonic() - self._asked_at >= ASK_SECONDS:
                 self._asked_at = time.monotonic()
-                asked = self._admin.describe_consumer_groups([self._group], request_timeout=ANSWER_SECONDS)
-                self._asked = asked[self._group]
+                self._asked = self._admin.ask_group(self._group)
             return False
         if not self._asked.done():
             return False

@@ -14,18 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    OffsetSpec,
-)
 
 from worker.clock import Clock, as_text
 from worker.config import Kafka
 from worker.consumer.decode import Record, whose
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.consumer.start_offset import why_not_swept
-from worker.kafka.cleanup_policy import Compaction, compaction_of
-from worker.kafka.client import ANSWER_SECONDS, session_seconds
+from worker.kafka.admin import Admin, Compaction
+from worker.kafka.client import session_seconds
 from worker.store import counts, first_reading, offsets, reread_customers
 from worker.store.database import Database
 
@@ -61,7 +57,7 @@ class RetentionGap:
         db: Database,
         owned_partitions: OwnedPartitions,
         clock: Clock,
-        admin: AdminClient | None,
+        admin: Admin | None,
         bounds: Callable[[int], tuple[int, int]],
     ) -> None:
         """Asks nothing yet.
@@ -99,7 +95,7 @@ class RetentionGap:
         Raises:
             KafkaError: no broker answers.
         """
-        self.compaction = None if self._admin is None else compaction_of(self._admin, self._settings)
+        self.compaction = None if self._admin is None else self._admin.compaction(self._settings.topic)
         return self.compaction
 
     def given(self, topic_id: str, ends: Mapping[int, int], again: Mapping[int, int]) -> None:
@@ -266,11 +262,8 @@ class RetentionGap:
         if time.monotonic() - self._asked_at < min(REFRESH_SECONDS, self.compaction.keeps_seconds / 2):
             return
         self._asked_at = time.monotonic()
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        wanted = {TopicPartition(self._settings.topic, one): latest for one in self._ownership.at_end()}
-        if wanted:
-            asked_at = as_text(self._clock())
-            self._asked = asked_at, self._admin.list_offsets(wanted, request_timeout=ANSWER_SECONDS)
+        if at_end := self._ownership.at_end():
+            self._asked = as_text(self._clock()), self._admin.ask_ends(self._settings.topic, at_end)
 
     def _note_end(self, partitions: Sequence[int], at: str) -> None:
         if partitions:

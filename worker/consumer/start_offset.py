@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from worker.clock import as_moment
-from worker.kafka.cleanup_policy import Compaction
+from worker.kafka.admin import Compaction
 from worker.store.counts import What
 from worker.store.offsets import Reading
 

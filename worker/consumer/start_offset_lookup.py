@@ -7,7 +7,7 @@ from datetime import datetime
 
 from worker.clock import as_text
 from worker.consumer.start_offset import Start, start_of
-from worker.kafka.cleanup_policy import Compaction
+from worker.kafka.admin import Compaction
 from worker.store import counts, offsets
 from worker.store.database import Database
 

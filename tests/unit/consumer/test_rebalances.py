@@ -23,6 +23,7 @@ from worker.consumer.consumer import Consumer
 from worker.consumer.messages import of_same_assignment
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import ConsumerStopped
+from worker.kafka import admin
 from worker.kafka.client import Problems, is_fatal
 from worker.store import offsets
 from worker.store.database import open_database
@@ -41,7 +42,7 @@ class World:
         self.library: FakeConsumer | None = None
         self.patches = ExitStack()
         self.patches.enter_context(patch.object(module, "LibraryConsumer", self._open))
-        self.patches.enter_context(patch.object(module, "AdminClient", self.broker.admin))
+        self.patches.enter_context(patch.object(admin, "AdminClient", self.broker.admin))
         self.start()
 
     def _open(self, config: dict[str, object]) -> FakeConsumer:

@@ -1,0 +1,289 @@
+"""Asks a broker about topics: their partitions, ids and configs, for the consumer, the changelog and `check` alike.
+
+Not every broker answers everything: librdkafka's mock answers no admin request, an older broker has no topic ids, and a
+user may lack the right. What a broker does not report is None here, and "" for a topic id.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError as LibraryError
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from worker.config import Kafka
+from worker.errors import KafkaError
+from worker.kafka.client import ANSWER_SECONDS, MOCK, Problems, client, partitions_of_topic
+
+POLICY, MIN_INSYNC = "cleanup.policy", "min.insync.replicas"
+WATCH_SECONDS = 10.0
+"""How often to ask whether the topic was recreated: a consumer reads on in the new one as if nothing had happened."""
+CREATED_SECONDS = 10.0
+"""How long a topic that was created may take to appear."""
+POLL_SECONDS = 0.1
+_UNSUPPORTED = {LibraryError._UNSUPPORTED_FEATURE, LibraryError.UNSUPPORTED_VERSION}
+_DENIED = {LibraryError.TOPIC_AUTHORIZATION_FAILED, LibraryError.CLUSTER_AUTHORIZATION_FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """How a topic drops records.
+
+    Attributes:
+        policy: its cleanup.policy.
+        keeps_seconds: how long it keeps a null at least, for its readers to see: its delete.retention.ms.
+    """
+
+    policy: str
+    keeps_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TopicLayout:
+    """Where a topic's records are.
+
+    Attributes:
+        replicas: copies of a partition, the fewest of any.
+        brokers: how many the cluster has.
+    """
+
+    partitions: int
+    replicas: int
+    brokers: int
+
+
+class Admin:
+    """Asks a broker.
+
+    Attributes:
+        partitions: how many the topic of events has.
+        mock: whether this is librdkafka's mock, which answers no admin request.
+    """
+
+    def __init__(self, settings: Kafka, problems: Problems | None = None) -> None:
+        """Connects.
+
+        Args:
+            settings: the operator's.
+            problems: where librdkafka reports; None for a place of its own.
+
+        Raises:
+            ConfigError: the operator's properties cannot be used.
+            KafkaError: no broker answers, or the topic of events does not exist.
+        """
+        problems = problems or Problems()
+        self._client = client(AdminClient, settings, {"error_cb": problems})
+        self.partitions, cluster_id = partitions_of_topic(self._client, settings, problems)
+        self.mock = cluster_id.startswith(MOCK)
+
+    def layout(self, topic: str) -> TopicLayout | None:
+        """Returns where a topic is; None where it does not exist, or not for this user.
+
+        Raises:
+            KafkaError: no broker answers.
+        """
+        answer = self._metadata()
+        found = answer.topics.get(topic)
+        if found is None or found.error is not None or not found.partitions:
+            return None
+        replicas = min(len(one.replicas) for one in found.partitions.values())
+        return TopicLayout(len(found.partitions), replicas, len(answer.brokers))
+
+    def brokers(self) -> int:
+        """Returns how many brokers the cluster has.
+
+        Raises:
+            KafkaError: no broker answers.
+        """
+        return len(self._metadata().brokers)
+
+    def _metadata(self) -> Any:
+        # All topics are asked for: a broker may create a topic that is asked for by its name.
+        try:
+            return self._client.list_topics(timeout=ANSWER_SECONDS)
+        except KafkaException as error:
+            raise KafkaError(f"Kafka did not list its topics: {_text(error)}", "Try again.") from error
+
+    def config(self, topic: str) -> dict[str, str] | None:
+        """Returns a topic's config; None where the broker does not report it, or not to this user.
+
+        Raises:
+            KafkaError: no broker answers.
+        """
+        if self.mock:
+            return None
+        which = ConfigResource(ResourceType.TOPIC, topic)
+        try:
+            answer = self._client.describe_configs([which], request_timeout=ANSWER_SECONDS)[which]
+            return {name: one.value for name, one in answer.result(ANSWER_SECONDS + 1).items()}
+        except KafkaException as error:
+            if error.args[0].code() in _UNSUPPORTED | _DENIED:
+                return None
+            raise KafkaError(
+                f"Kafka did not report the config of the topic {topic}: {_text(error)}",
+                "Check that its brokers answer, and start the worker again.",
+            ) from error
+
+    def compaction(self, topic: str) -> Compaction | None:
+        """Returns how a topic drops records; None where the broker does not report it, or not to this user.
+
+        Raises:
+            KafkaError: no broker answers.
+        """
+        config = self.config(topic) or {}
+        try:
+            return Compaction(config[POLICY], int(config["delete.retention.ms"]) / 1000)
+        except KeyError:
+            return None
+
+    def topic_id(self, topic: str) -> str:
+        """Returns Kafka's id of a topic, which a later one of the same name does not have; "" if it is not reported.
+
+        Raises:
+            KafkaError: no broker answers, or the topic does not exist now.
+        """
+        if self.mock:
+            return ""
+        try:
+            return str(self.ask_topic(topic).result(ANSWER_SECONDS + 1).topic_id)
+        except KafkaException as error:
+            if error.args[0].code() in _UNSUPPORTED:
+                return ""
+            raise KafkaError(
+                f"Kafka did not describe the topic {topic}: {_text(error)}",
+                "The topic must exist, and this Kafka user needs the right to describe it.",
+            ) from error
+
+    def create(self, new: NewTopic, advice: str) -> None:
+        """Creates a topic, and waits until it appears. One that another worker creates meanwhile is as good.
+
+        Args:
+            new: the topic.
+            advice: how an operator creates it.
+
+        Raises:
+            KafkaError: the broker refuses.
+        """
+        name = new.topic
+        if self.mock:
+            self._client.list_topics(name, timeout=ANSWER_SECONDS)  # the mock creates each topic that is asked for
+            return
+        try:
+            self._client.create_topics([new], request_timeout=ANSWER_SECONDS)[name].result(ANSWER_SECONDS + 1)
+        except KafkaException as error:
+            if error.args[0].code() != LibraryError.TOPIC_ALREADY_EXISTS:
+                raise KafkaError(
+                    f"Kafka has no topic {name}, and does not let the worker create it: {_text(error)}", advice
+                ) from error
+        ends = time.monotonic() + CREATED_SECONDS
+        while self.layout(name) is None and time.monotonic() < ends:
+            time.sleep(POLL_SECONDS)
+
+    # Questions whose answers come later; a mock never answers them
+
+    def ask_topic(self, topic: str) -> Future[Any]:
+        """Asks for a topic's description."""
+        return self._client.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_SECONDS)[topic]
+
+    def ask_ends(self, topic: str, partitions: Iterable[int]) -> dict[TopicPartition, Future[Any]]:
+        """Asks for the offset after the last record of each partition."""
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        wanted = {TopicPartition(topic, one): latest for one in partitions}
+        return self._client.list_offsets(wanted, request_timeout=ANSWER_SECONDS) if wanted else {}
+
+    def ask_group(self, group: str) -> Future[Any]:
+        """Asks for a consumer group's members and what each has."""
+        return self._client.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group]
+
+
+class TopicId:
+    """The id of one topic, asked for now and then. Belongs to one thread."""
+
+    def __init__(self, admin: Admin, topic: str) -> None:
+        """Asks nothing yet."""
+        self._admin = admin
+        self._topic = topic
+        self._asked_at = time.monotonic()
+        self._asked: Future[Any] | None = None
+
+    def now(self) -> str:
+        """Returns the id; see `Admin.topic_id`.
+
+        Raises:
+            KafkaError: no broker answers, or the topic does not exist now.
+        """
+        self._asked_at = time.monotonic()
+        return self._admin.topic_id(self._topic)
+
+    def watch(self) -> str | None:
+        """Returns the id when a new answer came, else None. Waits for nothing."""
+        if self._admin.mock:
+            return None
+        if self._asked is None:
+            if time.monotonic() - self._asked_at >= WATCH_SECONDS:
+                self._asked_at = time.monotonic()
+                self._asked = self._admin.ask_topic(self._topic)
+            return None
+        if not self._asked.done():
+            return None
+        asked, self._asked = self._asked, None
+        return None if asked.exception() is not None else str(asked.result().topic_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One thing that was checked; ok is None where the broker does not report it."""
+
+    what: str
+    ok: bool | None
+    found: str
+
+
+def check(settings: Kafka) -> Iterator[Checked]:
+    """Yields what is right and wrong about the broker and the topic of events, without joining the group.
+
+    Raises:
+        ConfigError: the operator's properties cannot be used.
+    """
+    try:
+        admin = Admin(settings)
+    except KafkaError as error:
+        yield Checked("Kafka", False, f"{error.what} {error.advice}")
+        return
+    yield Checked("Kafka", True, f"{settings.bootstrap_servers} answers")
+    count = f"{admin.partitions} partition" + ("s" if admin.partitions != 1 else "")
+    yield Checked("topic", True, f"{settings.topic} has {count}")
+    yield _check_policy(admin, settings.topic)
+
+
+def _check_policy(admin: Admin, topic: str) -> Checked:
+    if admin.mock:
+        return Checked(POLICY, None, "not available from this broker")
+    try:
+        policy = (admin.config(topic) or {}).get(POLICY)
+    except KafkaError as error:
+        return Checked(POLICY, None, error.what)
+    if policy is None:
+        return Checked(POLICY, None, "Kafka does not report it to this user")
+    if "compact" in policy:
+        return Checked(POLICY, True, policy)
+    return Checked(
+        POLICY,
+        False,
+        f"{policy}: customers' last events expire, and a new worker would not know them. Set it to compact.",
+    )
+
+
+def _text(error: KafkaException) -> str:
+    return str(error.args[0].str())
