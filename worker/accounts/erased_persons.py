@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from worker.model import AccountId, AddressKey, Customer, CustomerId, Position
-from worker.store import customers, forgotten, ledger, ledger_erasure, offsets, receipts
+from worker.store import customers, erasure, forgotten, ledger, ledger_erasure, offsets, receipts
 from worker.store.database import Database
 from worker.store.forgotten import Forgotten, What, digest_of
 from worker.store.ledger import FOR_THE_CUSTOMER, CustomerStatus, has_left
@@ -35,11 +35,16 @@ class Erasing:
         """Removes the address from what is known of an account's other customers; who left there stays kept out."""
 
         def act() -> None:
+            erasure.note(self.db, account_id)
             left = ledger_erasure.erase_address(self.db, account_id, self.address, others)
             forgotten.put(self.db, [self._hash(account_id, "customer", one, left=True) for one in left])
             customers.drop_ignored(self.db, account_id, self.address, others)
 
         self.db.change(act, erase=True)
+        self.from_texts(account_id)
+
+    def from_texts(self, account_id: AccountId) -> None:
+        """Removes the address from intents and receipts of an account's other customers, in many transactions."""
         ledger_erasure.erase_from_intents(self.db, account_id, self.address)
         receipts.erase_address(self.db, account_id, self.address)
 

@@ -18,6 +18,7 @@ from worker.store import (
     customers,
     dead_letters,
     departure_reading,
+    erasure,
     forgotten,
     free_space,
     held_back,
@@ -56,6 +57,7 @@ def forget_account(db: Database, account_id: AccountId, told: Told = tell_nobody
     """
 
     def forget_settings() -> None:
+        erasure.note(db, account_id, whole=True)
         accounts.delete(db, account_id)
         runs.delete_account(db, account_id)
         held_back.delete_account(db, account_id)
@@ -103,12 +105,17 @@ def forget_person(
 
         for one in people:
             gone.update(db.change(partial(_erase, db, erasing, one), erase=True))
+        for account_id in sorted({account_id for account_id, _ in people}):
+            if erasure.number_of(db, account_id):
+                # A flush that began in the midst may have written the address down again.
+                erasing.from_texts(account_id)
     gone["dead letters"] = dead_letters.drop_all(db, letters)
     _leave_no_trace(db, told)
     return dict(gone)
 
 
 def _erase(db: Database, erasing: Erasing, person: tuple[AccountId, CustomerId]) -> dict[str, int]:
+    erasure.note(db, person[0])
     erasing.keep_hashes([person])
     return {
         "receipts": receipts.delete_customers(db, [person]),

@@ -21,7 +21,7 @@ from worker.flush.departures import Departures, keep_page, read_at
 from worker.flush.intents import Intents
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.planning import plans, read_fields, summary_of
-from worker.flush.recorder import Recorder
+from worker.flush.recorder import ERASED, Recorder
 from worker.flush.related_customers import RelatedCustomers, chunks
 from worker.flush.run_steps import run_steps
 from worker.flush.step_context import Guarded, Halted, Pacing, StepContext
@@ -58,7 +58,9 @@ class Orders:
         connections: threads an account.
         may_call: asked before every call; false once the flush must end.
         ours: asked before anything is written down; false once the partition is, or may be, another worker's.
-        settings_hold: asked before every call; false once the account chose other settings than it is flushed with.
+        settings_hold: asked before every call; false once the account chose other settings than it is flushed with, or
+            somebody was erased.
+        erased: asked before anything is written down; true once somebody was erased from the account.
         open_database: opens a connection for what the account's threads write, one at a time.
         departed: who left lists of the account and was erased since.
         reads_departures: whether it is read who left each stored list, also where nobody changed; else only who left
@@ -75,6 +77,7 @@ class Orders:
     may_call: Callable[[], bool]
     ours: Callable[[], bool]
     settings_hold: Callable[[], bool]
+    erased: Callable[[Database], bool]
     open_database: Callable[[], Database]
     departed: Departed
 
@@ -100,6 +103,7 @@ def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Ord
             orders.clock,
             may_call=lambda: orders.may_call() and orders.settings_hold(),
             ours=orders.ours,
+            erased=orders.erased,
         )
         if recorder.to_do or orders.reads_departures:
             try:
@@ -109,6 +113,8 @@ def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Ord
                 recorder.shut()
             if not orders.may_call():
                 recorder.stop()
+            elif orders.erased(own):
+                recorder.fail(ERASED)
             elif not orders.settings_hold():
                 recorder.stop("the account's settings were changed; the next flush goes by the new ones")
         return recorder.part()
@@ -213,7 +219,8 @@ class _Delivery:
             self.recorder.fail(f"Mailchimp gave no useful answer: {classified.title}.")
         self._commit(result)
         settings = accounts.find(self.db, self.recorder.settings.account_id)
-        assert settings is not None, "the account's row is there while it is flushed"
+        if settings is None:  # it was erased a moment ago
+            raise Halted
         self.recorder.settings = settings
         if lacking := missing(settings):
             self.recorder.end(lacking[0].what)
@@ -246,6 +253,8 @@ class _Delivery:
         held = [HeldBack(list_id, "departures", count) for list_id, count in guard.held.items()]
         held += [HeldBack(list_id, "moves", count) for list_id, count in guard.held_moves.items()]
         with self.db.transaction():
+            if self.orders.erased(self.db):
+                raise Halted
             held_back.show(self.db, account_id, held, as_text(self.orders.clock()))
 
     # One chunk

@@ -23,6 +23,8 @@ from worker.store.ledger import LedgerEntry
 from worker.store.lists import Pause
 from worker.store.runs import AccountRun, Ended
 
+ERASED = "Somebody was erased from this account during the flush, which therefore makes no further call for it."
+
 
 @dataclass(frozen=True, slots=True)
 class _Change:
@@ -45,6 +47,7 @@ class Recorder:
         *,
         may_call: Callable[[], bool],
         ours: Callable[[], bool],
+        erased: Callable[[Database], bool],
     ) -> None:
         """Takes the account's part of a run.
 
@@ -55,12 +58,14 @@ class Recorder:
             clock: tells the time.
             may_call: false once the whole flush must end.
             ours: false once another worker may keep these books: what a call did is found out by that one.
+            erased: asked in each transaction; true once somebody was erased from the account: then nothing is written.
         """
         self._db = db
         self._run = run
         self._clock = clock
         self._flush_may_call = may_call
         self._ours = ours
+        self._erased = erased
         self._group = GroupCommit(self._commit_group)
         self._counts: Counter[str] = Counter()
         self._settled = 0
@@ -176,6 +181,8 @@ class Recorder:
         settled = self._settled + sum(result.changed_settled for result in results)
 
         def write() -> None:
+            if self._erased(self._db):
+                raise Halted
             for one in group:
                 one.write()
             if results:
@@ -183,6 +190,11 @@ class Recorder:
 
         try:
             self._db.change(write)
+        except Halted:
+            # What was read of who is erased would be written down again.
+            self._shut = True
+            self.fail(ERASED)
+            raise
         except WorkerError as error:
             # Whoever comes next need not wait for the same: a crash here would have the same effect.
             self._shut = True

@@ -18,7 +18,7 @@ from worker.flush.settings_watch import SettingsWatch
 from worker.flush.step_context import Pacing
 from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId
-from worker.store import accounts, customers, runs
+from worker.store import accounts, customers, erasure, runs
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
@@ -115,19 +115,21 @@ class Flusher:
         with closing(self._open()) as db:
             customers.mark_the_rest(db)
             with db.transaction():
+                known = erasure.begin(db)
                 run = runs.start(db, as_text(self.clock()), trigger, account_id)
                 if request is not None and not runs.take(db, request.request, run):
                     raise RequestWithdrawn("The request for this flush was withdrawn.", "Ask for another.")
-            todo = [one for one in to_deliver(db) if account_id in (None, one.account_id)]
+            todo = [one for one in to_deliver(db) if one.account_id in known and account_id in (None, one.account_id)]
             if only is not None:
                 self._drop_retries(db, set(only) - {one.account_id for one in todo})
                 todo = [one for one in todo if one.account_id in only]
             # Unchanged ones last: nobody waits for these.
-            unchanged = _unchanged(db, todo) if trigger in ("daily", "once") else []
+            unchanged = _unchanged(db, known, todo) if trigger in ("daily", "once") else []
             for one in todo:
                 first = AccountRun(one.account_id, {}, customers.changed_count(db, one.account_id))
                 with db.transaction():
-                    runs.put_account(db, run, first)
+                    if not erasure.is_whole(db, one.account_id):
+                        runs.put_account(db, run, first)
             pool = ThreadPoolExecutor(self.accounts_at_once, thread_name_prefix="account")
             try:
                 work = partial(self._account, run, trigger, eligibility, request)
@@ -135,6 +137,7 @@ class Flusher:
             finally:
                 pool.shutdown(wait=not self.stop.is_set(), cancel_futures=True)
             with db.transaction():
+                erasure.end(db)
                 runs.end(db, run, as_text(self.clock()), "stopped" if self.stop.is_set() else _ended(parts))
             result = runs.get(db, run)
         assert result is not None, "the run was just written"
@@ -167,6 +170,8 @@ class Flusher:
             if not part.to_do and part.ended == "done" and not part.message:
                 return part
             with db.transaction():
+                if erasure.is_whole(db, who):
+                    return AccountRun(who, {}, 0)
                 runs.put_account(db, run, part)
                 if part.ended == "done":
                     runs.account_done(db, who, began)
@@ -214,6 +219,7 @@ class Flusher:
                 may_call=lambda: not self.stop.is_set() and eligibility.may_call(who),
                 ours=lambda: eligibility.may_call(who),
                 settings_hold=watch.hold,
+                erased=watch.erased,
                 open_database=self._open,
                 departed=self.departed_of(db, who),
             )
@@ -223,10 +229,10 @@ class Flusher:
         return AccountRun(account_id, {}, customers.changed_count(db, account_id), ended="failed", message=message)
 
 
-def _unchanged(db: Database, todo: Collection[AccountSettings]) -> list[AccountSettings]:
+def _unchanged(db: Database, known: Collection[AccountId], todo: Collection[AccountSettings]) -> list[AccountSettings]:
     # Accounts of which only is read who left their lists.
-    known = {one.account_id for one in todo}
-    return [one for one in accounts.all_accounts(db) if one.account_id not in known and not missing(one)]
+    others = set(known) - {one.account_id for one in todo}
+    return [one for one in accounts.all_accounts(db) if one.account_id in others and not missing(one)]
 
 
 def _ended(parts: Sequence[AccountRun]) -> Ended:

@@ -1,17 +1,17 @@
-"""Whether an account's settings are still those that it is flushed with: asked before each call."""
+"""Whether an account is still as its flush began: its settings, and nobody erased. Asked before each call."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
-from worker.store import accounts
+from worker.store import accounts, erasure
 from worker.store.accounts import AccountSettings, InForce
 from worker.store.database import Database
 
 
 class SettingsWatch:
-    """Compares an account's settings with those at the beginning of its flush. Threads share it."""
+    """Compares an account with what it was at the beginning of its flush. Threads share it."""
 
     def __init__(self, open_database: Callable[[], Database], settings: AccountSettings) -> None:
         """Opens a connection of its own, so that no call waits for what the flush writes.
@@ -23,6 +23,7 @@ class SettingsWatch:
         self._db = open_database()
         self._account_id = settings.account_id
         self._lock = threading.Lock()
+        self._erased = erasure.number_of(self._db, self._account_id)
         now = accounts.in_force(self._db, self._account_id)
         stored = frozenset(one.list_id for one in settings.stored)
         key = now.api_key if now is not None else None
@@ -30,13 +31,21 @@ class SettingsWatch:
         self._began = InForce(settings.enabled, key, settings.master_list, stored, of_others)
 
     def hold(self) -> bool:
-        """Tells whether it is still enabled, with the key, the master list and the stored lists of the beginning.
+        """Returns whether nobody was erased, and it is still enabled, with the key and the lists of the beginning.
 
-        One list more counts as well: who belongs there must not be settled elsewhere. So does a list of the account
-        that another account has stored since: nothing may be written there any more.
+        One stored list more counts as well: who belongs there must not be settled elsewhere. So does a list of the
+        account that another account has stored since: nothing may be written there any more.
         """
         with self._lock:
-            return accounts.in_force(self._db, self._account_id) == self._began
+            return not self.erased(self._db) and accounts.in_force(self._db, self._account_id) == self._began
+
+    def erased(self, db: Database) -> bool:
+        """Returns whether somebody was erased from it since the beginning, so that what was read then counts no more.
+
+        Args:
+            db: the connection of the thread that asks, also within a transaction.
+        """
+        return erasure.number_of(db, self._account_id) != self._erased
 
     def close(self) -> None:
         """Closes the connection."""

@@ -146,6 +146,29 @@ _STATISTICS = (  # rows in the index, then rows that have the same first column,
 )
 
 
+@migrations(name="0011_erasure")
+def _erasure(db: Database) -> None:
+    for statement in _ERASURE:
+        db.execute(statement)
+
+
+_ERASURE = (
+    """
+    CREATE TABLE erasure (            -- of the flush under way: who is erased meanwhile; no rows: there is none
+        account_id TEXT PRIMARY KEY,
+        number INTEGER NOT NULL,      -- of transactions that erased
+        whole INTEGER NOT NULL        -- 1 where the whole account was
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE compared (           -- accounts whose staged customers were compared with the hashes of the erased
+        account_id TEXT PRIMARY KEY,
+        hashes TEXT NOT NULL          -- which these were: their number, and the time of the newest
+    ) WITHOUT ROWID
+    """,
+)
+
+
 _CHANGELOG_TOPIC = """
     CREATE TABLE changelog_topic (    -- what ledger and settings say of each other, as the log itself has it
         about TEXT NOT NULL, partition TEXT NOT NULL,

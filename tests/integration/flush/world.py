@@ -125,7 +125,11 @@ class _Watched:
         before = self._app.__dict__.get("before_call")
         if before is not None:
             before(call)
-        return self._client.send(call)
+        answer = self._client.send(call)
+        after = self._app.__dict__.get("after_call")
+        if after is not None:
+            after(call)
+        return answer
 
 
 class Everybody:
@@ -225,6 +229,10 @@ class World:
     def before_call(self, act: Callable[[Call], None] | None) -> None:
         """Does something right before each call."""
         self.app.__dict__["before_call"] = act
+
+    def after_call(self, act: Callable[[Call], None] | None) -> None:
+        """Does something right after each answer, before the worker has it."""
+        self.app.__dict__["after_call"] = act
 
     # What the worker does
 

@@ -1,0 +1,48 @@
+"""Who is erased while a flush is under way: what that flush has read of the account counts no more.
+
+In this database alone, and only while the flush lasts: one that begins later finds nothing of who was erased.
+"""
+
+from __future__ import annotations
+
+from worker.model import AccountId
+from worker.store.database import Database
+
+
+def begin(db: Database) -> frozenset[AccountId]:
+    """Begins to count for a flush; returns the accounts with settings. Belongs in the transaction that starts it."""
+    end(db)
+    db.execute("INSERT INTO erasure (account_id, number, whole) SELECT account_id, 0, 0 FROM account")
+    return frozenset(AccountId(row[0]) for row in db.execute("SELECT account_id FROM erasure"))
+
+
+def end(db: Database) -> None:
+    """Counts no longer. Belongs in the transaction that ends the flush."""
+    db.execute("DELETE FROM erasure")
+
+
+def note(db: Database, account_id: AccountId, *, whole: bool = False) -> None:
+    """Writes that somebody is erased from an account; nothing where no flush is under way.
+
+    Belongs in each transaction that erases, so that a flush which begins between two of them finds out too.
+
+    Args:
+        db: the staging database.
+        account_id: the account.
+        whole: whether all of the account is erased.
+    """
+    db.execute(
+        "UPDATE erasure SET number = number + 1, whole = max(whole, ?) WHERE account_id = ?", (int(whole), account_id)
+    )
+
+
+def number_of(db: Database, account_id: AccountId) -> int | None:
+    """Returns how many transactions erased somebody from an account since the flush began; None without a flush."""
+    row = db.execute("SELECT number FROM erasure WHERE account_id = ?", (account_id,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def is_whole(db: Database, account_id: AccountId) -> bool:
+    """Returns whether the whole account was erased since the flush began, though it may be connected again."""
+    row = db.execute("SELECT whole FROM erasure WHERE account_id = ?", (account_id,)).fetchone()
+    return row is not None and bool(row[0])
