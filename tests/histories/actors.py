@@ -112,7 +112,7 @@ class Actors:
     def by_hand(self) -> None:
         """Does one act to one member, or somebody joins."""
         list_id = self.chance.choice(self.stored if self.chance.random() < 0.7 else self.lists)
-        if not self._is_there(list_id):
+        if not self.is_there(list_id):
             return
         members = [one for one in self.world.standin.members(list_id) if one.status != "archived"]
         if not members or self.chance.random() < 0.25:
@@ -160,7 +160,8 @@ class Actors:
         for change in self.world.by_hand(list_id, email, act, value):
             self.facts.by_hand(change, act, self.world.time.now)
 
-    def _is_there(self, list_id: str) -> bool:
+    def is_there(self, list_id: str) -> bool:
+        """Tells whether Mailchimp has a list."""
         return any(list_id in user.lists for user in self.world.standin.users.values())
 
     # The account's owner and the operator
@@ -172,9 +173,16 @@ class Actors:
         )  # fmt: skip
         if not self.in_flush:
             acts += (self._delete_list, self._forget, self._replay)
+        self._as_owner(self.chance.choice(acts))
+
+    def replace_list(self) -> None:
+        """Stores a new list in place of a stored one, which may be deleted in Mailchimp before or after."""
+        self._as_owner(self._replace_list)
+
+    def _as_owner(self, act: Callable[[], None]) -> None:
         self.oracle.on_its_way = self.world.wire.count
         self.oracle.commanding = True
-        self.chance.choice(acts)()
+        act()
         self.oracle.commanding = False
 
     def _disable(self) -> None:
@@ -186,8 +194,8 @@ class Actors:
 
     def _store(self) -> None:
         wanted = sorted(self.chance.sample(self.known, self.chance.randint(1, len(self.known))))
-        wanted = [one for one in wanted if self._is_there(one)]
-        if self.master not in wanted and self._is_there(self.master):
+        wanted = [one for one in wanted if self.is_there(one)]
+        if self.master not in wanted and self.is_there(self.master):
             wanted.append(self.master)
         if not wanted:
             return
@@ -200,7 +208,7 @@ class Actors:
 
     def _master(self) -> None:
         wanted = self.chance.choice(self.stored)
-        if self._is_there(wanted):
+        if self.is_there(wanted):
             self.say(f"SETTING master {wanted}")
             self.world.choose_master(wanted)
             self.master = wanted
@@ -213,15 +221,35 @@ class Actors:
         if self.in_flush:
             return
         self._refresh()
-        self.stored = [*(one for one in self.stored if self._is_there(one)), list_id]
+        self.stored = [*(one for one in self.stored if self.is_there(one)), list_id]
         self.world.store(*self.stored)
-        if not self._is_there(self.master):
+        if not self.is_there(self.master):
             self.world.choose_master(list_id)
             self.master = list_id
 
+    def _replace_list(self) -> None:
+        old = self.chance.choice(self.stored)
+        deleted = self.chance.choice(("never", "before", "after"))
+        self.say(f"SETTING {old} is replaced, deleted in Mailchimp: {deleted}")
+        if deleted == "before" and self.is_there(old):
+            self.world.standin.delete_list(old)
+        self._new_list()
+        if self.in_flush:
+            return
+        there = [one for one in self.stored if self.is_there(one)]
+        wanted = [one for one in there if one != old]
+        if self.master == old:
+            self.world.choose_master(wanted[-1])
+            self.master = wanted[-1]
+        self.stored = wanted
+        self.world.store(*wanted)
+        if deleted == "after" and self.is_there(old):
+            self.world.standin.delete_list(old)
+            self._refresh()
+
     def _delete_list(self) -> None:
         list_id = self.chance.choice(self.lists)
-        if self._is_there(list_id) and self.chance.random() < 0.4:
+        if self.is_there(list_id) and self.chance.random() < 0.4:
             self.say(f"HAND list {list_id} is deleted in Mailchimp")
             self.world.standin.delete_list(list_id)
 
@@ -254,7 +282,7 @@ class Actors:
 
     def _refresh(self) -> None:
         self.world.refresh()
-        self.known = [one for one in self.lists if self._is_there(one)]
+        self.known = [one for one in self.lists if self.is_there(one)]
 
     def put_in_order(self) -> None:
         """Enables, resumes and gives the account a master list, as its owner does at last."""
@@ -262,11 +290,11 @@ class Actors:
         world.enable()
         world.resume()
         self.enabled = True
-        if not any(self._is_there(one) for one in self.lists):
+        if not any(self.is_there(one) for one in self.lists):
             self._new_list()
         self._refresh()
-        self.stored = [one for one in self.stored if self._is_there(one)] or [
-            next(one for one in self.lists if self._is_there(one))
+        self.stored = [one for one in self.stored if self.is_there(one)] or [
+            next(one for one in self.lists if self.is_there(one))
         ]
         world.store(*self.stored)
         if self.master not in self.stored:

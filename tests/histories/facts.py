@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -24,12 +24,16 @@ class Departure:
     Attributes:
         how: unsubscribed, cleaned, archived, deleted, renamed, or withdrew (consent, told by billmywork).
         told: when an answer told the worker of it; None while none did.
+        by_page: whether a page of members told it, and no read of that member alone.
+        passed_over: whether a page told it when she was nobody that the worker keeps anything of.
     """
 
     spot: Spot
     at: datetime
     how: str
     told: datetime | None = None
+    by_page: bool = False
+    passed_over: bool = False
 
     def __str__(self) -> str:
         """Returns it in words."""
@@ -178,6 +182,7 @@ class Facts:
         for departure in self.departures:
             if departure.told is None and self._tells(exchange, departure):
                 departure.told = exchange.at
+                departure.by_page = exchange.call.path.endswith("/members")
 
     def _changed(self, change: Change, exchange: Exchange) -> None:
         was, now, member = change.was, change.now, change.member
@@ -234,12 +239,32 @@ class Facts:
             if "members" in body and not any(email in record.addresses for record in self.records.values()):
                 return False  # a page of a list tells of strangers, too: the worker may keep nothing about those
             told = body.get("members", [body])
-            return any(one.get("email_address") == email and one.get("status") in GONE for one in told)
+            found = any(one.get("email_address") == email and one.get("status") in GONE for one in told)
+            departure.passed_over |= found and "members" in body and not self._worth_noting(departure)
+            return found and not ("members" in body and departure.passed_over)
         at_it = exchange.call.path.endswith(_hash(email))
         return answer.status == 404 and answer.body is not None and at_it
 
+    def _worth_noting(self, departure: Departure) -> bool:
+        # Of strangers on a list nothing is kept: only where a customer has that address by now, or the worker met it.
+        met = self.touched | self._provisional.keys()
+        return departure.spot in met or any(True for _ in self.at_address(departure.spot[1]))
+
+    def daily_flush_was_whole(self, stored: Iterable[str], began: datetime) -> None:
+        """Takes for told what a daily flush could read without hindrance: who left stored lists before it began."""
+        for one in self.departures:
+            readable = one.how in GONE and one.spot[0] in stored and not one.passed_over
+            if one.told is None and readable and one.at < began:
+                one.passed_over = not self._worth_noting(one)
+                one.told, one.by_page = (None, False) if one.passed_over else (began, True)
+
     def flush_ended(self, *, died: bool) -> None:
         """Keeps what the worker read; a worker that died forgets it."""
+        if died and self.flush_began is not None:
+            for one in self.departures:
+                # A page may not have been written yet; it is read again.
+                if one.by_page and one.told is not None and one.told >= self.flush_began:
+                    one.told, one.by_page = None, False
         if not died:
             self.touched |= set(self._provisional)
             self.met = self._provisional | self.met

@@ -16,6 +16,7 @@ from tests.histories.wire import FAULTS, Exchange
 from tests.histories.world import World
 from worker.mailchimp.call import Call
 from worker.store.receipts import Receipt
+from worker.store.runs import AccountRun
 
 NOT_PLACED = (
     "later", "held", "withheld", "left", "left alone", "list gone", "deleted", "account stopped", "list paused",
@@ -119,6 +120,8 @@ class History:
                 actors.by_hand()
             else:
                 actors.settle()
+        if self.theme.settings and chance.random() < 0.15:
+            actors.replace_list()
         if not actors.enabled and chance.random() < 0.5:
             actors.say("SETTING enabled")
             self.world.enable()
@@ -147,10 +150,14 @@ class History:
         oracle.unstored.clear()
         oracle.old_keys.clear()
         actors.in_flush = True
+        ready = self.world.is_ready()
         part = self.world.flush(confirmed=confirmed)
         actors.in_flush = False
         ended = "nothing to do" if part is None else f"{part.ended} {part.message or ''}"
         actors.say(f"ENDED {'dead' if self.world.died else ended}")
+        if ready and not confirmed and not self.world.died and self._was_whole(part):
+            there = [one for one in oracle.stored if self.actors.is_there(one)]
+            self.facts.daily_flush_was_whole(there, oracle.flush_began)
         self.facts.flush_ended(died=self.world.died)
         oracle.off_since = None
         told = self._read_receipts()
@@ -158,6 +165,11 @@ class History:
             since = oracle.flush_began
             oracle.broken += judge_receipts(told, self._exchanges, self.facts, self.world.standin, since)
         self._exchanges.clear()
+
+    def _was_whole(self, part: AccountRun | None) -> bool:
+        # Nothing went wrong on the wire, and nothing stopped it.
+        went_well = part is None or (part.ended == "done" and not part.message)
+        return went_well and self.world.is_ready() and not any(one.fault for one in self._exchanges)
 
     def _read_receipts(self) -> list[Receipt]:
         told = self.world.receipts()

@@ -29,7 +29,7 @@ from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId, AddressKey, ListId
 from worker.sandbox.in_process import DirectSender
 from worker.sandbox.server_state import StandIn
-from worker.store import customers, receipts, runs
+from worker.store import accounts, customers, receipts, runs
 from worker.store.database import Database
 from worker.store.receipts import Receipt
 from worker.store.runs import AccountRun
@@ -235,12 +235,15 @@ class World:
     # The worker
 
     def flush(self, *, confirmed: bool = False) -> AccountRun | None:
-        """Flushes and returns the account's part; None where it had none, or the worker died."""
-        with self.db.transaction():
-            number = runs.ask(self.db, as_text(self.time.machine()), None, confirmed=confirmed)
+        """Flushes as every day, or by an operator's command; None where the account had no part, or the worker died."""
+        request = None
+        if confirmed:
+            with self.db.transaction():
+                number = runs.ask(self.db, as_text(self.time.machine()), None, confirmed=confirmed)
+            request = runs.request(self.db, number)
         self.flushing = True
         try:
-            run = self.app.flusher(self.stop).flush("command", Everybody(), runs.request(self.db, number))
+            run = self.app.flusher(self.stop).flush("command" if confirmed else "daily", Everybody(), request)
         except Death:
             run = None
         finally:
@@ -251,6 +254,11 @@ class World:
             return None
         assert run is not None
         return run.accounts[0] if run.accounts else None
+
+    def is_ready(self) -> bool:
+        """Tells whether the account lacks nothing and is not paused, as its owner sees it."""
+        found = accounts.find(self.db, ACCOUNT)
+        return found is not None and not settings.missing(found)
 
     def die(self) -> None:
         """Kills the worker: what it committed until now is all that is left."""
