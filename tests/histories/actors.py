@@ -232,7 +232,7 @@ class Actors:
         deleted = self.chance.choice(("never", "before", "after"))
         self.say(f"SETTING {old} is replaced, deleted in Mailchimp: {deleted}")
         if deleted == "before" and self.is_there(old):
-            self.world.standin.delete_list(old)
+            self._delete_in_mailchimp(old)
         self._new_list()
         if self.in_flush:
             return
@@ -244,14 +244,18 @@ class Actors:
         self.stored = wanted
         self.world.store(*wanted)
         if deleted == "after" and self.is_there(old):
-            self.world.standin.delete_list(old)
+            self._delete_in_mailchimp(old)
             self._refresh()
 
     def _delete_list(self) -> None:
         list_id = self.chance.choice(self.lists)
         if self.is_there(list_id) and self.chance.random() < 0.4:
             self.say(f"HAND list {list_id} is deleted in Mailchimp")
-            self.world.standin.delete_list(list_id)
+            self._delete_in_mailchimp(list_id)
+
+    def _delete_in_mailchimp(self, list_id: str) -> None:
+        self.world.standin.delete_list(list_id)
+        self.oracle.deleted.add(list_id)
 
     def _new_key(self) -> None:
         if self.world.key + 1 < len(KEYS):

@@ -167,6 +167,8 @@ class Facts:
             self._changed(change, exchange)
         answer = exchange.answer
         for spot in self.memberships(exchange):
+            if answer.ok and not exchange.call.reads_only:
+                self._keep_names(spot)
             if _adds(exchange) and self.flush_began is not None:
                 self.adds.append((spot, self.flush_began, exchange.at))
             if answer.ok and answer.body is not None:
@@ -210,6 +212,12 @@ class Facts:
                 self.ever_left.add(now.email)
                 self.departures.append(Departure((change.list_id, now.email), exchange.at, "withdrew", exchange.at))
 
+    def _keep_names(self, spot: Spot) -> None:
+        # A call that wrote the names that were there already: those are the ones from before it.
+        for contact in self.contacts.values():
+            if contact.names is None and (contact.member.list_id, contact.member.email) == spot:
+                contact.names = names_of(contact.member)
+
     def memberships(self, exchange: Exchange) -> list[Spot]:
         """Returns the places that a call is about."""
         parts = exchange.call.path.split("/")
@@ -236,8 +244,6 @@ class Facts:
             return False
         body = answer.body or {}
         if answer.ok:
-            if "members" in body and not any(email in record.addresses for record in self.records.values()):
-                return False  # a page of a list tells of strangers, too: the worker may keep nothing about those
             told = body.get("members", [body])
             found = any(one.get("email_address") == email and one.get("status") in GONE for one in told)
             departure.passed_over |= found and "members" in body and not self._worth_noting(departure)

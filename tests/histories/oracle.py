@@ -3,10 +3,12 @@
 By each call:
  1. Nobody who left is made subscribed or pending anywhere in the account: not her address, and no address of a customer
     that was a member by her address. Left: unsubscribed, cleaned, archived by somebody else, deleted, renamed by hand,
-    or consent withdrawn; until she joins by herself. A departure that no answer could tell in time is excused. On the
-    place that a write hangs on: where it fell between a read of that place and the write, within two seconds. On
-    another place: where it fell into this flush, or the worker never met her there. A page of a list's departures
-    tells only of addresses that customers had by then.
+    or consent withdrawn; until she joins by herself. A list that is replaced takes no departure along, but for one
+    that no daily flush could read before the list was deleted, and then by an operator's confirmation only. A
+    departure that no answer could tell in time is excused. On the place that a write hangs on: where it fell between
+    a read of that place and the write, within two seconds. On another place: where it fell into this flush, or the
+    worker never met her there. A page of a list's departures tells only of addresses that customers had by then, or
+    where the worker met them.
     Nobody is put anywhere by an address that no customer has.
  2. Nobody whom this worker did not add is archived or renamed, but with a customer that surely is that person's.
  3. Nobody pending is made subscribed.
@@ -41,6 +43,7 @@ class Oracle:
     Attributes:
         broken: what must never happen and did, in words.
         commanding: whether calls are an operator's command and no flush.
+        deleted: lists that were deleted in Mailchimp.
         on_its_way: the number of the call that was on its way when a setting changed in this flush.
     """
 
@@ -55,6 +58,7 @@ class Oracle:
     unstored: set[str] = field(default_factory=set)
     leaving: Counter[str] = field(default_factory=Counter)
     old_keys: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
     farthest: float = 0.0
 
     def judge(self, exchange: Exchange) -> None:
@@ -136,6 +140,8 @@ class Oracle:
                 continue  # the worker did not know that place when this flush began
             if not in_place and not own and one.told is None and (vanished or one.spot[0] not in self.stored):
                 continue  # no list of departures tells it
+            if one.told is None and self.confirmed and one.spot[0] in self.deleted:
+                continue  # nothing tells it any more, and an operator confirmed that
             if renamed and one.spot[0] != list_id:
                 continue  # she keeps the membership that she has, under her new address
             if not self._excused(exchange, one, own=in_place or own):
