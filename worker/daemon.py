@@ -377,11 +377,11 @@ class Daemon:
         except RequestWithdrawn as error:
             log.info("%s", error.what)
         except WorkerError as error:
-            # Tried again, after growing waits; what hinders it may be mended by then.
+            # Tried again, after growing waits; what hinders it may be fixed by then.
             log.error("the flush could not be carried out: %s %s", error.what, error.advice)
             self._back_off()
         except Exception:
-            log.exception("the flush met a fault of the worker")
+            log.exception("the flush met an internal error; see the traceback below")
             self._back_off()
         else:
             self._failures, self._not_before = 0, None

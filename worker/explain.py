@@ -8,6 +8,7 @@ from datetime import datetime
 
 from worker.accounts.settings import missing
 from worker.clock import as_text
+from worker.flush.outcomes import MEANINGS, Outcome
 from worker.model import AccountId, AddressKey, Customer, CustomerId
 from worker.store import accounts, customers, ledger, receipts
 from worker.store.accounts import AccountSettings
@@ -130,8 +131,11 @@ def what_is_next(
         )
     if lacking := missing(settings):
         return f"It waits. {lacking[0].what} {lacking[0].advice}"
-    if last is not None and last.revision == customer.revision and last.outcome in ("held", "list paused"):
-        return last.next
+    # What a stopped account waits for is over: it lacks nothing.
+    if last is not None and last.revision == customer.revision and last.outcome != Outcome.ACCOUNT_STOPPED:
+        meaning = MEANINGS.get(last.outcome)
+        if meaning is not None and meaning.needs_somebody and meaning.settles is False:
+            return last.next
     if customer_status is not None and customer_status.retry_at is not None:
         return f"Tried again by the first flush after {customer_status.retry_at}."
     return f"Sent by the next flush, due at {as_text(next_flush)}."

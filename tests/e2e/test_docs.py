@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.e2e.conftest import Cli
 from tests.integration.topic import event
+from tests.unit.flush.test_outcomes import as_markdown
 from worker.sandbox.server_state import StandIn
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +21,11 @@ HEAD = """\
 This page is made by running the commands on a Kafka and the Mailchimp stand-in; a test holds that they still print it.
 Ann is a customer of account `acct-1`, whose master list is *Master*; it has stored the list *Other* too.
 """
+OUTCOMES = """\
+## What each outcome means
+
+*Done*: nothing more is sent for this version of the customer. *Final*: a later event does not change it either; only
+the person or an operator can. Find them by `mailchimp-worker receipts --outcome OUTCOME`."""
 
 
 class Transcript:
@@ -67,6 +73,8 @@ def told(transcript: Transcript, standin: StandIn) -> str:
     transcript.publish("deleted", email="ann.lee@example.com")
     transcript.tell("## The whole story, in one command")
     transcript.command("explain", "ann@example.com")
+    transcript.tell(OUTCOMES)
+    transcript.tell(as_markdown())
     return transcript.text
 
 

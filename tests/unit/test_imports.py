@@ -21,6 +21,7 @@ DECISIONS = {
     "worker.flush.merge_values",
     "worker.flush.names",
     "worker.flush.opt_outs",
+    "worker.flush.outcomes",
     "worker.flush.plan",
     "worker.flush.plan_summary",
     "worker.flush.schedule",

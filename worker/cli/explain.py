@@ -12,6 +12,7 @@ from worker.cli import output
 from worker.cli.context import AccountOption, Json, opened, wired
 from worker.errors import NotFound, UsageError
 from worker.explain import Explanation, stories_of
+from worker.flush.outcomes import Outcome
 from worker.flush.schedule import next_flush_time
 from worker.model import AccountId, address_key
 from worker.store import receipts
@@ -85,7 +86,7 @@ def as_data(explanation: Explanation) -> dict[str, Any]:
 
 def list_receipts(
     account: AccountOption = None,
-    outcome: Annotated[str | None, typer.Option("--outcome", help="Only this outcome, such as added or left.")] = None,
+    outcome: Annotated[Outcome | None, typer.Option("--outcome", help="Only this outcome.")] = None,
     email: Annotated[str | None, typer.Option("--email", help="Only customers who have or had this address.")] = None,
     run: Annotated[int | None, typer.Option("--run", help="Only this flush run.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = 100,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,13 +16,14 @@ from worker.cli.context import Json, opened, wired
 from worker.cli.run import as_data as run_as_data
 from worker.clock import as_moment, as_text
 from worker.flush import eligibility
-from worker.flush.internal_error import FAULT
+from worker.flush.outcomes import MEANINGS, Outcome
 from worker.flush.schedule import CLOCK_TOLERANCE, is_expired, next_flush_time, next_retry
+from worker.plural import counted
 from worker.store import accounts, counts, customers, dead_letters, ignored, ledger, offsets, runs
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.lock import seconds_since_beat
-from worker.store.runs import AccountFlush, Request
+from worker.store.runs import AccountFlush, Request, Run
 
 ALIVE_SECONDS = 60.0
 RUNS_SHOWN = 5
@@ -62,6 +65,7 @@ def _gathered(app: App, db: Database, beat: float | None) -> dict[str, Any]:
     topic, flush = app.config.kafka.topic, app.config.flush
     waiting = customers.accounts_with_changes(db)
     known = {one.account_id for one in accounts.all_accounts(db)}
+    needing = _needing(runs.last(db, 1))
     return {
         "worker": {"running": beat is not None, "seconds_since_heartbeat": beat},
         "next_flush": as_text(next_flush_time(app.clock(), flush.time_of_day, flush.zone)),
@@ -83,7 +87,8 @@ def _gathered(app: App, db: Database, beat: float | None) -> dict[str, Any]:
         ],
         "scattered_accounts": offsets.scattered_accounts(db, topic),
         "suppressed": ledger.refused_count(db),
-        "faults": sum(part.counts.get(FAULT, 0) for one in runs.last(db, 1) for part in one.accounts),
+        "faults": needing.get(Outcome.FAULT, 0),
+        "needs_somebody": needing,
         "partitions": [
             {
                 "topic": one.topic,
@@ -102,6 +107,12 @@ def _gathered(app: App, db: Database, beat: float | None) -> dict[str, Any]:
         ],
         "runs": [run_as_data(one) for one in runs.last(db, RUNS_SHOWN)],
     }
+
+
+def _needing(last: Sequence[Run]) -> dict[str, int]:
+    # How many customers of the last run need somebody, by outcome.
+    counted = sum((Counter(part.counts) for one in last for part in one.accounts), Counter[str]())
+    return {one.value: counted[one] for one in Outcome if MEANINGS[one].needs_somebody and counted[one]}
 
 
 def _failed_data(one: AccountFlush) -> dict[str, Any]:
@@ -159,8 +170,9 @@ def _tell(found: dict[str, Any]) -> None:
         output.say(
             f"refused      {found['suppressed']} customers whom Mailchimp refuses; see receipts --outcome refused"
         )
-    if found["faults"]:
-        output.say(f"faults       {found['faults']} customers met a fault of the worker in the last run; see its log")
+    for outcome, count in found["needs_somebody"].items():
+        said = f"{counted(count, 'customer')} {outcome} in the last run: {MEANINGS[outcome].sentence}"
+        output.say(f'attention    {said} See receipts --outcome "{outcome}"')
     if found["dead_letters"]:
         output.say(f"dead letters {found['dead_letters']} records were not understood; see dead-letters list")
     for what, meaning in FAULTS.items():

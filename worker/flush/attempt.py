@@ -14,6 +14,7 @@ from worker.flush import calls
 from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify, customer_status_after
 from worker.flush.identity import departed
 from worker.flush.intents import Intents
+from worker.flush.outcomes import Outcome
 from worker.flush.step_context import Guarded, StepContext
 from worker.flush.step_result import Exchange, StepResult
 from worker.flush.steps import Target
@@ -27,7 +28,6 @@ from worker.store.receipts import Receipt
 SECOND_LOOK = 1.0
 """Seconds to wait before a 404 is believed. Parallel writes of others to a member can answer stray ones."""
 NOT_KNOWN = "Sent, and not known to be done"
-TOMORROW = "Tried again by the next flush."
 TRIES_AT_ONCE = 3
 """Times that a step begins again without a wait: a write came too late after its reads, or a field was refused."""
 
@@ -137,9 +137,9 @@ class Attempt(StepResult):
         membership: MembershipKey | None,
         exchange: Exchange | None,
         *,
-        outcome: str,
+        outcome: Outcome,
         detail: str,
-        then: str,
+        then: str | None = None,
     ) -> None:
         """Adds a receipt of now for each of the customers."""
         self.write(targets, membership, exchange, at=self.at(), outcome=outcome, detail=detail, then=then)
@@ -162,17 +162,15 @@ class Attempt(StepResult):
             exchange: the call and the answer.
             of_list: whether a 404 is the list's own; else it may be the member's, and the list is asked for.
         """
-        kind, title = classified.kind, classified.title
+        kind, title, then = classified.kind, classified.title, None
         if kind is AnswerClass.ACCOUNT_STOPPED:
             self.account_stopped = title
             self.fail(targets)
-            told = "account stopped", f"Mailchimp accepts no call of this account: {title}."
-            then = "Sent when the account has a working key (account connect) or is resumed (account resume)."
+            told = Outcome.ACCOUNT_STOPPED, f"Mailchimp accepts no call of this account: {title}."
         elif kind is AnswerClass.NOT_THERE and (of_list or self.list_is_gone(membership.list_id)):
             self.gone.add(membership.list_id)
             self.fail(targets)
-            told = "list gone", "The list is gone from Mailchimp."
-            then = "Sent when the account has stored another list in its place."
+            told = Outcome.LIST_GONE, "The list no longer exists in Mailchimp."
         elif kind in (AnswerClass.BAD_ADDRESS, AnswerClass.BARRED, AnswerClass.UNCLEAR):
             self.undone.append(membership)
             told, then = self._refused(targets, membership, classified)
@@ -180,8 +178,7 @@ class Attempt(StepResult):
             self.fail(targets)
             self.later = title if kind in (AnswerClass.LATER, AnswerClass.AGAIN) else None
             self.again = self.again or kind is AnswerClass.AGAIN
-            told = "later", f"{NOT_KNOWN if exchange.in_doubt else 'Not done'}: {title}."
-            then = TOMORROW
+            told = Outcome.LATER, f"{NOT_KNOWN if exchange.in_doubt else 'Not done'}: {title}."
         self.receipt(targets, membership, exchange, outcome=told[0], detail=told[1], then=then)
 
     def _refused(
@@ -189,7 +186,7 @@ class Attempt(StepResult):
         targets: Sequence[Target],
         membership: MembershipKey,
         classified: ClassifiedAnswer,
-    ) -> tuple[tuple[str, str], str]:
+    ) -> tuple[tuple[Outcome, str], str | None]:
         after = [
             customer_status_after(
                 classified, self.customer_status(target.customer.customer_id), membership.address, self.now()
@@ -202,14 +199,13 @@ class Attempt(StepResult):
         retry_at = after[0].retry_at
         if retry_at is not None:
             self.fail(targets)
-            return ("refused", f"Mailchimp refused it: {classified.title}."), f"Tried again after {retry_at}."
+            return (Outcome.REFUSED, f"Mailchimp refused it: {classified.title}."), f"Tried again after {retry_at}."
         if classified.kind is AnswerClass.BAD_ADDRESS:
             return (
-                "refused",
+                Outcome.REFUSED,
                 f"Mailchimp refused the address: {classified.title}.",
             ), "Sent when the customer has another one."
-        then = "Nothing until an operator clears it (resync --clear-suppressed)."
-        return ("suppressed", f"Mailchimp refuses it for good: {classified.title}."), then
+        return (Outcome.SUPPRESSED, f"Mailchimp refuses it permanently: {classified.title}."), None
 
 
 def classify_member(answer: Answer) -> ClassifiedAnswer:
@@ -248,7 +244,7 @@ def try_step(context: StepContext, do: Callable[[Attempt], None]) -> Attempt:
 
 def _tell_too(attempt: Attempt, in_doubt: Sequence[Receipt]) -> None:
     # The last try may have ended at a read, or elsewhere: what an earlier one sent is told all the same.
-    told = {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.outcome != "later"}
+    told = {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.outcome != Outcome.LATER}
     told |= {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.call in _calls(in_doubt)}
     for one in in_doubt:
         key = one.customer_id, one.list_id, one.address

@@ -14,6 +14,7 @@ from worker.flush.answers import AnswerClass, ClassifiedAnswer, classify, sort_c
 from worker.flush.attempt import TRIES_AT_ONCE, Attempt
 from worker.flush.consent_check import note_departed
 from worker.flush.identity import lost, new_intent
+from worker.flush.outcomes import Outcome
 from worker.flush.step_context import Guarded, StepContext
 from worker.flush.step_result import Exchange, StepResult
 from worker.flush.steps import Add, Found, Step
@@ -38,7 +39,7 @@ def leave_archived(context: StepContext, adds: Sequence[Add]) -> StepResult:
         contact = add.contact
         attempt.entries.append(LedgerEntry(contact.membership, contact.owner, "present", "found", at, {}, "archived"))
         attempt.settle_at(contact.targets, contact.membership)
-        attempt.receipt(contact.targets, contact.membership, None, outcome="left", detail=detail, then=after)
+        attempt.receipt(contact.targets, contact.membership, None, outcome=Outcome.LEFT, detail=detail, then=after)
         attempt.settle(contact.targets)
     return attempt
 
@@ -61,7 +62,7 @@ def _added(attempt: Attempt, add: Add, member: Member, posted: _Posted, said: Ma
     entry = entry_for(attempt, contact, add.entry, member, "added", None)
     attempt.entries.append(replace(entry, seen_at=as_text(date) if date is not None else None))
     detail = f"Added as {member.status}.{left_out(contact, {})}"
-    settled(attempt, contact, _exchange(posted, add, said), "added", detail, member.status)
+    settled(attempt, contact, _exchange(posted, add, said), Outcome.ADDED, detail, member.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,8 +268,7 @@ class Batch:
                 add.targets,
                 add.membership,
                 exchanges.get(add.membership),
-                outcome="list paused",
-                detail=f"The list refuses everybody: {title}. It is paused, and nobody is suppressed.",
-                then="Sent when the list is mended in Mailchimp and the account resumed (account resume).",
+                outcome=Outcome.LIST_PAUSED,
+                detail=f"The list refuses every contact: {title}. It is paused; no customer is suppressed for it.",
             )
         self.commit(attempt)

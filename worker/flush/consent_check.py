@@ -9,6 +9,7 @@ from worker.flush.answers import AnswerClass
 from worker.flush.attempt import Attempt, Read
 from worker.flush.consent import MayAdd, may_add, may_add_by_ledger
 from worker.flush.identity import as_read, was_done
+from worker.flush.outcomes import Outcome
 from worker.flush.step_result import Exchange
 from worker.flush.steps import Contact, PriorMembership
 from worker.store.ledger import LedgerEntry, has_left
@@ -136,9 +137,8 @@ def _blocked(
         contact.targets,
         prior.membership,
         exchange,
-        outcome="left",
+        outcome=Outcome.LEFT,
         detail=detail,
-        then="Only the person can join again, by the list's form.",
     )
     attempt.blocked |= {target.customer.customer_id for target in contact.targets}
     if prior.others:

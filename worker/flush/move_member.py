@@ -10,6 +10,7 @@ from worker.flush.attempt import Attempt, Read
 from worker.flush.consent_check import check_priors, kept_off
 from worker.flush.identity import new_intent, origin_of, was_done
 from worker.flush.opt_outs import is_its_own
+from worker.flush.outcomes import Outcome
 from worker.flush.put_member import add_or_find, write_found
 from worker.flush.steps import Add, Move, PriorMembership
 from worker.flush.write_member import entry_after_changes, left_out, settled, write_after_read
@@ -92,7 +93,7 @@ def _rename(attempt: Attempt, step: Move, prior: PriorMembership, old: Read, tak
     attempt.entries.append(entry_after_changes(attempt, contact, entry, written.member, written))
     detail = f"The member {prior.membership.address} got the new address."
     detail += left_out(contact, written.refused)
-    settled(attempt, contact, written.exchange, "renamed", detail, written.member.status)
+    settled(attempt, contact, written.exchange, Outcome.RENAMED, detail, written.member.status)
 
 
 def _acted(attempt: Attempt, prior: PriorMembership) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from worker.flush import brake
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.attempt import Attempt
+from worker.flush.outcomes import Outcome
 from worker.flush.plan_summary import unread
 from worker.flush.step_context import StepContext
 from worker.flush.step_result import StepResult
@@ -27,12 +28,14 @@ def refused(context: StepContext, adds: Sequence[Add], strategy: AddStrategy) ->
 
 def _customer_status_of(attempt: Attempt, target: Target, none: NoCall) -> CustomerStatus:
     # Only a member that is there as wanted takes back what stood against its customer.
-    if none.outcome == "unchanged":
+    if none.outcome is Outcome.UNCHANGED:
         return CustomerStatus(target.customer.customer_id, none.membership)
     known = attempt.customer_status(target.customer.customer_id)
     # What stays behind does not hide where the customer is known since.
     membership = (
-        known.membership or none.membership if none.outcome == "left alone" else none.membership or known.membership
+        known.membership or none.membership
+        if none.outcome is Outcome.LEFT_ALONE
+        else none.membership or known.membership
     )
     return replace(known, membership=membership, waits_for=none.waits_for)
 
@@ -66,5 +69,5 @@ def held(context: StepContext, steps: StepGroup) -> StepResult:
     attempt = Attempt.of(context)
     for step in steps:
         detail = f"Held back: {brake.UNREAD if unread(step) else brake.BRAKED}."
-        attempt.receipt(step.targets, step.membership, None, outcome="held", detail=detail, then=brake.CONFIRM)
+        attempt.receipt(step.targets, step.membership, None, outcome=Outcome.HELD, detail=detail, then=brake.CONFIRM)
     return attempt

@@ -12,6 +12,7 @@ from worker.clock import as_moment
 from worker.consumer.event_order import newest_first
 from worker.flush import merge_values as member_fields
 from worker.flush import opt_outs
+from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.flush.related_customers import RelatedCustomers
 from worker.flush.step_groups import step_groups_of
 from worker.flush.steps import (
@@ -33,8 +34,6 @@ from worker.flush.target_list import TargetList, choose
 from worker.flush.terms import Terms
 from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
 from worker.store.ledger import CustomerStatus, LedgerEntry
-
-NOTHING_NEXT = "Nothing until the customer changes."
 
 
 def make_plan(near: RelatedCustomers, terms: Terms) -> Plan:
@@ -119,21 +118,19 @@ class _Planner:
         targets = (Target(customer, choice.reason),)
         address, departed = customer.address, self.terms.departed
         if choice.held is not None:
-            return NoCall(
-                targets, None, "held", f"Held back: {choice.held}.", "Sent once that is mended.", settles=False
-            )
+            return NoCall(targets, None, Outcome.HELD, f"Held back: {choice.held}.", "Will be sent once this is fixed.")
         if address is not None and not is_address(address):
-            told = (
+            given = (
                 repr(customer.state.email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
             )
-            detail = f"{told} is no e-mail address, so nothing was sent."
-            return NoCall(targets, None, "refused", detail, "Sent when the customer has another address.")
+            detail = f"{given} is no e-mail address, so nothing was sent."
+            return NoCall(targets, None, Outcome.REFUSED, detail, "Sent when the customer has another address.")
         membership = MembershipKey(choice.list_id, address) if address is not None else None
         if membership is not None and (
             why := opt_outs.erased_since(customer, membership, self.near.entries.get(membership), departed)
         ):
             detail = f"Not put on list {choice.list_id} as {customer.state.email}: {why}, and an opt-out follows."
-            return NoCall(targets, None, "left", detail, "Only the person can join again, by the list's form.")
+            return NoCall(targets, None, Outcome.LEFT, detail)
         if customer_status.refusal is None or customer_status.refused_address not in (None, address):
             return None
         if customer_status.retry_at is None:
@@ -141,18 +138,11 @@ class _Planner:
             detail = f"Mailchimp refuses {whom}: {customer_status.refusal}."
             after = "Nothing until an operator clears it (resync --clear-suppressed)"
             after += " or the address changes." if customer_status.refused_address else "."
-            return NoCall(targets, None, "suppressed", detail, after)
+            return NoCall(targets, None, Outcome.SUPPRESSED, detail, after)
         if customer_status.retry_at > self.terms.now:
             detail = f"Mailchimp refused it {customer_status.attempts} times: {customer_status.refusal}."
-            return NoCall(
-                targets,
-                None,
-                "held",
-                detail,
-                f"Tried again after {customer_status.retry_at}.",
-                settles=False,
-                silent=True,
-            )
+            after = f"Tried again after {customer_status.retry_at}."
+            return NoCall(targets, None, Outcome.HELD, detail, after, silent=True)
         return None
 
     # Places to look at
@@ -312,8 +302,8 @@ class _Planner:
         after = NOTHING_NEXT
         if status in ("unsubscribed", "cleaned", "archived"):
             detail += f" The member is {status} there and stays so."
-            after = "Only the person can join again, by the list's form."
-        self.no_calls.append(NoCall(contact.targets, contact.membership, "unchanged", detail, after))
+            after = ONLY_THE_PERSON
+        self.no_calls.append(NoCall(contact.targets, contact.membership, Outcome.UNCHANGED, detail, after))
 
     def _move(self, contact: Contact, entry: LedgerEntry | None, priors: tuple[PriorMembership, ...]) -> Move:
         own = [prior for prior in priors if not prior.others]
@@ -358,7 +348,7 @@ class _Planner:
             if successors:
                 return
             detail = opt_outs.FOUND_AND_LEFT if moved else opt_outs.NOT_ADDED
-            self.no_calls.append(NoCall(targets, membership, "left alone", detail, NOTHING_NEXT))
+            self.no_calls.append(NoCall(targets, membership, Outcome.LEFT_ALONE, detail))
             return
         self.steps.append(
             Archive(membership, entry, targets, moved, only_if_taken=membership in self.renamed, successors=successors)
@@ -366,7 +356,7 @@ class _Planner:
 
     def _leave_to_others(self, membership: MembershipKey, targets: tuple[Target, ...]) -> None:
         detail = f"Another account has stored the list {membership.list_id}, so nothing is written there."
-        self.no_calls.append(NoCall(targets, membership, "left alone", detail, NOTHING_NEXT))
+        self.no_calls.append(NoCall(targets, membership, Outcome.LEFT_ALONE, detail))
 
     def _why_left(self, customer: Customer) -> str:
         if customer.deleted:
@@ -393,17 +383,19 @@ class _Planner:
         membership = self._customer_status(customer).membership
         if customer.deleted:
             known = "It is no member by this worker's doing any more." if membership else "It was on no list."
-            return NoCall(targets, membership, "deleted", f"The customer was deleted. {known}", NOTHING_NEXT)
+            return NoCall(targets, membership, Outcome.DELETED, f"The customer was deleted. {known}")
         if not customer.state.marketing_consent:
             detail = "Consent is withdrawn and there is no list to unsubscribe it from."
-            return NoCall(targets, membership, "withheld", detail, NOTHING_NEXT)
+            return NoCall(targets, membership, Outcome.WITHHELD, detail)
         if customer.address is None:
-            return NoCall(targets, membership, "no address", "The customer has no e-mail address.", NOTHING_NEXT)
+            return NoCall(targets, membership, Outcome.NO_ADDRESS, "The customer has no e-mail address.")
         if customer.address in self.withheld:
             detail = "Another customer with this address withdrew consent, and consent belongs to the address."
             after = "Looked at again when that customer changes."
             whom = self.withheld[customer.address]
-            return NoCall(targets, membership or self._left_at(customer), "withheld", detail, after, waits_for=whom)
+            return NoCall(
+                targets, membership or self._left_at(customer), Outcome.WITHHELD, detail, after, waits_for=whom
+            )
         hindered = self._hindered(customer, choice, self._customer_status(customer))
         assert hindered is not None, "a customer that wants a place has a step"
         return hindered

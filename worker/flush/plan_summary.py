@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from worker.flush.consent import may_add_by_ledger
+from worker.flush.outcomes import Outcome
 from worker.flush.steps import (
     Add,
     Archive,
@@ -131,6 +132,6 @@ def leaves(step: Step) -> bool:
 
 
 def _kind_of_none(none: NoCall) -> Kind:
-    if none.outcome == "unchanged":
+    if none.outcome is Outcome.UNCHANGED:
         return "unchanged"
     return "not sent" if none.settles else "held back"

@@ -12,6 +12,7 @@ from worker.flush.attempt import Attempt, Read
 from worker.flush.consent_check import check_priors, kept_off
 from worker.flush.identity import as_read, continues, is_new, is_ours, new_intent, origin_of, was_done
 from worker.flush.names import agreed_when_found, has_names, is_first_sight
+from worker.flush.outcomes import Outcome
 from worker.flush.step_result import Exchange
 from worker.flush.steps import Add, Contact, Found, PriorMembership, Recheck, Restore, Update
 from worker.flush.write_member import (
@@ -43,7 +44,7 @@ def update(attempt: Attempt, step: Update) -> None:
     if written.member is not None:
         attempt.entries.append(entry_after_changes(attempt, contact, step.entry, written.member, written))
         detail = f"Updated.{stays(written.member.status)}{left_out(contact, written.refused)}"
-        settled(attempt, contact, written.exchange, "updated", detail, written.member.status)
+        settled(attempt, contact, written.exchange, Outcome.UPDATED, detail, written.member.status)
     elif written.classified.kind is AnswerClass.NOT_THERE and not attempt.list_is_gone(step.membership.list_id):
         gone(attempt, contact, step.entry, written.exchange)
     else:
@@ -172,7 +173,7 @@ def _written_found(
     lost = entry is not None and entry.intent is not None and was_done(entry, member)
     begun = "It is a member by a call whose answer was lost" if lost else "It was a member already"
     detail = f"{begun}; its fields were written.{stays(member.status)}{left_out(contact, written.refused)}"
-    settled(attempt, contact, written.exchange, "found", detail, member.status)
+    settled(attempt, contact, written.exchange, Outcome.FOUND, detail, member.status)
 
 
 def add_or_find(
@@ -222,7 +223,7 @@ def add_or_find(
         return
     origin: Origin = "added" if is_new(written.member, read.date) else "found"
     attempt.entries.append(entry_for(attempt, contact, entry, written.member, origin, written))
-    outcome = "moved" if what.startswith("Moved") else "added"
+    outcome = Outcome.MOVED if what.startswith("Moved") else Outcome.ADDED
     detail = f"{what} as {written.member.status}.{left_out(contact, written.refused)}"
     settled(attempt, contact, written.exchange, outcome, detail, written.member.status)
 
@@ -245,7 +246,7 @@ def _put_back(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None
     attempt.entries.append(entry_for(attempt, contact, entry, written.member, entry.origin, written))
     detail = f"Put back as {status}, as it was when this worker archived it."
     detail += left_out(contact, written.refused)
-    settled(attempt, contact, written.exchange, "restored", detail, written.member.status)
+    settled(attempt, contact, written.exchange, Outcome.RESTORED, detail, written.member.status)
 
 
 def gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: Exchange) -> None:
@@ -261,4 +262,4 @@ def gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: Excha
     attempt.settle_at([target for target in contact.targets if target not in arriving], contact.membership)
     detail = "Mailchimp no longer has this member: it was deleted there, or the person changed the address."
     then_ = "Not added again: nobody can tell whether the person left. It is looked for at each change."
-    attempt.receipt(contact.targets, contact.membership, exchange, outcome="gone", detail=detail, then=then_)
+    attempt.receipt(contact.targets, contact.membership, exchange, outcome=Outcome.GONE, detail=detail, then=then_)

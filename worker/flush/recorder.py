@@ -10,12 +10,13 @@ from datetime import datetime
 from worker.clock import Clock
 from worker.errors import WorkerError
 from worker.flush.departures_now import departures_of
-from worker.flush.internal_error import FAULT
+from worker.flush.outcomes import Outcome
 from worker.flush.step_context import Halted
 from worker.flush.step_result import StepResult
 from worker.flush.steps import Contact, PriorMembership
 from worker.group_commit import GroupCommit
 from worker.model import CustomerId, ListId, MembershipKey
+from worker.plural import counted
 from worker.store import accounts, customers, ledger, lists, receipts, runs
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
@@ -90,8 +91,8 @@ class Recorder:
 
     def _part(self, counts: Counter[str], settled: int) -> AccountRun:
         told = [*([self.ended] if self.ended else []), *self.notices]
-        if faults := counts[FAULT]:
-            told.append(f"{faults} customers met a fault of the worker, and stay changed; its log tells more.")
+        if faults := counts[Outcome.FAULT]:
+            told.append(f"{counted(faults, 'customer')} met an internal error and will be tried again; see the log.")
         return AccountRun(
             account_id=self.settings.account_id,
             counts=dict(counts),

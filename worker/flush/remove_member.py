@@ -9,6 +9,7 @@ from worker.flush.answers import AnswerClass, classify
 from worker.flush.attempt import Attempt, Read, classify_member
 from worker.flush.identity import as_read, lost, new_intent, status_before, status_before_until, was_done
 from worker.flush.opt_outs import is_its_own
+from worker.flush.outcomes import Outcome
 from worker.flush.step_context import Halted
 from worker.flush.step_result import Exchange
 from worker.flush.steps import Archive, Unsubscribe
@@ -16,7 +17,6 @@ from worker.mailchimp.call import Answer
 from worker.mailchimp.member import Member, answered_member
 from worker.store.ledger import LedgerEntry
 
-NOTHING_NEXT = "Nothing until the customer changes."
 NOT_OURS = "This worker did not add the member, so it stays."
 ARCHIVED = "Archived: no customer wants this address on this list any more."
 
@@ -32,13 +32,13 @@ def unsubscribe(attempt: Attempt, step: Unsubscribe) -> None:
     elif member is None:
         if step.entry is not None and step.entry.state == "intended":
             attempt.undone.append(step.membership)
-        _note(attempt, step, exchange, "withheld", "Consent is withdrawn; it is no member of this list.")
+        _note(attempt, step, exchange, Outcome.WITHHELD, "Consent is withdrawn; it is no member of this list.")
     elif member.status in ("subscribed", "pending"):
-        _unsubscribe(attempt, step, read, "unsubscribed", "Unsubscribed, because consent was withdrawn.")
+        _unsubscribe(attempt, step, read, Outcome.UNSUBSCRIBED, "Unsubscribed, because consent was withdrawn.")
     else:
         _keep(attempt, step, read, member)
         detail = f"Consent is withdrawn; the member was {member.status} already."
-        _note(attempt, step, exchange, "withheld", detail)
+        _note(attempt, step, exchange, Outcome.WITHHELD, detail)
 
 
 def archive(attempt: Attempt, step: Archive) -> None:
@@ -57,25 +57,25 @@ def archive(attempt: Attempt, step: Archive) -> None:
         if not was_done(step.entry, member):
             # Somebody else, who was there before or joined since; the add was never done.
             attempt.undone.append(step.membership)
-            _note(attempt, step, exchange, "left alone", NOT_OURS)
+            _note(attempt, step, exchange, Outcome.LEFT_ALONE, NOT_OURS)
             return
         if step.entry.intent is not None and step.entry.intent.source is not None:
             attempt.dropped.append(step.entry.intent.source)
     entry = as_read(step.entry, member, read.date)
     if entry.state == "archived":
         attempt.entries.append(replace(entry, sent_at=attempt.at()))
-        _note(attempt, step, exchange, "archived", f"{ARCHIVED} It is by a call whose answer was lost.")
+        _note(attempt, step, exchange, Outcome.ARCHIVED, f"{ARCHIVED} It is by a call whose answer was lost.")
     elif entry.origin == "found" and not (step.moved and is_its_own(entry, attempt.now())):
         _keep(attempt, step, read, member)
-        _note(attempt, step, exchange, "left alone", NOT_OURS)
+        _note(attempt, step, exchange, Outcome.LEFT_ALONE, NOT_OURS)
     elif member.status == "subscribed" or (member.status == "unsubscribed" and not step.moved):
         _delete(attempt, step, read, member)
     elif member.status == "pending" and not step.moved:
         detail = "Unsubscribed: a member that has not confirmed cannot be archived."
-        _unsubscribe(attempt, step, read, "unsubscribed", detail)
+        _unsubscribe(attempt, step, read, Outcome.UNSUBSCRIBED, detail)
     else:
         _keep(attempt, step, read, member)
-        _note(attempt, step, exchange, "left alone", f"The member is {member.status}, and stays so.")
+        _note(attempt, step, exchange, Outcome.LEFT_ALONE, f"The member is {member.status}, and stays so.")
 
 
 def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None:
@@ -91,14 +91,15 @@ def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None
         # Somebody was quicker: whatever it is now, it is not archived by this worker.
         again = attempt.read_member(step.membership, entry)
         _keep(attempt, step, again if again.member is not None else read, again.member or before)
-        _note(attempt, step, exchange, "left alone", "Its status changed meanwhile, so it stays as it is.")
+        detail = "Its status changed meanwhile, so it stays as it is."
+        _note(attempt, step, exchange, Outcome.LEFT_ALONE, detail)
         return
     if classified.kind is not AnswerClass.DONE:
         attempt.again = classified.kind is AnswerClass.NOT_THERE
         attempt.note_failure(step.targets, step.membership, classified, exchange)
         return
     attempt.entries.append(_archived(attempt, step, entry, read, before, answer))
-    _note(attempt, step, exchange, "archived", ARCHIVED)
+    _note(attempt, step, exchange, Outcome.ARCHIVED, ARCHIVED)
 
 
 def _archived(
@@ -124,7 +125,7 @@ def _archived(
     )
 
 
-def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read, outcome: str, detail: str) -> None:
+def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read, outcome: Outcome, detail: str) -> None:
     assert read.member is not None
     call = calls.unsubscribe(step.membership)
     entry = _entry(attempt, step, read, read.member)
@@ -145,10 +146,10 @@ def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read, outc
 def _forget(attempt: Attempt, step: Archive, exchange: Exchange) -> None:
     if step.entry.state == "intended":
         attempt.undone.append(step.membership)
-        _note(attempt, step, exchange, "left alone", "Its add here was begun and never done.")
+        _note(attempt, step, exchange, Outcome.LEFT_ALONE, "Its add here was begun and never done.")
     else:
         attempt.entries.append(replace(step.entry, state="gone", sent_at=attempt.at(), intent=None))
-        _note(attempt, step, exchange, "gone", "Mailchimp no longer has this member.")
+        _note(attempt, step, exchange, Outcome.GONE, "Mailchimp no longer has this member.")
 
 
 def _keep(attempt: Attempt, step: Archive | Unsubscribe, read: Read, member: Member) -> None:
@@ -168,18 +169,15 @@ def _entry(attempt: Attempt, step: Archive | Unsubscribe, read: Read, member: Me
     return replace(as_read(known, member, read.date), sent_at=attempt.at())
 
 
-def _note(attempt: Attempt, step: Archive | Unsubscribe, exchange: Exchange, outcome: str, detail: str) -> None:
+def _note(attempt: Attempt, step: Archive | Unsubscribe, exchange: Exchange, outcome: Outcome, detail: str) -> None:
     if isinstance(step, Unsubscribe):
         _stand(attempt, step, outcome)
-        then = "Only the person can join again, by the list's form." if outcome == "unsubscribed" else NOTHING_NEXT
-    else:
-        then = NOTHING_NEXT
-    attempt.receipt(step.targets, step.membership, exchange, outcome=outcome, detail=detail, then=then)
+    attempt.receipt(step.targets, step.membership, exchange, outcome=outcome, detail=detail)
 
 
-def _stand(attempt: Attempt, step: Unsubscribe, outcome: str) -> None:
+def _stand(attempt: Attempt, step: Unsubscribe, outcome: Outcome) -> None:
     # Where it was a member its opt-out must follow the customer to another address.
-    known = step.entry is not None or outcome == "unsubscribed" or bool(attempt.entries)
+    known = step.entry is not None or outcome is Outcome.UNSUBSCRIBED or bool(attempt.entries)
     nowhere = [
         target for target in step.targets if attempt.customer_status(target.customer.customer_id).membership is None
     ]

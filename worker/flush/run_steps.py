@@ -9,6 +9,7 @@ from dataclasses import replace
 from worker.flush import internal_error, move_member, put_member, remove_member
 from worker.flush.attempt import Attempt, try_step
 from worker.flush.brake import BRAKED, CONFIRM
+from worker.flush.outcomes import Outcome
 from worker.flush.step_context import StepContext
 from worker.flush.step_result import StepResult
 from worker.flush.steps import (
@@ -74,7 +75,7 @@ def run_steps(
         elif isinstance(step, Archive) and not step.planned and not context.may_leave(step.membership.list_id):
             attempt.fail(step.targets)
             detail = f"Held back: {BRAKED}."
-            attempt.receipt(step.targets, step.membership, None, outcome="held", detail=detail, then=CONFIRM)
+            attempt.receipt(step.targets, step.membership, None, outcome=Outcome.HELD, detail=detail, then=CONFIRM)
         else:
             attempt = _guarded(context, planned, dropped)
         context.intents.close(attempt)
@@ -163,7 +164,6 @@ def _stays(attempt: Attempt, step: Archive, targets: Sequence[Target], detail: s
         targets,
         step.membership,
         None,
-        outcome="left alone",
+        outcome=Outcome.LEFT_ALONE,
         detail=detail,
-        then="Nothing until the customer changes.",
     )

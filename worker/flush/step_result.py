@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.flush.outcomes import MEANINGS, Outcome
 from worker.flush.steps import Target
 from worker.mailchimp.call import Answer, Call
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
@@ -102,11 +103,11 @@ class StepResult:
         exchange: Exchange | None,
         *,
         at: str,
-        outcome: str,
+        outcome: Outcome,
         detail: str,
-        then: str,
+        then: str | None = None,
     ) -> None:
-        """Adds a receipt for each of the customers."""
+        """Adds a receipt for each of the customers; without `then` it says next what its outcome says."""
         for target in targets:
             customer, position = target.customer, target.customer.position
             self.receipts.append(
@@ -125,7 +126,7 @@ class StepResult:
                     list_reason=target.list_reason,
                     outcome=outcome,
                     detail=detail,
-                    next=then,
+                    next=then if then is not None else MEANINGS[outcome].next,
                     call=exchange.call if exchange else None,
                     sent=exchange.sent if exchange else None,
                     answer_status=exchange.status if exchange else None,

@@ -13,6 +13,7 @@ from typing import Any
 from worker.flush import calls
 from worker.flush.merge_values import Fields
 from worker.flush.names import has_names
+from worker.flush.outcomes import MEANINGS, Outcome
 from worker.mailchimp.call import Call
 from worker.model import Customer, CustomerId, MembershipKey
 from worker.store.ledger import LedgerEntry
@@ -80,20 +81,24 @@ class NoCall:
     """Nothing is sent for these customers.
 
     Attributes:
-        settles: whether they need nothing more.
-        membership: where they stand; None leaves what was known.
+        membership: where they are known from now on; None leaves what was known.
+        next: what happens next; None for what the outcome says.
         silent: whether even the receipt is left out, since an earlier one says the same.
         waits_for: the customer whose opt-out keeps these out: they are looked at again when it changes.
     """
 
     targets: tuple[Target, ...]
     membership: MembershipKey | None
-    outcome: str
+    outcome: Outcome
     detail: str
-    next: str
-    settles: bool = True
+    next: str | None = None
     silent: bool = False
     waits_for: CustomerId | None = None
+
+    @property
+    def settles(self) -> bool:
+        """Whether they need nothing more."""
+        return MEANINGS[self.outcome].settles is not False
 
     def calls(self) -> Iterator[PlannedCall]:
         """Gives none."""

@@ -12,6 +12,7 @@ from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import SECOND_LOOK, Attempt, classify_member
 from worker.flush.identity import as_read
 from worker.flush.merge_values import hashes, sent_after
+from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.flush.step_result import Exchange
 from worker.flush.steps import Contact
 from worker.mailchimp.call import Call
@@ -188,15 +189,15 @@ def then(status: str) -> str:
     if status == "pending":
         return "It is subscribed when the person confirms Mailchimp's mail."
     if status in ("unsubscribed", "cleaned", "archived"):
-        return "Only the person can join again, by the list's form."
-    return "Nothing until the customer changes."
+        return ONLY_THE_PERSON
+    return NOTHING_NEXT
 
 
 def settled(
     attempt: Attempt,
     contact: Contact,
     exchange: Exchange,
-    outcome: str,
+    outcome: Outcome,
     detail: str,
     status: str,
 ) -> None:
@@ -207,4 +208,4 @@ def settled(
     after = then(status)
     attempt.receipt(owners, contact.membership, exchange, outcome=outcome, detail=detail, then=after)
     shared = f"Shares its address with customer {contact.owner}, whose newer fields the member has. {detail}"
-    attempt.receipt(others, contact.membership, exchange, outcome="shared", detail=shared, then=after)
+    attempt.receipt(others, contact.membership, exchange, outcome=Outcome.SHARED, detail=shared, then=after)

@@ -25,6 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from worker.config import Kafka
 from worker.errors import KafkaError
 from worker.kafka.client import ANSWER_SECONDS, MOCK, Problems, client, partitions_of_topic
+from worker.plural import counted
 
 POLICY, MIN_INSYNC = "cleanup.policy", "min.insync.replicas"
 WATCH_SECONDS = 10.0
@@ -262,8 +263,7 @@ def check(settings: Kafka) -> Iterator[Checked]:
         yield Checked("Kafka", False, f"{error.what} {error.advice}")
         return
     yield Checked("Kafka", True, f"{settings.bootstrap_servers} answers")
-    count = f"{admin.partitions} partition" + ("s" if admin.partitions != 1 else "")
-    yield Checked("topic", True, f"{settings.topic} has {count}")
+    yield Checked("topic", True, f"{settings.topic} has {counted(admin.partitions, 'partition')}")
     yield _check_policy(admin, settings.topic)
 
 

@@ -1,4 +1,4 @@
-"""A fault of the worker with one customer's data costs that customer, and nobody else of its account."""
+"""An internal error with one customer's data costs that customer, and nobody else of its account."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def test_a_fault_with_one_customer_costs_that_customer_only(
         patched.setattr(module, name, failing(getattr(module, name), concerns))
         part = world.flush()
     assert (part.ended, part.settled, part.counts["fault"]) == ("done", 2, 1)
-    assert "1 customers met a fault of the worker" in str(part.message)
+    assert "1 customer met an internal error" in str(part.message)
     assert {name: version for name, version in names(world).items() if name != "bob"} == {"ann": "v2", "cat": "v2"}
     assert world.waits("bob")
     assert not world.waits("ann")
-    assert world.receipts("bob")[-1].detail.startswith("A fault of the worker ended it: KeyError.")
+    assert world.receipts("bob")[-1].detail.startswith("An internal error of the worker ended it: KeyError.")
     (record,) = [one for one in caplog.records if "bob" in one.getMessage()]
     assert record.exc_info is not None
     world.flush()

@@ -1,0 +1,138 @@
+"""What can become of a customer in a flush: the table that receipts, commands, status and docs/explain.md read.
+
+The values are stored in receipts, so they do not change. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Outcome(StrEnum):
+    """What a receipt says became of a customer."""
+
+    ADDED = "added"
+    FOUND = "found"
+    UPDATED = "updated"
+    RENAMED = "renamed"
+    MOVED = "moved"
+    RESTORED = "restored"
+    SHARED = "shared"
+    UNCHANGED = "unchanged"
+    ARCHIVED = "archived"
+    UNSUBSCRIBED = "unsubscribed"
+    LEFT = "left"
+    LEFT_ALONE = "left alone"
+    GONE = "gone"
+    DELETED = "deleted"
+    WITHHELD = "withheld"
+    NO_ADDRESS = "no address"
+    REFUSED = "refused"
+    SUPPRESSED = "suppressed"
+    HELD = "held"
+    LATER = "later"
+    LIST_PAUSED = "list paused"
+    LIST_GONE = "list gone"
+    ACCOUNT_STOPPED = "account stopped"
+    FAULT = "fault"
+
+
+NOTHING_NEXT = "Nothing until the customer changes."
+ONLY_THE_PERSON = "Only the person can join again, by the list's form."
+NEXT_FLUSH = "Tried again by the next flush."
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What an outcome means.
+
+    Attributes:
+        sentence: what happened.
+        next: what happens next, where the receipt does not know it better.
+        settles: whether this revision of the customer needs nothing more; None where it depends on the reason.
+        final: whether later events of the customer leave it so: only the person or an operator can change it.
+        needs_somebody: whether an operator or the account must do something.
+    """
+
+    sentence: str
+    next: str = NOTHING_NEXT
+    settles: bool | None = True
+    final: bool = False
+    needs_somebody: bool = False
+
+
+MEANINGS: Mapping[str, Meaning] = MappingProxyType(
+    {
+        Outcome.ADDED: Meaning("The contact was added to its list."),
+        Outcome.FOUND: Meaning("The contact was a member already. Its fields were written, and its status left alone."),
+        Outcome.UPDATED: Meaning("The member's fields were written. Its status was left alone."),
+        Outcome.RENAMED: Meaning("The member got the customer's new address."),
+        Outcome.MOVED: Meaning("The contact was added at its new list or address, because it was on another before."),
+        Outcome.RESTORED: Meaning("The member that this worker had archived is back, with the status it had then."),
+        Outcome.SHARED: Meaning("Another customer has the same address and newer fields; the member has those."),
+        Outcome.UNCHANGED: Meaning("The member has these fields already, so no call was needed."),
+        Outcome.ARCHIVED: Meaning("The member was archived, because no customer wants this address on this list."),
+        Outcome.UNSUBSCRIBED: Meaning(
+            "The member was unsubscribed: consent was withdrawn, or a pending member's customer left.",
+            ONLY_THE_PERSON,
+            final=True,
+        ),
+        Outcome.LEFT: Meaning(
+            "Not added, because the person left a list or somebody archived the member.", ONLY_THE_PERSON, final=True
+        ),
+        Outcome.LEFT_ALONE: Meaning("Nothing was written, because the member belongs to somebody else or has changed."),
+        Outcome.GONE: Meaning(
+            "Mailchimp no longer has the member. It was deleted there, or the person changed the address.",
+            "Not added again, because the person may have left. The worker looks again when the customer changes.",
+            final=True,
+        ),
+        Outcome.DELETED: Meaning("The customer was deleted, and had no member to archive."),
+        Outcome.WITHHELD: Meaning("Consent is withdrawn, and there was no member to unsubscribe."),
+        Outcome.NO_ADDRESS: Meaning("The customer has no e-mail address."),
+        Outcome.REFUSED: Meaning(
+            "Mailchimp refused the contact, or its e-mail address is not valid.",
+            "Sent when the address changes, or on the day that the receipt names.",
+            settles=None,
+        ),
+        Outcome.SUPPRESSED: Meaning(
+            "Mailchimp refuses this address or customer permanently.",
+            "Nothing until an operator clears it (resync --clear-suppressed).",
+            final=True,
+            needs_somebody=True,
+        ),
+        Outcome.HELD: Meaning(
+            "Nothing was sent, because somebody must confirm or correct something first.",
+            "Sent when that is done. The receipt says what to do.",
+            settles=False,
+            needs_somebody=True,
+        ),
+        Outcome.LATER: Meaning("Mailchimp gave no useful answer.", NEXT_FLUSH, settles=False),
+        Outcome.LIST_PAUSED: Meaning(
+            "The list refuses every contact, so the worker paused it.",
+            "Sent when the list is corrected in Mailchimp and the account is resumed (account resume).",
+            settles=False,
+            needs_somebody=True,
+        ),
+        Outcome.LIST_GONE: Meaning(
+            "The list no longer exists in Mailchimp.",
+            "Sent when the account has stored another list instead (lists store).",
+            settles=False,
+            needs_somebody=True,
+        ),
+        Outcome.ACCOUNT_STOPPED: Meaning(
+            "Mailchimp accepts no call of this account.",
+            "Sent when the account has a working key (account connect) or is resumed (account resume).",
+            settles=False,
+            needs_somebody=True,
+        ),
+        Outcome.FAULT: Meaning(
+            "An internal error of the worker ended the step. The log has the traceback.",
+            "Tried again by the next flush. Report it, with the traceback.",
+            settles=False,
+            needs_somebody=True,
+        ),
+    }
+)
