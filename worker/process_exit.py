@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from worker.flush.account_flush import CALL_THREADS
+from worker.flush.execute import CALL_THREADS
 from worker.signals import THREAD
 
 _CALLING = f"{CALL_THREADS} "

@@ -1,376 +1,172 @@
-"""Delivers one account's changed customers: looks at all, brakes, then goes through them chunk by chunk."""
+"""One account's flush up to its last step: list fields, who left, all that would be done, brake, then chunk by chunk.
+
+Who carries it out and who only shows it (see :mod:`worker.flush.execute` and :mod:`worker.flush.plan_preview`) go
+through it alike, so that a plan that was shown is the one that is carried out.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from queue import Empty, SimpleQueue
+from typing import Protocol
 
-from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
-from worker.flush import brake, bulk_add, internal_error, not_sent
-from worker.flush.add_strategy import AddStrategy, choose_strategy
+from worker.flush import brake
+from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake
-from worker.flush.departures import Departures, keep_page, read_at
-from worker.flush.intents import Intents
+from worker.flush.chunk_plans import plans, summary_of
+from worker.flush.departures import Departures, Page, read_at
+from worker.flush.list_fields import read_fields
 from worker.flush.plan_summary import PlanSummary
-from worker.flush.planning import plans, read_fields, summary_of
-from worker.flush.recorder import ERASED, Recorder
 from worker.flush.related_customers import RelatedCustomers, chunks
-from worker.flush.run_steps import run_steps
-from worker.flush.step_context import Guarded, Halted, Pacing, StepContext
-from worker.flush.step_result import StepResult
-from worker.flush.steps import Add, Plan, Step, StepGroup, Target, batches, customers_of
+from worker.flush.steps import Add, Plan
 from worker.flush.terms import Terms
-from worker.mailchimp.rate_limit import Stop
-from worker.model import CustomerId, ListId, MembershipKey
-from worker.store import accounts, held_back, ledger, lists
+from worker.mailchimp.call import Sender
+from worker.model import ListId, MembershipKey
+from worker.store import ledger, lists
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
 from worker.store.held_back import HeldBack
-from worker.store.runs import AccountRun
+from worker.store.ledger import LedgerEntry
 
-log = logging.getLogger("worker.flush")
 
-GRACE_SECONDS = 4.0
-"""How long calls in flight are waited for when the worker must end."""
-LOOK_SECONDS = 0.5
-"""How often to look whether it must."""
+class LastStep(Protocol):
+    """Who carries a flush out, or shows it: keeps what the reads before the first write tell."""
 
-CALL_THREADS = "calls of"
-"""How the names of threads that make calls begin; the account's id follows."""
+    @property
+    def settings(self) -> AccountSettings:
+        """The account's, with what was learnt of its lists."""
+        ...
+
+    @property
+    def learnt(self) -> Mapping[MembershipKey, LedgerEntry]:
+        """Entries that were learnt and are not in the ledger, since nothing may be written."""
+        ...
+
+    def may_go_on(self) -> bool:
+        """Tells whether anything more is to be read or done."""
+        ...
+
+    def keep(self, page: Page) -> None:
+        """Takes a page of members that left a list."""
+        ...
+
+    def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
+        """Takes why a list could not be read. The flush goes on only if that list is gone and another one is there."""
+        ...
+
+    def faulty(self, part: RelatedCustomers, error: Exception) -> None:
+        """Takes customers that this worker cannot plan, for a fault of its own."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """How to deliver, the same for every account of a run.
+class Prepared:
+    """What is known before the first chunk.
 
     Attributes:
-        confirmed: whether an operator confirmed what was shown as held back.
-        bulk_add_above: contacts added one by one to a list that has archived members; more are added together.
-        connections: threads an account.
-        may_call: asked before every call; false once the flush must end.
-        ours: asked before anything is written down; false once the partition is, or may be, another worker's.
-        settings_hold: asked before every call; false once the account chose other settings than it is flushed with, or
-            somebody was erased.
-        erased: asked before anything is written down; true once somebody was erased from the account.
-        open_database: opens a connection for what the account's threads write, one at a time.
-        departed: who left lists of the account and was erased since.
-        reads_departures: whether it is read who left each stored list, also where nobody changed; else only who left
-            lists that customers move off.
+        summary: all that would be done, counted.
+        brake: counts what leaves, and holds what is too much.
     """
 
-    run: int
-    confirmed: bool
-    reads_departures: bool
-    bulk_add_above: int
-    connections: int
-    clock: Clock
-    stop: Stop
-    may_call: Callable[[], bool]
-    ours: Callable[[], bool]
-    settings_hold: Callable[[], bool]
-    erased: Callable[[Database], bool]
-    open_database: Callable[[], Database]
-    departed: Departed
-
-
-def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Orders) -> AccountRun:
-    """Delivers what changed of one account, whose settings lack nothing.
-
-    Args:
-        db: a connection of this thread alone. Were it shared with those that write, this one could wait inside SQLite
-            for a transaction of theirs, and the whole process with it.
-        settings: the account's.
-        sender: sends its calls.
-        orders: the run's.
-
-    Returns:
-        What became of it; the message says why it ended early, or what was held back.
-    """
-    with contextlib.closing(orders.open_database()) as own:
-        recorder = Recorder(
-            own,
-            settings,
-            orders.run,
-            orders.clock,
-            may_call=lambda: orders.may_call() and orders.settings_hold(),
-            ours=orders.ours,
-            erased=orders.erased,
-        )
-        if recorder.to_do or orders.reads_departures:
-            try:
-                with contextlib.suppress(Halted):
-                    _Delivery(db, recorder, sender, Guarded(sender, recorder.may_call), orders).go()
-            finally:
-                recorder.shut()
-            if not orders.may_call():
-                recorder.stop()
-            elif orders.erased(own):
-                recorder.fail(ERASED)
-            elif not orders.settings_hold():
-                recorder.stop("the account's settings were changed; the next flush goes by the new ones")
-        return recorder.part()
+    terms: Terms
+    summary: PlanSummary
+    brake: Brake
 
 
 @dataclass(slots=True)
-class _Delivery:
+class AccountFlush:
+    """One account's way through a flush.
+
+    Attributes:
+        sender: sends the reads before the first write.
+        wait: waits so many seconds before a second look.
+        departed: who left lists of the account and was erased since.
+    """
+
     db: Database
-    recorder: Recorder
-    pacing: Pacing
-    sender: Guarded
-    orders: Orders
-    strategies: dict[ListId, AddStrategy] = field(default_factory=dict)
+    sender: Sender
+    last_step: LastStep
+    clock: Clock
+    departed: Departed
+    wait: Callable[[float], object]
     departures: Departures = field(init=False)
 
     def __post_init__(self) -> None:
-        account_id, orders = self.recorder.settings.account_id, self.orders
-        keep = partial(keep_page, self.db, account_id, orders.clock, self.recorder.write)
-        self.departures = Departures(self.db, self.sender, keep, orders.stop.wait)
+        self.departures = Departures(self.db, self.sender, self.last_step.keep, self.wait)
 
-    def go(self) -> None:
-        terms = self._terms() if self.recorder.to_do else None
-        if self.recorder.ended is None and self.orders.reads_departures:
-            self._read_departures({one.list_id for one in self.recorder.settings.stored if not one.gone})
-        surveyed = self._summarised(terms) if terms is not None and self.recorder.ended is None else None
-        if surveyed is None:
-            return
-        terms, summary = surveyed
-        confirmed = self._confirmed()
-        guard = self._brake(summary, confirmed)
-        account_id = self.recorder.settings.account_id
-        pool = ThreadPoolExecutor(self.orders.connections, thread_name_prefix=f"{CALL_THREADS} {account_id}")
-        try:
-            reading = chunks(self.db, account_id)
-            while self.recorder.may_call() and (near := next(reading, None)) is not None:
-                for part, plan in plans(self.db, terms, near, partial(self._faulty, terms)):
-                    self._chunk(pool, self._context(terms, guard, part), plan, summary, guard)
-            self._show(guard)
-        finally:
-            # Asked to stop, a call in flight is not waited for: it may take minutes, and its answer is found later.
-            pool.shutdown(wait=not self.orders.stop.is_set(), cancel_futures=True)
+    def prepare(
+        self, confirm: Callable[[], Sequence[HeldBack]], *, customers: bool = True, every_list: bool = False
+    ) -> Prepared | None:
+        """Reads what the plan goes by, and makes it as a whole.
 
-    def _faulty(self, terms: Terms, part: RelatedCustomers, error: Exception) -> None:
-        result = StepResult(self.orders.run, terms.settings.account_id)
-        targets = [Target(customer, None) for customer in part.changed.values()]
-        internal_error.note(result, targets, None, as_text(self.orders.clock()), error)
-        self._commit(result)
+        Args:
+            confirm: returns what an operator confirmed.
+            customers: whether there are any to deliver; else it is only read who left.
+            every_list: whether to read who left each stored list; else those that customers move off.
 
-    def _context(self, terms: Terms, guard: Brake, near: RelatedCustomers) -> StepContext:
-        return StepContext(
-            sender=self.sender,
-            settings=terms.settings,
-            merge_fields=terms.merge_fields,
-            run=self.orders.run,
-            clock=self.orders.clock,
-            pacing=self.pacing,
-            intents=Intents(self.recorder.write_ahead),
-            wait=self.orders.stop.wait,
-            may_leave=guard.may_leave,
-            departures_of=self.recorder.departures_of,
-            customer_statuses=near.customer_statuses,
-        )
-
-    # What is known before the first chunk
-
-    def _terms(self) -> Terms | None:
-        read = read_fields(self.sender, self.recorder.settings)
-        for list_id, classified in read.refused.items():
-            self._note_refused_list(list_id, classified)
-        if self.recorder.ended is not None:
+        Returns:
+            None where nothing is to be done.
+        """
+        terms = self._terms() if customers else None
+        if every_list and self.last_step.may_go_on():
+            self._read_departures({one.list_id for one in self.last_step.settings.stored if not one.gone})
+        if terms is None or not self.last_step.may_go_on():
             return None
-        settings = self.recorder.settings
-        others = lists.stored_by_others(self.db, settings.account_id)
-        return Terms(settings, read.found, as_text(self.orders.clock()), self.orders.departed, others)
-
-    def _summarised(self, terms: Terms) -> tuple[Terms, PlanSummary] | None:
         # Before anybody moves off a list it is read who left it, and everything is planned with that.
         while True:
-            terms = replace(terms, settings=self.recorder.settings, not_read=self.departures.not_read())
-            summary = summary_of(self.db, terms, self.recorder.may_call)
+            terms = replace(
+                terms,
+                settings=self.last_step.settings,
+                not_read=self.departures.not_read(),
+                learnt=self.last_step.learnt,
+            )
+            summary = summary_of(self.db, terms, self.last_step.may_go_on)
             wanted = summary.sources - self.departures.done
             if not wanted:
-                return terms, summary
+                return Prepared(terms, summary, self._brake(summary, confirm()))
             self._read_departures(wanted)
-            if self.recorder.ended is not None:
+            if not self.last_step.may_go_on():
                 return None
 
+    def chunks(self, terms: Terms) -> Iterator[tuple[RelatedCustomers, Plan]]:
+        """Gives the account's changed customers part by part, each with its plan."""
+        reading = chunks(self.db, self.last_step.settings.account_id)
+        while self.last_step.may_go_on() and (near := next(reading, None)) is not None:
+            yield from plans(self.db, terms, near, self.last_step.faulty)
+
+    def notices(self, guard: Brake | None) -> list[str]:
+        """Returns what an operator should know: what the brake holds, and whose departures could not be read."""
+        settings = self.last_step.settings
+        held = guard.notices(settings.account_id, read_at(settings)) if guard is not None else []
+        return [*held, *self.departures.notices()]
+
+    def _terms(self) -> Terms | None:
+        read = read_fields(self.sender, self.last_step.settings)
+        for list_id, classified in read.refused.items():
+            self.last_step.list_refused(list_id, classified)
+        if not self.last_step.may_go_on():
+            return None
+        settings = self.last_step.settings
+        others = lists.stored_by_others(self.db, settings.account_id)
+        return Terms(settings, read.found, as_text(self.clock()), self.departed, others)
+
     def _read_departures(self, wanted: Collection[ListId]) -> None:
-        for list_id, classified in self.departures.read(self.recorder.settings, wanted).items():
+        for list_id, classified in self.departures.read(self.last_step.settings, wanted).items():
             if classified.kind in (AnswerClass.NOT_THERE, AnswerClass.ACCOUNT_STOPPED):
-                self._note_refused_list(list_id, classified)
-        self.recorder.notices = self.departures.notices()
-
-    def _note_refused_list(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
-        # Without a list's fields the flush goes on only if that list is gone and another one is the master list.
-        result = StepResult(self.orders.run, self.recorder.settings.account_id)
-        if classified.kind is AnswerClass.NOT_THERE:
-            result.gone.add(list_id)
-        elif classified.kind is AnswerClass.ACCOUNT_STOPPED:
-            result.account_stopped = classified.title
-        else:
-            self.recorder.fail(f"Mailchimp gave no useful answer: {classified.title}.")
-        self._commit(result)
-        settings = accounts.find(self.db, self.recorder.settings.account_id)
-        if settings is None:  # it was erased a moment ago
-            raise Halted
-        self.recorder.settings = settings
-        if lacking := missing(settings):
-            self.recorder.end(lacking[0].what)
-
-    def _confirmed(self) -> Sequence[HeldBack]:
-        # Taken back at once: what an operator confirms is for one run.
-        if not self.orders.confirmed:
-            return ()
-        account_id = self.recorder.settings.account_id
-        shown = held_back.shown_since(self.db, account_id, as_text(self.orders.clock() - brake.CONFIRM_WITHIN))
-        with self.db.transaction():
-            held_back.delete_account(self.db, account_id)
-        return shown
+                self.last_step.list_refused(list_id, classified)
 
     def _brake(self, summary: PlanSummary, confirmed: Sequence[HeldBack]) -> Brake:
-        account_id = self.recorder.settings.account_id
-        present = ledger.present_count(self.db, account_id)
+        present = ledger.present_count(self.db, self.last_step.settings.account_id)
         departures, moves = brake.held_of(confirmed, "departures"), brake.held_of(confirmed, "moves")
-        guard = Brake(summary.departures, present, departures, summary.moves, moves)
-        self._notice(guard)
-        return guard
-
-    def _notice(self, guard: Brake) -> None:
-        settings = self.recorder.settings
-        self.recorder.notices = [*guard.notices(settings.account_id, read_at(settings)), *self.departures.notices()]
-
-    def _show(self, guard: Brake) -> None:
-        account_id = self.recorder.settings.account_id
-        self._notice(guard)
-        held = [HeldBack(list_id, "departures", count) for list_id, count in guard.held.items()]
-        held += [HeldBack(list_id, "moves", count) for list_id, count in guard.held_moves.items()]
-        with self.db.transaction():
-            if self.orders.erased(self.db):
-                raise Halted
-            held_back.show(self.db, account_id, held, as_text(self.orders.clock()))
-
-    # One chunk
-
-    def _chunk(
-        self, pool: ThreadPoolExecutor, context: StepContext, plan: Plan, summary: PlanSummary, guard: Brake
-    ) -> None:
-        self._commit(not_sent.without_call(context, plan))
-        tasks: list[Callable[[], Iterable[Step]]] = [
-            self._admitted_task(context, step_group, guard) for step_group in plan.step_groups
-        ]
-        for batch in batches(plan.adds):
-            tasks += self._add_tasks(context, batch, summary)
-        self._run(pool, tasks, context)
-
-    def _run(
-        self, pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Iterable[Step]]], context: StepContext
-    ) -> None:
-        # Not by waiting for thousands of futures at once: that looks at each of them again and again.
-        ended = SimpleQueue[Future[Iterable[Step]]]()
-        running, ends = 0, None
-        for task in tasks:
-            pool.submit(task).add_done_callback(ended.put)
-            running += 1
-        while running:
-            if self.orders.stop.is_set():
-                # Calls in flight get a moment more, so that what they did is known; the rest is found out later.
-                ends = ends or time.monotonic() + GRACE_SECONDS
-                if time.monotonic() >= ends:
-                    return
-            try:
-                steps = _result(ended.get(timeout=LOOK_SECONDS))
-            except Empty:
-                continue
-            running -= 1
-            for step in steps:
-                pool.submit(self._steps_task(context, (step,))).add_done_callback(ended.put)
-                running += 1
-
-    def _admitted_task(self, context: StepContext, step_group: StepGroup, guard: Brake) -> Callable[[], Iterable[Step]]:
-        def task() -> Iterable[Step]:
-            if not self.recorder.may_call():
-                return ()
-            free, held = guard.admit(step_group)
-            if held:
-                self._commit(not_sent.held(context, held))
-            return self._steps_task(context, free, customers_of(held))()
-
-        return task
-
-    def _steps_task(
-        self, context: StepContext, step_group: StepGroup, held: Collection[CustomerId] = frozenset()
-    ) -> Callable[[], Iterable[Step]]:
-        def task() -> Iterable[Step]:
-            if step_group and self.recorder.may_call():
-                own = replace(context, intents=Intents(self.recorder.write_ahead))
-                run_steps(own, step_group, self._commit, self.recorder.closed, held)
-            return ()
-
-        return task
-
-    def _add_tasks(
-        self, context: StepContext, batch: Sequence[Add], summary: PlanSummary
-    ) -> list[Callable[[], Iterable[Step]]]:
-        list_id = batch[0].membership.list_id
-        if list_id not in self.strategies and self.recorder.may_call():
-            self.strategies[list_id] = choose_strategy(
-                self.sender, list_id, summary.adds[list_id], self.orders.bulk_add_above
-            )
-        strategy = self.strategies.get(list_id)
-        if strategy is None:
-            return []
-        if strategy.refusal is not None:
-            self._commit(not_sent.refused(context, batch, strategy))
-            return []
-        if not strategy.together:
-            return [self._steps_task(context, (add,)) for add in batch]
-        # Where the answer to an add was lost, somebody may have joined since: each is looked at by itself.
-        alone = [self._steps_task(context, (add,)) for add in batch if add.entry is not None]
-        rest = [add for add in batch if add.entry is None]
-        return [*alone, self._batch_task(context, rest, strategy)] if rest else alone
-
-    def _batch_task(
-        self, context: StepContext, batch: Sequence[Add], strategy: AddStrategy
-    ) -> Callable[[], Iterable[Step]]:
-        def task() -> Iterable[Step]:
-            if not self.recorder.may_call() or batch[0].membership.list_id in self.recorder.closed:
-                return ()
-            written: set[MembershipKey] = set()
-
-            def commit(result: StepResult) -> None:
-                self._commit(result)
-                written.update(entry.membership for entry in result.entries)
-
-            together = bulk_add.Batch(context, commit, strategy)
-            try:
-                return together.add(batch)
-            except internal_error.EXPECTED:
-                raise
-            except Exception:
-                # One of them has what this worker cannot deal with; each alone shows which.
-                log.exception("account %s: an add of %d contacts failed", context.settings.account_id, len(batch))
-                return [
-                    replace(add, entry=together.intended.get(add.membership, add.entry))
-                    for add in batch
-                    if add.membership not in written
-                ]
-
-        return task
-
-    def _commit(self, result: StepResult) -> None:
-        self.recorder.commit(result, end_after=self.orders.connections)
+        return Brake(summary.departures, present, departures, summary.moves, moves)
 
 
-def _result(task: Future[Iterable[Step]]) -> Iterable[Step]:
-    try:
-        return task.result()
-    except Halted:
-        return ()
+def split_adds(batch: Sequence[Add], strategy: AddStrategy) -> tuple[list[Add], list[Add]]:
+    """Returns the adds of a batch that have a call of their own, and those that go together."""
+    if not strategy.together:
+        return list(batch), []
+    # Where the answer to an add was lost, somebody may have joined since: each is looked at by itself.
+    return [add for add in batch if add.entry is not None], [add for add in batch if add.entry is None]

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from worker.accounts.settings import missing
-from worker.clock import Clock, as_moment, as_text
+from worker.clock import Clock, as_text
 from worker.flush import calls, departures
+from worker.flush.account_flush import AccountFlush, Prepared, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
-from worker.flush.answers import AnswerClass
-from worker.flush.brake import CONFIRM_WITHIN, Brake, held_of
-from worker.flush.departures import Departures, Page, read_at
+from worker.flush.answers import AnswerClass, ClassifiedAnswer
+from worker.flush.brake import CONFIRM_WITHIN
+from worker.flush.departures import Page
 from worker.flush.plan_summary import PlanSummary
-from worker.flush.planning import plans, read_fields, summary_of
-from worker.flush.related_customers import chunks
+from worker.flush.related_customers import RelatedCustomers
 from worker.flush.steps import Add, Found, PlannedCall, batches
-from worker.flush.terms import Terms
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.model import ListId, MembershipKey
-from worker.store import held_back, ledger, lists
+from worker.store import held_back, lists
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
@@ -35,6 +34,8 @@ class AccountPlan:
     """What a flush of one account would do. It writes nothing; making it sends only reads to Mailchimp.
 
     Attributes:
+        settings: the account's, with the lists gone that Mailchimp does not have.
+        learnt: who left lists, as a flush would write it.
         problem: why nothing would be done; None where the flush would go ahead.
         summary: what would be done, counted.
         notices: what could not be read, and what the brake would hold.
@@ -42,45 +43,46 @@ class AccountPlan:
 
     db: Database
     settings: AccountSettings
-    sender: _Recorder
+    sender: _Reads
     bulk_add_above: int
-    confirmed: bool
-    now: str
+    now: datetime
+    of_others: Collection[ListId]
     problem: str | None = None
     summary: PlanSummary = field(default_factory=PlanSummary)
     notices: Sequence[str] = ()
-    _terms: Terms | None = None
-    _brake: Brake | None = None
+    learnt: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
+    _flush: AccountFlush | None = None
+    _prepared: Prepared | None = None
 
-    def _summarise(self, sender: Sender, terms: Terms) -> bool:
-        # As a flush does it: who left is read before anybody is counted as moved. False where nothing would be done.
-        learnt: dict[MembershipKey, LedgerEntry] = {}
+    # What the reads before the first write would tell a flush
 
-        def keep(page: Page) -> None:
-            strangers = page.list_id not in terms.of_others
-            account_id = self.settings.account_id
-            found = departures.learnt(self.db, account_id, page, self.now, strangers=strangers, known=learnt)
-            learnt.update({one.membership: one for one in found})
+    def may_go_on(self) -> bool:
+        """Tells whether the flush would go ahead."""
+        return self.problem is None
 
-        reading = Departures(self.db, sender, keep, lambda seconds: None)
-        self._terms = terms
-        self.summary = summary_of(self.db, terms, lambda: True)
-        while wanted := self.summary.sources - reading.done:
-            for list_id, classified in reading.read(self.settings, wanted).items():
-                if classified.kind is AnswerClass.NOT_THERE:
-                    self.settings = with_gone(self.settings, list_id, as_moment(self.now))
-                elif classified.kind is AnswerClass.ACCOUNT_STOPPED:
-                    self.problem = f"Mailchimp accepts no call of this account: {classified.title}."
-                    self._terms = None
-                    return False
+    def keep(self, page: Page) -> None:
+        """Learns who left a list."""
+        strangers, at = page.list_id not in self.of_others, as_text(self.now)
+        account_id = self.settings.account_id
+        found = departures.learnt(self.db, account_id, page, at, strangers=strangers, known=self.learnt)
+        self.learnt.update({one.membership: one for one in found})
+
+    def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
+        """Learns that a list is gone, or that the flush would not go ahead."""
+        if classified.kind is AnswerClass.NOT_THERE:
+            known = (replace(one, gone_at=self.now) if one.list_id == list_id else one for one in self.settings.lists)
+            self.settings = replace(self.settings, lists=tuple(known))
             if lacking := missing(self.settings):
-                self.problem, self._terms = lacking[0].what, None
-                return False
-            terms = replace(terms, settings=self.settings, not_read=reading.not_read(), learnt=learnt)
-            self._terms = terms
-            self.summary = summary_of(self.db, terms, lambda: True)
-        self.notices = reading.notices()
-        return True
+                self.problem = lacking[0].what
+        elif classified.kind is AnswerClass.ACCOUNT_STOPPED:
+            self.problem = f"Mailchimp accepts no call of this account: {classified.title}."
+        else:
+            self.problem = f"Mailchimp gave no useful answer: {classified.title}."
+
+    def faulty(self, part: RelatedCustomers, error: Exception) -> None:
+        """Leaves customers out that the flush could not plan either."""
+
+    # What is shown
 
     def calls(self) -> Iterator[PlannedCall]:
         """Gives every call in order: reads as reads, and what hangs on an answer with the condition.
@@ -88,17 +90,16 @@ class AccountPlan:
         Reads on which the rest of the plan hangs are made while this is asked.
         """
         yield from self.sender.made()
-        if self._terms is None or self._brake is None:
+        if self._flush is None or self._prepared is None:
             return
         strategies: dict[ListId, AddStrategy] = {}
-        for near in chunks(self.db, self.settings.account_id):
-            for _, plan in plans(self.db, self._terms, near):
-                for step_group in plan.step_groups:
-                    free, _ = self._brake.admit(step_group)
-                    for step in free:
-                        yield from step.calls()
-                for batch in batches(plan.adds):
-                    yield from self._add_calls(batch, strategies)
+        for _, plan in self._flush.chunks(self._prepared.terms):
+            for step_group in plan.step_groups:
+                free, _ = self._prepared.brake.admit(step_group)
+                for step in free:
+                    yield from step.calls()
+            for batch in batches(plan.adds):
+                yield from self._add_calls(batch, strategies)
         for one in self.settings.stored:
             if not one.gone:
                 yield PlannedCall(calls.read_list(one.list_id), "each time a member of it is not found")
@@ -111,12 +112,10 @@ class AccountPlan:
         strategy = strategies[list_id]
         if strategy.refusal is not None:
             return
-        for add in batch:
-            if not strategy.together or add.entry is not None:
-                yield from add.calls()
-        together = (
-            [add for add in batch if add.entry is None and not strategy.leaves_out(add)] if strategy.together else []
-        )
+        own_calls, rest = split_adds(batch, strategy)
+        for add in own_calls:
+            yield from add.calls()
+        together = [add for add in rest if not strategy.leaves_out(add)]
         if together:
             look = strategy.look(list_id)
             assert look is not None, "without it they go contact by contact"
@@ -150,37 +149,18 @@ def plan_account(
         clock: tells the time.
         departed: who left lists of the account and was erased since.
     """
-    recorder, now = _Recorder(sender), clock()
-    plan = AccountPlan(db, settings, recorder, bulk_add_above, confirmed, as_text(now))
-    read = read_fields(recorder, settings)
-    for list_id, classified in read.refused.items():
-        if classified.kind is not AnswerClass.NOT_THERE:
-            plan.problem = f"Mailchimp gave no useful answer: {classified.title}."
-            return plan
-        plan.settings = with_gone(plan.settings, list_id, now)
-    if lacking := missing(plan.settings):
-        plan.problem = lacking[0].what
-        return plan
-    others = lists.stored_by_others(db, settings.account_id)
-    terms = Terms(plan.settings, read.found, plan.now, departed, others)
-    if not plan._summarise(recorder, terms):
-        return plan
-    shown = held_back.shown_since(db, settings.account_id, as_text(now - CONFIRM_WITHIN)) if confirmed else ()
-    present = ledger.present_count(db, settings.account_id)
-    plan._brake = Brake(
-        plan.summary.departures, present, held_of(shown, "departures"), plan.summary.moves, held_of(shown, "moves")
-    )
-    plan.notices = [*plan._brake.notices(settings.account_id, read_at(plan.settings)), *plan.notices]
+    reads, now, account_id = _Reads(sender), clock(), settings.account_id
+    plan = AccountPlan(db, settings, reads, bulk_add_above, now, lists.stored_by_others(db, account_id))
+    flush = AccountFlush(db, reads, plan, lambda: now, departed, lambda seconds: None)
+    since = as_text(now - CONFIRM_WITHIN)
+    prepared = flush.prepare(lambda: held_back.shown_since(db, account_id, since) if confirmed else ())
+    if prepared is not None:
+        plan._flush, plan._prepared, plan.summary = flush, prepared, prepared.summary
+        plan.notices = flush.notices(prepared.brake)
     return plan
 
 
-def with_gone(settings: AccountSettings, list_id: ListId, at: datetime) -> AccountSettings:
-    """Returns the settings with a list gone from Mailchimp."""
-    known = (replace(one, gone_at=at) if one.list_id == list_id else one for one in settings.lists)
-    return replace(settings, lists=tuple(known))
-
-
-class _Recorder:
+class _Reads:
     """Notes the reads that planning makes, since a flush makes them too."""
 
     def __init__(self, sender: Sender) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
 from worker.errors import RequestWithdrawn, WorkerError
-from worker.flush.account_flush import Orders, deliver
+from worker.flush.execute import Orders, deliver
 from worker.flush.settings_watch import SettingsWatch
 from worker.flush.step_context import Pacing
 from worker.mailchimp.rate_limit import Stop

@@ -1,51 +1,15 @@
-"""What a flush, and its plan, learn before the first write: the lists' fields, and all that would be done."""
+"""Plans an account chunk by chunk, and counts all that its flush would do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
-from worker.flush.answers import UNREADABLE, ClassifiedAnswer, classify
 from worker.flush.plan import make_plan
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.related_customers import RelatedCustomers, apart, chunks
 from worker.flush.steps import Plan
 from worker.flush.terms import Terms
-from worker.mailchimp.call import Answer, Sender
-from worker.mailchimp.merge_fields import MergeField, merge_fields
-from worker.model import ListId
-from worker.store.accounts import AccountSettings
 from worker.store.database import Database
-
-
-@dataclass(frozen=True, slots=True)
-class FieldsRead:
-    """The merge fields of an account's stored lists.
-
-    Attributes:
-        found: of each list that answered.
-        refused: what stood in the way, of the others; reading ends at the first that is not just a missing list.
-    """
-
-    found: Mapping[ListId, Sequence[MergeField]]
-    refused: Mapping[ListId, ClassifiedAnswer]
-
-
-def read_fields(sender: Sender, settings: AccountSettings) -> FieldsRead:
-    """Reads the merge fields of every stored list that is there."""
-    found: dict[ListId, Sequence[MergeField]] = {}
-    refused: dict[ListId, ClassifiedAnswer] = {}
-    for one in settings.stored:
-        if one.gone:
-            continue
-        fields = merge_fields(sender, one.list_id)
-        if not isinstance(fields, Answer):
-            found[one.list_id] = fields
-            continue
-        refused[one.list_id] = UNREADABLE if fields.failure == "garbled" else classify(fields)
-        if fields.status != 404:
-            break
-    return FieldsRead(found, refused)
 
 
 def plans(

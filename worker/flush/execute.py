@@ -1,0 +1,333 @@
+"""Carries out one account's flush: its calls side by side on threads, each step written as soon as it is done."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from queue import Empty, SimpleQueue
+
+from worker.accounts.settings import missing
+from worker.clock import Clock, as_text
+from worker.flush import brake, bulk_add, internal_error, not_sent
+from worker.flush.account_flush import AccountFlush, Prepared, split_adds
+from worker.flush.add_strategy import AddStrategy, choose_strategy
+from worker.flush.answers import AnswerClass, ClassifiedAnswer
+from worker.flush.brake import Brake
+from worker.flush.departures import Page, keep_page
+from worker.flush.intents import Intents
+from worker.flush.plan_summary import PlanSummary
+from worker.flush.recorder import ERASED, Recorder
+from worker.flush.related_customers import RelatedCustomers
+from worker.flush.run_steps import run_steps
+from worker.flush.step_context import Guarded, Halted, Pacing, StepContext
+from worker.flush.step_result import StepResult
+from worker.flush.steps import Add, Plan, Step, StepGroup, Target, batches, customers_of
+from worker.flush.terms import Terms
+from worker.mailchimp.rate_limit import Stop
+from worker.model import CustomerId, ListId, MembershipKey
+from worker.store import accounts, held_back
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
+from worker.store.forgotten import Departed
+from worker.store.held_back import HeldBack
+from worker.store.ledger import LedgerEntry
+from worker.store.runs import AccountRun
+
+log = logging.getLogger("worker.flush")
+
+GRACE_SECONDS = 4.0
+"""How long calls in flight are waited for when the worker must end."""
+LOOK_SECONDS = 0.5
+"""How often to look whether it must."""
+
+CALL_THREADS = "calls of"
+"""How the names of threads that make calls begin; the account's id follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """How to deliver, the same for every account of a run.
+
+    Attributes:
+        confirmed: whether an operator confirmed what was shown as held back.
+        bulk_add_above: contacts added one by one to a list that has archived members; more are added together.
+        connections: threads an account.
+        may_call: asked before every call; false once the flush must end.
+        ours: asked before anything is written down; false once the partition is, or may be, another worker's.
+        settings_hold: asked before every call; false once the account chose other settings than it is flushed with, or
+            somebody was erased.
+        erased: asked before anything is written down; true once somebody was erased from the account.
+        open_database: opens a connection for what the account's threads write, one at a time.
+        departed: who left lists of the account and was erased since.
+        reads_departures: whether it is read who left each stored list, also where nobody changed; else only who left
+            lists that customers move off.
+    """
+
+    run: int
+    confirmed: bool
+    reads_departures: bool
+    bulk_add_above: int
+    connections: int
+    clock: Clock
+    stop: Stop
+    may_call: Callable[[], bool]
+    ours: Callable[[], bool]
+    settings_hold: Callable[[], bool]
+    erased: Callable[[Database], bool]
+    open_database: Callable[[], Database]
+    departed: Departed
+
+
+def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Orders) -> AccountRun:
+    """Delivers what changed of one account, whose settings lack nothing.
+
+    Args:
+        db: a connection of this thread alone. Were it shared with those that write, this one could wait inside SQLite
+            for a transaction of theirs, and the whole process with it.
+        settings: the account's.
+        sender: sends its calls.
+        orders: the run's.
+
+    Returns:
+        What became of it; the message says why it ended early, or what was held back.
+    """
+    with contextlib.closing(orders.open_database()) as own:
+        recorder = Recorder(
+            own,
+            settings,
+            orders.run,
+            orders.clock,
+            may_call=lambda: orders.may_call() and orders.settings_hold(),
+            ours=orders.ours,
+            erased=orders.erased,
+        )
+        if recorder.to_do or orders.reads_departures:
+            try:
+                with contextlib.suppress(Halted):
+                    _Execution(db, recorder, sender, Guarded(sender, recorder.may_call), orders).go()
+            finally:
+                recorder.shut()
+            if not orders.may_call():
+                recorder.stop()
+            elif orders.erased(own):
+                recorder.fail(ERASED)
+            elif not orders.settings_hold():
+                recorder.stop("the account's settings were changed; the next flush goes by the new ones")
+        return recorder.part()
+
+
+@dataclass(slots=True)
+class _Execution:
+    db: Database
+    recorder: Recorder
+    pacing: Pacing
+    sender: Guarded
+    orders: Orders
+    strategies: dict[ListId, AddStrategy] = field(default_factory=dict)
+
+    def go(self) -> None:
+        flush = AccountFlush(self.db, self.sender, self, self.orders.clock, self.orders.departed, self.orders.stop.wait)
+        prepared = flush.prepare(
+            self._confirmed, customers=bool(self.recorder.to_do), every_list=self.orders.reads_departures
+        )
+        self.recorder.notices = flush.notices(prepared.brake if prepared is not None else None)
+        if prepared is None:
+            return
+        name = f"{CALL_THREADS} {self.settings.account_id}"
+        pool = ThreadPoolExecutor(self.orders.connections, thread_name_prefix=name)
+        try:
+            for part, plan in flush.chunks(prepared.terms):
+                self._chunk(pool, self._context(prepared.terms, prepared.brake, part), plan, prepared)
+            self.recorder.notices = flush.notices(prepared.brake)
+            self._show(prepared.brake)
+        finally:
+            # Asked to stop, a call in flight is not waited for: it may take minutes, and its answer is found later.
+            pool.shutdown(wait=not self.orders.stop.is_set(), cancel_futures=True)
+
+    # What the reads before the first write tell
+
+    @property
+    def settings(self) -> AccountSettings:
+        return self.recorder.settings
+
+    @property
+    def learnt(self) -> Mapping[MembershipKey, LedgerEntry]:
+        return {}
+
+    def may_go_on(self) -> bool:
+        return self.recorder.may_call()
+
+    def keep(self, page: Page) -> None:
+        keep_page(self.db, self.settings.account_id, self.orders.clock, self.recorder.write, page)
+
+    def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
+        result = StepResult(self.orders.run, self.settings.account_id)
+        if classified.kind is AnswerClass.NOT_THERE:
+            result.gone.add(list_id)
+        elif classified.kind is AnswerClass.ACCOUNT_STOPPED:
+            result.account_stopped = classified.title
+        else:
+            self.recorder.fail(f"Mailchimp gave no useful answer: {classified.title}.")
+        self._commit(result)
+        settings = accounts.find(self.db, self.settings.account_id)
+        if settings is None:  # it was erased a moment ago
+            raise Halted
+        self.recorder.settings = settings
+        if lacking := missing(settings):
+            self.recorder.end(lacking[0].what)
+
+    def faulty(self, part: RelatedCustomers, error: Exception) -> None:
+        result = StepResult(self.orders.run, self.settings.account_id)
+        targets = [Target(customer, None) for customer in part.changed.values()]
+        internal_error.note(result, targets, None, as_text(self.orders.clock()), error)
+        self._commit(result)
+
+    def _confirmed(self) -> Sequence[HeldBack]:
+        # Taken back at once: what an operator confirms is for one run.
+        if not self.orders.confirmed:
+            return ()
+        account_id = self.settings.account_id
+        shown = held_back.shown_since(self.db, account_id, as_text(self.orders.clock() - brake.CONFIRM_WITHIN))
+        with self.db.transaction():
+            held_back.delete_account(self.db, account_id)
+        return shown
+
+    def _show(self, guard: Brake) -> None:
+        held = [HeldBack(list_id, "departures", count) for list_id, count in guard.held.items()]
+        held += [HeldBack(list_id, "moves", count) for list_id, count in guard.held_moves.items()]
+        with self.db.transaction():
+            if self.orders.erased(self.db):
+                raise Halted
+            held_back.show(self.db, self.settings.account_id, held, as_text(self.orders.clock()))
+
+    def _context(self, terms: Terms, guard: Brake, near: RelatedCustomers) -> StepContext:
+        return StepContext(
+            sender=self.sender,
+            settings=terms.settings,
+            merge_fields=terms.merge_fields,
+            run=self.orders.run,
+            clock=self.orders.clock,
+            pacing=self.pacing,
+            intents=Intents(self.recorder.write_ahead),
+            wait=self.orders.stop.wait,
+            may_leave=guard.may_leave,
+            departures_of=self.recorder.departures_of,
+            customer_statuses=near.customer_statuses,
+        )
+
+    # One chunk
+
+    def _chunk(self, pool: ThreadPoolExecutor, context: StepContext, plan: Plan, prepared: Prepared) -> None:
+        self._commit(not_sent.without_call(context, plan))
+        tasks: list[Callable[[], Iterable[Step]]] = [
+            self._admitted_task(context, step_group, prepared.brake) for step_group in plan.step_groups
+        ]
+        for batch in batches(plan.adds):
+            tasks += self._add_tasks(context, batch, prepared.summary)
+        self._run(pool, tasks, context)
+
+    def _run(
+        self, pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Iterable[Step]]], context: StepContext
+    ) -> None:
+        # Not by waiting for thousands of futures at once: that looks at each of them again and again.
+        ended = SimpleQueue[Future[Iterable[Step]]]()
+        running, ends = 0, None
+        for task in tasks:
+            pool.submit(task).add_done_callback(ended.put)
+            running += 1
+        while running:
+            if self.orders.stop.is_set():
+                # Calls in flight get a moment more, so that what they did is known; the rest is found out later.
+                ends = ends or time.monotonic() + GRACE_SECONDS
+                if time.monotonic() >= ends:
+                    return
+            try:
+                steps = _result(ended.get(timeout=LOOK_SECONDS))
+            except Empty:
+                continue
+            running -= 1
+            for step in steps:
+                pool.submit(self._steps_task(context, (step,))).add_done_callback(ended.put)
+                running += 1
+
+    def _admitted_task(self, context: StepContext, step_group: StepGroup, guard: Brake) -> Callable[[], Iterable[Step]]:
+        def task() -> Iterable[Step]:
+            if not self.recorder.may_call():
+                return ()
+            free, held = guard.admit(step_group)
+            if held:
+                self._commit(not_sent.held(context, held))
+            return self._steps_task(context, free, customers_of(held))()
+
+        return task
+
+    def _steps_task(
+        self, context: StepContext, step_group: StepGroup, held: Collection[CustomerId] = frozenset()
+    ) -> Callable[[], Iterable[Step]]:
+        def task() -> Iterable[Step]:
+            if step_group and self.recorder.may_call():
+                own = replace(context, intents=Intents(self.recorder.write_ahead))
+                run_steps(own, step_group, self._commit, self.recorder.closed, held)
+            return ()
+
+        return task
+
+    def _add_tasks(
+        self, context: StepContext, batch: Sequence[Add], summary: PlanSummary
+    ) -> list[Callable[[], Iterable[Step]]]:
+        list_id = batch[0].membership.list_id
+        if list_id not in self.strategies and self.recorder.may_call():
+            self.strategies[list_id] = choose_strategy(
+                self.sender, list_id, summary.adds[list_id], self.orders.bulk_add_above
+            )
+        strategy = self.strategies.get(list_id)
+        if strategy is None:
+            return []
+        if strategy.refusal is not None:
+            self._commit(not_sent.refused(context, batch, strategy))
+            return []
+        alone, together = split_adds(batch, strategy)
+        tasks = [self._steps_task(context, (add,)) for add in alone]
+        return [*tasks, self._batch_task(context, together, strategy)] if together else tasks
+
+    def _batch_task(
+        self, context: StepContext, batch: Sequence[Add], strategy: AddStrategy
+    ) -> Callable[[], Iterable[Step]]:
+        def task() -> Iterable[Step]:
+            if not self.recorder.may_call() or batch[0].membership.list_id in self.recorder.closed:
+                return ()
+            written: set[MembershipKey] = set()
+
+            def commit(result: StepResult) -> None:
+                self._commit(result)
+                written.update(entry.membership for entry in result.entries)
+
+            together = bulk_add.Batch(context, commit, strategy)
+            try:
+                return together.add(batch)
+            except internal_error.EXPECTED:
+                raise
+            except Exception:
+                # One of them has what this worker cannot deal with; each alone shows which.
+                log.exception("account %s: an add of %d contacts failed", context.settings.account_id, len(batch))
+                return [
+                    replace(add, entry=together.intended.get(add.membership, add.entry))
+                    for add in batch
+                    if add.membership not in written
+                ]
+
+        return task
+
+    def _commit(self, result: StepResult) -> None:
+        self.recorder.commit(result, end_after=self.orders.connections)
+
+
+def _result(task: Future[Iterable[Step]]) -> Iterable[Step]:
+    try:
+        return task.result()
+    except Halted:
+        return ()
