@@ -12,7 +12,7 @@ from datetime import datetime
 from worker.clock import as_text
 from worker.flush import calls
 from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify, customer_status_after
-from worker.flush.identity import departed
+from worker.flush.identity import add_was_done, as_read, departed
 from worker.flush.intents import Intents
 from worker.flush.outcomes import Outcome
 from worker.flush.step_context import Guarded, StepContext
@@ -92,7 +92,10 @@ class Attempt(StepResult):
         return self.context.merge_fields.get(list_id, ())
 
     def read_member(self, membership: MembershipKey, entry: LedgerEntry | None, targets: Sequence[Target] = ()) -> Read:
-        """Reads a member, and writes at once if it has left: this try may fail, and other steps must know it.
+        """Reads a member, and writes at once if it has left, or if an add in doubt proves to have been done.
+
+        This try may fail, and other steps must know it. Once the member is deleted, nothing else tells that it was
+        there: its add would count as never done, and its opt-out would not follow.
 
         Args:
             membership: where.
@@ -106,7 +109,9 @@ class Attempt(StepResult):
         if known is not None and read.member is not None:
             left = departed(known, read.member, read.date)
             if left is not None and (entry is None or not has_left(entry)):
-                self.context.intents.note(replace(left, sent_at=self.at()), targets)
+                self.intents.note(replace(left, sent_at=self.at()), targets)
+            elif left is None and add_was_done(known, read.member):
+                self.intents.note(replace(as_read(known, read.member, read.date), sent_at=self.at()), targets)
         return read
 
     def look_at(self, membership: MembershipKey, entry: LedgerEntry | None) -> Read:

@@ -228,8 +228,10 @@ def entry_of_departure(entry: LedgerEntry, member: Member, date: datetime | None
         date: Mailchimp's time of the answer.
         at: the time now, by this machine's clock.
     """
-    # A write in doubt is found out by a read of that member alone; who is gone left already.
-    if entry.intent is not None or entry.state in ("intended", "gone"):
+    # A write in doubt is found out by a read of that member alone; who is gone left already. But whoever is at the
+    # place of an add in doubt has left by now, and may be deleted before that read.
+    add = entry.state == "intended" and entry.intent is not None and entry.intent.kind == "add"
+    if entry.state == "gone" or (not add and (entry.intent is not None or entry.state == "intended")):
         return None
     if entry.state == "archived" and member.status == "archived" and entry.last_changed is None:
         return None  # nobody can tell whose archive it is, so it counts as one who left already

@@ -66,6 +66,12 @@ def was_done(entry: LedgerEntry, member: Member) -> bool:
             return member.status == "unsubscribed"
 
 
+def add_was_done(entry: LedgerEntry, member: Member) -> bool:
+    """Tells whether a member is there by an add of this worker whose answer did not tell it."""
+    kind = entry.intent.kind if entry.intent is not None else None
+    return entry.state == "intended" and kind == "add" and was_done(entry, member)
+
+
 def continues(entry: LedgerEntry, member: Member) -> bool:
     """Tells whether a member that was just read is the one that the ledger tells of, by any write of this worker."""
     if entry.state == "intended" or (entry.intent is not None and entry.intent.kind == "restore"):

@@ -98,6 +98,9 @@ class Promise(RuleBasedStateMachine):
         elif act in ("unsubscribe", "clean", "archive", "forget", "rename"):
             if known or act not in ("forget", "rename"):
                 self.left |= dict.fromkeys(self._standing_at(list_id, address), (list_id, address, act))
+            else:
+                # Nor does what it did before, since nobody read it meanwhile.
+                self._is_back(list_id, address)
         elif act == "subscribe":
             self._is_back(list_id, address)
         if act == "rename" and value is not None:

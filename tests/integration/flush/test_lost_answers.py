@@ -75,6 +75,41 @@ def test_who_joined_again_by_herself_while_a_restore_was_in_doubt_is_not_ours(wo
     assert world.outcomes("ann")[-1] == "left alone"
 
 
+# Added, and nobody knows
+
+
+def test_who_was_seen_at_an_add_in_doubt_and_left_goes_nowhere_else(world: World):
+    """Read once as a member by this worker's add, then unsubscribed and deleted in Mailchimp: an opt-out follows."""
+    world.event("first", A, list_id="other")
+    world.flush()
+    world.event("ann", A)
+    losing(world, "PUT")
+    world.by_hand(A, "clean", "other")
+    world.flush()
+    assert world.outcomes("ann")[-1] == "left"
+    world.by_hand(A, "unsubscribe")
+    world.by_hand(A, "forget")
+    world.event("ann", B)
+    world.flush()
+    assert world.status(B) is None
+    assert world.outcomes("ann")[-1] == "left"
+
+
+def test_who_was_read_as_departed_at_an_add_in_doubt_goes_nowhere_else(world: World):
+    """The daily reading of who left told it, though the member was deleted before it was read alone."""
+    world.event("ann", A)
+    losing(world, "POST")
+    world.by_hand(A, "unsubscribe")
+    world.standin.faults = [Fault("status", method="GET", path="/members/", status=500)]
+    world.daily()
+    world.standin.faults = []
+    world.by_hand(A, "forget")
+    world.event("ann", B)
+    world.flush()
+    assert world.status(B) is None
+    assert world.outcomes("ann")[-1] == "left"
+
+
 # Renamed, and nobody knows
 
 

@@ -34,6 +34,7 @@ from worker.store import accounts, departure_reading, ledger
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database, open_database
 from worker.store.departure_reading import Reading
+from worker.store.intent import Intent
 from worker.store.ledger import LedgerEntry
 
 ACCOUNT = AccountId("acct-1")
@@ -308,6 +309,9 @@ ARCHIVED = build.entry(
 )  # fmt: skip
 
 
+ADD = Intent("add", "2026-11-22T08:00:00.000Z")
+
+
 @pytest.mark.parametrize(
     ("known", "told", "expected"),
     [
@@ -315,12 +319,25 @@ ARCHIVED = build.entry(
         (build.entry(), member("archived"), ("present", "archived")),
         (build.entry(state="gone"), member("unsubscribed"), None),
         (build.entry(state="intended"), member("unsubscribed"), None),
+        (build.entry(state="intended", intent=ADD), member("unsubscribed"), ("present", "unsubscribed")),
+        (build.entry(state="intended", intent=replace(ADD, kind="rename")), member("unsubscribed"), None),
         (ARCHIVED, member("archived", "2026-11-20T09:00:00+00:00"), None),
         (ARCHIVED, member("archived"), ("present", "archived")),
         (ARCHIVED, member("unsubscribed"), ("present", "unsubscribed")),
         (replace(ARCHIVED, last_changed=None, status_before="unsubscribed"), member("archived"), None),
     ],
-    ids=["left", "by others", "gone", "intended", "ours", "by others since", "left since", "whose, nobody can tell"],
+    ids=[
+        "left",
+        "by others",
+        "gone",
+        "intended",
+        "add in doubt",
+        "rename in doubt",
+        "ours",
+        "by others since",
+        "left since",
+        "whose, nobody can tell",
+    ],
 )
 def test_what_a_departure_makes_of_an_entry(known: LedgerEntry, told: Member, expected: tuple[str, str] | None):
     """An archive of this worker's own is none; one that somebody else made after it is."""
