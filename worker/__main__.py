@@ -32,8 +32,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception:
-        logging.getLogger("worker").exception("a fault of the worker")
-        _tell("error: the worker has a fault; the log above tells where.", "Please report it with that log.")
+        logging.getLogger("worker").exception("internal error")
+        _tell("error: internal error; see the traceback above.", "Please report it, with that log.")
         _leave(1)
 
 

@@ -22,6 +22,7 @@ from worker.flush.eligibility import GroupEligibility, what_differs
 from worker.flush.schedule import RUN_AGAIN_AFTER, is_due, is_expired, is_in_future, is_retry_due, run_again_at
 from worker.kafka.client import session_seconds
 from worker.model import AccountId
+from worker.plural import counted
 from worker.store import customers, dead_letters, expiry, first_reading, receipts, runs
 from worker.store.database import Database
 from worker.store.lock import DatabaseLock
@@ -167,7 +168,8 @@ def flush_and_complete(
         settle_first_readings(app, poller, db)
         known = customers.settle_known(db)
         if known:
-            log.info("%d customers were delivered as they are, by another worker or with another database", known)
+            message = "%s delivered already, by another worker or with another database"
+            log.info(message, counted(known, "customer"))
         eligibility = GroupEligibility(db, poller.owned_partitions, topic, topic_id, app.changelog.ledger_partition)
         run = app.flusher(stop).flush(trigger, eligibility, request, only)
         if run.account_id is None and only is None and run.ended != "stopped":
@@ -179,30 +181,31 @@ def flush_and_complete(
 
 
 def settle_first_readings(app: App, poller: Poller, db: Database) -> None:
-    """Stages as deleted whom the ledger knows and the log does not any more, and says so.
+    """Stages as deleted the customers that the ledger knows and the log no longer has, and logs it.
 
     Raises:
         DatabaseError: the database cannot be used.
     """
     revived = first_reading.delete_revived(db)
     if revived:
-        log.info("%d customers stay deleted: only events came again that are older than their deletion", revived)
+        message = "deleted still: %s, because the events that came again are older than the deletion"
+        log.info(message, counted(revived, "customer"))
     topic, topic_id, at = app.config.kafka.topic, poller.consumer.topic_id, as_text(app.clock())
     ready, ledger_partition = poller.owned_partitions.ready(), app.changelog.ledger_partition
     for one in first_reading.judge(db, topic, topic_id, ready, ledger_partition, at):
         if one.deleted:
             log.warning(
-                "partition %d was read whole: %d customers of the ledger are gone from it, and count as deleted",
+                "partition %d was read to its end. Not in it, and deleted therefore: %s of the ledger",
                 one.partition,
-                one.deleted,
+                counted(one.deleted, "customer"),
             )
         if one.unclear:
             log.warning(
-                "partition %d was read whole: %d customers of the ledger are not in it, and stay where they are, since "
-                "%s: publish those that were deleted again, as .deleted",
+                "partition %d was read to its end. Not in it, but not deleted: %s of the ledger, because %s. Publish "
+                "those that were deleted again, as .deleted",
                 one.partition,
-                one.unclear,
-                one.reason or "they were settled under another id of the topic, or looked at again since",
+                counted(one.unclear, "customer"),
+                one.reason or "they were settled under another id of the topic, or checked again since",
             )
 
 
@@ -255,27 +258,30 @@ def tidy(db: Database, now: datetime, config: Config) -> None:
         (runs, "runs", config.receipts.keep_days),
         (dead_letters, "dead letters", config.dead_letters.keep_days),
     ):
-        told = partial(_tell_dropped, what, days)
-        expiry.drop_old(db, table, what, days, now, told)
+        report = partial(_log_dropped, what, days)
+        expiry.drop_old(db, table, what, days, now, report)
     bound_letters(db, config.dead_letters)
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _tell_dropped(what: str, days: int, count: int, more: bool) -> None:
-    log.info("%d %s older than %d days were dropped", count, what, days)
+def _log_dropped(what: str, days: int, count: int, more: bool) -> None:
+    log.info("dropped %s older than %s", counted(count, what.removesuffix("s")), counted(days, "day"))
     if more:
-        log.info("the other %s as old go within the next days: never many at once, should the clock be wrong", what)
+        message = (
+            "the other %s of that age are dropped within the next days: never many at once, in case the clock is wrong"
+        )
+        log.info(message, what)
 
 
 def bound_letters(db: Database, wanted: DeadLetters) -> None:
     """Drops the oldest dead letters where there are more than wanted."""
     if dead_letters.count(db) > wanted.keep_at_most:
         dropped = dead_letters.drop_beyond(db, wanted.keep_at_most)
-        log.warning("%d dead letters beyond the newest %d were dropped", dropped, wanted.keep_at_most)
+        log.warning("dropped %s beyond the newest %d", counted(dropped, "dead letter"), wanted.keep_at_most)
 
 
 class Daemon:
-    """Runs until it is told to stop."""
+    """Runs until it is stopped."""
 
     def __init__(self, app: App, stop: threading.Event) -> None:
         self._app = app

@@ -63,7 +63,7 @@ def stories_of(
         by_customer.setdefault((receipt.account_id, receipt.customer_id), []).append(receipt)
     for customer in customers.find_by_address(db, address, account_id):
         by_customer.setdefault((customer.account_id, customer.customer_id), [])
-    # Receipts are kept for a time only, and not at all by a database that was made anew.
+    # Receipts are kept for a time only, and not at all by a database that was recreated.
     for key in ledger.customers_at(db, address):
         if account_id in (None, key[0]) and key not in by_customer:
             by_customer[key] = list(receipts.find(db, account_id=key[0], customer_id=key[1]))
@@ -121,12 +121,12 @@ def what_is_next(
     """
     last = told[-1] if told else None
     if customer is None:
-        return "Nothing: the customer is not known here any more."
+        return "Nothing: the worker no longer knows this customer."
     if not customer.changed:
         return last.next if last is not None else "Nothing until the customer changes."
     if settings is None:
         return (
-            f"It waits until the account chooses its Mailchimp settings: mailchimp-worker account connect "
+            f"It waits until the account is connected to Mailchimp: mailchimp-worker account connect "
             f"{customer.account_id}"
         )
     if lacking := missing(settings):

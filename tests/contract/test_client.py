@@ -62,7 +62,7 @@ def test_no_netrc_takes_the_place_of_the_key(raw: Raw, tmp_path: Path, monkeypat
 
 
 def test_connections_are_kept_for_the_calls_that_follow(raw: Raw) -> None:
-    """Calls one after the other share a connection; one that the server ended is made anew."""
+    """Calls one after the other share a connection; one that the server ended is recreated."""
     with Client(parse(KEY), raw.base_url, LONG) as client:
         assert all(client.send(PING).ok for _ in range(5))
         assert raw.connections == 1

@@ -135,4 +135,4 @@ def test_where_records_may_have_expired_nobody_counts_as_deleted(
     until(lambda: compacted(cli.topic, "ann"), SECONDS)
     cli("run", "--once")
     assert members(standin) == {address(one): "subscribed" for one in ("ann", "bob", "filler")}
-    assert "1 customers are in the ledger and not in the log" in cli("status")
+    assert "1 customer in the ledger and not in the log" in cli("status")

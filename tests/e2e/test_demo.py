@@ -27,7 +27,7 @@ def test_the_demo_shows_the_main_job_and_leaves_nothing_running(tmp_path):
         "is no e-mail address",
         "The member is unsubscribed in Mailchimp and stays so.",
         "Only what changed was sent: 7 calls that write",
-        "and an opt-out follows.",
+        "and an opt-out goes with the person to every list.",
         "Nothing of it is left running.",
     ):
         assert told in done.stdout

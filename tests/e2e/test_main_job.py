@@ -148,7 +148,7 @@ def test_explain_tells_the_whole_story(cli: Cli, standin: StandIn):
     explanation = cli.json("explain", "ann.new@example.com")[0]
     assert [one["outcome"] for one in explanation["receipts"]] == ["added", "left"]
     assert [one["outcome"] for one in cli.json("receipts", "--account", "acct-1")] == ["added", "left"]
-    assert "Nobody here knows who@example.com" in cli("explain", "who@example.com", code=1)
+    assert "No customer with the address who@example.com" in cli("explain", "who@example.com", code=1)
 
 
 def test_api_keys_appear_nowhere(cli: Cli, standin: StandIn):

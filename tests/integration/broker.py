@@ -175,7 +175,7 @@ def any_broker(folder: Path) -> Iterator[Broker]:
         return
     mock = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1, "log_level": 0})
     broker = next(iter(mock.list_topics(timeout=10).brokers.values()))
-    kind = f"librdkafka's MOCK ({problem}): topics made anew, truncated logs and admin requests were NOT tested"
+    kind = f"librdkafka's MOCK ({problem}): topics recreated, truncated logs and admin requests were NOT tested"
     yield Broker(f"{broker.host}:{broker.port}", kind, whole=False)
 
 

@@ -182,7 +182,7 @@ def test_a_database_from_before_is_moved_by_one_command(shop: Shop) -> None:
     make_it_older(shop)
     told = shop.worker()("run", "--once", code=1)
     assert "mailchimp-worker move-ledger" in told
-    assert "1 accounts" in shop.worker()("move-ledger")
+    assert "1 account" in shop.worker()("move-ledger")
     assert "Kafka has everything" in shop.worker()("move-ledger")
     shop.lose()
     shop.publish("ann", C)
@@ -194,7 +194,7 @@ def test_a_database_from_before_is_moved_by_one_command(shop: Shop) -> None:
 
 
 def test_a_topic_that_forgets_is_refused(shop: Shop) -> None:
-    """A ledger that expires would forget who left a list; check and the worker say how to mend it."""
+    """A ledger that expires would forget who left a list; check and the worker say how to repair it."""
     ledger_topic = f"{shop.topic.name}.ledger"
     shop.topic.admin.delete_topics([ledger_topic])[ledger_topic].result(30)
     new = NewTopic(ledger_topic, 2, 1, config={"cleanup.policy": "delete"})
@@ -252,7 +252,7 @@ def test_a_flush_whose_ledger_was_taken_settles_nothing(shop: Shop, monkeypatch:
 # A ledger that is lost
 
 
-@pytest.mark.parametrize("what", ["ledger made anew", "settings made anew", "ledger expired"])
+@pytest.mark.parametrize("what", ["ledger recreated", "settings recreated", "ledger expired"])
 def test_a_lost_ledger_is_not_taken_for_an_empty_one(shop: Shop, what: str, until: Callable[..., None]) -> None:
     """Nobody is delivered, with whatever database, before an operator says so; check and the worker tell why."""
     shop.publish("ann", A)
@@ -261,7 +261,7 @@ def test_a_lost_ledger_is_not_taken_for_an_empty_one(shop: Shop, what: str, unti
     shop.publish("ann", A, first_name="Ann")
     shop.calls(shop.worker())
     name = f"{shop.topic.name}.{'settings' if what.startswith('settings') else 'ledger'}"
-    if what.endswith("made anew"):
+    if what.endswith("recreated"):
         shop.topic.admin.delete_topics([name])[name].result(30)
     else:
         # As retention does where cleanup.policy was delete for a while; brokers learn of a policy a moment later.

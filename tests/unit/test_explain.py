@@ -21,7 +21,7 @@ AT = "2026-11-22T10:00:00.000Z"
 
 @pytest.fixture
 def db() -> Iterator[Database]:
-    """A database that was made anew: it has the ledger from Kafka, no receipt, and no event of these customers."""
+    """A database that was recreated: it has the ledger from Kafka, no receipt, and no event of these customers."""
     made = open_database(":memory:")
     with made.transaction():
         ledger.put_entries(made, ACCOUNT, [entry("cus-1", ANN, status="unsubscribed")])
@@ -50,7 +50,7 @@ def test_whom_only_the_ledger_knows_has_a_story(db: Database) -> None:
     (one,) = stories_of(db, ANN, ACCOUNT, DUE)
     assert (one.customer, list(one.receipts)) == (None, [])
     assert [(each.membership.address, each.member_status) for each in one.entries] == [(ANN, "unsubscribed")]
-    assert one.next == "Nothing: the customer is not known here any more."
+    assert one.next == "Nothing: the worker no longer knows this customer."
 
 
 def test_the_story_shows_all_places_of_the_customer(db: Database) -> None:

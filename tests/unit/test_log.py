@@ -73,7 +73,7 @@ def test_faults_of_threads_and_warnings_come_into_the_log(form, own_root, capsys
     thread.join()
     warnings.warn(f"old key {KEY}", stacklevel=1)
     told = capsys.readouterr().err
-    assert "a fault of the thread the-one" in told
+    assert "internal error in the thread the-one" in told
     assert "ValueError: bad key …us21" in told
     assert "old key …us21" in told
     assert KEY not in told

@@ -54,7 +54,7 @@ def test_what_ends_the_process_itself_keeps_its_code(ends):
 
 
 def test_a_fault_before_anything_is_configured_tells_no_key():
-    """A fault of the worker is logged whole, but for keys in its traceback, from the first moment on; exit 1."""
+    """An internal error is logged whole, but for keys in its traceback, from the first moment on; exit 1."""
     program = (
         "import sys; from worker import __main__ as edge; import worker.cli.app as app\n"
         f"def fault(): raise ValueError('bad {KEY}')\n"
@@ -65,7 +65,7 @@ def test_a_fault_before_anything_is_configured_tells_no_key():
     assert "Traceback" in ended.stderr
     assert "ValueError: bad …us21" in ended.stderr
     assert KEY not in ended.stderr
-    assert ended.stderr.endswith("Please report it with that log.\n")
+    assert ended.stderr.endswith("Please report it, with that log.\n")
 
 
 def test_a_reader_that_has_enough_is_no_fault():

@@ -52,7 +52,7 @@ def test_dead_letters_and_receipts_older_than_wanted_are_dropped_and_told(db, ca
     with caplog.at_level(logging.INFO, "worker.daemon"):
         tidy(db, NOW, config)
     assert numbers(db) == [3, 4]
-    assert caplog.messages == ["2 dead letters older than 7 days were dropped"]
+    assert caplog.messages == ["dropped 2 dead letters older than 7 days"]
     tidy(db, NOW + timedelta(days=2), config)
     assert list(receipts.find(db)) == []
 
@@ -66,7 +66,9 @@ def test_of_too_many_dead_letters_the_newest_stay(db, caplog, most, left):
     bound_letters(db, DeadLetters(keep_at_most=most))
     assert numbers(db) == left
     lost = 4 - len(left)
-    assert caplog.messages == ([f"{lost} dead letters beyond the newest {most} were dropped"] if lost else [])
+    assert caplog.messages == (
+        [f"dropped {lost} dead letter{'s' if lost > 1 else ''} beyond the newest {most}"] if lost else []
+    )
 
 
 def test_tidying_bounds_dead_letters_too(db):
@@ -87,7 +89,7 @@ def test_runs_go_with_their_receipts(db, caplog):
         runs.ask(db, as_text(NOW - timedelta(days=9)), None, confirmed=False)
     with caplog.at_level(logging.INFO, "worker.daemon"):
         tidy(db, NOW, Config(receipts=Receipts(keep_days=2)))
-    assert caplog.messages == ["1 runs older than 2 days were dropped"]
+    assert caplog.messages == ["dropped 1 run older than 2 days"]
     assert [one.run for one in runs.last(db, 5)] == [2]
     left = [tuple(row) for row in db.execute("SELECT request, run FROM flush_request")]
     assert left == [(2, 2), (3, None)]

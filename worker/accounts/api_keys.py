@@ -168,6 +168,6 @@ def _replaces(sealed: bytes | None, account_id: AccountId, key: ApiKey, secret: 
 def _check_id(account_id: AccountId) -> None:
     if not 1 <= len(account_id) <= LONGEST_ID or "/" in account_id or not account_id.isprintable():
         raise UsageError(
-            "That is no account's id.",
+            "Invalid account id.",
             f"Give the id that events carry as account_id: 1 to {LONGEST_ID} characters, without a slash.",
         )

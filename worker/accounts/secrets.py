@@ -119,7 +119,7 @@ def secret_key(given: str | None, file: Path | None, database: Path) -> SecretKe
     """
     if given is not None and file is not None:
         raise SecretKeyError(
-            "Both WORKER_SECRET_KEY and WORKER_SECRET_KEY_FILE are set.", "Keep the one that is meant; unset the other."
+            "Both WORKER_SECRET_KEY and WORKER_SECRET_KEY_FILE are set.", "Unset the one that you do not want."
         )
     if given is not None:
         return parsed(given, "WORKER_SECRET_KEY")
@@ -150,7 +150,7 @@ def parsed(text: str, where: str) -> SecretKey:
     if len(key) != KEY_BYTES:
         raise SecretKeyError(
             f"The secret key in {where} is malformed: it must be {KEY_BYTES} bytes in base64.",
-            f"Give the one that was used before. If there was none: {_MAKE_ONE}",
+            f"Use the one that was used before. If there was none: {_MAKE_ONE}",
         )
     return SecretKey(key, where)
 

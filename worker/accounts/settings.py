@@ -89,7 +89,7 @@ def _missing_lists(settings: AccountSettings) -> tuple[Missing, ...]:
     who = settings.account_id
     if not settings.stored:
         refresh = f"mailchimp-worker lists refresh {who}, then " if settings.refreshed_at is None else ""
-        advice = f"Store those to use: {refresh}mailchimp-worker lists store {who} LIST..."
+        advice = f"Store the lists to use: {refresh}mailchimp-worker lists store {who} LIST..."
         return (Missing("no_stored_list", "No list is stored.", advice),)
     choose = f"Choose a stored list: mailchimp-worker lists master {who} LIST"
     if settings.master_list is None:
@@ -114,7 +114,7 @@ def load(db: Database, account_id: AccountId) -> AccountSettings:
     if settings is None:
         raise NotFound(
             f"There is no account {account_id} with Mailchimp settings.",
-            "See those that there are with mailchimp-worker account list, or begin with "
+            "List the accounts with mailchimp-worker account list, or begin with "
             f"mailchimp-worker account connect {account_id}.",
         )
     return settings

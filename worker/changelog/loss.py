@@ -18,12 +18,12 @@ NOT_KNOWN = (
     "Who left a list under an earlier address, so that a new address of the same customer would be added as new.",
     "Which members this worker added: those it did not are never archived, so deleted customers may stay on a list.",
     "Which members it archived and may put back, with the status from before.",
-    "What it last sent: every customer is looked at again, and found members have their fields written again.",
-    "Whom Mailchimp refused for good, and who was erased and must not come back.",
+    "What it last sent: every customer is checked again, and found members have their fields written again.",
+    "Whom Mailchimp refused permanently, and who was erased and must not come back.",
 )
 """What is not known once the ledger is lost, for an operator to read."""
 _ADVICE = (
-    "Nothing is delivered until you say so. Where a worker's database still knows what is missing, write that to Kafka "
+    "Nothing is delivered until you confirm. If a worker's database still knows what is missing, write that to Kafka "
     "first: mailchimp-worker move-ledger. Then: mailchimp-worker ledger accept-loss, which says what is not known."
 )
 
@@ -96,8 +96,8 @@ def check_identity(topic: ChangelogTopic, note: Note | None, said_by: str) -> No
         return
     if note.topic_id and note.topic_id != topic.topic_id:
         raise LedgerLost(
-            f"Kafka's topic {topic.name} was made anew: its id is {topic.topic_id}, and {said_by} says "
-            f"{note.topic_id}. What was in the one before is lost.",
+            f"Kafka's topic {topic.name} was recreated: its id is {topic.topic_id}, and {said_by} says "
+            f"{note.topic_id}. What the former topic held is lost.",
             _ADVICE,
         )
     if note.partitions and note.partitions != topic.partitions:
@@ -118,7 +118,7 @@ def check_beginning(topic: ChangelogTopic, partition: int, low: int, accepted: M
     if low > accepted.get(partition, 0):
         raise LedgerLost(
             f"Partition {partition} of {topic.name} begins at offset {low} and not at {accepted.get(partition, 0)}: "
-            "records in it expired or were deleted, as with another cleanup.policy than compact.",
+            "records expired or were deleted, as happens with another cleanup.policy than compact.",
             _ADVICE,
         )
 

@@ -170,12 +170,12 @@ class PartitionWriter:
         if error.code() in _FENCED:
             return WriterFenced(
                 f"Another worker or command took over {place}, so this one can write no more to it.",
-                "Nothing was confirmed. Try again; if this goes on, see that no two groups share the topic.",
+                "Nothing was confirmed. Try again. If this repeats, check that no two consumer groups use the topic.",
             )
         if error.code() in _FORBIDDEN:
             return KafkaError(
                 f"Kafka does not let this user write to {place}: {error.str()}",
-                f"Grant it to write to the topic, and to the transactional ids that begin with {self._topic}-.",
+                f"Grant it write access to the topic and to the transactional ids that begin with {self._topic}-.",
             )
         away = error.code() in AWAY or self._problems.hopeless
         if not away:
@@ -188,6 +188,6 @@ class PartitionWriter:
 def not_taken(reason: str) -> KafkaError:
     """Returns the error for what Kafka did not take."""
     return KafkaError(
-        f"Kafka did not take what must be kept there: {reason}.",
-        "Nothing was confirmed. See that its brokers answer, and try again.",
+        f"Kafka rejected a ledger or settings write: {reason}.",
+        "Nothing was confirmed. Check that its brokers answer, and try again.",
     )

@@ -20,6 +20,7 @@ from worker.config import Kafka
 from worker.consumer.start_offset import start_of
 from worker.errors import KafkaError, NotMoved
 from worker.kafka.client import ANSWER_SECONDS, Problems, bounds, client, unreachable
+from worker.plural import counted
 from worker.store import dead_letters, offsets
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
@@ -174,7 +175,9 @@ class Reader:
                     dead_letters.drop(self.db, letter.number)
                 applied += 1
         if applied:
-            log.info("%d records of ledger and settings are applied that an earlier release could not", applied)
+            log.info(
+                "applied %s that an earlier release could not apply", counted(applied, "ledger or settings record")
+            )
         return applied
 
     def everything(self, topic: ChangelogTopic) -> tuple[dict[bytes, ChangelogRow], dict[bytes, ChangelogRow]]:
@@ -296,7 +299,8 @@ class Reader:
                         done = True
                     elif not error.retriable():
                         raise KafkaError(
-                            f"The topic {topic.name} cannot be read: {error.str()}", "Give the user the right to."
+                            f"The topic {topic.name} cannot be read: {error.str()}",
+                            "Grant this Kafka user read access to the topic.",
                         )
                 if records:
                     yield records

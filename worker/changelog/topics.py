@@ -13,6 +13,7 @@ from worker.errors import KafkaError
 from worker.kafka.admin import MIN_INSYNC, POLICY, Admin, TopicLayout
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
+from worker.plural import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ def _check(admin: Admin, settings: Kafka) -> Iterator[CheckedTopic]:
             yield CheckedTopic(name, 0, f"It does not exist. The worker creates it if it has the right to. {advice}")
         elif most is not None and found.partitions > most:
             wrong = (
-                f"It has {found.partitions} partitions, and {settings.topic} has {most}: no worker would read the "
+                f"It has {counted(found.partitions, 'partition')}, and {settings.topic} has {most}: no worker would "
+                "read the "
                 f"others. Give {settings.topic} as many."
             )
             yield CheckedTopic(name, found.partitions, wrong)

@@ -275,7 +275,8 @@ def _refuse_unread(db: Database, rows: Sequence[ChangelogRow], *, erase: bool) -
     for one in rows:
         if (letter := unread.get(key_of(one))) is not None:
             raise KafkaError(
-                f"What Kafka has there cannot be applied by this release, so it is not written over: {letter.reason}.",
+                "This release cannot apply the record that Kafka has, so the worker does not overwrite it: "
+                f"{letter.reason}.",
                 f"See mailchimp-worker dead-letters show {letter.number}. If a later release wrote it, run that one.",
             )
 

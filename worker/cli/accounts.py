@@ -15,6 +15,7 @@ from worker.clock import as_text
 from worker.errors import UsageError
 from worker.mailchimp import api_key
 from worker.model import AccountId
+from worker.plural import counted
 from worker.store import accounts, customers
 from worker.store.accounts import AccountSettings
 
@@ -51,7 +52,7 @@ def list_accounts(json: Json = False) -> None:
         output.as_json([as_data(one, waiting.get(one.account_id, 0)) for one in found])
         return
     if not found:
-        output.say("No account is connected yet. Begin with: mailchimp-worker account connect ACCOUNT")
+        output.say("No account is connected yet. Connect one: mailchimp-worker account connect ACCOUNT")
         return
     rows = [
         (
@@ -154,7 +155,7 @@ def rekey() -> None:
     old = secrets.parsed(text, "standard input")
     with changing(app) as db:
         count = api_keys.rekey(db, old, app.secret)
-    output.say(f"{count} API keys are encrypted with {app.secret.where} now.")
+    output.say(f"Encrypted {counted(count, 'API key')} with {app.secret.where}.")
 
 
 @commands.command("forget")
@@ -166,7 +167,7 @@ def forget_account(
     app = wired()
     if not yes:
         typer.confirm(
-            f"Forget account {account}? Without its ledger, nobody here knows any more who left its lists.",
+            f"Forget account {account}? Without its ledger, the worker no longer knows who left its lists.",
             abort=True,
             err=True,
         )

@@ -1,4 +1,4 @@
-"""``mailchimp-worker check``: whether everything that the worker needs is there and right."""
+"""``mailchimp-worker check``: whether everything that the worker needs is in place."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from worker.flush import eligibility
 from worker.kafka import admin
 from worker.mailchimp.errors import explained
 from worker.mailchimp.lists import PING
+from worker.plural import counted
 from worker.store import accounts, dead_letters, ignored, offsets
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
@@ -29,16 +30,16 @@ NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was checked.
 
     Attributes:
-        ok: None where it could not be looked at.
-        warning: whether it is right, and an operator should know of it all the same.
+        ok: None where it could not be checked.
+        warning: whether it is right, but an operator should know of it.
     """
 
     what: str
     ok: bool | None
-    told: str
+    found: str
     warning: bool = False
 
 
@@ -46,12 +47,12 @@ def check(json: Json = False) -> None:
     """Check config, database, secret key, Kafka and every account with Mailchimp. Exits with 1 if anything is wrong."""
     app = wired()
     with opened(app) as db:
-        found = [Finding("config", True, "read and right"), *_findings(app, db)]
+        found = [Finding("config", True, "valid"), *_findings(app, db)]
     if json:
         output.as_json([asdict(one) for one in found])
     else:
-        marks = {True: "ok", False: "WRONG", None: "not known"}
-        rows = [("warning" if one.warning else marks[one.ok], one.what, one.told) for one in found]
+        marks = {True: "ok", False: "FAILED", None: "not known"}
+        rows = [("warning" if one.warning else marks[one.ok], one.what, one.found) for one in found]
         output.table(("", "what", "found"), rows)
     raise typer.Exit(1 if any(one.ok is False for one in found) else 0)
 
@@ -63,19 +64,20 @@ def _findings(app: App, db: Database) -> Iterator[Finding]:
     except WorkerError as error:
         yield Finding("secret key", False, f"{error.what} {error.advice}")
     yield from (Finding(one.what, one.ok, one.found) for one in admin.check(app.config.kafka))
-    with contextlib.suppress(KafkaError):  # told above
+    with contextlib.suppress(KafkaError):  # reported above
         yield from _topics(app)
     scattered = offsets.scattered_accounts(db, app.config.kafka.topic)
     if scattered:
-        told = f"{len(scattered)} accounts have events in more than one partition; publish by the event contract."
-        yield Finding("partitions", False, told)
+        count = counted(len(scattered), "account")
+        what = f"{count} with events in more than one partition. Publish them as the event contract says."
+        yield Finding("partitions", False, what)
     yield from _placement(db, app.config.kafka.topic)
     if stuck := _stuck(db):
         yield Finding("versions", False, stuck)
     if letters := dead_letters.of_changelog(db):
         numbers = ", ".join(str(one.number) for one in letters[:5])
-        told = f"{len(letters)} records cannot be applied (dead letters {numbers}); their accounts wait. "
-        yield Finding("ledger and settings", False, f"{told}See mailchimp-worker dead-letters show {letters[0].number}")
+        what = f"Cannot apply {counted(len(letters), 'record')} (dead letters {numbers}); their accounts wait. "
+        yield Finding("ledger and settings", False, f"{what}See mailchimp-worker dead-letters show {letters[0].number}")
     for one in accounts.all_accounts(db):
         yield _account(app, db, one)
 
@@ -88,18 +90,19 @@ def _placement(db: Database, topic: str) -> Iterator[Finding]:
     found = eligibility.misplaced(db, topic)
     if found:
         named = ", ".join(map(str, found[:NAMED]))
-        told = f"{len(found)} accounts do not have events and ledger in one partition: {named}. {eligibility.REMEDY}"
-        yield Finding("misplaced accounts", False, told)
+        count = counted(len(found), "account")
+        what = f"{count} with events and ledger in different partitions: {named}. {eligibility.REMEDY}"
+        yield Finding("misplaced accounts", False, what)
 
 
 def _topics(app: App) -> Iterator[Finding]:
     there = True
     for topic in check_topics(app.config.kafka):
-        told = topic.wrong or topic.weak or f"{topic.partitions} partitions, compacted"
+        found = topic.wrong or topic.weak or f"{counted(topic.partitions, 'partition')}, compacted"
         if topic.warning:
-            told += f"; {topic.warning}"
+            found += f"; {topic.warning}"
         ok = topic.wrong is None and topic.weak is None
-        yield Finding(f"topic {topic.name}", ok, told, warning=ok and topic.warning is not None)
+        yield Finding(f"topic {topic.name}", ok, found, warning=ok and topic.warning is not None)
         there = there and topic.partitions > 0 and topic.wrong is None
     if there:
         try:
@@ -110,7 +113,7 @@ def _topics(app: App) -> Iterator[Finding]:
         except (LedgerLost, NotMoved) as error:
             yield Finding("ledger", False, f"{error.what} {error.advice}")
         else:
-            yield Finding("ledger", True, "the same as ever, from its beginning")
+            yield Finding("ledger", True, "complete, from its beginning")
 
 
 def _stuck(db: Database) -> str | None:
@@ -123,15 +126,16 @@ def _stuck(db: Database) -> str | None:
         for one in found
     )
     return (
-        f"{ignored.count(db)} customers are kept at an older event, since a later one has a lower version: {named}. "
-        "If the higher version is a mistake: mailchimp-worker resync ACCOUNT --email EMAIL --forget-version"
+        f"{counted(ignored.count(db), 'customer')} with an older event in use, because a later one has a lower "
+        f"version: {named}. If the higher version is wrong: mailchimp-worker resync ACCOUNT --email EMAIL "
+        "--forget-version"
     )
 
 
 def _account(app: App, db: Database, one: AccountSettings) -> Finding:
     what = f"account {one.account_id}"
     if lacking := settings.missing(one):
-        # An account that was never enabled is nobody's fault; a paused one waits for somebody.
+        # An account that was never enabled is no fault; a paused one waits for somebody.
         unfinished = all(lack.code in ("not_enabled",) for lack in lacking)
         return Finding(what, unfinished or False, f"{lacking[0].what} {lacking[0].advice}")
     try:

@@ -25,10 +25,10 @@ def explain(
     account: AccountOption = None,
     json: Json = False,
 ) -> None:
-    """Tell one contact's whole story: events, the list and why, every call and answer, the status now, what is next."""
+    """Explain one contact: its events, the list and why, every call and answer, its status now, and what is next."""
     address = address_key(email)
     if address is None:
-        raise UsageError("No address was given.", "Give the address whose story to tell.")
+        raise UsageError("No address was given.", "Give the address to explain.")
     app = wired()
     flush = app.config.flush
     due = next_flush_time(app.clock(), flush.time_of_day, flush.zone)
@@ -36,9 +36,9 @@ def explain(
         stories = stories_of(db, address, AccountId(account) if account else None, due)
     if not stories:
         raise NotFound(
-            f"Nobody here knows {address}{f' in account {account}' if account else ''}: no event, receipt or place.",
-            "Check the spelling; if its event was published just now, it may not be staged yet "
-            "(mailchimp-worker status tells how far reading is).",
+            f"No customer with the address {address} has been read yet{f' in account {account}' if account else ''}.",
+            "Check the spelling. If the event was published just now, see with mailchimp-worker status how far the "
+            "worker has read.",
         )
     if json:
         output.as_json([as_data(one) for one in stories])
@@ -89,7 +89,7 @@ def list_receipts(
     outcome: Annotated[Outcome | None, typer.Option("--outcome", help="Only this outcome.")] = None,
     email: Annotated[str | None, typer.Option("--email", help="Only customers who have or had this address.")] = None,
     run: Annotated[int | None, typer.Option("--run", help="Only this flush run.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest.")] = 100,
     json: Json = False,
 ) -> None:
     """Print receipts: what became of each customer in each flush, newest last."""
@@ -162,7 +162,7 @@ def _json_part(part: Any) -> str:
 def _now(explanation: Explanation) -> str:
     customer = explanation.customer
     if customer is None:
-        return "the customer is not known here any more."
+        return "the worker no longer knows this customer."
     state = "deleted" if customer.deleted else (customer.state.email or "without an address")
     consent = "" if customer.state.marketing_consent else ", consent withdrawn"
     waits = "; changed since the last flush" if customer.changed else ""

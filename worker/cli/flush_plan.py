@@ -15,6 +15,7 @@ from worker.flush.plan_summary import KINDS
 from worker.flush.run import to_deliver
 from worker.flush.steps import PlannedCall
 from worker.model import AccountId, ListId
+from worker.plural import counted
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 
@@ -81,7 +82,7 @@ def _tell_counts(plan: AccountPlan) -> None:
     rows = [[_name(plan.settings, list_id), *(counts[list_id, kind] for kind in used)] for list_id in lists]
     output.table(("list", *used), rows)
     for reason, count in plan.summary.why.most_common():
-        output.say(f"  {count} times: {reason}")
+        output.say(f"  {counted(count, 'time')}: {reason}")
 
 
 def _tell_call(number: int, one: PlannedCall) -> None:

@@ -13,7 +13,7 @@ from worker.cli import output
 from worker.cli.context import wired
 from worker.store.lock import DatabaseLock
 
-commands = typer.Typer(no_args_is_help=True, help="The ledger in Kafka: go on after it was lost.")
+commands = typer.Typer(no_args_is_help=True, help="The ledger in Kafka: continue after it was lost.")
 
 
 @commands.callback()
@@ -23,15 +23,17 @@ def _root() -> None:
 
 @commands.command("accept-loss")
 def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    """Go on with the ledger and the settings that Kafka has now, though records of them are lost."""
+    """Continue with the ledger and the settings that Kafka has now, though records of them are lost."""
     app = wired()
     topics = app.changelog.topics
-    output.say(f"Without what was lost of {topics.ledger.name} and {topics.settings.name}, the worker does not know:")
+    output.say(
+        f"Records of {topics.ledger.name} and {topics.settings.name} are lost. Without them the worker does not know:"
+    )
     for one in NOT_KNOWN:
         output.say(f"  - {one}")
     output.say("Accounts whose settings are lost deliver nothing until they are connected again.")
     if not yes:
-        typer.confirm("Go on without it?", abort=True, err=True)
+        typer.confirm("Continue without them?", abort=True, err=True)
     with DatabaseLock(app.config.staging.path), closing(app.open_copy()) as db, closing(app.open_reader(db)) as reader:
         accept_loss(app.changelog, reader)
-    output.say("Kafka says so now, to all workers. Start them again.")
+    output.say("This is stored in Kafka, for all workers. Start them again.")

@@ -74,7 +74,7 @@ def store(
 ) -> None:
     """Store exactly these lists for use."""
     if every == bool(lists):
-        raise UsageError("Which lists to store was not said.", "Name their ids, or give --all.")
+        raise UsageError("No list was named.", "Name the ids of the lists to store, or use --all.")
     app = wired()
     with changing(app) as db:
         one = account_lists.store(db, AccountId(account), None if every else [ListId(each) for each in lists or ()])
@@ -103,7 +103,7 @@ def _print(one: AccountSettings) -> None:
         output.say(
             "No lists are known. Read them from Mailchimp: mailchimp-worker lists refresh " + one.account_id
             if one.refreshed_at is None
-            else "The account has no lists in Mailchimp. Make one there, then refresh again."
+            else "The account has no lists in Mailchimp. Create one there, then refresh again."
         )
         return
     output.table(

@@ -1,4 +1,4 @@
-"""Commands that mend and erase: ``resync``, ``forget``, ``publish`` and ``dead-letters …``."""
+"""Commands that repair and erase: ``resync``, ``forget``, ``publish`` and ``dead-letters …``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from worker.consumer.batch import replay as replay_letter
 from worker.consumer.publish import publish as publish_file
 from worker.errors import NotFound, UsageError, WorkerError
 from worker.model import AccountId, AddressKey, address_key
+from worker.plural import counted
 from worker.store import customers, dead_letters, ignored, ledger
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
@@ -47,7 +48,7 @@ def resync(
         ),
     ] = False,
 ) -> None:
-    """Mark every customer of the account, or one, for the next flush. Whoever left a list still stays off it."""
+    """Mark every customer of the account, or one, for the next flush. People who left a list still stay off it."""
     app = wired()
     address = _address(email) if email is not None else None
     with changing(app, lambda db: [AccountId(account)]) as db:
@@ -70,16 +71,18 @@ def resync(
             marked = customers.count_of(db, AccountId(account))
     if not marked:
         whom = f"has or had {email}" if email else "is staged"
-        raise NotFound(f"No customer of account {account} {whom}.", "See what is known: mailchimp-worker status")
-    output.say(f"{marked} customers of account {account} are looked at again by the next flush.")
+        raise NotFound(f"No customer of account {account} {whom}.", "See what is staged: mailchimp-worker status")
+    output.say(f"The next flush checks {counted(marked, 'customer')} of account {account} again.")
     if clear_suppressed:
-        output.say(f"{cleared} refusals were taken back.")
+        output.say(f"Cleared {counted(cleared, 'refusal')}.")
     if forget_version:
-        output.say(f"The highest version of {forgotten} customers was forgotten; the next event of each counts again.")
+        output.say(
+            f"Forgot the highest version of {counted(forgotten, 'customer')}; the next event of each counts again."
+        )
     if lasting:
         output.say(
-            f"{lasting} stay: Mailchimp forgot these people or holds them in compliance state, and only they can join "
-            "again, by the list's form."
+            f"{counted(lasting, 'refusal')} not cleared: Mailchimp forgot these people or holds them in compliance "
+            "state. Only they can join again, by the list's form."
         )
 
 
@@ -95,9 +98,19 @@ def forget(
     with changing(app, lambda db: [one for one, _ in people_at(db, address)]) as db, Steps() as steps:
         gone = forget_person(db, address, secret=app.secret, at=app.clock(), told=steps.told)
     if not any(gone.values()):
-        raise NotFound(f"Nobody here knows {address}.", "Nothing was erased.")
-    output.say(f"Erased of {address}: {', '.join(f'{count} {what}' for what, count in gone.items() if count)}.")
+        raise NotFound(f"No customer with the address {address}.", "Nothing was erased.")
+    erased = ", ".join(
+        _counted(count, _ERASED.get(what, what.removesuffix("s"))) for what, count in gone.items() if count
+    )
+    output.say(f"Erased of {address}: {erased}.")
     output.say("Its events stay in Kafka until billmywork publishes its deletion; its member stays in Mailchimp.")
+
+
+_ERASED = {"places": "list entry"}
+
+
+def _counted(number: int, noun: str) -> str:
+    return counted(number, noun, "list entries" if noun == "list entry" else None)
 
 
 def move_ledger() -> None:
@@ -105,9 +118,9 @@ def move_ledger() -> None:
     app = wired()
     with DatabaseLock(app.config.staging.path), closing(app.open_copy()) as db, closing(app.open_reader(db)) as reader:
         moved = move(db, app.changelog, reader)
-    names: dict[Kind, str] = {"place": "places", "customer": "customers", "account": "accounts"}
-    told = ", ".join(f"{moved[kind]} {name}" for kind, name in names.items() if moved[kind])
-    output.say(f"Written to Kafka: {told}." if told else "Kafka has everything that this database knows.")
+    names: dict[Kind, str] = {"place": "list entry", "customer": "customer", "account": "account"}
+    written = ", ".join(_counted(moved[kind], name) for kind, name in names.items() if moved[kind])
+    output.say(f"Written to Kafka: {written}." if written else "Kafka has everything that this database knows.")
 
 
 def publish(
@@ -117,12 +130,12 @@ def publish(
     app = wired()
     with Progress("publishing") as progress:
         count = publish_file(app.config.kafka, file, progress.counted)
-    output.say(f"{count} events are in {app.config.kafka.topic}.")
+    output.say(f"Published {counted(count, 'event')} to {app.config.kafka.topic}.")
 
 
 @letters.command("list")
 def list_letters(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = 100, json: Json = False
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest.")] = 100, json: Json = False
 ) -> None:
     """List records that could not be understood."""
     app = wired()
@@ -175,7 +188,7 @@ def replay(numbers: NumbersArgument) -> None:
             output.say(f"{one.number}: {done if reason is None else f'still not understood: {reason}'}")
     if failed:
         raise WorkerError(
-            f"{failed} of {len(found)} records are still not understood.", "Correct and publish them again."
+            f"Not understood still: {failed} of {counted(len(found), 'record')}.", "Correct and publish them again."
         )
 
 
@@ -188,7 +201,7 @@ def drop(numbers: NumbersArgument) -> None:
         with db.transaction():
             for one in found:
                 dead_letters.drop(db, one.number)
-    output.say(f"{len(found)} dead letters were removed.")
+    output.say(f"Removed {counted(len(found), 'dead letter')}.")
 
 
 def _replay(app: App, db: Database, one: DeadLetter) -> str | None:
@@ -202,9 +215,7 @@ def _replay(app: App, db: Database, one: DeadLetter) -> str | None:
 def _letter(db: Database, number: int) -> DeadLetter:
     found = dead_letters.find(db, number)
     if found is None:
-        raise NotFound(
-            f"There is no dead letter {number}.", "See those that there are: mailchimp-worker dead-letters list"
-        )
+        raise NotFound(f"There is no dead letter {number}.", "List them: mailchimp-worker dead-letters list")
     return found
 
 
@@ -230,5 +241,5 @@ def _text(value: bytes | None) -> str | None:
 def _address(email: str) -> AddressKey:
     address = address_key(email)
     if address is None:
-        raise UsageError("No address was given.", "Give the address that is meant.")
+        raise UsageError("No address was given.", "Give the address that you mean.")
     return address

@@ -55,7 +55,7 @@ def flush(
     """Flush what changed now; a running worker is asked to do it."""
     app = wired()
     if confirm and account is None:
-        raise UsageError("--confirm was given for every account.", "Name the one that is meant, with --account.")
+        raise UsageError("--confirm was given for every account.", "Name the account, with --account.")
     if calls and not plan:
         raise UsageError("--calls was given without --plan.", "Give both to see the calls before they are made.")
     with opened(app) as db:
@@ -142,8 +142,8 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, 
             now = runs.request(db, request.request)
             if now is None:
                 raise WorkerError(
-                    "The worker did not take the request within ten minutes, and nothing was begun.",
-                    "See what it does, mailchimp-worker status, and ask again.",
+                    "The worker did not start within ten minutes, and nothing was sent.",
+                    "Check what it does with mailchimp-worker status, and try again.",
                 )
             found = runs.get(db, now.run) if now.run is not None else None
             if found is not None:
@@ -156,7 +156,7 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, 
         output.note("Stopped before the worker took the request; it is withdrawn.")
         return 0
     if found.ended is None:
-        output.note("No longer followed; the worker goes on with it. See: mailchimp-worker status")
+        output.note("Stopped following; the worker continues the flush. See: mailchimp-worker status")
         return 0
     return _tell(found, asked=stop.is_set(), as_json=as_json)
 
@@ -165,8 +165,8 @@ def _worker_ended(run: Run | None) -> WorkerError:
     if run is None:
         return WorkerError("The worker ended before it took the request, and nothing was begun.", "Ask again.")
     return WorkerError(
-        f"The worker ended during run {run.run}; what it did not settle stays changed.",
-        "See its log for the reason. The next flush goes on: start the worker again, or ask again.",
+        f"The worker ended during run {run.run}; what it did not settle waits for the next flush.",
+        "See its log for the reason. Start the worker again, or repeat the command: the next flush delivers the rest.",
     )
 
 
@@ -213,9 +213,9 @@ def _tell(run: Run, *, asked: bool, as_json: bool) -> int:
         tell_run(run)
     if run.ended == "stopped" and not asked:
         raise FlushEndedEarly(
-            "The flush ended early: it lost a partition to another worker or by silence, or its worker ended.",
-            "What is not delivered stays changed, and nothing is lost: whoever has the partition delivers it with its "
-            "next flush. If this is the only worker, run it again once Kafka answers.",
+            "The flush ended early: it lost a partition to another worker or by a timeout, or its worker ended.",
+            "Nothing is lost: the worker that has the partition now delivers the rest with its next "
+            "flush. If this is the only worker, run it again once Kafka answers.",
         )
     return 1 if run.ended == "failed" else 0
 

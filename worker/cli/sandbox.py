@@ -25,7 +25,9 @@ def sandbox(
     try:
         server = SandboxServer(standin, host, port)
     except OSError as error:
-        raise UsageError(f"Port {port} of {host} cannot be had: {error.strerror}.", "Choose another --port.") from error
+        raise UsageError(
+            f"Port {port} of {host} is already in use or not available: {error.strerror}.", "Choose another --port."
+        ) from error
     with server:
         output.say(f"A Mailchimp stand-in answers at {server.base_url}. Point the worker at it:")
         output.say(f"  export WORKER_MAILCHIMP__BASE_URL={server.base_url}")

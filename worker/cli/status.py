@@ -27,14 +27,17 @@ from worker.store.runs import AccountFlush, Request, Run
 
 ALIVE_SECONDS = 60.0
 RUNS_SHOWN = 5
-FAULTS = {
-    "key_disagrees": "events whose key names another customer than their data",
-    "out_of_order": "events with a lower version at a higher offset: compaction may keep the wrong one",
-    "absent": "customers are in the ledger and not in the log; if they were deleted, publish that again as .deleted",
-    "misplaced": "events stand in another partition than their account's by the contract",
-    "recreated": "times that the topic was made anew",
-    "expired": "times that events expired unread",
-    "away": "times that nobody read a partition for longer than it keeps deletions; the log tells what was missed",
+NOTES = {
+    "key_disagrees": ("event", "whose key names another customer than the data"),
+    "out_of_order": ("event", "with a lower version at a higher offset: compaction may keep the wrong one"),
+    "absent": ("customer", "in the ledger and not in the log; if they were deleted, publish them again as .deleted"),
+    "misplaced": ("event", "in another partition than the account's by the contract"),
+    "recreated": ("time", "that the topic was recreated"),
+    "expired": ("time", "that events expired unread"),
+    "away": (
+        "time",
+        "that no worker read a partition for longer than it keeps deletions; the log shows what was missed",
+    ),
 }
 
 
@@ -111,12 +114,12 @@ def _gathered(app: App, db: Database, beat: float | None) -> dict[str, Any]:
 
 def _needing(last: Sequence[Run]) -> dict[str, int]:
     # How many customers of the last run need somebody, by outcome.
-    counted = sum((Counter(part.counts) for one in last for part in one.accounts), Counter[str]())
-    return {one.value: counted[one] for one in Outcome if MEANINGS[one].needs_somebody and counted[one]}
+    found = sum((Counter(part.counts) for one in last for part in one.accounts), Counter[str]())
+    return {one.value: found[one] for one in Outcome if MEANINGS[one].needs_somebody and found[one]}
 
 
 def _failed_data(one: AccountFlush) -> dict[str, Any]:
-    assert one.failed_at is not None, "only accounts that failed are told"
+    assert one.failed_at is not None, "only accounts that failed are shown"
     retry = next_retry(one.failures, as_moment(one.failed_at))
     return {
         "account": one.account_id,
@@ -168,31 +171,32 @@ def _tell(found: dict[str, Any]) -> None:
     )
     if found["suppressed"]:
         output.say(
-            f"refused      {found['suppressed']} customers whom Mailchimp refuses; see receipts --outcome refused"
+            f"refused      {counted(found['suppressed'], 'customer')} refused by Mailchimp; see receipts --outcome "
+            "refused"
         )
     for outcome, count in found["needs_somebody"].items():
         said = f"{counted(count, 'customer')} {outcome} in the last run: {MEANINGS[outcome].sentence}"
         output.say(f'attention    {said} See receipts --outcome "{outcome}"')
     if found["dead_letters"]:
-        output.say(f"dead letters {found['dead_letters']} records were not understood; see dead-letters list")
-    for what, meaning in FAULTS.items():
-        if found["counts"].get(what):
-            output.say(f"publisher    {found['counts'][what]} {meaning}")
+        output.say(f"dead letters {counted(found['dead_letters'], 'record')} not understood; see dead-letters list")
+    for what, (noun, meaning) in NOTES.items():
+        if count := found["counts"].get(what):
+            output.say(f"publisher    {counted(count, noun)} {meaning}")
     if found["stuck_customers"]:
         output.say(
-            f"publisher    {found['stuck_customers']} customers are kept at an older event, since the version of a "
-            "later one is lower; check names them"
+            f"publisher    {counted(found['stuck_customers'], 'customer')} with an older event in use, because the "
+            "version of a later one is lower; check names them"
         )
     if found["misplaced_accounts"]:
         named = ", ".join(one["account"] for one in found["misplaced_accounts"][:5])
         output.say(
-            f"publisher    {len(found['misplaced_accounts'])} accounts do not have events and ledger in one partition: "
-            f"{named}; several workers do not deliver them, see check"
+            f"publisher    {counted(len(found['misplaced_accounts']), 'account')} with events and ledger in different "
+            f"partitions: {named}; several workers do not deliver them, see check"
         )
     if found["scattered_accounts"]:
         output.say(
-            f"publisher    {len(found['scattered_accounts'])} accounts have events in more than one partition: "
-            + ", ".join(sorted(found["scattered_accounts"])[:5])
+            f"publisher    {counted(len(found['scattered_accounts']), 'account')} with events in more than one "
+            "partition: " + ", ".join(sorted(found["scattered_accounts"])[:5])
         )
     for one in found["times_in_the_future"]:
         output.say(
@@ -226,9 +230,9 @@ def _tell_accounts(chosen: tuple[AccountSettings, ...], waiting: dict[Any, int],
             rows.append((one.account_id, waiting.get(one.account_id, 0), " ".join([state + since, *_list_notes(one)])))
         output.table(("account", "waiting", "state"), rows)
     else:
-        output.say("No account is connected yet. Begin with: mailchimp-worker account connect ACCOUNT")
+        output.say("No account is connected yet. Connect one: mailchimp-worker account connect ACCOUNT")
     if without:
-        output.say(f"{without} changed customers belong to accounts that never chose Mailchimp settings; they wait.")
+        output.say(f"Waiting: {counted(without, 'changed customer')} of accounts that are not connected.")
 
 
 def _tell_runs(last: list[dict[str, Any]]) -> None:
@@ -237,10 +241,10 @@ def _tell_runs(last: list[dict[str, Any]]) -> None:
     output.say("")
     rows = []
     for one in last:
-        counted: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for part in one["accounts"]:
             for outcome, count in part["counts"].items():
-                counted[outcome] = counted.get(outcome, 0) + count
-        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counted.items())) or "nothing to do"
+                counts[outcome] = counts.get(outcome, 0) + count
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing to do"
         rows.append((one["run"], one["started_at"], one["trigger"], one["ended"] or "not ended", outcomes))
     output.table(("run", "started", "by", "ended", "outcomes"), rows)

@@ -80,7 +80,7 @@ class Commits:
         others = [one.partition for one in known if one.metadata and one.metadata != self._instance]
         if others and self._wait:
             told = ", ".join(str(one) for one in others)
-            log.info("partition %s was another worker's: its last calls may take %.0f s", told, self._wait)
+            log.info("partition %s was another worker's: waiting up to %.0f s for its last calls", told, self._wait)
         return dict.fromkeys(others, self._wait)
 
     def given(self, partitions: Collection[int], waits: Mapping[int, float]) -> None:

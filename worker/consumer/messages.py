@@ -86,5 +86,5 @@ def stopped(error: LibraryError) -> ConsumerStopped:
     """Returns the error that ends a worker whom the group will not have any more."""
     return ConsumerStopped(
         f"Kafka ended this worker's membership: {error.str()}.",
-        "Start it again; if that repeats, look for another worker with this database's name in the group.",
+        "Start it again. If this repeats, look for another worker with this database's name in the group.",
     )

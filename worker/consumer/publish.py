@@ -136,7 +136,7 @@ def _produce(
             producer.poll(1)
             continue
         except KafkaException as error:
-            raise KafkaError(f"Kafka does not take an event: {error.args[0].str()}", "Check the topic.") from error
+            raise KafkaError(f"Kafka rejected an event: {error.args[0].str()}", "Check the topic.") from error
         producer.poll(0)
         return
 
@@ -152,5 +152,5 @@ def _checked(value: bytes, path: Path, number: int) -> Event:
     reason = f"its type is {decoded.type}" if isinstance(decoded, Skipped) else decoded.reason
     raise UsageError(
         f"Line {number} of {_named(path)} is no event about a customer: {reason}.",
-        "Correct it; the event contract stands in config/customer-event.schema.json. Nothing was published.",
+        "Correct it; the event contract is config/customer-event.schema.json. Nothing was published.",
     )

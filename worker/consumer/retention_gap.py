@@ -22,6 +22,7 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.consumer.start_offset import why_not_swept
 from worker.kafka.admin import Admin, Compaction
 from worker.kafka.client import session_seconds
+from worker.plural import counted
 from worker.store import counts, first_reading, offsets, reread_customers
 from worker.store.database import Database
 
@@ -222,10 +223,12 @@ class RetentionGap:
         del self._again[partition]
         self._ownership.read_again(partition)
         if reason is None:
-            log.warning("partition %d was read again: %d customers are gone from it, and deleted", partition, gone)
+            message = "partition %d was read again. Not in it, and deleted therefore: %s"
+            log.warning(message, partition, counted(gone, "customer"))
         else:
             log.warning(
-                "partition %d was read again; deletions may have been missed, since %s: send those again as .deleted",
+                "partition %d was read again. Deletions may have been missed, because %s. Publish those again as "
+                ".deleted",
                 partition,
                 reason,
             )

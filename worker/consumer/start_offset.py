@@ -8,6 +8,7 @@ from datetime import datetime
 
 from worker.clock import as_moment
 from worker.kafka.admin import Compaction
+from worker.plural import counted
 from worker.store.counts import What
 from worker.store.offsets import Reading
 
@@ -51,19 +52,20 @@ def start_of(
         ids = {one.topic_id for one in readings} - {""}
         if not topic_id or not ids or topic_id in ids:
             return Start(low)
-        notice = f"The topic was made anew (its id is {topic_id} now): it is read from its beginning."
+        notice = f"The topic was recreated (its id is {topic_id} now), so the worker reads it from its beginning."
         return Start(low, "recreated", notice)
     next_offset = same[-1].next_offset
     if next_offset < low:
         notice = (
-            f"Partition {partition} begins at offset {low}, after {next_offset} where reading should go on: "
-            f"{low - next_offset} offsets expired unread. Publish those customers again if their events matter."
+            f"Partition {partition} begins at offset {low}, after {next_offset} where the worker stopped reading: "
+            f"{counted(low - next_offset, 'offset')} expired unread. Publish those customers again if their events "
+            "matter."
         )
         return Start(low, "expired", notice)
     if next_offset > high:
         notice = (
-            f"Partition {partition} ends at offset {high}, before {next_offset} where reading should go on: its log "
-            "was cut. It is read again from its beginning."
+            f"Partition {partition} ends at offset {high}, before {next_offset} where the worker stopped reading: its "
+            "log was cut. The worker reads it again from its beginning."
         )
         return Start(low, "cut", notice)
     # Where nothing was written since, nothing was deleted.
@@ -77,14 +79,14 @@ def start_of(
 def _retention_gap(partition: int, since: str, compaction: Compaction, low: int) -> str:
     reason = why_not_swept(compaction, low)
     found = (
-        "Whoever is gone from it is then taken as deleted."
+        "Customers that are missing from it then count as deleted."
         if reason is None
-        else f"Deletions may have been missed still, since {reason}: send those again as .deleted."
+        else f"Deletions may have been missed, because {reason}: publish those again as .deleted."
     )
     return (
         f"Partition {partition} was last read to its end at {since}, longer ago than its topic keeps nulls "
-        f"(delete.retention.ms: {compaction.keeps_seconds / 3600:g} h): customers that nulls deleted since may have "
-        f"left no trace. It is read again from its beginning. {found}"
+        f"(delete.retention.ms: {compaction.keeps_seconds / 3600:g} h): customers may have been deleted since "
+        f"without a trace. The worker reads it again from its beginning. {found}"
     )
 
 
@@ -97,9 +99,9 @@ def why_not_swept(compaction: Compaction, low: int, misnamed: int = 0) -> str | 
         misnamed: records in it whose key named another customer than their data: they push that one's records out.
     """
     if compaction.policy != "compact":
-        return f"its cleanup.policy is {compaction.policy}, by which also records of living customers go"
+        return f"its cleanup.policy is {compaction.policy}, which also drops records of existing customers"
     if low > 0:
         return f"its log begins at offset {low} and not at 0"
     if misnamed:
-        return f"keys of {misnamed} of its records named other customers than their data"
+        return f"the keys of {counted(misnamed, 'record')} named another customer than the data"
     return None

@@ -27,7 +27,7 @@ from worker.store.receipts import Receipt
 
 SECOND_LOOK = 1.0
 """Seconds to wait before a 404 is believed. Parallel writes of others to a member can answer stray ones."""
-NOT_KNOWN = "Sent, and not known to be done"
+NOT_KNOWN = "Sent, but it is not known whether it was done"
 TRIES_AT_ONCE = 3
 """Times that a step begins again without a wait: a write came too late after its reads, or a field was refused."""
 
@@ -209,7 +209,7 @@ class Attempt(StepResult):
             return (
                 Outcome.REFUSED,
                 f"Mailchimp refused the address: {classified.title}.",
-            ), "Sent when the customer has another one."
+            ), "Sent when the customer has another address."
         return (Outcome.SUPPRESSED, f"Mailchimp refuses it permanently: {classified.title}."), None
 
 

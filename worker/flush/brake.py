@@ -11,6 +11,7 @@ from types import MappingProxyType
 from worker.flush.plan_summary import leaves, unread
 from worker.flush.steps import StepGroup, Unsubscribe
 from worker.model import AccountId, ListId
+from worker.plural import counted
 from worker.store.held_back import HeldBack, What
 
 FEW = 10
@@ -20,9 +21,9 @@ SHARE = 10
 CONFIRM_WITHIN = timedelta(hours=1)
 """How long after it was shown a number of departures can be confirmed."""
 
-UNREAD = "the list that it was on cannot be read any more, so nobody can tell whether the person left it"
+UNREAD = "the list that it was on cannot be read any more, so the worker cannot find out whether the person left it"
 BRAKED = "more members would leave this list in one run than is usual"
-CONFIRM = "Done when an operator confirms it (flush --account ID --confirm) within an hour of the notice."
+CONFIRM = "Confirm it within an hour of the notice: flush --account ID --confirm"
 
 
 def limit(present: int) -> int:
@@ -133,13 +134,13 @@ class Brake:
             read_at: when it was last read who left each list, as text.
         """
         return [
-            f"Held back: {count} customers would go on from list {list_id}, which cannot be read any more. "
-            f"{_not_known(read_at.get(list_id))} Who left it unseen would be added elsewhere too. If that is meant, "
+            f"Held back: {counted(count, 'customer')} would move off list {list_id}, which cannot be read any more. "
+            f"{_not_known(read_at.get(list_id))} People who left it unseen would be added elsewhere. If you want that, "
             f"confirm it within an hour: mailchimp-worker flush --account {account_id} --confirm"
             for list_id, count in sorted(self.held_moves.items())
         ] + [
-            f"Held back on list {list_id}: {count} members would leave it in one run, more than "
-            f"{limit(self._present.get(list_id, 0))}. If that is meant, confirm it within an hour: mailchimp-worker "
+            f"Held back on list {list_id}: {counted(count, 'member')} would leave it in one run, more than "
+            f"{limit(self._present.get(list_id, 0))}. If you want that, confirm it within an hour: mailchimp-worker "
             f"flush --account {account_id} --confirm"
             for list_id, count in sorted(self.held.items())
         ]

@@ -73,7 +73,7 @@ def may_add_by_ledger(
         As :func:`passage`, by the status that Mailchimp last told; nobody that the ledger does not know as a member.
     """
     if entry is None or entry.state == "gone":
-        return MayAdd(None, f"the list {old.list_id} is gone, and nothing tells that {old.address} stayed", here=False)
+        return MayAdd(None, f"the list {old.list_id} is gone, and nothing shows that {old.address} stayed", here=False)
     status = entry.status_before if entry.state == "archived" else entry.member_status
     member = Member(old.address, status or "unsubscribed", entry.last_changed, None)
     return may_add(old, entry, member if entry.state != "intended" else None, destination, status_if_new)

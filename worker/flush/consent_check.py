@@ -131,7 +131,8 @@ def _blocked(
     exchange: Exchange | None,
 ) -> None:
     detail = (
-        f"Not put on list {contact.membership.list_id} as {contact.email}: {classified.reason}, and an opt-out follows."
+        f"Not put on list {contact.membership.list_id} as {contact.email}: {classified.reason}, and an opt-out goes "
+        "with the person to every list."
     )
     attempt.receipt(
         contact.targets,

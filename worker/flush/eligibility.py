@@ -14,6 +14,7 @@ from worker.consumer.owned_partitions import Held, OwnedPartitions
 from worker.flush.run import Refused
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
+from worker.plural import counted
 from worker.store import offsets
 from worker.store.database import Database
 from worker.store.offsets import TopicSize
@@ -63,8 +64,8 @@ def what_differs(topic: str, size: TopicSize) -> str | None:
     if size.partitions == size.ledger:
         return None
     return (
-        f"{topic} has {size.partitions} partitions, and its ledger's topic {size.ledger}: of accounts for which that "
-        f"gives two different partitions no worker may have both. {REMEDY}"
+        f"{topic} has {counted(size.partitions, 'partition')}, and its ledger's topic {size.ledger}. For some accounts "
+        f"these are two different partitions, which two workers may have. {REMEDY}"
     )
 
 
@@ -101,7 +102,7 @@ class GroupEligibility:
         if foreign and held:
             # Who has the others does not have these.
             reason = (
-                f"No worker delivers it: its events and its ledger stand in partitions {_listed(partitions)}, of which "
+                f"No worker delivers it: its events and its ledger are in partitions {_listed(partitions)}, of which "
                 f"{_listed(foreign)} are not this worker's. {REMEDY}"
             )
             return Refused(reason, by_nobody=True)

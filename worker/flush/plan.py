@@ -129,7 +129,10 @@ class _Planner:
         if membership is not None and (
             why := opt_outs.erased_since(customer, membership, self.near.entries.get(membership), departed)
         ):
-            detail = f"Not put on list {choice.list_id} as {customer.state.email}: {why}, and an opt-out follows."
+            detail = (
+                f"Not put on list {choice.list_id} as {customer.state.email}: {why}, and an opt-out goes with the "
+                "person to every list."
+            )
             return NoCall(targets, None, Outcome.LEFT, detail)
         if customer_status.refusal is None or customer_status.refused_address not in (None, address):
             return None

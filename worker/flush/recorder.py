@@ -223,7 +223,7 @@ class Recorder:
         for list_id in result.gone:
             lists.mark_gone(self._db, account_id, list_id, now)
         for list_id, title in result.paused.items():
-            lists.pause(self._db, account_id, list_id, Pause(f"it refuses everybody: {title}", now))
+            lists.pause(self._db, account_id, list_id, Pause(f"it refuses every contact: {title}", now))
 
     def _learn(self, result: StepResult, end_after: int) -> None:
         self.closed |= result.gone | result.paused.keys()

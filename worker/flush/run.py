@@ -166,7 +166,7 @@ class Flusher:
             except Exception:
                 # A fault of this worker with one account's data must not keep the others waiting.
                 log.exception("account %s could not be flushed", who)
-                part = self._failed(db, who, "A fault of the worker ended it; its log tells more.")
+                part = self._failed(db, who, "An internal error of the worker ended it; see the log.")
             if not part.to_do and part.ended == "done" and not part.message:
                 return part
             with db.transaction():

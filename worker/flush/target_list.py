@@ -59,7 +59,7 @@ def choose(
         choice = TargetList(own.list_id, OWN_LIST)
     elif membership is not None and membership.list_id == own.list_id:
         return TargetList(
-            own.list_id, OWN_LIST, held=f"the list {own.name} is gone from Mailchimp: store another in its place"
+            own.list_id, OWN_LIST, held=f"the list {own.name} is gone from Mailchimp: store another instead"
         )
     else:
         choice = TargetList(master, LIST_GONE)

@@ -118,7 +118,7 @@ class Problems:
         if is_fatal(error):
             self.fatal = error
         if self.connected and error.code() in _HOPELESS:
-            log.warning("Kafka: %s; trying on", error.str())
+            log.warning("Kafka: %s; still retrying", error.str())
 
     @property
     def hopeless(self) -> bool:
@@ -173,7 +173,8 @@ def partitions_of_topic(client: Any, settings: Kafka, problems: Problems) -> tup
         raise KafkaError(
             f"Kafka has no topic {settings.topic} for this user{reason}.",
             f"Create it (kafka-topics.sh --create --topic {settings.topic} --partitions 6 --config "
-            "cleanup.policy=compact), give the user the right to see it, or correct kafka.topic (WORKER_KAFKA__TOPIC).",
+            "cleanup.policy=compact), grant this Kafka user access to it, or correct kafka.topic "
+            "(WORKER_KAFKA__TOPIC).",
         )
     return len(topic.partitions), told.cluster_id or ""
 
@@ -203,7 +204,7 @@ def bounds(client: Any, settings: Kafka, partition: int, problems: Problems) -> 
             if time.monotonic() > ends:
                 raise KafkaError(
                     f"Partition {partition} of the topic {settings.topic} has no leader: {error.args[0].str()}",
-                    "See with kafka-topics.sh --describe which of its brokers is missing.",
+                    "Find the missing broker with kafka-topics.sh --describe.",
                 ) from error
             time.sleep(ELECTION_SECONDS)
         else:

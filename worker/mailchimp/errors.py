@@ -25,7 +25,7 @@ def explained(answer: Answer) -> MailchimpError:
         return WrongDataCentre(
             "There is no Mailchimp data centre of the name at the end of the API key: its host is not known.",
             "Compare the end of the key (such as -us21) with the one that Mailchimp shows, and enter the key again. "
-            "If it is right, this machine cannot look names up.",
+            "If it is right, this machine cannot resolve host names.",
         )
     if answer.failure in ("garbled", "too_large"):
         return MailchimpError(
@@ -58,7 +58,7 @@ def _refused(answer: Answer) -> MailchimpError:
         )
     if answer.throttled:
         return MailchimpUnreachable(
-            "Mailchimp turned the call away: too many connections at once.",
+            "Mailchimp refused the call: too many connections at once.",
             "Nothing was changed. Try again in a minute; other apps may be using the same Mailchimp user.",
         )
     if answer.status == 403:

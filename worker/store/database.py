@@ -371,7 +371,7 @@ def _translated_file() -> Iterator[None]:
     except OSError as error:
         raise DatabaseError(
             f"No file can be made beside the database: {error.strerror}.",
-            "Give this user the right to write to its folder, and make room there; then start again.",
+            "Grant this user write access to its folder, make room on the disk, and start again.",
         ) from error
 
 
@@ -379,7 +379,7 @@ def _advice(message: str) -> str:
     for part, advice in (
         ("locked", "Another process holds it for long; find and end it, then start again."),
         ("full", "Make room on the disk, then start again; nothing is half-done."),
-        ("readonly", "Give this user the right to write the file and its folder, then start again."),
+        ("readonly", "Grant this user write access to the file and its folder, then start again."),
         ("unable to open", "Check staging.path (WORKER_STAGING__PATH) and the rights of its folder."),
         ("not a database", "The file is something else or damaged; restore a copy, or name another path."),
         ("malformed", "The file is damaged; restore a copy of it, then start again."),

@@ -101,7 +101,7 @@ def _open(file: Path) -> int:
             _files[key] = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise DatabaseError(
-            f"The database's file cannot be opened: {error.strerror}.", "Give this user the right to write it."
+            f"The database's file cannot be opened: {error.strerror}.", "Grant this user write access to it."
         ) from error
     return _files[key]
 

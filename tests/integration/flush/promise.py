@@ -164,7 +164,7 @@ class Promise(RuleBasedStateMachine):
             if ours and change.after in ("subscribed", "pending") and change.before is None:
                 # Whatever became of the answer: by this an opt-out follows.
                 assert self.world.entry(membership[1], change.list_id) is not None, f"added, and not known: {change}"
-                assert membership not in self.vacated, f"changed its own address, and made anew: {change}"
+                assert membership not in self.vacated, f"changed its own address, and recreated: {change}"
                 self._wanted(change.list_id, membership[1], str(change))
         self.seen, self.before = len(changes), None
         for customer_status in ledger.customer_statuses_of(self.world.db, ACCOUNT, list(self.left)):  # type: ignore[arg-type]

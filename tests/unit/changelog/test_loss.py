@@ -22,10 +22,10 @@ def test_the_same_topic_is_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("note", "told"), [(Note("x.ledger", "id-0", 6), "made anew"), (Note("x.ledger", "id-1", 3), "had 3")]
+    ("note", "told"), [(Note("x.ledger", "id-0", 6), "recreated"), (Note("x.ledger", "id-1", 3), "had 3")]
 )
 def test_another_topic_is_a_loss(note: Note, told: str) -> None:
-    """One that was made anew, and one with other partitions, in which accounts' ledgers are not found."""
+    """One that was recreated, and one with other partitions, in which accounts' ledgers are not found."""
     with pytest.raises(LedgerLost, match=told) as lost:
         check_identity(TOPIC, note, "x.settings")
     assert "mailchimp-worker ledger accept-loss" in lost.value.advice

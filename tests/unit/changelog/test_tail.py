@@ -123,7 +123,7 @@ def test_settings_are_followed_while_a_large_ledger_is_read(reader: FakeReader, 
 
 
 def test_topics_that_say_nothing_of_each_other_are_told_to(reader: FakeReader, monkeypatch: Any) -> None:
-    """At the first start, so that a later one notices when one of them was made anew."""
+    """At the first start, so that a later one notices when one of them was recreated."""
     monkeypatch.setattr("worker.changelog.tail.LOOK_SECONDS", 0.01)
     changelog, owned_partitions = FakeKeeper(), OwnedPartitions(follows=True)
     owned_partitions.given({1: (0, 0)})
@@ -136,7 +136,7 @@ def test_topics_that_say_nothing_of_each_other_are_told_to(reader: FakeReader, m
 def test_no_ledger_is_taken_when_the_topics_are_not_whole(reader: FakeReader, monkeypatch: Any) -> None:
     """The worker ends with what is wrong."""
     monkeypatch.setattr("worker.changelog.tail.LOOK_SECONDS", 0.01)
-    reader.fails = LedgerLost("made anew", "say so")
+    reader.fails = LedgerLost("recreated", "say so")
     changelog, owned_partitions = FakeKeeper(), OwnedPartitions(follows=True)
     owned_partitions.given({0: (0, 0)})
     with following(reader, changelog, owned_partitions) as tail:

@@ -24,7 +24,7 @@ TOPIC, ID, END = "t", "id", 10
 
 
 class World:
-    """A database that was made anew: partition 0 is read to offset 10, and cus-1 to cus-3 are in the ledger."""
+    """A database that was recreated: partition 0 is read to offset 10, and cus-1 to cus-3 are in the ledger."""
 
     def __init__(self) -> None:
         self.before, self.db = open_database(":memory:"), open_database(":memory:")
@@ -134,7 +134,7 @@ def test_where_records_go_for_other_reasons_it_is_only_told(world: World, policy
 
 
 def test_who_was_settled_in_another_topic_of_the_name_is_only_told(world: World) -> None:
-    """The topic was made anew and not everybody published again yet: that is no deletion."""
+    """The topic was recreated and not everybody published again yet: that is no deletion."""
     world.settled(event(1, "cus-1", version=3), topic_id="old")
     world.read()
     assert world.judged() == [Absent(0, 0, 1, None)]

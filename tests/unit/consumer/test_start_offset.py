@@ -77,7 +77,7 @@ def test_who_was_away_longer_than_nulls_are_kept_begins_at_the_logs_start() -> N
     """And is told since when, what that means and what to do."""
     start = after(24.01)
     assert (start.offset, start.event) == (0, "away")
-    for part in (AT, "delete.retention.ms: 24 h", "taken as deleted"):
+    for part in (AT, "delete.retention.ms: 24 h", "count as deleted"):
         assert part in str(start.notice)
 
 
@@ -97,7 +97,7 @@ def test_a_topic_that_does_not_tell_what_it_keeps_is_read_on() -> None:
 
 
 def test_a_pause_is_nothing_beside_a_log_that_is_another() -> None:
-    """A log that was made anew, cut or begins later is told as that."""
+    """A log that was recreated, cut or begins later is reported as that."""
     now = as_moment(AT) + timedelta(days=9)
     assert start_of([reading(12, "old")], "new", 0, 0, 20, DAY, now).event == "recreated"
     assert start_of([reading(21)], "id", 0, 0, 20, DAY, now).event == "cut"
@@ -110,11 +110,11 @@ def test_a_pause_is_nothing_beside_a_log_that_is_another() -> None:
         (Compaction("delete", 1), 0, 0, "cleanup.policy is delete"),
         (Compaction("compact,delete", 1), 0, 0, "cleanup.policy is compact,delete"),
         (DAY, 1, 0, "begins at offset 1"),
-        (DAY, 0, 3, "keys of 3 of its records"),
+        (DAY, 0, 3, "keys of 3 records"),
     ],
 )
 def test_records_go_for_other_reasons_than_nulls(compaction: Compaction, low: int, misnamed: int, told: str) -> None:
-    """Then it is told that deletions may have been missed, and who is gone from the log is not taken as deleted."""
+    """Then it is reported that deletions may have been missed, and who is gone from the log is not taken as deleted."""
     assert told in str(why_not_swept(compaction, low, misnamed))
     if not misnamed:
         notice = str(after(25, compaction=compaction, low=low).notice)

@@ -222,7 +222,7 @@ def test_a_refusal_that_may_pass_waits_for_its_day():
 
 def test_a_paused_list_holds_its_customers():
     """Customers of a paused list stay changed with the reason, those of other lists go on."""
-    paused = a_list(OTHER, pause=Pause("it refuses everybody: Bad Request", datetime(2026, 11, 2, tzinfo=UTC)))
+    paused = a_list(OTHER, pause=Pause("it refuses every contact: Bad Request", datetime(2026, 11, 2, tzinfo=UTC)))
     people = [customer(1, "a@example.com", list_id=OTHER), customer(2, "b@example.com")]
     plan = make_plan(near(people), terms(settings(a_list(MASTER), paused)))
     assert [none.outcome for none in plan.no_calls] == ["held"]
