@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError as LibraryError
 from worker.config import Kafka
 from worker.consumer.assignment import State
 from worker.kafka.admin import Admin
+from worker.kafka.client import heartbeat_ms
 
 QUEUED_KIB = 16 * 1024
 """Memory for records that were fetched and not read yet."""
@@ -28,6 +29,9 @@ def properties(settings: Kafka, name: str) -> dict[str, Any]:
     Args:
         settings: the operator's.
         name: which this worker has in its group, so that it gets its partitions back after a restart.
+
+    Raises:
+        ConfigError: the operator's times do not go together.
     """
     own = {
         "group.id": settings.group_id,
@@ -43,6 +47,9 @@ def properties(settings: Kafka, name: str) -> dict[str, Any]:
     }
     if settings.group_protocol == "classic":
         own["partition.assignment.strategy"] = "cooperative-sticky"
+        interval = heartbeat_ms(settings)
+        if "heartbeat.interval.ms" not in settings.client:
+            own["heartbeat.interval.ms"] = interval
     return own
 
 

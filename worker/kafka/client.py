@@ -37,6 +37,9 @@ RESTART_SECONDS = 30.0
 """How long a partition's broker may be away, as in a restart, before a worker that had reached it gives up."""
 _HOPELESS = {LibraryError._ALL_BROKERS_DOWN, LibraryError._AUTHENTICATION, LibraryError.SASL_AUTHENTICATION_FAILED}
 _ENDED = {LibraryError._FATAL, LibraryError.FENCED_INSTANCE_ID}
+HEARTBEAT_MS = 3000
+"""librdkafka's default."""
+_HEARTBEAT = "heartbeat.interval.ms"
 _CORRECT = "Correct [kafka.client] in the configuration file, or WORKER_KAFKA__CLIENT."
 _Client = TypeVar("_Client")
 _Answer = TypeVar("_Answer")
@@ -85,6 +88,29 @@ def session_seconds(settings: Kafka) -> float:
         return float(settings.client.get("session.timeout.ms", 45_000)) / 1000
     except ValueError as error:
         raise ConfigError("kafka.client's session.timeout.ms must be a number of milliseconds.", _CORRECT) from error
+
+
+def heartbeat_ms(settings: Kafka) -> int:
+    """Returns how often a member of the classic protocol tells the group that it is alive.
+
+    A third of the session at most, unless the operator chose: with librdkafka's own three seconds in a session as short
+    one late heartbeat ends the session, and a member with a static name is then fenced by its own earlier id.
+
+    Raises:
+        ConfigError: the operator's are no numbers, or leave no room for a heartbeat that is lost.
+    """
+    session = session_seconds(settings) * 1000
+    try:
+        chosen = float(settings.client.get(_HEARTBEAT, min(HEARTBEAT_MS, session / 3)))
+    except ValueError as error:
+        raise ConfigError(f"kafka.client's {_HEARTBEAT} must be a number of milliseconds.", _CORRECT) from error
+    if chosen > session / 2:
+        raise ConfigError(
+            f"kafka.client's {_HEARTBEAT} is {chosen:.0f}, more than half of session.timeout.ms ({session:.0f}): one "
+            "heartbeat that is late would end the session.",
+            f"Set it to a third of session.timeout.ms, or leave it out. {_CORRECT}",
+        )
+    return int(chosen)
 
 
 def is_fatal(error: LibraryError) -> bool:

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from worker.config import Kafka
+from worker.consumer.membership import properties
 from worker.errors import ConfigError, KafkaError
 from worker.kafka import client as module
 from worker.kafka.client import Problems, bounds, client, session_seconds
@@ -58,6 +59,39 @@ def test_the_session_lasts_as_the_operator_chose():
     assert session_seconds(Kafka(client={"session.timeout.ms": "6000"})) == 6
     with pytest.raises(ConfigError, match="must be a number of milliseconds"):
         session_seconds(Kafka(client={"session.timeout.ms": "long"}))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({}, 3000),
+        ({"session.timeout.ms": 3000}, 1000),
+        ({"session.timeout.ms": "6000"}, 2000),
+        ({"session.timeout.ms": 6000, "heartbeat.interval.ms": 300}, None),
+    ],
+)
+def test_a_session_has_room_for_late_heartbeats(chosen, expected):
+    """Three of them at least, unless the operator chose: else a busy machine fences its own worker."""
+    assert properties(Kafka(client=chosen), "worker-1").get("heartbeat.interval.ms") == expected
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        ({"session.timeout.ms": 3000, "heartbeat.interval.ms": 3000}, "more than half of session.timeout.ms"),
+        ({"heartbeat.interval.ms": "often"}, "must be a number of milliseconds"),
+    ],
+)
+def test_heartbeats_that_cannot_keep_a_session_are_refused(chosen, told):
+    """At the start, with what to set."""
+    with pytest.raises(ConfigError, match=told) as caught:
+        properties(Kafka(client=chosen), "worker-1")
+    assert "WORKER_KAFKA__CLIENT" in caught.value.advice
+
+
+def test_the_broker_sets_the_heartbeat_of_the_newer_protocol():
+    """There librdkafka refuses the property."""
+    assert "heartbeat.interval.ms" not in properties(Kafka(group_protocol="consumer"), "worker-1")
 
 
 class Leaderless:
