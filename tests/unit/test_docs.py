@@ -61,3 +61,15 @@ def test_pages_for_people_are_short_to_read() -> None:
             assert all(len(cell.split()) <= 20 for cell in cells), block
         elif not lines or not lines[0].startswith(("-", "#")):
             assert len(lines) <= 4, block
+
+
+def test_every_test_that_shows_something_exists() -> None:
+    """The files and functions that docs/reliability.md names are there."""
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    tests = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py")}
+    named = re.findall(r"([\w/]*test_\w+\.py)(?:::(test_\w+))?", text)
+    assert named
+    for file, function in named:
+        found = [code for path, code in tests.items() if f"/{path}".endswith(f"/{file}")]
+        assert found, file
+        assert not function or any(f"def {function}" in code for code in found), function
