@@ -235,14 +235,17 @@ def try_step(context: StepContext, do: Callable[[Attempt], None]) -> Attempt:
     """
     tries, at_once = context.pacing.tries(), 0
     in_doubt: list[Receipt] = []
+    left: set[MembershipKey] = set()
     while True:
         with context.pacing.together() as sender:
             attempt = Attempt.of(replace(context, sender=Guarded(sender, context.sender.may_call)))
             do(attempt)
+        left |= attempt.left
         if attempt.again and at_once < TRIES_AT_ONCE:
             at_once += 1
         elif attempt.later is None or not tries.again():
             _tell_too(attempt, in_doubt)
+            attempt.left = left
             return attempt
         in_doubt += [one for one in attempt.receipts if one.detail.startswith(NOT_KNOWN)]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 
-from worker.flush.plan_summary import leaves, unread
+from worker.flush.plan_summary import leaves, may_turn_out, unread
 from worker.flush.steps import StepGroup, Unsubscribe
 from worker.model import AccountId, ListId
 from worker.plural import counted
@@ -47,9 +47,10 @@ def _not_known(read_at: str | None) -> str:
 
 
 class Brake:
-    """Counts the members that leave each list as their steps are admitted. The account's threads share it.
+    """Counts the members that leave each list. The account's threads share it.
 
-    Withdrawn consent is never held, and does not count: what this worker may not send is not for it to weigh.
+    A step is admitted only where there is room for its member to leave; a member that stays in the end gives its room
+    back. Withdrawn consent is never held, and does not count: what this worker may not send is not for it to weigh.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Brake:
         self._confirmed = confirmed
         self._lock = threading.Lock()
         self._admitted = Counter[ListId]()
+        self._undone = Counter[ListId]()
         # Where it is too many from the start, none of them is begun.
         self._shut = {
             list_id
@@ -85,9 +87,12 @@ class Brake:
 
     @property
     def held(self) -> dict[ListId, int]:
-        """How many departures are held on each list, so far as they are known."""
+        """How many members would leave each list of which some are held, at the most: so many must be confirmed.
+
+        Who was admitted and did not leave for another reason leaves together with them in the next run.
+        """
         with self._lock:
-            return dict(self._held)
+            return {list_id: count + self._undone[list_id] for list_id, count in self._held.items()}
 
     def admit(self, step_group: StepGroup) -> tuple[StepGroup, StepGroup]:
         """Admits a lane, or holds it as a whole but for withdrawn consent.
@@ -108,17 +113,35 @@ class Brake:
                 self._confirmed_moves -= moving
                 return step_group, ()
             self._held += Counter({one: count for one, count in leaving.items() if one not in self._shut})
+            # Those that nobody planned need room too, should it come to them once the others are admitted.
+            if fits:
+                self._held.update(step.membership.list_id for step in step_group if may_turn_out(step))
         withdrawn = tuple(step for step in step_group if isinstance(step, Unsubscribe))
         return withdrawn, tuple(step for step in step_group if not isinstance(step, Unsubscribe))
 
     def may_leave(self, list_id: ListId) -> bool:
-        """Counts one more member that would leave a list, found only now; returns whether it may."""
+        """Counts one more member that would leave a list, found only now; returns whether it may.
+
+        Args:
+            list_id: the list.
+        """
         with self._lock:
             if self._room(list_id, 1):
                 self._admitted[list_id] += 1
                 return True
             self._held[list_id] += 1
             return False
+
+    def stayed(self, list_id: ListId, *, undone: bool) -> None:
+        """Takes a member that was admitted, and did not leave its list, out of the count.
+
+        Args:
+            list_id: the list.
+            undone: whether the next run tries again.
+        """
+        with self._lock:
+            self._admitted[list_id] -= 1
+            self._undone[list_id] += undone
 
     @property
     def held_moves(self) -> dict[ListId, int]:

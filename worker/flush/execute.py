@@ -214,7 +214,7 @@ class _Execution:
             pacing=self.pacing,
             intents=Intents(self.recorder.write_ahead),
             wait=self.orders.stop.wait,
-            may_leave=guard.may_leave,
+            brake=guard,
             departures_of=self.recorder.departures_of,
             customer_statuses=near.customer_statuses,
         )
@@ -259,9 +259,11 @@ class _Execution:
             if not self.recorder.may_call():
                 return ()
             free, held = guard.admit(step_group)
+            self._steps_task(context, free, customers_of(held))()
             if held:
+                # Last, since that is why its customers still wait.
                 self._commit(not_sent.held(context, held))
-            return self._steps_task(context, free, customers_of(held))()
+            return ()
 
         return task
 

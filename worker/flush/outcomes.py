@@ -109,7 +109,11 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             settles=False,
             needs_somebody=True,
         ),
-        Outcome.LATER: Meaning("Mailchimp gave no useful answer.", NEXT_FLUSH, settles=False),
+        Outcome.LATER: Meaning(
+            "Mailchimp gave no useful answer, or another customer with the address comes first.",
+            NEXT_FLUSH,
+            settles=False,
+        ),
         Outcome.LIST_PAUSED: Meaning(
             "The list refuses every contact, so the worker paused it.",
             "Sent when the list is corrected in Mailchimp and the account is resumed (account resume).",

@@ -131,6 +131,14 @@ def leaves(step: Step) -> bool:
     return isinstance(step, Archive) and step.planned
 
 
+def may_turn_out(step: Step) -> bool:
+    """Tells whether a step that nobody counts beforehand may take a member off its list, unless consent is withdrawn.
+
+    That shows only when the steps before it are done.
+    """
+    return isinstance(step, Archive) and not step.planned and not step.withdrawn
+
+
 def _kind_of_none(none: NoCall) -> Kind:
     if none.outcome is Outcome.UNCHANGED:
         return "unchanged"

@@ -230,7 +230,8 @@ class Recorder:
         if result.account_stopped is not None:
             self.end(f"Paused: Mailchimp accepts no call of this account ({result.account_stopped}).")
         if result.later is None:
-            self._in_vain = 0 if result.receipts else self._in_vain
+            # What is written without a call shows nothing.
+            self._in_vain = 0 if any(one.call for one in result.receipts) else self._in_vain
             return
         self._in_vain += 1
         if self._in_vain >= end_after:

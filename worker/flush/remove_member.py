@@ -87,6 +87,8 @@ def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None
     exchange, classified = Exchange.of(call, answer), classify(answer)
     if answer.undone:
         attempt.intents.take_back(step.membership)
+    else:
+        attempt.left.add(step.membership)
     if classified.kind is AnswerClass.NOT_ALLOWED:
         # Somebody was quicker: whatever it is now, it is not archived by this worker.
         again = attempt.read_member(step.membership, entry)
@@ -134,6 +136,8 @@ def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read, outc
     exchange, classified = Exchange.of(call, answer), classify_member(answer)
     if answer.undone:
         attempt.intents.take_back(step.membership)
+    else:
+        attempt.left.add(step.membership)
     member = answered_member(answer)
     if member is None:
         attempt.again = classified.kind is AnswerClass.NOT_THERE

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from worker.flush import internal_error, move_member, put_member, remove_member
 from worker.flush.attempt import Attempt, try_step
 from worker.flush.brake import BRAKED, CONFIRM
-from worker.flush.outcomes import Outcome
+from worker.flush.outcomes import NEXT_FLUSH, Outcome
+from worker.flush.plan_summary import may_turn_out
 from worker.flush.step_context import StepContext
 from worker.flush.step_result import StepResult
 from worker.flush.steps import (
@@ -51,41 +52,97 @@ def run_steps(
     Raises:
         Halted: no further call may be made; what was done is written.
     """
-    parts = Counter(target.customer.customer_id for step in step_group for target in step.targets)
-    to_come = parts.copy()
-    failed: set[CustomerId] = set(held)
-    blocked: set[CustomerId] = set()
-    kept_off: set[CustomerId] = set()
-    dropped: set[MembershipKey] = set()
+    run = _Run(context, step_group, closed, set(held))
+    to_come = run.parts.copy()
     for planned in step_group:
         for target in planned.targets:
             to_come[target.customer.customer_id] -= 1
-        step = _as_now(planned, context.intents.known, dropped)
+        step = _as_now(planned, context.intents.known, run.dropped)
         attempt = Attempt.of(context)
-        if step.membership.list_id in closed:
-            attempt.fail(step.targets)
-        elif isinstance(step, Archive) and step.membership in dropped:
-            pass  # the member has the new address now
-        elif isinstance(step, Archive) and (_anyone(step, failed) or failed.intersection(step.successors)):
-            attempt.fail(step.targets)
-        elif isinstance(step, Archive) and not blocked.issuperset(step.successors):
-            _taken_on(attempt, step, [one for one in step.targets if parts[one.customer.customer_id] == 1])
-        elif isinstance(step, Archive) and _anyone(step, blocked - kept_off):
-            _leave(attempt, step, blocked)
-        elif isinstance(step, Archive) and not step.planned and not context.may_leave(step.membership.list_id):
-            attempt.fail(step.targets)
-            detail = f"Held back: {BRAKED}."
-            attempt.receipt(step.targets, step.membership, None, outcome=Outcome.HELD, detail=detail, then=CONFIRM)
-        else:
-            attempt = _guarded(context, planned, dropped)
+        admitted = isinstance(step, Archive) and step.planned
+        if not run.passes_over(step, attempt):
+            admitted = admitted or may_turn_out(step)
+            attempt = _guarded(context, planned, run.dropped)
         context.intents.close(attempt)
-        attempt.failed |= failed
+        left = step.membership in attempt.left
+        attempt.failed |= run.failed
         attempt.settle(target for target in step.targets if not to_come[target.customer.customer_id])
         attempt = _committed(context, step, attempt, commit)
-        failed |= attempt.failed
-        blocked |= attempt.blocked
-        kept_off |= attempt.kept_off
-        dropped.update(attempt.dropped)
+        run.learn(attempt)
+        if admitted and not left:
+            context.brake.stayed(step.membership.list_id, undone=_anyone(step, run.failed))
+
+
+@dataclass(slots=True)
+class _Run:
+    """What became of the steps of a group so far.
+
+    Attributes:
+        braked: customers of whom a step is held by the brake.
+        parts: how many steps each customer has.
+    """
+
+    context: StepContext
+    step_group: StepGroup
+    closed: Collection[ListId]
+    braked: set[CustomerId]
+    parts: Counter[CustomerId] = field(init=False)
+    failed: set[CustomerId] = field(init=False)
+    blocked: set[CustomerId] = field(default_factory=set)
+    kept_off: set[CustomerId] = field(default_factory=set)
+    dropped: set[MembershipKey] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.parts = Counter(target.customer.customer_id for step in self.step_group for target in step.targets)
+        self.failed = set(self.braked)
+
+    def learn(self, result: StepResult) -> None:
+        """Takes in what a step did."""
+        self.failed |= result.failed
+        self.blocked |= result.blocked
+        self.kept_off |= result.kept_off
+        self.dropped.update(result.dropped)
+
+    def passes_over(self, step: Step, attempt: Attempt) -> bool:
+        """Notes why a step is not done, and returns True; returns False where it must be done."""
+        if step.membership.list_id in self.closed:
+            attempt.fail(step.targets)
+        elif not isinstance(step, Archive):
+            return False
+        elif step.membership in self.dropped:
+            pass  # the member has the new address now
+        elif waits_for := self._undone(step):
+            self._waits(attempt, step, waits_for)
+        elif not self.blocked.issuperset(step.successors):
+            once = [one for one in step.targets if self.parts[one.customer.customer_id] == 1]
+            _taken_on(attempt, step, once)
+        elif _anyone(step, self.blocked - self.kept_off):
+            _leave(attempt, step, self.blocked)
+        elif may_turn_out(step) and not self.context.brake.may_leave(step.membership.list_id):
+            self._hold(attempt, step, step.targets, f"Held back: {BRAKED}.")
+        else:
+            return False
+        return True
+
+    def _undone(self, step: Archive) -> set[CustomerId]:
+        return self.failed & {*step.successors, *(target.customer.customer_id for target in step.targets)}
+
+    def _waits(self, attempt: Attempt, step: Archive, waits_for: set[CustomerId]) -> None:
+        # Of those who are not done themselves another receipt says why.
+        others = [target for target in step.targets if target.customer.customer_id not in self.failed]
+        whom = sorted(waits_for)[0]
+        if waits_for & self.braked:
+            self._hold(attempt, step, others, f"Held back: it waits for customer {whom}, who is held back.")
+            attempt.fail(step.targets)
+            return
+        attempt.fail(step.targets)
+        detail = f"Not done: it waits for customer {whom}, who shares this address and is not done yet."
+        attempt.receipt(others, step.membership, None, outcome=Outcome.LATER, detail=detail, then=NEXT_FLUSH)
+
+    def _hold(self, attempt: Attempt, step: Archive, targets: Sequence[Target], detail: str) -> None:
+        attempt.fail(targets)
+        self.braked |= {target.customer.customer_id for target in targets}
+        attempt.receipt(targets, step.membership, None, outcome=Outcome.HELD, detail=detail, then=CONFIRM)
 
 
 def _guarded(context: StepContext, planned: Step, dropped: Collection[MembershipKey]) -> Attempt:
@@ -144,7 +201,7 @@ def _as_now(step: Step, written: Mapping[MembershipKey, LedgerEntry], dropped: C
     return replace(step, entry=written.get(step.membership, step.entry))  # type: ignore[arg-type]
 
 
-def _anyone(step: Archive, customers: set[CustomerId]) -> bool:
+def _anyone(step: Step, customers: set[CustomerId]) -> bool:
     return any(target.customer.customer_id in customers for target in step.targets)
 
 

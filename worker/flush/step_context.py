@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from worker.clock import Clock
+from worker.flush.brake import Brake
 from worker.flush.intents import Intents
 from worker.flush.steps import Contact, PriorMembership
 from worker.mailchimp.call import Answer, Call, Sender
@@ -77,7 +78,7 @@ class StepContext:
         pacing: what gives each try a connection, and waits between tries.
         intents: writes, before a call, what it is about to do to a place, in case its answer is lost.
         wait: waits so many seconds, or less when the flush is asked to stop.
-        may_leave: counts one more member that leaves a list unplanned; false where the brake holds it.
+        brake: counts the members that leave each list.
         departures_of: tells where contacts are known to have left, by the ledger as it is now.
         customer_statuses: of the customers of the chunk at hand.
     """
@@ -90,6 +91,6 @@ class StepContext:
     pacing: Pacing
     intents: Intents
     wait: Callable[[float], object]
-    may_leave: Callable[[ListId], bool]
+    brake: Brake
     departures_of: DeparturesOf
     customer_statuses: Mapping[CustomerId, CustomerStatus]

@@ -51,6 +51,7 @@ class StepResult:
         dropped: places whose member is now known under another one.
         memberships: where customers are known who were known nowhere.
         waits: customers who are kept out, with the one whose opt-out does that.
+        left: places whose member this step took off its list, or may have: the answer does not tell.
         undone: places where an add was begun and surely not done.
         settled: customers that need nothing more, with the revision that was sent.
         reopened: customers that did not change, and need a flush from now on until they are settled.
@@ -73,6 +74,7 @@ class StepResult:
     receipts: list[Receipt] = field(default_factory=list)
     memberships: list[tuple[CustomerId, MembershipKey]] = field(default_factory=list)
     waits: list[tuple[CustomerId, CustomerId]] = field(default_factory=list)
+    left: set[MembershipKey] = field(default_factory=set)
     undone: list[MembershipKey] = field(default_factory=list)
     settled: list[tuple[CustomerId, int]] = field(default_factory=list)
     reopened: list[Target] = field(default_factory=list)

@@ -272,6 +272,11 @@ class Archive:
         """Whether the member leaves unless somebody looks and finds otherwise; else it most likely stays."""
         return not (self.only_if_taken or self.successors)
 
+    @property
+    def withdrawn(self) -> bool:
+        """Whether a customer that is known by the member withdrew consent."""
+        return any(not target.customer.state.marketing_consent for target in self.targets)
+
     def calls(self) -> Iterator[PlannedCall]:
         """Gives the read and what hangs on it."""
         first = "if the new address was taken" if self.only_if_taken else None

@@ -1,12 +1,15 @@
 """Many members that would leave a list wait for an operator, who confirms what was shown and no more."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import lists
+from worker.flush import account_flush, brake
+from worker.flush.related_customers import chunks
 from worker.mailchimp.call import Call
 from worker.model import ListId
 from worker.sandbox.audit import BY_HAND
@@ -81,11 +84,6 @@ def test_a_small_list_is_not_emptied_by_another_master_list(world: World):
 
 def test_deletions_that_come_during_a_flush_are_counted(world: World, monkeypatch: pytest.MonkeyPatch):
     """A survey from before them admits nobody: what leaves is counted as it leaves."""
-    from functools import partial
-
-    from worker.flush import account_flush
-    from worker.flush.related_customers import chunks
-
     monkeypatch.setattr(account_flush, "chunks", partial(chunks, size=20))
     added(world, 200)
     deleted(world, range(1))
@@ -165,3 +163,71 @@ def test_who_is_held_and_withdrew_consent_is_unsubscribed_and_waits(world: World
     assert world.status("new@example.com") == "unsubscribed"
     assert world.waits("c0")
     assert world.outcomes("c1")[-1] == "held"
+    assert world.outcomes("c0")[-1] == "held"
+    assert "--confirm" in world.receipts("c0")[-1].next
+    world.flush(confirmed=True)
+    assert not world.waits("c0")
+
+
+def test_who_waits_for_a_customer_that_is_held_gets_a_receipt_that_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """Also where its own consent is withdrawn: the last receipt says that it is held and what to do."""
+    world.event("c0", address(0))
+    world.event("c1", address(1))
+    world.run()
+    monkeypatch.setattr(brake, "FEW", 0)
+    world.event("c0", "new@example.com", marketing_consent=False)
+    world.event("c1", address(0))
+    world.flush()
+    for customer in ("c0", "c1"):
+        assert world.waits(customer)
+        assert world.outcomes(customer)[-1] == "held"
+        assert "--confirm" in world.receipts(customer)[-1].next
+    world.flush(confirmed=True)
+    assert not world.waits("c0")
+    assert not world.waits("c1")
+    assert world.members() == {address(0): "subscribed", address(1): "archived"}
+
+
+def test_a_member_that_only_who_withdrew_consent_is_known_by_is_never_held(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """Another customer was to take its address on and may not: the member leaves, however few may."""
+    world.event("c0", address(0))
+    world.event("c1", address(1))
+    world.run()
+    world.by_hand(address(1), "unsubscribe")
+    monkeypatch.setattr(brake, "FEW", 1)
+    world.event("c0", "new@example.com", marketing_consent=False)
+    world.event("c1", address(0))
+    assert world.flush().message is None
+    assert world.members() == {address(0): "archived", address(1): "unsubscribed"}
+    assert not world.waits("c0")
+
+
+def test_members_that_stay_in_the_end_use_up_nothing(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Who left by herself before the flush is no departure by it: another member leaves in her place."""
+    monkeypatch.setattr(account_flush, "chunks", partial(chunks, size=5))
+    added(world, 10)
+    world.event("z", "z@example.com")
+    world.run()
+    for number in range(10):
+        world.by_hand(address(number), "unsubscribe")
+        world.event(f"c{number}", address(number), list_id="other")
+    came: list[Call] = []
+
+    def during(call: Call) -> None:
+        if "/members/" in call.path and not came:
+            came.append(call)
+            own, world.db = world.db, world.app.open_database()
+            world.deleted("z", "z@example.com")
+            world.db.close()
+            world.db = own
+
+    world.before_call(during)
+    part = world.flush()
+    world.before_call(None)
+    assert came
+    assert part.message is None
+    assert world.status("z@example.com") == "archived"

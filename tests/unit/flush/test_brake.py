@@ -70,3 +70,29 @@ def test_withdrawn_consent_is_never_held():
     )
     assert all(brake.admit(one) == (one, ()) for one in make_plan(many, terms()).step_groups)
     assert brake.may_leave(MASTER)
+
+
+def test_a_member_that_stays_gives_its_room_back():
+    """What really leaves is counted; what is tried again counts with what is held, so that both can be confirmed."""
+    plan, _ = all_deleted(12)
+    brake = Brake({}, {}, {})
+    assert all(brake.admit(one)[0] for one in plan.step_groups[:10])
+    assert not brake.may_leave(MASTER)
+    brake.stayed(MASTER, undone=False)
+    assert brake.admit(plan.step_groups[10])[0]
+    brake.stayed(MASTER, undone=True)
+    assert brake.may_leave(MASTER)
+    assert brake.held == {MASTER: 2}
+    assert Brake({}, {}, {}).held == {}
+
+
+def test_what_is_held_counts_the_departures_that_nobody_planned_too():
+    """They come with the others once these are confirmed, and must fit then."""
+    people = [customer(1, "new@example.com"), customer(2)]
+    known = [customer_status(1), customer_status(2, "zed@example.com")]
+    (step_group,) = make_plan(near(people, [entry(1), entry(2, "zed@example.com")], known), terms()).step_groups
+    unplanned = [step for step in step_group if isinstance(step, Archive) and not step.planned]
+    assert len(unplanned) == 1
+    brake = Brake({MASTER: 100}, {MASTER: 100}, {})
+    assert brake.admit(step_group)[0] == ()
+    assert brake.held == {MASTER: 101}
