@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from worker.accounts.api_keys import key_of
-from worker.accounts.hash_key import departed_of
+from worker.accounts.hash_key import departed_of, hash_key
 from worker.accounts.secrets import SecretKey, secret_key
 from worker.changelog.reader import Reader
 from worker.changelog.tail import ChangelogTail
@@ -128,6 +128,14 @@ class App:
             yield RetryingSender(
                 client, self.connections.limiter(key), self.config.mailchimp.patience, stop, time.monotonic
             )
+
+    def hash_key(self, db: Database) -> bytes | None:
+        """Returns the key of the hashes of erased persons; None where nobody was ever erased.
+
+        Raises:
+            SecretKeyError: it cannot be decrypted.
+        """
+        return hash_key(db, self.secret)
 
     def departed_of(self, db: Database, account_id: AccountId) -> Departed:
         """Returns who left lists of an account and was erased since.

@@ -16,6 +16,7 @@ from worker.app import App
 from worker.clock import as_moment, as_text
 from worker.config import Config, DeadLetters
 from worker.consumer.consumer import Consumer
+from worker.consumer.erased_customers import ErasedCustomers
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import ConsumerStopped, RequestWithdrawn, WorkerError
 from worker.flush.eligibility import GroupEligibility, what_differs
@@ -56,7 +57,12 @@ class Poller:
         self._error: BaseException | None = None
         self._db = app.open_database()
         self.consumer = Consumer(
-            app.config.kafka, self._db, self.owned_partitions, app.clock, call_seconds=app.config.mailchimp.timeout
+            app.config.kafka,
+            self._db,
+            self.owned_partitions,
+            app.clock,
+            call_seconds=app.config.mailchimp.timeout,
+            hash_key=app.hash_key,
         )
         self._thread = threading.Thread(target=self._run, name="poll", daemon=True)
         self._tail = app.tail()
@@ -165,6 +171,8 @@ def flush_and_complete(
     with closing(app.open_database()) as db:
         db.must_end = stop.is_set
         customers.mark_the_rest(db)
+        if erased := ErasedCustomers(app.hash_key).drop_staged(db):
+            log.info("%d customers were removed: they were erased, and nothing newer of them was read", erased)
         settle_first_readings(app, poller, db)
         known = customers.settle_known(db)
         if known:

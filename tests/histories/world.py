@@ -168,12 +168,12 @@ class World:
     def _stage(self, customer: str, value: bytes | None) -> None:
         self._records.append(Record(0, len(self._records), f"{ACCOUNT}/{customer}".encode(), value))
         with self.opened() as db:
-            stage_batch(db, TOPIC, "", self._records[-1:], as_text(self.time.machine()))
+            stage_batch(db, TOPIC, "", self._records[-1:], as_text(self.time.machine()), self.app.hash_key)
 
     def replay(self) -> None:
         """Stages all events again, as after a lost position."""
         with self.opened() as db:
-            stage_batch(db, TOPIC, "", self._records, as_text(self.time.machine()))
+            stage_batch(db, TOPIC, "", self._records, as_text(self.time.machine()), self.app.hash_key)
 
     # Mailchimp
 

@@ -84,6 +84,7 @@ class Erasing:
                 left,
                 read_to,
                 version if version is not None else ledger_erasure.version_of(self.db, account_id, customer_id),
+                erased=True,
             )
         ]
         return [*found, *(self._hash(account_id, "address", one, left=True) for one in known if left)]

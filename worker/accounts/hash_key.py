@@ -16,10 +16,12 @@ def departed_of(db: Database, account_id: AccountId, secret: SecretKey) -> Depar
     """Returns whom an account may not add again though their ledger entries were erased.
 
     Raises:
-        SecretKeyError: there is somebody, and the key of the hashes cannot be decrypted.
+        SecretKeyError: somebody was erased, and the key of the hashes cannot be decrypted.
     """
     digests = forgotten.departed_digests(db, account_id)
-    return Departed(account_id, hash_key(db, secret) if digests else None, digests)
+    # Also where nobody had left: without the key nobody can be recognised who was erased, and is staged again.
+    needed = digests or forgotten.having_customers(db, [account_id])
+    return Departed(account_id, hash_key(db, secret) if needed else None, digests)
 
 
 def hash_key(db: Database, secret: SecretKey) -> bytes | None:

@@ -206,7 +206,7 @@ def drop(numbers: NumbersArgument) -> None:
 
 def _replay(app: App, db: Database, one: DeadLetter) -> str | None:
     if one.account_id is None:
-        return replay_letter(db, one, as_text(app.clock()))
+        return replay_letter(db, one, as_text(app.clock()), app.hash_key)
     with closing(app.open_copy()) as copy, closing(app.open_reader(copy)) as reader:
         reader.apply_letters()
     return None if dead_letters.find(db, one.number) is None else one.reason

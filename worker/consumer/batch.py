@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from worker.consumer.decode import Event, PublishedCustomer, Record, Skipped, decode, named_by
+from worker.consumer.erased_customers import ErasedCustomers, HashKey, is_newer, no_key
 from worker.consumer.event_order import Known, Verdict, came_later, judge, withdrawal_counts
 from worker.kafka.partitioner import partition_of
 from worker.model import address_key
@@ -16,6 +17,7 @@ from worker.store import counts, customers, dead_letters, first_reading, ignored
 from worker.store.counts import What
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
+from worker.store.forgotten import Forgotten
 
 _COUNTED: dict[Verdict, What] = {
     Verdict.REPEAT: "repeated",
@@ -70,7 +72,14 @@ class Batch:
         next_offsets: of each partition in it.
     """
 
-    def __init__(self, db: Database, topic: str, topic_id: str, partitions: int | None = None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        topic: str,
+        topic_id: str,
+        partitions: int | None = None,
+        erased: ErasedCustomers | None = None,
+    ) -> None:
         """Begins an empty one.
 
         Args:
@@ -78,12 +87,15 @@ class Batch:
             topic: the records' topic.
             topic_id: Kafka's id of it; "" where the broker does not tell.
             partitions: how many it has, to count records that stand in another one than the contract's; None: do not.
+            erased: looks up who was erased; None where nobody was.
         """
         self._db = db
         self._partitions = partitions
         self._topic = topic
         self._topic_id = topic_id
         self._looked_up: set[_Key] = set()
+        self._erased_customers = erased or ErasedCustomers(no_key)
+        self._erased: dict[_Key, Forgotten] = {}
         self._stored: dict[_Key, _Stored] = {}
         self._newest: dict[_Key, _Pending] = {}
         self._ignored: dict[_Key, tuple[Record, Known]] = {}
@@ -137,10 +149,16 @@ class Batch:
         if unknown:
             found = customers.positions_of(self._db, list(unknown))
             self._stored |= {key: _Stored(Known(*row[:6]), *map(bool, row[6:])) for key, row in found.items()}
+            self._erased |= self._erased_customers.among(self._db, unknown)
             self._looked_up |= unknown
 
     def _fold(self, key: _Key, event: Event, record: Record) -> None:
         version = event.version
+        if self._erased and (erased := self._erased.get(key)) is not None:
+            known = self._known(record, version, event.event_time)
+            if not is_newer(erased, known, withdraws=_withdraws(event)):
+                self._counts[record.partition]["erased"] += 1
+                return
         pending = self._newest.get(key)
         if pending is None:
             stored = self._stored.get(key)
@@ -291,7 +309,9 @@ class Batch:
         )
 
 
-def stage_batch(db: Database, topic: str, topic_id: str, records: Iterable[Record], at: str) -> None:
+def stage_batch(
+    db: Database, topic: str, topic_id: str, records: Iterable[Record], at: str, hash_key: HashKey = no_key
+) -> None:
     """Stages records as they were read: all of them, or none.
 
     Args:
@@ -300,28 +320,32 @@ def stage_batch(db: Database, topic: str, topic_id: str, records: Iterable[Recor
         topic_id: Kafka's id of it; "" where the broker does not tell.
         records: in the order in which they were read.
         at: the time.
+        hash_key: returns the key of the hashes of erased customers.
 
     Raises:
         DatabaseError: nothing was staged.
     """
-    batch = Batch(db, topic, topic_id)
+    batch = Batch(db, topic, topic_id, erased=ErasedCustomers(hash_key))
     batch.add(list(records))
     batch.write(at)
 
 
-def replay(db: Database, letter: DeadLetter, at: str) -> str | None:
+def replay(db: Database, letter: DeadLetter, at: str, hash_key: HashKey = no_key) -> str | None:
     """Reads a dead letter again as this release understands it; it is dropped once it is staged or skipped.
+
+    An event of a customer who was erased since is skipped.
 
     Args:
         db: the staging database, outside of a transaction.
         letter: as it is kept.
         at: the time.
+        hash_key: returns the key of the hashes of erased customers.
 
     Returns:
         Why it still cannot be understood, or None.
     """
     with db.transaction():
-        batch = Batch(db, letter.topic, letter.topic_id)
+        batch = Batch(db, letter.topic, letter.topic_id, erased=ErasedCustomers(hash_key))
         batch.add([Record(letter.partition, letter.offset, letter.key, letter.value, letter.headers)])
         if batch.reason is None:
             batch.write_customers(at)

@@ -18,6 +18,7 @@ from worker.consumer.assignment import Assignment, AssignmentOver, State
 from worker.consumer.batch import Batch
 from worker.consumer.commits import Commits
 from worker.consumer.decode import Record
+from worker.consumer.erased_customers import ErasedCustomers, HashKey, no_key
 from worker.consumer.instance import instance_of
 from worker.consumer.membership import Membership, properties, refusal, says_name_is_taken
 from worker.consumer.messages import (
@@ -68,7 +69,13 @@ class Consumer:
     """
 
     def __init__(
-        self, settings: Kafka, db: Database, owned_partitions: OwnedPartitions, clock: Clock, call_seconds: float = 0.0
+        self,
+        settings: Kafka,
+        db: Database,
+        owned_partitions: OwnedPartitions,
+        clock: Clock,
+        call_seconds: float = 0.0,
+        hash_key: HashKey = no_key,
     ) -> None:
         """Asks the broker for the topic, and joins nothing yet.
 
@@ -78,6 +85,7 @@ class Consumer:
             owned_partitions: told what is assigned and read.
             clock: tells the time.
             call_seconds: how long a call of a partition's former owner may still be under way.
+            hash_key: returns the key of the hashes of erased customers.
 
         Raises:
             ConfigError: the operator's properties cannot be used.
@@ -87,6 +95,7 @@ class Consumer:
         self._db = db
         self._ownership = owned_partitions
         self._clock = clock
+        self._erased = ErasedCustomers(hash_key)
         self._problems = Problems()
         self._assignment = Assignment()
         self._refused = False
@@ -288,7 +297,7 @@ class Consumer:
             self._commits.commit(self._consumer)
 
     def _begin_batch(self) -> None:
-        self._batch = Batch(self._db, self._settings.topic, self.topic_id, self.partitions)
+        self._batch = Batch(self._db, self._settings.topic, self.topic_id, self.partitions, self._erased)
         self._begins: dict[int, tuple[int, int]] = {}
 
     def _heed(self, message: Message, number: int | None) -> None:

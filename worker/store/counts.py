@@ -19,12 +19,13 @@ What = Literal[
     "away",
     "absent",
     "misplaced",
+    "erased",
 ]
 """skipped: events of other types · repeated: read before · older: lost against a newer one · out_of_order: a lower
 version at a higher offset · key_disagrees: key and data name different customers · recreated: the topic was recreated ·
 expired: the log began after where reading should have gone on · cut: it ended before · away: nobody read the partition
 for longer than it keeps deletions · absent: known by the ledger and not in the log, deleted or not · misplaced: read in
-another partition than that of their account by the contract."""
+another partition than that of their account by the contract · erased: of customers who were erased later."""
 
 
 def add(db: Database, topic: str, partition: int, counts: Mapping[What, int]) -> None:

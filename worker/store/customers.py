@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -308,6 +308,31 @@ def positions_of(db: Database, keys: Sequence[tuple[str, str]]) -> dict[tuple[st
         (msgspec.json.encode(keys).decode(),),
     )
     return {(row[0], row[1]): tuple(row)[2:] for row in rows}
+
+
+class Staged(NamedTuple):
+    """What decides whether a staged customer is newer than something else.
+
+    Attributes:
+        known: version, topic, topic_id, partition, offset and event_time of the newest event.
+    """
+
+    customer_id: CustomerId
+    revision: int
+    withdrawn: bool
+    known: tuple[Any, ...]
+
+
+def staged_of(db: Database, account_id: AccountId, *, only_changed: bool) -> Iterator[list[Staged]]:
+    """Gives an account's staged customers page by page, or those of them that need a flush."""
+    after, which = "", "AND changed = 1" if only_changed else ""
+    while rows := db.execute(
+        f'SELECT customer_id, revision, {_WITHDRAWN}, version, topic, topic_id, partition, "offset", event_time '
+        f"FROM customer WHERE account_id = ? AND customer_id > ? {which} ORDER BY customer_id LIMIT {PAGE_ROWS}",
+        (account_id, after),
+    ).fetchall():
+        yield [Staged(row[0], row[1], bool(row[2]), tuple(row)[3:]) for row in rows]
+        after = rows[-1][0]
 
 
 _WITHDRAWN = (  # JSON is only read where it can say so

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -33,6 +33,7 @@ class Forgotten:
         has_left: whether the person had left a list, or may not be added again for another reason.
         read_to: of a customer, the last position that was read of its log; None where that is not known.
         version: of a customer, the highest that was read; None where no event had one.
+        erased: of a customer, whether it was erased itself; else only an address of it was.
     """
 
     account_id: AccountId
@@ -41,6 +42,7 @@ class Forgotten:
     has_left: bool
     read_to: Position | None = None
     version: int | None = None
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,58 @@ def accounts_with_customers(db: Database) -> set[AccountId]:
     return {AccountId(row[0]) for row in rows}
 
 
+def having_customers(db: Database, account_ids: Iterable[str]) -> frozenset[str]:
+    """Returns those of these accounts of which somebody was erased."""
+    rows = db.execute(
+        "SELECT value FROM json_each(?) WHERE EXISTS "
+        "(SELECT 1 FROM forgotten WHERE account_id = value AND position IS NOT NULL)",
+        (json.dumps(list(account_ids)),),
+    )
+    return frozenset(row[0] for row in rows)
+
+
+def hashes_of_customers(db: Database, account_id: AccountId) -> str:
+    """Returns what changes whenever a customer of an account is erased: how many were, and the time of the last."""
+    row = db.execute(
+        "SELECT count(*) || ' ' || max(forgotten_at) FROM forgotten WHERE account_id = ? AND position IS NOT NULL",
+        (account_id,),
+    ).fetchone()
+    return str(row[0])
+
+
+def compared_with(db: Database, account_id: AccountId) -> str | None:
+    """Returns with which hashes all staged customers of an account were compared last; None where never."""
+    row = db.execute("SELECT hashes FROM compared WHERE account_id = ?", (account_id,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def note_compared(db: Database, account_id: AccountId, hashes: str) -> None:
+    """Writes with which hashes all staged customers of an account were compared. Belongs in a transaction."""
+    db.execute("INSERT OR REPLACE INTO compared (account_id, hashes) VALUES (?,?)", (account_id, hashes))
+
+
+def delete_staged(db: Database, rows: Sequence[tuple[str, str, int]]) -> int:
+    """Removes staged customers with their ignored events, each only if its revision is still the one given.
+
+    Belongs in a transaction.
+
+    Args:
+        db: the staging database.
+        rows: account, customer and revision.
+
+    Returns:
+        How many went.
+    """
+    which = "account_id = ? AND customer_id = ? AND revision = ?"
+    gone = int(db.executemany(f"DELETE FROM customer WHERE {which}", rows).rowcount)
+    db.executemany(
+        "DELETE FROM ignored_event WHERE account_id = ?1 AND customer_id = ?2 "
+        "AND NOT EXISTS (SELECT 1 FROM customer WHERE account_id = ?1 AND customer_id = ?2)",
+        [one[:2] for one in rows],
+    )
+    return gone
+
+
 def find(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Forgotten]:
     """Returns, by account and hash, those of erased customers."""
     rows = db.execute(
@@ -121,13 +175,15 @@ def find(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str],
             bool(row["has_left"]),
             Position(*position) if position is not None else None,
             told.get("version"),
+            erased=True,
         )
     return found
 
 
 def delete_account(db: Database, account_id: AccountId) -> None:
     """Removes an account's hashes. Belongs in a transaction."""
-    db.execute("DELETE FROM forgotten WHERE account_id = ?", (account_id,))
+    for table in ("forgotten", "compared"):
+        db.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))
 
 
 def encrypted_key(db: Database) -> str | None:
@@ -146,7 +202,7 @@ def set_encrypted_key(db: Database, encrypted: str) -> None:
 
 
 def _position_text(one: Forgotten) -> str | None:
-    if one.read_to is None and one.version is None:
+    if not one.erased:
         return None
     at = one.read_to
     log = None if at is None else [at.topic, at.topic_id, at.partition, at.offset]

@@ -1,0 +1,114 @@
+"""Customers who were erased: their events are not staged again, unless they are newer than that.
+
+An event is newer if its log was not read as far as that, or by the order of events. Of each erased customer a keyed
+hash is known, and nothing else: so a customer is looked up by the hash of its id.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+from worker.consumer.event_order import Known, Verdict, came_later, judge
+from worker.errors import SecretKeyError
+from worker.model import AccountId
+from worker.store import customers, forgotten
+from worker.store.database import Database
+from worker.store.forgotten import Forgotten, digest_of
+
+log = logging.getLogger("worker.consumer")
+
+_Key = tuple[str, str]
+HashKey = Callable[[Database], bytes | None]
+"""Returns the key of the hashes, None where there is none; raises SecretKeyError if it cannot be decrypted."""
+
+
+def no_key(db: Database) -> bytes | None:
+    """Returns no key: nobody was ever erased."""
+    return None
+
+
+class ErasedCustomers:
+    """Looks erased customers up."""
+
+    def __init__(self, hash_key: HashKey) -> None:
+        self._hash_key = hash_key
+        self._warned = False
+
+    def among(self, db: Database, keys: Collection[_Key]) -> Mapping[_Key, Forgotten]:
+        """Returns those of these customers, by account and id, who were erased; nobody where the key is not readable.
+
+        Nothing is delivered then either, and they are removed before the next flush that has the key.
+        """
+        having = forgotten.having_customers(db, {account_id for account_id, _ in keys})
+        key = self._key(db) if having else None
+        if key is None:
+            return {}
+        digests = {
+            (account_id, digest_of(key, AccountId(account_id), "customer", customer_id)): (account_id, customer_id)
+            for account_id, customer_id in keys
+            if account_id in having
+        }
+        return {digests[digest]: one for digest, one in forgotten.find(db, digests).items()}
+
+    def drop_staged(self, db: Database) -> int:
+        """Removes staged customers who were erased, and of whom nothing newer was read; returns how many.
+
+        Such are staged where the log was read before the hash of who was erased, as with a rebuilt database, or were
+        staged by another worker than the one that erased them. In many transactions.
+
+        Args:
+            db: the staging database, outside of a transaction.
+        """
+        dropped = 0
+        for account_id in sorted(forgotten.accounts_with_customers(db)):
+            key = self._key(db)
+            if key is None:
+                break
+            hashes = forgotten.hashes_of_customers(db, account_id)
+            # Once all are compared, only what was staged at the same moment as somebody was erased can be left.
+            only_changed = forgotten.compared_with(db, account_id) == hashes
+            stale = self._not_newer(db, account_id, customers.staged_of(db, account_id, only_changed=only_changed))
+            dropped += db.in_parts(stale, lambda part: forgotten.delete_staged(db, part))
+            if not only_changed and not (db.must_end is not None and db.must_end()):
+                with db.transaction():
+                    forgotten.note_compared(db, account_id, hashes)
+        return dropped
+
+    def _not_newer(
+        self, db: Database, account_id: AccountId, pages: Iterator[Sequence[customers.Staged]]
+    ) -> Iterator[tuple[str, str, int]]:
+        for page in pages:
+            erased = self.among(db, [(account_id, one.customer_id) for one in page])
+            for one in page:
+                found = erased.get((account_id, one.customer_id))
+                if found is not None and not is_newer(found, Known(*one.known), withdraws=one.withdrawn):
+                    yield account_id, one.customer_id, one.revision
+
+    def _key(self, db: Database) -> bytes | None:
+        try:
+            return self._hash_key(db)
+        except SecretKeyError as error:
+            if not self._warned:
+                log.warning("events of erased persons cannot be recognised: %s %s", error.what, error.advice)
+            self._warned = True
+            return None
+
+
+def is_newer(erased: Forgotten, new: Known, *, withdraws: bool) -> bool:
+    """Returns whether an event of a customer is newer than the erasing of that customer.
+
+    Args:
+        erased: the customer's hash.
+        new: the event.
+        withdraws: whether it withdraws consent: that counts if it was published later, whatever its version.
+    """
+    at = erased.read_to
+    log_of = (at.topic, at.topic_id, at.partition, at.offset) if at is not None else ("", "", -1, -1)
+    known = Known(erased.version, *log_of, erased.forgotten_at)
+    if at is not None and log_of[:3] == (new.topic, new.topic_id, new.partition) and new.offset <= at.offset:
+        return False
+    if erased.version is None:
+        # Any version would be above none; what is known is the order of the log, or the time.
+        new = new._replace(version=None)
+    return judge(known, new) is Verdict.NEWER or (withdraws and came_later(known, new) is True)
