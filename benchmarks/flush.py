@@ -141,15 +141,17 @@ def measure(adds: int, changes: int) -> int:
             admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
             admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
             # Nothing is there yet; what is written from now on is known to be.
-            with closing(app.open_copy()) as copy, closing(app.open_reader(copy)) as reader:
+            with closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
                 reader.read_settings()
                 reader.read_ledger(0)
             db = app.open_database()
-            api_keys.connect(db, ACCOUNT, KEY, secret=app.secret, open_sender=app.open_client, at=utc_now())
-            settings.enable(db, ACCOUNT)
-            lists.refresh(db, ACCOUNT, secret=app.secret, open_sender=app.open_client, at=utc_now())
-            lists.store(db, ACCOUNT, [ListId("master")])
-            lists.choose_master(db, ACCOUNT, ListId("master"))
+            api_keys.connect(
+                db, app.changelog, ACCOUNT, KEY, secret=app.secret, open_sender=app.open_client, at=utc_now()
+            )
+            settings.enable(db, app.changelog, ACCOUNT)
+            lists.refresh(db, app.changelog, ACCOUNT, secret=app.secret, open_sender=app.open_client, at=utc_now())
+            lists.store(db, app.changelog, ACCOUNT, [ListId("master")])
+            lists.choose_master(db, app.changelog, ACCOUNT, ListId("master"))
             db.close()
             stage(app, range(adds), "First", 0)
             rows = [

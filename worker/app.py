@@ -46,30 +46,20 @@ class App:
         return made
 
     def open_database(self) -> Database:
-        """Opens the staging database; what is written of ledger and settings goes to Kafka first.
-
-        Raises:
-            DatabaseError: it cannot be used.
-        """
-        db = open_database(self.config.staging.path)
-        self.changelog.attach(db)
-        return db
-
-    def open_copy(self) -> Database:
-        """Opens the staging database for what comes from Kafka.
+        """Opens the staging database; what changes ledger or settings is committed by the changelog.
 
         Raises:
             DatabaseError: it cannot be used.
         """
         return open_database(self.config.staging.path)
 
-    def open_reader(self, copy: Database) -> Reader:
-        """Opens what reads ledger and settings from Kafka into a connection that was opened for that.
+    def open_reader(self, db: Database) -> Reader:
+        """Opens what reads ledger and settings from Kafka into a connection.
 
         Raises:
             KafkaError: no broker answers, or a topic is not there, cannot be made, or cannot keep what it must.
         """
-        return Reader(self.config.kafka, self.changelog.topics, copy, self.clock)
+        return Reader(self.config.kafka, self.changelog.topics, db, self.clock)
 
     def tail(self) -> ChangelogTail:
         """Returns what keeps ledger and settings up to date while a worker runs.
@@ -78,10 +68,10 @@ class App:
             KafkaError: no broker answers, or a topic is not there, cannot be made, or cannot keep what it must.
         """
         assert self.changelog.topics  # asked for now, so that a start without them fails
-        return ChangelogTail(self.open_copy, self.open_reader, self.changelog)
+        return ChangelogTail(self.open_database, self.open_reader, self.changelog)
 
     def _take_settings(self) -> None:
-        with closing(self.open_copy()) as copy, closing(self.open_reader(copy)) as reader:
+        with closing(self.open_database()) as copy, closing(self.open_reader(copy)) as reader:
             self.changelog.take_all_settings(reader.read_settings)
 
     @cached_property
@@ -149,6 +139,7 @@ class App:
         """Returns what carries out flushes."""
         return Flusher(
             open_database=self.open_database,
+            changelog=self.changelog,
             open_sender=self.open_sender,
             departed_of=self.departed_of,
             accounts_at_once=self.config.flush.accounts_at_once,

@@ -8,11 +8,14 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
+from tests.checked_changelog import CHANGELOG, guarded
 from tests.histories.clock import Time, Waits
 from tests.histories.wire import Death, Wire, differences, snapshot
 from worker.accounts import api_keys, lists, settings
@@ -22,6 +25,7 @@ from worker.clock import as_text
 from worker.config import Config, Flush, Mailchimp, Staging
 from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
+from worker.flush.run import Flusher
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
 from worker.mailchimp.rate_limit import Connections, Stop
@@ -49,9 +53,18 @@ class WiredApp(App):
         object.__setattr__(self, "connections", limiters)
         return self
 
+    @cached_property
+    def changelog(self) -> Any:
+        """Commits without Kafka."""
+        return CHANGELOG
+
+    def flusher(self, stop: Stop) -> Flusher:
+        """Returns what carries out flushes, of which every row for Kafka must be named."""
+        return replace(super().flusher(stop), open_database=lambda: guarded(self.open_database()))
+
     def open_database(self) -> Database:
-        """Opens the database alone; the disk is not waited for, since no power is cut here."""
-        db = self.open_copy()
+        """Opens the database; the disk is not waited for, since no power is cut here."""
+        db = super().open_database()
         db.execute("PRAGMA synchronous = OFF")
         return db
 
@@ -127,7 +140,7 @@ class World:
     def __enter__(self) -> World:
         self.db = self.app.open_database()
         self.connect()
-        settings.enable(self.db, ACCOUNT, "pending" if self.double else "subscribed")
+        settings.enable(self.db, CHANGELOG, ACCOUNT, "pending" if self.double else "subscribed")
         self.refresh()
         self.store("master", "other")
         self.choose_master("master")
@@ -189,38 +202,38 @@ class World:
         """Enters the API key that Mailchimp has now."""
         using = {"secret": self.app.secret, "open_sender": self.app.open_client, "at": self.time.machine()}
         with self.opened() as db:
-            api_keys.connect(db, ACCOUNT, KEYS[self.key], **using)  # type: ignore[arg-type]
+            api_keys.connect(db, CHANGELOG, ACCOUNT, KEYS[self.key], **using)  # type: ignore[arg-type]
 
     def enable(self) -> None:
         """Enables the integration."""
         with self.opened() as db:
-            settings.enable(db, ACCOUNT)
+            settings.enable(db, CHANGELOG, ACCOUNT)
 
     def disable(self) -> None:
         """Disables the integration."""
         with self.opened() as db:
-            settings.disable(db, ACCOUNT)
+            settings.disable(db, CHANGELOG, ACCOUNT)
 
     def resume(self) -> None:
         """Ends pauses."""
         with self.opened() as db:
-            settings.resume(db, ACCOUNT)
+            settings.resume(db, CHANGELOG, ACCOUNT)
 
     def refresh(self) -> None:
         """Reads the account's lists from Mailchimp."""
         using = {"secret": self.app.secret, "open_sender": self.app.open_client, "at": self.time.machine()}
         with self.opened() as db:
-            lists.refresh(db, ACCOUNT, **using)  # type: ignore[arg-type]
+            lists.refresh(db, CHANGELOG, ACCOUNT, **using)  # type: ignore[arg-type]
 
     def store(self, *wanted: str) -> None:
         """Stores these lists and no other."""
         with self.opened() as db:
-            lists.store(db, ACCOUNT, [ListId(one) for one in wanted])
+            lists.store(db, CHANGELOG, ACCOUNT, [ListId(one) for one in wanted])
 
     def choose_master(self, list_id: str) -> None:
         """Chooses the master list."""
         with self.opened() as db:
-            lists.choose_master(db, ACCOUNT, ListId(list_id))
+            lists.choose_master(db, CHANGELOG, ACCOUNT, ListId(list_id))
 
     def resync(self) -> None:
         """Looks at all customers again."""
@@ -230,7 +243,7 @@ class World:
     def forget(self, email: str) -> None:
         """Erases a person."""
         with self.opened() as db:
-            forget_person(db, AddressKey(email), secret=self.app.secret, at=self.time.machine())
+            forget_person(db, CHANGELOG, AddressKey(email), secret=self.app.secret, at=self.time.machine())
 
     # The worker
 

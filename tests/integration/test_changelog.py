@@ -22,6 +22,7 @@ from worker.errors import KafkaError, WriterFenced
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
 from worker.store import accounts, dead_letters, ledger
 from worker.store.accounts import AccountSettings
+from worker.store.changed_rows import Changed
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import LedgerEntry
@@ -53,7 +54,7 @@ class Worker:
 
     def take(self) -> None:
         """Takes the account's partition of the ledger and reads it."""
-        with closing(self.app.open_copy()) as copy, closing(self.app.open_reader(copy)) as reader:
+        with closing(self.app.open_database()) as copy, closing(self.app.open_reader(copy)) as reader:
             self.changelog.take(
                 self.changelog.topics.ledger, self.partition, lambda: reader.read_ledger(self.partition)
             )
@@ -63,7 +64,7 @@ class Worker:
         entry = LedgerEntry(
             MembershipKey(LIST, AddressKey(address)), CustomerId(customer), "present", "added", "2026-11-22T10:00:00Z"
         )
-        self.db.change(lambda: ledger.put_entries(self.db, ACCOUNT, [entry]))
+        self.changelog.commit(self.db, lambda: Changed(None, ledger.put_entries(self.db, ACCOUNT, [entry])))
 
     def ledger(self) -> dict[str, str]:
         """Address to customer, as this worker's database has it."""
@@ -71,11 +72,12 @@ class Worker:
 
     def make_account(self) -> None:
         """Gives the account settings."""
-        self.db.change(lambda: accounts.save(self.db, AccountSettings(ACCOUNT, key_hint="-us1", enabled=True)))
+        chosen = AccountSettings(ACCOUNT, key_hint="-us1", enabled=True)
+        self.changelog.commit(self.db, lambda: Changed(None, accounts.save(self.db, chosen)))
 
     def settings(self) -> AccountSettings:
         """The account's settings, after reading them."""
-        with closing(self.app.open_copy()) as copy, closing(self.app.open_reader(copy)) as reader:
+        with closing(self.app.open_database()) as copy, closing(self.app.open_reader(copy)) as reader:
             reader.read_settings()
         return settings.load(self.db, ACCOUNT)
 
@@ -141,7 +143,8 @@ def test_a_command_takes_the_ledger_of_the_account_that_it_changes(hire: Callabl
     first.write("a@example.com", "old-state")
     with changing(second.app, lambda db: [ACCOUNT]) as db:
         assert second.ledger() == {"a@example.com": "old-state"}
-        db.change(lambda: ledger.drop_entries(db, ACCOUNT, [MembershipKey(LIST, AddressKey("a@example.com"))]))
+        place = MembershipKey(LIST, AddressKey("a@example.com"))
+        second.changelog.commit(db, lambda: Changed(None, ledger.drop_entries(db, ACCOUNT, [place])))
     with pytest.raises(WriterFenced):
         first.write("a@example.com", "older-state")
     first.take()
@@ -157,7 +160,7 @@ def test_what_several_threads_write_at_one_time_is_acknowledged_once(hire: Calla
         with closing(first.app.open_database()) as db:
             place = MembershipKey(LIST, AddressKey(f"{number}@example.com"))
             entry = LedgerEntry(place, CustomerId(f"cus-{number}"), "present", "added", "2026-11-22T10:00:00Z")
-            db.change(lambda: ledger.put_entries(db, ACCOUNT, [entry]))
+            first.changelog.commit(db, lambda: Changed(None, ledger.put_entries(db, ACCOUNT, [entry])))
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(write, range(64)))
@@ -189,7 +192,7 @@ def test_a_slow_broker_does_not_lock_the_database(
     thread = threading.Thread(target=first.write, args=("a@example.com",))
     thread.start()
     assert asked.wait(30)
-    with closing(first.app.open_copy()) as db:
+    with closing(first.app.open_database()) as db:
         db.execute("PRAGMA busy_timeout = 0")
         with db.transaction():
             db.execute("INSERT INTO read_count VALUES ('customers', 0, 'away', 1)")
@@ -215,19 +218,20 @@ def test_settings_that_another_worker_changed_meanwhile_are_not_undone(hire: Cal
     with changing(first.app) as slow:
         assert settings.load(slow, ACCOUNT).enabled
         with changing(second.app) as db:
-            settings.disable(db, ACCOUNT)
+            settings.disable(db, second.changelog, ACCOUNT)
         # As lists refresh does when Mailchimp has answered.
-        slow.change(lambda: rename(slow))
+        first.changelog.commit(slow, lambda: rename(slow))
     for one in (first, second, hire("third")):
         found = one.settings()
         assert not found.enabled
         assert found.status_if_new == "pending"
 
 
-def rename(db: Database) -> None:
+def rename(db: Database) -> Changed[None]:
     """Changes one setting and leaves the others."""
     found = settings.load(db, ACCOUNT)
-    accounts.save(db, AccountSettings(ACCOUNT, found.enabled, found.key_hint, status_if_new="pending"))
+    pending = AccountSettings(ACCOUNT, found.enabled, found.key_hint, status_if_new="pending")
+    return Changed(None, accounts.save(db, pending))
 
 
 def test_two_workers_change_settings_in_turn(hire: Callable[[str], Worker]) -> None:
@@ -236,7 +240,7 @@ def test_two_workers_change_settings_in_turn(hire: Callable[[str], Worker]) -> N
     first.make_account()
     second.settings()
     for worker, act in ((second, settings.disable), (first, settings.enable), (second, settings.disable)):
-        act(worker.db, ACCOUNT)
+        act(worker.db, worker.changelog, ACCOUNT)
     assert not first.settings().enabled
 
 
@@ -279,7 +283,7 @@ def test_a_release_that_can_applies_what_the_one_before_could_not(hire: Callable
     key = b'["place","acct-1","master","a@example.com"]'
     row = b'{"format":2,"customer_id":"cus-1","state":"gone","origin":"added","fields":"{}","sent_at":"now"}'
     letter = DeadLetter("x.ledger", "", 0, 0, key, row, (), "a later release wrote it", "now", account_id=ACCOUNT)
-    with closing(first.app.open_copy()) as copy, closing(first.app.open_reader(copy)) as reader:
+    with closing(first.app.open_database()) as copy, closing(first.app.open_reader(copy)) as reader:
         with copy.transaction():
             dead_letters.keep(copy, [letter])
         assert reader.apply_letters() == 1

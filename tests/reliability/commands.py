@@ -61,11 +61,11 @@ class Commands(Cli):
                 account = AccountId(name)
                 at = utc_now()
                 key = KEY if keys is None else keys[name]
-                api_keys.connect(db, account, key, secret=app.secret, open_sender=app.open_client, at=at)
-                settings.enable(db, account)
-                lists.refresh(db, account, secret=app.secret, open_sender=app.open_client, at=at)
-                lists.store(db, account, [ListId(one) for one in wanted])
-                lists.choose_master(db, account, ListId(wanted[0]))
+                api_keys.connect(db, app.changelog, account, key, secret=app.secret, open_sender=app.open_client, at=at)
+                settings.enable(db, app.changelog, account)
+                lists.refresh(db, app.changelog, account, secret=app.secret, open_sender=app.open_client, at=at)
+                lists.store(db, app.changelog, account, [ListId(one) for one in wanted])
+                lists.choose_master(db, app.changelog, account, ListId(wanted[0]))
 
     def start_killed(self, point: str, number: float, *arguments: str) -> subprocess.Popen[str]:
         """Starts a command that is killed when it passes a point so many times; see the driver."""

@@ -59,9 +59,9 @@ def wrap(passed: Killer) -> None:
     transaction, send, write = Database.transaction, Client.send, ChangelogWriter.write
 
     @contextmanager
-    def told_transaction(self: Database, *, erase: bool = False) -> Iterator[None]:
+    def told_transaction(self: Database) -> Iterator[None]:
         passed("begin")
-        with transaction(self, erase=erase):
+        with transaction(self):
             yield
             passed("inside")
         passed("commit")

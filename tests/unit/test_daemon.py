@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from worker.accounts.settings import missing
 from worker.app import App
 from worker.cli.run import asked
@@ -38,14 +39,18 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 class FakeApp(App):
     """Wires a database and nothing else; the clock stands where the test puts it."""
 
-    def open_database(self) -> Database:
-        """Opens the database alone."""
-        return self.open_copy()
-
     def flusher(self, stop: Stop) -> Flusher:
         """Returns one whose accounts send nothing."""
         return Flusher(
-            self.open_database, nobody, lambda db, account_id: Departed(account_id), 1, 1, 1, self.clock, stop
+            self.open_database,
+            CHANGELOG,
+            nobody,
+            lambda db, account_id: Departed(account_id),
+            1,
+            1,
+            1,
+            self.clock,
+            stop,
         )
 
 

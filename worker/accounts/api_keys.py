@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.accounts.secrets import SecretKey
+from worker.changelog.commit import Changelog
 from worker.errors import AccountError, SecretKeyError, UsageError
 from worker.mailchimp import api_key
 from worker.mailchimp.api_key import ApiKey
@@ -18,6 +19,7 @@ from worker.mailchimp.lists import PING
 from worker.model import AccountId
 from worker.store import accounts, forgotten
 from worker.store.accounts import AccountSettings
+from worker.store.changed_rows import Changed, Rows
 from worker.store.database import Database
 
 OpenSender = Callable[[ApiKey], AbstractContextManager[Sender]]
@@ -40,7 +42,14 @@ class Connected:
 
 
 def connect(
-    db: Database, account_id: AccountId, text: str, *, secret: SecretKey, open_sender: OpenSender, at: datetime
+    db: Database,
+    changelog: Changelog,
+    account_id: AccountId,
+    text: str,
+    *,
+    secret: SecretKey,
+    open_sender: OpenSender,
+    at: datetime,
 ) -> Connected:
     """Stores an API key once Mailchimp accepted it, and ends a pause of the account.
 
@@ -48,6 +57,7 @@ def connect(
 
     Args:
         db: the staging database, outside of a transaction.
+        changelog: commits.
         account_id: the account.
         text: the API key as a person entered it.
         secret: encrypts it.
@@ -67,15 +77,14 @@ def connect(
         raise explained(answer)
     sealed = secret.seal(account_id, key)
 
-    def act() -> tuple[AccountSettings, bool]:
+    def act() -> Changed[tuple[AccountSettings, bool]]:
         before = accounts.find(db, account_id) or AccountSettings(account_id)
         replaced = _replaces(accounts.encrypted_key(db, account_id), account_id, key, secret)
         settings = replace(before, key_hint=key.hint, connected_at=at, pause=None)
-        accounts.save(db, settings)
-        accounts.set_encrypted_key(db, account_id, sealed)
-        return settings, replaced
+        rows = accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, sealed)
+        return Changed((settings, replaced), rows)
 
-    settings, replaced = db.change(act)
+    settings, replaced = changelog.commit(db, act)
     notice = None
     if replaced and settings.stored:
         notice = (
@@ -101,11 +110,12 @@ def key_of(db: Database, account_id: AccountId, secret: SecretKey) -> ApiKey:
     return secret.open(account_id, sealed)
 
 
-def rekey(db: Database, old: SecretKey, new: SecretKey) -> int:
+def rekey(db: Database, changelog: Changelog, old: SecretKey, new: SecretKey) -> int:
     """Encrypts every stored API key anew, and the key of the hashes of erased persons: all of them, or none.
 
     Args:
         db: the staging database, outside of a transaction.
+        changelog: commits.
         old: what they were encrypted with; those that the new one opens already stay as they are.
         new: what they are encrypted with from now on.
 
@@ -117,26 +127,25 @@ def rekey(db: Database, old: SecretKey, new: SecretKey) -> int:
     """
     anew: dict[bytes | str, Any] = {}
 
-    def act() -> int:
-        changed = 0
+    def act() -> Changed[int]:
+        changed, rows = 0, Rows()
         for one in accounts.all_accounts(db):
             sealed = accounts.encrypted_key(db, one.account_id)
             if sealed is None or _opens(new, one.account_id, sealed):
                 continue
             if sealed not in anew:
                 anew[sealed] = new.seal(one.account_id, old.open(one.account_id, sealed))
-            accounts.set_encrypted_key(db, one.account_id, anew[sealed])
+            rows += accounts.set_encrypted_key(db, one.account_id, anew[sealed])
             changed += 1
-        _rekey_hashes(db, old, new, anew)
-        return changed
+        return Changed(changed, rows + _rekey_hashes(db, old, new, anew))
 
-    return db.change(act)
+    return changelog.commit(db, act)
 
 
-def _rekey_hashes(db: Database, old: SecretKey, new: SecretKey, anew: dict[bytes | str, Any]) -> None:
+def _rekey_hashes(db: Database, old: SecretKey, new: SecretKey, anew: dict[bytes | str, Any]) -> Rows:
     sealed = forgotten.encrypted_key(db)
     if sealed is None:
-        return
+        return []
     if sealed not in anew:
         try:
             new.open_hash_key(sealed)
@@ -144,8 +153,7 @@ def _rekey_hashes(db: Database, old: SecretKey, new: SecretKey, anew: dict[bytes
             anew[sealed] = new.seal_hash_key(old.open_hash_key(sealed))
         else:
             anew[sealed] = sealed
-    if anew[sealed] != sealed:
-        forgotten.set_encrypted_key(db, anew[sealed])
+    return forgotten.set_encrypted_key(db, anew[sealed]) if anew[sealed] != sealed else []
 
 
 def _opens(secret: SecretKey, account_id: AccountId, sealed: bytes) -> bool:

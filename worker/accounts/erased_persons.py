@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from worker.changelog.commit import Changelog, commit_in_parts
 from worker.model import AccountId, AddressKey, Customer, CustomerId, Position
 from worker.store import customers, erasure, forgotten, ledger, ledger_erasure, offsets, receipts
+from worker.store.changed_rows import Changed, Rows
 from worker.store.database import Database
 from worker.store.forgotten import Forgotten, What, digest_of
 from worker.store.ledger import FOR_THE_CUSTOMER, CustomerStatus, has_left
@@ -27,6 +29,7 @@ class Erasing:
     """
 
     db: Database
+    changelog: Changelog
     address: AddressKey
     key: bytes = field(repr=False)
     at: str
@@ -34,29 +37,38 @@ class Erasing:
     def from_others(self, account_id: AccountId, others: Sequence[CustomerId]) -> None:
         """Removes the address from what is known of an account's other customers; who left there stays kept out."""
 
-        def act() -> None:
+        def act() -> Changed[None]:
             erasure.note(self.db, account_id)
-            left = ledger_erasure.erase_address(self.db, account_id, self.address, others)
-            forgotten.put(self.db, [self._hash(account_id, "customer", one, left=True) for one in left])
+            erased = ledger_erasure.erase_address(self.db, account_id, self.address, others)
+            hashes = [self._hash(account_id, "customer", one, left=True) for one in erased.result]
             customers.drop_ignored(self.db, account_id, self.address, others)
+            return Changed(None, [*erased.rows, *forgotten.put(self.db, hashes)])
 
-        self.db.change(act, erase=True)
+        self.changelog.commit(self.db, act, erase=True)
         self.from_texts(account_id)
 
     def from_texts(self, account_id: AccountId) -> None:
         """Removes the address from intents and receipts of an account's other customers, in many transactions."""
-        ledger_erasure.erase_from_intents(self.db, account_id, self.address)
+        commit_in_parts(
+            self.changelog,
+            self.db,
+            ledger_erasure.intents_naming(self.db, account_id, self.address),
+            lambda rows: ledger_erasure.erase_from_intents(self.db, self.address, rows),
+            erase=True,
+        )
         receipts.erase_address(self.db, account_id, self.address)
 
-    def keep_hashes(self, people: Sequence[tuple[AccountId, CustomerId]]) -> None:
+    def keep_hashes(self, people: Sequence[tuple[AccountId, CustomerId]]) -> Rows:
         """Writes what stays of people, before their rows are removed. Belongs in that transaction."""
+        rows = Rows()
         for account_id, customer_id in people:
             staged = next(iter(customers.by_ids(self.db, account_id, [customer_id])), None)
             customer_status = next(
                 iter(ledger.customer_statuses_of(self.db, account_id, [customer_id])), CustomerStatus(customer_id)
             )
-            forgotten.put(self.db, self._hashes(account_id, customer_id, staged, customer_status))
-            ledger_erasure.hand_over(self.db, account_id, customer_id, self.at)
+            rows += forgotten.put(self.db, self._hashes(account_id, customer_id, staged, customer_status))
+            rows += ledger_erasure.hand_over(self.db, account_id, customer_id, self.at)
+        return rows
 
     def _hashes(
         self, account_id: AccountId, customer_id: CustomerId, staged: Customer | None, customer_status: CustomerStatus

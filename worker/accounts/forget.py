@@ -10,6 +10,7 @@ from functools import partial
 from worker.accounts.erased_persons import Erasing
 from worker.accounts.hash_key import made_hash_key
 from worker.accounts.secrets import SecretKey
+from worker.changelog.commit import Changelog, commit_in_parts
 from worker.clock import as_text
 from worker.errors import DatabaseError
 from worker.model import AccountId, AddressKey, CustomerId
@@ -27,6 +28,7 @@ from worker.store import (
     receipts,
     runs,
 )
+from worker.store.changed_rows import Changed
 from worker.store.database import Database
 
 Told = Callable[[str, int, int | None], None]
@@ -45,7 +47,7 @@ def is_known(db: Database, account_id: AccountId) -> bool:
     return False
 
 
-def forget_account(db: Database, account_id: AccountId, told: Told = tell_nobody) -> None:
+def forget_account(db: Database, changelog: Changelog, account_id: AccountId, told: Told = tell_nobody) -> None:
     """Removes an account's API key, settings, lists, ledger, standings, receipts and parts of runs.
 
     In many transactions, the settings first, so that nothing is delivered by half a ledger. Cut short, it goes on when
@@ -56,24 +58,36 @@ def forget_account(db: Database, account_id: AccountId, told: Told = tell_nobody
         DatabaseError: not all is removed; or it is, but its bytes may still be in the file.
     """
 
-    def forget_settings() -> None:
+    def forget_settings() -> Changed[None]:
         erasure.note(db, account_id, whole=True)
-        accounts.delete(db, account_id)
+        rows = accounts.delete(db, account_id) + forgotten.delete_account(db, account_id)
         runs.delete_account(db, account_id)
         held_back.delete_account(db, account_id)
         departure_reading.delete_account(db, account_id)
-        forgotten.delete_account(db, account_id)
-        customers.mark_changed(db, account_id, None)
+        return Changed(None, [*rows, *customers.mark_changed(db, account_id, None).rows])
 
-    db.change(forget_settings, erase=True)
-    ledger.delete_account(db, account_id, lambda count: told("ledger", count, None))
+    changelog.commit(db, forget_settings, erase=True)
+    commit_in_parts(
+        changelog,
+        db,
+        ledger.rows_of_account(db, account_id),
+        lambda rows: ledger.delete(db, rows),
+        erase=True,
+        told=lambda count: told("ledger", count, None),
+    )
     receipts.delete_account(db, account_id)
     customers.mark_the_rest(db, lambda count: told("customers", count, None))
     _leave_no_trace(db, told)
 
 
 def forget_person(
-    db: Database, address: AddressKey, *, secret: SecretKey, at: datetime, told: Told = tell_nobody
+    db: Database,
+    changelog: Changelog,
+    address: AddressKey,
+    *,
+    secret: SecretKey,
+    at: datetime,
+    told: Told = tell_nobody,
 ) -> dict[str, int]:
     """Erases a person: whoever has an address now, or, where nobody has it, whoever ever had it.
 
@@ -82,6 +96,7 @@ def forget_person(
 
     Args:
         db: the staging database, outside of a transaction.
+        changelog: commits.
         address: the person's.
         secret: decrypts the key of the hashes.
         at: the time now.
@@ -98,13 +113,14 @@ def forget_person(
     people, same_address = known_at(db, address)
     gone = Counter({"receipts": 0, "places": 0, "customers": 0})
     if people:
-        erasing = Erasing(db, address, made_hash_key(db, secret), as_text(at))
+        erasing = Erasing(db, changelog, address, made_hash_key(db, changelog, secret), as_text(at))
         # Others first: once nobody has the address, they would count as the person.
         for account_id in sorted({account_id for account_id, _ in people}):
             erasing.from_others(account_id, [one for who, one in same_address if who == account_id])
 
         for one in people:
-            gone.update(db.change(partial(_erase, db, erasing, one), erase=True))
+            erased = changelog.commit(db, partial(_erase, db, erasing, one), erase=True)
+            gone.update(erased)
         for account_id in sorted({account_id for account_id, _ in people}):
             if erasure.number_of(db, account_id):
                 # A flush that began in the midst may have written the address down again.
@@ -114,14 +130,16 @@ def forget_person(
     return dict(gone)
 
 
-def _erase(db: Database, erasing: Erasing, person: tuple[AccountId, CustomerId]) -> dict[str, int]:
+def _erase(db: Database, erasing: Erasing, person: tuple[AccountId, CustomerId]) -> Changed[dict[str, int]]:
     erasure.note(db, person[0])
-    erasing.keep_hashes([person])
-    return {
+    rows = erasing.keep_hashes([person])
+    entries = ledger_erasure.delete_customers(db, [person], erasing.address)
+    gone = {
         "receipts": receipts.delete_customers(db, [person]),
-        "places": ledger_erasure.delete_customers(db, [person], erasing.address),
+        "places": entries.result,
         "customers": customers.delete(db, [person]),
     }
+    return Changed(gone, [*rows, *entries.rows])
 
 
 def known_at(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import secrets
 
 from worker.accounts.secrets import SecretKey
+from worker.changelog.commit import Changelog
 from worker.errors import SecretKeyError
 from worker.model import AccountId
 from worker.store import forgotten
+from worker.store.changed_rows import Changed
 from worker.store.database import Database
 from worker.store.forgotten import Departed
 
@@ -34,7 +36,7 @@ def hash_key(db: Database, secret: SecretKey) -> bytes | None:
     return None if sealed is None else secret.open_hash_key(sealed)
 
 
-def made_hash_key(db: Database, secret: SecretKey) -> bytes:
+def made_hash_key(db: Database, changelog: Changelog, secret: SecretKey) -> bytes:
     """Returns the key of the hashes; makes one where there is none. Not in a transaction.
 
     Raises:
@@ -43,13 +45,13 @@ def made_hash_key(db: Database, secret: SecretKey) -> bytes:
     new = secrets.token_bytes(forgotten.KEY_BYTES)
     sealed = secret.seal_hash_key(new)
 
-    def act() -> None:
+    def act() -> Changed[None]:
         # A key that no hash was made with need not be decrypted ever.
-        if forgotten.encrypted_key(db) is None or forgotten.is_empty(db):
-            forgotten.set_encrypted_key(db, sealed)
+        wanted = forgotten.encrypted_key(db) is None or forgotten.is_empty(db)
+        return Changed(None, forgotten.set_encrypted_key(db, sealed) if wanted else [])
 
     if forgotten.encrypted_key(db) is None or (forgotten.is_empty(db) and not _opens(db, secret)):
-        db.change(act)
+        changelog.commit(db, act)
     found = hash_key(db, secret)
     assert found is not None, "it was just made"
     return found

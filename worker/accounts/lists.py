@@ -9,6 +9,7 @@ from datetime import datetime
 from worker.accounts.api_keys import OpenSender, key_of
 from worker.accounts.secrets import SecretKey
 from worker.accounts.settings import load
+from worker.changelog.commit import Changelog
 from worker.errors import AccountError, NotFound
 from worker.mailchimp.call import Answer
 from worker.mailchimp.errors import explained
@@ -17,6 +18,7 @@ from worker.model import AccountId, ListId
 from worker.store import accounts, customers
 from worker.store import lists as list_rows
 from worker.store.accounts import AccountSettings
+from worker.store.changed_rows import Changed
 from worker.store.database import Database
 from worker.store.lists import AccountList
 
@@ -39,12 +41,19 @@ class Refreshed:
 
 
 def refresh(
-    db: Database, account_id: AccountId, *, secret: SecretKey, open_sender: OpenSender, at: datetime
+    db: Database,
+    changelog: Changelog,
+    account_id: AccountId,
+    *,
+    secret: SecretKey,
+    open_sender: OpenSender,
+    at: datetime,
 ) -> Refreshed:
     """Reads all of the account's lists from Mailchimp; none is stored by that.
 
     Args:
         db: the staging database, outside of a transaction.
+        changelog: commits.
         account_id: the account.
         secret: decrypts its API key.
         open_sender: opens a client for that key.
@@ -63,7 +72,7 @@ def refresh(
     if isinstance(found, Answer):
         raise explained(found)
 
-    def act() -> Refreshed:
+    def act() -> Changed[Refreshed]:
         # From the settings as they are now, which may have been changed meanwhile, by another worker too.
         settings = load(db, account_id)
         if key_of(db, account_id, secret) != key:
@@ -72,13 +81,12 @@ def refresh(
             )
         result = refreshed(settings, found, at)
         left = {one.list_id for one in settings.lists} - {one.list_id for one in result.settings.lists}
-        accounts.save(db, result.settings)
-        list_rows.delete(db, account_id, left)
+        rows = accounts.save(db, result.settings) + list_rows.delete(db, account_id, left)
         if result.back:
-            customers.mark_changed(db, account_id, None)
-        return result
+            rows += customers.mark_changed(db, account_id, None).rows
+        return Changed(result, rows)
 
-    return db.change(act)
+    return changelog.commit(db, act)
 
 
 def refreshed(settings: AccountSettings, found: Iterable[MailchimpList], at: datetime) -> Refreshed:
@@ -115,11 +123,14 @@ def _updated(known: AccountList | None, found: MailchimpList, at: datetime) -> A
     )
 
 
-def store(db: Database, account_id: AccountId, wanted: Collection[ListId] | None) -> AccountSettings:
+def store(
+    db: Database, changelog: Changelog, account_id: AccountId, wanted: Collection[ListId] | None
+) -> AccountSettings:
     """Stores exactly these lists: what else was stored is no longer used, and its customers go to the master list.
 
     Args:
         db: the staging database, outside of a transaction.
+        changelog: commits.
         account_id: the account.
         wanted: the lists to use; None for all that Mailchimp has.
 
@@ -128,7 +139,7 @@ def store(db: Database, account_id: AccountId, wanted: Collection[ListId] | None
         AccountError: a rule forbids it, which the message names.
     """
 
-    def act() -> AccountSettings:
+    def act() -> Changed[AccountSettings]:
         before = load(db, account_id)
         settings = stored(before, wanted)
         for one in settings.stored:
@@ -137,12 +148,12 @@ def store(db: Database, account_id: AccountId, wanted: Collection[ListId] | None
                     f"A list is stored by one account only, and another has stored {_named(one)}.",
                     "Leave it out, or let the other account un-store it first.",
                 )
-        accounts.save(db, settings)
+        rows = accounts.save(db, settings)
         if {one.list_id for one in settings.stored} != {one.list_id for one in before.stored}:
-            customers.mark_changed(db, account_id, None)
-        return settings
+            rows += customers.mark_changed(db, account_id, None).rows
+        return Changed(settings, rows)
 
-    return db.change(act)
+    return changelog.commit(db, act)
 
 
 def stored(settings: AccountSettings, wanted: Collection[ListId] | None) -> AccountSettings:
@@ -178,11 +189,12 @@ def stored(settings: AccountSettings, wanted: Collection[ListId] | None) -> Acco
     )
 
 
-def choose_master(db: Database, account_id: AccountId, list_id: ListId) -> AccountSettings:
+def choose_master(db: Database, changelog: Changelog, account_id: AccountId, list_id: ListId) -> AccountSettings:
     """Makes a stored list the master list.
 
     Args:
         db: the staging database, outside of a transaction.
+        changelog: commits.
         account_id: the account.
         list_id: the list.
 
@@ -191,15 +203,15 @@ def choose_master(db: Database, account_id: AccountId, list_id: ListId) -> Accou
         AccountError: the list is not stored, or gone from Mailchimp.
     """
 
-    def act() -> AccountSettings:
+    def act() -> Changed[AccountSettings]:
         before = load(db, account_id)
         settings = with_master(before, list_id)
-        accounts.save(db, settings)
+        rows = accounts.save(db, settings)
         if settings.master_list != before.master_list:
-            customers.mark_changed(db, account_id, None)
-        return settings
+            rows += customers.mark_changed(db, account_id, None).rows
+        return Changed(settings, rows)
 
-    return db.change(act)
+    return changelog.commit(db, act)
 
 
 def with_master(settings: AccountSettings, list_id: ListId) -> AccountSettings:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from worker.changelog.commit import Changelog
 from worker.errors import AccountError, NotFound
 from worker.model import AccountId
 from worker.store import accounts
 from worker.store.accounts import AccountSettings, StatusIfNew
+from worker.store.changed_rows import Changed
 from worker.store.database import Database
 
 MissingCode = Literal[
@@ -120,11 +122,14 @@ def load(db: Database, account_id: AccountId) -> AccountSettings:
     return settings
 
 
-def enable(db: Database, account_id: AccountId, status_if_new: StatusIfNew | None = None) -> AccountSettings:
+def enable(
+    db: Database, changelog: Changelog, account_id: AccountId, status_if_new: StatusIfNew | None = None
+) -> AccountSettings:
     """Enables the integration; what is still missing is for :func:`missing` to say.
 
     Args:
         db: the staging database, outside of a transaction.
+        changelog: commits.
         account_id: the account.
         status_if_new: how contacts are added from now on; None leaves it as it was.
 
@@ -141,19 +146,19 @@ def enable(db: Database, account_id: AccountId, status_if_new: StatusIfNew | Non
             )
         return replace(settings, enabled=True, status_if_new=status_if_new or settings.status_if_new)
 
-    return _change(db, account_id, enabled)
+    return _change(db, changelog, account_id, enabled)
 
 
-def disable(db: Database, account_id: AccountId) -> AccountSettings:
+def disable(db: Database, changelog: Changelog, account_id: AccountId) -> AccountSettings:
     """Disables the integration: nothing more is delivered; key, lists and what waits are kept.
 
     Raises:
         NotFound: the account never chose any settings.
     """
-    return _change(db, account_id, lambda settings: replace(settings, enabled=False))
+    return _change(db, changelog, account_id, lambda settings: replace(settings, enabled=False))
 
 
-def resume(db: Database, account_id: AccountId) -> AccountSettings:
+def resume(db: Database, changelog: Changelog, account_id: AccountId) -> AccountSettings:
     """Ends every pause of the account and of its lists; the next flush tries again.
 
     Raises:
@@ -161,15 +166,17 @@ def resume(db: Database, account_id: AccountId) -> AccountSettings:
     """
     return _change(
         db,
+        changelog,
         account_id,
         lambda settings: replace(settings, pause=None, lists=tuple(replace(one, pause=None) for one in settings.lists)),
     )
 
 
-def _change(db: Database, account_id: AccountId, step: Callable[[AccountSettings], AccountSettings]) -> AccountSettings:
-    def act() -> AccountSettings:
+def _change(
+    db: Database, changelog: Changelog, account_id: AccountId, step: Callable[[AccountSettings], AccountSettings]
+) -> AccountSettings:
+    def act() -> Changed[AccountSettings]:
         settings = step(load(db, account_id))
-        accounts.save(db, settings)
-        return settings
+        return Changed(settings, accounts.save(db, settings))
 
-    return db.change(act)
+    return changelog.commit(db, act)

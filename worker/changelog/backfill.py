@@ -8,8 +8,8 @@ from worker.changelog import table_rows
 from worker.changelog.loss import Note
 from worker.changelog.reader import Reader
 from worker.changelog.records import key_of
-from worker.changelog.table_rows import Kind
 from worker.changelog.writer import ChangelogWriter
+from worker.store.changed_rows import Kind
 from worker.store.database import Database
 
 MOST_AT_ONCE = 5000

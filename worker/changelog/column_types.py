@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.changelog.table_rows import Kind
 from worker.clock import as_moment
+from worker.store.changed_rows import Kind
 from worker.store.intent import intent_of
 
 LARGEST = 2**63 - 1

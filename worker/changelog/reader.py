@@ -48,7 +48,7 @@ class Reader:
         Args:
             settings: the operator's.
             topics: both, which are there.
-            db: a connection of its own, whose writes are not written to Kafka.
+            db: a connection of its own.
             clock: tells the time.
 
         Raises:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from worker.changelog.column_types import checked
-from worker.changelog.table_rows import ChangelogRow, Kind
+from worker.changelog.table_rows import ChangelogRow
 from worker.model import AccountId
+from worker.store.changed_rows import Kind
 
 FORMAT = 2
 """The format that this release writes, and the highest that it can read."""

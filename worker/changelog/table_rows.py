@@ -1,8 +1,4 @@
-"""Rows that Kafka keeps too: the ledger, the standings and the settings. Which of them a transaction touched, and back.
-
-A connection that watches notes the key of every such row that it writes, whichever function wrote it. So nothing that
-consent hangs on can be written here and be forgotten there.
-"""
+"""Rows that Kafka keeps too: the ledger, the standings and the settings. Read from their tables, and written back."""
 
 from __future__ import annotations
 
@@ -10,16 +6,13 @@ import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from worker.model import AccountId
 from worker.store import customers, lists
+from worker.store.changed_rows import Kind, RowKey
 from worker.store.database import Database
 from worker.store.forgotten import HASH_KEY
-
-Kind = Literal["place", "customer", "forgotten", "topic", "account"]
-"""place: what the ledger says of one · customer: its standing · forgotten: a person who was erased · topic: which
-topics belong together, and the key of the hashes · account: its settings with its lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +29,6 @@ class ChangelogRow:
     row: Mapping[str, Any] | None
 
 
-_TABLES: Mapping[str, tuple[Kind, tuple[str, ...]]] = {
-    "ledger": ("place", ("account_id", "list_id", "address")),
-    "standing": ("customer", ("account_id", "customer_id")),
-    "account": ("account", ("account_id",)),
-    "list": ("account", ("account_id",)),
-    "forgotten": ("forgotten", ("account_id", "digest")),
-    "changelog_topic": ("topic", ("about", "partition")),
-}
 _ROWS: Mapping[Kind, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "place": (
         "ledger",
@@ -83,6 +68,8 @@ _ROWS: Mapping[Kind, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "forgotten": ("forgotten", ("account_id", "digest"), ("forgotten_at", "has_left", "position")),
     "topic": ("changelog_topic", ("about", "partition"), ("note",)),
 }
+MOST_AT_ONCE = 500
+"""Rows looked up by one statement."""
 _OTHERS = "other_fields"
 """The column with fields that this release does not know: a later one wrote them, and they are kept for it."""
 _ACCOUNT = (
@@ -95,41 +82,19 @@ _LIST = (
 )  # fmt: skip
 
 
-def watch(db: Database) -> None:
-    """Has a connection note the keys of all rows of these tables that it writes from now on."""
-    db.execute("PRAGMA temp_store = MEMORY")
-    for kind in dict.fromkeys(kind for kind, _ in _TABLES.values()):
-        key = ", ".join(next(columns for one, columns in _TABLES.values() if one == kind))
-        # Without a key: a trigger's own rule for conflicts gives way to that of the statement which fires it.
-        db.execute(f"CREATE TEMP TABLE touched_{kind} ({key})")
-    for table, (kind, columns) in _TABLES.items():
-        for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
-            key = ", ".join(f"{row}.{column}" for column in columns)
-            db.execute(
-                f"CREATE TEMP TRIGGER kept_{table}_{event} AFTER {event} ON main.{table} "
-                f"BEGIN INSERT INTO touched_{kind} VALUES ({key}); END"
-            )
-
-
-def touched(db: Database) -> list[ChangelogRow]:
-    """Returns what the open transaction of a watching connection wrote, as it is now, and notes from here anew."""
-    found = [one for kind in _ROWS for one in _rows(db, kind, f"(SELECT DISTINCT * FROM temp.touched_{kind})")]
-    found += _accounts(db, [row[0] for row in db.execute("SELECT DISTINCT account_id FROM temp.touched_account")])
-    if found:
-        for kind in (*_ROWS, "account"):
-            db.execute(f"DELETE FROM temp.touched_{kind}")
-    return found
-
-
-def rows_of(db: Database, keys: Iterable[tuple[Kind, tuple[str, ...]]]) -> list[ChangelogRow]:
-    """Returns rows as they are now, also those that are gone."""
+def rows_of(db: Database, keys: Iterable[RowKey]) -> list[ChangelogRow]:
+    """Returns rows as they are now, each once, also those that are gone."""
     found: list[ChangelogRow] = []
-    for kind, key in keys:
-        if kind == "account":
-            found += _accounts(db, key)
-        else:
-            found += _rows(db, kind, f"(SELECT {', '.join(f'? AS {one}' for one in _ROWS[kind][1])})", key)
-    return found
+    wanted = dict.fromkeys(keys)
+    for kind, (_, columns, _) in _ROWS.items():
+        named = [one.key for one in wanted if one.kind == kind]
+        names = ", ".join(f"column{number} AS {column}" for number, column in enumerate(columns, 1))
+        mark = f"({','.join('?' * len(columns))})"
+        for start in range(0, len(named), MOST_AT_ONCE):
+            some = named[start : start + MOST_AT_ONCE]
+            values = f"(SELECT {names} FROM (VALUES {','.join([mark] * len(some))}))"
+            found += _rows(db, kind, values, tuple(part for key in some for part in key))
+    return found + _accounts(db, [one.key[0] for one in wanted if one.kind == "account"])
 
 
 def note_of(db: Database, about: str, partition: str = "") -> str | None:
@@ -145,7 +110,7 @@ def everything(db: Database) -> Iterable[ChangelogRow]:
     for kind, (table, _, _) in _ROWS.items():
         if kind != "topic":
             yield from _rows(db, kind, table)
-    yield from (one for one in rows_of(db, [("topic", (HASH_KEY, ""))]) if one.row is not None)
+    yield from (one for one in rows_of(db, [RowKey("topic", (HASH_KEY, ""))]) if one.row is not None)
     yield from _accounts(db, [row[0] for row in db.execute("SELECT account_id FROM account ORDER BY account_id")])
 
 
@@ -158,7 +123,7 @@ def accounts_known(db: Database) -> tuple[set[AccountId], set[AccountId]]:
 
 
 def apply(db: Database, rows: Iterable[ChangelogRow]) -> None:
-    """Writes rows as they are given, each over what is here. Belongs in a transaction of a connection that watches not.
+    """Writes rows as they are given, each over what is here. Belongs in a transaction.
 
     Settings that a resync came with mark the account's customers here too.
     """

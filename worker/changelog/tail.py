@@ -66,7 +66,7 @@ class ChangelogTail:
         """Starts nothing yet.
 
         Args:
-            open_database: opens a connection whose writes are not written to Kafka.
+            open_database: opens a connection.
             open_reader: makes what reads into it.
             changelog: writes to the partitions that are taken.
         """

@@ -1,29 +1,30 @@
-"""Writes to Kafka what a transaction changes of the ledger and the settings, before that transaction is committed."""
+"""Commits what a function changes: the rows of ledger and settings to Kafka first, then all of it to the database."""
 
 from __future__ import annotations
 
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from worker.changelog import table_rows
 from worker.changelog.partition_writer import PartitionWriter, Record
 from worker.changelog.records import key_of, value_of
-from worker.changelog.table_rows import ChangelogRow
+from worker.changelog.table_rows import ChangelogRow, apply, rows_of
 from worker.changelog.topics import ChangelogTopic, ChangelogTopics, topics
 from worker.clock import Clock, as_text
 from worker.config import Kafka
 from worker.errors import KafkaError, WriterFenced
 from worker.model import AccountId
 from worker.store import dead_letters, offsets
+from worker.store.changed_rows import Changed, RowKey
 from worker.store.database import Database
 from worker.store.forgotten import HASH_KEY
 
-MOST_TRIES = 5
-"""How often a change of settings is made again because another worker or command changed some meanwhile."""
+MOST_TRIES = 10
+"""How often a change is made, because another worker, command or thread changed what it rests on meanwhile."""
 
 _Result = TypeVar("_Result")
 _Place = tuple[str, int]
@@ -39,14 +40,12 @@ class Acknowledged:
     offsets: range
 
 
-@dataclass(frozen=True, slots=True)
-class _Ahead:
-    rows: Sequence[ChangelogRow]
-    acknowledged: Sequence[Acknowledged]
+class _ChangedMeanwhile(Exception):
+    """The transaction would write other rows than Kafka was given."""
 
 
 class ChangelogWriter:
-    """Makes connections write what they change to Kafka first. Threads share it; it connects when it is first needed.
+    """Writes changes to Kafka, then to a database. Threads share it; it connects when it is first needed.
 
     So Kafka is never behind the database: what a crash leaves there alone is read from there at the next start. What a
     partition of these topics gets is written by the one who took it last, see :meth:`take`.
@@ -63,7 +62,6 @@ class ChangelogWriter:
         self._lock = threading.Lock()
         self._settings_lock = threading.Lock()
         self._writers: dict[_Place, PartitionWriter] = {}
-        self._ahead: dict[int, _Ahead] = {}
         self.lost: Callable[[int, bool], None] = lambda partition, fenced: None
         self.take_settings: Callable[[], None] | None = None
 
@@ -75,12 +73,6 @@ class ChangelogWriter:
             KafkaError: no broker answers, or a topic is not there, cannot be made, or cannot keep what it must.
         """
         return topics(self._settings)
-
-    def attach(self, db: Database) -> None:
-        """Has a connection write what it changes to Kafka, from now on."""
-        table_rows.watch(db)
-        db.before_commit = self._before_commit
-        db.changing = lambda act, erase: self._change(db, act, erase)
 
     def ledger_partition(self, account_id: AccountId) -> int:
         """Returns the ledger's partition of an account."""
@@ -166,7 +158,7 @@ class ChangelogWriter:
         """Writes rows to Kafka, then into a database.
 
         Args:
-            db: a connection that does not watch.
+            db: outside of a transaction.
             rows: of partitions that were taken.
 
         Raises:
@@ -175,7 +167,7 @@ class ChangelogWriter:
         """
         acknowledged = self.write(rows)
         with db.transaction():
-            table_rows.apply(db, rows)
+            apply(db, rows)
             self._note(db, acknowledged)
         for one in acknowledged:
             one.writer.committed(one.offsets)
@@ -200,31 +192,51 @@ class ChangelogWriter:
 
     # A change: Kafka first, and the database is not locked meanwhile
 
-    def _change(self, db: Database, act: Callable[[], _Result], erase: bool) -> _Result:
+    def commit(self, db: Database, act: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
+        """Makes what a function writes one transaction, whose rows of ledger and settings Kafka has before.
+
+        First the function is rehearsed, and what it would write is taken back. Its rows go to Kafka while the database
+        is not locked. Then the function writes in a transaction, which is committed if the rows are the same.
+
+        Args:
+            db: outside of a transaction.
+            act: writes to the database, and nothing else: it is called more than once. It returns which rows it wrote.
+            erase: whether rows that are gone must be forgotten in Kafka too.
+
+        Returns:
+            What the function returned beside its rows.
+
+        Raises:
+            DatabaseError: it could not be begun or committed.
+            WriterFenced: another worker took a partition of the ledger; nothing is committed.
+            KafkaError: Kafka may not have taken the rows, or they changed each time; nothing is committed.
+        """
+        given = dict[RowKey, None]()  # what Kafka may have and the database has not
+        acknowledged: list[Acknowledged] = []
         for _ in range(MOST_TRIES):
             with db.rehearsal():
-                act()
-                rows = table_rows.touched(db)
+                rows = rows_of(db, [*given, *act().rows])
                 _refuse_unread(db, rows, erase=erase)
-            if not rows:
-                break
+            given |= dict.fromkeys(RowKey(one.kind, one.key) for one in rows)
             try:
-                acknowledged = self.write(rows, erase=erase)
+                acknowledged += self.write(rows, erase=erase) if rows else []
             except WriterFenced:
                 if not self._may_try_again(rows):
                     raise
                 continue
-            self._ahead[id(db)] = _Ahead(rows, acknowledged)
-            try:
-                with db.transaction(erase=erase):
-                    result = act()
-            finally:
-                self._ahead.pop(id(db), None)
-            for one in acknowledged:
-                one.writer.committed(one.offsets)
-            return result
-        with db.transaction(erase=erase):
-            return act()
+            with suppress(_ChangedMeanwhile):
+                with db.transaction():
+                    changed = act()
+                    if not _same(rows, rows_of(db, [*given, *changed.rows])):
+                        raise _ChangedMeanwhile
+                    self._note(db, acknowledged)
+                for one in acknowledged:
+                    one.writer.committed(one.offsets)
+                return changed.result
+        raise KafkaError(
+            f"Ledger or settings were changed by others each of {MOST_TRIES} times while Kafka was asked.",
+            "Nothing was confirmed. Try again.",
+        )
 
     def _may_try_again(self, rows: Sequence[ChangelogRow]) -> bool:
         # Only the settings are shared: who lost a partition of the ledger must not go on.
@@ -242,21 +254,6 @@ class ChangelogWriter:
             if not held_all:
                 self.take_settings()
         return True
-
-    def _before_commit(self, db: Database, erase: bool) -> None:
-        changed = table_rows.touched(db)
-        _refuse_unread(db, changed, erase=erase)
-        ahead = self._ahead.get(id(db))
-        if ahead is not None and _same(ahead.rows, changed):
-            self._note(db, ahead.acknowledged)
-            return
-        if ahead is not None:
-            # The rows changed between: Kafka gets what is so now, also of those that are not touched any more.
-            here = {(one.kind, one.key) for one in changed}
-            gone = [(one.kind, one.key) for one in ahead.rows if (one.kind, one.key) not in here]
-            changed = [*changed, *table_rows.rows_of(db, gone)]
-        if changed:
-            self._note(db, self.write(changed, erase=erase))
 
     def _note(self, db: Database, acknowledged: Sequence[Acknowledged]) -> None:
         at = as_text(self._clock())

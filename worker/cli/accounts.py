@@ -95,7 +95,7 @@ def connect(
     api_key.parse(text)  # what is wrong with it is told whatever else may be
     with changing(app) as db:
         done = api_keys.connect(
-            db, AccountId(account), text, secret=app.secret, open_sender=app.open_client, at=app.clock()
+            db, app.changelog, AccountId(account), text, secret=app.secret, open_sender=app.open_client, at=app.clock()
         )
     output.say(f"Mailchimp accepts the API key …{done.settings.key_hint}; account {account} is connected.")
     if done.notice:
@@ -118,7 +118,7 @@ def enable(
     app = wired()
     status = None if double_opt_in is None else "pending" if double_opt_in else "subscribed"
     with changing(app) as db:
-        one = settings.enable(db, AccountId(account), status)  # type: ignore[arg-type]
+        one = settings.enable(db, app.changelog, AccountId(account), status)  # type: ignore[arg-type]
     output.say(f"Account {account} is enabled; new contacts are added as {one.status_if_new}.")
     _next_step(one)
 
@@ -128,7 +128,7 @@ def disable(account: AccountArgument) -> None:
     """Disable the integration: nothing more is delivered; settings and what waits are kept."""
     app = wired()
     with changing(app) as db:
-        settings.disable(db, AccountId(account))
+        settings.disable(db, app.changelog, AccountId(account))
     output.say(f"Account {account} is disabled: nothing more is delivered, and nothing is forgotten.")
 
 
@@ -138,7 +138,7 @@ def resume(account: AccountArgument) -> None:
     app = wired()
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
-        one = settings.resume(db, AccountId(account))
+        one = settings.resume(db, app.changelog, AccountId(account))
     paused = before.pause is not None or any(each.pause is not None for each in before.lists)
     output.say(f"Account {account} is resumed." if paused else f"Account {account} was not paused.")
     _next_step(one)
@@ -154,7 +154,7 @@ def rekey() -> None:
         text = sys.stdin.read(LONGEST_KEY_INPUT)
     old = secrets.parsed(text, "standard input")
     with changing(app) as db:
-        count = api_keys.rekey(db, old, app.secret)
+        count = api_keys.rekey(db, app.changelog, old, app.secret)
     output.say(f"Encrypted {counted(count, 'API key')} with {app.secret.where}.")
 
 
@@ -175,7 +175,7 @@ def forget_account(
         if not forget.is_known(db, AccountId(account)):
             settings.load(db, AccountId(account))
         with Steps() as steps:
-            forget.forget_account(db, AccountId(account), steps.told)
+            forget.forget_account(db, app.changelog, AccountId(account), steps.told)
     output.say(f"Account {account} is forgotten. Nothing was changed in Mailchimp.")
 
 

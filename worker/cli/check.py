@@ -106,7 +106,7 @@ def _topics(app: App) -> Iterator[Finding]:
         there = there and topic.partitions > 0 and topic.wrong is None
     if there:
         try:
-            with closing(app.open_copy()) as copy, closing(app.open_reader(copy)) as reader:
+            with closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
                 reader.read_settings()
                 reader.check_topics()
                 reader.check_ledger()

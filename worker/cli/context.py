@@ -44,7 +44,7 @@ def changing(app: App, accounts: Callable[[Database], Iterable[AccountId]] | Non
         DatabaseError: it cannot be used.
         KafkaError: Kafka cannot be read, or is not whole.
     """
-    with closing(app.open_copy()) as copy, closing(app.open_reader(copy)) as reader:
+    with closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
         reader.read_settings()
         if accounts is not None:
             ledger = app.changelog.topics.ledger

@@ -34,6 +34,10 @@ def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fal
     output.say("Accounts whose settings are lost deliver nothing until they are connected again.")
     if not yes:
         typer.confirm("Continue without them?", abort=True, err=True)
-    with DatabaseLock(app.config.staging.path), closing(app.open_copy()) as db, closing(app.open_reader(db)) as reader:
+    with (
+        DatabaseLock(app.config.staging.path),
+        closing(app.open_database()) as db,
+        closing(app.open_reader(db)) as reader,
+    ):
         accept_loss(app.changelog, reader)
     output.say("This is stored in Kafka, for all workers. Start them again.")

@@ -43,7 +43,7 @@ def refresh(account: AccountArgument, json: Json = False) -> None:
     app = wired()
     with changing(app) as db:
         found = account_lists.refresh(
-            db, AccountId(account), secret=app.secret, open_sender=app.open_client, at=app.clock()
+            db, app.changelog, AccountId(account), secret=app.secret, open_sender=app.open_client, at=app.clock()
         )
     if json:
         output.as_json(as_data(found.settings))
@@ -77,7 +77,9 @@ def store(
         raise UsageError("No list was named.", "Name the ids of the lists to store, or use --all.")
     app = wired()
     with changing(app) as db:
-        one = account_lists.store(db, AccountId(account), None if every else [ListId(each) for each in lists or ()])
+        one = account_lists.store(
+            db, app.changelog, AccountId(account), None if every else [ListId(each) for each in lists or ()]
+        )
     _print(one)
     if one.master_list is None:
         output.say(f"Next: choose the master list: mailchimp-worker lists master {account} LIST")
@@ -91,7 +93,7 @@ def master(
     """Choose the master list, for customers that have no stored list of their own."""
     app = wired()
     with changing(app) as db:
-        one = account_lists.choose_master(db, AccountId(account), ListId(list_id))
+        one = account_lists.choose_master(db, app.changelog, AccountId(account), ListId(list_id))
     chosen = one.list_of(list_id)
     output.say(f"{chosen.name if chosen else list_id} ({list_id}) is the master list of account {account}.")
     if lacking := settings.missing(one):

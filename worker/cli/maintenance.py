@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from worker.accounts import settings
 from worker.accounts.forget import forget_person, people_at
 from worker.app import App
 from worker.changelog.backfill import move
-from worker.changelog.table_rows import Kind
+from worker.changelog.commit import commit_in_parts
 from worker.cli import output
 from worker.cli.context import AccountArgument, Json, changing, opened, wired
 from worker.cli.progress import Progress, Steps
@@ -24,6 +25,7 @@ from worker.errors import NotFound, UsageError, WorkerError
 from worker.model import AccountId, AddressKey, address_key
 from worker.plural import counted
 from worker.store import customers, dead_letters, ignored, ledger
+from worker.store.changed_rows import Changed, Kind
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
 from worker.store.lock import DatabaseLock
@@ -56,14 +58,11 @@ def resync(
         cleared, lasting = 0, 0
         if clear_suppressed:
             refused, lasting = ledger.refused(db, AccountId(account), address)
-            cleared = db.in_parts(
-                refused, lambda part: ledger.clear_refusals_of(db, AccountId(account), part), kept=True
+            cleared = commit_in_parts(
+                app.changelog, db, refused, lambda part: ledger.clear_refusals(db, AccountId(account), part)
             )
-        forgotten, marked = db.change(
-            lambda: (
-                ignored.forget_versions(db, AccountId(account), address) if forget_version else 0,
-                customers.mark_changed(db, AccountId(account), address),
-            )
+        forgotten, marked = app.changelog.commit(
+            db, partial(_mark, db, AccountId(account), address, forget_version=forget_version)
         )
         with Progress("marking") as progress:
             customers.mark_the_rest(db, progress.counted)
@@ -86,6 +85,15 @@ def resync(
         )
 
 
+def _mark(
+    db: Database, account_id: AccountId, address: AddressKey | None, *, forget_version: bool
+) -> Changed[tuple[int, int]]:
+    nothing = Changed[int](0, ())
+    forgotten = ignored.forget_versions(db, account_id, address) if forget_version else nothing
+    marked = customers.mark_changed(db, account_id, address)
+    return Changed((forgotten.result, marked.result), [*forgotten.rows, *marked.rows])
+
+
 def forget(
     email: Annotated[str, typer.Argument(metavar="EMAIL", help="The person's address.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -96,7 +104,7 @@ def forget(
     if not yes:
         typer.confirm(f"Erase everything known here of {address}?", abort=True, err=True)
     with changing(app, lambda db: [one for one, _ in people_at(db, address)]) as db, Steps() as steps:
-        gone = forget_person(db, address, secret=app.secret, at=app.clock(), told=steps.told)
+        gone = forget_person(db, app.changelog, address, secret=app.secret, at=app.clock(), told=steps.told)
     if not any(gone.values()):
         raise NotFound(f"No customer with the address {address}.", "Nothing was erased.")
     erased = ", ".join(
@@ -116,7 +124,11 @@ def _counted(number: int, noun: str) -> str:
 def move_ledger() -> None:
     """Write what this database alone knows of ledger and settings to Kafka: once, after it was made without them."""
     app = wired()
-    with DatabaseLock(app.config.staging.path), closing(app.open_copy()) as db, closing(app.open_reader(db)) as reader:
+    with (
+        DatabaseLock(app.config.staging.path),
+        closing(app.open_database()) as db,
+        closing(app.open_reader(db)) as reader,
+    ):
         moved = move(db, app.changelog, reader)
     names: dict[Kind, str] = {"place": "list entry", "customer": "customer", "account": "account"}
     written = ", ".join(_counted(moved[kind], name) for kind, name in names.items() if moved[kind])
@@ -207,7 +219,7 @@ def drop(numbers: NumbersArgument) -> None:
 def _replay(app: App, db: Database, one: DeadLetter) -> str | None:
     if one.account_id is None:
         return replay_letter(db, one, as_text(app.clock()), app.hash_key)
-    with closing(app.open_copy()) as copy, closing(app.open_reader(copy)) as reader:
+    with closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
         reader.apply_letters()
     return None if dead_letters.find(db, one.number) is None else one.reason
 

@@ -22,6 +22,7 @@ from worker.mailchimp.member import Member, member_of, total_items
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, address_key
 from worker.store import customers, departure_reading, ledger, lists
 from worker.store.accounts import AccountSettings
+from worker.store.changed_rows import Rows
 from worker.store.database import Database
 from worker.store.departure_reading import DepartedStatus, Reading
 from worker.store.ledger import LedgerEntry
@@ -344,7 +345,7 @@ class Departures:
 
 
 def keep_page(
-    db: Database, account_id: AccountId, clock: Clock, write: Callable[[Callable[[Database], None]], None], page: Page
+    db: Database, account_id: AccountId, clock: Clock, write: Callable[[Callable[[Database], Rows]], None], page: Page
 ) -> None:
     """Writes a page that was read, unless it is one of few members and changes nothing: that is soon read again.
 
@@ -352,7 +353,7 @@ def keep_page(
         db: for reads.
         account_id: the account.
         clock: tells the time.
-        write: carries out a function in a transaction, with the database to write.
+        write: carries out a function in a transaction, with the database to write; it returns which rows it wrote.
         page: what was read.
     """
     at = as_text(clock())
@@ -363,10 +364,10 @@ def keep_page(
         write(lambda own: write_page(own, account_id, page, at, strangers=strangers))
 
 
-def write_page(db: Database, account_id: AccountId, page: Page, at: str, *, strangers: bool) -> None:
+def write_page(db: Database, account_id: AccountId, page: Page, at: str, *, strangers: bool) -> Rows:
     """Writes what a page tells and how far the reading is. Belongs in a transaction."""
-    ledger.put_entries(db, account_id, learnt(db, account_id, page, at, strangers=strangers))
+    rows = ledger.put_entries(db, account_id, learnt(db, account_id, page, at, strangers=strangers))
     if page.then is None:
-        departure_reading.end(db, account_id, page.list_id, page.began_at)
-    else:
-        departure_reading.put(db, account_id, page.list_id, page.then)
+        return rows + departure_reading.end(db, account_id, page.list_id, page.began_at)
+    departure_reading.put(db, account_id, page.list_id, page.then)
+    return rows

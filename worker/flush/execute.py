@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 
 from worker.accounts.settings import missing
+from worker.changelog.commit import Changelog
 from worker.clock import Clock, as_text
 from worker.flush import brake, bulk_add, internal_error, not_sent
 from worker.flush.account_flush import AccountFlush, Prepared, split_adds
@@ -62,6 +63,7 @@ class Orders:
             somebody was erased.
         erased: asked before anything is written down; true once somebody was erased from the account.
         open_database: opens a connection for what the account's threads write, one at a time.
+        changelog: commits what they write.
         departed: who left lists of the account and was erased since.
         reads_departures: whether it is read who left each stored list, also where nobody changed; else only who left
             lists that customers move off.
@@ -79,6 +81,7 @@ class Orders:
     settings_hold: Callable[[], bool]
     erased: Callable[[Database], bool]
     open_database: Callable[[], Database]
+    changelog: Changelog
     departed: Departed
 
 
@@ -98,6 +101,7 @@ def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Ord
     with contextlib.closing(orders.open_database()) as own:
         recorder = Recorder(
             own,
+            orders.changelog,
             settings,
             orders.run,
             orders.clock,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from worker.changelog.commit import Changelog
 from worker.clock import Clock
 from worker.errors import WorkerError
 from worker.flush.departures_now import departures_of
@@ -19,6 +20,7 @@ from worker.model import CustomerId, ListId, MembershipKey
 from worker.plural import counted
 from worker.store import accounts, customers, ledger, lists, receipts, runs
 from worker.store.accounts import AccountSettings
+from worker.store.changed_rows import Changed, RowKey, Rows
 from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
 from worker.store.lists import Pause
@@ -29,9 +31,9 @@ ERASED = "Somebody was erased from this account during the flush, which therefor
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What one thread writes; with a report, what a step did."""
+    """What one thread writes, which returns the rows for the changelog; with a result, what a step did."""
 
-    write: Callable[[], None]
+    write: Callable[[], Sequence[RowKey]]
     result: StepResult | None = None
     end_after: int = 0
 
@@ -42,6 +44,7 @@ class Recorder:
     def __init__(
         self,
         db: Database,
+        changelog: Changelog,
         settings: AccountSettings,
         run: int,
         clock: Clock,
@@ -54,6 +57,7 @@ class Recorder:
 
         Args:
             db: this account's own connection; only the books use it.
+            changelog: commits what is written.
             settings: the account's, as they were when its part began.
             run: number of the run.
             clock: tells the time.
@@ -62,6 +66,7 @@ class Recorder:
             erased: asked in each transaction; true once somebody was erased from the account: then nothing is written.
         """
         self._db = db
+        self._changelog = changelog
         self._run = run
         self._clock = clock
         self._flush_may_call = may_call
@@ -135,9 +140,9 @@ class Recorder:
             Halted: the books are shut, or another worker's.
         """
 
-        def write() -> None:
-            ledger.put_entries(self._db, self.settings.account_id, entries)
-            ledger.put_memberships(self._db, self.settings.account_id, memberships)
+        def write() -> Rows:
+            rows = ledger.put_entries(self._db, self.settings.account_id, entries)
+            return rows + ledger.put_memberships(self._db, self.settings.account_id, memberships)
 
         self._group.submit(_Change(write))
 
@@ -152,8 +157,11 @@ class Recorder:
                 raise Halted
             return departures_of(self._db, self.settings.account_id, contacts)
 
-    def write(self, act: Callable[[Database], None]) -> None:
-        """Writes in one transaction, in Kafka too; the function changes nothing but the database, and may be repeated.
+    def write(self, act: Callable[[Database], Rows]) -> None:
+        """Writes in one transaction, in Kafka too.
+
+        Args:
+            act: changes nothing but the database, may be repeated, and returns which rows it wrote.
 
         Raises:
             Halted: the books are shut, or another worker's.
@@ -181,16 +189,17 @@ class Recorder:
         counts = self._counts + Counter(receipt.outcome for result in results for receipt in result.receipts)
         settled = self._settled + sum(result.changed_settled for result in results)
 
-        def write() -> None:
+        def write() -> Changed[None]:
             if self._erased(self._db):
                 raise Halted
-            for one in group:
-                one.write()
+            rows = [row for one in group for row in one.write()]
             if results:
                 runs.put_account(self._db, self._run, self._part(counts, settled))
+            return Changed(None, rows)
 
         try:
-            self._db.change(write)
+            # The rows of ledger and settings go to Kafka, then all of it to the database.
+            self._changelog.commit(self._db, write)
         except Halted:
             # What was read of who is erased would be written down again.
             self._shut = True
@@ -206,24 +215,25 @@ class Recorder:
             if one.result is not None:
                 self._learn(one.result, one.end_after)
 
-    def _write(self, result: StepResult, now: datetime) -> None:
-        account_id = self.settings.account_id
-        ledger.put_entries(self._db, account_id, result.entries)
-        ledger.drop_entries(self._db, account_id, result.dropped)
-        ledger.drop_intents(self._db, account_id, result.undone)
-        ledger.put_customer_statuses(self._db, account_id, result.customer_statuses)
-        ledger.put_memberships(self._db, account_id, result.memberships)
-        ledger.put_waits(self._db, account_id, result.waits)
-        receipts.write(self._db, result.receipts)
-        customers.reopen(self._db, account_id, [target.customer.customer_id for target in result.reopened])
-        customers.settle(self._db, account_id, result.settled)
+    def _write(self, result: StepResult, now: datetime) -> Rows:
+        db, account_id = self._db, self.settings.account_id
+        rows = ledger.put_entries(db, account_id, result.entries)
+        rows += ledger.drop_entries(db, account_id, result.dropped)
+        rows += ledger.drop_intents(db, account_id, result.undone)
+        rows += ledger.put_customer_statuses(db, account_id, result.customer_statuses)
+        rows += ledger.put_memberships(db, account_id, result.memberships)
+        rows += ledger.put_waits(db, account_id, result.waits)
+        receipts.write(db, result.receipts)
+        rows += customers.reopen(db, account_id, [target.customer.customer_id for target in result.reopened])
+        rows += customers.settle(db, account_id, result.settled)
         if result.account_stopped is not None:
             reason = f"Mailchimp accepts no call of it: {result.account_stopped}."
-            accounts.pause(self._db, account_id, Pause(reason, now))
+            rows += accounts.pause(db, account_id, Pause(reason, now))
         for list_id in result.gone:
-            lists.mark_gone(self._db, account_id, list_id, now)
+            rows += lists.mark_gone(db, account_id, list_id, now)
         for list_id, title in result.paused.items():
-            lists.pause(self._db, account_id, list_id, Pause(f"it refuses every contact: {title}", now))
+            rows += lists.pause(db, account_id, list_id, Pause(f"it refuses every contact: {title}", now))
+        return rows
 
     def _learn(self, result: StepResult, end_after: int) -> None:
         self.closed |= result.gone | result.paused.keys()

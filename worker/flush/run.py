@@ -11,6 +11,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from worker.accounts.settings import missing
+from worker.changelog.commit import Changelog
 from worker.clock import Clock, as_text
 from worker.errors import RequestWithdrawn, WorkerError
 from worker.flush.execute import Orders, deliver
@@ -72,6 +73,7 @@ class Flusher:
 
     Attributes:
         open_database: opens a connection for one thread.
+        changelog: commits what changes ledger or settings.
         open_sender: opens what sends an account's calls; the stop ends their waiting.
         departed_of: returns who left lists of an account and was erased since.
         accounts_at_once: how many accounts are delivered side by side.
@@ -81,6 +83,7 @@ class Flusher:
     """
 
     open_database: Callable[[], Database]
+    changelog: Changelog
     open_sender: Callable[[Database, AccountId, Stop], AbstractContextManager[Pacing]]
     departed_of: Callable[[Database, AccountId], Departed]
     accounts_at_once: int
@@ -221,6 +224,7 @@ class Flusher:
                 settings_hold=watch.hold,
                 erased=watch.erased,
                 open_database=self._open,
+                changelog=self.changelog,
                 departed=self.departed_of(db, who),
             )
             return deliver(db, settings, sender, orders)

@@ -102,12 +102,12 @@ class _Demo:
             for one in ACCOUNTS:
                 account_id = AccountId(one.account_id)
                 with_ = {"secret": self._app.secret, "open_sender": self._app.open_client, "at": self._app.clock()}
-                api_keys.connect(db, account_id, one.api_key, **with_)  # type: ignore[arg-type]
-                settings.enable(db, account_id)
-                lists.refresh(db, account_id, **with_)  # type: ignore[arg-type]
+                api_keys.connect(db, self._app.changelog, account_id, one.api_key, **with_)  # type: ignore[arg-type]
+                settings.enable(db, self._app.changelog, account_id)
+                lists.refresh(db, self._app.changelog, account_id, **with_)  # type: ignore[arg-type]
                 stored = [each for each in one.lists if "(old)" not in each.name]
-                lists.store(db, account_id, [ListId(each.list_id) for each in stored])
-                lists.choose_master(db, account_id, ListId(stored[0].list_id))
+                lists.store(db, self._app.changelog, account_id, [ListId(each.list_id) for each in stored])
+                lists.choose_master(db, self._app.changelog, account_id, ListId(stored[0].list_id))
             rows = [
                 (one.account_id, f"…{one.key_hint}", each.name, each.member_count, _use(each.list_id, one))
                 for one in accounts.all_accounts(db)

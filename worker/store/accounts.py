@@ -10,6 +10,7 @@ from typing import Any, Literal
 from worker.clock import as_moment, as_text
 from worker.model import AccountId, ListId
 from worker.store import lists
+from worker.store.changed_rows import Rows, account_rows
 from worker.store.database import Database
 from worker.store.lists import AccountList, Pause, pause_from_row
 
@@ -119,7 +120,7 @@ def all_accounts(db: Database) -> tuple[AccountSettings, ...]:
     return tuple(AccountSettings.from_row(row, lists.of_account(db, AccountId(row["account_id"]))) for row in rows)
 
 
-def save(db: Database, settings: AccountSettings) -> None:
+def save(db: Database, settings: AccountSettings) -> Rows:
     """Writes the account and its lists as given; its API key stays as it is."""
     db.execute(
         """
@@ -145,7 +146,7 @@ def save(db: Database, settings: AccountSettings) -> None:
             as_text(settings.pause.since) if settings.pause else None,
         ),
     )
-    lists.save(db, settings.account_id, settings.lists)
+    return account_rows(settings.account_id) + lists.save(db, settings.account_id, settings.lists)
 
 
 def encrypted_key(db: Database, account_id: AccountId) -> bytes | None:
@@ -154,20 +155,22 @@ def encrypted_key(db: Database, account_id: AccountId) -> bytes | None:
     return bytes(row["api_key"]) if row and row["api_key"] is not None else None
 
 
-def set_encrypted_key(db: Database, account_id: AccountId, encrypted: bytes) -> None:
+def set_encrypted_key(db: Database, account_id: AccountId, encrypted: bytes) -> Rows:
     """Writes the encrypted API key of an account that is there."""
-    db.execute("UPDATE account SET api_key = ? WHERE account_id = ?", (encrypted, account_id))
+    written = db.execute("UPDATE account SET api_key = ? WHERE account_id = ?", (encrypted, account_id))
+    return account_rows(account_id) if written.rowcount else []
 
 
-def pause(db: Database, account_id: AccountId, pause: Pause) -> None:
+def pause(db: Database, account_id: AccountId, pause: Pause) -> Rows:
     """Pauses the account; one that is paused already keeps its first reason and time."""
-    db.execute(
+    paused = db.execute(
         "UPDATE account SET paused_reason = ?, paused_at = ? WHERE account_id = ? AND paused_at IS NULL",
         (pause.reason, as_text(pause.since), account_id),
     )
+    return account_rows(account_id) if paused.rowcount else []
 
 
-def delete(db: Database, account_id: AccountId) -> None:
+def delete(db: Database, account_id: AccountId) -> Rows:
     """Removes the account's row and its lists."""
-    db.execute("DELETE FROM account WHERE account_id = ?", (account_id,))
-    db.execute("DELETE FROM list WHERE account_id = ?", (account_id,))
+    gone = [db.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,)) for table in ("account", "list")]
+    return account_rows(account_id) if any(one.rowcount for one in gone) else []

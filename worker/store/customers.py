@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, Position
+from worker.store.changed_rows import Changed, Rows, account_rows, customer_rows
 from worker.store.database import PAGE_ROWS, Database
 
 _COLUMNS = (
@@ -109,7 +110,7 @@ _SETTLED = (
 )
 
 
-def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[CustomerId, int]]) -> None:
+def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[CustomerId, int]]) -> Rows:
     """Writes that customers need nothing more, each only if the revision is still the one given.
 
     Belongs in the transaction that writes what was done. A newer event, or a resync, keeps its customer changed. The
@@ -118,21 +119,23 @@ def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[Customer
     rows = [(account_id, customer_id, revision) for customer_id, revision in settled]
     which = "WHERE account_id = ? AND customer_id = ? AND revision = ?"
     db.executemany(f"UPDATE customer SET changed = 0 {which}", rows)
-    db.executemany(
+    written = db.execute_each(
         "INSERT INTO standing (account_id, customer_id, settled, version, deleted) "
         f"SELECT account_id, customer_id, {_SETTLED}, version, deleted FROM customer {which} "
         "ON CONFLICT (account_id, customer_id) DO UPDATE SET settled = excluded.settled, "
         "version = excluded.version, deleted = excluded.deleted",
         rows,
     )
+    return customer_rows(account_id, [row[1] for row in written])
 
 
-def reopen(db: Database, account_id: AccountId, customer_ids: Sequence[CustomerId]) -> None:
+def reopen(db: Database, account_id: AccountId, customer_ids: Sequence[CustomerId]) -> Rows:
     """Writes that customers need a flush, though no event of theirs came: their revision stays. In a transaction."""
     rows = [(account_id, one) for one in customer_ids]
     which = "WHERE account_id = ? AND customer_id = ?"
-    db.executemany(f"UPDATE standing SET settled = NULL {which} AND settled IS NOT NULL", rows)
+    written = db.execute_each(f"UPDATE standing SET settled = NULL {which} AND settled IS NOT NULL", rows)
     db.executemany(f"UPDATE customer SET changed = 1 {which}", rows)
+    return customer_rows(account_id, [row[1] for row in written])
 
 
 _KNOWN = (
@@ -175,7 +178,7 @@ def _changed_and_known(db: Database) -> Iterator[tuple[str, str]]:
         after = rows[-1][0], rows[-1][1]
 
 
-def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
+def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None) -> Changed[int]:
     """Marks every customer of the account, or those who have or had an address, for the next flush.
 
     Belongs in a transaction. Where an account has very many, the rest is marked by :func:`mark_the_rest`.
@@ -184,18 +187,20 @@ def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None
         How many were marked in this transaction: to count a large account takes longer than it may last.
     """
     if address is None:
-        db.execute("UPDATE account SET resyncs = resyncs + 1 WHERE account_id = ?", (account_id,))
-        return look_again(db, account_id)
+        counted = db.execute("UPDATE account SET resyncs = resyncs + 1 WHERE account_id = ?", (account_id,))
+        return Changed(look_again(db, account_id), account_rows(account_id) if counted.rowcount else [])
     which = (
         "account_id = ?1 AND customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2 "
         "UNION SELECT customer_id FROM standing WHERE account_id = ?1 AND address = ?2 "
         "UNION SELECT customer_id FROM ledger WHERE account_id = ?1 AND address = ?2)"
     )
-    db.execute(f"UPDATE standing SET settled = NULL WHERE {which}", (account_id, address))
+    statuses = db.execute(
+        f"UPDATE standing SET settled = NULL WHERE {which} RETURNING customer_id", (account_id, address)
+    ).fetchall()
     cursor = db.execute(
         f"UPDATE customer SET changed = 1, revision = revision + 1 WHERE {which}", (account_id, address)
     )
-    return int(cursor.rowcount)
+    return Changed(int(cursor.rowcount), customer_rows(account_id, [row[0] for row in statuses]))
 
 
 def look_again(db: Database, account_id: AccountId) -> int:

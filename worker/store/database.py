@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import islice
 from math import inf
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pysqlite3.dbapi2 as sqlite3
 from sqlite_utils import Database as Tables
@@ -55,6 +55,10 @@ WRITTEN_BACK_PAGES = 2000
 nobody's commit waits for the disk behind very many pages."""
 
 
+_Row = TypeVar("_Row")
+_Result = TypeVar("_Result")
+
+
 class Pace:
     """How many rows a step of a long operation takes, by how long the steps before held the write lock."""
 
@@ -68,27 +72,48 @@ class Pace:
         time.sleep(REST_SECONDS)
 
 
-_Row = TypeVar("_Row")
-_Result = TypeVar("_Result")
+class Part(Generic[_Row]):
+    """Rows of a long operation for one transaction: as many as can be written in :data:`STEP_SECONDS`.
+
+    Iterate over it to get them, some at a time. By time, and not by number alone: a busy machine may leave this thread
+    waiting at any moment. Iterated again, as in a rehearsal and then in the transaction, it gives just the same rows.
+
+    Attributes:
+        done: how many rows it gave.
+    """
+
+    def __init__(self, rows: Sequence[_Row], at_most: int, before: int) -> None:
+        self._rows, self._slice, self._before = rows, max(1, at_most // SLICES), before
+        self.done = 0
+
+    @property
+    def taken(self) -> int:
+        """How many rows of the whole operation are taken by now."""
+        return self._before + self.done
+
+    def __iter__(self) -> Iterator[list[_Row]]:
+        wanted, ends = (self.done, inf) if self.done else (len(self._rows), time.monotonic() + STEP_SECONDS)
+        done = 0
+        while done < wanted and (done == 0 or time.monotonic() < ends):
+            some = list(self._rows[done : min(done + self._slice, wanted)])
+            done += len(some)
+            yield some
+        self.done = done
 
 
 class Database:
     """One connection to the staging database. Not for sharing between threads: each opens its own.
 
     Attributes:
-        before_commit: called at the end of each transaction, with whether it erases; what it raises rolls it back.
         must_end: tells a thread of a running worker that it must end. Such a thread waits for the database's lock for
             as long as that is held; None for a command, which gives up after BUSY_SECONDS.
         held_seconds: how long the last transaction held the write lock.
-        changing: carries out :meth:`change` where what changes is also written elsewhere; gets what to do, and erase.
     """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self.before_commit: Callable[[Database, bool], None] | None = None
         self.must_end: Callable[[], bool] | None = None
         self.held_seconds = 0.0
-        self.changing: Callable[[Callable[[], Any], bool], Any] | None = None
 
     def execute(self, sql: str, values: Any = ()) -> Any:
         """Runs one statement.
@@ -110,12 +135,17 @@ class Database:
                 rows = list(rows)  # to be given again, should the database be locked
             return self._patiently(lambda: self._connection.executemany(sql, rows))
 
-    @contextmanager
-    def transaction(self, *, erase: bool = False) -> Iterator[None]:
-        """Makes everything inside one transaction: all of it, or nothing when anything raises.
+    def execute_each(self, sql: str, rows: Iterable[_Row]) -> list[_Row]:
+        """Runs one statement for each of many rows, and returns those for which it changed something.
 
-        Args:
-            erase: whether what is removed must be forgotten wherever it is kept.
+        Raises:
+            DatabaseError: the file is full, locked, read-only or corrupt.
+        """
+        return [row for row in rows if self.execute(sql, row).rowcount > 0]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Makes everything inside one transaction: all of it, or nothing when anything raises.
 
         Raises:
             DatabaseError: it could not be begun or committed.
@@ -124,8 +154,6 @@ class Database:
         began = time.monotonic()
         try:
             yield
-            if self.before_commit is not None:
-                self.before_commit(self, erase)
         except BaseException:
             with _translated():
                 self._connection.rollback()
@@ -134,23 +162,39 @@ class Database:
             self._connection.commit()
         self.held_seconds = time.monotonic() - began
 
+    def parts(self, rows: Iterable[_Row]) -> Generator[Part[_Row], None, None]:
+        """Splits a long operation into parts, for a short transaction each, so that others can write between them.
+
+        Carry out each part in a transaction before you take the next one: see :meth:`in_parts`. What is done stays
+        done. There are no more parts once the thread must end.
+
+        Args:
+            rows: taken outside of the transactions, as many as fit into the next one.
+        """
+        taken, pace, left = 0, Pace(), iter(rows)
+        waiting: list[_Row] = []
+        with self._writing_back_between():
+            while waiting := waiting or list(islice(left, pace.rows)):
+                part = Part(waiting, pace.rows, taken)
+                yield part
+                waiting, taken = waiting[part.done :], taken + part.done
+                if self.must_end is not None and self.must_end():
+                    break
+                pace.after(self.held_seconds, part.done)
+                self._write_back(WRITTEN_BACK_PAGES)
+
     def in_parts(
         self,
         rows: Iterable[_Row],
         write: Callable[[list[_Row]], int],
         *,
-        kept: bool = False,
-        erase: bool = False,
         told: Callable[[int], None] = lambda count: None,
     ) -> int:
-        """Writes many rows in short transactions, so that others can write between them. What is done stays done.
+        """Writes many rows of this database alone, in short transactions.
 
         Args:
-            rows: taken outside of the transactions, as many as fit into the next one.
-            write: writes some of them, in a transaction, which may have more of these, as in :meth:`change`; returns
-                how many rows it changed.
-            kept: whether it writes rows that Kafka keeps too: then Kafka is not waited for with the lock held.
-            erase: as in :meth:`transaction`; such rows are kept in Kafka too.
+            rows: as in :meth:`parts`.
+            write: writes some of them, in a transaction; returns how many rows it changed.
             told: after each transaction, how many rows were taken so far.
 
         Returns:
@@ -159,43 +203,13 @@ class Database:
         Raises:
             DatabaseError: the rest is not written.
         """
-        changed, taken, pace, left = 0, 0, Pace(), iter(rows)
-        waiting: list[_Row] = []
-        with self._writing_back_between():
-            while waiting := waiting or list(islice(left, pace.rows)):
-                done, some = self._write_part(waiting, pace.rows, write, kept=kept or erase, erase=erase)
-                waiting, taken, changed = waiting[done:], taken + done, changed + some
-                told(taken)
-                if self.must_end is not None and self.must_end():
-                    break
-                pace.after(self.held_seconds, done)
-                self._write_back(WRITTEN_BACK_PAGES)
+        changed = 0
+        with closing(self.parts(rows)) as parts:
+            for part in parts:
+                with self.transaction():
+                    changed += sum(write(some) for some in part)
+                told(part.taken)
         return changed
-
-    def _write_part(
-        self, rows: list[_Row], at_most: int, write: Callable[[list[_Row]], int], *, kept: bool, erase: bool
-    ) -> tuple[int, int]:
-        # By time, and not by number alone: a busy machine may leave this thread waiting at any moment. Where it is
-        # written twice, see change(), the first time decides for both.
-        taken = 0
-
-        def act() -> int:
-            nonlocal taken
-            wanted, ends = (taken, inf) if taken else (len(rows), time.monotonic() + STEP_SECONDS)
-            done = changed = 0
-            while done < wanted and (done == 0 or time.monotonic() < ends):
-                some = rows[done : min(done + max(1, at_most // SLICES), wanted)]
-                changed += write(some)
-                done += len(some)
-            taken = done
-            return changed
-
-        if kept:
-            changed = self.change(act, erase=erase)
-        else:
-            with self.transaction():
-                changed = act()
-        return taken, changed
 
     def _write_back(self, pages: int) -> None:
         _, written, written_back = self.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
@@ -231,25 +245,6 @@ class Database:
                 if waited >= tell_after:
                     log.warning("waiting for the database for %.0f s: another process or thread is writing", waited)
                     tell_after *= 2
-
-    def change(self, act: Callable[[], _Result], *, erase: bool = False) -> _Result:
-        """Makes what a function writes one transaction, and returns what the function returns.
-
-        Where ledger or settings are also written to Kafka, that is done first and without a lock. So the function may
-        be called more than once: it changes nothing but the database.
-
-        Args:
-            act: writes.
-            erase: whether what is removed must be forgotten wherever it is kept.
-
-        Raises:
-            DatabaseError: it could not be begun or committed.
-            KafkaError: Kafka may not have taken it; nothing is committed.
-        """
-        if self.changing is not None:
-            return self.changing(act, erase)  # type: ignore[no-any-return]
-        with self.transaction(erase=erase):
-            return act()
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:

@@ -126,12 +126,11 @@ def drop_beyond(db: Database, most: int) -> int:
     return drop_all(db, [row["number"] for row in rows])
 
 
-def drop_all(db: Database, numbers: Sequence[int], *, erase: bool = False) -> int:
+def drop_all(db: Database, numbers: Sequence[int]) -> int:
     """Removes dead letters, in many transactions; returns how many."""
     return db.in_parts(
         [(one,) for one in numbers],
         lambda part: int(db.executemany("DELETE FROM dead_letter WHERE number = ?", part).rowcount),
-        erase=erase,
     )
 
 

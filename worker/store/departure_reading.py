@@ -7,6 +7,7 @@ from typing import Literal
 
 from worker.clock import as_moment
 from worker.model import AccountId, ListId
+from worker.store.changed_rows import Rows, account_rows
 from worker.store.database import Database
 
 DepartedStatus = Literal["unsubscribed", "cleaned", "archived"]
@@ -55,7 +56,7 @@ def put(db: Database, account_id: AccountId, list_id: ListId, reading: Reading) 
     )
 
 
-def end(db: Database, account_id: AccountId, list_id: ListId, began_at: str | None) -> None:
+def end(db: Database, account_id: AccountId, list_id: ListId, began_at: str | None) -> Rows:
     """Notes that a list was read to the end. Belongs in the transaction that writes the last page.
 
     Args:
@@ -65,11 +66,13 @@ def end(db: Database, account_id: AccountId, list_id: ListId, began_at: str | No
         began_at: when the reading began, by Mailchimp's time; None leaves the time of the reading before it.
     """
     db.execute("DELETE FROM departure_reading WHERE account_id = ? AND list_id = ?", (account_id, list_id))
-    if began_at is not None:
-        db.execute(
-            "UPDATE list SET departures_read_at = ? WHERE account_id = ? AND list_id = ?",
-            (began_at, account_id, list_id),
-        )
+    if began_at is None:
+        return []
+    updated = db.execute(
+        "UPDATE list SET departures_read_at = ? WHERE account_id = ? AND list_id = ?",
+        (began_at, account_id, list_id),
+    )
+    return account_rows(account_id) if updated.rowcount else []
 
 
 def delete_account(db: Database, account_id: AccountId) -> None:

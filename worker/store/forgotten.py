@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, Position
+from worker.store.changed_rows import RowKey, Rows
 from worker.store.database import Database
 
 HASH_KEY = "hash_key"
@@ -78,7 +79,7 @@ def digest_of(key: bytes, account_id: AccountId, what: What, value: str) -> str:
     return hmac.new(key, json.dumps([account_id, what, value]).encode(), hashlib.sha256).hexdigest()
 
 
-def put(db: Database, found: Iterable[Forgotten]) -> None:
+def put(db: Database, found: Sequence[Forgotten]) -> Rows:
     """Writes hashes; one that had left stays so. Belongs in a transaction."""
     db.executemany(
         "INSERT INTO forgotten (account_id, digest, forgotten_at, has_left, position) VALUES (?,?,?,?,?) "
@@ -86,6 +87,7 @@ def put(db: Database, found: Iterable[Forgotten]) -> None:
         "has_left = max(has_left, excluded.has_left), position = coalesce(excluded.position, position)",
         [(one.account_id, one.digest, one.forgotten_at, int(one.has_left), _position_text(one)) for one in found],
     )
+    return [RowKey("forgotten", (one.account_id, one.digest)) for one in found]
 
 
 def departed_digests(db: Database, account_id: AccountId) -> frozenset[str]:
@@ -180,10 +182,11 @@ def find(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str],
     return found
 
 
-def delete_account(db: Database, account_id: AccountId) -> None:
+def delete_account(db: Database, account_id: AccountId) -> Rows:
     """Removes an account's hashes. Belongs in a transaction."""
-    for table in ("forgotten", "compared"):
-        db.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))
+    db.execute("DELETE FROM compared WHERE account_id = ?", (account_id,))
+    gone = db.execute("DELETE FROM forgotten WHERE account_id = ? RETURNING digest", (account_id,)).fetchall()
+    return [RowKey("forgotten", (account_id, row[0])) for row in gone]
 
 
 def encrypted_key(db: Database) -> str | None:
@@ -192,13 +195,14 @@ def encrypted_key(db: Database) -> str | None:
     return None if row is None else str(row[0])
 
 
-def set_encrypted_key(db: Database, encrypted: str) -> None:
+def set_encrypted_key(db: Database, encrypted: str) -> Rows:
     """Writes the encrypted key. Belongs in a transaction."""
     db.execute(
         "INSERT INTO changelog_topic (about, partition, note) VALUES (?,'',?) "
         "ON CONFLICT (about, partition) DO UPDATE SET note = excluded.note",
         (HASH_KEY, encrypted),
     )
+    return [RowKey("topic", (HASH_KEY, ""))]
 
 
 def _position_text(one: Forgotten) -> str | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.model import AccountId, AddressKey, CustomerId
+from worker.store.changed_rows import Changed, customer_rows
 from worker.store.database import Database
 
 _COLUMNS = (
@@ -79,13 +80,13 @@ def stuck(db: Database, limit: int) -> list[Stuck]:
     return [Stuck(*row) for row in rows]
 
 
-def forget_versions(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
+def forget_versions(db: Database, account_id: AccountId, address: AddressKey | None) -> Changed[int]:
     """Forgets the highest version of customers, so that what was ignored takes its place, or the next event wins.
 
     A withdrawn consent stays so where it may be newer than the event that takes the place. Belongs in a transaction.
 
     Args:
-        db: a connection that writes to Kafka what it changes of the standings.
+        db: the staging database.
         account_id: whose customers.
         address: only those who have or had it; None for all whose last event was ignored.
 
@@ -101,9 +102,11 @@ def forget_versions(db: Database, account_id: AccountId, address: AddressKey | N
     )
     values = account_id, json.dumps([row[0] for row in rows])
     which = "{0}.account_id = ?1 AND {0}.customer_id IN (SELECT value FROM json_each(?2))"
-    db.execute(
-        f"UPDATE standing SET version = NULL, deleted = NULL, settled = NULL WHERE {which.format('standing')}", values
-    )
+    statuses = db.execute(
+        f"UPDATE standing SET version = NULL, deleted = NULL, settled = NULL WHERE {which.format('standing')} "
+        "RETURNING customer_id",
+        values,
+    ).fetchall()
     found = int(db.execute(f"SELECT count(*) FROM customer WHERE {which.format('customer')}", values).fetchone()[0])
     db.execute(
         f"UPDATE customer SET version = NULL, revision = revision + 1, changed = 1 WHERE {which.format('customer')}",
@@ -118,7 +121,7 @@ def forget_versions(db: Database, account_id: AccountId, address: AddressKey | N
         values,
     )
     db.execute(f"DELETE FROM ignored_event WHERE {which.format('ignored_event')}", values)
-    return found
+    return Changed(found, customer_rows(account_id, [row[0] for row in statuses]))
 
 
 # Consent that is withdrawn stays so, unless what was ignored was surely published after that.

@@ -7,11 +7,12 @@ them an opt-out follows a customer to a new address.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, Origin
+from worker.store.changed_rows import Changed, Kind, RowKey, Rows, customer_rows, entry_rows
 from worker.store.database import PAGE_ROWS, Database
 from worker.store.intent import Intent, intent_of
 
@@ -178,7 +179,7 @@ def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
     return {row["list_id"]: row["n"] for row in rows}
 
 
-def put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEntry]) -> None:
+def put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEntry]) -> Rows:
     """Writes entries, each over what was known of its place. Belongs in a transaction."""
     db.executemany(
         # Not by REPLACE: fields that a later release wrote stay as they are.
@@ -211,22 +212,25 @@ def put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEnt
             for entry in entries
         ],
     )
+    return entry_rows(account_id, [entry.membership for entry in entries])
 
 
-def drop_entries(db: Database, account_id: AccountId, memberships: Iterable[MembershipKey]) -> None:
+def drop_entries(db: Database, account_id: AccountId, memberships: Sequence[MembershipKey]) -> Rows:
     """Forgets places whose member is now known under another one. Belongs in a transaction."""
-    db.executemany(
+    gone = db.execute_each(
         "DELETE FROM ledger WHERE account_id = ? AND list_id = ? AND address = ?",
         [(account_id, *membership) for membership in memberships],
     )
+    return [RowKey("place", key) for key in gone]
 
 
-def drop_intents(db: Database, account_id: AccountId, memberships: Iterable[MembershipKey]) -> None:
+def drop_intents(db: Database, account_id: AccountId, memberships: Sequence[MembershipKey]) -> Rows:
     """Forgets adds that were begun and surely not done. Belongs in a transaction."""
-    db.executemany(
+    gone = db.execute_each(
         "DELETE FROM ledger WHERE account_id = ? AND list_id = ? AND address = ? AND state = 'intended'",
         [(account_id, *membership) for membership in memberships],
     )
+    return [RowKey("place", key) for key in gone]
 
 
 def customer_statuses_of(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[CustomerStatus]:
@@ -247,7 +251,7 @@ def settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressK
     return [_customer_status(row) for row in rows]
 
 
-def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses: Sequence[CustomerStatus]) -> None:
+def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses: Sequence[CustomerStatus]) -> Rows:
     """Writes standings, each over its customer's earlier one. Belongs in a transaction."""
     db.executemany(
         "INSERT INTO standing (account_id, customer_id, list_id, address, refusal, refused_address, attempts, "
@@ -269,27 +273,30 @@ def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses
             for customer_status in customer_statuses
         ],
     )
+    return customer_rows(account_id, [one.customer_id for one in customer_statuses])
 
 
 def put_memberships(
-    db: Database, account_id: AccountId, memberships: Iterable[tuple[CustomerId, MembershipKey]]
-) -> None:
+    db: Database, account_id: AccountId, memberships: Sequence[tuple[CustomerId, MembershipKey]]
+) -> Rows:
     """Writes where customers are known that were known nowhere yet. Belongs in a transaction."""
-    db.executemany(
+    written = db.execute_each(
         "INSERT INTO standing (account_id, customer_id, list_id, address) VALUES (?,?,?,?) "
         "ON CONFLICT (account_id, customer_id) DO UPDATE SET list_id = excluded.list_id, address = excluded.address "
         "WHERE address IS NULL",
         [(account_id, customer_id, *membership) for customer_id, membership in memberships],
     )
+    return customer_rows(account_id, [row[1] for row in written])
 
 
-def put_waits(db: Database, account_id: AccountId, waits: Iterable[tuple[CustomerId, CustomerId]]) -> None:
+def put_waits(db: Database, account_id: AccountId, waits: Sequence[tuple[CustomerId, CustomerId]]) -> Rows:
     """Writes which customer's opt-out keeps others out. Belongs in a transaction."""
     db.executemany(
         "INSERT INTO standing (account_id, customer_id, waits_for) VALUES (?,?,?) "
         "ON CONFLICT (account_id, customer_id) DO UPDATE SET waits_for = excluded.waits_for",
         [(account_id, *pair) for pair in waits],
     )
+    return customer_rows(account_id, [customer_id for customer_id, _ in waits])
 
 
 def waiting_for(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[CustomerId]:
@@ -326,40 +333,36 @@ def refused(db: Database, account_id: AccountId, address: AddressKey | None) -> 
     return passing, len(rows) - len(passing)
 
 
-def clear_refusals(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
-    """Takes back all refusals that :func:`refused` finds; returns how many. Belongs in a transaction."""
-    return clear_refusals_of(db, account_id, refused(db, account_id, address)[0])
-
-
-def clear_refusals_of(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> int:
+def clear_refusals(db: Database, account_id: AccountId, customers: Sequence[CustomerId]) -> Changed[int]:
     """Takes back what stands against customers; returns how many had a refusal. Belongs in a transaction."""
     cursor = db.executemany(
         "UPDATE standing SET refusal = NULL, refused_address = NULL, attempts = 0, retry_at = NULL "
         "WHERE account_id = ? AND customer_id = ? AND refusal IS NOT NULL",
         [(account_id, one) for one in customers],
     )
-    return int(cursor.rowcount)
+    return Changed(int(cursor.rowcount), customer_rows(account_id, customers))
 
 
-def delete_account(db: Database, account_id: AccountId, told: Callable[[int], None] = lambda count: None) -> int:
-    """Removes all of an account's entries and standings, in many transactions; returns how many.
+def rows_of_account(db: Database, account_id: AccountId) -> Iterator[RowKey]:
+    """Returns the names of all of an account's entries and statuses, read page by page."""
+    for kind, table, key in _TABLES:
+        yield from (RowKey(kind, one) for one in _keys_of(db, account_id, table, key))
 
-    Args:
-        db: the staging database, outside of a transaction.
-        account_id: the account.
-        told: again and again, how many went so far.
-    """
+
+_TABLES: tuple[tuple[Kind, str, tuple[str, ...]], ...] = (
+    ("place", "ledger", ("list_id", "address")),
+    ("customer", "standing", ("customer_id",)),
+)
+
+
+def delete(db: Database, rows: Sequence[RowKey]) -> Changed[int]:
+    """Removes entries and statuses; returns how many. Belongs in a transaction."""
     gone = 0
-    for table, key in (("ledger", ("list_id", "address")), ("standing", ("customer_id",))):
+    for kind, table, key in _TABLES:
         which = " AND ".join(f"{column} = ?" for column in ("account_id", *key))
-        statement = f"DELETE FROM {table} WHERE {which}"
-        gone += db.in_parts(
-            _keys_of(db, account_id, table, key),
-            lambda part, statement=statement: int(db.executemany(statement, part).rowcount),  # type: ignore[misc]
-            erase=True,
-            told=lambda count, before=gone: told(before + count),  # type: ignore[misc]
-        )
-    return gone
+        keys = [one.key for one in rows if one.kind == kind]
+        gone += int(db.executemany(f"DELETE FROM {table} WHERE {which}", keys).rowcount) if keys else 0
+    return Changed(gone, rows)
 
 
 def _keys_of(db: Database, account_id: AccountId, table: str, key: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from worker.model import AccountId, AddressKey, CustomerId
+from worker.store.changed_rows import Changed, RowKey, Rows, customer_rows, entry_rows
 from worker.store.database import Database
 from worker.store.ledger import customer_statuses_of, entries_of, entries_of_customer, has_left
 
@@ -18,7 +20,7 @@ def version_of(db: Database, account_id: AccountId, customer_id: CustomerId) -> 
     return None if row is None else row["version"]
 
 
-def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId, at: str) -> None:
+def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId, at: str) -> Rows:
     """Leaves a customer's entries to whoever else is known at their places, or has their addresses. In a transaction.
 
     So an opt-out of another customer who shares the address is kept when this one is erased. A found member is that
@@ -37,20 +39,19 @@ def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId, at: 
         "AND one.customer_id <> ?2 AND one.address = ledger.address LIMIT 1)"
     )
     # Place by place: an update by the very column that it changes reads the whole account.
+    memberships = [entry.membership for entry in entries_of_customer(db, account_id, customer_id)]
     db.executemany(
         f"UPDATE ledger SET customer_id = {successor}, names_agreed = NULL, customer_since = ?5 "
         "WHERE account_id = ?1 AND customer_id = ?2 AND list_id = ?3 AND address = ?4 "
         f"AND {successor} IS NOT NULL",
-        [
-            (account_id, customer_id, *entry.membership, at)
-            for entry in entries_of_customer(db, account_id, customer_id)
-        ],
+        [(account_id, customer_id, *membership, at) for membership in memberships],
     )
+    return entry_rows(account_id, memberships)
 
 
 def erase_address(
     db: Database, account_id: AccountId, address: AddressKey, keep_out: Sequence[CustomerId]
-) -> list[CustomerId]:
+) -> Changed[list[CustomerId]]:
     """Removes an address from what is known of customers who have another one. Belongs in a transaction.
 
     Args:
@@ -72,56 +73,70 @@ def erase_address(
     known |= {(entry.customer_id, membership) for membership, entry in there.items() if entry.customer_id in keep_out}
     which = "account_id = ?1 AND customer_id IN (SELECT value FROM json_each(?2))"
     values = account_id, ids, address
-    db.execute(f"UPDATE standing SET list_id = NULL, address = NULL WHERE {which} AND address = ?3", values)
-    db.execute(
-        "UPDATE standing SET refusal = NULL, refused_address = NULL, attempts = 0, retry_at = NULL "
-        f"WHERE {which} AND refused_address = ?3",
+    changed = db.execute(
+        f"UPDATE standing SET list_id = NULL, address = NULL WHERE {which} AND address = ?3 RETURNING customer_id",
         values,
+    ).fetchall()
+    changed += db.execute(
+        "UPDATE standing SET refusal = NULL, refused_address = NULL, attempts = 0, retry_at = NULL "
+        f"WHERE {which} AND refused_address = ?3 RETURNING customer_id",
+        values,
+    ).fetchall()
+    left = {customer_id for customer_id, membership in known if membership is not None and has_left(there[membership])}
+    return Changed(sorted(left), customer_rows(account_id, [row[0] for row in changed]))
+
+
+def intents_naming(db: Database, account_id: AccountId, address: AddressKey) -> list[RowKey]:
+    """Returns the entries with a write that was begun for another place and names an address."""
+    memberships = db.execute(
+        "SELECT list_id, address FROM ledger WHERE account_id = ? AND instr(intent, ?)",
+        (account_id, json.dumps(address)),
     )
-    return sorted(
-        {customer_id for customer_id, membership in known if membership is not None and has_left(there[membership])}
-    )
+    return [RowKey("place", (account_id, *membership)) for membership in memberships]
 
 
-def erase_from_intents(db: Database, account_id: AccountId, address: AddressKey) -> int:
-    """Removes an address from writes that were begun for other places, as where the member came from.
-
-    In many transactions; what names the address is looked for before them, without the lock.
+def erase_from_intents(db: Database, address: AddressKey, rows: Sequence[RowKey]) -> Changed[int]:
+    """Removes an address from writes that were begun for other places, as where the member came from. In a transaction.
 
     Args:
-        db: the staging database, outside of a transaction.
-        account_id: the account.
+        db: the staging database.
         address: the address.
+        rows: some of those that :func:`intents_naming` found.
 
     Returns:
-        How many named it.
+        How many named it still.
     """
     named = json.dumps(address)
-    memberships = db.execute(
-        "SELECT list_id, address FROM ledger WHERE account_id = ? AND instr(intent, ?)", (account_id, named)
-    ).fetchall()
-    return db.in_parts(
-        [(account_id, *membership) for membership in memberships],
-        lambda part: int(
-            db.executemany(
-                "UPDATE ledger SET intent = json_remove(intent, '$.source') "
-                "WHERE account_id = ? AND list_id = ? AND address = ? AND instr(intent, ?)",
-                [(*key, named) for key in part],
-            ).rowcount
-        ),
-        erase=True,
+    cursor = db.executemany(
+        "UPDATE ledger SET intent = json_remove(intent, '$.source') "
+        "WHERE account_id = ? AND list_id = ? AND address = ? AND instr(intent, ?)",
+        [(*one.key, named) for one in rows],
     )
+    return Changed(int(cursor.rowcount), rows)
 
 
-def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]], address: AddressKey) -> int:
+def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]], address: AddressKey) -> Changed[int]:
     """Removes the entries and standings of customers, and all with an address in their accounts. In a transaction.
 
     Returns:
         How many rows went.
     """
-    memberships = sorted({(account_id, address) for account_id, _ in people})
-    db.executemany("UPDATE standing SET waits_for = NULL WHERE account_id = ? AND waits_for = ?", people)
-    gone = int(db.executemany("DELETE FROM ledger WHERE account_id = ? AND address = ?", memberships).rowcount)
-    for table in ("ledger", "standing"):
-        gone += int(db.executemany(f"DELETE FROM {table} WHERE account_id = ? AND customer_id = ?", people).rowcount)
-    return gone
+    waiting, entries, statuses = list[Any](), list[Any](), list[Any]()
+    accounts = sorted({account_id for account_id, _ in people})
+    for person in people:
+        waiting += db.execute(
+            "UPDATE standing SET waits_for = NULL WHERE account_id = ? AND waits_for = ? "
+            "RETURNING account_id, customer_id",
+            person,
+        ).fetchall()
+    one_entry = "RETURNING account_id, list_id, address"
+    for account_id in accounts:
+        which = "DELETE FROM ledger WHERE account_id = ? AND address = ?"
+        entries += db.execute(f"{which} {one_entry}", (account_id, address)).fetchall()
+    for person in people:
+        which = "WHERE account_id = ? AND customer_id = ?"
+        entries += db.execute(f"DELETE FROM ledger {which} {one_entry}", person).fetchall()
+        statuses += db.execute(f"DELETE FROM standing {which} RETURNING account_id, customer_id", person).fetchall()
+    rows = [RowKey("place", tuple(one)) for one in entries]
+    rows += [RowKey("customer", tuple(one)) for one in (*waiting, *statuses)]
+    return Changed(len(entries) + len(statuses), rows)

@@ -9,6 +9,7 @@ from typing import Any
 
 from worker.clock import as_moment, as_text
 from worker.model import AccountId, ListId
+from worker.store.changed_rows import Rows, account_rows
 from worker.store.database import Database
 
 
@@ -82,7 +83,7 @@ def of_account(db: Database, account_id: AccountId) -> tuple[AccountList, ...]:
     return tuple(AccountList.from_row(row) for row in rows)
 
 
-def save(db: Database, account_id: AccountId, lists: Iterable[AccountList]) -> None:
+def save(db: Database, account_id: AccountId, lists: Iterable[AccountList]) -> Rows:
     """Writes the lists as they are given, over what is there of them."""
     db.executemany(
         """
@@ -111,30 +112,34 @@ def save(db: Database, account_id: AccountId, lists: Iterable[AccountList]) -> N
             for one in lists
         ],
     )
+    return account_rows(account_id)
 
 
-def pause(db: Database, account_id: AccountId, list_id: ListId, pause: Pause) -> None:
+def pause(db: Database, account_id: AccountId, list_id: ListId, pause: Pause) -> Rows:
     """Pauses one list of the account; one that is paused already keeps its first reason and time."""
-    db.execute(
+    paused = db.execute(
         """
         UPDATE list SET paused_reason = ?, paused_at = ?
         WHERE account_id = ? AND list_id = ? AND paused_at IS NULL
         """,
         (pause.reason, as_text(pause.since), account_id, list_id),
     )
+    return account_rows(account_id) if paused.rowcount else []
 
 
-def mark_gone(db: Database, account_id: AccountId, list_id: ListId, at: datetime) -> None:
+def mark_gone(db: Database, account_id: AccountId, list_id: ListId, at: datetime) -> Rows:
     """Notes that Mailchimp no longer has the list; the first time it was noticed stays."""
-    db.execute(
+    marked = db.execute(
         "UPDATE list SET gone_at = ? WHERE account_id = ? AND list_id = ? AND gone_at IS NULL",
         (as_text(at), account_id, list_id),
     )
+    return account_rows(account_id) if marked.rowcount else []
 
 
-def delete(db: Database, account_id: AccountId, list_ids: Iterable[ListId]) -> None:
+def delete(db: Database, account_id: AccountId, list_ids: Iterable[ListId]) -> Rows:
     """Removes the lists from the account."""
     db.executemany("DELETE FROM list WHERE account_id = ? AND list_id = ?", [(account_id, one) for one in list_ids])
+    return account_rows(account_id)
 
 
 def stored_by(db: Database, list_id: ListId) -> AccountId | None:

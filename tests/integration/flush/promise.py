@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import settings as account_settings
 from worker.model import Customer, address_key
@@ -201,7 +202,7 @@ class Promise(RuleBasedStateMachine):
         world = self.world
         world.before_call(None)
         for _ in range(6):
-            account_settings.resume(world.db, ACCOUNT)
+            account_settings.resume(world.db, CHANGELOG, ACCOUNT)
             world.clock.forward(days=8)
             world.run()
             world.run(confirmed=True)

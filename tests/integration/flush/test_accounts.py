@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, Everybody, World
 from worker.accounts import api_keys, lists, settings
 from worker.model import AccountId, ListId
@@ -19,11 +20,11 @@ def add_accounts(world: World, count: int) -> list[str]:
         world.standin.add_key(key, f"user-{number}")
         world.standin.create_list(f"user-{number}", f"list-{number}", f"List {number}")
         with_ = {"secret": world.app.secret, "open_sender": world.app.open_client, "at": world.clock()}
-        api_keys.connect(world.db, account, key, **with_)  # type: ignore[arg-type]
-        settings.enable(world.db, account)
-        lists.refresh(world.db, account, **with_)  # type: ignore[arg-type]
-        lists.store(world.db, account, None)
-        lists.choose_master(world.db, account, ListId(f"list-{number}"))
+        api_keys.connect(world.db, CHANGELOG, account, key, **with_)  # type: ignore[arg-type]
+        settings.enable(world.db, CHANGELOG, account)
+        lists.refresh(world.db, CHANGELOG, account, **with_)  # type: ignore[arg-type]
+        lists.store(world.db, CHANGELOG, account, None)
+        lists.choose_master(world.db, CHANGELOG, account, ListId(f"list-{number}"))
         keys.append(key)
     return keys
 
@@ -115,11 +116,11 @@ def test_accounts_that_share_a_key_share_its_connections(world: World):
     world.standin.create_list("owner", "second", "Second")
     account = AccountId("second")
     with_ = {"secret": world.app.secret, "open_sender": world.app.open_client, "at": world.clock()}
-    api_keys.connect(world.db, account, key, **with_)  # type: ignore[arg-type]
-    settings.enable(world.db, account)
-    lists.refresh(world.db, account, **with_)  # type: ignore[arg-type]
-    lists.store(world.db, account, [ListId("second")])
-    lists.choose_master(world.db, account, ListId("second"))
+    api_keys.connect(world.db, CHANGELOG, account, key, **with_)  # type: ignore[arg-type]
+    settings.enable(world.db, CHANGELOG, account)
+    lists.refresh(world.db, CHANGELOG, account, **with_)  # type: ignore[arg-type]
+    lists.store(world.db, CHANGELOG, account, [ListId("second")])
+    lists.choose_master(world.db, CHANGELOG, account, ListId("second"))
     for number in range(60):
         world.event(f"c{number}", f"c{number}@example.com", first_name="A")
         event_for(world, "second", f"c{number}", f"c{number}@example.com")

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, KEY, Everybody, World
 from worker.accounts import api_keys, settings
 from worker.mailchimp.call import Call
@@ -49,7 +50,7 @@ def test_a_suppressed_customer_is_sent_again_once_an_operator_clears_it(world: W
     from worker.store import customers
 
     with world.db.transaction():
-        assert ledger.clear_refusals(world.db, ACCOUNT, None) == 1
+        assert ledger.clear_refusals(world.db, ACCOUNT, ledger.refused(world.db, ACCOUNT, None)[0]).result == 1
         customers.mark_changed(world.db, ACCOUNT, None)
     world.run()
     assert world.status(ANN) == "subscribed"
@@ -101,7 +102,7 @@ def test_a_list_that_refuses_everybody_is_paused_and_nobody_is_suppressed(world:
     assert {one.outcome for number in range(40) for one in world.receipts(f"c{number:02}")} == {"list paused"}
     assert all(world.waits(f"c{number:02}") for number in range(40))
     world.standin.find_list("master").refuses = None
-    settings.resume(world.db, ACCOUNT)
+    settings.resume(world.db, CHANGELOG, ACCOUNT)
     world.flush()
     assert len(world.members()) == 40
 
@@ -122,7 +123,7 @@ def test_a_refused_key_pauses_its_account_once_and_a_new_key_starts_it_again(wor
     new = "fedcba9876543210fedcba9876543210-us1"
     world.standin.add_key(new, "owner")
     api_keys.connect(
-        world.db, ACCOUNT, new, secret=world.app.secret, open_sender=world.app.open_client, at=world.clock()
+        world.db, CHANGELOG, ACCOUNT, new, secret=world.app.secret, open_sender=world.app.open_client, at=world.clock()
     )
     world.flush()
     assert world.status(ANN) == "subscribed"

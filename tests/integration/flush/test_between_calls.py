@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, KEY, World
 from worker.accounts import api_keys, lists, settings
 from worker.mailchimp.call import Call
@@ -142,13 +143,13 @@ def test_no_call_is_made_by_settings_that_were_changed(tmp_path: Path, what: str
 def change(world: World, db: Database, what: str) -> None:
     """Changes the account's settings."""
     if what == "disable":
-        settings.disable(db, ACCOUNT)
+        settings.disable(db, CHANGELOG, ACCOUNT)
     elif what == "un-store":
-        lists.store(db, ACCOUNT, [ListId("master")])
+        lists.store(db, CHANGELOG, ACCOUNT, [ListId("master")])
     elif what == "new master":
-        lists.choose_master(db, ACCOUNT, ListId("other"))
+        lists.choose_master(db, CHANGELOG, ACCOUNT, ListId("other"))
     else:
         key = KEY[:-5] + "0-us1"
         world.standin.add_key(key, "owner")
         with_ = {"secret": world.app.secret, "open_sender": lambda _: world.app.open_client_of(db, ACCOUNT)}
-        api_keys.connect(db, ACCOUNT, key, at=world.clock(), **with_)  # type: ignore[arg-type]
+        api_keys.connect(db, CHANGELOG, ACCOUNT, key, at=world.clock(), **with_)  # type: ignore[arg-type]

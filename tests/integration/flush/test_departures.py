@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import settings as account_settings
 
@@ -38,7 +39,7 @@ def test_an_opt_out_follows_though_another_customer_takes_the_address_on(world: 
 @pytest.mark.parametrize("taken", ["before", "with it", "never"])
 def test_an_opt_out_of_a_member_left_behind_follows_whoever_takes_it_on(world: World, taken: str):
     """A pending member stays when its customer moves; who is archived there goes nowhere else by another's coming."""
-    account_settings.enable(world.db, ACCOUNT, "pending")
+    account_settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
     world.event("ann", A, list_id="other")
     world.flush()
     world.event("ann", B)
@@ -82,7 +83,7 @@ def test_a_customer_is_not_put_where_another_ones_member_went(world: World):
 @pytest.mark.parametrize("wanted", [False, True])
 def test_a_member_left_behind_that_went_stays_its_customers_departure(world: World, wanted: bool):
     """Another customer who finds that member gone takes no opt-out from whose member it was."""
-    account_settings.enable(world.db, ACCOUNT, "pending")
+    account_settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
     world.event("cid", B)
     world.event("ann", B, list_id="other")
     world.flush()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts.forget import forget_person
 from worker.model import AddressKey
@@ -22,7 +23,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def forget(world: World, email: str) -> dict[str, int]:
     """Erases a person."""
-    return forget_person(world.db, AddressKey(email), secret=world.app.secret, at=world.clock())
+    return forget_person(world.db, CHANGELOG, AddressKey(email), secret=world.app.secret, at=world.clock())
 
 
 def leave(world: World, act: str, customer: str = "eve", email: str = EVE) -> None:

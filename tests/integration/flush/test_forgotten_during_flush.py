@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from tests.unit.accounts.build import everything
 from worker.accounts.forget import forget_account, forget_person
@@ -51,7 +52,7 @@ def forget_eve(world: World) -> None:
     """Erases her as a command does, by a connection of its own."""
     with closing(world.app.open_database()) as db:
         for email in (EVE, NEW):
-            forget_person(db, AddressKey(email), secret=world.app.secret, at=world.clock())
+            forget_person(db, CHANGELOG, AddressKey(email), secret=world.app.secret, at=world.clock())
 
 
 def at_moment(world: World, moment: int, act: Callable[[], None], *, after: bool) -> list[int]:
@@ -170,7 +171,7 @@ def test_nothing_is_written_of_an_account_that_was_forgotten_during_the_flush(tm
 
             def forget(world: World = world) -> None:
                 with closing(world.app.open_database()) as db:
-                    forget_account(db, ACCOUNT)
+                    forget_account(db, CHANGELOG, ACCOUNT)
                 if again:
                     world.before_call(None)
                     world.after_call(None)

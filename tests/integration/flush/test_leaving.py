@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 
 ANN = "ann@example.com"
@@ -46,7 +47,7 @@ def test_a_deleted_customer_that_never_confirmed_is_unsubscribed(world: World):
     """A pending member cannot be archived, so it is unsubscribed and cannot confirm any more."""
     from worker.accounts import settings
 
-    settings.enable(world.db, ACCOUNT, "pending")
+    settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
     world.event("ann", ANN)
     world.flush()
     assert world.status(ANN) == "pending"

@@ -1,5 +1,6 @@
 """A customer's list changes."""
 
+from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import lists
 from worker.model import ListId
@@ -68,7 +69,7 @@ def test_a_list_made_in_mailchimp_serves_only_after_refresh_and_store(world: Wor
     world.refresh()
     world.run()
     assert world.status(ANN, "fresh") is None
-    lists.store(world.db, ACCOUNT, [ListId("master"), ListId("other"), ListId("fresh")])
+    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), ListId("fresh")])
     world.flush()
     assert (world.status(ANN), world.status(ANN, "fresh")) == ("archived", "subscribed")
 
@@ -100,7 +101,7 @@ def test_when_another_list_is_stored_in_place_of_one_that_is_gone_its_customers_
     world.flush()
     world.standin.delete_list("other")
     world.refresh()
-    lists.store(world.db, ACCOUNT, [ListId("master"), ListId("spare")])
+    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("spare")])
     world.event("ann", ANN, list_id="spare")
     world.event("bob", "bob@example.com", list_id="spare")
     part = world.flush()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import settings as account_settings
 from worker.flush import account_flush, calls
@@ -260,7 +261,7 @@ def test_an_unsubscribing_whose_member_went_meanwhile_leaves_the_list(world: Wor
 
 def test_an_opt_out_that_was_archived_with_its_customer_follows_it(world: World):
     """Who left a list that it was moved away from, then had no address for a time, is added nowhere after that."""
-    account_settings.enable(world.db, ACCOUNT, "pending")
+    account_settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
     world.event("ann", A, list_id="other")
     world.flush()
     world.event("ann", A, list_id="master")

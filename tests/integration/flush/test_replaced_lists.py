@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.test_plan_holds import dump, named
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import lists
@@ -26,7 +27,7 @@ def replace_list(world: World, *, deleted: bool) -> None:
     if deleted:
         world.standin.delete_list("other")
     world.refresh()
-    lists.store(world.db, ACCOUNT, [ListId("master"), ListId("spare")])
+    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("spare")])
     if deleted:
         world.refresh()
 

@@ -8,10 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests.checked_changelog import CHANGELOG, guarded
 from worker.accounts import api_keys, lists, settings
 from worker.app import App
 from worker.clock import as_text
@@ -19,6 +22,7 @@ from worker.config import Config, Mailchimp, Staging
 from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
 from worker.flush.plan_preview import AccountPlan, plan_account
+from worker.flush.run import Flusher
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.mailchimp.rate_limit import Connections, Stop
@@ -92,9 +96,14 @@ def quick_clock() -> float:
 class WatchedApp(App):
     """Tells a test of each call right before it is sent, and keeps nothing in Kafka."""
 
-    def open_database(self) -> Database:
-        """Opens the database alone."""
-        return self.open_copy()
+    @cached_property
+    def changelog(self) -> Any:
+        """Commits without Kafka."""
+        return CHANGELOG
+
+    def flusher(self, stop: Stop) -> Flusher:
+        """Returns what carries out flushes, of which every row for Kafka must be named."""
+        return replace(super().flusher(stop), open_database=lambda: guarded(self.open_database()))
 
     @contextmanager
     def open_client(self, key: ApiKey) -> Iterator[Sender]:
@@ -178,11 +187,11 @@ class World:
         if self.server is not None:
             self.server.__enter__()
         with_ = {"secret": self.app.secret, "open_sender": self.app.open_client, "at": self.clock()}
-        api_keys.connect(self.db, ACCOUNT, KEY, **with_)  # type: ignore[arg-type]
-        settings.enable(self.db, ACCOUNT)
+        api_keys.connect(self.db, CHANGELOG, ACCOUNT, KEY, **with_)  # type: ignore[arg-type]
+        settings.enable(self.db, CHANGELOG, ACCOUNT)
         self.refresh()
-        lists.store(self.db, ACCOUNT, [ListId("master"), ListId("other")])
-        lists.choose_master(self.db, ACCOUNT, ListId("master"))
+        lists.store(self.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other")])
+        lists.choose_master(self.db, CHANGELOG, ACCOUNT, ListId("master"))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -224,7 +233,9 @@ class World:
 
     def refresh(self) -> None:
         """Reads the account's lists from Mailchimp."""
-        lists.refresh(self.db, ACCOUNT, secret=self.app.secret, open_sender=self.app.open_client, at=self.clock())
+        lists.refresh(
+            self.db, CHANGELOG, ACCOUNT, secret=self.app.secret, open_sender=self.app.open_client, at=self.clock()
+        )
 
     def before_call(self, act: Callable[[Call], None] | None) -> None:
         """Does something right before each call."""

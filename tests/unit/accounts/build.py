@@ -10,6 +10,7 @@ from typing import Any
 
 import pysqlite3.dbapi2 as sqlite3  # the one library that the worker opens it with: two in one process break locks
 
+from tests.checked_changelog import CHANGELOG
 from worker.accounts import api_keys
 from worker.accounts.secrets import SecretKey
 from worker.mailchimp.api_key import ApiKey
@@ -81,7 +82,7 @@ class Mailchimp:
 
 def connect(db: Database, account_id: AccountId = ACCOUNT, key: str = KEY) -> AccountSettings:
     """Stores an API key that Mailchimp accepts."""
-    made = api_keys.connect(db, account_id, key, secret=SECRET, open_sender=Scripted(PONG).open, at=AT)
+    made = api_keys.connect(db, CHANGELOG, account_id, key, secret=SECRET, open_sender=Scripted(PONG).open, at=AT)
     return made.settings
 
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.unit.accounts.build import (
     ACCOUNT,
     AT,
@@ -59,7 +60,7 @@ REFUSALS = [
 
 def attempt(db, text, sender, secret=SECRET, account_id=ACCOUNT, at=LATER):
     """Tries to store an API key."""
-    return api_keys.connect(db, account_id, text, secret=secret, open_sender=sender, at=at)
+    return api_keys.connect(db, CHANGELOG, account_id, text, secret=secret, open_sender=sender, at=at)
 
 
 def test_a_key_that_mailchimp_accepts_is_stored_encrypted(db):
@@ -143,7 +144,7 @@ def test_a_transaction_that_fails_stores_neither_settings_nor_key(db, path):
 def test_a_key_ends_the_pause_of_the_account(db):
     """An accepted key ends the account's pause and keeps whatever else was chosen."""
     connect(db)
-    enable(db, ACCOUNT, "pending")
+    enable(db, CHANGELOG, ACCOUNT, "pending")
     accounts.pause(db, ACCOUNT, Pause("Mailchimp does not accept the API key.", AT))
     before = load(db, ACCOUNT)
     made = attempt(db, OTHER_KEY, Scripted(PONG).open)
@@ -158,10 +159,10 @@ def test_another_key_tells_about_the_stored_lists(db, key, secret, told):
     """Where lists are stored, a key that is, or may be, another one than before comes with advice to refresh."""
     connect(db)
     mailchimp = Mailchimp("one")
-    lists.refresh(db, ACCOUNT, secret=SECRET, open_sender=mailchimp.open, at=AT)
+    lists.refresh(db, CHANGELOG, ACCOUNT, secret=SECRET, open_sender=mailchimp.open, at=AT)
     assert attempt(db, OTHER_KEY, Scripted(PONG).open).notice is None
     attempt(db, KEY, Scripted(PONG).open)
-    lists.store(db, ACCOUNT, None)
+    lists.store(db, CHANGELOG, ACCOUNT, None)
     made = attempt(db, key, Scripted(PONG).open, secret=secret)
     assert (made.notice is not None) is told
     assert [one.list_id for one in made.settings.stored] == ["one"]

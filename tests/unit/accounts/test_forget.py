@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.unit.accounts.build import ACCOUNT, AT, NEIGHBOUR, SECRET, Mailchimp, connect, everything, stage
 from worker.accounts import forget, lists
 from worker.accounts.forget import forget_account
@@ -26,7 +27,7 @@ OWN_TABLES = ("account", "list", "ledger", "standing", "receipt", "flush_run_acc
 
 def forget_person(db, address):
     """Erases a person with the secret key of these tests."""
-    return forget.forget_person(db, address, secret=SECRET, at=AT)
+    return forget.forget_person(db, CHANGELOG, address, secret=SECRET, at=AT)
 
 
 def entry(number, address, account_list="one"):
@@ -76,8 +77,8 @@ def work(db, account_id, *numbers):
     """An account with lists, customers, members, standings, receipts and a part in a run."""
     connect(db, account_id)
     mailchimp = Mailchimp(f"one-{account_id}")
-    lists.refresh(db, account_id, secret=SECRET, open_sender=mailchimp.open, at=AT)
-    lists.store(db, account_id, None)
+    lists.refresh(db, CHANGELOG, account_id, secret=SECRET, open_sender=mailchimp.open, at=AT)
+    lists.store(db, CHANGELOG, account_id, None)
     stage(db, *numbers, account_id=account_id)
     with db.transaction():
         for one in numbers:
@@ -106,7 +107,7 @@ def test_a_forgotten_account_is_in_no_table_but_its_customers(db, path):
     """Key, settings, lists, ledger, standings, receipts and parts of runs are gone; customers stay, to be delivered."""
     work(db, ACCOUNT, 1, 2)
     assert told(path, ACCOUNT) >= set(OWN_TABLES)
-    forget_account(db, ACCOUNT)
+    forget_account(db, CHANGELOG, ACCOUNT)
     assert told(path, ACCOUNT) == {"customer"}
     assert [one.customer_id for one in customers.changed(db, ACCOUNT, None, 10)] == ["cus-1", "cus-2"]
     with pytest.raises(NotFound):
@@ -118,7 +119,7 @@ def test_forgetting_an_account_leaves_the_others(db, path):
     work(db, NEIGHBOUR, 1, 2)
     before = everything(path)
     work(db, ACCOUNT, 1, 2)
-    forget_account(db, ACCOUNT)
+    forget_account(db, CHANGELOG, ACCOUNT)
     after = everything(path)
     for table in OWN_TABLES:
         assert after[table] == before[table]
@@ -128,7 +129,7 @@ def test_forgetting_an_account_leaves_the_others(db, path):
 def test_a_forgotten_account_begins_as_a_new_one(db):
     """An account that connects again has chosen nothing, and its lists are free for others meanwhile."""
     work(db, ACCOUNT, 1)
-    forget_account(db, ACCOUNT)
+    forget_account(db, CHANGELOG, ACCOUNT)
     again = connect(db)
     assert (again.lists, again.enabled, again.master_list, again.refreshed_at) == ((), False, None, None)
 
@@ -137,7 +138,7 @@ def test_forgetting_an_unknown_account_changes_nothing(db, path):
     """Forgetting an account that is not there leaves everything as it was."""
     work(db, NEIGHBOUR, 1)
     before = everything(path)
-    forget_account(db, ACCOUNT)
+    forget_account(db, CHANGELOG, ACCOUNT)
     assert everything(path) == before
 
 
@@ -279,7 +280,7 @@ def test_no_byte_of_a_forgotten_account_is_left_in_the_files(db, path):
     work(db, ACCOUNT, *range(50))
     key = bytes(everything(path)["account"][0][1])
     assert key in raw(path)
-    forget_account(db, ACCOUNT)
+    forget_account(db, CHANGELOG, ACCOUNT)
     assert key not in raw(path)
     assert b"email_address" not in raw(path)
 

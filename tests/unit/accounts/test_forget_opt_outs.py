@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.unit.accounts.build import ACCOUNT, AT, OTHER_SECRET, SECRET, connect, everything, stage
 from worker.accounts import api_keys, forget
 from worker.accounts.hash_key import departed_of, hash_key
@@ -37,7 +38,7 @@ def erase(db, entries=(), customer_statuses=(), secret=SECRET):
     with db.transaction():
         ledger.put_entries(db, ACCOUNT, list(entries))
         ledger.put_customer_statuses(db, ACCOUNT, list(customer_statuses))
-    forget.forget_person(db, ONE, secret=secret, at=AT)
+    forget.forget_person(db, CHANGELOG, ONE, secret=secret, at=AT)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_a_new_secret_key_opens_the_hashes(db):
     """The key of the hashes is encrypted with the new secret key when API keys are."""
     connect(db)
     erase(db, [entry(member_status="unsubscribed")])
-    api_keys.rekey(db, SECRET, OTHER_SECRET)
+    api_keys.rekey(db, CHANGELOG, SECRET, OTHER_SECRET)
     assert departed_of(db, ACCOUNT, OTHER_SECRET).has_address(ONE)
     with pytest.raises(SecretKeyError, match="encrypted with another secret key"):
         departed_of(db, ACCOUNT, SECRET)
@@ -109,7 +110,7 @@ def test_a_wrong_secret_key_erases_nothing(db, path):
     before = everything(path)
     stage(db, 2)
     with pytest.raises(SecretKeyError, match="another secret key") as caught:
-        forget.forget_person(db, AddressKey("2@example.com"), secret=OTHER_SECRET, at=AT)
+        forget.forget_person(db, CHANGELOG, AddressKey("2@example.com"), secret=OTHER_SECRET, at=AT)
     assert "account rekey" in caught.value.advice
     assert everything(path)["forgotten"] == before["forgotten"]
     assert len(everything(path)["customer"]) == 1
@@ -135,7 +136,7 @@ def test_an_entry_that_another_customer_is_known_by_stays(db):
     with db.transaction():
         ledger.put_entries(db, ACCOUNT, [entry(shared.address, member_status="unsubscribed")])
         ledger.put_customer_statuses(db, ACCOUNT, [CustomerStatus(CustomerId("cus-2"), shared)])
-    forget.forget_person(db, ONE, secret=SECRET, at=AT)
+    forget.forget_person(db, CHANGELOG, ONE, secret=SECRET, at=AT)
     (found,) = ledger.entries_of(db, ACCOUNT, [shared.address])
     assert (found.customer_id, found.member_status) == ("cus-2", "unsubscribed")
 
@@ -148,7 +149,7 @@ def test_a_found_member_that_is_handed_over_is_its_new_customers_from_then_on(db
     with db.transaction():
         ledger.put_entries(db, ACCOUNT, [found])
         ledger.put_customer_statuses(db, ACCOUNT, [CustomerStatus(CustomerId("cus-2"), shared)])
-    forget.forget_person(db, ONE, secret=SECRET, at=AT)
+    forget.forget_person(db, CHANGELOG, ONE, secret=SECRET, at=AT)
     (left,) = ledger.entries_of(db, ACCOUNT, [shared.address])
     assert (left.customer_id, left.names_agreed, left.customer_since) == ("cus-2", None, MOMENT)
 
@@ -157,5 +158,5 @@ def test_a_forgotten_account_has_no_hashes(db, path):
     """Its ledger is gone, and the hashes with it."""
     connect(db)
     erase(db, [entry(member_status="unsubscribed")])
-    forget.forget_account(db, ACCOUNT)
+    forget.forget_account(db, CHANGELOG, ACCOUNT)
     assert everything(path)["forgotten"] == []

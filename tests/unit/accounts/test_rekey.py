@@ -1,5 +1,6 @@
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.unit.accounts.build import (
     ACCOUNT,
     KEY,
@@ -27,7 +28,7 @@ def test_every_key_is_encrypted_anew(db):
     connect(db, NEIGHBOUR, OTHER_KEY)
     accounts.save(db, AccountSettings(AccountId("keyless")))
     before = accounts.all_accounts(db)
-    assert rekey(db, SECRET, OTHER_SECRET) == 2
+    assert rekey(db, CHANGELOG, SECRET, OTHER_SECRET) == 2
     assert key_of(db, ACCOUNT, OTHER_SECRET) == parse(KEY)
     assert key_of(db, NEIGHBOUR, OTHER_SECRET) == parse(OTHER_KEY)
     assert accounts.encrypted_key(db, AccountId("keyless")) is None
@@ -40,10 +41,10 @@ def test_every_key_is_encrypted_anew(db):
 def test_a_second_time_changes_nothing(db, path):
     """API keys that the new secret key opens already stay as they are, byte by byte."""
     connect(db)
-    rekey(db, SECRET, OTHER_SECRET)
+    rekey(db, CHANGELOG, SECRET, OTHER_SECRET)
     before = everything(path)
-    assert rekey(db, SECRET, OTHER_SECRET) == 0
-    assert rekey(db, OTHER_SECRET, OTHER_SECRET) == 0
+    assert rekey(db, CHANGELOG, SECRET, OTHER_SECRET) == 0
+    assert rekey(db, CHANGELOG, OTHER_SECRET, OTHER_SECRET) == 0
     assert everything(path) == before
 
 
@@ -55,7 +56,7 @@ def test_one_key_that_neither_opens_leaves_all_as_they_were(db, path):
         accounts.set_encrypted_key(db, NEIGHBOUR, THIRD_SECRET.seal(NEIGHBOUR, parse(OTHER_KEY)))
     before = everything(path)
     with pytest.raises(SecretKeyError, match="acct-2"):
-        rekey(db, SECRET, OTHER_SECRET)
+        rekey(db, CHANGELOG, SECRET, OTHER_SECRET)
     assert everything(path) == before
 
 
@@ -68,6 +69,6 @@ def test_a_damaged_key_is_told_as_such(db, path):
         accounts.set_encrypted_key(db, ACCOUNT, sealed[:-1])
     before = everything(path)
     with pytest.raises(SecretKeyError, match="damaged") as caught:
-        rekey(db, SECRET, OTHER_SECRET)
+        rekey(db, CHANGELOG, SECRET, OTHER_SECRET)
     assert "account connect acct-1" in caught.value.advice
     assert everything(path) == before

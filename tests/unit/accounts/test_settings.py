@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.unit.accounts.build import ACCOUNT, AT, LATER, connect, everything, stage
 from worker.accounts.settings import disable, enable, load, missing, resume
 from worker.errors import AccountError, NotFound
@@ -86,7 +87,11 @@ def test_a_pause_is_told_with_its_reason():
 # --- steps
 
 
-@pytest.mark.parametrize("step", [load, enable, disable, resume])
+@pytest.mark.parametrize(
+    "step",
+    [load, *(lambda db, account_id, step=step: step(db, CHANGELOG, account_id) for step in (enable, disable, resume))],
+    ids=["load", "enable", "disable", "resume"],
+)
 def test_steps_of_an_unknown_account_say_so(db, path, step):
     """No step makes an account that never chose any settings; the error says how to begin."""
     before = everything(path)
@@ -102,7 +107,7 @@ def test_enabling_needs_a_key(db, path):
     accounts.save(db, AccountSettings(ACCOUNT))
     before = everything(path)
     with pytest.raises(AccountError) as caught:
-        enable(db, ACCOUNT, "pending")
+        enable(db, CHANGELOG, ACCOUNT, "pending")
     assert "account connect acct-1" in caught.value.advice
     assert everything(path) == before
 
@@ -110,11 +115,11 @@ def test_enabling_needs_a_key(db, path):
 def test_enabling_keeps_how_contacts_are_added_unless_told(db):
     """Contacts are added as subscribed until the account chooses pending; enabling again without a word keeps that."""
     connect(db)
-    assert enable(db, ACCOUNT).status_if_new == "subscribed"
-    assert enable(db, ACCOUNT, "pending").status_if_new == "pending"
-    assert enable(db, ACCOUNT) == load(db, ACCOUNT)
+    assert enable(db, CHANGELOG, ACCOUNT).status_if_new == "subscribed"
+    assert enable(db, CHANGELOG, ACCOUNT, "pending").status_if_new == "pending"
+    assert enable(db, CHANGELOG, ACCOUNT) == load(db, ACCOUNT)
     assert load(db, ACCOUNT).status_if_new == "pending"
-    assert enable(db, ACCOUNT, "subscribed").status_if_new == "subscribed"
+    assert enable(db, CHANGELOG, ACCOUNT, "subscribed").status_if_new == "subscribed"
 
 
 def test_disabling_keeps_everything_else(db):
@@ -123,11 +128,11 @@ def test_disabling_keeps_everything_else(db):
     accounts.save(db, complete())
     stage(db, 1)
     key = accounts.encrypted_key(db, ACCOUNT)
-    assert disable(db, ACCOUNT) == complete(enabled=False)
+    assert disable(db, CHANGELOG, ACCOUNT) == complete(enabled=False)
     assert load(db, ACCOUNT) == complete(enabled=False)
     assert accounts.encrypted_key(db, ACCOUNT) == key
-    assert disable(db, ACCOUNT) == complete(enabled=False)
-    assert enable(db, ACCOUNT) == complete()
+    assert disable(db, CHANGELOG, ACCOUNT) == complete(enabled=False)
+    assert enable(db, CHANGELOG, ACCOUNT) == complete()
     assert customers.total_count(db) == 1
 
 
@@ -136,8 +141,8 @@ def test_resuming_ends_the_pauses_of_the_account_and_of_its_lists(db):
     paused = complete(pause=PAUSE, lists=(a_list("one", pause=PAUSE), a_list("two", pause=PAUSE, gone_at=LATER)))
     accounts.save(db, paused)
     after = replace(paused, pause=None, lists=tuple(replace(one, pause=None) for one in paused.lists))
-    assert resume(db, ACCOUNT) == after
-    assert resume(db, ACCOUNT) == after
+    assert resume(db, CHANGELOG, ACCOUNT) == after
+    assert resume(db, CHANGELOG, ACCOUNT) == after
     assert load(db, ACCOUNT) == after
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.unit.accounts.build import OTHER_SECRET, SECRET
 from tests.unit.consumer.test_batch import ACCOUNT, AT, event
 from worker.accounts.forget import forget_person
@@ -49,7 +50,7 @@ def stage(db: Database, *records: Record, topic_id: str = "id") -> None:
 
 def erase(db: Database) -> None:
     """Erases Ann."""
-    forget_person(db, AddressKey(ANN), secret=SECRET, at=NOW)
+    forget_person(db, CHANGELOG, AddressKey(ANN), secret=SECRET, at=NOW)
 
 
 def ids(db: Database) -> set[str]:

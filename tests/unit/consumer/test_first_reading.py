@@ -16,6 +16,7 @@ from worker.consumer.retention_gap import RetentionGap
 from worker.consumer.start_offset import Compaction
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
 from worker.store import counts, customers, first_reading, ledger, offsets
+from worker.store.changed_rows import Rows
 from worker.store.database import open_database
 from worker.store.first_reading import Absent
 from worker.store.ledger import CustomerStatus, LedgerEntry
@@ -28,7 +29,6 @@ class World:
 
     def __init__(self) -> None:
         self.before, self.db = open_database(":memory:"), open_database(":memory:")
-        table_rows.watch(self.before)
         self.bounds = 0, END
         self.away = RetentionGap(
             Kafka(topic=TOPIC),
@@ -45,12 +45,13 @@ class World:
         stage(self.before, *records, topic_id=topic_id)
         with self.before.transaction():
             people = {who.customer_id: who.revision for who in customers.changed(self.before, ACCOUNT, None, 100)}
+            named = Rows()
             for who in people:
                 place = MembershipKey(ListId("master"), AddressKey(f"{who}@example.com"))
-                ledger.put_entries(self.before, ACCOUNT, [LedgerEntry(place, who, "present", "added", AT)])
-                ledger.put_customer_statuses(self.before, ACCOUNT, [CustomerStatus(who, place)])
-            customers.settle(self.before, ACCOUNT, list(people.items()))
-            rows = table_rows.touched(self.before)
+                named += ledger.put_entries(self.before, ACCOUNT, [LedgerEntry(place, who, "present", "added", AT)])
+                named += ledger.put_customer_statuses(self.before, ACCOUNT, [CustomerStatus(who, place)])
+            named += customers.settle(self.before, ACCOUNT, list(people.items()))
+            rows = table_rows.rows_of(self.before, named)
         with self.db.transaction():
             self.db.execute("INSERT OR IGNORE INTO account (account_id) VALUES (?)", (ACCOUNT,))
             table_rows.apply(self.db, [row for row in rows if row.kind != "account"])

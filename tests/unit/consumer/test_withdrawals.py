@@ -190,7 +190,7 @@ def test_whose_last_event_was_ignored_is_known(db: Database) -> None:
 def forget(db: Database, address: AddressKey | None = ANN) -> int:
     """An operator has the version forgotten."""
     with db.transaction():
-        return ignored.forget_versions(db, ACCOUNT, address)
+        return ignored.forget_versions(db, ACCOUNT, address).result
 
 
 @pytest.mark.parametrize("address", [ANN, None])

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG, CheckedChangelog
 from tests.unit.accounts.build import ACCOUNT, NEIGHBOUR
 from tests.unit.accounts.test_forget import customer_status, entry, letter, receipt, told
 from worker.accounts.forget import forget_account, is_known
+from worker.changelog.commit import commit_in_parts
+from worker.changelog.writer import Acknowledged, ChangelogWriter
+from worker.clock import utc_now
+from worker.config import Kafka
 from worker.errors import DatabaseError
 from worker.model import AccountId
 from worker.store import customers, database, dead_letters, ledger, receipts
@@ -72,7 +77,7 @@ def test_a_resync_of_very_many_customers_is_done_in_parts(db: Database) -> None:
     stage(db, 3, NEIGHBOUR)
     sizes = holds(db)
     with db.transaction():
-        assert customers.mark_changed(db, ACCOUNT, None) == customers.MARKED_AT_ONCE
+        assert customers.mark_changed(db, ACCOUNT, None).result == customers.MARKED_AT_ONCE
     assert customers.changed_count(db, ACCOUNT) == customers.MARKED_AT_ONCE
     assert customers.mark_the_rest(db) == MANY - customers.MARKED_AT_ONCE
     assert revisions(db) == {(2, 1)}
@@ -140,21 +145,24 @@ def test_a_forgetting_that_was_cut_short_is_known_and_goes_on(db: Database, path
         ledger.put_entries(db, ACCOUNT, [entry(n, f"{n}@example.com") for n in range(2000)])
         ledger.put_customer_statuses(db, ACCOUNT, [customer_status(n, f"{n}@example.com") for n in range(2000)])
         receipts.write(db, [receipt(n, f"{n}@example.com") for n in range(2000)])
-    passed = 0
 
-    def fail(db: Database, erase: bool) -> None:
-        nonlocal passed
-        passed += 1
-        if passed == 4:
-            raise RuntimeError
+    class Failing(CheckedChangelog):
+        """Fails the fourth change."""
 
-    db.before_commit = fail
+        passed = 0
+
+        def commit(self, db: Database, act: Callable[[], Any], *, erase: bool = False) -> Any:
+            self.passed += 1
+            if self.passed == 4:
+                raise RuntimeError
+            return super().commit(db, act, erase=erase)
+
     with pytest.raises(RuntimeError):
-        forget_account(db, ACCOUNT)
+        forget_account(db, Failing(), ACCOUNT)
     assert db.execute("SELECT count(*) FROM account").fetchone()[0] == 0
     assert 0 < db.execute("SELECT count(*) FROM ledger").fetchone()[0] < 2000
     assert is_known(db, ACCOUNT)
-    forget_account(db, ACCOUNT)
+    forget_account(db, CHANGELOG, ACCOUNT)
     assert not is_known(db, ACCOUNT)
     assert told(path, ACCOUNT) == {"customer"}
 
@@ -165,21 +173,28 @@ def test_kafka_is_not_waited_for_with_the_lock_held(db: Database, path: Path) ->
         ledger.put_customer_statuses(db, ACCOUNT, [customer_status(n, f"{n}@example.com") for n in range(MANY)])
     sizes, written = holds(db), list[int]()
 
-    def changing(act: Callable[[], Any], erase: bool) -> Any:
-        with db.rehearsal():
-            act()
-        first = sum(sizes)
-        with closing(open_database(path)) as other, other.transaction():
-            other.execute("INSERT OR REPLACE INTO group_instance VALUES ('written meanwhile')")
-        with db.transaction(erase=erase):
-            result = act()
-        assert sum(sizes) == 2 * first
-        written.append(first)
-        sizes.clear()
-        return result
+    class Writer(ChangelogWriter):
+        """Has no Kafka."""
 
-    db.changing = changing
-    assert ledger.delete_account(db, ACCOUNT) == MANY
+        def write(self, rows: Sequence[Any], *, erase: bool = False) -> list[Acknowledged]:
+            """Has another connection write, which needs the lock."""
+            assert erase
+            assert len(rows) == sum(sizes)
+            with closing(open_database(path)) as other, other.transaction():
+                other.execute("INSERT OR REPLACE INTO group_instance VALUES ('written meanwhile')")
+            return []
+
+        def commit(self, db: Database, act: Callable[[], Any], *, erase: bool = False) -> Any:
+            """Looks that the rehearsal and the transaction have the same rows."""
+            result = super().commit(db, act, erase=erase)
+            assert sum(sizes) == 2 * result
+            written.append(result)
+            sizes.clear()
+            return result
+
+    rows = ledger.rows_of_account(db, ACCOUNT)
+    changelog = Writer(Kafka(), utc_now)
+    assert commit_in_parts(changelog, db, rows, lambda part: ledger.delete(db, part), erase=True) == MANY
     assert sum(written) == MANY
     assert len(written) > 1
 
@@ -196,9 +211,9 @@ def test_a_step_ends_once_its_time_is_over(db: Database, monkeypatch: pytest.Mon
     sizes, change = list[int](), db.transaction
 
     @contextmanager
-    def noted(*, erase: bool = False) -> Iterator[None]:
+    def noted() -> Iterator[None]:
         before = now[0]
-        with change(erase=erase):
+        with change():
             yield
         sizes.append(round((now[0] - before) / database.STEP_SECONDS))
 
@@ -293,7 +308,7 @@ def test_refusals_of_a_person_stay_when_an_operator_takes_refusals_back(db: Data
             ],
         )
         assert ledger.refused(db, ACCOUNT, None) == (["cus-1", "cus-2"], 3)
-        assert ledger.clear_refusals(db, ACCOUNT, None) == 2
+        assert ledger.clear_refusals(db, ACCOUNT, ledger.refused(db, ACCOUNT, None)[0]).result == 2
     assert [
         one.customer_id
         for one in ledger.customer_statuses_of(db, ACCOUNT, [f"cus-{n}" for n in range(9)])

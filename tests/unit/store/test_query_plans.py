@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from worker.accounts.erased_persons import Erasing
 from worker.model import AccountId, AddressKey, CustomerId
 from worker.store import customers, ledger, ledger_erasure, receipts
@@ -89,7 +90,7 @@ def test_what_names_an_erased_address_is_looked_for_without_the_lock(db: Databas
         return execute(sql, values)
 
     db.execute = noted  # type: ignore[method-assign]
-    Erasing(db, ANN, b"key", "now").from_others(ACCOUNT, [CUSTOMER])
+    Erasing(db, CHANGELOG, ANN, b"key", "now").from_others(ACCOUNT, [CUSTOMER])
     assert locked
     whole = [plan for plan in locked if plan.endswith("(account_id=?)")]
     assert set(whole) == {"SEARCH erasure USING PRIMARY KEY (account_id=?)"}  # one row an account

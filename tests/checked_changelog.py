@@ -1,0 +1,89 @@
+"""A changelog without Kafka, which fails a test whose code writes a row of ledger or settings and does not name it.
+
+Triggers note the key of each such row that a connection writes, whichever function wrote it. They are in tests alone:
+in the product a function returns the rows that it wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+from worker.store.changed_rows import Changed, Kind, RowKey
+from worker.store.database import Database
+
+_Result = TypeVar("_Result")
+_TABLES: dict[str, tuple[Kind, tuple[str, ...]]] = {
+    "ledger": ("place", ("account_id", "list_id", "address")),
+    "standing": ("customer", ("account_id", "customer_id")),
+    "account": ("account", ("account_id",)),
+    "list": ("account", ("account_id",)),
+    "forgotten": ("forgotten", ("account_id", "digest")),
+    "changelog_topic": ("topic", ("about", "partition")),
+}
+_KINDS = dict(_TABLES.values())
+
+
+def watch(db: Database) -> None:
+    """Has a connection note the keys of all rows of these tables that it writes from now on."""
+    run = db._connection.execute  # not by its own methods, which a test may count
+    if run("SELECT 1 FROM temp.sqlite_master WHERE name = 'touched_place'").fetchone() is not None:
+        return
+    run("PRAGMA temp_store = MEMORY")
+    for kind, columns in _KINDS.items():
+        # Without a key: a trigger's own rule for conflicts gives way to that of the statement which fires it.
+        run(f"CREATE TEMP TABLE touched_{kind} ({', '.join(columns)})")
+    for table, (kind, columns) in _TABLES.items():
+        for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
+            key = ", ".join(f"{row}.{column}" for column in columns)
+            run(
+                f"CREATE TEMP TRIGGER touched_{table}_{event} AFTER {event} ON main.{table} "
+                f"BEGIN INSERT INTO touched_{kind} VALUES ({key}); END"
+            )
+
+
+def touched(db: Database) -> set[RowKey]:
+    """Returns which rows a watched connection wrote since this was asked last."""
+    run = db._connection.execute
+    found = set[RowKey]()
+    for kind in _KINDS:
+        found |= {RowKey(kind, tuple(row)) for row in run(f"SELECT DISTINCT * FROM temp.touched_{kind}")}
+        run(f"DELETE FROM temp.touched_{kind}")
+    return found
+
+
+class CheckedChangelog:
+    """Commits as the product does: what a function writes is rehearsed first, and then written."""
+
+    def commit(self, db: Database, act: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
+        """Commits what a function writes, if it names every row of ledger and settings that it wrote."""
+        watch(db)
+        with db.rehearsal():
+            act()
+        with Database.transaction(db):
+            touched(db)  # what a test wrote before, to begin with
+            changed = act()
+            unnamed = touched(db) - set(changed.rows)
+            assert not unnamed, f"rows that Kafka would never get: {sorted(unnamed)}"
+        return changed.result
+
+
+CHANGELOG = CheckedChangelog()
+
+
+def guarded(db: Database) -> Database:
+    """Has a connection of the product fail where it writes such rows in a transaction that no changelog commits."""
+
+    @contextmanager
+    def transaction() -> Iterator[None]:
+        with Database.transaction(db):
+            touched(db)
+            yield
+            unnamed = touched(db)
+            assert not unnamed, f"rows that Kafka would never get: {sorted(unnamed)}"
+
+    watch(db)
+    plain: Callable[[], AbstractContextManager[None]] = transaction
+    db.transaction = plain  # type: ignore[method-assign]
+    return db

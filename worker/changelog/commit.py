@@ -1,0 +1,64 @@
+"""What those need who write rows that Kafka keeps too: something that commits, and long operations in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from typing import Protocol, TypeVar
+
+from worker.store.changed_rows import Changed, RowKey
+from worker.store.database import Database, Part
+
+_Result = TypeVar("_Result")
+_Row = TypeVar("_Row")
+
+
+class Changelog(Protocol):
+    """Commits changes of ledger and settings: see :class:`worker.changelog.writer.ChangelogWriter`."""
+
+    def commit(self, db: Database, act: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
+        """Writes the rows that a function changes to Kafka, then all that it writes in one transaction."""
+        ...
+
+
+def commit_in_parts(
+    changelog: Changelog,
+    db: Database,
+    rows: Iterable[_Row],
+    write: Callable[[list[_Row]], Changed[int]],
+    *,
+    erase: bool = False,
+    told: Callable[[int], None] = lambda count: None,
+) -> int:
+    """Writes many rows that Kafka keeps too, a part at a time. What is done stays done.
+
+    Args:
+        changelog: commits each part.
+        db: outside of a transaction.
+        rows: as in :meth:`worker.store.database.Database.parts`.
+        write: writes some of them; returns how many rows it changed, and which.
+        erase: whether rows that are gone must be forgotten in Kafka too.
+        told: after each part, how many rows were taken so far.
+
+    Returns:
+        How many rows were changed. Fewer than there are if the thread must end.
+
+    Raises:
+        DatabaseError: the rest is not written.
+        KafkaError: the rest is not written.
+    """
+    changed = 0
+    with closing(db.parts(rows)) as parts:
+        for part in parts:
+            changed += changelog.commit(db, lambda part=part: _written(part, write), erase=erase)  # type: ignore[misc]
+            told(part.taken)
+    return changed
+
+
+def _written(part: Part[_Row], write: Callable[[list[_Row]], Changed[int]]) -> Changed[int]:
+    written, rows = 0, list[RowKey]()
+    for some in part:
+        changed = write(some)
+        written += changed.result
+        rows += changed.rows
+    return Changed(written, rows)

@@ -1,0 +1,57 @@
+"""Names of the rows that are also kept in Kafka. A function that writes such rows returns which ones it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+from worker.model import AccountId, CustomerId, MembershipKey
+
+Kind = Literal["place", "customer", "forgotten", "topic", "account"]
+"""place: a ledger entry · customer: its status, refusals and last settled event · forgotten: a person who was erased ·
+topic: which topics belong together, and the key of the hashes · account: its settings with its lists."""
+
+_Result = TypeVar("_Result")
+
+
+class RowKey(NamedTuple):
+    """Names one row.
+
+    Attributes:
+        key: account and list and address, account and customer, account and digest, topic and partition, or account.
+    """
+
+    kind: Kind
+    key: tuple[str, ...]
+
+
+Rows = list[RowKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Generic[_Result]):
+    """What a function did in a transaction.
+
+    Attributes:
+        result: what it returns to its caller.
+        rows: every row it wrote that is also kept in Kafka. A row that it may have written counts too.
+    """
+
+    result: _Result
+    rows: Sequence[RowKey]
+
+
+def entry_rows(account_id: AccountId, memberships: Iterable[MembershipKey]) -> Rows:
+    """Returns the names of an account's ledger entries."""
+    return [RowKey("place", (account_id, *membership)) for membership in memberships]
+
+
+def customer_rows(account_id: AccountId, customers: Iterable[CustomerId]) -> Rows:
+    """Returns the names of customers' statuses."""
+    return [RowKey("customer", (account_id, customer_id)) for customer_id in customers]
+
+
+def account_rows(account_id: AccountId) -> Rows:
+    """Returns the name of an account's settings with its lists."""
+    return [RowKey("account", (account_id,))]
