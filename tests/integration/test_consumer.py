@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.reading import ACCOUNT, reading
 from tests.integration.topic import Topic, event
-from worker.kafka import topic_id
+from worker.kafka import admin
 from worker.kafka.partitioner import partition_of
 from worker.store import counts, customers, dead_letters
 from worker.store.database import open_database
@@ -183,7 +183,7 @@ def test_a_topic_made_anew_while_it_is_read_is_read_from_its_beginning(
     whole_kafka: object, topic: Topic, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker that runs meanwhile finds out by itself."""
-    monkeypatch.setattr(topic_id, "WATCH_SECONDS", 0.2)
+    monkeypatch.setattr(admin, "WATCH_SECONDS", 0.2)
     topic.publish(event(f"old-{n}") for n in range(5))
     with reading(topic, path) as worker:
         worker.to_the_end()
