@@ -84,7 +84,7 @@ class Batch:
         strategy: how adds go to that list.
         alone: steps for contacts that need a call of their own: members already, or refused without a title.
         intended: what the ledger says of each place since a POST with it was sent.
-        in_doubt: places that a POST may have filled whose answer does not tell.
+        in_doubt: the POST that may have filled a place, though its answer does not tell.
     """
 
     context: StepContext
@@ -94,7 +94,7 @@ class Batch:
     waiting: list[tuple[Add, Exchange, ClassifiedAnswer]] = field(default_factory=list)
     taken: bool = False
     intended: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
-    in_doubt: set[MembershipKey] = field(default_factory=set)
+    in_doubt: dict[MembershipKey, _Posted] = field(default_factory=dict)
 
     def add(self, adds: Sequence[Add]) -> list[Step]:
         """Adds contacts by one POST, and by smaller ones where that is refused as a whole.
@@ -167,9 +167,10 @@ class Batch:
         self._intend(rest, looked.date, attempt.at())
         call = calls.add_all(list_id, [add.as_contact() for add in rest])
         answer = attempt.send(call)
+        posted = _Posted(rest, call, answer, classify(answer))
         if not answer.undone and not answer.ok:
-            self._doubt(rest, answer)
-        return _Posted(rest, call, answer, classify(answer))
+            self._doubt(posted)
+        return posted
 
     def _not_kept_out(self, adds: Sequence[Add]) -> Sequence[Add]:
         # What another call of this flush told a moment ago counts.
@@ -185,9 +186,10 @@ class Batch:
         self.commit(attempt)
         return [add for add in adds if add.membership not in left]
 
-    def _doubt(self, adds: Sequence[Add], answer: Answer) -> None:
-        for add in adds:
-            self.in_doubt.add(add.membership)
+    def _doubt(self, posted: _Posted) -> None:
+        answer = posted.answer
+        for add in posted.adds:
+            self.in_doubt[add.membership] = posted
             entry = self.intended[add.membership]
             assert entry.intent is not None
             self.intended[add.membership] = replace(entry, intent=lost(entry.intent, answer.date, answer.seconds))
@@ -208,8 +210,13 @@ class Batch:
     def _all_stumbled(self, posted: _Posted) -> StepResult:
         attempt = Attempt.of(self.context)
         for add in posted.adds:
-            exchange = _exchange(posted, add, posted.answer.body)
-            attempt.note_failure(add.targets, add.membership, posted.classified, exchange, of_list=True)
+            sent, last = self.in_doubt.get(add.membership, posted), posted
+            if last.classified.kind in (AnswerClass.LATER, AnswerClass.AGAIN):
+                # A later try that came to nothing does not say that an earlier POST was not done.
+                last = sent
+            for one in [sent, last] if sent is not last else [last]:
+                exchange = _exchange(one, add, one.answer.body)
+                attempt.note_failure(add.targets, add.membership, one.classified, exchange, of_list=True)
         attempt.entries += [self.intended[add.membership] for add in posted.adds if add.membership in self.in_doubt]
         self._take_back(attempt, posted.adds)
         return attempt

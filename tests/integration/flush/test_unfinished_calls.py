@@ -80,6 +80,31 @@ def test_a_receipt_tells_of_a_write_though_the_next_try_ended_at_its_read(tmp_pa
         assert any(call == "GET" and detail.startswith("Not done") for _, _, call, detail in told)
 
 
+@pytest.mark.parametrize(("status", "last"), [(503, "later"), (401, "account stopped")])
+def test_a_receipt_of_a_post_does_not_say_that_it_was_not_done_where_the_next_try_ended_at_its_read(
+    tmp_path: Path, status: int, last: str
+):
+    """The POST of several was done and its answer lost; what became of the read after it says nothing of it."""
+    with World(tmp_path, direct=True, connections=1, patience=2) as world:
+        world.event("ann", A)
+        world.event("bob", B)
+        world.standin.faults = [Fault("timeout_after", method="POST", times=1)]
+
+        def lose_the_reads(call: Call) -> None:
+            if call.method == "POST":
+                title = "API Key Invalid"
+                world.standin.faults.append(Fault("status", method="GET", status=status, title=title))
+
+        world.before_call(lose_the_reads)
+        world.flush()
+        for customer in ("ann", "bob"):
+            told = world.receipts(customer)
+            assert (told[0].call or "").startswith("POST")
+            assert told[0].detail.startswith("Sent, but it is not known whether it was done")
+            assert told[-1].outcome == last
+            assert not any("Not done" in one.detail for one in told)
+
+
 def test_a_receipt_of_a_write_without_an_answer_does_not_say_that_it_was_not_done(world: World):
     """Where no answer came nobody knows, so the receipt says that."""
     world.event("ann", A)
