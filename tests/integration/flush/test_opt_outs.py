@@ -106,6 +106,30 @@ def test_an_address_of_a_customer_who_left_is_not_added_for_a_newcomer(world: Wo
     assert world.status(C) is None
 
 
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["renamed", "moved"])
+@pytest.mark.parametrize("left", [False, True], ids=["never left", "left itself"])
+def test_a_former_address_of_a_customer_who_left_counts_only_if_it_left_a_list_itself(
+    world: World, elsewhere: bool, left: bool
+):
+    """Ann has another address since and left under that one: a newcomer with her first address is added."""
+    world.event("ann", A, list_id="master")
+    world.flush()
+    world.event("ann", B, list_id="other" if elsewhere else "master")
+    world.flush()
+    noted_at = "other" if elsewhere else "master"
+    world.by_hand(B, "unsubscribe", noted_at)
+    world.event("ann", B, first_name="Noted", list_id=noted_at)
+    if left:
+        world.by_hand(A, "subscribe", "other")
+        world.by_hand(A, "unsubscribe", "other")
+        world.event("zed", A, list_id="other")
+    world.flush()
+    world.event("new", A, list_id="master")
+    world.flush()
+    assert (world.status(A) == "subscribed") is not left
+    assert (world.outcomes("new")[-1] == "left") is left
+
+
 def test_a_newcomer_is_looked_at_again_when_the_one_who_left_is_deleted(world: World):
     """Once nobody who left has the address any more, it is added."""
     world.event("ann", A)
