@@ -89,7 +89,7 @@ def _one_of(*allowed: str) -> Callable[[Any], None]:
 
 
 _PAUSE = {"paused_reason": Column(_text), "paused_at": Column(_time)}
-_LIST = {
+LIST_SHAPE = {
     "list_id": Column(_text, required=True),
     "name": Column(_text, required=True),
     "stored": Column(_whole, required=True, default=0),
@@ -106,7 +106,7 @@ def _lists(value: Any) -> None:
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
         raise TypeError("is no list of objects")
     for number, one in enumerate(value):
-        value[number] = _checked(_LIST, one)
+        value[number] = _checked(LIST_SHAPE, one)
     if len({one["list_id"] for one in value}) < len(value):
         raise ValueError("names a list twice")
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from worker.changelog.column_types import LIST_SHAPE, SHAPES
 from worker.model import AccountId
 from worker.store import customers, lists
 from worker.store.changed_rows import Kind, RowKey
@@ -29,57 +30,19 @@ class ChangelogRow:
     row: Mapping[str, Any] | None
 
 
-_ROWS: Mapping[Kind, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-    "place": (
-        "ledger",
-        ("account_id", "list_id", "address"),
-        (
-            "customer_id",
-            "state",
-            "origin",
-            "member_status",
-            "fields",
-            "sent_at",
-            "status_before",
-            "last_changed",
-            "contact_id",
-            "seen_at",
-            "intent",
-            "names_agreed",
-            "customer_since",
-        ),
-    ),
-    "customer": (
-        "standing",
-        ("account_id", "customer_id"),
-        (
-            "list_id",
-            "address",
-            "refusal",
-            "refused_address",
-            "attempts",
-            "retry_at",
-            "settled",
-            "waits_for",
-            "version",
-            "deleted",
-        ),
-    ),
-    "forgotten": ("forgotten", ("account_id", "digest"), ("forgotten_at", "has_left", "position")),
-    "topic": ("changelog_topic", ("about", "partition"), ("note",)),
+_KEYS: Mapping[Kind, tuple[str, tuple[str, ...]]] = {
+    "place": ("ledger", ("account_id", "list_id", "address")),
+    "customer": ("standing", ("account_id", "customer_id")),
+    "forgotten": ("forgotten", ("account_id", "digest")),
+    "topic": ("changelog_topic", ("about", "partition")),
 }
+_ROWS = {kind: (table, key, tuple(SHAPES[kind])) for kind, (table, key) in _KEYS.items()}
 MOST_AT_ONCE = 500
 """Rows looked up by one statement."""
 _OTHERS = "other_fields"
 """The column with fields that this release does not know: a later one wrote them, and they are kept for it."""
-_ACCOUNT = (
-    "api_key", "key_hint", "enabled", "master_list", "status_if_new", "connected_at", "refreshed_at", "paused_reason",
-    "paused_at", "resyncs",
-)  # fmt: skip
-_LIST = (
-    "list_id", "name", "stored", "member_count", "marketing_permissions", "refreshed_at", "gone_at", "paused_reason",
-    "paused_at", "departures_read_at",
-)  # fmt: skip
+_ACCOUNT = tuple(column for column in SHAPES["account"] if column != "lists")
+_LIST = tuple(LIST_SHAPE)
 
 
 def rows_of(db: Database, keys: Iterable[RowKey]) -> list[ChangelogRow]:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from worker.clock import as_moment, as_text
+from worker.clock import as_text
 from worker.model import AccountId, ListId
 from worker.store import lists
 from worker.store.changed_rows import Rows, account_rows
 from worker.store.database import Database
-from worker.store.lists import AccountList, Pause, pause_from_row
+from worker.store.lists import AccountList, Pause
+from worker.store.rows import Form, RowMapper
 
 StatusIfNew = Literal["subscribed", "pending"]
 """How contacts are added: as subscribed, or as pending, for double opt-in."""
@@ -44,22 +45,6 @@ class AccountSettings:
     lists: tuple[AccountList, ...] = ()
     unapplied: int | None = None
 
-    @classmethod
-    def from_row(cls, row: Any, lists: tuple[AccountList, ...]) -> AccountSettings:
-        """Returns the settings that a row of the account table and the account's lists say."""
-        return cls(
-            account_id=AccountId(row["account_id"]),
-            enabled=bool(row["enabled"]),
-            key_hint=row["key_hint"],
-            master_list=ListId(row["master_list"]) if row["master_list"] else None,
-            status_if_new=row["status_if_new"],
-            connected_at=as_moment(row["connected_at"]) if row["connected_at"] else None,
-            refreshed_at=as_moment(row["refreshed_at"]) if row["refreshed_at"] else None,
-            pause=pause_from_row(row),
-            lists=lists,
-            unapplied=row["unapplied"],
-        )
-
     @property
     def stored(self) -> tuple[AccountList, ...]:
         """The lists that the account uses, those gone from Mailchimp included."""
@@ -70,16 +55,26 @@ class AccountSettings:
         return next((one for one in self.lists if one.list_id == list_id), None)
 
 
+_ROW = RowMapper(
+    AccountSettings,
+    leave_out=("lists", "unapplied"),
+    pause=lists.PAUSE,
+    master_list=Form(("master_list",), lambda list_id: (list_id,), lambda row: row["master_list"] or None),
+)
 _SELECT = (
     "SELECT account.*, (SELECT min(number) FROM dead_letter WHERE dead_letter.account_id = account.account_id) "
     "AS unapplied FROM account"
 )
 
 
+def _settings(db: Database, row: Any) -> AccountSettings:
+    return _ROW.read(row, lists=lists.of_account(db, row["account_id"]), unapplied=row["unapplied"])
+
+
 def find(db: Database, account_id: AccountId) -> AccountSettings | None:
     """Returns the account's settings, or None for an account that never chose any."""
     row = db.execute(f"{_SELECT} WHERE account_id = ?", (account_id,)).fetchone()
-    return AccountSettings.from_row(row, lists.of_account(db, account_id)) if row else None
+    return _settings(db, row) if row else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,34 +112,15 @@ def in_force(db: Database, account_id: AccountId) -> InForce | None:
 def all_accounts(db: Database) -> tuple[AccountSettings, ...]:
     """Returns the settings of every account that chose any, by id."""
     rows = db.execute(f"{_SELECT} ORDER BY account_id").fetchall()
-    return tuple(AccountSettings.from_row(row, lists.of_account(db, AccountId(row["account_id"]))) for row in rows)
+    return tuple(_settings(db, row) for row in rows)
 
 
 def save(db: Database, settings: AccountSettings) -> Rows:
     """Writes the account and its lists as given; its API key stays as it is."""
     db.execute(
-        """
-        INSERT INTO account
-            (account_id, key_hint, enabled, master_list, status_if_new, connected_at, refreshed_at,
-             paused_reason, paused_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-        ON CONFLICT (account_id) DO UPDATE SET
-            key_hint = excluded.key_hint, enabled = excluded.enabled, master_list = excluded.master_list,
-            status_if_new = excluded.status_if_new, connected_at = excluded.connected_at,
-            refreshed_at = excluded.refreshed_at, paused_reason = excluded.paused_reason,
-            paused_at = excluded.paused_at
-        """,
-        (
-            settings.account_id,
-            settings.key_hint,
-            int(settings.enabled),
-            settings.master_list,
-            settings.status_if_new,
-            as_text(settings.connected_at) if settings.connected_at else None,
-            as_text(settings.refreshed_at) if settings.refreshed_at else None,
-            settings.pause.reason if settings.pause else None,
-            as_text(settings.pause.since) if settings.pause else None,
-        ),
+        f"INSERT INTO account ({_ROW.names}) VALUES ({_ROW.marks}) "
+        f"ON CONFLICT (account_id) DO UPDATE SET {_ROW.over('account_id')}",
+        _ROW.values(settings),
     )
     return account_rows(settings.account_id) + lists.save(db, settings.account_id, settings.lists)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, Origin
 from worker.store.changed_rows import Changed, Kind, RowKey, Rows, customer_rows, entry_rows
 from worker.store.database import PAGE_ROWS, Database
 from worker.store.intent import Intent, intent_of
+from worker.store.rows import Form, RowMapper
 
 FOR_THE_CUSTOMER = frozenset({"Member In Compliance State", "Forgotten Email Not Subscribed"})
 """Titles of refusals that hold for the customer, whatever its address. Only the person can end them."""
@@ -98,62 +99,30 @@ def has_left(entry: LedgerEntry | None) -> bool:
     return (entry.status_before if entry.state == "archived" else entry.member_status) in OUT
 
 
-_ENTRY = (
-    "list_id, address, customer_id, state, origin, sent_at, fields, member_status, status_before, last_changed, "
-    "contact_id, seen_at, intent, names_agreed"
+_ENTRY = RowMapper(
+    LedgerEntry, intent=Form(("intent",), lambda one: (one.as_text() if one is not None else None,), intent_of)
 )
-
-_OVER = ", ".join(f"{one} = excluded.{one}" for one in _ENTRY.split(", "))
-
-
-def _entry(row: Any) -> LedgerEntry:
-    return LedgerEntry(
-        membership=MembershipKey(row["list_id"], row["address"]),
-        customer_id=row["customer_id"],
-        state=row["state"],
-        origin=row["origin"],
-        sent_at=row["sent_at"],
-        fields=json.loads(row["fields"]),
-        member_status=row["member_status"],
-        status_before=row["status_before"],
-        last_changed=row["last_changed"],
-        contact_id=row["contact_id"],
-        seen_at=row["seen_at"],
-        intent=intent_of(row),
-        names_agreed=None if row["names_agreed"] is None else bool(row["names_agreed"]),
-        customer_since=row["customer_since"],
-    )
-
-
-def _customer_status(row: Any) -> CustomerStatus:
-    return CustomerStatus(
-        customer_id=row["customer_id"],
-        membership=MembershipKey(row["list_id"], row["address"]) if row["address"] is not None else None,
-        refusal=row["refusal"],
-        refused_address=row["refused_address"],
-        attempts=row["attempts"],
-        retry_at=row["retry_at"],
-        waits_for=row["waits_for"],
-    )
+_STATUS = RowMapper(CustomerStatus)
+_MARKS = {column: f"?{number}" for number, column in enumerate(("account_id", *_ENTRY.columns), 1)}
+_SINCE, _SENT = _MARKS["customer_since"], _MARKS["sent_at"]
 
 
 def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[LedgerEntry]:
     """Returns the account's entries with any of the addresses, on whatever list."""
     rows = db.execute(
-        f"SELECT {_ENTRY}, customer_since FROM ledger "
-        "WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
+        f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(addresses))),
     )
-    return [_entry(row) for row in rows]
+    return [_ENTRY.read(row) for row in rows]
 
 
 def entries_of_customer(db: Database, account_id: AccountId, customer_id: CustomerId) -> list[LedgerEntry]:
     """Returns all places that have a customer's fields, or had them when this worker archived the member."""
     rows = db.execute(
-        f"SELECT {_ENTRY}, customer_since FROM ledger WHERE account_id = ? AND customer_id = ?",
+        f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND customer_id = ?",
         (account_id, customer_id),
     )
-    return [_entry(row) for row in rows]
+    return [_ENTRY.read(row) for row in rows]
 
 
 def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[LedgerEntry]:
@@ -163,11 +132,11 @@ def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId
     it left for good is a member that is gone, or was unsubscribed when this worker archived it.
     """
     rows = db.execute(
-        f"SELECT {_ENTRY}, customer_since FROM ledger WHERE account_id = ? AND (state <> 'archived' "
+        f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND (state <> 'archived' "
         "OR intent IS NOT NULL OR status_before = 'unsubscribed') AND customer_id IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(customers))),
     )
-    return [_entry(row) for row in rows]
+    return [_ENTRY.read(row) for row in rows]
 
 
 def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
@@ -183,34 +152,15 @@ def put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEnt
     """Writes entries, each over what was known of its place. Belongs in a transaction."""
     db.executemany(
         # Not by REPLACE: fields that a later release wrote stay as they are.
-        f"INSERT INTO ledger (account_id, {_ENTRY}, customer_since) "
-        "VALUES (?,?,?,?,?,?,?7,?,?,?,?,?,?,?,?,coalesce(?16, ?7)) "
-        f"ON CONFLICT (account_id, list_id, address) DO UPDATE SET {_OVER}, customer_since = CASE "
+        f"INSERT INTO ledger (account_id, {_ENTRY.names}) VALUES ({', '.join(_MARKS.values())}) ".replace(
+            _SINCE, f"coalesce({_SINCE}, {_SENT})"
+        )
+        + f"ON CONFLICT (account_id, list_id, address) DO UPDATE SET {_ENTRY.over('customer_since')}, "
         # Another member counts from its own beginning, though the customer and the address are the same.
-        "WHEN customer_id = excluded.customer_id AND origin = excluded.origin "
+        "customer_since = CASE WHEN customer_id = excluded.customer_id AND origin = excluded.origin "
         "AND coalesce(contact_id = excluded.contact_id, 1) "
-        "THEN max(coalesce(customer_since, sent_at), coalesce(?16, '')) "
-        "ELSE excluded.sent_at END",
-        [
-            (
-                account_id,
-                *entry.membership,
-                entry.customer_id,
-                entry.state,
-                entry.origin,
-                entry.sent_at,
-                json.dumps(entry.fields),
-                entry.member_status,
-                entry.status_before,
-                entry.last_changed,
-                entry.contact_id,
-                entry.seen_at,
-                entry.intent.as_text() if entry.intent is not None else None,
-                entry.names_agreed,
-                entry.customer_since,
-            )
-            for entry in entries
-        ],
+        f"THEN max(coalesce(customer_since, sent_at), coalesce({_SINCE}, '')) ELSE excluded.sent_at END",
+        [(account_id, *_ENTRY.values(entry)) for entry in entries],
     )
     return entry_rows(account_id, [entry.membership for entry in entries])
 
@@ -239,7 +189,7 @@ def customer_statuses_of(db: Database, account_id: AccountId, customers: Iterabl
         "SELECT * FROM standing WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(customers))),
     )
-    return [_customer_status(row) for row in rows]
+    return [_STATUS.read(row) for row in rows]
 
 
 def settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[CustomerStatus]:
@@ -248,30 +198,15 @@ def settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressK
         "SELECT * FROM standing WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(addresses))),
     )
-    return [_customer_status(row) for row in rows]
+    return [_STATUS.read(row) for row in rows]
 
 
 def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses: Sequence[CustomerStatus]) -> Rows:
     """Writes standings, each over its customer's earlier one. Belongs in a transaction."""
     db.executemany(
-        "INSERT INTO standing (account_id, customer_id, list_id, address, refusal, refused_address, attempts, "
-        "retry_at, waits_for) VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (account_id, customer_id) DO UPDATE SET "
-        "list_id = excluded.list_id, address = excluded.address, refusal = excluded.refusal, "
-        "refused_address = excluded.refused_address, attempts = excluded.attempts, retry_at = excluded.retry_at, "
-        "waits_for = excluded.waits_for",
-        [
-            (
-                account_id,
-                customer_status.customer_id,
-                *(customer_status.membership or (None, None)),
-                customer_status.refusal,
-                customer_status.refused_address,
-                customer_status.attempts,
-                customer_status.retry_at,
-                customer_status.waits_for,
-            )
-            for customer_status in customer_statuses
-        ],
+        f"INSERT INTO standing (account_id, {_STATUS.names}) VALUES (?, {_STATUS.marks}) "
+        f"ON CONFLICT (account_id, customer_id) DO UPDATE SET {_STATUS.over('customer_id')}",
+        [(account_id, *_STATUS.values(one)) for one in customer_statuses],
     )
     return customer_rows(account_id, [one.customer_id for one in customer_statuses])
 

@@ -11,6 +11,7 @@ from worker.clock import as_moment, as_text
 from worker.model import AccountId, ListId
 from worker.store.changed_rows import Rows, account_rows
 from worker.store.database import Database
+from worker.store.rows import Form, RowMapper
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,63 +55,33 @@ class AccountList:
         """Whether Mailchimp no longer has it."""
         return self.gone_at is not None
 
-    @classmethod
-    def from_row(cls, row: Any) -> AccountList:
-        """Returns the list that a row of the table says."""
-        return cls(
-            list_id=ListId(row["list_id"]),
-            name=row["name"],
-            stored=bool(row["stored"]),
-            member_count=row["member_count"],
-            marketing_permissions=bool(row["marketing_permissions"]),
-            refreshed_at=as_moment(row["refreshed_at"]),
-            gone_at=as_moment(row["gone_at"]) if row["gone_at"] else None,
-            pause=pause_from_row(row),
-            departures_read_at=as_moment(row["departures_read_at"]) if row["departures_read_at"] else None,
-        )
+
+def _pause(row: Any) -> Pause | None:
+    return None if row["paused_at"] is None else Pause(row["paused_reason"] or "", as_moment(row["paused_at"]))
 
 
-def pause_from_row(row: Any) -> Pause | None:
-    """Returns the pause that a row's ``paused_reason`` and ``paused_at`` say, or None."""
-    if row["paused_at"] is None:
-        return None
-    return Pause(row["paused_reason"] or "", as_moment(row["paused_at"]))
+PAUSE = Form(
+    ("paused_reason", "paused_at"),
+    lambda pause: (None, None) if pause is None else (pause.reason, as_text(pause.since)),
+    _pause,
+)
+"""How a pause is kept, of an account or a list."""
+_ROW = RowMapper(AccountList, pause=PAUSE)
+_SAVED = RowMapper(AccountList, leave_out=("departures_read_at",), pause=PAUSE)
 
 
 def of_account(db: Database, account_id: AccountId) -> tuple[AccountList, ...]:
     """Returns every list of the account that a refresh found, by name."""
     rows = db.execute("SELECT * FROM list WHERE account_id = ? ORDER BY name, list_id", (account_id,))
-    return tuple(AccountList.from_row(row) for row in rows)
+    return tuple(_ROW.read(row) for row in rows)
 
 
 def save(db: Database, account_id: AccountId, lists: Iterable[AccountList]) -> Rows:
     """Writes the lists as they are given, over what is there of them."""
     db.executemany(
-        """
-        INSERT INTO list
-            (account_id, list_id, name, stored, member_count, marketing_permissions, refreshed_at, gone_at,
-             paused_reason, paused_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        ON CONFLICT (account_id, list_id) DO UPDATE SET
-            name = excluded.name, stored = excluded.stored, member_count = excluded.member_count,
-            marketing_permissions = excluded.marketing_permissions, refreshed_at = excluded.refreshed_at,
-            gone_at = excluded.gone_at, paused_reason = excluded.paused_reason, paused_at = excluded.paused_at
-        """,
-        [
-            (
-                account_id,
-                one.list_id,
-                one.name,
-                int(one.stored),
-                one.member_count,
-                int(one.marketing_permissions),
-                as_text(one.refreshed_at),
-                as_text(one.gone_at) if one.gone_at else None,
-                one.pause.reason if one.pause else None,
-                as_text(one.pause.since) if one.pause else None,
-            )
-            for one in lists
-        ],
+        f"INSERT INTO list (account_id, {_SAVED.names}) VALUES (?, {_SAVED.marks}) "
+        f"ON CONFLICT (account_id, list_id) DO UPDATE SET {_SAVED.over('list_id')}",
+        [(account_id, *_SAVED.values(one)) for one in lists],
     )
     return account_rows(account_id)
 

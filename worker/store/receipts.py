@@ -11,6 +11,7 @@ from typing import Any
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId
 from worker.store.database import PAGE_ROWS, Database
+from worker.store.rows import RowMapper
 
 ERASED = "(erased)"
 """Stands where the address of an erased person stood."""
@@ -55,10 +56,8 @@ class Receipt:
     answer: Mapping[str, Any] | None = None
 
 
-_COLUMNS = (
-    'run, at, account_id, customer_id, address, revision, event_id, topic, partition, "offset", list_id, '
-    "list_reason, outcome, detail, next, call, sent, answer_status, answer"
-)
+_ROW = RowMapper(Receipt)
+_MARKS = {column: f"?{number}" for number, column in enumerate(_ROW.columns, 1)}
 
 
 # Whoever has an address by its event, had it by a receipt, or is a member with it.
@@ -69,51 +68,16 @@ _HOLDERS = (
 )
 
 
-def _json(value: Mapping[str, Any] | None) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _receipt(row: Any) -> Receipt:
-    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row's own iteration gives values
-    for name in ("sent", "answer"):
-        values[name] = None if values[name] is None else json.loads(values[name])
-    return Receipt(**values)
-
-
-def _values(receipt: Receipt) -> tuple[Any, ...]:
-    return (
-        receipt.run,
-        receipt.at,
-        receipt.account_id,
-        receipt.customer_id,
-        receipt.address,
-        receipt.revision,
-        receipt.event_id,
-        receipt.topic,
-        receipt.partition,
-        receipt.offset,
-        receipt.list_id,
-        receipt.list_reason,
-        receipt.outcome,
-        receipt.detail,
-        receipt.next,
-        receipt.call,
-        _json(receipt.sent),
-        receipt.answer_status,
-        _json(receipt.answer),
-    )
-
-
 def write(db: Database, receipts: Sequence[Receipt]) -> None:
     """Adds receipts. Belongs in the transaction that settles their customers.
 
     A customer that is held back flush after flush for one reason gets one receipt for it.
     """
+    same = " AND ".join(f"{one} = {_MARKS[one]}" for one in ("account_id", "customer_id", "revision", "detail"))
     db.executemany(
-        f"INSERT INTO receipt ({_COLUMNS}) SELECT {','.join(f'?{n}' for n in range(1, 20))} "
-        "WHERE ?13 <> 'held' OR NOT EXISTS (SELECT 1 FROM receipt WHERE account_id = ?3 AND customer_id = ?4 "
-        "AND revision = ?6 AND outcome = 'held' AND detail = ?14)",
-        [_values(receipt) for receipt in receipts],
+        f"INSERT INTO receipt ({_ROW.names}) SELECT {', '.join(_MARKS.values())} WHERE {_MARKS['outcome']} <> 'held' "
+        f"OR NOT EXISTS (SELECT 1 FROM receipt WHERE {same} AND outcome = 'held')",
+        [_ROW.values(receipt) for receipt in receipts],
     )
 
 
@@ -148,11 +112,11 @@ def find(
         where.append(f"(account_id, customer_id) IN ({_HOLDERS})")
         values += [address] * 3
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM (SELECT * FROM receipt WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?) "
+        f"SELECT {_ROW.names} FROM (SELECT * FROM receipt WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?) "
         "ORDER BY number",
         (*values, -1 if limit is None else limit),
     )
-    return (_receipt(row) for row in rows)
+    return (_ROW.read(row) for row in rows)
 
 
 def oldest(db: Database) -> str | None:

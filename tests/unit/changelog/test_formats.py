@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.unit.changelog import format_1
 from worker.accounts.settings import missing
 from worker.changelog import table_rows
-from worker.changelog.column_types import SHAPES
+from worker.changelog.column_types import LIST_SHAPE, SHAPES
 from worker.changelog.records import FORMAT, Unreadable, changelog_row_of, key_of, value_of
 from worker.changelog.table_rows import ChangelogRow
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
@@ -166,6 +166,20 @@ def test_every_column_has_its_shape(db: Database) -> None:
     unknown = {"tags", "score", "reviewed", "quota"}
     for kind, columns in found.items():
         assert columns - unknown == set(SHAPES[kind]), kind
+
+
+def test_every_column_of_the_tables_is_kept(db: Database) -> None:
+    """A column that a migration adds is stored in Kafka too: none is left out by mistake."""
+    lists = set(LIST_SHAPE) - {"list_id"}
+    for table, key, columns in (
+        ("ledger", {"account_id", "list_id", "address"}, set(SHAPES["place"])),
+        ("standing", {"account_id", "customer_id"}, set(SHAPES["customer"])),
+        ("forgotten", {"account_id", "digest"}, set(SHAPES["forgotten"])),
+        ("account", {"account_id"}, set(SHAPES["account"]) - {"lists"}),
+        ("list", {"account_id", "list_id"}, lists),
+    ):
+        there = {row["name"] for row in db.execute(f"PRAGMA table_info({table})")}
+        assert there == key | columns | {"other_fields"}, table
 
 
 VALUES = st.none() | st.integers() | st.text(max_size=5) | st.lists(st.integers(), max_size=2) | st.booleans()

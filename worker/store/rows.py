@@ -1,0 +1,103 @@
+"""Dataclasses to rows and back: a table's columns are the fields of its dataclass, each spelled there alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+from worker.clock import as_moment, as_text
+from worker.model import MembershipKey
+
+_Row = TypeVar("_Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How one field is kept.
+
+    Attributes:
+        columns: the columns that hold it; none stands for the one of its own name.
+        values: returns their values.
+        read: returns the field's value from a row, by the names of columns.
+    """
+
+    columns: tuple[str, ...]
+    values: Callable[[Any], tuple[Any, ...]]
+    read: Callable[[Any], Any]
+
+
+def _one(name: str, write: Callable[[Any], Any], read: Callable[[Any], Any]) -> Form:
+    # NULL stands for None.
+    return Form(
+        (name,),
+        lambda value: (None if value is None else write(value),),
+        lambda row: None if row[name] is None else read(row[name]),
+    )
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _membership(row: Any) -> MembershipKey | None:
+    return MembershipKey(row["list_id"], row["address"]) if row["address"] is not None else None
+
+
+def _form(name: str, kind: Any) -> Form:
+    kinds = {get_origin(one) or one for one in (get_args(kind) or (kind,))} | {get_origin(kind) or kind}
+    if MembershipKey in kinds:
+        return Form(("list_id", "address"), lambda one: tuple(one or (None, None)), _membership)
+    if bool in kinds:
+        return _one(name, int, bool)
+    if datetime in kinds:
+        return _one(name, as_text, as_moment)
+    if Mapping in kinds:
+        return _one(name, _json, json.loads)
+    return Form((name,), lambda value: (value,), lambda row: row[name])
+
+
+class RowMapper(Generic[_Row]):
+    """Rows of one table.
+
+    Attributes:
+        columns: their names, in the order of :meth:`values`.
+    """
+
+    def __init__(self, made: type[_Row], *, leave_out: tuple[str, ...] = (), **forms: Form) -> None:
+        """Takes the fields of a dataclass.
+
+        Args:
+            made: the dataclass.
+            leave_out: fields that have no column.
+            forms: how fields are kept that are not kept by their type.
+        """
+        hints, names = get_type_hints(made), [one.name for one in dataclasses.fields(made)]  # type: ignore[arg-type]
+        self._made = made
+        self._forms = {name: forms.get(name) or _form(name, hints[name]) for name in names if name not in leave_out}
+        self.columns = tuple(column for form in self._forms.values() for column in form.columns)
+
+    def values(self, one: _Row) -> tuple[Any, ...]:
+        """Returns the values of a row's columns."""
+        return tuple(value for name, form in self._forms.items() for value in form.values(getattr(one, name)))
+
+    def read(self, row: Any, **others: Any) -> _Row:
+        """Returns what a row holds, with the fields that were left out."""
+        return self._made(**{name: form.read(row) for name, form in self._forms.items()}, **others)
+
+    @property
+    def names(self) -> str:
+        """The columns as SQL writes them."""
+        return ", ".join(f'"{one}"' for one in self.columns)
+
+    @property
+    def marks(self) -> str:
+        """A mark for each value."""
+        return ", ".join("?" * len(self.columns))
+
+    def over(self, *leave_out: str) -> str:
+        """Returns what ON CONFLICT DO UPDATE sets: each column as given, but those left out."""
+        return ", ".join(f'"{one}" = excluded."{one}"' for one in self.columns if one not in leave_out)
