@@ -1,4 +1,4 @@
-"""The edge: runs a command, tells what went wrong and what to do, and sets the exit code."""
+"""The edge: runs a command, prints what went wrong and what to do, and sets the exit code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read the output has enough. What is left goes nowhere, or Python's own end would tell of it.
+        # The reader of the output has enough. What is left goes nowhere, or Python would complain at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception:

@@ -107,7 +107,7 @@ class App:
 
     @contextmanager
     def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[RetryingSender]:
-        """Opens what sends an account's calls in a flush: through its key's gate, again while that is worth it.
+        """Opens what sends an account's calls in a flush: through its key's limiter, again while that is worth it.
 
         Raises:
             AccountError: the account has no API key.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
-"""Tells the time, aware and in UTC."""
+"""Returns the time, aware and in UTC."""
 
 
 def utc_now() -> datetime:

@@ -94,7 +94,7 @@ class Kafka(_Section):
 
     @property
     def ledger_topic(self) -> str:
-        """The compacted topic that keeps the ledger and the standings."""
+        """The compacted topic that holds the ledger and the customer statuses."""
         return f"{self.topic}.ledger"
 
     @property

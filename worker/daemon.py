@@ -176,8 +176,7 @@ def flush_and_complete(
         settle_first_readings(app, poller, db)
         known = customers.settle_known(db)
         if known:
-            message = "%s delivered already, by another worker or with another database"
-            log.info(message, counted(known, "customer"))
+            log.info("%s delivered already, by another worker or with another database", counted(known, "customer"))
         eligibility = GroupEligibility(db, poller.owned_partitions, topic, topic_id, app.changelog.ledger_partition)
         run = app.flusher(stop).flush(trigger, eligibility, request, only)
         if run.account_id is None and only is None and run.ended != "stopped":
@@ -196,8 +195,7 @@ def settle_first_readings(app: App, poller: Poller, db: Database) -> None:
     """
     revived = first_reading.delete_revived(db)
     if revived:
-        message = "deleted still: %s, because the events that came again are older than the deletion"
-        log.info(message, counted(revived, "customer"))
+        log.info("deleted still: %s; the events that came again are older", counted(revived, "customer"))
     topic, topic_id, at = app.config.kafka.topic, poller.consumer.topic_id, as_text(app.clock())
     ready, ledger_partition = poller.owned_partitions.ready(), app.changelog.ledger_partition
     for one in first_reading.judge(db, topic, topic_id, ready, ledger_partition, at):
@@ -275,10 +273,7 @@ def tidy(db: Database, now: datetime, config: Config) -> None:
 def _log_dropped(what: str, days: int, count: int, more: bool) -> None:
     log.info("dropped %s older than %s", counted(count, what.removesuffix("s")), counted(days, "day"))
     if more:
-        message = (
-            "the other %s of that age are dropped within the next days: never many at once, in case the clock is wrong"
-        )
-        log.info(message, what)
+        log.info("the other %s of that age follow within days: never many at once, in case the clock is wrong", what)
 
 
 def bound_letters(db: Database, wanted: DeadLetters) -> None:

@@ -19,7 +19,7 @@ from worker.store.receipts import Receipt
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One customer's story, or that of a member whose customer nobody knows any more.
+    """What happened to one customer, or to a member whose customer is no longer known.
 
     Attributes:
         customer: as staged now; None where only receipts or the ledger are left.
@@ -44,14 +44,14 @@ class Explanation:
         return f"{known.name} ({list_id})" if known is not None else str(list_id)
 
 
-def stories_of(
+def explanations_of(
     db: Database, address: AddressKey, account_id: AccountId | None, next_flush: datetime
 ) -> list[Explanation]:
-    """Returns the story of every customer that has or had an address, by events, receipts or the ledger.
+    """Explains every customer that has or had an address, by events, receipts or the ledger.
 
     Args:
         db: the staging database.
-        address: whose story.
+        address: which one.
         account_id: only in this account; None for all.
         next_flush: when the next daily flush is due.
 
@@ -68,8 +68,8 @@ def stories_of(
         if account_id in (None, key[0]) and key not in by_customer:
             by_customer[key] = list(receipts.find(db, account_id=key[0], customer_id=key[1]))
     return [
-        _explanation(db, address, account, customer_id, told, next_flush)
-        for (account, customer_id), told in sorted(by_customer.items())
+        _explanation(db, address, account, customer_id, history, next_flush)
+        for (account, customer_id), history in sorted(by_customer.items())
     ]
 
 
@@ -78,13 +78,13 @@ def _explanation(
     address: AddressKey,
     account_id: AccountId,
     customer_id: CustomerId,
-    told: Sequence[Receipt],
+    history: Sequence[Receipt],
     next_flush: datetime,
 ) -> Explanation:
     customer = next(iter(customers.by_ids(db, account_id, [customer_id])), None)
     settings = accounts.find(db, account_id)
     customer_status = next(iter(ledger.customer_statuses_of(db, account_id, [customer_id])), None)
-    addresses = {address, *(one.address for one in told if one.address is not None)}
+    addresses = {address, *(one.address for one in history if one.address is not None)}
     addresses |= {one.membership.address for one in ledger.owned_by(db, account_id, [customer_id])}
     if customer_status is not None and customer_status.membership is not None:
         addresses.add(customer_status.membership.address)
@@ -97,9 +97,9 @@ def _explanation(
         customer=customer,
         settings=settings,
         customer_status=customer_status,
-        receipts=told,
+        receipts=history,
         entries=sorted(entries, key=lambda one: one.membership),
-        next=what_is_next(customer, settings, customer_status, told, next_flush),
+        next=what_is_next(customer, settings, customer_status, history, next_flush),
     )
 
 
@@ -107,7 +107,7 @@ def what_is_next(
     customer: Customer | None,
     settings: AccountSettings | None,
     customer_status: CustomerStatus | None,
-    told: Sequence[Receipt],
+    history: Sequence[Receipt],
     next_flush: datetime,
 ) -> str:
     """Returns what happens next to a customer, one sentence.
@@ -115,11 +115,11 @@ def what_is_next(
     Args:
         customer: as staged; None where it is not known any more.
         settings: its account's.
-        customer_status: what stands against it.
-        told: its receipts, oldest first.
+        customer_status: what prevents sending it.
+        history: its receipts, oldest first.
         next_flush: when the next daily flush is due.
     """
-    last = told[-1] if told else None
+    last = history[-1] if history else None
     if customer is None:
         return "Nothing: the worker no longer knows this customer."
     if not customer.changed:

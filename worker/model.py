@@ -22,7 +22,7 @@ Origin = Literal["added", "found"]
 
 
 def address_key(email: str | None) -> AddressKey | None:
-    """Returns the address as Mailchimp tells members apart: without surrounding space, lowercased.
+    """Returns the address as Mailchimp distinguishes members: without surrounding space, lowercased.
 
     Args:
         email: an address as published, or None.
@@ -52,7 +52,7 @@ def is_address(text: str) -> bool:
 
 
 class MembershipKey(NamedTuple):
-    """Where a member stands: one address on one list. Mailchimp keeps at most one member a place."""
+    """One address on one list. Mailchimp has at most one member for it."""
 
     list_id: ListId
     address: AddressKey
@@ -86,10 +86,10 @@ class CustomerState:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a record stands in Kafka.
+    """Where a record is in Kafka.
 
     Attributes:
-        topic_id: Kafka's id of the topic, other after it was recreated; "" where the broker does not tell.
+        topic_id: Kafka's id of the topic, other after it was recreated; "" where the broker does not report it.
         offset: the record's own offset; the one to read next is ``next_offset``.
     """
 

@@ -1,4 +1,4 @@
-"""docs/explain.md is what the commands print. To write it anew: WRITE_DOCS=1 pytest tests/e2e/test_docs.py."""
+"""docs/explain.md is what the commands print. To write it again: WRITE_DOCS=1 pytest tests/e2e/test_docs.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explain.md"
 COMMAND = re.compile(r"mailchimp-worker ([a-z-]+(?: [a-z-]+)?)")
 HEAD = """\
-# One contact's story
+# What happened to one contact
 
 This page is made by running the commands on a Kafka and the Mailchimp stand-in; a test holds that they still print it.
 Ann is a customer of account `acct-1`, whose master list is *Master*; it has stored the list *Other* too.
@@ -71,7 +71,7 @@ def told(transcript: Transcript, standin: StandIn) -> str:
     transcript.publish(email="ann.lee@example.com", first_name="Annie", list_id="other")
     transcript.tell("## She is deleted in billmywork")
     transcript.publish("deleted", email="ann.lee@example.com")
-    transcript.tell("## The whole story, in one command")
+    transcript.tell("## All of it, in one command")
     transcript.command("explain", "ann@example.com")
     transcript.tell(OUTCOMES)
     transcript.tell(as_markdown())

@@ -124,7 +124,7 @@ def test_a_plan_shows_the_calls_and_sends_nothing(cli: Cli, standin: StandIn):
     assert members(standin) == {}
 
 
-def test_explain_tells_the_whole_story(cli: Cli, standin: StandIn):
+def test_explain_shows_everything(cli: Cli, standin: StandIn):
     """After a few days one command tells events, lists, calls, answers, the status now and what is next."""
     cli.connect()
     cli.publish(event("ann", version=1, email="ann@example.com", first_name="Ann"))

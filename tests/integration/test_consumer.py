@@ -165,7 +165,7 @@ def test_a_worker_that_was_killed_gets_its_partitions_back_at_once(topic: Topic,
     assert time.monotonic() - began < 15
 
 
-def test_a_topic_made_anew_is_read_from_its_beginning(whole_kafka: object, topic: Topic, path: Path) -> None:
+def test_a_topic_recreated_is_read_from_its_beginning(whole_kafka: object, topic: Topic, path: Path) -> None:
     """Its id tells, though its offsets look as if nothing had happened."""
     topic.publish(event(f"old-{n}") for n in range(5))
     with reading(topic, path) as worker:
@@ -179,7 +179,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning(whole_kafka: object, topic
         assert counts.totals(worker.db, topic.name) == {"recreated": 1}
 
 
-def test_a_topic_made_anew_while_it_is_read_is_read_from_its_beginning(
+def test_a_topic_recreated_while_it_is_read_is_read_from_its_beginning(
     whole_kafka: object, topic: Topic, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker that runs meanwhile finds out by itself."""

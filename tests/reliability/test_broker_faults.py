@@ -200,7 +200,7 @@ def test_a_flush_that_a_person_ends_early_is_no_failure(
     assert "error:" not in commands.log()
 
 
-def test_a_topic_made_anew_is_read_from_its_beginning(
+def test_a_topic_recreated_is_read_from_its_beginning(
     whole_kafka: object, commands: Commands, standin: StandIn
 ) -> None:
     """Its events count, its offsets are not compared with the old ones, status says it; nobody is added twice."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.explain import Explanation, stories_of
+from worker.explain import Explanation, explanations_of
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
 from worker.store import ledger
 from worker.store.database import Database, open_database
@@ -39,28 +39,28 @@ def entry(customer_id: str, address: AddressKey, status: str) -> LedgerEntry:
     return LedgerEntry(membership, CustomerId(customer_id), "present", "added", AT, member_status=status)
 
 
-def people(stories: list[Explanation]) -> list[tuple[str, str]]:
-    """Whose stories they are."""
-    return [(one.account_id, one.customer_id) for one in stories]
+def people(found: list[Explanation]) -> list[tuple[str, str]]:
+    """Whose explanations they are."""
+    return [(one.account_id, one.customer_id) for one in found]
 
 
-def test_whom_only_the_ledger_knows_has_a_story(db: Database) -> None:
+def test_whom_only_the_ledger_knows_has_an_explanation(db: Database) -> None:
     """By an entry, a place or a refusal, in all accounts or in one."""
-    assert people(stories_of(db, ANN, None, DUE)) == [(ACCOUNT, "cus-1"), (OTHER, "cus-2"), (OTHER, "cus-3")]
-    (one,) = stories_of(db, ANN, ACCOUNT, DUE)
+    assert people(explanations_of(db, ANN, None, DUE)) == [(ACCOUNT, "cus-1"), (OTHER, "cus-2"), (OTHER, "cus-3")]
+    (one,) = explanations_of(db, ANN, ACCOUNT, DUE)
     assert (one.customer, list(one.receipts)) == (None, [])
     assert [(each.membership.address, each.member_status) for each in one.entries] == [(ANN, "unsubscribed")]
     assert one.next == "Nothing: the worker no longer knows this customer."
 
 
-def test_the_story_shows_all_places_of_the_customer(db: Database) -> None:
+def test_an_explanation_shows_all_memberships_of_the_customer(db: Database) -> None:
     """Also those under other addresses, which no receipt tells of any more."""
     with db.transaction():
         ledger.put_entries(db, ACCOUNT, [entry("cus-1", AddressKey("lee@example.com"), status="subscribed")])
-    (one,) = stories_of(db, ANN, ACCOUNT, DUE)
+    (one,) = explanations_of(db, ANN, ACCOUNT, DUE)
     assert [each.membership.address for each in one.entries] == [ANN, "lee@example.com"]
 
 
-def test_who_is_known_nowhere_has_no_story(db: Database) -> None:
+def test_who_is_known_nowhere_has_no_explanation(db: Database) -> None:
     """Nothing is made up of an address that neither events, receipts nor the ledger have."""
-    assert stories_of(db, AddressKey("bob@example.com"), None, DUE) == []
+    assert explanations_of(db, AddressKey("bob@example.com"), None, DUE) == []

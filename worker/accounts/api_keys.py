@@ -111,7 +111,7 @@ def key_of(db: Database, account_id: AccountId, secret: SecretKey) -> ApiKey:
 
 
 def rekey(db: Database, changelog: Changelog, old: SecretKey, new: SecretKey) -> int:
-    """Encrypts every stored API key anew, and the key of the hashes of erased persons: all of them, or none.
+    """Encrypts every stored API key again, and the key of the hashes of erased persons: all of them, or none.
 
     Args:
         db: the staging database, outside of a transaction.
@@ -120,12 +120,12 @@ def rekey(db: Database, changelog: Changelog, old: SecretKey, new: SecretKey) ->
         new: what they are encrypted with from now on.
 
     Returns:
-        How many API keys were encrypted anew.
+        How many API keys were encrypted again.
 
     Raises:
         SecretKeyError: neither key opens one of them; nothing was changed.
     """
-    anew: dict[bytes | str, Any] = {}
+    sealed_now: dict[bytes | str, Any] = {}
 
     def act() -> Changed[int]:
         changed, rows = 0, Rows()
@@ -133,27 +133,27 @@ def rekey(db: Database, changelog: Changelog, old: SecretKey, new: SecretKey) ->
             sealed = accounts.encrypted_key(db, one.account_id)
             if sealed is None or _opens(new, one.account_id, sealed):
                 continue
-            if sealed not in anew:
-                anew[sealed] = new.seal(one.account_id, old.open(one.account_id, sealed))
-            rows += accounts.set_encrypted_key(db, one.account_id, anew[sealed])
+            if sealed not in sealed_now:
+                sealed_now[sealed] = new.seal(one.account_id, old.open(one.account_id, sealed))
+            rows += accounts.set_encrypted_key(db, one.account_id, sealed_now[sealed])
             changed += 1
-        return Changed(changed, rows + _rekey_hashes(db, old, new, anew))
+        return Changed(changed, rows + _rekey_hashes(db, old, new, sealed_now))
 
     return changelog.commit(db, act)
 
 
-def _rekey_hashes(db: Database, old: SecretKey, new: SecretKey, anew: dict[bytes | str, Any]) -> Rows:
+def _rekey_hashes(db: Database, old: SecretKey, new: SecretKey, sealed_now: dict[bytes | str, Any]) -> Rows:
     sealed = forgotten.encrypted_key(db)
     if sealed is None:
         return []
-    if sealed not in anew:
+    if sealed not in sealed_now:
         try:
             new.open_hash_key(sealed)
         except SecretKeyError:
-            anew[sealed] = new.seal_hash_key(old.open_hash_key(sealed))
+            sealed_now[sealed] = new.seal_hash_key(old.open_hash_key(sealed))
         else:
-            anew[sealed] = sealed
-    return forgotten.set_encrypted_key(db, anew[sealed]) if anew[sealed] != sealed else []
+            sealed_now[sealed] = sealed
+    return forgotten.set_encrypted_key(db, sealed_now[sealed]) if sealed_now[sealed] != sealed else []
 
 
 def _opens(secret: SecretKey, account_id: AccountId, sealed: bytes) -> bool:
@@ -170,7 +170,7 @@ def _replaces(sealed: bytes | None, account_id: AccountId, key: ApiKey, secret: 
     try:
         return secret.open(account_id, sealed) != key
     except SecretKeyError:
-        return True  # nobody can tell any more which key it was
+        return True  # it is no longer known which key it was
 
 
 def _check_id(account_id: AccountId) -> None:

@@ -1,8 +1,8 @@
 """What stays of an erased person: keyed hashes that keep an opt-out, and events of the past from being staged again.
 
-By the rule for an opt-out, which belongs to the address and to the customers known by it. So of whoever had left stay
-the hashes of all addresses by which the person was known, and of the customer. Of whoever had not left stays the hash
-of the customer alone, with the position up to which the log was read.
+By the rule for an opt-out, which belongs to the address and to the customers known by it. So of a person who had left
+all addresses and the customer stay, as hashes. Of a person who had not left, the hash of the customer alone stays,
+with the position up to which the log was read.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ Told = Callable[[str, int, int | None], None]
 
 
 def tell_nobody(what: str, done: int, total: int | None) -> None:
-    """Takes what is told."""
+    """Takes reports of progress."""
 
 
 def is_known(db: Database, account_id: AccountId) -> bool:
@@ -48,7 +48,7 @@ def is_known(db: Database, account_id: AccountId) -> bool:
 
 
 def forget_account(db: Database, changelog: Changelog, account_id: AccountId, told: Told = tell_nobody) -> None:
-    """Removes an account's API key, settings, lists, ledger, standings, receipts and parts of runs.
+    """Removes an account's API key, settings, lists, ledger, customer statuses, receipts and parts of runs.
 
     In many transactions, the settings first, so that nothing is delivered by half a ledger. Cut short, it goes on when
     it is called again. Its customers stay staged, and changed: they came from the log, and would be delivered should it
@@ -89,7 +89,7 @@ def forget_person(
     at: datetime,
     told: Told = tell_nobody,
 ) -> dict[str, int]:
-    """Erases a person: whoever has an address now, or, where nobody has it, whoever ever had it.
+    """Erases a person: who has an address now, or, where nobody has it, who ever had it.
 
     Of the person stay keyed hashes: see :mod:`worker.accounts.erased_persons`. From what is known of other customers
     only the address goes. Each customer in one transaction, so that one that is cut short is found again.
@@ -147,7 +147,7 @@ def known_at(
 ) -> tuple[list[tuple[AccountId, CustomerId]], list[tuple[AccountId, CustomerId]]]:
     """Returns who has an address in each account, and who else had it once.
 
-    In an account where nobody has it, whoever had it counts as the person.
+    In an account where nobody has it, who had it counts as the person.
     """
     now = {(one.account_id, one.customer_id) for one in customers.find_by_address(db, address, None)}
     ever = {(one.account_id, one.customer_id) for one in receipts.find(db, address=address)}
@@ -158,7 +158,7 @@ def known_at(
 
 
 def people_at(db: Database, address: AddressKey) -> list[tuple[AccountId, CustomerId]]:
-    """Returns whoever has or ever had an address, in all accounts."""
+    """Returns who has or ever had an address, in all accounts."""
     people, same_address = known_at(db, address)
     return sorted({*people, *same_address})
 

@@ -93,8 +93,8 @@ def refreshed(settings: AccountSettings, found: Iterable[MailchimpList], at: dat
     """Returns the settings after Mailchimp was found to have these lists.
 
     A stored list that is not among them is kept as gone, because customers are on it. So is one that was stored once
-    and whose departures were read: whoever confirms that its customers move must see since when nothing is known.
-    Any other is forgotten.
+    and whose departures were read: who confirms that its customers move must see since when nothing is known. Any other
+    is forgotten.
     """
     known = {one.list_id: one for one in settings.lists}
     there = {one.list_id: _updated(known.get(one.list_id), one, at) for one in found}
@@ -157,7 +157,7 @@ def store(
 
 
 def stored(settings: AccountSettings, wanted: Collection[ListId] | None) -> AccountSettings:
-    """Returns the settings with exactly these lists stored; None stands for all that Mailchimp has.
+    """Returns the settings with exactly these lists stored; None means all that Mailchimp has.
 
     Raises:
         NotFound: no refresh found such a list.

@@ -85,9 +85,9 @@ def check_identity(topic: ChangelogTopic, note: Note | None, said_by: str) -> No
     """Compares a topic with what the other one says of it.
 
     Args:
-        topic: as it is now; its id is "" where the broker does not tell.
+        topic: as it is now; its id is "" where the broker does not report it.
         note: None where nothing was said yet: at the first start, and after an upgrade.
-        said_by: where the note stands.
+        said_by: where the note is.
 
     Raises:
         LedgerLost: it is another topic, or has other partitions.

@@ -49,7 +49,7 @@ class Reader:
             settings: the operator's.
             topics: both, which are there.
             db: a connection of its own.
-            clock: tells the time.
+            clock: returns the time.
 
         Raises:
             ConfigError: the operator's properties cannot be used.
@@ -278,7 +278,7 @@ class Reader:
     def _messages(
         self, topic: ChangelogTopic, partition: int, start: int, high: int, going_on: Callable[[], bool]
     ) -> Iterator[Sequence[Message]]:
-        # Gives what stands from one offset to another; compaction may have taken the last ones away.
+        # Yields what is between two offsets; compaction may have taken the last ones away.
         if start >= high:
             return
         self._consumer.assign([TopicPartition(topic.name, partition, start)])

@@ -1,8 +1,8 @@
 """Rows as Kafka keeps them, and back. Pure.
 
 A key is a JSON array: the kind of row and what names it, an account first. A value is a JSON object of columns, and
-the number of the format as ``format``. ``{}`` stands for a row that is gone, since compaction would take a null away,
-and whoever had not read it would keep the row. Only who must be forgotten becomes a null.
+the number of the format as ``format``. ``{}`` means a row that is gone, since compaction would take a null away,
+and a worker that had not read it would keep the row. Only who must be forgotten becomes a null.
 
 The formats: 1, of the releases before there was a number, has none · 2 adds it. A release that adds columns keeps the
 number: releases before it keep what they do not know when they write the row. A release that changes what a column
@@ -33,7 +33,7 @@ class Unreadable:
 
     Attributes:
         reason: why.
-        account_id: whose record it is, for whom nothing may be delivered meanwhile; None where the key does not tell.
+        account_id: whose record it is, for whom nothing may be delivered meanwhile; None where the key does not say.
     """
 
     reason: str
@@ -58,7 +58,7 @@ def value_of(kept: ChangelogRow, *, erase: bool) -> bytes | None:
 
 
 def changelog_row_of(key: bytes | None, value: bytes | None) -> ChangelogRow | Unreadable:
-    """Returns the row that a record tells of, with all that is in it, or why this release cannot apply it."""
+    """Returns the row that a record describes, with all that is in it, or why this release cannot apply it."""
     try:
         named = json.loads(key or b"null")
     except (ValueError, RecursionError):

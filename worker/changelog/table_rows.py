@@ -1,4 +1,4 @@
-"""Rows that Kafka keeps too: the ledger, the standings and the settings. Read from their tables, and written back."""
+"""Rows that Kafka has too: ledger, customer statuses, settings. Read from their tables, and written back."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def note_of(db: Database, about: str, partition: str = "") -> str | None:
 
 
 def everything(db: Database) -> Iterable[ChangelogRow]:
-    """Returns all rows of accounts, settings last: whoever has these has what they rest on."""
+    """Returns all rows of accounts, settings last: a reader of these has what they rest on."""
     for kind, (table, _, _) in _ROWS.items():
         if kind != "topic":
             yield from _rows(db, kind, table)
@@ -78,7 +78,7 @@ def everything(db: Database) -> Iterable[ChangelogRow]:
 
 
 def accounts_known(db: Database) -> tuple[set[AccountId], set[AccountId]]:
-    """Returns the accounts that the ledger or a standing names, and those with settings."""
+    """Returns the accounts that the ledger or a customer status names, and those with settings."""
     ledger = db.execute("SELECT account_id FROM ledger UNION SELECT account_id FROM standing")
     return {AccountId(row[0]) for row in ledger}, {
         AccountId(row[0]) for row in db.execute("SELECT account_id FROM account")

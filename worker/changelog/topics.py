@@ -21,7 +21,7 @@ class ChangelogTopic:
     """One of the two topics.
 
     Attributes:
-        topic_id: Kafka's id of it; "" where the broker does not tell.
+        topic_id: Kafka's id of it; "" where the broker does not report it.
     """
 
     name: str

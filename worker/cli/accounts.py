@@ -92,7 +92,7 @@ def connect(
     """Check an API key with Mailchimp and store it, encrypted."""
     app = wired()
     text = _api_key(api_key_stdin)
-    api_key.parse(text)  # what is wrong with it is told whatever else may be
+    api_key.parse(text)  # what is wrong with it comes first
     with changing(app) as db:
         done = api_keys.connect(
             db, app.changelog, AccountId(account), text, secret=app.secret, open_sender=app.open_client, at=app.clock()

@@ -1,4 +1,4 @@
-"""Commands that tell what became of contacts: ``mailchimp-worker explain`` and ``receipts``."""
+"""Commands that show what became of contacts: ``mailchimp-worker explain`` and ``receipts``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 from worker.cli import output
 from worker.cli.context import AccountOption, Json, opened, wired
 from worker.errors import NotFound, UsageError
-from worker.explain import Explanation, stories_of
+from worker.explain import Explanation, explanations_of
 from worker.flush.outcomes import Outcome
 from worker.flush.schedule import next_flush_time
 from worker.model import AccountId, address_key
@@ -33,24 +33,24 @@ def explain(
     flush = app.config.flush
     due = next_flush_time(app.clock(), flush.time_of_day, flush.zone)
     with opened(app) as db:
-        stories = stories_of(db, address, AccountId(account) if account else None, due)
-    if not stories:
+        found = explanations_of(db, address, AccountId(account) if account else None, due)
+    if not found:
         raise NotFound(
             f"No customer with the address {address} has been read yet{f' in account {account}' if account else ''}.",
             "Check the spelling. If the event was published just now, see with mailchimp-worker status how far the "
             "worker has read.",
         )
     if json:
-        output.as_json([as_data(one) for one in stories])
+        output.as_json([as_data(one) for one in found])
         return
-    for number, one in enumerate(stories):
+    for number, one in enumerate(found):
         if number:
             output.say("")
         _tell(one)
 
 
 def as_data(explanation: Explanation) -> dict[str, Any]:
-    """Returns a story as JSON shows it."""
+    """Returns an explanation as JSON shows it."""
     customer = explanation.customer
     return {
         "account": explanation.account_id,

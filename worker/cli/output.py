@@ -44,7 +44,7 @@ def note(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Prints a table; numbers stand on the right."""
+    """Prints a table; numbers are on the right."""
     rows = [[*row] for row in rows]
     made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for number, name in enumerate(columns):

@@ -40,7 +40,7 @@ class Progress:
         self._bar.update(self._task, completed=done, total=total)
 
     def counted(self, done: int) -> None:
-        """Shows so many done of nobody knows how many."""
+        """Shows so many done of an unknown number."""
         self._bar.update(self._task, completed=done)
 
 
@@ -60,7 +60,7 @@ class Steps:
         self._end()
 
     def told(self, what: str, done: int, total: int | None) -> None:
-        """Shows so many done of a step, of so many or of nobody knows how many."""
+        """Shows so many done of a step, of so many or of an unknown number."""
         if what != self._what or self._shown is None:
             self._end()
             self._what, self._shown = what, Progress(what).__enter__()

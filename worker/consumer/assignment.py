@@ -67,7 +67,7 @@ class Assignment:
         return {partition: one.number for partition, one in self._readings.items() if one.number is not None}
 
     def holds(self, partition: int, number: int | None) -> bool:
-        """Tells whether a partition is still read under that number."""
+        """Returns whether a partition is still read under that number."""
         one = self._readings.get(partition)
         return one is not None and number is not None and one.number == number
 

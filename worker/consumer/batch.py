@@ -85,8 +85,8 @@ class Batch:
         Args:
             db: the staging database, which is only read until :meth:`write`.
             topic: the records' topic.
-            topic_id: Kafka's id of it; "" where the broker does not tell.
-            partitions: how many it has, to count records that stand in another one than the contract's; None: do not.
+            topic_id: Kafka's id of it; "" where the broker does not report it.
+            partitions: how many it has, to count records that are in another one than the contract's; None: do not.
             erased: looks up who was erased; None where nobody was.
         """
         self._db = db
@@ -317,7 +317,7 @@ def stage_batch(
     Args:
         db: the staging database, outside of a transaction.
         topic: their topic.
-        topic_id: Kafka's id of it; "" where the broker does not tell.
+        topic_id: Kafka's id of it; "" where the broker does not report it.
         records: in the order in which they were read.
         at: the time.
         hash_key: returns the key of the hashes of erased customers.

@@ -41,7 +41,7 @@ class Commits:
         Args:
             settings: name the topic of the events.
             instance: this worker's name in the group.
-            owned_partitions: told when the group took offsets from this worker.
+            owned_partitions: takes note when the group took offsets from this worker.
             next_of: returns where reading a partition goes on.
             wait: seconds that a call of a partition's former owner may last.
         """
@@ -57,7 +57,7 @@ class Commits:
         self.released = False
         """Set before the end, where no call is under way that the next owner must wait for."""
 
-    # Who had a partition last: its name stands beside the offset that is committed
+    # Who had a partition last: its name is committed with the offset
 
     def former_owners(self, consumer: Any, partitions: Collection[int], problems: Problems) -> dict[int, float]:
         """Returns how long to wait for calls of other owners: Mailchimp would take them as well as this worker's.
@@ -105,7 +105,7 @@ class Commits:
         self._add(partitions - self._unclaimed.keys())
 
     def due(self) -> bool:
-        """Tells whether the last commit was long ago."""
+        """Returns whether the last commit was long ago."""
         return time.monotonic() - self._committed_at > COMMIT_SECONDS
 
     def claim(self, partitions: Collection[int]) -> None:

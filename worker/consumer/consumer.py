@@ -14,6 +14,7 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 
 from worker.clock import Clock, as_text
 from worker.config import Kafka
+from worker.consumer import messages
 from worker.consumer.assignment import Assignment, AssignmentOver, State
 from worker.consumer.batch import Batch
 from worker.consumer.commits import Commits
@@ -21,16 +22,6 @@ from worker.consumer.decode import Record
 from worker.consumer.erased_customers import ErasedCustomers, HashKey, no_key
 from worker.consumer.instance import instance_of
 from worker.consumer.membership import Membership, properties, refusal, says_name_is_taken
-from worker.consumer.messages import (
-    fatal_among,
-    fatal_of,
-    is_end,
-    of_same_assignment,
-    partition_of_message,
-    record_of,
-    stopped,
-    text_of,
-)
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.consumer.retention_gap import RetentionGap
 from worker.consumer.start_offset_lookup import find_start
@@ -57,7 +48,7 @@ NAME_TAKEN_SECONDS = 3.0
 """How long to wait before joining again under a name that a killed worker's session has still."""
 
 Progress = Callable[[int], None]
-"""Told after each transaction how many records it had."""
+"""Called after each transaction with how many records it had."""
 
 
 class Consumer:
@@ -82,8 +73,8 @@ class Consumer:
         Args:
             settings: the operator's.
             db: the poll thread's own connection.
-            owned_partitions: told what is assigned and read.
-            clock: tells the time.
+            owned_partitions: takes note of what is assigned and read.
+            clock: returns the time.
             call_seconds: how long a call of a partition's former owner may still be under way.
             hash_key: returns the key of the hashes of erased customers.
 
@@ -91,15 +82,11 @@ class Consumer:
             ConfigError: the operator's properties cannot be used.
             KafkaError: no broker answers, it refuses the credentials, or there is no such topic.
         """
-        self._settings = settings
-        self._db = db
+        self._settings, self._db, self._clock = settings, db, clock
         self._ownership = owned_partitions
-        self._clock = clock
         self._erased = ErasedCustomers(hash_key)
-        self._problems = Problems()
-        self._assignment = Assignment()
-        self._refused = False
-        self._takings: Counter[int] = Counter()
+        self._problems, self._assignment = Problems(), Assignment()
+        self._refused, self._takings = False, Counter[int]()
         self._notices: list[tuple[Message, int | None]] = []
         self._untold: dict[int, tuple[int | None, int]] = {}
         self._instance = instance_of(db, f"worker-{uuid.uuid4()}")
@@ -111,11 +98,10 @@ class Consumer:
         self._consumer = self._opened()
         try:
             self._id = TopicId(admin, settings.topic)
-            answering = None if admin.mock else admin
-            self._membership = Membership(settings, self._name, answering)
-            self._retention_gap = RetentionGap(settings, db, owned_partitions, clock, answering, self._bounds)
-            self.topic_id = self._id.now()
-            self._began = time.monotonic()
+            asked = None if admin.mock else admin
+            self._membership = Membership(settings, self._name, asked)
+            self._retention_gap = RetentionGap(settings, db, owned_partitions, clock, asked, self._bounds)
+            self.topic_id, self._began = self._id.now(), time.monotonic()
             self._begin_batch()
         except BaseException:
             self._consumer.close()
@@ -152,9 +138,11 @@ class Consumer:
                 progress(self.read_some(stop))
             progress(self._write())
         except KafkaException as error:
-            if (fatal := fatal_of(error)) is not None:
+            if (fatal := messages.fatal_of(error)) is not None:
                 raise self._ended(fatal) from error
-            raise ConsumerStopped(f"Kafka cannot be read: {text_of(error)}.", "Start the worker again.") from error
+            raise ConsumerStopped(
+                f"Kafka cannot be read: {messages.text_of(error)}.", "Start the worker again."
+            ) from error
         finally:
             self.leave()
 
@@ -185,23 +173,23 @@ class Consumer:
         behind = self._ownership.behind()
         # Before too: what is assigned within may be asked for before it returns.
         self._ownership.polled()
-        messages = self._waiting(behind)
+        polled = self._waiting(behind)
         self._ownership.polled()
-        if self._end_of(messages, stop):
+        if self._end_of(polled, stop):
             return 0
         if self._retention_gap.slept():
             self._begin_again()
             return 0
-        some = self._take(messages)
+        some = self._take(polled)
         self._resume()
         grown = time.monotonic() - self._began >= (BEHIND_SECONDS if behind else UP_TO_DATE_SECONDS)
         if some and not grown and self._batch.kept < MOST_KEPT:
             return 0
         return self._write()
 
-    def _end_of(self, messages: Sequence[Message], stop: Stop) -> bool:
+    def _end_of(self, polled: Sequence[Message], stop: Stop) -> bool:
         # Before anything else is done with what was read: a call of a fenced worker must not be begun.
-        fatal = self._problems.fatal or fatal_among(messages)
+        fatal = self._problems.fatal or messages.fatal_among(polled)
         if fatal is None:
             return False
         if says_name_is_taken(fatal) and self._assignment.state is State.IDLE:
@@ -217,7 +205,7 @@ class Consumer:
     def _ended(self, fatal: LibraryError) -> ConsumerStopped:
         self._ownership.fenced()
         self._assignment.fence()
-        return stopped(fatal)
+        return messages.stopped(fatal)
 
     def _waiting(self, behind: bool) -> list[Message]:
         # Waits for one message, then takes all that are there.
@@ -230,32 +218,32 @@ class Consumer:
             return []
         before = self._assignment.numbers()
         others = self._consumer.consume(MOST_AT_ONCE - 1, 0)
-        valid, doubtful = of_same_assignment(first, others, before, self._assignment.numbers())
+        valid, doubtful = messages.of_same_assignment(first, others, before, self._assignment.numbers())
         self._assignment.interrupt(doubtful)
         return valid
 
-    def _take(self, messages: Sequence[Message]) -> bool:
+    def _take(self, polled: Sequence[Message]) -> bool:
         # Takes records and notices into the batch; returns whether there was anything.
         numbers = self._assignment.numbers()
         records: list[Record] = []
-        for message in messages:
-            partition = partition_of_message(message)
+        for message in polled:
+            partition = messages.partition_of_message(message)
             if message.error() is not None:
                 self._notices.append((message, numbers.get(partition)))
             elif partition in numbers:
-                records.append(record_of(message))
+                records.append(messages.record_of(message))
         for partition, end in {one.partition: one.offset + 1 for one in records}.items():
             begin = self._assignment.take(partition, numbers[partition], end)
             if self._begins.setdefault(partition, (numbers[partition], begin))[0] != numbers[partition]:
                 raise AssignmentOver(f"a batch has records of partition {partition} under two assignments")
         self._retention_gap.saw(records)
         self._batch.add(records)
-        if records or any(is_end(one) for one in messages):
+        if records or any(messages.is_end(one) for one in polled):
             self._ownership.heard()
-        return bool(messages)
+        return bool(polled)
 
     def _write(self) -> int:
-        # Stages what was read; only then is the rest of the worker told of it.
+        # Stages what was read; only then does the rest of the worker learn of it.
         count = self._stage()
         notices, self._notices = self._notices, []
         untold, self._untold = self._untold, {}
@@ -301,9 +289,9 @@ class Consumer:
         self._begins: dict[int, tuple[int, int]] = {}
 
     def _heed(self, message: Message, number: int | None) -> None:
-        error, partition = message.error(), partition_of_message(message)
+        error, partition = message.error(), messages.partition_of_message(message)
         assert error is not None, "only messages with an error come here"
-        if is_end(message):
+        if messages.is_end(message):
             self._read_to(partition, number, message.offset() or 0, at_end=True)
         elif error.code() in (LibraryError._AUTO_OFFSET_RESET, LibraryError.OFFSET_OUT_OF_RANGE):
             if self._assignment.holds(partition, number):

@@ -29,7 +29,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """What Kafka carries, with where it stands."""
+    """What Kafka carries, with its position."""
 
     partition: int
     offset: int
@@ -105,7 +105,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """An event about a customer.
 
     Attributes:
-        customer: its state; None after a null value, which tells nothing but the deletion.
+        customer: its state; None after a null value, which says nothing but the deletion.
         event_id: None where the event had none, as with a null value.
         key_disagrees: whether the record's key names another customer than the data, which win.
     """
@@ -235,7 +235,7 @@ def _is_id(text: str) -> bool:
 
 
 def _attributes(headers: Headers) -> dict[str, str] | None:
-    # Binary mode is told by its attributes' headers, unless the content type says structured; the first of several
+    # Binary mode shows in the headers of its attributes, unless the content type says structured; the first of several
     # with one name counts.
     found: dict[str, str] = {}
     for name, value in headers:

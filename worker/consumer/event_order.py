@@ -67,7 +67,7 @@ def came_later(known: Known, new: Known) -> bool | None:
     """Returns whether an event was published after what is known, whatever their versions say.
 
     Returns:
-        By offset within a log, else by time; None where neither tells.
+        By offset within a log, else by time; None where neither decides.
     """
     if _log_of(known) == _log_of(new):
         return new.offset > known.offset
@@ -87,7 +87,7 @@ def withdrawal_counts(known: Known, new: Known) -> bool:
 def newest_first(customers: Sequence[Customer]) -> list[Customer]:
     """Returns customers of one account, the one with the newest event first.
 
-    By offset where all of their events stand in one log, as they do where publishers keep to the contract; else by
+    By offset where all of their events are in one log, as they do where publishers keep to the contract; else by
     time, those without one last. What is equal then goes by offset and by id, so that the order is always the same.
     """
     one_log = len({_log_of(one.position) for one in customers}) <= 1

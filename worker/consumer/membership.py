@@ -54,9 +54,9 @@ def properties(settings: Kafka, name: str) -> dict[str, Any]:
 
 
 def says_name_is_taken(error: LibraryError) -> bool:
-    """Tells whether the newer protocol refuses a member since the one before it has the name still.
+    """Returns whether the newer protocol refuses a member since the one before it has the name still.
 
-    Only the text tells: the error comes with the code _FATAL.
+    Only the text shows it: the error comes with the code _FATAL.
     """
     return LibraryError(LibraryError.UNRELEASED_INSTANCE_ID).str() in error.str()
 
@@ -87,7 +87,7 @@ class Membership:
         self._asked: Future[Any] | None = None
 
     def has_nothing(self, state: State) -> bool:
-        """Tells whether this worker is in a group that is settled and gives it no partition. Waits for nothing.
+        """Returns whether this worker is in a group that is settled and gives it no partition. Waits for nothing.
 
         Args:
             state: what is known already; asked is only where no assignment is known.

@@ -32,7 +32,7 @@ def partition_of_message(message: Message) -> int:
 
 
 def is_end(message: Message) -> bool:
-    """Tells whether a message says that its partition's log ends here."""
+    """Returns whether a message says that its partition's log ends here."""
     error = message.error()
     return error is not None and error.code() == LibraryError._PARTITION_EOF
 

@@ -1,4 +1,4 @@
-"""Which partitions are this worker's, and how far each was read: told by the poll thread, asked by the flush."""
+"""Which partitions are this worker's, and how far each was read: the poll thread writes it, the flush asks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class OwnedPartitions:
         """Begins without any partition.
 
         Args:
-            clock: tells seconds that never go back.
+            clock: returns seconds that never go back.
             session_seconds: see SESSION_SECONDS.
             follows: whether ledger and settings are read from Kafka too, before any flush.
         """
@@ -64,7 +64,7 @@ class OwnedPartitions:
         self._polled_at: float | None = None
         self._heard_at = clock()
 
-    # Told by the poll thread
+    # Called by the poll thread
 
     def polled(self) -> None:
         """Notes that the consumer was polled."""
@@ -143,7 +143,7 @@ class OwnedPartitions:
                 self._partitions[partition].again = False
                 self._lock.notify_all()
 
-    # Told by what follows the ledger and the settings
+    # Called by what follows the ledger and the settings
 
     def settings_read(self) -> None:
         """Notes that the settings are known."""
@@ -158,12 +158,12 @@ class OwnedPartitions:
             return self._awaited()
 
     def awaits_ledger(self, partition: int, assignment: int) -> bool:
-        """Tells whether a partition's ledger is waited for still, under that assignment."""
+        """Returns whether a partition's ledger is waited for still, under that assignment."""
         with self._lock:
             return self._awaited().get(partition) == assignment
 
     def ledger_read(self, partition: int, assignment: int) -> None:
-        """Notes that a partition's ledger is known; of no use if it was assigned anew since."""
+        """Notes that a partition's ledger is known; of no use if it was assigned again since."""
         with self._lock:
             if self._awaited().get(partition) == assignment:
                 self._partitions[partition].ledger_read = True
@@ -196,7 +196,7 @@ class OwnedPartitions:
     # Asked by the poll thread
 
     def behind(self) -> bool:
-        """Tells whether any partition is not yet read to where it ended when it was assigned."""
+        """Returns whether any partition is not yet read to where it ended when it was assigned."""
         with self._lock:
             return not all(one.caught_up for one in self._partitions.values())
 
@@ -239,7 +239,7 @@ class OwnedPartitions:
             return frozenset((one, self._partitions[one].assignment) for one in partitions if one in self._partitions)
 
     def may_call(self, held: Held) -> bool:
-        """Tells whether a call may be begun that rests on these assignments.
+        """Returns whether a call may be begun that rests on these assignments.
 
         Not once a partition was taken, though it was given back: another worker may have had it meanwhile.
         """

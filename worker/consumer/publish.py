@@ -24,7 +24,7 @@ FLUSH_SECONDS = 60.0
 
 
 STANDARD_INPUT = Path("-")
-"""Stands for what comes on standard input."""
+"""The name for standard input."""
 MOST_IN_MEMORY = 8 * 1024 * 1024
 """Bytes of what can be read only once that stay in memory; more go to a temporary file."""
 
@@ -74,7 +74,7 @@ def publish(settings: Kafka, path: Path, progress: Callable[[int], None] = lambd
     Args:
         settings: where to.
         path: the file, or a pipe; ``-`` for standard input.
-        progress: told how many the broker has.
+        progress: called with how many the broker has.
 
     Returns:
         How many there were.

@@ -1,7 +1,7 @@
 """Partitions that nobody read for longer than they keep deletions: read again, and searched for who is gone from them.
 
 A null is gone some time after compaction. Who did not read it by then finds the customer in no record at all, so only
-reading the whole partition tells: a customer that was staged from it and is not in it any more was deleted.
+reading the whole partition shows it: a customer that was staged from it and is not in it any more was deleted.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class RetentionGap:
         Args:
             settings: the operator's.
             db: the poll thread's own connection.
-            owned_partitions: tells what is owned, and is told what was read again.
-            clock: tells the time.
+            owned_partitions: what is owned; takes note of what was read again.
+            clock: returns the time.
             admin: asks the broker; None for one that does not answer it.
             bounds: returns a partition's first offset and the one after its last.
         """
@@ -79,7 +79,7 @@ class RetentionGap:
         self._bounds = bounds
         self._session_seconds = session_seconds(settings)
         self.compaction: Compaction | None = None
-        """How the topic forgets; None where that is not known."""
+        """How the topic drops records; None where that is not known."""
         self._topic_id = ""
         self._ends: dict[int, int] = {}
         self._again: dict[int, _Again] = {}
@@ -91,7 +91,7 @@ class RetentionGap:
     # At an assignment
 
     def ask(self) -> Compaction | None:
-        """Returns how the topic forgets, None where the broker does not tell.
+        """Returns how the topic drops records, None where the broker does not report it.
 
         Raises:
             KafkaError: no broker answers.
@@ -189,7 +189,7 @@ class RetentionGap:
         if one is not self._again.get(partition, self._first.get(partition)):
             return None  # the group took it while its broker was asked
         if not one.last:
-            # What was compacted before it was reached has a newer record, which may stand after the first goal.
+            # What was compacted before it was reached has a newer record, which may come after the first goal.
             one.goal, one.last = high, True
         return low if one.read >= one.goal else None
 
@@ -206,7 +206,7 @@ class RetentionGap:
     def _arrived(self, partition: int, next_offset: int, *, at_end: bool) -> None:
         if partition in self._ends and (at_end or next_offset >= self._ends[partition]):
             del self._ends[partition]
-            if at_end:  # though no record's batch noted it: a transaction's marker stands there
+            if at_end:  # though no record's batch noted it: a transaction's marker is there
                 self._note_end([partition], as_text(self._clock()))
 
     def _sweep(self, partition: int, next_offset: int, low: int) -> None:
@@ -236,14 +236,14 @@ class RetentionGap:
     # While nothing is read
 
     def slept(self) -> bool:
-        """Tells whether this process was frozen for longer than deletions are kept, since this was asked last."""
+        """Returns whether this process was frozen for longer than deletions are kept, since this was asked last."""
         before, self._looked_at = self._looked_at, self._clock()
         if self.compaction is None or not self._ownership.owned():
             return False
         return (self._looked_at - before).total_seconds() > max(self.compaction.keeps_seconds, self._session_seconds)
 
     def watch(self) -> None:
-        """Notes now and then which partitions hold nothing unread, as the broker tells. Waits for nothing."""
+        """Notes now and then which partitions hold nothing unread, as the broker reports. Waits for nothing."""
         if self._asked is None:
             self._ask_ends()
             return

@@ -40,11 +40,11 @@ def start_of(
 
     Args:
         readings: how far the topic was read before, under any of its ids.
-        topic_id: its id now; "" where the broker does not tell.
+        topic_id: its id now; "" where the broker does not report it.
         partition: which.
         low: offset of the first record in its log.
         high: offset after the last one.
-        compaction: how the topic forgets; None where that is unknown, or does not matter.
+        compaction: how the topic drops records; None where that is unknown, or does not matter.
         now: the time; needed with compaction.
     """
     same = [one for one in readings if one.partition == partition and one.topic_id == topic_id]
@@ -91,10 +91,10 @@ def _retention_gap(partition: int, since: str, compaction: Compaction, low: int)
 
 
 def why_not_swept(compaction: Compaction, low: int, misnamed: int = 0) -> str | None:
-    """Returns why a partition may lack a customer whom nobody deleted; None where only a null can be the reason.
+    """Returns why a partition may lack a customer that was not deleted; None where only a null can be the reason.
 
     Args:
-        compaction: how the topic forgets.
+        compaction: how the topic drops records.
         low: offset of the first record in the partition's log.
         misnamed: records in it whose key named another customer than their data: they push that one's records out.
     """

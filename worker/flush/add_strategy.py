@@ -17,7 +17,7 @@ from worker.model import ListId
 MARGIN = timedelta(seconds=2)
 """Before the time of the reading, whose whole seconds hide what came in the same one."""
 MOST_READINGS = 3
-"""Times that the archived members are read anew while somebody changes them."""
+"""Times that the archived members are read again while somebody changes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class AddStrategy:
     Attributes:
         together: whether by POSTs of many; else contact by contact.
         archived: hashes of archived members, to be left out of POSTs.
-        read_at: Mailchimp's time when they began to be read; None where it told none.
+        read_at: Mailchimp's time when they began to be read; None where it gave none.
         refusal: why nothing can be added now, and the call that said so; None where it can.
     """
 
@@ -41,7 +41,7 @@ class AddStrategy:
         return bool(self.archived) and member_hash(add.membership.address) in self.archived
 
     def look(self, list_id: ListId) -> Call | None:
-        """Returns the read before each POST: who was archived since; None where nobody can tell since when."""
+        """Returns the read before each POST: who was archived since; None where it is not known since when."""
         return calls.archived_since(list_id, self.read_at - MARGIN) if self.read_at is not None else None
 
     def after(self, answer: Answer) -> AddStrategy:

@@ -40,7 +40,7 @@ class AnswerClass(StrEnum):
     UNCLEAR = "unclear"
     """Refused for a reason that may pass: tried again after days."""
     FIELD = "field refused"
-    """Refused for fields that stand in the verdict."""
+    """Refused for fields, which are named."""
     LATER = "later"
     """Nothing is known to be wrong with the call: it is made again."""
     AGAIN = "again"
@@ -91,7 +91,7 @@ def classify(answer: Answer) -> ClassifiedAnswer:
 def sort_contact_error(error: Mapping[str, Any]) -> ClassifiedAnswer:
     """Sorts one of the ``errors`` in the answer to a POST of many contacts.
 
-    One without a field is UNCLEAR here: only a call for that contact alone is told the title.
+    One without a field is UNCLEAR here: only the answer to a call for that contact alone has the title.
     """
     if error.get("error_code") == "ERROR_CONTACT_EXISTS":
         return ClassifiedAnswer(AnswerClass.EXISTS, "ERROR_CONTACT_EXISTS")
@@ -115,14 +115,14 @@ def _refusal(title: str, fields: tuple[str, ...]) -> ClassifiedAnswer:
 def _fields(body: Mapping[str, Any] | None) -> tuple[str, ...]:
     errors = (body or {}).get("errors")
     named = [error.get("field") for error in errors if isinstance(error, Mapping)] if isinstance(errors, list) else []
-    # A field of the address is told as ADDRESS.addr1 or the like; the tag is what was sent.
+    # A field of the address is named as ADDRESS.addr1 or the like; the tag is what was sent.
     return tuple(dict.fromkeys(name.split(".")[0] for name in named if isinstance(name, str) and name))
 
 
 def customer_status_after(
     classified: ClassifiedAnswer, customer_status: CustomerStatus, address: AddressKey | None, now: datetime
 ) -> CustomerStatus:
-    """Returns what stands against a customer after a refusal.
+    """Returns what prevents sending a customer after a refusal.
 
     Args:
         classified: BAD_ADDRESS, BARRED or UNCLEAR.
@@ -131,7 +131,7 @@ def customer_status_after(
         now: the time.
 
     Returns:
-        The standing: final, or with a time to try again after 1, 3 and 7 days. Never final at first sight for a title
+        The status: final, or with a time to try again after 1, 3 and 7 days. Never final at first sight for a title
         that does not say so by itself.
     """
     attempts, retry_at = 0, None

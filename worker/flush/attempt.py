@@ -37,7 +37,7 @@ class Read:
     """A member as it was just read.
 
     Attributes:
-        member: None with NOT_THERE for a 404, or with what stands in the way.
+        member: None with NOT_THERE for a 404, or with what prevented it.
         date: Mailchimp's time of the answer.
     """
 
@@ -84,7 +84,7 @@ class Attempt(StepResult):
         return as_text(self.context.clock())
 
     def customer_status(self, customer_id: CustomerId) -> CustomerStatus:
-        """Returns what stands against a customer, nothing by default."""
+        """Returns what prevents sending a customer, nothing by default."""
         return self.context.customer_statuses.get(customer_id) or CustomerStatus(customer_id)
 
     def available(self, list_id: ListId) -> Sequence[MergeField]:
@@ -94,13 +94,13 @@ class Attempt(StepResult):
     def read_member(self, membership: MembershipKey, entry: LedgerEntry | None, targets: Sequence[Target] = ()) -> Read:
         """Reads a member, and writes at once if it has left, or if an add in doubt proves to have been done.
 
-        This try may fail, and other steps must know it. Once the member is deleted, nothing else tells that it was
+        This try may fail, and other steps must know it. Once the member is deleted, nothing else shows that it was
         there: its add would count as never done, and its opt-out would not follow.
 
         Args:
             membership: where.
             entry: what the ledger says of it.
-            targets: the customers who are, or should be, there; of gates none, since they are known there.
+            targets: the customers who are, or should be, there; of prior memberships none, since they are known there.
         """
         read = self.look_at(membership, entry)
         known = entry
@@ -251,7 +251,7 @@ def try_step(context: StepContext, do: Callable[[Attempt], None]) -> Attempt:
 
 
 def _tell_too(attempt: Attempt, in_doubt: Sequence[Receipt]) -> None:
-    # The last try may have ended at a read, or elsewhere: what an earlier one sent is told all the same.
+    # The last try may have ended at a read, or elsewhere: an earlier one's receipt is written all the same.
     told = {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.outcome != Outcome.LATER}
     told |= {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.call in _calls(in_doubt)}
     for one in in_doubt:

@@ -95,7 +95,7 @@ class Brake:
             return {list_id: count + self._undone[list_id] for list_id, count in self._held.items()}
 
     def admit(self, step_group: StepGroup) -> tuple[StepGroup, StepGroup]:
-        """Admits a lane, or holds it as a whole but for withdrawn consent.
+        """Admits a step group, or holds it as a whole but for withdrawn consent.
 
         Returns:
             The steps to do, and those that are held.

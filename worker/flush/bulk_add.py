@@ -67,7 +67,7 @@ def _added(attempt: Attempt, add: Add, member: Member, posted: _Posted, said: Ma
 
 @dataclass(frozen=True, slots=True)
 class _Posted:
-    """One POST, or the read before it that stood in its way."""
+    """One POST, or the read before it that prevented it."""
 
     adds: Sequence[Add]
     call: Call
@@ -114,7 +114,7 @@ class Batch:
             if kind is AnswerClass.DONE:
                 self._sort_contacts(posted)
             elif kind in (AnswerClass.LATER, AnswerClass.AGAIN, AnswerClass.ACCOUNT_STOPPED, AnswerClass.NOT_THERE):
-                self.commit(self._all_stumbled(posted))
+                self.commit(self._all_failed(posted))
             elif len(adds) == 1:
                 self.alone.append(part[0])
             elif len(part) > 1:
@@ -132,7 +132,7 @@ class Batch:
         return self.alone
 
     def _post(self, adds: Sequence[Add]) -> _Posted | None:
-        # Tries until the answer tells something; who was archived meanwhile is asked again before each try.
+        # Tries until the answer says something; who was archived meanwhile is asked again before each try.
         tries, at_once = self.context.pacing.tries(), 0
         while True:
             with self.context.pacing.together() as sender:
@@ -173,7 +173,7 @@ class Batch:
         return posted
 
     def _not_kept_out(self, adds: Sequence[Add]) -> Sequence[Add]:
-        # What another call of this flush told a moment ago counts.
+        # What another call of this flush learned a moment ago counts.
         left = self.context.departures_of([add.contact for add in adds])
         if not left:
             return adds
@@ -207,7 +207,7 @@ class Batch:
     def _take_back(self, attempt: Attempt, adds: Sequence[Add]) -> None:
         attempt.undone += [add.membership for add in adds if add.membership not in self.in_doubt]
 
-    def _all_stumbled(self, posted: _Posted) -> StepResult:
+    def _all_failed(self, posted: _Posted) -> StepResult:
         attempt = Attempt.of(self.context)
         for add in posted.adds:
             sent, last = self.in_doubt.get(add.membership, posted), posted
@@ -248,7 +248,7 @@ class Batch:
     def _refused(self, attempt: Attempt, posted: _Posted, add: Add, error: Mapping[str, Any]) -> None:
         classified = sort_contact_error(error)
         if classified.kind is AnswerClass.EXISTS:
-            # Not by this POST; it may be by an earlier try of it, which its intent tells.
+            # Not by this POST; it may be by an earlier try of it, which its intent shows.
             tried = self.intended[add.membership] if add.membership in self.in_doubt else None
             self.alone.append(Found(add.contact, tried))
             self._take_back(attempt, [add])

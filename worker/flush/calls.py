@@ -1,6 +1,6 @@
 """The calls that a flush makes, one function each. No other place of a flush builds a call.
 
-None of the writes can change the status of somebody who left: ``status`` stands only in :func:`unsubscribe` (consent
+None of the writes can change the status of somebody who left: ``status`` is only in :func:`unsubscribe` (consent
 was withdrawn, or a pending member's customer was deleted) and :func:`restore` (what this worker itself archived), and
 ``update_existing`` is always false.
 """
@@ -75,7 +75,7 @@ def departures(list_id: ListId, status: str, since: str | None, offset: int) -> 
 
     Args:
         list_id: the list.
-        status: unsubscribed, cleaned or archived; one call tells one status, and without any the archived are left out.
+        status: unsubscribed, cleaned or archived; one call lists one status, and without any the archived are left out.
         since: only those changed at this time or later, as text; None for all.
         offset: how many of them to leave out.
     """

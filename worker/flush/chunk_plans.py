@@ -24,7 +24,7 @@ def plans(
         db: the staging database.
         terms: what everything is planned by.
         near: the chunk.
-        faulty: told of a part that cannot be planned.
+        faulty: called with a part that cannot be planned.
     """
     try:
         whole = make_plan(near, terms)

@@ -12,7 +12,7 @@ from worker.store.ledger import LedgerEntry
 
 @dataclass(frozen=True, slots=True)
 class MayAdd:
-    """What a gate says.
+    """What a prior membership says.
 
     Attributes:
         status: the status that the contact may be added with; None where it may not be added anywhere.
@@ -61,7 +61,7 @@ def may_add(
 def may_add_by_ledger(
     old: MembershipKey, entry: LedgerEntry | None, destination: MembershipKey, status_if_new: str
 ) -> MayAdd:
-    """Decides where the old list is gone from Mailchimp and only the ledger can tell.
+    """Decides where the old list is gone from Mailchimp and only the ledger knows.
 
     Args:
         old: where the customer is known.
@@ -70,7 +70,7 @@ def may_add_by_ledger(
         status_if_new: how the account adds members.
 
     Returns:
-        As :func:`passage`, by the status that Mailchimp last told; nobody that the ledger does not know as a member.
+        As :func:`may_add`, by the status that Mailchimp last reported. Who is no member by the ledger may not be added.
     """
     if entry is None or entry.state == "gone":
         return MayAdd(None, f"the list {old.list_id} is gone, and nothing shows that {old.address} stayed", here=False)

@@ -21,10 +21,10 @@ class Passed:
 
     Attributes:
         status: to add it with.
-        old: the last of the old members that was read, and its gate with the entry as the ledger should have it now;
+        old: the last old membership that was read, with the entry as the ledger should have it now;
             None where there was none.
         date: Mailchimp's time of that.
-        renamed: the gate of a rename whose answer was lost, and which was done.
+        renamed: the old membership of a rename whose answer was lost, and which was done.
     """
 
     status: str
@@ -66,17 +66,17 @@ def check_priors(attempt: Attempt, contact: Contact, priors: Sequence[PriorMembe
             _blocked(attempt, contact, prior, classified, read.exchange)
             return None
         if prior.others:
-            # Whoever left there is back, or never left.
+            # Who left there is back, or never left.
             if now.entry is not None and now.entry != prior.entry and not begun:
                 attempt.entries.append(now.entry)
             continue
         if begun and not done:
-            # Never done; whoever is there by now is somebody else. That it left is known already.
+            # Never done; who is there by now is somebody else. That it left is known already.
             if not has_left(now.entry):
                 attempt.dropped.append(prior.membership)
             continue
         if done:
-            # What stood at the place before it is the same contact, or one that this customer left for it.
+            # What was at the place before it is the same contact, or one that this customer left for it.
             found_begun = True
             if prior.entry is not None and prior.entry.intent is not None and prior.entry.intent.source is not None:
                 renamed = now, read
@@ -94,7 +94,7 @@ def kept_off(attempt: Attempt, contact: Contact, asked: Sequence[PriorMembership
     Args:
         attempt: the try.
         contact: who is about to be put somewhere.
-        asked: the gates that this try has read itself.
+        asked: the prior memberships that this try has read itself.
     """
     memberships = {prior.membership for prior in asked}
     for prior in attempt.context.departures_of([contact]).get(contact.membership, ()):

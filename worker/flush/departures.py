@@ -42,10 +42,10 @@ _SHIFTED = ClassifiedAnswer(AnswerClass.LATER, "its members changed while they w
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Members that left a list, as Mailchimp told them.
+    """Members that left a list, as Mailchimp listed them.
 
     Attributes:
-        date: Mailchimp's time of the answer; None where it told none.
+        date: Mailchimp's time of the answer; None where it gave none.
         began_at: the same of the first page of this reading, as text.
         then: where the reading goes on; None where the list is read to its end.
     """
@@ -80,7 +80,7 @@ def read_list(
         wait: waits so many seconds.
 
     Returns:
-        None where it was read to its end; else what stood in the way: NOT_THERE only where the list surely is gone.
+        None where it was read to its end; else what prevented it: NOT_THERE only where the list surely is gone.
     """
     for one in pages(sender, list_id, start, base):
         if isinstance(one, Page):
@@ -95,7 +95,7 @@ def read_list(
 
 
 def pages(sender: Sender, list_id: ListId, start: Reading, base: str | None) -> Iterator[Page | ClassifiedAnswer]:
-    """Gives the members that left a list page by page; the last one may be what stood in the way."""
+    """Gives the members that left a list page by page; the last one may be what prevented it."""
     reading, position, fresh = start, _Position(), start.began_at is None
     while True:
         call = calls.departures(list_id, reading.status, reading.since, position.offset)
@@ -229,13 +229,13 @@ def entry_of_departure(entry: LedgerEntry, member: Member, date: datetime | None
         date: Mailchimp's time of the answer.
         at: the time now, by this machine's clock.
     """
-    # A write in doubt is found out by a read of that member alone; who is gone left already. But whoever is at the
+    # A write in doubt is found out by a read of that member alone; who is gone left already. But who is at the
     # place of an add in doubt has left by now, and may be deleted before that read.
     add = entry.state == "intended" and entry.intent is not None and entry.intent.kind == "add"
     if entry.state == "gone" or (not add and (entry.intent is not None or entry.state == "intended")):
         return None
     if entry.state == "archived" and member.status == "archived" and entry.last_changed is None:
-        return None  # nobody can tell whose archive it is, so it counts as one who left already
+        return None  # it is not known whose archive it is, so it counts as one who left already
     now = departed(entry, member, date)
     if now is None or replace(now, seen_at=entry.seen_at) == entry:
         return None
@@ -300,7 +300,7 @@ class Departures:
     Attributes:
         keep: takes each page.
         done: lists that were read, or that could not be.
-        refused: what stood in the way, of these.
+        refused: what prevented it, of these.
     """
 
     db: Database
@@ -311,7 +311,7 @@ class Departures:
     refused: dict[ListId, ClassifiedAnswer] = field(default_factory=dict)
 
     def read(self, settings: AccountSettings, wanted: Collection[ListId]) -> dict[ListId, ClassifiedAnswer]:
-        """Reads who left lists that were not read yet; returns what stood in the way of which.
+        """Reads who left lists that were not read yet; returns what prevented which.
 
         Once Mailchimp says "later", or accepts no call of the account, no other list is tried.
         """
@@ -352,7 +352,7 @@ def keep_page(
     Args:
         db: for reads.
         account_id: the account.
-        clock: tells the time.
+        clock: returns the time.
         write: carries out a function in a transaction, with the database to write; it returns which rows it wrote.
         page: what was read.
     """
@@ -365,7 +365,7 @@ def keep_page(
 
 
 def write_page(db: Database, account_id: AccountId, page: Page, at: str, *, strangers: bool) -> Rows:
-    """Writes what a page tells and how far the reading is. Belongs in a transaction."""
+    """Writes what a page says and how far the reading is. Belongs in a transaction."""
     rows = ledger.put_entries(db, account_id, learnt(db, account_id, page, at, strangers=strangers))
     if page.then is None:
         return rows + departure_reading.end(db, account_id, page.list_id, page.began_at)

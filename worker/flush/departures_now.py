@@ -1,4 +1,4 @@
-"""Who is known to have left, by the ledger as it is right before a call: other calls of this flush may have told it."""
+"""Who is known to have left, by the ledger right before a call: other calls of this flush may have found it."""
 
 from __future__ import annotations
 

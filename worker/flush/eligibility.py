@@ -1,6 +1,6 @@
 """Whose customers a flush may deliver: those whose partitions the consumer group gave to this worker.
 
-An account's events and its ledger stand in one partition, so that one worker has both. Where a publisher partitions
+An account's events and its ledger are in one partition, so that one worker has both. Where a publisher partitions
 otherwise, or one of the topics has other partitions than before, several workers may have a part each, and nobody
 delivers the account.
 """
@@ -28,7 +28,7 @@ REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Misplaced:
-    """An account whose events and ledger do not stand in one partition.
+    """An account whose events and ledger are not in one partition.
 
     Attributes:
         partitions: in which its events were read.
@@ -42,7 +42,7 @@ class Misplaced:
     ledger: int
 
     def __str__(self) -> str:
-        """Returns the account and where it stands."""
+        """Returns the account and its partitions."""
         where = f"events in partition {_listed(self.partitions)}, by the contract {self.expected}"
         return f"{self.account_id} ({where}, ledger in {self.ledger})"
 
@@ -87,7 +87,7 @@ class GroupEligibility:
             owned_partitions: what the group gave.
             topic: the topic.
             topic_id: its id now.
-            ledger_partition: tells in which partition an account's ledger is kept: the same, if publishers obey.
+            ledger_partition: returns in which partition an account's ledger is kept: the same, if publishers obey.
         """
         self._ownership = owned_partitions
         self._partitions = offsets.account_partitions(db, topic, topic_id)

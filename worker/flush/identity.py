@@ -1,4 +1,4 @@
-"""Which contact a member is: whether it is the one that the ledger tells of, and what an unanswered write did to it.
+"""Which contact a member is: whether it is the one that the ledger means, and what an unanswered write did to it.
 
 Decided by Mailchimp's ``contact_id``, and where an answer has none by Mailchimp's own times, which are compared with
 each other and with its Date header only. An intent alone decides nothing.
@@ -73,7 +73,7 @@ def add_was_done(entry: LedgerEntry, member: Member) -> bool:
 
 
 def continues(entry: LedgerEntry, member: Member) -> bool:
-    """Tells whether a member that was just read is the one that the ledger tells of, by any write of this worker."""
+    """Tells whether a member that was just read is the one that the ledger means, by any write of this worker."""
     if entry.state == "intended" or (entry.intent is not None and entry.intent.kind == "restore"):
         still_archived = entry.state != "intended" and member.status == "archived"
         return still_archived or was_done(entry, member)
@@ -232,7 +232,7 @@ def _within(intent: Intent, moment: datetime | None, span: timedelta) -> bool:
 
 
 def _second(moment: datetime) -> datetime:
-    # Mailchimp tells whole seconds.
+    # Mailchimp gives whole seconds.
     return moment.replace(microsecond=0)
 
 

@@ -1,4 +1,4 @@
-"""The intents of one lane: each write that could lose its answer is noted before it is sent."""
+"""The intents of one step group: each write that could lose its answer is noted before it is sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WriteAhead = Callable[[Sequence[LedgerEntry], Sequence[tuple[CustomerId, Members
 
 @dataclass(slots=True)
 class Intents:
-    """What a lane is about to do. Used by one thread.
+    """What a step group is about to do. Used by one thread.
 
     Attributes:
         known: what the ledger says of places by now, where that is more than when the flush was planned.
@@ -50,7 +50,7 @@ class Intents:
         self._lost.pop(membership, None)
 
     def note(self, seen: LedgerEntry, targets: Iterable[Target]) -> None:
-        """Writes at once what a read told of a member: that it left, or what a write is about to change.
+        """Writes at once what a read says of a member: that it left, or what a write is about to change.
 
         Args:
             seen: what the ledger says of the place from now on, whatever becomes of the step that read it.
@@ -75,7 +75,7 @@ class Intents:
             self.known.pop(membership, None)
 
     def lose(self, membership: MembershipKey, date: datetime | None, seconds: float) -> None:
-        """Notes that an answer did not tell whether it was done.
+        """Notes that an answer did not say whether it was done.
 
         Args:
             membership: where.

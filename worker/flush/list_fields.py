@@ -18,7 +18,7 @@ class FieldsRead:
 
     Attributes:
         found: of each list that answered.
-        refused: what stood in the way, of the others; reading ends at the first that is not just a missing list.
+        refused: what prevented it, of the others; reading ends at the first that is not just a missing list.
     """
 
     found: Mapping[ListId, Sequence[MergeField]]

@@ -105,7 +105,7 @@ def _acted(attempt: Attempt, prior: PriorMembership) -> bool:
 
 
 def _renamed_before(attempt: Attempt, step: Move, read: Read) -> bool:
-    # Where the answer to a rename was lost: the member that stands at the new place is the one of the old place.
+    # Where the answer to a rename was lost: the member at the new place is the one of the old place.
     entry = step.entry
     if entry is None or entry.intent is None or entry.intent.source is None:
         return False

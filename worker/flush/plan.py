@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from worker.clock import as_moment
 from worker.consumer.event_order import newest_first
-from worker.flush import merge_values as member_fields
-from worker.flush import opt_outs
+from worker.flush import merge_values, opt_outs
 from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.flush.related_customers import RelatedCustomers
 from worker.flush.step_groups import step_groups_of
@@ -37,7 +36,7 @@ from worker.store.ledger import CustomerStatus, LedgerEntry
 
 
 def make_plan(near: RelatedCustomers, terms: Terms) -> Plan:
-    """Returns the calls for the changed customers of a neighbourhood, and who needs none and why."""
+    """Returns the calls for related customers that changed, and who needs none and why."""
     return _Planner(terms.with_departures(near), terms).plan()
 
 
@@ -116,14 +115,12 @@ class _Planner:
 
     def _hindered(self, customer: Customer, choice: TargetList, customer_status: CustomerStatus) -> NoCall | None:
         targets = (Target(customer, choice.reason),)
-        address, departed = customer.address, self.terms.departed
+        address, email, departed = customer.address, customer.state.email, self.terms.departed
         if choice.held is not None:
             return NoCall(targets, None, Outcome.HELD, f"Held back: {choice.held}.", "Will be sent once this is fixed.")
         if address is not None and not is_address(address):
-            given = (
-                repr(customer.state.email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
-            )
-            detail = f"{given} is no e-mail address, so nothing was sent."
+            what = repr(email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
+            detail = f"{what} is no e-mail address, so nothing was sent."
             return NoCall(targets, None, Outcome.REFUSED, detail, "Sent when the customer has another address.")
         membership = MembershipKey(choice.list_id, address) if address is not None else None
         if membership is not None and (
@@ -156,7 +153,7 @@ class _Planner:
     def _known_at(self, customer: Customer) -> list[MembershipKey]:
         membership = self._customer_status(customer).membership
         owned = self.owned.get(customer.customer_id, ())
-        # Begun adds first: where one went through, it tells more than the place before it.
+        # Begun adds first: where one went through, it says more than the place before it.
         begun = [entry.membership for entry in owned if entry.state == "intended"]
         half_left = [entry.membership for entry in owned if entry.state != "intended"]
         return list(dict.fromkeys([*begun, *([membership] if membership else []), *half_left]))
@@ -267,7 +264,7 @@ class _Planner:
             self._leave(membership, successors=tuple(one.customer_id for one in claimants))
 
     def _join(self, membership: MembershipKey, entry: LedgerEntry, targets: Sequence[Target]) -> None:
-        # Whoever comes from elsewhere passes its own gates first; the others' fields do not wait for that.
+        # Who comes from elsewhere has its own priors read first; the others' fields do not wait for that.
         arriving = [target for target in targets if self._arrives(target, membership)]
         arrivals = {target.customer.customer_id for target in arriving}
         residents = [one for one in self.wanted[membership] if one.customer_id not in arrivals]
@@ -287,7 +284,7 @@ class _Planner:
         return bool(priors) and not (here and left_behind)
 
     def _contact(self, membership: MembershipKey, owner: Customer, targets: tuple[Target, ...]) -> Contact:
-        fields = member_fields.merge_fields(owner.state, self.terms.merge_fields.get(membership.list_id, ()))
+        fields = merge_values.merge_fields(owner.state, self.terms.merge_fields.get(membership.list_id, ()))
         email = (owner.state.email or "").strip()
         return Contact(membership, email, fields, self.terms.settings.status_if_new, owner.customer_id, targets)
 
@@ -296,15 +293,13 @@ class _Planner:
 
     def _update(self, contact: Contact, entry: LedgerEntry) -> None:
         available = self.terms.merge_fields.get(contact.membership.list_id, ())
-        changes = member_fields.changes(contact.fields.values, entry.fields, available)
+        changes = merge_values.changes(contact.fields.values, entry.fields, available)
         if changes:
             self.steps.append(Update(contact, entry, changes))
             return
-        status = entry.member_status
-        detail = "Nothing that Mailchimp keeps has changed since it was last sent."
-        after = NOTHING_NEXT
-        if status in ("unsubscribed", "cleaned", "archived"):
-            detail += f" The member is {status} there and stays so."
+        detail, after = "Nothing that Mailchimp has was changed since it was last sent.", NOTHING_NEXT
+        if entry.member_status in ("unsubscribed", "cleaned", "archived"):
+            detail += f" The member is {entry.member_status} there and stays so."
             after = ONLY_THE_PERSON
         self.no_calls.append(NoCall(contact.targets, contact.membership, Outcome.UNCHANGED, detail, after))
 
@@ -315,7 +310,7 @@ class _Planner:
         if rename is not None and rename.entry is not None:
             self.renamed.add(rename.membership)
             available = self.terms.merge_fields.get(contact.membership.list_id, ())
-            changes = member_fields.changes(contact.fields.values, rename.entry.fields, available)
+            changes = merge_values.changes(contact.fields.values, rename.entry.fields, available)
         return Move(contact, entry, priors, rename, changes)
 
     def _may_rename(self, contact: Contact, entry: LedgerEntry | None, prior: PriorMembership) -> bool:
@@ -336,7 +331,7 @@ class _Planner:
     # Nobody wants the place
 
     def _leave(self, membership: MembershipKey, successors: tuple[CustomerId, ...] = ()) -> None:
-        # With heirs, nobody may want it in the end: then it must not stay behind, where nobody ever looks at it again.
+        # With successors, nobody may want it in the end: then it must not stay, where nothing ever looks at it again.
         entry = self.near.entries.get(membership)
         departing = self.departing.get(membership, [])
         if entry is None or entry.state in ("archived", "gone") or self._is_gone(membership.list_id):

@@ -146,7 +146,7 @@ def plan_account(
         sender: sends the reads.
         bulk_add_above: see the flush's orders.
         confirmed: whether an operator would confirm what the last flush held back.
-        clock: tells the time.
+        clock: returns the time.
         departed: who left lists of the account and was erased since.
     """
     reads, now, account_id = _Reads(sender), clock(), settings.account_id

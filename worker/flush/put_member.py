@@ -121,7 +121,7 @@ def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, r
     assert seen is not None, "it was found"
     agreed = origin == "found" and agreed_when_found(entry, seen, contact.owner, values)
     if origin == "found" and not agreed and is_first_sight(entry, seen) and any(tag in values for tag in NAME_TAGS):
-        # After the write it has the customer's names: should that be cut short, nobody could tell what it had before.
+        # After the write it has the customer's names: if cut short, what it had before would be lost.
         entry = _as_seen(attempt, contact, entry, read, seen)
         attempt.intents.note(entry, contact.targets)
     written = _write_whole(attempt, contact)
@@ -192,7 +192,7 @@ def add_or_find(
         status: how.
         what: how the receipt begins.
         read: the place, where this try has read it already.
-        asked: the gates that this try has passed.
+        asked: the prior memberships that this try has read.
     """
     contact, entry = step.contact, step.entry
     read = read or attempt.read_member(step.membership, entry, step.targets)
@@ -252,7 +252,7 @@ def _put_back(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None
 def gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: Exchange) -> None:
     """Notes a contact whose member Mailchimp no longer has: it is not added again."""
     attempt.entries.append(replace(entry, state="gone", sent_at=attempt.at(), intent=None))
-    # Whoever comes from elsewhere stays known, and a member, there.
+    # Who comes from elsewhere stays known, and a member, there.
     arriving = [
         one
         for one in contact.targets
@@ -261,5 +261,5 @@ def gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: Excha
     attempt.blocked |= {target.customer.customer_id for target in arriving}
     attempt.settle_at([target for target in contact.targets if target not in arriving], contact.membership)
     detail = "Mailchimp no longer has this member: it was deleted there, or the person changed the address."
-    then_ = "Not added again: nobody can tell whether the person left. It is looked for at each change."
+    then_ = "Not added again, because the person may have left. The worker looks again when the customer changes."
     attempt.receipt(contact.targets, contact.membership, exchange, outcome=Outcome.GONE, detail=detail, then=then_)

@@ -1,4 +1,4 @@
-"""One account's books during a flush: what its threads do is written here, a transaction for all that wait."""
+"""Writes what the threads of one account's flush do, a transaction for all that wait."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class Recorder:
         """Takes the account's part of a run.
 
         Args:
-            db: this account's own connection; only the books use it.
+            db: this account's own connection; only the recorder uses it.
             changelog: commits what is written.
             settings: the account's, as they were when its part began.
             run: number of the run.
-            clock: tells the time.
+            clock: returns the time.
             may_call: false once the whole flush must end.
-            ours: false once another worker may keep these books: what a call did is found out by that one.
+            ours: false once another worker may have the account: what a call did is found out by that one.
             erased: asked in each transaction; true once somebody was erased from the account: then nothing is written.
         """
         self._db = db
@@ -137,7 +137,7 @@ class Recorder:
                 customer of a contact must be known there, not its owner alone.
 
         Raises:
-            Halted: the books are shut, or another worker's.
+            Halted: the recorder is closed, or the account another worker's.
         """
 
         def write() -> Rows:
@@ -150,7 +150,7 @@ class Recorder:
         """Returns where contacts are known to have left, by the ledger with all that was written until now.
 
         Raises:
-            Halted: the books are shut.
+            Halted: the recorder is closed.
         """
         with self._group.turn:
             if self._shut:
@@ -164,7 +164,7 @@ class Recorder:
             act: changes nothing but the database, may be repeated, and returns which rows it wrote.
 
         Raises:
-            Halted: the books are shut, or another worker's.
+            Halted: the recorder is closed, or the account another worker's.
         """
         self._group.submit(_Change(lambda: act(self._db)))
 
@@ -176,7 +176,7 @@ class Recorder:
             end_after: useless answers in a row after which the account is given up for this run.
 
         Raises:
-            Halted: the books are shut, or another worker's.
+            Halted: the recorder is closed, or the account another worker's.
         """
         now = self._clock()
         self._group.submit(_Change(lambda: self._write(result, now), result, end_after))
@@ -206,7 +206,7 @@ class Recorder:
             self.fail(ERASED)
             raise
         except WorkerError as error:
-            # Whoever comes next need not wait for the same: a crash here would have the same effect.
+            # The next one need not wait for the same: a crash here would have the same effect.
             self._shut = True
             self.fail(f"{error.what}")
             raise

@@ -1,4 +1,4 @@
-"""The part of an account that a plan must look at together: changed customers and whoever shares an address with them.
+"""The part of an account that a plan must look at together: changed customers and those who share an address with them.
 
 Read in chunks, so that memory does not grow with the account. A chunk takes in every changed customer that shares an
 old or new address with one of its own, and those that share with these: so no place is planned in two chunks.
@@ -106,7 +106,7 @@ def _same_address(
     others: dict[CustomerId, Customer],
     customer_statuses: dict[CustomerId, CustomerStatus],
 ) -> dict[CustomerId, Customer]:
-    # Puts unchanged customers into others with their standings; returns the changed ones that are new.
+    # Puts unchanged customers into others with their statuses; returns the changed ones that are new.
     by_membership = {one.customer_id: one for one in ledger.settled_at(db, account_id, addresses)}
     found = {one.customer_id: one for one in customers.by_addresses(db, account_id, addresses)}
     elsewhere = [one for one in by_membership if one not in found and one not in changed and one not in others]

@@ -107,7 +107,7 @@ def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None
 def _archived(
     attempt: Attempt, step: Archive, entry: LedgerEntry, read: Read, before: Member, done: Answer
 ) -> LedgerEntry:
-    # What a second read does not tell is found out by the next one: until then the intent says when it was archived.
+    # What a second read does not say is found out by the next one: until then the intent says when it was archived.
     archived = replace(entry, state="archived", member_status="archived")
     intent = lost(new_intent("archive", read.date, before), done.date, done.seconds)
     pending = replace(archived, status_before=status_before_until(intent), intent=intent)
@@ -159,7 +159,7 @@ def _forget(attempt: Attempt, step: Archive, exchange: Exchange) -> None:
 def _keep(attempt: Attempt, step: Archive | Unsubscribe, read: Read, member: Member) -> None:
     entry = _entry(attempt, step, read, member)
     if entry.state == "archived" and isinstance(step, Unsubscribe):
-        # Consent was withdrawn while it was archived: whoever puts it back must not subscribe it.
+        # Consent was withdrawn while it was archived: a restore must not subscribe it.
         entry = replace(entry, status_before="unsubscribed")
     attempt.entries.append(entry)
 

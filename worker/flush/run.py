@@ -179,7 +179,7 @@ class Flusher:
                 if part.ended == "done":
                     runs.account_done(db, who, began)
                 elif part.failed and (request is None or request.account_id is None):
-                    # Of a flush of one account its operator is told, and decides.
+                    # Of a flush of one account the operator sees the result, and decides.
                     runs.account_failed(db, who, as_text(self.clock()), again=trigger == "retry")
         log.info(
             "account %s: %d of %d settled%s", who, part.settled, part.to_do, f"; {part.message}" if part.message else ""

@@ -206,12 +206,12 @@ def _anyone(step: Step, customers: set[CustomerId]) -> bool:
 
 
 def _taken_on(attempt: Attempt, step: Archive, targets: Sequence[Target]) -> None:
-    # Of who went elsewhere other steps tell.
+    # Other steps report on those who went elsewhere.
     _stays(attempt, step, targets, "Another customer has this address now: the member stays, for that one.")
 
 
 def _leave(attempt: Attempt, step: Archive, blocked: set[CustomerId]) -> None:
-    # Whoever may not go elsewhere is known by the old member; the others who left it are done with it.
+    # Who may not go elsewhere is known by the old member; the others who left it are done with it.
     others = [target for target in step.targets if target.customer.customer_id not in blocked]
     _stays(attempt, step, others, "Another customer, who left, is known by this member: it stays as it is.")
 

@@ -71,7 +71,7 @@ def next_retry(failures: int, failed_at: datetime) -> datetime | None:
 def is_retry_due(now: datetime, at: time, zone: ZoneInfo, failures: int, failed_at: datetime) -> bool:
     """Tells whether an account that failed should be tried again now, on its own.
 
-    Not once a daily flush is due, which begins to count anew.
+    Not once a daily flush is due, which begins to count again.
     """
     retry = next_retry(failures, failed_at)
     if retry is None:

@@ -79,7 +79,7 @@ class StepContext:
         intents: writes, before a call, what it is about to do to a place, in case its answer is lost.
         wait: waits so many seconds, or less when the flush is asked to stop.
         brake: counts the members that leave each list.
-        departures_of: tells where contacts are known to have left, by the ledger as it is now.
+        departures_of: returns where contacts are known to have left, by the ledger as it is now.
         customer_statuses: of the customers of the chunk at hand.
     """
 

@@ -11,11 +11,11 @@ from worker.flush.steps import Add, Archive, Step, StepGroup, Unsubscribe, touch
 
 
 def step_groups_of(steps: Sequence[Step]) -> tuple[tuple[Add, ...], tuple[StepGroup, ...]]:
-    """Sorts steps into adds that stand alone and lanes.
+    """Sorts steps into adds that depend on nothing, and groups.
 
     Returns:
-        The adds that share no place and no customer with another step, and the lanes of all others. In a lane consent
-        that was withdrawn comes first and archiving last.
+        The adds that share no place and no customer with another step, and the groups of all others. In a group,
+        withdrawn consent comes first and archiving last.
     """
     groups = _Groups()
     for number, step in enumerate(steps):

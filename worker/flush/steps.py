@@ -1,7 +1,7 @@
 """What a plan consists of: steps, each with the calls it may make.
 
 A step names its calls before any is made: :meth:`calls` gives each with the condition it hangs on. Which customers a
-step is for stands in its shares; a customer is settled when all its steps are done.
+step is for are its targets; a customer is settled when all its steps are done.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """What should stand at a place, and for whom.
+    """What a membership should hold, and for whom.
 
     Attributes:
         email: the address as published.
@@ -64,7 +64,7 @@ class PriorMembership:
 
     Attributes:
         entry: what the ledger says of it.
-        list_gone: whether that list is gone, so that only the ledger can tell.
+        list_gone: whether that list is gone, so that only the ledger knows.
         known: the customers who are known there.
         others: whether none of the contact's customers is: the address left there, or somebody else who has it now.
     """
@@ -169,7 +169,7 @@ class Move(_ForContact):
         return calls.rename(self.rename.membership, self.contact.email, self.rename_changes)
 
     def calls(self) -> Iterator[PlannedCall]:
-        """Gives the reads and what hangs on them, the gates last."""
+        """Gives the reads and what hangs on them, the prior memberships last."""
         yield PlannedCall(calls.read(self.membership))
         yield from _prior_calls(self.priors)
         new = self.contact.status_if_new
@@ -291,7 +291,7 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """An address whose customer withdrew consent, on one list, whoever added it there.
+    """An address whose customer withdrew consent, on one list, also if others added it there.
 
     Attributes:
         same_address: other customers with the address, without a call of their own: what is found there is theirs too.
@@ -309,7 +309,7 @@ class Unsubscribe:
 
 
 Step = Add | Found | Move | Update | Restore | Recheck | Archive | Unsubscribe
-"""What makes calls. A place is touched by the steps of one lane only."""
+"""What makes calls. A place is touched by the steps of one group only."""
 
 StepGroup = tuple[Step, ...]
 """Steps that share a place or a customer, in the order in which they must be done."""

@@ -45,7 +45,7 @@ def choose(
 
     Returns:
         The list and why; held where that list is paused, or where the customer was on a list that is gone from
-        Mailchimp: then the account must choose, because nobody can tell any more who had left it. Held too where it
+        Mailchimp: then the account must choose, because it can no longer be known who had left it. Held too where it
         would move off a list that could not be read.
     """
     own = settings.list_of(customer.state.list_id)

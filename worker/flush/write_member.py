@@ -29,7 +29,7 @@ class Written:
         member: the member afterwards; None unless it is done.
         sent: the fields that were sent last.
         refused: merge tag to the title with which Mailchimp refused it.
-        date: Mailchimp's time of the answer; None where it told none.
+        date: Mailchimp's time of the answer; None where it gave none.
         seconds: how long the call took.
         undone: whether it is sure that nothing was done.
     """

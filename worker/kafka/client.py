@@ -114,9 +114,9 @@ def heartbeat_ms(settings: Kafka) -> int:
 
 
 def is_fatal(error: LibraryError) -> bool:
-    """Tells whether an error ends a client for good.
+    """Returns whether an error ends a client for good.
 
-    Its own word is not enough: of a member that was fenced, librdkafka tells the consumer the code _FATAL by an error
+    Its own word is not enough: of a member that was fenced, librdkafka gives the consumer the code _FATAL by an error
     whose fatal() is False, and nothing else (confluent-kafka-python issue 869).
     """
     return error.fatal() or error.code() in _ENDED

@@ -152,7 +152,7 @@ class _Line(HTTPAdapter):
         alarm = threading.Timer(seconds, self._cut, (self._number,))
         alarm.daemon = True
         alarm.start()
-        # The alarm decides what is late; the reads' own limit only stands behind it.
+        # The alarm decides what is late; the reads' own limit only backs it up.
         limits = (min(CONNECT_SECONDS, seconds), seconds + 1)
         try:
             # Not Session.send: it would parse where a redirect points, and raise for what it finds.
@@ -170,7 +170,7 @@ class _Line(HTTPAdapter):
         return "timeout" if self._late and self._sent else outcome
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Returns the pool of the URL, whose connections tell this line when they send."""
+        """Returns the pool of the URL, whose connections note in this line when they send."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         if not hasattr(pool.ConnectionCls, "watched"):
             pool.ConnectionCls = _watched(pool.ConnectionCls, self._watch)

@@ -1,4 +1,4 @@
-"""The lists of a Mailchimp user, as Mailchimp tells them."""
+"""The lists of a Mailchimp user, as Mailchimp describes them."""
 
 from __future__ import annotations
 

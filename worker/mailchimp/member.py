@@ -1,4 +1,4 @@
-"""A member of a list, as an answer of Mailchimp tells it."""
+"""A member of a list, as an answer of Mailchimp describes it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Member:
     Attributes:
         status: subscribed, pending, unsubscribed, cleaned, transactional or archived.
         last_changed: as Mailchimp wrote it.
-        contact_id: which contact it is, whatever its address; None where an answer does not tell, as that to a POST of
+        contact_id: which contact it is, whatever its address; None where an answer does not say, as that to a POST of
             many. Source: Mailchimp's API description.
-        names: first and last, as the member has them; empty where an answer does not tell.
+        names: first and last, as the member has them; empty where an answer does not say.
         opted_in: when it was last subscribed; None where that is not told.
-        born: when it joined the list, by the earlier of its sign-up and its opt-in; None where neither is told.
+        born: when it joined the list, by the earlier of its sign-up and its opt-in; None where neither is known.
     """
 
     address: str

@@ -28,9 +28,9 @@ class MergeField:
         tag: what a member's fields are keyed by, such as FNAME.
         type: text, number, address, phone, date, url, imageurl, radio, dropdown, birthday or zip.
         required: whether Mailchimp refuses contacts without it, where validation is not skipped.
-        phone_format: of a phone field: US for NPA-NXX-LINE only; None where nothing is told.
+        phone_format: of a phone field: US for NPA-NXX-LINE only; None where Mailchimp does not say.
         choices: of a radio or dropdown field.
-        size: of a text field, its width on forms, in characters; None where nothing is told.
+        size: of a text field, its width on forms, in characters; None where Mailchimp does not say.
     """
 
     tag: str

@@ -1,6 +1,6 @@
 """How many calls of one API key may be in flight: the one place that decides.
 
-Mailchimp allows a user ten connections over all its apps, tells nothing of how many are left, and answers one too many
+Mailchimp allows a user ten connections over all its apps, does not say how many are left, and answers one too many
 with a refusal. So the number is found by trying: from few, one more whenever a round of calls went well, half when
 Mailchimp refuses.
 """
@@ -31,7 +31,7 @@ CHECK_SECONDS = 0.1
 
 
 class Stop(Protocol):
-    """Tells waiting threads to stop; a ``threading.Event`` is one."""
+    """Asks waiting threads to stop; a ``threading.Event`` is one."""
 
     def is_set(self) -> bool:
         """Returns whether to stop."""
@@ -63,7 +63,7 @@ class Window:
         passed: good answers since the limit last changed.
         troubles: how many came in a row.
         not_before: the time of the clock before which no call may begin.
-        round: raised by each trouble. An answer to a call begun in an earlier one tells nothing that is not known.
+        round: raised by each trouble. An answer to a call begun in an earlier one says nothing that is not known.
     """
 
     most: int
@@ -235,7 +235,7 @@ class Turn:
 
 
 class Connections:
-    """The gates of all API keys; accounts that share a key share its gate. Threads share it."""
+    """The limiters of all API keys; accounts with the same key have one limiter. Threads share it."""
 
     def __init__(
         self,
@@ -243,7 +243,7 @@ class Connections:
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Makes no gate yet.
+        """Makes no limiter yet.
 
         Args:
             most: calls of one key in flight.
@@ -257,6 +257,6 @@ class Connections:
         self._lock = threading.Lock()
 
     def limiter(self, key: ApiKey) -> Limiter:
-        """Returns the gate of the key, the same one every time."""
+        """Returns the limiter of the key, the same one every time."""
         with self._lock:
             return self._limiters.setdefault(key, Limiter(self._most, self._clock, self._chance))

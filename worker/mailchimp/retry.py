@@ -26,7 +26,7 @@ def worth_repeating(call: Call, answer: Answer) -> bool:
 
 
 class RetryingSender:
-    """Sends the calls of one account: through its API key's gate, and again while that is worth it."""
+    """Sends the calls of one account: through its API key's limiter, and again while that is worth it."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class RetryingSender:
 
         Args:
             sender: the client of the account's API key.
-            limiter: that key's gate.
+            limiter: that key's.
             patience: seconds from a call's first answer after which it is not begun again.
             stop: ends every wait.
             clock: seconds that only go forward.
@@ -65,7 +65,7 @@ class RetryingSender:
         return Tries(self)
 
     def once(self, call: Call) -> Answer:
-        """Sends the call through the gate, one time: for a write that hangs on what was just read."""
+        """Sends the call through the limiter, one time: for a write that hangs on what was just read."""
         return self._limiter.send(self._sender, call, self._stop)
 
     def send(self, call: Call) -> Answer:

@@ -142,7 +142,7 @@ class _Demo:
         _head(f"Only what changed was sent: {len(writes)} calls that write")
         _table(("call", "answer"), [(_short(str(one.call)), one.status) for one in writes])
         self._tell_receipts(run)
-        _head("Why is ann.moved@example.com not on the list? mailchimp-worker explain tells the whole story:")
+        _head("Why is ann.moved@example.com not on the list? mailchimp-worker explain shows it:")
         with closing(self._app.open_database()) as db:
             for receipt in receipts.find(db, address=UNSUBSCRIBED[1]):  # type: ignore[arg-type]
                 out.print(Text(f"  run {receipt.run}  {receipt.outcome}: {receipt.detail}"))

@@ -61,7 +61,7 @@ class Fault:
         return made
 
     def meets(self, key: str, call: Call, chance: random.Random) -> bool:
-        """Tells whether it meets this call with this API key, and counts it."""
+        """Returns whether it meets this call with this API key, and counts it."""
         if self.times == 0 or not re.fullmatch(self.method, call.method):
             return False
         if not re.search(self.path, call.path) or not re.search(self.key, key):

@@ -46,7 +46,7 @@ class MailingList:
     # Reading
 
     def as_json(self) -> dict[str, Any]:
-        """Returns what an answer tells of the list."""
+        """Returns what an answer says of the list."""
         counts = {status: len(found) for status, found in self._by_status.items()}
         return {
             "id": self.list_id,
@@ -113,7 +113,7 @@ class MailingList:
     # Writing: nothing is refused here
 
     def insert(self, email: str, status: str, values: Mapping[str, Any], cause: str) -> Member:
-        """Makes a member, or one that was there anew."""
+        """Makes a member, also one that was there before."""
         now = self.clock()
         known = self.find(email)
         if known is not None:

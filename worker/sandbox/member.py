@@ -1,4 +1,4 @@
-"""A member of the stand-in, with what Mailchimp knows and does not tell."""
+"""A member of the stand-in, with what Mailchimp knows and does not show."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Member:
     Attributes:
         status: subscribed, pending, unsubscribed, cleaned, transactional or archived.
         contact_id: the same as long as the contact exists, whatever its address; another once it was deleted.
-        status_before: of an archived member, which Mailchimp does not tell.
+        status_before: of an archived member, which Mailchimp does not show.
         opted_out: whether the person unsubscribed, or its address bounced: then no call may subscribe it.
         left_by_hand: whether a person, the owner or a bounce took it off the list, so that no call should put it back.
         order: raised with every change of the list, so that members sort by last_changed and in the same second too.
@@ -55,7 +55,7 @@ class Member:
         return member_hash(address_key(self.email))
 
     def as_json(self) -> dict[str, Any]:
-        """Returns what an answer tells of it."""
+        """Returns what an answer says of it."""
         unique = hashlib.sha1(self.id.encode(), usedforsecurity=False).hexdigest()[:10]
         name = " ".join(str(self.merge_fields.get(tag) or "") for tag in ("FNAME", "LNAME")).strip()
         return {
@@ -80,6 +80,6 @@ class Member:
         }
 
     def as_batch_json(self) -> dict[str, Any]:
-        """Returns what the answer to a batch tells of it, which is less."""
+        """Returns what the answer to a batch says of it, which is less."""
         told = self.as_json()
         return {name: value for name, value in told.items() if name not in _NOT_IN_BATCH}

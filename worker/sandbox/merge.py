@@ -61,7 +61,7 @@ class MergeField:
         )
 
     def as_json(self, list_id: str) -> dict[str, Any]:
-        """Returns what an answer tells of it."""
+        """Returns what an answer says of it."""
         options: dict[str, Any] = {}
         if self.kind == "text":
             options["size"] = 25

@@ -84,7 +84,7 @@ class SandboxServer:
         self._socket.close()
 
     def join(self) -> None:
-        """Waits until the server ends, which it does only when it is told to."""
+        """Waits until the server ends, which it does only when it is asked to."""
         while self._thread.is_alive():
             self._thread.join(1)
 

@@ -51,7 +51,7 @@ class StandIn:
         """Makes one without users.
 
         Args:
-            clock: tells the time.
+            clock: returns the time.
             sleep: waits out the latency, where no server does.
             seed: of the faults' chance.
         """
@@ -111,7 +111,7 @@ class StandIn:
             return made
 
     def find_list(self, list_id: str) -> MailingList:
-        """Returns a list, whoever has it.
+        """Returns a list of any user.
 
         Raises:
             KeyError: there is none.
@@ -200,7 +200,7 @@ class StandIn:
             answer = self._answer(user, key, call, crowded=crowded)
             name, now = user.name if user is not None else "", self.clock()
             self.audit.log(LoggedCall(now, name, key[-4:], call, answer.status))
-            # As a Date header tells it: in whole seconds.
+            # As in a Date header: in whole seconds.
             return replace(answer, date=now.replace(microsecond=0))
 
     def _answer(self, user: User | None, key: str, call: Call, *, crowded: bool) -> Answer:

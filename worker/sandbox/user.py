@@ -53,7 +53,7 @@ class User:
         return hashlib.sha256(f"{self.name}/{self._made}".encode()).hexdigest()[:10]
 
     def as_json(self) -> dict[str, Any]:
-        """Returns what an answer tells of the user's account."""
+        """Returns what an answer says of the user's account."""
         return {
             "account_id": self.name,
             "login_id": self.name,

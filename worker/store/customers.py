@@ -114,7 +114,7 @@ def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[Customer
     """Writes that customers need nothing more, each only if the revision is still the one given.
 
     Belongs in the transaction that writes what was done. A newer event, or a resync, keeps its customer changed. The
-    customer's standing tells which event it was, to workers that read the event again, and its highest version.
+    customer's status tells workers that read the event again which event it was, and its highest version.
     """
     rows = [(account_id, customer_id, revision) for customer_id, revision in settled]
     which = "WHERE account_id = ? AND customer_id = ? AND revision = ?"

@@ -19,7 +19,7 @@ class Reading:
     """A reading that is under way: the members of one status, those that changed first come first.
 
     Attributes:
-        began_at: Mailchimp's time of the first page, as text; None where it told none, or before that page.
+        began_at: Mailchimp's time of the first page, as text; None where it gave none, or before that page.
         since: only members that changed at this time or later, as text; None for all.
     """
 

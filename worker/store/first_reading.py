@@ -1,7 +1,7 @@
 """The first reading of each partition from the beginning of its log to its end, and what follows from it.
 
 A null is gone some time after compaction. Where the database was lost before its deletion was delivered, nothing in the
-log tells of that customer any more; but the ledger, which Kafka keeps, does. So whom the ledger knows from a partition,
+log has that customer any more; but the ledger, which Kafka keeps, does. So whom the ledger knows from a partition,
 and who is not in it any more, was deleted: if only nulls can be the reason that records are gone.
 """
 
@@ -151,7 +151,7 @@ def _gone(db: Database, log: str, next_offset: int, whose: Iterable[AccountId]) 
 
 
 def _delete(db: Database, position: tuple[str, str, int, int, str], keys: Sequence[tuple[str, str]]) -> int:
-    # The deletion stands where reading ended, so that it is none that was settled before, and a later event is newer.
+    # The deletion is noted where reading ended, so that it is none that was settled before, and a later event is newer.
     cursor = db.executemany(
         "INSERT OR IGNORE INTO customer (account_id, customer_id, deleted, version, topic, topic_id, partition, "
         '"offset", staged_at, revision, changed) SELECT account_id, customer_id, 1, version, ?3, ?4, ?5, ?6, ?7, 1, 1 '
@@ -185,7 +185,7 @@ _REVIVED = (
 def delete_revived(db: Database) -> int:
     """Stages as deleted again whom only a late event revived: its version is not above that of a settled deletion.
 
-    The database that knew the deletion's version was lost since; the ledger's standing tells it. In many transactions.
+    The database that knew the deletion's version was lost since; the ledger has it. In many transactions.
 
     Returns:
         How many there were.

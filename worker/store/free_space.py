@@ -29,7 +29,7 @@ TRIES = 1000
 """Attempts to find the write-ahead log empty: other writers come between now and then."""
 
 _INTERIOR, _LEAF = {2, 5}, {10, 13}
-_FIRST_FREEBLOCK, _CELLS, _CONTENT = 1, 3, 5  # where they stand in a page's header, two bytes each
+_FIRST_FREEBLOCK, _CELLS, _CONTENT = 1, 3, 5  # where they are in a page's header, two bytes each
 
 _ZEROS = bytes(65536)
 

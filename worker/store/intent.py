@@ -16,11 +16,11 @@ IntentKind = Literal["add", "rename", "restore", "archive", "unsubscribe"]
 class Intent:
     """A write whose answer is not known, and what was seen right before it.
 
-    An intent proves nothing by itself: whether the write was done is told by the member's contact id and by
-    Mailchimp's own times. See :mod:`worker.flush.identity`.
+    An intent proves nothing by itself: the member's contact id and Mailchimp's own times
+    show whether the write was done. See :mod:`worker.flush.identity`.
 
     Attributes:
-        at: Mailchimp's time of the read before the write, as text; "" where it told none.
+        at: Mailchimp's time of the read before the write, as text; "" where it gave none.
         until: Mailchimp's time by which the write was done, if it was; None while that is not known.
         contact_id: of the member that the write is about; of a rename, the member that was to get the new address.
         status: that member's status as it was read, None for an add.

@@ -1,6 +1,6 @@
 """The ledger: what each list is known to hold because this worker added or found it there.
 
-Beside it the standings: where each customer was last settled, and what stands against it. Consent hangs on both: by
+Beside it the customer statuses: where each was last settled, and what prevents sending it. Consent hangs on both: by
 them an opt-out follows a customer to a new address.
 """
 
@@ -40,8 +40,8 @@ class LedgerEntry:
         sent_at: when, by this machine's clock; for an intended entry, when that was written.
         status_before: the member's status before this worker archived it, or was about to.
         last_changed: the member's ``last_changed`` right after that, as Mailchimp wrote it.
-        contact_id: Mailchimp's ``contact_id`` of the member; None until an answer tells it.
-        seen_at: Mailchimp's time, from its Date header, of the last answer that told this member, as text.
+        contact_id: Mailchimp's ``contact_id`` of the member; None until an answer has it.
+        seen_at: Mailchimp's time, from its Date header, of the last answer that had this member, as text.
         intent: a write to this place whose answer is not known; None where every answer is.
         names_agreed: of a found member, whether it had its customer's names when it was found; None if not known.
         customer_since: when this very member became that customer's. :func:`put_entries` keeps it as long as it is
@@ -66,7 +66,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class CustomerStatus:
-    """Where a customer was last settled, and what stands against sending it again.
+    """Where a customer was last settled, and what prevents sending it again.
 
     Attributes:
         membership: where it is, or was when it was last found to have left; None while it was nowhere.
@@ -184,7 +184,7 @@ def drop_intents(db: Database, account_id: AccountId, memberships: Sequence[Memb
 
 
 def customer_statuses_of(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[CustomerStatus]:
-    """Returns the standings of those customers that have one."""
+    """Returns the statuses of those customers that have one."""
     rows = db.execute(
         "SELECT * FROM standing WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(customers))),
@@ -193,7 +193,7 @@ def customer_statuses_of(db: Database, account_id: AccountId, customers: Iterabl
 
 
 def settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[CustomerStatus]:
-    """Returns the standings of customers whose place has any of the addresses."""
+    """Returns the statuses of customers whose place has any of the addresses."""
     rows = db.execute(
         "SELECT * FROM standing WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(addresses))),
@@ -202,7 +202,7 @@ def settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressK
 
 
 def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses: Sequence[CustomerStatus]) -> Rows:
-    """Writes standings, each over its customer's earlier one. Belongs in a transaction."""
+    """Writes customer statuses, each over its customer's earlier one. Belongs in a transaction."""
     db.executemany(
         f"INSERT INTO standing (account_id, {_STATUS.names}) VALUES (?, {_STATUS.marks}) "
         f"ON CONFLICT (account_id, customer_id) DO UPDATE SET {_STATUS.over('customer_id')}",
@@ -269,7 +269,7 @@ def refused(db: Database, account_id: AccountId, address: AddressKey | None) -> 
 
 
 def clear_refusals(db: Database, account_id: AccountId, customers: Sequence[CustomerId]) -> Changed[int]:
-    """Takes back what stands against customers; returns how many had a refusal. Belongs in a transaction."""
+    """Clears what prevents sending customers; returns how many had a refusal. Belongs in a transaction."""
     cursor = db.executemany(
         "UPDATE standing SET refusal = NULL, refused_address = NULL, attempts = 0, retry_at = NULL "
         "WHERE account_id = ? AND customer_id = ? AND refusal IS NOT NULL",

@@ -1,4 +1,4 @@
-"""What erasing a person does to ledger and standings: its own rows go, and its address from those of others."""
+"""What erasing a person does to ledger and customer statuses: its own rows go, and its address from those of others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def version_of(db: Database, account_id: AccountId, customer_id: CustomerId) -> 
 
 
 def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId, at: str) -> Rows:
-    """Leaves a customer's entries to whoever else is known at their places, or has their addresses. In a transaction.
+    """Leaves a customer's entries to others who are known at their places, or have their addresses. In a transaction.
 
     So an opt-out of another customer who shares the address is kept when this one is erased. A found member is that
     customer's from now on only.
@@ -116,7 +116,7 @@ def erase_from_intents(db: Database, address: AddressKey, rows: Sequence[RowKey]
 
 
 def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]], address: AddressKey) -> Changed[int]:
-    """Removes the entries and standings of customers, and all with an address in their accounts. In a transaction.
+    """Removes the entries and statuses of customers, and all with an address in their accounts. In a transaction.
 
     Returns:
         How many rows went.

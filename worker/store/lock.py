@@ -59,11 +59,11 @@ class DatabaseLock:
             self._descriptor = None
 
     def beat(self) -> None:
-        """Tells that the process is alive and at work."""
+        """Notes that the process is alive and at work."""
         os.utime(self._path)
 
     def beat_no_more(self) -> None:
-        """Tells that the process is no longer at work, though it has not ended yet."""
+        """Notes that the process is no longer at work, though it has not ended yet."""
         os.utime(self._path, (0, 0))
 
 

@@ -14,7 +14,7 @@ from worker.store.database import PAGE_ROWS, Database
 from worker.store.rows import RowMapper
 
 ERASED = "(erased)"
-"""Stands where the address of an erased person stood."""
+"""Written where the address of an erased person was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ _ROW = RowMapper(Receipt)
 _MARKS = {column: f"?{number}" for number, column in enumerate(_ROW.columns, 1)}
 
 
-# Whoever has an address by its event, had it by a receipt, or is a member with it.
+# Who has an address by its event, had it by a receipt, or is a member with it.
 _HOLDERS = (
     "SELECT account_id, customer_id FROM receipt WHERE address = ? "
     "UNION SELECT account_id, customer_id FROM customer WHERE address = ? "
@@ -97,7 +97,7 @@ def find(
         db: the staging database.
         account_id: only of this account.
         customer_id: only of this customer of it.
-        address: only of customers who have or ever had this address: a customer whose address changed keeps its story.
+        address: only of customers who have or ever had this address: an address change hides none.
         outcome: only of this class.
         run: only of this flush run.
         limit: how many.

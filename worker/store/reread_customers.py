@@ -32,7 +32,7 @@ def note(db: Database, partition: int, people: Sequence[tuple[str, str]]) -> Non
 def delete_others(db: Database, topic: str, topic_id: str, partition: int, last_offset: int, at: str) -> int:
     """Stages as deleted who was staged from a partition, and was not seen in it again. Belongs in a transaction.
 
-    A deletion that nobody read has no event. It stands where reading ended, so that it is none that was settled before,
+    A deletion that was not read has no event. It is noted where reading ended, so that it is not one that was settled,
     and any later event is newer.
 
     Args:

@@ -120,7 +120,7 @@ def account_failed(db: Database, account_id: AccountId, at: str, *, again: bool)
         db: the staging database.
         account_id: the account.
         at: when.
-        again: whether it had been tried again after a failure; the daily flush begins to count anew.
+        again: whether it had been tried again after a failure; the daily flush begins to count again.
     """
     db.execute(
         "INSERT INTO account_flush (account_id, failed_at, failures) VALUES (?1,?2,1) "

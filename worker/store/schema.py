@@ -41,8 +41,8 @@ def _identity(db: Database) -> None:
 
 
 @migrations(name="0004_upkeep")
-def _upkeep(db: Database) -> None:
-    for statement in _UPKEEP:
+def _grown_tables(db: Database) -> None:
+    for statement in _GROWN_TABLES:
         db.execute(statement)
 
 
@@ -335,7 +335,7 @@ _RUNS = (
     """,
 )
 
-_UPKEEP = (
+_GROWN_TABLES = (
     """
     CREATE TABLE marking (            -- accounts of which customers are still to be marked for the next flush
         account_id TEXT PRIMARY KEY,

@@ -33,7 +33,7 @@ class Promise(RuleBasedStateMachine):
         seen: status changes that were checked.
         archived_by_us: place to the status before, of members that the worker archived and nobody touched since.
         left: customer to the place that it left, and how.
-        made_anew: lists that were deleted and made again.
+        recreated: lists that were deleted and made again.
         renamed: places whose member got another address, or came from another one, by hand.
         vacated: those that a member known to the worker left so, and where nobody is since.
         quiet: whether nobody did anything by hand and no consent was withdrawn.
@@ -48,7 +48,7 @@ class Promise(RuleBasedStateMachine):
         self.seen = 0
         self.archived_by_us: dict[tuple[str, str], str] = {}
         self.left: dict[str, tuple[str, str, str]] = {}
-        self.made_anew: set[str] = set()
+        self.recreated: set[str] = set()
         self.renamed: set[tuple[str, str]] = set()
         self.vacated: set[tuple[str, str]] = set()
         self.quiet = True
@@ -98,7 +98,7 @@ class Promise(RuleBasedStateMachine):
             self._is_back(list_id, address)
         elif act in ("unsubscribe", "clean", "archive", "forget", "rename"):
             if known or act not in ("forget", "rename"):
-                self.left |= dict.fromkeys(self._standing_at(list_id, address), (list_id, address, act))
+                self.left |= dict.fromkeys(self._known_at(list_id, address), (list_id, address, act))
             else:
                 # Nor does what it did before, since nobody read it meanwhile.
                 self._is_back(list_id, address)
@@ -113,7 +113,7 @@ class Promise(RuleBasedStateMachine):
         self.left = {one: where for one, where in self.left.items() if where[:2] != (list_id, address)}
         self.vacated.discard((list_id, address))
 
-    def _standing_at(self, list_id: str, address: str) -> set[str]:
+    def _known_at(self, list_id: str, address: str) -> set[str]:
         # Customers whom this worker knows at a place: an opt-out there is theirs.
         settled = ledger.settled_at(self.world.db, ACCOUNT, [address])  # type: ignore[list-item]
         here = {one.customer_id for one in settled if one.membership is not None and one.membership.list_id == list_id}
@@ -255,7 +255,7 @@ class Promise(RuleBasedStateMachine):
         assert receipt.list_id is not None
         assert receipt.address is not None
         lists_there = self.world.standin.users["owner"].lists
-        if receipt.list_id not in lists_there or receipt.list_id in self.made_anew:
+        if receipt.list_id not in lists_there or receipt.list_id in self.recreated:
             return
         there = (receipt.list_id, receipt.address)
         told_of_it = [one for one in receipts.find(self.world.db) if (one.list_id, one.address) == there]

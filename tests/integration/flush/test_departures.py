@@ -37,7 +37,7 @@ def test_an_opt_out_follows_though_another_customer_takes_the_address_on(world: 
 
 
 @pytest.mark.parametrize("taken", ["before", "with it", "never"])
-def test_an_opt_out_of_a_member_left_behind_follows_whoever_takes_it_on(world: World, taken: str):
+def test_an_opt_out_of_a_member_left_behind_follows_the_customer_that_takes_it_on(world: World, taken: str):
     """A pending member stays when its customer moves; who is archived there goes nowhere else by another's coming."""
     account_settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
     world.event("ann", A, list_id="other")

@@ -218,7 +218,7 @@ class Histories(Promise):
             self.quiet = False
         elif what == "list comes" and not there:
             world.standin.create_list("owner", "other", "Other anew")
-            self.made_anew.add("other")
+            self.recreated.add("other")
 
     @rule(what=st.sampled_from(["resync", "clear suppressed", "subscribed", "pending"]), email=ADDRESSES)
     def operator(self, what: str, email: str) -> None:

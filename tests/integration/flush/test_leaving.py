@@ -148,7 +148,7 @@ def test_one_of_two_customers_with_an_address_may_be_deleted(world: World):
     assert world.status(ANN) == "archived"
 
 
-def test_withdrawn_consent_unsubscribes_whoever_added_the_member(world: World):
+def test_withdrawn_consent_unsubscribes_also_a_member_added_by_others(world: World):
     """On every stored list the address is unsubscribed, and added on none."""
     world.event("ann", ANN)
     world.flush()

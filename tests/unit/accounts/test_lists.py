@@ -304,7 +304,7 @@ def test_all_that_mailchimp_has_leaves_out_what_is_gone(ready, mailchimp):
     assert ids(lists.store(ready, CHANGELOG, ACCOUNT, None).stored) == ["one", "three"]
 
 
-def test_a_list_that_is_gone_cannot_be_stored_anew(ready, path, mailchimp):
+def test_a_list_that_is_gone_cannot_be_stored_again(ready, path, mailchimp):
     """A list that was found gone and left out cannot be stored again before a refresh finds it."""
     mailchimp.standin.delete_list("two")
     refresh(ready, mailchimp)

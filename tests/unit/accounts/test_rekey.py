@@ -22,7 +22,7 @@ from worker.store.accounts import AccountSettings
 THIRD_SECRET = SecretKey(b"\xff" * 32, "WORKER_SECRET_KEY")
 
 
-def test_every_key_is_encrypted_anew(db):
+def test_every_key_is_encrypted_again(db):
     """After a change of the secret key the new one opens every API key, and the old one none; settings stay."""
     connect(db)
     connect(db, NEIGHBOUR, OTHER_KEY)

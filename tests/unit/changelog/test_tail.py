@@ -20,7 +20,7 @@ from worker.store.database import Database, open_database
 SECONDS = 10.0
 
 
-class FakeKeeper:
+class FakeWriter:
     """Takes partitions, and notes which; the tests hold the reading of one."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class FakeReader:
 
 
 @contextmanager
-def following(reader: FakeReader, changelog: FakeKeeper, owned_partitions: OwnedPartitions) -> Iterator[ChangelogTail]:
+def following(reader: FakeReader, changelog: FakeWriter, owned_partitions: OwnedPartitions) -> Iterator[ChangelogTail]:
     """Follows as long as the context lasts."""
     made: Any = ChangelogTail
     tail: ChangelogTail = made(lambda: open_database(":memory:"), lambda db: reader, changelog)
@@ -110,7 +110,7 @@ def test_settings_are_followed_while_a_large_ledger_is_read(reader: FakeReader, 
     """An account that is disabled elsewhere is known here before the ledger is read to its end."""
     monkeypatch.setattr("worker.changelog.tail.LOOK_SECONDS", 0.01)
     reader.go_on.clear()
-    changelog, owned_partitions = FakeKeeper(), OwnedPartitions(follows=True)
+    changelog, owned_partitions = FakeWriter(), OwnedPartitions(follows=True)
     owned_partitions.given({0: (0, 0)})
     with following(reader, changelog, owned_partitions):
         for _ in range(20):
@@ -125,7 +125,7 @@ def test_settings_are_followed_while_a_large_ledger_is_read(reader: FakeReader, 
 def test_topics_that_say_nothing_of_each_other_are_told_to(reader: FakeReader, monkeypatch: Any) -> None:
     """At the first start, so that a later one notices when one of them was recreated."""
     monkeypatch.setattr("worker.changelog.tail.LOOK_SECONDS", 0.01)
-    changelog, owned_partitions = FakeKeeper(), OwnedPartitions(follows=True)
+    changelog, owned_partitions = FakeWriter(), OwnedPartitions(follows=True)
     owned_partitions.given({1: (0, 0)})
     with following(reader, changelog, owned_partitions):
         assert owned_partitions.wait_until_ready(SECONDS)
@@ -137,7 +137,7 @@ def test_no_ledger_is_taken_when_the_topics_are_not_whole(reader: FakeReader, mo
     """The worker ends with what is wrong."""
     monkeypatch.setattr("worker.changelog.tail.LOOK_SECONDS", 0.01)
     reader.fails = LedgerLost("recreated", "say so")
-    changelog, owned_partitions = FakeKeeper(), OwnedPartitions(follows=True)
+    changelog, owned_partitions = FakeWriter(), OwnedPartitions(follows=True)
     owned_partitions.given({0: (0, 0)})
     with following(reader, changelog, owned_partitions) as tail:
         for thread in tail._threads[:1]:

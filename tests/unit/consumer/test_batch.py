@@ -133,7 +133,7 @@ def test_a_key_that_disagrees_is_counted(db: Database) -> None:
     assert counts.totals(db, "t") == {"key_disagrees": 1}
 
 
-def test_a_topic_made_anew_starts_its_offsets_anew(db: Database) -> None:
+def test_a_topic_recreated_starts_its_offsets_again(db: Database) -> None:
     """Old offsets are compared with none of the new topic's; versions still are."""
     stage(db, event(100, email="old@example.com"), event(101, "cus-2", version=5))
     stage(db, event(0, email="new@example.com"), event(1, "cus-2", version=4), topic_id="new")

@@ -30,7 +30,7 @@ def test_goes_on_from_next_offset() -> None:
         assert start_of([reading(offset)], "id", 0, low=7, high=20) == Start(offset)
 
 
-def test_a_topic_made_anew_is_read_from_its_beginning() -> None:
+def test_a_topic_recreated_is_read_from_its_beginning() -> None:
     """Another topic id: no old offset is compared, and it is said."""
     start = start_of([reading(12, "old")], "new", 0, low=0, high=20)
     assert (start.offset, start.event) == (0, "recreated")
@@ -42,7 +42,7 @@ def test_a_partition_that_another_worker_read_is_no_new_topic() -> None:
     assert start_of([reading(12, "id", partition=1)], "id", 0, low=0, high=20) == Start(0)
 
 
-def test_a_new_partition_of_a_topic_that_was_made_anew_long_ago_raises_no_alarm() -> None:
+def test_a_new_partition_of_a_topic_that_was_recreated_long_ago_raises_no_alarm() -> None:
     """Once the topic is known by its id, partitions that come to it are only new."""
     known = [reading(12, "old"), reading(3, "new", partition=1)]
     assert start_of(known, "new", 0, low=0, high=20) == Start(0)

@@ -101,7 +101,7 @@ def test_an_unclear_refusal_is_tried_after_1_3_and_7_days_and_is_final_then():
     assert seen == ["2026-11-23", "2026-11-25", "2026-11-29", None]
 
 
-def test_another_address_starts_the_tries_anew():
+def test_another_address_starts_the_tries_again():
     """What was refused of one address counts nothing against another."""
     before = CustomerStatus(CustomerId("c"), refusal="Invalid Resource", refused_address=ANN, attempts=3)
     after = customer_status_after(

@@ -86,7 +86,7 @@ def test_only_changed_fields_are_sent_and_only_own_fields_are_cleared():
     assert step.changes == {"FNAME": "Ann", "LNAME": ""}
 
 
-def test_a_changed_address_renames_the_member_behind_a_gate():
+def test_a_changed_address_renames_the_member_after_a_read():
     """With the old address wanted by nobody and the new one free in the ledger, the member is to be renamed."""
     plan = make_plan(near([customer(email="new@example.com")], [entry(fields=SENT)], [customer_status()]), terms())
     move, archive = plan.steps()
@@ -97,7 +97,7 @@ def test_a_changed_address_renames_the_member_behind_a_gate():
     assert archive.only_if_taken
 
 
-def test_swapped_addresses_change_fields_behind_gates():
+def test_swapped_addresses_change_fields_after_reads():
     """A swap of addresses leaves both members, behind gates; archived is what the other may not take on."""
     ann = customer(1, "bob@example.com", first_name="Ann")
     bob = customer(2, "ann@example.com", first_name="Bob")
@@ -237,7 +237,7 @@ def test_a_customer_who_was_on_a_list_that_is_gone_waits():
     assert [(none.outcome, none.settles) for none in plan.no_calls] == [("held", False)]
 
 
-def test_a_half_done_move_is_a_gate_for_the_next_one():
+def test_a_half_done_move_is_a_prior_of_the_next_one():
     """A member left behind by a move that was not finished is read before its customer goes anywhere else."""
     entries = [entry(1), entry(1, "second@example.com")]
     plan = make_plan(near([customer(email="third@example.com")], entries, [customer_status()]), terms())

@@ -5,7 +5,7 @@ from worker.flush.plan import make_plan
 from worker.flush.steps import Archive, touched
 
 
-def test_no_two_lanes_touch_one_member():
+def test_no_two_step_groups_touch_one_member():
     """Steps that touch one place, or settle one customer, are done one after the other."""
     people = [customer(n, f"{'ab'[n % 2]}{n // 2}@example.com", list_id="other") for n in range(8)]
     entries = [entry(n, f"{'ba'[n % 2]}{n // 2}@example.com") for n in range(8)]
@@ -16,7 +16,7 @@ def test_no_two_lanes_touch_one_member():
     assert sum(len(one) for one in memberships) == len(set().union(*memberships))
 
 
-def test_archiving_comes_last_in_a_lane():
+def test_archiving_comes_last_in_a_step_group():
     """An old member is archived only after its customer is somewhere else."""
     plan = make_plan(near([customer(list_id="other")], [entry()], [customer_status()]), terms())
     assert isinstance(plan.step_groups[0][-1], Archive)

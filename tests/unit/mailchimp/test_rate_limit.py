@@ -222,7 +222,7 @@ def test_a_call_that_breaks_gives_its_place_back():
     assert limiter.in_flight == 0
 
 
-def test_accounts_that_share_a_key_share_its_gate():
+def test_accounts_that_share_a_key_share_its_limiter():
     """The gate belongs to the API key, not to the account."""
     connections = Connections(most=8)
     one = connections.limiter(api_key.parse("a-us1"))

@@ -44,7 +44,7 @@ class _Sender:
         return OK
 
 
-def _gate(time: _Time) -> Limiter:
+def _limiter(time: _Time) -> Limiter:
     return Limiter(8, time, lambda: 0.0, watch=time)
 
 
@@ -53,7 +53,7 @@ def test_a_write_that_was_held_up_after_its_read_is_not_sent(seconds: float, exp
     """Whatever held it up: two seconds after the read somebody may have acted."""
     time = _Time()
     sender = _Sender(time)
-    with _gate(time).turn(sender, time) as turn:
+    with _limiter(time).turn(sender, time) as turn:
         turn.send(READ)
         time.now += seconds
         assert turn.send(WRITE) == expected
@@ -64,7 +64,7 @@ def test_holdups_between_several_calls_add_up():
     """Two reads and a write: what passed between the first two counts too."""
     time = _Time()
     sender = _Sender(time)
-    with _gate(time).turn(sender, time) as turn:
+    with _limiter(time).turn(sender, time) as turn:
         turn.send(READ)
         time.now += 1.5
         assert turn.send(READ) == OK
@@ -76,7 +76,7 @@ def test_holdups_between_several_calls_add_up():
 def test_how_long_the_calls_themselves_take_does_not_count():
     """A slow Mailchimp holds nobody's write back for good."""
     time = _Time()
-    with _gate(time).turn(_Sender(time, seconds=60), time) as turn:
+    with _limiter(time).turn(_Sender(time, seconds=60), time) as turn:
         assert [turn.send(one) for one in (READ, READ, WRITE)] == [OK, OK, OK]
 
 
@@ -85,7 +85,7 @@ def test_the_first_call_of_a_turn_hangs_on_nothing(call: Call):
     """It is sent after any wait: of fields alone, or as the read itself."""
     time = _Time()
     sender = _Sender(time)
-    with _gate(time).turn(sender, time) as turn:
+    with _limiter(time).turn(sender, time) as turn:
         time.now += 100
         assert turn.send(call) == OK
 
@@ -93,7 +93,7 @@ def test_the_first_call_of_a_turn_hangs_on_nothing(call: Call):
 def test_a_read_is_sent_after_any_wait():
     """What was read a moment ago is only read again."""
     time = _Time()
-    with _gate(time).turn(_Sender(time), time) as turn:
+    with _limiter(time).turn(_Sender(time), time) as turn:
         turn.send(READ)
         time.now += 100
         assert turn.send(READ) == OK
@@ -108,7 +108,7 @@ def _troubled(limiter: Limiter, times: int) -> None:
 def test_a_write_that_must_wait_for_trouble_of_its_key_is_not_kept_waiting(troubles: int, expected: Answer):
     """Trouble of another call of the key: one second is waited out, four are not even begun."""
     time = _Time()
-    limiter = _gate(time)
+    limiter = _limiter(time)
     sender = _Sender(time)
     with limiter.turn(sender, time) as turn:
         turn.send(READ)
@@ -120,7 +120,7 @@ def test_a_write_that_must_wait_for_trouble_of_its_key_is_not_kept_waiting(troub
 def test_a_write_whose_wait_grows_while_it_waits_is_not_sent():
     """Waiting for a second, it learns of more trouble: what it waited in all decides, once it may go."""
     time = _Time()
-    limiter = _gate(time)
+    limiter = _limiter(time)
     sender = _Sender(time)
     wait: Callable[[float], bool] = time.wait
     grown: list[float] = []
@@ -143,7 +143,7 @@ def test_a_write_whose_wait_grows_while_it_waits_is_not_sent():
 def test_a_stale_write_tells_the_pace_nothing():
     """It was not sent, so it neither slows the key down nor speeds it up."""
     time = _Time()
-    limiter = _gate(time)
+    limiter = _limiter(time)
     with limiter.turn(_Sender(time), time) as turn:
         turn.send(READ)
         before = limiter.window
@@ -155,7 +155,7 @@ def test_a_stale_write_tells_the_pace_nothing():
 def test_nothing_is_sent_once_it_is_time_to_stop():
     """Neither before a call nor while one waits."""
     time = _Time()
-    limiter = _gate(time)
+    limiter = _limiter(time)
     sender = _Sender(time)
     with limiter.turn(sender, time) as turn:
         turn.send(READ)

@@ -4,7 +4,7 @@ Each operation is a process of its own, so that its peak of memory is its own. M
 few milliseconds, as the poll thread does, and notes how long it has to wait. Kafka is left out: what a transaction
 would write there is collected and dropped. Prints a table; ends with 1 where a target is missed. A lock counts without
 the time in which other processes had all processors. Run it with:
-python -m benchmarks.upkeep [--customers N]
+python -m benchmarks.maintenance [--customers N]
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def peak_mb() -> float:
 
 def measured(path: Path, name: str) -> Measured:
     """Has a process do one operation, and writes beside it."""
-    command = [sys.executable, "-m", "benchmarks.upkeep", "--act", name, "--path", str(path)]
+    command = [sys.executable, "-m", "benchmarks.maintenance", "--act", name, "--path", str(path)]
     waits = []
     with closing(open_database(path)) as db, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         db.must_end = lambda: False

@@ -1,0 +1,105 @@
+"""Names and pages use words that somebody who knows Kafka, Mailchimp and Python would search for."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from worker.config import Config
+
+ROOT = Path(__file__).parents[2]
+CODE = sorted((ROOT / "worker").rglob("*.py"))
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "benchmarks" / "README.md",
+]
+COINED = frozenset(
+    {
+        "anew", "audience", "books", "desk", "heirs", "keeper", "keeping", "lane", "lanes", "leavers", "neighbourhood",
+        "permits", "playing", "standing", "standings", "stories", "story", "stumble", "stumbled", "survey", "upkeep",
+        "wanters", "whoever", "wiring",
+    }
+)  # fmt: skip
+"""Words that meant something in this project only."""
+IN_TEXT = COINED - {"audience", "keeping", "playing"} | {"mended"}
+"""Those that a log line, a comment or a page has no use for either; the others are also plain English there."""
+PHRASES = ("is told", "are told", "nobody knows", "fault of the worker", "has a fault")
+SQL = re.compile(r"\b[A-Z]{4,}\b.*\b(FROM|INTO|SET|TABLE|WHERE|SELECT)\b|\bstanding\.", re.DOTALL)
+HISTORY = {"CHANGELOG.md", "reliability.md"}
+"""Pages that say what was, in the words of then."""
+
+
+def words(name: str) -> set[str]:
+    """The words of a name in snake or camel case."""
+    return {one.lower() for one in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+
+
+def names(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Everything that a module gives a name: classes, functions, arguments, variables and attributes."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield node.lineno, name
+            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield node.lineno, name
+
+
+def texts(source: str) -> Iterator[tuple[int, str]]:
+    """Comments, docstrings and messages of a module; not SQL, whose tables keep their names."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not is_stored(node.value):
+            yield node.lineno, node.value
+
+
+def is_stored(text: str) -> bool:
+    """Whether a text is SQL, or one word that databases and Kafka hold."""
+    return " " not in text.strip() or SQL.search(text) is not None
+
+
+def found_in(text: str) -> list[str]:
+    """The words and phrases of a text that should not be there."""
+    low = re.findall(r"[a-z]+", text.lower())
+    return sorted(IN_TEXT & set(low)) + [one for one in PHRASES if f" {one} " in f" {' '.join(low)} "]
+
+
+def test_no_path_has_a_coined_word() -> None:
+    """Files and folders of the worker and its tests are named by field terms."""
+    paths = [*CODE, *(ROOT / "tests").rglob("*.py")]
+    assert [str(path) for path in paths if words(path.relative_to(ROOT).as_posix()) & COINED] == []
+
+
+@pytest.mark.parametrize("package", sorted({path.parent for path in CODE}), ids=lambda path: path.name)
+def test_no_name_or_text_has_a_coined_word(package: Path) -> None:
+    """Classes, functions, variables, comments, docstrings and messages do without them."""
+    wrong = []
+    for path in sorted(package.glob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        wrong += [f"{path.name}:{at} {name}" for at, name in names(ast.parse(source)) if words(name) & COINED]
+        wrong += [f"{path.name}:{at} {found}" for at, text in texts(source) if (found := found_in(text))]
+    assert wrong == []
+
+
+def test_no_setting_has_a_coined_word() -> None:
+    """Operators meet the same words as developers."""
+    sections = Config.model_fields
+    found = [name for name in sections if words(name) & COINED]
+    for section in sections.values():
+        found += [name for name in getattr(section.annotation, "model_fields", {}) if words(name) & COINED]
+    assert found == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in HISTORY], ids=lambda page: page.name)
+def test_no_page_has_a_coined_word(page: Path) -> None:
+    """Pages use the words of the glossary."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert [f"{number}: {found}" for number, line in enumerate(lines, 1) if (found := found_in(line))] == []
