@@ -88,7 +88,7 @@ def resync(
 def _mark(
     db: Database, account_id: AccountId, address: AddressKey | None, *, forget_version: bool
 ) -> Changed[tuple[int, int]]:
-    nothing = Changed[int](0, ())
+    nothing: Changed[int] = Changed(0, ())
     forgotten = ignored.forget_versions(db, account_id, address) if forget_version else nothing
     marked = customers.mark_changed(db, account_id, address)
     return Changed((forgotten.result, marked.result), [*forgotten.rows, *marked.rows])
