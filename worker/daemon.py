@@ -14,7 +14,6 @@ import schedule
 
 from worker.app import App
 from worker.clock import as_moment, as_text
-from worker.config import Config, DeadLetters
 from worker.consumer.consumer import Consumer
 from worker.consumer.erased_customers import ErasedCustomers
 from worker.consumer.owned_partitions import OwnedPartitions
@@ -24,11 +23,12 @@ from worker.flush.schedule import RUN_AGAIN_AFTER, is_due, is_expired, is_in_fut
 from worker.kafka.client import session_seconds
 from worker.model import AccountId
 from worker.plural import counted
-from worker.store import customers, dead_letters, expiry, first_reading, receipts, runs
+from worker.store import customers, first_reading, runs
 from worker.store.database import Database
 from worker.store.lock import DatabaseLock
 from worker.store.offsets import TopicSize, note_size
 from worker.store.runs import Request, Run, Trigger
+from worker.tidy import bound_letters, tidy
 
 log = logging.getLogger("worker.daemon")
 
@@ -255,32 +255,6 @@ class FlushThread:
             raise self._error
         assert self._run is not None, "only what has ended has a result"
         return self._run
-
-
-def tidy(db: Database, now: datetime, config: Config) -> None:
-    """Drops receipts, runs and dead letters that are older or more than wanted, and writes the write-ahead log back."""
-    for table, what, days in (
-        (receipts, "receipts", config.receipts.keep_days),
-        (runs, "runs", config.receipts.keep_days),
-        (dead_letters, "dead letters", config.dead_letters.keep_days),
-    ):
-        report = partial(_log_dropped, what, days)
-        expiry.drop_old(db, table, what, days, now, report)
-    bound_letters(db, config.dead_letters)
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def _log_dropped(what: str, days: int, count: int, more: bool) -> None:
-    log.info("dropped %s older than %s", counted(count, what.removesuffix("s")), counted(days, "day"))
-    if more:
-        log.info("the other %s of that age follow within days: never many at once, in case the clock is wrong", what)
-
-
-def bound_letters(db: Database, wanted: DeadLetters) -> None:
-    """Drops the oldest dead letters where there are more than wanted."""
-    if dead_letters.count(db) > wanted.keep_at_most:
-        dropped = dead_letters.drop_beyond(db, wanted.keep_at_most)
-        log.warning("dropped %s beyond the newest %d", counted(dropped, "dead letter"), wanted.keep_at_most)
 
 
 class Daemon:

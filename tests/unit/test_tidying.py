@@ -8,12 +8,12 @@ import pytest
 from tests.unit.accounts.test_forget import receipt
 from worker.clock import as_text
 from worker.config import Config, DeadLetters, Receipts
-from worker.daemon import bound_letters, tidy
 from worker.model import AccountId
 from worker.store import dead_letters, receipts, runs
 from worker.store.database import open_database
 from worker.store.dead_letters import DeadLetter
 from worker.store.runs import AccountRun
+from worker.tidy import bound_letters, tidy
 
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
 
