@@ -151,7 +151,7 @@ def test_a_database_locked_by_another_process_is_told(commands: Commands, standi
 
 @pytest.mark.parametrize("folder_too", [False, True])
 def test_a_read_only_database_is_told(commands: Commands, standin: StandIn, folder_too: bool) -> None:
-    """The message names the right that is missing, and no call is made."""
+    """The message names the access that is missing, and no call is made."""
     commands.topic.publish(people(3))
     for path in (*commands.folder.glob("worker.db*"), *([commands.folder] if folder_too else [])):
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -164,7 +164,7 @@ def test_a_read_only_database_is_told(commands: Commands, standin: StandIn, fold
             path.chmod(0o644)
     assert code == 1
     assert told.startswith("error: ")
-    assert "right" in told or "may write" in told
+    assert "write access" in told or "may write" in told
     assert not standin.audit.calls
     commands("run", "--once")
     assert len(names(standin)) == 3

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from worker.changelog.commit import Changelog
 from worker.clock import Clock
-from worker.errors import WorkerError
+from worker.errors import WorkerError, WriterFenced
 from worker.flush.departures_now import departures_of
 from worker.flush.outcomes import Outcome
 from worker.flush.step_context import Halted
@@ -204,6 +204,13 @@ class Recorder:
             # What was read of who is erased would be written down again.
             self._shut = True
             self.fail(ERASED)
+            raise
+        except WriterFenced as error:
+            self._shut = True
+            if not self._ours():
+                # Lost since this group began: what its calls did is found out by the partition's next owner.
+                raise Halted from error
+            self.fail(f"{error.what}")
             raise
         except WorkerError as error:
             # The next one need not wait for the same: a crash here would have the same effect.
