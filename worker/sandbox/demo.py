@@ -35,7 +35,7 @@ from worker.store.runs import Run
 
 out = Console(highlight=False)
 STATUSES = ("subscribed", "unsubscribed", "cleaned", "archived")
-TOLD = ("left", "found", "refused", "suppressed", "withheld", "shared")
+TOLD = ("left", "found", "updated", "refused", "suppressed", "withheld", "shared")
 
 
 class Calendar:

@@ -248,7 +248,7 @@ class Histories(Promise):
 
 HistoriesTest = Histories.TestCase
 HistoriesTest.settings = settings(
-    max_examples=int(os.environ.get("HISTORIES", "150")),
+    max_examples=int(os.environ.get("HISTORIES", "60")),
     stateful_step_count=40,
     # The same in each run of make test; HISTORIES=1000 and make soak draw new ones.
     derandomize="HISTORIES" not in os.environ,
