@@ -97,7 +97,7 @@ def records(
     with closing(reading):
         for partition in reading.list_topics(name, 10).topics[name].partitions:
             reading.assign([TopicPartition(name, partition, (starts or {}).get(partition, OFFSET_BEGINNING))])
-            # Markers of transactions take offsets too, so how many records there are is told by the end alone.
+            # Transaction markers take offsets too, so only reading to the end shows how many records there are.
             while (message := reading.poll(10)) is not None and message.error() is None:
                 yield message.key(), message.value()
             assert message is not None, f"{name} was not read to its end"

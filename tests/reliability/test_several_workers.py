@@ -98,7 +98,7 @@ class Worker:
     def ask(self) -> None:
         """Asks it for a flush, as the command does, unless it has not carried out the last one."""
         with closing(self.commands.database()) as db:
-            if runs.open_request(db) is None:
+            if not runs.open_requests(db):
                 with db.transaction():
                     runs.ask(db, as_text(utc_now()), None, confirmed=False)
 

@@ -1,4 +1,4 @@
-"""Whose story is told of an address."""
+"""Which customers `explain` shows for an address."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from worker.model import AddressKey
 from worker.store.ledger import FOR_THE_CUSTOMER, CustomerStatus
 
 MEMBER_EXISTS = "Member Exists"
-INVALID_RESOURCE = "Invalid Resource"
 _ADDRESS_FIELDS = frozenset({"email_address", "email address", "EMAIL"})
 RETRY_DAYS = (1, 3, 7)
 """Days to wait after a refusal that may pass; after the last it is final."""

@@ -128,6 +128,10 @@ class Attempt(StepResult):
             answer = self.send(call)
         return Read(answered_member(answer), classify_member(answer), Exchange.of(call, answer), answer.date)
 
+    def lacks_member(self, membership: MembershipKey, classified: ClassifiedAnswer) -> bool:
+        """Returns whether an answer says that a list which is still there does not have a member."""
+        return classified.kind is AnswerClass.NOT_THERE and not self.list_is_gone(membership.list_id)
+
     def list_is_gone(self, list_id: ListId) -> bool:
         """Asks Mailchimp whether a list is gone, after a 404 below it."""
         return classify(self.send(calls.read_list(list_id))).kind is AnswerClass.NOT_THERE
@@ -184,7 +188,10 @@ class Attempt(StepResult):
             self.later = title if kind in (AnswerClass.LATER, AnswerClass.AGAIN) else None
             self.again = self.again or kind is AnswerClass.AGAIN
             told = Outcome.LATER, f"{NOT_KNOWN if exchange.in_doubt else 'Not done'}: {title}."
+        first = len(self.receipts)
         self.receipt(targets, membership, exchange, outcome=told[0], detail=told[1], then=then)
+        if told[0] is Outcome.LATER and exchange.in_doubt:
+            self.in_doubt += self.receipts[first:]
 
     def _refused(
         self,
@@ -247,7 +254,7 @@ def try_step(context: StepContext, do: Callable[[Attempt], None]) -> Attempt:
             _tell_too(attempt, in_doubt)
             attempt.left = left
             return attempt
-        in_doubt += [one for one in attempt.receipts if one.detail.startswith(NOT_KNOWN)]
+        in_doubt += attempt.in_doubt
 
 
 def _tell_too(attempt: Attempt, in_doubt: Sequence[Receipt]) -> None:

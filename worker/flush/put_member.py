@@ -45,7 +45,7 @@ def update(attempt: Attempt, step: Update) -> None:
         attempt.entries.append(entry_after_changes(attempt, contact, step.entry, written.member, written))
         detail = f"Updated.{stays(written.member.status)}{left_out(contact, written.refused)}"
         settled(attempt, contact, written.exchange, Outcome.UPDATED, detail, written.member.status)
-    elif written.classified.kind is AnswerClass.NOT_THERE and not attempt.list_is_gone(step.membership.list_id):
+    elif attempt.lacks_member(step.membership, written.classified):
         gone(attempt, contact, step.entry, written.exchange)
     else:
         attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
@@ -58,7 +58,7 @@ def recheck(attempt: Attempt, step: Recheck) -> None:
     read = attempt.read_member(step.membership, step.entry, step.targets)
     if read.member is not None:
         write_found(attempt, step.contact, step.entry, read, origin_of(step.entry, read.member))
-    elif read.classified.kind is AnswerClass.NOT_THERE and not attempt.list_is_gone(step.membership.list_id):
+    elif attempt.lacks_member(step.membership, read.classified):
         gone(attempt, step.contact, step.entry, read.exchange)
     else:
         attempt.note_failure(step.targets, step.membership, read.classified, read.exchange)
@@ -73,11 +73,7 @@ def restore(attempt: Attempt, step: Restore) -> None:
     if check_priors(attempt, contact, step.priors) is None:
         return
     read = attempt.read_member(step.membership, step.entry, step.targets)
-    if (
-        read.member is None
-        and read.classified.kind is AnswerClass.NOT_THERE
-        and not attempt.list_is_gone(step.membership.list_id)
-    ):
+    if read.member is None and attempt.lacks_member(step.membership, read.classified):
         gone(attempt, contact, step.entry, read.exchange)
     elif read.member is None:
         attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
@@ -148,7 +144,7 @@ def _as_seen(attempt: Attempt, contact: Contact, before: LedgerEntry | None, rea
 
 
 def _not_written(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, written: Written) -> None:
-    if written.classified.kind is AnswerClass.NOT_THERE and not attempt.list_is_gone(contact.membership.list_id):
+    if attempt.lacks_member(contact.membership, written.classified):
         # It was there a moment ago, and went by itself.
         known = entry or LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at())
         gone(attempt, contact, known, written.exchange)

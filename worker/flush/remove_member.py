@@ -25,9 +25,7 @@ def unsubscribe(attempt: Attempt, step: Unsubscribe) -> None:
     """Unsubscribes an address whose customer withdrew consent, if it is subscribed or pending."""
     read = attempt.read_member(step.membership, step.entry, step.targets)
     member, classified, exchange = read.member, read.classified, read.exchange
-    if member is None and (
-        classified.kind is not AnswerClass.NOT_THERE or attempt.list_is_gone(step.membership.list_id)
-    ):
+    if member is None and not attempt.lacks_member(step.membership, classified):
         attempt.note_failure(step.targets, step.membership, classified, exchange)
     elif member is None:
         if step.entry is not None and step.entry.state == "intended":
@@ -45,9 +43,7 @@ def archive(attempt: Attempt, step: Archive) -> None:
     """Archives a member that no customer wants any more, as far as its status and its origin permit."""
     read = attempt.read_member(step.membership, step.entry, step.targets)
     member, classified, exchange = read.member, read.classified, read.exchange
-    if member is None and (
-        classified.kind is not AnswerClass.NOT_THERE or attempt.list_is_gone(step.membership.list_id)
-    ):
+    if member is None and not attempt.lacks_member(step.membership, classified):
         attempt.note_failure(step.targets, step.membership, classified, exchange)
         return
     if member is None:

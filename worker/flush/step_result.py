@@ -49,6 +49,7 @@ class StepResult:
 
     Attributes:
         dropped: places whose member is now known under another one.
+        in_doubt: those of the receipts whose call was sent, and may have been done.
         memberships: where customers are known who were known nowhere.
         waits: customers who are kept out, with the one whose opt-out does that.
         left: places whose member this step took off its list, or may have: the answer does not tell.
@@ -72,6 +73,7 @@ class StepResult:
     dropped: list[MembershipKey] = field(default_factory=list)
     customer_statuses: list[CustomerStatus] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
+    in_doubt: list[Receipt] = field(default_factory=list)
     memberships: list[tuple[CustomerId, MembershipKey]] = field(default_factory=list)
     waits: list[tuple[CustomerId, CustomerId]] = field(default_factory=list)
     left: set[MembershipKey] = field(default_factory=set)

@@ -6,8 +6,6 @@ from worker.sandbox.audit import BY_HAND
 from worker.sandbox.mailing_list import MailingList
 from worker.sandbox.merge import merged
 
-ACTS = ("subscribe", "sign up", "confirm", "unsubscribe", "clean", "archive", "forget", "rename")
-
 
 def do(mailing_list: MailingList, email: str, act: str, value: str | None) -> None:
     """Does one act to the member with an address; see :meth:`StandIn.by_hand`.

@@ -25,11 +25,6 @@ MARKED_AT_ONCE = 1000
 Told = Callable[[int], None]
 
 
-def encoded_state(state: CustomerState) -> bytes | None:
-    """Returns a customer's state as its row keeps it; None for one of which nothing is known."""
-    return None if state == _NOTHING_KNOWN else msgspec.json.encode(state)
-
-
 def changed(
     db: Database, account_id: AccountId, after: CustomerId | None, limit: int, most_bytes: int | None = None
 ) -> list[Customer]:

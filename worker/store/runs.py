@@ -187,12 +187,6 @@ def ask(db: Database, at: str, account_id: AccountId | None, *, confirmed: bool)
     return int(cursor.lastrowid)
 
 
-def open_request(db: Database) -> Request | None:
-    """Returns the oldest request that no run has taken."""
-    row = db.execute("SELECT * FROM flush_request WHERE run IS NULL ORDER BY request LIMIT 1").fetchone()
-    return None if row is None else _request(row)
-
-
 def open_requests(db: Database) -> list[Request]:
     """Returns the requests that no run has taken, oldest first."""
     return [_request(row) for row in db.execute("SELECT * FROM flush_request WHERE run IS NULL ORDER BY request")]

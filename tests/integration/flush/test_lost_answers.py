@@ -75,7 +75,7 @@ def test_who_joined_again_by_herself_while_a_restore_was_in_doubt_is_not_ours(wo
     assert world.outcomes("ann")[-1] == "left alone"
 
 
-# Added, and nobody knows
+# Added, and the answer was lost
 
 
 def test_who_was_seen_at_an_add_in_doubt_and_left_goes_nowhere_else(world: World):

@@ -77,7 +77,7 @@ def test_the_withdrawal_follows_to_another_address_and_list(world: World, lost: 
 
 @LOST
 def test_who_joins_again_meanwhile_is_unsubscribed(world: World, lost: str):
-    """Consent is withdrawn still, whatever the lost call did, and whoever the member is by now."""
+    """Consent stays withdrawn, whatever the lost call did, and whether or not the member is still the same person."""
     withdrawn_without_answer(world, lost)
     world.by_hand(A, "forget")
     world.clock.forward(seconds=3)

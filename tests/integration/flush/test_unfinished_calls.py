@@ -62,7 +62,7 @@ def test_a_name_that_a_sharer_gets_back_is_sent_after_a_flush_that_was_stopped(w
 
 
 def test_a_receipt_tells_of_a_write_though_the_next_try_ended_at_its_read(tmp_path: Path):
-    """A move's PUT was answered with nothing readable, and the read of the next try failed: both are told."""
+    """If a move's PUT gets an unreadable answer and the next try's read fails, the receipts show both."""
     with World(tmp_path, direct=True, connections=1, patience=2) as world:
         world.event("ann", A, list_id="other")
         world.flush()
@@ -106,7 +106,7 @@ def test_a_receipt_of_a_post_does_not_say_that_it_was_not_done_where_the_next_tr
 
 
 def test_a_receipt_of_a_write_without_an_answer_does_not_say_that_it_was_not_done(world: World):
-    """Where no answer came nobody knows, so the receipt says that."""
+    """If no answer came, the receipt says that the result is unknown."""
     world.event("ann", A)
     world.flush()
     world.event("ann", A, first_name="Ann")

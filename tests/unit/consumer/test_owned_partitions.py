@@ -28,7 +28,7 @@ def test_no_call_is_begun_for_what_was_not_given() -> None:
 
 
 def test_no_call_is_begun_once_a_partition_is_taken() -> None:
-    """The loss holds from the moment that it is told."""
+    """The loss takes effect as soon as it is reported."""
     owned_partitions = OwnedPartitions(Timer())
     owned_partitions.polled()
     owned_partitions.given({0: (0, 0), 1: (0, 0)})

@@ -113,7 +113,7 @@ def chosen(db: Database) -> AccountSettings:
 
 @pytest.mark.parametrize("later_than", [False, True])
 def test_many_pages_with_seconds_that_many_share_give_everybody(later_than: bool):
-    """Whoever left is read, also where more members changed in one second than a page holds."""
+    """Everybody who left is read, even if more members changed in one second than a page holds."""
     seconds = [0] * 700 + [1] * 700 + [5] * 2600 + list(range(6, 906)) + [906] * 999
     lists = Lists({"unsubscribed": [(f"a{n}@b.co", second) for n, second in enumerate(seconds)]}, later_than)
     found = read(lists)

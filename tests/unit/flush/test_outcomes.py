@@ -36,7 +36,7 @@ def test_every_outcome_has_a_meaning_and_the_stored_values_stay() -> None:
 
 
 def test_sentences_are_sentences() -> None:
-    """Each says what happened and what is next; who waits for somebody is told what to do."""
+    """Each outcome says what happened and what is next; one that needs somebody says what to do."""
     for outcome, meaning in MEANINGS.items():
         assert meaning.sentence.endswith("."), outcome
         assert meaning.next.endswith("."), outcome

@@ -85,7 +85,7 @@ def written_by_another(db: Database, path: Path, overwrite: Overwrite) -> bytes:
     """Another connection reads all pages right before they are overwritten in the file, and writes them right after.
 
     Returns:
-        What stands in the file and its log then.
+        What the file and its log then contain.
     """
     db.empty_log()
     assert SECRET in raw(path), "nothing to overwrite: this test shows nothing"
@@ -112,7 +112,7 @@ def written_by_another(db: Database, path: Path, overwrite: Overwrite) -> bytes:
 
 
 def test_another_connection_brings_nothing_back(db: Database, path: Path) -> None:
-    """Whoever has pages in memory from before reads them again, and so never writes an old copy."""
+    """A connection with older pages in memory reads them again, so it never writes an old copy."""
     assert SECRET not in written_by_another(db, path, free_space._overwrite)
     assert SECRET not in raw(path)
 
