@@ -58,6 +58,10 @@ class WriterFenced(KafkaError):
     """Somebody else took over a partition of ledger or settings; nothing more can be written to it from here."""
 
 
+class PartitionGivenUp(WriterFenced):
+    """This worker gave the partition up before the write; nothing was sent."""
+
+
 class LedgerLost(KafkaError):
     """Kafka's ledger or settings are not whole, and an operator must say how to go on."""
 

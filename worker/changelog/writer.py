@@ -16,7 +16,7 @@ from worker.changelog.table_rows import ChangelogRow, apply, rows_of
 from worker.changelog.topics import ChangelogTopic, ChangelogTopics, topics
 from worker.clock import Clock, as_text
 from worker.config import Kafka
-from worker.errors import KafkaError, WriterFenced
+from worker.errors import KafkaError, PartitionGivenUp, WriterFenced
 from worker.model import AccountId
 from worker.store import dead_letters, offsets
 from worker.store.changed_rows import Changed, RowKey
@@ -138,6 +138,7 @@ class ChangelogWriter:
 
         Raises:
             WriterFenced: somebody else took a partition.
+            PartitionGivenUp: this worker gave a partition up before.
             KafkaError: they may not have been taken, so nothing may be committed that rests on them.
         """
         parts: dict[tuple[ChangelogTopic, int], list[Record]] = defaultdict(list)
@@ -177,7 +178,7 @@ class ChangelogWriter:
             writer = self._writers.get((topic.name, partition))
         try:
             if writer is None:
-                raise WriterFenced(
+                raise PartitionGivenUp(
                     f"Partition {partition} of {topic.name} is not this worker's to write any more.",
                     "Nothing was confirmed. Try again.",
                 )

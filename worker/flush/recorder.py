@@ -9,7 +9,7 @@ from datetime import datetime
 
 from worker.changelog.commit import Changelog
 from worker.clock import Clock
-from worker.errors import WorkerError, WriterFenced
+from worker.errors import PartitionGivenUp, WorkerError
 from worker.flush.departures_now import departures_of
 from worker.flush.outcomes import Outcome
 from worker.flush.step_context import Halted
@@ -205,16 +205,12 @@ class Recorder:
             self._shut = True
             self.fail(ERASED)
             raise
-        except WriterFenced as error:
-            self._shut = True
-            if not self._ours():
-                # Lost since this group began: what its calls did is found out by the partition's next owner.
-                raise Halted from error
-            self.fail(f"{error.what}")
-            raise
         except WorkerError as error:
             # The next one need not wait for the same: a crash here would have the same effect.
             self._shut = True
+            if isinstance(error, PartitionGivenUp) and not self._ours():
+                # Given up since this group began: what its calls did is found out by the partition's next owner.
+                raise Halted from error
             self.fail(f"{error.what}")
             raise
         self._counts, self._settled = counts, settled
