@@ -27,9 +27,10 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller},\
+    BEHIND://127.0.0.1:{behind}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl},BEHIND://127.0.0.1:{proxy}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT,BEHIND:PLAINTEXT
 sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
     user_worker="{password}";
@@ -59,24 +60,33 @@ class Broker:
     Attributes:
         kind: what it is, for the report.
         whole: whether it answers admin requests, as the mock does not.
+        behind: a port of it which tells clients to come to the second one, where a proxy may listen; None without.
     """
 
     bootstrap_servers: str
     kind: str
     whole: bool = True
+    behind: tuple[int, int] | None = None
 
 
 class KafkaProcess:
     """Apache Kafka as a Java process of its own, that a test may stop, kill and start again."""
 
     def __init__(self, folder: Path) -> None:
-        self.port, self.sasl_port, controller = _free_ports(3)
+        self.port, self.sasl_port, controller, *behind = _free_ports(5)
+        self.behind = behind[0], behind[1]
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._config = folder / "server.properties"
         self._config.write_text(
             _PROPERTIES.format(
-                port=self.port, sasl=self.sasl_port, controller=controller, data=folder / "data", password=PASSWORD
+                port=self.port,
+                sasl=self.sasl_port,
+                controller=controller,
+                behind=self.behind[0],
+                proxy=self.behind[1],
+                data=folder / "data",
+                password=PASSWORD,
             )
         )
         self._java("kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", str(self._config)).wait(
@@ -171,7 +181,8 @@ def any_broker(folder: Path) -> Iterator[Broker]:
     problem = can_run_kafka()
     if problem is None:
         with kafka_process(folder) as process:
-            yield Broker(process.bootstrap_servers, "Apache Kafka as a process, its jars from Maven")
+            kind = "Apache Kafka as a process, its jars from Maven"
+            yield Broker(process.bootstrap_servers, kind, behind=process.behind)
         return
     mock = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1, "log_level": 0})
     broker = next(iter(mock.list_topics(timeout=10).brokers.values()))

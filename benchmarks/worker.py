@@ -1,0 +1,194 @@
+"""The worker and the Mailchimp stand-in as processes of their own, for benchmarks of flushes.
+
+python -m benchmarks.worker serve ACCOUNTS, or flush FOLDER URL KAFKA TOPIC ACCOUNTS_AT_ONCE.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from worker.accounts import api_keys, lists, settings
+from worker.app import App
+from worker.clock import as_text, utc_now
+from worker.config import Config, Flush, Kafka, Mailchimp, Staging
+from worker.consumer.batch import stage_batch
+from worker.consumer.decode import Record
+from worker.flush.run import Refused
+from worker.kafka.partitioner import partition_of
+from worker.model import AccountId, ListId
+from worker.sandbox.server import SandboxServer
+from worker.sandbox.server_state import StandIn
+from worker.signals import stop_on_signals
+
+PARTITIONS = 8
+
+
+def account_ids(count: int) -> list[AccountId]:
+    """Returns the names of so many accounts."""
+    return [AccountId(f"acct-{number}") for number in range(count)]
+
+
+def list_of(account_id: AccountId) -> ListId:
+    """Returns the one list of an account."""
+    return ListId(f"list-{account_id}")
+
+
+def _key(number: int) -> str:
+    return f"{number:032x}-us1"
+
+
+class Everybody:
+    """Permits every account."""
+
+    def why_not(self, account_id: AccountId) -> Refused | None:
+        """Returns nothing."""
+        return None
+
+    def may_call(self, account_id: AccountId) -> bool:
+        """Always."""
+        return True
+
+
+class StandInProcess:
+    """The stand-in, with a user, a key and a list for each account."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+        self._control = base_url.replace("/3.0", "/sandbox/")
+
+    def get(self, what: str) -> Any:
+        """Asks for what happened."""
+        return requests.get(self._control + what, timeout=60).json()
+
+    def put(self, what: str, value: Any) -> None:
+        """Changes how it behaves."""
+        requests.put(self._control + what, json=value, timeout=60).raise_for_status()
+
+
+@contextmanager
+def standin(accounts: int) -> Iterator[StandInProcess]:
+    """Runs the stand-in for so many accounts."""
+    command = [sys.executable, "-m", "benchmarks.worker", "serve", str(accounts)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield StandInProcess(process.stdout.readline().strip())
+        finally:
+            process.terminate()
+
+
+def wired(folder: str, base_url: str, bootstrap_servers: str, topic: str, at_once: int) -> App:
+    """Wires the worker."""
+    return App(
+        Config(
+            kafka=Kafka(bootstrap_servers=bootstrap_servers, topic=topic),
+            staging=Staging(path=Path(folder) / "worker.db"),
+            mailchimp=Mailchimp(base_url=base_url),
+            flush=Flush(accounts_at_once=at_once),
+        )
+    )
+
+
+def create(app: App, accounts: Sequence[AccountId]) -> None:
+    """Makes the topic, and accounts that lack nothing."""
+    admin = AdminClient({"bootstrap.servers": app.config.kafka.bootstrap_servers})
+    topic = app.config.kafka.topic
+    admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
+    with closing(app.open_database()) as db, closing(app.open_reader(db)) as reader:
+        app.changelog.take_all_settings(reader.read_settings)
+        take_ledger(app)
+        for number, account_id in enumerate(accounts):
+            asked: Any = {"secret": app.secret, "open_sender": app.open_client, "at": utc_now()}
+            api_keys.connect(db, app.changelog, account_id, _key(number), **asked)
+            settings.enable(db, app.changelog, account_id)
+            lists.refresh(db, app.changelog, account_id, **asked)
+            lists.store(db, app.changelog, account_id, [list_of(account_id)])
+            lists.choose_master(db, app.changelog, account_id, list_of(account_id))
+
+
+def take_ledger(app: App) -> None:
+    """Becomes the writer of all of the ledger."""
+    ledger = app.changelog.topics.ledger
+    with closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
+        for partition in range(ledger.partitions):
+            app.changelog.take(ledger, partition, lambda partition=partition: reader.read_ledger(partition))  # type: ignore[misc]
+
+
+def stage(app: App, accounts: Sequence[AccountId], numbers: range, name: str) -> None:
+    """Stages an event of each customer of each account, as it would come from Kafka."""
+    with closing(app.open_database()) as db:
+        for account_id in accounts:
+            partition = partition_of(account_id, PARTITIONS)
+            for start in range(0, len(numbers), 10_000):
+                records = []
+                for number in numbers[start : start + 10_000]:
+                    customer = {"id": f"c{number}", "email": f"c{number}@example.com", "first_name": name}
+                    kind = "com.billmywork.customer.updated"
+                    event = {"id": f"{name}-{number}", "type": kind}
+                    event["data"] = {"account_id": account_id, "customer": customer}  # type: ignore[assignment]
+                    # Not told apart by offset: each one that is staged later is newer.
+                    records.append(Record(partition, time.monotonic_ns(), None, json.dumps(event).encode()))
+                stage_batch(db, app.config.kafka.topic, "", records, as_text(utc_now()))
+
+
+def flush(app: App) -> None:
+    """Flushes once, stopped by SIGTERM; prints what it did as JSON."""
+    stop = stop_on_signals()
+    with closing(app.open_database()) as db, closing(app.open_reader(db)) as reader:
+        app.changelog.take_all_settings(reader.read_settings)
+    take_ledger(app)
+    before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
+    run = app.flusher(stop).flush("command", Everybody())
+    seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF)
+    told = {
+        "seconds": seconds,
+        "processor_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "memory_mb": after.ru_maxrss / 1024,
+        "ended": run.ended,
+        "settled": sum(one.settled for one in run.accounts),
+        "messages": [one.message for one in run.accounts if one.message],
+    }
+    print(json.dumps(told), flush=True)
+
+
+def start_flush(*where: str) -> subprocess.Popen[str]:
+    """Starts a flush in a process of its own, which prints what it did."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.worker", "flush", *where], stdout=subprocess.PIPE, text=True
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Waits for a flush, and returns what it did."""
+    out, _ = process.communicate(timeout=3600)
+    assert process.returncode == 0, f"the flush ended with {process.returncode}"
+    told: dict[str, Any] = json.loads(out)
+    return told
+
+
+def _serve(accounts: int) -> None:
+    made = StandIn(utc_now)
+    for number, account_id in enumerate(account_ids(accounts)):
+        made.add_key(_key(number), f"owner-{number}")
+        made.create_list(f"owner-{number}", list_of(account_id), "Customers")
+    with SandboxServer(made) as server:
+        print(server.base_url, flush=True)
+        server.join()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        _serve(int(sys.argv[2]))
+    else:
+        flush(wired(*sys.argv[2:6], int(sys.argv[6])))  # type: ignore[call-arg,arg-type]
