@@ -59,7 +59,7 @@ class WriterFenced(KafkaError):
 
 
 class PartitionGivenUp(WriterFenced):
-    """This worker gave the partition up before the write; nothing was sent."""
+    """The worker gave the partition up before the write; nothing was sent."""
 
 
 class LedgerLost(KafkaError):
