@@ -20,8 +20,10 @@ from worker.flush.run import Flusher
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
 from worker.mailchimp.client import Client
+from worker.mailchimp.observed import ObservedSender
 from worker.mailchimp.rate_limit import Connections, Stop
 from worker.mailchimp.retry import RetryingSender
+from worker.metrics import Metrics
 from worker.model import AccountId
 from worker.store.database import Database, open_database
 from worker.store.forgotten import Departed
@@ -33,6 +35,7 @@ class App:
 
     config: Config
     clock: Clock = utc_now
+    metrics: Metrics = field(init=False, default_factory=Metrics)
     connections: Connections = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,7 +44,7 @@ class App:
     @cached_property
     def changelog(self) -> ChangelogWriter:
         """What writes ledger and settings to Kafka."""
-        made = ChangelogWriter(self.config.kafka, self.clock)
+        made = ChangelogWriter(self.config.kafka, self.clock, self.metrics)
         made.take_settings = self._take_settings
         return made
 
@@ -89,10 +92,10 @@ class App:
         )
 
     @contextmanager
-    def open_client(self, key: ApiKey) -> Iterator[Sender]:
+    def open_client(self, key: ApiKey, account_id: AccountId | None = None) -> Iterator[Sender]:
         """Opens what sends calls with an API key, each once: for commands with a person waiting."""
         with Client(key, self.config.mailchimp.base_url, self.config.mailchimp.timeout) as client:
-            yield client
+            yield ObservedSender(client, self.metrics, account_id)
 
     @contextmanager
     def open_client_of(self, db: Database, account_id: AccountId) -> Iterator[Sender]:
@@ -102,7 +105,7 @@ class App:
             AccountError: the account has no API key.
             SecretKeyError: its API key cannot be decrypted.
         """
-        with self.open_client(key_of(db, account_id, self.secret)) as client:
+        with self.open_client(key_of(db, account_id, self.secret), account_id) as client:
             yield client
 
     @contextmanager
@@ -114,7 +117,7 @@ class App:
             SecretKeyError: its API key cannot be decrypted.
         """
         key = key_of(db, account_id, self.secret)
-        with self.open_client(key) as client:
+        with self.open_client(key, account_id) as client:
             yield RetryingSender(
                 client, self.connections.limiter(key), self.config.mailchimp.patience, stop, time.monotonic
             )
@@ -147,4 +150,5 @@ class App:
             connections=self.config.mailchimp.connections,
             clock=self.clock,
             stop=stop,
+            metrics=self.metrics,
         )

@@ -63,6 +63,7 @@ class Poller:
             app.clock,
             call_seconds=app.config.mailchimp.timeout,
             hash_key=app.hash_key,
+            metrics=app.metrics,
         )
         self._thread = threading.Thread(target=self._run, name="poll", daemon=True)
         self._tail = app.tail()

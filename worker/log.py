@@ -1,4 +1,7 @@
-"""What the worker writes to standard error: lines for people or JSON, never an API key."""
+"""What the worker writes to standard error: lines for people or JSON, never an API key or an email address.
+
+A line is a sentence with its facts as ``extra``, by one name each: account, run, partition, list, count, seconds.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ _KEY = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{16,}-[A-Za-z]{2,}[0-9]{1,3}\b")
 otherwise a long text without a dash is read again from each of its letters."""
 _SENT = re.compile(r"\bBasic [0-9A-Za-z+/=]{8,}")
 """The header by which it is sent."""
+_ADDRESS = re.compile(r"(?<![\w.+-])[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(\.[\w-]+)+")
+"""An email address, wherever it stands: in a field, in an answer of Mailchimp, in a traceback."""
 _hidden: set[str] = set()
 
 
@@ -32,11 +37,17 @@ def redacted(text: str) -> str:
     return _SENT.sub("Basic …", _KEY.sub(lambda found: f"…{found[0][-4:]}", text))
 
 
+def without_addresses(text: str) -> str:
+    """Returns a text in which email addresses are left out."""
+    return _ADDRESS.sub("…@…", text) if "@" in text else text
+
+
 def configure(settings: Log) -> None:
     """Sends all of this process's log to standard error, as the operator chose: warnings and threads' faults too."""
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),  # the facts that a line was given as ``extra``
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
@@ -63,7 +74,7 @@ def configure(settings: Log) -> None:
 
 def _redact(logger: Any, method: str, line: Any) -> str:
     # Last of all: nothing that comes into a line on any way passes it by.
-    return redacted(line)
+    return without_addresses(redacted(line))
 
 
 def _thread_failed(fault: threading.ExceptHookArgs) -> None:

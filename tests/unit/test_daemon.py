@@ -51,6 +51,7 @@ class FakeApp(App):
             1,
             self.clock,
             stop,
+            self.metrics,
         )
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 import warnings
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.config import Log
-from worker.log import configure, hide, redacted
+from worker.log import configure, hide, redacted, without_addresses
 from worker.mailchimp import api_key
 from worker.mailchimp.client import Client
 
@@ -126,3 +127,36 @@ def test_levels_and_libraries(own_root, capsys):
     configure(Log(level="debug"))
     logging.getLogger("worker.anything").debug("detail")
     assert "detail" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_no_address_reaches_the_log(form, own_root, capsys):
+    """Neither in a message nor in a field or a traceback; what is no address stays."""
+    configure(Log(format=form))
+    log = logging.getLogger("worker.anything")
+    try:
+        raise ValueError("ann.o'neil+x@mail.example.com is bad")
+    except ValueError:
+        log.exception("it failed for %s", "BOB@EXAMPLE.COM", extra={"who": "zoë@exämple.org", "list": "a1@b"})
+    told = capsys.readouterr().err
+    assert not [one for one in ("example", "EXAMPLE", "exämple", "o'neil", "BOB", "zoë") if one in told]
+    assert "a1@b" in told
+
+
+def test_a_long_text_is_searched_for_addresses_in_a_moment():
+    """Whatever an event or an answer holds: the time grows with its length and no faster."""
+    began = time.monotonic()
+    for text in ("a" * 1_000_000 + "@", "a." * 500_000, "@a" * 500_000, "a@" * 500_000):
+        without_addresses(text)
+    assert time.monotonic() - began < 5
+
+
+def test_facts_are_fields(own_root, capsys):
+    """In JSON by their names, on the console as name and value behind the sentence."""
+    for form in ("json", "console"):
+        configure(Log(format=form))
+        logging.getLogger("worker.flush").info("settled", extra={"account": "acct-1", "count": 7, "seconds": 0.5})
+    line, shown = capsys.readouterr().err.splitlines()
+    assert {"account": "acct-1", "count": 7, "seconds": 0.5}.items() <= json.loads(line).items()
+    assert "account=acct-1" in shown
+    assert "count=7" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from worker.changelog.topics import ChangelogTopic, ChangelogTopics, topics
 from worker.clock import Clock, as_text
 from worker.config import Kafka
 from worker.errors import KafkaError, PartitionGivenUp, WriterFenced
+from worker.metrics import Metrics
 from worker.model import AccountId
 from worker.store import dead_letters, offsets
 from worker.store.changed_rows import Changed, RowKey
@@ -56,9 +58,10 @@ class ChangelogWriter:
         take_settings: takes the settings' topic again and reads it to its end, after another writer took it.
     """
 
-    def __init__(self, settings: Kafka, clock: Clock) -> None:
+    def __init__(self, settings: Kafka, clock: Clock, metrics: Metrics | None = None) -> None:
         self._settings = settings
         self._clock = clock
+        self._metrics = metrics or Metrics()
         self._lock = threading.Lock()
         self._settings_lock = threading.Lock()
         self._writers: dict[_Place, PartitionWriter] = {}
@@ -182,7 +185,10 @@ class ChangelogWriter:
                     f"Partition {partition} of {topic.name} is not this worker's to write any more.",
                     "Nothing was confirmed. Try again.",
                 )
-            return Acknowledged(topic, partition, writer, writer.write(records))
+            began = time.monotonic()
+            written = writer.write(records)
+            self._metrics.changelog_written(time.monotonic() - began)
+            return Acknowledged(topic, partition, writer, written)
         except KafkaError as error:
             with self._lock:
                 if writer is not None and self._writers.get((topic.name, partition)) is writer:

@@ -24,6 +24,9 @@ _COUNTED: dict[Verdict, What] = {
     Verdict.OLDER: "older",
     Verdict.OUT_OF_ORDER: "out_of_order",
 }
+NOT_STAGED: tuple[What, ...] = ("skipped", "repeated", "older", "out_of_order", "erased")
+RESULTS = ("staged", "dead_letter", *NOT_STAGED)
+"""What became of a record; see What for those that are not staged."""
 _Key = tuple[str, str]
 _encode = msgspec.json.Encoder().encode
 
@@ -110,8 +113,15 @@ class Batch:
 
     @property
     def reason(self) -> str | None:
-        """Why the last record that could not be understood was not; None if all were."""
-        return self._letters[-1][1] if self._letters else None
+        """Why the first record that could not be understood was not; None if all were."""
+        return self._letters[0][1] if self._letters else None
+
+    @property
+    def results(self) -> dict[str, int]:
+        """How many records had each of RESULTS."""
+        found: dict[str, int] = {what: sum(one[what] for one in self._counts.values()) for what in NOT_STAGED}
+        found["dead_letter"] = len(self._letters)
+        return {"staged": self.size - sum(found.values()), **found}
 
     def add(self, records: Sequence[Record]) -> None:
         """Takes records, in the order in which they were read.

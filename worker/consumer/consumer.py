@@ -23,12 +23,14 @@ from worker.consumer.erased_customers import ErasedCustomers, HashKey, no_key
 from worker.consumer.instance import instance_of
 from worker.consumer.membership import Membership, properties, refusal, says_name_is_taken
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.consumer.report import ConsumerReport
 from worker.consumer.retention_gap import RetentionGap
 from worker.consumer.start_offset_lookup import find_start
 from worker.errors import ConsumerStopped
 from worker.kafka.admin import Admin, TopicId
 from worker.kafka.client import Problems, bounds, client
 from worker.mailchimp.rate_limit import Stop
+from worker.metrics import Metrics
 from worker.store import offsets
 from worker.store.database import Database
 
@@ -47,9 +49,6 @@ WAIT_SECONDS = 0.5
 NAME_TAKEN_SECONDS = 3.0
 """How long to wait before joining again under a name that a killed worker's session has still."""
 
-Progress = Callable[[int], None]
-"""Called after each transaction with how many records it had."""
-
 
 class Consumer:
     """Reads the topic as a member of the consumer group. Belongs to one thread, the poll thread.
@@ -67,6 +66,7 @@ class Consumer:
         clock: Clock,
         call_seconds: float = 0.0,
         hash_key: HashKey = no_key,
+        metrics: Metrics | None = None,
     ) -> None:
         """Asks the broker for the topic, and joins nothing yet.
 
@@ -77,15 +77,16 @@ class Consumer:
             clock: returns the time.
             call_seconds: how long a call of a partition's former owner may still be under way.
             hash_key: returns the key of the hashes of erased customers.
+            metrics: counts what is read.
 
         Raises:
             ConfigError: the operator's properties cannot be used.
             KafkaError: no broker answers, it refuses the credentials, or there is no such topic.
         """
-        self._settings, self._db, self._clock = settings, db, clock
-        self._ownership = owned_partitions
+        self._settings, self._db, self._clock, self._ownership = settings, db, clock, owned_partitions
         self._erased = ErasedCustomers(hash_key)
-        self._problems, self._assignment = Problems(), Assignment()
+        self._report = ConsumerReport(settings.topic, owned_partitions, metrics or Metrics())
+        self._problems, self._assignment = Problems(self._report.away), Assignment()
         self._refused, self._takings = False, Counter[int]()
         self._notices: list[tuple[Message, int | None]] = []
         self._untold: dict[int, tuple[int | None, int]] = {}
@@ -124,7 +125,7 @@ class Consumer:
             own | {"client.id": self._instance, "error_cb": self._problems, "on_commit": self._commits.answered},
         )
 
-    def read(self, stop: Stop, progress: Progress = lambda count: None) -> None:
+    def read(self, stop: Stop) -> None:
         """Joins the group, and reads and stages until it is time to stop.
 
         Raises:
@@ -135,14 +136,13 @@ class Consumer:
         try:
             self.join()
             while not stop.is_set():
-                progress(self.read_some(stop))
-            progress(self._write())
+                self.read_some(stop)
+            self._write()
         except KafkaException as error:
             if (fatal := messages.fatal_of(error)) is not None:
                 raise self._ended(fatal) from error
-            raise ConsumerStopped(
-                f"Kafka cannot be read: {messages.text_of(error)}.", "Start the worker again."
-            ) from error
+            reason = messages.text_of(error)
+            raise ConsumerStopped(f"Kafka cannot be read: {reason}.", "Start the worker again.") from error
         finally:
             self.leave()
 
@@ -165,12 +165,9 @@ class Consumer:
         self._consumer.close()
 
     def read_some(self, stop: Stop) -> int:
-        """Reads what is there, and stages it once there is no more or enough.
-
-        Returns:
-            how many records were staged.
-        """
+        """Reads what is there, and stages it once there is no more or enough; returns how many records it staged."""
         behind = self._ownership.behind()
+        self._report.look(self._consumer)
         # Before too: what is assigned within may be asked for before it returns.
         self._ownership.polled()
         polled = self._waiting(behind)
@@ -237,6 +234,7 @@ class Consumer:
             if self._begins.setdefault(partition, (numbers[partition], begin))[0] != numbers[partition]:
                 raise AssignmentOver(f"a batch has records of partition {partition} under two assignments")
         self._retention_gap.saw(records)
+        self._report.read(polled)
         self._batch.add(records)
         if records or any(messages.is_end(one) for one in polled):
             self._ownership.heard()
@@ -268,6 +266,7 @@ class Consumer:
                 self._assignment.move(partition, number, next_offset)
                 self._untold[partition] = number, next_offset
             self._commits.staged(batch.next_offsets)
+            self._report.staged(batch.results, batch.reason)
         return batch.size
 
     def _after_writing(self, *, idle: bool) -> None:

@@ -21,6 +21,19 @@ Held = frozenset[tuple[int, int]]
 """Partitions, each with the number of the assignment that gave it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the staging of a partition is behind its log.
+
+    Attributes:
+        records: offsets that are not staged yet; some may hold no record.
+        seconds: how old the last record is that was read, where there are more; 0 at the end; None where none was read.
+    """
+
+    records: int
+    seconds: float | None
+
+
 @dataclass(slots=True)
 class _Partition:
     start: int
@@ -31,6 +44,8 @@ class _Partition:
     caught_up: bool = False
     ledger_read: bool = False
     again: bool = False
+    log_end: int = 0
+    up_to_date_at: float | None = None
 
 
 class OwnedPartitions:
@@ -136,6 +151,22 @@ class OwnedPartitions:
             known.caught_up = known.caught_up or at_end or next_offset >= known.end
             self._lock.notify_all()
 
+    def read_times(self, times: Mapping[int, float]) -> None:
+        """Notes the times of the last records that were read, in seconds since 1970."""
+        with self._lock:
+            for partition in times.keys() & self._partitions.keys():
+                known = self._partitions[partition]
+                known.up_to_date_at = max(known.up_to_date_at or 0.0, times[partition])
+
+    def ends_at(self, ends: Mapping[int, int], at: float) -> None:
+        """Notes where the logs of partitions end, at a time in seconds since 1970."""
+        with self._lock:
+            for partition in ends.keys() & self._partitions.keys():
+                known = self._partitions[partition]
+                known.log_end = max(known.end, ends[partition])
+                if known.next_offset >= known.log_end:
+                    known.up_to_date_at = at
+
     def read_again(self, partition: int) -> None:
         """Notes that a partition was read again, and who is gone from it is known."""
         with self._lock:
@@ -233,6 +264,11 @@ class OwnedPartitions:
             total = sum(one.end - one.start for one in parts)
             return sum(min(one.next_offset, one.end) - one.start for one in parts), total
 
+    def lags(self, at: float) -> dict[int, Lag]:
+        """Returns how far each partition is behind at a time, in seconds since 1970, as far as that is known by now."""
+        with self._lock:
+            return {number: _lag(one, at) for number, one in self._partitions.items()}
+
     def held(self, partitions: Collection[int]) -> Held:
         """Returns the assignments by which these partitions are this worker's now, those that are."""
         with self._lock:
@@ -249,6 +285,29 @@ class OwnedPartitions:
         if now - self._polled_at >= self._session_seconds * SILENT or now < self._in_doubt_until:
             return False
         return held == self.held([partition for partition, _ in held])
+
+    def why_no_member(self, silent_seconds: float) -> str | None:
+        """Returns why this worker does not count as a member of the group; None where it does.
+
+        Args:
+            silent_seconds: without an answer for so long it does not.
+        """
+        with self._lock:
+            if self._fenced:
+                return "The group will not have this worker any more."
+            if not self._assigned and not self._partitions:
+                return "The group has not assigned anything yet."
+        if self.seconds_since_heard() >= silent_seconds:
+            return f"Kafka has confirmed nothing for {self.seconds_since_heard():.0f} seconds."
+        return None
+
+    def why_changelog_unread(self) -> str | None:
+        """Returns what of ledger and settings is not read yet; None where all is that this worker needs."""
+        with self._lock:
+            if not self._settings_read:
+                return "The settings are not read from Kafka yet."
+            unread = sorted(number for number, one in self._partitions.items() if not one.ledger_read)
+        return f"The ledger of these partitions is not read yet: {', '.join(map(str, unread))}." if unread else None
 
     def seconds_since_poll(self) -> float | None:
         """Returns how long ago the consumer was polled; None if never."""
@@ -296,3 +355,10 @@ class OwnedPartitions:
             # A member that joins is given nothing at first where others must give partitions back before.
             return self._assigned and self._clock() - self._assigned_at >= NOTHING_SECONDS
         return self._assigned and all(self._is_ready(one) for one in self._partitions.values())
+
+
+def _lag(one: _Partition, at: float) -> Lag:
+    records = max(one.log_end - one.next_offset, 0)
+    if not records:
+        return Lag(0, 0.0)
+    return Lag(records, None if one.up_to_date_at is None else max(at - one.up_to_date_at, 0.0))

@@ -29,6 +29,7 @@ from worker.flush.step_result import StepResult
 from worker.flush.steps import Add, Plan, Step, StepGroup, Target, batches, customers_of
 from worker.flush.terms import Terms
 from worker.mailchimp.rate_limit import Stop
+from worker.metrics import Metrics
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.store import accounts, held_back
 from worker.store.accounts import AccountSettings
@@ -64,6 +65,7 @@ class Orders:
         erased: asked before anything is written down; true once somebody was erased from the account.
         open_database: opens a connection for what the account's threads write, one at a time.
         changelog: commits what they write.
+        metrics: counts what they write.
         departed: who left lists of the account and was erased since.
         reads_departures: whether it is read who left each stored list, also where nobody changed; else only who left
             lists that customers move off.
@@ -82,6 +84,7 @@ class Orders:
     erased: Callable[[Database], bool]
     open_database: Callable[[], Database]
     changelog: Changelog
+    metrics: Metrics
     departed: Departed
 
 
@@ -108,6 +111,7 @@ def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Ord
             may_call=lambda: orders.may_call() and orders.settings_hold(),
             ours=orders.ours,
             erased=orders.erased,
+            metrics=orders.metrics,
         )
         if recorder.to_do or orders.reads_departures:
             try:

@@ -16,6 +16,7 @@ from worker.flush.step_context import Halted
 from worker.flush.step_result import StepResult
 from worker.flush.steps import Contact, PriorMembership
 from worker.group_commit import GroupCommit
+from worker.metrics import Metrics
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.plural import counted
 from worker.store import accounts, customers, ledger, lists, receipts, runs
@@ -52,6 +53,7 @@ class Recorder:
         may_call: Callable[[], bool],
         ours: Callable[[], bool],
         erased: Callable[[Database], bool],
+        metrics: Metrics,
     ) -> None:
         """Takes the account's part of a run.
 
@@ -64,6 +66,7 @@ class Recorder:
             may_call: false once the whole flush must end.
             ours: false once another worker may have the account: what a call did is found out by that one.
             erased: asked in each transaction; true once somebody was erased from the account: then nothing is written.
+            metrics: counts what is written.
         """
         self._db = db
         self._changelog = changelog
@@ -72,6 +75,7 @@ class Recorder:
         self._flush_may_call = may_call
         self._ours = ours
         self._erased = erased
+        self._metrics = metrics
         self._group = GroupCommit(self._commit_group)
         self._counts: Counter[str] = Counter()
         self._settled = 0
@@ -186,7 +190,8 @@ class Recorder:
         if self._shut or not self._ours():
             raise Halted
         results = [one.result for one in group if one.result is not None]
-        counts = self._counts + Counter(receipt.outcome for result in results for receipt in result.receipts)
+        new = Counter(receipt.outcome for result in results for receipt in result.receipts)
+        counts = self._counts + new
         settled = self._settled + sum(result.changed_settled for result in results)
 
         def write() -> Changed[None]:
@@ -214,6 +219,7 @@ class Recorder:
             self.fail(f"{error.what}")
             raise
         self._counts, self._settled = counts, settled
+        self._metrics.contacts_recorded(new)
         for one in group:
             if one.result is not None:
                 self._learn(one.result, one.end_after)

@@ -18,6 +18,7 @@ from worker.flush.execute import Orders, deliver
 from worker.flush.settings_watch import SettingsWatch
 from worker.flush.step_context import Pacing
 from worker.mailchimp.rate_limit import Stop
+from worker.metrics import Metrics
 from worker.model import AccountId
 from worker.store import accounts, customers, erasure, runs
 from worker.store.accounts import AccountSettings
@@ -91,6 +92,7 @@ class Flusher:
     connections: int
     clock: Clock
     stop: Stop
+    metrics: Metrics
 
     def flush(
         self,
@@ -225,6 +227,7 @@ class Flusher:
                 erased=watch.erased,
                 open_database=self._open,
                 changelog=self.changelog,
+                metrics=self.metrics,
                 departed=self.departed_of(db, who),
             )
             return deliver(db, settings, sender, orders)

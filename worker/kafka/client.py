@@ -131,7 +131,13 @@ class Problems:
         connected: whether a broker has answered: before, the message of the failed start says it all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, away: Callable[[str], None] = lambda reason: None) -> None:
+        """Begins without any.
+
+        Args:
+            away: called with the reason while no broker can be reached that had answered, again and again.
+        """
+        self._away = away
         self.last: LibraryError | None = None
         self.fatal: LibraryError | None = None
         self.connected = False
@@ -144,7 +150,7 @@ class Problems:
         if is_fatal(error):
             self.fatal = error
         if self.connected and error.code() in _HOPELESS:
-            log.warning("Kafka: %s; still retrying", error.str())
+            self._away(error.str())
 
     @property
     def hopeless(self) -> bool:

@@ -1,0 +1,85 @@
+"""What log and metrics show of a call."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from worker.flush import calls
+from worker.mailchimp.call import Answer, Call, Failure, member_hash, member_path
+from worker.mailchimp.lists import PING
+from worker.mailchimp.observed import KINDS, ObservedSender, answer_of, kind_of
+from worker.metrics import Metrics
+from worker.model import AccountId, AddressKey, ListId, MembershipKey
+
+ANN, LIST = AddressKey("ann@example.com"), ListId("a1b2c3")
+MEMBER = MembershipKey(LIST, ANN)
+
+
+class Answers:
+    """Answers every call alike."""
+
+    def send(self, call: Call) -> Answer:
+        """Returns a missing member."""
+        return Answer(404, {}, seconds=0.1234)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (PING, "ping"),
+        (Call("GET", "/lists"), "read_lists"),
+        (Call("GET", "/lists/a1/merge-fields"), "read_merge_fields"),
+        (calls.read_list(LIST), "read_list"),
+        (calls.add_all(LIST, []), "add_members"),
+        (calls.read(MEMBER), "read_member"),
+        (calls.archive(MEMBER), "archive_member"),
+        (Call("PUT", member_path(LIST, ANN)), "put_member"),
+        (Call("PATCH", member_path(LIST, ANN)), "update_member"),
+        (Call("GET", "/lists/a1/members"), "read_members"),
+        (Call("GET", "/campaigns"), "other"),
+    ],
+)
+def test_every_call_has_one_of_few_kinds(call: Call, kind: str) -> None:
+    """Whatever list or member it names."""
+    assert kind_of(call) == kind
+    assert kind in KINDS
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "failure", "expected"),
+    [
+        (204, None, None, "2xx"),
+        (403, {}, None, "4xx"),
+        (403, None, None, "throttled"),
+        (429, {}, None, "throttled"),
+        (503, None, None, "5xx"),
+        (None, None, "timeout", "timeout"),
+    ],
+)
+def test_an_answer_is_counted_by_its_class(
+    status: int | None, body: dict[str, str] | None, failure: Failure | None, expected: str
+) -> None:
+    """A refusal that asks for fewer calls is no refusal of what was asked."""
+    assert answer_of(Answer(status, body, failure)) == expected
+
+
+def test_a_call_is_counted_and_logged_at_debug_without_the_address(caplog: pytest.LogCaptureFixture) -> None:
+    """Method, path, answer and milliseconds are fields; the hash of an address can be guessed, so it is left out."""
+    metrics = Metrics()
+    sender = ObservedSender(Answers(), metrics, AccountId("acct-1"))
+    with caplog.at_level(logging.DEBUG, "worker.mailchimp"):
+        sender.send(calls.read(MEMBER))
+    (line,) = caplog.records
+    facts = vars(line)
+    assert line.levelno == logging.DEBUG
+    assert {name: facts[name] for name in ("account", "method", "path", "answer", "milliseconds")} == {
+        "account": "acct-1",
+        "method": "GET",
+        "path": f"/lists/{LIST}/members/…",
+        "answer": 404,
+        "milliseconds": 123,
+    }
+    assert member_hash(ANN) not in str(facts)
+    assert metrics.calls == {("read_member", "4xx"): 1}

@@ -1,0 +1,144 @@
+"""What the poll thread says of its work in the log, at most once in a while, and counts in the metrics."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Message, TopicPartition
+
+from worker.consumer.messages import partition_of_message
+from worker.consumer.owned_partitions import OwnedPartitions
+from worker.kafka.outage import Outage
+from worker.metrics import Metrics
+from worker.plural import counted
+
+log = logging.getLogger("worker.consumer")
+
+LOOK_SECONDS = 1.0
+"""How often the ends of the partitions are noted. librdkafka knows them: no broker is asked."""
+PROGRESS_SECONDS = 10.0
+"""How often progress is logged while partitions are not read to their end."""
+LETTERS_SECONDS = 60.0
+"""How often dead letters are logged."""
+
+
+class ConsumerReport:
+    """Belongs to the poll thread."""
+
+    def __init__(
+        self,
+        topic: str,
+        owned_partitions: OwnedPartitions,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Has nothing to say yet.
+
+        Args:
+            topic: the topic of the events.
+            owned_partitions: what is read.
+            metrics: counts what was read.
+            clock: seconds that only go forward.
+            wall_clock: seconds since 1970, as records have them.
+        """
+        self._topic, self._ownership, self._metrics = topic, owned_partitions, metrics
+        self._clock, self._wall_clock = clock, wall_clock
+        self._outage = Outage()
+        self._looked_at = self._times_at = self._progress_at = clock()
+        self._letters_at = -LETTERS_SECONDS
+        self._letters, self._reason = 0, ""
+        self._staged = 0
+        self._began: float | None = None
+        """When reading what was behind began; None while nothing is."""
+
+    def away(self, reason: str) -> None:
+        """Takes librdkafka's report that no broker can be reached."""
+        self._outage.report(reason, self._clock())
+
+    def read(self, polled: Sequence[Message]) -> None:
+        """Takes what was read, to know how old the last record of each partition is."""
+        now = self._clock()
+        if now - self._times_at < LOOK_SECONDS:
+            return
+        self._times_at = now
+        last = {partition_of_message(one): one.timestamp()[1] for one in polled if one.error() is None}
+        self._ownership.read_times({one: milliseconds / 1000 for one, milliseconds in last.items()})
+
+    def staged(self, results: Mapping[str, int], reason: str | None) -> None:
+        """Takes what was staged.
+
+        Args:
+            results: how many records had each result.
+            reason: why the first record that could not be understood was not; None if all were.
+        """
+        self._metrics.events_read(results)
+        self._staged += sum(results.values())
+        if reason is not None:
+            self._reason = self._reason if self._letters else reason
+            self._letters += results["dead_letter"]
+
+    def look(self, consumer: Any) -> None:
+        """Says what is to be said now; call it before each poll.
+
+        Args:
+            consumer: the library's.
+        """
+        now = self._clock()
+        if now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
+        self._note_ends(consumer)
+        self._tell_outage(now)
+        self._tell_progress(now)
+        self._tell_letters(now)
+
+    def _note_ends(self, consumer: Any) -> None:
+        ends = {}
+        for partition in self._ownership.owned():
+            bounds = consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+            if bounds is not None:
+                ends[partition] = bounds[1]
+        self._ownership.ends_at(ends, self._wall_clock())
+
+    def _tell_outage(self, now: float) -> None:
+        told = self._outage.look(now - self._ownership.seconds_since_heard(), now)
+        if told is None:
+            return
+        away, seconds = told
+        facts: dict[str, Any] = {"seconds": round(seconds)}
+        if away:
+            reason = self._outage.reason or "no answer"
+            log.warning("Kafka cannot be reached; still retrying: %s", reason, extra=facts)
+        else:
+            log.info("Kafka answers again", extra=facts)
+
+    def _tell_progress(self, now: float) -> None:
+        behind = self._ownership.behind()
+        if behind and self._began is None:
+            self._began, self._progress_at, self._staged = now, now, 0
+        if self._began is None or (behind and now - self._progress_at < PROGRESS_SECONDS):
+            return
+        seconds = now - self._began
+        done, total = self._ownership.backlog()
+        facts = {"records": done, "of": total, "per_second": round(self._staged / seconds) if seconds else self._staged}
+        if behind:
+            self._progress_at = now
+            log.info("reading what was published before", extra={**facts, "seconds": round(seconds)})
+        else:
+            self._began = None
+            log.info("read to the end", extra={**facts, "seconds": round(seconds, 1)})
+
+    def _tell_letters(self, now: float) -> None:
+        if not self._letters or now - self._letters_at < LETTERS_SECONDS:
+            return
+        log.warning(
+            "%s could not be understood and became dead letters. First reason: %s",
+            counted(self._letters, "record"),
+            self._reason,
+            extra={"count": self._letters, "reason": self._reason},
+        )
+        self._letters_at, self._letters = now, 0

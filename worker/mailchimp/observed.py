@@ -1,0 +1,74 @@
+"""Calls as the log and the metrics show them: without the address, its hash or a key."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+
+from worker.mailchimp.call import Answer, Call, Sender
+from worker.metrics import Metrics
+from worker.model import AccountId
+
+log = logging.getLogger("worker.mailchimp")
+
+_MEMBER = re.compile(r"(/members)/[^/]+")
+_KINDS = (
+    ("GET", r"/ping", "ping"),
+    ("GET", r"/lists", "read_lists"),
+    ("GET", r"/lists/[^/]+", "read_list"),
+    ("POST", r"/lists/[^/]+", "add_members"),
+    ("GET", r"/lists/[^/]+/merge-fields", "read_merge_fields"),
+    ("GET", r"/lists/[^/]+/members", "read_members"),
+    ("GET", r"/lists/[^/]+/members/[^/]+", "read_member"),
+    ("PUT", r"/lists/[^/]+/members/[^/]+", "put_member"),
+    ("PATCH", r"/lists/[^/]+/members/[^/]+", "update_member"),
+    ("DELETE", r"/lists/[^/]+/members/[^/]+", "archive_member"),
+)
+KINDS = (*(kind for _, _, kind in _KINDS), "other")
+
+
+def kind_of(call: Call) -> str:
+    """Returns what a call does, in one of few words."""
+    found = (kind for method, path, kind in _KINDS if call.method == method and re.fullmatch(path, call.path))
+    return next(found, "other")
+
+
+def answer_of(answer: Answer) -> str:
+    """Returns what came back, in one of few words: a class of statuses, ``throttled``, or why there is no answer."""
+    if answer.failure is not None:
+        return answer.failure
+    return "throttled" if answer.throttled else f"{(answer.status or 0) // 100}xx"
+
+
+def shown_path(call: Call) -> str:
+    """Returns a call's path without the hash of an address, which can be guessed."""
+    return _MEMBER.sub(r"\1/…", call.path)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedSender:
+    """Counts calls and logs each at debug.
+
+    Attributes:
+        account_id: whose calls they are; None where that is not known.
+    """
+
+    sender: Sender
+    metrics: Metrics
+    account_id: AccountId | None = None
+
+    def send(self, call: Call) -> Answer:
+        """Sends one call and waits for its answer."""
+        answer = self.sender.send(call)
+        self.metrics.called(kind_of(call), answer_of(answer), answer.seconds)
+        if log.isEnabledFor(logging.DEBUG):
+            facts = {
+                "account": self.account_id,
+                "method": call.method,
+                "path": shown_path(call),
+                "answer": answer.status or answer.failure,
+                "milliseconds": round(answer.seconds * 1000),
+            }
+            log.debug("called Mailchimp", extra=facts)
+        return answer
