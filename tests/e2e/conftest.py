@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,12 @@ import pytest
 
 from tests.integration.conftest import kafka, new_topic, own_kafka, topic, whole_kafka
 from tests.integration.topic import Topic
+from worker.accounts import api_keys, lists, settings
+from worker.app import App
+from worker.cli.context import changing
 from worker.clock import utc_now
+from worker.config import Config, Kafka, Mailchimp, Staging
+from worker.model import AccountId, ListId
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
 
@@ -31,11 +36,12 @@ class Cli:
     def __init__(self, folder: Path, topic: Topic, base_url: str) -> None:
         self.folder = folder
         self.topic = topic
+        self.path = folder / "worker.db"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")} | {
             "WORKER_KAFKA__BOOTSTRAP_SERVERS": topic.broker.bootstrap_servers,
             "WORKER_KAFKA__TOPIC": topic.name,
             "WORKER_KAFKA__GROUP_ID": f"group-{topic.name}",
-            "WORKER_STAGING__PATH": str(folder / "worker.db"),
+            "WORKER_STAGING__PATH": str(self.path),
             "WORKER_MAILCHIMP__BASE_URL": base_url,
             "WORKER_MAILCHIMP__PATIENCE": "0",
             "COLUMNS": "200",
@@ -68,7 +74,37 @@ class Cli:
         return json.loads(self(*arguments, "--json"))
 
     def connect(self) -> None:
-        """Connects an account with two stored lists."""
+        """Connects an account with two stored lists, in this process, which takes a tenth of the time."""
+        self.make_accounts({"acct-1": ["master", "other"]})
+
+    def make_accounts(self, lists_of: Mapping[str, Sequence[str]], keys: Mapping[str, str] | None = None) -> None:
+        """Connects accounts, each with its stored lists, the first of them the master list; in this process.
+
+        Args:
+            lists_of: each account's.
+            keys: each account's API key; one for all by default.
+        """
+        secret = self.environment.get("WORKER_SECRET_KEY_FILE")
+        config = Config(
+            secret_key_file=Path(secret) if secret else None,
+            kafka=Kafka(bootstrap_servers=self.topic.broker.bootstrap_servers, topic=self.topic.name),
+            staging=Staging(path=self.path),
+            mailchimp=Mailchimp(base_url=self.environment["WORKER_MAILCHIMP__BASE_URL"]),
+        )
+        app = App(config)
+        with changing(app) as db:
+            for name, wanted in lists_of.items():
+                account = AccountId(name)
+                at = utc_now()
+                key = KEY if keys is None else keys[name]
+                api_keys.connect(db, app.changelog, account, key, secret=app.secret, open_sender=app.open_client, at=at)
+                settings.enable(db, app.changelog, account)
+                lists.refresh(db, app.changelog, account, secret=app.secret, open_sender=app.open_client, at=at)
+                lists.store(db, app.changelog, account, [ListId(one) for one in wanted])
+                lists.choose_master(db, app.changelog, account, ListId(wanted[0]))
+
+    def connect_by_commands(self) -> None:
+        """Connects an account with two stored lists, as an operator does."""
         self("account", "connect", "acct-1", "--api-key-stdin", stdin=KEY)
         self("account", "enable", "acct-1")
         self("lists", "refresh", "acct-1")
@@ -76,7 +112,11 @@ class Cli:
         self("lists", "master", "acct-1", "master")
 
     def publish(self, *events: dict[str, Any]) -> None:
-        """Publishes events with the command."""
+        """Publishes events."""
+        self.topic.publish(events)
+
+    def publish_by_command(self, *events: dict[str, Any]) -> None:
+        """Publishes events as an operator does."""
         path = self.folder / "events.jsonl"
         path.write_text("".join(json.dumps(one) + "\n" for one in events), encoding="utf-8")
         self("publish", str(path))

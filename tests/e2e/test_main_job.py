@@ -16,8 +16,8 @@ def members(standin: StandIn, list_id: str = "master") -> dict[str, str]:
 
 def test_published_customers_are_exactly_those_in_the_lists_and_a_second_run_writes_nothing(cli: Cli, standin: StandIn):
     """Publish, run --once: the lists hold the customers; run --once again: no call that writes, exit 0."""
-    cli.connect()
-    cli.publish(
+    cli.connect_by_commands()
+    cli.publish_by_command(
         *(event(f"c{n}", version=1, email=f"c{n}@example.com", list_id="other" if n % 2 else None) for n in range(600))
     )
     told = cli("run", "--once")

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 
 from tests.integration.topic import Topic
 from worker.accounts import settings
@@ -134,6 +134,23 @@ def test_what_a_frozen_writer_began_is_ended_by_the_next_one(hire: Callable[[str
     with pytest.raises(KafkaException) as refused:
         frozen._producer.commit_transaction(10)
     assert isinstance(frozen._failure(refused.value.args[0]), WriterFenced)
+
+
+def test_what_is_written_and_not_readable_yet_does_not_look_lost(hire: Callable[[str], Worker], topic: Topic) -> None:
+    """However late a broker ends a transaction: the log holds what the database knows, so nothing was cut."""
+    worker = hire("first")
+    worker.take()
+    late = Producer({"bootstrap.servers": topic.broker.bootstrap_servers, "transactional.id": f"{topic.name}-late"})
+    late.init_transactions(10)
+    late.begin_transaction()
+    key = b'["place","acct-1","master","b@example.com"]'
+    late.produce(worker.changelog.topics.ledger.name, b"{}", key, worker.partition)
+    late.flush(10)
+    worker.write("a@example.com")
+    with closing(worker.app.open_reader(worker.db)) as reader:
+        reader.read_ledger(worker.partition)
+    late.abort_transaction(10)
+    assert set(worker.ledger()) == {"a@example.com"}
 
 
 def test_a_command_takes_the_ledger_of_the_account_that_it_changes(hire: Callable[[str], Worker]) -> None:

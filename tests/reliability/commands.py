@@ -6,19 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.conftest import END_SECONDS, KEY, Cli
+from tests.e2e.conftest import END_SECONDS, Cli
 from tests.integration.topic import Topic
-from worker.accounts import api_keys, lists, settings
-from worker.app import App
-from worker.cli.context import changing
-from worker.clock import utc_now
-from worker.config import Config, Kafka, Mailchimp, Staging
-from worker.model import AccountId, ListId
 from worker.store.database import Database, open_database
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +23,6 @@ class Commands(Cli):
 
     def __init__(self, folder: Path, topic: Topic, base_url: str, **client: Any) -> None:
         super().__init__(folder, topic, base_url)
-        self.path = folder / "worker.db"
-        self._base_url = base_url
         self.environment["PYTHONPATH"] = str(ROOT)
         if client:
             pairs = ", ".join(f'"{name}": {value}' for name, value in client.items())
@@ -40,32 +31,6 @@ class Commands(Cli):
     def database(self) -> Database:
         """Opens the database beside the commands."""
         return open_database(self.path)
-
-    def make_accounts(self, lists_of: Mapping[str, Sequence[str]], keys: Mapping[str, str] | None = None) -> None:
-        """Connects accounts, each with its stored lists, the first of them the master list; in this process.
-
-        Args:
-            lists_of: each account's.
-            keys: each account's API key; one for all by default.
-        """
-        secret = self.environment.get("WORKER_SECRET_KEY_FILE")
-        config = Config(
-            secret_key_file=Path(secret) if secret else None,
-            kafka=Kafka(bootstrap_servers=self.topic.broker.bootstrap_servers, topic=self.topic.name),
-            staging=Staging(path=self.path),
-            mailchimp=Mailchimp(base_url=self._base_url),
-        )
-        app = App(config)
-        with changing(app) as db:
-            for name, wanted in lists_of.items():
-                account = AccountId(name)
-                at = utc_now()
-                key = KEY if keys is None else keys[name]
-                api_keys.connect(db, app.changelog, account, key, secret=app.secret, open_sender=app.open_client, at=at)
-                settings.enable(db, app.changelog, account)
-                lists.refresh(db, app.changelog, account, secret=app.secret, open_sender=app.open_client, at=at)
-                lists.store(db, app.changelog, account, [ListId(one) for one in wanted])
-                lists.choose_master(db, app.changelog, account, ListId(wanted[0]))
 
     def start_killed(self, point: str, number: float, *arguments: str) -> subprocess.Popen[str]:
         """Starts a command that is killed when it passes a point so many times; see the driver."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
 from confluent_kafka import Consumer as LibraryConsumer
 from confluent_kafka import KafkaError as LibraryError
@@ -31,8 +32,6 @@ log = logging.getLogger("worker.changelog")
 MOST_AT_ONCE = 1000
 """Records applied in one transaction."""
 WAIT_SECONDS = 0.5
-MARKED_SECONDS, LOOK_SECONDS = 5.0, 0.02
-"""How long a broker may take to write the marker of a committed transaction, and how often to look for it."""
 
 
 class Reader:
@@ -59,7 +58,7 @@ class Reader:
         self._clock = clock
         self._problems = Problems()
         self._settings = settings
-        own = {
+        self._own = {
             "group.id": f"{settings.group_id}.keeping",  # asked for by the library; nothing is joined
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -68,7 +67,7 @@ class Reader:
             "isolation.level": "read_committed",  # what a fenced writer left behind does not count
             "error_cb": self._problems,
         }
-        self._consumer = client(LibraryConsumer, settings, own)
+        self._consumer = client(LibraryConsumer, settings, self._own)
 
     def read_settings(self, partition: int | None = None) -> None:
         """Reads the accounts' settings to their end.
@@ -261,19 +260,21 @@ class Reader:
         accounts = chosen if topic == self._topics.settings else ledger
         return any(topic.partition_of(one) == partition for one in accounts)
 
-    def _bounds(self, topic: ChangelogTopic, partition: int) -> tuple[int, int]:
-        return bounds(
-            self._consumer, self._settings.model_copy(update={"topic": topic.name}), partition, self._problems
-        )
+    def _bounds(
+        self, topic: ChangelogTopic, partition: int, consumer: LibraryConsumer | None = None
+    ) -> tuple[int, int]:
+        settings = self._settings.model_copy(update={"topic": topic.name})
+        return bounds(consumer or self._consumer, settings, partition, self._problems)
 
     def _bounds_beyond(self, topic: ChangelogTopic, partition: int, known: int) -> tuple[int, int]:
-        # A transaction that was just committed is seen a moment later, when its marker is written.
-        ends = time.monotonic() + MARKED_SECONDS
-        while True:
-            low, high = self._bounds(topic, partition)
-            if high >= known or time.monotonic() > ends:
-                return low, high
-            time.sleep(LOOK_SECONDS)
+        # A transaction that was just committed is readable only once its marker is written, however long that takes.
+        low, high = self._bounds(topic, partition)
+        if high < known:
+            with closing(
+                client(LibraryConsumer, self._settings, self._own | {"isolation.level": "read_uncommitted"})
+            ) as log:
+                high = max(high, min(known, self._bounds(topic, partition, log)[1]))
+        return low, high
 
     def _messages(
         self, topic: ChangelogTopic, partition: int, start: int, high: int, going_on: Callable[[], bool]
