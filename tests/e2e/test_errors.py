@@ -122,11 +122,13 @@ def test_records_that_cannot_be_understood_are_dead_letters(cli: Cli, topic: Top
 
 
 def test_a_paused_account_is_told_by_status_and_check_and_starts_again_by_a_new_key(cli: Cli, standin: StandIn):
-    """A refused key pauses the account: run ends with 0, check with 1; a new key ends the pause."""
+    """A refused key pauses the account: run ends with 3 and says what to do; a new key ends the pause."""
     cli.connect()
     standin.faults = [Fault("status", path="/lists", status=401, title="API Key Invalid")]
     cli.publish(event("ann", version=1, email="ann@example.com"))
-    assert "API Key Invalid" in cli("run", "--once")
+    told = cli("run", "--once", code=3)
+    assert "API Key Invalid" in told
+    assert "account acct-1 is paused: Store a new API key (mailchimp-worker account connect acct-1)" in told
     assert "paused" in cli("status")
     assert "paused" in cli("check", code=1)
     standin.faults = []

@@ -160,7 +160,7 @@ def test_api_keys_appear_nowhere(cli: Cli, standin: StandIn):
     cli.json("account", "show", "acct-1")
     standin.revoke(KEY)
     cli.publish(event("bob", version=1, email="bob@example.com"))
-    cli("run", "--once")
+    cli("run", "--once", code=3)
     cli("status")
     cli("check", code=1)
     secret = KEY.split("-")[0]

@@ -185,7 +185,7 @@ def test_a_flush_that_loses_its_partition_is_told_and_ends_with_1(
 def test_a_flush_that_a_person_ends_early_is_no_failure(
     commands: Commands, standin: StandIn, until: Until, whole_kafka: object
 ) -> None:
-    """Whoever sends SIGTERM or SIGINT gets the exit code 0 and no error; the next run does the rest."""
+    """SIGTERM and SIGINT give no error, and 3 since not everything due was settled; the next run does the rest."""
     for version, number in ((1, signal.SIGTERM), (2, signal.SIGINT)):
         commands.topic.publish(people(150, version))
         standin.audit.clear_calls()
@@ -193,7 +193,7 @@ def test_a_flush_that_a_person_ends_early_is_no_failure(
         standin.latency = 0.1 if version > 1 else 1
         process = commands.spawn("run", "--once")
         until(lambda: bool(standin.audit.calls))
-        assert end(process, number) == 0, commands.log()
+        assert end(process, number) == 3, commands.log()
         standin.latency = 0
         commands("run", "--once")
         assert names(standin) == {f"c{n}@example.com": f"v{version}" for n in range(150)}

@@ -70,7 +70,8 @@ def test_in_the_midst_of_a_flush(worker: Commands, own_kafka: KafkaProcess, stan
     for process, one in ((flushing, worker), (waiting, idle)):
         process.wait(60)
         assert time.monotonic() - began < END_SECONDS, one.log()
-        assert process.returncode == 0, one.log()
+        # 3: not everything due was settled.
+        assert process.returncode == (3 if process is flushing else 0), one.log()
         assert "Traceback" not in one.log()
         assert one.intact()
 

@@ -17,6 +17,7 @@ DECISIONS = {
     "worker.flush.answers",
     "worker.flush.calls",
     "worker.flush.consent",
+    "worker.flush.ends",
     "worker.flush.identity",
     "worker.flush.merge_values",
     "worker.flush.names",

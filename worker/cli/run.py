@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,16 +15,22 @@ from worker.cli.context import AccountOption, Json, opened, wired
 from worker.cli.progress import Progress
 from worker.clock import as_text
 from worker.daemon import FLUSH_END_SECONDS, Daemon, FlushThread, Poller, read_to_end
+from worker.ended import END_MEANINGS, LOOK, Ended
 from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
 from worker.model import AccountId
 from worker.process_exit import leave
 from worker.signals import stop_on_signals
+from worker.status.account_facts import states_of_all
+from worker.status.account_state import AccountState
+from worker.status.run_summary import last_line, run_data
 from worker.store import accounts, runs
 from worker.store.database import Database
 from worker.store.lock import DatabaseLock, is_locked
 from worker.store.runs import Request, Run
 
 LOOK_SECONDS = 0.2
+STOPPED_CODE = LOOK
+"""Of a command that a person stopped: no failure, but 0 would say that everything due was settled."""
 
 
 def run(
@@ -33,7 +39,10 @@ def run(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Run the worker: read customer events as they come, deliver what changed once a day."""
+    """Run the worker: read customer events as they come, deliver what changed once a day.
+
+    With --once, exits with 0 if everything due was settled, 3 if somebody must look, 1 if it failed.
+    """
     app = wired()
     stop = stop_on_signals()
     if not once:
@@ -52,7 +61,10 @@ def flush(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Flush what changed now; a running worker is asked to do it."""
+    """Flush what changed now; a running worker is asked to do it.
+
+    Exits with 0 if everything due was settled, 3 if somebody must look, 1 if it failed.
+    """
     app = wired()
     if confirm and account is None:
         raise UsageError("--confirm was given for every account.", "Name the account, with --account.")
@@ -109,16 +121,17 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, *,
             read_to_end(poller, stop, progress.told)
         if stop.is_set():
             output.note("Stopped before the flush. What was read is staged; nothing is lost.")
-            return 0
+            return STOPPED_CODE
         flushing = FlushThread(app, poller, stop, "command" if request else "once", request)
         calls_ended = False
         calls_ended = _awaited(app, poller, stop, flushing)
         if not calls_ended:
             output.note("Stopped. Calls were in flight; the next flush finds out what they did.")
-            return 0
+            return STOPPED_CODE
     finally:
         poller.end(calls_ended=calls_ended)
-    return _tell(flushing.result(), asked=stop.is_set(), as_json=as_json)
+    with opened(app) as db:
+        return _tell(flushing.result(), states_of_all(db, app.clock()), asked=stop.is_set(), as_json=as_json)
 
 
 def _awaited(app: App, poller: Poller, stop: threading.Event, flushing: FlushThread) -> bool:
@@ -154,11 +167,11 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, 
                 raise _worker_ended(found)
     if found is None:
         output.note("Stopped before the worker took the request; it is withdrawn.")
-        return 0
+        return STOPPED_CODE
     if found.ended is None:
         output.note("Stopped following; the worker continues the flush. See: mailchimp-worker status")
-        return 0
-    return _tell(found, asked=stop.is_set(), as_json=as_json)
+        return STOPPED_CODE
+    return _tell(found, states_of_all(db, app.clock()), asked=stop.is_set(), as_json=as_json)
 
 
 def _worker_ended(run: Run | None) -> WorkerError:
@@ -174,50 +187,31 @@ def _so_far(run: Run) -> tuple[int, int]:
     return sum(part.settled for part in run.accounts), sum(part.to_do for part in run.accounts)
 
 
-def as_data(run: Run) -> dict[str, Any]:
-    """Returns a run as JSON shows it."""
-    return {
-        "run": run.run,
-        "started_at": run.started_at,
-        "ended_at": run.ended_at,
-        "trigger": run.trigger,
-        "ended": run.ended,
-        "accounts": [
-            {
-                "account": part.account_id,
-                "to_do": part.to_do,
-                "settled": part.settled,
-                "counts": dict(part.counts),
-                "ended": part.ended,
-                "message": part.message,
-            }
-            for part in run.accounts
-        ],
-    }
-
-
-def _tell(run: Run, *, asked: bool, as_json: bool) -> int:
+def _tell(run: Run, states: Sequence[AccountState], *, asked: bool, as_json: bool) -> int:
     """Prints what became of a run and returns the exit code.
 
     Args:
         run: as it ended.
-        asked: whether a person stopped this command, so that an early end is what was wanted.
+        states: what each account is in now.
+        asked: whether a person stopped this command, so that an early end is no error.
         as_json: whether for programs.
 
     Raises:
         FlushEndedEarly: nobody asked it to stop here, and something is left to do.
     """
+    assert run.ended is not None, "a run that has not ended is followed"
     if as_json:
-        output.as_json(as_data(run))
+        output.as_json(run_data(run, states))
     else:
         tell_run(run)
-    if run.ended == "stopped" and not asked:
+        output.say(last_line(run, states))
+    if run.ended is Ended.STOPPED and not asked:
         raise FlushEndedEarly(
             "The flush ended early: it lost a partition to another worker or by a timeout, or its worker ended.",
             "Nothing is lost: the worker that has the partition now delivers the rest with its next "
             "flush. If this is the only worker, run it again once Kafka answers.",
         )
-    return 1 if run.ended == "failed" else 0
+    return STOPPED_CODE if run.ended is Ended.STOPPED else END_MEANINGS[run.ended].exit_code
 
 
 def tell_run(run: Run) -> None:
@@ -228,6 +222,7 @@ def tell_run(run: Run) -> None:
     rows = [
         (
             part.account_id,
+            part.ended,
             part.to_do,
             part.settled,
             ", ".join(f"{count} {outcome}" for outcome, count in sorted(part.counts.items())),
@@ -235,4 +230,5 @@ def tell_run(run: Run) -> None:
         )
         for part in run.accounts
     ]
-    output.table(("account", "changed", "settled", "outcomes", "notes"), rows, title=f"Run {run.run}: {run.ended}")
+    columns = ("account", "ended", "changed", "settled", "outcomes", "notes")
+    output.table(columns, rows, title=f"Run {run.run}: {run.ended}")

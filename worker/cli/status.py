@@ -13,12 +13,12 @@ from worker.accounts import settings
 from worker.app import App
 from worker.cli import output
 from worker.cli.context import Json, opened, wired
-from worker.cli.run import as_data as run_as_data
 from worker.clock import as_moment, as_text
 from worker.flush import eligibility
 from worker.flush.outcomes import MEANINGS, Outcome
 from worker.flush.schedule import CLOCK_TOLERANCE, is_expired, next_flush_time, next_retry
 from worker.plural import counted
+from worker.status.run_summary import run_data
 from worker.store import accounts, counts, customers, dead_letters, ignored, ledger, offsets, runs
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
@@ -108,7 +108,7 @@ def _gathered(app: App, db: Database, beat: float | None) -> dict[str, Any]:
             {"partition": partition, "completed_at": moment}
             for partition, moment in runs.completed_after(db, topic, as_text(app.clock() + CLOCK_TOLERANCE))
         ],
-        "runs": [run_as_data(one) for one in runs.last(db, RUNS_SHOWN)],
+        "runs": [run_data(one) for one in runs.last(db, RUNS_SHOWN)],
     }
 
 

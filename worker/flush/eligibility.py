@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker.consumer.owned_partitions import Held, OwnedPartitions
+from worker.ended import Ended
 from worker.flush.run import Refused
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
@@ -105,12 +106,13 @@ class GroupEligibility:
                 f"No worker delivers it: its events and its ledger are in partitions {_listed(partitions)}, of which "
                 f"{_listed(foreign)} are not this worker's. {REMEDY}"
             )
-            return Refused(reason, by_nobody=True)
+            return Refused(reason, Ended.FAILED)
         if foreign:
             others = "its partition is" if len(partitions) == 1 else f"partitions {_listed(foreign)} of it are"
-            return Refused(f"Left to another worker: {others} not this worker's.")
+            return Refused(f"Left to another worker: {others} not this worker's.", Ended.DONE)
         if not partitions <= self._ownership.ready():
-            return Refused("Its partition is not read to its end yet, or a former owner may still be calling.")
+            reason = "Its partition is not read to its end yet, or a former owner may still be calling."
+            return Refused(reason, Ended.INCOMPLETE)
         self._held[account_id] = held
         return None
 

@@ -19,6 +19,7 @@ from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake
 from worker.flush.departures import Page, keep_page
+from worker.flush.ends import end_of_missing
 from worker.flush.intents import Intents
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.recorder import ERASED, Recorder
@@ -186,7 +187,7 @@ class _Execution:
             raise Halted
         self.recorder.settings = settings
         if lacking := missing(settings):
-            self.recorder.end(lacking[0].what)
+            self.recorder.end(lacking[0].what, end_of_missing(lacking))
 
     def faulty(self, part: RelatedCustomers, error: Exception) -> None:
         result = StepResult(self.orders.run, self.settings.account_id)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from worker.ended import Ended
+
 
 class Outcome(StrEnum):
     """What a receipt says became of a customer."""
@@ -55,6 +57,7 @@ class Meaning:
         settles: whether this revision of the customer needs nothing more; None where it depends on the reason.
         final: whether later events of the customer leave it so: only the person or an operator can change it.
         needs_somebody: whether an operator or the account must do something.
+        waits_as: how the part of an account ends that leaves a customer changed so; None where that settles it.
     """
 
     sentence: str
@@ -62,6 +65,7 @@ class Meaning:
     settles: bool | None = True
     final: bool = False
     needs_somebody: bool = False
+    waits_as: Ended | None = None
 
 
 MEANINGS: Mapping[str, Meaning] = MappingProxyType(
@@ -96,6 +100,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "Mailchimp refused the contact, or its e-mail address is not valid.",
             "Sent when the address changes, or on the day that the receipt names.",
             settles=None,
+            waits_as=Ended.INCOMPLETE,
         ),
         Outcome.SUPPRESSED: Meaning(
             "Mailchimp refuses this address or customer permanently.",
@@ -108,35 +113,41 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "Sent when that is done. The receipt says what to do.",
             settles=False,
             needs_somebody=True,
+            waits_as=Ended.HELD,
         ),
         Outcome.LATER: Meaning(
             "Mailchimp gave no useful answer, or another customer with the address comes first.",
             NEXT_FLUSH,
             settles=False,
+            waits_as=Ended.INCOMPLETE,
         ),
         Outcome.LIST_PAUSED: Meaning(
             "The list refuses every contact, so the worker paused it.",
             "Sent when the list is corrected in Mailchimp and the account is resumed (account resume).",
             settles=False,
             needs_somebody=True,
+            waits_as=Ended.PAUSED,
         ),
         Outcome.LIST_GONE: Meaning(
             "The list no longer exists in Mailchimp.",
             "Sent when the account has stored another list instead (lists store).",
             settles=False,
             needs_somebody=True,
+            waits_as=Ended.HELD,
         ),
         Outcome.ACCOUNT_STOPPED: Meaning(
             "Mailchimp accepts no call of this account.",
             "Sent when the account has a working key (account connect) or is resumed (account resume).",
             settles=False,
             needs_somebody=True,
+            waits_as=Ended.PAUSED,
         ),
         Outcome.FAULT: Meaning(
             "An internal error of the worker ended the step. The log has the traceback.",
             "Tried again by the next flush. Report it, with the traceback.",
             settles=False,
             needs_somebody=True,
+            waits_as=Ended.INCOMPLETE,
         ),
     }
 )

@@ -9,8 +9,10 @@ from datetime import datetime
 
 from worker.changelog.commit import Changelog
 from worker.clock import Clock
+from worker.ended import Ended, worst
 from worker.errors import PartitionGivenUp, WorkerError
 from worker.flush.departures_now import departures_of
+from worker.flush.ends import end_of
 from worker.flush.outcomes import Outcome
 from worker.flush.step_context import Halted
 from worker.flush.step_result import StepResult
@@ -25,7 +27,7 @@ from worker.store.changed_rows import Changed, RowKey, Rows
 from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
 from worker.store.lists import Pause
-from worker.store.runs import AccountRun, Ended
+from worker.store.runs import AccountRun
 
 ERASED = "Somebody was erased from this account during the flush, which therefore makes no further call for it."
 
@@ -85,7 +87,7 @@ class Recorder:
         self.notices: list[str] = []
         self.ended: str | None = None
         """Why no further call is made for this account in this run."""
-        self._how: Ended = "done"
+        self._how = Ended.DONE
         self._shut = False
         self.closed: set[ListId] = set()
         """Lists found gone or paused in this run."""
@@ -107,13 +109,14 @@ class Recorder:
             counts=dict(counts),
             to_do=self.to_do,
             settled=settled,
-            ended=self._how,
+            ended=end_of(self._how, self.to_do - settled, counts),
             message=" ".join(told) or None,
         )
 
-    def end(self, why: str) -> None:
+    def end(self, why: str, how: Ended) -> None:
         """Lets no further call of this account be made in this run."""
         self.ended = self.ended or why
+        self._how = worst((self._how, how))
 
     def shut(self) -> None:
         """Lets nothing more be written: a call that is still in flight then is found out by the next flush."""
@@ -122,13 +125,11 @@ class Recorder:
 
     def stop(self, why: str = "the worker ends or its partition is another worker's now") -> None:
         """Ends the account's part before all was done, for no fault of anybody."""
-        self._how = "stopped"
-        self.end(f"Ended early, because {why}.")
+        self.end(f"Ended early, because {why}.", Ended.STOPPED)
 
     def fail(self, why: str) -> None:
         """Ends the account's part as one that failed: its state is not known."""
-        self._how = "failed"
-        self.end(f"{why} What is not delivered stays changed for the next flush.")
+        self.end(f"{why} What is not delivered stays changed for the next flush.", Ended.FAILED)
 
     def write_ahead(
         self, entries: Sequence[LedgerEntry], memberships: Sequence[tuple[CustomerId, MembershipKey]]
@@ -247,7 +248,7 @@ class Recorder:
     def _learn(self, result: StepResult, end_after: int) -> None:
         self.closed |= result.gone | result.paused.keys()
         if result.account_stopped is not None:
-            self.end(f"Paused: Mailchimp accepts no call of this account ({result.account_stopped}).")
+            self.end(f"Paused: Mailchimp accepts no call of this account ({result.account_stopped}).", Ended.PAUSED)
         if result.later is None:
             # What is written without a call shows nothing.
             self._in_vain = 0 if any(one.call for one in result.receipts) else self._in_vain

@@ -13,7 +13,9 @@ from typing import NamedTuple, Protocol
 from worker.accounts.settings import missing
 from worker.changelog.commit import Changelog
 from worker.clock import Clock, as_text
+from worker.ended import Ended, worst
 from worker.errors import RequestWithdrawn, WorkerError
+from worker.flush.ends import end_of_missing
 from worker.flush.execute import Orders, deliver
 from worker.flush.settings_watch import SettingsWatch
 from worker.flush.step_context import Pacing
@@ -24,7 +26,7 @@ from worker.store import accounts, customers, erasure, runs
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
-from worker.store.runs import AccountRun, Ended, Request, Run, Trigger
+from worker.store.runs import AccountRun, Request, Run, Trigger
 
 log = logging.getLogger("worker.flush")
 
@@ -33,11 +35,11 @@ class Refused(NamedTuple):
     """Why an account is not delivered by this worker now.
 
     Attributes:
-        by_nobody: whether it is known that no other worker delivers it either.
+        end: how its part of the run ends: failed where it is known that no other worker delivers it either.
     """
 
     reason: str
-    by_nobody: bool = False
+    end: Ended
 
 
 class Eligibility(Protocol):
@@ -131,7 +133,8 @@ class Flusher:
             # Unchanged ones last: nobody waits for these.
             unchanged = _unchanged(db, known, todo) if trigger in ("daily", "once") else []
             for one in todo:
-                first = AccountRun(one.account_id, {}, customers.changed_count(db, one.account_id))
+                # As it is found after a crash.
+                first = AccountRun(one.account_id, {}, customers.changed_count(db, one.account_id), 0, Ended.STOPPED)
                 with db.transaction():
                     if not erasure.is_whole(db, one.account_id):
                         runs.put_account(db, run, first)
@@ -143,7 +146,8 @@ class Flusher:
                 pool.shutdown(wait=not self.stop.is_set(), cancel_futures=True)
             with db.transaction():
                 erasure.end(db)
-                runs.end(db, run, as_text(self.clock()), "stopped" if self.stop.is_set() else _ended(parts))
+                early = Ended.STOPPED if self.stop.is_set() else Ended.DONE
+                runs.end(db, run, as_text(self.clock()), worst([early, *(part.ended for part in parts)]))
             result = runs.get(db, run)
         assert result is not None, "the run was just written"
         return result
@@ -165,20 +169,23 @@ class Flusher:
         confirmed = request is not None and request.confirmed
         with closing(self._open()) as db:
             try:
-                part = self._deliver(db, run, settings, eligibility, confirmed=confirmed, reads=trigger != "command")
+                alone = request is not None and request.account_id is not None
+                part = self._deliver(
+                    db, run, settings, eligibility, confirmed=confirmed, alone=alone, reads=trigger != "command"
+                )
             except WorkerError as error:
                 part = self._failed(db, who, f"{error.what} {error.advice}")
             except Exception:
                 # A fault of this worker with one account's data must not keep the others waiting.
                 log.exception("account %s could not be flushed", who)
                 part = self._failed(db, who, "An internal error of the worker ended it; see the log.")
-            if not part.to_do and part.ended == "done" and not part.message:
+            if not part.to_do and part.ended is Ended.DONE and not part.message:
                 return part
             with db.transaction():
                 if erasure.is_whole(db, who):
                     return AccountRun(who, {}, 0)
                 runs.put_account(db, run, part)
-                if part.ended == "done":
+                if part.ended not in (Ended.STOPPED, Ended.FAILED):
                     runs.account_done(db, who, began)
                 elif part.failed and (request is None or request.account_id is None):
                     # Of a flush of one account the operator sees the result, and decides.
@@ -196,18 +203,21 @@ class Flusher:
         eligibility: Eligibility,
         *,
         confirmed: bool,
+        alone: bool,
         reads: bool,
     ) -> AccountRun:
         who = settings.account_id
         to_do = customers.changed_count(db, who)
         lacking = missing(settings)
-        refused = Refused(lacking[0].what) if lacking else eligibility.why_not(who)
+        refused = Refused(lacking[0].what, end_of_missing(lacking)) if lacking else eligibility.why_not(who)
         if refused is not None and not to_do:
             return AccountRun(who, {}, to_do)
-        if refused is not None and refused.by_nobody:
-            return AccountRun(who, {}, to_do, ended="failed", message=refused.reason)
-        if refused is not None or self.stop.is_set():
-            return AccountRun(who, {}, to_do, message=refused.reason if refused is not None else None)
+        if refused is not None:
+            # Who asks for this one account at the wrong worker does not get what was asked for.
+            left = alone and not lacking and refused.end is Ended.DONE
+            return AccountRun(who, {}, to_do, ended=Ended.INCOMPLETE if left else refused.end, message=refused.reason)
+        if self.stop.is_set():
+            return AccountRun(who, {}, to_do, ended=Ended.STOPPED)
         # Before the key is read: a change from here on is seen.
         with (
             closing(SettingsWatch(self._open, settings)) as watch,
@@ -233,18 +243,13 @@ class Flusher:
             return deliver(db, settings, sender, orders)
 
     def _failed(self, db: Database, account_id: AccountId, message: str) -> AccountRun:
-        return AccountRun(account_id, {}, customers.changed_count(db, account_id), ended="failed", message=message)
+        return AccountRun(account_id, {}, customers.changed_count(db, account_id), ended=Ended.FAILED, message=message)
 
 
 def _unchanged(db: Database, known: Collection[AccountId], todo: Collection[AccountSettings]) -> list[AccountSettings]:
     # Accounts of which only is read who left their lists.
     others = set(known) - {one.account_id for one in todo}
     return [one for one in accounts.all_accounts(db) if one.account_id in others and not missing(one)]
-
-
-def _ended(parts: Sequence[AccountRun]) -> Ended:
-    hows = {part.ended for part in parts}
-    return "failed" if "failed" in hows else "stopped" if "stopped" in hows else "done"
 
 
 def to_deliver(db: Database) -> Sequence[AccountSettings]:

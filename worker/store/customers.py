@@ -81,6 +81,14 @@ def accounts_with_changes(db: Database) -> dict[AccountId, int]:
     return {AccountId(row["account_id"]): row["n"] for row in rows}
 
 
+def waiting(db: Database) -> dict[AccountId, tuple[int, str]]:
+    """Returns how many customers need a flush, account by account, and when the first of them was staged."""
+    rows = db.execute(
+        "SELECT account_id, count(*) AS n, min(staged_at) AS since FROM customer WHERE changed = 1 GROUP BY account_id"
+    )
+    return {AccountId(row["account_id"]): (row["n"], row["since"]) for row in rows}
+
+
 def changed_count(db: Database, account_id: AccountId) -> int:
     """Returns how many of the account's customers need a flush."""
     row = db.execute("SELECT count(*) FROM customer WHERE account_id = ? AND changed = 1", (account_id,)).fetchone()

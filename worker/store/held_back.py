@@ -15,11 +15,16 @@ What = Literal["departures", "moves"]
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """What was held back on one list, and how much of it."""
+    """What was held back on one list, and how much of it.
+
+    Attributes:
+        shown_at: when it was shown, as text.
+    """
 
     list_id: ListId
     what: What
     count: int
+    shown_at: str = ""
 
 
 def show(db: Database, account_id: AccountId, held: Iterable[HeldBack], at: str) -> None:
@@ -34,9 +39,19 @@ def show(db: Database, account_id: AccountId, held: Iterable[HeldBack], at: str)
 def shown_since(db: Database, account_id: AccountId, moment: str) -> list[HeldBack]:
     """Returns what was shown since a moment."""
     rows = db.execute(
-        "SELECT list_id, what, count FROM held_back WHERE account_id = ? AND shown_at >= ?", (account_id, moment)
+        "SELECT list_id, what, count, shown_at FROM held_back WHERE account_id = ? AND shown_at >= ?",
+        (account_id, moment),
     )
-    return [HeldBack(row["list_id"], row["what"], row["count"]) for row in rows]
+    return [HeldBack(*row) for row in rows]
+
+
+def all_shown(db: Database) -> dict[AccountId, list[HeldBack]]:
+    """Returns what the last flush of each account held back."""
+    found: dict[AccountId, list[HeldBack]] = {}
+    rows = db.execute("SELECT account_id, list_id, what, count, shown_at FROM held_back ORDER BY account_id, list_id")
+    for account_id, *row in rows:
+        found.setdefault(AccountId(account_id), []).append(HeldBack(*row))
+    return found
 
 
 def delete_account(db: Database, account_id: AccountId) -> None:

@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from worker.ended import Ended
 from worker.model import AccountId
 from worker.store.database import Database
 
 Trigger = Literal["daily", "command", "once", "retry"]
 """retry: of accounts that failed in the daily flush."""
-Ended = Literal["done", "stopped", "failed"]
-"""done: every account ended in a known state · stopped: asked to, the rest stays changed · failed: some account did
-not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,6 @@ class AccountRun:
         counts: outcome to how many receipts had it.
         to_do: how many changed customers it started with.
         settled: how many of them need nothing more.
-        ended: stopped also where its partition became another worker's.
         message: why it ended early or did nothing; None when it went through.
     """
 
@@ -33,13 +30,13 @@ class AccountRun:
     counts: Mapping[str, int]
     to_do: int
     settled: int = 0
-    ended: Ended = "done"
+    ended: Ended = Ended.DONE
     message: str | None = None
 
     @property
     def failed(self) -> bool:
         """Whether it ended in a state that is not known, such as without an answer."""
-        return self.ended == "failed"
+        return self.ended is Ended.FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +149,12 @@ def last(db: Database, limit: int) -> list[Run]:
     return [_run(db, row) for row in rows]
 
 
+def last_parts(db: Database) -> dict[AccountId, tuple[int, AccountRun]]:
+    """Returns each account's part of the last run in which it had something to do, with the number of that run."""
+    rows = db.execute("SELECT *, max(run) FROM flush_run_account GROUP BY account_id")
+    return {AccountId(row["account_id"]): (row["run"], _part(row)) for row in rows}
+
+
 def complete(db: Database, topic: str, topic_id: str, partition: int, at: str) -> None:
     """Writes that a partition's changes went through a whole run that started then."""
     db.execute(
@@ -220,18 +223,19 @@ def _run(db: Database, row: Any) -> Run:
         ended_at=row["ended_at"],
         trigger=row["trigger"],
         account_id=row["account_id"],
-        ended=row["ended"],
-        accounts=tuple(
-            AccountRun(
-                account_id=part["account_id"],
-                counts=json.loads(part["counts"]),
-                to_do=part["to_do"],
-                settled=part["settled"],
-                ended=part["ended"],
-                message=part["message"],
-            )
-            for part in parts
-        ),
+        ended=Ended(row["ended"]) if row["ended"] else None,
+        accounts=tuple(_part(part) for part in parts),
+    )
+
+
+def _part(row: Any) -> AccountRun:
+    return AccountRun(
+        account_id=row["account_id"],
+        counts=json.loads(row["counts"]),
+        to_do=row["to_do"],
+        settled=row["settled"],
+        ended=Ended(row["ended"]),
+        message=row["message"],
     )
 
 

@@ -58,8 +58,8 @@ def test_one_accounts_failure_stops_no_other(world: World):
     run = world.run()
     assert parts(run) == {
         "acct-1": (1, "done"),
-        "more-0": (0, "done"),
-        "more-1": (0, "done"),
+        "more-0": (0, "paused"),
+        "more-1": (0, "held"),
         "more-2": (0, "failed"),
         "more-3": (0, "failed"),
         "more-4": (1, "done"),

@@ -64,7 +64,7 @@ def test_a_fault_with_one_customer_costs_that_customer_only(
     with monkeypatch.context() as patched, caplog.at_level(logging.ERROR, "worker.flush"):
         patched.setattr(module, name, failing(getattr(module, name), concerns))
         part = world.flush()
-    assert (part.ended, part.settled, part.counts["fault"]) == ("done", 2, 1)
+    assert (part.ended, part.settled, part.counts["fault"]) == ("incomplete", 2, 1)
     assert "1 customer met an internal error" in str(part.message)
     assert {name: version for name, version in names(world).items() if name != "bob"} == {"ann": "v2", "cat": "v2"}
     assert world.waits("bob")
@@ -90,7 +90,7 @@ def test_a_fault_with_one_of_many_new_contacts_keeps_no_other_away(
         else:
             patched.setattr(receipts, "write", failing(receipts.write, FAULTS["commit"][2]))
         part = world.flush()
-    assert (part.ended, part.settled, part.counts["fault"]) == ("done", 2, 1)
+    assert (part.ended, part.settled, part.counts["fault"]) == ("incomplete", 2, 1)
     assert world.waits("bob")
     world.flush()
     assert world.members() == {f"{name}@example.com": "subscribed" for name in NAMES}

@@ -143,7 +143,7 @@ def test_nobody_moves_off_a_list_that_cannot_be_read_now(world: World):
     world.standin.faults.append(Fault("bare", path="/lists/other/members$", status=503))
     part = world.flush()
     assert "Who left list other could not be read: HTTP 503." in (part.message or "")
-    assert part.ended == "done"
+    assert part.ended == "held"
     assert (world.outcomes("ann")[-1], world.waits("ann")) == ("held", True)
     assert world.status(BOB) == "subscribed"
     world.standin.faults.clear()

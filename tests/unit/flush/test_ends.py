@@ -1,0 +1,70 @@
+"""How an account's part of a run ends, and the run as a whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.accounts.settings import Missing, MissingCode
+from worker.ended import END_MEANINGS, Ended, worst
+from worker.flush.ends import end_of, end_of_missing
+from worker.flush.outcomes import MEANINGS, Outcome
+
+
+@pytest.mark.parametrize(
+    ("how", "unsettled", "counts", "end"),
+    [
+        ("done", 0, {"added": 3}, "done"),
+        ("done", 0, {"later": 1, "added": 1}, "done"),  # another try in the same run settled it
+        ("done", 2, {"added": 1, "held": 2}, "held"),
+        ("done", 2, {"list paused": 2}, "paused"),
+        ("done", 2, {"account stopped": 2}, "paused"),
+        ("done", 1, {"list gone": 1}, "held"),
+        ("done", 1, {"later": 1}, "incomplete"),
+        ("done", 1, {"fault": 1}, "incomplete"),
+        ("done", 3, {"held": 2, "later": 1}, "incomplete"),
+        ("done", 1, {"added": 1}, "incomplete"),  # whatever left it changed, it is not said to be done
+        ("paused", 5, {}, "paused"),
+        ("stopped", 5, {"held": 1}, "stopped"),
+        ("failed", 5, {"later": 5}, "failed"),
+    ],
+)
+def test_an_account_ends_by_what_its_customers_wait_for(how: str, unsettled: int, counts: dict[str, int], end: str):
+    """Done only where every changed customer is settled; else as the worst of what they wait for."""
+    assert end_of(Ended(how), unsettled, counts) == end
+
+
+@pytest.mark.parametrize(
+    ("codes", "end"),
+    [
+        ([], "done"),
+        (["not_enabled"], "done"),
+        (["not_enabled", "no_stored_list"], "done"),
+        (["paused"], "paused"),
+        (["no_master_list"], "held"),
+        (["record_not_applied", "paused"], "paused"),
+    ],
+)
+def test_an_account_that_is_switched_off_has_nothing_due(codes: list[MissingCode], end: str):
+    """What else is missing waits for somebody; a pause is one."""
+    assert end_of_missing([Missing(code, "", "") for code in codes]) == end
+
+
+def test_a_run_ends_as_the_worst_of_its_accounts():
+    """In the order of the table; one without accounts is done."""
+    assert worst([]) is Ended.DONE
+    assert worst([Ended.HELD, Ended.DONE, Ended.INCOMPLETE]) is Ended.INCOMPLETE
+    assert worst(Ended) is Ended.FAILED
+
+
+def test_every_end_has_its_meaning_and_every_end_but_done_its_advice():
+    """The table is complete, and only what is done needs nobody."""
+    assert list(END_MEANINGS) == list(Ended)
+    assert [end for end, meaning in END_MEANINGS.items() if meaning.advice is None] == [Ended.DONE]
+    assert [end for end, meaning in END_MEANINGS.items() if not meaning.exit_code] == [Ended.DONE]
+
+
+def test_what_leaves_a_customer_changed_says_how_its_account_ends():
+    """Every outcome that does not settle, and no other, has an end."""
+    for outcome in Outcome:
+        meaning = MEANINGS[outcome]
+        assert (meaning.waits_as is not None) == (meaning.settles is not True), outcome

@@ -1,0 +1,91 @@
+"""What an account is in, and what a person should do about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from worker.clock import as_text
+from worker.ended import Ended
+from worker.model import AccountId, ListId
+from worker.status.account_state import AccountFacts, AccountState, State, state_of
+from worker.status.run_summary import last_line
+from worker.store.accounts import AccountSettings
+from worker.store.held_back import HeldBack
+from worker.store.lists import AccountList, Pause
+from worker.store.runs import AccountRun, Run
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+ACCOUNT = AccountId("acct-1")
+TO_CONFIRM = "flush --account acct-1 --confirm"
+MASTER = AccountList(ListId("m"), "Master", True, 10, False, NOW)
+GONE = replace(MASTER, list_id=ListId("o"), gone_at=NOW)
+SETTINGS = AccountSettings(ACCOUNT, True, "c3d4", ListId("m"), lists=(MASTER,))
+FACTS = AccountFacts(SETTINGS, waiting=3, waiting_since=as_text(NOW))
+HELD = HeldBack(ListId("m"), "departures", 5000, as_text(NOW - timedelta(minutes=5)))
+
+
+def part(ended: str, **counts: int) -> AccountRun:
+    """A part of a run that settled one of four."""
+    return AccountRun(ACCOUNT, counts, 4, 1, Ended(ended), "Mailchimp gave no useful answer.")
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "what", "advice"),
+    [
+        (FACTS, "waiting", "", ""),
+        (replace(FACTS, waiting=0), "up to date", "", ""),
+        (replace(FACTS, delivering=True), "delivering", "", ""),
+        (replace(FACTS, settings=replace(SETTINGS, enabled=False)), "off", "not enabled", ""),
+        (replace(FACTS, settings=AccountSettings(ACCOUNT)), "not ready", "No Mailchimp API key", "account connect"),
+        (
+            replace(FACTS, settings=replace(SETTINGS, pause=Pause("API Key Invalid.", NOW))),
+            "paused", "API Key Invalid", "account resume acct-1",
+        ),
+        (
+            replace(FACTS, waiting=0, settings=replace(SETTINGS, master_list=ListId("x"))),
+            "not ready", "master list x is not stored", "lists master acct-1",
+        ),
+        (
+            replace(FACTS, settings=replace(SETTINGS, lists=(MASTER, GONE))),
+            "held", "gone from Mailchimp", "lists store acct-1",
+        ),
+        (
+            replace(FACTS, settings=replace(SETTINGS, lists=(replace(MASTER, pause=Pause("full", NOW)),))),
+            "paused", "is paused: full", "account resume acct-1",
+        ),
+        (replace(FACTS, held=(HELD,)), "held", "5000 members would leave list Master (m)", TO_CONFIRM),
+        (replace(FACTS, held=(HELD,), waiting=0), "up to date", "", ""),
+        (replace(FACTS, run=7, part=part("failed")), "failed", "Run 7 settled 1 of 4. Mailchimp gave no", "flush"),
+        (replace(FACTS, run=7, part=part("incomplete", later=3)), "incomplete", "settled 1 of 4", "receipts"),
+        (replace(FACTS, run=7, part=part("held", held=3)), "held", "3 customers held in run 7", "--outcome held"),
+        (replace(FACTS, run=7, part=part("held")), "waiting", "", ""),  # what was missing is there now
+        (replace(FACTS, run=7, part=part("done")), "waiting", "", ""),
+        (replace(FACTS, run=7, part=part("paused")), "waiting", "", ""),  # resumed since
+    ],
+)  # fmt: skip
+def test_an_account_is_in_what_hinders_its_delivery_first(facts: AccountFacts, state: str, what: str, advice: str):
+    """The state, a sentence and what to do follow from what is stored."""
+    found = state_of(facts, NOW)
+    assert found.state == state
+    assert what in (found.what or "")
+    assert advice in (found.advice or "")
+
+
+def test_what_was_held_long_ago_is_shown_again_before_it_is_confirmed():
+    """A confirmation counts for an hour after the flush that showed it, so the advice is to flush first then."""
+    old = replace(HELD, shown_at=as_text(NOW - timedelta(hours=2)))
+    advice = state_of(replace(FACTS, held=(old,)), NOW).advice or ""
+    assert advice.index("flush --account acct-1, ") < advice.index("--confirm")
+
+
+def test_the_last_line_of_a_run_with_many_accounts_names_the_first_and_counts_the_rest():
+    """One line, with the advice of each account's own state."""
+    parts = tuple(replace(part("held"), account_id=AccountId(f"acct-{n}")) for n in range(1, 6))
+    run = Run(1, as_text(NOW), as_text(NOW), "once", None, Ended.HELD, parts)
+    states = [AccountState(ACCOUNT, State.HELD, "5000 members would leave", "Confirm it: flush --confirm")]
+    line = last_line(run, states)
+    assert line.startswith("To do: account acct-1 is held: Confirm it: flush --confirm; account acct-2 is held: See ")
+    assert line.endswith("; 2 more accounts: mailchimp-worker status")

@@ -1,0 +1,60 @@
+"""Reads what is stored of accounts, for :mod:`worker.status.account_state`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from worker.clock import as_moment
+from worker.flush.schedule import next_retry
+from worker.model import AccountId
+from worker.status.account_state import AccountFacts, AccountState, state_of
+from worker.store import accounts, customers, held_back, runs
+from worker.store.database import Database
+from worker.store.runs import Run
+
+
+def facts_of_all(db: Database, running: Run | None = None) -> list[AccountFacts]:
+    """Returns what is stored of each account that chose settings, by id.
+
+    Args:
+        db: the staging database.
+        running: the flush that is under way; None where there is none.
+    """
+    waiting, held, parts = customers.waiting(db), held_back.all_shown(db), runs.last_parts(db)
+    retries = {one.account_id: _retry(one.failures, one.failed_at) for one in runs.failed_accounts(db)}
+    delivered = (
+        {part.account_id for part in running.accounts if part.settled < part.to_do} if running is not None else set()
+    )
+    found = []
+    for settings in accounts.all_accounts(db):
+        who = settings.account_id
+        count, since = waiting.get(who, (0, None))
+        run, part = parts.get(who, (None, None))
+        found.append(
+            AccountFacts(
+                settings=settings,
+                waiting=count,
+                waiting_since=since,
+                held=tuple(held.get(who, ())),
+                run=run,
+                part=part,
+                retry_at=retries.get(who),
+                delivering=who in delivered,
+            )
+        )
+    return found
+
+
+def states_of_all(db: Database, now: datetime) -> list[AccountState]:
+    """Returns what each account is in that chose settings, while no flush is under way."""
+    return [state_of(one, now) for one in facts_of_all(db)]
+
+
+def without_settings(db: Database) -> dict[AccountId, int]:
+    """Returns how many customers wait of each account that chose no settings."""
+    known = {one.account_id for one in accounts.all_accounts(db)}
+    return {one: count for one, count in customers.accounts_with_changes(db).items() if one not in known}
+
+
+def _retry(failures: int, failed_at: str | None) -> datetime | None:
+    return next_retry(failures, as_moment(failed_at)) if failed_at is not None else None

@@ -1,0 +1,149 @@
+"""The true state of an account, and what a person should do about it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from worker.accounts.settings import missing
+from worker.clock import as_moment
+from worker.ended import END_MEANINGS, Ended
+from worker.flush.brake import CONFIRM_WITHIN
+from worker.flush.outcomes import MEANINGS
+from worker.model import AccountId
+from worker.plural import counted
+from worker.store.accounts import AccountSettings
+from worker.store.held_back import HeldBack
+from worker.store.runs import AccountRun
+
+
+class State(StrEnum):
+    """What an account is in."""
+
+    OFF = "off"
+    """Switched off on purpose: nothing is due."""
+    NOT_READY = "not ready"
+    """Something is missing before anything can be delivered."""
+    PAUSED = "paused"
+    HELD = "held"
+    FAILED = "failed"
+    INCOMPLETE = "incomplete"
+    DELIVERING = "delivering"
+    WAITING = "waiting"
+    """Customers wait for the next flush, and nothing hinders it."""
+    UP_TO_DATE = "up to date"
+
+
+TROUBLE = frozenset({State.NOT_READY, State.PAUSED, State.HELD, State.FAILED, State.INCOMPLETE})
+"""States in which the next flush may not deliver everything."""
+_FROM_END = {Ended.FAILED: State.FAILED, Ended.INCOMPLETE: State.INCOMPLETE, Ended.STOPPED: State.INCOMPLETE}
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """What is stored of an account.
+
+    Attributes:
+        waiting: customers that changed since they were settled.
+        waiting_since: when the first of them was staged, as text.
+        held: what the last flush held back.
+        run: number of the last run in which the account had something to do; None where there was none.
+        part: its part of that run.
+        retry_at: when it is tried again after a failure, before the daily flush.
+        delivering: whether a flush of it is under way.
+    """
+
+    settings: AccountSettings
+    waiting: int = 0
+    waiting_since: str | None = None
+    held: tuple[HeldBack, ...] = ()
+    run: int | None = None
+    part: AccountRun | None = None
+    retry_at: datetime | None = None
+    delivering: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """What an account is in.
+
+    Attributes:
+        what: what is so, in a sentence; None where the state says it all.
+        advice: what to do; None where nothing is to be done.
+    """
+
+    account_id: AccountId
+    state: State
+    what: str | None = None
+    advice: str | None = None
+
+    def __str__(self) -> str:
+        """Returns all of it on one line."""
+        return " ".join([f"{self.state}:" if self.what else self.state, *filter(None, (self.what, self.advice))])
+
+
+def state_of(facts: AccountFacts, now: datetime) -> AccountState:
+    """Returns what an account is in: the first thing that hinders its delivery."""
+    who = facts.settings.account_id
+    if facts.delivering:
+        return AccountState(who, State.DELIVERING)
+    if not facts.settings.enabled and facts.settings.key_hint is not None:
+        return AccountState(who, State.OFF, "The integration is not enabled.")
+    found = next(_hindrances(facts, now), None)
+    if found is not None:
+        return found
+    return AccountState(who, State.WAITING if facts.waiting else State.UP_TO_DATE)
+
+
+def _hindrances(facts: AccountFacts, now: datetime) -> Iterator[AccountState]:
+    settings, who = facts.settings, facts.settings.account_id
+    for lack in missing(settings):
+        yield AccountState(who, State.PAUSED if lack.code == "paused" else State.NOT_READY, lack.what, lack.advice)
+    for one in settings.stored:
+        if one.gone:
+            what = f"List {one.name} ({one.list_id}) is gone from Mailchimp; its customers wait."
+            yield AccountState(who, State.HELD, what, f"Store another one: mailchimp-worker lists store {who} LIST...")
+        if one.pause is not None:
+            what = f"List {one.name} ({one.list_id}) is paused: {one.pause.reason}."
+            advice = f"Correct it in Mailchimp, then: mailchimp-worker account resume {who}"
+            yield AccountState(who, State.PAUSED, what, advice)
+    if not facts.waiting:
+        return
+    if facts.held:
+        yield _held(facts, now)
+    if facts.part is not None and facts.run is not None:
+        yield from _by_last_part(facts, facts.part, facts.run)
+
+
+def held_in_words(settings: AccountSettings, one: HeldBack) -> str:
+    """Returns what was held back on a list: "5000 members would leave list Master (a1b2c3d4e5)"."""
+    known = settings.list_of(one.list_id)
+    name = f"list {known.name} ({one.list_id})" if known is not None else f"list {one.list_id}"
+    if one.what == "moves":
+        return f"{counted(one.count, 'customer')} would move off {name}, which cannot be read any more"
+    return f"{counted(one.count, 'member')} would leave {name}"
+
+
+def _held(facts: AccountFacts, now: datetime) -> AccountState:
+    who = facts.settings.account_id
+    what = f"Held back: {'; '.join(held_in_words(facts.settings, one) for one in facts.held)}."
+    confirm = f"mailchimp-worker flush --account {who} --confirm"
+    fresh = all(now - as_moment(one.shown_at) < CONFIRM_WITHIN - timedelta(minutes=1) for one in facts.held)
+    advice = f"If you want that, confirm it within an hour of the flush: {confirm}"
+    if not fresh:
+        advice = f"If you want that: mailchimp-worker flush --account {who}, and then within an hour: {confirm}"
+    return AccountState(who, State.HELD, what, advice)
+
+
+def _by_last_part(facts: AccountFacts, part: AccountRun, run: int) -> Iterator[AccountState]:
+    who = facts.settings.account_id
+    held = sum(count for outcome, count in part.counts.items() if MEANINGS[outcome].waits_as is Ended.HELD)
+    if part.ended is Ended.HELD and held:
+        what = f"{counted(held, 'customer')} held in run {run}."
+        yield AccountState(who, State.HELD, what, END_MEANINGS[Ended.HELD].in_words(who, run))
+    elif part.ended in _FROM_END:
+        said = part.message or END_MEANINGS[part.ended].sentence
+        what = f"Run {run} settled {part.settled} of {part.to_do}. {said}"
+        yield AccountState(who, _FROM_END[part.ended], what, END_MEANINGS[part.ended].in_words(who, run))

@@ -1,0 +1,80 @@
+"""What a person must do after a run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from worker.ended import END_MEANINGS, Ended
+from worker.model import AccountId
+from worker.plural import counted
+from worker.status.account_state import TROUBLE, AccountState
+from worker.store.runs import AccountRun, Run
+
+NAMED = 3
+"""Accounts whose advice is given; of more only the number."""
+
+
+def advice_for(run: Run, part: AccountRun, states: Mapping[AccountId, AccountState]) -> str | None:
+    """Returns what to do about an account's part of a run; None where nothing is to be done.
+
+    Args:
+        run: the run.
+        part: the account's part of it.
+        states: what each account is in since.
+    """
+    if part.ended is Ended.DONE:
+        return None
+    state = states.get(part.account_id)
+    if state is not None and state.state in TROUBLE and state.advice is not None:
+        return state.advice
+    return END_MEANINGS[part.ended].in_words(part.account_id, run.run)
+
+
+def last_line(run: Run, states: Iterable[AccountState]) -> str:
+    """Returns the one line that says what a person must do after a run, if anything."""
+    if run.ended is None:
+        return "The run has not ended."
+    known = {one.account_id: one for one in states}
+    if run.ended is Ended.DONE:
+        return "Nothing to do: everything due was settled."
+    told = [
+        f"account {part.account_id} is {part.ended}: {advice_for(run, part, known)}"
+        for part in run.accounts
+        if part.ended is not Ended.DONE
+    ]
+    if not told:
+        return f"To do: {END_MEANINGS[run.ended].advice}"
+    rest = len(told) - NAMED
+    if rest > 0:
+        told[NAMED:] = [f"{counted(rest, 'more account')}: mailchimp-worker status"]
+    return f"To do: {'; '.join(told)}"
+
+
+def run_data(run: Run, states: Iterable[AccountState] = ()) -> dict[str, Any]:
+    """Returns a run as JSON shows it.
+
+    Args:
+        run: the run.
+        states: what each account is in since; without them the advice is the general one of each end.
+    """
+    known = {one.account_id: one for one in states}
+    return {
+        "run": run.run,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "trigger": run.trigger,
+        "ended": run.ended,
+        "accounts": [
+            {
+                "account": part.account_id,
+                "to_do": part.to_do,
+                "settled": part.settled,
+                "counts": dict(part.counts),
+                "ended": part.ended,
+                "message": part.message,
+                "advice": advice_for(run, part, known),
+            }
+            for part in run.accounts
+        ],
+    }
