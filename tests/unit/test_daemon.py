@@ -20,6 +20,7 @@ from worker.cli.run import asked
 from worker.clock import as_text
 from worker.config import Config, Staging
 from worker.daemon import Daemon
+from worker.ended import Ended
 from worker.errors import DatabaseError
 from worker.flush import run
 from worker.flush.run import Flusher
@@ -110,7 +111,7 @@ class Worker:
             return AccountRun(who, {}, 0)  # only who left its lists is read
         self.delivered[-1].append(who)
         if who in self.failing:
-            return AccountRun(who, {}, 1, ended="failed", message="no answer")
+            return AccountRun(who, {}, 1, ended=Ended.FAILED, message="no answer")
         with db.transaction():
             db.execute("UPDATE customer SET changed = 0 WHERE account_id = ?", (who,))
         return AccountRun(who, {}, 1, 1)

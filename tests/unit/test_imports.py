@@ -17,7 +17,6 @@ DECISIONS = {
     "worker.flush.answers",
     "worker.flush.calls",
     "worker.flush.consent",
-    "worker.flush.ends",
     "worker.flush.identity",
     "worker.flush.merge_values",
     "worker.flush.names",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from worker.changelog.commit import Changelog
+from worker.ended import Ended
 from worker.errors import AccountError, NotFound
 from worker.model import AccountId
 from worker.store import accounts
@@ -104,6 +105,17 @@ def _missing_lists(settings: AccountSettings) -> tuple[Missing, ...]:
         what = f"The master list {master.name} ({master.list_id}) is gone from Mailchimp."
         return (Missing("master_list_gone", what, f"{choose} that is still there."),)
     return ()
+
+
+def end_of_missing(lacking: Sequence[Missing]) -> Ended:
+    """Returns how the part of an account ends that lacks something before anything is delivered for it.
+
+    An account that was switched off has nothing due.
+    """
+    codes = {lack.code for lack in lacking}
+    if not codes or "not_enabled" in codes:
+        return Ended.DONE
+    return Ended.PAUSED if "paused" in codes else Ended.HELD
 
 
 def load(db: Database, account_id: AccountId) -> AccountSettings:

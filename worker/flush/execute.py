@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 
-from worker.accounts.settings import missing
+from worker.accounts.settings import end_of_missing, missing
 from worker.changelog.commit import Changelog
 from worker.clock import Clock, as_text
 from worker.flush import brake, bulk_add, internal_error, not_sent
@@ -19,7 +19,6 @@ from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake
 from worker.flush.departures import Page, keep_page
-from worker.flush.ends import end_of_missing
 from worker.flush.intents import Intents
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.recorder import ERASED, Recorder

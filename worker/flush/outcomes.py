@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from worker.ended import Ended
+from worker.ended import Ended, worst
 
 
 class Outcome(StrEnum):
@@ -151,3 +151,17 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         ),
     }
 )
+
+
+def end_of(how: Ended, unsettled: int, counts: Mapping[str, int]) -> Ended:
+    """Returns how an account's part of a run ended.
+
+    Args:
+        how: what ended it early; done where it went through all its customers.
+        unsettled: changed customers that it did not settle.
+        counts: outcome to how many receipts had it.
+    """
+    if how is not Ended.DONE or unsettled <= 0:
+        return how
+    ends = (MEANINGS[outcome].waits_as for outcome, count in counts.items() if count)
+    return worst([one for one in ends if one is not None] or [Ended.INCOMPLETE])

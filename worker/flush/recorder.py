@@ -12,8 +12,7 @@ from worker.clock import Clock
 from worker.ended import Ended, worst
 from worker.errors import PartitionGivenUp, WorkerError
 from worker.flush.departures_now import departures_of
-from worker.flush.ends import end_of
-from worker.flush.outcomes import Outcome
+from worker.flush.outcomes import Outcome, end_of
 from worker.flush.step_context import Halted
 from worker.flush.step_result import StepResult
 from worker.flush.steps import Contact, PriorMembership
@@ -98,9 +97,10 @@ class Recorder:
 
     def part(self) -> AccountRun:
         """Returns how far the account's part is."""
-        return self._part(self._counts, self._settled)
+        ended = end_of(self._how, self.to_do - self._settled, self._counts)
+        return self._part(self._counts, self._settled, ended)
 
-    def _part(self, counts: Counter[str], settled: int) -> AccountRun:
+    def _part(self, counts: Counter[str], settled: int, ended: Ended) -> AccountRun:
         told = [*([self.ended] if self.ended else []), *self.notices]
         if faults := counts[Outcome.FAULT]:
             told.append(f"{counted(faults, 'customer')} met an internal error and will be tried again; see the log.")
@@ -109,7 +109,7 @@ class Recorder:
             counts=dict(counts),
             to_do=self.to_do,
             settled=settled,
-            ended=end_of(self._how, self.to_do - settled, counts),
+            ended=ended,
             message=" ".join(told) or None,
         )
 
@@ -200,7 +200,7 @@ class Recorder:
                 raise Halted
             rows = [row for one in group for row in one.write()]
             if results:
-                runs.put_account(self._db, self._run, self._part(counts, settled))
+                runs.put_account(self._db, self._run, self._part(counts, settled, Ended.STOPPED))  # as after a crash
             return Changed(None, rows)
 
         try:

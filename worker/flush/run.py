@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from worker.accounts.settings import missing
+from worker.accounts.settings import end_of_missing, missing
 from worker.changelog.commit import Changelog
 from worker.clock import Clock, as_text
 from worker.ended import Ended, worst
 from worker.errors import RequestWithdrawn, WorkerError
-from worker.flush.ends import end_of_missing
 from worker.flush.execute import Orders, deliver
 from worker.flush.settings_watch import SettingsWatch
 from worker.flush.step_context import Pacing

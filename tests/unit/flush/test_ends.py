@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from worker.accounts.settings import Missing, MissingCode
+from worker.accounts.settings import Missing, MissingCode, end_of_missing
 from worker.ended import END_MEANINGS, Ended, worst
-from worker.flush.ends import end_of, end_of_missing
-from worker.flush.outcomes import MEANINGS, Outcome
+from worker.flush.outcomes import MEANINGS, Outcome, end_of
 
 
 @pytest.mark.parametrize(
