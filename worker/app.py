@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +16,7 @@ from worker.changelog.tail import ChangelogTail
 from worker.changelog.writer import ChangelogWriter
 from worker.clock import Clock, utc_now
 from worker.config import Config
+from worker.consumer.owned_partitions import OwnedPartitions
 from worker.flush.run import Flusher
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
@@ -27,6 +28,8 @@ from worker.metrics import Metrics
 from worker.model import AccountId
 from worker.store.database import Database, open_database
 from worker.store.forgotten import Departed
+from worker.store.totals import why_not_writable
+from worker.web.health import Health
 
 
 @dataclass(frozen=True)
@@ -152,3 +155,36 @@ class App:
             stop=stop,
             metrics=self.metrics,
         )
+
+    @contextmanager
+    def web_server(self) -> Iterator[Callable[[Health, OwnedPartitions], None]]:
+        """Binds the web server's port, where there is to be one, and gives what begins to serve a worker there.
+
+        Raises:
+            WebError: nothing can listen there.
+            DatabaseError: the database cannot be used.
+        """
+        web = self.config.web
+        if not web.port:
+            yield lambda health, owned_partitions: None
+            return
+        # These take long to import, and only the daemon needs them.
+        from worker.web.application import web_application
+        from worker.web.collector import WorkerCollector, registry_of
+        from worker.web.server import WebServer
+
+        with closing(self.open_database()) as db, closing(WebServer(web.host, web.port)) as server:
+            db.must_end = lambda: True  # a probe waits for no lock
+
+            def serve(health: Health, owned_partitions: OwnedPartitions) -> None:
+                topic, in_flight = self.config.kafka.topic, self.connections.in_flight
+                collector = WorkerCollector(db, topic, owned_partitions, self.metrics, in_flight, self.clock)
+                server.start(
+                    web_application(
+                        health.live,
+                        lambda: {"database_writable": why_not_writable(db), **health.ready()},
+                        registry_of(collector),
+                    )
+                )
+
+            yield serve

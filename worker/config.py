@@ -21,8 +21,11 @@ DEFAULT_FILE = Path("config/worker.toml")
 _PREFIX = "WORKER_"
 _FILE_VARIABLE = "WORKER_CONFIG"
 _VARIABLE_ONLY = ("secret_key", "secret_key_file")
-_SERVICE_LINKS = re.compile(r"WORKER_(PORT(_\w+)?|SERVICE_(HOST|PORT)(_\w+)?)")
-"""Variables that Kubernetes sets in every container for a Service named "worker"."""
+_SERVICE_LINKS = re.compile(
+    r"WORKER_(\w+_)??(SERVICE_(HOST|PORT)(_\w+)?=.*|PORT(_\d+_(TCP|UDP|SCTP))?=\w+://.*|PORT_\d+_(TCP|UDP|SCTP)_\w+=.*)"
+)
+"""What Kubernetes sets in every container for a Service named "worker", or "worker-" and more. WORKER_WEB_PORT=9090 is
+none of it, but the variable of a setting with a line too few."""
 _UNSHOWN = {"secret_key", "kafka.client"}  # they hold passwords
 _NAMED_ELSE = {"bootstrap.servers": "kafka.bootstrap_servers", "group.id": "kafka.group_id"}
 
@@ -150,6 +153,13 @@ class DeadLetters(_Section):
     keep_at_most: Annotated[int, Field(ge=0)] = 100_000
 
 
+class Web(_Section):
+    """Where the running worker answers about its health, and with its metrics."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+
+
 class Log(_Section):
     """What the worker writes to standard error."""
 
@@ -166,6 +176,7 @@ class Config(_Section):
     mailchimp: Mailchimp = Mailchimp()
     receipts: Receipts = Receipts()
     dead_letters: DeadLetters = DeadLetters()
+    web: Web = Web()
     log: Log = Log()
     secret_key: SecretStr | None = None
     secret_key_file: _FilePath | None = None
@@ -247,11 +258,13 @@ def _unreadable(file: Any, error: OSError) -> ConfigError:
 
 def _unknown_variables() -> list[str]:
     # Those of a section are found by validation, as unknown values of the file are.
-    ours = (one for one in os.environ if one.startswith(_PREFIX) and one != _FILE_VARIABLE)
+    ours = ((one, value) for one, value in os.environ.items() if one.startswith(_PREFIX) and one != _FILE_VARIABLE)
     known = {f"{_PREFIX}{name}".upper() for name in _VARIABLE_ONLY}
     sections = tuple(f"{_PREFIX}{name}__".upper() for name in Config.model_fields.keys() - set(_VARIABLE_ONLY))
     return sorted(
-        one for one in ours if one not in known and not one.startswith(sections) and not _SERVICE_LINKS.fullmatch(one)
+        one
+        for one, value in ours
+        if not (one in known or one.startswith(sections) or _SERVICE_LINKS.fullmatch(f"{one}={value}"))
     )
 
 

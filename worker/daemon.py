@@ -29,6 +29,7 @@ from worker.store.lock import DatabaseLock
 from worker.store.offsets import TopicSize, note_size
 from worker.store.runs import Request, Run, Trigger
 from worker.tidy import bound_letters, tidy
+from worker.web.health import STALE_SECONDS, Health
 
 log = logging.getLogger("worker.daemon")
 
@@ -38,8 +39,6 @@ POLL_END_SECONDS = 2.5
 """How long the threads that read Kafka are waited for then. Supervisors kill after ten seconds in all."""
 TOGETHER_SECONDS = 10.0
 """Partitions that become ready within this time of an assignment are flushed by one run."""
-STALE_SECONDS = 120.0
-"""A poll thread that did not poll for so long is stuck."""
 
 
 class Poller:
@@ -95,6 +94,10 @@ class Poller:
         silence = self.owned_partitions.seconds_since_poll()
         if not self._thread.is_alive() or (silence is not None and silence > STALE_SECONDS):
             raise ConsumerStopped("Reading Kafka has stopped.", "Start the worker again.")
+
+    def reads(self) -> bool:
+        """Tells whether its thread runs."""
+        return self._thread.is_alive()
 
     def end(self, *, calls_ended: bool = False) -> None:
         """Ends reading; what was read is staged.
@@ -179,7 +182,9 @@ def flush_and_complete(
         if known:
             log.info("%s delivered already, by another worker or with another database", counted(known, "customer"))
         eligibility = GroupEligibility(db, poller.owned_partitions, topic, topic_id, app.changelog.ledger_partition)
+        started = time.monotonic()
         run = app.flusher(stop).flush(trigger, eligibility, request, only)
+        app.metrics.flushed(run.ended or "failed", time.monotonic() - started)
         if run.account_id is None and only is None and run.ended != "stopped":
             with db.transaction():
                 for partition in ready & poller.owned_partitions.owned():
@@ -277,15 +282,23 @@ class Daemon:
             KafkaError: no broker answers at the start, it refuses the credentials, or there is no such topic.
             ConsumerStopped: reading has ended for good.
             DatabaseError: the database cannot be used.
+            WebError: the web server cannot listen where it should.
         """
-        with DatabaseLock(self._app.config.staging.path) as lock, closing(self._app.open_database()) as db:
+        with (
+            DatabaseLock(self._app.config.staging.path) as lock,
+            self._app.web_server() as serve,
+            closing(self._app.open_database()) as db,
+        ):
             db.must_end = self._stop.is_set
             poller = Poller(self._app)
+            health = Health(poller.owned_partitions, poller.reads, self._app.metrics)
             ticks = schedule.Scheduler()
             ticks.every(1).seconds.do(self._tick, lock, db, poller)
+            ticks.every(1).seconds.do(lambda: health.looked(flushing=self._flush is not None))
             # A flood of what nobody understands must not fill the disk before the next flush tidies up.
             ticks.every(1).minutes.do(bound_letters, db, self._app.config.dead_letters)
             poller.start()
+            serve(health, poller.owned_partitions)
             log.info("the worker runs; customers are delivered daily at %s", self._app.config.flush.at)
             try:
                 while not self._stop.wait(0.2):

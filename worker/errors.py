@@ -78,6 +78,10 @@ class RequestWithdrawn(WorkerError):
     """A flush was asked for, and the request withdrawn before it began."""
 
 
+class WebError(WorkerError):
+    """The web server cannot listen where it should."""
+
+
 class AccountError(WorkerError):
     """A step of an account's settings cannot be done as asked."""
 

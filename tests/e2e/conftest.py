@@ -44,15 +44,16 @@ class Cli:
             "WORKER_STAGING__PATH": str(self.path),
             "WORKER_MAILCHIMP__BASE_URL": base_url,
             "WORKER_MAILCHIMP__PATIENCE": "0",
+            "WORKER_WEB__PORT": "0",
             "COLUMNS": "200",
         }
         self.printed: list[str] = []
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Starts a command."""
         return subprocess.Popen(
             [sys.executable, "-m", "worker", *arguments],
-            env=self.environment,
+            env=self.environment | environment,
             cwd=self.folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -60,9 +61,9 @@ class Cli:
             text=True,
         )
 
-    def __call__(self, *arguments: str, stdin: str = "", code: int = 0) -> str:
+    def __call__(self, *arguments: str, stdin: str = "", code: int = 0, **environment: str) -> str:
         """Runs a command, expects its exit code, and returns what it printed: errors, where it failed."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, **environment)
         out, err = process.communicate(stdin, timeout=END_SECONDS)
         self.printed += [out, err]
         assert process.returncode == code, f"{arguments} ended with {process.returncode}:\n{out}\n{err}"

@@ -1,12 +1,31 @@
 """The main job from end to end, by commands alone."""
 
+import re
 import signal
+import socket
 import time
 from collections.abc import Callable
+
+import requests
 
 from tests.e2e.conftest import KEY, Cli
 from tests.integration.topic import event
 from worker.sandbox.server_state import StandIn
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+def answer(port: int, path: str) -> tuple[int, str]:
+    """Status and body of the worker's web server; 0 while it does not answer."""
+    try:
+        answered = requests.get(f"http://127.0.0.1:{port}{path}", timeout=10)
+    except requests.ConnectionError:
+        return 0, ""
+    return answered.status_code, answered.text
 
 
 def members(standin: StandIn, list_id: str = "master") -> dict[str, str]:
@@ -32,11 +51,21 @@ def test_published_customers_are_exactly_those_in_the_lists_and_a_second_run_wri
 def test_a_running_worker_carries_out_flushes_and_ends_on_sigterm(cli: Cli, standin: StandIn, until: Callable):
     """The daemon stages as events come, flush asks it, status tells that it is alive, SIGTERM ends it with 0."""
     cli.connect()
+    port = free_port()
+    cli.environment["WORKER_WEB__PORT"] = str(port)
     daemon = cli.start("run")
     try:
+        until(lambda: answer(port, "/readyz")[0] == 200)
+        assert "is already in use" in cli("run", code=1, WORKER_STAGING__PATH=str(cli.folder / "other.db"))
         cli.publish(event("ann", version=1, email="ann@example.com"))
-        until(lambda: cli.json("status")["customers"] == 1)
+        until(lambda: "mailchimp_worker_customers_waiting 1.0" in answer(port, "/metrics")[1])
         cli("flush", "--account", "acct-1")
+        assert answer(port, "/healthz")[0] == 200
+        metrics = answer(port, "/metrics")[1]
+        for line in ('contacts_total{outcome="added"} 1', 'events_total{result="staged"} 1', "customers_waiting 0"):
+            assert f"mailchimp_worker_{line}.0
+" in metrics
+        assert not re.search(r"acct-1|master|ann|example", metrics)
         assert members(standin) == {"ann@example.com": "subscribed"}
         cli("status", "--alive")
         told = cli("run", "--once", code=1)

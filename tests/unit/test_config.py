@@ -113,11 +113,29 @@ def test_a_wrong_variable_stops_the_start_with_its_name_and_what_is_allowed(monk
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("variable", ["WORKER_PORT", "WORKER_PORT_8080_TCP", "WORKER_SERVICE_HOST"])
-def test_variables_that_kubernetes_sets_for_a_service_named_worker_are_ignored(monkeypatch, variable):
-    """A Service named "worker" in the same namespace does not stop the start."""
-    monkeypatch.setenv(variable, "tcp://10.0.0.1:8080")
+@pytest.mark.parametrize("service", ["WORKER", "WORKER_WEB", "WORKER_KAFKA", "WORKER_A_B"])
+def test_variables_that_kubernetes_sets_for_a_service_named_worker_are_ignored(monkeypatch, service):
+    """A Service named "worker", or "worker-web", in the same namespace does not stop the start."""
+    for name, value in {
+        "SERVICE_HOST": "10.0.0.1",
+        "SERVICE_PORT": "8080",
+        "SERVICE_PORT_HTTP": "8080",
+        "PORT": "tcp://10.0.0.1:8080",
+        "PORT_8080_TCP": "tcp://10.0.0.1:8080",
+        "PORT_8080_TCP_PROTO": "tcp",
+        "PORT_8080_TCP_PORT": "8080",
+        "PORT_8080_TCP_ADDR": "10.0.0.1",
+    }.items():
+        monkeypatch.setenv(f"{service}_{name}", value)
     assert load() == Config()
+
+
+@pytest.mark.parametrize("variable", ["WORKER_PORT", "WORKER_WEB_PORT"])
+def test_a_port_that_was_meant_for_the_worker_is_not_taken_for_kubernetes(monkeypatch, variable):
+    """Kubernetes' have an address; a number is a setting with a line too few, which is told."""
+    monkeypatch.setenv(variable, "9090")
+    with pytest.raises(ConfigError, match=f"{variable}: there is no such setting"):
+        load()
 
 
 def test_everything_that_is_wrong_is_told_at_once(monkeypatch, tmp_path):

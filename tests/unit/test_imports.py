@@ -45,8 +45,9 @@ KNOWN_TO = {
     "msgspec": {"worker.consumer", "worker.store.customers"},
     "typer": {"worker.cli"},
     "rich": {"worker.cli", "worker.sandbox.demo"},
-    "starlette": {"worker.sandbox.server", "worker.sandbox.control"},
-    "uvicorn": {"worker.sandbox.server"},
+    "starlette": {"worker.sandbox.server", "worker.sandbox.control", "worker.web.application", "worker.web.server"},
+    "uvicorn": {"worker.sandbox.server", "worker.web.server"},
+    "prometheus_client": {"worker.web.application", "worker.web.collector"},
 }
 
 
@@ -105,6 +106,19 @@ def test_only_the_commands_for_trying_out_import_the_sandbox():
         if any(within(other, "worker.sandbox") for other in imported(tree)) and not within(name, "worker.sandbox")
     }
     assert users == {"worker.cli.sandbox"}
+
+
+def test_only_the_daemon_imports_the_web_server_and_only_when_it_runs():
+    """Its libraries take long to import, and every command would wait for them."""
+    trees = modules()
+    reached, ahead = set(), {"worker.cli.app"}
+    while ahead:
+        name = ahead.pop()
+        reached.add(name)
+        at_once = ast.Module([node for node in trees[name].body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+        ahead |= (imported(at_once) & trees.keys()) - reached
+    assert "worker.daemon" in reached
+    assert not reached & {"worker.web.application", "worker.web.collector", "worker.web.server"}
 
 
 def test_each_outside_library_is_known_in_one_place():

@@ -260,3 +260,8 @@ class Connections:
         """Returns the limiter of the key, the same one every time."""
         with self._lock:
             return self._limiters.setdefault(key, Limiter(self._most, self._clock, self._chance))
+
+    def in_flight(self) -> int:
+        """Returns how many calls of all keys wait for their answer."""
+        with self._lock:
+            return sum(one.in_flight for one in self._limiters.values())

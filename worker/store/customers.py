@@ -18,6 +18,8 @@ _COLUMNS = (
     '"offset", revision, changed'
 )
 _NOTHING_KNOWN = CustomerState()
+_AGAIN = "changed = 1, staged_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+"""Of a customer that is looked at again: it waits since now, and not since its last event."""
 
 MARKED_AT_ONCE = 1000
 """Customers marked in the transaction that wants all of an account marked; more are marked after it."""
@@ -137,7 +139,7 @@ def reopen(db: Database, account_id: AccountId, customer_ids: Sequence[CustomerI
     rows = [(account_id, one) for one in customer_ids]
     which = "WHERE account_id = ? AND customer_id = ?"
     written = db.execute_each(f"UPDATE standing SET settled = NULL {which} AND settled IS NOT NULL", rows)
-    db.executemany(f"UPDATE customer SET changed = 1 {which}", rows)
+    db.executemany(f"UPDATE customer SET {_AGAIN} {which}", rows)
     return customer_rows(account_id, [row[1] for row in written])
 
 
@@ -200,9 +202,7 @@ def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None
     statuses = db.execute(
         f"UPDATE standing SET settled = NULL WHERE {which} RETURNING customer_id", (account_id, address)
     ).fetchall()
-    cursor = db.execute(
-        f"UPDATE customer SET changed = 1, revision = revision + 1 WHERE {which}", (account_id, address)
-    )
+    cursor = db.execute(f"UPDATE customer SET {_AGAIN}, revision = revision + 1 WHERE {which}", (account_id, address))
     return Changed(int(cursor.rowcount), customer_rows(account_id, [row[0] for row in statuses]))
 
 
@@ -283,7 +283,7 @@ def _ids_after(db: Database, account_id: AccountId, after: str, limit: int) -> l
 
 def _mark(db: Database, keys: Sequence[tuple[str, str]]) -> int:
     which = "WHERE account_id = ? AND customer_id = ?"
-    return int(db.executemany(f"UPDATE customer SET changed = 1, revision = revision + 1 {which}", keys).rowcount)
+    return int(db.executemany(f"UPDATE customer SET {_AGAIN}, revision = revision + 1 {which}", keys).rowcount)
 
 
 def _customer(row: Any) -> Customer:

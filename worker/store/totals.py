@@ -1,0 +1,104 @@
+"""Counts over all accounts, quick enough to be asked every few seconds: by index, or a part at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.errors import DatabaseError
+from worker.store.database import Database
+
+ACCOUNT_STATES = ("ready", "paused", "incomplete", "disabled")
+"""incomplete: something is missing before anything can be delivered · disabled: on purpose."""
+LIST_STATES = ("ready", "paused", "gone")
+HELD = ("departures", "moves")
+PAGE = 10_000
+"""Waiting customers whose times are looked at together: some ten milliseconds."""
+_RUNS = 1000
+"""Of so many runs the last success is looked for."""
+
+_STATE = """CASE
+    WHEN NOT enabled THEN 'disabled'
+    WHEN paused_at IS NOT NULL THEN 'paused'
+    WHEN key_hint IS NULL
+        OR NOT EXISTS (SELECT 1 FROM list WHERE list.account_id = account.account_id AND list_id = master_list
+                       AND stored = 1 AND gone_at IS NULL)
+        OR EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.account_id = account.account_id)
+    THEN 'incomplete' ELSE 'ready' END"""
+
+
+def accounts_by_state(db: Database) -> dict[str, int]:
+    """Returns how many accounts are in each of ACCOUNT_STATES, as :func:`worker.accounts.settings.missing` has it."""
+    rows = db.execute(f"SELECT {_STATE} AS state, count(*) FROM account GROUP BY state")
+    return dict.fromkeys(ACCOUNT_STATES, 0) | {row[0]: row[1] for row in rows}
+
+
+def lists_by_state(db: Database) -> dict[str, int]:
+    """Returns how many stored lists are in each of LIST_STATES."""
+    rows = db.execute(
+        "SELECT CASE WHEN gone_at IS NOT NULL THEN 'gone' WHEN paused_at IS NOT NULL THEN 'paused' ELSE 'ready' END "
+        "AS state, count(*) FROM list WHERE stored = 1 GROUP BY state"
+    )
+    return dict.fromkeys(LIST_STATES, 0) | {row[0]: row[1] for row in rows}
+
+
+def held(db: Database) -> dict[str, int]:
+    """Returns how many changes the brake holds, of each kind of HELD."""
+    rows = db.execute("SELECT what, sum(count) FROM held_back GROUP BY what")
+    return dict.fromkeys(HELD, 0) | {row[0]: row[1] for row in rows}
+
+
+def waiting(db: Database) -> int:
+    """Returns how many customers need a flush."""
+    return int(db.execute("SELECT count(*) FROM customer WHERE changed = 1").fetchone()[0])
+
+
+def last_success(db: Database) -> str | None:
+    """Returns when the last flush of all accounts ended in which everything due was settled; None without one."""
+    row = db.execute(
+        f"SELECT max(ended_at) FROM (SELECT ended, ended_at, account_id, trigger FROM flush_run ORDER BY run DESC "
+        f"LIMIT {_RUNS}) WHERE ended = 'done' AND account_id IS NULL AND trigger <> 'retry'"
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+@dataclass(slots=True)
+class OldestWaiting:
+    """Finds since when customers wait, a page of them at each look: all of a million would take a second.
+
+    So what it returns is of the last time that all were looked at, unless what is looked at now is older.
+    """
+
+    page: int = PAGE
+    _after: tuple[str, str] = ("", "")
+    _whole: str | None = None
+    _so_far: str | None = None
+
+    def look(self, db: Database) -> str | None:
+        """Returns when the oldest event was staged that waits for a flush; None where none does."""
+        beyond = "FROM customer WHERE changed = 1 AND (account_id, customer_id) > (?,?)"
+        last = db.execute(
+            f"SELECT account_id, customer_id {beyond} ORDER BY account_id, customer_id LIMIT 1 OFFSET {self.page - 1}",
+            self._after,
+        ).fetchone()
+        until, keys = ("", ()) if last is None else (" AND (account_id, customer_id) <= (?,?)", tuple(last))
+        found = db.execute(f"SELECT min(staged_at) {beyond}{until}", (*self._after, *keys)).fetchone()[0]
+        self._so_far = _older(self._so_far, found)
+        if last is not None:
+            self._after = last[0], last[1]
+        else:
+            self._whole, self._so_far, self._after = self._so_far, None, ("", "")
+        return _older(self._whole, self._so_far)
+
+
+def _older(one: str | None, other: str | None) -> str | None:
+    return min((moment for moment in (one, other) if moment is not None), default=None)
+
+
+def why_not_writable(db: Database) -> str | None:
+    """Returns why nothing can be written to the database; None where it can, or where somebody writes just now."""
+    try:
+        # Writes the page that holds it to disk, though it stays the same; nothing else uses it.
+        db.execute("PRAGMA user_version = 0")
+    except DatabaseError as error:
+        return None if "locked" in error.what else error.what
+    return None

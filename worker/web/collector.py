@@ -1,0 +1,192 @@
+"""All metrics, read when they are asked for: from SQLite, from the consumer and from what the process counted.
+
+Names and units: https://prometheus.io/docs/practices/naming. No label has an account, a list or an address.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import inf
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector
+
+from worker import __version__
+from worker.clock import Clock, as_moment
+from worker.consumer.batch import RESULTS
+from worker.consumer.owned_partitions import OwnedPartitions
+from worker.errors import DatabaseError
+from worker.flush.outcomes import Outcome
+from worker.mailchimp.observed import KINDS
+from worker.metrics import Histogram, Metrics
+from worker.store import counts, dead_letters, totals
+from worker.store.database import Database
+from worker.store.runs import Ended
+
+PREFIX = "mailchimp_worker_"
+ANSWERS = ("2xx", "4xx", "5xx", "throttled", "timeout", "connection")
+FLUSH_ENDS = get_args(Ended)
+LOG_EVENTS = ("recreated", "expired", "cut", "away")
+FAULTS = ("key_disagrees", "misplaced", "out_of_order")
+
+
+def registry_of(collector: Collector) -> CollectorRegistry:
+    """Returns a registry with a collector and what the library tells of the process: memory, CPU, open files."""
+    made = CollectorRegistry()
+    made.register(collector)
+    ProcessCollector(registry=made)
+    return made
+
+
+class WorkerCollector(Collector):
+    """Reads the metrics of one worker. Belongs to the web server's thread."""
+
+    def __init__(
+        self,
+        db: Database,
+        topic: str,
+        owned_partitions: OwnedPartitions,
+        metrics: Metrics,
+        in_flight: Callable[[], int],
+        clock: Clock,
+    ) -> None:
+        """Reads nothing yet.
+
+        Args:
+            db: a connection of the web server's thread alone.
+            topic: the topic of the events.
+            owned_partitions: what is read, and how far.
+            metrics: what the process counted.
+            in_flight: returns how many calls to Mailchimp wait for their answer.
+            clock: returns the time.
+        """
+        self._db, self._topic, self._ownership = db, topic, owned_partitions
+        self._metrics, self._in_flight, self._clock = metrics, in_flight, clock
+        self._oldest = totals.OldestWaiting()
+
+    def collect(self) -> Iterable[Metric]:
+        """Returns all of them. Those of the database are left out, and it is said so, where it cannot be read."""
+        yield InfoMetricFamily(
+            f"{PREFIX}build",
+            "The release, and the Python that runs it.",
+            {"version": __version__, "python": platform.python_version()},
+        )
+        try:
+            stored = list(self._stored())
+        except DatabaseError:
+            stored = []
+        yield _gauge("database_up", "Whether the database could be read: 1 or 0.", float(bool(stored)))
+        yield from stored
+        yield from self._read()
+        yield from self._counted()
+
+    # What is stored
+
+    def _stored(self) -> Iterator[Metric]:
+        db, now = self._db, self._clock()
+        yield _gauge("customers_waiting", "Customers that changed and wait for a flush.", totals.waiting(db))
+        oldest = self._oldest.look(db)
+        age = 0.0 if oldest is None else max((now - as_moment(oldest)).total_seconds(), 0.0)
+        yield _gauge("oldest_waiting_seconds", "Age of the oldest change that waits for a flush; 0 without any.", age)
+        yield _gauge("dead_letters", "Records that could not be understood.", dead_letters.count(db))
+        yield _gauges("accounts", "Accounts by state.", "state", totals.accounts_by_state(db))
+        yield _gauges("stored_lists", "Lists that accounts use, by state.", "state", totals.lists_by_state(db))
+        yield _gauges("held_changes", "Changes that the brake holds until somebody confirms.", "what", totals.held(db))
+        success = totals.last_success(db)
+        if success is not None:
+            yield _gauge(
+                "last_success_timestamp_seconds",
+                "When the last flush of all accounts ended in which everything due was settled; absent without one.",
+                as_moment(success).timestamp(),
+            )
+        known = counts.totals(db, self._topic)
+        events, faults = ({what: known.get(what, 0) for what in some} for some in (LOG_EVENTS, FAULTS))
+        yield _counter("log_events", "How often the log was not as it was left: events may be missing.", "what", events)
+        yield _counter("publisher_faults", "Events that the contract forbids, by what is wrong.", "what", faults)
+
+    # What is read
+
+    def _read(self) -> Iterator[Metric]:
+        records = GaugeMetricFamily(
+            f"{PREFIX}partition_lag_records", "Records of a partition that are not staged yet.", labels=["partition"]
+        )
+        seconds = GaugeMetricFamily(
+            f"{PREFIX}partition_behind_seconds",
+            "Age of the last record that was read of a partition; 0 at its end, absent while none was read.",
+            labels=["partition"],
+        )
+        lags = self._ownership.lags(time.time())
+        for partition, lag in sorted(lags.items()):
+            records.add_metric([str(partition)], lag.records)
+            if lag.seconds is not None:
+                seconds.add_metric([str(partition)], lag.seconds)
+        yield from (records, seconds)
+        yield _gauge("partitions", "Partitions that this worker has.", len(lags))
+        yield _gauge("partitions_ready", "Those of them that may be delivered.", len(self._ownership.ready()))
+        silence = self._ownership.seconds_since_heard()
+        yield _gauge("kafka_silence_seconds", "How long ago Kafka last confirmed that it serves this worker.", silence)
+
+    # What was counted
+
+    def _counted(self) -> Iterator[Metric]:
+        now = self._metrics.snapshot()
+        yield _counter("events", "Events that were read, by result.", "result", _from_0(RESULTS, now.events))
+        yield _counter("contacts", "Receipts, by outcome.", "outcome", _from_0(Outcome, now.contacts))
+        yield _counter("flushes", "Flushes that ended, by how.", "ended", _from_0(FLUSH_ENDS, now.flushes))
+        yield _calls(now.calls)
+        yield _gauge("calls_in_flight", "Calls to Mailchimp that wait for their answer.", self._in_flight())
+        by_kind = {kind: now.call_seconds[kind] for kind in KINDS}
+        yield _histogram("call_seconds", "How long calls to Mailchimp took, by kind.", "kind", by_kind)
+        yield _histogram("flush_seconds", "How long flushes took.", None, {"": now.flush_seconds})
+        yield _histogram(
+            "changelog_write_seconds",
+            "How long it took until Kafka had what was written to ledger and settings.",
+            None,
+            {"": now.changelog_write_seconds},
+        )
+
+
+def _gauge(name: str, meaning: str, value: float) -> Metric:
+    return GaugeMetricFamily(PREFIX + name, meaning, value)
+
+
+def _gauges(name: str, meaning: str, label: str, values: Mapping[str, int]) -> Metric:
+    made = GaugeMetricFamily(PREFIX + name, meaning, labels=[label])
+    for value, count in values.items():
+        made.add_metric([value], count)
+    return made
+
+
+def _from_0(known: Iterable[str], values: Mapping[str, int]) -> Mapping[str, int]:
+    # What may come begins at 0, so that a rate sees the first one.
+    return {**dict.fromkeys(known, 0), **values}
+
+
+def _counter(name: str, meaning: str, label: str, values: Mapping[str, int]) -> Metric:
+    made = CounterMetricFamily(PREFIX + name, meaning, labels=[label])
+    for value, count in values.items():
+        made.add_metric([value], count)
+    return made
+
+
+def _calls(calls: Mapping[tuple[str, str], int]) -> Metric:
+    made = CounterMetricFamily(f"{PREFIX}calls", "Calls to Mailchimp, by kind and answer.", labels=["kind", "answer"])
+    for kind, answer in sorted({*calls, *((kind, answer) for kind in KINDS for answer in ANSWERS)}):
+        made.add_metric([kind, answer], calls.get((kind, answer), 0))
+    return made
+
+
+def _histogram(name: str, meaning: str, label: str | None, values: Mapping[str, Histogram]) -> Metric:
+    made = HistogramMetricFamily(PREFIX + name, meaning, labels=[] if label is None else [label])
+    for value, one in values.items():
+        buckets = [(_bound(bound), float(count)) for bound, count in one.cumulated()]
+        made.add_metric([] if label is None else [value], buckets, one.total)
+    return made
+
+
+def _bound(seconds: float) -> str:
+    return "+Inf" if seconds == inf else str(seconds)

@@ -1,0 +1,78 @@
+"""Whether a running worker lives, and whether it is ready: what probes ask."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from worker.consumer.owned_partitions import OwnedPartitions
+from worker.metrics import Metrics
+
+STALE_SECONDS = 120.0
+"""What did nothing for so long, though it should each second, is stuck; so is a worker that Kafka does not answer."""
+FLUSH_STUCK_SECONDS = 1800.0
+"""A flush that ended no call and wrote no receipt for so long is stuck. A call may take minutes, with its retries."""
+
+Conditions = Mapping[str, str | None]
+"""Each condition with what is missing; None where it holds."""
+
+
+class Health:
+    """Knows how the threads of a running worker are. The main thread tells; the web server's thread asks."""
+
+    def __init__(
+        self,
+        owned_partitions: OwnedPartitions,
+        reads: Callable[[], bool],
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Takes a worker that has just started.
+
+        Args:
+            owned_partitions: knows when the consumer was polled, and what the group and the changelog said.
+            reads: tells whether the poll thread runs.
+            metrics: know when a flush last did something.
+            clock: seconds that only go forward.
+        """
+        self._ownership = owned_partitions
+        self._reads = reads
+        self._metrics = metrics
+        self._clock = clock
+        self._began = self._looked_at = clock()
+        self._flush_began: float | None = None
+
+    def looked(self, *, flushing: bool) -> None:
+        """Notes that the main thread looked whether a flush is due, and whether one is under way."""
+        self._looked_at = self._clock()
+        if not flushing:
+            self._flush_began = None
+        elif self._flush_began is None:
+            self._flush_began = self._looked_at
+
+    def live(self) -> Conditions:
+        """Returns what must hold for a worker that need not be started again."""
+        return {"poll_loop": self._poll_loop(), "flush_thread": self._flush_thread()}
+
+    def ready(self) -> Conditions:
+        """Returns what else must hold for one that can deliver what it is given. It may have no partition."""
+        return {
+            "changelog_read": self._ownership.why_changelog_unread(),
+            "group_member": self._ownership.why_no_member(STALE_SECONDS),
+        }
+
+    def _poll_loop(self) -> str | None:
+        if not self._reads():
+            return "The thread that reads Kafka has ended."
+        silence = self._ownership.seconds_since_poll()
+        silence = self._clock() - self._began if silence is None else silence
+        return f"Kafka was not polled for {silence:.0f} seconds." if silence >= STALE_SECONDS else None
+
+    def _flush_thread(self) -> str | None:
+        now = self._clock()
+        if (silence := now - self._looked_at) >= STALE_SECONDS:
+            return f"Nobody looked whether a flush is due for {silence:.0f} seconds."
+        if self._flush_began is None:
+            return None
+        idle = min(now - self._flush_began, self._metrics.seconds_idle())
+        return f"A flush did nothing for {idle:.0f} seconds." if idle >= FLUSH_STUCK_SECONDS else None

@@ -1,0 +1,68 @@
+"""Serves the web application from a thread of its own."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from worker.errors import WebError
+
+END_SECONDS = 1.0
+"""How long answers under way are waited for at the end."""
+
+
+class WebServer:
+    """Binds its port at once, so that a port in use ends the start before anything else is done."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """Binds the port.
+
+        Raises:
+            WebError: it is in use, may not be used, or the host is no address of this machine.
+        """
+        self._where = f"http://{host}:{port}"
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            self._socket = socket.create_server((host, port), family=family)
+        except OSError as error:
+            raise _explained(host, port, error) from error
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, application: ASGIApp) -> None:
+        """Begins to answer."""
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=round(END_SECONDS),
+        )
+        self._server = server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=lambda: server.run(sockets=[self._socket]), name="web", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends answering and gives the port back."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(END_SECONDS)
+        self._socket.close()
+
+
+def _explained(host: str, port: int, error: OSError) -> WebError:
+    other = "Set web.port (WORKER_WEB__PORT) to a free port, or to 0 for no web server"
+    if error.errno == errno.EADDRINUSE:
+        return WebError(f"Port {port} on {host} is already in use.", f"{other}, or end the process that has it.")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return WebError(f"This user may not listen on port {port}.", f"{other}. Ports below 1024 often need rights.")
+    return WebError(
+        f"Nothing can listen on {host}, port {port}: {error.strerror or error}.",
+        f"Set web.host (WORKER_WEB__HOST) to an address of this machine. {other}.",
+    )
