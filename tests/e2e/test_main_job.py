@@ -63,8 +63,7 @@ def test_a_running_worker_carries_out_flushes_and_ends_on_sigterm(cli: Cli, stan
         assert answer(port, "/healthz")[0] == 200
         metrics = answer(port, "/metrics")[1]
         for line in ('contacts_total{outcome="added"} 1', 'events_total{result="staged"} 1', "customers_waiting 0"):
-            assert f"mailchimp_worker_{line}.0
-" in metrics
+            assert f"mailchimp_worker_{line}.0\n" in metrics
         assert not re.search(r"acct-1|master|ann|example", metrics)
         assert members(standin) == {"ann@example.com": "subscribed"}
         cli("status", "--alive")

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from worker.errors import DatabaseError
 from worker.store.database import Database
 
-ACCOUNT_STATES = ("ready", "paused", "incomplete", "disabled")
-"""incomplete: something is missing before anything can be delivered · disabled: on purpose."""
+ACCOUNT_STATES = ("ready", "paused", "not_ready", "off")
+"""not_ready: something is missing before anything can be delivered · off: on purpose."""
 LIST_STATES = ("ready", "paused", "gone")
 HELD = ("departures", "moves")
 PAGE = 10_000
 """Waiting customers whose times are looked at together: some ten milliseconds."""
 _RUNS = 1000
-"""Of so many runs the last success is looked for."""
+"""Among so many runs the last ones that went through are looked for."""
 
 _STATE = """CASE
-    WHEN NOT enabled THEN 'disabled'
+    WHEN NOT enabled AND key_hint IS NOT NULL THEN 'off'
+    WHEN NOT enabled OR key_hint IS NULL
+        OR EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.account_id = account.account_id) THEN 'not_ready'
     WHEN paused_at IS NOT NULL THEN 'paused'
-    WHEN key_hint IS NULL
-        OR NOT EXISTS (SELECT 1 FROM list WHERE list.account_id = account.account_id AND list_id = master_list
-                       AND stored = 1 AND gone_at IS NULL)
-        OR EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.account_id = account.account_id)
-    THEN 'incomplete' ELSE 'ready' END"""
+    WHEN EXISTS (SELECT 1 FROM list WHERE list.account_id = account.account_id AND list_id = master_list
+                 AND stored = 1 AND gone_at IS NULL) THEN 'ready'
+    ELSE 'not_ready' END"""
 
 
 def accounts_by_state(db: Database) -> dict[str, int]:
@@ -52,13 +52,18 @@ def waiting(db: Database) -> int:
     return int(db.execute("SELECT count(*) FROM customer WHERE changed = 1").fetchone()[0])
 
 
-def last_success(db: Database) -> str | None:
-    """Returns when the last flush of all accounts ended in which everything due was settled; None without one."""
+def last_flushes(db: Database) -> tuple[str | None, str | None]:
+    """Returns when flushes of all accounts ended; None without one.
+
+    Returns:
+        The last one in which everything due was settled, and the last one that went through, whatever waits since.
+    """
     row = db.execute(
-        f"SELECT max(ended_at) FROM (SELECT ended, ended_at, account_id, trigger FROM flush_run ORDER BY run DESC "
-        f"LIMIT {_RUNS}) WHERE ended = 'done' AND account_id IS NULL AND trigger <> 'retry'"
+        "SELECT max(CASE ended WHEN 'done' THEN ended_at END), max(ended_at) FROM (SELECT ended, ended_at, account_id, "
+        f"trigger FROM flush_run ORDER BY run DESC LIMIT {_RUNS}) "
+        "WHERE ended NOT IN ('stopped', 'failed') AND account_id IS NULL AND trigger <> 'retry'"
     ).fetchone()
-    return None if row is None else row[0]
+    return row[0], row[1]
 
 
 @dataclass(slots=True)

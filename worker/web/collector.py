@@ -9,7 +9,6 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
-from typing import get_args
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
@@ -19,17 +18,16 @@ from worker import __version__
 from worker.clock import Clock, as_moment
 from worker.consumer.batch import RESULTS
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.ended import Ended
 from worker.errors import DatabaseError
 from worker.flush.outcomes import Outcome
 from worker.mailchimp.observed import KINDS
 from worker.metrics import Histogram, Metrics
 from worker.store import counts, dead_letters, totals
 from worker.store.database import Database
-from worker.store.runs import Ended
 
 PREFIX = "mailchimp_worker_"
 ANSWERS = ("2xx", "4xx", "5xx", "throttled", "timeout", "connection")
-FLUSH_ENDS = get_args(Ended)
 LOG_EVENTS = ("recreated", "expired", "cut", "away")
 FAULTS = ("key_disagrees", "misplaced", "out_of_order")
 
@@ -96,13 +94,7 @@ class WorkerCollector(Collector):
         yield _gauges("accounts", "Accounts by state.", "state", totals.accounts_by_state(db))
         yield _gauges("stored_lists", "Lists that accounts use, by state.", "state", totals.lists_by_state(db))
         yield _gauges("held_changes", "Changes that the brake holds until somebody confirms.", "what", totals.held(db))
-        success = totals.last_success(db)
-        if success is not None:
-            yield _gauge(
-                "last_success_timestamp_seconds",
-                "When the last flush of all accounts ended in which everything due was settled; absent without one.",
-                as_moment(success).timestamp(),
-            )
+        yield from _last_flushes(*totals.last_flushes(db))
         known = counts.totals(db, self._topic)
         events, faults = ({what: known.get(what, 0) for what in some} for some in (LOG_EVENTS, FAULTS))
         yield _counter("log_events", "How often the log was not as it was left: events may be missing.", "what", events)
@@ -136,7 +128,7 @@ class WorkerCollector(Collector):
         now = self._metrics.snapshot()
         yield _counter("events", "Events that were read, by result.", "result", _from_0(RESULTS, now.events))
         yield _counter("contacts", "Receipts, by outcome.", "outcome", _from_0(Outcome, now.contacts))
-        yield _counter("flushes", "Flushes that ended, by how.", "ended", _from_0(FLUSH_ENDS, now.flushes))
+        yield _counter("flushes", "Flushes that ended, by how.", "ended", _from_0(Ended, now.flushes))
         yield _calls(now.calls)
         yield _gauge("calls_in_flight", "Calls to Mailchimp that wait for their answer.", self._in_flight())
         by_kind = {kind: now.call_seconds[kind] for kind in KINDS}
@@ -148,6 +140,16 @@ class WorkerCollector(Collector):
             None,
             {"": now.changelog_write_seconds},
         )
+
+
+def _last_flushes(success: str | None, whole: str | None) -> Iterator[Metric]:
+    for name, ended_at, meaning in (
+        ("last_success", success, "in which everything due was settled"),
+        ("last_flush", whole, "that went through, though customers may wait for somebody"),
+    ):
+        if ended_at is not None:
+            text = f"When the last flush of all accounts ended {meaning}; absent without one."
+            yield _gauge(f"{name}_timestamp_seconds", text, as_moment(ended_at).timestamp())
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:

@@ -12,6 +12,7 @@ import pytest
 
 from worker.accounts.settings import missing
 from worker.model import AccountId, ListId
+from worker.status.account_state import AccountFacts, state_of
 from worker.store import accounts, customers, held_back, lists, runs, totals
 from worker.store.accounts import AccountList, AccountSettings
 from worker.store.database import Database, open_database
@@ -36,7 +37,7 @@ def stage(db: Database, *staged: tuple[str, str]) -> None:
 
 
 def test_an_account_is_ready_just_where_nothing_is_missing(db: Database) -> None:
-    """For every combination of what it may lack; a pause counts before what is missing, and disabled before all."""
+    """For every combination of what it may lack; in the order in which status looks."""
     expected: dict[str, int] = dict.fromkeys(totals.ACCOUNT_STATES, 0)
     choices = itertools.product([True, False], [None, "hint"], [None, "master", "other"], [True, False], [True, False])
     for number, (enabled, hint, master, stored, paused) in enumerate(choices):
@@ -52,10 +53,8 @@ def test_an_account_is_ready_just_where_nothing_is_missing(db: Database) -> None
         )
         with db.transaction():
             accounts.save(db, settings)
-        codes = {one.code for one in missing(settings)}
-        state = "ready" if not codes else "incomplete"
-        state = "disabled" if "not_enabled" in codes else "paused" if "paused" in codes else state
-        expected[state] += 1
+        known = state_of(AccountFacts(settings), AT).state
+        expected["ready" if not missing(settings) else known.replace(" ", "_")] += 1
     assert totals.accounts_by_state(db) == expected
     assert min(expected.values()) > 0
 
@@ -80,8 +79,8 @@ def test_what_the_brake_holds_is_added_up(db: Database) -> None:
 
 
 def test_a_flush_of_one_account_or_one_that_failed_is_no_success(db: Database) -> None:
-    """Neither is one that is not over, or a second try."""
-    assert totals.last_success(db) is None
+    """Neither is one that is not over, or a second try; one after which somebody must look went through."""
+    assert totals.last_flushes(db) == (None, None)
     with db.transaction():
         for number, (trigger, account, ended) in enumerate(
             [
@@ -89,6 +88,7 @@ def test_a_flush_of_one_account_or_one_that_failed_is_no_success(db: Database) -
                 ("command", None, "done"),
                 ("command", "a", "done"),
                 ("retry", None, "done"),
+                ("daily", None, "held"),
                 ("daily", None, "failed"),
                 ("daily", None, "stopped"),
             ]
@@ -96,7 +96,7 @@ def test_a_flush_of_one_account_or_one_that_failed_is_no_success(db: Database) -
             run = runs.start(db, "then", trigger, account)  # type: ignore[arg-type]
             runs.end(db, run, f"2026-11-2{number}", ended)  # type: ignore[arg-type]
         runs.start(db, "then", "daily", None)
-    assert totals.last_success(db) == "2026-11-21"
+    assert totals.last_flushes(db) == ("2026-11-21", "2026-11-24")
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 100])

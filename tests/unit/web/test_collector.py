@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.web.asgi import get
 from worker.clock import as_text
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.ended import Ended
 from worker.errors import DatabaseError
 from worker.metrics import Metrics
 from worker.store import counts, customers, runs
@@ -66,7 +67,7 @@ def test_what_is_stored_is_read_when_it_is_asked_for(world: World) -> None:
         staged = as_text(NOW - timedelta(hours=2))
         customers.stage(world.db, [("a", "c", None, None, 0, None, None, None, "t", "id", 0, 1, staged)])
         counts.add(world.db, "t", 0, {"recreated": 1, "misplaced": 4})
-        runs.end(world.db, runs.start(world.db, staged, "daily", None), as_text(NOW - timedelta(hours=1)), "done")
+        runs.end(world.db, runs.start(world.db, staged, "daily", None), as_text(NOW - timedelta(hours=1)), Ended.DONE)
     values = world.values()
     assert values["customers_waiting",] == 1
     assert values["oldest_waiting_seconds",] == 7200
