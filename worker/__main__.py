@@ -1,15 +1,17 @@
-"""The edge: runs a command, prints what went wrong and what to do, and sets the exit code."""
+"""The edge: runs a command, prints what went wrong and what to do, and sets the exit code.
+
+It imports only what each command needs: `--help` and the like answer at once.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-from typing import NoReturn
 
-from worker.config import Log
 from worker.errors import WorkerError
-from worker.log import configure, redacted
+from worker.process_exit import leave
+from worker.redaction import redacted
 
 INTERRUPTED = 130
 
@@ -19,12 +21,11 @@ def main() -> None:
 
     Exits with 0 when it is done, 1 when something failed and was told, 2 when it was used wrongly.
     """
-    configure(Log())  # until the command has read what the operator chose
     try:
         _run()
     except WorkerError as error:
         _tell(f"error: {error.what}", error.advice)
-        _leave(error.exit_code)
+        leave(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
@@ -32,9 +33,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception:
-        logging.getLogger("worker").exception("internal error")
+        _log_internal_error()
         _tell("error: internal error; see the traceback above.", "Please report it, with that log.")
-        _leave(1)
+        leave(1)
 
 
 def _run() -> None:
@@ -46,10 +47,14 @@ def _run() -> None:
         sys.stdout.flush()
 
 
-def _leave(code: int) -> NoReturn:
-    from worker.process_exit import leave  # only now: it takes long to import, and most commands end well
+def _log_internal_error() -> None:
+    if not logging.getLogger().handlers:
+        # The command had not read yet what the operator chose.
+        from worker.config import Log
+        from worker.log import configure
 
-    leave(code)
+        configure(Log())
+    logging.getLogger("worker").exception("internal error")
 
 
 def _tell(*lines: str) -> None:

@@ -8,18 +8,17 @@ import sys
 import threading
 from typing import NoReturn
 
-from worker.flush.execute import CALL_THREADS
 from worker.signals import THREAD
 
-_CALLING = f"{CALL_THREADS} "
-"""How the names of threads begin that make calls."""
+CALL_THREADS = "calls of"
+"""How the names of threads that make calls begin; the account's id follows."""
 
 
 def leave(code: int) -> NoReturn:
     """Ends the process, and does not wait for threads whose call is still in flight: their intents are written."""
     # Daemon threads too: those of an executor are waited for at an ordinary end, whatever they are.
     left = [one.name for one in threading.enumerate() if one is not threading.main_thread() and one.name != THREAD]
-    calls = sum(name.startswith(_CALLING) for name in left)
+    calls = sum(name.startswith(f"{CALL_THREADS} ") for name in left)
     sys.stdout.flush()
     sys.stderr.flush()
     if calls:

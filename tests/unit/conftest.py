@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from worker import log
+from worker import redaction
 
 
 @pytest.fixture(autouse=True)
@@ -25,4 +25,4 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the log forget the secrets that tests before this one, in the same process, kept out of it."""
-    monkeypatch.setattr(log, "_hidden", set())
+    monkeypatch.setattr(redaction, "_hidden", set())

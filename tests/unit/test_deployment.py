@@ -29,7 +29,7 @@ def test_the_commands_of_image_and_composition_are_there():
     assert health == ["mailchimp-worker", "status", "--alive"]
     entry = json.loads(re.search(r"^CMD (\[.*\])", DOCKERFILE, re.MULTILINE)[1])  # type: ignore[index]
     for command in (health[1:], entry, COMPOSE["services"]["sandbox"]["command"]):
-        found = get_command(commands).commands[command[0]]  # type: ignore[attr-defined]
+        found = get_command(commands).get_command(None, command[0])  # type: ignore[attr-defined]
         known = {name for option in found.params for name in option.opts}
         assert {one for one in command if one.startswith("--")} <= known, command
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.config import Log
-from worker.log import configure, hide, redacted, without_addresses
+from worker.log import configure
 from worker.mailchimp import api_key
 from worker.mailchimp.client import Client
+from worker.redaction import hide, redacted, without_addresses
 
 KEY = "0123456789abcdef0123456789abcdef-us21"
 

@@ -18,7 +18,6 @@ KEY = "0123456789abcdef0123456789abcdef-us21"
 @pytest.fixture
 def ends(monkeypatch, capsys):
     """Has the command raise something; gives the exit code and what was printed on standard error."""
-    monkeypatch.setattr(edge, "configure", lambda settings: None)
 
     def ended(raised):
         def command():
@@ -89,6 +88,27 @@ def test_wrong_use_ends_with_2(arguments, code):
     ended = _python("-m", "worker", *arguments)
     assert ended.returncode == code
     assert "Traceback" not in ended.stderr
+
+
+def test_help_imports_no_part_of_the_worker():
+    """The list of commands shows at once: nothing that reads config, Kafka, SQLite or Mailchimp is imported for it."""
+    program = (
+        "import sys; from worker.cli import app; sys.argv = ['mailchimp-worker', '--help']\n"
+        "try: app.main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted(sys.modules.keys() & {'pydantic', 'structlog', 'confluent_kafka', 'sqlite_utils', 'requests'}))"
+    )
+    printed = _python("-c", program).stdout
+    assert printed.endswith("[]\n")
+    assert max(len(line) for line in printed.splitlines()) <= 80
+
+
+def test_every_command_has_a_help_page():
+    """Each line of the list names a command that can be imported."""
+    from worker.cli import app
+
+    for name in app.COMMANDS:
+        assert app.LazyCommands(name="x").get_command(None, name).name == name
 
 
 def _python(*arguments, stdout=subprocess.PIPE):

@@ -31,6 +31,7 @@ from worker.flush.terms import Terms
 from worker.mailchimp.rate_limit import Stop
 from worker.metrics import Metrics
 from worker.model import CustomerId, ListId, MembershipKey
+from worker.process_exit import CALL_THREADS
 from worker.store import accounts, held_back
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
@@ -45,9 +46,6 @@ GRACE_SECONDS = 4.0
 """How long calls in flight are waited for when the worker must end."""
 LOOK_SECONDS = 0.5
 """How often to look whether it must."""
-
-CALL_THREADS = "calls of"
-"""How the names of threads that make calls begin; the account's id follows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from requests.auth import HTTPBasicAuth
 
 from worker import __version__
 from worker.errors import ConfigError
-from worker.log import hide
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Call, Failure
+from worker.redaction import hide
 
 CONNECT_SECONDS = 10.0
 """How long making a connection may take, where the timeout allows more."""

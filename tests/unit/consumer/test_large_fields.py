@@ -13,8 +13,8 @@ import pytest
 
 from worker.consumer.batch import stage_batch
 from worker.consumer.decode import LONGEST_TEXT, LONGEST_VALUE, Event, Record, Undecodable, decode, whose
-from worker.log import redacted
 from worker.model import LONGEST_ADDRESS, AccountId, is_address
+from worker.redaction import redacted
 from worker.store import customers, dead_letters
 from worker.store.database import open_database
 
