@@ -29,6 +29,7 @@ from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
 from worker.model import AccountId
 from worker.store.database import Database, open_database
+from worker.store.existing import open_existing
 from worker.store.forgotten import Departed
 from worker.store.totals import why_not_writable
 from worker.web.health import Health
@@ -63,6 +64,15 @@ class App:
             DatabaseError: it cannot be used.
         """
         return open_database(self.config.staging.path)
+
+    def open_existing(self) -> Database:
+        """Opens the staging database to read it, and makes none.
+
+        Raises:
+            NotFound: there is none.
+            DatabaseError: it cannot be used.
+        """
+        return open_existing(self.config.staging.path)
 
     def open_reader(self, db: Database) -> Reader:
         """Opens what reads ledger and settings from Kafka into a connection.

@@ -9,7 +9,7 @@ import typer
 
 from worker.accounts import api_keys, forget, secrets, settings
 from worker.cli import output
-from worker.cli.context import AccountArgument, Json, changing, opened, wired
+from worker.cli.context import AccountArgument, Json, changing, existing, wired
 from worker.cli.progress import Steps
 from worker.clock import as_text
 from worker.errors import UsageError
@@ -45,7 +45,7 @@ def as_data(one: AccountSettings, waiting: int) -> dict[str, Any]:
 def list_accounts(json: Json = False) -> None:
     """List accounts, and what each still lacks."""
     app = wired()
-    with opened(app) as db:
+    with existing(app) as db:
         waiting = customers.accounts_with_changes(db)
         found = accounts.all_accounts(db)
     if json:
@@ -73,7 +73,7 @@ def list_accounts(json: Json = False) -> None:
 def show(account: AccountArgument, json: Json = False) -> None:
     """Show one account's settings."""
     app = wired()
-    with opened(app) as db:
+    with existing(app) as db:
         one = settings.load(db, AccountId(account))
         waiting = customers.changed_count(db, one.account_id)
     if json:

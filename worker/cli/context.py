@@ -59,6 +59,18 @@ def changing(app: App, accounts: Callable[[Database], Iterable[AccountId]] | Non
 
 
 @contextmanager
+def existing(app: App) -> Iterator[Database]:
+    """Opens the database for a command that only reads, and closes it at its end.
+
+    Raises:
+        NotFound: there is none.
+        DatabaseError: it cannot be used.
+    """
+    with closing(app.open_existing()) as db:
+        yield db
+
+
+@contextmanager
 def opened(app: App) -> Iterator[Database]:
     """Opens the database for a command, and closes it at its end.
 

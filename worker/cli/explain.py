@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from worker.cli import output
-from worker.cli.context import AccountOption, Json, opened, wired
+from worker.cli.context import AccountOption, Json, existing, wired
 from worker.errors import NotFound, UsageError
 from worker.explain import Explanation, explanations_of
 from worker.flush.outcomes import Outcome
@@ -32,7 +32,7 @@ def explain(
     app = wired()
     flush = app.config.flush
     due = next_flush_time(app.clock(), flush.time_of_day, flush.zone)
-    with opened(app) as db:
+    with existing(app) as db:
         found = explanations_of(db, address, AccountId(account) if account else None, due)
     if not found:
         raise NotFound(
@@ -94,7 +94,7 @@ def list_receipts(
 ) -> None:
     """Print receipts: what became of each customer in each flush, newest last."""
     app = wired()
-    with opened(app) as db:
+    with existing(app) as db:
         found = list(
             receipts.find(
                 db,

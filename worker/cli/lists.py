@@ -9,7 +9,7 @@ import typer
 from worker.accounts import lists as account_lists
 from worker.accounts import settings
 from worker.cli import output
-from worker.cli.context import AccountArgument, Json, changing, opened, wired
+from worker.cli.context import AccountArgument, Json, changing, existing, wired
 from worker.clock import as_text
 from worker.errors import UsageError
 from worker.model import AccountId, ListId
@@ -58,7 +58,7 @@ def refresh(account: AccountArgument, json: Json = False) -> None:
 def show(account: AccountArgument, json: Json = False) -> None:
     """Show the account's lists as the last refresh found them."""
     app = wired()
-    with opened(app) as db:
+    with existing(app) as db:
         one = settings.load(db, AccountId(account))
     if json:
         output.as_json(as_data(one))

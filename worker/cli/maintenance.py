@@ -16,7 +16,7 @@ from worker.app import App
 from worker.changelog.backfill import move
 from worker.changelog.commit import commit_in_parts
 from worker.cli import output
-from worker.cli.context import AccountArgument, Json, changing, opened, wired
+from worker.cli.context import AccountArgument, Json, changing, existing, opened, wired
 from worker.cli.progress import Progress, Steps
 from worker.clock import as_text
 from worker.consumer.batch import replay as replay_letter
@@ -151,7 +151,7 @@ def list_letters(
 ) -> None:
     """List records that could not be understood."""
     app = wired()
-    with opened(app) as db:
+    with existing(app) as db:
         found = dead_letters.all_letters(db, limit)
     if json:
         output.as_json([_as_data(one) for one in found])
@@ -168,7 +168,7 @@ def list_letters(
 def show(number: Annotated[int, typer.Argument(metavar="N")], json: Json = False) -> None:
     """Show one record whole, and why it could not be understood."""
     app = wired()
-    with opened(app) as db:
+    with existing(app) as db:
         one = _letter(db, number)
     if json:
         output.as_json(_as_data(one))

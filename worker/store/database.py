@@ -328,6 +328,22 @@ def open_database(path: Path | str) -> Database:
     return Database(connection)
 
 
+def open_read_only(path: Path, *, still: bool) -> Database:
+    """Opens a database that this user may not write; `still` if nobody has it open, so that it has no log.
+
+    Raises:
+        DatabaseError: it cannot be read, or has another schema.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+    with _translated():
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        _refuse_newer(Tables(connection))
+        if not migrations.pending(Tables(connection)):
+            return Database(connection)
+    raise DatabaseError("An earlier release wrote the database.", "Start this release's worker on it first.")
+
+
 def _make_folder(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

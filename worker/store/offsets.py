@@ -115,6 +115,16 @@ def account_partitions(db: Database, topic: str, topic_id: str) -> dict[AccountI
     return {AccountId(row["account_id"]): frozenset(json.loads(row["partitions"])) for row in rows}
 
 
+def last_partition(db: Database, account_id: AccountId, topic: str, topic_id: str) -> int | None:
+    """Returns the partition of an account's newest event; None where nothing of it is staged."""
+    row = db.execute(
+        "SELECT partition FROM customer WHERE account_id = ? AND topic = ? AND topic_id = ? "
+        "ORDER BY coalesce(event_time, staged_at) DESC LIMIT 1",
+        (account_id, topic, topic_id),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
 def scattered_accounts(db: Database, topic: str) -> dict[AccountId, int]:
     """Returns accounts whose records were read in more than one partition of a topic, with how many."""
     rows = db.execute(

@@ -106,13 +106,13 @@ class WatchedApp(App):
         return replace(super().flusher(stop), open_database=lambda: guarded(self.open_database()))
 
     @contextmanager
-    def open_client(self, key: ApiKey) -> Iterator[Sender]:
+    def open_client(self, key: ApiKey, account_id: AccountId | None = None) -> Iterator[Sender]:
         """Opens a client whose calls are told."""
         direct = self.__dict__.get("direct")
         if direct is not None:
             yield _Watched(DirectSender(direct, key.reveal()), self)
             return
-        with super().open_client(key) as client:
+        with super().open_client(key, account_id) as client:
             yield _Watched(client, self)
 
     @contextmanager

@@ -1,0 +1,115 @@
+"""Check is green only where a flush now would deliver everything of an account."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.checked_changelog import CHANGELOG
+from tests.integration.flush.world import ACCOUNT, World
+from worker.accounts import api_keys, settings
+from worker.sandbox.faults import Fault
+from worker.status.account_facts import facts_of_all
+from worker.status.check_accounts import check_account
+from worker.status.checks import Finding, Level
+
+OTHER_KEY = "fedcba9876543210fedcba9876543210-us1"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
+    with World(tmp_path, direct=True) as made:
+        yield made
+
+
+def checked(world: World) -> Finding:
+    """What check finds of the account."""
+    (facts,) = facts_of_all(world.db)
+    before = len(world.writes())
+    found = check_account(world.app, world.db, facts, 1000)
+    assert len(world.writes()) == before, "check only reads"
+    return found
+
+
+def members(world: World, many: int) -> None:
+    """Customers that are members."""
+    for number in range(many):
+        world.event(f"c{number}", f"c{number}@example.com")
+    world.run()
+
+
+def test_an_account_that_would_be_delivered_is_ok(world: World):
+    """With and without customers that wait."""
+    assert checked(world).level is Level.OK
+    world.event("ann", "ann@example.com")
+    found = checked(world)
+    assert (found.level, "1 customer to deliver" in found.found) == (Level.OK, True)
+    world.flush()
+    assert checked(world).level is Level.OK
+
+
+@pytest.mark.parametrize("flushed", [False, True], ids=["before its flush", "after its flush"])
+def test_members_that_the_brake_holds_need_attention(world: World, flushed: bool):
+    """Also before any flush has held them, since check plans one."""
+    members(world, 30)
+    for number in range(30):
+        world.deleted(f"c{number}", f"c{number}@example.com")
+    if flushed:
+        world.flush()
+    found = checked(world)
+    assert (found.level, found.hinders) == (Level.ATTENTION, True)
+    assert "30 members would leave" in found.text
+    assert f"flush --account {ACCOUNT} --confirm" in found.text
+
+
+def test_a_flush_of_nothing_but_errors_needs_attention(world: World):
+    """Mailchimp answers again, and still nobody was delivered: the last flush is named."""
+    members(world, 30)
+    for number in range(30):
+        world.event(f"c{number}", f"c{number}@example.com", first_name="Ann")
+    world.standin.faults = [Fault("status", method="PATCH", status=500)]
+    assert world.flush().failed
+    world.standin.faults = []
+    found = checked(world)
+    assert (found.level, found.hinders) == (Level.ATTENTION, True)
+    assert "settled 0 of 30" in found.found
+    world.flush()
+    assert checked(world).level is Level.OK
+
+
+def test_mailchimp_that_does_not_answer_now_is_a_failure(world: World):
+    """The reason and what to do are told."""
+    world.standin.faults = [Fault("status", status=503)]
+    found = checked(world)
+    assert (found.level, bool(found.advice)) == (Level.FAILED, True)
+
+
+def test_the_key_of_another_mailchimp_user_is_a_failure(world: World):
+    """Mailchimp accepts it, and has none of the stored lists there."""
+    world.standin.add_key(OTHER_KEY, "somebody else")
+    with_ = {"secret": world.app.secret, "open_sender": world.app.open_client, "at": world.clock()}
+    api_keys.connect(world.db, CHANGELOG, ACCOUNT, OTHER_KEY, **with_)  # type: ignore[arg-type]
+    found = checked(world)
+    assert found.level is Level.FAILED
+    assert "without any of its stored lists: Master (master), Other (other)" in found.found
+    assert f"account connect {ACCOUNT}" in str(found.advice)
+
+
+@pytest.mark.parametrize("refreshed", [False, True])
+def test_a_list_that_is_gone_is_told_with_what_to_do(world: World, refreshed: bool):
+    """Whether the worker found out before or check does."""
+    world.standin.delete_list("other")
+    if refreshed:
+        world.refresh()
+    found = checked(world)
+    assert found.level in (Level.FAILED, Level.ATTENTION)
+    assert "Other (other)" in found.found
+    assert f"lists store {ACCOUNT} LIST..." in str(found.advice)
+
+
+def test_an_account_that_is_switched_off_is_ok(world: World):
+    """Somebody wanted it so, and nothing of it is due."""
+    world.event("ann", "ann@example.com")
+    settings.disable(world.db, CHANGELOG, ACCOUNT)
+    assert checked(world) == Finding(f"account {ACCOUNT}", Level.OK, "Switched off: nothing is due.", hinders=False)

@@ -1,0 +1,122 @@
+"""Checks of each account whether a flush now would deliver everything: by its settings, Mailchimp and a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from worker.errors import WorkerError
+from worker.flush.plan_preview import AccountPlan, plan_account
+from worker.mailchimp.call import Answer, Sender
+from worker.mailchimp.errors import explained
+from worker.mailchimp.lists import all_lists
+from worker.model import AccountId, ListId
+from worker.plural import counted
+from worker.status.account_state import TROUBLE, AccountFacts, AccountState, State, state_of
+from worker.status.checks import Finding, Level, ok
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
+from worker.store.forgotten import Departed
+
+_LEVELS = {State.NOT_READY: Level.FAILED, State.PAUSED: Level.FAILED, State.FAILED: Level.ATTENTION}
+
+
+class Parts(Protocol):
+    """What is needed to ask Mailchimp, as the worker's App has it."""
+
+    def clock(self) -> datetime:
+        """Returns the time."""
+        ...
+
+    def open_client_of(self, db: Database, account_id: AccountId) -> AbstractContextManager[Sender]:
+        """Opens what sends calls with an account's API key, each once."""
+        ...
+
+    def departed_of(self, db: Database, account_id: AccountId) -> Departed:
+        """Returns who left lists of an account and was erased since."""
+        ...
+
+
+def check_account(parts: Parts, db: Database, facts: AccountFacts, bulk_add_above: int) -> Finding:
+    """Returns whether a flush now would deliver everything of an account. Only reads, here and in Mailchimp."""
+    settings, state = facts.settings, state_of(facts, parts.clock())
+    what = f"account {settings.account_id}"
+    if state.state is State.OFF:
+        return ok(what, "Switched off: nothing is due.")
+    if state.state in (State.NOT_READY, State.PAUSED):
+        return _by_state(what, state)
+    try:
+        with parts.open_client_of(db, settings.account_id) as sender:
+            found = next(_asked(parts, db, facts, sender, bulk_add_above), None)
+    except WorkerError as error:
+        return Finding(what, Level.FAILED, error.what, error.advice)
+    if found is not None:
+        return found
+    if state.state in TROUBLE:
+        return _by_state(what, state)
+    waiting = f"; {counted(facts.waiting, 'customer')} to deliver" if facts.waiting else ""
+    return ok(what, f"Mailchimp accepts its API key and has its lists{waiting}.")
+
+
+def _by_state(what: str, state: AccountState) -> Finding:
+    return Finding(what, _LEVELS.get(state.state, Level.ATTENTION), state.what or str(state.state), state.advice)
+
+
+def _asked(parts: Parts, db: Database, facts: AccountFacts, sender: Sender, bulk_add_above: int) -> Iterator[Finding]:
+    settings = facts.settings
+    what = f"account {settings.account_id}"
+    there = all_lists(sender)
+    if isinstance(there, Answer):
+        raise explained(there)
+    if (lost := lists_not_there(settings, {one.list_id for one in there})) is not None:
+        yield Finding(what, Level.FAILED, *lost)
+    if not facts.waiting:
+        return
+    plan = plan_account(
+        db,
+        settings,
+        sender,
+        bulk_add_above=bulk_add_above,
+        confirmed=False,
+        clock=parts.clock,
+        departed=parts.departed_of(db, settings.account_id),
+    )
+    yield from _by_plan(what, plan)
+
+
+def lists_not_there(settings: AccountSettings, there: Collection[ListId]) -> tuple[str, str] | None:
+    """Returns what is wrong where Mailchimp lacks stored lists, and what to do; None where it has all.
+
+    Args:
+        settings: the account's.
+        there: the lists that the API key may see.
+    """
+    who = settings.account_id
+    lost = [one for one in settings.stored if one.list_id not in there]
+    if not lost:
+        return None
+    named = ", ".join(f"{one.name} ({one.list_id})" for one in lost)
+    if len(lost) == len(settings.stored):
+        return (
+            f"Its API key belongs to a Mailchimp account without any of its stored lists: {named}.",
+            f"If the key is the wrong one: mailchimp-worker account connect {who}. If the lists were deleted: "
+            f"mailchimp-worker lists refresh {who}, then mailchimp-worker lists store {who} LIST...",
+        )
+    return (
+        f"Mailchimp no longer has {counted(len(lost), 'stored list')}: {named}. Customers on it wait.",
+        f"Store another one in its place: mailchimp-worker lists refresh {who}, then mailchimp-worker lists store "
+        f"{who} LIST...",
+    )
+
+
+def _by_plan(what: str, plan: AccountPlan) -> Iterator[Finding]:
+    if plan.problem is not None:
+        yield Finding(what, Level.FAILED, plan.problem, "Try again; if it stays, see Mailchimp's status page.")
+    if plan.notices:
+        yield Finding(what, Level.ATTENTION, " ".join(plan.notices))
+    held = sum(count for (_, kind), count in plan.summary.counts.items() if kind == "held back")
+    if held:
+        advice = f"See why: mailchimp-worker flush --account {plan.settings.account_id} --plan"
+        yield Finding(what, Level.ATTENTION, f"A flush now would hold {counted(held, 'customer')} back.", advice)

@@ -1,0 +1,117 @@
+"""Checks the broker, the topics, and whether publishers partition events by the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from worker.changelog.reader import Reader
+from worker.changelog.topics import CheckedTopic, check_topics
+from worker.config import Kafka
+from worker.errors import KafkaError, LedgerLost, NotMoved
+from worker.flush import eligibility
+from worker.kafka import admin
+from worker.kafka.partitioner import partition_of
+from worker.plural import counted
+from worker.status.checks import Finding, Level, ok
+from worker.store import dead_letters, ignored, offsets
+from worker.store.database import Database
+
+NAMED = 5
+"""Customers and accounts that are named where more may be concerned."""
+
+
+def check_topics_of(settings: Kafka) -> Iterator[Finding]:
+    """Yields what is right and wrong about the broker and the topics."""
+    for one in admin.check(settings):
+        if one.ok is None:
+            yield Finding(one.what, Level.ATTENTION, f"Not known: {one.found}.", hinders=False)
+        else:
+            yield Finding(one.what, Level.OK if one.ok else Level.FAILED, one.found, hinders=not one.ok)
+    with suppress(KafkaError):  # reported above
+        yield from map(_topic, check_topics(settings))
+
+
+def _topic(topic: CheckedTopic) -> Finding:
+    what, found = f"topic {topic.name}", f"{counted(topic.partitions, 'partition')}, compacted"
+    if (fault := topic.wrong or topic.weak) is not None:
+        return Finding(what, Level.FAILED, fault, hinders=topic.wrong is not None)
+    if topic.warning is not None:
+        return Finding(what, Level.ATTENTION, f"{found}; {topic.warning}", hinders=False)
+    return ok(what, found)
+
+
+def check_changelog(reader: Reader) -> Finding:
+    """Returns whether ledger and settings are whole in Kafka.
+
+    Raises:
+        KafkaError: they cannot be read.
+    """
+    try:
+        reader.read_settings()
+        reader.check_topics()
+        reader.check_ledger()
+    except (LedgerLost, NotMoved) as error:
+        return Finding("ledger", Level.FAILED, error.what, error.advice)
+    return ok("ledger", "complete, from its beginning")
+
+
+def check_staging(db: Database, topic: str) -> Iterator[Finding]:
+    """Yields what the records that were read say of their publishers and of ledger and settings."""
+    yield from _partitions(db, topic)
+    if found := ignored.stuck(db, NAMED):
+        named = ", ".join(
+            f"{one.account_id}/{one.customer_id} ({one.address or 'without an address'}: version {one.ignored_version} "
+            f"came after {one.version})"
+            for one in found
+        )
+        count = counted(ignored.count(db), "customer")
+        yield Finding(
+            "versions",
+            Level.FAILED,
+            f"{count} with an older event in use, because a later one has a lower version: {named}.",
+            "If the higher version is wrong: mailchimp-worker resync ACCOUNT --email EMAIL --forget-version",
+        )
+    if letters := dead_letters.of_changelog(db):
+        numbers = ", ".join(str(one.number) for one in letters[:NAMED])
+        yield Finding(
+            "ledger and settings",
+            Level.FAILED,
+            f"Cannot apply {counted(len(letters), 'record')} (dead letters {numbers}); their accounts wait.",
+            f"See mailchimp-worker dead-letters show {letters[0].number}",
+        )
+
+
+def _partitions(db: Database, topic: str) -> Iterator[Finding]:
+    size = offsets.size_of(db, topic)
+    if size is None:
+        return
+    scattered = [
+        one
+        for one in sorted(offsets.scattered_accounts(db, topic))
+        if offsets.last_partition(db, one, topic, size.topic_id) not in (None, partition_of(one, size.partitions))
+    ]
+    if scattered:
+        named = ", ".join(scattered[:NAMED])
+        yield Finding(
+            "partitions",
+            Level.FAILED,
+            f"{counted(len(scattered), 'account')} with events in more than one partition, also lately: {named}.",
+            "Publish them as the event contract says.",
+        )
+    if (differs := eligibility.what_differs(topic, size)) is not None:
+        yield Finding("numbers of partitions", Level.FAILED, differs)
+    # One that was published elsewhere once, and is published properly since, is no fault any more.
+    misplaced = [
+        one
+        for one in eligibility.misplaced(db, topic)
+        if offsets.last_partition(db, one.account_id, topic, size.topic_id) not in (None, one.ledger)
+    ]
+    if misplaced:
+        named = ", ".join(map(str, misplaced[:NAMED]))
+        yield Finding(
+            "misplaced accounts",
+            Level.FAILED,
+            f"{counted(len(misplaced), 'account')} with events and ledger in different partitions: {named}.",
+            eligibility.REMEDY,
+        )

@@ -1,0 +1,50 @@
+"""Opens a database for a command that only reads: it makes none, and reads one of another user."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from worker.errors import DatabaseError, NotFound
+from worker.store.database import Database, open_database, open_read_only
+
+
+def is_there(path: Path) -> bool:
+    """Tells whether there is a database.
+
+    Raises:
+        DatabaseError: this user may not look.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise DatabaseError(
+            f"This user may not look for the database {path.absolute()}: {error.strerror}.",
+            "Run the command as the worker's user.",
+        ) from error
+    return True
+
+
+def is_writable(path: Path) -> bool:
+    """Tells whether this user may write a database that is there."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def open_existing(path: Path) -> Database:
+    """Opens a database that is there, to read it. Where this user may write it, its schema is brought up to date.
+
+    Raises:
+        NotFound: there is none.
+        DatabaseError: it cannot be used.
+    """
+    if not is_there(path):
+        raise NotFound(
+            f"There is no database at {path.absolute()}.",
+            "Run the command in the worker's folder, or name the database with WORKER_STAGING__PATH. The first account "
+            "connect, stage or run makes one.",
+        )
+    if is_writable(path):
+        return open_database(path)
+    return open_read_only(path, still=not path.with_name(f"{path.name}-wal").exists())
