@@ -47,10 +47,10 @@ class Shop:
         self._versions[customer] = self._versions.get(customer, 0) + 1
         self.topic.publish([event(customer, "acct-1", kind, self._versions[customer], email=email, **fields)])
 
-    def calls(self, cli: Cli) -> list[Call]:
+    def calls(self, cli: Cli, code: int = 0) -> list[Call]:
         """Lets a worker deliver what changed, and returns its calls about members, but for who left each list."""
         self.standin.audit.calls.clear()
-        cli("run", "--once")
+        cli("run", "--once", code=code)
         calls = [one.call for one in self.standin.audit.calls]
         return [
             one
