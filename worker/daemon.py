@@ -12,18 +12,22 @@ from functools import partial
 
 import schedule
 
+from worker import __version__
 from worker.app import App
 from worker.clock import as_moment, as_text
 from worker.consumer.consumer import Consumer
 from worker.consumer.erased_customers import ErasedCustomers
+from worker.consumer.missing_customers import delete_missing
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.ended import Ended
 from worker.errors import ConsumerStopped, RequestWithdrawn, WorkerError
 from worker.flush.eligibility import GroupEligibility, what_differs
+from worker.flush.run import level_of
 from worker.flush.schedule import RUN_AGAIN_AFTER, is_due, is_expired, is_in_future, is_retry_due, run_again_at
 from worker.kafka.client import session_seconds
 from worker.model import AccountId
 from worker.plural import counted
-from worker.store import customers, first_reading, runs
+from worker.store import customers, runs
 from worker.store.database import Database
 from worker.store.lock import DatabaseLock
 from worker.store.offsets import TopicSize, note_size
@@ -122,7 +126,7 @@ def _note_size(app: App, db: Database, consumer: Consumer) -> None:
     with db.transaction():
         note_size(db, topic, size)
     if (told := what_differs(topic, size)) is not None:
-        log.warning("%s", told)
+        log.warning("%s", told, extra={"partitions": size.partitions, "ledger_partitions": size.ledger})
 
 
 def read_to_end(poller: Poller, stop: threading.Event, told: Callable[[int, int], None]) -> None:
@@ -176,11 +180,14 @@ def flush_and_complete(
         db.must_end = stop.is_set
         customers.mark_the_rest(db)
         if erased := ErasedCustomers(app.hash_key).drop_staged(db):
-            log.info("%d customers were removed: they were erased, and nothing newer of them was read", erased)
-        settle_first_readings(app, poller, db)
+            told = "%d customers were removed: they were erased, and nothing newer of them was read"
+            log.info(told, erased, extra={"count": erased})
+        read, ledger_partition = poller.owned_partitions.ready(), app.changelog.ledger_partition
+        delete_missing(db, topic, topic_id, read, ledger_partition, as_text(app.clock()))
         known = customers.settle_known(db)
         if known:
-            log.info("%s delivered already, by another worker or with another database", counted(known, "customer"))
+            told = "%s delivered already, by another worker or with another database"
+            log.info(told, counted(known, "customer"), extra={"count": known})
         eligibility = GroupEligibility(db, poller.owned_partitions, topic, topic_id, app.changelog.ledger_partition)
         started = time.monotonic()
         run = app.flusher(stop).flush(trigger, eligibility, request, only)
@@ -191,34 +198,6 @@ def flush_and_complete(
                     runs.complete(db, topic, topic_id, partition, as_text(began))
         tidy(db, began, app.config)
     return run
-
-
-def settle_first_readings(app: App, poller: Poller, db: Database) -> None:
-    """Stages as deleted the customers that the ledger knows and the log no longer has, and logs it.
-
-    Raises:
-        DatabaseError: the database cannot be used.
-    """
-    revived = first_reading.delete_revived(db)
-    if revived:
-        log.info("deleted still: %s; the events that came again are older", counted(revived, "customer"))
-    topic, topic_id, at = app.config.kafka.topic, poller.consumer.topic_id, as_text(app.clock())
-    ready, ledger_partition = poller.owned_partitions.ready(), app.changelog.ledger_partition
-    for one in first_reading.judge(db, topic, topic_id, ready, ledger_partition, at):
-        if one.deleted:
-            log.warning(
-                "partition %d was read to its end. Not in it, and deleted therefore: %s of the ledger",
-                one.partition,
-                counted(one.deleted, "customer"),
-            )
-        if one.unclear:
-            log.warning(
-                "partition %d was read to its end. Not in it, but not deleted: %s of the ledger, because %s. Publish "
-                "those that were deleted again, as .deleted",
-                one.partition,
-                counted(one.unclear, "customer"),
-                one.reason or "they were settled under another id of the topic, or checked again since",
-            )
 
 
 class FlushThread:
@@ -299,7 +278,8 @@ class Daemon:
             ticks.every(1).minutes.do(bound_letters, db, self._app.config.dead_letters)
             poller.start()
             serve(health, poller.owned_partitions)
-            log.info("the worker runs; customers are delivered daily at %s", self._app.config.flush.at)
+            facts = {"at": self._app.config.flush.at, "version": __version__}
+            log.info("the worker runs; customers are delivered daily at %s", facts["at"], extra=facts)
             try:
                 while not self._stop.wait(0.2):
                     ticks.run_pending()
@@ -335,14 +315,15 @@ class Daemon:
         ):
             self._flush = begin("daily")
         elif all_ready and (failed := self._failed(db, now)):
-            log.info("tried again after a failure: %s", ", ".join(failed))
+            log.info("tried again after a failure: %s", ", ".join(failed), extra={"accounts": failed})
             self._flush = begin("retry", None, failed)
 
     def _request(self, db: Database, now: datetime) -> Request | None:
         for one in runs.open_requests(db):
             if not is_expired(now, as_moment(one.requested_at)):
                 return one
-            log.warning("the request for a flush of %s is dropped: it is too old", one.requested_at)
+            facts = {"account": one.account_id, "requested_at": one.requested_at}
+            log.warning("the request for a flush of %s is dropped: it is too old", one.requested_at, extra=facts)
             with db.transaction():
                 runs.withdraw(db, one.request)
         return None
@@ -357,7 +338,8 @@ class Daemon:
         for one in due:
             last = times[one]
             if last is not None and is_in_future(now, last):
-                log.warning("the last flush of partition %d is noted for %s: the clock was ahead", one, completed[one])
+                told, facts = "the last flush of partition %d is noted for %s: the clock was ahead", {"partition": one}
+                log.warning(told, one, completed[one], extra=facts)
         return bool(due)
 
     def _failed(self, db: Database, now: datetime) -> list[AccountId]:
@@ -372,18 +354,33 @@ class Daemon:
         try:
             run = ended.result()
         except RequestWithdrawn as error:
-            log.info("%s", error.what)
+            log.info("%s", error.what, extra={"reason": type(error).__name__})
         except WorkerError as error:
             # Tried again, after growing waits; what hinders it may be fixed by then.
-            log.error("the flush could not be carried out: %s %s", error.what, error.advice)
+            told = "the flush could not be carried out: %s %s"
+            log.error(told, error.what, error.advice, extra={"reason": error.what, "failures": self._failures + 1})
             self._back_off()
         except Exception:
             log.exception("the flush met an internal error; see the traceback below")
             self._back_off()
         else:
             self._failures, self._not_before = 0, None
-            log.info("flush run %d: %s", run.run, run.ended)
+            _log_end(run)
 
     def _back_off(self) -> None:
         self._failures += 1
         self._not_before = run_again_at(self._failures, self._app.clock())
+
+
+def _log_end(run: Run) -> None:
+    ended = run.ended or Ended.FAILED
+    facts = {
+        "run": run.run,
+        "trigger": run.trigger,
+        "ended": str(ended),
+        "accounts": len(run.accounts),
+        "to_do": sum(part.to_do for part in run.accounts),
+        "settled": sum(part.settled for part in run.accounts),
+        "seconds": round((as_moment(run.ended_at or run.started_at) - as_moment(run.started_at)).total_seconds(), 1),
+    }
+    log.log(level_of(ended), "flush run %d: %s", run.run, ended, extra=facts)

@@ -54,4 +54,6 @@ def _redact(logger: Any, method: str, line: Any) -> str:
 def _thread_failed(fault: threading.ExceptHookArgs) -> None:
     if fault.exc_type is not SystemExit:
         name = fault.thread.name if fault.thread is not None else "that ended"
-        logging.getLogger("worker").error("internal error in the thread %s", name, exc_info=fault.exc_value)
+        logging.getLogger("worker").error(
+            "internal error in the thread %s", name, exc_info=fault.exc_value, extra={"thread_name": name}
+        )

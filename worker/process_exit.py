@@ -22,7 +22,9 @@ def leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     if calls:
-        logging.getLogger("worker").warning("%d calls were in flight; the next flush finds out what they did", calls)
+        logging.getLogger("worker").warning(
+            "%d calls were in flight; the next flush finds out what they did", calls, extra={"count": calls}
+        )
     if left:
         logging.shutdown()
         os._exit(code)

@@ -28,13 +28,16 @@ def tidy(db: Database, now: datetime, config: Config) -> None:
 
 
 def _log_dropped(what: str, days: int, count: int, more: bool) -> None:
-    log.info("dropped %s older than %s", counted(count, what.removesuffix("s")), counted(days, "day"))
+    facts = {"what": what, "count": count, "days": days}
+    log.info("dropped %s older than %s", counted(count, what.removesuffix("s")), counted(days, "day"), extra=facts)
     if more:
-        log.info("the other %s of that age follow within days: never many at once, in case the clock is wrong", what)
+        told = "the other %s of that age follow within days: never many at once, in case the clock is wrong"
+        log.info(told, what, extra={"what": what})
 
 
 def bound_letters(db: Database, wanted: DeadLetters) -> None:
     """Drops the oldest dead letters where there are more than wanted."""
     if dead_letters.count(db) > wanted.keep_at_most:
         dropped = dead_letters.drop_beyond(db, wanted.keep_at_most)
-        log.warning("dropped %s beyond the newest %d", counted(dropped, "dead letter"), wanted.keep_at_most)
+        told, kept = counted(dropped, "dead letter"), wanted.keep_at_most
+        log.warning("dropped %s beyond the newest %d", told, kept, extra={"count": dropped, "kept": kept})

@@ -1,5 +1,6 @@
 """The main job from end to end, by commands alone."""
 
+import json
 import re
 import signal
 import socket
@@ -10,6 +11,8 @@ import requests
 
 from tests.e2e.conftest import KEY, Cli
 from tests.integration.topic import event
+from worker.mailchimp.call import member_hash
+from worker.model import AddressKey
 from worker.sandbox.server_state import StandIn
 
 
@@ -180,9 +183,15 @@ def test_explain_shows_everything(cli: Cli, standin: StandIn):
 
 
 def test_api_keys_appear_nowhere(cli: Cli, standin: StandIn):
-    """No output, no byte of the database and no log has the key; the database's copy is encrypted."""
+    """No output, no byte of the database and no log has the key; the database's copy is encrypted.
+
+    The log has no address either, above debug, nor the hash of one, and nothing need be blotted out for that.
+    """
+    cli.environment |= {"WORKER_LOG__FORMAT": "json", "WORKER_LOG__LEVEL": "debug"}
     cli.connect()
     cli.publish(event("ann", version=1, email="ann@example.com"))
+    cli.topic.produce(b'{"data": {"customer": {"email": "carl@example.com"}}}')
+    cli.topic.flush()
     cli("run", "--once")
     cli("account", "show", "acct-1")
     cli.json("account", "show", "acct-1")
@@ -193,5 +202,14 @@ def test_api_keys_appear_nowhere(cli: Cli, standin: StandIn):
     cli("check", code=1)
     secret = KEY.split("-")[0]
     assert not [text for text in cli.printed if secret in text]
+    lines = [json.loads(line) for text in cli.printed for line in text.splitlines() if '"timestamp"' in line]
+    assert not [one for one in lines if one["level"] != "debug" and "@" in str(one)]
+    assert not [one for one in lines if member_hash(AddressKey("ann@example.com")) in str(one)]
+    told = {one["event"].partition(":")[0]: one for one in lines}
+    assert told["called Mailchimp"]["path"].startswith("/lists/master")
+    assert told["the account is paused"]["level"] == "warning"
+    assert told["the account is paused"].items() >= {"account": "acct-1", "run": 2}.items()
+    assert told["1 record could not be understood and became dead letters. First reason"]["count"] == 1
+    assert told["account acct-1"].items() >= {"level": "warning", "ended": "paused", "to_do": 1, "settled": 0}.items()
     for file in cli.folder.iterdir():
         assert secret.encode() not in file.read_bytes(), file.name

@@ -1,10 +1,12 @@
 """What the log says, and what it never says."""
 
+import ast
 import json
 import logging
 import threading
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -161,3 +163,18 @@ def test_facts_are_fields(own_root, capsys):
     assert {"account": "acct-1", "count": 7, "seconds": 0.5}.items() <= json.loads(line).items()
     assert "account=acct-1" in shown
     assert "count=7" in shown
+
+
+def test_every_line_of_the_log_has_its_facts_as_fields():
+    """Whatever stands in a sentence is a field too, for who searches the log by program."""
+    lacking = []
+    for path in sorted((Path(__file__).parents[2] / "worker").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            if ast.unparse(node.func.value) not in ("log", "logging.getLogger('worker')"):
+                continue
+            says_more = len(node.args) > 1 + (node.func.attr == "log")
+            if says_more and "extra" not in {one.arg for one in node.keywords}:
+                lacking.append(f"{path.name}:{node.lineno}")
+    assert lacking == []

@@ -174,9 +174,8 @@ class Reader:
                     dead_letters.drop(self.db, letter.number)
                 applied += 1
         if applied:
-            log.info(
-                "applied %s that an earlier release could not apply", counted(applied, "ledger or settings record")
-            )
+            told = counted(applied, "ledger or settings record")
+            log.info("applied %s that an earlier release could not apply", told, extra={"count": applied})
         return applied
 
     def everything(self, topic: ChangelogTopic) -> tuple[dict[bytes, ChangelogRow], dict[bytes, ChangelogRow]]:
@@ -350,6 +349,13 @@ def _letter(topic: ChangelogTopic, message: Message, unreadable: Unreadable, at:
         offset,
         unreadable.reason,
         f"; nothing is delivered for account {unreadable.account_id}" if unreadable.account_id else "",
+        extra={
+            "account": unreadable.account_id,
+            "topic": topic.name,
+            "partition": partition,
+            "offset": offset,
+            "reason": unreadable.reason,
+        },
     )
     return DeadLetter(
         topic=topic.name,

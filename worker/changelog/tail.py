@@ -13,6 +13,7 @@ from worker.changelog.loss import Note
 from worker.changelog.reader import Reader
 from worker.changelog.writer import ChangelogWriter
 from worker.errors import KafkaError, LedgerLost, NotMoved
+from worker.kafka.outage import Outage
 from worker.store.database import Database
 
 log = logging.getLogger("worker.changelog")
@@ -103,7 +104,8 @@ class ChangelogTail:
             thread.join(max(ends - time.monotonic(), 0))
 
     def _run(self, step: Callable[[Reader, Awaiting], None], awaiting: Awaiting) -> None:
-        began, ever_read = time.monotonic(), False
+        began, ever_read, outage = time.monotonic(), False, Outage()
+        read_at = began
         try:
             with closing(self._open_database()) as db, closing(self._open_reader(db)) as reader:
                 db.must_end = self._stop.is_set
@@ -116,10 +118,11 @@ class ChangelogTail:
                     except KafkaError as error:
                         if not ever_read and time.monotonic() - began > PATIENCE_SECONDS:
                             raise
-                        log.info("ledger and settings cannot be read now: %s", error.what)
+                        outage.report(error.what, time.monotonic())
                         self._stop.wait(LOOK_SECONDS)
                     else:
-                        ever_read = True
+                        ever_read, read_at = True, time.monotonic()
+                    _tell(outage, read_at)
         except BaseException as error:
             self._error = error
 
@@ -166,3 +169,15 @@ class ChangelogTail:
             self._changelog.write_through(reader.db, [Note(settings.name, settings.topic_id).of_settings(partition)])
         if wanted():
             awaiting.ledger_read(partition, assignment)
+
+
+def _tell(outage: Outage, read_at: float) -> None:
+    told = outage.look(read_at, time.monotonic())
+    if told is None:
+        return
+    away, seconds = told
+    facts = {"seconds": round(seconds), "reason": outage.reason}
+    if away:
+        log.warning("ledger and settings cannot be read now: %s", outage.reason, extra=facts)
+    else:
+        log.info("ledger and settings can be read again", extra=facts)

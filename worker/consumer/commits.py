@@ -80,7 +80,8 @@ class Commits:
         others = [one.partition for one in known if one.metadata and one.metadata != self._instance]
         if others and self._wait:
             told = ", ".join(str(one) for one in others)
-            log.info("partition %s was another worker's: waiting up to %.0f s for its last calls", told, self._wait)
+            message = "partition %s was another worker's: waiting up to %.0f s for its last calls"
+            log.info(message, told, self._wait, extra={"partitions": others, "seconds": self._wait})
         return dict.fromkeys(others, self._wait)
 
     def given(self, partitions: Collection[int], waits: Mapping[int, float]) -> None:
@@ -136,7 +137,7 @@ class Commits:
         try:
             consumer.commit(offsets=positions, asynchronous=True)
         except KafkaException as error:
-            log.debug("offsets were not committed: %s", error)
+            log.debug("offsets were not committed: %s", error, extra={"partitions": sorted(ready)})
 
     def answered(self, error: LibraryError | None, positions: Sequence[TopicPartition]) -> None:
         """Takes the group's answer to a commit."""

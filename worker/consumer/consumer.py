@@ -161,6 +161,7 @@ class Consumer:
             if self.released:
                 self._commits.release(owned)
             self._commits.commit(self._consumer)
+        self._report.end()
         self._begin_batch()
         self._consumer.close()
 
@@ -190,7 +191,7 @@ class Consumer:
         if fatal is None:
             return False
         if says_name_is_taken(fatal) and self._assignment.state is State.IDLE:
-            log.warning("the group has a member of this name still, until its session ends: %s", fatal.str())
+            log.warning("the group has a member of this name still, until its session ends", extra={"why": fatal.str()})
             self._consumer.close()
             stop.wait(NAME_TAKEN_SECONDS)
             self._problems.fatal = None
@@ -297,10 +298,10 @@ class Consumer:
                 self._begin_again()
         elif error.code() == LibraryError.INCONSISTENT_GROUP_PROTOCOL:
             if not self._refused:
-                log.error(refusal(self._settings))
+                log.error(refusal(self._settings), extra={"group": self._settings.group_id})
             self._refused = True
         else:
-            log.warning("Kafka: %s", error.str())
+            log.warning("Kafka: %s", error.str(), extra={"partition": partition})
 
     def _read_to(self, partition: int, number: int | None, next_offset: int, *, at_end: bool) -> None:
         # First what follows from it, then a flush may begin.

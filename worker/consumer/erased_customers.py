@@ -90,7 +90,8 @@ class ErasedCustomers:
             return self._hash_key(db)
         except SecretKeyError as error:
             if not self._warned:
-                log.warning("events of erased persons cannot be recognised: %s %s", error.what, error.advice)
+                facts = {"reason": error.what}
+                log.warning("events of erased persons cannot be recognised: %s", error.advice, extra=facts)
             self._warned = True
             return None
 

@@ -94,7 +94,12 @@ class ConsumerReport:
         self._note_ends(consumer)
         self._tell_outage(now)
         self._tell_progress(now)
-        self._tell_letters(now)
+        if now - self._letters_at >= LETTERS_SECONDS:
+            self._tell_letters(now)
+
+    def end(self) -> None:
+        """Says what was not said yet."""
+        self._tell_letters(self._clock())
 
     def _note_ends(self, consumer: Any) -> None:
         ends = {}
@@ -133,7 +138,7 @@ class ConsumerReport:
             log.info("read to the end", extra={**facts, "seconds": round(seconds, 1)})
 
     def _tell_letters(self, now: float) -> None:
-        if not self._letters or now - self._letters_at < LETTERS_SECONDS:
+        if not self._letters:
             return
         log.warning(
             "%s could not be understood and became dead letters. First reason: %s",

@@ -224,13 +224,14 @@ class RetentionGap:
         self._ownership.read_again(partition)
         if reason is None:
             message = "partition %d was read again. Not in it, and deleted therefore: %s"
-            log.warning(message, partition, counted(gone, "customer"))
+            log.warning(message, partition, counted(gone, "customer"), extra={"partition": partition, "count": gone})
         else:
             log.warning(
                 "partition %d was read again. Deletions may have been missed, because %s. Publish those again as "
                 ".deleted",
                 partition,
                 reason,
+                extra={"partition": partition, "reason": reason},
             )
 
     # While nothing is read

@@ -40,7 +40,7 @@ def find_start(
     start = start_of(offsets.of_topic(db, topic), topic_id, partition, *bounds, compaction, now)
     goes_on = start.event is None and offsets.next_of(db, topic, topic_id, partition) is not None
     if start.event is not None:
-        log.warning("%s", start.notice)
+        log.warning("%s", start.notice, extra={"partition": partition, "offset": start.offset, "what": start.event})
     with db.transaction():
         if start.event is not None:
             counts.add(db, topic, partition, {start.event: 1})

@@ -205,6 +205,9 @@ class _Execution:
     def _show(self, guard: Brake) -> None:
         held = [HeldBack(list_id, "departures", count) for list_id, count in guard.held.items()]
         held += [HeldBack(list_id, "moves", count) for list_id, count in guard.held_moves.items()]
+        for one in held:
+            facts = {"account": self.settings.account_id, "run": self.orders.run, "list": one.list_id}
+            log.warning("the brake holds %s of a list", one.what, extra={**facts, "what": one.what, "count": one.count})
         with self.db.transaction():
             if self.orders.erased(self.db):
                 raise Halted
@@ -321,7 +324,9 @@ class _Execution:
                 raise
             except Exception:
                 # One of them has what this worker cannot deal with; each alone shows which.
-                log.exception("account %s: an add of %d contacts failed", context.settings.account_id, len(batch))
+                who, count, list_id = context.settings.account_id, len(batch), batch[0].membership.list_id
+                facts = {"account": who, "run": self.orders.run, "list": list_id, "count": count}
+                log.exception("account %s: an add of %d contacts failed", who, count, extra=facts)
                 return [
                     replace(add, entry=together.intended.get(add.membership, add.entry))
                     for add in batch

@@ -24,7 +24,8 @@ def note(
     """Notes an internal error, and logs it with its traceback; the customers stay changed."""
     who = ", ".join(target.customer.customer_id for target in targets)
     message = "account %s: customer %s met an internal error; see the traceback below"
-    log.error(message, result.account_id, who, exc_info=error)
+    facts = {"account": result.account_id, "run": result.run, "customers": who, "count": len(targets)}
+    log.error(message, result.account_id, who, exc_info=error, extra=facts)
     result.fail(targets)
     result.write(
         targets,

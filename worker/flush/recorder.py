@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
 from worker.store.lists import Pause
 from worker.store.runs import AccountRun
+
+log = logging.getLogger("worker.flush")
 
 ERASED = "Somebody was erased from this account during the flush, which therefore makes no further call for it."
 
@@ -246,6 +249,7 @@ class Recorder:
         return rows
 
     def _learn(self, result: StepResult, end_after: int) -> None:
+        self._tell(result)
         self.closed |= result.gone | result.paused.keys()
         if result.account_stopped is not None:
             self.end(f"Paused: Mailchimp accepts no call of this account ({result.account_stopped}).", Ended.PAUSED)
@@ -256,3 +260,15 @@ class Recorder:
         self._in_vain += 1
         if self._in_vain >= end_after:
             self.fail(f"Mailchimp gave no useful answer {self._in_vain} times in a row, last: {result.later}.")
+
+    def _tell(self, result: StepResult) -> None:
+        facts = {"account": self.settings.account_id, "run": self._run}
+        for list_id in result.gone - self.closed:
+            log.warning("a list is gone from Mailchimp; its customers wait", extra={**facts, "list": list_id})
+        for list_id in result.paused.keys() - self.closed:
+            reason = result.paused[list_id]
+            more = {"list": list_id, "reason": reason}
+            log.warning("a list is paused: it refuses every contact: %s", reason, extra=facts | more)
+        if result.account_stopped is not None and self.ended is None:
+            more = {"reason": result.account_stopped}
+            log.warning("the account is paused: Mailchimp accepts no call: %s", more["reason"], extra=facts | more)

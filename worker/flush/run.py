@@ -137,6 +137,7 @@ class Flusher:
                 with db.transaction():
                     if not erasure.is_whole(db, one.account_id):
                         runs.put_account(db, run, first)
+            log.info("a flush begins", extra={"run": run, "trigger": trigger, "accounts": len(todo)})
             pool = ThreadPoolExecutor(self.accounts_at_once, thread_name_prefix="account")
             try:
                 work = partial(self._account, run, trigger, eligibility, request)
@@ -164,7 +165,7 @@ class Flusher:
     def _account(
         self, run: int, trigger: Trigger, eligibility: Eligibility, request: Request | None, settings: AccountSettings
     ) -> AccountRun:
-        who, began = settings.account_id, as_text(self.clock())
+        who, began = settings.account_id, self.clock()
         confirmed = request is not None and request.confirmed
         with closing(self._open()) as db:
             try:
@@ -176,7 +177,7 @@ class Flusher:
                 part = self._failed(db, who, f"{error.what} {error.advice}")
             except Exception:
                 # A fault of this worker with one account's data must not keep the others waiting.
-                log.exception("account %s could not be flushed", who)
+                log.exception("account %s could not be flushed", who, extra={"account": who, "run": run})
                 part = self._failed(db, who, "An internal error of the worker ended it; see the log.")
             if not part.to_do and part.ended is Ended.DONE and not part.message:
                 return part
@@ -185,13 +186,11 @@ class Flusher:
                     return AccountRun(who, {}, 0)
                 runs.put_account(db, run, part)
                 if part.ended not in (Ended.STOPPED, Ended.FAILED):
-                    runs.account_done(db, who, began)
+                    runs.account_done(db, who, as_text(began))
                 elif part.failed and (request is None or request.account_id is None):
                     # Of a flush of one account the operator sees the result, and decides.
                     runs.account_failed(db, who, as_text(self.clock()), again=trigger == "retry")
-        log.info(
-            "account %s: %d of %d settled%s", who, part.settled, part.to_do, f"; {part.message}" if part.message else ""
-        )
+        _log_end(run, part, (self.clock() - began).total_seconds())
         return part
 
     def _deliver(
@@ -243,6 +242,35 @@ class Flusher:
 
     def _failed(self, db: Database, account_id: AccountId, message: str) -> AccountRun:
         return AccountRun(account_id, {}, customers.changed_count(db, account_id), ended=Ended.FAILED, message=message)
+
+
+def level_of(ended: Ended) -> int:
+    """Returns at which level an end is logged: as an error where it failed, as a warning where something is left."""
+    if ended is Ended.FAILED:
+        return logging.ERROR
+    return logging.INFO if ended is Ended.DONE else logging.WARNING
+
+
+def _log_end(run: int, part: AccountRun, seconds: float) -> None:
+    told = f"; {part.message}" if part.message else ""
+    facts = {
+        "account": part.account_id,
+        "run": run,
+        "ended": str(part.ended),
+        "to_do": part.to_do,
+        "settled": part.settled,
+        "counts": dict(part.counts),
+        "seconds": round(seconds, 1),
+    }
+    log.log(
+        level_of(part.ended),
+        "account %s: %d of %d settled%s",
+        part.account_id,
+        part.settled,
+        part.to_do,
+        told,
+        extra=facts,
+    )
 
 
 def _unchanged(db: Database, known: Collection[AccountId], todo: Collection[AccountSettings]) -> list[AccountSettings]:

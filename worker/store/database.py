@@ -243,7 +243,8 @@ class Database:
                     raise
                 time.sleep(BUSY_PAUSE_SECONDS)
                 if waited >= tell_after:
-                    log.warning("waiting for the database for %.0f s: another process or thread is writing", waited)
+                    told = "waiting for the database for %.0f s: another process or thread is writing"
+                    log.warning(told, waited, extra={"seconds": round(waited)})
                     tell_after *= 2
 
     @contextmanager

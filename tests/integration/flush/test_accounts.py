@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+
+import pytest
 
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, Everybody, World
@@ -44,8 +47,12 @@ def parts(run: Run) -> dict[str, tuple[int, str]]:
     return {part.account_id: (part.settled, part.ended) for part in run.accounts}
 
 
-def test_one_accounts_failure_stops_no_other(world: World):
-    """A refused key, a gone list, no answer and a key that cannot be decrypted leave the others alone."""
+def test_one_accounts_failure_stops_no_other(world: World, caplog: pytest.LogCaptureFixture):
+    """A refused key, a gone list, no answer and a key that cannot be decrypted leave the others alone.
+
+    The log has each as a warning where somebody must look and as an error where it failed, with its facts as fields.
+    """
+    caplog.set_level(logging.INFO)
     keys = add_accounts(world, 5)
     for number in range(5):
         event_for(world, f"more-{number}", "c", f"c@{number}.example.com")
@@ -70,6 +77,19 @@ def test_one_accounts_failure_stops_no_other(world: World):
     assert "gone from Mailchimp" in told["more-1"]
     assert "no useful answer" in told["more-2"]
     assert "another secret key" in told["more-3"]
+    lines = {(vars(one).get("account"), one.msg.partition(":")[0]): one for one in caplog.records}
+    ends = {who: one for (who, message), one in lines.items() if message == "account %s"}
+    assert {who: (one.levelname, vars(one)["settled"]) for who, one in ends.items()} == {
+        "acct-1": ("INFO", 1),
+        "more-0": ("WARNING", 0),
+        "more-1": ("WARNING", 0),
+        "more-2": ("ERROR", 0),
+        "more-3": ("ERROR", 0),
+        "more-4": ("INFO", 1),
+    }
+    assert vars(ends["acct-1"])["counts"] == {"added": 1}
+    assert lines["more-0", "the account is paused"].levelname == "WARNING"
+    assert vars(lines["more-1", "a list is gone from Mailchimp; its customers wait"])["list"] == "list-1"
 
 
 def test_a_fault_of_the_worker_with_one_account_is_told_and_stops_no_other(world: World):

@@ -46,8 +46,8 @@ def archived(world: World) -> int:
     return list(world.members().values()).count("archived")
 
 
-def test_many_departures_are_held_until_they_are_confirmed(world: World):
-    """More than ten members, and more than a tenth, wait for an operator, and nothing else does."""
+def test_many_departures_are_held_until_they_are_confirmed(world: World, caplog: pytest.LogCaptureFixture):
+    """More than ten members, and more than a tenth, wait for an operator, and nothing else does; the log warns of it."""
     added(world, 60)
     deleted(world, range(60))
     world.event("new", "new@example.com")
@@ -55,6 +55,13 @@ def test_many_departures_are_held_until_they_are_confirmed(world: World):
     assert archived(world) == 0
     assert world.status("new@example.com") == "subscribed"
     assert "60 members" in (part.message or "")
+    (warned,) = [vars(one) for one in caplog.records if "brake" in one.getMessage()]
+    assert (warned["levelname"], warned["list"], warned["what"], warned["count"]) == (
+        "WARNING",
+        "master",
+        "departures",
+        60,
+    )
     assert "--confirm" in (part.message or "")
     world.flush()
     assert world.outcomes("c1")[:2] == ["added", "held"]

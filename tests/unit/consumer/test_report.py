@@ -98,6 +98,10 @@ def test_dead_letters_are_one_warning_a_minute_with_the_first_reason(
     assert (vars(first)["count"], vars(first)["reason"]) == (2, "reason 1")
     assert (vars(second_line)["count"], vars(second_line)["reason"]) == (120, "reason 2")
     assert "120 records could not be understood" in second_line.getMessage()
+    report.report.end()
+    report.report.end()
+    assert vars(caplog.records[-1])["count"] == 16
+    assert len(caplog.records) == 3
     assert report.metrics.events == {"dead_letter": 138}
 
 
