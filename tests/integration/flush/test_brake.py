@@ -47,7 +47,7 @@ def archived(world: World) -> int:
 
 
 def test_many_departures_are_held_until_they_are_confirmed(world: World, caplog: pytest.LogCaptureFixture):
-    """More than ten members, and more than a tenth, wait for an operator, and nothing else does; the log warns of it."""
+    """More than ten members, and more than a tenth, wait for an operator, and nothing else does; it is logged."""
     added(world, 60)
     deleted(world, range(60))
     world.event("new", "new@example.com")
