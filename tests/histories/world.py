@@ -69,7 +69,7 @@ class WiredApp(App):
         return db
 
     @contextmanager
-    def open_client(self, key: ApiKey) -> Iterator[Sender]:
+    def open_client(self, key: ApiKey, account_id: AccountId | None = None) -> Iterator[Sender]:
         """Opens what sends calls over the wire."""
         yield DirectSender(self.__dict__["wire"], key.reveal())
 

@@ -265,8 +265,9 @@ def test_a_thread_of_a_running_worker_waits_for_a_lock_and_says_so(
 def freeing(locked: threading.Event) -> object:
     """Returns a log that lets the lock go once the wait is told."""
 
-    def warning(text: str, waited: float) -> None:
+    def warning(text: str, waited: float, extra: dict[str, int]) -> None:
         assert "another process or thread is writing" in text % waited
+        assert extra["seconds"] == round(waited)
         locked.set()
 
     return warning
