@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ import requests
 
 from tests.e2e.conftest import KEY, Cli
 from tests.integration.topic import event
+from tests.unit.test_deployment import health_check
 from worker.mailchimp.call import member_hash
 from worker.model import AddressKey
 from worker.sandbox.server_state import StandIn
@@ -69,6 +71,7 @@ def test_a_running_worker_carries_out_flushes_and_ends_on_sigterm(cli: Cli, stan
             assert f"mailchimp_worker_{line}.0\n" in metrics
         assert not re.search(r"acct-1|master|ann|example", metrics)
         assert members(standin) == {"ann@example.com": "subscribed"}
+        assert subprocess.run(health_check(), env=cli.environment, timeout=20, check=False).returncode == 0
         cli("status", "--alive")
         told = cli("run", "--once", code=1)
         assert "Another worker is running with this database" in told
@@ -78,6 +81,7 @@ def test_a_running_worker_carries_out_flushes_and_ends_on_sigterm(cli: Cli, stan
         _, err = daemon.communicate(timeout=30)
     assert daemon.returncode == 0, err
     assert time.monotonic() - began < 10
+    assert subprocess.run(health_check(), env=cli.environment, capture_output=True, check=False).returncode == 1
     cli("status", "--alive", code=1)
 
 

@@ -15,6 +15,12 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 
 
+def health_check() -> list[str]:
+    """The command by which Docker asks whether a container is healthy."""
+    found: list[str] = json.loads(re.search(r"HEALTHCHECK .* CMD (\[.*\])", DOCKERFILE)[1])  # type: ignore[index]
+    return found
+
+
 def test_the_image_runs_as_a_user_without_rights():
     """The last stage runs as a numbered user, keeps its data on a volume and ends on SIGTERM."""
     last = DOCKERFILE.split("FROM ")[-1]
@@ -24,14 +30,20 @@ def test_the_image_runs_as_a_user_without_rights():
 
 
 def test_the_commands_of_image_and_composition_are_there():
-    """The health check, the image's own command and the stand-in's are commands, with options that they have."""
-    health = json.loads(re.search(r"HEALTHCHECK .* CMD (\[.*\])", DOCKERFILE)[1])  # type: ignore[index]
-    assert health == ["mailchimp-worker", "status", "--alive"]
+    """The image's own command and the stand-in's are commands, with options that they have."""
     entry = json.loads(re.search(r"^CMD (\[.*\])", DOCKERFILE, re.MULTILINE)[1])  # type: ignore[index]
-    for command in (health[1:], entry, COMPOSE["services"]["sandbox"]["command"]):
+    for command in (entry, COMPOSE["services"]["sandbox"]["command"]):
         found = get_command(commands).get_command(None, command[0])  # type: ignore[attr-defined]
         known = {name for option in found.params for name in option.opts}
         assert {one for one in command if one.startswith("--")} <= known, command
+
+
+def test_the_health_check_starts_no_python():
+    """It asks the web server by the shell; tests/e2e/test_main_job.py runs it."""
+    shell, option, script = health_check()
+    assert (shell, option) == ("bash", "-c")
+    assert "/healthz" in script
+    assert not re.search(r"python|mailchimp-worker|curl|wget", script)
 
 
 def test_dependencies_are_installed_by_hash():

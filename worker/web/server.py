@@ -27,7 +27,8 @@ class WebServer:
         self._where = f"http://{host}:{port}"
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-            self._socket = socket.create_server((host, port), family=family)
+            both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+            self._socket = socket.create_server((host, port), family=family, dualstack_ipv6=both)
         except OSError as error:
             raise _explained(host, port, error) from error
         self._server: uvicorn.Server | None = None

@@ -11,7 +11,7 @@ import pytest
 from tests.checked_changelog import CHANGELOG
 from worker.accounts.erased_persons import Erasing
 from worker.model import AccountId, AddressKey, CustomerId
-from worker.store import customers, ledger, ledger_erasure, receipts
+from worker.store import customers, dead_letters, ledger, ledger_erasure, receipts, totals
 from worker.store.database import Database, open_database
 
 ACCOUNT, ANN = AccountId("acct-1"), AddressKey("ann@example.com")
@@ -78,6 +78,14 @@ def test_only_changed_customers_are_read_where_these_are_wanted(db: Database) ->
         lambda: customers.settle_known(db),
     ):
         assert any("customer_changed" in plan for plan in plans(db, act))
+
+
+def test_what_metrics_count_is_found_by_index(db: Database) -> None:
+    """Only changed customers are looked at, of these a page, and of dead letters not their content."""
+    oldest = totals.OldestWaiting()
+    for act in (totals.waiting, oldest.look):
+        assert all("USING" in plan and "customer_changed" in plan for plan in plans(db, lambda act=act: act(db)))
+    assert all("COVERING INDEX" in plan for plan in plans(db, lambda: dead_letters.count(db)))
 
 
 def test_what_names_an_erased_address_is_looked_for_without_the_lock(db: Database) -> None:
