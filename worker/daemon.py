@@ -27,6 +27,7 @@ from worker.flush.schedule import RUN_AGAIN_AFTER, is_due, is_expired, is_in_fut
 from worker.kafka.client import session_seconds
 from worker.model import AccountId
 from worker.plural import counted
+from worker.status.live import LiveFile
 from worker.store import customers, runs
 from worker.store.database import Database
 from worker.store.lock import DatabaseLock
@@ -69,6 +70,7 @@ class Poller:
             metrics=app.metrics,
         )
         self._thread = threading.Thread(target=self._run, name="poll", daemon=True)
+        self._live = LiveFile(app.config.staging.path, app.clock)
         self._tail = app.tail()
         _note_size(app, self._db, self.consumer)
 
@@ -92,6 +94,7 @@ class Poller:
             KafkaError: ledger and settings are read no more.
             DatabaseError: nothing can be staged.
         """
+        self._live.write(self.owned_partitions)
         if self._error is not None:
             raise self._error
         self._tail.check()
@@ -110,6 +113,7 @@ class Poller:
             calls_ended: whether no call of a flush can be under way any more, so that nobody need wait for it.
         """
         self.consumer.released = calls_ended
+        self._live.remove()
         self._stop.set()
         self._tail.end(0)
         ends = time.monotonic() + POLL_END_SECONDS

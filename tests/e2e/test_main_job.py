@@ -73,6 +73,13 @@ def test_a_running_worker_carries_out_flushes_and_ends_on_sigterm(cli: Cli, stan
         assert members(standin) == {"ann@example.com": "subscribed"}
         assert subprocess.run(health_check(), env=cli.environment, timeout=20, check=False).returncode == 0
         cli("status", "--alive")
+        until(lambda: sum(one["lag"] == 0 for one in cli.json("status")["partitions"]) == cli.topic.partitions)
+        told = cli("status")
+        assert f"running on {socket.gethostname()}, process {daemon.pid}" in told
+        assert f"database     {cli.folder / 'worker.db'}" in told
+        assert f"Kafka        {cli.topic.broker.bootstrap_servers} answers" in told
+        assert re.search(r"next flush   (today|tomorrow) 10:00, in ", told)
+        assert re.search(r"acct-1 +up to date", told)
         told = cli("run", "--once", code=1)
         assert "Another worker is running with this database" in told
     finally:

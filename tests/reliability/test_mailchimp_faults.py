@@ -115,7 +115,7 @@ def test_a_list_deleted_during_a_flush_holds_its_customers(commands: Commands, s
     told = commands("run", "--once", code=3)
     assert "To do: account acct-1 is held: Store another one: mailchimp-worker lists store acct-1 LIST..." in told
     assert names(standin) == {f"c{n}@example.com": "v2" for n in range(0, 60, 2)}
-    assert "List Other is gone from Mailchimp" in commands("status")
+    assert "List Other (other) is gone from Mailchimp" in commands("status")
     assert "Traceback" not in commands.log()
 
 

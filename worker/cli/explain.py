@@ -89,6 +89,9 @@ def list_receipts(
     outcome: Annotated[Outcome | None, typer.Option("--outcome", help="Only this outcome.")] = None,
     email: Annotated[str | None, typer.Option("--email", help="Only customers who have or had this address.")] = None,
     run: Annotated[int | None, typer.Option("--run", help="Only this flush run.")] = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Only customers whom Mailchimp refuses now, each with its last refusal.")
+    ] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest.")] = 100,
     json: Json = False,
 ) -> None:
@@ -102,6 +105,7 @@ def list_receipts(
                 address=address_key(email),
                 outcome=outcome,
                 run=run,
+                refused=refused,
                 limit=limit,
             )
         )

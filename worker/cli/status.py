@@ -1,32 +1,22 @@
-"""``mailchimp-worker status``: what is staged, due, paused and failing."""
+"""``mailchimp-worker status``: what is so now, what waits, and what to do about it."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
-from worker.accounts import settings
-from worker.app import App
 from worker.cli import output
-from worker.cli.context import Json, opened, wired
-from worker.clock import as_moment, as_text
-from worker.flush import eligibility
-from worker.flush.outcomes import MEANINGS, Outcome
-from worker.flush.schedule import CLOCK_TOLERANCE, is_expired, next_flush_time, next_retry
+from worker.cli.context import Json, existing, wired
+from worker.flush.outcomes import MEANINGS
 from worker.plural import counted
-from worker.status.run_summary import run_data
-from worker.store import accounts, counts, customers, dead_letters, ignored, ledger, offsets, runs
-from worker.store.accounts import AccountSettings
-from worker.store.database import Database
+from worker.status.live import read_live
+from worker.status.overview import overview
 from worker.store.lock import seconds_since_beat
-from worker.store.runs import AccountFlush, Request, Run
 
 ALIVE_SECONDS = 60.0
-RUNS_SHOWN = 5
+NAMED = 5
 NOTES = {
     "key_disagrees": ("event", "whose key names another customer than the data"),
     "out_of_order": ("event", "with a lower version at a higher offset: compaction may keep the wrong one"),
@@ -47,191 +37,141 @@ def status(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show what is staged, due, paused and failing, and the last flushes."""
+    """Show the worker, what it reads, what waits and since when, each account's state and what to do, the last flushes.
+
+    Works as another user too. It shows this database's worker; run it at each worker to see them all.
+    """
     app = wired()
-    beat = seconds_since_beat(app.config.staging.path)
+    path = app.config.staging.path
+    beat = seconds_since_beat(path)
     if alive:
         raise typer.Exit(0 if beat is not None and beat < ALIVE_SECONDS else 1)
-    with opened(app) as db:
-        found = _gathered(app, db, beat)
-        chosen = accounts.all_accounts(db)
-        waiting = customers.accounts_with_changes(db)
+    with existing(app) as db:
+        found = overview(db, app.config, app.clock(), beat=beat, live=read_live(path))
     if json:
-        output.as_json(found | {"accounts": [_account_data(one, waiting.get(one.account_id, 0)) for one in chosen]})
+        output.as_json(found)
         return
-    _tell(found)
-    _tell_accounts(chosen, waiting, found["customers_without_settings"])
+    for what, text in (*_worker(found), *_attention(found), *_publishers(found), *_failures(found)):
+        output.say(f"{what:<12} {text}")
+    _tell_partitions(found)
+    _tell_accounts(found)
     _tell_runs(found["runs"])
 
 
-def _gathered(app: App, db: Database, beat: float | None) -> dict[str, Any]:
-    topic, flush = app.config.kafka.topic, app.config.flush
-    waiting = customers.accounts_with_changes(db)
-    known = {one.account_id for one in accounts.all_accounts(db)}
-    needing = _needing(runs.last(db, 1))
-    return {
-        "worker": {"running": beat is not None, "seconds_since_heartbeat": beat},
-        "next_flush": as_text(next_flush_time(app.clock(), flush.time_of_day, flush.zone)),
-        "flush_at": f"daily at {flush.at} {flush.timezone}",
-        "customers": customers.total_count(db),
-        "customers_waiting": sum(waiting.values()),
-        "customers_without_settings": sum(count for one, count in waiting.items() if one not in known),
-        "dead_letters": dead_letters.count(db),
-        "counts": counts.totals(db, topic),
-        "stuck_customers": ignored.count(db),
-        "misplaced_accounts": [
-            {
-                "account": one.account_id,
-                "partitions": sorted(one.partitions),
-                "expected": one.expected,
-                "ledger": one.ledger,
-            }
-            for one in eligibility.misplaced(db, topic)
-        ],
-        "scattered_accounts": offsets.scattered_accounts(db, topic),
-        "suppressed": ledger.refused_count(db),
-        "faults": needing.get(Outcome.FAULT, 0),
-        "needs_somebody": needing,
-        "partitions": [
-            {
-                "topic": one.topic,
-                "topic_id": one.topic_id,
-                "partition": one.partition,
-                "next_offset": one.next_offset,
-                "updated_at": one.updated_at,
-            }
-            for one in offsets.of_topic(db, topic)
-        ],
-        "failed_accounts": [_failed_data(one) for one in runs.failed_accounts(db)],
-        "requests": [_request_data(one, app.clock()) for one in runs.open_requests(db)],
-        "times_in_the_future": [
-            {"partition": partition, "completed_at": moment}
-            for partition, moment in runs.completed_after(db, topic, as_text(app.clock() + CLOCK_TOLERANCE))
-        ],
-        "runs": [run_data(one) for one in runs.last(db, RUNS_SHOWN)],
-    }
+def _worker(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    worker, beat = found["worker"], found["worker"]["seconds_since_heartbeat"]
+    if beat is None:
+        yield "worker", "not running"
+    else:
+        where = f" on {worker['host']}, process {worker['pid']}" if worker["host"] else ""
+        stuck = f", but not at work for {beat:.0f} s" if beat >= ALIVE_SECONDS and worker["host"] else ""
+        yield "worker", f"running{where}{stuck}"
+    yield "database", worker["database"]
+    yield "Kafka", found["broker"]["words"]
+    if found["flush"] is not None:
+        yield "delivering", found["flush"]["words"]
+    yield "next flush", f"{found['next_flush_in_words']} ({found['flush_at']})"
+    yield "customers", f"{found['customers']} staged, {found['customers_waiting']} changed since they were delivered"
 
 
-def _needing(last: Sequence[Run]) -> dict[str, int]:
-    # How many customers of the last run need somebody, by outcome.
-    found = sum((Counter(part.counts) for one in last for part in one.accounts), Counter[str]())
-    return {one.value: found[one] for one in Outcome if MEANINGS[one].needs_somebody and found[one]}
-
-
-def _failed_data(one: AccountFlush) -> dict[str, Any]:
-    assert one.failed_at is not None, "only accounts that failed are shown"
-    retry = next_retry(one.failures, as_moment(one.failed_at))
-    return {
-        "account": one.account_id,
-        "failures": one.failures,
-        "failed_at": one.failed_at,
-        "next_try": as_text(retry) if retry else None,
-    }
-
-
-def _request_data(one: Request, now: datetime) -> dict[str, Any]:
-    return {
-        "request": one.request,
-        "requested_at": one.requested_at,
-        "account": one.account_id,
-        "confirmed": one.confirmed,
-        "expired": is_expired(now, as_moment(one.requested_at)),
-    }
-
-
-def _account_data(one: AccountSettings, waiting: int) -> dict[str, Any]:
-    return {
-        "account": one.account_id,
-        "customers_waiting": waiting,
-        "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in settings.missing(one)],
-        "paused_since": as_text(one.pause.since) if one.pause else None,
-        "notes": _list_notes(one),
-    }
-
-
-def _list_notes(one: AccountSettings) -> list[str]:
-    notes = []
-    for each in one.stored:
-        if each.gone_at:
-            notes.append(f"List {each.name} is gone from Mailchimp since {as_text(each.gone_at)}; its customers wait.")
-        if each.pause:
-            notes.append(f"List {each.name} is paused since {as_text(each.pause.since)}: {each.pause.reason}.")
-        if each.marketing_permissions:
-            notes.append(f"List {each.name} asks for marketing permissions: contacts are added without any.")
-    return notes
-
-
-def _tell(found: dict[str, Any]) -> None:
-    beat = found["worker"]["seconds_since_heartbeat"]
-    working = "not running" if beat is None else f"running, at work {beat:.0f} s ago"
-    output.say(f"worker       {working}")
-    output.say(f"next flush   {found['next_flush']}, {found['flush_at']}")
-    output.say(
-        f"customers    {found['customers']} staged, {found['customers_waiting']} changed since they were delivered"
-    )
-    if found["suppressed"]:
-        output.say(
-            f"refused      {counted(found['suppressed'], 'customer')} refused by Mailchimp; see receipts --outcome "
-            "refused"
-        )
+def _attention(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for one in found["accounts"]:
+        for held in one["held"]:
+            yield "held", f"account {one['account']}: {held['words']}"
+    if count := found["suppressed"]:
+        without = count - found["refused_with_receipt"]
+        missing = f" ({without} of them without a receipt in this database)" if without > 0 else ""
+        yield "refused", f"{counted(count, 'customer')} refused by Mailchimp{missing}; see receipts --refused"
+    run = found["runs"][0]["run"] if found["runs"] else None
     for outcome, count in found["needs_somebody"].items():
         said = f"{counted(count, 'customer')} {outcome} in the last run: {MEANINGS[outcome].sentence}"
-        output.say(f'attention    {said} See receipts --outcome "{outcome}"')
+        yield "attention", f'{said} See receipts --run {run} --outcome "{outcome}"'
     if found["dead_letters"]:
-        output.say(f"dead letters {counted(found['dead_letters'], 'record')} not understood; see dead-letters list")
+        yield "dead letters", f"{counted(found['dead_letters'], 'record')} not understood; see dead-letters list"
+
+
+def _publishers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for what, (noun, meaning) in NOTES.items():
         if count := found["counts"].get(what):
-            output.say(f"publisher    {counted(count, noun)} {meaning}")
-    if found["stuck_customers"]:
-        output.say(
-            f"publisher    {counted(found['stuck_customers'], 'customer')} with an older event in use, because the "
-            "version of a later one is lower; check names them"
+            yield "publisher", f"{counted(count, noun)} {meaning}"
+    if count := found["stuck_customers"]:
+        yield (
+            "publisher",
+            f"{counted(count, 'customer')} with an older event in use, because the version of a later one is lower; "
+            "check names them",
         )
-    if found["misplaced_accounts"]:
-        named = ", ".join(one["account"] for one in found["misplaced_accounts"][:5])
-        output.say(
-            f"publisher    {counted(len(found['misplaced_accounts']), 'account')} with events and ledger in different "
-            f"partitions: {named}; several workers do not deliver them, see check"
+    if misplaced := found["misplaced_accounts"]:
+        named = ", ".join(one["account"] for one in misplaced[:NAMED])
+        yield (
+            "publisher",
+            f"{counted(len(misplaced), 'account')} with events and ledger in different partitions: {named}; several "
+            "workers do not deliver them, see check",
         )
-    if found["scattered_accounts"]:
-        output.say(
-            f"publisher    {counted(len(found['scattered_accounts']), 'account')} with events in more than one "
-            "partition: " + ", ".join(sorted(found["scattered_accounts"])[:5])
-        )
+    if scattered := found["scattered_accounts"]:
+        named = ", ".join(sorted(scattered)[:NAMED])
+        yield "publisher", f"{counted(len(scattered), 'account')} with events in more than one partition: {named}"
+
+
+def _failures(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for one in found["times_in_the_future"]:
-        output.say(
-            f"clock        partition {one['partition']}'s last flush is noted for {one['completed_at']}: the clock was "
-            "ahead, and it counts as none"
+        yield (
+            "clock",
+            f"partition {one['partition']}'s last flush is noted for {one['completed_at']}: the clock was ahead, and "
+            "it counts as none",
         )
     for one in found["failed_accounts"]:
         retry = f"tried again at {one['next_try']}, or by the" if one["next_try"] else "tried again by the"
-        output.say(f"failed       account {one['account']} at {one['failed_at']}; {retry} next daily flush")
+        yield "failed", f"account {one['account']} at {one['failed_at']}; {retry} next daily flush"
     for one in found["requests"]:
         whom = f"account {one['account']}" if one["account"] else "all accounts"
         with_ = ", confirmed" if one["confirmed"] else ""
         state = "too old to be carried out" if one["expired"] else "waits for the worker"
-        output.say(f"request      a flush of {whom}{with_}, asked for at {one['requested_at']}: {state}")
-    if found["partitions"]:
-        output.say("")
-        output.table(
-            ("topic", "partition", "next offset", "as of"),
-            [(one["topic"], one["partition"], one["next_offset"], one["updated_at"]) for one in found["partitions"]],
-        )
+        yield "request", f"a flush of {whom}{with_}, asked for at {one['requested_at']}: {state}"
 
 
-def _tell_accounts(chosen: tuple[AccountSettings, ...], waiting: dict[Any, int], without: int) -> None:
+def _tell_partitions(found: dict[str, Any]) -> None:
+    if not found["partitions"]:
+        if found["worker"]["host"]:
+            output.say("\nThis worker has no partition now; another worker has them.")
+        return
     output.say("")
-    if chosen:
-        rows = []
-        for one in chosen:
-            lacking = settings.missing(one)
-            state = f"{lacking[0].what} {lacking[0].advice}" if lacking else "ready"
-            since = f" (since {as_text(one.pause.since)})" if one.pause else ""
-            rows.append((one.account_id, waiting.get(one.account_id, 0), " ".join([state + since, *_list_notes(one)])))
-        output.table(("account", "waiting", "state"), rows)
+    live = found["worker"]["host"] is not None
+    rows = [
+        (
+            one["partition"],
+            one["next_offset"],
+            *((_lag(one),) if live else ()),
+            f"{one['age']} ago",
+        )
+        for one in found["partitions"]
+    ]
+    columns = ("partition", "next offset", *(("lag",) if live else ()), "last read")
+    topic = found["partitions"][0]["topic"]
+    output.table(columns, rows, title=f"{topic}: partitions of this worker now" if live else f"{topic}: read so far")
+
+
+def _lag(one: dict[str, Any]) -> str:
+    behind = f", {one['behind']:.0f} s behind" if one["lag"] and one["behind"] is not None else ""
+    return "not known yet" if one["lag"] is None else f"{one['lag']}{behind}"
+
+
+def _tell_accounts(found: dict[str, Any]) -> None:
+    output.say("")
+    if found["accounts"]:
+        rows = [
+            (
+                one["account"],
+                one["state"],
+                one["customers_waiting"],
+                one["waiting_since_in_words"],
+                " ".join(filter(None, (one["what"], one["advice"], *one["notes"]))),
+            )
+            for one in found["accounts"]
+        ]
+        output.table(("account", "state", "waiting", "since", "what to do"), rows)
     else:
         output.say("No account is connected yet. Connect one: mailchimp-worker account connect ACCOUNT")
-    if without:
+    if without := found["customers_without_settings"]:
         output.say(f"Waiting: {counted(without, 'changed customer')} of accounts that are not connected.")
 
 
@@ -245,6 +185,7 @@ def _tell_runs(last: list[dict[str, Any]]) -> None:
         for part in one["accounts"]:
             for outcome, count in part["counts"].items():
                 counts[outcome] = counts.get(outcome, 0) + count
-        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing to do"
+        nothing = "nothing to do" if not sum(part["to_do"] for part in one["accounts"]) else "none yet"
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or nothing
         rows.append((one["run"], one["started_at"], one["trigger"], one["ended"] or "not ended", outcomes))
     output.table(("run", "started", "by", "ended", "outcomes"), rows)

@@ -78,6 +78,8 @@ class OwnedPartitions:
         self._fenced = False
         self._polled_at: float | None = None
         self._heard_at = clock()
+        self.away_since: float | None = None
+        """Since when no broker can be reached, in seconds since 1970; None where one can."""
 
     # Called by the poll thread
 

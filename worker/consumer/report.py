@@ -111,6 +111,8 @@ class ConsumerReport:
 
     def _tell_outage(self, now: float) -> None:
         told = self._outage.look(now - self._ownership.seconds_since_heard(), now)
+        since = self._outage.since
+        self._ownership.away_since = None if since is None else self._wall_clock() - (now - since)
         if told is None:
             return
         away, seconds = told

@@ -5,11 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from worker.errors import AlreadyRunning, DatabaseError
+
+READABLE = 0o644
+"""The lock file's mode: who asks for the status may be another user."""
+FRESH_SECONDS = 60.0
+"""A heartbeat so long ago at most is taken for a running worker by a user who may not ask for the lock."""
 
 
 def lock_path(database: Path) -> Path:
@@ -33,7 +39,9 @@ class DatabaseLock:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, READABLE)
+            if os.fstat(descriptor).st_uid == os.geteuid():
+                os.fchmod(descriptor, READABLE)  # also one of an earlier release
         except OSError as error:
             raise DatabaseError(
                 f"The lock file {self._path} cannot be made: {error.strerror}.",
@@ -68,9 +76,11 @@ class DatabaseLock:
 
 
 def is_locked(database: Path) -> bool:
-    """Tells whether a process holds the database's lock."""
+    """Tells whether a process holds the database's lock. Where this user may not ask, by its heartbeat."""
     try:
-        descriptor = os.open(lock_path(database), os.O_RDWR)
+        descriptor = os.open(lock_path(database), os.O_RDONLY)
+    except PermissionError:
+        return _seconds_since_beat(database) < FRESH_SECONDS
     except OSError:
         return False
     try:
@@ -87,6 +97,11 @@ def seconds_since_beat(database: Path) -> float | None:
 
     A time in the future was written by a clock that was ahead, and not since that was put right: it counts as old.
     """
-    if not is_locked(database):
-        return None
-    return abs(time.time() - lock_path(database).stat().st_mtime)
+    return _seconds_since_beat(database) if is_locked(database) else None
+
+
+def _seconds_since_beat(database: Path) -> float:
+    try:
+        return abs(time.time() - lock_path(database).stat().st_mtime)
+    except OSError:  # its folder is closed to this user
+        return inf

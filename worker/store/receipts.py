@@ -68,6 +68,18 @@ _HOLDERS = (
 )
 
 
+# CROSS JOIN: few customers are refused, and each has few receipts.
+_REFUSALS = (
+    "SELECT max(number) FROM standing CROSS JOIN receipt USING (account_id, customer_id) "
+    "WHERE refusal IS NOT NULL AND outcome IN ('refused', 'suppressed') GROUP BY account_id, customer_id"
+)
+
+
+def refused_count(db: Database) -> int:
+    """Returns how many customers Mailchimp refuses now, as :func:`find` lists them."""
+    return int(db.execute(f"SELECT count(*) FROM ({_REFUSALS})").fetchone()[0])
+
+
 def write(db: Database, receipts: Sequence[Receipt]) -> None:
     """Adds receipts. Belongs in the transaction that settles their customers.
 
@@ -89,6 +101,7 @@ def find(
     address: AddressKey | None = None,
     outcome: str | None = None,
     run: int | None = None,
+    refused: bool = False,
     limit: int | None = None,
 ) -> Iterator[Receipt]:
     """Returns receipts, oldest first; with a limit, the newest so many.
@@ -100,6 +113,7 @@ def find(
         address: only of customers who have or ever had this address: an address change hides none.
         outcome: only of this class.
         run: only of this flush run.
+        refused: only the last refusal of each customer whom Mailchimp refuses now.
         limit: how many.
     """
     where, values = ["1"], list[Any]()
@@ -108,6 +122,8 @@ def find(
         if value is not None:
             where.append(f"{name} = ?")
             values.append(value)
+    if refused:
+        where.append(f"number IN ({_REFUSALS})")
     if address is not None:
         where.append(f"(account_id, customer_id) IN ({_HOLDERS})")
         values += [address] * 3

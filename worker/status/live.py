@@ -1,0 +1,89 @@
+"""What a running worker says of itself, in a file beside its database, for commands of any user on its machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from worker.clock import Clock, as_text
+from worker.consumer.owned_partitions import Lag, OwnedPartitions
+
+WRITE_SECONDS = 1.0
+"""How often it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWorker:
+    """What a worker said of itself.
+
+    Attributes:
+        since: when it began, as text.
+        at: when it said this, as text.
+        away_since: since when it can reach no broker, as text; None where it can.
+        partitions: those that it has now, each with how far it is behind.
+    """
+
+    host: str
+    pid: int
+    since: str
+    at: str
+    away_since: str | None
+    partitions: dict[int, Lag]
+
+
+def live_path(database: Path) -> Path:
+    """Returns the file of a database's worker."""
+    return database.with_name(f"{database.name}.worker")
+
+
+class LiveFile:
+    """Written by the worker, at most once in a while. What cannot be written is left out: nothing hangs on it."""
+
+    def __init__(self, database: Path, clock: Clock) -> None:
+        self._path, self._clock, self._since = live_path(database), clock, as_text(clock())
+        self._written_at = -WRITE_SECONDS
+
+    def write(self, owned_partitions: OwnedPartitions) -> None:
+        """Writes what is so now."""
+        now = time.monotonic()
+        if now - self._written_at < WRITE_SECONDS:
+            return
+        self._written_at = now
+        away, at = owned_partitions.away_since, self._clock()
+        worker = LiveWorker(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            since=self._since,
+            at=as_text(at),
+            away_since=None if away is None else as_text(datetime.fromtimestamp(away, UTC)),
+            partitions=owned_partitions.lags(at.timestamp()),
+        )
+        with suppress(OSError):
+            new = self._path.with_name(f"{self._path.name}.new")
+            new.write_text(json.dumps(asdict(worker)), encoding="utf-8")
+            new.replace(self._path)
+
+    def remove(self) -> None:
+        """Removes the file: the worker ends."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+def read_live(database: Path) -> LiveWorker | None:
+    """Returns what the worker of a database last said of itself; None where nothing can be read.
+
+    After a crash it is what it said before: only the database's lock tells whether a worker runs.
+    """
+    try:
+        found: dict[str, Any] = json.loads(live_path(database).read_text(encoding="utf-8"))
+        partitions = {int(number): Lag(**lag) for number, lag in found.pop("partitions").items()}
+        return LiveWorker(partitions=partitions, **found)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

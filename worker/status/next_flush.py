@@ -1,0 +1,85 @@
+"""When the next daily flush is, and how far the one is that is under way. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from worker.clock import as_moment
+from worker.flush.schedule import is_due, latest_flush_time, next_flush_time
+from worker.plural import counted
+from worker.status.times import in_words, moment_in_words
+from worker.store.runs import Run
+
+
+@dataclass(frozen=True, slots=True)
+class NextFlush:
+    """When the next daily flush is.
+
+    Attributes:
+        at: when it should start; of one that is due, when it should have.
+        due: whether it should have started already.
+        words: that in an operator's words.
+    """
+
+    at: datetime
+    due: bool
+    words: str
+
+
+def next_flush(
+    now: datetime, at: time, zone: ZoneInfo, completed: Collection[datetime | None], *, running: bool
+) -> NextFlush:
+    """Returns when the next daily flush is.
+
+    Args:
+        now: aware.
+        at: the local time of day.
+        zone: of that time.
+        completed: when each partition's last whole run began; None for one that had none.
+        running: whether a worker runs that will start it.
+    """
+    if any(is_due(now, at, zone, one) for one in completed):
+        since = latest_flush_time(now, at, zone)
+        starts = "starts as soon as everything is read" if running else "starts when a worker runs"
+        return NextFlush(since, True, f"due since {moment_in_words(since, now, zone)}: {starts}")
+    moment = next_flush_time(now, at, zone)
+    words = in_words(moment, now, zone)
+    return NextFlush(moment, False, words if running else f"{words}, if a worker runs then")
+
+
+@dataclass(frozen=True, slots=True)
+class RunningFlush:
+    """How far a flush is that is under way.
+
+    Attributes:
+        per_second: customers settled a second since it began.
+        ends_at: when it ends if it goes on like that; None before anything is settled.
+    """
+
+    run: int
+    started_at: str
+    settled: int
+    to_do: int
+    per_second: float
+    ends_at: datetime | None
+
+
+def running_flush(run: Run, now: datetime) -> RunningFlush:
+    """Returns how far a run is that has not ended."""
+    settled, to_do = sum(part.settled for part in run.accounts), sum(part.to_do for part in run.accounts)
+    seconds = max((now - as_moment(run.started_at)).total_seconds(), 0.001)
+    rate = settled / seconds
+    ends_at = now + timedelta(seconds=(to_do - settled) / rate) if settled else None
+    return RunningFlush(run.run, run.started_at, settled, to_do, rate, ends_at)
+
+
+def running_in_words(flush: RunningFlush, now: datetime, zone: ZoneInfo) -> str:
+    """Returns how far a flush is: "run 7: 5000 of 20000 customers, 120 a second, ends today 10:04, in 2 minutes"."""
+    words = f"run {flush.run}: {flush.settled} of {counted(flush.to_do, 'customer')}"
+    if flush.ends_at is None:
+        return f"{words}, began {in_words(as_moment(flush.started_at), now, zone)}"
+    rate = f"{flush.per_second:.0f} a second" if flush.per_second >= 1 else f"{flush.per_second * 60:.0f} a minute"
+    return f"{words}, {rate}, ends {in_words(flush.ends_at, now, zone)}"

@@ -1,0 +1,223 @@
+"""What is so now, as `status` shows it and JSON holds it: the worker, its partitions, accounts, flushes and faults."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from worker.accounts import settings
+from worker.clock import as_moment, as_text
+from worker.config import Config
+from worker.flush import eligibility
+from worker.flush.outcomes import MEANINGS, Outcome
+from worker.flush.schedule import CLOCK_TOLERANCE, is_expired, next_retry
+from worker.status.account_facts import facts_of_all, without_settings
+from worker.status.account_state import AccountFacts, held_in_words, state_of
+from worker.status.live import LiveWorker
+from worker.status.next_flush import next_flush, running_flush, running_in_words
+from worker.status.run_summary import run_data
+from worker.status.times import in_words, span_in_words
+from worker.store import counts, customers, dead_letters, ignored, ledger, offsets, receipts, runs
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
+from worker.store.offsets import Reading
+from worker.store.runs import AccountFlush, Request, Run
+
+RUNS_SHOWN = 5
+
+
+def overview(
+    db: Database, config: Config, now: datetime, *, beat: float | None, live: LiveWorker | None
+) -> dict[str, Any]:
+    """Returns all of it, for JSON.
+
+    Args:
+        db: the staging database.
+        config: the operator's.
+        now: aware.
+        beat: seconds since the worker's heartbeat; None where none runs.
+        live: what the worker last said of itself.
+    """
+    topic, flush = config.kafka.topic, config.flush
+    live = live if beat is not None else None
+    last = runs.last(db, RUNS_SHOWN)
+    running = last[0] if last and last[0].ended is None and beat is not None else None
+    facts = facts_of_all(db, running)
+    foreign = without_settings(db)
+    partitions = _partitions(offsets.of_topic(db, topic), live)
+    completed = _completed(db, topic, [one["partition"] for one in partitions])
+    due = next_flush(now, flush.time_of_day, flush.zone, completed, running=beat is not None)
+    return {
+        "worker": worker_data(config.staging.path, now, beat, live),
+        "broker": broker_data(live, now, config),
+        "flush": _running(running, now, config),
+        "next_flush": as_text(due.at),
+        "next_flush_due": due.due,
+        "next_flush_in_words": due.words,
+        "flush_at": f"daily at {flush.at} {flush.timezone}",
+        "customers": customers.total_count(db),
+        "customers_waiting": sum(one.waiting for one in facts) + sum(foreign.values()),
+        "customers_without_settings": sum(foreign.values()),
+        "accounts": [account_data(one, now, config) for one in facts],
+        "dead_letters": dead_letters.count(db),
+        "counts": counts.totals(db, topic),
+        "stuck_customers": ignored.count(db),
+        "misplaced_accounts": [
+            {
+                "account": one.account_id,
+                "partitions": sorted(one.partitions),
+                "expected": one.expected,
+                "ledger": one.ledger,
+            }
+            for one in eligibility.misplaced(db, topic)
+        ],
+        "scattered_accounts": offsets.scattered_accounts(db, topic),
+        "suppressed": ledger.refused_count(db),
+        "refused_with_receipt": receipts.refused_count(db),
+        "faults": _needing(last[:1]).get(Outcome.FAULT, 0),
+        "needs_somebody": _needing(last[:1]),
+        "partitions": [one | {"age": _age(one["updated_at"], now)} for one in partitions],
+        "failed_accounts": [_failed_data(one) for one in runs.failed_accounts(db)],
+        "requests": [_request_data(one, now) for one in runs.open_requests(db)],
+        "times_in_the_future": [
+            {"partition": partition, "completed_at": moment}
+            for partition, moment in runs.completed_after(db, topic, as_text(now + CLOCK_TOLERANCE))
+        ],
+        "runs": [run_data(one) for one in last],
+    }
+
+
+def worker_data(database: Path, now: datetime, beat: float | None, live: LiveWorker | None) -> dict[str, Any]:
+    """Returns which worker answers, and whether it runs."""
+    return {
+        "running": beat is not None,
+        "seconds_since_heartbeat": beat,
+        "database": str(database.absolute()),
+        "host": live.host if live else None,
+        "pid": live.pid if live else None,
+        "since": live.since if live else None,
+    }
+
+
+def broker_data(live: LiveWorker | None, now: datetime, config: Config) -> dict[str, Any]:
+    """Returns whether the worker reaches the broker; None where no worker says so."""
+    if live is None:
+        return {"reached": None, "away_since": None, "words": "not known: no worker runs with this database"}
+    if live.away_since is None:
+        return {"reached": True, "away_since": None, "words": f"{config.kafka.bootstrap_servers} answers"}
+    since = in_words(as_moment(live.away_since), now, config.flush.zone)
+    words = f"{config.kafka.bootstrap_servers} cannot be reached since {since}"
+    return {"reached": False, "away_since": live.away_since, "words": words}
+
+
+def account_data(facts: AccountFacts, now: datetime, config: Config) -> dict[str, Any]:
+    """Returns what an account is in, what waits, and what is held."""
+    one, state = facts.settings, state_of(facts, now)
+    since = facts.waiting_since
+    return {
+        "account": one.account_id,
+        "state": state.state,
+        "what": state.what,
+        "advice": state.advice,
+        "customers_waiting": facts.waiting,
+        "waiting_since": since,
+        "waiting_since_in_words": in_words(as_moment(since), now, config.flush.zone) if since else None,
+        "held": [
+            {
+                "list": held.list_id,
+                "what": held.what,
+                "count": held.count,
+                "shown_at": held.shown_at,
+                "words": held_in_words(one, held),
+            }
+            for held in facts.held
+        ]
+        if facts.waiting
+        else [],
+        "tried_again_at": as_text(facts.retry_at) if facts.retry_at else None,
+        "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in settings.missing(one)],
+        "paused_since": as_text(one.pause.since) if one.pause else None,
+        "notes": _list_notes(one, state.what or ""),
+    }
+
+
+def _list_notes(one: AccountSettings, said: str) -> list[str]:
+    notes = []
+    for each in one.stored:
+        if f"({each.list_id})" in said:
+            continue
+        if each.gone_at:
+            notes.append(f"List {each.name} is gone from Mailchimp since {as_text(each.gone_at)}; its customers wait.")
+        if each.pause:
+            notes.append(f"List {each.name} is paused since {as_text(each.pause.since)}: {each.pause.reason}.")
+        if each.marketing_permissions:
+            notes.append(f"List {each.name} asks for marketing permissions: contacts are added without any.")
+    return notes
+
+
+def _partitions(readings: Sequence[Reading], live: LiveWorker | None) -> list[dict[str, Any]]:
+    # Of a running worker those that it has now; else how far each was read.
+    found = []
+    for one in readings:
+        lag = live.partitions.get(one.partition) if live is not None else None
+        if live is None or lag is not None:
+            found.append(asdict(one) | {"lag": lag.records if lag else None, "behind": lag.seconds if lag else None})
+    return found
+
+
+def _age(updated_at: str, now: datetime) -> str:
+    return span_in_words(now - as_moment(updated_at))
+
+
+def _completed(db: Database, topic: str, partitions: Sequence[int]) -> list[datetime | None]:
+    size = offsets.size_of(db, topic)
+    if size is None:
+        return []
+    done = runs.completed_at(db, topic, size.topic_id)
+    return [as_moment(done[one]) if one in done else None for one in partitions]
+
+
+def _running(run: Run | None, now: datetime, config: Config) -> dict[str, Any] | None:
+    if run is None:
+        return None
+    flush = running_flush(run, now)
+    return {
+        "run": flush.run,
+        "started_at": flush.started_at,
+        "settled": flush.settled,
+        "to_do": flush.to_do,
+        "per_second": round(flush.per_second, 2),
+        "ends_at": as_text(flush.ends_at) if flush.ends_at else None,
+        "words": running_in_words(flush, now, config.flush.zone),
+    }
+
+
+def _needing(last: Sequence[Run]) -> dict[str, int]:
+    # How many customers of the last run need somebody, by outcome.
+    found = sum((Counter(part.counts) for one in last for part in one.accounts), Counter[str]())
+    return {one.value: found[one] for one in Outcome if MEANINGS[one].needs_somebody and found[one]}
+
+
+def _failed_data(one: AccountFlush) -> dict[str, Any]:
+    assert one.failed_at is not None, "only accounts that failed are shown"
+    retry = next_retry(one.failures, as_moment(one.failed_at))
+    return {
+        "account": one.account_id,
+        "failures": one.failures,
+        "failed_at": one.failed_at,
+        "next_try": as_text(retry) if retry else None,
+    }
+
+
+def _request_data(one: Request, now: datetime) -> dict[str, Any]:
+    return {
+        "request": one.request,
+        "requested_at": one.requested_at,
+        "account": one.account_id,
+        "confirmed": one.confirmed,
+        "expired": is_expired(now, as_moment(one.requested_at)),
+    }

@@ -1,0 +1,35 @@
+"""Times as an operator says them. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from worker.plural import counted
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+def span_in_words(span: timedelta) -> str:
+    """Returns a span, rounded: "18 minutes"; of a negative one, how long it is."""
+    seconds = round(abs(span).total_seconds())
+    if seconds < MINUTE:
+        return counted(seconds, "second")
+    if round(seconds / MINUTE) < 2 * MINUTE:
+        return counted(round(seconds / MINUTE), "minute")
+    if round(seconds / HOUR) < 48:
+        return counted(round(seconds / HOUR), "hour")
+    return counted(round(seconds / DAY), "day")
+
+
+def moment_in_words(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
+    """Returns a moment as its day and time: "today 10:00", "tomorrow 10:00", "Tue 1 Dec 10:00"."""
+    local, days = moment.astimezone(zone), (moment.astimezone(zone).date() - now.astimezone(zone).date()).days
+    day = {-1: "yesterday", 0: "today", 1: "tomorrow"}.get(days, f"{local:%a} {local.day} {local:%b}")
+    return f"{day} {local:%H:%M}"
+
+
+def in_words(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
+    """Returns a moment with its distance: "today 10:00, in 18 minutes", "yesterday 10:00, 23 hours ago"."""
+    span = span_in_words(moment - now)
+    return f"{moment_in_words(moment, now, zone)}, {f'in {span}' if moment > now else f'{span} ago'}"
