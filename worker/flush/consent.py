@@ -47,7 +47,7 @@ def may_add(
             return MayAdd(status_if_new, "its add there was begun and never done", here=False)
         return MayAdd(None, f"the member {old.address} is gone from list {old.list_id}", here=False)
     status = member.status
-    if status == "archived" and entry is not None and is_ours(entry, member):
+    if entry is not None and is_ours(entry, member):
         status = entry.status_before or "unsubscribed"
     if status == "subscribed":
         return MayAdd(status_if_new, "subscribed", here=True)

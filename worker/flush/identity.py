@@ -37,10 +37,25 @@ def same_membership(entry: LedgerEntry, member: Member) -> bool:
     return seen_at is None or member.born is None or member.born <= seen_at
 
 
+def status_after(status: str | None) -> str:
+    """Returns the status of a member that this worker took off its list because no customer wants it there.
+
+    Mailchimp refuses to archive a member that has not confirmed, so that one is unsubscribed.
+
+    Args:
+        status: its status before.
+    """
+    return "unsubscribed" if status == "pending" else "archived"
+
+
 def is_ours(entry: LedgerEntry, member: Member) -> bool:
-    """Tells whether an archived member is archived because this worker did it, and untouched since."""
+    """Tells whether a member is off its list because this worker did that, and untouched since."""
     untouched = entry.last_changed is not None and entry.last_changed == member.last_changed
-    return entry.state == "archived" and member.status == "archived" and untouched and _may_be(entry.contact_id, member)
+    return entry.state == "archived" and _still_off(entry, member) and untouched and _may_be(entry.contact_id, member)
+
+
+def _still_off(entry: LedgerEntry, member: Member) -> bool:
+    return member.status == status_after(entry.status_before)
 
 
 def was_done(entry: LedgerEntry, member: Member) -> bool:
@@ -58,10 +73,12 @@ def was_done(entry: LedgerEntry, member: Member) -> bool:
             return born is not None and born == member.born and _within(intent, member.changed, ANSWER_WITHIN)
         case "restore":
             times = (member.opted_in, member.changed)
-            return member.status != "archived" and any(_within(intent, one, ANSWER_WITHIN) for one in times)
+            back = member.status != (intent.status or "archived")
+            return back and any(_within(intent, one, ANSWER_WITHIN) for one in times)
         case "archive":
             # However long the call took: after a moment the status that was read says nothing of the one it had then.
-            return member.status == "archived" and _within(replace(intent, until=None), member.changed, AT_ONCE)
+            off = member.status == status_after(intent.status)
+            return off and _within(replace(intent, until=None), member.changed, AT_ONCE)
         case "unsubscribe":
             return member.status == "unsubscribed"
 
@@ -75,9 +92,9 @@ def add_was_done(entry: LedgerEntry, member: Member) -> bool:
 def continues(entry: LedgerEntry, member: Member) -> bool:
     """Tells whether a member that was just read is the one that the ledger means, by any write of this worker."""
     if entry.state == "intended" or (entry.intent is not None and entry.intent.kind == "restore"):
-        still_archived = entry.state != "intended" and member.status == "archived"
-        return still_archived or was_done(entry, member)
-    if entry.state == "gone" or (entry.state == "archived" and member.status != "archived"):
+        still_off = entry.state != "intended" and _still_off(entry, member)
+        return still_off or was_done(entry, member)
+    if entry.state == "gone" or (entry.state == "archived" and not _still_off(entry, member)):
         return False  # it joined again by itself
     return same_membership(entry, member)
 
@@ -116,7 +133,7 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
         return replace(found, state="archived", status_before=before, last_changed=member.last_changed)
     if intent is not None and intent.kind == "restore" and is_ours(replace(entry, state="archived"), member):
         return replace(found, state="archived")
-    if entry.state == "archived" and member.status == "archived":
+    if entry.state == "archived" and _still_off(entry, member):
         return found
     return _back(found)
 

@@ -7,9 +7,17 @@ from dataclasses import replace
 from worker.flush import calls
 from worker.flush.answers import AnswerClass, classify
 from worker.flush.attempt import Attempt, Read, classify_member
-from worker.flush.identity import as_read, lost, new_intent, status_before, status_before_until, was_done
+from worker.flush.identity import (
+    as_read,
+    lost,
+    new_intent,
+    status_after,
+    status_before,
+    status_before_until,
+    was_done,
+)
 from worker.flush.opt_outs import is_its_own
-from worker.flush.outcomes import Outcome
+from worker.flush.outcomes import NOTHING_NEXT, Outcome
 from worker.flush.step_context import Halted
 from worker.flush.step_result import Exchange
 from worker.flush.steps import Archive, Unsubscribe
@@ -19,6 +27,10 @@ from worker.store.ledger import LedgerEntry
 
 NOT_OURS = "This worker did not add the member, so it stays."
 ARCHIVED = "Archived: no customer wants this address on this list any more."
+NEVER_CONFIRMED = (
+    "Unsubscribed, because Mailchimp refuses to archive a member that has not confirmed: no customer wants this address "
+    "on this list any more."
+)
 
 
 def unsubscribe(attempt: Attempt, step: Unsubscribe) -> None:
@@ -32,7 +44,7 @@ def unsubscribe(attempt: Attempt, step: Unsubscribe) -> None:
             attempt.undone.append(step.membership)
         _note(attempt, step, exchange, Outcome.WITHHELD, "Consent is withdrawn; it is no member of this list.")
     elif member.status in ("subscribed", "pending"):
-        _unsubscribe(attempt, step, read, Outcome.UNSUBSCRIBED, "Unsubscribed, because consent was withdrawn.")
+        _unsubscribe(attempt, step, read)
     else:
         _keep(attempt, step, read, member)
         detail = f"Consent is withdrawn; the member was {member.status} already."
@@ -60,15 +72,14 @@ def archive(attempt: Attempt, step: Archive) -> None:
     entry = as_read(step.entry, member, read.date)
     if entry.state == "archived":
         attempt.entries.append(replace(entry, sent_at=attempt.at()))
-        _note(attempt, step, exchange, Outcome.ARCHIVED, f"{ARCHIVED} It is by a call whose answer was lost.")
+        _taken_off(attempt, step, exchange, entry, " It is by a call whose answer was lost.")
     elif entry.origin == "found" and not (step.moved and is_its_own(entry, attempt.now())):
         _keep(attempt, step, read, member)
         _note(attempt, step, exchange, Outcome.LEFT_ALONE, NOT_OURS)
     elif member.status == "subscribed" or (member.status == "unsubscribed" and not step.moved):
         _delete(attempt, step, read, member)
-    elif member.status == "pending" and not step.moved:
-        detail = "Unsubscribed: a member that has not confirmed cannot be archived."
-        _unsubscribe(attempt, step, read, Outcome.UNSUBSCRIBED, detail)
+    elif member.status == "pending":
+        _unsubscribe(attempt, step, read)
     else:
         _keep(attempt, step, read, member)
         _note(attempt, step, exchange, Outcome.LEFT_ALONE, f"The member is {member.status}, and stays so.")
@@ -96,8 +107,9 @@ def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None
         attempt.again = classified.kind is AnswerClass.NOT_THERE
         attempt.note_failure(step.targets, step.membership, classified, exchange)
         return
-    attempt.entries.append(_archived(attempt, step, entry, read, before, answer))
-    _note(attempt, step, exchange, Outcome.ARCHIVED, ARCHIVED)
+    archived = _archived(attempt, step, entry, read, before, answer)
+    attempt.entries.append(archived)
+    _taken_off(attempt, step, exchange, archived)
 
 
 def _archived(
@@ -123,11 +135,14 @@ def _archived(
     )
 
 
-def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read, outcome: Outcome, detail: str) -> None:
+def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read) -> None:
     assert read.member is not None
     call = calls.unsubscribe(step.membership)
     entry = _entry(attempt, step, read, read.member)
-    attempt.intents.begin(replace(entry, intent=new_intent("unsubscribe", read.date, read.member)), entry, step.targets)
+    # Without withdrawn consent it is no opt-out: this worker takes the member off the list, as an archive does.
+    withdrawn = isinstance(step, Unsubscribe)
+    intent = new_intent("unsubscribe" if withdrawn else "archive", read.date, read.member)
+    attempt.intents.begin(replace(entry, intent=intent), entry, step.targets if withdrawn else ())
     answer = attempt.send(call)
     exchange, classified = Exchange.of(call, answer), classify_member(answer)
     if answer.undone:
@@ -140,7 +155,21 @@ def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read, outc
         attempt.note_failure(step.targets, step.membership, classified, exchange)
         return
     _keep(attempt, step, replace(read, date=answer.date), member)
-    _note(attempt, step, exchange, outcome, detail)
+    if withdrawn:
+        _note(attempt, step, exchange, Outcome.UNSUBSCRIBED, "Unsubscribed, because consent was withdrawn.")
+        return
+    attempt.entries[-1] = replace(
+        attempt.entries[-1], state="archived", status_before="pending", last_changed=member.last_changed
+    )
+    _taken_off(attempt, step, exchange, attempt.entries[-1])
+
+
+def _taken_off(attempt: Attempt, step: Archive, exchange: Exchange, entry: LedgerEntry, how: str = "") -> None:
+    pending = status_after(entry.status_before) == "unsubscribed"
+    outcome, detail = (Outcome.UNSUBSCRIBED, NEVER_CONFIRMED) if pending else (Outcome.ARCHIVED, ARCHIVED)
+    attempt.receipt(
+        step.targets, step.membership, exchange, outcome=outcome, detail=f"{detail}{how}", then=NOTHING_NEXT
+    )
 
 
 def _forget(attempt: Attempt, step: Archive, exchange: Exchange) -> None:
@@ -156,7 +185,13 @@ def _keep(attempt: Attempt, step: Archive | Unsubscribe, read: Read, member: Mem
     entry = _entry(attempt, step, read, member)
     if entry.state == "archived" and isinstance(step, Unsubscribe):
         # Consent was withdrawn while it was archived: a restore must not subscribe it.
-        entry = replace(entry, status_before="unsubscribed")
+        off = member.status == "archived"
+        entry = replace(
+            entry,
+            state="archived" if off else "present",
+            status_before="unsubscribed" if off else None,
+            last_changed=entry.last_changed if off else None,
+        )
     attempt.entries.append(entry)
 
 

@@ -75,8 +75,8 @@ class Promise(RuleBasedStateMachine):
     def _act(self, email: str, act: str, list_id: str, value: str | None) -> None:
         if list_id in self.world.standin.users["owner"].lists:
             status = self.world.status(email, list_id)
-            if act == "archive" and status == "archived":
-                return  # nobody can do that, and it says nothing of who archived it before
+            if (act, status) in (("archive", "archived"), ("unsubscribe", "unsubscribed")):
+                return  # nobody can do that, and it says nothing of who took it off before
             if act == "rename" and status not in ("subscribed", "pending"):
                 return  # nobody can give another address to a member that left or bounced
         try:
@@ -129,7 +129,7 @@ class Promise(RuleBasedStateMachine):
 
     @invariant()
     def no_call_could_change_who_left(self) -> None:
-        """No call carries a status that could reach a member that the worker did not itself archive."""
+        """No call carries a status that could reach a member that the worker did not itself take off its list."""
         audit = self.world.standin.audit
         for one in audit.calls:
             body = one.call.body or {}
@@ -140,8 +140,11 @@ class Promise(RuleBasedStateMachine):
             elif one.call.method == "PUT" and "status" in body:
                 address = address_key(body["email_address"])
                 changed = [change for change in audit.changes if address_key(change.email) == address]
-                archived = [change for change in changed if change.after == "archived" and change.cause != BY_HAND]
-                assert archived, f"a status without our having archived it: {one}"
+                ours = [(change.before, change.after) for change in changed if change.cause != BY_HAND]
+                archived = any(after == "archived" for _, after in ours)
+                # Who had not confirmed is asked again by Mailchimp's mail, and not subscribed.
+                asked = body["status"] == "pending" and ("pending", "unsubscribed") in ours
+                assert archived or asked, f"a status without our having taken it off the list: {one}"
         audit.calls.clear()
 
     @invariant()
@@ -153,14 +156,16 @@ class Promise(RuleBasedStateMachine):
             ours = change.cause != BY_HAND
             assert not (ours and change.puts_back), f"left, and put back: {change}"
             if ours and change.before in OUT:
-                assert change.after == "archived", f"left, and put back: {change}"
+                asked = (change.after, self.archived_by_us.get(membership)) == ("pending", "pending")
+                assert asked or change.after == "archived", f"left, and put back: {change}"
             if ours and change.before == "cleaned":
                 raise AssertionError(f"bounced, and changed: {change}")
             if ours and change.before == "archived":
                 assert membership in self.archived_by_us, f"archived by somebody else, and put back: {change}"
                 assert change.after in (self.archived_by_us[membership], "unsubscribed"), f"put back better: {change}"
             self.archived_by_us.pop(membership, None)
-            if ours and change.after == "archived":
+            never_confirmed = (change.before, change.after) == ("pending", "unsubscribed")
+            if ours and (change.after == "archived" or (never_confirmed and not self._withdrawn(membership[1]))):
                 self.archived_by_us[membership] = str(change.before)
             if ours and change.after in ("subscribed", "pending") and change.before is None:
                 # Whatever became of the answer: by this an opt-out follows.
@@ -177,6 +182,10 @@ class Promise(RuleBasedStateMachine):
                 and customer_status.membership.address != where[1]
             ):
                 del self.left[customer_status.customer_id]
+
+    def _withdrawn(self, address: str) -> bool:
+        now = customers.by_addresses(self.world.db, ACCOUNT, [address])  # type: ignore[list-item]
+        return any(not one.state.marketing_consent for one in (*now, *(self.before or ())) if one.address == address)
 
     def _wanted(self, list_id: str, address: str, told: str) -> None:
         now = customers.by_addresses(self.world.db, ACCOUNT, [address])  # type: ignore[list-item]
@@ -294,5 +303,4 @@ class Promise(RuleBasedStateMachine):
                 people = customers.by_ids(world.db, ACCOUNT, NAMES_OF_CUSTOMERS)  # type: ignore[list-item]
                 customer_status = {s.customer_id for s in ledger.settled_at(world.db, ACCOUNT, [address])}
                 related = [c for c in people if c.address == address or c.customer_id in customer_status]
-                # A pending member is left behind as it is: the person may confirm it at any time.
-                assert related or member.status == "pending", f"{member} is on {one.list_id}, for nobody: {entry}"
+                assert related, f"{member} is on {one.list_id}, for nobody: {entry}"

@@ -38,8 +38,8 @@ def test_an_opt_out_follows_though_another_customer_takes_the_address_on(world: 
 
 @pytest.mark.parametrize("taken", ["before", "with it", "never"])
 def test_an_opt_out_of_a_member_left_behind_follows_the_customer_that_takes_it_on(world: World, taken: str):
-    """A pending member stays when its customer moves; who is archived there goes nowhere else by another's coming."""
-    account_settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
+    """A found member stays when its customer moves; who is archived there goes nowhere else by another's coming."""
+    world.by_hand(A, "subscribe", "other")
     world.event("ann", A, list_id="other")
     world.flush()
     world.event("ann", B)
@@ -53,7 +53,7 @@ def test_an_opt_out_of_a_member_left_behind_follows_the_customer_that_takes_it_o
     world.flush()
     assert world.status(C) is None
     assert world.outcomes("ann")[-1] == "left"
-    assert world.status(B) == "pending"
+    assert world.status(B) == "subscribed"
 
 
 # A member that went by its own hand
@@ -83,13 +83,13 @@ def test_a_customer_is_not_put_where_another_ones_member_went(world: World):
 @pytest.mark.parametrize("wanted", [False, True])
 def test_a_member_left_behind_that_went_stays_its_customers_departure(world: World, wanted: bool):
     """Another customer who finds that member gone takes no opt-out from whose member it was."""
-    account_settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
+    world.by_hand(B, "subscribe")
     world.event("cid", B)
     world.event("ann", B, list_id="other")
     world.flush()
     world.event("cid", C, list_id="other")
     world.flush()
-    assert world.status(B) == "pending"
+    assert world.status(B) == "subscribed"
     world.by_hand(B, "rename", value=D)
     world.event("ann", B)
     world.flush()

@@ -4,6 +4,8 @@ import pytest
 
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
+from worker.accounts import settings
+from worker.sandbox.faults import Fault
 
 ANN = "ann@example.com"
 
@@ -45,8 +47,6 @@ def test_a_cleaned_or_archived_member_is_left_as_it_is(world: World, act: str, e
 
 def test_a_deleted_customer_that_never_confirmed_is_unsubscribed(world: World):
     """A pending member cannot be archived, so it is unsubscribed and cannot confirm any more."""
-    from worker.accounts import settings
-
     settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
     world.event("ann", ANN)
     world.flush()
@@ -54,6 +54,63 @@ def test_a_deleted_customer_that_never_confirmed_is_unsubscribed(world: World):
     world.deleted("ann", ANN)
     world.flush()
     assert world.status(ANN) == "unsubscribed"
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("how", ["deleted", "moved"])
+def test_who_never_confirmed_is_off_a_list_that_its_customer_left_and_pending_again_on_return(
+    world: World, how: str, lost: bool
+):
+    """Nobody left by that, so it keeps the customer from no list; the mail that asks is sent again on its return."""
+    settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
+    world.event("ann", ANN)
+    world.flush()
+    if lost:
+        world.standin.faults = [Fault("timeout_after", method="PATCH", times=1)]
+    world.deleted("ann", ANN) if how == "deleted" else world.event("ann", ANN, list_id="other")
+    world.flush()
+    world.daily()
+    assert world.status(ANN) == "unsubscribed"
+    assert world.status(ANN, "other") == ("pending" if how == "moved" else None)
+    assert world.outcomes("ann")[-1] == "unsubscribed"
+    world.event("ann", ANN)
+    world.flush()
+    assert world.status(ANN) == "pending"
+    assert world.outcomes("ann")[-1] == ("restored" if how == "deleted" else "unsubscribed")
+
+
+@pytest.mark.parametrize("act", ["archive", "forget", "subscribe"])
+def test_a_member_that_never_confirmed_and_was_changed_by_hand_since_is_left_as_it_is(world: World, act: str):
+    """What somebody else did after this worker took it off the list stays so."""
+    settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
+    world.event("ann", ANN)
+    world.flush()
+    world.deleted("ann", ANN)
+    world.flush()
+    world.by_hand(ANN, act)
+    now = world.status(ANN)
+    world.event("ann", ANN)
+    world.flush()
+    assert world.status(ANN) == now
+
+
+@pytest.mark.parametrize("order", ["withdrawn first", "deleted first"])
+def test_who_never_confirmed_and_withdrew_consent_is_not_asked_again(world: World, order: str):
+    """A withdrawal is an opt-out, whether the member is taken off its list before or after it."""
+    settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
+    world.event("ann", ANN)
+    world.flush()
+    if order == "deleted first":
+        world.deleted("ann", ANN)
+        world.flush()
+    world.event("ann", ANN, marketing_consent=False)
+    world.flush()
+    world.event("ann", ANN, marketing_consent=True)
+    world.flush()
+    assert world.status(ANN) == "unsubscribed"
+    world.event("ann", "ann.lee@example.com")
+    world.flush()
+    assert world.status("ann.lee@example.com") is None
 
 
 def test_an_unsubscribed_member_is_archived_and_comes_back_unsubscribed(world: World):
