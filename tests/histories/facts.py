@@ -201,7 +201,8 @@ class Facts:
             spot = (change.list_id, now.email)
             self.departures = [one for one in self.departures if one.spot != spot or one.told is not None]
         if was is not None and now is not None and was.status in THERE and now.status == "unsubscribed":
-            if was.status == "pending":
+            if was.status == "pending" and not (exchange.answer.ok and exchange.answer.body):
+                # Nothing shows that the worker did it, unless its next read is soon.
                 self.ended_pending.add(now.email)
             withdrawn = any(
                 state is not None and state["email"] == now.email and state["marketing_consent"] is False

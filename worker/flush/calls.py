@@ -1,8 +1,8 @@
 """The calls that a flush makes, one function each. No other place of a flush builds a call.
 
 None of the writes can change the status of somebody who left: ``status`` is only in :func:`unsubscribe` (consent
-was withdrawn, or a pending member's customer was deleted) and :func:`restore` (what this worker itself archived), and
-``update_existing`` is always false.
+was withdrawn, or a pending member's customer moved or was deleted) and :func:`restore` (what this worker itself took
+off the list), and ``update_existing`` is always false.
 """
 
 from __future__ import annotations

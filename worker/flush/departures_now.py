@@ -56,16 +56,25 @@ class _Known:
         destination, mine = contact.membership, {target.customer.customer_id for target in contact.targets}
         own = [membership for one in mine for membership in self._at[one] if membership != destination]
         same_address = (one for one in self._same_address.get(destination.address, ()) if one.customer_id not in mine)
+        for_others = opt_outs.priors_of_same_address(
+            destination,
+            same_address,
+            {},
+            lambda one: self._at[one.customer_id],
+            self._with_address,
+            self._entries,
+        )
         memberships = [
             *own,
             *opt_outs.priors_of_address(destination, own, self._with_address, self._entries),
-            *opt_outs.priors_of_same_address(
-                destination, same_address, {}, lambda one: self._at[one.customer_id], self._entries
-            ),
+            *for_others,
         ]
         left = (one for one in dict.fromkeys(memberships) if opt_outs.keeps_out(self._entries.get(one), destination))
-        return [self._prior(membership, own) for membership in left]
+        return [self._prior(membership, own, for_others.get(membership, ())) for membership in left]
 
-    def _prior(self, membership: MembershipKey, own: Iterable[MembershipKey]) -> PriorMembership:
-        known = tuple(one for one, memberships in self._at.items() if membership in memberships)
+    def _prior(
+        self, membership: MembershipKey, own: Iterable[MembershipKey], whom: Iterable[CustomerId]
+    ) -> PriorMembership:
+        here = (one for one, memberships in self._at.items() if membership in memberships)
+        known = tuple(dict.fromkeys([*whom, *here]))
         return PriorMembership(membership, self._entries.get(membership), known=known, others=membership not in own)

@@ -11,7 +11,7 @@ from worker.flush.consent_check import check_priors, kept_off
 from worker.flush.identity import new_intent, origin_of, was_done
 from worker.flush.opt_outs import is_its_own
 from worker.flush.outcomes import Outcome
-from worker.flush.put_member import add_or_find, write_found
+from worker.flush.put_member import add_or_find, note_found, write_found
 from worker.flush.steps import Add, Move, PriorMembership
 from worker.flush.write_member import entry_after_changes, left_out, settled, write_after_read
 from worker.store.ledger import LedgerEntry
@@ -26,6 +26,7 @@ def move(attempt: Attempt, step: Move) -> None:
         return
     if _renamed_before(attempt, step, destination):
         return
+    note_found(attempt, step.contact, step.entry, destination)
     passed = check_priors(attempt, step.contact, step.priors)
     if passed is None:
         return

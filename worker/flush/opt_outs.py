@@ -96,25 +96,35 @@ def priors_of_same_address(
     same_address: Iterable[Customer],
     changed: Mapping[CustomerId, Customer],
     known_at: Callable[[Customer], Iterable[MembershipKey]],
+    with_address: Mapping[AddressKey, Sequence[MembershipKey]],
     entries: Mapping[MembershipKey, LedgerEntry],
-) -> list[MembershipKey]:
-    """Returns where others who have the address are known by another one, and left, or may be found to have left.
+) -> dict[MembershipKey, list[CustomerId]]:
+    """Returns where others who have the address are kept out by a departure, or may be found to be.
+
+    Their opt-out is that of each address they are known by, whichever list it left and whosever member that was.
 
     Args:
         destination: where a contact should be added.
         same_address: other customers with that address.
         changed: customers that are looked at in this flush: their places are read anyway.
         known_at: where a customer is known.
+        with_address: address to the places that the ledger knows of it.
         entries: what the ledger says of places.
+
+    Returns:
+        Place to the customers for whose sake it is asked.
     """
-    return [
-        membership
-        for one in same_address
-        if not one.deleted
-        for membership in known_at(one)
-        if membership.address != destination.address
-        and (one.customer_id in changed or has_left(entries.get(membership)))
-    ]
+    found: dict[MembershipKey, list[CustomerId]] = {}
+    for one in same_address:
+        own = [] if one.deleted else [at for at in known_at(one) if at.address != destination.address]
+        looked_at = one.customer_id in changed
+        asked = [at for at in own if looked_at or has_left(entries.get(at))]
+        for address in dict.fromkeys(at.address for at in own):
+            rest = (at for at in with_address.get(address, ()) if at not in own)
+            asked += [at for at in rest if has_left(entries.get(at)) or (looked_at and may_leave(entries.get(at)))]
+        for membership in asked:
+            found.setdefault(membership, []).append(one.customer_id)
+    return found
 
 
 def is_its_own(entry: LedgerEntry, now: datetime) -> bool:

@@ -180,11 +180,9 @@ class _Planner:
         ]
         return tuple(self._prior(membership) for membership in dict.fromkeys(memberships))
 
-    def _prior(self, membership: MembershipKey, *, others: bool = False) -> PriorMembership:
-        known = tuple(self.known_by.get(membership, ()))
-        return PriorMembership(
-            membership, self.near.entries.get(membership), self._is_gone(membership.list_id), known, others
-        )
+    def _prior(self, at: MembershipKey, *, others: bool = False, whom: Sequence[CustomerId] = ()) -> PriorMembership:
+        known = tuple(dict.fromkeys([*whom, *self.known_by.get(at, ())]))
+        return PriorMembership(at, self.near.entries.get(at), self._is_gone(at.list_id), known, others)
 
     def _priors_of_others(
         self, targets: Sequence[Target], destination: MembershipKey, own: Sequence[PriorMembership]
@@ -195,14 +193,14 @@ class _Planner:
         same_address = (one for one in self.with_same.get(destination.address, ()) if one.customer_id not in mine)
         entries = self.near.entries
         memberships = opt_outs.priors_of_address(destination, there, self.with_address, entries)
-        memberships += [
-            membership for membership in self.unsubscribed.get(destination.address, ()) if membership != destination
-        ]
-        memberships += opt_outs.priors_of_same_address(
-            destination, same_address, self.near.changed, self._known_at, entries
+        memberships += [at for at in self.unsubscribed.get(destination.address, ()) if at != destination]
+        for_others = opt_outs.priors_of_same_address(
+            destination, same_address, self.near.changed, self._known_at, self.with_address, entries
         )
         return tuple(
-            self._prior(membership, others=True) for membership in dict.fromkeys(memberships) if membership not in there
+            self._prior(at, others=True, whom=for_others.get(at, ()))
+            for at in dict.fromkeys([*memberships, *for_others])
+            if at not in there
         )
 
     def _is_gone(self, list_id: ListId) -> bool:

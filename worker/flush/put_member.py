@@ -27,7 +27,6 @@ from worker.flush.write_member import (
     write_fields,
 )
 from worker.mailchimp.member import Member
-from worker.mailchimp.merge_fields import NAME_TAGS
 from worker.model import Origin
 from worker.store.ledger import LedgerEntry
 
@@ -96,6 +95,10 @@ def found(attempt: Attempt, step: Found) -> None:
         if read.classified.kind is not AnswerClass.NOT_THERE:
             attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
             return
+    elif entry is None:
+        # Known from now on, whatever becomes of the write.
+        told = LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at(), names_agreed=False)
+        attempt.intents.note(told, contact.targets)
     written = _write_whole(attempt, contact)
     if written.member is not None:
         _written_found(attempt, contact, entry, written, origin_of(entry, written.member), written.member)
@@ -113,13 +116,10 @@ def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, r
         read: the member as it was read.
         origin: whether this worker added it.
     """
-    seen, values = read.member, contact.fields.values
+    seen = read.member
     assert seen is not None, "it was found"
-    agreed = origin == "found" and agreed_when_found(entry, seen, contact.owner, values)
-    if origin == "found" and not agreed and is_first_sight(entry, seen) and any(tag in values for tag in NAME_TAGS):
-        # After the write it has the customer's names: if cut short, what it had before would be lost.
-        entry = _as_seen(attempt, contact, entry, read, seen)
-        attempt.intents.note(entry, contact.targets)
+    agreed = origin == "found" and agreed_when_found(entry, seen, contact.owner, contact.fields.values)
+    entry = note_found(attempt, contact, entry, read)
     written = _write_whole(attempt, contact)
     if written.member is None:
         _not_written(attempt, contact, entry, written)
@@ -129,18 +129,37 @@ def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, r
     attempt.entries[-1] = replace(attempt.entries[-1], names_agreed=agreed, customer_since=since)
 
 
-def _as_seen(attempt: Attempt, contact: Contact, before: LedgerEntry | None, read: Read, member: Member) -> LedgerEntry:
-    return LedgerEntry(
+def note_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, read: Read) -> LedgerEntry | None:
+    """Writes down a member that was found, and returns what the ledger says of it from now on.
+
+    Whatever becomes of the step: a write gives it the customer's names, and once it is deleted or has another address
+    nothing else shows that it was there and left.
+
+    Args:
+        attempt: the try.
+        contact: what should be there.
+        entry: what the ledger said before the member was read.
+        read: the member as it was read.
+    """
+    seen = read.member
+    if seen is None or origin_of(entry, seen) != "found":
+        return entry
+    begun = entry is not None and entry.state == "intended" and entry.intent is not None and entry.intent.kind == "add"
+    if not (begun or is_first_sight(entry, seen)):
+        return entry
+    found = LedgerEntry(
         contact.membership,
-        owner_of(contact, before, member),
+        owner_of(contact, entry, seen),
         "present",
         "found",
         attempt.at(),
-        member_status=member.status,
-        contact_id=member.contact_id,
+        member_status=seen.status,
+        contact_id=seen.contact_id,
         seen_at=as_text(read.date) if read.date is not None else None,
-        names_agreed=False,
+        names_agreed=agreed_when_found(entry, seen, contact.owner, contact.fields.values),
     )
+    attempt.intents.note(found, contact.targets)
+    return found
 
 
 def _not_written(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, written: Written) -> None:

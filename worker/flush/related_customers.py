@@ -86,15 +86,16 @@ def _around(db: Database, account_id: AccountId, changed: dict[CustomerId, Custo
         known |= addresses
         entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, addresses)}
         new = _same_address(db, account_id, addresses, changed, others, customer_statuses)
-        waiting = [one for one in ledger.waiting_for(db, account_id, ids) if one not in changed]
+        # Also for those who only share an address with them, whose opt-out may be theirs.
+        waiting = [one for one in ledger.waiting_for(db, account_id, [*ids, *others]) if one not in changed]
         # Looked at as if they had changed: what kept them out may have ended.
         new |= {one.customer_id: one for one in customers.by_ids(db, account_id, waiting)}
         for one in new:
             others.pop(one, None)
         changed |= new
-    known_at = {one.membership.address for one in customer_statuses.values() if one.membership is not None} - known
-    entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, known_at)}
-    entries |= {entry.membership: entry for entry in ledger.owned_by(db, account_id, others)}
+    known_at = {one.membership.address for one in customer_statuses.values() if one.membership is not None}
+    known_at |= {entry.membership.address for entry in ledger.owned_by(db, account_id, others)}
+    entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, known_at - known)}
     return RelatedCustomers(changed, others, entries, customer_statuses)
 
 

@@ -28,8 +28,8 @@ from worker.store.ledger import LedgerEntry
 NOT_OURS = "This worker did not add the member, so it stays."
 ARCHIVED = "Archived: no customer wants this address on this list any more."
 NEVER_CONFIRMED = (
-    "Unsubscribed, because Mailchimp refuses to archive a member that has not confirmed: no customer wants this address "
-    "on this list any more."
+    "Unsubscribed: no customer wants this address on this list any more, and Mailchimp refuses to archive a member "
+    "that has not confirmed."
 )
 
 
@@ -140,9 +140,9 @@ def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read) -> N
     call = calls.unsubscribe(step.membership)
     entry = _entry(attempt, step, read, read.member)
     # Without withdrawn consent it is no opt-out: this worker takes the member off the list, as an archive does.
-    withdrawn = isinstance(step, Unsubscribe)
-    intent = new_intent("unsubscribe" if withdrawn else "archive", read.date, read.member)
-    attempt.intents.begin(replace(entry, intent=intent), entry, step.targets if withdrawn else ())
+    own = isinstance(step, Archive)
+    intent = new_intent("archive" if own else "unsubscribe", read.date, read.member)
+    attempt.intents.begin(replace(entry, intent=intent), entry, () if own else step.targets)
     answer = attempt.send(call)
     exchange, classified = Exchange.of(call, answer), classify_member(answer)
     if answer.undone:
@@ -155,7 +155,7 @@ def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read) -> N
         attempt.note_failure(step.targets, step.membership, classified, exchange)
         return
     _keep(attempt, step, replace(read, date=answer.date), member)
-    if withdrawn:
+    if isinstance(step, Unsubscribe):
         _note(attempt, step, exchange, Outcome.UNSUBSCRIBED, "Unsubscribed, because consent was withdrawn.")
         return
     attempt.entries[-1] = replace(

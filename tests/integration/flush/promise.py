@@ -217,7 +217,7 @@ class Promise(RuleBasedStateMachine):
             world.run(confirmed=True)
             if not customers.changed_count(world.db, ACCOUNT):
                 break
-        # A pending member is unsubscribed when its customer is deleted, and that follows the customer too.
+        # Where the answer to the unsubscribing of a pending member was late, it counts as its opt-out.
         nobody_left = self.quiet and not list(receipts.find(world.db, outcome="unsubscribed"))
         for customer in customers.by_ids(world.db, ACCOUNT, NAMES_OF_CUSTOMERS):  # type: ignore[list-item]
             told = world.receipts(customer.customer_id)

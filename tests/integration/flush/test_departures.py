@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checked_changelog import CHANGELOG
-from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import settings as account_settings
+from tests.integration.flush.world import World
 
 A, B, C, D = (f"{one}@example.com" for one in "abcd")
 

@@ -69,6 +69,62 @@ def test_who_is_known_by_an_address_that_left_another_list_is_added_nowhere(worl
     assert world.status(C, "other") is None
 
 
+def kept_out_by_a_third_one(world: World) -> None:
+    """Ann is known by the address that left Bob's list, and a newcomer has Ann's new one."""
+    world.event("bob", A, list_id="master")
+    world.event("ann", A, list_id="other")
+    world.flush()
+    world.deleted("ann", A)
+    world.flush()
+    noted(world, "bob", A, "unsubscribe")
+    world.event("ann", B, list_id="master")
+    world.event("new", B, list_id="other")
+    world.flush()
+
+
+def test_a_newcomer_is_kept_out_with_the_customer_whose_address_it_has(world: World):
+    """An opt-out is of all customers known by the address, and of the addresses that these have now."""
+    kept_out_by_a_third_one(world)
+    assert (world.status(B), world.status(B, "other")) == (None, None)
+    assert (world.outcomes("ann")[-1], world.outcomes("new")[-1]) == ("left", "left")
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"), [("the sharer gets another address", "added"), ("the person joins again", "moved")]
+)
+def test_who_was_kept_out_for_a_sharers_sake_is_looked_at_again_when_that_ends(world: World, end: str, outcome: str):
+    """The newcomer itself need not change: it waits for the customer whose address it has."""
+    kept_out_by_a_third_one(world)
+    if end == "the person joins again":
+        world.by_hand(A, "subscribe")
+        world.event("bob", A, list_id="master", first_name="Back")
+    else:
+        world.event("ann", C, list_id="master")
+    world.flush()
+    assert world.status(C) is None
+    assert world.status(B, "other") == "subscribed"
+    assert world.outcomes("new")[-1] == outcome
+
+
+@pytest.mark.parametrize("act", ["forget", "rename"])
+@pytest.mark.parametrize("names", [True, False])
+def test_a_member_that_was_found_and_went_by_itself_is_not_added(world: World, act: str, names: bool):
+    """What was read of it is kept, though its customer was not put there: it was to come from where it had left."""
+    world.event("ann", A)
+    world.flush()
+    world.by_hand(A, "unsubscribe")
+    world.by_hand(B, "subscribe")
+    world.event("ann", B, first_name="Ann" if names else None)
+    world.flush()
+    assert world.outcomes("ann")[-1] == "left"
+    world.by_hand(B, act, value=D)
+    world.by_hand(A, "subscribe")
+    world.event("ann", B, first_name="Anna" if names else None)
+    world.flush()
+    assert world.status(B) is None
+    assert world.outcomes("ann")[-1] == "gone"
+
+
 def test_a_person_who_joined_again_by_herself_is_added_on_the_other_list(world: World):
     """The places where somebody left are read before they are believed."""
     world.event("ann", A, list_id="master")

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checked_changelog import CHANGELOG
-from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import settings as account_settings
+from tests.integration.flush.world import World
 from worker.flush import account_flush, calls
 from worker.flush.related_customers import chunks
 from worker.mailchimp.call import Call
