@@ -80,7 +80,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         Outcome.UNCHANGED: Meaning("The member has these fields already, so no call was needed."),
         Outcome.ARCHIVED: Meaning("The member was archived, because no customer wants this address on this list."),
         Outcome.UNSUBSCRIBED: Meaning(
-            "The member was unsubscribed: consent was withdrawn, or the customer of a pending member moved or was deleted.",
+            "The member was unsubscribed: consent was withdrawn, or a pending member's customer moved or was deleted.",
             ONLY_THE_PERSON,
             final=True,
         ),
