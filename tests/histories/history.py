@@ -185,11 +185,12 @@ class History:
         if outcome in NOT_PLACED or list_id is None:
             return
         left = any(one.spot[1] == address for one in self.facts.departures)
-        if outcome == "archived" and not left:
+        # Who never confirmed is unsubscribed where another is archived; withdrawn consent is a departure.
+        if outcome in ("archived", "unsubscribed") and not left:
             record.known_by.discard(address)
             record.memberships.discard((list_id, address))
             return
-        if outcome != "archived" and self._status(list_id, address) in THERE:
+        if outcome not in ("archived", "unsubscribed") and self._status(list_id, address) in THERE:
             record.known_by, record.memberships = set(), set()
         record.known_by.add(address)
         record.memberships.add((list_id, address))
