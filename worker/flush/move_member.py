@@ -26,7 +26,8 @@ def move(attempt: Attempt, step: Move) -> None:
         return
     if _renamed_before(attempt, step, destination):
         return
-    note_found(attempt, step.contact, step.entry, destination)
+    if destination.member is not None:
+        note_found(attempt, step.contact, step.entry, destination)
     passed = check_priors(attempt, step.contact, step.priors)
     if passed is None:
         return

@@ -101,7 +101,7 @@ def priors_of_same_address(
 ) -> dict[MembershipKey, list[CustomerId]]:
     """Returns where others who have the address are kept out by a departure, or may be found to be.
 
-    Their opt-out is that of each address they are known by, whichever list it left and whosever member that was.
+    Their opt-out is that of each address they are known by, on whatever list, and of whatever customer the member was.
 
     Args:
         destination: where a contact should be added.
