@@ -141,6 +141,9 @@ class Actors:
         self.world.standin.edit(list_id, email, "FNAME", "Own")
         member = self.world.standin.find_list(list_id).find(email)
         self.facts.edited.add(id(member))
+        if member is not None and member.status == "unsubscribed":
+            # It is not as the worker left it any more, should that have taken it off before it was confirmed.
+            self.facts.ended_pending.add(email)
         self.facts.acts.append((self.world.time.now, (list_id, email)))
 
     def _join(self, list_id: str) -> None:

@@ -134,7 +134,7 @@ class Facts:
         """Notes what somebody did in Mailchimp."""
         was, now, member = change.was, change.now, change.member
         self.acts += [(at, (change.list_id, one.email)) for one in (was, now) if one is not None]
-        if now is not None and (was is None or (was.status == "archived" and now.status in THERE)):
+        if now is not None and (was is None or (was.status not in THERE and now.status in THERE)):
             self.contacts[id(member)] = Contact(member, "hand", at)
         if was is not None and now is not None and was.email != now.email:
             self._leaves((change.list_id, was.email), at, "renamed")
