@@ -279,7 +279,13 @@ def test_a_lost_ledger_is_not_taken_for_an_empty_one(shop: Shop, what: str, unti
     assert shop.members() == {A: "unsubscribed"}
     told = shop.worker("second")("ledger", "accept-loss", "--yes")
     assert "Who left a list under an earlier address" in told
+    shop.standin.audit.calls.clear()
     shop.worker("second")("run", "--once")
+    queries = [one.call.query for one in shop.standin.audit.calls]
+    read = [one for one in queries if "members.email_address" in one.get("fields", "")]
+    # Everybody who ever left: what was read of them before is lost. Without settings nothing is delivered.
+    assert bool(read) == (what != "settings recreated")
+    assert not any("since_last_changed" in one for one in read)
 
 
 # A partition's new owner

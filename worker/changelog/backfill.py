@@ -9,6 +9,7 @@ from worker.changelog.loss import Note
 from worker.changelog.reader import Reader
 from worker.changelog.records import key_of
 from worker.changelog.writer import ChangelogWriter
+from worker.store import departure_reading
 from worker.store.changed_rows import Kind
 from worker.store.database import Database
 
@@ -18,6 +19,8 @@ MOST_AT_ONCE = 5000
 
 def accept_loss(changelog: ChangelogWriter, reader: Reader) -> None:
     """Writes to Kafka that ledger and settings are to be taken as they are now.
+
+    Departures that were read before may be gone with the ledger, so the next flush of each account reads them again.
 
     Args:
         changelog: writes.
@@ -29,6 +32,12 @@ def accept_loss(changelog: ChangelogWriter, reader: Reader) -> None:
     """
     topics = changelog.topics
     take_everything(changelog)
+    there, _ = reader.everything(topics.settings)
+    lost = [one for one in map(table_rows.with_departures_lost, there.values()) if one is not None]
+    for start in range(0, len(lost), MOST_AT_ONCE):
+        changelog.write(lost[start : start + MOST_AT_ONCE])
+    with reader.db.transaction():
+        departure_reading.delete(reader.db)
     notes = [
         Note(topics.settings.name, topics.settings.topic_id).of_settings(one) for one in range(topics.ledger.partitions)
     ]

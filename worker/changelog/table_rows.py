@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.changelog.column_types import LIST_SHAPE, SHAPES
+from worker.clock import as_text
 from worker.model import AccountId
 from worker.store import customers, lists
 from worker.store.changed_rows import Kind, RowKey
@@ -110,6 +111,16 @@ def apply(db: Database, rows: Iterable[ChangelogRow]) -> None:
     for one in newest.values():
         if one.kind == "account":
             _apply_account(db, AccountId(one.key[0]), one.row)
+
+
+def with_departures_lost(one: ChangelogRow) -> ChangelogRow | None:
+    """Returns an account's row by which what was read of its lists' departures is lost; None where nothing was read."""
+    told = one.row.get("lists", ()) if one.kind == "account" and one.row is not None else ()
+    if one.row is None or all(on_list.get("departures_read_at") is None for on_list in told):
+        return None
+    lost = {"departures_read_at": as_text(lists.DEPARTURES_LOST)}
+    read = [on_list if on_list.get("departures_read_at") is None else {**on_list, **lost} for on_list in told]
+    return ChangelogRow(one.kind, one.key, {**one.row, "lists": read})
 
 
 def _others(row: Mapping[str, Any], columns: Iterable[str]) -> str | None:

@@ -40,4 +40,6 @@ def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fal
         closing(app.open_reader(db)) as reader,
     ):
         accept_loss(app.changelog, reader)
-    output.say("This is stored in Kafka, for all workers. Start them again.")
+    output.say(
+        "This is stored in Kafka, for all workers. Start them again: the next flush reads who ever left each list."
+    )

@@ -111,8 +111,9 @@ class AccountFlush:
             None where nothing is to be done.
         """
         terms = self._terms() if customers else None
-        if every_list and self.last_step.may_go_on():
-            self._read_departures({one.list_id for one in self.last_step.settings.stored if not one.gone})
+        if self.last_step.may_go_on():
+            stored = (one for one in self.last_step.settings.stored if not one.gone)
+            self._read_departures({one.list_id for one in stored if every_list or one.departures_lost})
         if terms is None or not self.last_step.may_go_on():
             return None
         # Before anybody moves off a list it is read who left it, and everything is planned with that.

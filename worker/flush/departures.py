@@ -287,7 +287,8 @@ def start_of(db: Database, settings: AccountSettings, list_id: ListId) -> tuple[
 
 def read_at(settings: AccountSettings) -> dict[ListId, str]:
     """Returns when the last whole reading of each list's departures began, as text."""
-    return {one.list_id: as_text(one.departures_read_at) for one in settings.lists if one.departures_read_at}
+    known = (one for one in settings.lists if not one.departures_lost)
+    return {one.list_id: as_text(one.departures_read_at) for one in known if one.departures_read_at}
 
 
 _FIRST = datetime.min.replace(tzinfo=UTC) + OVERLAP

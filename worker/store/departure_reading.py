@@ -75,6 +75,11 @@ def end(db: Database, account_id: AccountId, list_id: ListId, began_at: str | No
     return account_rows(account_id) if updated.rowcount else []
 
 
+def delete(db: Database) -> None:
+    """Removes all readings that are under way. Belongs in a transaction."""
+    db.execute("DELETE FROM departure_reading")
+
+
 def delete_account(db: Database, account_id: AccountId) -> None:
     """Removes the readings of an account that are under way. Belongs in a transaction."""
     db.execute("DELETE FROM departure_reading WHERE account_id = ?", (account_id,))

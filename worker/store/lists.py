@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from worker.clock import as_moment, as_text
@@ -12,6 +12,9 @@ from worker.model import AccountId, ListId
 from worker.store.changed_rows import Rows, account_rows
 from worker.store.database import Database
 from worker.store.rows import Form, RowMapper
+
+DEPARTURES_LOST = datetime.min.replace(tzinfo=UTC)
+"""Instead of the time of a reading: what was read may be lost, with the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class AccountList:
         gone_at: when Mailchimp was found not to have it any more; None while it is there.
         pause: why nothing is delivered to this list; None when it is.
         departures_read_at: Mailchimp's time when the last whole reading of its departures began; None where there was
-            none. :func:`save` leaves it as it is.
+            none; DEPARTURES_LOST where what it told may be lost. :func:`save` leaves it as it is.
     """
 
     list_id: ListId
@@ -49,6 +52,11 @@ class AccountList:
     gone_at: datetime | None = None
     pause: Pause | None = None
     departures_read_at: datetime | None = None
+
+    @property
+    def departures_lost(self) -> bool:
+        """Whether departures that were read are lost: any flush reads them again."""
+        return self.departures_read_at == DEPARTURES_LOST
 
     @property
     def gone(self) -> bool:

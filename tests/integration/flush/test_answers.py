@@ -68,6 +68,23 @@ def test_a_forgotten_person_is_suppressed_under_every_address(world: World):
     assert world.members() == {}
 
 
+@pytest.mark.parametrize("title", ["Forgotten Email Not Subscribed", "Member In Compliance State"])
+def test_a_refusal_that_only_the_person_can_end_is_not_cleared(world: World, title: str):
+    """Clearing what is suppressed takes back refusals of addresses only, and says how many stay."""
+    from worker.store import customers
+
+    world.event("ann", ANN)
+    world.standin.faults = [Fault("status", method="POST|PUT", status=400, title=title)]
+    world.flush()
+    world.standin.faults = []
+    assert world.outcomes("ann")[-1] == "suppressed"
+    assert ledger.refused(world.db, ACCOUNT, None) == ([], 1)
+    with world.db.transaction():
+        customers.mark_changed(world.db, ACCOUNT, None)
+    world.flush()
+    assert (world.outcomes("ann")[-1], world.writes()) == ("suppressed", [])
+
+
 def test_a_call_refused_as_a_whole_is_halved_until_the_culprit_is_found(world: World):
     """One poisonous contact does not keep the other 99 off the list."""
     for number in range(100):

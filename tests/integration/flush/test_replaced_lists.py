@@ -9,8 +9,10 @@ from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.test_plan_holds import dump, named
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import lists
+from worker.changelog.table_rows import apply, rows_of, with_departures_lost
 from worker.model import ListId
 from worker.sandbox.faults import Fault
+from worker.store.changed_rows import account_rows
 
 ANN, BOB = "ann@example.com", "bob@example.com"
 
@@ -75,6 +77,31 @@ def test_an_account_without_changes_is_read_every_day_and_by_no_command(world: W
     assert world.settings.list_of("master").departures_read_at is not None  # type: ignore[union-attr]
     world.run()
     assert len(world.calls()) == 6
+
+
+def test_departures_that_were_read_before_the_ledger_was_lost_are_read_again(world: World):
+    """Whichever flush comes first after the loss was accepted reads the lists from their beginning."""
+    world.event("ann", ANN, list_id="master")
+    world.flush()
+    world.by_hand(ANN, "unsubscribe")
+    world.daily()
+    world.clock.forward(days=60)
+    world.daily()
+    with world.db.transaction():
+        for table in ("ledger", "standing"):
+            world.db.execute(f"DELETE FROM {table}")
+        (settings,) = rows_of(world.db, account_rows(ACCOUNT))
+        lost = with_departures_lost(settings)
+        assert lost is not None
+        apply(world.db, [lost])
+    world.event("ann", ANN, list_id="other")
+    world.flush()
+    assert world.status(ANN, "other") is None
+    assert world.outcomes("ann")[-1] == "left"
+    assert not any(one.departures_lost for one in world.settings.lists)
+    world.event("bob", BOB, list_id="other")
+    world.flush()
+    assert listed(world) == []
 
 
 def test_a_list_that_is_not_stored_any_more_is_read_before_its_customers_move(world: World):
