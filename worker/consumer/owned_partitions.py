@@ -298,7 +298,7 @@ class OwnedPartitions:
             if self._fenced:
                 return "The group will not have this worker any more."
             if not self._assigned and not self._partitions:
-                return "The group has not assigned anything yet."
+                return "The group has no assignment for this worker now."
         if self.seconds_since_heard() >= silent_seconds:
             return f"Kafka has confirmed nothing for {self.seconds_since_heard():.0f} seconds."
         return None

@@ -13,7 +13,6 @@ from worker.consumer.messages import partition_of_message
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.kafka.outage import Outage
 from worker.metrics import Metrics
-from worker.plural import counted
 
 log = logging.getLogger("worker.consumer")
 
@@ -143,8 +142,8 @@ class ConsumerReport:
         if not self._letters:
             return
         log.warning(
-            "%s could not be understood and became dead letters. First reason: %s",
-            counted(self._letters, "record"),
+            "new dead letters: %d. First reason: %s",
+            self._letters,
             self._reason,
             extra={"count": self._letters, "reason": self._reason},
         )

@@ -259,7 +259,7 @@ def _log_end(run: int, part: AccountRun, seconds: float) -> None:
         "ended": str(part.ended),
         "to_do": part.to_do,
         "settled": part.settled,
-        "counts": dict(part.counts),
+        "counts": {str(outcome): count for outcome, count in part.counts.items()},
         "seconds": round(seconds, 1),
     }
     log.log(
