@@ -169,6 +169,7 @@ class App:
             departed_of=self.departed_of,
             accounts_at_once=self.config.flush.accounts_at_once,
             bulk_add_above=self.config.flush.bulk_add_above,
+            state_if_missing=self.config.mailchimp.state_if_missing,
             connections=self.config.mailchimp.connections,
             clock=self.clock,
             stop=stop,

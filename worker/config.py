@@ -138,6 +138,7 @@ class Mailchimp(_Section):
     connections: Annotated[int, Field(ge=1, le=10)] = 8
     timeout: Annotated[float, Field(gt=0, le=600)] = 120
     patience: Annotated[float, Field(ge=0, le=3600)] = 60
+    state_if_missing: Annotated[str, Field(max_length=50), AfterValidator(str.strip)] = "-"
 
 
 class Receipts(_Section):

@@ -49,6 +49,7 @@ class FakeApp(App):
             lambda db, account_id: Departed(account_id),
             1,
             1,
+            "-",
             1,
             self.clock,
             stop,

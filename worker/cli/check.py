@@ -70,4 +70,4 @@ def _changelog(app: App) -> Iterator[Finding]:
 
 def _accounts(app: App, db: Database) -> Iterator[Finding]:
     for facts in facts_of_all(db):
-        yield check_account(app, db, facts, app.config.flush.bulk_add_above)
+        yield check_account(app, db, facts)

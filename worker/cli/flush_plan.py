@@ -16,6 +16,7 @@ from worker.flush.run import to_deliver
 from worker.flush.steps import PlannedCall
 from worker.model import AccountId, ListId
 from worker.plural import counted
+from worker.status.left_out import as_rows, sentences
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 
@@ -60,13 +61,13 @@ def _tell(app: App, db: Database, settings: AccountSettings, *, confirmed: bool,
 
 @contextmanager
 def _planned(app: App, db: Database, settings: AccountSettings, *, confirmed: bool) -> Iterator[AccountPlan]:
-    bulk_add_above = app.config.flush.bulk_add_above
     with app.open_client_of(db, settings.account_id) as sender:
         yield plan_account(
             db,
             settings,
             sender,
-            bulk_add_above=bulk_add_above,
+            bulk_add_above=app.config.flush.bulk_add_above,
+            state_if_missing=app.config.mailchimp.state_if_missing,
             confirmed=confirmed,
             clock=app.clock,
             departed=app.departed_of(db, settings.account_id),
@@ -81,6 +82,8 @@ def _tell_counts(plan: AccountPlan) -> None:
         lists.append(None)
     rows = [[_name(plan.settings, list_id), *(counts[list_id, kind] for kind in used)] for list_id in lists]
     output.table(("list", *used), rows)
+    for line in sentences(plan.summary.left_out.found(), plan.settings):
+        output.say(f"  {line}")
     for reason, count in plan.summary.why.most_common():
         output.say(f"  {counted(count, 'time')}: {reason}")
 
@@ -111,6 +114,7 @@ def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed:
                 for (list_id, kind), count in sorted(plan.summary.counts.items(), key=str)
             ],
             "reasons": dict(plan.summary.why),
+            "left_out": as_rows(plan.summary.left_out.found()),
             "notices": list(plan.notices),
         }
         sys.stdout.write(output.one_line(head)[:-1] + ', "calls": [')

@@ -22,6 +22,7 @@ from worker.process_exit import leave
 from worker.signals import stop_on_signals
 from worker.status.account_facts import states_of_all
 from worker.status.account_state import AccountState
+from worker.status.left_out import sentences
 from worker.status.run_summary import last_line, run_data
 from worker.store import accounts, runs
 from worker.store.database import Database
@@ -232,3 +233,6 @@ def tell_run(run: Run) -> None:
     ]
     columns = ("account", "ended", "changed", "settled", "outcomes", "notes")
     output.table(columns, rows, title=f"Run {run.run}: {run.ended}")
+    for part in run.accounts:
+        for line in sentences(part.left_out):
+            output.say(f"Account {part.account_id}, {line}")

@@ -78,6 +78,8 @@ def _attention(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for one in found["accounts"]:
         for held in one["held"]:
             yield "held", f"account {one['account']}: {held['words']}"
+        for line in one["left_out_in_words"]:
+            yield "left out", f"account {one['account']}, last flush of it: {line}"
     if count := found["suppressed"]:
         without = count - found["refused_with_receipt"]
         missing = f" ({without} of them without a receipt in this database)" if without > 0 else ""

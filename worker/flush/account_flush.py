@@ -83,6 +83,7 @@ class AccountFlush:
     Attributes:
         sender: sends the reads before the first write.
         wait: waits so many seconds before a second look.
+        state_if_missing: see :class:`worker.flush.terms.Terms`.
         departed: who left lists of the account and was erased since.
     """
 
@@ -92,6 +93,7 @@ class AccountFlush:
     clock: Clock
     departed: Departed
     wait: Callable[[float], object]
+    state_if_missing: str
     departures: Departures = field(init=False)
 
     def __post_init__(self) -> None:
@@ -152,7 +154,7 @@ class AccountFlush:
             return None
         settings = self.last_step.settings
         others = lists.stored_by_others(self.db, settings.account_id)
-        return Terms(settings, read.found, as_text(self.clock()), self.departed, others)
+        return Terms(settings, read.found, self.state_if_missing, as_text(self.clock()), self.departed, others)
 
     def _read_departures(self, wanted: Collection[ListId]) -> None:
         for list_id, classified in self.departures.read(self.last_step.settings, wanted).items():

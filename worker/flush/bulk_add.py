@@ -18,7 +18,7 @@ from worker.flush.outcomes import Outcome
 from worker.flush.step_context import Guarded, StepContext
 from worker.flush.step_result import Exchange, StepResult
 from worker.flush.steps import Add, Found, Step
-from worker.flush.write_member import entry_for, left_out, settled, then
+from worker.flush.write_member import entry_for, settled, then
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.member import Member, member_of
 from worker.model import AddressKey, MembershipKey, address_key
@@ -61,8 +61,8 @@ def _added(attempt: Attempt, add: Add, member: Member, posted: _Posted, said: Ma
     contact, date = add.contact, posted.answer.date
     entry = entry_for(attempt, contact, add.entry, member, "added", None)
     attempt.entries.append(replace(entry, seen_at=as_text(date) if date is not None else None))
-    detail = f"Added as {member.status}.{left_out(contact, {})}"
-    settled(attempt, contact, _exchange(posted, add, said), Outcome.ADDED, detail, member.status)
+    detail = f"Added as {member.status}."
+    settled(attempt, contact, _exchange(posted, add, said), Outcome.ADDED, detail, member.status, {})
 
 
 @dataclass(frozen=True, slots=True)

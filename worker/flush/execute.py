@@ -55,6 +55,7 @@ class Orders:
     Attributes:
         confirmed: whether an operator confirmed what was shown as held back.
         bulk_add_above: contacts added one by one to a list that has archived members; more are added together.
+        state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
         connections: threads an account.
         may_call: asked before every call; false once the flush must end.
         ours: asked before anything is written down; false once the partition is, or may be, another worker's.
@@ -73,6 +74,7 @@ class Orders:
     confirmed: bool
     reads_departures: bool
     bulk_add_above: int
+    state_if_missing: str
     connections: int
     clock: Clock
     stop: Stop
@@ -136,7 +138,10 @@ class _Execution:
     strategies: dict[ListId, AddStrategy] = field(default_factory=dict)
 
     def go(self) -> None:
-        flush = AccountFlush(self.db, self.sender, self, self.orders.clock, self.orders.departed, self.orders.stop.wait)
+        orders = self.orders
+        flush = AccountFlush(
+            self.db, self.sender, self, orders.clock, orders.departed, orders.stop.wait, orders.state_if_missing
+        )
         prepared = flush.prepare(
             self._confirmed, customers=bool(self.recorder.to_do), every_list=self.orders.reads_departures
         )

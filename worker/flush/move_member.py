@@ -13,7 +13,7 @@ from worker.flush.opt_outs import is_its_own
 from worker.flush.outcomes import Outcome
 from worker.flush.put_member import add_or_find, note_found, write_found
 from worker.flush.steps import Add, Move, PriorMembership
-from worker.flush.write_member import entry_after_changes, left_out, settled, write_after_read
+from worker.flush.write_member import entry_after_changes, settled, write_after_read
 from worker.store.ledger import LedgerEntry
 
 
@@ -94,8 +94,7 @@ def _rename(attempt: Attempt, step: Move, prior: PriorMembership, old: Read, tak
     attempt.dropped.append(prior.membership)
     attempt.entries.append(entry_after_changes(attempt, contact, entry, written.member, written))
     detail = f"The member {prior.membership.address} got the new address."
-    detail += left_out(contact, written.refused)
-    settled(attempt, contact, written.exchange, Outcome.RENAMED, detail, written.member.status)
+    settled(attempt, contact, written.exchange, Outcome.RENAMED, detail, written.member.status, written.refused)
 
 
 def _acted(attempt: Attempt, prior: PriorMembership) -> bool:

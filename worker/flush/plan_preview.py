@@ -134,6 +134,7 @@ def plan_account(
     sender: Sender,
     *,
     bulk_add_above: int,
+    state_if_missing: str,
     confirmed: bool,
     clock: Clock,
     departed: Departed,
@@ -145,13 +146,14 @@ def plan_account(
         settings: the account's, which lack nothing.
         sender: sends the reads.
         bulk_add_above: see the flush's orders.
+        state_if_missing: see there.
         confirmed: whether an operator would confirm what the last flush held back.
         clock: returns the time.
         departed: who left lists of the account and was erased since.
     """
     reads, now, account_id = _Reads(sender), clock(), settings.account_id
     plan = AccountPlan(db, settings, reads, bulk_add_above, now, lists.stored_by_others(db, account_id))
-    flush = AccountFlush(db, reads, plan, lambda: now, departed, lambda seconds: None)
+    flush = AccountFlush(db, reads, plan, lambda: now, departed, lambda seconds: None, state_if_missing)
     since = as_text(now - CONFIRM_WITHIN)
     prepared = flush.prepare(lambda: held_back.shown_since(db, account_id, since) if confirmed else ())
     if prepared is not None:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from worker.flush.consent import may_add_by_ledger
+from worker.flush.merge_values import LeftOutCounts
 from worker.flush.outcomes import Outcome
 from worker.flush.steps import (
     Add,
@@ -52,6 +53,7 @@ class PlanSummary:
         moves: customers that would go on from each list that cannot be read any more.
         sources: lists that customers would move off, and that can be read.
         customers: changed customers in all.
+        left_out: fields that would not be sent.
     """
 
     counts: Counter[tuple[ListId | None, Kind]] = field(default_factory=Counter)
@@ -61,6 +63,7 @@ class PlanSummary:
     moves: Counter[ListId] = field(default_factory=Counter)
     sources: set[ListId] = field(default_factory=set)
     customers: int = 0
+    left_out: LeftOutCounts = field(default_factory=LeftOutCounts)
 
     def take_in(self, plan: Plan, customers: int) -> None:
         """Counts one more part of the account's plan."""
@@ -70,6 +73,8 @@ class PlanSummary:
             if isinstance(step, Archive) and not step.planned:
                 continue
             self.counts[step.membership.list_id, kind_of(step)] += 1
+            if not isinstance(step, Archive | Unsubscribe):
+                self.left_out.count(step.membership.list_id, step.contact.fields.left_out)
             self.moves.update(unread(step))
             self.sources |= sources(step)
             if leaves(step):

@@ -19,7 +19,6 @@ from worker.flush.write_member import (
     Written,
     entry_after_changes,
     entry_for,
-    left_out,
     owner_of,
     settled,
     stays,
@@ -42,8 +41,8 @@ def update(attempt: Attempt, step: Update) -> None:
     contact = step.contact
     if written.member is not None:
         attempt.entries.append(entry_after_changes(attempt, contact, step.entry, written.member, written))
-        detail = f"Updated.{stays(written.member.status)}{left_out(contact, written.refused)}"
-        settled(attempt, contact, written.exchange, Outcome.UPDATED, detail, written.member.status)
+        detail = f"Updated.{stays(written.member.status)}"
+        settled(attempt, contact, written.exchange, Outcome.UPDATED, detail, written.member.status, written.refused)
     elif attempt.lacks_member(step.membership, written.classified):
         gone(attempt, contact, step.entry, written.exchange)
     else:
@@ -187,8 +186,8 @@ def _written_found(
     attempt.entries.append(entry_for(attempt, contact, entry, member, origin, written))
     lost = entry is not None and entry.intent is not None and was_done(entry, member)
     begun = "It is a member by a call whose answer was lost" if lost else "It was a member already"
-    detail = f"{begun}; its fields were written.{stays(member.status)}{left_out(contact, written.refused)}"
-    settled(attempt, contact, written.exchange, Outcome.FOUND, detail, member.status)
+    detail = f"{begun}; its fields were written.{stays(member.status)}"
+    settled(attempt, contact, written.exchange, Outcome.FOUND, detail, member.status, written.refused)
 
 
 def add_or_find(
@@ -239,8 +238,8 @@ def add_or_find(
     origin: Origin = "added" if is_new(written.member, read.date) else "found"
     attempt.entries.append(entry_for(attempt, contact, entry, written.member, origin, written))
     outcome = Outcome.MOVED if what.startswith("Moved") else Outcome.ADDED
-    detail = f"{what} as {written.member.status}.{left_out(contact, written.refused)}"
-    settled(attempt, contact, written.exchange, outcome, detail, written.member.status)
+    detail = f"{what} as {written.member.status}."
+    settled(attempt, contact, written.exchange, outcome, detail, written.member.status, written.refused)
 
 
 def _put_back(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None:
@@ -260,8 +259,7 @@ def _put_back(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None
         return
     attempt.entries.append(entry_for(attempt, contact, entry, written.member, entry.origin, written))
     detail = f"Put back as {status}, as it was when this worker archived it."
-    detail += left_out(contact, written.refused)
-    settled(attempt, contact, written.exchange, Outcome.RESTORED, detail, written.member.status)
+    settled(attempt, contact, written.exchange, Outcome.RESTORED, detail, written.member.status, written.refused)
 
 
 def gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: Exchange) -> None:

@@ -13,6 +13,7 @@ from worker.clock import Clock
 from worker.ended import Ended, worst
 from worker.errors import PartitionGivenUp, WorkerError
 from worker.flush.departures_now import departures_of
+from worker.flush.merge_values import LeftOutCounts
 from worker.flush.outcomes import Outcome, end_of
 from worker.flush.step_context import Halted
 from worker.flush.step_result import StepResult
@@ -83,6 +84,7 @@ class Recorder:
         self._group = GroupCommit(self._commit_group)
         self._counts: Counter[str] = Counter()
         self._settled = 0
+        self._left_out = LeftOutCounts()
         self._in_vain = 0
         self.settings = settings
         self.to_do = customers.changed_count(db, settings.account_id)
@@ -101,9 +103,9 @@ class Recorder:
     def part(self) -> AccountRun:
         """Returns how far the account's part is."""
         ended = end_of(self._how, self.to_do - self._settled, self._counts)
-        return self._part(self._counts, self._settled, ended)
+        return self._part(self._counts, self._settled, self._left_out, ended)
 
-    def _part(self, counts: Counter[str], settled: int, ended: Ended) -> AccountRun:
+    def _part(self, counts: Counter[str], settled: int, left_out: LeftOutCounts, ended: Ended) -> AccountRun:
         told = [*([self.ended] if self.ended else []), *self.notices]
         if faults := counts[Outcome.FAULT]:
             told.append(f"{counted(faults, 'customer')} met an internal error and will be tried again; see the log.")
@@ -114,6 +116,7 @@ class Recorder:
             settled=settled,
             ended=ended,
             message=" ".join(told) or None,
+            left_out=left_out.found(),
         )
 
     def end(self, why: str, how: Ended) -> None:
@@ -197,13 +200,16 @@ class Recorder:
         new = Counter(receipt.outcome for result in results for receipt in result.receipts)
         counts = self._counts + new
         settled = self._settled + sum(result.changed_settled for result in results)
+        left_out = sum((result.left_out for result in results), self._left_out)
 
         def write() -> Changed[None]:
             if self._erased(self._db):
                 raise Halted
             rows = [row for one in group for row in one.write()]
             if results:
-                runs.put_account(self._db, self._run, self._part(counts, settled, Ended.STOPPED))  # as after a crash
+                runs.put_account(
+                    self._db, self._run, self._part(counts, settled, left_out, Ended.STOPPED)
+                )  # as after a crash
             return Changed(None, rows)
 
         try:
@@ -222,7 +228,7 @@ class Recorder:
                 raise Halted from error
             self.fail(f"{error.what}")
             raise
-        self._counts, self._settled = counts, settled
+        self._counts, self._settled, self._left_out = counts, settled, left_out
         self._metrics.contacts_recorded(new)
         for one in group:
             if one.result is not None:

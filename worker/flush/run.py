@@ -80,6 +80,7 @@ class Flusher:
         departed_of: returns who left lists of an account and was erased since.
         accounts_at_once: how many accounts are delivered side by side.
         bulk_add_above: contacts added one by one to a list that has archived members; more are added together.
+        state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
         connections: calls in flight an API key, and threads an account.
         stop: set when the worker must end.
     """
@@ -90,6 +91,7 @@ class Flusher:
     departed_of: Callable[[Database, AccountId], Departed]
     accounts_at_once: int
     bulk_add_above: int
+    state_if_missing: str
     connections: int
     clock: Clock
     stop: Stop
@@ -226,6 +228,7 @@ class Flusher:
                 confirmed=confirmed,
                 reads_departures=reads,
                 bulk_add_above=self.bulk_add_above,
+                state_if_missing=self.state_if_missing,
                 connections=self.connections,
                 clock=self.clock,
                 stop=self.stop,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.flush.merge_values import LeftOutCounts
 from worker.flush.outcomes import MEANINGS, Outcome
 from worker.flush.steps import Target
 from worker.mailchimp.call import Answer, Call
@@ -65,6 +66,7 @@ class StepResult:
         account_stopped: why Mailchimp accepts no call of this account any more.
         gone: lists that Mailchimp does not have any more.
         paused: lists that refuse everybody, with the title.
+        left_out: fields that were not sent, of contacts that were written.
     """
 
     run: int
@@ -89,6 +91,7 @@ class StepResult:
     account_stopped: str | None = None
     gone: set[ListId] = field(default_factory=set)
     paused: dict[ListId, str] = field(default_factory=dict)
+    left_out: LeftOutCounts = field(default_factory=LeftOutCounts)
 
     def fail(self, targets: Iterable[Target]) -> None:
         """Notes that these customers are not settled."""

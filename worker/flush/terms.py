@@ -19,6 +19,7 @@ class Terms:
 
     Attributes:
         merge_fields: of each stored list that is there.
+        state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
         now: the time as text.
         departed: who left and was erased since.
         of_others: lists that other accounts have stored: nothing is written to them.
@@ -28,6 +29,7 @@ class Terms:
 
     settings: AccountSettings
     merge_fields: Mapping[ListId, Sequence[MergeField]]
+    state_if_missing: str
     now: str
     departed: Departed
     of_others: frozenset[ListId] = frozenset()

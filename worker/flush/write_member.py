@@ -11,7 +11,7 @@ from worker.clock import as_text
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import SECOND_LOOK, Attempt, classify_member
 from worker.flush.identity import as_read
-from worker.flush.merge_values import hashes, sent_after
+from worker.flush.merge_values import ADDRESS, Fields, hashes, sent_after
 from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.flush.step_result import Exchange
 from worker.flush.steps import Contact
@@ -171,10 +171,13 @@ def owner_of(contact: Contact, before: LedgerEntry | None, member: Member) -> Cu
     return before.customer_id
 
 
-def left_out(contact: Contact, refused: Mapping[str, str]) -> str:
-    """Returns a sentence on the fields that were not sent as billmywork has them, empty where there is none."""
-    parts = [f"{tag} ({why})" for tag, why in {**contact.fields.left_out, **refused}.items()]
-    return f" Not sent: {', '.join(parts)}." if parts else ""
+def _not_as_it_is(fields: Fields, left_out: Mapping[str, str]) -> str:
+    """Returns sentences on the fields that were not sent as billmywork has them, empty where there is none."""
+    parts = [f"{tag} ({why})" for tag, why in left_out.items()]
+    said = f" Not sent: {', '.join(parts)}." if parts else ""
+    if fields.state_filled_in is not None and ADDRESS not in left_out:
+        said += f" The address has no state, so {fields.state_filled_in} was sent as its state."
+    return said
 
 
 def stays(status: str) -> str:
@@ -200,8 +203,22 @@ def settled(
     outcome: Outcome,
     detail: str,
     status: str,
+    refused: Mapping[str, str],
 ) -> None:
-    """Notes that a contact is done: for its owner, and for those who share the address."""
+    """Notes that a contact is done: for its owner, and for those who share the address.
+
+    Args:
+        attempt: the try.
+        contact: what was written.
+        exchange: the call and the answer.
+        outcome: of the receipt.
+        detail: how the receipt begins; the fields that were left out follow.
+        status: the member's, afterwards.
+        refused: merge tag to why Mailchimp refused it.
+    """
+    left_out = {**contact.fields.left_out, **refused}
+    attempt.left_out.count(contact.membership.list_id, left_out)
+    detail += _not_as_it_is(contact.fields, left_out)
     attempt.settle_at(contact.targets, contact.membership)
     owners = [target for target in contact.targets if target.customer.customer_id == contact.owner]
     others = [target for target in contact.targets if target.customer.customer_id != contact.owner]

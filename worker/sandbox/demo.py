@@ -202,6 +202,7 @@ class _Demo:
                         one,
                         sender,
                         bulk_add_above=1000,
+                        state_if_missing=self._app.config.mailchimp.state_if_missing,
                         confirmed=False,
                         clock=self._app.clock,
                         departed=self._app.departed_of(db, one.account_id),

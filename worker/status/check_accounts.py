@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
+from worker.config import Config
 from worker.errors import WorkerError
 from worker.flush.plan_preview import AccountPlan, plan_account
 from worker.mailchimp.call import Answer, Sender
@@ -26,6 +27,11 @@ _LEVELS = {State.NOT_READY: Level.FAILED, State.PAUSED: Level.FAILED, State.FAIL
 class Parts(Protocol):
     """What is needed to ask Mailchimp, as the worker's App has it."""
 
+    @property
+    def config(self) -> Config:
+        """The operator's."""
+        ...
+
     def clock(self) -> datetime:
         """Returns the time."""
         ...
@@ -39,7 +45,7 @@ class Parts(Protocol):
         ...
 
 
-def check_account(parts: Parts, db: Database, facts: AccountFacts, bulk_add_above: int) -> Finding:
+def check_account(parts: Parts, db: Database, facts: AccountFacts) -> Finding:
     """Returns whether a flush now would deliver everything of an account. Only reads, here and in Mailchimp."""
     settings, state = facts.settings, state_of(facts, parts.clock())
     what = f"account {settings.account_id}"
@@ -49,7 +55,7 @@ def check_account(parts: Parts, db: Database, facts: AccountFacts, bulk_add_abov
         return _by_state(what, state)
     try:
         with parts.open_client_of(db, settings.account_id) as sender:
-            found = next(_asked(parts, db, facts, sender, bulk_add_above), None)
+            found = next(_asked(parts, db, facts, sender), None)
     except WorkerError as error:
         return Finding(what, Level.FAILED, error.what, error.advice)
     if found is not None:
@@ -64,7 +70,7 @@ def _by_state(what: str, state: AccountState) -> Finding:
     return Finding(what, _LEVELS.get(state.state, Level.ATTENTION), state.what or str(state.state), state.advice)
 
 
-def _asked(parts: Parts, db: Database, facts: AccountFacts, sender: Sender, bulk_add_above: int) -> Iterator[Finding]:
+def _asked(parts: Parts, db: Database, facts: AccountFacts, sender: Sender) -> Iterator[Finding]:
     settings = facts.settings
     what = f"account {settings.account_id}"
     there = all_lists(sender)
@@ -78,7 +84,8 @@ def _asked(parts: Parts, db: Database, facts: AccountFacts, sender: Sender, bulk
         db,
         settings,
         sender,
-        bulk_add_above=bulk_add_above,
+        bulk_add_above=parts.config.flush.bulk_add_above,
+        state_if_missing=parts.config.mailchimp.state_if_missing,
         confirmed=False,
         clock=parts.clock,
         departed=parts.departed_of(db, settings.account_id),

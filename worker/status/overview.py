@@ -17,6 +17,7 @@ from worker.flush.outcomes import MEANINGS, Outcome
 from worker.flush.schedule import CLOCK_TOLERANCE, is_expired, next_retry
 from worker.status.account_facts import facts_of_all, without_settings
 from worker.status.account_state import AccountFacts, held_in_words, state_of
+from worker.status.left_out import as_rows, sentences
 from worker.status.live import LiveWorker
 from worker.status.next_flush import next_flush, running_flush, running_in_words
 from worker.status.run_summary import run_data
@@ -138,6 +139,8 @@ def account_data(facts: AccountFacts, now: datetime, config: Config) -> dict[str
         ]
         if facts.waiting
         else [],
+        "left_out": as_rows(facts.part.left_out) if facts.part else [],
+        "left_out_in_words": sentences(facts.part.left_out, one) if facts.part else [],
         "tried_again_at": as_text(facts.retry_at) if facts.retry_at else None,
         "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in settings.missing(one)],
         "paused_since": as_text(one.pause.since) if one.pause else None,

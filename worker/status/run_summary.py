@@ -9,6 +9,7 @@ from worker.ended import END_MEANINGS, Ended
 from worker.model import AccountId
 from worker.plural import counted
 from worker.status.account_state import TROUBLE, AccountState
+from worker.status.left_out import as_rows
 from worker.store.runs import AccountRun, Run
 
 NAMED = 3
@@ -74,6 +75,7 @@ def run_data(run: Run, states: Iterable[AccountState] = ()) -> dict[str, Any]:
                 "ended": part.ended,
                 "message": part.message,
                 "advice": advice_for(run, part, known),
+                "left_out": as_rows(part.left_out),
             }
             for part in run.accounts
         ],

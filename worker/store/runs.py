@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from worker.ended import Ended
-from worker.model import AccountId
+from worker.model import AccountId, ListId
 from worker.store.database import Database
 
 Trigger = Literal["daily", "command", "once", "retry"]
 """retry: of accounts that failed in the daily flush."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A field that was not sent as billmywork has it, on one list for one reason.
+
+    Attributes:
+        field: its merge tag.
+        contacts: for how many.
+        of: how many contacts were written to that list in all.
+    """
+
+    list_id: ListId
+    field: str
+    reason: str
+    contacts: int
+    of: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +41,7 @@ class AccountRun:
         to_do: how many changed customers it started with.
         settled: how many of them need nothing more.
         message: why it ended early or did nothing; None when it went through.
+        left_out: fields that were not sent, of contacts that were written.
     """
 
     account_id: AccountId
@@ -32,6 +50,7 @@ class AccountRun:
     settled: int = 0
     ended: Ended = Ended.DONE
     message: str | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -95,9 +114,18 @@ def end(db: Database, run: int, at: str, ended: Ended) -> None:
 def put_account(db: Database, run: int, part: AccountRun) -> None:
     """Writes how far an account's part is, over what was written before."""
     db.execute(
-        "INSERT OR REPLACE INTO flush_run_account (run, account_id, counts, to_do, settled, ended, message) "
-        "VALUES (?,?,?,?,?,?,?)",
-        (run, part.account_id, json.dumps(part.counts), part.to_do, part.settled, part.ended, part.message),
+        "INSERT OR REPLACE INTO flush_run_account (run, account_id, counts, to_do, settled, ended, message, left_out) "
+        "VALUES (?,?,?,?,?,?,?,?)",
+        (
+            run,
+            part.account_id,
+            json.dumps(part.counts),
+            part.to_do,
+            part.settled,
+            part.ended,
+            part.message,
+            json.dumps([asdict(one) for one in part.left_out]),
+        ),
     )
 
 
@@ -236,6 +264,7 @@ def _part(row: Any) -> AccountRun:
         settled=row["settled"],
         ended=Ended(row["ended"]),
         message=row["message"],
+        left_out=tuple(LeftOut(**one) for one in json.loads(row["left_out"])),
     )
 
 

@@ -169,6 +169,12 @@ _ERASURE = (
 )
 
 
+@migrations(name="0012_left_out")
+def _left_out(db: Database) -> None:
+    # Fields that an account's part of a run did not send, by list and reason.
+    db.execute("ALTER TABLE flush_run_account ADD COLUMN left_out TEXT NOT NULL DEFAULT '[]'")  # JSON
+
+
 _CHANGELOG_TOPIC = """
     CREATE TABLE changelog_topic (    -- what ledger and settings say of each other, as the log itself has it
         about TEXT NOT NULL, partition TEXT NOT NULL,

@@ -27,7 +27,7 @@ def checked(world: World) -> Finding:
     """What check finds of the account."""
     (facts,) = facts_of_all(world.db)
     before = len(world.writes())
-    found = check_account(world.app, world.db, facts, 1000)
+    found = check_account(world.app, world.db, facts)
     assert len(world.writes()) == before, "check only reads"
     return found
 

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tests.integration.flush.world import World
 from worker.sandbox.faults import Fault
 from worker.sandbox.merge import MergeField
+from worker.status.left_out import sentences
 
 ANN = "ann@example.com"
 WHOLE = {"line1": "1 High St", "city": "Leeds", "state": "West Yorkshire", "postcode": "LS1 1AA", "country": "GB"}
@@ -32,7 +35,7 @@ def test_a_field_that_the_list_lacks_is_left_out_and_told(world: World):
     world.event("ann", ANN, company="Lee Ltd")
     world.flush()
     assert world.status(ANN) == "subscribed"
-    assert "COMPANY (the list has no such field)" in world.receipts("ann")[0].detail
+    assert "COMPANY (this list has no such field)" in world.receipts("ann")[0].detail
 
 
 def test_a_required_field_without_a_value_refuses_nobody(world: World):
@@ -88,7 +91,34 @@ def test_a_partial_postal_address_is_left_out(world: World):
     world.event("ann", ANN, address={"line1": "1 High St"})
     world.flush()
     assert "ADDRESS" not in world.fields(ANN)
-    assert "ADDRESS (incomplete" in world.receipts("ann")[0].detail
+    assert "ADDRESS (no city, postcode)" in world.receipts("ann")[0].detail
+
+
+def test_an_address_that_lacks_only_its_state_is_sent_with_a_dash(world: World):
+    """A British address without a county arrives, and its receipt says what was sent as its state."""
+    world.event("ann", ANN, address={**WHOLE, "state": ""})
+    world.flush()
+    assert world.fields(ANN)["ADDRESS"]["state"] == "-"
+    assert "The address has no state, so - was sent as its state." in world.receipts("ann")[0].detail
+
+
+@pytest.mark.parametrize("strategy", ["many", "one by one"])
+def test_what_is_left_out_is_counted_by_list_and_reason(world: World, strategy: str):
+    """Plan and run count alike what they do not send, also of contacts that are added one by one."""
+    if strategy == "one by one":
+        world.by_hand("old@example.com", "subscribe")
+        world.by_hand("old@example.com", "archive")
+    del world.standin.find_list("master").fields["COMPANY"]
+    world.event("ann", ANN, address={**WHOLE, "city": ""}, company="Lee Ltd")
+    world.event("bob", "bob@example.com", address=WHOLE, company="Lee Ltd")
+    planned = world.plan().summary.left_out.found()
+    found = world.flush().left_out
+    assert sentences(found) == [
+        "list master: COMPANY: this list has no such field (2 of 2); ADDRESS not sent for 1 of 2: no city."
+    ]
+    assert planned == found
+    world.event("bob", "bob@example.com", first_name="Bob", address=WHOLE)
+    assert world.flush().left_out == ()
 
 
 def test_a_us_phone_field_gets_us_numbers_only(world: World):

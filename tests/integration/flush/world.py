@@ -273,6 +273,7 @@ class World:
             self.settings,
             sender.__enter__(),
             bulk_add_above=1000,
+            state_if_missing=self.app.config.mailchimp.state_if_missing,
             confirmed=False,
             clock=self.clock,
             departed=self.app.departed_of(self.db, ACCOUNT),

@@ -91,4 +91,4 @@ def near(
 def terms(chosen: AccountSettings | None = None) -> Terms:
     """What a plan goes by: lists with a first and a last name."""
     chosen = chosen or settings()
-    return Terms(chosen, {one.list_id: NAMES for one in chosen.stored}, NOW, Departed(chosen.account_id))
+    return Terms(chosen, {one.list_id: NAMES for one in chosen.stored}, "-", NOW, Departed(chosen.account_id))

@@ -1,8 +1,12 @@
 """What is sent of a customer."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import pytest
 
-from worker.flush.merge_values import changes, hashes, merge_fields, sent_after
+from worker.flush import merge_values
+from worker.flush.merge_values import Fields, changes, hashes, sent_after
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import CustomerState, PostalAddress
 
@@ -13,11 +17,16 @@ ADDRESS = MergeField("ADDRESS", "address")
 WHOLE = PostalAddress("1 High St", "", "Leeds", "West Yorkshire", "LS1 1AA", "GB")
 
 
+def merge_fields(state: CustomerState, available: Iterable[MergeField], state_if_missing: str = "") -> Fields:
+    """What is sent, by default without filling anything in."""
+    return merge_values.merge_fields(state, available, state_if_missing)
+
+
 def test_only_fields_of_the_list_are_sent_and_the_rest_is_told():
     """A value without a field on the list is left out, with the reason."""
     found = merge_fields(CustomerState(first_name="Ann", company="Lee Ltd"), ALL[:2])
     assert found.values == {"FNAME": "Ann"}
-    assert found.left_out == {"COMPANY": "the list has no such field"}
+    assert found.left_out == {"COMPANY": "this list has no such field"}
 
 
 def test_what_billmywork_leaves_empty_is_not_sent():
@@ -36,7 +45,21 @@ def test_a_whole_address_is_sent_and_a_partial_one_is_left_out():
     }
     partial = merge_fields(CustomerState(address=PostalAddress(line1="1 High St")), [ADDRESS])
     assert not partial.values
-    assert "city, state, zip" in partial.left_out["ADDRESS"]
+    assert partial.left_out == {"ADDRESS": "no city, state, postcode"}
+
+
+def test_an_address_without_a_state_is_sent_with_what_the_operator_chose():
+    """Only a missing state is filled in, only in an address field, and only if there is an address at all."""
+    british = replace(WHOLE, state=None)
+    sent = merge_fields(CustomerState(address=british), [ADDRESS], "-")
+    assert (sent.values["ADDRESS"]["state"], sent.state_filled_in, sent.left_out) == ("-", "-", {})
+    assert merge_fields(CustomerState(address=WHOLE), [ADDRESS], "-").state_filled_in is None
+    without_city = merge_fields(CustomerState(address=replace(british, city="")), [ADDRESS], "-")
+    assert (without_city.left_out, without_city.state_filled_in) == ({"ADDRESS": "no city"}, None)
+    assert merge_fields(CustomerState(address=british), [ADDRESS]).left_out == {"ADDRESS": "no state"}
+    assert merge_fields(CustomerState(address=PostalAddress()), [ADDRESS], "-") == Fields({}, {})
+    text = merge_fields(CustomerState(address=british), [MergeField("ADDRESS", "text")], "-")
+    assert text.values == {"ADDRESS": "1 High St, Leeds, LS1 1AA, GB"}
 
 
 @pytest.mark.parametrize(
