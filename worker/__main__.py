@@ -5,6 +5,7 @@ It imports only what each command needs: `--help` and the like answer at once.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -12,8 +13,11 @@ import sys
 from worker.errors import WorkerError
 from worker.process_exit import leave
 from worker.redaction import redacted
+from worker.visible import json_escaped, visible
 
 INTERRUPTED = 130
+JSON_OPTION = "--json"
+"""With it, errors are JSON too, also those that come before a command's options are read."""
 
 
 def main() -> None:
@@ -24,7 +28,7 @@ def main() -> None:
     try:
         _run()
     except WorkerError as error:
-        _tell(f"error: {error.what}", error.advice)
+        _tell(error.code, error.what, error.advice)
         leave(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
@@ -34,7 +38,7 @@ def main() -> None:
         sys.exit(1)
     except Exception:
         _log_internal_error()
-        _tell("error: internal error; see the traceback above.", "Please report it, with that log.")
+        _tell("internal_error", "internal error; see the traceback above.", "Please report it, with that log.")
         leave(1)
 
 
@@ -57,9 +61,16 @@ def _log_internal_error() -> None:
     logging.getLogger("worker").exception("internal error")
 
 
-def _tell(*lines: str) -> None:
-    for line in lines:
-        sys.stderr.write(redacted(line) + "\n")
+def _tell(code: str, what: str, advice: str) -> None:
+    log = sys.modules.get("worker.log")  # not there yet: nothing is known of the operator's choice
+    if JSON_OPTION in sys.argv[1:]:
+        document = json.dumps({"code": code, "message": what, "advice": advice}, ensure_ascii=False)
+        sys.stderr.write(redacted(json_escaped(document)) + "\n")
+    elif log is not None and log.writes_json():
+        logging.getLogger("worker").error(what, extra={"code": code, "advice": advice})
+    else:
+        for line in (f"error: {what}", advice):
+            sys.stderr.write(redacted(visible(line, keep="\n")) + "\n")
 
 
 if __name__ == "__main__":

@@ -253,7 +253,7 @@ def _file() -> Path | None:
 def _unreadable(file: Any, error: OSError) -> ConfigError:
     return ConfigError(
         f"The configuration file {file} cannot be read: {error.strerror}.",
-        f"Check {_FILE_VARIABLE} and the rights of the file.",
+        f"Check the option --config, the variable {_FILE_VARIABLE} and the rights of the file.",
     )
 
 

@@ -3,6 +3,8 @@
 Only ``worker.__main__`` catches these: it prints what happened and what to do, and sets the exit code.
 """
 
+import re
+
 
 class WorkerError(Exception):
     """A failure that an operator can understand and act on.
@@ -18,6 +20,11 @@ class WorkerError(Exception):
         super().__init__(what)
         self.what = what
         self.advice = advice
+
+    @property
+    def code(self) -> str:
+        """Its kind, for programs: the class's name, as in ``not_found``."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
 
 
 class UsageError(WorkerError):

@@ -8,12 +8,16 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 
 from worker.config import Log
 from worker.redaction import redacted, without_addresses
+from worker.visible import visible
+
+_TRACEBACKS = ("exception", "stack")
 
 
 def configure(settings: Log) -> None:
@@ -34,16 +38,38 @@ def configure(settings: Log) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, rendered, _redact],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _spell_out, rendered, _redact],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
+    handler.name = settings.format  # for writes_json
     root.setLevel(settings.level.upper())
     logging.captureWarnings(capture=True)
     threading.excepthook = _thread_failed
     for chatty in ("urllib3", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def writes_json() -> bool:
+    """Returns whether the operator chose a log for programs; False before the log is configured."""
+    return any(one.name == "json" for one in logging.getLogger().handlers)
+
+
+def _spell_out(logger: Any, method: str, facts: MutableMapping[str, Any]) -> dict[str, Any]:
+    # Before the line is made: its own colours and line ends stay.
+    return {name: _spelled_out(value, "\n" if name in _TRACEBACKS else "") for name, value in facts.items()}
+
+
+def _spelled_out(value: Any, keep: str = "") -> Any:
+    match value:
+        case str():
+            return visible(value, keep)
+        case dict():
+            return {_spelled_out(name): _spelled_out(one) for name, one in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_spelled_out(one) for one in value]
+    return value
 
 
 def _redact(logger: Any, method: str, line: Any) -> str:

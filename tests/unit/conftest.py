@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,3 +29,15 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 def nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the log forget the secrets that tests before this one, in the same process, kept out of it."""
     monkeypatch.setattr(redaction, "_hidden", set())
+
+
+@pytest.fixture
+def own_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
+    """Gives the root logger, and what else the log takes over, back as it was."""
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    root = logging.getLogger()
+    before, level = root.handlers, root.level
+    yield root
+    logging.captureWarnings(capture=False)
+    root.handlers = before
+    root.setLevel(level)

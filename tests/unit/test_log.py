@@ -21,18 +21,6 @@ from worker.redaction import hide, redacted, without_addresses
 KEY = "0123456789abcdef0123456789abcdef-us21"
 
 
-@pytest.fixture
-def own_root(monkeypatch):
-    """Gives the root logger, and what else the log takes over, back as it was."""
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    root = logging.getLogger()
-    before, level = root.handlers, root.level
-    yield root
-    logging.captureWarnings(capture=False)
-    root.handlers = before
-    root.setLevel(level)
-
-
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_an_api_key_never_reaches_the_log(form, own_root, capsys):
     """A key in a message, an argument or a traceback is cut to its last four characters."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +11,36 @@ import pytest
 
 import worker.cli.app
 from worker import __main__ as edge
+from worker import errors, log
+from worker.config import Log
 from worker.errors import ConfigError, NotFound
 
 KEY = "0123456789abcdef0123456789abcdef-us21"
+
+CODES = {
+    "account_error",
+    "already_running",
+    "api_key_malformed",
+    "api_key_refused",
+    "config_error",
+    "consumer_stopped",
+    "database_error",
+    "flush_ended_early",
+    "kafka_error",
+    "ledger_lost",
+    "mailchimp_error",
+    "mailchimp_unreachable",
+    "not_found",
+    "not_moved",
+    "partition_given_up",
+    "request_withdrawn",
+    "secret_key_error",
+    "usage_error",
+    "web_error",
+    "worker_error",
+    "writer_fenced",
+    "wrong_data_centre",
+}
 
 
 @pytest.fixture
@@ -40,6 +68,38 @@ def test_an_error_is_told_with_its_advice_and_its_code(ends, kind, code):
 def test_an_error_does_not_tell_an_api_key(ends):
     """A key in a message is cut to its last four characters."""
     assert ends(NotFound(f"Not {KEY}.", "")) == (1, "error: Not …us21.\n\n")
+
+
+def test_an_error_is_json_for_programs(ends, monkeypatch):
+    """With --json: its kind, what happened and what to do, in one document, without keys."""
+    monkeypatch.setattr(sys, "argv", ["mailchimp-worker", "status", "--json"])
+    code, told = ends(NotFound(f"Not {KEY}.\x1b[2J", "Look elsewhere."))
+    assert code == 1
+    assert json.loads(told) == {"code": "not_found", "message": "Not …us21.\x1b[2J", "advice": "Look elsewhere."}
+
+
+def test_wrong_use_is_json_for_programs():
+    """Also errors that come before the command reads its options."""
+    ended = _python("-m", "worker", "status", "--colour", "--json")
+    assert (ended.returncode, json.loads(ended.stderr)["code"]) == (2, "usage_error")
+
+
+def test_an_error_obeys_the_form_of_the_log(ends, own_root):
+    """Where the operator chose a log for programs, the last error is a line of it too."""
+    log.configure(Log(format="json"))
+    line = json.loads(ends(NotFound("It is gone.", "Look elsewhere."))[1])
+    assert (line["event"], line["level"], line["code"], line["advice"]) == (
+        "It is gone.",
+        "error",
+        "not_found",
+        "Look elsewhere.",
+    )
+
+
+def test_kinds_of_errors_keep_their_names():
+    """Programs rely on the codes."""
+    kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.WorkerError)]
+    assert {one("", "").code for one in kinds} == CODES
 
 
 def test_an_interrupt_is_quiet(ends):

@@ -165,12 +165,9 @@ def forget_account(
 ) -> None:
     """Remove an account's API key, settings, ledger and receipts. Its lists in Mailchimp stay as they are."""
     app = wired()
-    if not yes:
-        typer.confirm(
-            f"Forget account {account}? Without its ledger, the worker no longer knows who left its lists.",
-            abort=True,
-            err=True,
-        )
+    output.confirm(
+        f"Forget account {account}? Without its ledger, the worker no longer knows who left its lists.", yes=yes
+    )
     with changing(app, lambda db: [AccountId(account)]) as db:
         if not forget.is_known(db, AccountId(account)):
             settings.load(db, AccountId(account))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +14,10 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from worker import __version__
+from worker.errors import UsageError, WorkerError
+
+LONGEST_LINE = 1000
+"""Characters of a command's line in a list: as many as its first sentence has."""
 
 COMMANDS = {
     "run": ("run", "run", "Run the worker: read events, deliver once a day."),
@@ -32,8 +40,27 @@ COMMANDS = {
 """Name to module, function or group, and its line in the list of commands."""
 
 
-class LazyCommands(TyperGroup):
+class Commands(TyperGroup):
+    """A group whose list of commands has each line whole, however narrow the terminal is."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes the list."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, line in self.lines(ctx)])
+
+    def lines(self, ctx: Any) -> Iterator[tuple[str, str]]:
+        """Gives the name of each command and its line: the first sentence of its help."""
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            yield name, command.get_short_help_str(LONGEST_LINE) if command is not None else ""
+
+
+class LazyCommands(Commands):
     """Imports a command only when it is called or helped with."""
+
+    def lines(self, ctx: Any) -> Iterator[tuple[str, str]]:
+        """Gives the name of each command and its line, without importing anything."""
+        yield from ((name, line) for name, (_, _, line) in COMMANDS.items())
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Returns the names, in the order of the list."""
@@ -48,17 +75,12 @@ class LazyCommands(TyperGroup):
         around = _typer()
         around.callback()(lambda: None)
         if isinstance(found, typer.Typer):
-            around.add_typer(found, name=cmd_name)
+            around.add_typer(found, name=cmd_name, cls=Commands)
         else:
             around.command(cmd_name)(found)
         group = get_command(around)
         assert isinstance(group, TyperGroup)
         return group.commands[cmd_name]
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Writes the list, without importing anything."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
 
 def _typer(cls: type[TyperGroup] | None = None, help: str | None = None) -> typer.Typer:
@@ -66,7 +88,7 @@ def _typer(cls: type[TyperGroup] | None = None, help: str | None = None) -> type
         cls=cls,
         help=help,
         no_args_is_help=cls is not None,
-        add_completion=False,
+        add_completion=cls is not None,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -84,11 +106,15 @@ def _version(wanted: bool) -> None:
 
 @commands.callback()
 def _root(
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="The settings; without it, see WORKER_CONFIG.")
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    pass
+    if config is not None:
+        os.environ["WORKER_CONFIG"] = str(config)
 
 
 def main() -> None:
@@ -97,4 +123,18 @@ def main() -> None:
     Raises:
         WorkerError: what went wrong, with advice.
     """
+    if "--json" in sys.argv[1:]:
+        sys.exit(_for_programs())
     commands()
+
+
+def _for_programs() -> int:
+    """Runs the command with errors of its use as exceptions too; returns the exit code."""
+    try:
+        return int(commands(standalone_mode=False) or 0)
+    except typer.Abort:
+        raise WorkerError("The question was not answered with yes.", "Answer it, or use --yes.") from None
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # only errors of use have it
+            raise
+        raise UsageError(error.format_message(), "See what there is: mailchimp-worker --help") from error

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
 from worker.cli import output
 from worker.cli.context import AccountOption, Json, existing, wired
@@ -86,7 +85,7 @@ def as_data(explanation: Explanation) -> dict[str, Any]:
 
 def list_receipts(
     account: AccountOption = None,
-    outcome: Annotated[Outcome | None, typer.Option("--outcome", help="Only this outcome.")] = None,
+    outcome: Annotated[Outcome | None, typer.Option("--outcome", metavar="OUTCOME", help="Only this outcome.")] = None,
     email: Annotated[str | None, typer.Option("--email", help="Only customers who have or had this address.")] = None,
     run: Annotated[int | None, typer.Option("--run", help="Only this flush run.")] = None,
     refused: Annotated[
@@ -122,7 +121,7 @@ def list_receipts(
 
 
 def _tell(explanation: Explanation) -> None:
-    output.out.print(Text(f"Account {explanation.account_id}, customer {explanation.customer_id}", style="bold"))
+    output.say(f"Account {explanation.account_id}, customer {explanation.customer_id}", style="bold")
     event = None
     for receipt in explanation.receipts:
         if (receipt.event_id, receipt.offset) != event:

@@ -32,8 +32,7 @@ def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fal
     for one in NOT_KNOWN:
         output.say(f"  - {one}")
     output.say("Accounts whose settings are lost deliver nothing until they are connected again.")
-    if not yes:
-        typer.confirm("Continue without them?", abort=True, err=True)
+    output.confirm("Continue without them?", yes=yes)
     with (
         DatabaseLock(app.config.staging.path),
         closing(app.open_database()) as db,

@@ -69,7 +69,7 @@ def show(account: AccountArgument, json: Json = False) -> None:
 @commands.command()
 def store(
     account: AccountArgument,
-    lists: Annotated[list[str] | None, typer.Argument(metavar="LIST...", help="Ids of the lists to use.")] = None,
+    lists: Annotated[list[str] | None, typer.Argument(metavar="LIST", help="Ids of the lists to use.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Use every list that the last refresh found.")] = False,
 ) -> None:
     """Store exactly these lists for use."""

@@ -32,7 +32,7 @@ from worker.store.lock import DatabaseLock
 
 letters = typer.Typer(no_args_is_help=True, help="Records that could not be understood: list, show, replay, drop.")
 
-NumbersArgument = Annotated[list[int], typer.Argument(metavar="N...", help="Numbers of dead letters.")]
+NumbersArgument = Annotated[list[int], typer.Argument(metavar="N", help="Numbers of dead letters.")]
 
 
 def resync(
@@ -101,8 +101,7 @@ def forget(
     """Erase one person from the database: customers, ledger, receipts and dead letters. Mailchimp is not touched."""
     address = _address(email)
     app = wired()
-    if not yes:
-        typer.confirm(f"Erase everything known here of {address}?", abort=True, err=True)
+    output.confirm(f"Erase everything known here of {address}?", yes=yes)
     with changing(app, lambda db: [one for one, _ in people_at(db, address)]) as db, Steps() as steps:
         gone = forget_person(db, app.changelog, address, secret=app.secret, at=app.clock(), told=steps.told)
     if not any(gone.values()):
@@ -183,7 +182,9 @@ def show(number: Annotated[int, typer.Argument(metavar="N")], json: Json = False
             ("headers", ", ".join(f"{name}={_text(value)}" for name, value in one.headers) or "none"),
         ],
     )
-    output.say(_text(one.value) or "")
+    output.say("value")
+    for line in (_text(one.value) or "").splitlines():
+        output.say(f"  {line}")
 
 
 @letters.command()

@@ -1,19 +1,32 @@
-"""What commands print: tables for people, JSON for programs; data on standard output, all else on standard error."""
+"""What commands print: tables for people, JSON for programs; data on standard output, all else on standard error.
+
+Whatever goes to a terminal passes by here: characters that would steer it are spelled out.
+"""
 
 from __future__ import annotations
 
+import csv
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from worker import log
+from worker.visible import json_escaped, visible
+
 PIPED_WIDTH = 200
 """Columns of tables that go into a file or another program, where ``COLUMNS`` does not say otherwise."""
+LAST_COLUMN = 24
+"""Characters that the last column of a table, where sentences stand, needs to be readable."""
+GAP = 2
 
 out = Console(highlight=False, soft_wrap=True)
 """Data."""
@@ -25,31 +38,80 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def as_json(data: Any) -> None:
     """Prints one JSON document."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(json_escaped(json.dumps(data, ensure_ascii=False, indent=2)) + "\n")
 
 
 def one_line(data: Any) -> str:
     """Returns JSON on one line."""
-    return json.dumps(data, ensure_ascii=False)
+    return json_escaped(json.dumps(data, ensure_ascii=False))
 
 
-def say(text: str) -> None:
-    """Prints a line for a person, as it is."""
-    out.print(Text(text))
+def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Prints comma-separated values for a spreadsheet, with a line of names; no cell is taken for a formula."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_no_formula(_cell(value)) for value in row] for row in rows)
+
+
+def say(text: str, style: str = "") -> None:
+    """Prints a line for a person."""
+    out.print(Text(visible(text), style=style))
 
 
 def note(text: str) -> None:
-    """Prints a line beside the data, as it is."""
-    err.print(Text(text))
+    """Prints a line beside the data; into the log where that is read by programs."""
+    if log.writes_json():
+        logging.getLogger("worker").info(text)
+    else:
+        err.print(Text(visible(text)))
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks a person, unless the answer was given as an option; ends the command where it is no."""
+    if not yes:
+        typer.confirm(visible(question), abort=True, err=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Prints a table; numbers are on the right."""
-    rows = [[*row] for row in rows]
-    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    """Prints a table, numbers on the right; where it does not fit the terminal, each row as a block of lines."""
+    rows, columns = [[*row] for row in rows], [visible(one) for one in columns]
+    cells = [[_cell(value) for value in row] for row in rows]
+    if not _fits(columns, cells):
+        _blocks(columns, cells, title)
+        return
+    head = Text(visible(title)) if title else None
+    made = Table(title=head, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for number, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[number], int) for row in rows)
         made.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        made.add_row(*(Text("" if value is None else str(value)) for value in row))
+    for row in cells:
+        made.add_row(*map(Text, row))
     out.print(made, soft_wrap=False)
+
+
+def _fits(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> bool:
+    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+    needed = sum(widths[:-1]) + min(widths[-1], LAST_COLUMN) + GAP * (len(widths) - 1)
+    return len(columns) <= 2 or needed <= out.width
+
+
+def _blocks(columns: Sequence[str], cells: Sequence[Sequence[str]], title: str | None) -> None:
+    if title:
+        say(title, style="bold")
+    for number, row in enumerate(cells):
+        if number:
+            say("")
+        block = Table(box=None, pad_edge=False, show_header=False)
+        for name, value in zip(columns, row, strict=True):
+            if value:
+                block.add_row(Text(name, style="bold"), Text(value))
+        out.print(block, soft_wrap=False)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else visible(str(value))
+
+
+def _no_formula(cell: str) -> str:
+    # A spreadsheet reads such a cell as a formula, and the addresses come from strangers. Source: OWASP, CSV injection.
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell

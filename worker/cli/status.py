@@ -134,7 +134,8 @@ def _failures(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _tell_partitions(found: dict[str, Any]) -> None:
     if not found["partitions"]:
         if found["worker"]["host"]:
-            output.say("\nThis worker has no partition now; another worker has them.")
+            output.say("")
+            output.say("This worker has no partition now; another worker has them.")
         return
     output.say("")
     live = found["worker"]["host"] is not None
