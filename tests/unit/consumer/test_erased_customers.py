@@ -185,6 +185,29 @@ def test_who_was_staged_before_the_erasing_was_known_is_removed(db: Database, tm
     other.close()
 
 
+def test_who_came_back_and_was_erased_once_more_is_removed_whatever_the_clock_said(
+    db: Database, tmp_path: Path
+) -> None:
+    """Also by a worker whose clock is behind that of another one: no hash is new, and none is later."""
+    bob = "bob@example.com"
+    stage(db, *LOG)
+    erase(db)
+    forget_person(db, CHANGELOG, AddressKey(bob), secret=SECRET, at=NOW + timedelta(hours=2))
+    back = event(3, "ann", email=ANN, version=3)
+    other = rebuilt(db, tmp_path, *LOG, back)
+    ErasedCustomers(key_of).drop_staged(other)
+    with other.transaction():
+        other.execute("UPDATE customer SET changed = 0")
+    assert ids(other) == {"ann"}
+    stage(db, back)
+    forget_person(db, CHANGELOG, AddressKey(ANN), secret=SECRET, at=NOW + timedelta(hours=1))
+    with other.transaction():
+        table_rows.apply(other, table_rows.everything(db))
+    ErasedCustomers(key_of).drop_staged(other)
+    assert ids(other) == set()
+    other.close()
+
+
 def test_who_came_back_since_is_not_removed(db: Database, tmp_path: Path) -> None:
     """A staged customer whose newest event is newer than the erasing stays."""
     stage(db, *LOG)
