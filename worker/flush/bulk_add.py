@@ -251,7 +251,10 @@ class Batch:
             # Not by this POST; it may be by an earlier try of it, which its intent shows.
             tried = self.intended[add.membership] if add.membership in self.in_doubt else None
             self.alone.append(Found(add.contact, tried))
-            self._take_back(attempt, [add])
+            if tried is None:
+                # Known from now on, whatever becomes of the read: once it is deleted nothing else shows that it left.
+                contact = add.contact
+                attempt.entries.append(LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at()))
         elif classified.kind is not AnswerClass.BAD_ADDRESS:
             self.alone.append(add)
             self._take_back(attempt, [add])

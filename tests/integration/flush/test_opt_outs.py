@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.flush.world import World
+from worker.mailchimp.call import Call
+from worker.sandbox.faults import Fault
 
 A, B, C, D = (f"{one}@example.com" for one in "abcd")
 
@@ -123,6 +125,26 @@ def test_a_member_that_was_found_and_went_by_itself_is_not_added(world: World, a
     world.flush()
     assert world.status(B) is None
     assert world.outcomes("ann")[-1] == "gone"
+
+
+def test_a_member_that_a_batch_found_and_nobody_read_is_known(world: World):
+    """Who joined by herself a moment before the POST, and deleted herself before she could be read, is not added."""
+
+    def joins(call: Call) -> None:
+        if call.method == "POST":
+            world.by_hand(A, "subscribe")
+            world.standin.faults = [Fault("status", method="GET", status=503)]
+
+    world.event("ann", A, first_name="Ann", last_name="Lee")
+    world.before_call(joins)
+    world.flush()
+    world.before_call(None)
+    world.standin.faults = []
+    world.by_hand(A, "forget")
+    world.event("ann", A, list_id="other")
+    world.flush()
+    assert (world.status(A), world.status(A, "other")) == (None, None)
+    assert world.outcomes("ann")[-1] == "left"
 
 
 def test_a_person_who_joined_again_by_herself_is_added_on_the_other_list(world: World):
