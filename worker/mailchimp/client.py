@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.util.ssl_ import create_urllib3_context
 
 from worker import __version__
 from worker.errors import ConfigError
+from worker.mailchimp.alarms import Alarms
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Call, Failure
 from worker.redaction import hide
@@ -66,9 +74,17 @@ class Client:
         self._timeout = timeout
         # Given with every request, so that no .netrc can put another in its place.
         self._auth = HTTPBasicAuth("mailchimp-worker", key.reveal())
-        self._environment = requests.Session()
+        self._alarms = Alarms(timeout)
         self._idle: list[_Line] = []
         self._lock = threading.Lock()
+
+    @cached_property
+    def _common(self) -> _Common:
+        # Read once: for each call, it would take as long as the call itself does.
+        prepared = requests.Request("GET", self._base_url, headers=_HEADERS, auth=self._auth).prepare()
+        environment = requests.Session().merge_environment_settings(prepared.url, {}, False, None, None)
+        context = _tls(environment["verify"]) if str(prepared.url).startswith("https:") else None
+        return _Common(str(prepared.url), dict(prepared.headers), environment["proxies"], context)
 
     def send(self, call: Call) -> Answer:
         """Sends one call and waits for its answer; never raises for what Mailchimp or the network did.
@@ -77,19 +93,11 @@ class Client:
             ConfigError: the URL, the proxy or the certificates that the operator named cannot be used.
         """
         started = time.monotonic()
-        request = requests.Request(
-            call.method,
-            self._base_url + call.path,
-            params=dict(call.query),
-            data=None if call.body is None else json.dumps(call.body).encode(),
-            headers=_HEADERS,
-            auth=self._auth,
-        )
         with _config_explained():
-            prepared = request.prepare()
-            environment = self._environment.merge_environment_settings(prepared.url, {}, False, None, None)
+            common = self._common
+            request = common.request(call)
             with self._line() as line:
-                outcome = line.exchange(prepared, self._timeout, environment)
+                outcome = line.exchange(request, self._timeout, common)
         seconds = time.monotonic() - started
         if isinstance(outcome, str):
             return Answer(None, failure=outcome, seconds=seconds)
@@ -99,7 +107,7 @@ class Client:
     @contextmanager
     def _line(self) -> Iterator[_Line]:
         with self._lock:
-            line = self._idle.pop() if self._idle else _Line()
+            line = self._idle.pop() if self._idle else _Line(self._alarms, self._common.tls)
         try:
             yield line
         finally:
@@ -112,6 +120,7 @@ class Client:
             idle, self._idle = self._idle, []
         for line in idle:
             line.close()
+        self._alarms.close()
 
     def __enter__(self) -> Self:
         return self
@@ -126,6 +135,51 @@ class Client:
         return f"Client({self._base_url})"
 
 
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What is the same for each call.
+
+    Attributes:
+        url: up to the path of a call.
+        proxies: as the environment names them, by scheme.
+        tls: None where the URL has none.
+    """
+
+    url: str
+    headers: Mapping[str, str]
+    proxies: Mapping[str, str]
+    tls: ssl.SSLContext | None
+
+    def request(self, call: Call) -> requests.PreparedRequest:
+        """Returns a call as it is sent."""
+        made = requests.PreparedRequest()
+        made.method = call.method
+        made.url = f"{self.url}{call.path}?{urlencode(call.query)}" if call.query else self.url + call.path
+        headers = dict(self.headers)
+        if call.body is not None:
+            made.body = json.dumps(call.body).encode()
+        if call.body is not None or not call.reads_only:
+            headers["Content-Length"] = str(len(made.body or b""))
+        made.headers = headers  # type: ignore[assignment]
+        return made
+
+
+@lru_cache(maxsize=4)
+def _tls(verify: bool | str) -> ssl.SSLContext:
+    """Returns what checks certificates: those of a file or folder, or the ones that ``requests`` trusts."""
+    context = create_urllib3_context()
+    if verify is False:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+    trusted = DEFAULT_CA_BUNDLE_PATH if verify is True else verify
+    try:
+        folder = Path(trusted).is_dir()
+        context.load_verify_locations(None if folder else trusted, trusted if folder else None)
+    except OSError as error:
+        raise OSError(f"the certificates in {trusted} cannot be read: {error.strerror or error}") from None
+    return context
+
+
 class _Line(HTTPAdapter):
     """One connection, for one call at a time, that can be cut.
 
@@ -133,30 +187,31 @@ class _Line(HTTPAdapter):
     hold its connection for ever.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, alarms: Alarms, tls: ssl.SSLContext | None) -> None:
+        self._tls = {} if tls is None else {"ssl_context": tls}
+        self._pool: Any = None
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+        self._alarms = alarms
         self._lock = threading.Lock()
         self._socket: Any = None
         self._seconds = 0.0
-        self._number = 0  # of the exchange: an alarm that fires late must not cut the next one
+        self._number = 0  # of the exchange: an alarm that rings late must not cut the next one
         self._late = False
         self._sent = False
 
     def exchange(
-        self, request: requests.PreparedRequest, seconds: float, environment: Any
+        self, request: requests.PreparedRequest, seconds: float, common: _Common
     ) -> tuple[int, bytes, str | None] | Failure:
         """Returns the status, content and Date that came back within so many seconds, or why none did."""
         with self._lock:
             self._number += 1
             self._seconds, self._late, self._sent = seconds, False, False
-        alarm = threading.Timer(seconds, self._cut, (self._number,))
-        alarm.daemon = True
-        alarm.start()
+        alarm = self._alarms.set(partial(self._cut, self._number))
         # The alarm decides what is late; the reads' own limit only backs it up.
         limits = (min(CONNECT_SECONDS, seconds), seconds + 1)
         try:
             # Not Session.send: it would parse where a redirect points, and raise for what it finds.
-            response = self.send(request, timeout=limits, **environment | {"stream": True})
+            response = self.send(request, stream=True, timeout=limits, proxies=dict(common.proxies))
             outcome: tuple[int, bytes, str | None] | Failure = _content(response)
         except _MISCONFIGURED:
             raise
@@ -169,12 +224,28 @@ class _Line(HTTPAdapter):
         # Whatever was read: an answer without a length ends where its connection does, so that a cut one looks whole.
         return "timeout" if self._late and self._sent else outcome
 
+    # What requests would do for each call is done once
+
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the pool of the URL, whose connections note in this line when they send."""
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        if not hasattr(pool.ConnectionCls, "watched"):
-            pool.ConnectionCls = _watched(pool.ConnectionCls, self._watch)
-        return pool
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+            self._pool.ConnectionCls = _watched(self._pool.ConnectionCls, self._watch)
+        return self._pool
+
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns what names the pool, with this client's way to check certificates."""
+        host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
+        return host, dict(self._tls)
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Does nothing: the pool has what checks certificates."""
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Returns the status and the headers, without cookies: Mailchimp's answers need none."""
+        response = requests.Response()
+        response.status_code, response.headers, response.raw = resp.status, resp.headers, resp
+        return response
 
     def _watch(self, connection_socket: Any) -> None:
         with self._lock:
