@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import Protocol, TypeVar
 
+from worker.errors import KafkaError
+from worker.model import AccountId
 from worker.store.changed_rows import Changed, RowKey
 from worker.store.database import Database, Part
 
@@ -18,6 +20,10 @@ class Changelog(Protocol):
 
     def commit(self, db: Database, act: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
         """Writes the rows that a function changes to Kafka, then all that it writes in one transaction."""
+        ...
+
+    def failure_of(self, account_id: AccountId) -> KafkaError | None:
+        """Returns why the ledger of an account cannot be written; None where it can."""
         ...
 
 

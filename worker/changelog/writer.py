@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,9 @@ from worker.store.forgotten import HASH_KEY
 
 MOST_TRIES = 10
 """How often a change is made, because another worker, command or thread changed what it rests on meanwhile."""
+
+MOST_SIDE_BY_SIDE = 32
+"""Partitions that are written at one time."""
 
 _Result = TypeVar("_Result")
 _Place = tuple[str, int]
@@ -65,6 +69,7 @@ class ChangelogWriter:
         self._lock = threading.Lock()
         self._settings_lock = threading.Lock()
         self._writers: dict[_Place, PartitionWriter] = {}
+        self._failed: dict[_Place, KafkaError] = {}
         self.lost: Callable[[int, bool], None] = lambda partition, fenced: None
         self.take_settings: Callable[[], None] | None = None
 
@@ -102,6 +107,7 @@ class ChangelogWriter:
         read()
         with self._lock:
             self._writers[topic.name, partition] = writer
+            self._failed.pop((topic.name, partition), None)
 
     def take_all_settings(self, read: Callable[[int], None]) -> None:
         """Becomes the one writer of all settings, until somebody else does.
@@ -132,8 +138,8 @@ class ChangelogWriter:
     def write(self, rows: Sequence[ChangelogRow], *, erase: bool = False) -> list[Acknowledged]:
         """Writes rows and waits until every replica that must have them has them.
 
-        Rows of one partition are written together or not at all. Rows of several are written one partition after the
-        other, the settings last.
+        Rows of one partition are written together or not at all. Those of the ledger's partitions are written side by
+        side, then the settings.
 
         Args:
             rows: as they are to be.
@@ -144,10 +150,28 @@ class ChangelogWriter:
             PartitionGivenUp: this worker gave a partition up before.
             KafkaError: they may not have been taken, so nothing may be committed that rests on them.
         """
-        parts: dict[tuple[ChangelogTopic, int], list[Record]] = defaultdict(list)
-        for one in sorted(rows, key=lambda one: one.kind == "account"):
-            parts[self._place(one)].append((key_of(one), value_of(one, erase=erase)))
-        return [self._write_part(topic, partition, records) for (topic, partition), records in parts.items()]
+        ledger: dict[int, list[Record]] = defaultdict(list)
+        settings: dict[int, list[Record]] = defaultdict(list)
+        for one in rows:
+            topic, partition = self._place(one)
+            parts = ledger if topic == self.topics.ledger else settings
+            parts[partition].append((key_of(one), value_of(one, erase=erase)))
+        return self._side_by_side(self.topics.ledger, ledger) + [
+            self._write_part(self.topics.settings, partition, records) for partition, records in settings.items()
+        ]
+
+    def _side_by_side(self, topic: ChangelogTopic, parts: Mapping[int, Sequence[Record]]) -> list[Acknowledged]:
+        if len(parts) <= 1:
+            return [self._write_part(topic, partition, records) for partition, records in parts.items()]
+        with ThreadPoolExecutor(min(len(parts), MOST_SIDE_BY_SIDE), thread_name_prefix="changelog") as pool:
+            written = [pool.submit(self._write_part, topic, partition, records) for partition, records in parts.items()]
+        return [one.result() for one in written]
+
+    def failure_of(self, account_id: AccountId) -> KafkaError | None:
+        """Returns why the ledger of an account cannot be written; None where it can."""
+        place = self.topics.ledger.name, self.ledger_partition(account_id)
+        with self._lock:
+            return self._failed.get(place) or (None if place in self._writers else _given_up(*place))
 
     def _place(self, one: ChangelogRow) -> tuple[ChangelogTopic, int]:
         if one.kind == "topic":
@@ -181,10 +205,7 @@ class ChangelogWriter:
             writer = self._writers.get((topic.name, partition))
         try:
             if writer is None:
-                raise PartitionGivenUp(
-                    f"Partition {partition} of {topic.name} is not this worker's to write any more.",
-                    "Nothing was confirmed. Try again.",
-                )
+                raise _given_up(topic.name, partition)
             began = time.monotonic()
             written = writer.write(records)
             self._metrics.changelog_written(time.monotonic() - began)
@@ -193,6 +214,7 @@ class ChangelogWriter:
             with self._lock:
                 if writer is not None and self._writers.get((topic.name, partition)) is writer:
                     del self._writers[topic.name, partition]
+                    self._failed[topic.name, partition] = error
             if topic == self.topics.ledger and writer is not None:
                 self.lost(partition, isinstance(error, WriterFenced))
             raise
@@ -236,6 +258,8 @@ class ChangelogWriter:
                     changed = act()
                     if not _same(rows, rows_of(db, [*given, *changed.rows])):
                         raise _ChangedMeanwhile
+                    if changed.rest is not None:
+                        changed.rest()
                     self._note(db, acknowledged)
                 for one in acknowledged:
                     one.writer.committed(one.offsets)
@@ -271,6 +295,12 @@ class ChangelogWriter:
                 next_offset = one.writer.next_offset(one.offsets, known)
                 if next_offset > known:
                     offsets.move_on(db, *place, next_offset, at)
+
+
+def _given_up(topic: str, partition: int) -> PartitionGivenUp:
+    return PartitionGivenUp(
+        f"Partition {partition} of {topic} is not this worker's to write any more.", "Nothing was confirmed. Try again."
+    )
 
 
 def _refuse_unread(db: Database, rows: Sequence[ChangelogRow], *, erase: bool) -> None:

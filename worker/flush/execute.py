@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 
 from worker.accounts.settings import end_of_missing, missing
-from worker.changelog.commit import Changelog
 from worker.clock import Clock, as_text
 from worker.flush import brake, bulk_add, internal_error, not_sent
 from worker.flush.account_flush import AccountFlush, Prepared, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake
+from worker.flush.commit_queue import CommitQueue
 from worker.flush.departures import Page, keep_page
 from worker.flush.intents import Intents
 from worker.flush.plan_summary import PlanSummary
@@ -62,8 +62,8 @@ class Orders:
         settings_hold: asked before every call; false once the account chose other settings than it is flushed with, or
             somebody was erased.
         erased: asked before anything is written down; true once somebody was erased from the account.
-        open_database: opens a connection for what the account's threads write, one at a time.
-        changelog: commits what they write.
+        open_database: opens a connection for what the account's threads read, one at a time.
+        queue: commits what they write.
         metrics: counts what they write.
         departed: who left lists of the account and was erased since.
         reads_departures: whether it is read who left each stored list, also where nobody changed; else only who left
@@ -83,7 +83,7 @@ class Orders:
     settings_hold: Callable[[], bool]
     erased: Callable[[Database], bool]
     open_database: Callable[[], Database]
-    changelog: Changelog
+    queue: CommitQueue
     metrics: Metrics
     departed: Departed
 
@@ -101,10 +101,10 @@ def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Ord
     Returns:
         What became of it; the message says why it ended early, or what was held back.
     """
-    with contextlib.closing(orders.open_database()) as own:
+    with contextlib.closing(orders.open_database()) as reader:
         recorder = Recorder(
-            own,
-            orders.changelog,
+            reader,
+            orders.queue,
             settings,
             orders.run,
             orders.clock,
@@ -112,6 +112,7 @@ def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Ord
             ours=orders.ours,
             erased=orders.erased,
             metrics=orders.metrics,
+            end_after=orders.connections,
         )
         if recorder.to_do or orders.reads_departures:
             try:
@@ -121,7 +122,7 @@ def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Ord
                 recorder.shut()
             if not orders.may_call():
                 recorder.stop()
-            elif orders.erased(own):
+            elif orders.erased(reader):
                 recorder.fail(ERASED)
             elif not orders.settings_hold():
                 recorder.stop("the account's settings were changed; the next flush goes by the new ones")
@@ -183,7 +184,7 @@ class _Execution:
             result.account_stopped = classified.title
         else:
             self.recorder.fail(f"Mailchimp gave no useful answer: {classified.title}.")
-        self._commit(result)
+        self.recorder.commit(result)
         settings = accounts.find(self.db, self.settings.account_id)
         if settings is None:  # it was erased a moment ago
             raise Halted
@@ -195,7 +196,7 @@ class _Execution:
         result = StepResult(self.orders.run, self.settings.account_id)
         targets = [Target(customer, None) for customer in part.changed.values()]
         internal_error.note(result, targets, None, as_text(self.orders.clock()), error)
-        self._commit(result)
+        self.recorder.commit(result)
 
     def _confirmed(self) -> Sequence[HeldBack]:
         # Taken back at once: what an operator confirms is for one run.
@@ -236,13 +237,14 @@ class _Execution:
     # One chunk
 
     def _chunk(self, pool: ThreadPoolExecutor, context: StepContext, plan: Plan, prepared: Prepared) -> None:
-        self._commit(not_sent.without_call(context, plan))
+        self.recorder.commit(not_sent.without_call(context, plan))
         tasks: list[Callable[[], Iterable[Step]]] = [
             self._admitted_task(context, step_group, prepared.brake) for step_group in plan.step_groups
         ]
         for batch in batches(plan.adds):
             tasks += self._add_tasks(context, batch, prepared.summary)
         self._run(pool, tasks, context)
+        self.recorder.wait()
 
     def _run(
         self, pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Iterable[Step]]], context: StepContext
@@ -276,7 +278,7 @@ class _Execution:
             self._steps_task(context, free, customers_of(held))()
             if held:
                 # Last, since that is why its customers still wait.
-                self._commit(not_sent.held(context, held))
+                self.recorder.commit(not_sent.held(context, held))
             return ()
 
         return task
@@ -287,7 +289,7 @@ class _Execution:
         def task() -> Iterable[Step]:
             if step_group and self.recorder.may_call():
                 own = replace(context, intents=Intents(self.recorder.write_ahead))
-                run_steps(own, step_group, self._commit, self.recorder.closed, held)
+                run_steps(own, step_group, self.recorder, held)
             return ()
 
         return task
@@ -304,7 +306,7 @@ class _Execution:
         if strategy is None:
             return []
         if strategy.refusal is not None:
-            self._commit(not_sent.refused(context, batch, strategy))
+            self.recorder.commit(not_sent.refused(context, batch, strategy))
             return []
         alone, together = split_adds(batch, strategy)
         tasks = [self._steps_task(context, (add,)) for add in alone]
@@ -319,7 +321,7 @@ class _Execution:
             written: set[MembershipKey] = set()
 
             def commit(result: StepResult) -> None:
-                self._commit(result)
+                self.recorder.commit(result)
                 written.update(entry.membership for entry in result.entries)
 
             together = bulk_add.Batch(context, commit, strategy)
@@ -339,9 +341,6 @@ class _Execution:
                 ]
 
         return task
-
-    def _commit(self, result: StepResult) -> None:
-        self.recorder.commit(result, end_after=self.orders.connections)
 
 
 def _result(task: Future[Iterable[Step]]) -> Iterable[Step]:

@@ -1,30 +1,31 @@
-"""Writes what the threads of one account's flush do, a transaction for all that wait."""
+"""What the threads of one account's flush write, and how far its part is."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
+import threading
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from contextlib import suppress
 from datetime import datetime
 
-from worker.changelog.commit import Changelog
 from worker.clock import Clock
 from worker.ended import Ended, worst
 from worker.errors import PartitionGivenUp, WorkerError
+from worker.flush.commit_queue import Change, CommitQueue
 from worker.flush.departures_now import departures_of
 from worker.flush.merge_values import LeftOutCounts
 from worker.flush.outcomes import Outcome, end_of
 from worker.flush.step_context import Halted
 from worker.flush.step_result import StepResult
 from worker.flush.steps import Contact, PriorMembership
-from worker.group_commit import GroupCommit
 from worker.metrics import Metrics
-from worker.model import CustomerId, ListId, MembershipKey
+from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.plural import counted
 from worker.store import accounts, customers, ledger, lists, receipts, runs
 from worker.store.accounts import AccountSettings
-from worker.store.changed_rows import Changed, RowKey, Rows
+from worker.store.changed_rows import Rows
 from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
 from worker.store.lists import Pause
@@ -33,24 +34,17 @@ from worker.store.runs import AccountRun
 log = logging.getLogger("worker.flush")
 
 ERASED = "Somebody was erased from this account during the flush, which therefore makes no further call for it."
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """What one thread writes, which returns the rows for the changelog; with a result, what a step did."""
-
-    write: Callable[[], Sequence[RowKey]]
-    result: StepResult | None = None
-    end_after: int = 0
+MOST_UNWRITTEN = 64
+"""Results of an account that may wait to be written while its calls go on: a slow broker slows the calls down then."""
 
 
 class Recorder:
-    """Writes what a flush does for one account, and knows when it is better to end it. Threads share it."""
+    """Hands in what a flush does for one account, and knows when it is better to end it. Threads share it."""
 
     def __init__(
         self,
-        db: Database,
-        changelog: Changelog,
+        reader: Database,
+        queue: CommitQueue,
         settings: AccountSettings,
         run: int,
         clock: Clock,
@@ -59,12 +53,13 @@ class Recorder:
         ours: Callable[[], bool],
         erased: Callable[[Database], bool],
         metrics: Metrics,
+        end_after: int,
     ) -> None:
         """Takes the account's part of a run.
 
         Args:
-            db: this account's own connection; only the recorder uses it.
-            changelog: commits what is written.
+            reader: a connection to read what was committed; only the recorder uses it.
+            queue: commits what is handed in.
             settings: the account's, as they were when its part began.
             run: number of the run.
             clock: returns the time.
@@ -72,22 +67,25 @@ class Recorder:
             ours: false once another worker may have the account: what a call did is found out by that one.
             erased: asked in each transaction; true once somebody was erased from the account: then nothing is written.
             metrics: counts what is written.
+            end_after: useless answers in a row after which the account is given up for this run.
         """
-        self._db = db
-        self._changelog = changelog
+        self._reader = reader
+        self._reading = threading.Lock()
+        self._queue = queue
         self._run = run
         self._clock = clock
         self._flush_may_call = may_call
         self._ours = ours
-        self._erased = erased
+        self.erased = erased
         self._metrics = metrics
-        self._group = GroupCommit(self._commit_group)
+        self._end_after = end_after
+        self._unwritten = deque[Future[None]]()
         self._counts: Counter[str] = Counter()
         self._settled = 0
         self._left_out = LeftOutCounts()
         self._in_vain = 0
         self.settings = settings
-        self.to_do = customers.changed_count(db, settings.account_id)
+        self.to_do = customers.changed_count(reader, settings.account_id)
         self.notices: list[str] = []
         self.ended: str | None = None
         """Why no further call is made for this account in this run."""
@@ -95,6 +93,11 @@ class Recorder:
         self._shut = False
         self.closed: set[ListId] = set()
         """Lists found gone or paused in this run."""
+
+    @property
+    def account_id(self) -> AccountId:
+        """The account."""
+        return self.settings.account_id
 
     def may_call(self) -> bool:
         """Tells whether calls of this account may still be made."""
@@ -126,8 +129,9 @@ class Recorder:
 
     def shut(self) -> None:
         """Lets nothing more be written: a call that is still in flight then is found out by the next flush."""
-        with self._group.turn:
-            self._shut = True
+        with suppress(Halted, WorkerError):
+            self.wait()
+        self._shut = True
 
     def stop(self, why: str = "the worker ends or its partition is another worker's now") -> None:
         """Ends the account's part before all was done, for no fault of anybody."""
@@ -151,98 +155,133 @@ class Recorder:
             Halted: the recorder is closed, or the account another worker's.
         """
 
-        def write() -> Rows:
-            rows = ledger.put_entries(self._db, self.settings.account_id, entries)
-            return rows + ledger.put_memberships(self._db, self.settings.account_id, memberships)
+        def write(db: Database) -> Rows:
+            rows = ledger.put_entries(db, self.account_id, entries)
+            return rows + ledger.put_memberships(db, self.account_id, memberships)
 
-        self._group.submit(_Change(write))
+        self._put(Change(self, write, max(1, len(entries)))).result()
 
     def departures_of(self, contacts: Sequence[Contact]) -> Mapping[MembershipKey, Sequence[PriorMembership]]:
-        """Returns where contacts are known to have left, by the ledger with all that was written until now.
+        """Returns where contacts are known to have left, by the ledger with all that was committed until now.
 
         Raises:
             Halted: the recorder is closed.
         """
-        with self._group.turn:
-            if self._shut:
-                raise Halted
-            return departures_of(self._db, self.settings.account_id, contacts)
+        if self._shut:
+            raise Halted
+        with self._reading, self._reader.snapshot():
+            return departures_of(self._reader, self.account_id, contacts)
 
     def write(self, act: Callable[[Database], Rows]) -> None:
-        """Writes in one transaction, in Kafka too.
+        """Writes in one transaction, in Kafka too, and returns once that is done.
 
         Args:
             act: changes nothing but the database, may be repeated, and returns which rows it wrote.
 
         Raises:
             Halted: the recorder is closed, or the account another worker's.
+            WorkerError: it may not have been written.
         """
-        self._group.submit(_Change(lambda: act(self._db)))
+        self._put(Change(self, act)).result()
 
-    def commit(self, result: StepResult, end_after: int) -> None:
-        """Writes what a step did and settles its customers.
+    def commit(self, result: StepResult) -> None:
+        """Writes what a step did and settles its customers, and returns once that is done.
 
         Args:
             result: what was done.
-            end_after: useless answers in a row after which the account is given up for this run.
 
         Raises:
             Halted: the recorder is closed, or the account another worker's.
+            WorkerError: it may not have been written.
         """
+        self._put(self._change(result)).result()
+
+    def commit_later(self, result: StepResult, instead: Callable[[Exception], StepResult]) -> None:
+        """Does the same and does not wait, unless very much waits to be written.
+
+        Args:
+            result: what was done. Nothing that follows hangs on it.
+            instead: returns what is written where that cannot be.
+
+        Raises:
+            Halted: the recorder is closed, or the account another worker's.
+            WorkerError: this or what was handed in before may not have been written.
+        """
+        self._unwritten.append(self._put(self._change(result, lambda error: self._change(instead(error)))))
+        self._wait(MOST_UNWRITTEN)
+
+    def wait(self) -> None:
+        """Waits until all that was handed in is written.
+
+        Raises:
+            Halted: the recorder is closed, or the account another worker's.
+            WorkerError: it may not have been written.
+        """
+        self._wait(0)
+
+    def _wait(self, left: int) -> None:
+        while len(self._unwritten) > left:
+            with suppress(IndexError):  # another thread took it
+                self._unwritten.popleft().result()
+
+    def _put(self, change: Change) -> Future[None]:
+        self._queue.put(change)
+        return change.done
+
+    def _change(self, result: StepResult, instead: Callable[[Exception], Change] | None = None) -> Change:
         now = self._clock()
-        self._group.submit(_Change(lambda: self._write(result, now), result, end_after))
+        size = max(1, len(result.receipts))
+        return Change(self, lambda db: self._write(db, result, now), size, result, instead)
 
-    def _commit_group(self, group: Sequence[_Change]) -> None:
-        # One transaction for all, in Kafka and then here. What it does may be rehearsed, so it changes no attribute.
-        if self._shut or not self._ours():
-            raise Halted
-        results = [one.result for one in group if one.result is not None]
-        new = Counter(receipt.outcome for result in results for receipt in result.receipts)
-        counts = self._counts + new
-        settled = self._settled + sum(result.changed_settled for result in results)
-        left_out = sum((result.left_out for result in results), self._left_out)
+    # What the queue asks, and what it reports
 
-        def write() -> Changed[None]:
-            if self._erased(self._db):
-                raise Halted
-            rows = [row for one in group for row in one.write()]
-            if results:
-                runs.put_account(
-                    self._db, self._run, self._part(counts, settled, left_out, Ended.STOPPED)
-                )  # as after a crash
-            return Changed(None, rows)
+    def may_write(self) -> bool:
+        """Returns whether anything may still be written for the account."""
+        return not self._shut and self._ours()
 
-        try:
-            # The rows of ledger and settings go to Kafka, then all of it to the database.
-            self._changelog.commit(self._db, write)
-        except Halted:
-            # What was read of who is erased would be written down again.
-            self._shut = True
+    def write_progress(self, db: Database, results: Sequence[StepResult]) -> None:
+        """Writes how far the account is once these results are written too. Changes no attribute."""
+        receipts.write(db, [receipt for result in results for receipt in result.receipts])
+        settled = self._settled + sum(one.changed_settled for one in results)
+        left_out = sum((one.left_out for one in results), self._left_out)
+        # As after a crash.
+        part = self._part(self._counts + _outcomes(results), settled, left_out, Ended.STOPPED)
+        runs.put_account(db, self._run, part)
+
+    def committed(self, results: Sequence[StepResult]) -> None:
+        """Learns from what was committed."""
+        self._counts += _outcomes(results)
+        self._settled += sum(one.changed_settled for one in results)
+        self._left_out = sum((one.left_out for one in results), self._left_out)
+        self._metrics.contacts_recorded(_outcomes(results))
+        for one in results:
+            self._learn(one)
+
+    def not_committed(self, error: Exception) -> Exception:
+        """Closes the account's part, and returns what its threads are to raise.
+
+        Args:
+            error: what Kafka or the database refused; Halted where somebody was erased.
+        """
+        # The next one need not wait for the same: a crash here would have the same effect.
+        self._shut = True
+        if isinstance(error, Halted):
             self.fail(ERASED)
-            raise
-        except WorkerError as error:
-            # The next one need not wait for the same: a crash here would have the same effect.
-            self._shut = True
-            if isinstance(error, PartitionGivenUp) and not self._ours():
-                # Given up since this group began: what its calls did is found out by the partition's next owner.
-                raise Halted from error
-            self.fail(f"{error.what}")
-            raise
-        self._counts, self._settled, self._left_out = counts, settled, left_out
-        self._metrics.contacts_recorded(new)
-        for one in group:
-            if one.result is not None:
-                self._learn(one.result, one.end_after)
+        elif isinstance(error, PartitionGivenUp) and not self._ours():
+            # Given up since this group began: what its calls did is found out by the partition's next owner.
+            return Halted()
+        elif isinstance(error, WorkerError):
+            self.fail(error.what)
+        return error
 
-    def _write(self, result: StepResult, now: datetime) -> Rows:
-        db, account_id = self._db, self.settings.account_id
+    def _write(self, db: Database, result: StepResult, now: datetime) -> Rows:
+        account_id = self.account_id
         rows = ledger.put_entries(db, account_id, result.entries)
         rows += ledger.drop_entries(db, account_id, result.dropped)
         rows += ledger.drop_intents(db, account_id, result.undone)
         rows += ledger.put_customer_statuses(db, account_id, result.customer_statuses)
         rows += ledger.put_memberships(db, account_id, result.memberships)
         rows += ledger.put_waits(db, account_id, result.waits)
-        receipts.write(db, result.receipts)
         rows += customers.reopen(db, account_id, [target.customer.customer_id for target in result.reopened])
         rows += customers.settle(db, account_id, result.settled)
         if result.account_stopped is not None:
@@ -254,7 +293,7 @@ class Recorder:
             rows += lists.pause(db, account_id, list_id, Pause(f"it refuses every contact: {title}", now))
         return rows
 
-    def _learn(self, result: StepResult, end_after: int) -> None:
+    def _learn(self, result: StepResult) -> None:
         self._tell(result)
         self.closed |= result.gone | result.paused.keys()
         if result.account_stopped is not None:
@@ -264,7 +303,7 @@ class Recorder:
             self._in_vain = 0 if any(one.call for one in result.receipts) else self._in_vain
             return
         self._in_vain += 1
-        if self._in_vain >= end_after:
+        if self._in_vain >= self._end_after:
             self.fail(f"Mailchimp gave no useful answer {self._in_vain} times in a row, last: {result.later}.")
 
     def _tell(self, result: StepResult) -> None:
@@ -278,3 +317,7 @@ class Recorder:
         if result.account_stopped is not None and self.ended is None:
             more = {"reason": result.account_stopped}
             log.warning("the account is paused: Mailchimp accepts no call: %s", more["reason"], extra=facts | more)
+
+
+def _outcomes(results: Sequence[StepResult]) -> Counter[str]:
+    return Counter(receipt.outcome for result in results for receipt in result.receipts)

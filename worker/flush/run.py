@@ -15,6 +15,7 @@ from worker.changelog.commit import Changelog
 from worker.clock import Clock, as_text
 from worker.ended import Ended, worst
 from worker.errors import RequestWithdrawn, WorkerError
+from worker.flush.commit_queue import CommitQueue
 from worker.flush.execute import Orders, deliver
 from worker.flush.settings_watch import SettingsWatch
 from worker.flush.step_context import Pacing
@@ -141,11 +142,12 @@ class Flusher:
                         runs.put_account(db, run, first)
             log.info("a flush begins", extra={"run": run, "trigger": trigger, "accounts": len(todo)})
             pool = ThreadPoolExecutor(self.accounts_at_once, thread_name_prefix="account")
-            try:
-                work = partial(self._account, run, trigger, eligibility, request)
-                parts = list(pool.map(work, [*todo, *unchanged]))
-            finally:
-                pool.shutdown(wait=not self.stop.is_set(), cancel_futures=True)
+            with CommitQueue(self._open(), self.changelog) as queue:
+                try:
+                    work = partial(self._account, run, trigger, eligibility, request, queue)
+                    parts = list(pool.map(work, [*todo, *unchanged]))
+                finally:
+                    pool.shutdown(wait=not self.stop.is_set(), cancel_futures=True)
             with db.transaction():
                 erasure.end(db)
                 early = Ended.STOPPED if self.stop.is_set() else Ended.DONE
@@ -165,16 +167,21 @@ class Flusher:
                 runs.account_given_up(db, one)
 
     def _account(
-        self, run: int, trigger: Trigger, eligibility: Eligibility, request: Request | None, settings: AccountSettings
+        self,
+        run: int,
+        trigger: Trigger,
+        eligibility: Eligibility,
+        request: Request | None,
+        queue: CommitQueue,
+        settings: AccountSettings,
     ) -> AccountRun:
         who, began = settings.account_id, self.clock()
         confirmed = request is not None and request.confirmed
         with closing(self._open()) as db:
             try:
                 alone = request is not None and request.account_id is not None
-                part = self._deliver(
-                    db, run, settings, eligibility, confirmed=confirmed, alone=alone, reads=trigger != "command"
-                )
+                how = {"confirmed": confirmed, "alone": alone, "reads": trigger != "command"}
+                part = self._deliver(db, run, settings, eligibility, queue, **how)
             except WorkerError as error:
                 part = self._failed(db, who, f"{error.what} {error.advice}")
             except Exception:
@@ -201,6 +208,7 @@ class Flusher:
         run: int,
         settings: AccountSettings,
         eligibility: Eligibility,
+        queue: CommitQueue,
         *,
         confirmed: bool,
         alone: bool,
@@ -237,7 +245,7 @@ class Flusher:
                 settings_hold=watch.hold,
                 erased=watch.erased,
                 open_database=self._open,
-                changelog=self.changelog,
+                queue=queue,
                 metrics=self.metrics,
                 departed=self.departed_of(db, who),
             )

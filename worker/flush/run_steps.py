@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.flush import internal_error, move_member, put_member, remove_member
@@ -11,6 +11,7 @@ from worker.flush.attempt import Attempt, try_step
 from worker.flush.brake import BRAKED, CONFIRM
 from worker.flush.outcomes import NEXT_FLUSH, Outcome
 from worker.flush.plan_summary import may_turn_out
+from worker.flush.recorder import Recorder
 from worker.flush.step_context import StepContext
 from worker.flush.step_result import StepResult
 from worker.flush.steps import (
@@ -29,15 +30,11 @@ from worker.flush.steps import (
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.store.ledger import LedgerEntry
 
-Commit = Callable[[StepResult], None]
-"""Writes what a step did, in one transaction."""
-
 
 def run_steps(
     context: StepContext,
     step_group: StepGroup,
-    commit: Commit,
-    closed: Collection[ListId],
+    recorder: Recorder,
     held: Collection[CustomerId] = frozenset(),
 ) -> None:
     """Does the steps of one group.
@@ -45,16 +42,15 @@ def run_steps(
     Args:
         context: the account's.
         step_group: steps that share a place or a customer.
-        commit: called after each step.
-        closed: lists found gone or paused meanwhile: steps on them are left for the next flush.
+        recorder: writes what each step did. On lists that it found gone or paused, steps are left for the next flush.
         held: customers of whom other steps are held back, so that these here do not settle them.
 
     Raises:
         Halted: no further call may be made; what was done is written.
     """
-    run = _Run(context, step_group, closed, set(held))
+    run = _Run(context, step_group, recorder.closed, set(held))
     to_come = run.parts.copy()
-    for planned in step_group:
+    for number, planned in enumerate(step_group, 1):
         for target in planned.targets:
             to_come[target.customer.customer_id] -= 1
         step = _as_now(planned, context.intents.known, run.dropped)
@@ -67,7 +63,7 @@ def run_steps(
         left = step.membership in attempt.left
         attempt.failed |= run.failed
         attempt.settle(target for target in step.targets if not to_come[target.customer.customer_id])
-        attempt = _committed(context, step, attempt, commit)
+        attempt = _committed(context, step, attempt, recorder, last=number == len(step_group))
         run.learn(attempt)
         if admitted and not left:
             context.brake.stayed(step.membership.list_id, undone=_anyone(step, run.failed))
@@ -158,16 +154,23 @@ def _guarded(context: StepContext, planned: Step, dropped: Collection[Membership
         return failed
 
 
-def _committed(context: StepContext, step: Step, attempt: Attempt, commit: Commit) -> Attempt:
+def _committed(context: StepContext, step: Step, attempt: Attempt, recorder: Recorder, *, last: bool) -> Attempt:
+    def failed(error: Exception) -> Attempt:
+        # Such as text that cannot be stored. Nothing of the report is written; what the call did is found out later.
+        instead = Attempt.of(context)
+        internal_error.note(instead, step.targets, step.membership, instead.at(), error)
+        return instead
+
+    if last and attempt.conclusive:
+        recorder.commit_later(attempt, failed)
+        return attempt
     try:
-        commit(attempt)
+        recorder.commit(attempt)
     except internal_error.EXPECTED:
         raise
     except Exception as error:
-        # Such as text that cannot be stored. Nothing of the report is written; what the call did is found out later.
-        attempt = Attempt.of(context)
-        internal_error.note(attempt, step.targets, step.membership, attempt.at(), error)
-        commit(attempt)
+        attempt = failed(error)
+        recorder.commit(attempt)
     return attempt
 
 

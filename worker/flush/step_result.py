@@ -11,7 +11,7 @@ from worker.flush.outcomes import MEANINGS, Outcome
 from worker.flush.steps import Target
 from worker.mailchimp.call import Answer, Call
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
-from worker.store.ledger import CustomerStatus, LedgerEntry
+from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 from worker.store.receipts import Receipt
 
 _ANSWER_PARTS = (
@@ -92,6 +92,15 @@ class StepResult:
     gone: set[ListId] = field(default_factory=set)
     paused: dict[ListId, str] = field(default_factory=dict)
     left_out: LeftOutCounts = field(default_factory=LeftOutCounts)
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether it says nothing that the next calls must heed: all was done, and nobody has left."""
+        heeded = (
+            self.later, self.account_stopped, self.gone, self.paused, self.failed, self.blocked, self.kept_off,
+            self.left, self.dropped, self.undone, self.in_doubt, self.reopened, self.waits,
+        )  # fmt: skip
+        return not any(heeded) and not any(has_left(one) or one.state != "present" for one in self.entries)
 
     def fail(self, targets: Iterable[Target]) -> None:
         """Notes that these customers are not settled."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeVar
 
@@ -36,10 +36,12 @@ class Changed(Generic[_Result]):
     Attributes:
         result: what it returns to its caller.
         rows: every row it wrote that is also kept in Kafka. A row that it may have written counts too.
+        rest: writes the rest, no such row, at the end of the transaction; it is not rehearsed.
     """
 
     result: _Result
     rows: Sequence[RowKey]
+    rest: Callable[[], None] | None = None
 
 
 def entry_rows(account_id: AccountId, memberships: Iterable[MembershipKey]) -> Rows:

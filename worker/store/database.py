@@ -261,6 +261,20 @@ class Database:
             with _translated():
                 self._connection.rollback()
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Has all reads inside see one state of the database: the last that was committed before the first of them.
+
+        Raises:
+            DatabaseError: it could not be begun.
+        """
+        self.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with _translated():
+                self._connection.rollback()
+
     def open_scratch(self) -> None:
         """Opens ``scratch``, a database for what need not outlive this connection, if it is not open yet.
 

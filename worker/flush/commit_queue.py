@@ -1,0 +1,212 @@
+"""Commits what the flushes of all accounts hand in: together, acknowledged by Kafka once, by one thread.
+
+The next group is what was handed in while the one before was committed: nothing waits for more to come.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+from worker.changelog.commit import Changelog
+from worker.errors import DatabaseError, WorkerError
+from worker.flush.step_context import Halted
+from worker.flush.step_result import StepResult
+from worker.model import AccountId
+from worker.store.changed_rows import Changed, RowKey, Rows
+from worker.store.database import Database
+
+MOST_IN_GROUP = 500
+"""Customers of one transaction, about: it holds the write lock for less than 100 ms."""
+
+
+class Owner(Protocol):
+    """The account's part of a flush that hands changes in. Called by the queue's thread."""
+
+    @property
+    def account_id(self) -> AccountId:
+        """Whose changes they are."""
+        ...
+
+    def may_write(self) -> bool:
+        """Returns whether anything may still be written for the account."""
+        ...
+
+    def erased(self, db: Database) -> bool:
+        """Returns, in a transaction, whether somebody was erased from the account meanwhile."""
+        ...
+
+    def write_progress(self, db: Database, results: Sequence[StepResult]) -> None:
+        """Writes receipts of results, and how far the account is then."""
+        ...
+
+    def committed(self, results: Sequence[StepResult]) -> None:
+        """Takes what was committed into account."""
+        ...
+
+    def not_committed(self, error: Exception) -> Exception:
+        """Closes the account's part, and returns what its threads are to raise."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What one thread hands in.
+
+    Attributes:
+        write: writes ledger or settings, and returns which rows; called more than once.
+        size: about how many customers it is about.
+        result: what a step did, if that is what is written.
+        instead: returns what is written instead if that cannot be, such as text that no database takes.
+        done: ends once it is committed, or with what prevented it.
+    """
+
+    owner: Owner
+    write: Callable[[Database], Sequence[RowKey]]
+    size: int = 1
+    result: StepResult | None = None
+    instead: Callable[[Exception], Change] | None = None
+    done: Future[None] = field(default_factory=Future)
+
+
+_Parts = Mapping[Owner, Sequence[Change]]
+
+
+class CommitQueue:
+    """Threads of all accounts hand changes in; one thread of its own commits them, in their order.
+
+    A change is committed in Kafka and in the database, or in neither as far as its account goes on by it. What fails
+    for the sake of one account is committed again without that one.
+    """
+
+    def __init__(self, db: Database, changelog: Changelog) -> None:
+        """Commits nothing yet.
+
+        Args:
+            db: a connection of its own, closed at its end.
+            changelog: commits what is written.
+        """
+        self._db = db
+        self._changelog = changelog
+        self._waiting = deque[Change]()
+        self._handed_in = threading.Condition()
+        self._ends = False
+        self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._handed_in:
+            self._ends = True
+            self._handed_in.notify()
+        self._thread.join()
+        self._db.close()
+
+    def put(self, change: Change) -> None:
+        """Hands in a change: see when it is done by :attr:`Change.done`."""
+        with self._handed_in:
+            if not self._ends:
+                self._waiting.append(change)
+                self._handed_in.notify()
+                return
+        change.done.set_exception(Halted())
+
+    def _run(self) -> None:
+        while group := self._next_group():
+            try:
+                self._carry_out(group)
+            except BaseException as error:  # nobody must wait for ever
+                _end(group, error)
+
+    def _next_group(self) -> list[Change]:
+        with self._handed_in:
+            while not self._waiting and not self._ends:
+                self._handed_in.wait()
+            group: list[Change] = []
+            size = 0
+            while self._waiting and size < MOST_IN_GROUP:
+                group.append(self._waiting.popleft())
+                size += group[-1].size
+            return group
+
+    def _carry_out(self, group: Sequence[Change]) -> None:
+        parts: dict[Owner, list[Change]] = {}
+        for one in group:
+            parts.setdefault(one.owner, []).append(one)
+        for owner in [one for one in parts if not one.may_write()]:
+            _end(parts.pop(owner), Halted())
+        if not parts:
+            return
+        try:
+            # The rows of ledger and settings go to Kafka, then all of it to the database.
+            erased = self._changelog.commit(self._db, lambda: self._write(parts))
+        except Exception as error:
+            self._apart(parts, error)
+            return
+        for owner, changes in parts.items():
+            if owner in erased:
+                _end(changes, owner.not_committed(Halted()))
+            else:
+                owner.committed(_results(changes))
+                _end(changes)
+
+    def _write(self, parts: _Parts) -> Changed[set[Owner]]:
+        # Asked in the transaction: what was read of who is erased would be written down again.
+        erased = {owner for owner in parts if owner.erased(self._db)}
+        rows: Rows = []
+        for owner, changes in parts.items():
+            if owner not in erased:
+                rows += [row for one in changes for row in one.write(self._db)]
+
+        def rest() -> None:
+            for owner, changes in parts.items():
+                if owner not in erased and (results := _results(changes)):
+                    owner.write_progress(self._db, results)
+
+        return Changed(erased, rows, rest)
+
+    def _apart(self, parts: _Parts, error: Exception) -> None:
+        ends = self._db.must_end is not None and self._db.must_end()
+        everybody = isinstance(error, DatabaseError) and ends
+        for owner, changes in parts.items():
+            reason = error if everybody or len(parts) == 1 else self._changelog.failure_of(owner.account_id)
+            if reason is None:
+                self._carry_out(changes)
+            elif isinstance(reason, WorkerError):
+                _end(changes, owner.not_committed(reason))
+            elif len(changes) > 1:
+                for one in changes:
+                    self._carry_out([one])
+            else:
+                self._instead(changes[0], reason)
+
+    def _instead(self, change: Change, error: Exception) -> None:
+        if change.instead is None:
+            _end([change], error)
+            return
+        other = change.instead(error)
+        self._carry_out([other])
+        _end([change], other.done.exception())
+
+
+def _results(changes: Sequence[Change]) -> list[StepResult]:
+    return [one.result for one in changes if one.result is not None]
+
+
+def _end(changes: Sequence[Change], error: BaseException | None = None) -> None:
+    for one in changes:
+        if one.done.done():
+            continue
+        if error is None:
+            one.done.set_result(None)
+        else:
+            one.done.set_exception(error)
