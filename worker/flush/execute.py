@@ -275,7 +275,7 @@ class _Execution:
             if not self.recorder.may_call():
                 return ()
             free, held = guard.admit(step_group)
-            self._steps_task(context, free, customers_of(held))()
+            self._steps(context, free, customers_of(held))
             if held:
                 # Last, since that is why its customers still wait.
                 self.recorder.commit(not_sent.held(context, held))
@@ -283,16 +283,18 @@ class _Execution:
 
         return task
 
-    def _steps_task(
-        self, context: StepContext, step_group: StepGroup, held: Collection[CustomerId] = frozenset()
-    ) -> Callable[[], Iterable[Step]]:
+    def _steps_task(self, context: StepContext, step_group: StepGroup) -> Callable[[], Iterable[Step]]:
         def task() -> Iterable[Step]:
-            if step_group and self.recorder.may_call():
-                own = replace(context, intents=Intents(self.recorder.write_ahead))
-                run_steps(own, step_group, self.recorder, held)
+            if self.recorder.may_call():
+                self._steps(context, step_group)
             return ()
 
         return task
+
+    def _steps(self, context: StepContext, step_group: StepGroup, held: Collection[CustomerId] = frozenset()) -> None:
+        if step_group:
+            own = replace(context, intents=Intents(self.recorder.write_ahead))
+            run_steps(own, step_group, self.recorder, held)
 
     def _add_tasks(
         self, context: StepContext, batch: Sequence[Add], summary: PlanSummary

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 from worker.clock import Clock
 from worker.ended import Ended, worst
@@ -276,14 +277,20 @@ class Recorder:
 
     def _write(self, db: Database, result: StepResult, now: datetime) -> Rows:
         account_id = self.account_id
-        rows = ledger.put_entries(db, account_id, result.entries)
-        rows += ledger.drop_entries(db, account_id, result.dropped)
-        rows += ledger.drop_intents(db, account_id, result.undone)
-        rows += ledger.put_customer_statuses(db, account_id, result.customer_statuses)
-        rows += ledger.put_memberships(db, account_id, result.memberships)
-        rows += ledger.put_waits(db, account_id, result.waits)
-        rows += customers.reopen(db, account_id, [target.customer.customer_id for target in result.reopened])
-        rows += customers.settle(db, account_id, result.settled)
+        rows: Rows = []
+        writes: tuple[tuple[Callable[[Database, AccountId, Any], Rows], Sequence[Any]], ...] = (
+            (ledger.put_entries, result.entries),
+            (ledger.drop_entries, result.dropped),
+            (ledger.drop_intents, result.undone),
+            (ledger.put_customer_statuses, result.customer_statuses),
+            (ledger.put_memberships, result.memberships),
+            (ledger.put_waits, result.waits),
+            (customers.reopen, [target.customer.customer_id for target in result.reopened]),
+            (customers.settle, result.settled),
+        )
+        for write, what in writes:
+            if what:
+                rows += write(db, account_id, what)
         if result.account_stopped is not None:
             reason = f"Mailchimp accepts no call of it: {result.account_stopped}."
             rows += accounts.pause(db, account_id, Pause(reason, now))

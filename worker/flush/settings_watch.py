@@ -29,6 +29,8 @@ class SettingsWatch:
         key = now.api_key if now is not None else None
         of_others = now.of_others if now is not None else frozenset()
         self._began = InForce(settings.enabled, key, settings.master_list, stored, of_others)
+        self._version: int | None = None
+        self._holds = True
 
     def hold(self) -> bool:
         """Returns whether nobody was erased, and it is still enabled, with the key and the lists of the beginning.
@@ -37,7 +39,12 @@ class SettingsWatch:
         account that another account has stored since: nothing may be written there any more.
         """
         with self._lock:
-            return not self.erased(self._db) and accounts.in_force(self._db, self._account_id) == self._began
+            # Asked several times a call, and written to a few times a second.
+            version = self._db.version()
+            if version != self._version:
+                self._holds = not self.erased(self._db) and accounts.in_force(self._db, self._account_id) == self._began
+                self._version = version
+            return self._holds
 
     def erased(self, db: Database) -> bool:
         """Returns whether somebody was erased from it since the beginning, so that what was read then counts no more.

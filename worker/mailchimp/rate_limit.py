@@ -166,7 +166,8 @@ class Limiter:
                     self._changed.notify_all()
 
     def _enter(self, stop: Stop) -> bool:
-        while not stop.is_set():
+        # Whether to stop is asked after each wait, and before each call: see Turn.send.
+        while True:
             with self._changed:
                 wait = self.wait
                 if wait == 0:
@@ -175,9 +176,8 @@ class Limiter:
                         return True
                     # A stop cannot wake a condition, so the wait is looked up from.
                     self._changed.wait(CHECK_SECONDS)
-            if wait:
-                stop.wait(wait)
-        return False
+            if stop.wait(wait) if wait else stop.is_set():
+                return False
 
     def learn(self, answer: Answer, begun: int) -> None:
         """Sets the pace by an answer to a call that began in a round."""

@@ -6,7 +6,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import islice
 from math import inf
 from pathlib import Path
@@ -247,33 +247,35 @@ class Database:
                     log.warning(told, waited, extra={"seconds": round(waited)})
                     tell_after *= 2
 
+    def version(self) -> int:
+        """Returns a number that is another one after each commit of another connection.
+
+        Raises:
+            DatabaseError: the file cannot be read.
+        """
+        return int(self.execute("PRAGMA data_version").fetchone()[0])
+
     @contextmanager
-    def rehearsal(self) -> Iterator[None]:
-        """Takes back everything inside, to see what it would write.
+    def snapshot(self, begin: str = "BEGIN") -> Iterator[None]:
+        """Has all reads inside see one state of the database; what is written is taken back.
 
         Raises:
             DatabaseError: it could not be begun.
         """
-        self.execute("BEGIN IMMEDIATE")
+        self.execute(begin)
         try:
             yield
         finally:
             with _translated():
                 self._connection.rollback()
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Has all reads inside see one state of the database: the last that was committed before the first of them.
+    def rehearsal(self) -> AbstractContextManager[None]:
+        """Takes back everything inside, to see what it would write; nobody else writes meanwhile.
 
         Raises:
             DatabaseError: it could not be begun.
         """
-        self.execute("BEGIN")
-        try:
-            yield
-        finally:
-            with _translated():
-                self._connection.rollback()
+        return self.snapshot("BEGIN IMMEDIATE")
 
     def open_scratch(self) -> None:
         """Opens ``scratch``, a database for what need not outlive this connection, if it is not open yet.

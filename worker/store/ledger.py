@@ -105,6 +105,21 @@ _ENTRY = RowMapper(
 _STATUS = RowMapper(CustomerStatus)
 _MARKS = {column: f"?{number}" for number, column in enumerate(("account_id", *_ENTRY.columns), 1)}
 _SINCE, _SENT = _MARKS["customer_since"], _MARKS["sent_at"]
+_PUT_ENTRY = (
+    # Not by REPLACE: fields that a later release wrote stay as they are.
+    f"INSERT INTO ledger (account_id, {_ENTRY.names}) VALUES ({', '.join(_MARKS.values())}) ".replace(
+        _SINCE, f"coalesce({_SINCE}, {_SENT})"
+    )
+    + f"ON CONFLICT (account_id, list_id, address) DO UPDATE SET {_ENTRY.over('customer_since')}, "
+    # Another member counts from its own beginning, though the customer and the address are the same.
+    "customer_since = CASE WHEN customer_id = excluded.customer_id AND origin = excluded.origin "
+    "AND coalesce(contact_id = excluded.contact_id, 1) "
+    f"THEN max(coalesce(customer_since, sent_at), coalesce({_SINCE}, '')) ELSE excluded.sent_at END"
+)
+_PUT_STATUS = (
+    f"INSERT INTO standing (account_id, {_STATUS.names}) VALUES (?, {_STATUS.marks}) "
+    f"ON CONFLICT (account_id, customer_id) DO UPDATE SET {_STATUS.over('customer_id')}"
+)
 
 
 def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[LedgerEntry]:
@@ -151,15 +166,7 @@ def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
 def put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEntry]) -> Rows:
     """Writes entries, each over what was known of its place. Belongs in a transaction."""
     db.executemany(
-        # Not by REPLACE: fields that a later release wrote stay as they are.
-        f"INSERT INTO ledger (account_id, {_ENTRY.names}) VALUES ({', '.join(_MARKS.values())}) ".replace(
-            _SINCE, f"coalesce({_SINCE}, {_SENT})"
-        )
-        + f"ON CONFLICT (account_id, list_id, address) DO UPDATE SET {_ENTRY.over('customer_since')}, "
-        # Another member counts from its own beginning, though the customer and the address are the same.
-        "customer_since = CASE WHEN customer_id = excluded.customer_id AND origin = excluded.origin "
-        "AND coalesce(contact_id = excluded.contact_id, 1) "
-        f"THEN max(coalesce(customer_since, sent_at), coalesce({_SINCE}, '')) ELSE excluded.sent_at END",
+        _PUT_ENTRY,
         [(account_id, *_ENTRY.values(entry)) for entry in entries],
     )
     return entry_rows(account_id, [entry.membership for entry in entries])
@@ -204,8 +211,7 @@ def settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressK
 def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses: Sequence[CustomerStatus]) -> Rows:
     """Writes customer statuses, each over its customer's earlier one. Belongs in a transaction."""
     db.executemany(
-        f"INSERT INTO standing (account_id, {_STATUS.names}) VALUES (?, {_STATUS.marks}) "
-        f"ON CONFLICT (account_id, customer_id) DO UPDATE SET {_STATUS.over('customer_id')}",
+        _PUT_STATUS,
         [(account_id, *_STATUS.values(one)) for one in customer_statuses],
     )
     return customer_rows(account_id, [one.customer_id for one in customer_statuses])

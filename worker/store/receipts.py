@@ -58,6 +58,11 @@ class Receipt:
 
 _ROW = RowMapper(Receipt)
 _MARKS = {column: f"?{number}" for number, column in enumerate(_ROW.columns, 1)}
+_SAME = " AND ".join(f"{one} = {_MARKS[one]}" for one in ("account_id", "customer_id", "revision", "detail"))
+_WRITE = (
+    f"INSERT INTO receipt ({_ROW.names}) SELECT {', '.join(_MARKS.values())} WHERE {_MARKS['outcome']} <> 'held' "
+    f"OR NOT EXISTS (SELECT 1 FROM receipt WHERE {_SAME} AND outcome = 'held')"
+)
 
 
 # Who has an address by its event, had it by a receipt, or is a member with it.
@@ -85,10 +90,8 @@ def write(db: Database, receipts: Sequence[Receipt]) -> None:
 
     A customer that is held back flush after flush for one reason gets one receipt for it.
     """
-    same = " AND ".join(f"{one} = {_MARKS[one]}" for one in ("account_id", "customer_id", "revision", "detail"))
     db.executemany(
-        f"INSERT INTO receipt ({_ROW.names}) SELECT {', '.join(_MARKS.values())} WHERE {_MARKS['outcome']} <> 'held' "
-        f"OR NOT EXISTS (SELECT 1 FROM receipt WHERE {same} AND outcome = 'held')",
+        _WRITE,
         [_ROW.values(receipt) for receipt in receipts],
     )
 

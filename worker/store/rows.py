@@ -39,8 +39,7 @@ def _one(name: str, write: Callable[[Any], Any], read: Callable[[Any], Any]) -> 
     )
 
 
-def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False)
+_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _membership(row: Any) -> MembershipKey | None:
