@@ -63,7 +63,8 @@ def run_demo(*, serve: bool) -> None:
         server = stack.enter_context(SandboxServer(standin))
         broker = stack.enter_context(EmbeddedBroker("billmywork.customers"))
         config = Config(
-            kafka=Kafka(bootstrap_servers=broker.bootstrap_servers),
+            # With the classic protocol this broker waits three seconds for more members.
+            kafka=Kafka(bootstrap_servers=broker.bootstrap_servers, group_protocol="consumer"),
             staging=Staging(path=folder / "worker.db"),
             mailchimp=Mailchimp(base_url=server.base_url, patience=5),
             log=Log(level="error"),
