@@ -241,8 +241,10 @@ class _Execution:
         tasks: list[Callable[[], Iterable[Step]]] = [
             self._admitted_task(context, step_group, prepared.brake) for step_group in plan.step_groups
         ]
-        for batch in batches(plan.adds):
-            tasks += self._add_tasks(context, batch, prepared.summary)
+        added = list(batches(plan.adds))
+        self._choose_strategies(pool, dict.fromkeys(batch[0].membership.list_id for batch in added), prepared.summary)
+        for batch in added:
+            tasks += self._add_tasks(context, batch)
         self._run(pool, tasks, context)
         self.recorder.wait()
 
@@ -296,15 +298,16 @@ class _Execution:
             own = replace(context, intents=Intents(self.recorder.write_ahead))
             run_steps(own, step_group, self.recorder, held)
 
-    def _add_tasks(
-        self, context: StepContext, batch: Sequence[Add], summary: PlanSummary
-    ) -> list[Callable[[], Iterable[Step]]]:
-        list_id = batch[0].membership.list_id
-        if list_id not in self.strategies and self.recorder.may_call():
-            self.strategies[list_id] = choose_strategy(
-                self.sender, list_id, summary.adds[list_id], self.orders.bulk_add_above
-            )
-        strategy = self.strategies.get(list_id)
+    def _choose_strategies(self, pool: ThreadPoolExecutor, list_ids: Iterable[ListId], summary: PlanSummary) -> None:
+        def choose(list_id: ListId) -> AddStrategy:
+            return choose_strategy(self.sender, list_id, summary.adds[list_id], self.orders.bulk_add_above)
+
+        if self.recorder.may_call():
+            new = [one for one in list_ids if one not in self.strategies]
+            self.strategies.update(zip(new, pool.map(choose, new), strict=True))
+
+    def _add_tasks(self, context: StepContext, batch: Sequence[Add]) -> list[Callable[[], Iterable[Step]]]:
+        strategy = self.strategies.get(batch[0].membership.list_id)
         if strategy is None:
             return []
         if strategy.refusal is not None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from worker.flush.answers import UNREADABLE, ClassifiedAnswer, classify
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import ListId
 from worker.store.accounts import AccountSettings
+
+SIDE_BY_SIDE = 8
+"""Lists that are read at one time; the sender decides how many of its calls are in flight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +31,24 @@ class FieldsRead:
 
 
 def read_fields(sender: Sender, settings: AccountSettings) -> FieldsRead:
-    """Reads the merge fields of every stored list that is there."""
+    """Reads the merge fields of every stored list that is there: of the first alone, of the others side by side."""
     found: dict[ListId, Sequence[MergeField]] = {}
     refused: dict[ListId, ClassifiedAnswer] = {}
-    for one in settings.stored:
-        if one.gone:
-            continue
-        fields = merge_fields(sender, one.list_id)
+    there = [one.list_id for one in settings.stored if not one.gone]
+    for list_id, fields in _read(sender, there):
         if not isinstance(fields, Answer):
-            found[one.list_id] = fields
+            found[list_id] = fields
             continue
-        refused[one.list_id] = UNREADABLE if fields.failure == "garbled" else classify(fields)
+        refused[list_id] = UNREADABLE if fields.failure == "garbled" else classify(fields)
         if fields.status != 404:
             break
     return FieldsRead(found, refused)
+
+
+def _read(sender: Sender, list_ids: Sequence[ListId]) -> Iterator[tuple[ListId, Sequence[MergeField] | Answer]]:
+    # The first shows whether the account is called at all.
+    for list_id in list_ids[:1]:
+        yield list_id, merge_fields(sender, list_id)
+    if others := list_ids[1:]:
+        with ThreadPoolExecutor(min(len(others), SIDE_BY_SIDE), thread_name_prefix="fields") as pool:
+            yield from zip(others, pool.map(partial(merge_fields, sender), others), strict=True)
