@@ -176,7 +176,9 @@ class Limiter:
                         return True
                     # A stop cannot wake a condition, so the wait is looked up from.
                     self._changed.wait(CHECK_SECONDS)
-            if stop.wait(wait) if wait else stop.is_set():
+            if wait:
+                stop.wait(wait)
+            if stop.is_set():
                 return False
 
     def learn(self, answer: Answer, begun: int) -> None:
