@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -88,12 +88,18 @@ class Contact:
         origin: "call" where a call of the worker made it, "hand" where somebody joined.
         joined: when it was made, or joined again by herself.
         names: its names before the first call that changed it.
+        told: the last status that an answer told of it, with the time of that.
+        as_confirmed: whether she joined again by herself in a way that looks like confirming the worker's add: it was
+            pending when an answer last told of it, and no answer told that she had left meanwhile. Then contact id,
+            sign-up, opt-in and last change are those of a member that was only confirmed.
     """
 
     member: Member
     origin: str
     joined: datetime
     names: tuple[str, str] | None = None
+    told: tuple[datetime, str] | None = None
+    as_confirmed: bool = False
 
 
 @dataclass
@@ -135,7 +141,7 @@ class Facts:
         was, now, member = change.was, change.now, change.member
         self.acts += [(at, (change.list_id, one.email)) for one in (was, now) if one is not None]
         if now is not None and (was is None or (was.status not in THERE and now.status in THERE)):
-            self.contacts[id(member)] = Contact(member, "hand", at)
+            self.contacts[id(member)] = self._joined(change, at)
         if was is not None and now is not None and was.email != now.email:
             self._leaves((change.list_id, was.email), at, "renamed")
             self._returns((change.list_id, now.email), at)
@@ -149,6 +155,14 @@ class Facts:
                 self._returns((change.list_id, now.email), at)
         elif now is not None and (was is None or was.status != now.status):
             self._leaves((change.list_id, now.email), at, now.status)
+
+    def _joined(self, change: Change, at: datetime) -> Contact:
+        joined = Contact(change.member, "hand", at)
+        before = self.contacts.get(id(change.member))
+        if before is None or before.told is None or before.told[1] != "pending":
+            return joined
+        by_call = before.origin == "call" or before.as_confirmed
+        return replace(joined, told=before.told, as_confirmed=by_call)
 
     def _leaves(self, spot: Spot, at: datetime, how: str) -> None:
         self.ever_left.add(spot[1])
@@ -181,10 +195,20 @@ class Facts:
                     self.unanswered.append((spot, exchange.at))
         if exchange.call.reads_only and answer.ok and answer.body:
             self.reads.append((exchange.at, exchange))
+        self._note_told(exchange)
         for departure in self.departures:
             if departure.told is None and self._tells(exchange, departure):
                 departure.told = exchange.at
                 departure.by_page = exchange.call.path.endswith("/members")
+
+    def _note_told(self, exchange: Exchange) -> None:
+        body = (exchange.answer.body or {}) if exchange.answer.ok else {}
+        told = [body, *(one for name in ("members", "new_members", "updated_members") for one in body.get(name, ()))]
+        status = {one["email_address"]: one["status"] for one in told if "email_address" in one and "status" in one}
+        for contact in self.contacts.values():
+            member = contact.member
+            if member.email in status and exchange.call.path.split("/")[2:3] == [member.list_id]:
+                contact.told = exchange.at, status[member.email]
 
     def _changed(self, change: Change, exchange: Exchange) -> None:
         was, now, member = change.was, change.now, change.member

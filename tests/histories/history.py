@@ -190,17 +190,21 @@ class History:
             record.known_by.discard(address)
             record.memberships.discard((list_id, address))
             return
-        if outcome not in ("archived", "unsubscribed") and self._status(list_id, address) in THERE:
+        if outcome not in ("archived", "unsubscribed") and self._status_told(list_id, address) in THERE:
             record.known_by, record.memberships = set(), set()
         record.known_by.add(address)
         record.memberships.add((list_id, address))
 
-    def _status(self, list_id: str, email: str) -> str | None:
+    def _status_told(self, list_id: str, email: str) -> str | None:
+        # As an answer of this flush told it last: who leaves after that was properly put there before.
         try:
             member = self.world.standin.find_list(list_id).find(email)
         except KeyError:
             return None
-        return member.status if member is not None else None
+        if member is None:
+            return None
+        told, began = self.facts.contact(member).told, self.oracle.flush_began
+        return told[1] if told is not None and began is not None and told[0] >= began else member.status
 
     def _quiet(self) -> None:
         theme = self.theme

@@ -10,7 +10,9 @@ By each call:
     worker never met her there. A page of a list's departures tells only of addresses that customers had by then, or
     where the worker met them.
     Nobody is put anywhere by an address that no customer has.
- 2. Nobody whom this worker did not add is archived or renamed, but with a customer that surely is that person's.
+ 2. Nobody whom this worker did not add is archived or renamed, but with a customer that surely is that person's. Who
+    left and joined again by herself, before any answer told it, a member that was pending when it was last read, looks
+    like one that was confirmed: that is excused.
  3. Nobody pending is made subscribed.
  4. Not more than ten members, or a tenth of a list, leave it in a flush that nobody confirmed.
     No call is made for what was disabled, un-stored or given another key meanwhile.
@@ -172,7 +174,7 @@ class Oracle:
         contact = self.facts.contact(change.member)
         assert change.was is not None
         email = change.was.email
-        if contact.origin == "call":
+        if contact.origin == "call" or contact.as_confirmed:
             return
         for record in self.facts.records.values():
             wants = record.email is not None and (record.email != email or what == "archived")

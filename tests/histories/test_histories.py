@@ -42,10 +42,12 @@ KEPT: dict[int, str] = {
     20530: "what a read told of a departure did not keep another customer out",
     20669: "a name that a sharer gets back was not sent after a death",
     21024: "a newcomer was added whose address is of a customer that a third one's departure keeps out",
-    30124: "a member that a batch found was not known, for its read failed and it was deleted",
     21245: "a member that stays behind hid where its customer had left",
+    30124: "a member that a batch found was not known, for its read failed and it was deleted",
+    30183: "the oracle took who joined again unread for somebody whom the worker could tell from one that confirmed",
+    30413: "the oracle took a customer for known by its old address, whose member left right after it was renamed",
 }
-"""Seeds that broke an earlier worker, and how."""
+"""Seeds that broke an earlier worker, or misled an earlier oracle, and how."""
 
 
 def _broken(folder: Path, seed: int) -> str | None:
