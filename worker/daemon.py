@@ -14,21 +14,27 @@ import schedule
 
 from worker import __version__
 from worker.app import App
+from worker.before_flush import finish_staging
 from worker.clock import as_moment, as_text
 from worker.consumer.consumer import Consumer
-from worker.consumer.erased_customers import ErasedCustomers
-from worker.consumer.missing_customers import delete_missing
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.ended import Ended
 from worker.errors import ConsumerStopped, RequestWithdrawn, WorkerError
 from worker.flush.eligibility import GroupEligibility, what_differs
 from worker.flush.run import level_of
-from worker.flush.schedule import RUN_AGAIN_AFTER, is_due, is_expired, is_in_future, is_retry_due, run_again_at
+from worker.flush.schedule import (
+    RUN_AGAIN_AFTER,
+    is_due,
+    is_expired,
+    is_in_future,
+    is_retry_due,
+    latest_flush_time,
+    run_again_at,
+)
 from worker.kafka.client import session_seconds
 from worker.model import AccountId
-from worker.plural import counted
 from worker.status.live import LiveFile
-from worker.store import customers, runs
+from worker.store import runs
 from worker.store.database import Database
 from worker.store.lock import DatabaseLock
 from worker.store.offsets import TopicSize, note_size
@@ -182,19 +188,13 @@ def flush_and_complete(
     topic, topic_id = app.config.kafka.topic, poller.consumer.topic_id
     with closing(app.open_database()) as db:
         db.must_end = stop.is_set
-        customers.mark_the_rest(db)
-        if erased := ErasedCustomers(app.hash_key).drop_staged(db):
-            told = "%d customers were removed: they were erased, and nothing newer of them was read"
-            log.info(told, erased, extra={"count": erased})
-        read, ledger_partition = poller.owned_partitions.ready(), app.changelog.ledger_partition
-        delete_missing(db, topic, topic_id, read, ledger_partition, as_text(app.clock()))
-        known = customers.settle_known(db)
-        if known:
-            told = "%s delivered already, by another worker or with another database"
-            log.info(told, counted(known, "customer"), extra={"count": known})
+        finish_staging(app, poller.owned_partitions, topic_id, db)
         eligibility = GroupEligibility(db, poller.owned_partitions, topic, topic_id, app.changelog.ledger_partition)
         started = time.monotonic()
-        run = app.flusher(stop).flush(trigger, eligibility, request, only)
+        flush = app.config.flush
+        daily = trigger in ("daily", "retry")
+        flush_time = latest_flush_time(began, flush.time_of_day, flush.zone) if daily else None
+        run = app.flusher(stop).flush(trigger, eligibility, request, only, flush_time)
         app.metrics.flushed(run.ended or "failed", time.monotonic() - started)
         if run.account_id is None and only is None and run.ended != "stopped":
             with db.transaction():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -124,7 +124,11 @@ def _updated(known: AccountList | None, found: MailchimpList, at: datetime) -> A
 
 
 def store(
-    db: Database, changelog: Changelog, account_id: AccountId, wanted: Collection[ListId] | None
+    db: Database,
+    changelog: Changelog,
+    account_id: AccountId,
+    wanted: Collection[ListId] | None,
+    confirmed: Mapping[ListId, int] | None = None,
 ) -> AccountSettings:
     """Stores exactly these lists: what else was stored is no longer used, and its customers go to the master list.
 
@@ -133,6 +137,7 @@ def store(
         changelog: commits.
         account_id: the account.
         wanted: the lists to use; None for all that Mailchimp has.
+        confirmed: members of each list that may leave it in the next flush.
 
     Raises:
         NotFound: the account never chose any settings, or no refresh found such a list.
@@ -141,7 +146,7 @@ def store(
 
     def act() -> Changed[AccountSettings]:
         before = load(db, account_id)
-        settings = stored(before, wanted)
+        settings = replace(stored(before, wanted), confirmed=confirmed)
         for one in settings.stored:
             if list_rows.stored_by(db, one.list_id) not in (None, account_id):
                 raise AccountError(
@@ -189,7 +194,13 @@ def stored(settings: AccountSettings, wanted: Collection[ListId] | None) -> Acco
     )
 
 
-def choose_master(db: Database, changelog: Changelog, account_id: AccountId, list_id: ListId) -> AccountSettings:
+def choose_master(
+    db: Database,
+    changelog: Changelog,
+    account_id: AccountId,
+    list_id: ListId,
+    confirmed: Mapping[ListId, int] | None = None,
+) -> AccountSettings:
     """Makes a stored list the master list.
 
     Args:
@@ -197,6 +208,7 @@ def choose_master(db: Database, changelog: Changelog, account_id: AccountId, lis
         changelog: commits.
         account_id: the account.
         list_id: the list.
+        confirmed: members of each list that may leave it in the next flush.
 
     Raises:
         NotFound: the account never chose any settings, or no refresh found such a list.
@@ -205,7 +217,7 @@ def choose_master(db: Database, changelog: Changelog, account_id: AccountId, lis
 
     def act() -> Changed[AccountSettings]:
         before = load(db, account_id)
-        settings = with_master(before, list_id)
+        settings = replace(with_master(before, list_id), confirmed=confirmed)
         rows = accounts.save(db, settings)
         if settings.master_list != before.master_list:
             rows += customers.mark_changed(db, account_id, None).rows

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 from worker.changelog.commit import Changelog
 from worker.ended import Ended
 from worker.errors import AccountError, NotFound
-from worker.model import AccountId
+from worker.model import AccountId, ListId
 from worker.store import accounts
 from worker.store.accounts import AccountSettings, StatusIfNew
 from worker.store.changed_rows import Changed
@@ -135,7 +136,13 @@ def load(db: Database, account_id: AccountId) -> AccountSettings:
 
 
 def enable(
-    db: Database, changelog: Changelog, account_id: AccountId, status_if_new: StatusIfNew | None = None
+    db: Database,
+    changelog: Changelog,
+    account_id: AccountId,
+    status_if_new: StatusIfNew | None = None,
+    *,
+    at: datetime | None = None,
+    confirmed: Mapping[ListId, int] | None = None,
 ) -> AccountSettings:
     """Enables the integration; what is still missing is for :func:`missing` to say.
 
@@ -144,6 +151,8 @@ def enable(
         changelog: commits.
         account_id: the account.
         status_if_new: how contacts are added from now on; None leaves it as it was.
+        at: the time now: the daily flushes after it deliver the account. None for the one that is due too.
+        confirmed: members of each list that may leave it in the next flush.
 
     Raises:
         NotFound: the account never chose any settings.
@@ -156,9 +165,25 @@ def enable(
                 f"Account {account_id} has no Mailchimp API key, so it cannot be enabled.",
                 f"Enter the key first: mailchimp-worker account connect {account_id}",
             )
-        return replace(settings, enabled=True, status_if_new=status_if_new or settings.status_if_new)
+        return with_enabled(settings, status_if_new, at, confirmed)
 
     return _change(db, changelog, account_id, enabled)
+
+
+def with_enabled(
+    settings: AccountSettings,
+    status_if_new: StatusIfNew | None,
+    at: datetime | None,
+    confirmed: Mapping[ListId, int] | None = None,
+) -> AccountSettings:
+    """Returns the settings of an account as :func:`enable` leaves them; one that is enabled stays so since then."""
+    return replace(
+        settings,
+        enabled=True,
+        enabled_at=settings.enabled_at if settings.enabled else at,
+        status_if_new=status_if_new or settings.status_if_new,
+        confirmed=confirmed,
+    )
 
 
 def disable(db: Database, changelog: Changelog, account_id: AccountId) -> AccountSettings:

@@ -59,6 +59,15 @@ def _hashes(value: Any) -> None:
         raise TypeError("is no JSON object of texts")
 
 
+def _counts(value: Any) -> None:
+    _text(value)
+    told = json.loads(value)
+    if not isinstance(told, dict):
+        raise TypeError("is no JSON object")
+    for one in told.values():
+        _whole(one)
+
+
 def _intent(value: Any) -> None:
     _text(value)
     found = intent_of({"intent": value})
@@ -152,6 +161,8 @@ SHAPES: Mapping[Kind, Mapping[str, Column]] = {
         "status_if_new": Column(_one_of("subscribed", "pending"), required=True, default="subscribed"),
         "connected_at": Column(_time),
         "refreshed_at": Column(_time),
+        "enabled_at": Column(_time),
+        "confirmed": Column(_counts),
         "resyncs": Column(_whole, required=True, default=0),
         "lists": Column(_lists, required=True, default=()),
         **_PAUSE,

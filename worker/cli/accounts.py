@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.accounts import api_keys, forget, secrets, settings
-from worker.cli import output
+from worker.cli import follows, output
 from worker.cli.context import AccountArgument, Json, changing, existing, wired
 from worker.cli.progress import Steps
 from worker.clock import as_text
@@ -113,12 +113,26 @@ def enable(
             help="Whether new contacts first confirm a mail from Mailchimp. Without it, it stays as it was.",
         ),
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many members would leave a list.")] = False,
 ) -> None:
-    """Enable the integration, so that the account's customers are delivered."""
+    """Enable the integration: the daily flushes from the next one on deliver the account's customers.
+
+    Says what follows, and asks before many members would leave a list.
+    """
     app = wired()
     status = None if double_opt_in is None else "pending" if double_opt_in else "subscribed"
     with changing(app) as db:
-        one = settings.enable(db, app.changelog, AccountId(account), status)  # type: ignore[arg-type]
+        before = settings.load(db, AccountId(account))
+        after = settings.with_enabled(before, status, app.clock())  # type: ignore[arg-type]
+        confirmed = follows.told(app, db, after, every=False, yes=yes)
+        one = settings.enable(
+            db,
+            app.changelog,
+            before.account_id,
+            status,  # type: ignore[arg-type]
+            at=app.clock(),
+            confirmed=confirmed,
+        )
     output.say(f"Account {account} is enabled; new contacts are added as {one.status_if_new}.")
     _next_step(one)
 

@@ -21,6 +21,7 @@ LONGEST_LINE = 1000
 
 COMMANDS = {
     "run": ("run", "run", "Run the worker: read events, deliver once a day."),
+    "stage": ("stage", "stage", "Read to the end of the log, deliver nothing."),
     "flush": ("run", "flush", "Deliver what changed now, or show the plan."),
     "status": ("status", "status", "Show what is staged, due, paused and failing."),
     "check": ("check", "check", "Check that everything the worker needs is in place."),

@@ -8,7 +8,7 @@ import typer
 
 from worker.accounts import lists as account_lists
 from worker.accounts import settings
-from worker.cli import output
+from worker.cli import follows, output
 from worker.cli.context import AccountArgument, Json, changing, existing, wired
 from worker.clock import as_text
 from worker.errors import UsageError
@@ -71,15 +71,19 @@ def store(
     account: AccountArgument,
     lists: Annotated[list[str] | None, typer.Argument(metavar="LIST", help="Ids of the lists to use.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Use every list that the last refresh found.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many members would leave a list.")] = False,
 ) -> None:
-    """Store exactly these lists for use."""
+    """Store exactly these lists for use. Says what follows, and asks before many members would leave a list."""
     if every == bool(lists):
         raise UsageError("No list was named.", "Name the ids of the lists to store, or use --all.")
     app = wired()
+    wanted = None if every else [ListId(each) for each in lists or ()]
     with changing(app) as db:
-        one = account_lists.store(
-            db, app.changelog, AccountId(account), None if every else [ListId(each) for each in lists or ()]
-        )
+        before = settings.load(db, AccountId(account))
+        after = account_lists.stored(before, wanted)
+        changed = {each.list_id for each in after.stored} != {each.list_id for each in before.stored}
+        confirmed = follows.told(app, db, after, every=changed, yes=yes)
+        one = account_lists.store(db, app.changelog, before.account_id, wanted, confirmed)
     _print(one)
     if one.master_list is None:
         output.say(f"Next: choose the master list: mailchimp-worker lists master {account} LIST")
@@ -89,11 +93,15 @@ def store(
 def master(
     account: AccountArgument,
     list_id: Annotated[str, typer.Argument(metavar="LIST", help="Id of a stored list.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many members would leave a list.")] = False,
 ) -> None:
-    """Choose the master list, for customers that have no stored list of their own."""
+    """Choose the master list, for customers without a stored list of their own. Says what follows, and asks."""
     app = wired()
     with changing(app) as db:
-        one = account_lists.choose_master(db, app.changelog, AccountId(account), ListId(list_id))
+        before = settings.load(db, AccountId(account))
+        after = account_lists.with_master(before, ListId(list_id))
+        confirmed = follows.told(app, db, after, every=after.master_list != before.master_list, yes=yes)
+        one = account_lists.choose_master(db, app.changelog, before.account_id, ListId(list_id), confirmed)
     chosen = one.list_of(list_id)
     output.say(f"{chosen.name if chosen else list_id} ({list_id}) is the master list of account {account}.")
     if lacking := settings.missing(one):

@@ -13,6 +13,7 @@ from worker.app import App
 from worker.cli import flush_plan, output
 from worker.cli.context import AccountOption, Json, opened, wired
 from worker.cli.progress import Progress
+from worker.cli.stage import read_for_plan
 from worker.clock import as_text
 from worker.daemon import FLUSH_END_SECONDS, Daemon, FlushThread, Poller, read_to_end
 from worker.ended import END_MEANINGS, LOOK, Ended
@@ -71,6 +72,9 @@ def flush(
         raise UsageError("--confirm was given for every account.", "Name the account, with --account.")
     if calls and not plan:
         raise UsageError("--calls was given without --plan.", "Give both to see the calls before they are made.")
+    if plan:
+        app.open_existing().close()  # a plan makes no database
+        read_for_plan(app, stop_on_signals())
     with opened(app) as db:
         if account is not None and accounts.find(db, AccountId(account)) is None:
             raise AccountError(

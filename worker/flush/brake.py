@@ -12,6 +12,7 @@ from worker.flush.plan_summary import leaves, may_turn_out, unread
 from worker.flush.steps import StepGroup, Unsubscribe
 from worker.model import AccountId, ListId
 from worker.plural import counted
+from worker.store.accounts import AccountSettings
 from worker.store.held_back import HeldBack, What
 
 FEW = 10
@@ -36,8 +37,17 @@ def limit(present: int) -> int:
 
 
 def held_of(held: Iterable[HeldBack], what: What) -> dict[ListId, int]:
-    """Returns how much of a kind was held back on each list."""
-    return {one.list_id: one.count for one in held if one.what == what}
+    """Returns how much of a kind was held back on each list; the most where it was shown twice."""
+    found: dict[ListId, int] = {}
+    for one in held:
+        if one.what == what:
+            found[one.list_id] = max(one.count, found.get(one.list_id, 0))
+    return found
+
+
+def confirmed_of(settings: AccountSettings) -> list[HeldBack]:
+    """Returns what somebody confirmed when the settings were changed, for the next flush."""
+    return [HeldBack(list_id, "departures", count) for list_id, count in (settings.confirmed or {}).items()]
 
 
 def _not_known(read_at: str | None) -> str:

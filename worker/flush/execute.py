@@ -200,13 +200,16 @@ class _Execution:
 
     def _confirmed(self) -> Sequence[HeldBack]:
         # Taken back at once: what an operator confirms is for one run.
-        if not self.orders.confirmed:
-            return ()
         account_id = self.settings.account_id
+        chosen = brake.confirmed_of(self.settings)
+        if chosen:
+            self.recorder.write(lambda db: accounts.take_confirmed(db, account_id))
+        if not self.orders.confirmed:
+            return chosen
         shown = held_back.shown_since(self.db, account_id, as_text(self.orders.clock() - brake.CONFIRM_WITHIN))
         with self.db.transaction():
             held_back.delete_account(self.db, account_id)
-        return shown
+        return [*chosen, *shown]
 
     def _show(self, guard: Brake) -> None:
         held = [HeldBack(list_id, "departures", count) for list_id, count in guard.held.items()]

@@ -8,11 +8,10 @@ from datetime import datetime
 
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
-from worker.flush import calls, departures
+from worker.flush import brake, calls, departures
 from worker.flush.account_flush import AccountFlush, Prepared, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
-from worker.flush.brake import CONFIRM_WITHIN
 from worker.flush.departures import Page
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.related_customers import RelatedCustomers
@@ -154,8 +153,10 @@ def plan_account(
     reads, now, account_id = _Reads(sender), clock(), settings.account_id
     plan = AccountPlan(db, settings, reads, bulk_add_above, now, lists.stored_by_others(db, account_id))
     flush = AccountFlush(db, reads, plan, lambda: now, departed, lambda seconds: None, state_if_missing)
-    since = as_text(now - CONFIRM_WITHIN)
-    prepared = flush.prepare(lambda: held_back.shown_since(db, account_id, since) if confirmed else ())
+    since = as_text(now - brake.CONFIRM_WITHIN)
+    chosen = brake.confirmed_of(settings)
+    shown = held_back.shown_since(db, account_id, since) if confirmed else []
+    prepared = flush.prepare(lambda: [*chosen, *shown])
     if prepared is not None:
         plan._flush, plan._prepared, plan.summary = flush, prepared, prepared.summary
         plan.notices = flush.notices(prepared.brake)

@@ -38,20 +38,20 @@ class RelatedCustomers:
 
 
 def chunks(
-    db: Database, account_id: AccountId, size: int = CHUNK, most_bytes: int = CHUNK_BYTES
+    db: Database, account_id: AccountId, size: int = CHUNK, most_bytes: int = CHUNK_BYTES, *, every: bool = False
 ) -> Iterator[RelatedCustomers]:
-    """Gives the account's changed customers chunk by chunk, each customer once.
+    """Gives the account's changed customers chunk by chunk, each customer once; or every one, as if it had changed.
 
     Each chunk is read when it is asked for: what was settled meanwhile is not given again.
     """
     ahead: set[CustomerId] = set()
     after: CustomerId | None = None
-    while rows := customers.changed(db, account_id, after, size, most_bytes):
+    while rows := customers.changed(db, account_id, after, size, most_bytes, every=every):
         after = rows[-1].customer_id
         fresh = {row.customer_id: row for row in rows if row.customer_id not in ahead}
         if not fresh:
             continue
-        near = _around(db, account_id, fresh)
+        near = _around(db, account_id, fresh, every=every)
         ahead |= {one for one in near.changed if one > after}
         yield near
 
@@ -66,7 +66,9 @@ def apart(db: Database, account_id: AccountId, near: RelatedCustomers) -> Iterat
             yield part
 
 
-def _around(db: Database, account_id: AccountId, changed: dict[CustomerId, Customer]) -> RelatedCustomers:
+def _around(
+    db: Database, account_id: AccountId, changed: dict[CustomerId, Customer], *, every: bool = False
+) -> RelatedCustomers:
     others: dict[CustomerId, Customer] = {}
     entries: dict[MembershipKey, LedgerEntry] = {}
     customer_statuses: dict[CustomerId, CustomerStatus] = {}
@@ -85,7 +87,7 @@ def _around(db: Database, account_id: AccountId, changed: dict[CustomerId, Custo
         addresses -= known
         known |= addresses
         entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, addresses)}
-        new = _same_address(db, account_id, addresses, changed, others, customer_statuses)
+        new = _same_address(db, account_id, addresses, changed, others, customer_statuses, every=every)
         # Also for those who only share an address with them, whose opt-out may be theirs.
         waiting = [one for one in ledger.waiting_for(db, account_id, [*ids, *others]) if one not in changed]
         # Looked at as if they had changed: what kept them out may have ended.
@@ -106,6 +108,8 @@ def _same_address(
     changed: Mapping[CustomerId, Customer],
     others: dict[CustomerId, Customer],
     customer_statuses: dict[CustomerId, CustomerStatus],
+    *,
+    every: bool,
 ) -> dict[CustomerId, Customer]:
     # Puts unchanged customers into others with their statuses; returns the changed ones that are new.
     by_membership = {one.customer_id: one for one in ledger.settled_at(db, account_id, addresses)}
@@ -113,7 +117,7 @@ def _same_address(
     elsewhere = [one for one in by_membership if one not in found and one not in changed and one not in others]
     found |= {one.customer_id: one for one in customers.by_ids(db, account_id, elsewhere)}
     new = {key: one for key, one in found.items() if key not in changed and key not in others}
-    unchanged = {key: one for key, one in new.items() if not one.changed}
+    unchanged = {key: one for key, one in new.items() if not (every or one.changed)}
     others |= unchanged
     customer_statuses |= {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, unchanged)}
-    return {key: one for key, one in new.items() if one.changed}
+    return {key: one for key, one in new.items() if key not in unchanged}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -17,6 +18,7 @@ from worker.ended import Ended, worst
 from worker.errors import RequestWithdrawn, WorkerError
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.execute import Orders, deliver
+from worker.flush.schedule import takes_part
 from worker.flush.settings_watch import SettingsWatch
 from worker.flush.step_context import Pacing
 from worker.mailchimp.rate_limit import Stop
@@ -104,6 +106,7 @@ class Flusher:
         eligibility: Eligibility,
         request: Request | None = None,
         only: Collection[AccountId] | None = None,
+        flush_time: datetime | None = None,
     ) -> Run:
         """Flushes all accounts, or the one that an operator asked for.
 
@@ -112,6 +115,7 @@ class Flusher:
             eligibility: whose customers may be delivered.
             request: what an operator asked for; None for all accounts, braked.
             only: accounts that failed and are tried again; None for all.
+            flush_time: of the daily flush, which leaves out accounts that were enabled since; None for a flush now.
 
         Returns:
             The run as it ended.
@@ -128,6 +132,9 @@ class Flusher:
                 run = runs.start(db, as_text(self.clock()), trigger, account_id)
                 if request is not None and not runs.take(db, request.request, run):
                     raise RequestWithdrawn("The request for this flush was withdrawn.", "Ask for another.")
+            if flush_time is not None:
+                chosen, now = accounts.all_accounts(db), self.clock()
+                known &= {one.account_id for one in chosen if takes_part(one.enabled_at, flush_time, now)}
             todo = [one for one in to_deliver(db) if one.account_id in known and account_id in (None, one.account_id)]
             if only is not None:
                 self._drop_retries(db, set(only) - {one.account_id for one in todo})

@@ -53,6 +53,14 @@ def is_due(now: datetime, at: time, zone: ZoneInfo, last_completed: datetime | N
     return latest_flush_time(now, at, zone) > last_completed
 
 
+def takes_part(enabled_at: datetime | None, flush_time: datetime, now: datetime) -> bool:
+    """Tells whether the daily flush of a time delivers an account: it was enabled before that time.
+
+    One without a time was enabled by an earlier release. A time in the future was noted by a clock that was ahead.
+    """
+    return enabled_at is None or enabled_at <= flush_time or is_in_future(now, enabled_at)
+
+
 def is_in_future(now: datetime, stored: datetime) -> bool:
     """Tells whether a stored time cannot be right, because it is later than now by more than clocks may differ."""
     return stored > now + CLOCK_TOLERANCE

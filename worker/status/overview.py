@@ -14,9 +14,16 @@ from worker.clock import as_moment, as_text
 from worker.config import Config
 from worker.flush import eligibility
 from worker.flush.outcomes import MEANINGS, Outcome
-from worker.flush.schedule import CLOCK_TOLERANCE, is_expired, next_retry
+from worker.flush.schedule import (
+    CLOCK_TOLERANCE,
+    is_expired,
+    latest_flush_time,
+    next_flush_time,
+    next_retry,
+    takes_part,
+)
 from worker.status.account_facts import facts_of_all, without_settings
-from worker.status.account_state import AccountFacts, held_in_words, state_of
+from worker.status.account_state import AccountFacts, AccountState, State, held_in_words, state_of
 from worker.status.left_out import as_rows, sentences
 from worker.status.live import LiveWorker
 from worker.status.next_flush import next_flush, running_flush, running_in_words
@@ -122,7 +129,7 @@ def account_data(facts: AccountFacts, now: datetime, config: Config) -> dict[str
     return {
         "account": one.account_id,
         "state": state.state,
-        "what": state.what,
+        "what": state.what or _first_delivery(facts, state, now, config),
         "advice": state.advice,
         "customers_waiting": facts.waiting,
         "waiting_since": since,
@@ -146,6 +153,13 @@ def account_data(facts: AccountFacts, now: datetime, config: Config) -> dict[str
         "paused_since": as_text(one.pause.since) if one.pause else None,
         "notes": _list_notes(one, state.what or ""),
     }
+
+
+def _first_delivery(facts: AccountFacts, state: AccountState, now: datetime, config: Config) -> str | None:
+    at, zone = config.flush.time_of_day, config.flush.zone
+    if state.state is not State.WAITING or takes_part(facts.settings.enabled_at, latest_flush_time(now, at, zone), now):
+        return None
+    return f"First delivery by the daily flush: {in_words(next_flush_time(now, at, zone), now, zone)}."
 
 
 def _list_notes(one: AccountSettings, said: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -29,6 +30,10 @@ class AccountSettings:
         master_list: the list of every customer that is associated with no stored list; None until chosen.
         connected_at: when the API key was stored.
         refreshed_at: when its lists were last read from Mailchimp.
+        enabled_at: since when it is enabled: it takes part in the daily flushes from the first one after that. None
+            where an earlier release enabled it.
+        confirmed: members of each list that may leave it in the next flush, as somebody confirmed when the settings
+            were changed; None where nothing was asked.
         pause: why the whole account is paused; None when it is not.
         lists: every list that a refresh found, stored or not, by name.
         unapplied: number of a dead letter: a record of its ledger or settings that this release cannot apply.
@@ -44,6 +49,8 @@ class AccountSettings:
     pause: Pause | None = None
     lists: tuple[AccountList, ...] = ()
     unapplied: int | None = None
+    enabled_at: datetime | None = None
+    confirmed: Mapping[ListId, int] | None = None
 
     @property
     def stored(self) -> tuple[AccountList, ...]:
@@ -144,6 +151,14 @@ def pause(db: Database, account_id: AccountId, pause: Pause) -> Rows:
         (pause.reason, as_text(pause.since), account_id),
     )
     return account_rows(account_id) if paused.rowcount else []
+
+
+def take_confirmed(db: Database, account_id: AccountId) -> Rows:
+    """Takes back what somebody confirmed: it is for one flush."""
+    taken = db.execute(
+        "UPDATE account SET confirmed = NULL WHERE account_id = ? AND confirmed IS NOT NULL", (account_id,)
+    )
+    return account_rows(account_id) if taken.rowcount else []
 
 
 def delete(db: Database, account_id: AccountId) -> Rows:

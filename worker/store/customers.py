@@ -28,19 +28,23 @@ Told = Callable[[int], None]
 
 
 def changed(
-    db: Database, account_id: AccountId, after: CustomerId | None, limit: int, most_bytes: int | None = None
+    db: Database,
+    account_id: AccountId,
+    after: CustomerId | None,
+    limit: int,
+    most_bytes: int | None = None,
+    every: bool = False,
 ) -> list[Customer]:
-    """Returns the account's customers that need a flush, by id, at most so many beyond an id.
+    """Returns the account's customers that need a flush, or all, by id, at most so many beyond an id.
 
     With a bound in bytes of their states no more than come within it, but one where there is one.
     """
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM customer WHERE account_id = ? AND changed = 1 AND customer_id > ? "
-        "ORDER BY customer_id LIMIT ?",
+        f"SELECT {_COLUMNS} FROM customer WHERE account_id = ? {'' if every else 'AND changed = 1'} "
+        "AND customer_id > ? ORDER BY customer_id LIMIT ?",
         (account_id, after or "", limit),
     )
-    found: list[Customer] = []
-    size = 0
+    found, size = list[Customer](), 0
     for row in rows:
         size += len(row["state"] or b"")
         if most_bytes is not None and found and size > most_bytes:
@@ -99,8 +103,7 @@ def changed_count(db: Database, account_id: AccountId) -> int:
 
 def count_of(db: Database, account_id: AccountId) -> int:
     """Returns how many customers of an account are staged, deleted ones included."""
-    row = db.execute("SELECT count(*) FROM customer WHERE account_id = ?", (account_id,)).fetchone()
-    return int(row[0])
+    return int(db.execute("SELECT count(*) FROM customer WHERE account_id = ?", (account_id,)).fetchone()[0])
 
 
 def total_count(db: Database) -> int:

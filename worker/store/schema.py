@@ -5,24 +5,15 @@ All times are text, ISO 8601 in UTC. ``address`` is an address key: stripped and
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
-
-if TYPE_CHECKING:
-    from sqlite_utils import Database
 
 migrations = Migrations("staging")
 
 
 @migrations(name="0001_first")
 def _first(db: Database) -> None:
-    for statement in (
-        *_CUSTOMERS,
-        *_SETTINGS,
-        *_LEDGER,
-        *_RUNS,
-    ):
+    for statement in (*_CUSTOMERS, *_SETTINGS, *_LEDGER, *_RUNS):
         db.execute(statement)
 
 
@@ -173,6 +164,13 @@ _ERASURE = (
 def _left_out(db: Database) -> None:
     # Fields that an account's part of a run did not send, by list and reason.
     db.execute("ALTER TABLE flush_run_account ADD COLUMN left_out TEXT NOT NULL DEFAULT '[]'")  # JSON
+
+
+@migrations(name="0013_first_delivery")
+def _first_delivery(db: Database) -> None:
+    # When the account was enabled; list to members that may leave it in the next flush, as JSON.
+    for column in ("enabled_at", "confirmed"):
+        db.execute(f"ALTER TABLE account ADD COLUMN {column} TEXT")
 
 
 _CHANGELOG_TOPIC = """

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.flush.schedule import is_due, latest_flush_time, next_flush_time
+from worker.flush.schedule import is_due, latest_flush_time, next_flush_time, takes_part
 
 LONDON, TEN = ZoneInfo("Europe/London"), time(10)
 
@@ -52,3 +52,16 @@ def test_there_is_one_flush_time_a_day_whatever_the_zone_does(now, at, zone):
     latest, following = latest_flush_time(now, at, zone), next_flush_time(now, at, zone)
     assert latest <= now < following
     assert timedelta(hours=22) < following - latest < timedelta(hours=26)
+
+
+@pytest.mark.parametrize(
+    ("enabled_at", "part"),
+    [(None, True), ("09:59", True), ("10:00", True), ("10:01", False), ("11:55", False), ("13:00", True)],
+)
+def test_an_account_takes_part_in_a_daily_flush_if_it_was_enabled_before_its_time(
+    enabled_at: str | None, part: bool
+) -> None:
+    """One of an earlier release has no time; a time in the future was noted by a clock that was ahead."""
+    at = None if enabled_at is None else datetime.fromisoformat(f"2026-11-22T{enabled_at}:00+00:00")
+    flush_time, now = (datetime(2026, 11, 22, hour, tzinfo=UTC) for hour in (10, 12))
+    assert takes_part(at, flush_time, now) is part

@@ -59,7 +59,9 @@ def test_settings_are_read_as_they_were_written(known: bool) -> None:
     one = AccountList(ListId("master"), "Mäster", known, 5, known, AT, AT if known else None, pause)
     wanted = AccountSettings(ACCOUNT, lists=(one,))
     if known:
-        wanted = AccountSettings(ACCOUNT, True, "-us1", ListId("master"), "pending", AT, AT, pause, (one,))
+        wanted = AccountSettings(
+            ACCOUNT, True, "-us1", ListId("master"), "pending", AT, AT, pause, (one,), None, AT, {ListId("master"): 7}
+        )
     with closing(open_database(":memory:")) as db:
         accounts.save(db, wanted)
         accounts.save(db, wanted)

@@ -1,0 +1,33 @@
+"""What is done once everything is read, before anything is delivered or planned."""
+
+from __future__ import annotations
+
+import logging
+
+from worker.app import App
+from worker.clock import as_text
+from worker.consumer.erased_customers import ErasedCustomers
+from worker.consumer.missing_customers import delete_missing
+from worker.consumer.owned_partitions import OwnedPartitions
+from worker.plural import counted
+from worker.store import customers
+from worker.store.database import Database
+
+log = logging.getLogger("worker.daemon")
+
+
+def finish_staging(app: App, owned_partitions: OwnedPartitions, topic_id: str, db: Database) -> None:
+    """Marks who is to be looked at again, drops who was erased or deleted, and settles who was delivered elsewhere.
+
+    Raises:
+        DatabaseError: the database cannot be used.
+    """
+    customers.mark_the_rest(db)
+    if erased := ErasedCustomers(app.hash_key).drop_staged(db):
+        told = "%d customers were removed: they were erased, and nothing newer of them was read"
+        log.info(told, erased, extra={"count": erased})
+    ready, ledger_partition = owned_partitions.ready(), app.changelog.ledger_partition
+    delete_missing(db, app.config.kafka.topic, topic_id, ready, ledger_partition, as_text(app.clock()))
+    if known := customers.settle_known(db):
+        told = "%s delivered already, by another worker or with another database"
+        log.info(told, counted(known, "customer"), extra={"count": known})

@@ -1,0 +1,43 @@
+"""Says what follows from a change of settings, and asks before many members would leave a list."""
+
+from __future__ import annotations
+
+import typer
+
+from worker.app import App
+from worker.cli import output
+from worker.clock import as_text
+from worker.flush.schedule import next_flush_time
+from worker.flush.what_follows import what_follows
+from worker.model import ListId
+from worker.plural import counted
+from worker.status.times import moment_in_words
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
+
+
+def told(app: App, db: Database, settings: AccountSettings, *, every: bool, yes: bool) -> dict[ListId, int] | None:
+    """Prints what the next flush would do by settings that are not in force yet, and asks where that is much.
+
+    Returns:
+        How many members may leave each list, as the person confirmed; None where nothing had to be asked.
+
+    Raises:
+        typer.Abort: the person does not want that.
+    """
+    now, flush = app.clock(), app.config.flush
+    departed = app.departed_of(db, settings.account_id)
+    found = what_follows(db, settings, departed, as_text(now), every=every)
+    if found is None:
+        return None
+    moment = next_flush_time(now, flush.time_of_day, flush.zone)
+    output.say(found.in_words(moment_in_words(moment, now, flush.zone)))
+    confirmed = found.to_confirm
+    if not confirmed:
+        return None
+    if not yes:
+        named = ", ".join(
+            f"{count} of {counted(found.present.get(one, 0), 'member')} of {one}" for one, count in confirmed.items()
+        )
+        typer.confirm(f"More than a tenth would leave: {named}. Change it?", abort=True, err=True)
+    return confirmed

@@ -1,0 +1,67 @@
+"""Reading without delivering: ``mailchimp-worker stage``, and what is unread before a plan."""
+
+from __future__ import annotations
+
+import threading
+
+from worker.app import App
+from worker.before_flush import finish_staging
+from worker.cli import output
+from worker.cli.context import opened, wired
+from worker.cli.progress import Progress
+from worker.daemon import Poller, read_to_end
+from worker.ended import LOOK
+from worker.errors import AlreadyRunning, KafkaError
+from worker.plural import counted
+from worker.process_exit import leave
+from worker.signals import stop_on_signals
+from worker.status.live import read_live
+from worker.store import customers
+from worker.store.lock import DatabaseLock
+
+
+def stage() -> None:
+    """Read to the end of the log and deliver nothing, to see with flush --plan what a flush would do."""
+    app = wired()
+    with DatabaseLock(app.config.staging.path):
+        read = _staged(app, stop_on_signals())
+    if read is None:
+        output.note("Stopped. What was read is staged; nothing is lost.")
+        leave(LOOK)
+    with opened(app) as db:
+        waiting = customers.accounts_with_changes(db)
+    told = f"{counted(sum(waiting.values()), 'customer')} of {counted(len(waiting), 'account')}"
+    output.say(f"Read {counted(read, 'record')} to the end of the log. Nothing was delivered; {told} wait.")
+    leave(0)
+
+
+def _staged(app: App, stop: threading.Event) -> int | None:
+    """Reads to the end of the log; returns how many records that were, or None if it was stopped before."""
+    poller = Poller(app)
+    poller.start()
+    try:
+        with Progress("staging") as progress:
+            read_to_end(poller, stop, progress.told)
+        if stop.is_set():
+            return None
+        with opened(app) as db:
+            finish_staging(app, poller.owned_partitions, poller.consumer.topic_id, db)
+        return poller.owned_partitions.backlog()[1]
+    finally:
+        poller.end(calls_ended=True)
+
+
+def read_for_plan(app: App, stop: threading.Event) -> None:
+    """Reads what is unread before a plan where no worker does it, and says how much that is."""
+    path = app.config.staging.path
+    try:
+        with DatabaseLock(path):
+            read = _staged(app, stop)
+            output.note("Stopped." if read is None else f"Read {counted(read, 'record')} that were unread.")
+    except AlreadyRunning:
+        live = read_live(path)
+        unread = None if live is None else sum(one.records for one in live.partitions.values())
+        told = "not known" if unread is None else counted(unread, "record")
+        output.note(f"A worker is running; unread by it: {told}.")
+    except KafkaError as error:
+        output.note(f"Kafka cannot be read, so this is the plan of what was read before. {error.what}")
