@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +75,26 @@ class Cli:
         """Runs a command with --json and returns what it printed."""
         return json.loads(self(*arguments, "--json"))
 
-    def connect(self) -> None:
-        """Connects an account with two stored lists, in this process, which takes a tenth of the time."""
-        self.make_accounts({"acct-1": ["master", "other"]})
+    def connect(self, enabled_at: datetime | None = None) -> None:
+        """Connects an account with two stored lists, in this process, which takes a tenth of the time.
 
-    def make_accounts(self, lists_of: Mapping[str, Sequence[str]], keys: Mapping[str, str] | None = None) -> None:
+        Args:
+            enabled_at: when; None for long ago, so that its first delivery is due already.
+        """
+        self.make_accounts({"acct-1": ["master", "other"]}, enabled_at=enabled_at)
+
+    def make_accounts(
+        self,
+        lists_of: Mapping[str, Sequence[str]],
+        keys: Mapping[str, str] | None = None,
+        enabled_at: datetime | None = None,
+    ) -> None:
         """Connects accounts, each with its stored lists, the first of them the master list; in this process.
 
         Args:
             lists_of: each account's.
             keys: each account's API key; one for all by default.
+            enabled_at: see :meth:`connect`.
         """
         secret = self.environment.get("WORKER_SECRET_KEY_FILE")
         config = Config(
@@ -99,7 +110,7 @@ class Cli:
                 at = utc_now()
                 key = KEY if keys is None else keys[name]
                 api_keys.connect(db, app.changelog, account, key, secret=app.secret, open_sender=app.open_client, at=at)
-                settings.enable(db, app.changelog, account)
+                settings.enable(db, app.changelog, account, at=enabled_at)
                 lists.refresh(db, app.changelog, account, secret=app.secret, open_sender=app.open_client, at=at)
                 lists.store(db, app.changelog, account, [ListId(one) for one in wanted])
                 lists.choose_master(db, app.changelog, account, ListId(wanted[0]))

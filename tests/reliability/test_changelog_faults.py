@@ -104,7 +104,7 @@ def test_a_resync_reaches_other_workers(shop: Shop) -> None:
     """A list chosen at one worker's database has the account's customers looked at again where they are delivered."""
     shop.publish("ann", A)
     shop.calls(shop.worker())
-    shop.worker("second")("lists", "master", "acct-1", "other")
+    shop.worker("second")("lists", "master", "acct-1", "other", "--yes")
     shop.calls(shop.worker())
     assert shop.status(A, "other") == "subscribed"
     assert shop.status(A) == "archived"
@@ -156,8 +156,8 @@ def test_a_forgotten_account_is_forgotten_everywhere(shop: Shop) -> None:
     for name in ("ledger", "settings"):
         newest = dict(records(shop.topic, f"{shop.topic.name}.{name}"))
         assert {value for key, value in newest.items() if b'"acct-1"' in (key or b"")} == {None}
-    assert shop.worker("second").json("account", "list") == []
     assert shop.calls(shop.worker("second")) == []
+    assert shop.worker("second").json("account", "list") == []
 
 
 # What a database alone knows

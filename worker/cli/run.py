@@ -56,7 +56,7 @@ def run(
 
 def flush(
     account: AccountOption = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Show what would be done; send and write nothing.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Read what is unread, show what would be done.")] = False,
     calls: Annotated[bool, typer.Option("--calls", help="With --plan: every call in order.")] = False,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="With --account: let many members leave a list at once.")

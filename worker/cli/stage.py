@@ -31,7 +31,7 @@ def stage() -> None:
     with opened(app) as db:
         waiting = customers.accounts_with_changes(db)
     told = f"{counted(sum(waiting.values()), 'customer')} of {counted(len(waiting), 'account')}"
-    output.say(f"Read {counted(read, 'record')} to the end of the log. Nothing was delivered; {told} wait.")
+    output.say(f"Read {counted(read, 'record')} to the end of the log. Nothing was delivered. Waiting: {told}.")
     leave(0)
 
 
@@ -57,7 +57,7 @@ def read_for_plan(app: App, stop: threading.Event) -> None:
     try:
         with DatabaseLock(path):
             read = _staged(app, stop)
-            output.note("Stopped." if read is None else f"Read {counted(read, 'record')} that were unread.")
+            output.note("Stopped." if read is None else f"Read what was unread: {counted(read, 'record')}.")
     except AlreadyRunning:
         live = read_live(path)
         unread = None if live is None else sum(one.records for one in live.partitions.values())

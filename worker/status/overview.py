@@ -159,7 +159,7 @@ def _first_delivery(facts: AccountFacts, state: AccountState, now: datetime, con
     at, zone = config.flush.time_of_day, config.flush.zone
     if state.state is not State.WAITING or takes_part(facts.settings.enabled_at, latest_flush_time(now, at, zone), now):
         return None
-    return f"First delivery by the daily flush: {in_words(next_flush_time(now, at, zone), now, zone)}."
+    return f"Takes part in daily flushes from {in_words(next_flush_time(now, at, zone), now, zone)}."
 
 
 def _list_notes(one: AccountSettings, said: str) -> list[str]:
