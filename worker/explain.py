@@ -8,11 +8,15 @@ from datetime import datetime
 
 from worker.accounts.settings import missing
 from worker.clock import as_text
+from worker.flush import calls
 from worker.flush.outcomes import MEANINGS, Outcome
-from worker.model import AccountId, AddressKey, Customer, CustomerId
-from worker.store import accounts, customers, ledger, receipts
+from worker.mailchimp.call import Answer, Sender
+from worker.mailchimp.member import member_of
+from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
+from worker.store import accounts, customers, dead_letters, ledger, receipts
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
+from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import CustomerStatus, LedgerEntry
 from worker.store.receipts import Receipt
 
@@ -42,6 +46,66 @@ class Explanation:
         """Returns the name and id of a list, as far as they are known."""
         known = self.settings.list_of(list_id) if self.settings is not None else None
         return f"{known.name} ({list_id})" if known is not None else str(list_id)
+
+    @property
+    def membership(self) -> MembershipKey | None:
+        """Where the customer is, or was last; None where it never was anywhere."""
+        if self.customer_status is not None and self.customer_status.membership is not None:
+            return self.customer_status.membership
+        return max(self.entries, key=lambda one: one.sent_at).membership if self.entries else None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveMember:
+    """What Mailchimp says of a membership now.
+
+    Attributes:
+        status: the member's; None where it is no member, or Mailchimp did not say.
+        last_changed: as Mailchimp wrote it.
+        problem: why Mailchimp did not say; None where it did.
+    """
+
+    membership: MembershipKey
+    status: str | None
+    last_changed: str | None
+    problem: str | None
+
+
+def ask_mailchimp(sender: Sender, membership: MembershipKey) -> LiveMember:
+    """Reads a member from Mailchimp, by one call that changes nothing."""
+    return live_member(membership, sender.send(calls.read(membership)))
+
+
+def live_member(membership: MembershipKey, answer: Answer) -> LiveMember:
+    """Returns what an answer to the read of a member says."""
+    member = member_of(answer.body) if answer.ok else None
+    if member is not None:
+        return LiveMember(membership, member.status, member.last_changed, None)
+    problem = None if answer.status == 404 else answer.title or f"no useful answer ({answer.failure or answer.status})"
+    return LiveMember(membership, None, None, problem)
+
+
+def letters_naming(db: Database, address: AddressKey) -> list[DeadLetter]:
+    """Returns the dead letters that name an address, oldest first."""
+    found = (dead_letters.find(db, number) for number in dead_letters.mentioning(db, address))
+    return [one for one in found if one is not None]
+
+
+def event_name(event_id: str | None, *, deletion: bool, event_time: str | None = None) -> str:
+    """Returns what brought a revision, for a person.
+
+    Args:
+        event_id: the event's; None where it had none.
+        deletion: whether it deleted the customer.
+        event_time: the event's; a null value has none, an event may.
+    """
+    if event_id is not None:
+        return f"Event {event_id}"
+    if not deletion:
+        return "An event without an id"
+    if event_time is not None:
+        return "A deletion event without an id"
+    return "A deletion without an event (a null value, or missing from the log when it was read again)"
 
 
 def explanations_of(

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import requests
 
+from tests.contract.raw import PING
 from tests.contract.world import KEY, LIST, World
-from worker.mailchimp.lists import PING
 
 
 def control(world: World, method: str, path: str, body: Any = None) -> requests.Response:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.contract.raw import PING
 from tests.contract.world import KEY, LIST, USER, World, member
 from worker.mailchimp.api_key import parse
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.client import Client
-from worker.mailchimp.lists import PING
 from worker.sandbox.faults import Fault
 from worker.sandbox.in_process import DirectSender
 from worker.sandbox.server_state import MOST_CONNECTIONS

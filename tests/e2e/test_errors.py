@@ -120,7 +120,10 @@ def test_records_that_cannot_be_understood_are_dead_letters(cli: Cli, topic: Top
     shown = cli("dead-letters", "show", str(found[0]["number"]))
     assert "no json" in shown
     assert "still not understood" in cli("dead-letters", "replay", str(found[0]["number"]), code=1)
-    cli("dead-letters", "drop", *(str(one["number"]) for one in found))
+    cli("dead-letters", "drop", str(found[1]["number"]))
+    assert "There are no such dead letters" in cli("dead-letters", "drop", "--account", "acct-2", "--yes", code=1)
+    assert "Abort" in cli("dead-letters", "drop", "--account", "acct-1", stdin="n", code=1)
+    assert "Removed 1 dead letter." in cli("dead-letters", "drop", "--account", "acct-1", "--yes")
     assert "no dead letters" in cli("dead-letters", "list")
     assert "There is no dead letter 99" in cli("dead-letters", "show", "99", code=1)
 

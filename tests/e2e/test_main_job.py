@@ -170,12 +170,14 @@ def test_a_plan_shows_the_calls_and_sends_nothing(cli: Cli, standin: StandIn):
     cli.publish(event("ann", version=2, email="ann@example.com", first_name="Anne"))
     standin.audit.clear_calls()
     told = cli("flush", "--plan", "--calls")
-    assert "POST /lists/master?skip_merge_validation=true" in told
+    assert "POST /lists/master?skip_merge_validation=true  (customer ann)" in told
+    assert "/lists/master/members/ann@example.com" in told
     assert '"FNAME": "Anne"' in told
     assert "Read what was unread: 1 record." in cli.printed[-1]
     plan = cli.json("flush", "--plan")[0]
-    assert plan["counts"] == [{"list": "master", "what": "adds", "contacts": 1}]
+    assert plan["counts"] == [{"list_id": "master", "what": "adds", "contacts": 1}]
     assert [one["if"] for one in plan["calls"] if one["method"] == "POST"] == [None]
+    assert ("ann@example.com", ("ann",)) in {(one["email"], tuple(one["customer_ids"])) for one in plan["calls"]}
     assert standin.audit.writes() == []
     assert members(standin) == {}
 

@@ -57,7 +57,7 @@ def test_events_in_another_partition_than_the_contracts_are_told_and_delivered_b
     assert delivered(standin) == set()
     status = commands.json("status")
     assert status["counts"]["misplaced"] >= 1
-    assert {one["account"] for one in status["misplaced_accounts"]} <= {ONE, TWO}
+    assert {one["account_id"] for one in status["misplaced_accounts"]} <= {ONE, TWO}
     assert status["misplaced_accounts"]
     # The other worker is a static member: the group gives its partition away once its session has ended.
     until(lambda: commands.spawn("run", "--once").wait(60) == 0)

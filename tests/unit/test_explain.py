@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.explain import Explanation, explanations_of
+from worker.explain import Explanation, event_name, explanations_of, letters_naming, live_member
+from worker.mailchimp.call import Answer
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
-from worker.store import ledger
+from worker.store import dead_letters, ledger
 from worker.store.database import Database, open_database
+from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import CustomerStatus, LedgerEntry
 
 ACCOUNT, OTHER = AccountId("acct-1"), AccountId("acct-2")
@@ -64,3 +66,59 @@ def test_an_explanation_shows_all_memberships_of_the_customer(db: Database) -> N
 def test_who_is_known_nowhere_has_no_explanation(db: Database) -> None:
     """Nothing is made up of an address that neither events, receipts nor the ledger have."""
     assert explanations_of(db, AddressKey("bob@example.com"), None, DUE) == []
+
+
+@pytest.mark.parametrize(
+    ("event_id", "deletion", "event_time", "name"),
+    [
+        ("e-1", False, AT, "Event e-1"),
+        ("e-1", True, AT, "Event e-1"),
+        (None, False, AT, "An event without an id"),
+        (None, True, AT, "A deletion event without an id"),
+        (
+            None,
+            True,
+            None,
+            "A deletion without an event (a null value, or missing from the log when it was read again)",
+        ),
+    ],
+)
+def test_what_brought_a_revision_is_named_for_what_it_is(
+    event_id: str | None, deletion: bool, event_time: str | None, name: str
+) -> None:
+    """An event without an id is no null value."""
+    assert event_name(event_id, deletion=deletion, event_time=event_time) == name
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "problem"),
+    [
+        (Answer(200, {"email_address": ANN, "status": "cleaned", "last_changed": AT}), "cleaned", None),
+        (Answer(404, {"title": "Resource Not Found"}), None, None),
+        (Answer(401, {"title": "API Key Invalid"}), None, "API Key Invalid"),
+        (Answer(None, failure="timeout"), None, "no useful answer (timeout)"),
+        (Answer(200, {}), None, "no useful answer (200)"),
+    ],
+)
+def test_what_mailchimp_says_now(answer: Answer, status: str | None, problem: str | None) -> None:
+    """A member's status, that there is none, or why Mailchimp does not say."""
+    found = live_member(MembershipKey(ListId("master"), ANN), answer)
+    assert (found.status, found.problem) == (status, problem)
+
+
+def test_the_membership_to_ask_for_is_the_last_one(db: Database) -> None:
+    """Where the customer was settled last, else the newest entry of the ledger."""
+    (one, settled, refused) = explanations_of(db, ANN, None, DUE)
+    assert one.membership == settled.membership == MembershipKey(ListId("master"), ANN)
+    assert refused.membership is None or refused.membership.address == ANN
+
+
+def test_dead_letters_that_name_an_address_are_part_of_its_story(db: Database) -> None:
+    """In any case of letters; those of others are not shown. They can be chosen by account and reason too."""
+    with db.transaction():
+        for offset, (key, value) in enumerate(((b"acct-1/x", b'{"email": "ANN@example.com"'), (b"acct-2/y", b"other"))):
+            dead_letters.keep(db, [DeadLetter("t", "", 0, offset, key, value, (), "it is not JSON", AT)])
+    assert [one.key for one in letters_naming(db, ANN)] == [b"acct-1/x"]
+    assert dead_letters.matching(db, None, ACCOUNT) == [1]
+    assert dead_letters.matching(db, "not JSON", None) == [1, 2]
+    assert dead_letters.matching(db, "no address", None) == []

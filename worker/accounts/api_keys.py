@@ -13,10 +13,12 @@ from worker.changelog.commit import Changelog
 from worker.errors import AccountError, SecretKeyError, UsageError
 from worker.mailchimp import api_key
 from worker.mailchimp.api_key import ApiKey
-from worker.mailchimp.call import Sender
+from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.errors import explained
-from worker.mailchimp.lists import PING
+from worker.mailchimp.lists import all_lists
+from worker.mailchimp.user import ROOT, MailchimpUser, user_of
 from worker.model import AccountId
+from worker.plural import counted
 from worker.store import accounts, forgotten
 from worker.store.accounts import AccountSettings
 from worker.store.changed_rows import Changed, Rows
@@ -34,10 +36,12 @@ class Connected:
     """What became of a new API key.
 
     Attributes:
+        user: whose the key is.
         notice: what the person should know about the lists stored so far; None where there is nothing to know.
     """
 
     settings: AccountSettings
+    user: MailchimpUser
     notice: str | None
 
 
@@ -71,27 +75,37 @@ def connect(
     """
     _check_id(account_id)
     key = api_key.parse(text)
+    before = accounts.find(db, account_id) or AccountSettings(account_id)
+    replaced = _replaces(accounts.encrypted_key(db, account_id), account_id, key, secret)
     with open_sender(key) as sender:
-        answer = sender.send(PING)
-    if not answer.ok:
-        raise explained(answer)
+        answer = sender.send(ROOT)
+        if not answer.ok:
+            raise explained(answer)
+        notice = _about_lists(before, sender) if replaced and before.stored else None
     sealed = secret.seal(account_id, key)
 
-    def act() -> Changed[tuple[AccountSettings, bool]]:
-        before = accounts.find(db, account_id) or AccountSettings(account_id)
-        replaced = _replaces(accounts.encrypted_key(db, account_id), account_id, key, secret)
-        settings = replace(before, key_hint=key.hint, connected_at=at, pause=None)
-        rows = accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, sealed)
-        return Changed((settings, replaced), rows)
+    def act() -> Changed[AccountSettings]:
+        now = accounts.find(db, account_id) or AccountSettings(account_id)
+        settings = replace(now, key_hint=key.hint, connected_at=at, pause=None)
+        return Changed(settings, accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, sealed))
 
-    settings, replaced = changelog.commit(db, act)
-    notice = None
-    if replaced and settings.stored:
-        notice = (
-            "The API key was replaced. The lists stored so far stay until the next refresh; if the new key belongs to "
-            f"another Mailchimp user, refresh and store lists again: mailchimp-worker lists refresh {account_id}"
-        )
-    return Connected(settings, notice)
+    return Connected(changelog.commit(db, act), user_of(answer), notice)
+
+
+def _about_lists(settings: AccountSettings, sender: Sender) -> str | None:
+    """Asks Mailchimp for the stored lists; returns what a person should know, None where all are there."""
+    found = all_lists(sender)
+    again = f"mailchimp-worker lists refresh {settings.account_id}"
+    if isinstance(found, Answer):
+        return f"The API key was replaced, and Mailchimp did not say which lists it may see. Ask again: {again}"
+    there = {one.list_id for one in found}
+    gone = [f"{one.name} ({one.list_id})" for one in settings.stored if one.list_id not in there]
+    if not gone:
+        return None
+    return (
+        f"With this API key Mailchimp does not have {len(gone)} of {counted(len(settings.stored), 'stored list')}: "
+        f"{', '.join(gone)}. If the key is right, refresh and store lists again: {again}"
+    )
 
 
 def key_of(db: Database, account_id: AccountId, secret: SecretKey) -> ApiKey:
@@ -174,8 +188,9 @@ def _replaces(sealed: bytes | None, account_id: AccountId, key: ApiKey, secret: 
 
 
 def _check_id(account_id: AccountId) -> None:
-    if not 1 <= len(account_id) <= LONGEST_ID or "/" in account_id or not account_id.isprintable():
+    has_blank = any(one.isspace() for one in account_id)
+    if not 1 <= len(account_id) <= LONGEST_ID or "/" in account_id or has_blank or not account_id.isprintable():
         raise UsageError(
             "Invalid account id.",
-            f"Give the id that events carry as account_id: 1 to {LONGEST_ID} characters, without a slash.",
+            f"Give the id that events carry as account_id: 1 to {LONGEST_ID} characters, without blanks or a slash.",
         )

@@ -27,13 +27,13 @@ LONGEST_KEY_INPUT = 4096
 def as_data(one: AccountSettings, waiting: int) -> dict[str, Any]:
     """Returns an account's settings as JSON shows them."""
     return {
-        "account": one.account_id,
+        "account_id": one.account_id,
         "enabled": one.enabled,
         "api_key": f"…{one.key_hint}" if one.key_hint else None,
         "connected_at": as_text(one.connected_at) if one.connected_at else None,
         "status_if_new": one.status_if_new,
-        "master_list": one.master_list,
-        "stored_lists": [each.list_id for each in one.stored],
+        "master_list_id": one.master_list,
+        "stored_list_ids": [each.list_id for each in one.stored],
         "lists_refreshed_at": as_text(one.refreshed_at) if one.refreshed_at else None,
         "paused": {"reason": one.pause.reason, "since": as_text(one.pause.since)} if one.pause else None,
         "customers_waiting": waiting,
@@ -88,6 +88,7 @@ def connect(
     api_key_stdin: Annotated[
         bool, typer.Option("--api-key-stdin", help="Read the API key from standard input.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Check an API key with Mailchimp and store it, encrypted."""
     app = wired()
@@ -97,7 +98,13 @@ def connect(
         done = api_keys.connect(
             db, app.changelog, AccountId(account), text, secret=app.secret, open_sender=app.open_client, at=app.clock()
         )
-    output.say(f"Mailchimp accepts the API key …{done.settings.key_hint}; account {account} is connected.")
+        waiting = customers.changed_count(db, done.settings.account_id)
+    if json:
+        user = {"account_name": done.user.name, "login": done.user.login}
+        output.as_json(as_data(done.settings, waiting) | {"mailchimp": user, "notice": done.notice})
+        return
+    output.say(f"Mailchimp accepts the API key …{done.settings.key_hint} of {done.user}.")
+    output.say(f"Account {account} is connected.")
     if done.notice:
         output.say(done.notice)
     _next_step(done.settings)
@@ -138,28 +145,36 @@ def enable(
 
 
 @commands.command()
-def disable(account: AccountArgument) -> None:
+def disable(account: AccountArgument, json: Json = False) -> None:
     """Disable the integration: nothing more is delivered; settings and what waits are kept."""
     app = wired()
     with changing(app) as db:
-        settings.disable(db, app.changelog, AccountId(account))
+        one = settings.disable(db, app.changelog, AccountId(account))
+        waiting = customers.changed_count(db, one.account_id)
+    if json:
+        output.as_json(as_data(one, waiting))
+        return
     output.say(f"Account {account} is disabled: nothing more is delivered, and nothing is forgotten.")
 
 
 @commands.command()
-def resume(account: AccountArgument) -> None:
+def resume(account: AccountArgument, json: Json = False) -> None:
     """End the pauses of an account and of its lists; the next flush tries again."""
     app = wired()
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
         one = settings.resume(db, app.changelog, AccountId(account))
+        waiting = customers.changed_count(db, one.account_id)
+    if json:
+        output.as_json(as_data(one, waiting))
+        return
     paused = before.pause is not None or any(each.pause is not None for each in before.lists)
     output.say(f"Account {account} is resumed." if paused else f"Account {account} was not paused.")
     _next_step(one)
 
 
 @commands.command()
-def rekey() -> None:
+def rekey(json: Json = False) -> None:
     """Encrypt all API keys with the secret key that is configured now; asks for the one used before."""
     app = wired()
     if sys.stdin.isatty():
@@ -169,6 +184,9 @@ def rekey() -> None:
     old = secrets.parsed(text, "standard input")
     with changing(app) as db:
         count = api_keys.rekey(db, app.changelog, old, app.secret)
+    if json:
+        output.as_json({"encrypted": count})
+        return
     output.say(f"Encrypted {counted(count, 'API key')} with {app.secret.where}.")
 
 
@@ -176,6 +194,7 @@ def rekey() -> None:
 def forget_account(
     account: AccountArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
 ) -> None:
     """Remove an account's API key, settings, ledger and receipts. Its lists in Mailchimp stay as they are."""
     app = wired()
@@ -187,6 +206,9 @@ def forget_account(
             settings.load(db, AccountId(account))
         with Steps() as steps:
             forget.forget_account(db, app.changelog, AccountId(account), steps.told)
+    if json:
+        output.as_json({"account_id": account, "forgotten": True})
+        return
     output.say(f"Account {account} is forgotten. Nothing was changed in Mailchimp.")
 
 

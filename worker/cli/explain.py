@@ -1,20 +1,32 @@
-"""Commands that show what became of contacts: ``mailchimp-worker explain`` and ``receipts``."""
+"""``mailchimp-worker explain``: what happened to one contact, and why."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
+from worker.app import App
 from worker.cli import output
 from worker.cli.context import AccountOption, Json, existing, wired
+from worker.cli.known_accounts import known_account
+from worker.cli.receipts import receipt_data
 from worker.errors import NotFound, UsageError
-from worker.explain import Explanation, explanations_of
+from worker.explain import (
+    Explanation,
+    LiveMember,
+    ask_mailchimp,
+    event_name,
+    explanations_of,
+    letters_naming,
+)
 from worker.flush.outcomes import Outcome
 from worker.flush.schedule import next_flush_time
-from worker.model import AccountId, address_key
-from worker.store import receipts
+from worker.model import Customer, address_key
+from worker.store.database import Database
+from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import LedgerEntry
 from worker.store.receipts import Receipt
 
@@ -22,6 +34,9 @@ from worker.store.receipts import Receipt
 def explain(
     email: Annotated[str, typer.Argument(metavar="EMAIL", help="The address, in any case.")],
     account: AccountOption = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Also ask Mailchimp what the member is now; one read for each customer.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Explain one contact: its events, the list and why, every call and answer, its status now, and what is next."""
@@ -32,46 +47,68 @@ def explain(
     flush = app.config.flush
     due = next_flush_time(app.clock(), flush.time_of_day, flush.zone)
     with existing(app) as db:
-        found = explanations_of(db, address, AccountId(account) if account else None, due)
-    if not found:
-        raise NotFound(
-            f"No customer with the address {address} has been read yet{f' in account {account}' if account else ''}.",
-            "Check the spelling. If the event was published just now, see with mailchimp-worker status how far the "
-            "worker has read.",
-        )
+        found = explanations_of(db, address, known_account(db, account), due)
+        letters = letters_naming(db, address)
+        if not found:
+            raise _not_found(address, account, letters)
+        asked = [_asked(app, db, one) if live else None for one in found]
     if json:
-        output.as_json([as_data(one) for one in found])
+        output.as_json([as_data(one, now, letters) for one, now in zip(found, asked, strict=True)])
         return
-    for number, one in enumerate(found):
+    for number, (one, now) in enumerate(zip(found, asked, strict=True)):
         if number:
             output.say("")
-        _tell(one)
+        _tell(one, now)
+    for letter in letters:
+        output.say(f"Dead letter {letter.number} names this address: {letter.reason}. {_see(letter)}")
 
 
-def as_data(explanation: Explanation) -> dict[str, Any]:
+def _not_found(address: str, account: str | None, letters: Sequence[DeadLetter]) -> NotFound:
+    what = f"No customer with the address {address} has been read yet{f' in account {account}' if account else ''}"
+    if letters:
+        return NotFound(f"{what}, but dead letter {letters[-1].number}: {letters[-1].reason}.", _see(letters[-1]))
+    return NotFound(
+        f"{what}.",
+        "Check the spelling. If the event was published just now, see with mailchimp-worker status how far the "
+        "worker has read.",
+    )
+
+
+def _see(letter: DeadLetter) -> str:
+    return f"See: mailchimp-worker dead-letters show {letter.number}"
+
+
+def _asked(app: App, db: Database, explanation: Explanation) -> LiveMember | None:
+    if explanation.membership is None:
+        return None
+    with app.open_client_of(db, explanation.account_id) as sender:
+        return ask_mailchimp(sender, explanation.membership)
+
+
+def as_data(explanation: Explanation, live: LiveMember | None, letters: Sequence[DeadLetter]) -> dict[str, Any]:
     """Returns an explanation as JSON shows it."""
     customer = explanation.customer
     return {
-        "account": explanation.account_id,
-        "customer": explanation.customer_id,
+        "account_id": explanation.account_id,
+        "customer_id": explanation.customer_id,
         "now": None
         if customer is None
         else {
             "state": asdict(customer.state),
             "deleted": customer.deleted,
-            "event": customer.event_id,
+            "event_id": customer.event_id,
             "event_time": customer.event_time,
             "topic": customer.position.topic,
             "partition": customer.position.partition,
             "offset": customer.position.offset,
             "waits_for_flush": customer.changed,
         },
-        "receipts": [asdict(one) for one in explanation.receipts],
+        "receipts": [receipt_data(one) for one in explanation.receipts],
         "members": [
             {
-                "list": one.membership.list_id,
+                "list_id": one.membership.list_id,
                 "list_name": explanation.list_name(one.membership.list_id),
-                "address": one.membership.address,
+                "email": one.membership.address,
                 "state": one.state,
                 "origin": one.origin,
                 "status": one.member_status,
@@ -79,68 +116,53 @@ def as_data(explanation: Explanation) -> dict[str, Any]:
             }
             for one in explanation.entries
         ],
+        "live": None
+        if live is None
+        else {
+            "list_id": live.membership.list_id,
+            "email": live.membership.address,
+            "status": live.status,
+            "last_changed": live.last_changed,
+            "problem": live.problem,
+        },
+        "dead_letters": [{"number": one.number, "reason": one.reason} for one in letters],
         "next": explanation.next,
     }
 
 
-def list_receipts(
-    account: AccountOption = None,
-    outcome: Annotated[Outcome | None, typer.Option("--outcome", metavar="OUTCOME", help="Only this outcome.")] = None,
-    email: Annotated[str | None, typer.Option("--email", help="Only customers who have or had this address.")] = None,
-    run: Annotated[int | None, typer.Option("--run", help="Only this flush run.")] = None,
-    refused: Annotated[
-        bool, typer.Option("--refused", help="Only customers whom Mailchimp refuses now, each with its last refusal.")
-    ] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest.")] = 100,
-    json: Json = False,
-) -> None:
-    """Print receipts: what became of each customer in each flush, newest last."""
-    app = wired()
-    with existing(app) as db:
-        found = list(
-            receipts.find(
-                db,
-                account_id=AccountId(account) if account else None,
-                address=address_key(email),
-                outcome=outcome,
-                run=run,
-                refused=refused,
-                limit=limit,
-            )
-        )
-    if json:
-        output.as_json([asdict(one) for one in found])
-        return
-    if not found:
-        output.say("There are no such receipts.")
-        return
-    output.table(
-        ("at", "account", "customer", "address", "list", "outcome", "detail"),
-        [(one.at, one.account_id, one.customer_id, one.address, one.list_id, one.outcome, one.detail) for one in found],
-    )
-
-
-def _tell(explanation: Explanation) -> None:
+def _tell(explanation: Explanation, live: LiveMember | None) -> None:
     output.say(f"Account {explanation.account_id}, customer {explanation.customer_id}", style="bold")
+    customer = explanation.customer
     event = None
     for receipt in explanation.receipts:
         if (receipt.event_id, receipt.offset) != event:
             event = receipt.event_id, receipt.offset
-            _tell_event(receipt.event_id, receipt.topic, receipt.partition, receipt.offset)
+            _tell_event(_brought_by(receipt, customer), receipt.topic, receipt.partition, receipt.offset)
         _tell_receipt(explanation, receipt)
-    customer = explanation.customer
     if customer is not None and (customer.event_id, customer.position.offset) != event:
-        position = customer.position
-        _tell_event(customer.event_id, position.topic, position.partition, position.offset)
+        at = customer.position
+        _tell_event(_newest_event(customer), at.topic, at.partition, at.offset)
     output.say("")
     output.say(f"Now: {_now(explanation)}")
     for entry in explanation.entries:
         output.say(f"  {_member(explanation, entry)}")
+    if live is not None:
+        output.say(f"  {_live(explanation, live)}")
     output.say(f"Next: {explanation.next}")
 
 
-def _tell_event(event_id: str | None, topic: str, partition: int, offset: int) -> None:
-    name = f"Event {event_id}" if event_id else "Without an event (a null value, or gone from the log)"
+def _newest_event(customer: Customer) -> str:
+    return event_name(customer.event_id, deletion=customer.deleted, event_time=customer.event_time)
+
+
+def _brought_by(receipt: Receipt, customer: Customer | None) -> str:
+    if customer is not None and receipt.offset == customer.position.offset:
+        return _newest_event(customer)
+    # Of an earlier event only the receipt is left.
+    return event_name(receipt.event_id, deletion=receipt.outcome in (Outcome.ARCHIVED, Outcome.DELETED))
+
+
+def _tell_event(name: str, topic: str, partition: int, offset: int) -> None:
     output.say(f"  {name}, read from {topic}, partition {partition}, offset {offset}")
 
 
@@ -177,7 +199,17 @@ def _member(explanation: Explanation, entry: LedgerEntry) -> str:
     if entry.state == "intended":
         return f"{where}: adding it was begun at {entry.sent_at}, and the answer is not known yet"
     if entry.state == "gone":
-        return f"{where}: no member any more, as of {entry.sent_at}"
+        return f"{where}: last seen as no member any more at {entry.sent_at}"
     whose = "added by this worker" if entry.origin == "added" else "found there, not added by this worker"
     status = "archived by this worker" if entry.state == "archived" else entry.member_status
-    return f"{where}: {status}, as of {entry.sent_at}; {whose}"
+    return f"{where}: last seen {status} at {entry.sent_at}; {whose}"
+
+
+def _live(explanation: Explanation, live: LiveMember) -> str:
+    where = f"{live.membership.address} on {explanation.list_name(live.membership.list_id)}"
+    if live.problem is not None:
+        return f"{where}: Mailchimp does not say what it is now: {live.problem}"
+    if live.status is None:
+        return f"{where}: no member at Mailchimp now"
+    changed = f", last changed at {live.last_changed}" if live.last_changed else ""
+    return f"{where}: {live.status} at Mailchimp now{changed}"

@@ -14,11 +14,15 @@ from worker.flush.plan_preview import AccountPlan, plan_account
 from worker.flush.plan_summary import KINDS
 from worker.flush.run import to_deliver
 from worker.flush.steps import PlannedCall
+from worker.mailchimp.call import member_hash
 from worker.model import AccountId, ListId
 from worker.plural import counted
 from worker.status.left_out import as_rows, sentences
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
+
+NAMED = 5
+"""Customers named beside a call; of more, its body has the addresses."""
 
 
 def show(app: App, db: Database, account_id: AccountId | None, *, confirmed: bool, calls: bool, json: bool) -> None:
@@ -90,7 +94,11 @@ def _tell_counts(plan: AccountPlan) -> None:
 
 def _tell_call(number: int, one: PlannedCall) -> None:
     condition = f"  {one.when}:" if one.when else ""
-    output.say(f"{number:6}{condition} {one.call}")
+    call = str(one.call)
+    if one.address is not None:
+        call = call.replace(member_hash(one.address), one.address)
+    whom = f"  (customer {', '.join(one.customers)})" if 0 < len(one.customers) <= NAMED else ""
+    output.say(f"{number:6}{condition} {call}{whom}")
     if one.call.body is not None:
         output.say(f"         {output.one_line(one.call.body)}")
 
@@ -101,7 +109,7 @@ def _name(settings: AccountSettings, list_id: ListId | None) -> str:
 
 
 def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed: bool) -> None:
-    head: dict[str, Any] = {"account": settings.account_id}
+    head: dict[str, Any] = {"account_id": settings.account_id}
     if lacking := missing(settings):
         sys.stdout.write(output.one_line(head | {"problem": lacking[0].what, "advice": lacking[0].advice}))
         return
@@ -110,7 +118,7 @@ def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed:
             "problem": plan.problem,
             "customers": plan.summary.customers,
             "counts": [
-                {"list": list_id, "what": kind, "contacts": count}
+                {"list_id": list_id, "what": kind, "contacts": count}
                 for (list_id, kind), count in sorted(plan.summary.counts.items(), key=str)
             ],
             "reasons": dict(plan.summary.why),
@@ -132,4 +140,6 @@ def _json_calls(plan: AccountPlan) -> Iterator[dict[str, Any]]:
             "body": one.call.body,
             "reads_only": one.call.reads_only,
             "if": one.when,
+            "email": one.address,
+            "customer_ids": one.customers,
         }

@@ -23,7 +23,7 @@ def as_data(one: AccountSettings) -> list[dict[str, Any]]:
     """Returns an account's lists as JSON shows them."""
     return [
         {
-            "list": each.list_id,
+            "list_id": each.list_id,
             "name": each.name,
             "stored": each.stored,
             "master": each.list_id == one.master_list,

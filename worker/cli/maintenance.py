@@ -1,38 +1,29 @@
-"""Commands that repair and erase: ``resync``, ``forget``, ``publish`` and ``dead-letters …``."""
+"""Commands that repair, erase and publish: ``resync``, ``forget``, ``move-ledger`` and ``publish``."""
 
 from __future__ import annotations
 
-import base64
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from worker.accounts import settings
 from worker.accounts.forget import forget_person, people_at
-from worker.app import App
 from worker.changelog.backfill import move
 from worker.changelog.commit import commit_in_parts
 from worker.cli import output
-from worker.cli.context import AccountArgument, Json, changing, existing, opened, wired
+from worker.cli.context import AccountArgument, Json, changing, wired
 from worker.cli.progress import Progress, Steps
-from worker.clock import as_text
-from worker.consumer.batch import replay as replay_letter
 from worker.consumer.publish import publish as publish_file
-from worker.errors import NotFound, UsageError, WorkerError
+from worker.errors import NotFound, UsageError
 from worker.model import AccountId, AddressKey, address_key
 from worker.plural import counted
-from worker.store import customers, dead_letters, ignored, ledger
+from worker.store import customers, ignored, ledger
 from worker.store.changed_rows import Changed, Kind
 from worker.store.database import Database
-from worker.store.dead_letters import DeadLetter
 from worker.store.lock import DatabaseLock
-
-letters = typer.Typer(no_args_is_help=True, help="Records that could not be understood: list, show, replay, drop.")
-
-NumbersArgument = Annotated[list[int], typer.Argument(metavar="N", help="Numbers of dead letters.")]
 
 
 def resync(
@@ -49,6 +40,7 @@ def resync(
             help="Also forget the highest version: the event that was ignored for it, or the next one, counts.",
         ),
     ] = False,
+    json: Json = False,
 ) -> None:
     """Mark every customer of the account, or one, for the next flush. People who left a list still stay off it."""
     app = wired()
@@ -71,6 +63,10 @@ def resync(
     if not marked:
         whom = f"has or had {email}" if email else "is staged"
         raise NotFound(f"No customer of account {account} {whom}.", "See what is staged: mailchimp-worker status")
+    if json:
+        counts = {"customers": marked, "refusals_cleared": cleared, "refusals_lasting": lasting}
+        output.as_json({"account_id": account, **counts, "versions_forgotten": forgotten})
+        return
     output.say(f"The next flush checks {counted(marked, 'customer')} of account {account} again.")
     if clear_suppressed:
         output.say(f"Cleared {counted(cleared, 'refusal')}.")
@@ -97,6 +93,7 @@ def _mark(
 def forget(
     email: Annotated[str, typer.Argument(metavar="EMAIL", help="The person's address.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
 ) -> None:
     """Erase one person from the database: customers, ledger, receipts and dead letters. Mailchimp is not touched."""
     address = _address(email)
@@ -106,6 +103,9 @@ def forget(
         gone = forget_person(db, app.changelog, address, secret=app.secret, at=app.clock(), told=steps.told)
     if not any(gone.values()):
         raise NotFound(f"No customer with the address {address}.", "Nothing was erased.")
+    if json:
+        output.as_json({"email": address, "erased": {_COUNTED.get(what, what): count for what, count in gone.items()}})
+        return
     erased = ", ".join(
         _counted(count, _ERASED.get(what, what.removesuffix("s"))) for what, count in gone.items() if count
     )
@@ -114,13 +114,14 @@ def forget(
 
 
 _ERASED = {"places": "list entry"}
+_COUNTED = {"places": "list_entries", "dead letters": "dead_letters"}
 
 
 def _counted(number: int, noun: str) -> str:
     return counted(number, noun, "list entries" if noun == "list entry" else None)
 
 
-def move_ledger() -> None:
+def move_ledger(json: Json = False) -> None:
     """Write what this database alone knows of ledger and settings to Kafka: once, after it was made without them."""
     app = wired()
     with (
@@ -129,6 +130,9 @@ def move_ledger() -> None:
         closing(app.open_reader(db)) as reader,
     ):
         moved = move(db, app.changelog, reader)
+    if json:
+        output.as_json({"accounts": moved["account"], "customers": moved["customer"], "list_entries": moved["place"]})
+        return
     names: dict[Kind, str] = {"place": "list entry", "customer": "customer", "account": "account"}
     written = ", ".join(_counted(moved[kind], name) for kind, name in names.items() if moved[kind])
     output.say(f"Written to Kafka: {written}." if written else "Kafka has everything that this database knows.")
@@ -142,113 +146,6 @@ def publish(
     with Progress("publishing") as progress:
         count = publish_file(app.config.kafka, file, progress.counted)
     output.say(f"Published {counted(count, 'event')} to {app.config.kafka.topic}.")
-
-
-@letters.command("list")
-def list_letters(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest.")] = 100, json: Json = False
-) -> None:
-    """List records that could not be understood."""
-    app = wired()
-    with existing(app) as db:
-        found = dead_letters.all_letters(db, limit)
-    if json:
-        output.as_json([_as_data(one) for one in found])
-    elif not found:
-        output.say("There are no dead letters: every record was understood.")
-    else:
-        output.table(
-            ("number", "read at", "partition", "offset", "key", "reason"),
-            [(one.number, one.read_at, one.partition, one.offset, _text(one.key), one.reason) for one in found],
-        )
-
-
-@letters.command()
-def show(number: Annotated[int, typer.Argument(metavar="N")], json: Json = False) -> None:
-    """Show one record whole, and why it could not be understood."""
-    app = wired()
-    with existing(app) as db:
-        one = _letter(db, number)
-    if json:
-        output.as_json(_as_data(one))
-        return
-    output.table(
-        ("", ""),
-        [
-            ("number", str(one.number)),
-            ("read", f"{one.topic}, partition {one.partition}, offset {one.offset}, at {one.read_at}"),
-            ("reason", one.reason),
-            ("key", _text(one.key)),
-            ("headers", ", ".join(f"{name}={_text(value)}" for name, value in one.headers) or "none"),
-        ],
-    )
-    output.say("value")
-    for line in (_text(one.value) or "").splitlines():
-        output.say(f"  {line}")
-
-
-@letters.command()
-def replay(numbers: NumbersArgument) -> None:
-    """Read records again as this release understands them; those it does are staged and no longer kept."""
-    app = wired()
-    failed = 0
-    with opened(app) as db:
-        found = [_letter(db, number) for number in numbers]
-        for one in found:
-            reason = _replay(app, db, one)
-            failed += reason is not None
-            done = "staged" if one.account_id is None else "applied"
-            output.say(f"{one.number}: {done if reason is None else f'still not understood: {reason}'}")
-    if failed:
-        raise WorkerError(
-            f"Not understood still: {failed} of {counted(len(found), 'record')}.", "Correct and publish them again."
-        )
-
-
-@letters.command()
-def drop(numbers: NumbersArgument) -> None:
-    """Remove records for good."""
-    app = wired()
-    with opened(app) as db:
-        found = [_letter(db, number) for number in numbers]
-        with db.transaction():
-            for one in found:
-                dead_letters.drop(db, one.number)
-    output.say(f"Removed {counted(len(found), 'dead letter')}.")
-
-
-def _replay(app: App, db: Database, one: DeadLetter) -> str | None:
-    if one.account_id is None:
-        return replay_letter(db, one, as_text(app.clock()), app.hash_key)
-    with closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
-        reader.apply_letters()
-    return None if dead_letters.find(db, one.number) is None else one.reason
-
-
-def _letter(db: Database, number: int) -> DeadLetter:
-    found = dead_letters.find(db, number)
-    if found is None:
-        raise NotFound(f"There is no dead letter {number}.", "List them: mailchimp-worker dead-letters list")
-    return found
-
-
-def _as_data(one: DeadLetter) -> dict[str, Any]:
-    return {
-        "number": one.number,
-        "topic": one.topic,
-        "partition": one.partition,
-        "offset": one.offset,
-        "read_at": one.read_at,
-        "reason": one.reason,
-        "key": _text(one.key),
-        "value": _text(one.value),
-        "value_base64": None if one.value is None else base64.b64encode(one.value).decode(),
-        "headers": [[name, _text(value)] for name, value in one.headers],
-    }
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("utf-8", "backslashreplace")
 
 
 def _address(email: str) -> AddressKey:

@@ -27,6 +27,7 @@ PIPED_WIDTH = 200
 LAST_COLUMN = 24
 """Characters that the last column of a table, where sentences stand, needs to be readable."""
 GAP = 2
+NAMED = 10
 
 out = Console(highlight=False, soft_wrap=True)
 """Data."""
@@ -51,6 +52,12 @@ def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([_no_formula(_cell(value)) for value in row] for row in rows)
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Returns names for a sentence: the first, and how many more there are."""
+    rest = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def say(text: str, style: str = "") -> None:

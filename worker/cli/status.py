@@ -77,9 +77,9 @@ def _worker(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _attention(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for one in found["accounts"]:
         for held in one["held"]:
-            yield "held", f"account {one['account']}: {held['words']}"
+            yield "held", f"account {one['account_id']}: {held['words']}"
         for line in one["left_out_in_words"]:
-            yield "left out", f"account {one['account']}, last flush of it: {line}"
+            yield "left out", f"account {one['account_id']}, last flush of it: {line}"
     if count := found["suppressed"]:
         without = count - found["refused_with_receipt"]
         missing = f" ({without} of them without a receipt in this database)" if without > 0 else ""
@@ -103,7 +103,7 @@ def _publishers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "check names them",
         )
     if misplaced := found["misplaced_accounts"]:
-        named = ", ".join(one["account"] for one in misplaced[:NAMED])
+        named = ", ".join(one["account_id"] for one in misplaced[:NAMED])
         yield (
             "publisher",
             f"{counted(len(misplaced), 'account')} with events and ledger in different partitions: {named}; several "
@@ -123,9 +123,9 @@ def _failures(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         )
     for one in found["failed_accounts"]:
         retry = f"tried again at {one['next_try']}, or by the" if one["next_try"] else "tried again by the"
-        yield "failed", f"account {one['account']} at {one['failed_at']}; {retry} next daily flush"
+        yield "failed", f"account {one['account_id']} at {one['failed_at']}; {retry} next daily flush"
     for one in found["requests"]:
-        whom = f"account {one['account']}" if one["account"] else "all accounts"
+        whom = f"account {one['account_id']}" if one["account_id"] else "all accounts"
         with_ = ", confirmed" if one["confirmed"] else ""
         state = "too old to be carried out" if one["expired"] else "waits for the worker"
         yield "request", f"a flush of {whom}{with_}, asked for at {one['requested_at']}: {state}"
@@ -163,7 +163,7 @@ def _tell_accounts(found: dict[str, Any]) -> None:
     if found["accounts"]:
         rows = [
             (
-                one["account"],
+                one["account_id"],
                 one["state"],
                 one["customers_waiting"],
                 one["waiting_since_in_words"],

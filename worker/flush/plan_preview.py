@@ -15,7 +15,7 @@ from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.departures import Page
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.related_customers import RelatedCustomers
-from worker.flush.steps import Add, Found, PlannedCall, batches
+from worker.flush.steps import Add, Found, PlannedCall, batches, planned_calls
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.model import ListId, MembershipKey
 from worker.store import held_back, lists
@@ -96,7 +96,7 @@ class AccountPlan:
             for step_group in plan.step_groups:
                 free, _ = self._prepared.brake.admit(step_group)
                 for step in free:
-                    yield from step.calls()
+                    yield from planned_calls(step)
             for batch in batches(plan.adds):
                 yield from self._add_calls(batch, strategies)
         for one in self.settings.stored:
@@ -113,18 +113,19 @@ class AccountPlan:
             return
         own_calls, rest = split_adds(batch, strategy)
         for add in own_calls:
-            yield from add.calls()
+            yield from planned_calls(add)
         together = [add for add in rest if not strategy.leaves_out(add)]
         if together:
             look = strategy.look(list_id)
             assert look is not None, "without it they go contact by contact"
             yield PlannedCall(look)
-            yield PlannedCall(calls.add_all(list_id, [add.as_contact() for add in together]))
+            whom = tuple(one.customer.customer_id for add in together for one in add.targets)
+            yield PlannedCall(calls.add_all(list_id, [add.as_contact() for add in together]), customers=whom)
         for add in together:
-            for found in Found(add.contact, None).calls():
-                yield PlannedCall(found.call, IF_MEMBER)
-            for alone in add.calls():
-                yield PlannedCall(alone.call, f"{IF_UNCLEAR}, and {alone.when}" if alone.when else IF_UNCLEAR)
+            for found in planned_calls(Found(add.contact, None)):
+                yield replace(found, when=IF_MEMBER)
+            for alone in planned_calls(add):
+                yield replace(alone, when=f"{IF_UNCLEAR}, and {alone.when}" if alone.when else IF_UNCLEAR)
 
 
 def plan_account(

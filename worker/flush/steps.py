@@ -7,15 +7,15 @@ step is for are its targets; a customer is settled when all its steps are done.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.flush import calls
 from worker.flush.merge_values import Fields
 from worker.flush.names import has_names
 from worker.flush.outcomes import MEANINGS, Outcome
-from worker.mailchimp.call import Call
-from worker.model import Customer, CustomerId, MembershipKey
+from worker.mailchimp.call import Call, member_path
+from worker.model import AddressKey, Customer, CustomerId, MembershipKey
 from worker.store.ledger import LedgerEntry
 
 
@@ -25,10 +25,14 @@ class PlannedCall:
 
     Attributes:
         when: what must be answered before, None where the call is made in any case.
+        address: whose member it reads or writes; None where it is about a list, or many.
+        customers: whom it is for.
     """
 
     call: Call
     when: str | None = None
+    address: AddressKey | None = None
+    customers: tuple[CustomerId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +343,14 @@ class Plan:
 def found_call(contact: Contact) -> Call:
     """Returns the call for a contact that turns out to be a member already: its fields, never its status."""
     return calls.update(contact.membership, contact.fields.values)
+
+
+def planned_calls(step: Step) -> Iterator[PlannedCall]:
+    """Gives the calls of a step, each with the address and the customers that it is about."""
+    addresses = {member_path(*one): one.address for one in touched(step)}
+    customers = tuple(target.customer.customer_id for target in step.targets)
+    for one in step.calls():
+        yield replace(one, address=addresses.get(one.call.path), customers=customers)
 
 
 def touched(step: Step) -> Iterable[MembershipKey]:

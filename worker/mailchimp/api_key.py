@@ -10,6 +10,10 @@ from worker.errors import ApiKeyMalformed
 LONGEST = 256
 """Characters; Mailchimp's keys have under 40."""
 
+HINT = 4
+SHORTEST_HINTED = 16
+"""Characters before the dash of a key of which four may be shown; Mailchimp's keys have 32."""
+
 _VISIBLE = re.compile(r"[!-~]+")
 # A label of a host name holds 63 characters. Letters and digits only: a dot, slash or @ here would choose the host.
 _DATA_CENTRE = re.compile(r"[A-Za-z0-9]{1,63}")
@@ -28,8 +32,10 @@ class ApiKey:
 
     @property
     def hint(self) -> str:
-        """The last four characters: all that pages and commands show."""
-        return self._text[-4:]
+        """The four characters before the data centre, and it: all that commands show; of a short key less."""
+        secret = self._text.rpartition("-")[0]
+        shown = secret[-HINT:] if len(secret) >= SHORTEST_HINTED else ""
+        return f"{shown}-{self.data_centre}"
 
     def reveal(self) -> str:
         """Returns the key itself, to send or to encrypt it; never to print it."""

@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.mailchimp.call import Answer, Call, Sender
+from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.paging import garbled, read_all
 from worker.model import ListId
-
-PING = Call("GET", "/ping")
-"""Answers 2xx to a good API key, and changes nothing."""
 
 # Made first, listed first: a list made while the pages are read comes last and moves none to a page already read.
 _QUERY = {

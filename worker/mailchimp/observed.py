@@ -14,7 +14,7 @@ log = logging.getLogger("worker.mailchimp")
 
 _MEMBER = re.compile(r"(/members)/[^/]+")
 _KINDS = (
-    ("GET", r"/ping", "ping"),
+    ("GET", r"/", "account"),
     ("GET", r"/lists", "read_lists"),
     ("GET", r"/lists/[^/]+", "read_list"),
     ("POST", r"/lists/[^/]+", "add_members"),

@@ -39,6 +39,6 @@ def _told(one: LeftOut) -> str:
 def as_rows(found: Sequence[LeftOut]) -> list[dict[str, str | int]]:
     """Returns what was left out as JSON shows it."""
     return [
-        {"list": one.list_id, "field": one.field, "reason": one.reason, "contacts": one.contacts, "of": one.of}
+        {"list_id": one.list_id, "field": one.field, "reason": one.reason, "contacts": one.contacts, "of": one.of}
         for one in found
     ]

@@ -76,7 +76,7 @@ def overview(
         "stuck_customers": ignored.count(db),
         "misplaced_accounts": [
             {
-                "account": one.account_id,
+                "account_id": one.account_id,
                 "partitions": sorted(one.partitions),
                 "expected": one.expected,
                 "ledger": one.ledger,
@@ -127,7 +127,7 @@ def account_data(facts: AccountFacts, now: datetime, config: Config) -> dict[str
     one, state = facts.settings, state_of(facts, now)
     since = facts.waiting_since
     return {
-        "account": one.account_id,
+        "account_id": one.account_id,
         "state": state.state,
         "what": state.what or _first_delivery(facts, state, now, config),
         "advice": state.advice,
@@ -136,7 +136,7 @@ def account_data(facts: AccountFacts, now: datetime, config: Config) -> dict[str
         "waiting_since_in_words": in_words(as_moment(since), now, config.flush.zone) if since else None,
         "held": [
             {
-                "list": held.list_id,
+                "list_id": held.list_id,
                 "what": held.what,
                 "count": held.count,
                 "shown_at": held.shown_at,
@@ -223,7 +223,7 @@ def _failed_data(one: AccountFlush) -> dict[str, Any]:
     assert one.failed_at is not None, "only accounts that failed are shown"
     retry = next_retry(one.failures, as_moment(one.failed_at))
     return {
-        "account": one.account_id,
+        "account_id": one.account_id,
         "failures": one.failures,
         "failed_at": one.failed_at,
         "next_try": as_text(retry) if retry else None,
@@ -234,7 +234,7 @@ def _request_data(one: Request, now: datetime) -> dict[str, Any]:
     return {
         "request": one.request,
         "requested_at": one.requested_at,
-        "account": one.account_id,
+        "account_id": one.account_id,
         "confirmed": one.confirmed,
         "expired": is_expired(now, as_moment(one.requested_at)),
     }

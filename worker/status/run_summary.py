@@ -68,7 +68,7 @@ def run_data(run: Run, states: Iterable[AccountState] = ()) -> dict[str, Any]:
         "ended": run.ended,
         "accounts": [
             {
-                "account": part.account_id,
+                "account_id": part.account_id,
                 "to_do": part.to_do,
                 "settled": part.settled,
                 "counts": dict(part.counts),

@@ -26,7 +26,7 @@ class AccountSettings:
 
     Attributes:
         enabled: whether the account wants its customers delivered.
-        key_hint: the last four characters of its API key; None without a key.
+        key_hint: the four characters of its API key before the data centre, and that; None without a key.
         master_list: the list of every customer that is associated with no stored list; None until chosen.
         connected_at: when the API key was stored.
         refreshed_at: when its lists were last read from Mailchimp.

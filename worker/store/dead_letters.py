@@ -86,6 +86,23 @@ def find(db: Database, number: int) -> DeadLetter | None:
     return None if row is None else _letter(row)
 
 
+def matching(db: Database, reason: str | None, account_id: AccountId | None) -> list[int]:
+    """Returns the numbers of dead letters, oldest first.
+
+    Args:
+        db: the staging database.
+        reason: only those whose reason has this text in it.
+        account_id: only those whose key names this account, or that hold it up.
+    """
+    prefix = f"{account_id}/".encode()
+    rows = db.execute(
+        "SELECT number FROM dead_letter WHERE (?1 IS NULL OR instr(reason, ?1)) "
+        "AND (?2 IS NULL OR account_id = ?2 OR substr(key, 1, ?4) = ?3) ORDER BY number",
+        (reason, account_id, prefix, len(prefix)),
+    )
+    return [row["number"] for row in rows]
+
+
 def drop(db: Database, number: int) -> bool:
     """Removes a dead letter for good; returns whether it was there. Belongs in a transaction."""
     return bool(db.execute("DELETE FROM dead_letter WHERE number = ?", (number,)).rowcount)

@@ -125,6 +125,12 @@ def last_partition(db: Database, account_id: AccountId, topic: str, topic_id: st
     return None if row is None else int(row[0])
 
 
+def accounts_read(db: Database) -> set[AccountId]:
+    """Returns the accounts of which records were read, of any topic."""
+    rows = db.execute("SELECT DISTINCT account_id FROM account_partition")
+    return {AccountId(row["account_id"]) for row in rows}
+
+
 def scattered_accounts(db: Database, topic: str) -> dict[AccountId, int]:
     """Returns accounts whose records were read in more than one partition of a topic, with how many."""
     rows = db.execute(

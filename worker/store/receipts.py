@@ -101,8 +101,10 @@ def find(
     *,
     account_id: AccountId | None = None,
     customer_id: CustomerId | None = None,
+    list_id: ListId | None = None,
     address: AddressKey | None = None,
     outcome: str | None = None,
+    since: str | None = None,
     run: int | None = None,
     refused: bool = False,
     limit: int | None = None,
@@ -113,18 +115,23 @@ def find(
         db: the staging database.
         account_id: only of this account.
         customer_id: only of this customer of it.
+        list_id: only of this list.
         address: only of customers who have or ever had this address: an address change hides none.
         outcome: only of this class.
+        since: only from this time on, as text.
         run: only of this flush run.
         refused: only the last refusal of each customer whom Mailchimp refuses now.
         limit: how many.
     """
     where, values = ["1"], list[Any]()
-    told = (("account_id", account_id), ("customer_id", customer_id), ("outcome", outcome), ("run", run))
-    for name, value in told:
+    told = {"account_id": account_id, "customer_id": customer_id, "list_id": list_id, "outcome": outcome, "run": run}
+    for name, value in told.items():
         if value is not None:
             where.append(f"{name} = ?")
             values.append(value)
+    if since is not None:
+        where.append("at >= ?")
+        values.append(since)
     if refused:
         where.append(f"number IN ({_REFUSALS})")
     if address is not None:

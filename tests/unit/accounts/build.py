@@ -28,7 +28,7 @@ KEY = "0123456789abcdef0123456789abcdef-us21"
 OTHER_KEY = "fedcba9876543210fedcba9876543210-us21"
 SECRET = SecretKey(bytes(range(32)), "WORKER_SECRET_KEY")
 OTHER_SECRET = SecretKey(bytes(32), "WORKER_SECRET_KEY")
-PONG = Answer(200, {"health_status": "Everything's Chimpy!"})
+PONG = Answer(200, {"account_name": "Lee Ltd", "username": "ann"})
 
 
 class Scripted:

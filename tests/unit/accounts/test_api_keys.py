@@ -33,11 +33,12 @@ from worker.errors import (
 )
 from worker.mailchimp.api_key import parse
 from worker.mailchimp.call import Answer
-from worker.mailchimp.lists import PING
+from worker.mailchimp.user import ROOT, MailchimpUser
 from worker.store import accounts
 from worker.store.database import open_database
 from worker.store.lists import Pause
 
+NO_LISTS = Answer(200, {"lists": [], "total_items": 0})
 REFUSALS = [
     (Answer(401, {"title": "API Key Invalid"}), ApiKeyRefused, "does not accept"),
     (Answer(403, {"title": "Forbidden"}), ApiKeyRefused, "does not let"),
@@ -64,14 +65,15 @@ def attempt(db, text, sender, secret=SECRET, account_id=ACCOUNT, at=LATER):
 
 
 def test_a_key_that_mailchimp_accepts_is_stored_encrypted(db):
-    """An accepted key is asked for with one ping, stored, and told by its last four characters and the time."""
+    """An accepted key costs one read, is stored, and shown by four characters and its data centre, with its owner."""
     mailchimp = Scripted(PONG)
     made = attempt(db, f" {KEY}\n", mailchimp.open)
-    assert mailchimp.calls == [PING]
+    assert mailchimp.calls == [ROOT]
     assert mailchimp.opened == [parse(KEY)]
     assert mailchimp.closed == 1
     assert made.notice is None
-    assert (made.settings.key_hint, made.settings.connected_at, made.settings.enabled) == ("us21", LATER, False)
+    assert (made.settings.key_hint, made.settings.connected_at, made.settings.enabled) == ("cdef-us21", LATER, False)
+    assert made.user == MailchimpUser("Lee Ltd", "ann")
     assert load(db, ACCOUNT) == made.settings
     assert key_of(db, ACCOUNT, SECRET) == parse(KEY)
 
@@ -148,29 +150,45 @@ def test_a_key_ends_the_pause_of_the_account(db):
     accounts.pause(db, ACCOUNT, Pause("Mailchimp does not accept the API key.", AT))
     before = load(db, ACCOUNT)
     made = attempt(db, OTHER_KEY, Scripted(PONG).open)
-    assert made.settings == replace(before, pause=None, connected_at=LATER)
+    assert made.settings == replace(before, pause=None, connected_at=LATER, key_hint="3210-us21")
     assert key_of(db, ACCOUNT, SECRET) == parse(OTHER_KEY)
 
 
 @pytest.mark.parametrize(
     ("key", "secret", "told"), [(OTHER_KEY, SECRET, True), (KEY, SECRET, False), (KEY, OTHER_SECRET, True)]
 )
-def test_another_key_tells_about_the_stored_lists(db, key, secret, told):
-    """Where lists are stored, a key that is, or may be, another one than before comes with advice to refresh."""
+def test_another_key_tells_which_stored_lists_are_not_there(db, key, secret, told):
+    """A key that is, or may be, another one than before is asked for the stored lists; who sees none gets advice."""
     connect(db)
     mailchimp = Mailchimp("one")
     lists.refresh(db, CHANGELOG, ACCOUNT, secret=SECRET, open_sender=mailchimp.open, at=AT)
     assert attempt(db, OTHER_KEY, Scripted(PONG).open).notice is None
     attempt(db, KEY, Scripted(PONG).open)
     lists.store(db, CHANGELOG, ACCOUNT, None)
-    made = attempt(db, key, Scripted(PONG).open, secret=secret)
+    made = attempt(db, key, Scripted(PONG, NO_LISTS).open, secret=secret)
     assert (made.notice is not None) is told
     assert [one.list_id for one in made.settings.stored] == ["one"]
     if made.notice:
+        assert "does not have 1 of 1 stored list: List one (one)." in made.notice
         assert "lists refresh acct-1" in made.notice
 
 
-@pytest.mark.parametrize("account_id", ["", "a/b", "a\nb", "a\x00", "x" * (LONGEST_ID + 1)])
+@pytest.mark.parametrize(
+    ("lists_there", "words"), [(("one",), None), (("two",), "List one (one)"), (None, "did not say")]
+)
+def test_a_replaced_key_is_asked_for_the_stored_lists(db, lists_there, words):
+    """Nothing is told where all are there; where Mailchimp does not answer, that they are not known."""
+    connect(db)
+    lists.refresh(db, CHANGELOG, ACCOUNT, secret=SECRET, open_sender=Mailchimp("one").open, at=AT)
+    lists.store(db, CHANGELOG, ACCOUNT, None)
+    another = Mailchimp(*lists_there, key=OTHER_KEY) if lists_there else Scripted(PONG, Answer(500))
+    notice = attempt(db, OTHER_KEY, another.open).notice
+    assert notice is None if words is None else words in notice
+
+
+@pytest.mark.parametrize(
+    "account_id", ["", "a/b", " acct-1", "acct 1", "acct-1\u00a0", "a\nb", "a\x00", "x" * (LONGEST_ID + 1)]
+)
 def test_what_is_no_account_is_refused(db, path, account_id):
     """An account's id that no event can carry is refused before anything is sent."""
     before = everything(path)
@@ -179,9 +197,9 @@ def test_what_is_no_account_is_refused(db, path, account_id):
     assert everything(path) == before
 
 
-@pytest.mark.parametrize("account_id", ["a", "x" * LONGEST_ID, "Zoë & Söhne GmbH"])
+@pytest.mark.parametrize("account_id", ["a", "x" * LONGEST_ID, "Zoë&Söhne-GmbH"])
 def test_ids_up_to_the_longest_are_accounts(db, account_id):
-    """Ids of 1 to 128 characters, spaces and letters of any language included, are accounts."""
+    """Ids of 1 to 128 characters, letters of any language included, are accounts."""
     assert attempt(db, KEY, Scripted(PONG).open, account_id=account_id).settings.account_id == account_id
 
 
@@ -217,4 +235,4 @@ def test_keys_of_the_wrong_data_centre_are_told_apart_by_mailchimp(db, path):
         with pytest.raises(kind):
             attempt(db, text, mailchimp.open)
         assert everything(path)["account"] == []
-    assert attempt(db, KEY, mailchimp.open).settings.key_hint == "us21"
+    assert attempt(db, KEY, mailchimp.open).settings.key_hint == "cdef-us21"

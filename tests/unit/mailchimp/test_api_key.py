@@ -72,7 +72,7 @@ def test_what_is_wrong_with_a_key_is_told(text, told):
 
 def test_a_key_of_the_greatest_length_is_one():
     """256 characters are not too many."""
-    assert api_key.parse("x" * 252 + "-us1").hint == "-us1"
+    assert api_key.parse("x" * 252 + "-us1").hint == "xxxx-us1"
 
 
 @given(st.text())
@@ -86,8 +86,8 @@ def test_only_letters_and_digits_reach_the_host_name(text):
     assert key.data_centre.isalnum()
 
 
-def test_printing_a_key_shows_its_last_four_characters_only():
-    """No way of printing a key, or what holds one, shows more than its last four characters."""
+def test_printing_a_key_shows_four_characters_and_its_data_centre_only():
+    """No way of printing a key, or what holds one, shows more than four characters before its data centre."""
     key = api_key.parse(KEY)
     client = Client(key, "https://{dc}.api.mailchimp.com/3.0", timeout=1)
     shown = [
@@ -99,7 +99,8 @@ def test_printing_a_key_shows_its_last_four_characters_only():
         repr(client),
         str(vars(client)),
     ]
-    assert key.hint == "us21"
+    assert key.hint == "cdef-us21"
+    assert api_key.parse("short-secret-us1").hint == "-us1"
     assert key.reveal() == KEY
     for text in shown:
         assert KEY[:8] not in text

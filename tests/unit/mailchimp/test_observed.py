@@ -8,8 +8,8 @@ import pytest
 
 from worker.flush import calls
 from worker.mailchimp.call import Answer, Call, Failure, member_hash, member_path
-from worker.mailchimp.lists import PING
 from worker.mailchimp.observed import KINDS, ObservedSender, answer_of, kind_of
+from worker.mailchimp.user import ROOT
 from worker.metrics import Metrics
 from worker.model import AccountId, AddressKey, ListId, MembershipKey
 
@@ -28,7 +28,7 @@ class Answers:
 @pytest.mark.parametrize(
     ("call", "kind"),
     [
-        (PING, "ping"),
+        (ROOT, "account"),
         (Call("GET", "/lists"), "read_lists"),
         (Call("GET", "/lists/a1/merge-fields"), "read_merge_fields"),
         (calls.read_list(LIST), "read_list"),

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from worker.mailchimp.call import Answer, Call
-from worker.mailchimp.lists import PING, all_lists
+from worker.mailchimp.lists import all_lists
 from worker.mailchimp.merge_fields import merge_fields
+from worker.mailchimp.user import ROOT
 from worker.sandbox.content import ACCOUNTS, seed
 from worker.sandbox.faults import Fault
 from worker.sandbox.fields import chosen
@@ -41,9 +42,9 @@ def test_latency_is_slept_by_the_sleep_that_was_given():
     """The stand-in waits with what it was made with, so that tests wait for nothing."""
     slept: list[float] = []
     standin = StandIn(now, sleep=slept.append)
-    DirectSender(standin, "none-us1").send(PING)
+    DirectSender(standin, "none-us1").send(ROOT)
     standin.latency = 120.0
-    DirectSender(standin, "none-us1").send(PING)
+    DirectSender(standin, "none-us1").send(ROOT)
     assert slept == [120.0]
 
 
@@ -54,7 +55,7 @@ def test_chance_repeats():
         standin = StandIn(now, seed=seed)
         standin.add_key("secret-us1", "owner")
         standin.faults = [Fault("status", chance=0.3)]
-        return [DirectSender(standin, "secret-us1").send(PING).status for _ in range(200)]
+        return [DirectSender(standin, "secret-us1").send(ROOT).status for _ in range(200)]
 
     assert run(1) == run(1) != run(2)
     assert 20 < run(1).count(500) < 100
@@ -65,7 +66,7 @@ def test_the_first_fault_that_meets_decides():
     standin = StandIn(now)
     standin.add_key("secret-us1", "owner")
     standin.faults = [Fault("status", status=503, times=1), Fault("bare", status=403, times=1)]
-    answers = [DirectSender(standin, "secret-us1").send(PING).status for _ in range(3)]
+    answers = [DirectSender(standin, "secret-us1").send(ROOT).status for _ in range(3)]
     assert answers == [503, 403, 200]
 
 

@@ -46,4 +46,4 @@ def test_a_run_keeps_what_it_left_out():
         kept = runs.last_parts(db)[AccountId("acct-1")][1].left_out
     assert kept == found
     assert kept[0] == LeftOut(ONE, "ADDRESS", "no city", 2, 3)
-    assert as_rows(kept)[0] == {"list": ONE, "field": "ADDRESS", "reason": "no city", "contacts": 2, "of": 3}
+    assert as_rows(kept)[0] == {"list_id": ONE, "field": "ADDRESS", "reason": "no city", "contacts": 2, "of": 3}

@@ -1,0 +1,182 @@
+"""Commands on records that could not be understood: ``mailchimp-worker dead-letters …``."""
+
+from __future__ import annotations
+
+import base64
+from contextlib import closing
+from typing import Annotated, Any
+
+import typer
+
+from worker.app import App
+from worker.cli import output
+from worker.cli.context import Json, existing, opened, wired
+from worker.clock import as_text
+from worker.consumer.batch import replay as replay_letter
+from worker.errors import NotFound, UsageError, WorkerError
+from worker.model import AccountId
+from worker.plural import counted
+from worker.store import dead_letters
+from worker.store.database import Database
+from worker.store.dead_letters import DeadLetter
+
+commands = typer.Typer(no_args_is_help=True, help="Records that could not be understood: list, show, replay, drop.")
+
+NumbersArgument = Annotated[list[int] | None, typer.Argument(metavar="N", help="Numbers of dead letters.")]
+EveryOption = Annotated[bool, typer.Option("--all", help="All of them.")]
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="All whose reason has this text in it.")
+]
+OfAccountOption = Annotated[
+    str | None, typer.Option("--account", metavar="ID", help="All whose key names this account.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+@commands.command("list")
+def list_letters(
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest.")] = 100, json: Json = False
+) -> None:
+    """List records that could not be understood."""
+    app = wired()
+    with existing(app) as db:
+        found = dead_letters.all_letters(db, limit)
+    if json:
+        output.as_json([_as_data(one) for one in found])
+    elif not found:
+        output.say("There are no dead letters: every record was understood.")
+    else:
+        output.table(
+            ("number", "read at", "partition", "offset", "key", "reason"),
+            [(one.number, one.read_at, one.partition, one.offset, _text(one.key), one.reason) for one in found],
+        )
+
+
+@commands.command()
+def show(number: Annotated[int, typer.Argument(metavar="N")], json: Json = False) -> None:
+    """Show one record whole, and why it could not be understood."""
+    app = wired()
+    with existing(app) as db:
+        one = _letter(db, number)
+    if json:
+        output.as_json(_as_data(one))
+        return
+    output.table(
+        ("", ""),
+        [
+            ("number", str(one.number)),
+            ("read", f"{one.topic}, partition {one.partition}, offset {one.offset}, at {one.read_at}"),
+            ("reason", one.reason),
+            ("key", _text(one.key)),
+            ("headers", ", ".join(f"{name}={_text(value)}" for name, value in one.headers) or "none"),
+        ],
+    )
+    output.say("value")
+    for line in (_text(one.value) or "").splitlines():
+        output.say(f"  {line}")
+
+
+@commands.command()
+def replay(
+    numbers: NumbersArgument = None,
+    every: EveryOption = False,
+    reason: ReasonOption = None,
+    account: OfAccountOption = None,
+    yes: YesOption = False,
+    json: Json = False,
+) -> None:
+    """Read records again as this release understands them; those it does are staged and no longer kept."""
+    app = wired()
+    with opened(app) as db:
+        chosen = _chosen(db, numbers, reason, account, every=every)
+        _ask("Read {} again?", chosen, asked=not numbers, yes=yes)
+        results = {number: _replayed(app, db, number) for number in chosen}
+    if json:
+        output.as_json([{"number": one, "understood": not why, "reason": why} for one, why in results.items()])
+    else:
+        for number, why in results.items():
+            output.say(f"{number}: {f'still not understood: {why}' if why else 'understood, no longer kept'}")
+    if failed := sum(why is not None for why in results.values()):
+        raise WorkerError(
+            f"Not understood still: {failed} of {counted(len(results), 'record')}.", "Correct and publish them again."
+        )
+
+
+@commands.command()
+def drop(
+    numbers: NumbersArgument = None,
+    every: EveryOption = False,
+    reason: ReasonOption = None,
+    account: OfAccountOption = None,
+    yes: YesOption = False,
+    json: Json = False,
+) -> None:
+    """Remove records for good."""
+    app = wired()
+    with opened(app) as db:
+        chosen = _chosen(db, numbers, reason, account, every=every)
+        _ask("Remove {} for good?", chosen, asked=not numbers, yes=yes)
+        count = dead_letters.drop_all(db, chosen)
+    if json:
+        output.as_json({"dropped": count})
+    else:
+        output.say(f"Removed {counted(count, 'dead letter')}.")
+
+
+def _chosen(
+    db: Database, numbers: list[int] | None, reason: str | None, account: str | None, *, every: bool
+) -> list[int]:
+    if bool(numbers) + every + (reason is not None or account is not None) != 1:
+        raise UsageError(
+            "It is not clear which dead letters are meant.", "Give numbers, or --all, or --reason and --account."
+        )
+    if numbers:
+        return [_letter(db, one).number for one in numbers]
+    return dead_letters.matching(db, reason, AccountId(account) if account is not None else None)
+
+
+def _ask(question: str, chosen: list[int], *, asked: bool, yes: bool) -> None:
+    if not chosen:
+        raise NotFound("There are no such dead letters.", "List them: mailchimp-worker dead-letters list")
+    if asked:
+        output.confirm(question.format(counted(len(chosen), "dead letter")), yes=yes)
+
+
+def _replayed(app: App, db: Database, number: int) -> str | None:
+    found = dead_letters.find(db, number)
+    # One before it may have brought this one along, as those of ledger and settings do.
+    return None if found is None else _replay(app, db, found)
+
+
+def _replay(app: App, db: Database, one: DeadLetter) -> str | None:
+    if one.account_id is None:
+        return replay_letter(db, one, as_text(app.clock()), app.hash_key)
+    with closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
+        reader.apply_letters()
+    return None if dead_letters.find(db, one.number) is None else one.reason
+
+
+def _letter(db: Database, number: int) -> DeadLetter:
+    found = dead_letters.find(db, number)
+    if found is None:
+        raise NotFound(f"There is no dead letter {number}.", "List them: mailchimp-worker dead-letters list")
+    return found
+
+
+def _as_data(one: DeadLetter) -> dict[str, Any]:
+    return {
+        "number": one.number,
+        "topic": one.topic,
+        "partition": one.partition,
+        "offset": one.offset,
+        "read_at": one.read_at,
+        "reason": one.reason,
+        "key": _text(one.key),
+        "value": _text(one.value),
+        "value_base64": None if one.value is None else base64.b64encode(one.value).decode(),
+        "headers": [[name, _text(value)] for name, value in one.headers],
+    }
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "backslashreplace")

@@ -1,0 +1,99 @@
+"""``mailchimp-worker receipts``: what became of each customer in each flush."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, tzinfo
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli import output
+from worker.cli.context import AccountOption, Json, existing, wired
+from worker.cli.known_accounts import known_account
+from worker.clock import as_text
+from worker.errors import UsageError
+from worker.flush.outcomes import Outcome
+from worker.model import CustomerId, ListId, address_key
+from worker.store import receipts
+from worker.store.receipts import Receipt
+
+COLUMNS = ("at", "run", "account_id", "customer_id", "email", "list_id", "outcome", "detail", "next")
+"""Of the comma-separated values: the names of the JSON."""
+
+
+def list_receipts(
+    account: AccountOption = None,
+    customer: Annotated[str | None, typer.Option("--customer", metavar="ID", help="Only this customer.")] = None,
+    list_id: Annotated[str | None, typer.Option("--list", metavar="ID", help="Only this Mailchimp list.")] = None,
+    outcome: Annotated[Outcome | None, typer.Option("--outcome", metavar="OUTCOME", help="Only this outcome.")] = None,
+    email: Annotated[str | None, typer.Option("--email", help="Only customers who have or had this address.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Only from then on: 2026-11-20, or with a time.")
+    ] = None,
+    run: Annotated[int | None, typer.Option("--run", help="Only this flush run.")] = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Only customers whom Mailchimp refuses now, each with its last refusal.")
+    ] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest.")] = 100,
+    csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values for a spreadsheet.")] = False,
+    json: Json = False,
+) -> None:
+    """Print receipts: what became of each customer in each flush, newest last."""
+    app = wired()
+    if csv and json:
+        raise UsageError("--csv and --json were both given.", "Choose one.")
+    moment = None if since is None else as_text(moment_of(since, app.config.flush.zone))
+    with existing(app) as db:
+        account_id = known_account(db, account)
+        found = list(
+            receipts.find(
+                db,
+                account_id=account_id,
+                customer_id=CustomerId(customer) if customer else None,
+                list_id=ListId(list_id) if list_id else None,
+                address=address_key(email),
+                outcome=outcome,
+                since=moment,
+                run=run,
+                refused=refused,
+                limit=limit,
+            )
+        )
+    if json:
+        output.as_json([receipt_data(one) for one in found])
+    elif csv:
+        rows = map(receipt_data, found)
+        output.as_csv(COLUMNS, ([one[name] for name in COLUMNS] for one in rows))
+    elif not found:
+        output.say("There are no such receipts.")
+    else:
+        rows_shown = [
+            (one.at, one.account_id, one.customer_id, one.address, one.list_id, one.outcome, one.detail)
+            for one in found
+        ]
+        output.table(("at", "account", "customer", "email", "list", "outcome", "detail"), rows_shown)
+
+
+def receipt_data(one: Receipt) -> dict[str, Any]:
+    """Returns a receipt as JSON shows it."""
+    return {"email" if name == "address" else name: value for name, value in asdict(one).items()}
+
+
+def moment_of(text: str, zone: tzinfo) -> datetime:
+    """Returns the moment that a person names.
+
+    Args:
+        text: a date, or a date and time, in ISO 8601.
+        zone: in which it is, where it names none.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+    except ValueError as error:
+        raise UsageError(
+            f"{text} is no time.", "Give a date, such as 2026-11-20, or a time, such as 2026-11-20T10:00."
+        ) from error
