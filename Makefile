@@ -43,10 +43,16 @@ format: $(MADE)  ## write the code in its one style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+PLATFORMS := x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-apple-darwin aarch64-apple-darwin
+
 lock:  ## resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements.lock
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements-dev.lock
 	uv pip compile --group build --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements-build.lock
+	set -e; for platform in $(PLATFORMS); do for python in 3.11 3.12 3.13 3.14; do \
+	  uv pip compile requirements.lock --python-platform $$platform --python-version $$python --only-binary :all: \
+	    --no-deps --quiet >/dev/null; echo "$$platform $$python"; done; done >tests/data/wheels.txt
+	$(PYTHON) -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())' <requirements.lock >>tests/data/wheels.txt
 
 clean:  ## remove everything that was made
 	rm -rf .venv build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

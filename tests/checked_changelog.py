@@ -28,7 +28,7 @@ _KINDS = dict(_TABLES.values())
 
 def watch(db: Database) -> None:
     """Has a connection note the keys of all rows of these tables that it writes from now on."""
-    run = db._connection.execute  # not by its own methods, which a test may count
+    run = db.connection.execute  # not by its own methods, which a test may count
     if run("SELECT 1 FROM temp.sqlite_master WHERE name = 'touched_place'").fetchone() is not None:
         return
     run("PRAGMA temp_store = MEMORY")
@@ -46,7 +46,7 @@ def watch(db: Database) -> None:
 
 def touched(db: Database) -> set[RowKey]:
     """Returns which rows a watched connection wrote since this was asked last."""
-    run = db._connection.execute
+    run = db.connection.execute
     found = set[RowKey]()
     for kind in _KINDS:
         found |= {RowKey(kind, tuple(row)) for row in run(f"SELECT DISTINCT * FROM temp.touched_{kind}")}

@@ -1,9 +1,60 @@
 """The demo, as somebody sees it who just cloned the project."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.e2e.conftest import Cli
+from tests.integration.topic import Topic
+from worker.clock import utc_now
+from worker.sandbox.content import seed
+from worker.sandbox.server import SandboxServer
+from worker.sandbox.server_state import StandIn
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_demo_of_the_composition_connects_publishes_delivers_and_explains(topic: Topic, tmp_path: Path):
+    """Its script runs as in the container: two accounts, sample events, a flush, an explanation, where to look."""
+    standin = StandIn(utc_now)
+    seed(standin)
+    with SandboxServer(standin) as server:
+        cli = Cli(tmp_path, topic, server.base_url)
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", ROOT / "config" / "demo.sh"],
+            cwd=tmp_path,
+            env=cli.environment | {"PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for told in (
+        "Published 9 events",
+        "3 added",
+        "2 added",
+        "== Why is lena not on the list?",
+        "http://localhost:8090/sandbox/calls",
+    ):
+        assert told in done.stdout
+    ann = standin.find_list("a1b2c3d4e5").find("ann.lee@example.com")
+    assert ann is not None
+    assert ann.merge_fields["ADDRESS"]["state"] == "-"
+    assert standin.find_list("a1b2c3d4e6").find("bob@example.com") is not None
+    assert standin.audit.put_back() == []
+
+
+@pytest.mark.parametrize("line", (ROOT / "config" / "sample-events.jsonl").read_text(encoding="utf-8").splitlines())
+def test_sample_events_keep_the_contract(line: str):
+    """Each is what config/customer-event.schema.json asks for."""
+    jsonschema.validate(json.loads(line), json.loads((ROOT / "config" / "customer-event.schema.json").read_text()))
 
 
 def test_the_demo_shows_the_main_job_and_leaves_nothing_running(tmp_path):

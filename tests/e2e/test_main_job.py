@@ -89,6 +89,8 @@ def test_a_running_worker_carries_out_flushes_and_ends_on_sigterm(cli: Cli, stan
         assert re.search(r"acct-1 +up to date", told)
         told = cli("run", "--once", code=1)
         assert "Another worker is running with this database" in told
+        cli("backup", "copy.db")
+        assert "There is already a file copy.db" in cli("backup", "copy.db", code=2)
     finally:
         daemon.send_signal(signal.SIGTERM)
         began = time.monotonic()
@@ -97,6 +99,18 @@ def test_a_running_worker_carries_out_flushes_and_ends_on_sigterm(cli: Cli, stan
     assert time.monotonic() - began < 10
     assert subprocess.run(health_check(), env=cli.environment, capture_output=True, check=False).returncode == 1
     cli("status", "--alive", code=1)
+    restore(cli, "copy.db")
+    standin.audit.clear_calls()
+    assert "nothing has changed" in cli("run", "--once")
+    assert standin.audit.writes() == []
+    assert "Added as subscribed." in cli("receipts")
+
+
+def restore(cli: Cli, backup: str) -> None:
+    """Puts a backup in the database's place, as docs/operations.md says."""
+    for one in ("worker.db", "worker.db-wal", "worker.db-shm"):
+        (cli.folder / one).unlink(missing_ok=True)
+    (cli.folder / backup).rename(cli.folder / "worker.db")
 
 
 def test_a_worker_catches_up_when_it_starts_after_the_flush_time(cli: Cli, standin: StandIn, until: Callable):

@@ -37,7 +37,7 @@ KNOWN_TO = {
     "requests": {"worker.mailchimp.client"},
     "urllib3": {"worker.mailchimp.client"},
     "confluent_kafka": {"worker.kafka", "worker.consumer", "worker.changelog", "worker.sandbox.broker"},
-    "pysqlite3": {"worker.store.database"},
+    "pysqlite3": {"worker.store.sqlite"},
     "sqlite_utils": {"worker.store.database", "worker.store.schema"},
     "cryptography": {"worker.accounts.secrets"},
     "schedule": {"worker.daemon"},

@@ -12,11 +12,11 @@ from math import inf
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import pysqlite3.dbapi2 as sqlite3
 from sqlite_utils import Database as Tables
 
 from worker.errors import DatabaseError
 from worker.store.schema import migrations
+from worker.store.sqlite import require_current, sqlite3
 
 log = logging.getLogger("worker.store")
 
@@ -29,14 +29,13 @@ TOLD_AFTER_SECONDS = 5.0
 """A wait for so long is logged, and again when it has become twice as long."""
 BUSY_SLICE_MS = 50
 """How long SQLite itself waits for a lock before the worker looks whether it must end."""
-
 BUSY_PAUSE_SECONDS = 0.01
 """How long a thread then leaves the lock alone: an attempt to empty the write-ahead log keeps writers away."""
 
 STEP_SECONDS = 0.03
 """How long one transaction of a long operation should hold the write lock."""
 REST_SECONDS = 0.02
-"""How long such an operation leaves the lock to others after each of them."""
+"""How long such an operation leaves the lock to others then."""
 SLICES = 16
 """Parts of a step after each of which it looks at the time."""
 PAGE_ROWS = 5000
@@ -51,9 +50,7 @@ CHECKPOINT_PAGES = 8000
 """Pages of 4 KiB in the write-ahead log at which it is written back: pages that many batches touch are written once."""
 
 WRITTEN_BACK_PAGES = 2000
-"""The same between the steps of a long operation. Fewer, so that no other connection does it within a commit, and that
-nobody's commit waits for the disk behind very many pages."""
-
+"""The same between the steps of a long operation. Fewer, so that no commit waits for the disk behind very many."""
 
 _Row = TypeVar("_Row")
 _Result = TypeVar("_Result")
@@ -105,13 +102,14 @@ class Database:
     """One connection to the staging database. Not for sharing between threads: each opens its own.
 
     Attributes:
+        connection: SQLite's own, for what this class does not do.
         must_end: tells a thread of a running worker that it must end. Such a thread waits for the database's lock for
             as long as that is held; None for a command, which gives up after BUSY_SECONDS.
         held_seconds: how long the last transaction held the write lock.
     """
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        self.connection = connection
         self.must_end: Callable[[], bool] | None = None
         self.held_seconds = 0.0
 
@@ -122,7 +120,7 @@ class Database:
             DatabaseError: the file is full, locked, read-only or corrupt.
         """
         with _translated():
-            return self._patiently(lambda: self._connection.execute(sql, values))
+            return self._patiently(lambda: self.connection.execute(sql, values))
 
     def executemany(self, sql: str, rows: Any) -> Any:
         """Runs one statement for many rows.
@@ -131,9 +129,9 @@ class Database:
             DatabaseError: the file is full, locked, read-only or corrupt.
         """
         with _translated():
-            if not self._connection.in_transaction:
+            if not self.connection.in_transaction:
                 rows = list(rows)  # to be given again, should the database be locked
-            return self._patiently(lambda: self._connection.executemany(sql, rows))
+            return self._patiently(lambda: self.connection.executemany(sql, rows))
 
     def execute_each(self, sql: str, rows: Iterable[_Row]) -> list[_Row]:
         """Runs one statement for each of many rows, and returns those for which it changed something.
@@ -156,10 +154,10 @@ class Database:
             yield
         except BaseException:
             with _translated():
-                self._connection.rollback()
+                self.connection.rollback()
             raise
         with _translated():
-            self._connection.commit()
+            self.connection.commit()
         self.held_seconds = time.monotonic() - began
 
     def parts(self, rows: Iterable[_Row]) -> Generator[Part[_Row], None, None]:
@@ -232,7 +230,7 @@ class Database:
             try:
                 return act()
             except sqlite3.OperationalError as error:
-                if str(error) != _LOCKED or self._connection.in_transaction:
+                if str(error) != _LOCKED or self.connection.in_transaction:
                     raise
                 waited = time.monotonic() - began
                 if self.must_end is None:
@@ -267,7 +265,7 @@ class Database:
             yield
         finally:
             with _translated():
-                self._connection.rollback()
+                self.connection.rollback()
 
     def rehearsal(self) -> AbstractContextManager[None]:
         """Takes back everything inside, to see what it would write; nobody else writes meanwhile.
@@ -304,7 +302,7 @@ class Database:
         """
 
         def empty() -> None:
-            if self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 raise sqlite3.OperationalError(_LOCKED)
 
         with _translated():
@@ -312,7 +310,7 @@ class Database:
 
     def close(self) -> None:
         """Closes the connection; an open transaction is rolled back."""
-        self._connection.close()
+        self.connection.close()
 
 
 _LOCKED = "database is locked"
@@ -328,6 +326,7 @@ def open_database(path: Path | str) -> Database:
         DatabaseError: it cannot be opened, is no SQLite database, or was written by a newer release.
     """
     with _translated():
+        require_current(sqlite3.sqlite_version_info)
         if path != ":memory:":
             _make_folder(Path(path))
         connection = sqlite3.connect(str(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pysqlite3.dbapi2 as sqlite3  # the one library that the worker opens it with: two in one process break locks
-
 from tests.checked_changelog import CHANGELOG
 from worker.accounts import api_keys
 from worker.accounts.secrets import SecretKey
@@ -20,6 +18,7 @@ from worker.sandbox.in_process import DirectSender
 from worker.sandbox.server_state import StandIn
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
+from worker.store.sqlite import sqlite3  # the one library that the worker opens it with: two in one process break locks
 
 AT = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)

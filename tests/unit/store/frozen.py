@@ -11,10 +11,10 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-import pysqlite3.dbapi2 as sqlite3
 from sqlite_utils import Database as Tables
 
 from worker.store.schema import migrations
+from worker.store.sqlite import sqlite3
 
 FOLDER = Path(__file__).parents[2] / "data" / "schemas"
 NAMES = [migration.name for migration in migrations._migrations]

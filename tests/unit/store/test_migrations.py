@@ -2,7 +2,6 @@
 
 from contextlib import closing
 
-import pysqlite3.dbapi2 as sqlite3
 import pytest
 
 from tests.unit.store.frozen import NAMES, file_of, files, thaw
@@ -10,6 +9,7 @@ from worker.changelog import table_rows
 from worker.model import AccountId, AddressKey, CustomerId, MembershipKey
 from worker.store import accounts, counts, customers, dead_letters, ledger, lists, offsets, receipts, runs
 from worker.store.database import open_database
+from worker.store.sqlite import sqlite3
 
 ONE, TWO = AccountId("acct-1"), AccountId("acct-2")
 ANN, BOB, CAT = (AddressKey(f"{name}@example.com") for name in ("ann", "bob", "cat"))

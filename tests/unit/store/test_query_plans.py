@@ -93,7 +93,7 @@ def test_what_names_an_erased_address_is_looked_for_without_the_lock(db: Databas
     execute, locked = db.execute, list[str]()
 
     def noted(sql: str, values: Any = ()) -> Any:
-        if db._connection.in_transaction and sql.split()[0] in ("SELECT", "UPDATE", "DELETE"):
+        if db.connection.in_transaction and sql.split()[0] in ("SELECT", "UPDATE", "DELETE"):
             locked.extend(row["detail"] for row in execute(f"EXPLAIN QUERY PLAN {sql}", values))
         return execute(sql, values)
 

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The main job by its commands, on the stand-in: two accounts are connected, sample events published, and what they ask
+# for is planned, delivered and explained. docker-compose.yml runs it with `--profile demo`.
+set -euo pipefail
+
+events=$(dirname "$0")/sample-events.jsonl
+say() { printf '\n== %s\n' "$*"; }
+
+account() {  # account ID KEY LIST...: connects it; its first list is the master list
+    local id=$1 key=$2
+    shift 2
+    say "Account $id: connect it, switch it on, read its lists, store those to use, choose the master list"
+    mailchimp-worker account connect "$id" --api-key-stdin <<<"$key"
+    mailchimp-worker account enable "$id"
+    mailchimp-worker lists refresh "$id"
+    mailchimp-worker lists store "$id" "$@"
+    mailchimp-worker lists master "$id" "$1"
+}
+
+# Keys and lists that the stand-in has.
+account leeds-plumbing 5a0db0c5e5a0db0c5e5a0db0c5e00001-us1 a1b2c3d4e5 a1b2c3d4e6
+account harbour-books 5a0db0c5e5a0db0c5e5a0db0c5e00002-us1 b1b2c3d4e5 b1b2c3d4e6
+
+say "Sample events are published to Kafka, read from there and delivered"
+mailchimp-worker publish "$events"
+mailchimp-worker run --once || [ $? -eq 3 ]  # 3: somebody must look; what is said above
+
+say "Why is lena not on the list?"
+mailchimp-worker explain left@leeds-plumbing.example
+
+say "Look at it"
+echo "Every call that Mailchimp's stand-in got:  http://localhost:8090/sandbox/calls"
+echo "Each change of a member's status:          http://localhost:8090/sandbox/audit"
+echo "Ask the worker:                            docker compose exec demo mailchimp-worker status"
+echo "Publish events of your own:                docker compose exec -T demo mailchimp-worker publish - < events.jsonl"

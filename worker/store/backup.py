@@ -1,0 +1,73 @@
+"""A copy of the database in a file of its own, made beside a running worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from worker.errors import DatabaseError, UsageError
+from worker.store.database import Database
+from worker.store.sqlite import sqlite3
+
+COPIED_PAGES = 2000
+"""Pages that one step copies, after which it looks whether it was interrupted."""
+
+
+def back_up(db: Database, file: Path, told: Callable[[int, int], None] = lambda done, total: None) -> int:
+    """Writes a copy of the database that only this user can read; its file is there whole or not at all.
+
+    Args:
+        db: the staging database.
+        file: where; nothing may be there.
+        told: how many pages are copied of how many.
+
+    Returns:
+        The bytes of the copy.
+
+    Raises:
+        UsageError: something is there already.
+        DatabaseError: the database cannot be read, or the file not be written.
+    """
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    try:
+        _make_empty(file)
+        try:
+            unfinished.unlink(missing_ok=True)  # of a backup that was killed
+            _make_empty(unfinished)
+            _copy(db, unfinished, told)
+            unfinished.replace(file)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
+            raise
+        return file.stat().st_size
+    except sqlite3.Error as error:
+        raise DatabaseError(f"The backup cannot be made: {error}.", "Make room on the disk, and try again.") from error
+    except FileExistsError as error:
+        raise UsageError(f"There is already a file {file}.", "Name another one; a backup replaces nothing.") from error
+    except OSError as error:
+        raise DatabaseError(
+            f"The backup {file} cannot be written: {error.strerror}.",
+            "Name a file in a folder where this user may write.",
+        ) from error
+
+
+def _make_empty(file: Path) -> None:
+    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _copy(db: Database, file: Path, told: Callable[[int, int], None]) -> None:
+    def progress(status: int, left: int, total: int) -> None:
+        told(total - left, total)
+
+    # By SQLite's online backup, all steps in one transaction that reads: else each commit of others between two steps
+    # would make it begin again. Others go on writing meanwhile.
+    db.execute("BEGIN")
+    try:
+        db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+        with closing(sqlite3.connect(str(file), isolation_level=None)) as copy:
+            db.connection.backup(copy, pages=COPIED_PAGES, progress=progress)
+    finally:
+        db.connection.rollback()

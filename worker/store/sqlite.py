@@ -1,0 +1,33 @@
+"""The SQLite that the worker uses: pysqlite3's, which is current; else the interpreter's own, where that is new enough.
+
+pysqlite3 has no wheels for Linux on ARM64 and for macOS on Intel.
+"""
+
+from __future__ import annotations
+
+from worker.errors import DatabaseError
+
+try:
+    import pysqlite3.dbapi2 as sqlite3
+except ModuleNotFoundError:  # pragma: no cover
+    import sqlite3
+
+OLDEST = (3, 51, 3)
+"""Releases before it may corrupt a database in WAL mode. Source: https://sqlite.org/wal.html, the WAL-reset bug."""
+
+__all__ = ["require_current", "sqlite3"]
+
+
+def require_current(version: tuple[int, ...]) -> None:
+    """Refuses an SQLite that may corrupt the database.
+
+    Raises:
+        DatabaseError: it is too old.
+    """
+    if version < OLDEST:
+        given, oldest = (".".join(map(str, one)) for one in (version, OLDEST))
+        raise DatabaseError(
+            f"SQLite {given} is too old: releases before {oldest} may corrupt the database.",
+            "Install pysqlite3, which brings a current one (Linux on x86-64, macOS on ARM64), or use a Python with a "
+            "newer SQLite. See docs/operations.md, Install.",
+        )
