@@ -6,12 +6,13 @@ import json
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from unittest.mock import patch
 
 from pydantic import SecretStr
 
@@ -25,6 +26,7 @@ from worker.clock import as_text
 from worker.config import Config, Flush, Mailchimp, Staging
 from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
+from worker.flush import list_fields
 from worker.flush.run import Flusher
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
@@ -86,6 +88,23 @@ class WiredApp(App):
                 self.__dict__["seconds"],
                 self.__dict__["chance"],
             )
+
+
+class OneByOne:
+    """Reads lists one after the other in place of threads, whose order no seed decides."""
+
+    def __init__(self, most: int, thread_name_prefix: str) -> None:
+        """Needs no threads."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return
+
+    def map(self, act: Callable[[Any], Any], whom: Iterable[Any]) -> Iterator[Any]:
+        """Acts as each result is asked for."""
+        return map(act, whom)
 
 
 class Everybody:
@@ -256,7 +275,8 @@ class World:
             request = runs.request(self.db, number)
         self.flushing = True
         try:
-            run = self.app.flusher(self.stop).flush("command" if confirmed else "daily", Everybody(), request)
+            with patch.object(list_fields, "ThreadPoolExecutor", OneByOne):
+                run = self.app.flusher(self.stop).flush("command" if confirmed else "daily", Everybody(), request)
         except Death:
             run = None
         finally:
