@@ -81,6 +81,12 @@ class FlushEndedEarly(WorkerError):
     """A flush made no further calls though nobody asked it to stop; what is left is changed still."""
 
 
+class PublishStopped(WorkerError):
+    """A person stopped the publishing of events."""
+
+    exit_code = 130
+
+
 class RequestWithdrawn(WorkerError):
     """A flush was asked for, and the request withdrawn before it began."""
 

@@ -70,13 +70,17 @@ def test_a_key_that_is_none_is_told_before_anything_is_stored(cli: Cli, key: str
 
 def test_each_wrong_step_of_an_account_says_what_to_do(cli: Cli, standin: StandIn):
     """Out of order, unknown, not stored, gone: each step that cannot be done names the step that can."""
-    assert "account connect" in cli("account", "enable", "acct-1", code=1)
-    cli("account", "connect", "acct-1", "--api-key-stdin", stdin=KEY)
+    refused = cli("account", "enable", "acct-1", "--json", code=1)
+    assert json.loads(refused)["code"] == "account_error"
+    assert "account connect" in json.loads(refused)["advice"]
+    told = cli("account", "connect", "acct-1", "--api-key-stdin", stdin=KEY)
+    assert 'accepts the API key …cdef-us1 of the Mailchimp account "owner" (login owner).' in told
     assert "lists refresh acct-1" in cli("lists", "store", "acct-1", "master", code=1)
     cli("lists", "refresh", "acct-1")
     assert "lists store acct-1" in cli("lists", "master", "acct-1", "master", code=1)
     assert "no list nowhere" in cli("lists", "store", "acct-1", "nowhere", code=1)
-    cli("lists", "store", "acct-1", "--all")
+    stored = cli.json("lists", "store", "acct-1", "--all")
+    assert {(one["list_id"], one["stored"]) for one in stored} == {("master", True), ("other", True), ("spare", True)}
     cli("lists", "master", "acct-1", "other")
     standin.delete_list("other")
     cli("lists", "refresh", "acct-1")

@@ -33,6 +33,7 @@ CODES = {
     "not_found",
     "not_moved",
     "partition_given_up",
+    "publish_stopped",
     "request_withdrawn",
     "secret_key_error",
     "usage_error",

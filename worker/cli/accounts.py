@@ -121,6 +121,7 @@ def enable(
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many members would leave a list.")] = False,
+    json: Json = False,
 ) -> None:
     """Enable the integration: the daily flushes from the next one on deliver the account's customers.
 
@@ -131,7 +132,7 @@ def enable(
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
         after = settings.with_enabled(before, status, app.clock())  # type: ignore[arg-type]
-        confirmed = follows.told(app, db, after, every=False, yes=yes)
+        confirmed = follows.told(app, db, after, every=False, yes=yes, json=json)
         one = settings.enable(
             db,
             app.changelog,
@@ -140,6 +141,10 @@ def enable(
             at=app.clock(),
             confirmed=confirmed,
         )
+        waiting = customers.changed_count(db, one.account_id)
+    if json:
+        output.as_json(as_data(one, waiting))
+        return
     output.say(f"Account {account} is enabled; new contacts are added as {one.status_if_new}.")
     _next_step(one)
 

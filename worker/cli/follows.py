@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from worker.app import App
 from worker.cli import output
 from worker.clock import as_text
@@ -16,8 +14,12 @@ from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 
 
-def told(app: App, db: Database, settings: AccountSettings, *, every: bool, yes: bool) -> dict[ListId, int] | None:
+def told(
+    app: App, db: Database, settings: AccountSettings, *, every: bool, yes: bool, json: bool
+) -> dict[ListId, int] | None:
     """Prints what the next flush would do by settings that are not in force yet, and asks where that is much.
+
+    With ``json`` it prints that beside the data.
 
     Returns:
         How many members may leave each list, as the person confirmed; None where nothing had to be asked.
@@ -31,13 +33,12 @@ def told(app: App, db: Database, settings: AccountSettings, *, every: bool, yes:
     if found is None:
         return None
     moment = next_flush_time(now, flush.time_of_day, flush.zone)
-    output.say(found.in_words(moment_in_words(moment, now, flush.zone)))
+    (output.note if json else output.say)(found.in_words(moment_in_words(moment, now, flush.zone)))
     confirmed = found.to_confirm
     if not confirmed:
         return None
-    if not yes:
-        named = ", ".join(
-            f"{count} of {counted(found.present.get(one, 0), 'member')} of {one}" for one, count in confirmed.items()
-        )
-        typer.confirm(f"More than a tenth would leave: {named}. Change it?", abort=True, err=True)
+    named = ", ".join(
+        f"{count} of {counted(found.present.get(one, 0), 'member')} of {one}" for one, count in confirmed.items()
+    )
+    output.confirm(f"More than a tenth would leave: {named}. Change it?", yes=yes)
     return confirmed

@@ -10,7 +10,7 @@ import typer
 from worker.changelog.backfill import accept_loss
 from worker.changelog.loss import NOT_KNOWN
 from worker.cli import output
-from worker.cli.context import wired
+from worker.cli.context import Json, wired
 from worker.store.lock import DatabaseLock
 
 commands = typer.Typer(no_args_is_help=True, help="The ledger in Kafka: continue after it was lost.")
@@ -22,16 +22,15 @@ def _root() -> None:
 
 
 @commands.command("accept-loss")
-def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, json: Json = False) -> None:
     """Continue with the ledger and the settings that Kafka has now, though records of them are lost."""
     app = wired()
     topics = app.changelog.topics
-    output.say(
-        f"Records of {topics.ledger.name} and {topics.settings.name} are lost. Without them the worker does not know:"
-    )
+    tell = output.note if json else output.say
+    tell(f"Records of {topics.ledger.name} and {topics.settings.name} are lost. Without them the worker does not know:")
     for one in NOT_KNOWN:
-        output.say(f"  - {one}")
-    output.say("Accounts whose settings are lost deliver nothing until they are connected again.")
+        tell(f"  - {one}")
+    tell("Accounts whose settings are lost deliver nothing until they are connected again.")
     output.confirm("Continue without them?", yes=yes)
     with (
         DatabaseLock(app.config.staging.path),
@@ -39,6 +38,9 @@ def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fal
         closing(app.open_reader(db)) as reader,
     ):
         accept_loss(app.changelog, reader)
+    if json:
+        output.as_json({"accepted": [topics.ledger.name, topics.settings.name]})
+        return
     output.say(
         "This is stored in Kafka, for all workers. Start them again: the next flush reads who ever left each list."
     )

@@ -72,6 +72,7 @@ def store(
     lists: Annotated[list[str] | None, typer.Argument(metavar="LIST", help="Ids of the lists to use.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Use every list that the last refresh found.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many members would leave a list.")] = False,
+    json: Json = False,
 ) -> None:
     """Store exactly these lists for use. Says what follows, and asks before many members would leave a list."""
     if every == bool(lists):
@@ -82,8 +83,11 @@ def store(
         before = settings.load(db, AccountId(account))
         after = account_lists.stored(before, wanted)
         changed = {each.list_id for each in after.stored} != {each.list_id for each in before.stored}
-        confirmed = follows.told(app, db, after, every=changed, yes=yes)
+        confirmed = follows.told(app, db, after, every=changed, yes=yes, json=json)
         one = account_lists.store(db, app.changelog, before.account_id, wanted, confirmed)
+    if json:
+        output.as_json(as_data(one))
+        return
     _print(one)
     if one.master_list is None:
         output.say(f"Next: choose the master list: mailchimp-worker lists master {account} LIST")
@@ -94,14 +98,18 @@ def master(
     account: AccountArgument,
     list_id: Annotated[str, typer.Argument(metavar="LIST", help="Id of a stored list.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many members would leave a list.")] = False,
+    json: Json = False,
 ) -> None:
     """Choose the master list, for customers without a stored list of their own. Says what follows, and asks."""
     app = wired()
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
         after = account_lists.with_master(before, ListId(list_id))
-        confirmed = follows.told(app, db, after, every=after.master_list != before.master_list, yes=yes)
+        confirmed = follows.told(app, db, after, every=after.master_list != before.master_list, yes=yes, json=json)
         one = account_lists.choose_master(db, app.changelog, before.account_id, ListId(list_id), confirmed)
+    if json:
+        output.as_json(as_data(one))
+        return
     chosen = one.list_of(list_id)
     output.say(f"{chosen.name if chosen else list_id} ({list_id}) is the master list of account {account}.")
     if lacking := settings.missing(one):

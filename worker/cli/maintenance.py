@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -140,12 +141,19 @@ def move_ledger(json: Json = False) -> None:
 
 def publish(
     file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Events, one JSON a line; - for standard input.")],
+    json: Json = False,
 ) -> None:
     """Publish events to Kafka, keyed and partitioned as the event contract says."""
     app = wired()
+    topic, began = app.config.kafka.topic, time.monotonic()
     with Progress("publishing") as progress:
         count = publish_file(app.config.kafka, file, progress.counted)
-    output.say(f"Published {counted(count, 'event')} to {app.config.kafka.topic}.")
+    seconds = max(time.monotonic() - began, 0.001)
+    if json:
+        output.as_json({"published": count, "topic": topic, "seconds": round(seconds, 3)})
+    else:
+        rate = f"{count / seconds:,.0f} a second"
+        output.say(f"Published {counted(count, 'event')} to {topic} in {seconds:.1f} s ({rate}).")
 
 
 def _address(email: str) -> AddressKey:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 from worker.cli.output import err
 
@@ -19,6 +20,7 @@ class Progress:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            _Rate(),
             TimeRemainingColumn(),
             console=err,
             disable=not err.is_terminal,
@@ -42,6 +44,13 @@ class Progress:
     def counted(self, done: int) -> None:
         """Shows so many done of an unknown number."""
         self._bar.update(self._task, completed=done)
+
+
+class _Rate(ProgressColumn):
+    """How many a second are done."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 
 class Steps:

@@ -7,7 +7,7 @@ import threading
 from worker.app import App
 from worker.before_flush import finish_staging
 from worker.cli import output
-from worker.cli.context import opened, wired
+from worker.cli.context import Json, opened, wired
 from worker.cli.progress import Progress
 from worker.daemon import Poller, read_to_end
 from worker.ended import LOOK
@@ -20,7 +20,7 @@ from worker.store import customers
 from worker.store.lock import DatabaseLock
 
 
-def stage() -> None:
+def stage(json: Json = False) -> None:
     """Read to the end of the log and deliver nothing, to see with flush --plan what a flush would do."""
     app = wired()
     with DatabaseLock(app.config.staging.path):
@@ -30,6 +30,10 @@ def stage() -> None:
         leave(LOOK)
     with opened(app) as db:
         waiting = customers.accounts_with_changes(db)
+    if json:
+        waits = [{"account_id": one, "customers_waiting": count} for one, count in sorted(waiting.items())]
+        output.as_json({"records": read, "accounts": waits})
+        leave(0)
     told = f"{counted(sum(waiting.values()), 'customer')} of {counted(len(waiting), 'account')}"
     output.say(f"Read {counted(read, 'record')} to the end of the log. Nothing was delivered. Waiting: {told}.")
     leave(0)

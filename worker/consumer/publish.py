@@ -15,12 +15,15 @@ from confluent_kafka import KafkaException, Message, Producer
 
 from worker.config import Kafka
 from worker.consumer.decode import Event, Record, Skipped, decode
-from worker.errors import KafkaError, NotFound, UsageError
+from worker.errors import KafkaError, NotFound, PublishStopped, UsageError
 from worker.kafka.client import Problems, client, partitions_of_topic
 from worker.kafka.partitioner import partition_of
 from worker.model import partition_key
+from worker.plural import counted
 
 FLUSH_SECONDS = 60.0
+STOP_SECONDS = 5.0
+"""How long a person who stopped waits for the answers to what was sent already."""
 
 
 STANDARD_INPUT = Path("-")
@@ -84,7 +87,20 @@ def publish(settings: Kafka, path: Path, progress: Callable[[int], None] = lambd
         UsageError: a line is no event about a customer, or there is none; nothing was published.
         ConfigError: the operator's properties cannot be used.
         KafkaError: no broker answers, or it did not take an event.
+        PublishStopped: a person stopped it; says how many Kafka has.
     """
+    receipt = _Receipts(progress)
+    try:
+        return _publish(settings, path, receipt)
+    except KeyboardInterrupt:
+        has = f"Kafka has {counted(receipt.taken, 'event')} of it" if receipt.taken else "nothing was published"
+        raise PublishStopped(
+            f"Stopped while {_named(path)} was published; {has}.",
+            "Publish it again to go on: an event that is published twice changes nothing.",
+        ) from None
+
+
+def _publish(settings: Kafka, path: Path, receipt: _Receipts) -> int:
     with opened(path) as lines:
         if not sum(1 for _ in events_of(lines, path)):
             raise UsageError(f"There is no event in {_named(path)}.", "Give events, one JSON a line.")
@@ -92,12 +108,15 @@ def publish(settings: Kafka, path: Path, progress: Callable[[int], None] = lambd
         own = {"enable.idempotence": True, "acks": "all", "linger.ms": 20, "error_cb": problems}
         producer = client(Producer, settings, own)
         partitions, _ = partitions_of_topic(producer, settings, problems)
-        receipt = _Receipts(progress)
-        for account_id, customer_id, value in events_of(lines, path):
-            _produce(
-                producer, settings.topic, partition_of(account_id, partitions), account_id, customer_id, value, receipt
-            )
-        producer.flush(FLUSH_SECONDS)
+        try:
+            for account_id, customer_id, value in events_of(lines, path):
+                partition = partition_of(account_id, partitions)
+                _produce(producer, settings.topic, partition, account_id, customer_id, value, receipt)
+            producer.flush(FLUSH_SECONDS)
+        except KeyboardInterrupt:
+            producer.purge(in_queue=True, in_flight=False)
+            producer.flush(STOP_SECONDS)
+            raise
         receipt.check(len(producer))
         return receipt.taken
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -23,11 +23,12 @@ from worker.consumer.publish import publish
 from worker.daemon import Poller, flush_and_complete, read_to_end
 from worker.flush.plan_preview import plan_account
 from worker.log import configure
-from worker.model import AccountId, ListId
+from worker.mailchimp.call import Call, member_hash
+from worker.model import AccountId, ListId, address_key
 from worker.sandbox.broker import EmbeddedBroker
 from worker.sandbox.content import ACCOUNTS, seed
 from worker.sandbox.customers import UNSUBSCRIBED, first_day, second_day, written
-from worker.sandbox.server import SandboxServer
+from worker.sandbox.server import BASE, SandboxServer
 from worker.sandbox.server_state import StandIn
 from worker.store import accounts, receipts
 from worker.store.receipts import Receipt
@@ -35,7 +36,14 @@ from worker.store.runs import Run
 
 out = Console(highlight=False)
 STATUSES = ("subscribed", "unsubscribed", "cleaned", "archived")
-TOLD = ("left", "found", "updated", "refused", "suppressed", "withheld", "shared")
+BEFORE = """\
+This demo shows the worker's main job from end to end: three accounts, 2,000 customers, two days.
+A Kafka broker, a stand-in for Mailchimp and a database that is deleted afterwards all run in this process.
+Nothing leaves this machine. It takes about 15 seconds."""
+NEXT = """\
+Next: mailchimp-worker sandbox runs the stand-in alone, to try every command on it; "Connect your first account" in
+README.md shows the commands for a real one. After make demo, a command is .venv/bin/mailchimp-worker."""
+TOLD = ("left", "no address", "found", "updated", "refused", "suppressed", "withheld", "shared")
 
 
 class Calendar:
@@ -56,6 +64,7 @@ def run_demo(*, serve: bool) -> None:
         serve: whether to leave the stand-in running until it is stopped.
     """
     began, calendar = time.monotonic(), Calendar()
+    out.print(BEFORE, soft_wrap=True)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailchimp-worker-demo-")))
         standin = StandIn(calendar)
@@ -81,10 +90,17 @@ def run_demo(*, serve: bool) -> None:
         demo.first_day()
         calendar.days = 1
         demo.second_day()
-        out.print(f"\nDone in {time.monotonic() - began:.0f} seconds. Nothing of it is left running.", style="bold")
+        took = f"\nDone in {time.monotonic() - began:.0f} seconds."
         if serve:
-            out.print(f"The stand-in answers at {server.base_url} until you press Ctrl-C.")
-            server.join()
+            out.print(f"{took} The stand-in answers at {server.base_url} until you press Ctrl-C.", style="bold")
+            out.print(f"Its lists: {server.base_url.removesuffix(BASE)}/sandbox/lists", soft_wrap=True)
+            out.print(NEXT, soft_wrap=True)
+            with suppress(KeyboardInterrupt):
+                server.join()
+            out.print("\nStopped. Nothing of it is left running.", style="bold")
+        else:
+            out.print(f"{took} Nothing of it is left running.", style="bold")
+            out.print(NEXT, soft_wrap=True)
 
 
 class _Demo:
@@ -94,6 +110,9 @@ class _Demo:
         self._published = 0
         self._standin = standin
         self._folder = folder
+        self._names = {each.list_id: (one.account_id, each.name) for one in ACCOUNTS for each in one.lists}
+        published = [one["data"]["customer"].get("email") for one in (*first_day(), *second_day())]
+        self._address_of = {member_hash(one): one for one in filter(None, map(address_key, published))}
 
     # The three acts
 
@@ -121,14 +140,14 @@ class _Demo:
         before = self._members()
         self._stage("first.jsonl", first_day())
         run = self._flush()
-        _tell_run(run)
+        self._tell_outcomes(run)
         _head("Members by status, before and after")
         after = self._members()
         rows = []
-        for list_id, name in self._list_names():
+        for list_id, names in self._names.items():
             counts = [f"{before[list_id][status]} → {after[list_id][status]}" for status in STATUSES]
-            rows.append((name, *counts))
-        _table(("list", *STATUSES), rows)
+            rows.append((*names, *counts))
+        _table(("account", "list", *STATUSES), rows)
         self._tell_why(run)
 
     def second_day(self) -> None:
@@ -136,13 +155,14 @@ class _Demo:
         self._standin.by_hand(*UNSUBSCRIBED, "unsubscribe")
         self._standin.audit.calls.clear()
         self._stage("second.jsonl", second_day())
-        self._tell_plan()
+        planned = self._tell_plan()
         self._standin.audit.calls.clear()
         run = self._flush()
         writes = self._standin.audit.writes()
         _head(f"Only what changed was sent: {len(writes)} calls that write")
-        _table(("call", "answer"), [(_short(str(one.call)), one.status) for one in writes])
-        self._tell_receipts(run)
+        rows = [(*self._of(one.call.path), one.call.method, self._whom(one.call), one.status) for one in writes]
+        _table(("account", "list", "call", "for", "answer"), rows)
+        self._tell_receipts(run, planned, len(writes))
         _head("Why is ann.moved@example.com not on the list? mailchimp-worker explain shows it:")
         with closing(self._app.open_database()) as db:
             for receipt in receipts.find(db, address=UNSUBSCRIBED[1]):  # type: ignore[arg-type]
@@ -165,11 +185,16 @@ class _Demo:
     def _members(self) -> dict[str, Counter[str]]:
         return {
             list_id: Counter(one.status for one in self._standin.find_list(list_id).members.values())
-            for list_id, _ in self._list_names()
+            for list_id in self._names
         }
 
-    def _list_names(self) -> list[tuple[str, str]]:
-        return [(each.list_id, f"{one.account_id}: {each.name}") for one in ACCOUNTS for each in one.lists]
+    def _of(self, path: str) -> tuple[str, str]:
+        return self._names[path.split("/")[2]]
+
+    def _whom(self, call: Call) -> str:
+        if "/members/" not in call.path:
+            return ", ".join(one["email_address"] for one in (call.body or {})["members"])
+        return self._address_of.get(call.path.rsplit("/", 1)[1], "")
 
     def _receipts(self, run: Run) -> list[Receipt]:
         with closing(self._app.open_database()) as db:
@@ -177,22 +202,40 @@ class _Demo:
 
     def _tell_why(self, run: Run) -> None:
         found = self._receipts(run)
-        names = dict(self._list_names())
         _head("Why customers went where they went")
-        reasons = Counter(
-            (names.get(str(one.list_id), ""), one.list_reason or "") for one in found if one.outcome == "added"
-        )
-        _table(("list", "because", "customers"), [(*key, count) for key, count in sorted(reasons.items())])
+        reasons = Counter((*self._where(one), one.list_reason or "") for one in found if one.outcome == "added")
+        _table(("account", "list", "because", "customers"), [(*key, count) for key, count in sorted(reasons.items())])
         _head("What was not simply added, and why")
-        told = [one for one in found if one.outcome in TOLD]
-        _table(("customer", "outcome", "why"), [(one.customer_id, one.outcome, one.detail) for one in told[:12]])
+        self._table_of([one for one in found if one.outcome in TOLD][:12])
 
-    def _tell_receipts(self, run: Run) -> None:
+    def _tell_outcomes(self, run: Run) -> None:
+        found = self._receipts(run)
+        counts = Counter((*self._where(one), one.outcome) for one in found)
+        _table(("account", "list", "outcome", "receipts"), [(*key, count) for key, count in sorted(counts.items())])
+        customers = sum(one.to_do for one in run.accounts)
+        out.print(
+            f"  {len(found)} receipts for {customers} customers: one for each list that a customer is looked for on"
+        )
+
+    def _tell_receipts(self, run: Run, planned: int, writes: int) -> None:
         _head("What became of each")
         found = self._receipts(run)
-        _table(("customer", "outcome", "why"), [(one.customer_id, one.outcome, one.detail) for one in found])
+        self._table_of(found)
+        unwritten = Counter(one.outcome for one in found if not _writes(one))
+        told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(unwritten.items()))
+        out.print(
+            f"  {planned} planned = {len(found)} receipts = {writes} calls that write + {len(found) - writes} "
+            f"for whom a read was enough ({told})"
+        )
 
-    def _tell_plan(self) -> None:
+    def _table_of(self, found: Sequence[Receipt]) -> None:
+        rows = [(*self._where(one), one.customer_id, one.outcome, one.detail) for one in found]
+        _table(("account", "list", "customer", "outcome", "why"), rows)
+
+    def _where(self, one: Receipt) -> tuple[str, str]:
+        return one.account_id, self._names[one.list_id][1] if one.list_id is not None else "none"
+
+    def _tell_plan(self) -> int:
         _head("The plan, before anything is sent (mailchimp-worker flush --plan)")
         rows = []
         with closing(self._app.open_database()) as db:
@@ -212,14 +255,9 @@ class _Demo:
                     known = one.list_of(list_id)
                     rows.append((one.account_id, known.name if known else "no list", kind, count))
         _table(("account", "list", "what", "contacts"), sorted(rows))
-
-
-def _tell_run(run: Run) -> None:
-    rows = [
-        (one.account_id, one.to_do, ", ".join(f"{count} {what}" for what, count in sorted(one.counts.items())))
-        for one in run.accounts
-    ]
-    _table(("account", "customers", "outcomes"), rows)
+        planned = sum(count for *_, count in rows)
+        out.print(f"  {planned} planned")
+        return planned
 
 
 def _use(list_id: str, one: accounts.AccountSettings) -> str:
@@ -228,8 +266,8 @@ def _use(list_id: str, one: accounts.AccountSettings) -> str:
     return "stored" if any(each.list_id == list_id for each in one.stored) else "not stored"
 
 
-def _short(call: str) -> str:
-    return call.split("?")[0]
+def _writes(one: Receipt) -> bool:
+    return one.call is not None and not one.call.startswith("GET ")
 
 
 def _head(text: str) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from worker.config import Kafka
+from worker.consumer import publish as publishing
 from worker.consumer.publish import events_of, opened, publish
-from worker.errors import NotFound, UsageError
+from worker.errors import NotFound, PublishStopped, UsageError
 
 GOOD = b'{"type":"com.billmywork.customer.created","data":{"account_id":"a","customer":{"id":"c"}}}'
 
@@ -82,4 +83,51 @@ def test_a_file_without_an_event_is_no_success(path: Path) -> None:
     """Nothing to publish is said and is an error: it is found before a broker is asked."""
     path.write_bytes(b"\n \n")
     with pytest.raises(UsageError, match=r"no event in .*events\.jsonl"):
+        publish(Kafka(), path)
+
+
+class Interrupted:
+    """A producer whose user presses Ctrl-C at the third event; the broker takes what was sent before."""
+
+    def __init__(self) -> None:
+        """Sent nothing yet."""
+        self.waiting: list[object] = []
+
+    def produce(self, *_: object, on_delivery: object, **__: object) -> None:
+        """Takes two events."""
+        if len(self.waiting) == 2:
+            raise KeyboardInterrupt
+        self.waiting.append(on_delivery)
+
+    def poll(self, _: float) -> None:
+        """Has no answers yet."""
+
+    def purge(self, **_: bool) -> None:
+        """Forgets what was not sent: nothing here."""
+
+    def flush(self, _: float) -> None:
+        """Brings the answers."""
+        for told in self.waiting:
+            told(None, None)  # type: ignore[operator]
+
+
+def test_who_stops_learns_what_was_published(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C waits for the answers that are under way, says how many events Kafka has, and ends with 130."""
+    monkeypatch.setattr(publishing, "client", lambda *_: Interrupted())
+    monkeypatch.setattr(publishing, "partitions_of_topic", lambda *_: (1, ""))
+    path.write_bytes(b"\n".join([GOOD] * 5))
+    with pytest.raises(PublishStopped, match="Kafka has 2 events of it") as caught:
+        publish(Kafka(), path)
+    assert caught.value.exit_code == 130
+
+
+def test_who_stops_before_anything_was_published_learns_that(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the file is still checked, nothing was sent."""
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(publishing, "client", stopped)
+    path.write_bytes(GOOD)
+    with pytest.raises(PublishStopped, match="nothing was published"):
         publish(Kafka(), path)
