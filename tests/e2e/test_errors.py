@@ -71,7 +71,7 @@ def test_a_key_that_is_none_is_told_before_anything_is_stored(cli: Cli, key: str
 def test_each_wrong_step_of_an_account_says_what_to_do(cli: Cli, standin: StandIn):
     """Out of order, unknown, not stored, gone: each step that cannot be done names the step that can."""
     refused = cli("account", "enable", "acct-1", "--json", code=1)
-    assert json.loads(refused)["code"] == "account_error"
+    assert json.loads(refused)["code"] == "not_found"
     assert "account connect" in json.loads(refused)["advice"]
     told = cli("account", "connect", "acct-1", "--api-key-stdin", stdin=KEY)
     assert 'accepts the API key …cdef-us1 of the Mailchimp account "owner" (login owner).' in told
