@@ -19,6 +19,7 @@ from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
 
 ROOT = Path(__file__).parents[2]
+SERVES = "until you press Ctrl-C"
 
 
 def test_the_demo_of_the_composition_connects_publishes_delivers_and_explains(topic: Topic, tmp_path: Path):
@@ -56,8 +57,6 @@ def test_the_demo_of_the_composition_connects_publishes_delivers_and_explains(to
 def test_sample_events_keep_the_contract(line: str):
     """Each is what config/customer-event.schema.json asks for."""
     jsonschema.validate(json.loads(line), json.loads((ROOT / "config" / "customer-event.schema.json").read_text()))
-
-SERVES = "until you press Ctrl-C"
 
 
 def test_the_demo_shows_the_main_job_and_leaves_nothing_running(tmp_path):
