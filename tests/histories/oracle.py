@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from tests.histories.facts import THERE, Departure, Facts, Record, names_of
 from tests.histories.wire import Change, Exchange
@@ -106,7 +107,7 @@ class Oracle:
         if why is not None:
             self._break(exchange, f"{email} is put on {list_id} as {change.now.status}, though {why}")
         since = self.flush_began
-        if since is not None and not any(self._asks(record, email, since) for record in had):
+        if since is not None and not any(one["email"] == email for record in had for one in self._asked(record)):
             self._break(exchange, f"{email} is put on {list_id}, and no customer has that address")
         for record in had:
             before = record.before(since) if since is not None else None
@@ -116,9 +117,12 @@ class Oracle:
             ):
                 self._break(exchange, f"{email} is put on {list_id}, though {record.name} withdrew consent")
 
-    def _asks(self, record: Record, email: str, since: datetime) -> bool:
-        asked = [state for at, state in record.states if at > since] + [record.before(since)]
-        return any(state is not None and state["email"] == email for state in asked)
+    def _asked(self, record: Record) -> list[dict[str, Any]]:
+        # What it was when this flush began and since: the worker may have planned by any of these.
+        since = self.flush_began
+        asked = [state for at, state in record.states if since is None or at > since]
+        asked += [record.before(since)] if since is not None else []
+        return [state for state in asked if state is not None]
 
     def _left(
         self,
@@ -177,7 +181,7 @@ class Oracle:
         if contact.origin == "call" or contact.as_confirmed:
             return
         for record in self.facts.records.values():
-            wants = record.email is not None and (record.email != email or what == "archived")
+            wants = any(one["email"] != email or what == "archived" for one in self._asked(record) if one["email"])
             if wants and email in record.addresses and self._surely(record, change):
                 return
         if any(spot == (change.list_id, email) and a <= contact.joined <= b for spot, a, b in self.facts.adds):
