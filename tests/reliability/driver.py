@@ -104,6 +104,6 @@ if __name__ == "__main__":
         alarm.daemon = True
         alarm.start()
     else:
-        wrap(Killer(where, int(when)))
+        wrap(Killer(where, int(float(when))))
     sys.argv[0] = "mailchimp-worker"
     main()
