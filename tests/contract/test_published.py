@@ -8,7 +8,7 @@ from tests.contract.published import check_answer, check_request, needed
 from tests.contract.world import LIST, World, contact, member
 from worker.flush import calls as calls
 from worker.mailchimp.call import Answer, Call
-from worker.mailchimp.lists import PING
+from worker.mailchimp.user import ROOT
 from worker.model import AddressKey, ListId, MembershipKey
 
 PLACE = MembershipKey(ListId(LIST), AddressKey("ann@example.com"))
@@ -20,7 +20,7 @@ pytestmark = needed
 @pytest.mark.parametrize(
     "call",
     [
-        PING,
+        ROOT,
         calls.any_archived(PLACE.list_id),
         calls.archived_page(PLACE.list_id, 1000),
         calls.archived_since(PLACE.list_id, datetime(2026, 11, 22, 10, tzinfo=UTC)),

@@ -2,9 +2,10 @@
 
 import pytest
 
+from tests.contract.raw import PING
 from tests.contract.world import LIST, USER, World, contact
 from worker.mailchimp.call import Call
-from worker.mailchimp.lists import PING, all_lists
+from worker.mailchimp.lists import all_lists
 from worker.mailchimp.paging import read_all
 
 

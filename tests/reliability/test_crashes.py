@@ -96,8 +96,8 @@ def test_killed_during_a_migration_the_next_start_finishes_it(
 ) -> None:
     """A new database is whole or not there at all, and the next start makes it."""
     commands = Commands(tmp_path, topic, sandbox.base_url)
-    assert commands.kill_at("migration", statement, "status")
-    commands("status")
+    assert commands.kill_at("migration", statement, "stage")
+    commands("stage")
     assert commands.intact()
 
 
