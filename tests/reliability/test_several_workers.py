@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -23,6 +24,7 @@ from worker.clock import as_text, utc_now
 from worker.kafka.partitioner import partition_of
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
+from worker.status.live import read_live
 from worker.store import runs
 
 PARTITIONS = 6
@@ -244,6 +246,31 @@ def stale_writes(standin: StandIn) -> list[str]:
 def test_workers_come_and_go_and_nobody_is_lost(group: list[Worker], standin: StandIn) -> None:
     """Started, ended, killed and frozen past the session timeout: each customer's last state is there in the end."""
     live(group, standin, seed=1, rounds=ROUNDS, frozen_when_idle=True)
+
+
+@pytest.mark.parametrize("group", [2], indirect=True)
+def test_at_the_wrong_worker_commands_name_the_other(group: list[Worker], until: Callable[..., None]) -> None:
+    """Of an account that another worker has, explain and receipts say so, and which worker that is."""
+    for worker in group:
+        worker.start()
+
+    def shared() -> bool:
+        found = [read_live(worker.commands.path) for worker in group]
+        return sorted(one for live in found if live for one in live.partitions) == [*range(PARTITIONS)] and all(
+            live and live.partitions for live in found
+        )
+
+    until(shared)
+    live = read_live(group[1].commands.path)
+    assert live is not None
+    account, asked = accounts_of()[min(live.partitions)], group[0].commands
+    told = asked("explain", "nobody@example.com", "--account", account, code=1)
+    assert re.search(rf"Another worker, worker-\S+ on [\d.]+, has account {account} now", told)
+    assert "There are no such receipts." in asked("receipts", "--account", account)
+    assert f"has account {account} now" in asked.printed[-1]
+    assert f"This worker has {PARTITIONS - len(live.partitions)} of {PARTITIONS} partitions now" in asked(
+        "explain", "nobody@example.com", code=1
+    )
 
 
 @pytest.mark.soak

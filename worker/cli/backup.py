@@ -8,16 +8,20 @@ from typing import Annotated
 import typer
 
 from worker.cli import output
-from worker.cli.context import existing, wired
+from worker.cli.context import Json, existing, wired
 from worker.cli.progress import Progress
 from worker.store.backup import back_up
 
 
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write. It must not be there yet.")],
+    json: Json = False,
 ) -> None:
     """Write a copy of the database to a file, also beside a running worker. The secret key is not in it."""
     app = wired()
     with existing(app) as db, Progress("copying") as progress:
         size = back_up(db, file, progress.told)
+    if json:
+        output.as_json({"file": str(file), "bytes": size})
+        return
     output.say(f"Wrote {file} ({size / 1e6:.1f} MB). Keep the secret key too, in another place: it is not in the copy.")

@@ -16,6 +16,7 @@ from worker.consumer.batch import replay as replay_letter
 from worker.errors import NotFound, UsageError, WorkerError
 from worker.model import AccountId
 from worker.plural import counted
+from worker.status.other_workers import elsewhere
 from worker.store import dead_letters
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
@@ -41,6 +42,9 @@ def list_letters(
     app = wired()
     with existing(app) as db:
         found = dead_letters.all_letters(db, limit)
+        other = elsewhere(app.config, db, None)
+    if other:
+        output.note(other)
     if json:
         output.as_json([_as_data(one) for one in found])
     elif not found:
@@ -88,7 +92,7 @@ def replay(
     """Read records again as this release understands them; those it does are staged and no longer kept."""
     app = wired()
     with opened(app) as db:
-        chosen = _chosen(db, numbers, reason, account, every=every)
+        chosen = _chosen(app, db, numbers, reason, account, every=every)
         _ask("Read {} again?", chosen, asked=not numbers, yes=yes)
         results = {number: _replayed(app, db, number) for number in chosen}
     if json:
@@ -114,7 +118,7 @@ def drop(
     """Remove records for good."""
     app = wired()
     with opened(app) as db:
-        chosen = _chosen(db, numbers, reason, account, every=every)
+        chosen = _chosen(app, db, numbers, reason, account, every=every)
         _ask("Remove {} for good?", chosen, asked=not numbers, yes=yes)
         count = dead_letters.drop_all(db, chosen)
     if json:
@@ -124,7 +128,7 @@ def drop(
 
 
 def _chosen(
-    db: Database, numbers: list[int] | None, reason: str | None, account: str | None, *, every: bool
+    app: App, db: Database, numbers: list[int] | None, reason: str | None, account: str | None, *, every: bool
 ) -> list[int]:
     if bool(numbers) + every + (reason is not None or account is not None) != 1:
         raise UsageError(
@@ -132,7 +136,10 @@ def _chosen(
         )
     if numbers:
         return [_letter(db, one).number for one in numbers]
-    return dead_letters.matching(db, reason, AccountId(account) if account is not None else None)
+    account_id = AccountId(account) if account is not None else None
+    if other := elsewhere(app.config, db, account_id):
+        output.note(other)
+    return dead_letters.matching(db, reason, account_id)
 
 
 def _ask(question: str, chosen: list[int], *, asked: bool, yes: bool) -> None:

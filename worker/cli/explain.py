@@ -24,7 +24,8 @@ from worker.explain import (
 )
 from worker.flush.outcomes import Outcome
 from worker.flush.schedule import next_flush_time
-from worker.model import Customer, address_key
+from worker.model import AccountId, Customer, address_key
+from worker.status.other_workers import elsewhere
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import LedgerEntry
@@ -49,9 +50,12 @@ def explain(
     with existing(app) as db:
         found = explanations_of(db, address, known_account(db, account), due)
         letters = letters_naming(db, address)
+        other = elsewhere(app.config, db, AccountId(account or found[0].account_id) if account or found else None)
         if not found:
-            raise _not_found(address, account, letters)
+            raise _not_found(address, account, letters, other)
         asked = [_asked(app, db, one) if live else None for one in found]
+    if other:
+        output.note(other)
     if json:
         output.as_json([as_data(one, now, letters) for one, now in zip(found, asked, strict=True)])
         return
@@ -63,15 +67,15 @@ def explain(
         output.say(f"Dead letter {letter.number} names this address: {letter.reason}. {_see(letter)}")
 
 
-def _not_found(address: str, account: str | None, letters: Sequence[DeadLetter]) -> NotFound:
+def _not_found(address: str, account: str | None, letters: Sequence[DeadLetter], other: str | None) -> NotFound:
     what = f"No customer with the address {address} has been read yet{f' in account {account}' if account else ''}"
     if letters:
         return NotFound(f"{what}, but dead letter {letters[-1].number}: {letters[-1].reason}.", _see(letters[-1]))
-    return NotFound(
-        f"{what}.",
+    advice = (
         "Check the spelling. If the event was published just now, see with mailchimp-worker status how far the "
-        "worker has read.",
+        "worker has read."
     )
+    return NotFound(f"{what}.", f"{other} {advice}" if other else advice)
 
 
 def _see(letter: DeadLetter) -> str:

@@ -21,6 +21,7 @@ from worker.consumer.publish import publish as publish_file
 from worker.errors import NotFound, UsageError
 from worker.model import AccountId, AddressKey, address_key
 from worker.plural import counted
+from worker.status.other_workers import elsewhere
 from worker.store import customers, ignored, ledger
 from worker.store.changed_rows import Changed, Kind
 from worker.store.database import Database
@@ -59,11 +60,15 @@ def resync(
         )
         with Progress("marking") as progress:
             customers.mark_the_rest(db, progress.counted)
+        other = elsewhere(app.config, db, AccountId(account)) if address is not None else None
         if marked and address is None:
             marked = customers.count_of(db, AccountId(account))
     if not marked:
         whom = f"has or had {email}" if email else "is staged"
-        raise NotFound(f"No customer of account {account} {whom}.", "See what is staged: mailchimp-worker status")
+        advice = "See what is staged: mailchimp-worker status"
+        raise NotFound(f"No customer of account {account} {whom}.", f"{other} {advice}" if other else advice)
+    if other:
+        output.note(other)
     if json:
         counts = {"customers": marked, "refusals_cleared": cleared, "refusals_lasting": lasting}
         output.as_json({"account_id": account, **counts, "versions_forgotten": forgotten})

@@ -15,6 +15,7 @@ from worker.clock import as_text
 from worker.errors import UsageError
 from worker.flush.outcomes import Outcome
 from worker.model import CustomerId, ListId, address_key
+from worker.status.other_workers import elsewhere
 from worker.store import receipts
 from worker.store.receipts import Receipt
 
@@ -46,6 +47,7 @@ def list_receipts(
     moment = None if since is None else as_text(moment_of(since, app.config.flush.zone))
     with existing(app) as db:
         account_id = known_account(db, account)
+        other = elsewhere(app.config, db, account_id)
         found = list(
             receipts.find(
                 db,
@@ -60,6 +62,8 @@ def list_receipts(
                 limit=limit,
             )
         )
+    if other:
+        output.note(other)
     if json:
         output.as_json([receipt_data(one) for one in found])
     elif csv:

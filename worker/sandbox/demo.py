@@ -91,16 +91,14 @@ def run_demo(*, serve: bool) -> None:
         calendar.days = 1
         demo.second_day()
         took = f"\nDone in {time.monotonic() - began:.0f} seconds."
+        out.print(took if serve else f"{took} Nothing of it is left running.", style="bold")
+        out.print(NEXT, soft_wrap=True)
         if serve:
-            out.print(f"{took} The stand-in answers at {server.base_url} until you press Ctrl-C.", style="bold")
-            out.print(f"Its lists: {server.base_url.removesuffix(BASE)}/sandbox/lists", soft_wrap=True)
-            out.print(NEXT, soft_wrap=True)
+            place = server.base_url.removesuffix(BASE)
+            out.print(f"The stand-in answers at {place}/sandbox/lists until you press Ctrl-C.", soft_wrap=True)
             with suppress(KeyboardInterrupt):
                 server.join()
             out.print("\nStopped. Nothing of it is left running.", style="bold")
-        else:
-            out.print(f"{took} Nothing of it is left running.", style="bold")
-            out.print(NEXT, soft_wrap=True)
 
 
 class _Demo:
