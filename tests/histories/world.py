@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -39,6 +38,7 @@ from worker.store import accounts, customers, receipts, runs
 from worker.store.database import Database
 from worker.store.receipts import Receipt
 from worker.store.runs import AccountRun
+from worker.store.sqlite import sqlite3
 
 ACCOUNT = AccountId("acct-1")
 KEYS = tuple(f"0123456789abcdef0123456789abcde{number}-us1" for number in range(10))
@@ -297,6 +297,7 @@ class World:
         """Kills the worker: what it committed until now is all that is left."""
         copy = self.folder / "kept.db"
         copy.unlink(missing_ok=True)
+        # By the worker's own SQLite: a second library in one process takes its locks and its shared memory away.
         source, target = sqlite3.connect(self.app.config.staging.path), sqlite3.connect(copy)
         source.backup(target)
         source.close()
