@@ -59,3 +59,10 @@ def test_the_settings_file_can_be_named(runner, tmp_path):
     path.write_text('[staging]\npath = ""\n')
     ended = runner("--config", str(path), "status")
     assert str(path) in str(ended.exception)
+
+
+def test_an_unknown_outcome_is_refused_with_those_there_are(runner):
+    """Wrong use, before anything is opened."""
+    ended = runner("receipts", "--outcome", "lost")
+    assert ended.exit_code == 2
+    assert all(f"'{one}'" in ended.output for one in ("lost", "added", "left alone", "fault"))
