@@ -55,7 +55,7 @@ def test_in_the_midst_of_a_flush(worker: Commands, own_kafka: KafkaProcess, stan
     worker("run", "--once")
     idle = another(worker)
     waiting = idle.spawn("run")
-    until(lambda: idle.json("status")["customers"] > 0)
+    until(lambda: idle.path.exists() and idle.json("status")["customers"] > 0)
     worker.topic.publish(people(2))
     standin.audit.clear_calls()
     standin.latency = 0.1
