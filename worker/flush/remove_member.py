@@ -213,11 +213,17 @@ def _note(attempt: Attempt, step: Archive | Unsubscribe, exchange: Exchange, out
 def _stand(attempt: Attempt, step: Unsubscribe, outcome: Outcome) -> None:
     # Where it was a member its opt-out must follow the customer to another address.
     known = step.entry is not None or outcome is Outcome.UNSUBSCRIBED or bool(attempt.entries)
-    nowhere = [
-        target for target in step.targets if attempt.customer_status(target.customer.customer_id).membership is None
-    ]
+    known_at = [(target, attempt.customer_status(target.customer.customer_id)) for target in step.targets]
+    nowhere = [target for target, status in known_at if status.membership is None]
     if known:
         attempt.settle_at(nowhere, step.membership)
+        attempt.customer_statuses += [
+            # The place of an earlier address stays known by the ledger; this one's member may be another customer's.
+            replace(status, membership=step.membership)
+            for target, status in known_at
+            if status.membership is not None
+            and target.customer.address == step.membership.address != status.membership.address
+        ]
         attempt.memberships += [(one, step.membership) for one in step.same_address]
     else:
         # So that those who share the address are looked at when it is withheld no more.

@@ -147,6 +147,21 @@ def test_a_member_that_a_batch_found_and_nobody_read_is_known(world: World):
     assert world.outcomes("ann")[-1] == "left"
 
 
+def test_who_withdrew_by_one_address_and_joined_again_by_an_earlier_one_goes_nowhere_else(world: World):
+    """A withdrawal follows its customer by the address that it had then, also where the member was another one's."""
+    world.event("bob", B, list_id="other")
+    world.event("ann", A)
+    world.flush()
+    world.event("ann", B, marketing_consent=False)
+    world.flush()
+    assert (world.status(A), world.status(B, "other")) == ("unsubscribed", "unsubscribed")
+    world.by_hand(A, "subscribe")
+    world.event("ann", C)
+    world.flush()
+    assert world.status(C) is None
+    assert world.outcomes("ann")[-1] == "left"
+
+
 def test_a_person_who_joined_again_by_herself_is_added_on_the_other_list(world: World):
     """The places where somebody left are read before they are believed."""
     world.event("ann", A, list_id="master")
