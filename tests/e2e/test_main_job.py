@@ -204,7 +204,9 @@ def test_explain_shows_everything(cli: Cli, standin: StandIn):
     standin.by_hand("master", "ann@example.com", "unsubscribe")
     cli.publish(event("ann", version=2, email="ann.new@example.com", first_name="Ann"))
     cli("run", "--once")
-    told = cli("explain", "ANN@example.com")
+    told = cli("explain", "ANN@example.com", "--live")
+    assert "at Mailchimp now, last changed at" in told
+    assert "last seen" in told
     for part in (
         "Event acct-1-ann-1",
         "added · ann@example.com on Master (master), master list: no list given",
