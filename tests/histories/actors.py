@@ -184,9 +184,10 @@ class Actors:
 
     def _as_owner(self, act: Callable[[], None]) -> None:
         self.oracle.on_its_way = self.world.wire.count
-        self.oracle.commanding = True
+        # A call of one command may see another one begin and end.
+        commanding, self.oracle.commanding = self.oracle.commanding, True
         act()
-        self.oracle.commanding = False
+        self.oracle.commanding = commanding
 
     def _disable(self) -> None:
         self.say("SETTING disabled")

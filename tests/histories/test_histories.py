@@ -48,6 +48,7 @@ KEPT: dict[int, str] = {
     30413: "the oracle took a customer for known by its old address, whose member left right after it was renamed",
     31446: "the oracle judged an archive by an event that came after the flush had planned it",
     32114: "a withdrawal of one who was known by an earlier address did not follow to a later one",
+    32634: "the oracle took the calls of a command, in which another one began and ended, for a flush's",
 }
 """Seeds that broke an earlier worker, or misled an earlier oracle, and how."""
 
