@@ -132,7 +132,7 @@ def enable(
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
         after = settings.with_enabled(before, status, app.clock())  # type: ignore[arg-type]
-        confirmed = follows.told(app, db, after, every=False, yes=yes, json=json)
+        confirmed = follows.announce(app, db, after, every=False, yes=yes, json=json)
         one = settings.enable(
             db,
             app.changelog,

@@ -14,7 +14,7 @@ from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 
 
-def told(
+def announce(
     app: App, db: Database, settings: AccountSettings, *, every: bool, yes: bool, json: bool
 ) -> dict[ListId, int] | None:
     """Prints what the next flush would do by settings that are not in force yet, and asks where that is much.

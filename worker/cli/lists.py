@@ -83,7 +83,7 @@ def store(
         before = settings.load(db, AccountId(account))
         after = account_lists.stored(before, wanted)
         changed = {each.list_id for each in after.stored} != {each.list_id for each in before.stored}
-        confirmed = follows.told(app, db, after, every=changed, yes=yes, json=json)
+        confirmed = follows.announce(app, db, after, every=changed, yes=yes, json=json)
         one = account_lists.store(db, app.changelog, before.account_id, wanted, confirmed)
     if json:
         output.as_json(as_data(one))
@@ -105,7 +105,7 @@ def master(
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
         after = account_lists.with_master(before, ListId(list_id))
-        confirmed = follows.told(app, db, after, every=after.master_list != before.master_list, yes=yes, json=json)
+        confirmed = follows.announce(app, db, after, every=after.master_list != before.master_list, yes=yes, json=json)
         one = account_lists.choose_master(db, app.changelog, before.account_id, ListId(list_id), confirmed)
     if json:
         output.as_json(as_data(one))

@@ -20,7 +20,7 @@ from tests.unit.accounts.build import (
     nobody,
     stage,
 )
-from tests.unit.accounts.test_api_keys import REFUSALS
+from tests.unit.accounts.test_api_keys import NO_LISTS, REFUSALS
 from worker.accounts import api_keys, lists
 from worker.accounts.settings import load
 from worker.errors import AccountError, MailchimpError, NotFound, SecretKeyError
@@ -166,14 +166,14 @@ def test_lists_of_a_key_that_was_replaced_meanwhile_are_not_taken(ready, path):
                 ACCOUNT,
                 OTHER_KEY,
                 secret=SECRET,
-                open_sender=Scripted(PONG).open,
+                open_sender=Scripted(PONG, NO_LISTS).open,
                 at=before.connected_at,
             )
             return super().send(call)
 
     with pytest.raises(AccountError, match="another API key"):
-        refresh(ready, _Meanwhile(Answer(200, {"lists": [], "total_items": 0})))
-    assert load(ready, ACCOUNT) == before
+        refresh(ready, _Meanwhile(NO_LISTS))
+    assert load(ready, ACCOUNT) == replace(before, key_hint="3210-us21")
 
 
 def test_a_refresh_keeps_what_was_chosen(ready, mailchimp):
