@@ -9,7 +9,8 @@ from typing import Protocol, TypeVar
 from worker.errors import KafkaError
 from worker.model import AccountId
 from worker.store.changed_rows import Changed, RowKey
-from worker.store.database import Database, Part
+from worker.store.database import Database
+from worker.store.parts import Part
 
 _Result = TypeVar("_Result")
 _Row = TypeVar("_Row")

@@ -11,7 +11,8 @@ import msgspec
 
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, Position
 from worker.store.changed_rows import Changed, Rows, account_rows, customer_rows
-from worker.store.database import PAGE_ROWS, Database
+from worker.store.database import Database
+from worker.store.parts import PAGE_ROWS
 
 _COLUMNS = (
     "account_id, customer_id, state, deleted, version, event_id, event_time, topic, topic_id, partition, "

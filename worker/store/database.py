@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import islice
-from math import inf
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from sqlite_utils import Database as Tables
 
 from worker.errors import DatabaseError
+from worker.store.parts import Pace, Part
 from worker.store.schema import migrations
 from worker.store.sqlite import require_current, sqlite3
 
@@ -32,17 +32,6 @@ BUSY_SLICE_MS = 50
 BUSY_PAUSE_SECONDS = 0.01
 """How long a thread then leaves the lock alone: an attempt to empty the write-ahead log keeps writers away."""
 
-STEP_SECONDS = 0.03
-"""How long one transaction of a long operation should hold the write lock."""
-REST_SECONDS = 0.02
-"""How long such an operation leaves the lock to others then."""
-SLICES = 16
-"""Parts of a step after each of which it looks at the time."""
-PAGE_ROWS = 5000
-"""Keys that such an operation reads together, before it takes the lock."""
-FIRST_ROWS, MOST_ROWS = 200, 20_000
-"""Rows in the first of these transactions, before it is known how long a row takes; and in any."""
-
 CACHE_KIB = 32 * 1024
 """Memory for pages that a connection may keep: staging touches many of them again and again."""
 
@@ -54,48 +43,6 @@ WRITTEN_BACK_PAGES = 2000
 
 _Row = TypeVar("_Row")
 _Result = TypeVar("_Result")
-
-
-class Pace:
-    """How many rows a step of a long operation takes, by how long the steps before held the write lock."""
-
-    def __init__(self) -> None:
-        self.rows = FIRST_ROWS
-
-    def after(self, seconds: float, rows: int | None = None) -> None:
-        """Takes how long the last step held it, for how many rows, and leaves it to others for a moment."""
-        done = self.rows if rows is None else rows
-        self.rows = max(1, min(int(done * min(STEP_SECONDS / max(seconds, 1e-4), 2.0)), MOST_ROWS))
-        time.sleep(REST_SECONDS)
-
-
-class Part(Generic[_Row]):
-    """Rows of a long operation for one transaction: as many as can be written in :data:`STEP_SECONDS`.
-
-    Iterate over it to get them, some at a time. By time, and not by number alone: a busy machine may leave this thread
-    waiting at any moment. Iterated again, as in a rehearsal and then in the transaction, it gives just the same rows.
-
-    Attributes:
-        done: how many rows it gave.
-    """
-
-    def __init__(self, rows: Sequence[_Row], at_most: int, before: int) -> None:
-        self._rows, self._slice, self._before = rows, max(1, at_most // SLICES), before
-        self.done = 0
-
-    @property
-    def taken(self) -> int:
-        """How many rows of the whole operation are taken by now."""
-        return self._before + self.done
-
-    def __iter__(self) -> Iterator[list[_Row]]:
-        wanted, ends = (self.done, inf) if self.done else (len(self._rows), time.monotonic() + STEP_SECONDS)
-        done = 0
-        while done < wanted and (done == 0 or time.monotonic() < ends):
-            some = list(self._rows[done : min(done + self._slice, wanted)])
-            done += len(some)
-            yield some
-        self.done = done
 
 
 class Database:

@@ -19,7 +19,8 @@ from contextlib import closing
 from pathlib import Path
 
 from worker.errors import DatabaseError
-from worker.store.database import Database, Pace, open_database
+from worker.store.database import Database, open_database
+from worker.store.parts import Pace
 
 BLOCK_PAGES = 1024
 """Pages looked at together: 4 MB, as a rule."""

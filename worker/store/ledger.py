@@ -13,8 +13,9 @@ from typing import Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, Origin
 from worker.store.changed_rows import Changed, Kind, RowKey, Rows, customer_rows, entry_rows
-from worker.store.database import PAGE_ROWS, Database
+from worker.store.database import Database
 from worker.store.intent import Intent, intent_of
+from worker.store.parts import PAGE_ROWS
 from worker.store.rows import Form, RowMapper
 
 FOR_THE_CUSTOMER = frozenset({"Member In Compliance State", "Forgotten Email Not Subscribed"})

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId
-from worker.store.database import PAGE_ROWS, Database
+from worker.store.database import Database
+from worker.store.parts import PAGE_ROWS
 from worker.store.rows import RowMapper
 
 ERASED = "(erased)"

@@ -21,7 +21,7 @@ from worker.clock import utc_now
 from worker.config import Kafka
 from worker.errors import DatabaseError
 from worker.model import AccountId
-from worker.store import customers, database, dead_letters, ledger, receipts
+from worker.store import customers, database, dead_letters, ledger, parts, receipts
 from worker.store.database import Database, open_database
 
 MANY = 2500
@@ -205,7 +205,7 @@ def test_a_step_ends_once_its_time_is_over(db: Database, monkeypatch: pytest.Mon
     now = [0.0]
 
     def write(part: list[int]) -> int:
-        now[0] += database.STEP_SECONDS / 2
+        now[0] += parts.STEP_SECONDS / 2
         return len(part)
 
     sizes, change = list[int](), db.transaction
@@ -215,10 +215,10 @@ def test_a_step_ends_once_its_time_is_over(db: Database, monkeypatch: pytest.Mon
         before = now[0]
         with change():
             yield
-        sizes.append(round((now[0] - before) / database.STEP_SECONDS))
+        sizes.append(round((now[0] - before) / parts.STEP_SECONDS))
 
-    monkeypatch.setattr(database.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(database.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(parts.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(parts.time, "sleep", lambda seconds: None)
     db.transaction = noted  # type: ignore[method-assign, assignment]
     assert db.in_parts(range(MANY), write) == MANY
     assert max(sizes) == 1
