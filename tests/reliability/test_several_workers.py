@@ -250,7 +250,7 @@ def test_workers_come_and_go_and_nobody_is_lost(group: list[Worker], standin: St
 
 @pytest.mark.parametrize("group", [2], indirect=True)
 def test_at_the_wrong_worker_commands_name_the_other(group: list[Worker], until: Callable[..., None]) -> None:
-    """Of an account that another worker has, explain and receipts say so, and which worker that is."""
+    """Of an account that another worker has, explain and receipts say so, and which it is; status lists all workers."""
     for worker in group:
         worker.start()
 
@@ -271,6 +271,11 @@ def test_at_the_wrong_worker_commands_name_the_other(group: list[Worker], until:
     assert f"This worker has {PARTITIONS - len(live.partitions)} of {PARTITIONS} partitions now" in asked(
         "explain", "nobody@example.com", code=1
     )
+    workers = asked.json("status")["workers"]
+    assert [one["partitions"] for one in workers] == sorted(
+        sorted(found.partitions) for worker in group if (found := read_live(worker.commands.path)) is not None
+    )
+    assert f"{workers[0]['name']}  {', '.join(map(str, workers[0]['partitions']))}" in asked("status")
 
 
 @pytest.mark.soak

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from worker.cli.context import Json, existing, wired
 from worker.flush.outcomes import MEANINGS
 from worker.plural import counted
 from worker.status.live import read_live
+from worker.status.other_workers import all_workers
 from worker.status.overview import overview
 from worker.store.lock import seconds_since_beat
 
@@ -39,7 +41,7 @@ def status(
 ) -> None:
     """Show the worker, what it reads, what waits and since when, each account's state and what to do, the last flushes.
 
-    Works as another user too. It shows this database's worker; run it at each worker to see them all.
+    Works as another user too. Accounts and flushes are those of this database's worker.
     """
     app = wired()
     path = app.config.staging.path
@@ -47,13 +49,17 @@ def status(
     if alive:
         raise typer.Exit(0 if beat is not None and beat < ALIVE_SECONDS else 1)
     with existing(app) as db:
-        found = overview(db, app.config, app.clock(), beat=beat, live=read_live(path))
+        live = read_live(path)
+        found = overview(db, app.config, app.clock(), beat=beat, live=live)
+        workers = all_workers(app.config, db, live if beat is not None else None)
+    found["workers"] = None if workers is None else [asdict(one) for one in workers]
     if json:
         output.as_json(found)
         return
     for what, text in (*_worker(found), *_attention(found), *_publishers(found), *_failures(found)):
         output.say(f"{what:<12} {text}")
     _tell_partitions(found)
+    _tell_workers(found["workers"])
     _tell_accounts(found)
     _tell_runs(found["runs"])
 
@@ -151,6 +157,13 @@ def _tell_partitions(found: dict[str, Any]) -> None:
     columns = ("partition", "next offset", *(("lag",) if live else ()), "last read")
     topic = found["partitions"][0]["topic"]
     output.table(columns, rows, title=f"{topic}: partitions of this worker now" if live else f"{topic}: read so far")
+
+
+def _tell_workers(workers: list[dict[str, Any]] | None) -> None:
+    if workers is not None:
+        output.say("")
+        rows = [(one["name"], ", ".join(map(str, one["partitions"])) or "none") for one in workers]
+        output.table(("worker", "partitions"), rows, title="workers of the group now")
 
 
 def _lag(one: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -16,8 +17,21 @@ ANSWER_SECONDS = 5.0
 """How long a person waits at most to learn which worker it is."""
 
 
-def owner_of(settings: Kafka, partition: int) -> str | None:
-    """Returns host and name of the group's member that has a partition now; None where Kafka does not say."""
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of the group.
+
+    Attributes:
+        name: its client id and its host.
+        partitions: those of the topic that it has now.
+    """
+
+    name: str
+    partitions: tuple[int, ...]
+
+
+def members_of(settings: Kafka) -> list[Member] | None:
+    """Returns the group's members; None where Kafka does not say."""
     try:
         admin = client(AdminClient, settings, {"error_cb": Problems()})
         asked = admin.describe_consumer_groups([settings.group_id], request_timeout=ANSWER_SECONDS)
@@ -25,12 +39,10 @@ def owner_of(settings: Kafka, partition: int) -> str | None:
     except (KafkaException, WorkerError, TimeoutError) as error:
         logging.getLogger("worker").debug("the group was not described: %s", error, extra={"reason": str(error)})
         return None
-    return member_with(group.members, settings.topic, partition)
+    return [member(one, settings.topic) for one in group.members]
 
 
-def member_with(members: Any, topic: str, partition: int) -> str | None:
-    """Returns host and name of the member that has a partition; None where none has it."""
-    for one in members:
-        if any(each.topic == topic and each.partition == partition for each in one.assignment.topic_partitions):
-            return f"{one.client_id} on {one.host.lstrip('/')}"
-    return None
+def member(described: Any, topic: str) -> Member:
+    """Returns a member with its partitions of a topic, from the library's description of it."""
+    has = sorted(one.partition for one in described.assignment.topic_partitions if one.topic == topic)
+    return Member(f"{described.client_id} on {described.host.lstrip('/')}", tuple(has))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from worker.config import Config
-from worker.kafka.group import owner_of
+from worker.kafka.group import Member, members_of
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.plural import counted
-from worker.status.live import read_live
+from worker.status.live import LiveWorker, read_live
 from worker.store import offsets
 from worker.store.database import Database
 from worker.store.lock import is_locked
@@ -30,11 +30,29 @@ def elsewhere(config: Config, db: Database, account_id: AccountId | None) -> str
     live, size = read_live(path), offsets.size_of(db, config.kafka.topic)
     if live is None or size is None or not is_locked(path):
         return None
-    return in_words(account_id, size.partitions, live.partitions.keys(), lambda one: owner_of(config.kafka, one))
+    return in_words(account_id, size.partitions, live.partitions.keys(), lambda: members_of(config.kafka) or ())
+
+
+def all_workers(config: Config, db: Database, live: LiveWorker | None) -> list[Member] | None:
+    """Returns the workers of the group, those with the first partitions first.
+
+    Args:
+        config: names the group and the topic.
+        db: the database.
+        live: what this database's worker last said of itself; None where it does not run.
+
+    Returns:
+        All of them, this one too; None where this worker has all partitions, does not run, or Kafka does not say.
+    """
+    size = offsets.size_of(db, config.kafka.topic)
+    if live is None or size is None or len(live.partitions) >= size.partitions:
+        return None
+    found = members_of(config.kafka)
+    return found and sorted(found, key=lambda one: (not one.partitions, one.partitions, one.name))
 
 
 def in_words(
-    account_id: AccountId | None, partitions: int, own: Collection[int], owner: Callable[[int], str | None]
+    account_id: AccountId | None, partitions: int, own: Collection[int], members: Callable[[], Iterable[Member]]
 ) -> str | None:
     """Returns the sentence.
 
@@ -42,7 +60,7 @@ def in_words(
         account_id: the account; None where it is not known.
         partitions: how many the topic has.
         own: those that this worker has now.
-        owner: returns the name of the worker that has a partition; None where Kafka does not say.
+        members: returns the workers of the group; none where Kafka does not say.
     """
     if len(own) >= partitions:
         return None
@@ -54,6 +72,6 @@ def in_words(
     partition = partition_of(account_id, partitions)
     if partition in own:
         return None
-    name = owner(partition)
+    name = next((one.name for one in members() if partition in one.partitions), None)
     which = f"Another worker, {name}," if name else "Another worker"
     return f"{which} has account {account_id} now (partition {partition}): its customers are known there. Ask there."
