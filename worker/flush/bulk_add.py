@@ -15,7 +15,7 @@ from worker.flush.attempt import TRIES_AT_ONCE, Attempt
 from worker.flush.consent_check import note_departed
 from worker.flush.identity import lost, new_intent
 from worker.flush.outcomes import Outcome
-from worker.flush.step_context import Guarded, StepContext
+from worker.flush.step_context import Guarded, Halted, StepContext
 from worker.flush.step_result import Exchange, StepResult
 from worker.flush.steps import Add, Found, Step
 from worker.flush.write_member import entry_for, settled, then
@@ -166,7 +166,13 @@ class Batch:
             return None
         self._intend(rest, looked.date, attempt.at())
         call = calls.add_all(list_id, [add.as_contact() for add in rest])
-        answer = attempt.send(call)
+        try:
+            answer = attempt.send(call)
+        except Halted:
+            # It was not sent, so the next flush need not look at each contact to find out whether it was.
+            self._take_back(attempt, rest)
+            self.commit(attempt)
+            raise
         posted = _Posted(rest, call, answer, classify(answer))
         if not answer.undone and not answer.ok:
             self._doubt(posted)

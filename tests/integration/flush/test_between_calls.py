@@ -1,12 +1,15 @@
 """Somebody acts at each moment between two calls: nobody who left is put back, and no write hangs on an old read."""
 
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, KEY, World
 from worker.accounts import api_keys, lists, settings
+from worker.flush.recorder import Recorder
 from worker.mailchimp.call import Call
 from worker.model import ListId
 from worker.sandbox.audit import BY_HAND
@@ -138,6 +141,29 @@ def test_no_call_is_made_by_settings_that_were_changed(tmp_path: Path, what: str
         assert part.ended == "stopped"
         assert "settings were changed" in (part.message or "")
         assert world.waits("c19")
+
+
+def test_what_was_noted_and_not_sent_is_added_later_without_a_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A flush that ends between the note that an add begins and its POST takes the note back: nothing is in doubt."""
+    with World(tmp_path, direct=True, connections=1) as world:
+        for number in range(20):
+            world.event(f"c{number}", f"c{number}@example.com")
+        write_ahead = Recorder.write_ahead
+
+        def noted(recorder: Recorder, *what: Any) -> None:
+            write_ahead(recorder, *what)
+            with closing(world.app.open_database()) as db:
+                settings.disable(db, CHANGELOG, ACCOUNT)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Recorder, "write_ahead", noted)
+            assert world.flush().ended == "stopped"
+        assert world.members() == {}
+        assert [number for number in range(20) if world.entry(f"c{number}@example.com")] == []
+        settings.enable(world.db, CHANGELOG, ACCOUNT)
+        before = len(world.calls())
+        assert world.flush().counts == {"added": 20}
+        assert not any(read_of(call) for call in world.calls()[before:])
 
 
 def change(world: World, db: Database, what: str) -> None:
