@@ -95,8 +95,9 @@ def run_demo(*, serve: bool) -> None:
         out.print(NEXT, soft_wrap=True)
         if serve:
             place = server.base_url.removesuffix(BASE)
-            out.print(f"The stand-in answers at {place}/sandbox/lists until you press Ctrl-C.", soft_wrap=True)
             with suppress(KeyboardInterrupt):
+                # From here on: who reads this line may press it at once.
+                out.print(f"The stand-in answers at {place}/sandbox/lists until you press Ctrl-C.", soft_wrap=True)
                 server.join()
             out.print("\nStopped. Nothing of it is left running.", style="bold")
 
