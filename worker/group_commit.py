@@ -34,8 +34,7 @@ class GroupCommit(Generic[_Item]):
         self._carry_out = carry_out
         self._queue: list[_Waiting[_Item]] = []
         self._queue_lock = threading.Lock()
-        self.turn = threading.Lock()
-        """Held while a group is carried out."""
+        self._turn = threading.Lock()  # held while a group is carried out
 
     def submit(self, item: _Item) -> None:
         """Carries out an item, with those that wait, and returns once that is done.
@@ -49,7 +48,7 @@ class GroupCommit(Generic[_Item]):
         mine = _Waiting(item)
         with self._queue_lock:
             self._queue.append(mine)
-        with self.turn:
+        with self._turn:
             if not mine.done:
                 with self._queue_lock:
                     group, self._queue = self._queue, []

@@ -154,7 +154,7 @@ def test_facts_are_fields(own_root, capsys):
 
 
 def test_every_line_of_the_log_has_its_facts_as_fields():
-    """Whatever stands in a sentence is a field too, for who searches the log by program."""
+    """Each value in a log sentence is a field too, so that programs can search for it."""
     lacking = []
     for path in sorted((Path(__file__).parents[2] / "worker").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

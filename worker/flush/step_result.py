@@ -95,12 +95,12 @@ class StepResult:
 
     @property
     def conclusive(self) -> bool:
-        """Whether it says nothing that the next calls must heed: all was done, and nobody has left."""
-        heeded = (
+        """Whether the next calls need not wait until it is written: all was done, and nobody has left."""
+        waited_for = (
             self.later, self.account_stopped, self.gone, self.paused, self.failed, self.blocked, self.kept_off,
             self.left, self.dropped, self.undone, self.in_doubt, self.reopened, self.waits,
         )  # fmt: skip
-        return not any(heeded) and not any(has_left(one) or one.state != "present" for one in self.entries)
+        return not any(waited_for) and not any(has_left(one) or one.state != "present" for one in self.entries)
 
     def fail(self, targets: Iterable[Target]) -> None:
         """Notes that these customers are not settled."""

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
 import requests
@@ -165,12 +165,9 @@ class _Common:
 
 
 @lru_cache(maxsize=4)
-def _tls(verify: bool | str) -> ssl.SSLContext:
+def _tls(verify: Literal[True] | str) -> ssl.SSLContext:
     """Returns what checks certificates: those of a file or folder, or the ones that ``requests`` trusts."""
     context = create_urllib3_context()
-    if verify is False:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return context
     trusted = DEFAULT_CA_BUNDLE_PATH if verify is True else verify
     try:
         folder = Path(trusted).is_dir()

@@ -118,7 +118,7 @@ def broker_data(live: LiveWorker | None, now: datetime, config: Config) -> dict[
     if live.away_since is None:
         return {"reached": True, "away_since": None, "words": f"{config.kafka.bootstrap_servers} answers"}
     since = in_words(as_moment(live.away_since), now, config.flush.zone)
-    words = f"{config.kafka.bootstrap_servers} cannot be reached since {since}"
+    words = f"{config.kafka.bootstrap_servers} has not answered since {since}"
     return {"reached": False, "away_since": live.away_since, "words": words}
 
 

@@ -79,7 +79,7 @@ def test_a_flush_of_nothing_but_errors_needs_attention(world: World):
 
 
 def test_mailchimp_that_does_not_answer_now_is_a_failure(world: World):
-    """The reason and what to do are told."""
+    """Check gives the reason and says what to do."""
     world.standin.faults = [Fault("status", status=503)]
     found = checked(world)
     assert (found.level, bool(found.advice)) == (Level.FAILED, True)

@@ -177,7 +177,7 @@ def test_another_key_tells_which_stored_lists_are_not_there(db, key, secret, tol
     ("lists_there", "words"), [(("one",), None), (("two",), "List one (one)"), (None, "did not say")]
 )
 def test_a_replaced_key_is_asked_for_the_stored_lists(db, lists_there, words):
-    """Nothing is told where all are there; where Mailchimp does not answer, that they are not known."""
+    """No notice if Mailchimp has all stored lists; a notice that they are unknown if it does not answer."""
     connect(db)
     lists.refresh(db, CHANGELOG, ACCOUNT, secret=SECRET, open_sender=Mailchimp("one").open, at=AT)
     lists.store(db, CHANGELOG, ACCOUNT, None)

@@ -54,7 +54,7 @@ def test_a_shell_completes_commands_and_outcomes(runner):
 
 
 def test_the_settings_file_can_be_named(runner, tmp_path):
-    """--config wins over the variable, and its faults are told with its name."""
+    """--config wins over the variable, and an error in its file names that file."""
     path = tmp_path / "own.toml"
     path.write_text('[staging]\npath = ""\n')
     ended = runner("--config", str(path), "status")

@@ -1,4 +1,4 @@
-"""What is told at a worker that does not have an account."""
+"""What commands say at a worker that does not have the account."""
 
 from __future__ import annotations
 

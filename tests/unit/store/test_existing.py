@@ -1,4 +1,4 @@
-"""A command that only reads opens what is there, makes nothing, and reads another user's database too."""
+"""A command that only reads opens an existing database, also another user's, and never creates one."""
 
 from __future__ import annotations
 
