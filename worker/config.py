@@ -8,11 +8,22 @@ import os
 import re
 import tomllib
 from datetime import time
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from worker.errors import ConfigError
@@ -50,6 +61,24 @@ def _base_url(url: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#@{}]+(/[^\s?#{}]*)?", url.replace("{dc}", "dc")):
         raise ValueError("must be a host and a path, such as https://{dc}.api.mailchimp.com/3.0")
     return url.rstrip("/")
+
+
+def _encrypted(url: str, info: ValidationInfo) -> str:
+    host = urlsplit(url.replace("{dc}", "dc")).hostname or ""
+    if url.startswith("https://") or info.data.get("allow_plain_http") or is_loopback(host):
+        return url
+    raise ValueError(
+        "must start with https://, because API keys and customers would be readable on the way; set "
+        "mailchimp.allow_plain_http if nobody can listen there"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Tells whether a host is this machine, as nobody else can listen on the way there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _file_path(path: Path) -> Path:
@@ -134,7 +163,10 @@ class Flush(_Section):
 class Mailchimp(_Section):
     """How Mailchimp is called."""
 
-    base_url: Annotated[str, AfterValidator(_base_url)] = "https://{dc}.api.mailchimp.com/3.0"
+    allow_plain_http: bool = False
+    base_url: Annotated[str, AfterValidator(_base_url), AfterValidator(_encrypted)] = (
+        "https://{dc}.api.mailchimp.com/3.0"
+    )
     connections: Annotated[int, Field(ge=1, le=10)] = 8
     timeout: Annotated[float, Field(gt=0, le=600)] = 120
     patience: Annotated[float, Field(ge=0, le=3600)] = 60

@@ -134,7 +134,7 @@ class World:
             self.standin.create_list("owner", list_id, list_id)
         config = Config(
             staging=Staging(path=folder / "worker.db"),
-            mailchimp=Mailchimp(base_url="http://nowhere.invalid/3.0", patience=patience, connections=1),
+            mailchimp=Mailchimp(base_url="https://nowhere.invalid/3.0", patience=patience, connections=1),
             flush=Flush(bulk_add_above=bulk_add_above),
             secret_key=SecretStr(secret),
         )

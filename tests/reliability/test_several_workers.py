@@ -121,6 +121,7 @@ def group(
         standin.create_list(f"owner of {name}", list_id, list_id)
     secret = tmp_path / "secret"
     secret.write_text(base64.b64encode(bytes(range(32))).decode())
+    secret.chmod(0o600)
     workers = []
     for number in range(getattr(request, "param", WORKERS)):
         folder = tmp_path / f"worker-{number}"

@@ -53,7 +53,7 @@ def test_the_docs_tell_every_setting_with_its_variable_and_default():
     real = {
         f"{section}.{name}": (
             f"WORKER_{section}__{name}".upper(),
-            "" if value == {} else f"{value:g}" if isinstance(value, float) else str(value),
+            "" if value == {} else f"{value:g}" if isinstance(value, float) else str(value).replace("False", "false"),
         )
         for section, settings in Config()
         if hasattr(settings, "model_fields_set")
@@ -86,6 +86,8 @@ def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
         ),
         ("WORKER_MAILCHIMP__TIMEOUT", "soon", "mailchimp.timeout = 'soon': must be a valid number"),
         ("WORKER_MAILCHIMP__BASE_URL", "ftp://x", "mailchimp.base_url = 'ftp://x': must start with https://"),
+        ("WORKER_MAILCHIMP__BASE_URL", "http://10.0.0.1/3.0", "must start with https://, because API keys and"),
+        ("WORKER_MAILCHIMP__BASE_URL", "http://localhost.x.com/3.0", "set mailchimp.allow_plain_http if nobody can"),
         ("WORKER_MAILCHIMP__BASE_URL", "https://", "mailchimp.base_url = 'https://': must be a host and a path"),
         ("WORKER_MAILCHIMP__BASE_URL", "https://{x}.y/3.0", "must be a host and a path, such as https://{dc}."),
         ("WORKER_MAILCHIMP__BASE_URL", "https://me@y/3.0", "must be a host and a path"),
@@ -205,3 +207,13 @@ def test_secrets_are_never_shown(monkeypatch):
             load()
         assert "opensesame" not in caught.value.what
         assert "WORKER_KAFKA__CLIENT" in caught.value.what
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8090/3.0", "http://[::1]:8090/3.0", "http://localhost/3.0"])
+def test_plain_http_is_for_this_machine_unless_the_operator_says_otherwise(monkeypatch, url):
+    """A stand-in on the same machine needs no certificate; one in another container is the operator's decision."""
+    monkeypatch.setenv("WORKER_MAILCHIMP__BASE_URL", url)
+    assert load().mailchimp.base_url == url
+    monkeypatch.setenv("WORKER_MAILCHIMP__BASE_URL", "http://sandbox:8090/3.0")
+    monkeypatch.setenv("WORKER_MAILCHIMP__ALLOW_PLAIN_HTTP", "true")
+    assert load().mailchimp.base_url == "http://sandbox:8090/3.0"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import logging
 import os
 import secrets
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from worker.errors import SecretKeyError
 from worker.mailchimp import api_key
 from worker.mailchimp.api_key import ApiKey
 from worker.model import AccountId
+from worker.private_files import make_folder, open_file
 
 KEY_BYTES = 32
 
@@ -26,6 +29,14 @@ _NONCE_BYTES = 12
 _HEAD = len(_FORMAT) + _ID_BYTES
 _HASH_KEY = b"/hash-key"
 """Sealed for: no account has a slash in its id."""
+BESIDE_THE_DATA = (
+    "It lies beside the data: who copies the folder can decrypt the API keys. To keep it elsewhere, move the file and "
+    "name its place in WORKER_SECRET_KEY_FILE."
+)
+"""What to know of a key that was made by default, and what to do."""
+log = logging.getLogger("worker.accounts")
+
+_GROUP_READS, _OTHERS = 0o040, 0o037  # others may read or write, or the group write
 _MAKE_ONE = "Make one with: openssl rand -base64 32"
 
 
@@ -157,6 +168,7 @@ def parsed(text: str, where: str) -> SecretKey:
 
 def _read(path: Path) -> SecretKey:
     try:
+        _refuse_exposed(path)
         text = path.read_text(encoding="ascii")
     except UnicodeDecodeError:
         text = ""
@@ -168,19 +180,32 @@ def _read(path: Path) -> SecretKey:
     return parsed(text, str(path))
 
 
+def _refuse_exposed(path: Path) -> None:
+    told = path.stat()
+    # Kubernetes mounts a secret as root's, for the group that it gives the container: nobody else is in that.
+    refused = _OTHERS | (_GROUP_READS if told.st_uid == os.geteuid() else 0)
+    if stat.S_ISREG(told.st_mode) and told.st_mode & refused:
+        raise SecretKeyError(
+            f"Other users of this machine may read or write the secret key in {path} "
+            f"(mode {stat.S_IMODE(told.st_mode):04o}).",
+            f"If nobody did: chmod 600 {path}. Otherwise make a new key too, and: mailchimp-worker account rekey",
+        )
+
+
 def _make(path: Path) -> None:
     """Makes a key file that is there whole or not at all; one that another process made meanwhile stays."""
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
-            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = open_file(unfinished, os.O_WRONLY | os.O_EXCL)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
             with contextlib.suppress(FileExistsError):
                 os.link(unfinished, path)  # unlike a rename, it never replaces
+                log.warning("made a secret key at %s. %s", path, BESIDE_THE_DATA, extra={"file": str(path)})
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 
 import typer
 
+from worker.accounts.secrets import BESIDE_THE_DATA
 from worker.app import App
 from worker.cli import output
 from worker.cli.context import Json, existing, wired
 from worker.errors import KafkaError, WorkerError
 from worker.kafka.admin import POLICY
+from worker.private_files import is_open_to_others
 from worker.status.account_facts import facts_of_all
 from worker.status.check_accounts import check_account
 from worker.status.check_kafka import check_changelog, check_staging, check_topics_of
@@ -33,6 +36,22 @@ def check(json: Json = False) -> None:
     raise typer.Exit(exit_code(found))
 
 
+def _secret_key(app: App) -> Finding:
+    where = f"read from {app.secret.where}"
+    if app.config.secret_key is None and app.config.secret_key_file is None:
+        return Finding("secret key", Level.ATTENTION, f"{where}.", BESIDE_THE_DATA, hinders=False)
+    return ok("secret key", where)
+
+
+def _database(path: Path) -> Finding:
+    can = f"{path.absolute()} can be used"
+    if is_open_to_others(path.absolute().parent):
+        advice = "Its files are for the worker's user alone all the same. Better: chmod 700"
+        found = f"{can}; other users may enter its folder."
+        return Finding("database", Level.ATTENTION, found, f"{advice} {path.absolute().parent}", hinders=False)
+    return ok("database", can)
+
+
 def _mark(one: Finding) -> str:
     return one.level.upper() if one.level is Level.FAILED else one.level
 
@@ -46,9 +65,9 @@ def _findings(app: App) -> Iterator[Finding]:
         yield from check_topics_of(app.config.kafka)
         return
     with existing(app) as db:
-        yield ok("database", f"{path.absolute()} can be used")
+        yield _database(path)
         try:
-            yield ok("secret key", f"read from {app.secret.where}")
+            yield _secret_key(app)
         except WorkerError as error:
             yield Finding("secret key", Level.FAILED, error.what, error.advice)
         topics = list(check_topics_of(app.config.kafka))

@@ -8,6 +8,7 @@ import typer
 
 from worker.cli import output
 from worker.clock import utc_now
+from worker.config import is_loopback
 from worker.errors import UsageError
 
 
@@ -31,6 +32,8 @@ def sandbox(
     with server:
         output.say(f"A Mailchimp stand-in answers at {server.base_url}. Point the worker at it:")
         output.say(f"  export WORKER_MAILCHIMP__BASE_URL={server.base_url}")
+        if not is_loopback(host):
+            output.say("  export WORKER_MAILCHIMP__ALLOW_PLAIN_HTTP=true")
         output.say("API keys that it accepts:")
         for one in ACCOUNTS:
             output.say(f"  {one.api_key}   lists: {', '.join(f'{each.list_id} ({each.name})' for each in one.lists)}")

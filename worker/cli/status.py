@@ -41,7 +41,7 @@ def status(
 ) -> None:
     """Show the worker, what it reads, what waits and since when, each account's state and what to do, the last flushes.
 
-    Works as another user too. Accounts and flushes are those of this database's worker.
+    Run it as the worker's user. Accounts and flushes are those of this database's worker.
     """
     app = wired()
     path = app.config.staging.path

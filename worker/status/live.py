@@ -1,4 +1,4 @@
-"""What a running worker says of itself, in a file beside its database, for commands of any user on its machine."""
+"""What a running worker says of itself, in a file beside its database, for commands on its machine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from worker.clock import Clock, as_text
 from worker.consumer.owned_partitions import Lag, OwnedPartitions
+from worker.private_files import open_file
 
 WRITE_SECONDS = 1.0
 """How often it is written."""
@@ -67,7 +68,8 @@ class LiveFile:
         )
         with suppress(OSError):
             new = self._path.with_name(f"{self._path.name}.new")
-            new.write_text(json.dumps(asdict(worker)), encoding="utf-8")
+            with os.fdopen(open_file(new, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(worker)))
             new.replace(self._path)
 
     def remove(self) -> None:

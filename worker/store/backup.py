@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from worker.errors import DatabaseError, UsageError
+from worker.private_files import open_file
 from worker.store.database import Database
 from worker.store.sqlite import sqlite3
 
@@ -55,7 +56,7 @@ def back_up(db: Database, file: Path, told: Callable[[int, int], None] = lambda 
 
 
 def _make_empty(file: Path) -> None:
-    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    os.close(open_file(file, os.O_WRONLY | os.O_EXCL))
 
 
 def _copy(db: Database, file: Path, told: Callable[[int, int], None]) -> None:

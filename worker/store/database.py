@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 from sqlite_utils import Database as Tables
 
 from worker.errors import DatabaseError
+from worker.private_files import make_folder, open_file, restrict
 from worker.store.parts import Pace, Part
 from worker.store.schema import migrations
 from worker.store.sqlite import require_current, sqlite3
@@ -275,7 +277,7 @@ def open_database(path: Path | str) -> Database:
     with _translated():
         require_current(sqlite3.sqlite_version_info)
         if path != ":memory:":
-            _make_folder(Path(path))
+            _make_private(Path(path))
         connection = sqlite3.connect(str(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
@@ -307,14 +309,19 @@ def open_read_only(path: Path, *, still: bool) -> Database:
     raise DatabaseError("An earlier release wrote the database.", "Start this release's worker on it first.")
 
 
-def _make_folder(path: Path) -> None:
+def _make_private(path: Path) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     except OSError as error:
         raise DatabaseError(
             f"The folder of the database, {path.parent}, cannot be made: {error.strerror}.",
             "Set staging.path (WORKER_STAGING__PATH) to a place this user may write to.",
         ) from error
+    # SQLite gives its log and index the file's mode. A file that is there is not opened: to close it ends its locks.
+    with suppress(OSError):  # SQLite says what is wrong
+        os.close(open_file(path, os.O_RDWR | os.O_EXCL))
+    for suffix in ("", "-wal", "-shm"):
+        restrict(path.with_name(f"{path.name}{suffix}"))
 
 
 def _refuse_newer(tables: Tables) -> None:

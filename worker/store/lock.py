@@ -11,9 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from worker.errors import AlreadyRunning, DatabaseError
+from worker.private_files import make_folder, open_file
 
-READABLE = 0o644
-"""The lock file's mode: who asks for the status may be another user."""
 FRESH_SECONDS = 60.0
 """A heartbeat so long ago at most is taken for a running worker by a user who may not ask for the lock."""
 
@@ -38,10 +37,8 @@ class DatabaseLock:
             DatabaseError: the lock file cannot be made.
         """
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, READABLE)
-            if os.fstat(descriptor).st_uid == os.geteuid():
-                os.fchmod(descriptor, READABLE)  # also one of an earlier release
+            make_folder(self._path.parent)
+            descriptor = open_file(self._path, os.O_RDWR)
         except OSError as error:
             raise DatabaseError(
                 f"The lock file {self._path} cannot be made: {error.strerror}.",

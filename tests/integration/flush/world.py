@@ -171,7 +171,7 @@ class World:
         for list_id in ("master", "other", "spare"):
             self.standin.create_list("owner", list_id, list_id.title())
         self.server = None if direct else SandboxServer(self.standin)
-        url = self.server.base_url if self.server is not None else "http://nowhere.invalid/3.0"
+        url = self.server.base_url if self.server is not None else "https://nowhere.invalid/3.0"
         values = {"base_url": url, "patience": 0, "timeout": 5} | mailchimp
         config = Config(staging=Staging(path=folder / "worker.db"), mailchimp=Mailchimp(**values))
         self.app = WatchedApp(config, self.clock)

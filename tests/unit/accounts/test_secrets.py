@@ -71,6 +71,33 @@ def test_printing_a_secret_key_never_shows_it():
 # --- where the secret key comes from
 
 
+def private(file, text):
+    """A file that its owner alone can read."""
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o600)
+    return file
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o620, 0o640])
+def test_a_key_file_that_others_can_read_or_write_is_refused(tmp_path, mode):
+    """Whoever reads it can decrypt every API key, and whoever writes it chooses the next one; says how to close it."""
+    file = private(tmp_path / "secret", TEXT)
+    file.chmod(mode)
+    with pytest.raises(SecretKeyError) as caught:
+        secret_key(None, file, tmp_path / "x.db")
+    assert f"{mode:04o}" in caught.value.what
+    assert f"chmod 600 {file}" in caught.value.advice
+
+
+def test_a_key_file_of_another_owner_may_be_read_by_its_group(tmp_path, monkeypatch):
+    """So Kubernetes mounts secrets: as root's, for the one group that it gives the container."""
+    file = private(tmp_path / "secret", TEXT)
+    file.chmod(0o440)
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    assert opens(secret_key(None, file, tmp_path / "x.db"), SecretKey(BYTES, ""))
+
+
 def opens(one, other):
     """Whether what one secret key sealed opens with the other."""
     return other.open(ACCOUNT, one.seal(ACCOUNT, parse(KEY))) == parse(KEY)
@@ -90,8 +117,7 @@ def test_a_given_key_is_32_bytes_in_base64(tmp_path, text):
 )
 def test_a_malformed_key_is_refused_without_repeating_it(tmp_path, text):
     """What is no key of 32 bytes is refused, from the variable and from a file, with how to make one."""
-    file = tmp_path / "secret"
-    file.write_text(text, encoding="utf-8")
+    file = private(tmp_path / "secret", text)
     for given, where, named in ((text, None, "WORKER_SECRET_KEY"), (None, file, str(file))):
         with pytest.raises(SecretKeyError) as caught:
             secret_key(given, where, tmp_path / "x.db")
@@ -108,8 +134,7 @@ def test_two_keys_are_one_too_many(tmp_path):
 
 def test_a_key_is_read_from_a_named_file(tmp_path):
     """A key is taken from the file that the operator names, as it is, and messages name the file."""
-    file = tmp_path / "secret"
-    file.write_text(TEXT + "\n")
+    file = private(tmp_path / "secret", TEXT + "\n")
     made = secret_key(None, file, tmp_path / "x.db")
     assert opens(made, SecretKey(BYTES, ""))
     assert made.where == str(file)
@@ -124,14 +149,17 @@ def test_a_named_file_that_is_not_there_is_never_made(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_one_a_key_is_made_beside_the_database(tmp_path):
-    """A key is made once, for its owner's eyes only whatever the umask, and read again by every later start."""
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_without_one_a_key_is_made_beside_the_database(tmp_path, caplog, umask):
+    """A key is made once, for its owner's eyes only whatever the umask; it is said where, and how to move it."""
     database = tmp_path / "new" / "x.db"
-    before = os.umask(0)
+    before = os.umask(umask)
     try:
         made = secret_key(None, None, database)
     finally:
         os.umask(before)
+    assert "lies beside the data" in caplog.text
+    assert "WORKER_SECRET_KEY_FILE" in caplog.text
     file = tmp_path / "new" / "x.db.key"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert list(file.parent.iterdir()) == [file]
@@ -149,8 +177,7 @@ def test_every_database_gets_a_key_of_its_own(tmp_path):
 
 def test_a_key_that_another_process_made_meanwhile_stays(tmp_path):
     """Two processes that start together end with one key, the first; nothing unfinished is left."""
-    file = tmp_path / "x.db.key"
-    file.write_text(TEXT)
+    file = private(tmp_path / "x.db.key", TEXT)
     secrets._make(file)
     assert file.read_text() == TEXT
     assert list(tmp_path.iterdir()) == [file]
@@ -167,8 +194,7 @@ def test_where_no_key_can_be_made_the_error_says_what_to_set(tmp_path):
 
 def test_a_key_file_beside_the_database_that_is_damaged_is_refused(tmp_path):
     """A key file that was emptied is never replaced: the operator may have the right one."""
-    file = tmp_path / "x.db.key"
-    file.write_bytes(b"")
+    file = private(tmp_path / "x.db.key", "")
     with pytest.raises(SecretKeyError, match="malformed"):
         secret_key(None, None, tmp_path / "x.db")
     assert file.read_bytes() == b""
@@ -180,7 +206,7 @@ def test_a_folder_that_may_not_be_looked_into_is_an_error_with_advice(tmp_path, 
     def forbidden(self, *_args, **_kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    for name in ("exists", "read_text"):
+    for name in ("exists", "stat"):
         monkeypatch.setattr(Path, name, forbidden)
     with pytest.raises(SecretKeyError, match=r"x\.db\.key cannot be read: Permission denied"):
         secret_key(None, None, tmp_path / "x.db")

@@ -149,11 +149,11 @@ def test_a_worker_says_in_a_file_what_it_has(tmp_path: Path) -> None:
     assert read_live(path) is None
 
 
-def test_a_running_worker_is_seen_by_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lock may be asked by everybody; where it is closed all the same, the heartbeat tells."""
+def test_a_running_worker_is_seen_by_its_heartbeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock is its user's alone; another user who may enter the folder sees by the lock file's time that it runs."""
     path = tmp_path / "worker.db"
     with DatabaseLock(path) as held:
-        assert lock_path(path).stat().st_mode & 0o777 == 0o644
+        assert lock_path(path).stat().st_mode & 0o777 == 0o600
         assert is_locked(path)
 
         def refuse(*arguments: object) -> int:
