@@ -21,8 +21,6 @@ DECISIONS = {
     "worker.flush.consent",
     "worker.flush.identity",
     "worker.flush.merge_values",
-    "worker.flush.names",
-    "worker.flush.opt_outs",
     "worker.flush.outcomes",
     "worker.flush.plan",
     "worker.flush.plan_summary",

@@ -15,11 +15,11 @@ from worker.flush import brake
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake
-from worker.flush.chunk_plans import plans, summary_of
 from worker.flush.departures import Departures, Page, read_at
 from worker.flush.list_fields import read_fields
+from worker.flush.plan import make_plan
 from worker.flush.plan_summary import PlanSummary
-from worker.flush.related_customers import RelatedCustomers, chunks
+from worker.flush.related_customers import RelatedCustomers, apart, chunks
 from worker.flush.steps import Add, Plan
 from worker.flush.terms import Terms
 from worker.mailchimp.call import Sender
@@ -126,7 +126,7 @@ class AccountFlush:
                 not_read=self.departures.not_read(),
                 learnt=self.last_step.learnt,
             )
-            summary = summary_of(self.db, terms, self.last_step.may_go_on)
+            summary = _summary_of(self.db, terms, self.last_step.may_go_on)
             wanted = summary.sources - self.departures.done
             if not wanted:
                 return Prepared(terms, summary, self._brake(summary, confirm()))
@@ -165,6 +165,48 @@ class AccountFlush:
         present = ledger.present_count(self.db, self.last_step.settings.account_id)
         departures, moves = brake.held_of(confirmed, "departures"), brake.held_of(confirmed, "moves")
         return Brake(summary.departures, present, departures, summary.moves, moves)
+
+
+def plans(
+    db: Database,
+    terms: Terms,
+    near: RelatedCustomers,
+    faulty: Callable[[RelatedCustomers, Exception], None] = lambda part, error: None,
+) -> Iterator[tuple[RelatedCustomers, Plan]]:
+    """Plans a chunk. Where that meets a fault of this worker, each part of it, and gives up those alone that meet it.
+
+    Args:
+        db: the staging database.
+        terms: what everything is planned by.
+        near: the chunk.
+        faulty: called with a part that cannot be planned.
+    """
+    try:
+        whole = make_plan(near, terms)
+    except Exception as error:
+        if len(near.changed) == 1:
+            faulty(near, error)
+            return
+    else:
+        yield near, whole
+        return
+    for part in apart(db, terms.settings.account_id, near):
+        try:
+            plan = make_plan(part, terms)
+        except Exception as error:
+            faulty(part, error)
+        else:
+            yield part, plan
+
+
+def _summary_of(db: Database, terms: Terms, go_on: Callable[[], bool]) -> PlanSummary:
+    """Counts all that the account's flush would do, without doing any of it."""
+    summary = PlanSummary()
+    reading = chunks(db, terms.settings.account_id)
+    while go_on() and (near := next(reading, None)) is not None:
+        for part, plan in plans(db, terms, near):
+            summary.take_in(plan, len(part.changed))
+    return summary
 
 
 def split_adds(batch: Sequence[Add], strategy: AddStrategy) -> tuple[list[Add], list[Add]]:

@@ -5,31 +5,81 @@ A step is tried until it is done or patience is over: each try reads again and d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from worker.clock import as_text
+from worker.clock import Clock, as_text
 from worker.flush import calls
 from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify, customer_status_after
+from worker.flush.brake import Brake
 from worker.flush.identity import add_was_done, as_read, departed
 from worker.flush.intents import Intents
 from worker.flush.outcomes import Outcome
-from worker.flush.step_context import Guarded, StepContext
-from worker.flush.step_result import Exchange, StepResult
-from worker.flush.steps import Target
-from worker.mailchimp.call import Answer, Call
+from worker.flush.step_result import Exchange, Halted, StepResult
+from worker.flush.steps import Contact, PriorMembership, Target
+from worker.mailchimp.call import Answer, Call, Sender
 from worker.mailchimp.member import Member, answered_member
 from worker.mailchimp.merge_fields import MergeField
+from worker.mailchimp.retry import RetryingSender
 from worker.model import CustomerId, ListId, MembershipKey
+from worker.store.accounts import AccountSettings
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
-from worker.store.receipts import Receipt
 
 SECOND_LOOK = 1.0
 """Seconds to wait before a 404 is believed. Parallel writes of others to a member can answer stray ones."""
 NOT_KNOWN = "Sent, but it is not known whether it was done"
 TRIES_AT_ONCE = 3
 """Times that a step begins again without a wait: a write came too late after its reads, or a field was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A sender that asks before each call whether it may still be made."""
+
+    sender: Sender
+    may_call: Callable[[], bool]
+
+    def send(self, call: Call) -> Answer:
+        """Sends a call and waits for its answer.
+
+        Raises:
+            Halted: nothing was sent, because nothing may be sent any more.
+        """
+        if not self.may_call():
+            raise Halted
+        answer = self.sender.send(call)
+        if answer.unsent and not self.may_call():
+            raise Halted
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """One account's part of a flush, as its steps see it. Shared by the account's threads; they only read it.
+
+    Attributes:
+        sender: sends the calls of one try of a step.
+        retrying: gives each try a connection, and waits between tries.
+        intents: writes, before a call, what it is about to do to a place, in case its answer is lost.
+        wait: waits so many seconds, or less when the flush is asked to stop.
+        brake: counts the members that leave each list.
+        departures_of: returns where contacts are known to have left, by the ledger as it is now.
+        customer_statuses: of the customers of the chunk at hand.
+    """
+
+    sender: Guarded
+    settings: AccountSettings
+    merge_fields: Mapping[ListId, Sequence[MergeField]]
+    run: int
+    clock: Clock
+    retrying: RetryingSender
+    intents: Intents
+    wait: Callable[[float], object]
+    brake: Brake
+    departures_of: Callable[[Sequence[Contact]], Mapping[MembershipKey, Sequence[PriorMembership]]]
+    customer_statuses: Mapping[CustomerId, CustomerStatus]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,53 +270,15 @@ class Attempt(StepResult):
         return (Outcome.SUPPRESSED, f"Mailchimp refuses it permanently: {classified.title}."), None
 
 
+@contextmanager
+def one_try(context: StepContext) -> Iterator[Attempt]:
+    """Gives an attempt whose calls have a connection to themselves."""
+    with context.retrying.together() as sender:
+        yield Attempt.of(replace(context, sender=Guarded(sender, context.sender.may_call)))
+
+
 def classify_member(answer: Answer) -> ClassifiedAnswer:
     """Sorts an answer that must hold a member: a 2xx without one settles nothing."""
     if answer.ok and answered_member(answer) is None:
         return UNREADABLE
     return classify(answer)
-
-
-def try_step(context: StepContext, do: Callable[[Attempt], None]) -> Attempt:
-    """Does a step, again while Mailchimp says "later" and patience lasts.
-
-    Args:
-        context: the account's.
-        do: one try; its calls have a connection to themselves.
-
-    Returns:
-        The last attempt.
-
-    Raises:
-        Halted: no further call may be made.
-    """
-    tries, at_once = context.pacing.tries(), 0
-    in_doubt: list[Receipt] = []
-    left: set[MembershipKey] = set()
-    while True:
-        with context.pacing.together() as sender:
-            attempt = Attempt.of(replace(context, sender=Guarded(sender, context.sender.may_call)))
-            do(attempt)
-        left |= attempt.left
-        if attempt.again and at_once < TRIES_AT_ONCE:
-            at_once += 1
-        elif attempt.later is None or not tries.again():
-            _tell_too(attempt, in_doubt)
-            attempt.left = left
-            return attempt
-        in_doubt += attempt.in_doubt
-
-
-def _tell_too(attempt: Attempt, in_doubt: Sequence[Receipt]) -> None:
-    # The last try may have ended at a read, or elsewhere: an earlier one's receipt is written all the same.
-    told = {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.outcome != Outcome.LATER}
-    told |= {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.call in _calls(in_doubt)}
-    for one in in_doubt:
-        key = one.customer_id, one.list_id, one.address
-        if key not in told:
-            told.add(key)
-            attempt.receipts.insert(0, one)
-
-
-def _calls(receipts: Sequence[Receipt]) -> set[str | None]:
-    return {one.call for one in receipts}

@@ -8,15 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from worker.clock import as_text
-from worker.flush import calls, internal_error
+from worker.flush import calls
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer, classify, sort_contact_error
-from worker.flush.attempt import TRIES_AT_ONCE, Attempt
+from worker.flush.attempt import TRIES_AT_ONCE, Attempt, StepContext, one_try
 from worker.flush.consent_check import note_departed
 from worker.flush.identity import lost, new_intent
 from worker.flush.outcomes import Outcome
-from worker.flush.step_context import Guarded, Halted, StepContext
-from worker.flush.step_result import Exchange, StepResult
+from worker.flush.step_result import Exchange, Halted, StepResult
 from worker.flush.steps import Add, Found, Step
 from worker.flush.write_member import entry_for, settled, then
 from worker.mailchimp.call import Answer, Call
@@ -133,11 +132,10 @@ class Batch:
 
     def _post(self, adds: Sequence[Add]) -> _Posted | None:
         # Tries until the answer says something; who was archived meanwhile is asked again before each try.
-        tries, at_once = self.context.pacing.tries(), 0
+        tries, at_once = self.context.retrying.tries(), 0
         while True:
-            with self.context.pacing.together() as sender:
-                context = replace(self.context, sender=Guarded(sender, self.context.sender.may_call))
-                posted = self._once(Attempt.of(context), adds)
+            with one_try(self.context) as attempt:
+                posted = self._once(attempt, adds)
             if posted is None:
                 return None
             adds = posted.adds
@@ -242,7 +240,7 @@ class Batch:
                 try:
                     _added(attempt, add, member, posted, members[address])
                 except Exception as error:
-                    internal_error.note(attempt, add.targets, add.membership, attempt.at(), error)
+                    attempt.note_fault(add.targets, add.membership, attempt.at(), error)
             elif address in errors:
                 self._refused(attempt, posted, add, errors[address])
             else:

@@ -15,8 +15,7 @@ from typing import Protocol, Self
 
 from worker.changelog.commit import Changelog
 from worker.errors import DatabaseError, WorkerError
-from worker.flush.step_context import Halted
-from worker.flush.step_result import StepResult
+from worker.flush.step_result import Halted, StepResult
 from worker.model import AccountId
 from worker.store.changed_rows import Changed, RowKey, Rows
 from worker.store.database import Database

@@ -1,13 +1,123 @@
-"""Whether a customer that is known at one place may be put at another: an opt-out follows the customer."""
+"""Who may be put where: an opt-out belongs to the address and the customers known by it, on all lists of the account.
+
+So an address that is known to have left one list is not added to another one, for whatever customer; nor is an address
+of a customer who is known to have left. Pure: which places must be asked before a contact is added anywhere, and what
+their members say, is decided here. Both are read by :mod:`worker.flush.consent_check`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.flush.identity import is_ours
 from worker.mailchimp.member import Member
-from worker.model import MembershipKey
-from worker.store.ledger import LedgerEntry
+from worker.model import AddressKey, Customer, CustomerId, MembershipKey
+from worker.store.forgotten import Departed
+from worker.store.ledger import LedgerEntry, has_left
+
+
+def erased_since(
+    customer: Customer, membership: MembershipKey, entry: LedgerEntry | None, departed: Departed
+) -> str | None:
+    """Tells why a customer may not be added at a place whose ledger entry was erased.
+
+    Args:
+        customer: whom to add.
+        membership: where.
+        entry: what the ledger says of that place; a member that is there is written, not added.
+        departed: who left and was erased since.
+
+    Returns:
+        Half a sentence; None where nobody is known to have left.
+    """
+    if entry is not None and entry.state == "present":
+        return None
+    if departed.has_address(membership.address):
+        return "somebody with this address left a list of this account, and was erased here since"
+    if departed.has_customer(customer.customer_id):
+        return "this customer left a list of this account, and was erased here since"
+    return None
+
+
+def may_leave(entry: LedgerEntry | None) -> bool:
+    """Tells whether somebody may have left a place by now: a member, or an archive that was not read again yet."""
+    return entry is not None and (entry.state == "present" or (entry.state == "archived" and entry.intent is not None))
+
+
+def keeps_out(entry: LedgerEntry | None, destination: MembershipKey) -> bool:
+    """Tells whether a departure that the ledger knows keeps a contact from a place.
+
+    An address that bounced keeps out itself, and not the person under another address.
+
+    Args:
+        entry: what the ledger says of another place.
+        destination: where the contact should be added.
+    """
+    if entry is None or not has_left(entry):
+        return False
+    return (
+        entry.member_status != "cleaned" or entry.state != "present" or entry.membership.address == destination.address
+    )
+
+
+def priors_of_address(
+    destination: MembershipKey,
+    own: Iterable[MembershipKey],
+    with_address: Mapping[AddressKey, Sequence[MembershipKey]],
+    entries: Mapping[MembershipKey, LedgerEntry],
+) -> list[MembershipKey]:
+    """Returns where the address, or one that its customers are known by, has left a list, or may have by now.
+
+    Args:
+        destination: where a contact should be added.
+        own: where its customers are known.
+        with_address: address to the places that the ledger knows of it.
+        entries: what the ledger says of them.
+    """
+    addresses = dict.fromkeys([destination.address, *(membership.address for membership in own)])
+    return [
+        membership
+        for address in addresses
+        for membership in with_address.get(address, ())
+        if membership != destination and (has_left(entries.get(membership)) or may_leave(entries.get(membership)))
+    ]
+
+
+def priors_of_same_address(
+    destination: MembershipKey,
+    same_address: Iterable[Customer],
+    changed: Mapping[CustomerId, Customer],
+    known_at: Callable[[Customer], Iterable[MembershipKey]],
+    with_address: Mapping[AddressKey, Sequence[MembershipKey]],
+    entries: Mapping[MembershipKey, LedgerEntry],
+) -> dict[MembershipKey, list[CustomerId]]:
+    """Returns where others who have the address are kept out by a departure, or may be found to be.
+
+    Their opt-out is that of each address they are known by, on whatever list, and of whatever customer the member was.
+
+    Args:
+        destination: where a contact should be added.
+        same_address: other customers with that address.
+        changed: customers that are looked at in this flush: their places are read anyway.
+        known_at: where a customer is known.
+        with_address: address to the places that the ledger knows of it.
+        entries: what the ledger says of places.
+
+    Returns:
+        Place to the customers for whose sake it is asked.
+    """
+    found: dict[MembershipKey, list[CustomerId]] = {}
+    for one in same_address:
+        own = [] if one.deleted else [at for at in known_at(one) if at.address != destination.address]
+        looked_at = one.customer_id in changed
+        asked = [at for at in own if looked_at or has_left(entries.get(at))]
+        for address in dict.fromkeys(at.address for at in own):
+            rest = (at for at in with_address.get(address, ()) if at not in own)
+            asked += [at for at in rest if has_left(entries.get(at)) or (looked_at and may_leave(entries.get(at)))]
+        for membership in asked:
+            found.setdefault(membership, []).append(one.customer_id)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from worker.flush import opt_outs
+from worker.flush import consent
 from worker.flush.steps import Contact, PriorMembership
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
 from worker.store import customers, ledger
@@ -56,7 +56,7 @@ class _Known:
         destination, mine = contact.membership, {target.customer.customer_id for target in contact.targets}
         own = [membership for one in mine for membership in self._at[one] if membership != destination]
         same_address = (one for one in self._same_address.get(destination.address, ()) if one.customer_id not in mine)
-        for_others = opt_outs.priors_of_same_address(
+        for_others = consent.priors_of_same_address(
             destination,
             same_address,
             {},
@@ -66,10 +66,10 @@ class _Known:
         )
         memberships = [
             *own,
-            *opt_outs.priors_of_address(destination, own, self._with_address, self._entries),
+            *consent.priors_of_address(destination, own, self._with_address, self._entries),
             *for_others,
         ]
-        left = (one for one in dict.fromkeys(memberships) if opt_outs.keeps_out(self._entries.get(one), destination))
+        left = (one for one in dict.fromkeys(memberships) if consent.keeps_out(self._entries.get(one), destination))
         return [self._prior(membership, own, for_others.get(membership, ())) for membership in left]
 
     def _prior(

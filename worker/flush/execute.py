@@ -12,10 +12,11 @@ from queue import Empty, SimpleQueue
 
 from worker.accounts.settings import end_of_missing, missing
 from worker.clock import Clock, as_text
-from worker.flush import brake, bulk_add, internal_error, not_sent
+from worker.flush import brake, bulk_add, not_sent
 from worker.flush.account_flush import AccountFlush, Prepared, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
+from worker.flush.attempt import Guarded, StepContext
 from worker.flush.brake import Brake
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.departures import Page, keep_page
@@ -24,11 +25,11 @@ from worker.flush.plan_summary import PlanSummary
 from worker.flush.recorder import ERASED, Recorder
 from worker.flush.related_customers import RelatedCustomers
 from worker.flush.run_steps import run_steps
-from worker.flush.step_context import Guarded, Halted, Pacing, StepContext
-from worker.flush.step_result import StepResult
+from worker.flush.step_result import EXPECTED, Halted, StepResult
 from worker.flush.steps import Add, Plan, Step, StepGroup, Target, batches, customers_of
 from worker.flush.terms import Terms
 from worker.mailchimp.rate_limit import Stop
+from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.process_exit import CALL_THREADS
@@ -88,7 +89,7 @@ class Orders:
     departed: Departed
 
 
-def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Orders) -> AccountRun:
+def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, orders: Orders) -> AccountRun:
     """Delivers what changed of one account, whose settings lack nothing.
 
     Args:
@@ -133,7 +134,7 @@ def deliver(db: Database, settings: AccountSettings, sender: Pacing, orders: Ord
 class _Execution:
     db: Database
     recorder: Recorder
-    pacing: Pacing
+    retrying: RetryingSender
     sender: Guarded
     orders: Orders
     strategies: dict[ListId, AddStrategy] = field(default_factory=dict)
@@ -195,7 +196,7 @@ class _Execution:
     def faulty(self, part: RelatedCustomers, error: Exception) -> None:
         result = StepResult(self.orders.run, self.settings.account_id)
         targets = [Target(customer, None) for customer in part.changed.values()]
-        internal_error.note(result, targets, None, as_text(self.orders.clock()), error)
+        result.note_fault(targets, None, as_text(self.orders.clock()), error)
         self.recorder.commit(result)
 
     def _confirmed(self) -> Sequence[HeldBack]:
@@ -229,7 +230,7 @@ class _Execution:
             merge_fields=terms.merge_fields,
             run=self.orders.run,
             clock=self.orders.clock,
-            pacing=self.pacing,
+            retrying=self.retrying,
             intents=Intents(self.recorder.write_ahead),
             wait=self.orders.stop.wait,
             brake=guard,
@@ -335,7 +336,7 @@ class _Execution:
             together = bulk_add.Batch(context, commit, strategy)
             try:
                 return together.add(batch)
-            except internal_error.EXPECTED:
+            except EXPECTED:
                 raise
             except Exception:
                 # One of them has what this worker cannot deal with; each alone shows which.

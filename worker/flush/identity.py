@@ -6,17 +6,28 @@ each other and with its Date header only. An intent alone decides nothing.
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from worker.clock import as_moment, as_text
 from worker.mailchimp.member import Member
-from worker.model import Origin
+from worker.mailchimp.merge_fields import NAME_TAGS
+from worker.model import CustomerId, Origin
 from worker.store.intent import Intent, IntentKind
 from worker.store.ledger import OUT, LedgerEntry
 
 AT_ONCE = timedelta(seconds=2)
 """An archive within this time of the read before it is this worker's; the status that was read is the one before it."""
+ITS_OWN_AFTER = timedelta(days=30)
+"""How long a member that this worker found must have been one customer's to go along with its address or list."""
+NOT_ADDED = "This worker did not add the member, so it stays on the list as it is."
+FOUND_AND_LEFT = (
+    "This worker did not add the member, and nothing shows that it is this customer's: it had other names or none when "
+    "it was found, less than 30 days ago. So it stays on the list as it is."
+)
 ANSWER_WITHIN = timedelta(minutes=3)
 """How long after the read before it a write may be done whose end is not known: a whole answer may take two minutes."""
 
@@ -236,6 +247,67 @@ def is_new(member: Member, date: datetime | None) -> bool:
     return date is None or member.born is None or member.born >= _second(date)
 
 
+def has_names(values: Mapping[str, Any]) -> bool:
+    """Tells whether a customer has a first and a last name.
+
+    Args:
+        values: merge tag to what would be sent.
+    """
+    return all(_normal(values.get(tag)) for tag in NAME_TAGS)
+
+
+def names_agree(values: Mapping[str, Any], member: Member) -> bool:
+    """Tells whether customer and member have both names, and the same ones, whatever their case and spaces.
+
+    Args:
+        values: merge tag to what would be sent of the customer.
+        member: as it was read before anything was written to it.
+    """
+    names = [_normal(one) for one in member.names]
+    return all(names) and names == [_normal(values.get(tag)) for tag in NAME_TAGS]
+
+
+def is_first_sight(entry: LedgerEntry | None, member: Member) -> bool:
+    """Tells whether nothing was written to a member that was just read: else its names may be those of a write.
+
+    Args:
+        entry: what the ledger says of its place.
+        member: as it was read.
+    """
+    if entry is None:
+        return True
+    return None not in (entry.contact_id, member.contact_id) and entry.contact_id != member.contact_id
+
+
+def agreed_when_found(entry: LedgerEntry | None, member: Member, owner: CustomerId, values: Mapping[str, Any]) -> bool:
+    """Tells whether a found member had its customer's names when it was found.
+
+    Args:
+        entry: what the ledger said of its place before it was read.
+        member: as it was read, before anything is written to it.
+        owner: the customer whose fields it gets.
+        values: these fields.
+    """
+    if entry is None or is_first_sight(entry, member):
+        return names_agree(values, member)
+    return bool(entry.names_agreed) and entry.customer_id == owner and continues(entry, member)
+
+
+def is_its_own(entry: LedgerEntry, now: datetime) -> bool:
+    """Tells whether a member surely is its customer's, so that it goes along with another address or list.
+
+    A person who joined by herself may have become a customer's address by a typing error. So a member that was found
+    counts only where its names were the customer's before anything was written to it, or after 30 days.
+
+    Args:
+        entry: what the ledger says of the member.
+        now: the time.
+    """
+    since = as_moment(entry.customer_since) if entry.customer_since is not None else None
+    long = since is not None and since <= now - ITS_OWN_AFTER
+    return entry.origin == "added" or bool(entry.names_agreed) or long
+
+
 def _may_be(contact_id: str | None, member: Member) -> bool:
     return contact_id is None or member.contact_id is None or contact_id == member.contact_id
 
@@ -255,3 +327,9 @@ def _second(moment: datetime) -> datetime:
 
 def _moment(text: str | None) -> datetime | None:
     return as_moment(text) if text else None
+
+
+def _normal(name: object) -> str:
+    # Compatibility caseless matching, as Unicode defines it (D146), with single spaces.
+    text = unicodedata.normalize("NFKC", name if isinstance(name, str) else "")
+    return " ".join(unicodedata.normalize("NFKC", text.casefold()).split())

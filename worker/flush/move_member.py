@@ -8,8 +8,7 @@ from worker.flush import calls
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import Attempt, Read
 from worker.flush.consent_check import check_priors, kept_off
-from worker.flush.identity import new_intent, origin_of, was_done
-from worker.flush.opt_outs import is_its_own
+from worker.flush.identity import is_its_own, new_intent, origin_of, was_done
 from worker.flush.outcomes import Outcome
 from worker.flush.put_member import add_or_find, note_found, write_found
 from worker.flush.steps import Add, Move, PriorMembership

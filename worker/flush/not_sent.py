@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from worker.flush import brake
 from worker.flush.add_strategy import AddStrategy
-from worker.flush.attempt import Attempt
+from worker.flush.attempt import Attempt, StepContext
 from worker.flush.outcomes import Outcome
 from worker.flush.plan_summary import unread
-from worker.flush.step_context import StepContext
 from worker.flush.step_result import StepResult
 from worker.flush.steps import Add, NoCall, Plan, StepGroup, Target
 from worker.store.ledger import CustomerStatus

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from worker.clock import as_moment
 from worker.consumer.event_order import newest_first
-from worker.flush import merge_values, opt_outs
+from worker.flush import consent, merge_values
+from worker.flush.identity import FOUND_AND_LEFT, NOT_ADDED, is_its_own
 from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.flush.related_customers import RelatedCustomers
 from worker.flush.step_groups import step_groups_of
@@ -124,7 +125,7 @@ class _Planner:
             return NoCall(targets, None, Outcome.REFUSED, detail, "Sent when the customer has another address.")
         membership = MembershipKey(choice.list_id, address) if address is not None else None
         if membership is not None and (
-            why := opt_outs.erased_since(customer, membership, self.near.entries.get(membership), departed)
+            why := consent.erased_since(customer, membership, self.near.entries.get(membership), departed)
         ):
             detail = (
                 f"Not put on list {choice.list_id} as {customer.state.email}: {why}, and an opt-out goes with the "
@@ -192,9 +193,9 @@ class _Planner:
         mine = {target.customer.customer_id for target in targets}
         same_address = (one for one in self.with_same.get(destination.address, ()) if one.customer_id not in mine)
         entries = self.near.entries
-        memberships = opt_outs.priors_of_address(destination, there, self.with_address, entries)
+        memberships = consent.priors_of_address(destination, there, self.with_address, entries)
         memberships += [at for at in self.unsubscribed.get(destination.address, ()) if at != destination]
-        for_others = opt_outs.priors_of_same_address(
+        for_others = consent.priors_of_same_address(
             destination, same_address, self.near.changed, self._known_at, self.with_address, entries
         )
         return tuple(
@@ -321,7 +322,7 @@ class _Planner:
             and prior.entry is not None
             and prior.entry.state == "present"
             and prior.entry.intent is None
-            and opt_outs.is_its_own(prior.entry, as_moment(self.terms.now))
+            and is_its_own(prior.entry, as_moment(self.terms.now))
             and old not in self.wanted
             and old not in self.protected
             and len(contact.targets) == 1
@@ -341,11 +342,11 @@ class _Planner:
         if membership.list_id in self.terms.of_others:
             self._leave_to_others(membership, targets)
             return
-        goes_along = moved and opt_outs.is_its_own(entry, as_moment(self.terms.now))
+        goes_along = moved and is_its_own(entry, as_moment(self.terms.now))
         if entry.origin == "found" and entry.state == "present" and not goes_along:
             if successors:
                 return
-            detail = opt_outs.FOUND_AND_LEFT if moved else opt_outs.NOT_ADDED
+            detail = FOUND_AND_LEFT if moved else NOT_ADDED
             self.no_calls.append(NoCall(targets, membership, Outcome.LEFT_ALONE, detail))
             return
         self.steps.append(

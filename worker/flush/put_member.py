@@ -10,8 +10,18 @@ from worker.flush import calls
 from worker.flush.answers import AnswerClass
 from worker.flush.attempt import Attempt, Read
 from worker.flush.consent_check import check_priors, kept_off
-from worker.flush.identity import as_read, continues, is_new, is_ours, new_intent, origin_of, was_done
-from worker.flush.names import agreed_when_found, has_names, is_first_sight
+from worker.flush.identity import (
+    agreed_when_found,
+    as_read,
+    continues,
+    has_names,
+    is_first_sight,
+    is_new,
+    is_ours,
+    new_intent,
+    origin_of,
+    was_done,
+)
 from worker.flush.outcomes import Outcome
 from worker.flush.step_result import Exchange
 from worker.flush.steps import Add, Contact, Found, PriorMembership, Recheck, Restore, Update

@@ -18,8 +18,7 @@ from worker.flush.commit_queue import Change, CommitQueue
 from worker.flush.departures_now import departures_of
 from worker.flush.merge_values import LeftOutCounts
 from worker.flush.outcomes import Outcome, end_of
-from worker.flush.step_context import Halted
-from worker.flush.step_result import StepResult
+from worker.flush.step_result import Halted, StepResult
 from worker.flush.steps import Contact, PriorMembership
 from worker.metrics import Metrics
 from worker.model import AccountId, CustomerId, ListId, MembershipKey

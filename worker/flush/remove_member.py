@@ -9,6 +9,7 @@ from worker.flush.answers import AnswerClass, classify
 from worker.flush.attempt import Attempt, Read, classify_member
 from worker.flush.identity import (
     as_read,
+    is_its_own,
     lost,
     new_intent,
     status_after,
@@ -16,10 +17,8 @@ from worker.flush.identity import (
     status_before_until,
     was_done,
 )
-from worker.flush.opt_outs import is_its_own
 from worker.flush.outcomes import NOTHING_NEXT, Outcome
-from worker.flush.step_context import Halted
-from worker.flush.step_result import Exchange
+from worker.flush.step_result import Exchange, Halted
 from worker.flush.steps import Archive, Unsubscribe
 from worker.mailchimp.call import Answer
 from worker.mailchimp.member import Member, answered_member

@@ -20,8 +20,8 @@ from worker.flush.commit_queue import CommitQueue
 from worker.flush.execute import Orders, deliver
 from worker.flush.schedule import takes_part
 from worker.flush.settings_watch import SettingsWatch
-from worker.flush.step_context import Pacing
 from worker.mailchimp.rate_limit import Stop
+from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
 from worker.model import AccountId
 from worker.store import accounts, customers, erasure, runs
@@ -90,7 +90,7 @@ class Flusher:
 
     open_database: Callable[[], Database]
     changelog: Changelog
-    open_sender: Callable[[Database, AccountId, Stop], AbstractContextManager[Pacing]]
+    open_sender: Callable[[Database, AccountId, Stop], AbstractContextManager[RetryingSender]]
     departed_of: Callable[[Database, AccountId], Departed]
     accounts_at_once: int
     bulk_add_above: int

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from worker.flush import internal_error, move_member, put_member, remove_member
-from worker.flush.attempt import Attempt, try_step
+from worker.flush import move_member, put_member, remove_member
+from worker.flush.attempt import TRIES_AT_ONCE, Attempt, StepContext, one_try
 from worker.flush.brake import BRAKED, CONFIRM
 from worker.flush.outcomes import NEXT_FLUSH, Outcome
 from worker.flush.plan_summary import may_turn_out
 from worker.flush.recorder import Recorder
-from worker.flush.step_context import StepContext
-from worker.flush.step_result import StepResult
+from worker.flush.step_result import EXPECTED, StepResult
 from worker.flush.steps import (
     Add,
     Archive,
@@ -29,6 +28,7 @@ from worker.flush.steps import (
 )
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.store.ledger import LedgerEntry
+from worker.store.receipts import Receipt
 
 
 def run_steps(
@@ -145,12 +145,12 @@ def _guarded(context: StepContext, planned: Step, dropped: Collection[Membership
     # A fault with one customer's data must not keep the others of the account waiting.
     try:
         # What a try before wrote of its intents is known to the next one.
-        return try_step(context, lambda one: run_step(one, _as_now(planned, context.intents.known, dropped)))
-    except internal_error.EXPECTED:
+        return _try_step(context, lambda one: run_step(one, _as_now(planned, context.intents.known, dropped)))
+    except EXPECTED:
         raise
     except Exception as error:
         failed = Attempt.of(context)
-        internal_error.note(failed, planned.targets, planned.membership, failed.at(), error)
+        failed.note_fault(planned.targets, planned.membership, failed.at(), error)
         return failed
 
 
@@ -158,7 +158,7 @@ def _committed(context: StepContext, step: Step, attempt: Attempt, recorder: Rec
     def failed(error: Exception) -> Attempt:
         # Such as text that cannot be stored. Nothing of the report is written; what the call did is found out later.
         instead = Attempt.of(context)
-        internal_error.note(instead, step.targets, step.membership, instead.at(), error)
+        instead.note_fault(step.targets, step.membership, instead.at(), error)
         return instead
 
     if last and attempt.conclusive:
@@ -166,12 +166,56 @@ def _committed(context: StepContext, step: Step, attempt: Attempt, recorder: Rec
         return attempt
     try:
         recorder.commit(attempt)
-    except internal_error.EXPECTED:
+    except EXPECTED:
         raise
     except Exception as error:
         attempt = failed(error)
         recorder.commit(attempt)
     return attempt
+
+
+def _try_step(context: StepContext, do: Callable[[Attempt], None]) -> Attempt:
+    """Does a step, again while Mailchimp says "later" and patience lasts.
+
+    Args:
+        context: the account's.
+        do: one try; its calls have a connection to themselves.
+
+    Returns:
+        The last attempt.
+
+    Raises:
+        Halted: no further call may be made.
+    """
+    tries, at_once = context.retrying.tries(), 0
+    in_doubt: list[Receipt] = []
+    left: set[MembershipKey] = set()
+    while True:
+        with one_try(context) as attempt:
+            do(attempt)
+        left |= attempt.left
+        if attempt.again and at_once < TRIES_AT_ONCE:
+            at_once += 1
+        elif attempt.later is None or not tries.again():
+            _tell_too(attempt, in_doubt)
+            attempt.left = left
+            return attempt
+        in_doubt += attempt.in_doubt
+
+
+def _tell_too(attempt: Attempt, in_doubt: Sequence[Receipt]) -> None:
+    # The last try may have ended at a read, or elsewhere: an earlier one's receipt is written all the same.
+    told = {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.outcome != Outcome.LATER}
+    told |= {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.call in _calls(in_doubt)}
+    for one in in_doubt:
+        key = one.customer_id, one.list_id, one.address
+        if key not in told:
+            told.add(key)
+            attempt.receipts.insert(0, one)
+
+
+def _calls(receipts: Sequence[Receipt]) -> set[str | None]:
+    return {one.call for one in receipts}
 
 
 def run_step(attempt: Attempt, step: Step) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.errors import WorkerError
 from worker.flush.merge_values import LeftOutCounts
 from worker.flush.outcomes import MEANINGS, Outcome
 from worker.flush.steps import Target
@@ -14,10 +16,20 @@ from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 from worker.store.receipts import Receipt
 
+log = logging.getLogger("worker.flush")
+
 _ANSWER_PARTS = (
     "title", "detail", "status", "errors", "email_address", "error", "error_code", "field", "field_message",
     "last_changed", "total_items",
 )  # fmt: skip
+
+
+class Halted(Exception):
+    """The flush must make no further call: it was asked to stop, or the partition is no longer this worker's."""
+
+
+EXPECTED = (Halted, WorkerError)
+"""What may end a step and is no internal error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +117,18 @@ class StepResult:
     def fail(self, targets: Iterable[Target]) -> None:
         """Notes that these customers are not settled."""
         self.failed |= {target.customer.customer_id for target in targets}
+
+    def note_fault(
+        self, targets: Sequence[Target], membership: MembershipKey | None, at: str, error: Exception
+    ) -> None:
+        """Notes an internal error, and logs it with its traceback: it costs the customers of this step, nobody else."""
+        who = ", ".join(target.customer.customer_id for target in targets)
+        message = "account %s: customer %s met an internal error; see the traceback below"
+        facts = {"account": self.account_id, "run": self.run, "customers": who, "count": len(targets)}
+        log.error(message, self.account_id, who, exc_info=error, extra=facts)
+        detail = f"An internal error of the worker ended it: {type(error).__name__}. The log has the traceback."
+        self.fail(targets)
+        self.write(targets, membership, None, at=at, outcome=Outcome.FAULT, detail=detail)
 
     def settle(self, targets: Iterable[Target]) -> None:
         """Notes that these customers need nothing more, but for those that failed."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.flush import calls
+from worker.flush.identity import has_names
 from worker.flush.merge_values import Fields
-from worker.flush.names import has_names
 from worker.flush.outcomes import MEANINGS, Outcome
 from worker.mailchimp.call import Call, member_path
 from worker.model import AddressKey, Customer, CustomerId, MembershipKey

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from worker.accounts.settings import missing
-from worker.flush.chunk_plans import plans
+from worker.flush.account_flush import plans
 from worker.flush.plan_summary import leaves
 from worker.flush.related_customers import chunks
 from worker.flush.steps import Archive, Move, Plan

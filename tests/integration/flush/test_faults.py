@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.integration.flush.world import World
-from worker.flush import bulk_add, chunk_plans, put_member
+from worker.flush import account_flush, bulk_add, put_member
 from worker.store import receipts
 
 NAMES = ("ann", "bob", "cat")
@@ -47,7 +47,7 @@ def failing(real: Any, concerns: Any) -> Any:
 
 FAULTS = {
     "step": (put_member, "update", lambda attempt, step: step.membership.address == "bob@example.com"),
-    "plan": (chunk_plans, "make_plan", lambda near, terms: "bob" in near.changed),
+    "plan": (account_flush, "make_plan", lambda near, terms: "bob" in near.changed),
     "commit": (receipts, "write", lambda db, rows: any(one.customer_id == "bob" and one.call for one in rows)),
 }
 

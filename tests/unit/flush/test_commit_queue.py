@@ -13,8 +13,7 @@ import pytest
 from tests.checked_changelog import CheckedChangelog
 from worker.errors import DatabaseError, KafkaError
 from worker.flush.commit_queue import MOST_IN_GROUP, Change, CommitQueue
-from worker.flush.step_context import Halted
-from worker.flush.step_result import StepResult
+from worker.flush.step_result import Halted, StepResult
 from worker.model import AccountId
 from worker.store.changed_rows import Changed, Rows
 from worker.store.database import Database, open_database

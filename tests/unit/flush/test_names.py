@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.flush.build import entry
-from worker.flush.identity import as_read
-from worker.flush.names import agreed_when_found, has_names, is_first_sight, names_agree
+from worker.flush.identity import agreed_when_found, as_read, has_names, is_first_sight, names_agree
 from worker.mailchimp.member import Member, member_of
 from worker.model import CustomerId
 
