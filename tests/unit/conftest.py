@@ -28,7 +28,7 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the log forget the secrets that tests before this one, in the same process, kept out of it."""
-    monkeypatch.setattr(redaction, "_hidden", set())
+    monkeypatch.setattr(redaction, "_hidden", {})
 
 
 @pytest.fixture

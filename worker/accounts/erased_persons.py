@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from worker.changelog.commit import Changelog, commit_in_parts
 from worker.model import AccountId, AddressKey, Customer, CustomerId, Position
-from worker.store import customers, erasure, forgotten, ledger, ledger_erasure, offsets, receipts
+from worker.store import customers, erasure, forgotten, ignored, ledger, ledger_erasure, offsets, receipts
 from worker.store.changed_rows import Changed, Rows
 from worker.store.database import Database
 from worker.store.forgotten import Forgotten, What, digest_of
@@ -41,7 +41,7 @@ class Erasing:
             erasure.note(self.db, account_id)
             erased = ledger_erasure.erase_address(self.db, account_id, self.address, others)
             hashes = [self._hash(account_id, "customer", one, left=True) for one in erased.result]
-            customers.drop_ignored(self.db, account_id, self.address, others)
+            ignored.drop_address(self.db, account_id, self.address, others)
             return Changed(None, [*erased.rows, *forgotten.put(self.db, hashes)])
 
         self.changelog.commit(self.db, act, erase=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -10,10 +10,15 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from worker.config import Kafka
 from worker.errors import KafkaError
-from worker.kafka.admin import MIN_INSYNC, POLICY, Admin, TopicLayout
+from worker.kafka.admin import MIN_INSYNC, MOST_LAG, POLICY, SEGMENT, Admin, TopicLayout
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.plural import counted
+
+ERASED_WITHIN_MS = 24 * 60 * 60 * 1000
+"""Within a day Kafka removes what a newer record or a null replaced. Only what is in a closed segment is compacted, so
+a segment is closed as soon. Source: KIP-354."""
+_BOUNDED = {MOST_LAG: str(ERASED_WITHIN_MS), SEGMENT: str(ERASED_WITHIN_MS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,25 @@ def _check_config(admin: Admin, name: str, found: TopicLayout) -> CheckedTopic:
     if config is None or not {POLICY, MIN_INSYNC} <= config.keys():
         return CheckedTopic(name, found.partitions, None, warning="Kafka does not report its config to this user")
     weak, warning = durability_of(name, found.brokers, found.replicas, int(config[MIN_INSYNC]))
+    warning = "; ".join(filter(None, (warning, unbounded(name, config)))) or None
     return CheckedTopic(name, found.partitions, _wrong_policy(name, config[POLICY]), weak, warning)
+
+
+def unbounded(name: str, config: Mapping[str, str]) -> str | None:
+    """Returns that a topic may keep for longer than a day what was erased, and what to do; None where it does not.
+
+    Args:
+        name: the topic's.
+        config: its config; what the broker does not report counts as right.
+    """
+    late = [one for one in _BOUNDED if int(config.get(one, 0)) > ERASED_WITHIN_MS]
+    if MOST_LAG not in late:  # a segment is closed by whichever of the two comes first
+        return None
+    wanted = ",".join(f"{one}={value}" for one, value in _BOUNDED.items())
+    return (
+        "who was erased stays in it until Kafka happens to compact it. Bound that to a day: kafka-configs.sh --alter "
+        f"--topic {name} --add-config {wanted}"
+    )
 
 
 def durability_of(name: str, brokers: int, replicas: int, min_insync: int) -> tuple[str | None, str | None]:
@@ -147,7 +170,7 @@ def durability_of(name: str, brokers: int, replicas: int, min_insync: int) -> tu
 
 def new_topic(name: str, partitions: int, brokers: int) -> NewTopic:
     """Returns a topic that loses nothing, on as many brokers as there are, up to three."""
-    config = {POLICY: "compact"} | ({MIN_INSYNC: "2"} if brokers > 1 else {})
+    config = {POLICY: "compact"} | _BOUNDED | ({MIN_INSYNC: "2"} if brokers > 1 else {})
     return NewTopic(name, partitions, replication_factor=min(brokers, 3) if brokers > 1 else -1, config=config)
 
 
@@ -168,6 +191,7 @@ def _create(admin: Admin, name: str, partitions: int) -> None:
 def _advice(name: str, partitions: int) -> str:
     return (
         f"Create it: kafka-topics.sh --create --topic {name} --partitions {partitions} --config cleanup.policy=compact"
+        f" --config {MOST_LAG}={ERASED_WITHIN_MS} --config {SEGMENT}={ERASED_WITHIN_MS}"
         " --replication-factor 3 --config min.insync.replicas=2"
     )
 

@@ -28,6 +28,7 @@ from worker.kafka.client import ANSWER_SECONDS, MOCK, Problems, client, partitio
 from worker.plural import counted
 
 POLICY, MIN_INSYNC = "cleanup.policy", "min.insync.replicas"
+MOST_LAG, SEGMENT = "max.compaction.lag.ms", "segment.ms"
 WATCH_SECONDS = 10.0
 """How often to ask whether the topic was recreated: a consumer reads on in the new one as if nothing had happened."""
 CREATED_SECONDS = 10.0

@@ -112,6 +112,11 @@ def total_count(db: Database) -> int:
     return int(db.execute("SELECT count(*) FROM customer").fetchone()[0])
 
 
+NAMING = ("first_name", "last_name", "company", "phone", "address")
+"""Fields of a customer's state that no decision needs: once a deletion is settled they go."""
+_PATHS = ", ".join(f"'$.{one}'" for one in NAMING)
+SETTLED_STATE = f"CASE WHEN deleted THEN json_remove(CAST(state AS TEXT), {_PATHS}) ELSE state END"
+
 # A customer's event, and how often its account had wanted everybody looked at again.
 _SETTLED = (
     "(SELECT resyncs FROM account WHERE account.account_id = customer.account_id) "
@@ -127,7 +132,7 @@ def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[Customer
     """
     rows = [(account_id, customer_id, revision) for customer_id, revision in settled]
     which = "WHERE account_id = ? AND customer_id = ? AND revision = ?"
-    db.executemany(f"UPDATE customer SET changed = 0 {which}", rows)
+    db.executemany(f"UPDATE customer SET changed = 0, state = {SETTLED_STATE} {which}", rows)
     written = db.execute_each(
         "INSERT INTO standing (account_id, customer_id, settled, version, deleted) "
         f"SELECT account_id, customer_id, {_SETTLED}, version, deleted FROM customer {which} "
@@ -169,7 +174,9 @@ def settle_known(db: Database, told: Told = lambda count: None) -> int:
         _changed_and_known(db),
         lambda part: int(
             db.executemany(
-                f"UPDATE customer SET changed = 0 WHERE account_id = ? AND customer_id = ? AND {_KNOWN}", part
+                f"UPDATE customer SET changed = 0, state = {SETTLED_STATE} "
+                f"WHERE account_id = ? AND customer_id = ? AND {_KNOWN}",
+                part,
             ).rowcount
         ),
         told=told,
@@ -382,15 +389,6 @@ _STAGE = (
     "revision = revision + 1, changed = 1 "
     "WHERE excluded.version IS NULL OR version IS NULL OR excluded.version >= version"
 )
-
-
-def drop_ignored(db: Database, account_id: AccountId, address: AddressKey, ids: Sequence[CustomerId]) -> None:
-    """Removes ignored events with an address of customers who have another one. Belongs in a transaction."""
-    db.execute(
-        "DELETE FROM ignored_event WHERE account_id = ? AND address = ? "
-        "AND customer_id IN (SELECT value FROM json_each(?))",
-        (account_id, address, json.dumps(list(ids))),
-    )
 
 
 def delete(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:

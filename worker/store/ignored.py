@@ -131,3 +131,12 @@ _STATE = (
     'AND customer.partition = one.partition AND customer."offset" < one."offset") '
     "THEN json_set(CAST(one.state AS TEXT), '$.marketing_consent', json('false')) ELSE one.state END"
 )
+
+
+def drop_address(db: Database, account_id: AccountId, address: AddressKey, ids: Sequence[CustomerId]) -> None:
+    """Removes ignored events with an address of customers who have another one. Belongs in a transaction."""
+    db.execute(
+        "DELETE FROM ignored_event WHERE account_id = ? AND address = ? "
+        "AND customer_id IN (SELECT value FROM json_each(?))",
+        (account_id, address, json.dumps(list(ids))),
+    )
