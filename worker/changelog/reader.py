@@ -20,7 +20,7 @@ from worker.clock import Clock, as_text
 from worker.config import Kafka
 from worker.consumer.start_offset import start_of
 from worker.errors import KafkaError, NotMoved
-from worker.kafka.client import ANSWER_SECONDS, Problems, bounds, client, unreachable
+from worker.kafka.client import ANSWER_SECONDS, Problems, bounds, client, fetching, unreachable
 from worker.plural import counted
 from worker.store import dead_letters, offsets
 from worker.store.database import Database
@@ -32,6 +32,9 @@ log = logging.getLogger("worker.changelog")
 MOST_AT_ONCE = 1000
 """Records applied in one transaction."""
 WAIT_SECONDS = 0.5
+"""How long to wait for a record before looking whether to go on."""
+LINGER_SECONDS = 0.02
+"""How long to wait for more once there is one: while many are behind it, they are there."""
 
 
 class Reader:
@@ -66,6 +69,7 @@ class Reader:
             "enable.partition.eof": True,
             "isolation.level": "read_committed",  # what a fenced writer left behind does not count
             "error_cb": self._problems,
+            **fetching(settings),
         }
         self._consumer = client(LibraryConsumer, settings, self._own)
 
@@ -285,7 +289,7 @@ class Reader:
         silent_since, done = time.monotonic(), False
         try:
             while not done and going_on():
-                messages = self._consumer.consume(MOST_AT_ONCE, WAIT_SECONDS)
+                messages = self._waiting()
                 if not messages and time.monotonic() - silent_since > ANSWER_SECONDS:
                     raise unreachable(self._settings, self._problems.last, TimeoutError("it sends nothing"))
                 silent_since = time.monotonic() if messages else silent_since
@@ -308,6 +312,11 @@ class Reader:
             raise unreachable(self._settings, self._problems.last, error) from error
         finally:
             self._consumer.unassign()
+
+    def _waiting(self) -> list[Message]:
+        # consume() waits for as many as were asked for, also where all that there are have come.
+        first = self._consumer.poll(WAIT_SECONDS)
+        return [] if first is None else [first, *self._consumer.consume(MOST_AT_ONCE - 1, LINGER_SECONDS)]
 
     def _apply(self, topic: ChangelogTopic, partition: int, messages: Sequence[Message]) -> None:
         with self.db.transaction():

@@ -20,6 +20,8 @@ log = logging.getLogger("worker.changelog")
 
 LOOK_SECONDS = 1.0
 """How often settings are looked at that were changed elsewhere."""
+STOP_SECONDS = 0.1
+"""How long to wait for a partition before looking whether to stop."""
 PATIENCE_SECONDS = 60.0
 """How long the first reading is tried. Later ones are tried for ever: librdkafka reconnects by itself."""
 
@@ -145,9 +147,9 @@ class ChangelogTail:
                 )
 
     def _follow_ledger(self, reader: Reader, awaiting: Awaiting) -> None:
-        if not self._whole.wait(LOOK_SECONDS):
+        if not self._whole.wait(STOP_SECONDS):
             return
-        for partition, assignment in awaiting.wait_for_ledger(LOOK_SECONDS).items():
+        for partition, assignment in awaiting.wait_for_ledger(STOP_SECONDS).items():
             self._take(reader, awaiting, partition, assignment)
         self._changelog.keep_only(awaiting.owned())
 

@@ -44,7 +44,7 @@ BEHIND_SECONDS, UP_TO_DATE_SECONDS = 5.0, 0.25
 """How long a transaction may grow while there is always something to read: behind, and once caught up."""
 LINGER_SECONDS = 0.1
 """How long to wait for more records of a partition that is behind before those at hand are staged."""
-WAIT_SECONDS = 0.5
+WAIT_SECONDS = 0.2
 """How long to wait for a record before looking whether to stop."""
 NAME_TAKEN_SECONDS = 3.0
 """How long to wait before joining again under a name that a killed worker's session has still."""

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError as LibraryError
 from worker.config import Kafka
 from worker.consumer.assignment import State
 from worker.kafka.admin import Admin
-from worker.kafka.client import heartbeat_ms
+from worker.kafka.client import fetching, heartbeat_ms
 
 QUEUED_KIB = 16 * 1024
 """Memory for records that were fetched and not read yet."""
@@ -44,6 +44,7 @@ def properties(settings: Kafka, name: str) -> dict[str, Any]:
         "isolation.level": "read_committed",
         "queued.max.messages.kbytes": QUEUED_KIB,
         "fetch.queue.backoff.ms": 20,
+        **fetching(settings),
     }
     if settings.group_protocol == "classic":
         own["partition.assignment.strategy"] = "cooperative-sticky"

@@ -40,6 +40,8 @@ _ENDED = {LibraryError._FATAL, LibraryError.FENCED_INSTANCE_ID}
 HEARTBEAT_MS = 3000
 """librdkafka's default."""
 _HEARTBEAT = "heartbeat.interval.ms"
+FETCH_WAIT_MS = 100
+_FETCH_WAIT = "fetch.wait.max.ms"
 _CORRECT = "Correct [kafka.client] in the configuration file, or WORKER_KAFKA__CLIENT."
 _Client = TypeVar("_Client")
 _Answer = TypeVar("_Answer")
@@ -73,6 +75,15 @@ def client(kind: Callable[[dict[str, Any]], _Client], settings: Kafka, own: Mapp
         raise ConfigError(f"kafka.client cannot be used: {reason}.", _CORRECT) from error
     except (TypeError, ValueError) as error:  # a text where the library wants a function
         raise ConfigError(f"kafka.client cannot be used: {error}.", _CORRECT) from error
+
+
+def fetching(settings: Kafka) -> dict[str, Any]:
+    """Returns a consumer's properties that decide how soon it learns that a partition is read to its end.
+
+    The broker answers a fetch at the end only after this wait (librdkafka: 500 ms), and a start reads three topics to
+    their ends, one after the other. The operator's own value counts.
+    """
+    return {} if _FETCH_WAIT in settings.client else {_FETCH_WAIT: FETCH_WAIT_MS}
 
 
 def session_seconds(settings: Kafka) -> float:

@@ -11,7 +11,7 @@ from worker.config import Kafka
 from worker.consumer.membership import properties
 from worker.errors import ConfigError, KafkaError
 from worker.kafka import client as module
-from worker.kafka.client import Problems, bounds, client, session_seconds
+from worker.kafka.client import Problems, bounds, client, fetching, session_seconds
 
 
 def test_the_operators_properties_stand_between_defaults_and_what_the_worker_relies_on():
@@ -154,3 +154,11 @@ def test_a_broker_that_stays_away_is_told_after_a_while(monkeypatch):
     problems.connected = True
     with pytest.raises(KafkaError, match="No Kafka broker answers"):
         bounds(Restarting(1000, LibraryError._DESTROY_BROKER), Kafka(), 0, problems)
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [({}, 100), ({"fetch.wait.max.ms": 500}, 500)])
+def test_the_end_of_a_topic_is_known_soon_unless_the_operator_chose_another_wait(chosen, expected):
+    """A member of the group waits 100 ms at the end of a partition, or as long as the operator says."""
+    settings = Kafka(client=chosen)
+    assert client(dict, settings, fetching(settings))["fetch.wait.max.ms"] == expected
+    assert client(dict, settings, properties(settings, "worker-1"))["fetch.wait.max.ms"] == expected
