@@ -114,8 +114,6 @@ def explanations_of(
     """Explains every customer that has or had an address, by events, receipts or the ledger.
 
     Args:
-        db: the staging database.
-        address: which one.
         account_id: only in this account; None for all.
         next_flush: when the next daily flush is due.
 
@@ -178,7 +176,6 @@ def what_is_next(
 
     Args:
         customer: as staged; None where it is not known any more.
-        settings: its account's.
         customer_status: what prevents sending it.
         history: its receipts, oldest first.
         next_flush: when the next daily flush is due.

@@ -24,9 +24,6 @@ Origin = Literal["added", "found"]
 def address_key(email: str | None) -> AddressKey | None:
     """Returns the address as Mailchimp distinguishes members: without surrounding space, lowercased.
 
-    Args:
-        email: an address as published, or None.
-
     Returns:
         The key, or None where there is no text.
 

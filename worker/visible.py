@@ -9,7 +9,6 @@ def visible(text: str, keep: str = "") -> str:
     """Returns a text in which each control, C1, bidi, format and unassigned character is written as its escape.
 
     Args:
-        text: from anywhere.
         keep: characters that stay, such as line ends.
     """
     if text.isprintable():

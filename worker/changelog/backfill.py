@@ -23,7 +23,6 @@ def accept_loss(changelog: ChangelogWriter, reader: Reader) -> None:
     Departures that were read before may be gone with the ledger, so the next flush of each account reads them again.
 
     Args:
-        changelog: writes.
         reader: of this database, which then reads both from their beginning.
 
     Raises:
@@ -61,8 +60,6 @@ def move(db: Database, changelog: ChangelogWriter, reader: Reader) -> Counter[Ki
 
     Args:
         db: the reader's connection, outside of a transaction; no worker may run with this database.
-        changelog: writes.
-        reader: reads.
 
     Returns:
         How many rows of each kind were written.

@@ -36,7 +36,6 @@ def changing(app: App, accounts: Callable[[Database], Iterable[AccountId]] | Non
     """Opens the database for a command that changes settings, brought up to what Kafka keeps of them.
 
     Args:
-        app: wires it.
         accounts: tells, once everything is read, of which accounts the ledger is changed too. The command takes their
             partitions: a flush of another worker that is under way for one of them ends early.
 

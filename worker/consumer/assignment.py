@@ -145,7 +145,6 @@ class Assignment:
         """Notes that records of a partition were taken from the library.
 
         Args:
-            partition: which.
             number: of the assignment under which they were read.
             end: the offset after the last of them.
 
@@ -163,7 +162,6 @@ class Assignment:
         """Does nothing where records of a partition may be staged, and its next_offset be moved past them.
 
         Args:
-            partition: which.
             number: of the assignment under which they were read.
             begin: where they begin, as :meth:`take` returned it.
 

@@ -87,7 +87,6 @@ class Batch:
 
         Args:
             db: the staging database, which is only read until :meth:`write`.
-            topic: the records' topic.
             topic_id: Kafka's id of it; "" where the broker does not report it.
             partitions: how many it has, to count records that are in another one than the contract's; None: do not.
             erased: looks up who was erased; None where nobody was.
@@ -239,7 +238,6 @@ class Batch:
         """Stages all of it, or nothing. It is spent then.
 
         Args:
-            at: the time.
             behind: partitions that are not read to their end yet.
             again: partitions that are read again, each with the offset from which on it was never read. Where reading
                 goes on stays until that is done, and what was a dead letter before does not become one again.
@@ -326,11 +324,8 @@ def stage_batch(
 
     Args:
         db: the staging database, outside of a transaction.
-        topic: their topic.
         topic_id: Kafka's id of it; "" where the broker does not report it.
         records: in the order in which they were read.
-        at: the time.
-        hash_key: returns the key of the hashes of erased customers.
 
     Raises:
         DatabaseError: nothing was staged.
@@ -347,9 +342,6 @@ def replay(db: Database, letter: DeadLetter, at: str, hash_key: HashKey = no_key
 
     Args:
         db: the staging database, outside of a transaction.
-        letter: as it is kept.
-        at: the time.
-        hash_key: returns the key of the hashes of erased customers.
 
     Returns:
         Why it still cannot be understood, or None.

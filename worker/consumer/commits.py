@@ -39,7 +39,6 @@ class Commits:
         """Commits nothing yet.
 
         Args:
-            settings: name the topic of the events.
             instance: this worker's name in the group.
             owned_partitions: takes note when the group took offsets from this worker.
             next_of: returns where reading a partition goes on.

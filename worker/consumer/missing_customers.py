@@ -25,11 +25,8 @@ def delete_missing(
 
     Args:
         db: the staging database, outside of a transaction.
-        topic: the topic of the events.
-        topic_id: its id now.
         ready: partitions that may be delivered.
         ledger_partition: returns in which partition an account's ledger is kept.
-        at: the time.
 
     Raises:
         DatabaseError: the database cannot be used.

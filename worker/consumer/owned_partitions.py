@@ -141,7 +141,6 @@ class OwnedPartitions:
         """Notes how far a partition was read and staged.
 
         Args:
-            partition: which.
             next_offset: the offset to read next.
             at_end: whether the broker said that this is the end of its log.
         """
@@ -208,7 +207,6 @@ class OwnedPartitions:
         No call is begun any more that rests on what was known of it.
 
         Args:
-            partition: which.
             fenced: whether somebody else took it. The group may have given the partition to another worker then, which
                 is certain one session later; until then this worker does not take it back.
         """

@@ -58,7 +58,6 @@ def events_of(lines: IO[bytes], path: Path) -> Iterator[tuple[str, str, bytes]]:
 
     Args:
         lines: read from their beginning.
-        path: where they come from.
 
     Raises:
         UsageError: a line is no event about a customer; names the line.
@@ -75,7 +74,6 @@ def publish(settings: Kafka, path: Path, progress: Callable[[int], None] = lambd
     """Publishes a file of events and waits until the broker has them all. The file is checked as a whole before.
 
     Args:
-        settings: where to.
         path: the file, or a pipe; ``-`` for standard input.
         progress: called with how many the broker has.
 

@@ -38,9 +38,7 @@ class ConsumerReport:
         """Has nothing to say yet.
 
         Args:
-            topic: the topic of the events.
             owned_partitions: what is read.
-            metrics: counts what was read.
             clock: seconds that only go forward.
             wall_clock: seconds since 1970, as records have them.
         """

@@ -64,10 +64,8 @@ class RetentionGap:
         """Asks nothing yet.
 
         Args:
-            settings: the operator's.
             db: the poll thread's own connection.
             owned_partitions: what is owned; takes note of what was read again.
-            clock: returns the time.
             admin: asks the broker; None for one that does not answer it.
             bounds: returns a partition's first offset and the one after its last.
         """
@@ -103,7 +101,6 @@ class RetentionGap:
         """Notes what was assigned, in addition to what was before.
 
         Args:
-            topic_id: Kafka's id of the topic.
             ends: where the log of each partition ends that has anything to read.
             again: those that are read again from their beginning, each with the offset from which on it was never read.
         """
@@ -162,7 +159,6 @@ class RetentionGap:
         """Notes how far a partition was read and staged; deletes who is gone from it once it was read again.
 
         Args:
-            partition: which.
             next_offset: the offset to read next.
             at_end: whether the broker said that this is the end of its log.
 

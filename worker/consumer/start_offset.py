@@ -41,7 +41,6 @@ def start_of(
     Args:
         readings: how far the topic was read before, under any of its ids.
         topic_id: its id now; "" where the broker does not report it.
-        partition: which.
         low: offset of the first record in its log.
         high: offset after the last one.
         compaction: how the topic drops records; None where that is unknown, or does not matter.

@@ -27,12 +27,9 @@ def find_start(
 
     Args:
         db: the poll thread's own connection, outside of a transaction.
-        topic: the topic.
         topic_id: Kafka's id of it; "" where the broker does not report it.
-        partition: which.
         bounds: offsets of the log's first record and after its last one.
         compaction: how the topic forgets; None where that is not known.
-        now: the time.
 
     Raises:
         DatabaseError: it cannot be written.

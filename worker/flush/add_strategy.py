@@ -60,8 +60,6 @@ def choose_strategy(sender: Sender, list_id: ListId, adds: int, bulk_add_above: 
     """Finds out how to add contacts to a list without putting back anybody who is archived there.
 
     Args:
-        sender: sends the reads.
-        list_id: the list.
         adds: how many contacts the whole flush would add there.
         bulk_add_above: so many are added contact by contact where the list has archived members.
     """

@@ -127,7 +127,6 @@ def customer_status_after(
         classified: BAD_ADDRESS, BARRED or UNCLEAR.
         customer_status: from before.
         address: the address that was refused.
-        now: the time.
 
     Returns:
         The status: final, or with a time to try again after 1, 3 and 7 days. Never final at first sight for a title

@@ -130,11 +130,7 @@ class Brake:
         return withdrawn, tuple(step for step in step_group if not isinstance(step, Unsubscribe))
 
     def may_leave(self, list_id: ListId) -> bool:
-        """Counts one more member that would leave a list, found only now; returns whether it may.
-
-        Args:
-            list_id: the list.
-        """
+        """Counts one more member that would leave a list, found only now; returns whether it may."""
         with self._lock:
             if self._room(list_id, 1):
                 self._admitted[list_id] += 1
@@ -146,7 +142,6 @@ class Brake:
         """Takes a member that was admitted, and did not leave its list, out of the count.
 
         Args:
-            list_id: the list.
             undone: whether the next run tries again.
         """
         with self._lock:
@@ -163,7 +158,6 @@ class Brake:
         """Returns a sentence for each list on which departures are held, or from which nobody goes on.
 
         Args:
-            account_id: the account.
             read_at: when it was last read who left each list, as text.
         """
         return [

@@ -74,10 +74,8 @@ def departures(list_id: ListId, status: str, since: str | None, offset: int) -> 
     """Reads a page of a list's members that left it in one way, those that changed first come first.
 
     Args:
-        list_id: the list.
         status: unsubscribed, cleaned or archived; one call lists one status, and without any the archived are left out.
         since: only those changed at this time or later, as text; None for all.
-        offset: how many of them to leave out.
     """
     query = {
         "status": status,

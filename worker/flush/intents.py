@@ -78,7 +78,6 @@ class Intents:
         """Notes that an answer did not say whether it was done.
 
         Args:
-            membership: where.
             date: Mailchimp's time of that answer; None where none came.
             seconds: how long the call took.
         """

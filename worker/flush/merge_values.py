@@ -43,8 +43,6 @@ def merge_fields(state: CustomerState, available: Iterable[MergeField], state_if
     Empty values are never sent: a field that somebody filled in Mailchimp stays.
 
     Args:
-        state: the customer's.
-        available: the list's merge fields.
         state_if_missing: what to send as the state of an address without one; empty leaves the address out.
     """
     on_list = {field.tag: field for field in available}
@@ -108,7 +106,6 @@ def changes(values: Mapping[str, Any], sent: Mapping[str, str], available: Itera
     """Returns only what a member still needs: values that differ from what was sent, and "" for what is no more.
 
     Args:
-        values: what the fields should be.
         sent: hashes of what was sent last; a tag that is absent was never filled from here, so it is never cleared.
         available: the list's fields; one that the list no longer has is not cleared.
     """

@@ -142,13 +142,8 @@ def plan_account(
     """Plans a flush of one account; only reads.
 
     Args:
-        db: the staging database.
         settings: the account's, which lack nothing.
-        sender: sends the reads.
-        bulk_add_above: see the flush's orders.
-        state_if_missing: see there.
         confirmed: whether an operator would confirm what the last flush held back.
-        clock: returns the time.
         departed: who left lists of the account and was erased since.
     """
     reads, now, account_id = _Reads(sender), clock(), settings.account_id

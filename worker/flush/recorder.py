@@ -15,7 +15,7 @@ from worker.clock import Clock
 from worker.ended import Ended, worst
 from worker.errors import PartitionGivenUp, WorkerError
 from worker.flush.commit_queue import Change, CommitQueue
-from worker.flush.departures_now import departures_of
+from worker.flush.consent_check import departures_of
 from worker.flush.merge_values import LeftOutCounts
 from worker.flush.outcomes import Outcome, end_of
 from worker.flush.step_result import Halted, StepResult

@@ -17,7 +17,6 @@ class SettingsWatch:
         """Opens a connection of its own, so that no call waits for what the flush writes.
 
         Args:
-            open_database: opens it.
             settings: the account's, as its flush began.
         """
         self._db = open_database()

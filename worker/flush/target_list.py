@@ -38,7 +38,6 @@ def choose(
     """Chooses the list: the customer's own where the account stored it, else the master list.
 
     Args:
-        customer: as staged.
         settings: complete ones, with a master list.
         membership: where the customer was last settled.
         not_read: lists of which it is not known now who left them, and why.

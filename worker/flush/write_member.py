@@ -52,9 +52,6 @@ def write_fields(attempt: Attempt, membership: MembershipKey, build: Build, fiel
     """Sends a write that hangs on no read, such as one of fields alone: again without each field that is refused.
 
     Args:
-        attempt: the try.
-        membership: of the member.
-        build: makes the call of fields.
         fields: merge tag to value.
 
     Returns:
@@ -106,9 +103,6 @@ def write_after_read(
     """Sends a write that hangs on what was just read, one time, and notes it before.
 
     Args:
-        attempt: the try.
-        contact: what is written.
-        build: makes the call of fields.
         fields: merge tag to value.
         intended: the entry of the contact's place with the intent.
         before: what the ledger says if nothing was done.
@@ -208,10 +202,6 @@ def settled(
     """Notes that a contact is done: for its owner, and for those who share the address.
 
     Args:
-        attempt: the try.
-        contact: what was written.
-        exchange: the call and the answer.
-        outcome: of the receipt.
         detail: how the receipt begins; the fields that were left out follow.
         status: the member's, afterwards.
         refused: merge tag to why Mailchimp refused it.

@@ -35,7 +35,6 @@ class Outage:
 
         Args:
             heard_at: when a broker last answered.
-            now: the time.
         """
         reported_at = self._reported_at
         away = now - heard_at > SILENT_SECONDS

@@ -16,7 +16,6 @@ def read_all(sender: Sender, path: str, member: str, query: Mapping[str, str]) -
     """Reads a whole collection.
 
     Args:
-        sender: sends the calls.
         path: of the collection.
         member: the member of the answer that holds it.
         query: beside ``count`` and ``offset``; where it names ``fields``, ``total_items`` must be among them.

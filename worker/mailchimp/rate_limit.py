@@ -82,7 +82,6 @@ class Window:
         """Returns the pace after one more answer.
 
         Args:
-            answer: what came back.
             begun: the round in which the call was begun.
             now: the time of the clock.
             chance: random, from 0 to 1.

@@ -41,9 +41,7 @@ class RetryingSender:
 
         Args:
             sender: the client of the account's API key.
-            limiter: that key's.
             patience: seconds from a call's first answer after which it is not begun again.
-            stop: ends every wait.
             clock: seconds that only go forward.
             chance: random, from 0 to 1.
         """

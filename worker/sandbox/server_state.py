@@ -51,7 +51,6 @@ class StandIn:
         """Makes one without users.
 
         Args:
-            clock: returns the time.
             sleep: waits out the latency, where no server does.
             seed: of the faults' chance.
         """
@@ -97,7 +96,6 @@ class StandIn:
         """Gives a list one more merge field, or another in place of the one with its tag.
 
         Args:
-            list_id: the list.
             told: as in Mailchimp's API: name, type, tag, required, and options with phone_format or choices.
 
         Raises:
@@ -136,7 +134,6 @@ class StandIn:
         """Does to a member what a person or the list's owner does outside this worker.
 
         Args:
-            list_id: the list.
             email: the member's address.
             act: subscribe, sign up (to pending), confirm (from pending), unsubscribe, clean, archive, forget (delete
                 for good), or rename (to value).

@@ -97,7 +97,6 @@ def lists_not_there(settings: AccountSettings, there: Collection[ListId]) -> tup
     """Returns what is wrong where Mailchimp lacks stored lists, and what to do; None where it has all.
 
     Args:
-        settings: the account's.
         there: the lists that the API key may see.
     """
     who = settings.account_id

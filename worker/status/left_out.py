@@ -15,7 +15,6 @@ def sentences(found: Iterable[LeftOut], settings: AccountSettings | None = None)
     """Returns a line for each list, such as "list Customers (a1): ADDRESS not sent for 12 of 662: no city.".
 
     Args:
-        found: list by list.
         settings: of the account; without them the lists have no names.
     """
     lists = groupby(found, key=lambda one: one.list_id)

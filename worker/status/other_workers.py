@@ -20,7 +20,6 @@ def elsewhere(config: Config, db: Database, account_id: AccountId | None) -> str
 
     Args:
         config: names the group, the topic and the database.
-        db: the database.
         account_id: the account; None where it is not known.
 
     Returns:
@@ -37,8 +36,6 @@ def all_workers(config: Config, db: Database, live: LiveWorker | None) -> list[M
     """Returns the workers of the group, those with the first partitions first.
 
     Args:
-        config: names the group and the topic.
-        db: the database.
         live: what this database's worker last said of itself; None where it does not run.
 
     Returns:
@@ -58,7 +55,6 @@ def in_words(
 
     Args:
         account_id: the account; None where it is not known.
-        partitions: how many the topic has.
         own: those that this worker has now.
         members: returns the workers of the group; none where Kafka does not say.
     """

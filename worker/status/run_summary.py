@@ -20,8 +20,6 @@ def advice_for(run: Run, part: AccountRun, states: Mapping[AccountId, AccountSta
     """Returns what to do about an account's part of a run; None where nothing is to be done.
 
     Args:
-        run: the run.
-        part: the account's part of it.
         states: what each account is in since.
     """
     if part.ended is Ended.DONE:
@@ -56,7 +54,6 @@ def run_data(run: Run, states: Iterable[AccountState] = ()) -> dict[str, Any]:
     """Returns a run as JSON shows it.
 
     Args:
-        run: the run.
         states: what each account is in since; without them the advice is the general one of each end.
     """
     known = {one.account_id: one for one in states}

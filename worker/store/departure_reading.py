@@ -60,9 +60,6 @@ def end(db: Database, account_id: AccountId, list_id: ListId, began_at: str | No
     """Notes that a list was read to the end. Belongs in the transaction that writes the last page.
 
     Args:
-        db: the staging database.
-        account_id: the account.
-        list_id: the list.
         began_at: when the reading began, by Mailchimp's time; None leaves the time of the reading before it.
     """
     db.execute("DELETE FROM departure_reading WHERE account_id = ? AND list_id = ?", (account_id, list_id))

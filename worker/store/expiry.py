@@ -32,7 +32,6 @@ def limit(now: datetime, days: int, oldest: datetime | None, dropped_at: datetim
 
     Args:
         now: as this machine tells it.
-        days: how many to keep.
         oldest: the time of the oldest row.
         dropped_at: when rows were dropped last; one in the future counts as none.
     """
@@ -48,10 +47,7 @@ def drop_old(
 
     Args:
         db: the staging database, outside of a transaction.
-        table: holds them.
         what: names them.
-        days: how many to keep.
-        now: the time.
         told: where any were dropped, how many, and whether some are left for the next days.
     """
     row = db.execute("SELECT at FROM tidied WHERE what = ?", (what,)).fetchone()

@@ -56,10 +56,6 @@ def note(
     """Writes how far a first reading is. Belongs in a transaction.
 
     Args:
-        db: the staging database.
-        topic: the topic.
-        topic_id: Kafka's id of it.
-        partition: which.
         state: begun, read or judged.
         next_offset: where a reading that reached the end goes on.
         reason: why nothing can be concluded from what is not in the log.
@@ -74,9 +70,6 @@ def note_not_staged(db: Database, topic: str, topic_id: str, found: Iterable[tup
     """Writes whose records were no events, or not understood: they are not gone. Belongs in a transaction.
 
     Args:
-        db: the staging database.
-        topic: the topic.
-        topic_id: Kafka's id of it.
         found: partition, account and customer of each.
     """
     db.executemany(
@@ -104,11 +97,8 @@ def judge(
 
     Args:
         db: the staging database, outside of a transaction.
-        topic: the topic.
-        topic_id: Kafka's id of it.
         ready: partitions whose ledger is known too.
         ledger_partition: returns the partition of an account's ledger.
-        at: the time.
 
     Returns:
         What became of each partition that was judged now and where somebody is missing.

@@ -257,8 +257,6 @@ def refused(db: Database, account_id: AccountId, address: AddressKey | None) -> 
     the list's form alone: see FOR_THE_CUSTOMER.
 
     Args:
-        db: the staging database.
-        account_id: the account.
         address: only customers who have or had this address, or were refused for it.
     """
     rows = db.execute(

@@ -38,10 +38,7 @@ def delete_others(db: Database, topic: str, topic_id: str, partition: int, last_
     Args:
         db: the connection that noted who was seen.
         topic: the partition's topic.
-        topic_id: Kafka's id of it.
-        partition: which.
         last_offset: the last one that was read.
-        at: the time.
 
     Returns:
         How many there were.

@@ -70,7 +70,6 @@ class RowMapper(Generic[_Row]):
         """Takes the fields of a dataclass.
 
         Args:
-            made: the dataclass.
             leave_out: fields that have no column.
             forms: how fields are kept that are not kept by their type.
         """

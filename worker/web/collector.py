@@ -56,11 +56,8 @@ class WorkerCollector(Collector):
 
         Args:
             db: a connection of the web server's thread alone.
-            topic: the topic of the events.
             owned_partitions: what is read, and how far.
-            metrics: what the process counted.
             in_flight: returns how many calls to Mailchimp wait for their answer.
-            clock: returns the time.
         """
         self._db, self._topic, self._ownership = db, topic, owned_partitions
         self._metrics, self._in_flight, self._clock = metrics, in_flight, clock
