@@ -154,14 +154,14 @@ def test_a_read_only_database_is_told(commands: Commands, standin: StandIn, fold
     """The message names the access that is missing, and no call is made."""
     commands.topic.publish(people(3))
     for path in (*commands.folder.glob("worker.db*"), *([commands.folder] if folder_too else [])):
-        path.chmod(0o555 if path.is_dir() else 0o444)
+        path.chmod(0o500 if path.is_dir() else 0o400)
     standin.audit.clear_calls()
     try:
         code, told = driven(commands, "run", "--once", before=without_override)
     finally:
-        commands.folder.chmod(0o755)
+        commands.folder.chmod(0o700)
         for path in commands.folder.glob("worker.db*"):
-            path.chmod(0o644)
+            path.chmod(0o600)
     assert code == 1
     assert told.startswith("error: ")
     assert "write access" in told or "may write" in told
