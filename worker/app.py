@@ -19,8 +19,9 @@ from worker.changelog.reader import Reader
 from worker.changelog.tail import ChangelogTail
 from worker.changelog.writer import ChangelogWriter
 from worker.clock import Clock, utc_now
-from worker.config import Config
+from worker.config import Config, Web, is_loopback
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.errors import WebError
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
 from worker.mailchimp.observed import ObservedSender
@@ -28,6 +29,7 @@ from worker.mailchimp.rate_limit import Connections, Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
 from worker.model import AccountId
+from worker.redaction import hide
 from worker.store.database import Database, open_database
 from worker.store.existing import open_existing
 from worker.store.forgotten import Departed
@@ -181,16 +183,18 @@ class App:
         """Binds the web server's port, where there is to be one, and gives what begins to serve a worker there.
 
         Raises:
-            WebError: nothing can listen there.
+            WebError: nothing can listen there, or others could without a token.
             DatabaseError: the database cannot be used.
         """
         web = self.config.web
+        _require_token(web)
         if not web.port:
             yield lambda health, owned_partitions: None
             return
         # These take long to import, and only the daemon needs them.
         from worker.web.application import web_application
         from worker.web.collector import WorkerCollector, registry_of
+        from worker.web.context import WebContext
         from worker.web.server import WebServer
 
         with closing(self.open_database()) as db, closing(WebServer(web.host, web.port)) as server:
@@ -204,7 +208,19 @@ class App:
                         health.live,
                         lambda: {"database_writable": why_not_writable(db), **health.ready()},
                         registry_of(collector),
+                        WebContext(self, owned_partitions.why_changelog_unread),
                     )
                 )
 
             yield serve
+
+
+def _require_token(web: Web) -> None:
+    if web.port and not web.token.get_secret_value() and not is_loopback(web.host):
+        raise WebError(
+            f"web.host is {web.host}, which other machines can reach, and no web.token is set.",
+            "Set WORKER_WEB__TOKEN to 24 characters or more (openssl rand -hex 32), or listen on this machine only: "
+            "WORKER_WEB__HOST=127.0.0.1. Health and metrics ask for no token.",
+        )
+    if token := web.token.get_secret_value():
+        hide(token)

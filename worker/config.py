@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
 import re
@@ -28,6 +29,8 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from worker.errors import ConfigError
 
+SHORTEST_TOKEN = 24
+"""Characters of web.token, so that nobody finds it by trying."""
 DEFAULT_FILE = Path("config/worker.toml")
 _PREFIX = "WORKER_"
 _FILE_VARIABLE = "WORKER_CONFIG"
@@ -37,7 +40,7 @@ _SERVICE_LINKS = re.compile(
 )
 """What Kubernetes sets in every container for a Service named "worker", or "worker-" and more. WORKER_WEB_PORT=9090 is
 none of it, but the variable of a setting with a line too few."""
-_UNSHOWN = {"secret_key", "kafka.client"}  # they hold passwords
+_UNSHOWN = {"secret_key", "kafka.client", "web.token"}  # they hold passwords
 _NAMED_ELSE = {"bootstrap.servers": "kafka.bootstrap_servers", "group.id": "kafka.group_id"}
 
 
@@ -105,6 +108,22 @@ def _properties(given: Any) -> Any:
     for name in flat.keys() & _NAMED_ELSE.keys():
         raise ValueError(f"{name} is set as {_NAMED_ELSE[name]}")
     return flat
+
+
+def _token(token: SecretStr) -> SecretStr:
+    if 0 < len(token.get_secret_value()) < SHORTEST_TOKEN:
+        raise ValueError(f"must have at least {SHORTEST_TOKEN} characters; make one with: openssl rand -hex 32")
+    return token
+
+
+def _origin(url: str) -> str:
+    if url and not re.fullmatch(r"https?://[^\s/?#@;,'\"*]+/?", url):
+        raise ValueError("must be a scheme, a host and perhaps a port, such as https://mailchimp.billmywork.example")
+    return url.rstrip("/")
+
+
+def _origins(urls: str) -> str:
+    return " ".join(_origin(one) for one in urls.replace(",", " ").split())
 
 
 _FilePath = Annotated[Path, AfterValidator(_file_path)]
@@ -187,10 +206,19 @@ class DeadLetters(_Section):
 
 
 class Web(_Section):
-    """Where the running worker answers about its health, and with its metrics."""
+    """Where the running worker answers: settings pages, API, health and metrics."""
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    token: Annotated[SecretStr, AfterValidator(_token)] = SecretStr("")
+    public_url: Annotated[str, AfterValidator(_origin)] = ""
+    worker_url: Annotated[str, AfterValidator(_origin)] = ""
+    embed_origins: Annotated[str, AfterValidator(_origins)] = ""
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers come by https, so that they send the cookie by nothing else."""
+        return bool(self.embed_origins) or self.public_url.startswith("https://")
 
 
 class Log(_Section):
@@ -269,6 +297,13 @@ def load() -> Config:
             "Correct it; config/worker.toml lists every setting and what it may be.",
         )
     return config
+
+
+def is_loopback(host: str) -> bool:
+    """Tells whether only this machine can reach what listens on a host."""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    return host.lower() == "localhost"
 
 
 def _file() -> Path | None:

@@ -182,7 +182,7 @@ def test_kubernetes_manifests_fit_the_image_and_the_worker(name: str):
     assert f"USER {pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}" in DOCKERFILE
     assert container["image"] == f"mailchimp-worker:{__version__}"
     assert container["args"] in (["run"], ["run", "--once"])
-    environment = {one["name"]: one["value"] for one in container["env"]}
+    environment = {one["name"]: one.get("value") for one in container["env"]}
     mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
     assert mounts["data"] == "/data"
     assert environment["WORKER_SECRET_KEY_FILE"] == f"{mounts['secret-key']}/secret-key"
@@ -192,6 +192,9 @@ def test_kubernetes_manifests_fit_the_image_and_the_worker(name: str):
     if container["args"] == ["run"]:
         assert container["ports"] == [{"name": "http", "containerPort": Config().web.port}]
         assert environment["WORKER_WEB__HOST"] == "0.0.0.0"
+        (token,) = (one["valueFrom"]["secretKeyRef"] for one in container["env"] if "valueFrom" in one)
+        assert token == {"name": "mailchimp-worker", "key": "web-token"}
+        assert "--from-literal=web-token=" in (ROOT / name).read_text(encoding="utf-8")
         probes = {one: container[f"{one}Probe"]["httpGet"] for one in ("liveness", "readiness")}
         assert probes == {
             "liveness": {"path": "/healthz", "port": "http"},

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from worker.accounts.secrets import SecretKey
+from worker.accounts.settings import load
+from worker.accounts.settings_log import Author, note
 from worker.changelog.commit import Changelog
 from worker.errors import AccountError, SecretKeyError, UsageError
 from worker.mailchimp import api_key
@@ -54,6 +56,7 @@ def connect(
     secret: SecretKey,
     open_sender: OpenSender,
     at: datetime,
+    author: Author | None = None,
 ) -> Connected:
     """Stores an API key once Mailchimp accepted it, and ends a pause of the account.
 
@@ -67,6 +70,7 @@ def connect(
         secret: encrypts it.
         open_sender: opens a client for it.
         at: the time now.
+        author: for the log of settings.
 
     Raises:
         UsageError: the account's id is none.
@@ -87,9 +91,28 @@ def connect(
     def act() -> Changed[AccountSettings]:
         now = accounts.find(db, account_id) or AccountSettings(account_id)
         settings = replace(now, key_hint=key.hint, connected_at=at, pause=None)
-        return Changed(settings, accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, sealed))
+        rows = accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, sealed)
+        rows += note(db, now, settings, author)
+        return Changed(settings, rows)
 
     return Connected(changelog.commit(db, act), user_of(answer), notice)
+
+
+def disconnect(db: Database, changelog: Changelog, account_id: AccountId, author: Author | None) -> AccountSettings:
+    """Removes an account's API key and disables the integration. Lists, ledger and what waits are kept.
+
+    Raises:
+        NotFound: the account never chose any settings.
+    """
+
+    def act() -> Changed[AccountSettings]:
+        before = load(db, account_id)
+        settings = replace(before, key_hint=None, connected_at=None, enabled=False, pause=None)
+        rows = accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, None)
+        rows += note(db, before, settings, author)
+        return Changed(settings, rows)
+
+    return changelog.commit(db, act)
 
 
 def _about_lists(settings: AccountSettings, sender: Sender) -> str | None:

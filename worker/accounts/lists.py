@@ -9,6 +9,7 @@ from datetime import datetime
 from worker.accounts.api_keys import OpenSender, key_of
 from worker.accounts.secrets import SecretKey
 from worker.accounts.settings import load
+from worker.accounts.settings_log import Author, note
 from worker.changelog.commit import Changelog
 from worker.errors import AccountError, NotFound
 from worker.mailchimp.call import Answer
@@ -129,6 +130,7 @@ def store(
     account_id: AccountId,
     wanted: Collection[ListId] | None,
     confirmed: Mapping[ListId, int] | None = None,
+    author: Author | None = None,
 ) -> AccountSettings:
     """Stores exactly these lists: what else was stored is no longer used, and its customers go to the master list.
 
@@ -138,6 +140,7 @@ def store(
         account_id: the account.
         wanted: the lists to use; None for all that Mailchimp has.
         confirmed: members of each list that may leave it in the next flush.
+        author: for the log of settings.
 
     Raises:
         NotFound: the account never chose any settings, or no refresh found such a list.
@@ -147,18 +150,28 @@ def store(
     def act() -> Changed[AccountSettings]:
         before = load(db, account_id)
         settings = replace(stored(before, wanted), confirmed=confirmed)
-        for one in settings.stored:
-            if list_rows.stored_by(db, one.list_id) not in (None, account_id):
-                raise AccountError(
-                    f"A list is stored by one account only, and another has stored {_named(one)}.",
-                    "Leave it out, or let the other account un-store it first.",
-                )
+        require_unused(db, settings)
         rows = accounts.save(db, settings)
+        rows += note(db, before, settings, author)
         if {one.list_id for one in settings.stored} != {one.list_id for one in before.stored}:
             rows += customers.mark_changed(db, account_id, None).rows
         return Changed(settings, rows)
 
     return changelog.commit(db, act)
+
+
+def require_unused(db: Database, settings: AccountSettings) -> None:
+    """Refuses settings with a stored list that another account has stored.
+
+    Raises:
+        AccountError: there is one.
+    """
+    for one in settings.stored:
+        if list_rows.stored_by(db, one.list_id) not in (None, settings.account_id):
+            raise AccountError(
+                f"A list is stored by one account only, and another has stored {_named(one)}.",
+                "Leave it out, or let the other account un-store it first.",
+            )
 
 
 def stored(settings: AccountSettings, wanted: Collection[ListId] | None) -> AccountSettings:
@@ -200,6 +213,7 @@ def choose_master(
     account_id: AccountId,
     list_id: ListId,
     confirmed: Mapping[ListId, int] | None = None,
+    author: Author | None = None,
 ) -> AccountSettings:
     """Makes a stored list the master list.
 
@@ -209,6 +223,7 @@ def choose_master(
         account_id: the account.
         list_id: the list.
         confirmed: members of each list that may leave it in the next flush.
+        author: for the log of settings.
 
     Raises:
         NotFound: the account never chose any settings, or no refresh found such a list.
@@ -219,6 +234,7 @@ def choose_master(
         before = load(db, account_id)
         settings = replace(with_master(before, list_id), confirmed=confirmed)
         rows = accounts.save(db, settings)
+        rows += note(db, before, settings, author)
         if settings.master_list != before.master_list:
             rows += customers.mark_changed(db, account_id, None).rows
         return Changed(settings, rows)

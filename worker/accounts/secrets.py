@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import hmac
 import logging
 import os
 import secrets
@@ -103,6 +104,14 @@ class SecretKey:
                 "The key of the hashes of erased persons, which keep them from being added again, is damaged.",
                 "Restore a copy of the database, or of the topic with the settings.",
             ) from error
+
+    def derived(self, purpose: str) -> bytes:
+        """Returns a key of 32 bytes for one purpose, from which neither this key nor another purpose's can be found.
+
+        Source: RFC 5869, HKDF with SHA-256 and no salt; the purpose is the info.
+        """
+        extracted = hmac.new(bytes(KEY_BYTES), self._bytes, hashlib.sha256).digest()
+        return hmac.new(extracted, b"mailchimp-worker " + purpose.encode() + b"\x01", hashlib.sha256).digest()
 
     def _seal(self, whose: bytes, text: bytes) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)

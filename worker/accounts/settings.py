@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from worker.accounts.settings_log import Author, note
 from worker.changelog.commit import Changelog
 from worker.ended import Ended
 from worker.errors import AccountError, NotFound
@@ -143,6 +144,7 @@ def enable(
     *,
     at: datetime | None = None,
     confirmed: Mapping[ListId, int] | None = None,
+    author: Author | None = None,
 ) -> AccountSettings:
     """Enables the integration; what is still missing is for :func:`missing` to say.
 
@@ -153,6 +155,7 @@ def enable(
         status_if_new: how contacts are added from now on; None leaves it as it was.
         at: the time now: the daily flushes after it deliver the account. None for the one that is due too.
         confirmed: members of each list that may leave it in the next flush.
+        author: for the log of settings.
 
     Raises:
         NotFound: the account never chose any settings.
@@ -167,7 +170,7 @@ def enable(
             )
         return with_enabled(settings, status_if_new, at, confirmed)
 
-    return _change(db, changelog, account_id, enabled)
+    return _change(db, changelog, account_id, enabled, author)
 
 
 def with_enabled(
@@ -186,16 +189,16 @@ def with_enabled(
     )
 
 
-def disable(db: Database, changelog: Changelog, account_id: AccountId) -> AccountSettings:
+def disable(db: Database, changelog: Changelog, account_id: AccountId, author: Author | None = None) -> AccountSettings:
     """Disables the integration: nothing more is delivered; key, lists and what waits are kept.
 
     Raises:
         NotFound: the account never chose any settings.
     """
-    return _change(db, changelog, account_id, lambda settings: replace(settings, enabled=False))
+    return _change(db, changelog, account_id, lambda settings: replace(settings, enabled=False), author)
 
 
-def resume(db: Database, changelog: Changelog, account_id: AccountId) -> AccountSettings:
+def resume(db: Database, changelog: Changelog, account_id: AccountId, author: Author | None = None) -> AccountSettings:
     """Ends every pause of the account and of its lists; the next flush tries again.
 
     Raises:
@@ -206,14 +209,22 @@ def resume(db: Database, changelog: Changelog, account_id: AccountId) -> Account
         changelog,
         account_id,
         lambda settings: replace(settings, pause=None, lists=tuple(replace(one, pause=None) for one in settings.lists)),
+        author,
     )
 
 
 def _change(
-    db: Database, changelog: Changelog, account_id: AccountId, step: Callable[[AccountSettings], AccountSettings]
+    db: Database,
+    changelog: Changelog,
+    account_id: AccountId,
+    step: Callable[[AccountSettings], AccountSettings],
+    author: Author | None,
 ) -> AccountSettings:
     def act() -> Changed[AccountSettings]:
-        settings = step(load(db, account_id))
-        return Changed(settings, accounts.save(db, settings))
+        before = load(db, account_id)
+        settings = step(before)
+        rows = accounts.save(db, settings)
+        rows += note(db, before, settings, author)
+        return Changed(settings, rows)
 
     return changelog.commit(db, act)

@@ -25,7 +25,6 @@ from worker.plural import counted
 from worker.store import dead_letters, offsets
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
-from worker.store.forgotten import HASH_KEY
 
 log = logging.getLogger("worker.changelog")
 
@@ -197,7 +196,9 @@ class Reader:
             for messages in self._messages(topic, partition, low, high, lambda: True):
                 for message in messages:
                     one = changelog_row_of(message.key(), message.value())
-                    if isinstance(one, ChangelogRow) and (one.kind != "topic" or one.key[0] == HASH_KEY):
+                    if isinstance(one, ChangelogRow) and (
+                        one.kind != "topic" or one.key[0] not in ("ledger", "settings")
+                    ):
                         right = topic.partition_of(one.key[0]) == partition
                         (found if right else strays)[key_of(one)] = one
         return found, strays

@@ -14,7 +14,6 @@ from worker.model import AccountId
 from worker.store import customers, lists
 from worker.store.changed_rows import Kind, RowKey
 from worker.store.database import Database
-from worker.store.forgotten import HASH_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,11 @@ class ChangelogRow:
     kind: Kind
     key: tuple[str, ...]
     row: Mapping[str, Any] | None
+
+    @property
+    def about_a_topic(self) -> bool:
+        """Whether it says what the other one of the two topics is."""
+        return self.kind == "topic" and self.key[0] in ("ledger", "settings")
 
 
 _KEYS: Mapping[Kind, tuple[str, tuple[str, ...]]] = {
@@ -74,7 +78,8 @@ def everything(db: Database) -> Iterable[ChangelogRow]:
     for kind, (table, _, _) in _ROWS.items():
         if kind != "topic":
             yield from _rows(db, kind, table)
-    yield from (one for one in rows_of(db, [RowKey("topic", (HASH_KEY, ""))]) if one.row is not None)
+    notes = db.execute("SELECT about, partition FROM changelog_topic WHERE about NOT IN ('ledger', 'settings')")
+    yield from rows_of(db, [RowKey("topic", tuple(row)) for row in notes.fetchall()])
     yield from _accounts(db, [row[0] for row in db.execute("SELECT account_id FROM account ORDER BY account_id")])
 
 

@@ -24,7 +24,6 @@ from worker.model import AccountId
 from worker.store import dead_letters, offsets
 from worker.store.changed_rows import Changed, RowKey
 from worker.store.database import Database
-from worker.store.forgotten import HASH_KEY
 
 MOST_TRIES = 10
 """How often a change is made, because another worker, command or thread changed what it rests on meanwhile."""
@@ -177,8 +176,7 @@ class ChangelogWriter:
         if one.kind == "topic":
             # Each topic says what the other one is: the ledger in every partition, which workers read one by one.
             about, partition = one.key
-            beside_settings = about in ("ledger", HASH_KEY)
-            return (self.topics.settings, 0) if beside_settings else (self.topics.ledger, int(partition))
+            return (self.topics.ledger, int(partition)) if about == "settings" else (self.topics.settings, 0)
         topic = self.topics.settings if one.kind == "account" else self.topics.ledger
         return topic, topic.partition_of(one.key[0])
 

@@ -8,7 +8,8 @@ from worker.clock import as_moment
 from worker.flush.schedule import next_retry
 from worker.model import AccountId
 from worker.status.account_state import AccountFacts, AccountState, state_of
-from worker.store import accounts, customers, held_back, runs
+from worker.store import accounts, customers, held_back, runs, totals
+from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.runs import Run
 
@@ -43,6 +44,31 @@ def facts_of_all(db: Database, running: Run | None = None) -> list[AccountFacts]
             )
         )
     return found
+
+
+def facts_of(db: Database, settings: AccountSettings, running: Run | None = None) -> AccountFacts:
+    """Returns what is stored of one account.
+
+    Args:
+        db: the staging database.
+        settings: the account's.
+        running: the flush that is under way; None where there is none.
+    """
+    who = settings.account_id
+    count, since = totals.waiting_of(db, who)
+    run, part = runs.last_part(db, who)
+    failed = next((one for one in runs.failed_accounts(db) if one.account_id == who), None)
+    mine = [one for one in running.accounts if one.account_id == who] if running is not None else []
+    return AccountFacts(
+        settings=settings,
+        waiting=count,
+        waiting_since=since,
+        held=tuple(held_back.shown_since(db, who, "")),
+        run=run,
+        part=part,
+        retry_at=_retry(failed.failures, failed.failed_at) if failed is not None else None,
+        delivering=any(one.settled < one.to_do for one in mine),
+    )
 
 
 def states_of_all(db: Database, now: datetime) -> list[AccountState]:

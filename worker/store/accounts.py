@@ -138,8 +138,8 @@ def encrypted_key(db: Database, account_id: AccountId) -> bytes | None:
     return bytes(row["api_key"]) if row and row["api_key"] is not None else None
 
 
-def set_encrypted_key(db: Database, account_id: AccountId, encrypted: bytes) -> Rows:
-    """Writes the encrypted API key of an account that is there."""
+def set_encrypted_key(db: Database, account_id: AccountId, encrypted: bytes | None) -> Rows:
+    """Writes the encrypted API key of an account that is there; None removes it."""
     written = db.execute("UPDATE account SET api_key = ? WHERE account_id = ?", (encrypted, account_id))
     return account_rows(account_id) if written.rowcount else []
 

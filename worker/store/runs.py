@@ -183,6 +183,43 @@ def last_parts(db: Database) -> dict[AccountId, tuple[int, AccountRun]]:
     return {AccountId(row["account_id"]): (row["run"], _part(row)) for row in rows}
 
 
+def last_part(db: Database, account_id: AccountId) -> tuple[int, AccountRun] | tuple[None, None]:
+    """Returns an account's part of the last run in which it had something to do, as :func:`last_parts` does."""
+    row = db.execute(
+        "SELECT * FROM flush_run_account WHERE account_id = ? ORDER BY run DESC LIMIT 1", (account_id,)
+    ).fetchone()
+    return (None, None) if row is None else (row["run"], _part(row))
+
+
+@dataclass(frozen=True, slots=True)
+class PartOfRun:
+    """An account's part of a run, with what the run was."""
+
+    run: int
+    started_at: str
+    ended_at: str | None
+    trigger: Trigger
+    part: AccountRun
+
+
+def parts_since(db: Database, account_id: AccountId, moment: str) -> list[PartOfRun]:
+    """Returns an account's parts of the runs that started since a moment, oldest first."""
+    rows = db.execute(
+        "SELECT part.*, started_at, ended_at, trigger, part.ended AS ended FROM flush_run CROSS JOIN "
+        "flush_run_account AS part USING (run) WHERE started_at >= ? AND part.account_id = ? ORDER BY run",
+        (moment, account_id),
+    )
+    return [PartOfRun(row["run"], row["started_at"], row["ended_at"], row["trigger"], _part(row)) for row in rows]
+
+
+def requests_since(db: Database, account_id: AccountId, moment: str) -> list[Request]:
+    """Returns the requests for a flush of one account since a moment, oldest first, withdrawn ones left out."""
+    rows = db.execute(
+        "SELECT * FROM flush_request WHERE account_id = ? AND requested_at >= ? ORDER BY request", (account_id, moment)
+    )
+    return [_request(row) for row in rows]
+
+
 def complete(db: Database, topic: str, topic_id: str, partition: int, at: str) -> None:
     """Writes that a partition's changes went through a whole run that started then."""
     db.execute(

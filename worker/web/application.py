@@ -1,30 +1,73 @@
-"""The web application: health and metrics. Without personal data, so it asks for no token."""
+"""The web application: health and metrics, which hold no personal data and ask for no token; the pages and the API."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
 
+from worker.web import signing_in
+from worker.web.context import WebContext
+from worker.web.headers import SecurityHeaders
 from worker.web.health import Conditions
+from worker.web.problems import BadInput, PageNotFound, WrongMethod
+from worker.web.routing import Page, Slots, error_response, routes
+
+STATIC = Path(__file__).parent / "static"
+PAGES: Sequence[Page] = (*signing_in.PAGES,)
+"""All pages and paths of the API."""
 
 
 def web_application(
-    live: Callable[[], Conditions], ready: Callable[[], Conditions], registry: CollectorRegistry
+    live: Callable[[], Conditions],
+    ready: Callable[[], Conditions],
+    registry: CollectorRegistry,
+    context: WebContext,
 ) -> Starlette:
-    """Returns the application. All of it runs in the server's one thread, so what it reads need not be shared.
+    """Returns the application.
+
+    Health and metrics are answered in the server's one thread, so what they read need not be shared; all other work
+    is done in threads of its own.
 
     Args:
         live: what must hold for a worker that need not be started again.
         ready: what must hold for one that can do its work.
         registry: collects the metrics.
+        context: what the pages and the API work with.
     """
-    return Starlette(routes=[*_health_routes(live, ready), _metrics_route(registry)])
+    made: list[BaseRoute] = [
+        *_health_routes(live, ready),
+        _metrics_route(registry),
+        *routes(PAGES, context, Slots()),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    embed = context.parts.config.web.embed_origins
+    return Starlette(
+        routes=made,
+        middleware=[Middleware(SecurityHeaders, embed_origins=embed)],
+        exception_handlers={HTTPException: _not_there},
+    )
+
+
+async def _not_there(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 404:
+        return error_response(request, PageNotFound("There is no such page.", "Check the address."))
+    if status == 405:
+        advice = "See /api/v1/openapi.json for what there is."
+        answer = error_response(request, WrongMethod("The page has no such method.", advice))
+        answer.headers.update(getattr(error, "headers", None) or {})
+        return answer
+    return error_response(request, BadInput("The request cannot be read.", "Check what was sent."))
 
 
 def _health_routes(live: Callable[[], Conditions], ready: Callable[[], Conditions]) -> list[Route]:

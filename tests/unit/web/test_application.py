@@ -8,13 +8,18 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.unit.web.asgi import get
+from worker.app import App
+from worker.config import Config
 from worker.web.application import web_application
+from worker.web.context import WebContext
 from worker.web.health import Conditions
+
+CONTEXT = WebContext(App(Config()))
 
 
 def answer(path: str, conditions: Conditions) -> tuple[int, dict[str, object]]:
     """Status and JSON of an answer by such conditions."""
-    application = web_application(lambda: conditions, lambda: conditions, CollectorRegistry())
+    application = web_application(lambda: conditions, lambda: conditions, CollectorRegistry(), CONTEXT)
     status, headers, body = get(application, path)
     assert headers["content-type"] == "application/json"
     return status, json.loads(body)
@@ -35,7 +40,7 @@ def test_a_probe_says_which_condition_is_missing_and_why(path: str, what: str) -
 
 def test_other_paths_and_methods_are_refused() -> None:
     """Nothing else is there, and nothing can be changed."""
-    application = web_application(dict, dict, CollectorRegistry())
+    application = web_application(dict, dict, CollectorRegistry(), CONTEXT)
     assert get(application, "/nothing")[0] == 404
     assert get(application, "/healthz", "POST")[0] == 405
     assert get(application, "/healthz", "HEAD")[0] == 200

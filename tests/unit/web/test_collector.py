@@ -12,7 +12,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.web.asgi import get
+from worker.app import App
 from worker.clock import as_text
+from worker.config import Config
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.ended import Ended
 from worker.errors import DatabaseError
@@ -21,6 +23,7 @@ from worker.store import counts, customers, runs
 from worker.store.database import Database, open_database
 from worker.web.application import web_application
 from worker.web.collector import PREFIX, WorkerCollector, registry_of
+from worker.web.context import WebContext
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 UNITS = {"seconds", "total", "records", "info", "bytes"}
@@ -38,7 +41,7 @@ class World:
         self.owned = OwnedPartitions()
         self.metrics = Metrics()
         collector = WorkerCollector(db, "t", self.owned, self.metrics, lambda: 3, lambda: NOW)
-        self.application = web_application(dict, dict, registry_of(collector))
+        self.application = web_application(dict, dict, registry_of(collector), WebContext(App(Config())))
 
     def scrape(self, accept: str = "") -> str:
         """The answer of /metrics."""

@@ -1,0 +1,82 @@
+"""Who may see and do what: every route, tried by everybody."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.routing import Mount, Route
+
+from tests.integration.flush.world import ACCOUNT
+from tests.integration.web.site import OTHER, Site
+from worker.web.application import PAGES
+from worker.web.visitor import Need
+
+ANYBODY, THE_ACCOUNT, OPERATOR = "anybody", "the account", "operator"
+ROUTES = {
+    "GET /healthz": ANYBODY,
+    "GET /readyz": ANYBODY,
+    "GET /metrics": ANYBODY,
+    "GET /login": ANYBODY,
+    "POST /login": ANYBODY,
+    "GET /open": ANYBODY,
+    "POST /logout": OPERATOR,
+    "POST /accounts/{account_id}/logout": THE_ACCOUNT,
+}
+"""Each route with who may use it. One that is added must be added here too."""
+REFUSED = (401, 403)
+
+
+def routes_of(site: Site) -> set[str]:
+    """Returns method and path of every route there is."""
+    found = set()
+    for one in site.application.routes:
+        if isinstance(one, Route):
+            found |= {f"{method} {one.path}" for method in (one.methods or ()) if method != "HEAD"}
+        else:
+            assert isinstance(one, Mount)
+            assert one.path == "/static", "files without personal data, and nothing else, are served as they are"
+    return found
+
+
+def test_every_route_is_in_the_table(site: Site) -> None:
+    """Nobody adds a route without saying who may use it."""
+    assert routes_of(site) == ROUTES.keys()
+
+
+def test_every_route_is_for_those_whom_the_table_names(site: Site) -> None:
+    """Without a session, with another account's, with the account's and with an operator's: as the table says."""
+    visitors = {
+        "nobody": site.anybody,
+        "other account": lambda: site.signed_in(OTHER),
+        "the account": site.owner,
+        "operator": site.operator,
+    }
+    allowed = {
+        ANYBODY: set(visitors),
+        THE_ACCOUNT: {"the account", "operator"},
+        OPERATOR: {"operator"},
+    }
+    wrong = []
+    for route, whose in ROUTES.items():
+        method, _, path = route.partition(" ")
+        path = path.replace("{account_id}", ACCOUNT)
+        for name, client in visitors.items():
+            status = client().request(method, path, content=b"").status_code
+            if whose == ANYBODY or name in allowed[whose]:
+                refused = status in REFUSED and route not in ("GET /open", "POST /login")
+            else:
+                refused = status == (401 if name == "nobody" else 403)
+                refused = not refused
+            if refused:
+                wrong.append((name, route, status))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("page", [one for one in PAGES if "POST" in one.methods and one.need is not Need.NOTHING])
+def test_a_form_of_another_site_changes_nothing(site: Site, page) -> None:
+    """A session alone is not enough: without its token, or from another site, every change is refused."""
+    path = page.path.replace("{account_id}", ACCOUNT)
+    client = site.operator()
+    del client.headers["x-csrf-token"]
+    assert client.post(path, data={}).status_code == 403
+    assert client.post(path, data={"csrf": "wrong"}).status_code == 403
+    assert site.operator().post(path, headers={"sec-fetch-site": "cross-site"}).status_code == 403

@@ -1,0 +1,176 @@
+"""What can be done for one account: by the pages and by the API alike. Each change is noted with who made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+from worker.accounts import api_keys, lists, settings, wanted
+from worker.accounts.api_keys import Connected
+from worker.accounts.lists import Refreshed
+from worker.accounts.settings_log import Author
+from worker.accounts.wanted import Wanted
+from worker.clock import as_text
+from worker.errors import AccountError, KafkaError
+from worker.model import ListId
+from worker.plural import counted
+from worker.store import customers, runs
+from worker.store.accounts import AccountSettings
+from worker.store.runs import Request
+from worker.web.account_reading import AccountReading
+from worker.web.problems import ConfirmationNeeded, TooManyTries
+from worker.web.refreshes import Refresh
+from worker.web.visitor import Visitor
+
+
+@dataclass(frozen=True)
+class AccountChanging:
+    """Changes one account.
+
+    Attributes:
+        reading: reads the same account.
+        visitor: who asks.
+    """
+
+    reading: AccountReading
+    visitor: Visitor
+
+    @property
+    def _author(self) -> Author:
+        return Author(str(self.visitor), self.reading.now)
+
+    def connect(self, api_key: str) -> Connected:
+        """Stores an API key once Mailchimp accepted it.
+
+        Raises:
+            ApiKeyMalformed: the text is no API key; nothing was sent anywhere.
+            MailchimpError: Mailchimp refused the key, or was not reached; the kind says which.
+            KafkaError: the settings cannot be written now.
+        """
+        self._require_ready()
+        parts, reading = self.reading.context.parts, self.reading
+        return api_keys.connect(
+            reading.db,
+            parts.changelog,
+            reading.account_id,
+            api_key,
+            secret=parts.secret,
+            open_sender=parts.open_client,
+            at=reading.now,
+            author=self._author,
+        )
+
+    def disconnect(self) -> AccountSettings:
+        """Removes the API key and disables the integration; what is in Mailchimp stays.
+
+        Raises:
+            NotFound: the account never chose any settings.
+            KafkaError: the settings cannot be written now.
+        """
+        self._require_ready()
+        reading = self.reading
+        return api_keys.disconnect(reading.db, reading.context.parts.changelog, reading.account_id, self._author)
+
+    def change(self, change: Wanted, confirmed: Mapping[ListId, int] | None = None) -> AccountSettings:
+        """Changes settings, unless more members would leave a list than was confirmed.
+
+        Args:
+            change: what is to change. Settings that are so already stay, so that a second time does no harm.
+            confirmed: members that may leave each list, as a preview told them.
+
+        Raises:
+            NotFound: the account never chose any settings, or no refresh found such a list.
+            AccountError: a rule forbids it, which the message names.
+            ConfirmationNeeded: more than a tenth of a list would leave, and more than was confirmed.
+            KafkaError: the settings cannot be written now.
+        """
+        self._require_ready()
+        reading = self.reading
+        before = settings.load(reading.db, reading.account_id)
+        if wanted.with_wanted(before, change, reading.now) == before:
+            return before
+        preview = reading.preview(change)
+        allowed = confirmed or {}
+        over = {one: count for one, count in preview.to_confirm.items() if count > allowed.get(one, 0)}
+        if over:
+            names = {one.list_id: one.name for one in before.lists}
+            told = ", ".join(f"{counted(count, 'member')} of {names.get(one, one)}" for one, count in over.items())
+            advice = "Confirm it by sending these numbers as confirmed."
+            raise ConfirmationNeeded(f"More than a tenth would leave: {told}.", advice, preview.to_confirm)
+        changelog = reading.context.parts.changelog
+        given = preview.to_confirm or None
+        after = wanted.save(reading.db, changelog, reading.account_id, change, given, self._author)
+        customers.mark_the_rest(reading.db)
+        return after
+
+    def resume(self) -> AccountSettings:
+        """Ends every pause of the account and of its lists.
+
+        Raises:
+            NotFound: the account never chose any settings.
+            KafkaError: the settings cannot be written now.
+        """
+        self._require_ready()
+        reading = self.reading
+        return settings.resume(reading.db, reading.context.parts.changelog, reading.account_id, self._author)
+
+    def refresh_lists(self) -> Refresh:
+        """Begins to read the account's lists from Mailchimp, unless that is under way; returns at once.
+
+        Raises:
+            NotFound: the account never chose any settings.
+            AccountError: it has no API key.
+            Busy: the lists of too many other accounts are being read.
+            KafkaError: the settings cannot be written now.
+        """
+        self._require_ready()
+        context, account_id = self.reading.context, self.reading.account_id
+        parts = context.parts
+        settings.load(self.reading.db, account_id)
+        api_keys.key_of(self.reading.db, account_id, parts.secret)
+
+        def read() -> Refreshed:
+            with closing(context.open_database()) as db:
+                return lists.refresh(
+                    db,
+                    parts.changelog,
+                    account_id,
+                    secret=parts.secret,
+                    open_sender=parts.open_client,
+                    at=parts.clock(),
+                )
+
+        return context.refreshes.start(account_id, parts.clock, read)
+
+    def sync_now(self, *, confirm_held: bool = False) -> Request:
+        """Asks the worker for a flush of the account now.
+
+        Args:
+            confirm_held: whether what the last flush held back may happen; then it may be asked for at once.
+
+        Raises:
+            NotFound: the account never chose any settings.
+            AccountError: something is missing, so that nothing would be delivered, or nothing is held.
+            TooManyTries: it was asked for within the last ten minutes.
+        """
+        reading = self.reading
+        settings.load(reading.db, reading.account_id)
+        now = reading.state()
+        if now.missing:
+            raise AccountError(f"Nothing can be delivered yet. {now.missing[0].what}", now.missing[0].advice)
+        if confirm_held and not now.facts.held:
+            raise AccountError("Nothing is held back.", "Look at the account again.")
+        if now.sync_asked or (now.sync_again_at is not None and not confirm_held):
+            assert now.sync_again_at is not None, "who asked may ask again some time"
+            at = as_text(now.sync_again_at)
+            raise TooManyTries("A sync was asked for within the last ten minutes.", f"You can ask again at {at}.")
+        with reading.db.transaction():
+            number = runs.ask(reading.db, as_text(reading.now), reading.account_id, confirmed=confirm_held)
+        found = runs.request(reading.db, number)
+        assert found is not None, "it was just written"
+        return found
+
+    def _require_ready(self) -> None:
+        if (why := self.reading.context.why_not_ready()) is not None:
+            raise KafkaError(f"The worker is starting: {why}", "Try again in a few seconds.")

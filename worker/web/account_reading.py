@@ -1,0 +1,209 @@
+"""What can be read of one account: by the pages and by the API alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from worker.accounts import settings_log
+from worker.accounts.settings import Missing, missing
+from worker.accounts.settings_log import SettingChange
+from worker.accounts.wanted import Wanted, lists_differ, with_wanted
+from worker.clock import as_moment, as_text
+from worker.errors import NotFound, WorkerError
+from worker.explain import Explanation, LiveMember, ask_mailchimp, explanations_of
+from worker.flush.outcomes import Outcome
+from worker.flush.schedule import next_flush_time
+from worker.flush.what_follows import WhatFollows, what_follows
+from worker.model import AccountId, CustomerId, ListId, address_key
+from worker.status.account_facts import facts_of
+from worker.status.account_state import AccountFacts, AccountState, state_of
+from worker.status.times import moment_in_words
+from worker.store import accounts, receipts, runs
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
+from worker.store.lock import seconds_since_beat
+from worker.store.receipts import Receipt
+from worker.store.runs import PartOfRun
+from worker.web.context import WebContext
+from worker.web.problems import BadInput
+from worker.web.refreshes import Refresh
+
+SYNC_AGAIN = timedelta(minutes=10)
+"""How long after one sync the owner may ask for the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What an account is in now.
+
+    Attributes:
+        missing: what it lacks before anything is delivered, in the order of the steps.
+        next_flush: when the next daily flush starts.
+        next_flush_in_words: "today 10:00".
+        sync_again_at: from when on the account may ask for a sync again; None where it may now.
+        sync_asked: whether a sync that was asked for has not begun yet.
+    """
+
+    facts: AccountFacts
+    state: AccountState
+    missing: tuple[Missing, ...]
+    next_flush: datetime
+    next_flush_in_words: str
+    sync_again_at: datetime | None
+    sync_asked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would follow from a change of settings that was not made.
+
+    Attributes:
+        settings: as they would be.
+        follows: counts of contacts; None where nothing would be delivered, because something is missing still.
+        in_words: the same in a sentence, for operators.
+    """
+
+    settings: AccountSettings
+    follows: WhatFollows | None
+    in_words: str
+
+    @property
+    def to_confirm(self) -> dict[ListId, int]:
+        """The lists of which more than a tenth would leave, each with how many."""
+        return self.follows.to_confirm if self.follows is not None else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What happened to one customer, and what Mailchimp says of the member now.
+
+    Attributes:
+        live: None where it was not asked for, or there is no member to ask for.
+    """
+
+    explanation: Explanation
+    live: LiveMember | None
+
+
+@dataclass(frozen=True)
+class AccountReading:
+    """Reads one account. It only reads, here and in Mailchimp.
+
+    Attributes:
+        db: a connection of this request alone.
+        now: the time.
+    """
+
+    context: WebContext
+    db: Database
+    account_id: AccountId
+    now: datetime
+
+    def settings(self) -> AccountSettings:
+        """Returns the account's settings; those of an account that chose none are empty."""
+        return accounts.find(self.db, self.account_id) or AccountSettings(self.account_id)
+
+    def refresh(self) -> Refresh | None:
+        """Returns the last reading of its lists, also while it is under way; None where none was since the start."""
+        return self.context.refreshes.of(self.account_id)
+
+    def state(self) -> Now:
+        """Returns what the account is in now, what it lacks, and what comes next."""
+        config, settings = self.context.parts.config, self.settings()
+        last = runs.last(self.db, 1)
+        running = last[0] if last and last[0].ended is None and seconds_since_beat(config.staging.path) else None
+        facts = facts_of(self.db, settings, running)
+        at = next_flush_time(self.now, config.flush.time_of_day, config.flush.zone)
+        asked = runs.requests_since(self.db, self.account_id, as_text(self.now - SYNC_AGAIN))
+        return Now(
+            facts=facts,
+            state=state_of(facts, self.now),
+            missing=missing(settings),
+            next_flush=at,
+            next_flush_in_words=moment_in_words(at, self.now, config.flush.zone),
+            sync_again_at=as_moment(asked[-1].requested_at) + SYNC_AGAIN if asked else None,
+            sync_asked=any(one.run is None for one in asked),
+        )
+
+    def preview(self, wanted: Wanted) -> Preview:
+        """Returns what would follow from a change, by the same numbers as the plan; changes nothing.
+
+        Raises:
+            NotFound: no refresh found such a list.
+            AccountError: a rule forbids it, which the message names.
+        """
+        before = self.settings()
+        after = with_wanted(before, wanted, self.now)
+        departed = self.context.parts.departed_of(self.db, self.account_id)
+        found = what_follows(self.db, after, departed, as_text(self.now), every=lists_differ(before, after))
+        if found is None:
+            return Preview(after, None, " ".join(one.what for one in missing(after)))
+        flush = self.context.parts.config.flush
+        at = next_flush_time(self.now, flush.time_of_day, flush.zone)
+        return Preview(after, found, found.in_words(moment_in_words(at, self.now, flush.zone)))
+
+    def runs(self, days: int = 30) -> list[PartOfRun]:
+        """Returns the account's parts of the flushes of the last days, oldest first."""
+        return runs.parts_since(self.db, self.account_id, as_text(self.now - timedelta(days=days)))
+
+    def receipts(
+        self,
+        *,
+        run: int | None = None,
+        outcome: Outcome | None = None,
+        list_id: ListId | None = None,
+        customer_id: CustomerId | None = None,
+        limit: int | None = 100,
+    ) -> list[Receipt]:
+        """Returns receipts of the account, oldest first; with a limit, the newest so many."""
+        return list(
+            receipts.find(
+                self.db,
+                account_id=self.account_id,
+                run=run,
+                outcome=outcome,
+                list_id=list_id,
+                customer_id=customer_id,
+                limit=limit,
+            )
+        )
+
+    def person(self, email: str, *, live: bool = True) -> Sequence[Person]:
+        """Returns what happened to everybody in the account who has or had an address.
+
+        Args:
+            email: in any case.
+            live: whether to ask Mailchimp too; where that fails, each says why.
+
+        Raises:
+            BadInput: it is no address.
+            NotFound: nobody in the account has or had it.
+        """
+        address = address_key(email)
+        if address is None:
+            raise BadInput("No address was given.", "Give the address of the person.")
+        flush = self.context.parts.config.flush
+        due = next_flush_time(self.now, flush.time_of_day, flush.zone)
+        found = explanations_of(self.db, address, self.account_id, due)
+        if not found:
+            raise NotFound(
+                f"No customer with the address {address} has been read yet in account {self.account_id}.",
+                "Check the spelling. A customer who was just added appears here within a minute.",
+            )
+        return [Person(one, self._asked(one) if live else None) for one in found]
+
+    def _asked(self, explanation: Explanation) -> LiveMember | None:
+        membership = explanation.membership
+        if membership is None:
+            return None
+        try:
+            with self.context.parts.open_client_of(self.db, self.account_id) as sender:
+                return ask_mailchimp(sender, membership)
+        except WorkerError as error:
+            return LiveMember(membership, None, None, error.what)
+
+    def settings_log(self) -> list[SettingChange]:
+        """Returns who changed which setting when, newest first."""
+        return settings_log.read(self.db, self.account_id)[::-1]

@@ -1,0 +1,320 @@
+"""What every route does before its own work: reads the request, finds out who asks, and refuses what may not be.
+
+A route's work is a plain function. It runs in a thread with a connection of its own, so that the event loop answers
+/healthz and /metrics meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from worker.errors import WorkerError
+from worker.model import AccountId
+from worker.store.database import Database
+from worker.web import sessions
+from worker.web.context import WebContext
+from worker.web.problems import (
+    BadInput,
+    BodyTooLarge,
+    Busy,
+    NotAllowed,
+    NotSignedIn,
+    problem_of,
+    status_of,
+)
+from worker.web.sessions import Session
+from worker.web.signing import same
+from worker.web.templates import render
+from worker.web.visitor import Need, Visitor
+
+log = logging.getLogger("worker.web")
+
+LARGEST_BODY = 64 * 1024
+"""Bytes of a request's body."""
+BODY_SECONDS = 10.0
+"""How long a request's body is waited for."""
+MOST_FIELDS = 2000
+"""Fields of a form."""
+MOST_AT_ONCE = 8
+"""Requests that are worked on at one time."""
+MOST_WAITING = 32
+"""Requests that wait for that; more are refused."""
+SAFE = ("GET", "HEAD")
+COOKIE, SECURE_COOKIE = "mailchimp_worker", "__Host-mailchimp_worker"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, as a route's work has it.
+
+    Attributes:
+        db: a connection of this request alone.
+        visitor: who asks; None only where the route demands nothing and nobody is signed in.
+        account_id: the account that the path names; None where it names none.
+        now: when it came.
+    """
+
+    request: Request
+    context: WebContext
+    db: Database
+    visitor: Visitor | None
+    account_id: AccountId | None
+    body: bytes
+    now: datetime
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters of the address."""
+        return self.request.query_params
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """The parameters of the path."""
+        return self.request.path_params
+
+    @cached_property
+    def form(self) -> Mapping[str, list[str]]:
+        """The fields of a form that was sent, each with its values.
+
+        Raises:
+            BadInput: it is no such form.
+        """
+        if not _content_type(self.request).startswith("application/x-www-form-urlencoded"):
+            return {}
+        try:
+            return parse_qs(self.body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        except ValueError as error:
+            raise BadInput("The form cannot be read.", "Load the page again, and send the form from there.") from error
+
+    def field(self, name: str, default: str = "") -> str:
+        """Returns the last value of a form's field."""
+        return (self.form.get(name) or [default])[-1]
+
+    @cached_property
+    def json(self) -> Any:
+        """The JSON that was sent.
+
+        Raises:
+            BadInput: it is none.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise BadInput("The body is no JSON.", "Send JSON, as /api/v1/openapi.json describes it.") from error
+
+    @property
+    def csrf(self) -> str:
+        """What each form sends along as the hidden field ``csrf``, and a script as the header ``X-CSRF-Token``."""
+        return sessions.form_token(self.context.signer("form"), self.visitor) if self.visitor is not None else ""
+
+    @property
+    def me(self) -> Visitor:
+        """Who asks.
+
+        Raises:
+            NotSignedIn: there is no session and no token.
+        """
+        if self.visitor is None:
+            raise NotSignedIn
+        return self.visitor
+
+    @property
+    def account(self) -> AccountId:
+        """The account that the path names."""
+        assert self.account_id is not None, "the route has {account_id} in its path"
+        return self.account_id
+
+
+Handle = Callable[[Call], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A route before it is bound to a context.
+
+    Attributes:
+        path: with {account_id} where it is about one account.
+        need: who may ask.
+        methods: of HTTP; GET brings HEAD along.
+    """
+
+    path: str
+    handle: Handle
+    need: Need
+    methods: Sequence[str] = ("GET",)
+
+
+class Slots:
+    """Bounds how many requests are worked on and wait. Belongs to the event loop."""
+
+    def __init__(self, most: int = MOST_AT_ONCE, waiting: int = MOST_WAITING) -> None:
+        self._most, self._waiting, self._taken = most, waiting, 0
+        self._free = asyncio.Semaphore(most)
+
+    async def __aenter__(self) -> None:
+        """Waits for a slot.
+
+        Raises:
+            Busy: too many wait already.
+        """
+        if self._taken >= self._most + self._waiting:
+            raise Busy("The worker has too much to answer now.", "Try again in a few seconds.")
+        self._taken += 1
+        try:
+            await self._free.acquire()
+        except BaseException:
+            self._taken -= 1
+            raise
+
+    async def __aexit__(self, *raised: object) -> None:
+        """Gives the slot back."""
+        self._taken -= 1
+        self._free.release()
+
+
+def routes(pages: Sequence[Page], context: WebContext, slots: Slots) -> list[Route]:
+    """Returns pages as routes."""
+    return [Route(one.path, _endpoint(one, context, slots), methods=list(one.methods)) for one in pages]
+
+
+def _endpoint(page: Page, context: WebContext, slots: Slots) -> Callable[[Request], Any]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            body = await _body(request)
+            async with slots:
+                return await run_in_threadpool(_answer, page, context, request, body)
+        except WorkerError as error:
+            return error_response(request, error)
+
+    return endpoint
+
+
+async def _body(request: Request) -> bytes:
+    too_large = BodyTooLarge("The request is too large.", f"Send at most {LARGEST_BODY // 1024} KiB.")
+    read = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                read += part
+                if len(read) > LARGEST_BODY:
+                    raise too_large
+    except TimeoutError as error:
+        raise BadInput("The request did not come to its end in time.", "Send it again.") from error
+    return bytes(read)
+
+
+def _answer(page: Page, context: WebContext, request: Request, body: bytes) -> Response:
+    try:
+        return _answered(page, context, request, body)
+    except WorkerError as error:
+        if status_of(error) >= 500:
+            log.warning("a request was not answered: %s", error.what, extra={"reason": error.what})
+        return error_response(request, error)
+    except Exception:
+        log.exception("a request met an internal error; see the traceback below")
+        advice = "Try again. If it stays, the worker's log has the reason."
+        return error_response(request, WorkerError("The worker met an internal error.", advice))
+
+
+def _answered(page: Page, context: WebContext, request: Request, body: bytes) -> Response:
+    named = request.path_params.get("account_id")
+    account_id = AccountId(named) if named is not None else None
+    with closing(context.open_database()) as db:
+        now = context.parts.clock()
+        visitor = _visitor(context, request, db, now)
+        if visitor is None and page.need is not Need.NOTHING:
+            raise NotSignedIn
+        if visitor is not None and not visitor.may(page.need, account_id):
+            advice = "Open the page of your own account, from your billmywork settings."
+            raise NotAllowed("This page is not for you.", advice)
+        call = Call(request, context, db, visitor, account_id, body, now)
+        if request.method not in SAFE:
+            _check_origin(call)
+        return page.handle(call)
+
+
+def _visitor(context: WebContext, request: Request, db: Database, now: datetime) -> Visitor | None:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        check_token(context, request, given.strip())
+        return Visitor(None)
+    found = session_of_request(context, request, db, now)
+    return found.visitor if found is not None else None
+
+
+def session_of_request(context: WebContext, request: Request, db: Database, now: datetime) -> Session | None:
+    """Returns the session of the request's cookie; None without a good one."""
+    value = request.cookies.get(cookie_name(context))
+    return sessions.session_of(context.signer("session"), db, value, now) if value else None
+
+
+def check_token(context: WebContext, request: Request, given: str) -> None:
+    """Refuses what is not the operators' token.
+
+    Raises:
+        NotSignedIn: it is another one, or none is configured.
+        TooManyTries: it was wrong too often.
+    """
+    address = address_of(request)
+    context.tries.check(address)
+    wanted = context.parts.config.web.token.get_secret_value()
+    if not wanted or not same(wanted, given):
+        context.tries.failed(address)
+        raise NotSignedIn
+
+
+def address_of(request: Request) -> str:
+    """Returns where a request came from."""
+    return request.client.host if request.client is not None else ""
+
+
+def cookie_name(context: WebContext) -> str:
+    """Returns the session cookie's name; browsers take one with this prefix by https and for this host alone."""
+    return SECURE_COOKIE if context.parts.config.web.secure else COOKIE
+
+
+def _check_origin(call: Call) -> None:
+    """Refuses a change that another site makes a browser send."""
+    if call.request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise NotAllowed("Another site sent this request.", "Use the forms of this site.")
+    if call.visitor is None or call.visitor.session is None:
+        return  # nobody's session could be misused
+    given = call.request.headers.get("x-csrf-token") or call.field("csrf")
+    if not same(call.csrf, given):
+        raise NotAllowed("This form is out of date.", "Load the page again, then send the form from there.")
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").lower()
+
+
+def error_response(request: Request, error: WorkerError) -> Response:
+    """Returns an error as a page, or for programs as RFC 9457 has it."""
+    status = status_of(error)
+    headers = {"Retry-After": "60"} if status in (429, 503) else {}
+    if isinstance(error, NotSignedIn):
+        headers["WWW-Authenticate"] = 'Bearer realm="mailchimp-worker"'
+    if for_programs(request):
+        return JSONResponse(problem_of(error), status, headers, media_type="application/problem+json")
+    sign_in = isinstance(error, NotSignedIn)
+    page = render("problem.html", what=error.what, advice=error.advice, sign_in=sign_in)
+    return HTMLResponse(page, status, headers)
+
+
+def for_programs(request: Request) -> bool:
+    """Tells whether programs ask there."""
+    return request.url.path.startswith("/api/")

@@ -1,0 +1,157 @@
+"""Sessions of browsers, links that open one, and tokens of forms. Signed, so that any worker knows them."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from worker.changelog.commit import Changelog
+from worker.clock import as_moment, as_text
+from worker.model import AccountId
+from worker.store import web_access
+from worker.store.changed_rows import Changed
+from worker.store.database import Database
+from worker.store.web_access import WebAccess
+from worker.web.problems import NotAllowed
+from worker.web.signing import Signer, base64url
+from worker.web.visitor import Visitor
+
+SESSION = timedelta(hours=12)
+LINK = timedelta(minutes=5)
+"""How long a link may be used, once."""
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session as its cookie says it.
+
+    Attributes:
+        value: of the cookie.
+    """
+
+    visitor: Visitor
+    value: str
+
+
+def new_link(signer: Signer, account_id: AccountId | None, name: str | None, now: datetime) -> str:
+    """Returns the token of a link that opens one session, once, within five minutes.
+
+    Args:
+        signer: for links.
+        account_id: whose page it opens; None for the operators'.
+        name: of the person who will use it, for the log of settings; None where it does not matter.
+        now: the time.
+    """
+    return signer.signed(_payload(account_id, name, now), now + LINK)
+
+
+def session_of(signer: Signer, db: Database, value: str, now: datetime) -> Session | None:
+    """Returns the session of a cookie; None where it is not ours, or over."""
+    payload = signer.opened(value, now)
+    if payload is None:
+        return None
+    visitor, made_at = _visitor(payload)
+    if visitor.session is None or not web_access.find(db, visitor.account_id).good(visitor.session, made_at):
+        return None
+    return Session(visitor, value)
+
+
+def new_session(signer: Signer, account_id: AccountId | None, name: str | None, now: datetime) -> Session:
+    """Returns a new session."""
+    payload = _payload(account_id, name, now)
+    return Session(_visitor(payload)[0], signer.signed(payload, now + SESSION))
+
+
+def use_link(signer: Signer, db: Database, changelog: Changelog, token: str, now: datetime) -> Visitor:
+    """Uses a link up, and returns for whom a session may be opened.
+
+    That it was used is written to Kafka before, under the one writer that the settings have at a time: so no second
+    worker takes it, and none does after a restart.
+
+    Raises:
+        NotAllowed: it is not ours, too old, used, or revoked.
+        KafkaError: Kafka cannot be written, so the link stays good.
+    """
+    payload = signer.opened(token, now)
+    if payload is None or as_moment(str(payload.get("at", as_text(now)))) > now + LINK:
+        raise _bad_link()
+    try:
+        visitor, made_at = _visitor(payload)
+        expires = datetime.fromtimestamp(payload["expires"], now.tzinfo)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _bad_link() from error
+    if visitor.session is None or expires > now + 2 * LINK:
+        raise _bad_link()
+    name = visitor.session
+
+    def act() -> Changed[None]:
+        access = web_access.find(db, visitor.account_id)
+        if not access.good(name, made_at):
+            raise _bad_link()
+        return Changed(None, web_access.save(db, visitor.account_id, access.with_spent(name, expires, now)))
+
+    changelog.commit(db, act)
+    return visitor
+
+
+def end_session(db: Database, changelog: Changelog, visitor: Visitor, now: datetime) -> None:
+    """Ends one session everywhere.
+
+    Raises:
+        KafkaError: Kafka cannot be written.
+    """
+    name = visitor.session
+    if name is None:
+        return
+
+    def act() -> Changed[None]:
+        access = web_access.find(db, visitor.account_id).with_spent(name, now + SESSION, now)
+        return Changed(None, web_access.save(db, visitor.account_id, access))
+
+    changelog.commit(db, act)
+
+
+def revoke(db: Database, changelog: Changelog, account_id: AccountId | None, now: datetime) -> None:
+    """Ends every session and link of an account that was made until now; with None, of the operators.
+
+    Raises:
+        KafkaError: Kafka cannot be written.
+    """
+
+    def act() -> Changed[None]:
+        # What was spent before is over by its time.
+        access = replace(WebAccess(), since=now + timedelta(milliseconds=1))
+        return Changed(None, web_access.save(db, account_id, access))
+
+    changelog.commit(db, act)
+
+
+def form_token(signer: Signer, visitor: Visitor) -> str:
+    """Returns what each form of a session sends along, and no other site can know."""
+    return base64url(signer.mac(visitor.session or ""))
+
+
+def _payload(account_id: AccountId | None, name: str | None, now: datetime) -> dict[str, Any]:
+    told = {"account_id": account_id, "id": secrets.token_urlsafe(12), "at": as_text(now)}
+    return told | ({"name": name[:LONGEST_NAME]} if name else {})
+
+
+def _visitor(payload: dict[str, Any]) -> tuple[Visitor, datetime]:
+    # Links are made by others too: what they hold is looked at.
+    account_id, name = payload["account_id"], payload.get("name")
+    if not isinstance(payload["id"], str) or not isinstance(account_id, str | None) or not isinstance(name, str | None):
+        raise TypeError("it holds other values than it may")
+    if account_id == "" or not 8 <= len(payload["id"]) <= 64:
+        raise ValueError("it names no account, or has no id")
+    made_at = as_moment(payload["at"])
+    return Visitor(AccountId(account_id) if account_id is not None else None, payload["id"], name), made_at
+
+
+def _bad_link() -> NotAllowed:
+    return NotAllowed(
+        "This link is not valid any more.",
+        "A link opens the page once, within five minutes. Open the page again from your billmywork settings.",
+    )

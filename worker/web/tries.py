@@ -1,0 +1,51 @@
+"""Counts how often somebody came with a wrong token or link, and refuses those who try too often."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from worker.web.problems import TooManyTries
+
+MOST_TRIES = 10
+"""Wrong tries of one address within :data:`WITHIN_SECONDS`."""
+WITHIN_SECONDS = 60.0
+MOST_ADDRESSES = 1000
+"""Addresses that are remembered; those that tried longest ago are forgotten first."""
+
+
+class Tries:
+    """Threads share it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failed: dict[str, deque[float]] = {}
+
+    def check(self, address: str) -> None:
+        """Refuses an address that was wrong too often.
+
+        Raises:
+            TooManyTries: it was.
+        """
+        with self._lock:
+            if len(self._recent(address)) >= MOST_TRIES:
+                raise TooManyTries("Too many wrong tries came from your address.", "Wait a minute, then try again.")
+
+    def failed(self, address: str) -> None:
+        """Notes a wrong try."""
+        with self._lock:
+            recent = self._recent(address)
+            recent.append(self._clock())
+            self._failed.pop(address, None)
+            self._failed[address] = recent
+            while len(self._failed) > MOST_ADDRESSES:
+                del self._failed[next(iter(self._failed))]
+
+    def _recent(self, address: str) -> deque[float]:
+        found = self._failed.get(address, deque())
+        while found and found[0] <= self._clock() - WITHIN_SECONDS:
+            found.popleft()
+        return found
