@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import os
 import re
@@ -297,13 +296,6 @@ def load() -> Config:
             "Correct it; config/worker.toml lists every setting and what it may be.",
         )
     return config
-
-
-def is_loopback(host: str) -> bool:
-    """Tells whether only this machine can reach what listens on a host."""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    return host.lower() == "localhost"
 
 
 def _file() -> Path | None:
