@@ -22,6 +22,7 @@ _TABLES: dict[str, tuple[Kind, tuple[str, ...]]] = {
     "list": ("account", ("account_id",)),
     "forgotten": ("forgotten", ("account_id", "digest")),
     "changelog_topic": ("topic", ("about", "partition")),
+    "erasure_request": ("erasure", ("account_id", "digest")),
 }
 _KINDS = dict(_TABLES.values())
 

@@ -9,6 +9,7 @@ from worker.clock import as_text
 from worker.consumer.erased_customers import ErasedCustomers
 from worker.consumer.missing_customers import delete_missing
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.erasing import try_to_carry_out
 from worker.plural import counted
 from worker.store import customers
 from worker.store.database import Database
@@ -23,6 +24,7 @@ def finish_staging(app: App, owned_partitions: OwnedPartitions, topic_id: str, d
         DatabaseError: the database cannot be used.
     """
     customers.mark_the_rest(db)
+    try_to_carry_out(app, db)
     if erased := ErasedCustomers(app.hash_key).drop_staged(db):
         told = "%d customers were removed: they were erased, and nothing newer of them was read"
         log.info(told, erased, extra={"count": erased})

@@ -19,6 +19,7 @@ from worker.clock import as_moment, as_text
 from worker.consumer.consumer import Consumer
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.ended import Ended
+from worker.erasing import ErasingThread
 from worker.errors import ConsumerStopped, RequestWithdrawn, WorkerError
 from worker.flush.eligibility import GroupEligibility, what_differs
 from worker.flush.run import level_of
@@ -281,6 +282,8 @@ class Daemon:
             # A flood of what nobody understands must not fill the disk before the next flush tidies up.
             ticks.every(1).minutes.do(bound_letters, db, self._app.config.dead_letters)
             poller.start()
+            erasing = ErasingThread(self._app, poller.owned_partitions)
+            erasing.start()
             serve(health, poller.owned_partitions)
             facts = {"at": self._app.config.flush.at, "version": __version__}
             log.info("the worker runs; customers are delivered daily at %s", facts["at"], extra=facts)
@@ -293,6 +296,7 @@ class Daemon:
             finally:
                 self._stop.set()
                 ended = self._flush is None or self._flush.wait(FLUSH_END_SECONDS)
+                erasing.end(0)
                 poller.end(calls_ended=ended)
             log.info("the worker ends")
 

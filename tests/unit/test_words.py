@@ -66,6 +66,11 @@ def is_stored(text: str) -> bool:
     return " " not in text.strip() or SQL.search(text) is not None
 
 
+def without_table(line: str) -> str:
+    """A line of a page without the one table whose old name stays in databases."""
+    return line.replace("`standing`", "")
+
+
 def found_in(text: str) -> list[str]:
     """The words and phrases of a text that should not be there."""
     low = re.findall(r"[a-z]+", text.lower())
@@ -102,4 +107,6 @@ def test_no_setting_has_a_coined_word() -> None:
 def test_no_page_has_a_coined_word(page: Path) -> None:
     """Pages use the words of the glossary."""
     lines = page.read_text(encoding="utf-8").splitlines()
-    assert [f"{number}: {found}" for number, line in enumerate(lines, 1) if (found := found_in(line))] == []
+    assert [
+        f"{number}: {found}" for number, line in enumerate(lines, 1) if (found := found_in(without_table(line)))
+    ] == []

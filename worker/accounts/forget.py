@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import partial
 
@@ -91,6 +91,8 @@ def forget_person(
     secret: SecretKey,
     at: datetime,
     told: Told = tell_nobody,
+    changelog_of: Callable[[AccountId], Changelog] | None = None,
+    spared: Collection[AccountId] = (),
 ) -> dict[str, int]:
     """Erases a person: who has an address now, or, where nobody has it, who ever had it.
 
@@ -104,6 +106,8 @@ def forget_person(
         secret: decrypts the key of the hashes.
         at: the time now.
         told: told what is done.
+        changelog_of: commits what is erased of an account; None for the one above.
+        spared: accounts that are left alone.
 
     Returns:
         How many rows of each kind went.
@@ -115,19 +119,19 @@ def forget_person(
     letters = dead_letters.mentioning(db, address)
     people, same_address = known_at(db, address)
     gone = Counter({"receipts": 0, "places": 0, "customers": 0})
-    if people:
-        erasing = Erasing(db, changelog, address, made_hash_key(db, changelog, secret), as_text(at))
+    wanted = [one for one in people if one[0] not in spared]
+    key = made_hash_key(db, changelog, secret) if wanted else b""
+    for account_id in sorted({account_id for account_id, _ in wanted}):
+        erasing = Erasing(db, changelog_of(account_id) if changelog_of else changelog, address, key, as_text(at))
         # Others first: once nobody has the address, they would count as the person.
-        for account_id in sorted({account_id for account_id, _ in people}):
-            erasing.from_others(account_id, [one for who, one in same_address if who == account_id])
-
-        for one in people:
-            erased = changelog.commit(db, partial(_erase, db, erasing, one), erase=True)
-            gone.update(erased)
-        for account_id in sorted({account_id for account_id, _ in people}):
-            if erasure.number_of(db, account_id):
-                # A flush that began in the midst may have written the address down again.
-                erasing.from_texts(account_id)
+        erasing.from_others(account_id, [one for who, one in same_address if who == account_id])
+        for one in wanted:
+            if one[0] == account_id:
+                erased = erasing.changelog.commit(db, partial(_erase, db, erasing, one), erase=True)
+                gone.update(erased)
+        if erasure.number_of(db, account_id):
+            # A flush that began in the midst may have written the address down again.
+            erasing.from_texts(account_id)
     gone["dead letters"] = dead_letters.drop_all(db, letters)
     _leave_no_trace(db, told)
     return dict(gone)
@@ -136,6 +140,7 @@ def forget_person(
 def _erase(db: Database, erasing: Erasing, person: tuple[AccountId, CustomerId]) -> Changed[dict[str, int]]:
     erasure.note(db, person[0])
     rows = erasing.keep_hashes([person])
+    rows += ledger_erasure.former_places(db, person, erasing.address)
     entries = ledger_erasure.delete_customers(db, [person], erasing.address)
     gone = {
         "receipts": receipts.delete_customers(db, [person]),

@@ -52,7 +52,7 @@ def _bytes(value: Any) -> None:
     base64.b64decode(value, validate=True)
 
 
-def _hashes(value: Any) -> None:
+def _texts(value: Any) -> None:
     _text(value)
     told = json.loads(value)
     if not isinstance(told, dict) or not all(isinstance(one, str) for one in told.values()):
@@ -126,7 +126,7 @@ SHAPES: Mapping[Kind, Mapping[str, Column]] = {
         "state": Column(_one_of("intended", "present", "archived", "gone"), required=True),
         "origin": Column(_one_of("added", "found"), required=True),
         "member_status": Column(_text),
-        "fields": Column(_hashes, required=True),
+        "fields": Column(_texts, required=True),
         "sent_at": Column(_text, required=True),
         "status_before": Column(_text),
         "last_changed": Column(_text),
@@ -168,6 +168,7 @@ SHAPES: Mapping[Kind, Mapping[str, Column]] = {
         **_PAUSE,
     },
     "topic": {"note": Column(_text, required=True)},
+    "erasure": {"requested_at": Column(_time, required=True), "done_by": Column(_texts, required=True, default="{}")},
 }
 
 

@@ -24,7 +24,7 @@ from worker.store.changed_rows import Kind
 FORMAT = 2
 """The format that this release writes, and the highest that it can read."""
 _KINDS = get_args(Kind)
-_PARTS: dict[Kind, int] = {"place": 3, "customer": 2, "forgotten": 2, "account": 1, "topic": 2}
+_PARTS: dict[Kind, int] = {"place": 3, "customer": 2, "forgotten": 2, "account": 1, "topic": 2, "erasure": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def changelog_row_of(key: bytes | None, value: bytes | None) -> ChangelogRow | U
     if not isinstance(named, list) or len(named) < 2 or not all(isinstance(part, str) for part in named):
         return Unreadable("its key is no JSON array of texts", None)
     kind, *parts = named
-    account_id = AccountId(parts[0]) if kind != "topic" else None
+    account_id = AccountId(parts[0]) if kind != "topic" and parts[0] else None
     known = cast("Kind", kind)
     if kind not in _KINDS or len(parts) != _PARTS[known]:
         return Unreadable(f"this release knows no record of the kind {kind} with {len(parts)} parts", account_id)

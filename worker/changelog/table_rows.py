@@ -40,6 +40,7 @@ _KEYS: Mapping[Kind, tuple[str, tuple[str, ...]]] = {
     "customer": ("standing", ("account_id", "customer_id")),
     "forgotten": ("forgotten", ("account_id", "digest")),
     "topic": ("changelog_topic", ("about", "partition")),
+    "erasure": ("erasure_request", ("account_id", "digest")),
 }
 _ROWS = {kind: (table, key, tuple(SHAPES[kind])) for kind, (table, key) in _KEYS.items()}
 MOST_AT_ONCE = 500

@@ -28,6 +28,9 @@ from worker.store.database import Database
 MOST_TRIES = 10
 """How often a change is made, because another worker, command or thread changed what it rests on meanwhile."""
 
+OF_SETTINGS = ("account", "erasure")
+"""Kinds of rows that are in the settings' topic."""
+
 MOST_SIDE_BY_SIDE = 32
 """Partitions that are written at one time."""
 
@@ -177,7 +180,7 @@ class ChangelogWriter:
             # Each topic says what the other one is: the ledger in every partition, which workers read one by one.
             about, partition = one.key
             return (self.topics.ledger, int(partition)) if about == "settings" else (self.topics.settings, 0)
-        topic = self.topics.settings if one.kind == "account" else self.topics.ledger
+        topic = self.topics.settings if one.kind in OF_SETTINGS else self.topics.ledger
         return topic, topic.partition_of(one.key[0])
 
     def write_through(self, db: Database, rows: Sequence[ChangelogRow]) -> None:
@@ -273,7 +276,7 @@ class ChangelogWriter:
         with self._lock:
             held = {partition for name, partition in self._writers if name == ledger.name}
         if self.take_settings is None or not held >= {
-            ledger.partition_of(one.key[0]) for one in rows if one.kind not in ("account", "topic")
+            ledger.partition_of(one.key[0]) for one in rows if one.kind not in (*OF_SETTINGS, "topic")
         }:
             return False
         partitions = self.topics.settings.partitions

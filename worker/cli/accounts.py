@@ -7,17 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.accounts import api_keys, forget, secrets, settings
+from worker.accounts import api_keys, erasures, forget, secrets, settings
 from worker.cli import follows, output
 from worker.cli.context import AccountArgument, Json, changing, existing, wired
 from worker.cli.progress import Steps
 from worker.clock import as_text
+from worker.consumer.instance import instance_of
 from worker.errors import UsageError
 from worker.mailchimp import api_key
 from worker.model import AccountId
 from worker.plural import counted
-from worker.store import accounts, customers
+from worker.store import accounts, customers, erasure_requests
 from worker.store.accounts import AccountSettings
+from worker.store.changed_rows import Changed
 
 commands = typer.Typer(no_args_is_help=True, help="Connect accounts to Mailchimp, enable, show and forget them.")
 
@@ -201,20 +203,30 @@ def forget_account(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Remove an account's API key, settings, ledger and receipts. Its lists in Mailchimp stay as they are."""
+    """Remove an account's API key, settings, ledger and receipts, here and at every other worker.
+
+    Its lists in Mailchimp stay as they are. Any worker will do, also during a flush.
+    """
+    if not account:
+        raise UsageError("No account was given.", "Give the account's id.")
     app = wired()
     output.confirm(
         f"Forget account {account}? Without its ledger, the worker no longer knows who left its lists.", yes=yes
     )
     with changing(app, lambda db: [AccountId(account)]) as db:
-        if not forget.is_known(db, AccountId(account)):
-            settings.load(db, AccountId(account))
+        erasures.request_account(db, app.changelog, AccountId(account), app.clock())
         with Steps() as steps:
             forget.forget_account(db, app.changelog, AccountId(account), steps.told)
+        worker, mine = instance_of(db, "command"), erasure_requests.of_account(db, AccountId(account))
+        done = as_text(app.clock())
+        app.changelog.commit(db, lambda: Changed(None, erasure_requests.note_done(db, mine, worker, done)))
     if json:
         output.as_json({"account_id": account, "forgotten": True})
         return
-    output.say(f"Account {account} is forgotten. Nothing was changed in Mailchimp.")
+    output.say(f"Account {account} is forgotten here. Nothing was changed in Mailchimp.")
+    output.say(
+        "Every other worker erases its own copy, also one that is away now. See who has: mailchimp-worker status"
+    )
 
 
 def _api_key(from_stdin: bool) -> str:

@@ -34,7 +34,7 @@ COMMANDS = {
     "dead-letters": ("dead_letters", "commands", "Show, replay and drop records not understood."),
     "ledger": ("ledger", "commands", "Go on after the ledger was lost in Kafka."),
     "move-ledger": ("maintenance", "move_ledger", "Write what only this database knows to Kafka."),
-    "forget": ("maintenance", "forget", "Erase one person from database and ledger."),
+    "forget": ("forget", "forget", "Erase one person, here and at every other worker."),
     "publish": ("maintenance", "publish", "Publish events from a file, one JSON a line."),
     "sandbox": ("sandbox", "sandbox", "Run a Mailchimp stand-in with three accounts."),
     "demo": ("sandbox", "demo", "Run the whole main job, everything embedded."),

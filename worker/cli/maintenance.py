@@ -1,4 +1,4 @@
-"""Commands that repair, erase and publish: ``resync``, ``forget``, ``move-ledger`` and ``publish``."""
+"""Commands that repair and publish: ``resync``, ``move-ledger`` and ``publish``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Annotated
 import typer
 
 from worker.accounts import settings
-from worker.accounts.forget import forget_person, people_at
 from worker.changelog.backfill import move
 from worker.changelog.commit import commit_in_parts
 from worker.cli import output
 from worker.cli.context import AccountArgument, Json, changing, wired
-from worker.cli.progress import Progress, Steps
+from worker.cli.progress import Progress
 from worker.consumer.publish import publish as publish_file
 from worker.errors import NotFound, UsageError
 from worker.model import AccountId, AddressKey, address_key
@@ -96,35 +95,7 @@ def _mark(
     return Changed((forgotten.result, marked.result), [*forgotten.rows, *marked.rows])
 
 
-def forget(
-    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The person's address.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    json: Json = False,
-) -> None:
-    """Erase one person from the database: customers, ledger, receipts and dead letters. Mailchimp is not touched."""
-    address = _address(email)
-    app = wired()
-    output.confirm(f"Erase everything known here of {address}?", yes=yes)
-    with changing(app, lambda db: [one for one, _ in people_at(db, address)]) as db, Steps() as steps:
-        gone = forget_person(db, app.changelog, address, secret=app.secret, at=app.clock(), told=steps.told)
-    if not any(gone.values()):
-        raise NotFound(f"No customer with the address {address}.", "Nothing was erased.")
-    if json:
-        output.as_json({"email": address, "erased": {_COUNTED.get(what, what): count for what, count in gone.items()}})
-        return
-    erased = ", ".join(
-        _counted(count, _ERASED.get(what, what.removesuffix("s"))) for what, count in gone.items() if count
-    )
-    output.say(f"Erased of {address}: {erased}.")
-    output.say("Its events stay in Kafka until billmywork publishes its deletion; its member stays in Mailchimp.")
-
-
-_ERASED = {"places": "list entry"}
-_COUNTED = {"places": "list_entries", "dead letters": "dead_letters"}
-
-
-def _counted(number: int, noun: str) -> str:
-    return counted(number, noun, "list entries" if noun == "list entry" else None)
+_PLURAL = {"list entry": "list entries"}
 
 
 def move_ledger(json: Json = False) -> None:
@@ -140,7 +111,7 @@ def move_ledger(json: Json = False) -> None:
         output.as_json({"accounts": moved["account"], "customers": moved["customer"], "list_entries": moved["place"]})
         return
     names: dict[Kind, str] = {"place": "list entry", "customer": "customer", "account": "account"}
-    written = ", ".join(_counted(moved[kind], name) for kind, name in names.items() if moved[kind])
+    written = ", ".join(counted(moved[kind], name, _PLURAL.get(name)) for kind, name in names.items() if moved[kind])
     output.say(f"Written to Kafka: {written}." if written else "Kafka has everything that this database knows.")
 
 

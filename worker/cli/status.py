@@ -94,6 +94,10 @@ def _attention(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for outcome, count in found["needs_somebody"].items():
         said = f"{counted(count, 'customer')} {outcome} in the last run: {MEANINGS[outcome].sentence}"
         yield "attention", f'{said} See receipts --run {run} --outcome "{outcome}"'
+    for one in found["erasures"]:
+        whom = f"account {one['account_id']}" if one["account_id"] else "a person"
+        by = ", ".join(one["done_by"]) or "no worker yet"
+        yield "erasing", f"{whom}, asked {one['age']} ago: carried out by {by}"
     if found["dead_letters"]:
         yield "dead letters", f"{counted(found['dead_letters'], 'record')} not understood; see dead-letters list"
 

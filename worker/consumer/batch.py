@@ -165,7 +165,9 @@ class Batch:
         version = event.version
         if self._erased and (erased := self._erased.get(key)) is not None:
             known = self._known(record, version, event.event_time)
-            if not is_newer(erased, known, withdraws=_withdraws(event)):
+            # The deletion that follows an erasing brings nobody back; one who came again since is staged.
+            again = key in self._stored or key in self._newest
+            if (event.deleted and not again) or not is_newer(erased, known, withdraws=_withdraws(event)):
                 self._counts[record.partition]["erased"] += 1
                 return
         pending = self._newest.get(key)

@@ -29,13 +29,15 @@ from worker.status.live import LiveWorker
 from worker.status.next_flush import next_flush, running_flush, running_in_words
 from worker.status.run_summary import run_data
 from worker.status.times import in_words, span_in_words
-from worker.store import counts, customers, dead_letters, ignored, ledger, offsets, receipts, runs
+from worker.store import counts, customers, dead_letters, erasure_requests, ignored, ledger, offsets, receipts, runs
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
+from worker.store.erasure_requests import ErasureRequest
 from worker.store.offsets import Reading
 from worker.store.runs import AccountFlush, Request, Run
 
 RUNS_SHOWN = 5
+ERASURES_SHOWN = 5
 
 
 def overview(
@@ -90,6 +92,7 @@ def overview(
         "needs_somebody": _needing(last[:1]),
         "partitions": [one | {"age": _age(one["updated_at"], now)} for one in partitions],
         "failed_accounts": [_failed_data(one) for one in runs.failed_accounts(db)],
+        "erasures": [_erasure_data(one, now) for one in erasure_requests.everyone(db)[:ERASURES_SHOWN]],
         "requests": [_request_data(one, now) for one in runs.open_requests(db)],
         "times_in_the_future": [
             {"partition": partition, "completed_at": moment}
@@ -227,6 +230,16 @@ def _failed_data(one: AccountFlush) -> dict[str, Any]:
         "failures": one.failures,
         "failed_at": one.failed_at,
         "next_try": as_text(retry) if retry else None,
+    }
+
+
+def _erasure_data(one: ErasureRequest, now: datetime) -> dict[str, Any]:
+    # A person's address is not known here any more, if ever it was.
+    return {
+        "account_id": one.account_id or None,
+        "requested_at": one.requested_at,
+        "age": _age(one.requested_at, now),
+        "done_by": dict(one.done_by),
     }
 
 

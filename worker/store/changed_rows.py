@@ -8,9 +8,10 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 from worker.model import AccountId, CustomerId, MembershipKey
 
-Kind = Literal["place", "customer", "forgotten", "topic", "account"]
+Kind = Literal["place", "customer", "forgotten", "topic", "account", "erasure"]
 """place: a ledger entry · customer: its status, refusals and last settled event · forgotten: a person who was erased ·
-topic: which topics belong together, and the key of the hashes · account: its settings with its lists."""
+topic: which topics belong together, and the key of the hashes · account: its settings with its lists ·
+erasure: who is to be erased by every worker."""
 
 _Result = TypeVar("_Result")
 

@@ -13,6 +13,7 @@ from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerSt
 from worker.store.changed_rows import Changed, Rows, account_rows, customer_rows
 from worker.store.database import Database
 from worker.store.parts import PAGE_ROWS
+from worker.store.settled_state import SETTLED_STATE
 
 _COLUMNS = (
     "account_id, customer_id, state, deleted, version, event_id, event_time, topic, topic_id, partition, "
@@ -111,11 +112,6 @@ def total_count(db: Database) -> int:
     """Returns how many customers are staged, deleted ones included."""
     return int(db.execute("SELECT count(*) FROM customer").fetchone()[0])
 
-
-NAMING = ("first_name", "last_name", "company", "phone", "address")
-"""Fields of a customer's state that no decision needs: once a deletion is settled they go."""
-_PATHS = ", ".join(f"'$.{one}'" for one in NAMING)
-SETTLED_STATE = f"CASE WHEN deleted THEN json_remove(CAST(state AS TEXT), {_PATHS}) ELSE state END"
 
 # A customer's event, and how often its account had wanted everybody looked at again.
 _SETTLED = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,21 +173,35 @@ def _letter(row: Any) -> DeadLetter:
 
 
 def mentioning(db: Database, text: str) -> list[int]:
-    """Returns the numbers of dead letters whose key or value has a text in it.
+    """Returns the numbers of dead letters whose key, value or headers have a text in them.
 
     Args:
         db: the staging database.
         text: found in any case, and where JSON wrote its letters as escapes.
     """
-    found, after = list[int](), 0
+    return [number for number, content in _contents(db) if text.lower() in content]
+
+
+def texts(db: Database) -> Iterator[str]:
+    """Gives what each dead letter holds: key, value and headers, in lower case, JSON's escapes resolved."""
+    for _, content in _contents(db):
+        yield content
+
+
+def _contents(db: Database) -> Iterator[tuple[int, str]]:
+    after = 0
     while rows := db.execute(
-        "SELECT number, key, value FROM dead_letter WHERE number > ? ORDER BY number LIMIT ?", (after, _READ_AT_ONCE)
+        "SELECT number, key, value, headers FROM dead_letter WHERE number > ? ORDER BY number LIMIT ?",
+        (after, _READ_AT_ONCE),
     ).fetchall():
-        found += [
-            row["number"] for row in rows if text.lower() in _readable(row["key"]) + "\n" + _readable(row["value"])
-        ]
+        for row in rows:
+            headers = [
+                part
+                for name, value in json.loads(row["headers"])
+                for part in (name.encode(), base64.b64decode(value or ""))
+            ]
+            yield row["number"], "\n".join(map(_readable, (row["key"], row["value"], *headers)))
         after = rows[-1]["number"]
-    return found
 
 
 def _readable(content: bytes | None) -> str:

@@ -98,7 +98,8 @@ def departed_digests(db: Database, account_id: AccountId) -> frozenset[str]:
 
 def is_empty(db: Database) -> bool:
     """Tells whether nobody's hash is kept."""
-    return db.execute("SELECT 1 FROM forgotten LIMIT 1").fetchone() is None
+    query = "SELECT 1 FROM forgotten UNION ALL SELECT 1 FROM erasure_request WHERE digest <> '' LIMIT 1"
+    return db.execute(query).fetchone() is None
 
 
 def accounts_with_customers(db: Database) -> set[AccountId]:

@@ -140,3 +140,22 @@ def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]
     rows = [RowKey("place", tuple(one)) for one in entries]
     rows += [RowKey("customer", tuple(one)) for one in (*waiting, *statuses)]
     return Changed(len(entries) + len(statuses), rows)
+
+
+def former_places(db: Database, person: tuple[AccountId, CustomerId], address: AddressKey) -> Rows:
+    """Returns where a person may have been known, by its addresses and the account's lists. Before it is erased.
+
+    Kafka keeps a record of each place that is gone, by its address: these become nulls when it is committed as erased.
+    A place where somebody else is known now is not among them.
+    """
+    account_id, customer_id = person
+    rows = db.execute(
+        "WITH addresses (address) AS (SELECT ?3 UNION SELECT address FROM receipt WHERE account_id = ?1 "
+        "AND customer_id = ?2 AND address IS NOT NULL UNION SELECT address FROM ledger WHERE account_id = ?1 "
+        "AND customer_id = ?2), lists (list_id) AS (SELECT list_id FROM list WHERE account_id = ?1 "
+        "UNION SELECT list_id FROM receipt WHERE account_id = ?1 AND customer_id = ?2 AND list_id IS NOT NULL) "
+        "SELECT list_id, address FROM lists, addresses WHERE NOT EXISTS (SELECT 1 FROM ledger AS one "
+        "WHERE one.account_id = ?1 AND one.list_id = lists.list_id AND one.address = addresses.address)",
+        (account_id, customer_id, address),
+    )
+    return [RowKey("place", (account_id, row[0], row[1])) for row in rows]

@@ -80,6 +80,13 @@ def forget(db: Database, topic: str, topic_id: str, partition: int) -> None:
     )
 
 
+def read_again(db: Database, topic: str, partitions: Iterable[int]) -> None:
+    """Has partitions read from their beginning over what is known of them. Belongs in a transaction."""
+    db.executemany(
+        "UPDATE next_offset SET next_offset = 0 WHERE topic = ? AND partition = ?", [(topic, one) for one in partitions]
+    )
+
+
 def note_accounts(db: Database, topic: str, topic_id: str, seen: Iterable[tuple[str, int]]) -> None:
     """Writes that records of accounts were read in partitions. Belongs in the transaction that stages them.
 

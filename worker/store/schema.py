@@ -8,6 +8,9 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
+from worker.store.schema_erasure import ERASURE, ERASURE_REQUEST
+from worker.store.statistics import STATISTICS
+
 migrations = Migrations("staging")
 
 
@@ -113,51 +116,15 @@ def _statistics(db: Database) -> None:
     # Written by hand, so that plans do not depend on when ANALYZE was run: https://sqlite.org/fileformat2.html#stat1tab
     db.execute("ANALYZE sqlite_schema")
     db.execute("DELETE FROM sqlite_stat1")
-    for table, index, counts in _STATISTICS:
+    for table, index, counts in STATISTICS:
         db.execute("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?,?,?)", (table, index, counts))
     db.execute("ANALYZE sqlite_schema")
 
 
-_STATISTICS = (  # rows in the index, then rows that have the same first column, the same first two, and so on
-    ("customer", "customer", "1000000 10000 1"),
-    ("customer", "customer_changed", "10000 100 1"),
-    ("customer", "customer_address", "1000000 10000 1"),
-    ("ledger", "ledger", "1000000 10000 5000 1"),
-    ("ledger", "ledger_address", "1000000 10000 1"),
-    ("ledger", "ledger_customer", "1000000 10000 1"),
-    ("standing", "standing", "1000000 10000 1"),
-    ("standing", "standing_address", "1000000 10000 1"),
-    ("standing", "standing_waits", "1000 10 1"),
-    ("receipt", "receipt_customer", "10000000 100000 10"),
-    ("receipt", "receipt_address", "10000000 10"),
-    ("receipt", "receipt_at", "10000000 1000"),
-    ("list", "list", "300 3 1"),
-    ("list", "list_stored_once", "200 1"),
-    ("account", "account", "100 1"),
-)
-
-
 @migrations(name="0011_erasure")
 def _erasure(db: Database) -> None:
-    for statement in _ERASURE:
+    for statement in ERASURE:
         db.execute(statement)
-
-
-_ERASURE = (
-    """
-    CREATE TABLE erasure (            -- of the flush under way: who is erased meanwhile; no rows: there is none
-        account_id TEXT PRIMARY KEY,
-        number INTEGER NOT NULL,      -- of transactions that erased
-        whole INTEGER NOT NULL        -- 1 where the whole account was
-    ) WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE compared (           -- accounts whose staged customers were compared with the hashes of the erased
-        account_id TEXT PRIMARY KEY,
-        hashes TEXT NOT NULL          -- which these were: their number, and the time of the newest
-    ) WITHOUT ROWID
-    """,
-)
 
 
 @migrations(name="0012_left_out")
@@ -171,6 +138,12 @@ def _first_delivery(db: Database) -> None:
     # When the account was enabled; list to members that may leave it in the next flush, as JSON.
     for column in ("enabled_at", "confirmed"):
         db.execute(f"ALTER TABLE account ADD COLUMN {column} TEXT")
+
+
+@migrations(name="0014_erasure_request")
+def _erasure_request(db: Database) -> None:
+    for statement in ERASURE_REQUEST:
+        db.execute(statement)
 
 
 _CHANGELOG_TOPIC = """

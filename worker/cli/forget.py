@@ -1,0 +1,142 @@
+"""``mailchimp-worker forget``: erases one person, here and at every other worker."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Annotated, Any
+
+import typer
+
+from worker.accounts.erasures import request_person
+from worker.accounts.forget import forget_person, people_at
+from worker.app import App
+from worker.cli import output
+from worker.cli.context import Json, changing, wired
+from worker.cli.progress import Steps
+from worker.clock import as_text
+from worker.consumer.instance import instance_of
+from worker.errors import UsageError, WorkerError
+from worker.flush import calls
+from worker.kafka.group import members_of
+from worker.mailchimp.errors import explained
+from worker.model import AccountId, AddressKey, address_key
+from worker.plural import counted
+from worker.store import customers, erasure_requests, ledger
+from worker.store.changed_rows import Changed
+from worker.store.database import Database
+from worker.store.existing import is_there
+from worker.store.ledger import LedgerEntry
+
+_NAMES = {"places": "list entry", "dead letters": "dead letter", "receipts": "receipt", "customers": "customer"}
+_PLURALS = {"list entry": "list entries"}
+_COUNTED = {"places": "list_entries", "dead letters": "dead_letters"}
+_Members = list[tuple[AccountId, LedgerEntry]]
+
+
+def forget(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The person's address.")],
+    archive: Annotated[
+        bool | None,
+        typer.Option("--archive/--keep-members", help="Also archive the person's members in Mailchimp. Asked without."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; without --archive, members stay.")] = False,
+    json: Json = False,
+) -> None:
+    """Erase one person: customers, ledger, receipts and dead letters, here and at every other worker.
+
+    The right order: delete the customer in billmywork, flush, then forget. Any worker will do, also during a flush.
+    """
+    address = address_key(email)
+    if address is None:
+        raise UsageError("No address was given.", "Give the address that you mean.")
+    app = wired()
+    there, members = _known(app, address)
+    _tell_order(there)
+    output.confirm(f"Erase everything that the workers know of {address}?", yes=yes)
+    if archive is None:
+        archive = (
+            bool(members)
+            and not yes
+            and typer.confirm(f"Archive {counted(len(members), 'member')} of this address in Mailchimp too?", err=True)
+        )
+    archived: list[str] = []
+    with changing(app, lambda db: [one for one, _ in people_at(db, address)]) as db, Steps() as steps:
+        members = _members(db, address)
+        if archive:
+            archived = [_archive(app, db, *one) for one in members]
+        at = app.clock()
+        digest = request_person(db, app.changelog, address, app.secret, at)
+        gone = forget_person(db, app.changelog, address, secret=app.secret, at=at, told=steps.told)
+        worker = instance_of(db, "command")
+        mine = [one for one in erasure_requests.everyone(db) if one.digest == digest]
+        done = as_text(app.clock())
+        app.changelog.commit(db, lambda: Changed(None, erasure_requests.note_done(db, mine, worker, done)))
+    stay = [] if archive else [f"{entry.membership.list_id} of {account_id}" for account_id, entry in members]
+    if json:
+        erased = {_COUNTED.get(what, what): count for what, count in gone.items()}
+        told = {"email": address, "erased": erased, "archived": archived, "members_left": stay, "done_by": worker}
+        output.as_json(told | {"customers_not_deleted": there})
+        return
+    _tell(app, address, gone, archived, stay)
+
+
+def _known(app: App, address: AddressKey) -> tuple[list[str], _Members]:
+    # Before anything is asked, and without holding what a flush needs.
+    if not is_there(app.config.staging.path):
+        return [], []
+    with closing(app.open_database()) as db:
+        staged = [one for one in customers.find_by_address(db, address, None) if not one.deleted]
+        return [f"{one.account_id}/{one.customer_id}" for one in staged], _members(db, address)
+
+
+def _members(db: Database, address: AddressKey) -> _Members:
+    accounts = sorted({account_id for account_id, _ in ledger.customers_at(db, address)})
+    return [
+        (account_id, entry)
+        for account_id in accounts
+        for entry in ledger.entries_of(db, account_id, [address])
+        if entry.state == "present" and entry.member_status in ("subscribed", "unsubscribed")
+    ]
+
+
+def _archive(app: App, db: Database, account_id: AccountId, entry: LedgerEntry) -> str:
+    with app.open_client_of(db, account_id) as client:
+        answer = client.send(calls.archive(entry.membership))
+    if not answer.ok and answer.status not in (404, 405):  # gone, or archived already
+        error = explained(answer)
+        raise type(error)(f"Nothing was erased: {error.what}", f"{error.advice} Or give --keep-members.")
+    return f"{entry.membership.list_id} of {account_id}"
+
+
+def _tell_order(there: list[str]) -> None:
+    if there:
+        output.note(
+            f"billmywork has not deleted {output.some_of(there)}. In the right order its deletion comes first: delete "
+            "it there, flush, so that the member leaves the list, then forget. If you go on, a deletion that comes "
+            "later finds nobody, and any other event brings the customer back."
+        )
+
+
+def _tell(app: App, address: AddressKey, gone: dict[str, int], archived: list[str], stay: list[str]) -> None:
+    erased = ", ".join(
+        counted(count, _NAMES[what], _PLURALS.get(_NAMES[what])) for what, count in gone.items() if count
+    )
+    output.say(f"Erased of {address} from this worker's database: {erased or 'nothing was there'}.")
+    if archived:
+        output.say(f"Archived in Mailchimp: {output.some_of(archived)}.")
+    if stay:
+        output.say(f"Its members stay in Mailchimp: {output.some_of(stay)}. To archive one: in Mailchimp itself.")
+    others = _others(app)
+    output.say(
+        f"Every other worker erases its own copy, also one that is away now{others}. See which have: "
+        "mailchimp-worker status"
+    )
+    output.say("Its events stay in Kafka until billmywork publishes its deletion. Delete backups from before.")
+
+
+def _others(app: App) -> str:
+    try:
+        members: Any = members_of(app.config.kafka)
+    except WorkerError:
+        return ""
+    return f" ({counted(len(members), 'worker')} in the group)" if members else ""

@@ -1,0 +1,106 @@
+"""Who is to be erased by every worker from its own file: in the settings' topic, by hash, and without an address."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from worker.model import AccountId, AddressKey
+from worker.store.changed_rows import RowKey, Rows
+from worker.store.database import Database
+
+ANY_ACCOUNT = ""
+WHOLE_ACCOUNT = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureRequest:
+    """One request.
+
+    Attributes:
+        account_id: of a whole account; "" for a person, who is erased from every account.
+        digest: of the person's address, see :func:`worker.store.forgotten.digest_of`; "" for a whole account.
+        requested_at: as text.
+        done_by: which workers have carried it out, each with when.
+    """
+
+    account_id: str
+    digest: str
+    requested_at: str
+    done_by: Mapping[str, str]
+
+
+def put(db: Database, account_id: str, digest: str, at: str) -> Rows:
+    """Writes a request, over an earlier one for the same: every worker carries it out once more. In a transaction."""
+    db.execute(
+        "INSERT INTO erasure_request (account_id, digest, requested_at, done_by) VALUES (?,?,?,'{}') "
+        "ON CONFLICT (account_id, digest) DO UPDATE SET requested_at = excluded.requested_at, done_by = '{}'",
+        (account_id, digest, at),
+    )
+    return [RowKey("erasure", (account_id, digest))]
+
+
+def note_done(db: Database, done: Sequence[ErasureRequest], worker: str, at: str) -> Rows:
+    """Writes that this database has carried requests out, and for all workers to see which worker. In a transaction."""
+    rows = Rows()
+    for one in done:
+        key = (one.account_id, one.digest)
+        row = db.execute(
+            "SELECT done_by FROM erasure_request WHERE account_id = ? AND digest = ? AND requested_at = ?",
+            (*key, one.requested_at),
+        ).fetchone()
+        if row is None:
+            continue  # asked once more meanwhile
+        db.execute("INSERT OR REPLACE INTO erasure_done VALUES (?,?,?)", (*key, one.requested_at))
+        done_by = json.loads(row["done_by"])
+        if worker not in done_by:
+            told = json.dumps({**done_by, worker: at})
+            db.execute("UPDATE erasure_request SET done_by = ? WHERE account_id = ? AND digest = ?", (told, *key))
+            rows.append(RowKey("erasure", key))
+    return rows
+
+
+def everyone(db: Database) -> list[ErasureRequest]:
+    """Returns all requests, the newest first."""
+    return _read(db, "1")
+
+
+def of_account(db: Database, account_id: AccountId) -> list[ErasureRequest]:
+    """Returns the request to erase a whole account, if there is one."""
+    return [one for one in everyone(db) if one.account_id == account_id]
+
+
+def to_do(db: Database) -> list[ErasureRequest]:
+    """Returns those that this database has not carried out."""
+    return _read(
+        db,
+        "NOT EXISTS (SELECT 1 FROM erasure_done AS done WHERE done.account_id = one.account_id "
+        "AND done.digest = one.digest AND done.requested_at = one.requested_at)",
+    )
+
+
+def _read(db: Database, which: str) -> list[ErasureRequest]:
+    rows = db.execute(
+        f"SELECT account_id, digest, requested_at, done_by FROM erasure_request AS one WHERE {which} "
+        "ORDER BY requested_at DESC"
+    )
+    return [ErasureRequest(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
+
+
+def look_again(db: Database, since: str) -> None:
+    """Has requests carried out once more that were made since a moment. Belongs in a transaction.
+
+    For a partition that this worker got: who had it before may not have carried them out.
+    """
+    db.execute("DELETE FROM erasure_done WHERE requested_at >= ?", (since,))
+
+
+def renewed(db: Database, address: AddressKey, at: str) -> set[AccountId]:
+    """Returns the accounts in which an event published after a moment brought an address: a request is older."""
+    rows = db.execute(
+        "SELECT DISTINCT account_id FROM customer WHERE address = ? AND deleted = 0 "
+        "AND julianday(event_time) > julianday(?)",
+        (address, at),
+    )
+    return {AccountId(row[0]) for row in rows}

@@ -1,0 +1,55 @@
+"""Every address that a database holds, wherever it is: so a person is found of whom only the hash is known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from worker.model import AddressKey, address_key
+from worker.store import dead_letters
+from worker.store.database import Database
+from worker.store.parts import PAGE_ROWS
+
+_IN_TEXT = re.compile(r"[^\s\"'<>()\[\]{},;:\\|=]+@[^\s\"'<>()\[\]{},;:\\|=]+")
+_COLUMNS = (
+    ("customer", "address", "account_id, customer_id"),
+    ("ignored_event", "address", "account_id, customer_id"),
+    ("ledger", "address", "account_id, list_id, address"),
+    ("standing", "address", "account_id, customer_id"),
+    ("standing", "refused_address", "account_id, customer_id"),
+    ("receipt", "address", "number"),
+)
+_TEXTS = (
+    ("ledger", "intent", "account_id, list_id, address"),
+    ("receipt", "sent", "number"),
+    ("receipt", "answer", "number"),
+)
+
+
+def pages(db: Database) -> Iterator[set[AddressKey]]:
+    """Gives the addresses page by page, some more than once. In short readings, so that others can write."""
+    for table, column, key in _COLUMNS:
+        for page in _values(db, table, column, key):
+            yield {AddressKey(one) for one in page}
+    for table, column, key in _TEXTS:
+        for page in _values(db, table, column, key):
+            yield {address for text in page for address in in_text(text)}
+    for text in dead_letters.texts(db):
+        yield in_text(text)
+
+
+def in_text(text: str) -> set[AddressKey]:
+    """Returns what may be an address in any text."""
+    found = (address_key(one.strip(".")) for one in _IN_TEXT.findall(text))
+    return {one for one in found if one is not None}
+
+
+def _values(db: Database, table: str, column: str, key: str) -> Iterator[list[str]]:
+    columns = key.split(", ")
+    after: tuple[object, ...] = tuple(-1 if one == "number" else "" for one in columns)
+    marks = ", ".join("?" * len(columns))
+    while rows := db.execute(
+        f"SELECT {key}, {column} FROM {table} WHERE ({key}) > ({marks}) ORDER BY {key} LIMIT {PAGE_ROWS}", after
+    ).fetchall():
+        yield [row[-1] for row in rows if row[-1] is not None and "@" in row[-1]]
+        after = tuple(rows[-1])[: len(columns)]
