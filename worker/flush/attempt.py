@@ -18,10 +18,9 @@ from worker.flush.identity import add_was_done, as_read, departed
 from worker.flush.intents import Intents
 from worker.flush.outcomes import Outcome
 from worker.flush.step_result import Exchange, Halted, StepResult
-from worker.flush.steps import Contact, PriorMembership, Target
+from worker.flush.steps import Contact, PriorMembership, Target, ids_of
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.mailchimp.member import Member, answered_member
-from worker.mailchimp.merge_fields import MergeField
 from worker.mailchimp.retry import RetryingSender
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.store.accounts import AccountSettings
@@ -71,7 +70,6 @@ class StepContext:
 
     sender: Guarded
     settings: AccountSettings
-    merge_fields: Mapping[ListId, Sequence[MergeField]]
     run: int
     clock: Clock
     retrying: RetryingSender
@@ -137,10 +135,6 @@ class Attempt(StepResult):
         """Returns what prevents sending a customer, nothing by default."""
         return self.context.customer_statuses.get(customer_id) or CustomerStatus(customer_id)
 
-    def available(self, list_id: ListId) -> Sequence[MergeField]:
-        """Returns a list's merge fields."""
-        return self.context.merge_fields.get(list_id, ())
-
     def read_member(self, membership: MembershipKey, entry: LedgerEntry | None, targets: Sequence[Target] = ()) -> Read:
         """Reads a member, and writes at once if it has left, or if an add in doubt proves to have been done.
 
@@ -188,7 +182,7 @@ class Attempt(StepResult):
 
     def settle_at(self, targets: Iterable[Target], membership: MembershipKey) -> None:
         """Notes that the customers are known by a membership, and that nothing prevents sending them any more."""
-        self.customer_statuses += [CustomerStatus(target.customer.customer_id, membership) for target in targets]
+        self.customer_statuses += [CustomerStatus(target.customer_id, membership) for target in targets]
 
     def receipt(
         self,
@@ -250,14 +244,12 @@ class Attempt(StepResult):
         classified: ClassifiedAnswer,
     ) -> tuple[tuple[Outcome, str], str | None]:
         after = [
-            customer_status_after(
-                classified, self.customer_status(target.customer.customer_id), membership.address, self.now()
-            )
+            customer_status_after(classified, self.customer_status(target.customer_id), membership.address, self.now())
             for target in targets
         ]
         self.customer_statuses += after
         # Nowhere else yet: the old member stays.
-        self.blocked |= {target.customer.customer_id for target in targets}
+        self.blocked |= ids_of(targets)
         retry_at = after[0].retry_at
         if retry_at is not None:
             self.fail(targets)

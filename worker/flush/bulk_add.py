@@ -205,7 +205,7 @@ class Batch:
             self.intended[add.membership] = LedgerEntry(
                 add.membership, add.contact.owner, "intended", "added", at, intent=noted
             )
-        memberships = [(target.customer.customer_id, add.membership) for add in adds for target in add.targets]
+        memberships = [(target.customer_id, add.membership) for add in adds for target in add.targets]
         self.context.intents.write_ahead([self.intended[add.membership] for add in adds], memberships)
 
     def _take_back(self, attempt: Attempt, adds: Sequence[Add]) -> None:

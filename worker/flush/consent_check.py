@@ -22,7 +22,7 @@ from worker.flush.consent import (
 from worker.flush.identity import as_read, was_done
 from worker.flush.outcomes import Outcome
 from worker.flush.step_result import Exchange
-from worker.flush.steps import Contact, PriorMembership
+from worker.flush.steps import Contact, PriorMembership, ids_of
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
 from worker.store import customers, ledger
 from worker.store.database import Database
@@ -62,12 +62,11 @@ def check_priors(attempt: Attempt, contact: Contact, priors: Sequence[PriorMembe
         if read.member is None and read.classified.kind is not AnswerClass.NOT_THERE:
             attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange)
             return None
-        if read.member is None and has_member(prior.entry):
+        if read.member is None and prior.entry is not None and prior.entry.state in ("present", "archived"):
             # Which of the two is gone decides whether somebody left.
             if attempt.list_is_gone(prior.membership.list_id):
                 attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange, of_list=True)
                 return None
-            assert prior.entry is not None
             attempt.entries.append(replace(prior.entry, state="gone", sent_at=attempt.at(), intent=None))
         begun = prior.entry is not None and prior.entry.state == "intended"
         done = begun and read.member is not None and was_done(prior.entry, read.member)  # type: ignore[arg-type]
@@ -124,11 +123,6 @@ def note_departed(attempt: Attempt, contact: Contact, prior: PriorMembership) ->
     _blocked(attempt, contact, prior, MayAdd(None, reason, here=True), None)
 
 
-def has_member(entry: LedgerEntry | None) -> bool:
-    """Tells whether a place has a member, archived or not, as far as the ledger knows."""
-    return entry is not None and entry.state in ("present", "archived")
-
-
 def departures_of(
     db: Database, account_id: AccountId, contacts: Sequence[Contact]
 ) -> Mapping[MembershipKey, Sequence[PriorMembership]]:
@@ -153,7 +147,7 @@ class _Known:
         self._same_address: dict[AddressKey | None, list[Customer]] = {}
         for one in customers.by_addresses(db, account_id, addresses):
             self._same_address.setdefault(one.address, []).append(one)
-        ids = {target.customer.customer_id for contact in contacts for target in contact.targets}
+        ids = set(ids_of(target for contact in contacts for target in contact.targets))
         ids |= {one.customer_id for same_address in self._same_address.values() for one in same_address}
         self._at: dict[CustomerId, list[MembershipKey]] = {one: [] for one in ids}
         for customer_status in ledger.customer_statuses_of(db, account_id, ids):
@@ -170,7 +164,7 @@ class _Known:
             self._with_address.setdefault(membership.address, []).append(membership)
 
     def departures(self, contact: Contact) -> Sequence[PriorMembership]:
-        destination, mine = contact.membership, {target.customer.customer_id for target in contact.targets}
+        destination, mine = contact.membership, ids_of(contact.targets)
         own = [membership for one in mine for membership in self._at[one] if membership != destination]
         same_address = (one for one in self._same_address.get(destination.address, ()) if one.customer_id not in mine)
         for_others = priors_of_same_address(
@@ -214,17 +208,11 @@ def _blocked(
         f"Not put on list {contact.membership.list_id} as {contact.email}: {classified.reason}, and an opt-out goes "
         "with the person to every list."
     )
-    attempt.receipt(
-        contact.targets,
-        prior.membership,
-        exchange,
-        outcome=Outcome.LEFT,
-        detail=detail,
-    )
-    attempt.blocked |= {target.customer.customer_id for target in contact.targets}
+    attempt.receipt(contact.targets, prior.membership, exchange, outcome=Outcome.LEFT, detail=detail)
+    attempt.blocked |= ids_of(contact.targets)
     if prior.others:
-        attempt.kept_off |= {target.customer.customer_id for target in contact.targets}
-    for customer in (target.customer for target in contact.targets if target.customer.customer_id not in prior.known):
+        attempt.kept_off |= ids_of(contact.targets)
+    for customer in (target.customer for target in contact.targets if target.customer_id not in prior.known):
         if customer.address == prior.membership.address:
             attempt.memberships.append((customer.customer_id, prior.membership))
         elif prior.known:

@@ -227,7 +227,6 @@ class _Execution:
         return StepContext(
             sender=self.sender,
             settings=terms.settings,
-            merge_fields=terms.merge_fields,
             run=self.orders.run,
             clock=self.orders.clock,
             retrying=self.retrying,

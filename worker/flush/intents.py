@@ -44,7 +44,7 @@ class Intents:
             Halted: nothing may be written any more.
         """
         membership = intended.membership
-        self.write_ahead([intended], [(target.customer.customer_id, membership) for target in targets])
+        self.write_ahead([intended], [(target.customer_id, membership) for target in targets])
         self.known[membership], self._before[membership] = intended, before
         self._taken_back.pop(membership, None)
         self._lost.pop(membership, None)
@@ -61,7 +61,7 @@ class Intents:
         """
         known = self.known.get(seen.membership)
         if known is None or _said(known) != _said(seen):
-            self.write_ahead([seen], [(target.customer.customer_id, seen.membership) for target in targets])
+            self.write_ahead([seen], [(target.customer_id, seen.membership) for target in targets])
             self.known[seen.membership] = seen
 
     def take_back(self, membership: MembershipKey) -> None:

@@ -11,7 +11,7 @@ from worker.flush.attempt import Attempt, StepContext
 from worker.flush.outcomes import Outcome
 from worker.flush.plan_summary import unread
 from worker.flush.step_result import StepResult
-from worker.flush.steps import Add, NoCall, Plan, StepGroup, Target
+from worker.flush.steps import Add, NoCall, Plan, StepGroup, Target, customers_of
 from worker.store.ledger import CustomerStatus
 
 
@@ -28,8 +28,8 @@ def refused(context: StepContext, adds: Sequence[Add], strategy: AddStrategy) ->
 def _customer_status_of(attempt: Attempt, target: Target, none: NoCall) -> CustomerStatus:
     # Only a member that is there as wanted clears what prevented sending its customer.
     if none.outcome is Outcome.UNCHANGED:
-        return CustomerStatus(target.customer.customer_id, none.membership)
-    known = attempt.customer_status(target.customer.customer_id)
+        return CustomerStatus(target.customer_id, none.membership)
+    known = attempt.customer_status(target.customer_id)
     # What stays behind does not hide where the customer is known since.
     membership = (
         known.membership or none.membership
@@ -42,7 +42,7 @@ def _customer_status_of(attempt: Attempt, target: Target, none: NoCall) -> Custo
 def without_call(context: StepContext, plan: Plan) -> StepResult:
     """Notes the customers for whom a plan has no call, and settles those that need nothing more."""
     attempt = Attempt.of(context)
-    in_steps = {target.customer.customer_id for step in plan.steps() for target in step.targets}
+    in_steps = customers_of(plan.steps())
     # Who did not change itself and has a call all the same waits for it like the others, should it fail or not be made.
     attempt.reopened += [one for step in plan.steps() for one in step.targets if not one.customer.changed]
     for none in plan.no_calls:
@@ -59,7 +59,7 @@ def without_call(context: StepContext, plan: Plan) -> StepResult:
                 detail=none.detail,
                 then=none.next,
             )
-        attempt.settle(target for target in none.targets if target.customer.customer_id not in in_steps)
+        attempt.settle(target for target in none.targets if target.customer_id not in in_steps)
     return attempt
 
 

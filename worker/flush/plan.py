@@ -29,6 +29,7 @@ from worker.flush.steps import (
     Target,
     Unsubscribe,
     Update,
+    ids_of,
 )
 from worker.flush.target_list import TargetList, choose
 from worker.flush.terms import Terms
@@ -190,7 +191,7 @@ class _Planner:
     ) -> tuple[PriorMembership, ...]:
         # Where the address left another list, and where somebody else left who has it now.
         there = [prior.membership for prior in own]
-        mine = {target.customer.customer_id for target in targets}
+        mine = ids_of(targets)
         same_address = (one for one in self.with_same.get(destination.address, ()) if one.customer_id not in mine)
         entries = self.near.entries
         memberships = consent.priors_of_address(destination, there, self.with_address, entries)
@@ -226,7 +227,7 @@ class _Planner:
                     targets.setdefault(membership, []).append(Target(customer, "consent withdrawn"))
         for membership in sorted(targets):
             self.unsubscribed.setdefault(membership.address, []).append(membership)
-            mine = {target.customer.customer_id for target in targets[membership]}
+            mine = ids_of(targets[membership])
             same = self.with_same.get(membership.address, ())
             same_address = tuple(one.customer_id for one in same if one.customer_id not in mine and not one.deleted)
             self.steps.append(
@@ -265,9 +266,9 @@ class _Planner:
     def _join(self, membership: MembershipKey, entry: LedgerEntry, targets: Sequence[Target]) -> None:
         # Who comes from elsewhere has its own priors read first; the others' fields do not wait for that.
         arriving = [target for target in targets if self._arrives(target, membership)]
-        arrivals = {target.customer.customer_id for target in arriving}
+        arrivals = ids_of(arriving)
         residents = [one for one in self.wanted[membership] if one.customer_id not in arrivals]
-        staying = tuple(target for target in targets if target.customer.customer_id not in arrivals)
+        staying = tuple(target for target in targets if target.customer_id not in arrivals)
         if staying:
             self._update(self._contact(membership, residents[0], staying), entry)
         for target in reversed(arriving):
@@ -371,7 +372,7 @@ class _Planner:
         return next((entry.membership for entry in there if entry.state != "intended"), None)
 
     def _cover(self) -> None:
-        covered = {target.customer.customer_id for step in (*self.steps, *self.no_calls) for target in step.targets}
+        covered = ids_of(target for step in (*self.steps, *self.no_calls) for target in step.targets)
         for customer in self.near.changed.values():
             if customer.customer_id not in covered:
                 self.no_calls.append(self._why_nothing(customer))

@@ -119,7 +119,7 @@ class AccountPlan:
             look = strategy.look(list_id)
             assert look is not None, "without it they go contact by contact"
             yield PlannedCall(look)
-            whom = tuple(one.customer.customer_id for add in together for one in add.targets)
+            whom = tuple(one.customer_id for add in together for one in add.targets)
             yield PlannedCall(calls.add_all(list_id, [add.as_contact() for add in together]), customers=whom)
         for add in together:
             for found in planned_calls(Found(add.contact, None)):

@@ -24,7 +24,7 @@ from worker.flush.identity import (
 )
 from worker.flush.outcomes import Outcome
 from worker.flush.step_result import Exchange
-from worker.flush.steps import Add, Contact, Found, PriorMembership, Recheck, Restore, Update
+from worker.flush.steps import Add, Contact, Found, PriorMembership, Recheck, Restore, Update, ids_of
 from worker.flush.write_member import (
     Written,
     entry_after_changes,
@@ -38,11 +38,6 @@ from worker.flush.write_member import (
 from worker.mailchimp.member import Member
 from worker.model import Origin
 from worker.store.ledger import LedgerEntry
-
-
-def add_alone(attempt: Attempt, step: Add) -> None:
-    """Adds a contact on a list with archived members, where a POST could put somebody back."""
-    add_or_find(attempt, step, step.contact.status_if_new, "Added")
 
 
 def update(attempt: Attempt, step: Update) -> None:
@@ -279,9 +274,9 @@ def gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: Excha
     arriving = [
         one
         for one in contact.targets
-        if attempt.customer_status(one.customer.customer_id).membership not in (None, contact.membership)
+        if attempt.customer_status(one.customer_id).membership not in (None, contact.membership)
     ]
-    attempt.blocked |= {target.customer.customer_id for target in arriving}
+    attempt.blocked |= ids_of(arriving)
     attempt.settle_at([target for target in contact.targets if target not in arriving], contact.membership)
     detail = "Mailchimp no longer has this member: it was deleted there, or the person changed the address."
     then_ = "Not added again, because the person may have left. The worker looks again when the customer changes."

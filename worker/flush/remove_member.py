@@ -212,7 +212,7 @@ def _note(attempt: Attempt, step: Archive | Unsubscribe, exchange: Exchange, out
 def _stand(attempt: Attempt, step: Unsubscribe, outcome: Outcome) -> None:
     # Where it was a member its opt-out must follow the customer to another address.
     known = step.entry is not None or outcome is Outcome.UNSUBSCRIBED or bool(attempt.entries)
-    known_at = [(target, attempt.customer_status(target.customer.customer_id)) for target in step.targets]
+    known_at = [(target, attempt.customer_status(target.customer_id)) for target in step.targets]
     nowhere = [target for target, status in known_at if status.membership is None]
     if known:
         attempt.settle_at(nowhere, step.membership)
@@ -226,4 +226,4 @@ def _stand(attempt: Attempt, step: Unsubscribe, outcome: Outcome) -> None:
         attempt.memberships += [(one, step.membership) for one in step.same_address]
     else:
         # So that those who share the address are looked at when it is withheld no more.
-        attempt.memberships += [(target.customer.customer_id, step.membership) for target in nowhere]
+        attempt.memberships += [(target.customer_id, step.membership) for target in nowhere]

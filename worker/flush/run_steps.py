@@ -25,6 +25,7 @@ from worker.flush.steps import (
     Target,
     Unsubscribe,
     Update,
+    ids_of,
 )
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.store.ledger import LedgerEntry
@@ -52,7 +53,7 @@ def run_steps(
     to_come = run.parts.copy()
     for number, planned in enumerate(step_group, 1):
         for target in planned.targets:
-            to_come[target.customer.customer_id] -= 1
+            to_come[target.customer_id] -= 1
         step = _as_now(planned, context.intents.known, run.dropped)
         attempt = Attempt.of(context)
         admitted = isinstance(step, Archive) and step.planned
@@ -62,7 +63,7 @@ def run_steps(
         context.intents.close(attempt)
         left = step.membership in attempt.left
         attempt.failed |= run.failed
-        attempt.settle(target for target in step.targets if not to_come[target.customer.customer_id])
+        attempt.settle(target for target in step.targets if not to_come[target.customer_id])
         attempt = _committed(context, step, attempt, recorder, last=number == len(step_group))
         run.learn(attempt)
         if admitted and not left:
@@ -89,7 +90,7 @@ class _Run:
     dropped: set[MembershipKey] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.parts = Counter(target.customer.customer_id for step in self.step_group for target in step.targets)
+        self.parts = Counter(target.customer_id for step in self.step_group for target in step.targets)
         self.failed = set(self.braked)
 
     def learn(self, result: StepResult) -> None:
@@ -110,8 +111,9 @@ class _Run:
         elif waits_for := self._undone(step):
             self._waits(attempt, step, waits_for)
         elif not self.blocked.issuperset(step.successors):
-            once = [one for one in step.targets if self.parts[one.customer.customer_id] == 1]
-            _taken_on(attempt, step, once)
+            # Other steps report on those who went elsewhere.
+            once = [one for one in step.targets if self.parts[one.customer_id] == 1]
+            _stays(attempt, step, once, "Another customer has this address now: the member stays, for that one.")
         elif _anyone(step, self.blocked - self.kept_off):
             _leave(attempt, step, self.blocked)
         elif may_turn_out(step) and not self.context.brake.may_leave(step.membership.list_id):
@@ -121,11 +123,11 @@ class _Run:
         return True
 
     def _undone(self, step: Archive) -> set[CustomerId]:
-        return self.failed & {*step.successors, *(target.customer.customer_id for target in step.targets)}
+        return self.failed & {*step.successors, *ids_of(step.targets)}
 
     def _waits(self, attempt: Attempt, step: Archive, waits_for: set[CustomerId]) -> None:
         # Of those who are not done themselves another receipt says why.
-        others = [target for target in step.targets if target.customer.customer_id not in self.failed]
+        others = [target for target in step.targets if target.customer_id not in self.failed]
         whom = sorted(waits_for)[0]
         if waits_for & self.braked:
             self._hold(attempt, step, others, f"Held back: it waits for customer {whom}, who is held back.")
@@ -137,7 +139,7 @@ class _Run:
 
     def _hold(self, attempt: Attempt, step: Archive, targets: Sequence[Target], detail: str) -> None:
         attempt.fail(targets)
-        self.braked |= {target.customer.customer_id for target in targets}
+        self.braked |= ids_of(targets)
         attempt.receipt(targets, step.membership, None, outcome=Outcome.HELD, detail=detail, then=CONFIRM)
 
 
@@ -206,7 +208,8 @@ def _try_step(context: StepContext, do: Callable[[Attempt], None]) -> Attempt:
 def _tell_too(attempt: Attempt, in_doubt: Sequence[Receipt]) -> None:
     # The last try may have ended at a read, or elsewhere: an earlier one's receipt is written all the same.
     told = {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.outcome != Outcome.LATER}
-    told |= {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.call in _calls(in_doubt)}
+    calls = {one.call for one in in_doubt}
+    told |= {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.call in calls}
     for one in in_doubt:
         key = one.customer_id, one.list_id, one.address
         if key not in told:
@@ -214,15 +217,11 @@ def _tell_too(attempt: Attempt, in_doubt: Sequence[Receipt]) -> None:
             attempt.receipts.insert(0, one)
 
 
-def _calls(receipts: Sequence[Receipt]) -> set[str | None]:
-    return {one.call for one in receipts}
-
-
 def run_step(attempt: Attempt, step: Step) -> None:
     """Does one step."""
     match step:
         case Add():
-            put_member.add_alone(attempt, step)
+            put_member.add_or_find(attempt, step, step.contact.status_if_new, "Added")
         case Found():
             put_member.found(attempt, step)
         case Move():
@@ -249,25 +248,14 @@ def _as_now(step: Step, written: Mapping[MembershipKey, LedgerEntry], dropped: C
 
 
 def _anyone(step: Step, customers: set[CustomerId]) -> bool:
-    return any(target.customer.customer_id in customers for target in step.targets)
-
-
-def _taken_on(attempt: Attempt, step: Archive, targets: Sequence[Target]) -> None:
-    # Other steps report on those who went elsewhere.
-    _stays(attempt, step, targets, "Another customer has this address now: the member stays, for that one.")
+    return any(target.customer_id in customers for target in step.targets)
 
 
 def _leave(attempt: Attempt, step: Archive, blocked: set[CustomerId]) -> None:
     # Who may not go elsewhere is known by the old member; the others who left it are done with it.
-    others = [target for target in step.targets if target.customer.customer_id not in blocked]
+    others = [target for target in step.targets if target.customer_id not in blocked]
     _stays(attempt, step, others, "Another customer, who left, is known by this member: it stays as it is.")
 
 
 def _stays(attempt: Attempt, step: Archive, targets: Sequence[Target], detail: str) -> None:
-    attempt.receipt(
-        targets,
-        step.membership,
-        None,
-        outcome=Outcome.LEFT_ALONE,
-        detail=detail,
-    )
+    attempt.receipt(targets, step.membership, None, outcome=Outcome.LEFT_ALONE, detail=detail)

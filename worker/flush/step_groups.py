@@ -22,7 +22,7 @@ def step_groups_of(steps: Sequence[Step]) -> tuple[tuple[Add, ...], tuple[StepGr
         for membership in touched(step):
             groups.join(number, membership)
         for target in step.targets:
-            groups.join(number, target.customer.customer_id)
+            groups.join(number, target.customer_id)
     together: dict[Hashable, list[Step]] = {}
     for number, step in enumerate(steps):
         together.setdefault(groups.root(number), []).append(step)

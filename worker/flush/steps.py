@@ -42,6 +42,11 @@ class Target:
     customer: Customer
     list_reason: str | None
 
+    @property
+    def customer_id(self) -> CustomerId:
+        """Whose part it is."""
+        return self.customer.customer_id
+
 
 @dataclass(frozen=True, slots=True)
 class Contact:
@@ -197,13 +202,9 @@ class Update(_ForContact):
     entry: LedgerEntry
     changes: Mapping[str, Any]
 
-    def patch(self) -> Call:
-        """Returns the call."""
-        return calls.update(self.membership, self.changes)
-
     def calls(self) -> Iterator[PlannedCall]:
         """Gives the call."""
-        yield PlannedCall(self.patch())
+        yield PlannedCall(calls.update(self.membership, self.changes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +349,7 @@ def found_call(contact: Contact) -> Call:
 def planned_calls(step: Step) -> Iterator[PlannedCall]:
     """Gives the calls of a step, each with the address and the customers that it is about."""
     addresses = {member_path(*one): one.address for one in touched(step)}
-    customers = tuple(target.customer.customer_id for target in step.targets)
+    customers = tuple(target.customer_id for target in step.targets)
     for one in step.calls():
         yield replace(one, address=addresses.get(one.call.path), customers=customers)
 
@@ -361,9 +362,14 @@ def touched(step: Step) -> Iterable[MembershipKey]:
     return memberships
 
 
+def ids_of(targets: Iterable[Target]) -> frozenset[CustomerId]:
+    """Returns the customers of targets."""
+    return frozenset(target.customer_id for target in targets)
+
+
 def customers_of(steps: Iterable[Step]) -> frozenset[CustomerId]:
     """Returns the customers that steps are for."""
-    return frozenset(target.customer.customer_id for step in steps for target in step.targets)
+    return ids_of(target for step in steps for target in step.targets)
 
 
 def batches(adds: Sequence[Add]) -> Iterator[tuple[Add, ...]]:

@@ -210,8 +210,8 @@ def settled(
     attempt.left_out.count(contact.membership.list_id, left_out)
     detail += _not_as_it_is(contact.fields, left_out)
     attempt.settle_at(contact.targets, contact.membership)
-    owners = [target for target in contact.targets if target.customer.customer_id == contact.owner]
-    others = [target for target in contact.targets if target.customer.customer_id != contact.owner]
+    owners = [target for target in contact.targets if target.customer_id == contact.owner]
+    others = [target for target in contact.targets if target.customer_id != contact.owner]
     after = then(status)
     attempt.receipt(owners, contact.membership, exchange, outcome=outcome, detail=detail, then=after)
     shared = f"Shares its address with customer {contact.owner}, whose newer fields the member has. {detail}"
