@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from worker.accounts import connected_user
 from worker.accounts.secrets import SecretKey
 from worker.accounts.settings import load
 from worker.accounts.settings_log import Author, note
@@ -86,16 +87,16 @@ def connect(
         if not answer.ok:
             raise explained(answer)
         notice = _about_lists(before, sender) if replaced and before.stored else None
-    sealed = secret.seal(account_id, key)
+    sealed, user = secret.seal(account_id, key), user_of(answer)
 
     def act() -> Changed[AccountSettings]:
         now = accounts.find(db, account_id) or AccountSettings(account_id)
         settings = replace(now, key_hint=key.hint, connected_at=at, pause=None)
         rows = accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, sealed)
-        rows += note(db, now, settings, author)
+        rows += note(db, now, settings, author) + connected_user.note(db, account_id, user)
         return Changed(settings, rows)
 
-    return Connected(changelog.commit(db, act), user_of(answer), notice)
+    return Connected(changelog.commit(db, act), user, notice)
 
 
 def disconnect(db: Database, changelog: Changelog, account_id: AccountId, author: Author | None) -> AccountSettings:
@@ -109,7 +110,7 @@ def disconnect(db: Database, changelog: Changelog, account_id: AccountId, author
         before = load(db, account_id)
         settings = replace(before, key_hint=None, connected_at=None, enabled=False, pause=None)
         rows = accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, None)
-        rows += note(db, before, settings, author)
+        rows += note(db, before, settings, author) + connected_user.delete(db, account_id)
         return Changed(settings, rows)
 
     return changelog.commit(db, act)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.accounts import settings_log
+from worker.accounts import connected_user, settings_log
 from worker.accounts.settings import Missing, missing
 from worker.accounts.settings_log import SettingChange
 from worker.accounts.wanted import Wanted, lists_differ, with_wanted
@@ -16,6 +16,7 @@ from worker.explain import Explanation, LiveMember, ask_mailchimp, explanations_
 from worker.flush.outcomes import Outcome
 from worker.flush.schedule import next_flush_time
 from worker.flush.what_follows import WhatFollows, what_follows
+from worker.mailchimp.user import MailchimpUser
 from worker.model import AccountId, CustomerId, ListId, address_key
 from worker.status.account_facts import facts_of
 from worker.status.account_state import AccountFacts, AccountState, state_of
@@ -104,6 +105,10 @@ class AccountReading:
     def settings(self) -> AccountSettings:
         """Returns the account's settings; those of an account that chose none are empty."""
         return accounts.find(self.db, self.account_id) or AccountSettings(self.account_id)
+
+    def user(self) -> MailchimpUser | None:
+        """Returns whose API key it is; None without one, or where an earlier release stored it."""
+        return connected_user.read(self.db, self.account_id)
 
     def refresh(self) -> Refresh | None:
         """Returns the last reading of its lists, also while it is under way; None where none was since the start."""

@@ -19,11 +19,12 @@ from worker.web import signing_in
 from worker.web.context import WebContext
 from worker.web.headers import SecurityHeaders
 from worker.web.health import Conditions
+from worker.web.pages import routes as page_routes
 from worker.web.problems import BadInput, PageNotFound, WrongMethod
 from worker.web.routing import Page, Slots, error_response, routes
 
 STATIC = Path(__file__).parent / "static"
-PAGES: Sequence[Page] = (*signing_in.PAGES,)
+PAGES: Sequence[Page] = (*signing_in.PAGES, *page_routes.PAGES)
 """All pages and paths of the API."""
 
 

@@ -56,6 +56,10 @@ class Parts(Protocol):
         """Opens what sends calls with an account's API key, each once."""
         ...
 
+    def hash_key(self, db: Database) -> bytes | None:
+        """Returns the key of the hashes of erased persons; None where nobody was ever erased."""
+        ...
+
     def departed_of(self, db: Database, account_id: AccountId) -> Departed:
         """Returns who left lists of an account and was erased since."""
         ...

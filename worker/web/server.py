@@ -34,6 +34,11 @@ class WebServer:
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
+    @property
+    def url(self) -> str:
+        """Where it answers, with the port that it has."""
+        return f"{self._where.rpartition(':')[0]}:{self._socket.getsockname()[1]}"
+
     def start(self, application: ASGIApp) -> None:
         """Begins to answer."""
         config = uvicorn.Config(

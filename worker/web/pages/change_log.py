@@ -1,0 +1,65 @@
+"""Who changed which setting when."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.responses import Response
+
+from worker.accounts.settings_log import SettingChange
+from worker.web.pages.shown import page, reading_of, when
+from worker.web.routing import Call
+
+
+def show(call: Call) -> Response:
+    """Shows the changes of the account's settings, newest first."""
+    rows = [
+        {"when": when(call, one.at), "who": in_words_who(one.by), "what": in_words(one)}
+        for one in reading_of(call).settings_log()
+    ]
+    return page(call, "log.html", tab="/log", title="Changes", rows=rows)
+
+
+def in_words_who(by: str) -> str:
+    """Returns who changed something: the name where there is one, "you", or "support"."""
+    named = re.search(r"\((.+)\)$", by)
+    if by.startswith("account "):
+        return named[1] if named else "your billmywork account"
+    return f"support ({named[1]})" if named else "support"
+
+
+def in_words(one: SettingChange) -> str:
+    """Returns one change in a sentence."""
+    match one.setting:
+        case "api_key":
+            return _key(one.before, one.after)
+        case "enabled":
+            return "Turned the integration on." if one.after == "true" else "Turned the integration off."
+        case "status_if_new":
+            if one.after == "pending":
+                return "New people are asked to confirm first."
+            return "New people are added as subscribed."
+        case "stored_list":
+            if one.after is not None:
+                return f"Chose the list {_name(one.after)}."
+            return f"No longer uses the list {_name(one.before)}."
+        case "master_list":
+            if one.after is None:
+                return f"{_name(one.before)} is no longer the master list."
+            return f"Made {_name(one.after)} the master list."
+        case "paused":
+            return "Let us try again after Mailchimp had refused."
+    return f"Changed {one.setting}."
+
+
+def _key(before: str | None, after: str | None) -> str:
+    if after is None:
+        return f"Disconnected, and deleted the key {before} here."
+    if before is None:
+        return f"Connected with the key {after}."
+    return f"Replaced the key {before} by {after}." if before != after else f"Entered the key {after} again."
+
+
+def _name(text: str | None) -> str:
+    # Kept as "All customers (a1b2c3d4e5)".
+    return f"“{re.sub(r' [(][^()]*[)]$', '', text or '')}”"

@@ -1,0 +1,114 @@
+"""What became of an account's people in its syncs: the last one in a sentence, the last days as a chart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from starlette.responses import Response
+
+from worker.clock import as_moment
+from worker.ended import Ended
+from worker.flush.schedule import next_flush_time
+from worker.store.runs import PartOfRun
+from worker.web.pages.charts import Bar, bar_chart, share_bar
+from worker.web.pages.shown import GROUPS, SLUGS, page, reading_of, when
+from worker.web.pages.words import Group, by_group, people, run_in_words, words_of
+from worker.web.routing import Call
+from worker.web.signing_in import account_path
+
+DAYS = 30
+_MAIN = (Group.ADDED, Group.UPDATED, Group.OFF)
+_ENDS = {
+    Ended.DONE: "complete",
+    Ended.HELD: "waiting for you",
+    Ended.PAUSED: "waiting for you",
+    Ended.INCOMPLETE: "the rest is tried again",
+    Ended.STOPPED: "the rest is tried again",
+    Ended.FAILED: "tried again",
+}
+
+
+def last_sync(call: Call, parts: Sequence[PartOfRun]) -> dict[str, Any] | None:
+    """Returns what the last sync did, for its sentence and its bar; None where there was none."""
+    if not parts:
+        return None
+    last = parts[-1]
+    found = run_in_words(last.part.counts)
+    counts = by_group(last.part.counts)
+    main = [
+        {"slug": SLUGS[group], "text": f"{people(counts[group])} {group.value}"} for group in _MAIN if counts[group]
+    ]
+    missed = counts[Group.NOT_ADDED] + counts[Group.WAITING]
+    if missed:
+        main.append({"slug": "missed", "text": f"{missed:,} not"})
+    return {
+        "run": last.run,
+        "when": when(call, last.started_at).capitalize(),
+        "empty": not main,
+        "main": main,
+        "why": [
+            {"outcome": part.outcome, "text": part.text, "sentence": words_of(part.outcome).sentence}
+            for group in (Group.NOT_ADDED, Group.WAITING)
+            for part in found.groups.get(group, ())
+        ],
+        "share": share_bar({SLUGS[group]: count for group, count in counts.items()}) if main else None,
+    }
+
+
+def chart_of(call: Call, parts: Iterable[PartOfRun], base: str | None = None) -> str:
+    """Returns the last thirty days as a chart, today the last; a day's bar leads to its last sync.
+
+    Args:
+        call: the request.
+        parts: the account's parts of these days' runs, oldest first.
+        base: the path of the account's page; None for that of the call.
+    """
+    zone = call.context.parts.config.flush.zone
+    base = base if base is not None else account_path(call.account)
+    today = call.now.astimezone(zone).date()
+    counts: dict[Any, Counter[str]] = {}
+    runs: dict[Any, int] = {}
+    for one in parts:
+        day = as_moment(one.started_at).astimezone(zone).date()
+        counts.setdefault(day, Counter()).update(one.part.counts)
+        runs[day] = one.run
+    bars = []
+    for day in (today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)):
+        groups = by_group(counts.get(day, {}))
+        told = ", ".join(f"{count:,} {group.value}" for group, count in groups.items() if count) or "no change"
+        name = f"{day.day} {day:%b}"
+        href = f"{base}/people?run={runs[day]}" if day in runs else None
+        bars.append(Bar(name, f"{name}: {told}", {SLUGS[group]: count for group, count in groups.items()}, href))
+    return bar_chart(bars)
+
+
+def show_runs(call: Call) -> Response:
+    """Shows the syncs of the last thirty days, each number with a way to its people."""
+    found = reading_of(call).runs(DAYS)
+    flush = call.context.parts.config.flush
+    rows = [
+        {
+            "run": one.run,
+            "when": when(call, one.started_at).capitalize(),
+            "cells": [
+                {"slug": SLUGS[group], "count": count, "label": group.value}
+                for group, count in by_group(one.part.counts).items()
+            ],
+            "ended": _ENDS[one.part.ended] if one.ended_at is not None else "under way",
+        }
+        for one in reversed(found)
+    ]
+    at = next_flush_time(call.now, flush.time_of_day, flush.zone)
+    return page(
+        call,
+        "runs.html",
+        tab="/runs",
+        title="Syncs",
+        chart=chart_of(call, found),
+        groups=GROUPS,
+        rows=rows,
+        next_sync=when(call, at),
+    )

@@ -1,0 +1,184 @@
+"""The operators' page: what runs, what waits, what is wrong, and what can be done about it from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from worker.clock import as_moment, as_text
+from worker.consumer.batch import replay as replay_letter
+from worker.flush.outcomes import MEANINGS
+from worker.model import AccountId
+from worker.plural import counted
+from worker.status.account_state import State
+from worker.status.live import read_live
+from worker.status.other_workers import all_workers
+from worker.status.overview import overview
+from worker.store import dead_letters, runs
+from worker.store.dead_letters import DeadLetter
+from worker.store.lock import seconds_since_beat
+from worker.web.pages.charts import Bar, bar_chart
+from worker.web.pages.shown import GROUPS, SLUGS
+from worker.web.pages.words import all_counts, by_group, day_and_time
+from worker.web.problems import PageNotFound
+from worker.web.routing import Call
+from worker.web.signing_in import account_path
+from worker.web.templates import render
+
+RUNS = 30
+LETTERS = 50
+"""Dead letters on their page, the newest."""
+SHOWN_BYTES = 400
+"""Of a dead letter's key and value."""
+TONES: Mapping[str, str] = {
+    State.NOT_READY: "warn",
+    State.PAUSED: "bad",
+    State.HELD: "bad",
+    State.FAILED: "bad",
+    State.INCOMPLETE: "warn",
+    State.DELIVERING: "good",
+    State.WAITING: "good",
+    State.UP_TO_DATE: "good",
+    State.OFF: "",
+}
+_WORST_FIRST = ("bad", "warn", "good", "")
+
+
+def show(call: Call) -> Response:
+    """Shows the page."""
+    config, path = call.context.parts.config, call.context.parts.config.staging.path
+    beat, live = seconds_since_beat(path), read_live(path)
+    found = overview(call.db, config, call.now, beat=beat, live=live)
+    members = all_workers(config, call.db, live if beat is not None else None)
+    last = runs.last(call.db, RUNS)
+    accounts = [_account(one) for one in found["accounts"]]
+    accounts.sort(key=lambda one: (_WORST_FIRST.index(one["tone"]), one["id"]))
+    return HTMLResponse(
+        render(
+            "operators.html",
+            csrf=call.csrf,
+            found=found,
+            accounts=accounts,
+            warnings=list(warnings_of(found)),
+            workers=members,
+            lag=sum(one["lag"] or 0 for one in found["partitions"]),
+            chart=_chart(call, last),
+            groups=GROUPS,
+            runs=[_run(call, one) for one in last[:10]],
+        )
+    )
+
+
+def _account(one: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": one["account_id"],
+        "path": account_path(AccountId(one["account_id"])),
+        "state": str(one["state"]),
+        "tone": TONES.get(one["state"], ""),
+        "what": one["what"],
+        "advice": one["advice"],
+        "waiting": one["customers_waiting"],
+        "since": one["waiting_since_in_words"],
+        "held": [held["words"] for held in one["held"]],
+    }
+
+
+def warnings_of(found: Mapping[str, Any]) -> Iterator[str]:
+    """Returns what operators should look at, from what :func:`worker.status.overview.overview` returns."""
+    worker, broker = found["worker"], found["broker"]
+    if not worker["running"]:
+        yield "No worker runs with this database: nothing is read and nothing delivered."
+    if broker["reached"] is False:
+        yield f"Kafka is away: {broker['words']}."
+    if worker["running"] and found["next_flush_due"] and found["flush"] is None:
+        yield f"The daily flush is {found['next_flush_in_words']}."
+    for outcome, count in found["needs_somebody"].items():
+        yield f"{counted(count, 'customer')} {outcome} in the last run. {MEANINGS[outcome].sentence}"
+    if count := found["suppressed"]:
+        yield f"{counted(count, 'customer')} refused by Mailchimp."
+    if count := found["stuck_customers"]:
+        yield f"{counted(count, 'customer')} with an older event in use, because a later one has a lower version."
+    if some := found["misplaced_accounts"]:
+        named = ", ".join(one["account_id"] for one in some[:5])
+        yield f"{counted(len(some), 'account')} with events and ledger in different partitions: {named}."
+    if some := found["scattered_accounts"]:
+        yield f"{counted(len(some), 'account')} with events in more than one partition: {', '.join(sorted(some)[:5])}."
+    if count := found["customers_without_settings"]:
+        yield f"{counted(count, 'customer')} of accounts that never connected Mailchimp wait."
+
+
+def _chart(call: Call, last: list[runs.Run]) -> Any:
+    zone = call.context.parts.config.flush.zone
+    bars = []
+    for run in reversed(last):
+        groups = by_group(all_counts([run]))
+        told = ", ".join(f"{count:,} {group.value}" for group, count in groups.items() if count) or "no change"
+        title = f"Run {run.run}, {_when(call, run.started_at)}: {told}"
+        local = as_moment(run.started_at).astimezone(zone)
+        bars.append(Bar(f"{local.day} {local:%b}", title, {SLUGS[one]: count for one, count in groups.items()}))
+    return bar_chart(bars, RUNS)
+
+
+def _run(call: Call, run: runs.Run) -> dict[str, Any]:
+    return {
+        "number": run.run,
+        "when": _when(call, run.started_at),
+        "trigger": run.trigger,
+        "ended": str(run.ended) if run.ended is not None else "under way",
+        "accounts": len(run.accounts),
+        "settled": sum(part.settled for part in run.accounts),
+        "to_do": sum(part.to_do for part in run.accounts),
+    }
+
+
+def _when(call: Call, moment: str) -> str:
+    return day_and_time(as_moment(moment), call.now, call.context.parts.config.flush.zone)
+
+
+def show_letters(call: Call) -> Response:
+    """Shows the newest dead letters, each with a way to read it again."""
+    letters = [_letter(call, one) for one in reversed(dead_letters.all_letters(call.db, LETTERS))]
+    said = {"understood": "Understood, and no longer here.", "not": "Still not understood. It is kept."}
+    return HTMLResponse(
+        render(
+            "dead_letters.html",
+            csrf=call.csrf,
+            letters=letters,
+            count=dead_letters.count(call.db),
+            message=said.get(call.query.get("done", "")),
+            tone="warn" if call.query.get("done") == "not" else "good",
+        )
+    )
+
+
+def _letter(call: Call, one: DeadLetter) -> dict[str, Any]:
+    return {
+        "number": one.number,
+        "reason": one.reason,
+        "where": f"{one.topic}, partition {one.partition}, offset {one.offset}",
+        "read": _when(call, one.read_at),
+        "key": _start_of(one.key),
+        "value": _start_of(one.value),
+        # One of ledger or settings hangs on others: it is read again by the command.
+        "may_replay": one.account_id is None,
+    }
+
+
+def _start_of(content: bytes | None) -> str:
+    if content is None:
+        return "null"
+    text = content[:SHOWN_BYTES].decode("utf-8", "backslashreplace")
+    return f"{text}…" if len(content) > SHOWN_BYTES else text
+
+
+def replay(call: Call) -> Response:
+    """Reads a dead letter again as this release understands it."""
+    given = call.field("number")
+    number = int(given) if given.isascii() and given.isdecimal() and len(given) < 12 else 0
+    letter = dead_letters.find(call.db, number)
+    if letter is None or letter.account_id is not None:
+        raise PageNotFound("There is no such dead letter to replay.", "Go back to the list of dead letters.")
+    why = replay_letter(call.db, letter, as_text(call.now), call.context.parts.hash_key)
+    return RedirectResponse(f"/dead-letters?done={'not' if why else 'understood'}", 303)

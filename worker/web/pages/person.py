@@ -1,0 +1,129 @@
+"""One person: what became of them and why, in plain words, with the status in Mailchimp asked now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from worker.accounts.settings import missing
+from worker.clock import as_moment
+from worker.errors import NotFound
+from worker.explain import Explanation, LiveMember
+from worker.flush.outcomes import MEANINGS, Outcome
+from worker.model import is_address
+from worker.store.receipts import Receipt
+from worker.web.account_reading import Person
+from worker.web.pages.people import TONES, name_of
+from worker.web.pages.shown import page, reading_of, when
+from worker.web.pages.words import LIST_REASONS, Group, of_status, words_of
+from worker.web.routing import Call
+
+NEXT_AFTER = {
+    Outcome.LEFT: "Only they can join again, by the sign-up form of your list.",
+    Outcome.UNSUBSCRIBED: "Only they can join again, by the sign-up form of your list.",
+    Outcome.GONE: "We do not put them back, because they may have left. They can join by your sign-up form.",
+    Outcome.SUPPRESSED: "Nothing, until their address changes. Our support can let us try again.",
+    Outcome.REFUSED: "We try again when their address changes, and a few times before that.",
+    Outcome.NO_ADDRESS: "Add an email address in billmywork, and they are added by the next sync.",
+    Outcome.WITHHELD: "Nothing, until they give their consent.",
+    Outcome.HELD: "They are sent once you have confirmed or corrected what is waiting.",
+}
+NOTHING = "Nothing, until you change this customer in billmywork."
+
+
+def show(call: Call) -> Response:
+    """Shows the search, and everybody in the account who has or had the address."""
+    email = call.query.get("email", "").strip()[:320]
+    found = []
+    if email and is_address(email):
+        try:
+            found = list(reading_of(call).person(email))
+        except NotFound:
+            found = []
+    people = [_person(call, one) for one in found]
+    return page(call, "person.html", tab="/person", title="Find a person", email=email, people=people)
+
+
+def _person(call: Call, person: Person) -> dict[str, Any]:
+    one = person.explanation
+    known = name_of(one.customer)
+    address = one.customer.state.email if one.customer is not None else None
+    name = known or address or str(one.customer_id)
+    return {
+        "name": f"{known} · {address}" if known and address else name,
+        "now": in_short(one, person.live),
+        "live": [_live(call, one, person.live)] if person.live is not None else [],
+        "next": next_of(one, person.live, when(call, reading_of(call).state().next_flush)),
+        "events": [_event(call, one, receipt) for receipt in reversed(one.receipts)],
+    }
+
+
+def in_short(one: Explanation, live: LiveMember | None) -> str:
+    """Returns what a person is now, in a sentence."""
+    if one.customer is not None and one.customer.deleted:
+        return "Deleted in billmywork."
+    if live is not None and live.status is not None and live.problem is None:
+        return f"{of_status(live.status).capitalize()} on “{_list(one, live.membership.list_id)}”."
+    if one.receipts:
+        return words_of(one.receipts[-1].outcome).sentence
+    return "Known here, and not on a list yet." if one.customer is not None else "Not a customer of yours any more."
+
+
+def next_of(one: Explanation, live: LiveMember | None, next_sync: str) -> str:
+    """Returns what happens next to a person.
+
+    Args:
+        one: what is known.
+        live: what Mailchimp says now; None where it was not asked.
+        next_sync: when the next sync is: "today at 10:00".
+    """
+    customer, last = one.customer, one.receipts[-1] if one.receipts else None
+    if customer is None:
+        return "Nothing: this customer is no longer in billmywork."
+    if live is not None and live.status == "unsubscribed":
+        return NEXT_AFTER[Outcome.LEFT]
+    waits_for_owner = last is not None and last.revision == customer.revision and last.outcome == Outcome.HELD
+    if customer.changed and not waits_for_owner:
+        if one.settings is None or missing(one.settings):
+            return "They are sent once the settings are complete. See Settings."
+        return f"They are sent by the next sync, {next_sync}."
+    if last is None:
+        return NOTHING
+    told = NEXT_AFTER.get(Outcome(last.outcome)) if last.outcome in MEANINGS else None
+    return told or NOTHING
+
+
+def _event(call: Call, one: Explanation, receipt: Receipt) -> dict[str, Any]:
+    said = words_of(receipt.outcome)
+    reason = LIST_REASONS.get(receipt.list_reason or "") if said.group is not Group.NOT_ADDED else None
+    place = ""
+    if receipt.list_id is not None:
+        place = f"List: {_list(one, receipt.list_id)}{f', {reason}' if reason else ''}."
+    return {
+        "when": when(call, receipt.at),
+        "label": said.label,
+        "tone": TONES[said.group],
+        "sentence": said.sentence,
+        "place": place,
+    }
+
+
+def _live(call: Call, one: Explanation, live: LiveMember) -> dict[str, str]:
+    where = _list(one, live.membership.list_id)
+    if live.problem is not None:
+        return {"text": "Mailchimp does not say at the moment.", "note": "Try again later."}
+    if live.status is None:
+        return {"text": f"Not on “{where}”.", "note": ""}
+    since = ""
+    if live.last_changed:
+        try:
+            since = f"changed {when(call, as_moment(live.last_changed))}"
+        except ValueError:
+            since = ""
+    return {"text": f"{of_status(live.status).capitalize()} on “{where}”", "note": since}
+
+
+def _list(one: Explanation, list_id: str | None) -> str:
+    known = one.settings.list_of(list_id) if one.settings is not None else None
+    return known.name if known is not None else str(list_id)

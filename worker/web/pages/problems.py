@@ -1,0 +1,288 @@
+"""What an account's owner must do, and what can wait: each with its text and one button. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from worker.accounts.settings import missing
+from worker.clock import as_moment
+from worker.ended import Ended
+from worker.flush.brake import CONFIRM_WITHIN
+from worker.flush.outcomes import Outcome
+from worker.status.account_state import AccountFacts
+from worker.store.accounts import AccountSettings
+from worker.store.held_back import HeldBack
+from worker.web.pages.words import people
+
+Level = Literal["problem", "step", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """What is done about a problem.
+
+    Attributes:
+        to: the page, or what the form is sent to, below the account's page; "" for that page, "#…" for a part of it.
+        post: whether it changes something, so that it is a form.
+        fields: hidden fields of that form.
+        away: whether it leads to Mailchimp.
+    """
+
+    label: str
+    to: str
+    post: bool = False
+    fields: tuple[tuple[str, str], ...] = ()
+    away: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that an owner should know.
+
+    Attributes:
+        code: its kind, the same for every account.
+        level: problem: something is wrong · step: the account is not set up yet · note: nothing need be done.
+        details: further lines.
+    """
+
+    code: str
+    level: Level
+    title: str
+    text: str
+    button: Button
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What else decides about an account's problems.
+
+    Attributes:
+        away: why the worker gets no news of customers; None where it does.
+        customers: how many of the account are known.
+        next_sync: when it is, in words: "today at 10:00".
+    """
+
+    away: str | None
+    customers: int
+    next_sync: str
+
+
+RESUME = Button("Try again", "/resume", post=True)
+CHOOSE_LISTS = Button("Choose lists", "#lists")
+REFRESH = Button("Refresh list", "/refresh", post=True)
+SYNC = Button("Sync now", "/sync", post=True)
+
+
+def problems_of(facts: AccountFacts, around: Surroundings, now: datetime) -> list[Problem]:
+    """Returns what an owner must do or know, the most important first.
+
+    While the account is not set up, only the next step is among them: the others follow from it.
+    """
+    settings = facts.settings
+    found = [*_outside(settings, around)]
+    steps = [*_steps(settings)]
+    found += steps[:1]
+    found += _lists(settings)
+    if not steps:
+        found += [*_by_last_sync(facts, now)]
+        found += [*_notes(facts, around)]
+    order = ("problem", "step", "note")
+    return sorted(found, key=lambda one: order.index(one.level))
+
+
+def _outside(settings: AccountSettings, around: Surroundings) -> Iterator[Problem]:
+    if around.away is not None:
+        yield Problem(
+            "away",
+            "problem",
+            "We cannot receive changes from billmywork at the moment",
+            f"{around.away} Nothing is lost: everything is sent once we are connected again. What you see here may be "
+            "a little old.",
+            Button("Look again", ""),
+        )
+    if settings.unapplied is not None:
+        yield Problem(
+            "record_not_applied",
+            "problem",
+            "A part of your settings could not be read",
+            "Nothing is sent to Mailchimp until our support has put this right. They can see it already.",
+            Button("Look again", ""),
+        )
+
+
+def _steps(settings: AccountSettings) -> Iterator[Problem]:
+    if settings.key_hint is None:
+        text = "Enter an API key from Mailchimp. Then choose the lists that your customers go to."
+        yield Problem("no_key", "step", "Connect your Mailchimp account", text, Button("Enter the key", "#connection"))
+        return
+    if settings.pause is not None:
+        yield _key_refused(settings)
+    elif settings.stored and all(one.gone for one in settings.stored):
+        yield Problem(
+            "other_account",
+            "problem",
+            "This key belongs to another Mailchimp account",
+            f"The key {_key(settings)} finds none of the lists that you chose. Enter a key of the account that has "
+            "them, or choose lists of this one.",
+            Button("Enter another key", "#connection"),
+        )
+        return
+    if settings.refreshed_at is None:
+        text = "We are connected to Mailchimp. Now let us read the lists that you have there."
+        yield Problem("lists_not_read", "step", "Read your lists from Mailchimp", text, REFRESH)
+        return
+    lacking = {one.code for one in missing(settings)}
+    if "no_stored_list" in lacking and not settings.lists:
+        text = "Your Mailchimp account has no list yet. Create one in Mailchimp, then refresh."
+        yield Problem("no_list", "step", "Create a list in Mailchimp", text, REFRESH)
+    elif "no_stored_list" in lacking:
+        text = "Tick at least one of your Mailchimp lists. Your customers go to these lists and to no other."
+        yield Problem("no_stored_list", "step", "Choose the lists to use", text, CHOOSE_LISTS)
+    elif lacking & {"no_master_list", "master_list_not_stored"}:
+        text = "It is the list for every customer for whom no other list is chosen. Without it nobody is added."
+        yield Problem("no_master_list", "step", "Choose your master list", text, Button("Choose it", "#lists"))
+    elif "master_list_gone" in lacking:
+        master = settings.list_of(settings.master_list)
+        name = f"“{master.name}”" if master is not None else "It"
+        text = f"{name} was your master list. Nobody is added until you choose another one."
+        title = "Your master list is no longer in Mailchimp"
+        yield Problem("master_list_gone", "problem", title, text, Button("Choose another", "#lists"))
+    if not settings.enabled:
+        text = "You are connected, but nothing is sent to Mailchimp until you tick the box and save."
+        yield Problem("not_enabled", "step", "Turn the integration on", text, Button("Go to the switch", "#enable"))
+
+
+def _key_refused(settings: AccountSettings) -> Problem:
+    assert settings.pause is not None
+    return Problem(
+        "key_refused",
+        "problem",
+        "Mailchimp does not accept your key any more",
+        f"Mailchimp refused the key {_key(settings)}. It may have been deleted or replaced there. Nothing is lost: "
+        "your customers are sent once a key works again.",
+        Button("Enter a new key", "#connection"),
+        (f"Mailchimp's answer: {settings.pause.reason}",),
+    )
+
+
+def _key(settings: AccountSettings) -> str:
+    return f"…{settings.key_hint}"
+
+
+def _lists(settings: AccountSettings) -> Iterator[Problem]:
+    if settings.stored and all(one.gone for one in settings.stored):
+        return
+    for one in settings.stored:
+        if one.gone and one.list_id != settings.master_list:
+            yield Problem(
+                "list_gone",
+                "problem",
+                f"“{one.name}” is no longer in Mailchimp",
+                "Its customers wait. Untick it, and they go to your master list, if they have not left it.",
+                CHOOSE_LISTS,
+            )
+        elif one.pause is not None:
+            yield Problem(
+                "list_paused",
+                "problem",
+                f"“{one.name}” takes nobody",
+                "Mailchimp refuses everyone whom we add to this list, so we stopped. Look at the list's settings in "
+                "Mailchimp, such as required fields, then let us try again.",
+                RESUME,
+                (f"Mailchimp's answer: {one.pause.reason}",),
+            )
+
+
+def _by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
+    if facts.held and facts.waiting:
+        yield _held(facts, now)
+    part = facts.part
+    if part is None:
+        return
+    if facts.waiting and not facts.held and part.ended in (Ended.INCOMPLETE, Ended.STOPPED, Ended.FAILED):
+        yield Problem(
+            "incomplete",
+            "problem",
+            "The last sync did not finish",
+            f"{part.settled:,} of {people(part.to_do)} are up to date. The others are tried again by themselves; you "
+            "need do nothing unless this stays.",
+            SYNC,
+        )
+    refused = sum(part.counts.get(one, 0) for one in (Outcome.REFUSED, Outcome.SUPPRESSED))
+    if refused:
+        text = "Mostly the address has a spelling mistake. Correct it in billmywork, and we try again."
+        where = f"/people?run={facts.run}&group=refused"
+        yield Problem("refused", "note", f"Mailchimp did not accept {people(refused)}", text, Button("See who", where))
+
+
+def _held(facts: AccountFacts, now: datetime) -> Problem:
+    fresh = all(now - as_moment(one.shown_at) < CONFIRM_WITHIN - timedelta(minutes=1) for one in facts.held)
+    lines = tuple(held_in_words(facts.settings, one) for one in facts.held)
+    text = (
+        "That is more than usual, so we stopped and ask you first. If it is what you want, confirm it."
+        if fresh
+        else "That is more than usual, so we stopped to ask you. The numbers may have changed: let us count again."
+    )
+    button = Button("Review and confirm", "/held") if fresh else Button("Count again", "/sync", post=True)
+    return Problem("held", "problem", "Some changes need your confirmation", text, button, lines)
+
+
+def held_in_words(settings: AccountSettings, one: HeldBack) -> str:
+    """Returns what was held back on a list: "5,000 people would leave “Readers”.", as an owner reads it."""
+    known = settings.list_of(one.list_id)
+    name = f"“{known.name}”" if known is not None else f"the list {one.list_id}"
+    if one.what == "moves":
+        return f"{people(one.count)} would move off {name}. We can no longer see who had unsubscribed from it."
+    return f"{people(one.count)} would leave {name}."
+
+
+def _notes(facts: AccountFacts, around: Surroundings) -> Iterator[Problem]:
+    if not around.customers:
+        text = "Add or change a customer in billmywork, and they appear here within a minute."
+        yield Problem("no_customer", "note", "We have not seen a customer of yours yet", text, Button("Look again", ""))
+    elif facts.part is None:
+        text = f"It is {around.next_sync}. You can also start it now."
+        yield Problem("first_sync", "note", "Your first sync is still to come", text, SYNC)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of setting an account up, in order."""
+
+    label: str
+    to: str
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """How far an account is set up."""
+
+    steps: tuple[Step, ...] = field(default=())
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left."""
+        return all(one.done for one in self.steps)
+
+
+def set_up(settings: AccountSettings) -> SetUp:
+    """Returns the steps of setting an account up."""
+    lacking = {one.code for one in missing(settings)}
+    connected = settings.key_hint is not None
+    return SetUp(
+        (
+            Step("Connect Mailchimp", "#connection", connected),
+            Step("Choose lists", "#lists", connected and bool(settings.stored)),
+            Step(
+                "Choose the master list",
+                "#lists",
+                connected and not lacking & {"no_stored_list", "no_master_list", "master_list_not_stored"},
+            ),
+            Step("Turn it on", "#enable", settings.enabled),
+        )
+    )

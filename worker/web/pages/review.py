@@ -1,0 +1,284 @@
+"""What follows is said before it is done: settings that are saved, a disconnection, changes that were held back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.responses import RedirectResponse, Response
+
+from worker.accounts.wanted import Wanted
+from worker.clock import as_moment
+from worker.errors import AccountError, NotFound
+from worker.flush.brake import CONFIRM_WITHIN
+from worker.flush.what_follows import WhatFollows
+from worker.model import ListId
+from worker.store.accounts import AccountSettings, StatusIfNew
+from worker.web.account_reading import Preview
+from worker.web.pages.problems import held_in_words
+from worker.web.pages.settings_page import shown
+from worker.web.pages.shown import back, changing_of, page, reading_of, when
+from worker.web.pages.words import people
+from worker.web.problems import ConfirmationNeeded
+from worker.web.routing import Call
+from worker.web.signing_in import account_path
+
+WELCOME = "People you have not asked get your welcome mail, if your list has one."
+CONFIRM_MAIL = "Mailchimp sends each of them a mail to confirm. Only those who confirm are subscribed."
+NEVER_BACK = "Nobody who unsubscribed is moved or added again."
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A form of settings as it was sent.
+
+    Attributes:
+        kind: "enable" or "lists".
+        fields: of the form, to be sent again once the owner has seen what follows.
+    """
+
+    kind: str
+    wanted: Wanted
+    fields: tuple[tuple[str, str], ...]
+
+
+def asked_of(fields: Mapping[str, Sequence[str]]) -> Asked:
+    """Returns what a form asks for."""
+    if (fields.get("kind") or ["lists"])[-1] == "enable":
+        enabled = bool(fields.get("enabled"))
+        given = (fields.get("status") or [""])[-1]
+        status: StatusIfNew | None = "pending" if given == "pending" else "subscribed" if given else None
+        sent = [("kind", "enable"), ("status", given)] + ([("enabled", "1")] if enabled else [])
+        return Asked("enable", Wanted(enabled=enabled, status_if_new=status), tuple(sent))
+    lists = [one for one in fields.get("list", ()) if one]
+    master = (fields.get("master") or [""])[-1]
+    wanted = Wanted(stored=frozenset(map(ListId, lists)), master_list=ListId(master) if master else None)
+    sent = [("kind", "lists"), *(("list", one) for one in lists)] + ([("master", master)] if master else [])
+    return Asked("lists", wanted, tuple(sent))
+
+
+def enable(call: Call) -> Response:
+    """Takes the checkbox: switching off is done at once, all else is shown first."""
+    asked = asked_of({**call.form, "kind": ["enable"]})
+    before = reading_of(call).settings()
+    if not asked.wanted.enabled:
+        if before.enabled:
+            changing_of(call).change(asked.wanted)
+            return back(call, "", "off")
+        changing_of(call).change(asked.wanted)
+        return back(call, "#enable", "saved")
+    if before.enabled and before.status_if_new == asked.wanted.status_if_new:
+        return back(call, "#enable", "same")
+    return _to_review(call, asked)
+
+
+def lists(call: Call) -> Response:
+    """Takes the lists that were ticked, and shows what follows."""
+    asked = asked_of({**call.form, "kind": ["lists"]})
+    if (error := _list_error(call, asked)) is not None:
+        return shown(call, list_error=error, status=422)
+    preview = reading_of(call).preview(asked.wanted)
+    if preview.settings == reading_of(call).settings():
+        return back(call, "#lists", "same")
+    if preview.follows is None and not preview.settings.enabled:
+        # Nobody is concerned yet, so there is nothing to show first.
+        changing_of(call).change(asked.wanted)
+        return back(call, "", "saved")
+    return _to_review(call, asked)
+
+
+def _list_error(call: Call, asked: Asked) -> str | None:
+    wanted, before = asked.wanted, reading_of(call).settings()
+    assert wanted.stored is not None, "a form of lists has lists"
+    if not wanted.stored:
+        return "Tick at least one list."
+    if wanted.master_list is None:
+        return "Choose one of the ticked lists as the master list."
+    if wanted.master_list not in wanted.stored:
+        master = before.list_of(wanted.master_list)
+        return f"Tick “{master.name if master is not None else 'it'}” too: the master list is one that you use."
+    try:
+        reading_of(call).preview(wanted)
+    except (AccountError, NotFound) as error:
+        return f"{error.what} Refresh the lists, and choose again."
+    return None
+
+
+def _to_review(call: Call, asked: Asked) -> Response:
+    return RedirectResponse(f"{account_path(call.account)}/review?{urlencode(asked.fields)}", 303)
+
+
+def review(call: Call) -> Response:
+    """Shows what follows from settings that were asked for."""
+    query = call.request.query_params
+    return _review(call, asked_of({name: query.getlist(name) for name in query}))
+
+
+def _review(call: Call, asked: Asked, error: str | None = None) -> Response:
+    reading = reading_of(call)
+    try:
+        preview = reading.preview(asked.wanted)
+    except (AccountError, NotFound) as failed:
+        return shown(call, warning=failed.what, status=409)
+    at = when(call, reading.state().next_flush)
+    before, follows = reading.settings(), preview.follows
+    turned_on = asked.kind == "enable" and not before.enabled
+    ticks = []
+    if asked.kind == "enable":
+        more = "Customers of whom billmywork does not know whether they want marketing count as a yes today."
+        ticks.append(("agreed", "I may write to these people", more))
+    ticks += [_tick(preview, one, count) for one, count in preview.to_confirm.items()]
+    remarks = [] if follows is None else [NEVER_BACK]
+    if asked.kind == "enable":
+        remarks.insert(0, CONFIRM_MAIL if asked.wanted.status_if_new == "pending" else WELCOME)
+    confirmed = [(f"leave-{one}", str(count)) for one, count in preview.to_confirm.items()]
+    return page(
+        call,
+        "review.html",
+        tab="",
+        title="Before it is saved",
+        question="Turn the integration on?" if turned_on else "Save these settings?",
+        lines=follow_lines(preview, at, turned_on=turned_on),
+        remarks=remarks,
+        action="review",
+        fields=[*asked.fields, *confirmed],
+        ticks=ticks,
+        error=error,
+        danger=bool(confirmed),
+        button="Turn it on" if turned_on else "Save",
+        status=422 if error else 200,
+    )
+
+
+def _tick(preview: Preview, list_id: ListId, count: int) -> tuple[str, str, str]:
+    known = preview.settings.list_of(list_id)
+    name = known.name if known is not None else list_id
+    present = preview.follows.present.get(list_id, 0) if preview.follows is not None else 0
+    return f"sure-{list_id}", f"Yes, {people(count)} may leave “{name}”", f"{people(present)} are on it now."
+
+
+def follow_lines(preview: Preview, at: str, *, turned_on: bool) -> list[str]:
+    """Returns what the next sync would do, in the plan's own numbers: "662 people are added as subscribed …"."""
+    follows, settings = preview.follows, preview.settings
+    if follows is None:
+        return ["Nothing is sent to Mailchimp yet. You see below what is still missing, once this is saved."]
+    lines = []
+    how = "as subscribed" if settings.status_if_new == "subscribed" else "once they confirm by mail"
+    if follows.adds:
+        verb = "is" if follows.adds == 1 else "are"
+        start = f"Enabling adds {people(follows.adds)}" if turned_on else f"{people(follows.adds)} {verb} added"
+        lines.append(f"{start} {how} {at}.")
+    lines += _moves(follows, settings)
+    lines += [
+        f"{people(count)} {'leaves' if count == 1 else 'leave'} {_name(settings, one)} for no other list."
+        for one, count in sorted(follows.leaves.items())
+    ]
+    return lines or [f"Nobody is added, moved or taken off a list by this {at}."]
+
+
+def _moves(follows: WhatFollows, settings: AccountSettings) -> list[str]:
+    return [
+        f"{people(count)} {'moves' if count == 1 else 'move'} from {_name(settings, old)} to {_name(settings, new)}."
+        for (old, new), count in sorted(follows.moves.items())
+    ]
+
+
+def _name(settings: AccountSettings, list_id: ListId) -> str:
+    known = settings.list_of(list_id)
+    return f"“{known.name}”" if known is not None else str(list_id)
+
+
+def save(call: Call) -> Response:
+    """Saves what was reviewed; shows it again where more than was seen would follow."""
+    asked = asked_of(call.form)
+    if asked.kind == "enable" and not call.form.get("agreed"):
+        return _review(call, asked, "Tick the box if you may write to these people. Otherwise nothing is sent.")
+    before = reading_of(call).settings()
+    try:
+        changing_of(call).change(asked.wanted, _confirmed(call))
+    except ConfirmationNeeded:
+        return _review(call, asked, "More people would leave a list than you confirmed. Look at the numbers again.")
+    except (AccountError, NotFound) as error:
+        return shown(call, warning=error.what, status=409)
+    return back(call, "", "on" if asked.kind == "enable" and not before.enabled else "saved")
+
+
+def _confirmed(call: Call) -> dict[ListId, int]:
+    found = {}
+    for name in call.form:
+        list_id, count = name.removeprefix("leave-"), call.field(name)
+        if name != list_id and count.isdecimal() and len(count) < 10 and call.form.get(f"sure-{list_id}"):
+            found[ListId(list_id)] = int(count)
+    return found
+
+
+def ask_disconnect(call: Call) -> Response:
+    """Says what stays in Mailchimp before the account is disconnected."""
+    return page(
+        call,
+        "review.html",
+        tab="",
+        title="Disconnect",
+        question="Disconnect Mailchimp?",
+        lines=[
+            "We delete your API key here, and send nothing more to Mailchimp.",
+            "Everybody who is on your lists in Mailchimp stays there, as they are.",
+            "Your choice of lists and what we know of unsubscribed people is kept, in case you connect again.",
+        ],
+        remarks=["To be sure that nobody uses the key, delete it in Mailchimp too."],
+        action="disconnect",
+        fields=[],
+        ticks=[],
+        error=None,
+        danger=True,
+        button="Disconnect",
+    )
+
+
+def disconnect(call: Call) -> Response:
+    """Removes the API key and switches the integration off."""
+    changing_of(call).disconnect()
+    return back(call, "", "disconnected")
+
+
+def held(call: Call) -> Response:
+    """Shows how many would leave which list, for the owner to confirm."""
+    facts = reading_of(call).state().facts
+    if not facts.held:
+        return back(call)
+    seen: list[Any] = [(f"held-{one.list_id}-{one.what}", str(one.count)) for one in facts.held]
+    until = when(call, min(as_moment(one.shown_at) for one in facts.held) + CONFIRM_WITHIN)
+    return page(
+        call,
+        "review.html",
+        tab="",
+        title="Confirm",
+        question="Let these changes happen?",
+        lines=[held_in_words(facts.settings, one) for one in facts.held],
+        remarks=[
+            "They are archived in Mailchimp: off your list, and not deleted. Nobody gets a mail about it.",
+            f"You can confirm this until {until}. It begins within seconds, with whatever else is waiting.",
+        ],
+        action="held",
+        fields=seen,
+        ticks=[("sure", "Yes, I want these people off these lists", "")],
+        error=None,
+        danger=True,
+        button="Confirm and sync now",
+    )
+
+
+def confirm_held(call: Call) -> Response:
+    """Lets happen what was held back, if it is still what the owner saw."""
+    facts = reading_of(call).state().facts
+    shown_now = {f"held-{one.list_id}-{one.what}": str(one.count) for one in facts.held}
+    seen = {name: call.field(name) for name in call.form if name.startswith("held-")}
+    if not call.form.get("sure") or seen != shown_now:
+        return held(call)
+    try:
+        changing_of(call).sync_now(confirm_held=True)
+    except AccountError as error:
+        return shown(call, warning=error.what, status=409)
+    return back(call, "", "confirmed")

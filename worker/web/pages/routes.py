@@ -1,0 +1,40 @@
+"""The pages and their paths."""
+
+from __future__ import annotations
+
+from worker.web.pages import change_log, history, operators, people, person, review, settings_page
+from worker.web.routing import Handle, Page
+from worker.web.visitor import Need
+
+_GET: tuple[tuple[str, Handle], ...] = (
+    ("", settings_page.show),
+    ("/refreshing", settings_page.refreshing),
+    ("/review", review.review),
+    ("/disconnect", review.ask_disconnect),
+    ("/held", review.held),
+    ("/people", people.show),
+    ("/people.csv", people.as_csv),
+    ("/person", person.show),
+    ("/runs", history.show_runs),
+    ("/log", change_log.show),
+)
+_POST: tuple[tuple[str, Handle], ...] = (
+    ("/connect", settings_page.connect),
+    ("/refresh", settings_page.refresh),
+    ("/resume", settings_page.resume),
+    ("/sync", settings_page.sync),
+    ("/enable", review.enable),
+    ("/lists", review.lists),
+    ("/review", review.save),
+    ("/disconnect", review.disconnect),
+    ("/held", review.confirm_held),
+)
+_ACCOUNT = "/accounts/{account_id}/mailchimp"
+
+PAGES = (
+    *(Page(f"{_ACCOUNT}{path}", handle, Need.ACCOUNT) for path, handle in _GET),
+    *(Page(f"{_ACCOUNT}{path}", handle, Need.ACCOUNT, ("POST",)) for path, handle in _POST),
+    Page("/", operators.show, Need.OPERATOR),
+    Page("/dead-letters", operators.show_letters, Need.OPERATOR),
+    Page("/dead-letters/replay", operators.replay, Need.OPERATOR, ("POST",)),
+)

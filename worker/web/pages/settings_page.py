@@ -1,0 +1,227 @@
+"""Settings → Mailchimp: what needs the owner first, then every setting in the order in which it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from worker.errors import AccountError, MailchimpError, UsageError, WorkerError
+from worker.status.live import read_live
+from worker.status.next_flush import running_flush
+from worker.store import customers, runs
+from worker.store.accounts import AccountSettings
+from worker.store.lists import AccountList
+from worker.store.lock import is_locked
+from worker.web.account_reading import Now
+from worker.web.pages.history import chart_of, last_sync
+from worker.web.pages.problems import REFRESH, SYNC, Problem, Surroundings, problems_of, set_up
+from worker.web.pages.shown import GROUPS, back, changing_of, just_done, page, reading_of, when
+from worker.web.pages.words import people
+from worker.web.pages.your_data import FIELDS, not_sent
+from worker.web.problems import TooManyTries
+from worker.web.refreshes import Refresh
+from worker.web.routing import Call
+
+Said = tuple[str, str]
+"""What went wrong, and what to do."""
+
+
+def show(call: Call) -> Response:
+    """Shows the page."""
+    return shown(call)
+
+
+def shown(
+    call: Call,
+    *,
+    key_error: Said | None = None,
+    list_error: str | None = None,
+    warning: str | None = None,
+    status: int = 200,
+) -> Response:
+    """Returns the page, with what went wrong beside the field that it is about.
+
+    Args:
+        call: the request.
+        key_error: about the API key that was entered.
+        list_error: about the lists that were ticked.
+        warning: about the page as a whole.
+        status: of HTTP.
+    """
+    reading = reading_of(call)
+    now, parts = reading.state(), reading.runs(30)
+    settings, facts = now.facts.settings, now.facts
+    next_sync = when(call, now.next_flush)
+    around = Surroundings(_away(call), customers.count_of(call.db, call.account), next_sync)
+    found = problems_of(facts, around, call.now)
+    pressing, notes = ([one for one in found if (one.level == "note") is note] for note in (False, True))
+    unsent = not_sent(facts.part.left_out, settings) if facts.part is not None else []
+    refresh, message = reading.refresh(), warning or just_done(call)
+    return page(
+        call,
+        "settings.html",
+        tab="",
+        title="Settings",
+        status=status,
+        message=message,
+        tone="warn" if warning else "good",
+        pressing=pressing,
+        has_problem=any(one.level == "problem" for one in pressing),
+        notes=notes,
+        set_up=set_up(settings),
+        headline=_headline(now, pressing, next_sync, call),
+        progress=_progress(call, facts.delivering),
+        connected=when(call, settings.connected_at) if settings.key_hint and settings.connected_at else None,
+        user=reading.user(),
+        settings=settings,
+        key_error=key_error,
+        key_refused=settings.pause is not None,
+        flush_at=call.context.parts.config.flush.at,
+        lists=_lists(settings, refresh),
+        list_error=list_error,
+        read_at=when(call, settings.refreshed_at) if settings.refreshed_at else None,
+        refresh=REFRESH,
+        refresh_problem=refresh.problem if refresh is not None else None,
+        sync=SYNC,
+        last=last_sync(call, parts),
+        next_sync=next_sync,
+        waiting=people(facts.waiting) if facts.waiting else None,
+        chart=chart_of(call, parts),
+        groups=GROUPS,
+        fields=[{"detail": f.detail, "tag": f.tag, "missing": any(one.tag == f.tag for one in unsent)} for f in FIELDS],
+        not_sent=unsent,
+    )
+
+
+def _headline(now: Now, pressing: list[Problem], next_sync: str, call: Call) -> Mapping[str, str] | None:
+    facts = now.facts
+    if facts.delivering:
+        return {"tone": "", "text": "A sync is under way", "more": "Load this page again to see how far it is."}
+    if now.sync_asked:
+        return {"tone": "", "text": "A sync begins within seconds", "more": "Load this page again to see it."}
+    if now.missing:
+        return None
+    text = f"Next sync {next_sync}"
+    if facts.waiting:
+        text += f"; {people(facts.waiting)} waiting"
+    if pressing:
+        return {"tone": "off", "text": text, "more": ""}
+    more = "Everything is in order." if not facts.waiting else "Everything is ready for it."
+    return {"tone": "", "text": f"Ready. {text}", "more": more}
+
+
+def _progress(call: Call, delivering: bool) -> Any:
+    last = runs.last(call.db, 1) if delivering else []
+    own = [part for one in last for part in one.accounts if part.account_id == call.account]
+    return own[0] if own and running_flush(last[0], call.now).to_do else None
+
+
+def _away(call: Call) -> str | None:
+    path = call.context.parts.config.staging.path
+    live = read_live(path) if is_locked(path) else None
+    if live is not None and live.away_since is not None:
+        return f"The connection has been away since {when(call, live.away_since)}."
+    return None
+
+
+def _lists(settings: AccountSettings, refresh: Refresh | None) -> list[dict[str, Any]]:
+    new = frozenset(refresh.new) if refresh is not None else frozenset[str]()
+    return [
+        {
+            "list_id": one.list_id,
+            "name": one.name,
+            "members": one.member_count,
+            "stored": one.stored,
+            "gone": one.gone,
+            "master": one.list_id == settings.master_list,
+            **_marked(one, new=one.list_id in new and not one.stored),
+        }
+        for one in settings.lists
+        if one.stored or not one.gone
+    ]
+
+
+def _marked(one: AccountList, *, new: bool) -> dict[str, str]:
+    if one.gone:
+        return {"badge": "gone", "tone": "bad", "note": "No longer in Mailchimp. Untick it to let its customers go on."}
+    if one.pause is not None:
+        return {"badge": "paused", "tone": "warn", "note": "Mailchimp refuses everyone whom we add."}
+    permissions = "It asks its members for marketing permissions; we add people without any."
+    note = permissions if one.stored and one.marketing_permissions else ""
+    return {"badge": "new" if new else "", "tone": "", "note": note}
+
+
+def connect(call: Call) -> Response:
+    """Takes an API key, if Mailchimp does; else says beside the field what is wrong with it."""
+    try:
+        changing_of(call).connect(call.field("key").strip())
+    except (UsageError, MailchimpError) as error:
+        return shown(call, key_error=_about_key(error), status=422)
+    reading = reading_of(call)
+    if reading.settings().refreshed_at is None:
+        # The next step anyway; it goes on by itself.
+        changing_of(call).refresh_lists()
+        return back(call, "/refreshing")
+    return back(call, "", "connected")
+
+
+_KEY_ERRORS: Mapping[str, Said] = {
+    "api_key_malformed": (
+        "This is not a Mailchimp API key.",
+        "A key has 32 letters and digits, a hyphen and a short ending, such as -us21. Copy all of it.",
+    ),
+    "api_key_refused": (
+        "Mailchimp does not accept this key.",
+        "It may be switched off, or its last part may be missing. Make a new key in Mailchimp, and copy all of it.",
+    ),
+    "wrong_data_centre": (
+        "The ending of this key is not right.",
+        "Copy the whole key from Mailchimp again, with its ending, such as -us21.",
+    ),
+    "mailchimp_unreachable": ("Mailchimp does not answer at the moment.", "Nothing was changed. Try again soon."),
+}
+
+
+def _about_key(error: WorkerError) -> Said:
+    return _KEY_ERRORS.get(error.code, ("Mailchimp could not check this key.", "Nothing was changed. Try again soon."))
+
+
+def refresh(call: Call) -> Response:
+    """Begins to read the lists from Mailchimp, and goes to the page that waits for it."""
+    changing_of(call).refresh_lists()
+    return back(call, "/refreshing")
+
+
+SECONDS = 1
+"""Between two looks at a reading of lists."""
+
+
+def refreshing(call: Call) -> Response:
+    """Shows that lists are being read, and comes back by itself; once they are read, it goes to them."""
+    found = reading_of(call).refresh()
+    if found is None or not found.running:
+        return back(call, "#lists", "refreshed" if found is not None and found.problem is None else None)
+    answer = page(call, "refreshing.html", tab="", title="Reading your lists", began=when(call, found.began_at))
+    answer.headers["Refresh"] = str(SECONDS)
+    return answer
+
+
+def resume(call: Call) -> Response:
+    """Ends what Mailchimp's refusals paused."""
+    changing_of(call).resume()
+    return back(call, "", "resumed")
+
+
+def sync(call: Call) -> Response:
+    """Asks for a sync now; says when there was one just before."""
+    try:
+        changing_of(call).sync_now()
+    except TooManyTries:
+        again = reading_of(call).state().sync_again_at
+        told = f" You can ask again {when(call, again)}." if again is not None else ""
+        return shown(call, warning=f"A sync was asked for within the last ten minutes.{told}", status=429)
+    except AccountError:
+        return shown(call, warning="A sync cannot begin yet. See below what is missing.", status=409)
+    return back(call, "", "syncing")

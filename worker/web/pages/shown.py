@@ -1,0 +1,92 @@
+"""What all pages of an account share: where they are, who looks, and what was just done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from worker.clock import as_moment
+from worker.web.account_changing import AccountChanging
+from worker.web.account_reading import AccountReading
+from worker.web.pages.words import Group, day_and_time
+from worker.web.routing import Call
+from worker.web.signing_in import account_path
+from worker.web.templates import render
+
+GOOD: Mapping[str, str] = MappingProxyType(
+    {
+        "connected": "Connected. Mailchimp accepts the key.",
+        "disconnected": "Disconnected. Nothing was changed in Mailchimp.",
+        "on": "The integration is on.",
+        "off": "The integration is off. Nothing more is sent to Mailchimp.",
+        "saved": "Saved.",
+        "same": "Nothing was changed: it was so already.",
+        "refreshed": "Your lists were read from Mailchimp.",
+        "resumed": "The next sync tries again.",
+        "syncing": "A sync begins within seconds. Load this page again to see how far it is.",
+        "confirmed": "Confirmed. The sync begins within seconds.",
+    }
+)
+"""What a page says once after something was done, by the name in its address: no text comes from there."""
+
+SLUGS: Mapping[Group, str] = MappingProxyType(
+    {group: "off" if group is Group.OFF else group.value.replace(" ", "-") for group in Group}
+)
+"""The groups of outcomes in addresses and in the style sheet."""
+GROUPS = tuple({"name": SLUGS[group], "label": group.value.capitalize()} for group in Group)
+"""The same for legends and heads of tables."""
+
+
+def reading_of(call: Call) -> AccountReading:
+    """Returns what reads the account of a call."""
+    return AccountReading(call.context, call.db, call.account, call.now)
+
+
+def changing_of(call: Call) -> AccountChanging:
+    """Returns what changes the account of a call."""
+    return AccountChanging(reading_of(call), call.me)
+
+
+def page(call: Call, template: str, *, tab: str | None, title: str, status: int = 200, **values: Any) -> Response:
+    """Returns a page of the account of a call.
+
+    Args:
+        call: the request.
+        template: in the folder of templates.
+        tab: which of the tabs is shown as chosen, by its path; None for none.
+        title: of the browser's window.
+        status: of HTTP.
+        values: for the template.
+    """
+    common = {
+        "account_id": call.account,
+        "base": account_path(call.account),
+        "csrf": call.csrf,
+        "operator": call.me.operator,
+        "tab": tab,
+        "title": title,
+    }
+    return HTMLResponse(render(template, **common, **values), status)
+
+
+def back(call: Call, to: str = "", done: str | None = None) -> Response:
+    """Returns the answer to a form that was taken: the browser goes to a page of the account."""
+    part, _, anchor = to.partition("#")
+    query = f"{'&' if '?' in part else '?'}done={done}" if done else ""
+    anchor = f"#{anchor}" if anchor else ""
+    return RedirectResponse(f"{account_path(call.account)}{part}{query}{anchor}", 303)
+
+
+def just_done(call: Call) -> str | None:
+    """Returns what the page says about what was just done; None where nothing was."""
+    return GOOD.get(call.query.get("done", ""))
+
+
+def when(call: Call, moment: datetime | str) -> str:
+    """Returns a moment in the words of the page: "today at 10:00"."""
+    zone = call.context.parts.config.flush.zone
+    return day_and_time(as_moment(moment) if isinstance(moment, str) else moment, call.now, zone)

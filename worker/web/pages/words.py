@@ -1,0 +1,193 @@
+"""What became of people, and when, in the words of a shop's owner. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from zoneinfo import ZoneInfo
+
+from worker.flush.outcomes import Outcome
+from worker.status.times import moment_in_words
+from worker.store.runs import Run
+
+
+class Group(StrEnum):
+    """What an owner tells apart at a glance; the order is that of charts and sentences."""
+
+    ADDED = "added"
+    UPDATED = "updated"
+    OFF = "taken off"
+    NOT_ADDED = "not added"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How an outcome is said.
+
+    Attributes:
+        group: which part of a chart it belongs to; None where nothing happened that an owner would ask about.
+        label: after a number: "3 added".
+        sentence: of one person.
+    """
+
+    group: Group | None
+    label: str
+    sentence: str
+
+
+OUTCOMES: Mapping[str, Words] = MappingProxyType(
+    {
+        Outcome.ADDED: Words(Group.ADDED, "added", "Added to the list."),
+        Outcome.MOVED: Words(Group.ADDED, "moved", "Moved here from another list or from an earlier address."),
+        Outcome.RESTORED: Words(Group.ADDED, "put back by us", "Back on the list from which we had taken them off."),
+        Outcome.FOUND: Words(
+            Group.UPDATED, "on the list already", "On the list already. We updated their details and nothing else."
+        ),
+        Outcome.UPDATED: Words(Group.UPDATED, "updated", "Their details were updated."),
+        Outcome.RENAMED: Words(Group.UPDATED, "with a new address", "Their new address was put in place of the old."),
+        Outcome.SHARED: Words(None, "sharing an address", "Another customer has the same address and newer details."),
+        Outcome.UNCHANGED: Words(None, "unchanged", "The list had these details already."),
+        Outcome.ARCHIVED: Words(
+            Group.OFF,
+            "taken off",
+            "Taken off the list, because none of your customers belongs there with this address.",
+        ),
+        Outcome.UNSUBSCRIBED: Words(
+            Group.OFF, "unsubscribed", "Unsubscribed, because they withdrew their consent or had not confirmed yet."
+        ),
+        Outcome.LEFT: Words(
+            Group.NOT_ADDED,
+            "left one of your lists",
+            "Not added: they left one of your lists, or somebody took them off in Mailchimp.",
+        ),
+        Outcome.LEFT_ALONE: Words(
+            None, "left as they are", "Left as they are, because the entry in Mailchimp is not ours to change."
+        ),
+        Outcome.GONE: Words(
+            Group.NOT_ADDED,
+            "deleted in Mailchimp",
+            "Not put back: Mailchimp no longer has them. Somebody deleted them there, or they changed their address.",
+        ),
+        Outcome.DELETED: Words(None, "deleted here", "Deleted in billmywork, and not on any list."),
+        Outcome.WITHHELD: Words(Group.NOT_ADDED, "without consent", "Not added: they do not want marketing mail."),
+        Outcome.NO_ADDRESS: Words(Group.NOT_ADDED, "without an address", "Not added: they have no email address."),
+        Outcome.REFUSED: Words(Group.NOT_ADDED, "refused", "Mailchimp refused them. We try again, or when it changes."),
+        Outcome.SUPPRESSED: Words(Group.NOT_ADDED, "refused for good", "Mailchimp does not accept this address."),
+        Outcome.HELD: Words(Group.WAITING, "held", "Waiting, because something must be confirmed or corrected first."),
+        Outcome.LATER: Words(Group.WAITING, "tried again", "Mailchimp did not answer. The next sync tries again."),
+        Outcome.LIST_PAUSED: Words(Group.WAITING, "on a paused list", "Waiting, because their list is paused."),
+        Outcome.LIST_GONE: Words(
+            Group.WAITING, "on a missing list", "Waiting, because their list is no longer in Mailchimp."
+        ),
+        Outcome.ACCOUNT_STOPPED: Words(
+            Group.WAITING, "not sent", "Waiting, because Mailchimp did not let us in to this account."
+        ),
+        Outcome.FAULT: Words(Group.WAITING, "not sent", "Waiting, because of a fault on our side. We try again."),
+    }
+)
+"""Each outcome. A test compares it with the table of outcomes."""
+
+_UNKNOWN = Words(None, "others", "Something else happened.")
+
+STATUSES: Mapping[str, str] = MappingProxyType(
+    {
+        "subscribed": "subscribed",
+        "unsubscribed": "unsubscribed",
+        "cleaned": "not reachable: mail to this address came back",
+        "pending": "waiting to confirm by mail",
+        "transactional": "known, but not subscribed",
+        "archived": "archived",
+    }
+)
+"""A member's status in Mailchimp."""
+
+LIST_REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "its own list": "the list chosen for this customer",
+        "master list: no list given": "your master list, as no list is chosen for this customer",
+        "master list: the list given is not stored": "your master list, as you do not use the customer's own list",
+        "master list: the list given is gone from Mailchimp": "your master list, as the customer's own list is gone",
+    }
+)
+"""Why a customer is on a list; see :mod:`worker.flush.target_list`."""
+
+
+def words_of(outcome: str) -> Words:
+    """Returns how an outcome is said; one that a later release wrote is said in general."""
+    return OUTCOMES.get(outcome, _UNKNOWN)
+
+
+def people(number: int) -> str:
+    """Returns a number of people: "1 person", "1,662 people"."""
+    return f"{number:,} {'person' if number == 1 else 'people'}"
+
+
+def day_and_time(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
+    """Returns a moment as people say it: "today at 10:00", "Tue 1 Dec at 10:00"."""
+    day, at = moment_in_words(moment, now, zone).rsplit(" ", 1)
+    return f"{day} at {at}"
+
+
+def of_status(status: str | None) -> str:
+    """Returns a member's status in Mailchimp in plain words."""
+    return STATUSES.get(status or "", status or "not known")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How many people one thing happened to.
+
+    Attributes:
+        outcome: for the link to them.
+        text: "30 added".
+    """
+
+    outcome: str
+    count: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunInWords:
+    """What one sync did, group by group, those with nobody left out."""
+
+    groups: Mapping[Group, tuple[Part, ...]]
+
+    def total(self, group: Group) -> int:
+        """Returns how many people are in a group."""
+        return sum(part.count for part in self.groups.get(group, ()))
+
+
+def run_in_words(counts: Mapping[str, int]) -> RunInWords:
+    """Returns what became of people in a sync.
+
+    Args:
+        counts: outcome to how many people.
+    """
+    found: dict[Group, list[Part]] = {group: [] for group in Group}
+    for outcome in [*OUTCOMES, *(set(counts) - set(OUTCOMES))]:
+        count, said = counts.get(outcome, 0), words_of(outcome)
+        if count and said.group is not None:
+            found[said.group].append(Part(str(outcome), count, f"{count:,} {said.label}"))
+    return RunInWords({group: tuple(parts) for group, parts in found.items() if parts})
+
+
+def by_group(counts: Mapping[str, int]) -> dict[Group, int]:
+    """Returns how many people are in each group, for a chart."""
+    found = run_in_words(counts)
+    return {group: found.total(group) for group in Group}
+
+
+def own_counts(run: Run, account_id: str) -> Mapping[str, int] | None:
+    """Returns what became of an account's people in a run; None where it had no part in it."""
+    return next((part.counts for part in run.accounts if part.account_id == account_id), None)
+
+
+def all_counts(runs: Iterable[Run]) -> Counter[str]:
+    """Returns what became of all people in some runs."""
+    return sum((Counter(part.counts) for run in runs for part in run.accounts), Counter[str]())
