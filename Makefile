@@ -5,7 +5,7 @@ BIN := .venv/bin
 MADE := .venv/made
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage soak bench lint format lock clean
+.PHONY: help install demo test coverage soak bench measure lint format lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -32,8 +32,16 @@ coverage: $(MADE)  ## run the same tests, and show which lines none of them runs
 soak: $(MADE)  ## run the long forms of the tests, for many minutes
 	HISTORIES=5000 $(BIN)/python -m pytest --numprocesses auto -m soak
 
-bench: $(MADE)  ## measure staging beside consuming alone, on a real Kafka
-	$(BIN)/python -m benchmarks.stage
+bench: $(MADE) .venv-bench/made  ## run all benchmarks in their short form, in less than five minutes
+	$(BIN)/python -m benchmarks
+
+measure: $(MADE) .venv-bench/made  ## run them in full, for about twenty minutes, and write benchmarks/README.md
+	$(BIN)/python -m benchmarks --full --write
+
+.venv-bench/made: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 lint: $(MADE)  ## check style and types
 	$(BIN)/ruff check .
@@ -56,4 +64,4 @@ lock:  ## resolve the dependencies again (needs uv)
 	$(PYTHON) -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())' <requirements.lock >>tests/data/wheels.txt
 
 clean:  ## remove everything that was made
-	rm -rf .venv build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-bench build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,31 +1,42 @@
 """Flushes changed customers of several accounts, with and without time between the worker and its broker.
 
-The Mailchimp stand-in, Kafka, the worker and a proxy before Kafka are processes of their own. Prints how much longer it
-took than the calls would take one after the other on all connections, and the worker's processor time. Run it with:
-python -m benchmarks.accounts [--accounts N ...] [--changes N] [--latency SECONDS] [--delay SECONDS]
+The Mailchimp stand-in, Kafka, the worker and a proxy before Kafka are processes of their own. Prints
+Markdown: how much longer it took than if each connection had always been busy, and the worker's processor time; ends
+with 1 where a list does not hold every customer with its last name. Run it with:
+python -m benchmarks.accounts [--accounts N ...] [--customers N] [--latency SECONDS] [--delay SECONDS]
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.worker import StandInProcess, account_ids, create, ended, list_of, stage, standin, start_flush, wired
+from benchmarks.report import GOAL_HEAD, goal, machine, table
+from benchmarks.worker import (
+    StandInProcess,
+    account_ids,
+    create,
+    ended,
+    list_of,
+    new_topic,
+    stage,
+    standin,
+    start_flush,
+    wired,
+)
 from tests.integration.broker import Broker, any_broker
 
-AT_ONCE = 8
-"""Accounts that the worker delivers side by side."""
-CONNECTIONS = 8
-"""Calls of each account side by side."""
+ACCOUNTS = (8, 64, 500)
+CUSTOMERS, FEWEST = 4800, 20
+"""Customers in all, and of each account."""
+CHANGES = "changes"
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class Round:
         told: what the worker's process said.
     """
 
+    accounts: int
     what: str
     customers: int
     calls: int
@@ -69,8 +81,9 @@ def measure(
         The flushes, and what is wrong at Mailchimp after them.
     """
     with standin(accounts) as mailchimp, tempfile.TemporaryDirectory() as folder:
-        topic = f"benchmark-{uuid.uuid4().hex[:12]}"
-        app = wired(folder, mailchimp.base_url, broker.bootstrap_servers, topic, AT_ONCE)
+        topic = new_topic()
+        app = wired(folder, mailchimp.base_url, broker.bootstrap_servers, topic)
+        side_by_side = min(accounts, app.config.flush.accounts_at_once) * app.config.mailchimp.connections
         create(app, account_ids(accounts))
         mailchimp.put("latency", {"seconds": latency})
         rounds: list[Round] = []
@@ -78,18 +91,17 @@ def measure(
         def carry_out(what: str, name: str, bootstrap_servers: str) -> None:
             stage(app, account_ids(accounts), range(customers), name)
             calls = mailchimp.get("counts")["total"]
-            where = folder, mailchimp.base_url, bootstrap_servers, topic, str(AT_ONCE)
-            told = ended(start_flush(*where))
+            told = ended(start_flush(folder, mailchimp.base_url, bootstrap_servers, topic))
             calls = mailchimp.get("counts")["total"] - calls
-            ideal = calls * latency / (min(accounts, AT_ONCE) * CONNECTIONS)
-            rounds.append(Round(what, accounts * customers, calls, ideal, told))
+            ideal = calls * latency / side_by_side
+            rounds.append(Round(accounts, what, accounts * customers, calls, ideal, told))
 
         carry_out("adds", "First", broker.bootstrap_servers)
-        carry_out("changes", "Second", broker.bootstrap_servers)
+        carry_out(CHANGES, "Second", broker.bootstrap_servers)
         name = "Second"
         if broker.behind is not None and delay:
             with proxy(broker.behind, delay) as bootstrap_servers:
-                carry_out(f"changes, {delay * 1000:.0f} ms to the broker", "Third", bootstrap_servers)
+                carry_out(f"{CHANGES}, {delay * 1000:.0f} ms to the broker", "Third", bootstrap_servers)
             name = "Third"
         return rounds, wrong(mailchimp, accounts, customers, name)
 
@@ -117,33 +129,50 @@ def proxy(behind: tuple[int, int], delay: float) -> Iterator[str]:
             process.terminate()
 
 
-def main(accounts: list[int], customers: int | None, latency: float, delay: float) -> int:
-    """Measures for each number of accounts, and prints a table; returns the exit code."""
-    failed = False
-    print(f"Load at the beginning: {os.getloadavg()[0]:.1f}")
-    print("| Accounts | Flush | Customers | Calls | Seconds | ÷ ideal | Processor time each | Peak memory |")
-    print("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+def report(rounds: list[Round]) -> str:
+    """Returns the figures: first what matters, then all of them."""
+    changes = {one.accounts: one for one in rounds if one.what == CHANGES}
+    slowed = {one.accounts: one for one in rounds if one.what.startswith(CHANGES) and one.what != CHANGES}
+    first = [f"{one.ratio:.2f} times the ideal with {count} accounts" for count, one in changes.items()]
+    goals = [goal(f"{count} accounts: times the ideal", one.ratio, 1.2) for count, one in changes.items()]
+    for count, one in slowed.items():
+        times_slower = one.told["seconds"] / changes[count].told["seconds"]
+        goals.append(goal(f"{count} accounts: times slower with the broker further away", times_slower, 1.1))
+    rows = [
+        [
+            str(one.accounts),
+            one.what,
+            f"{one.customers:,}",
+            f"{one.calls:,}",
+            f"{one.told['seconds']:.1f}",
+            f"{one.ratio:.2f}",
+            f"{one.milliseconds:.2f} ms",
+            f"{one.told['memory_mb']:.0f} MB",
+        ]
+        for one in rounds
+    ]
+    head = ("Accounts", "Flush", "Customers", "Calls", "Seconds", "÷ ideal", "Processor time each", "Peak memory")
+    return "\n\n".join([f"**{'; '.join(first)}.**", table(head, rows, left=2), table(GOAL_HEAD, goals), machine()])
+
+
+def main(accounts: list[int], customers: int, latency: float, delay: float) -> int:
+    """Measures for each number of accounts, and prints it; returns the exit code."""
+    found: list[Round] = []
     with tempfile.TemporaryDirectory() as folder, any_broker(Path(folder)) as broker:
         for count in accounts:
-            rounds, lists = measure(broker, count, customers or max(20, 4800 // count), latency, delay)
-            for one in rounds:
-                print(
-                    f"| {count} | {one.what} | {one.customers:,} | {one.calls:,} | {one.told['seconds']:.1f} "
-                    f"| {one.ratio:.2f} | {one.milliseconds:.2f} ms | {one.told['memory_mb']:.0f} MB |",
-                    flush=True,
-                )
+            rounds, lists = measure(broker, count, max(FEWEST, customers // count), latency, delay)
             for problem in [*lists, *(str(one.told) for one in rounds if not one.whole)]:
                 print(f"NOT DONE: {problem}")
-                failed = True
-    print(f"Load at the end: {os.getloadavg()[0]:.1f}")
-    return int(failed)
+                return 1
+            found += rounds
+    print(report(found))
+    return 0
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--accounts", type=int, nargs="+", default=[8, 64])
-    parser.add_argument("--changes", type=int, help="of each account; 4,800 in all by default")
+    parser.add_argument("--accounts", type=int, nargs="+", default=ACCOUNTS)
+    parser.add_argument("--customers", type=int, default=CUSTOMERS, help="in all; at least 20 of each account")
     parser.add_argument("--latency", type=float, default=0.1)
     parser.add_argument("--delay", type=float, default=0.01)
-    given = parser.parse_args()
-    sys.exit(main(given.accounts, given.changes, given.latency, given.delay))
+    sys.exit(main(**vars(parser.parse_args())))

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.worker import account_ids, create, ended, stage, standin, start_flush, wired
+from benchmarks.worker import account_ids, create, ended, new_topic, stage, standin, start_flush, wired
 from tests.integration.broker import any_broker
 
 STOP_AFTER = 9.0
@@ -45,8 +45,8 @@ def measure(adds: int, changes: int) -> int:
         tempfile.TemporaryDirectory() as name,
         any_broker(Path(name)) as broker,
     ):
-        where = name, mailchimp.base_url, broker.bootstrap_servers, "billmywork.customers", "1"
-        app = wired(name, mailchimp.base_url, broker.bootstrap_servers, "billmywork.customers", 1)
+        where = name, mailchimp.base_url, broker.bootstrap_servers, new_topic()
+        app = wired(*where)
         create(app, account_ids(1))
         stage(app, account_ids(1), range(adds), "First")
         rows = [

@@ -1,7 +1,9 @@
-"""Stages events from a real Kafka beside consuming alone, round by round in one run, and events that trickle in.
+"""Stages events from a real Kafka beside others who read the same topic, round by round in one run.
 
-Each round is a process of its own, so that its peak of memory is its own too. Prints a table; ends with 1 where a
-target is missed. Run it with ``make bench``, or: python -m benchmarks.stage [--events N] [--customers N] [--rounds N]
+Beside consuming alone, Quix Streams with a batching SQLite sink, and the script that everybody writes first. Each round
+is a process of its own, so that its peak of memory is its own too. Then events trickle in, one at a time. Prints
+Markdown; ends with 1 where somebody did not do the work. Run it with:
+python -m benchmarks.stage [--events N] [--customers N] [--accounts N] [--rounds N] [--script N]
 """
 
 from __future__ import annotations
@@ -10,38 +12,41 @@ import argparse
 import json
 import logging
 import random
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from confluent_kafka import Consumer as LibraryConsumer
 from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 
+from benchmarks.events import event, make_topic, publish
+from benchmarks.processes import NotDone, measured
+from benchmarks.report import GOAL_HEAD, goal, machine, table, times
 from tests.integration.broker import Broker, any_broker
 from worker.clock import utc_now
 from worker.config import Kafka
-from worker.consumer.consumer import MOST_AT_ONCE, QUEUED_KIB, Consumer
+from worker.consumer.consumer import MOST_AT_ONCE, Consumer
+from worker.consumer.membership import QUEUED_KIB
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.kafka.partitioner import partition_of
 from worker.store import customers
 from worker.store.database import open_database
 
-PLAIN, TUNED, STAGING = "consuming alone, plainly", "consuming alone, tuned", "staging"
+PLAIN, TUNED, STAGING = "consuming alone, plainly", "consuming alone, tuned", "the worker"
+QUIX, SCRIPT = "Quix Streams, batching SQLite sink", "the first script: json, sqlite-utils upsert"
+PEERS = Path(__file__).with_name("peers")
+QUIX_PYTHON = Path(__file__).parents[1] / ".venv-bench" / "bin" / "python"
 PARTITIONS = 6
-ACCOUNTS = 60
-RATE_TARGET = 1 / 3
-MEMORY_TARGET_MB = 300
-DELAY_TARGET = 1.0
+TOPIC = f"events-{uuid.uuid4().hex[:8]}"
 
 
 @dataclass(frozen=True)
@@ -49,77 +54,42 @@ class Round:
     """What one process measured.
 
     Attributes:
-        seconds: from the assignment to the last record.
-        staged: records read, or customers staged.
+        events: read by it.
+        seconds: from the assignment, or the first event, to the last one.
+        rows: events looked at, or customers in its table.
         memory_mb: its peak.
     """
 
     kind: str
+    events: int
     seconds: float
     memory_mb: float
-    staged: int
+    rows: int
+
+    @property
+    def rate(self) -> float:
+        """Events a second."""
+        return self.events / self.seconds
 
 
-def event(number: int, person: int, version: int) -> tuple[str, bytes]:
-    """Returns account and value of an event of usual size."""
-    account = f"acct-{person % ACCOUNTS}"
-    value = {
-        "specversion": "1.0",
-        "id": f"7f5c1d0e-{number:08d}",
-        "source": "/billmywork",
-        "type": "com.billmywork.customer.updated",
-        "time": "2026-11-22T10:00:00Z",
-        "datacontenttype": "application/json",
-        "data": {
-            "account_id": account,
-            "version": version,
-            "customer": {
-                "id": f"cus-{person}",
-                "email": f"person{person}@example.com",
-                "first_name": "Ann",
-                "last_name": f"Lee {number}",
-                "company": "Lee Ltd",
-                "phone": "+44 113 496 0000",
-                "list_id": "a1b2c3d4e5",
-                "marketing_consent": True,
-                "address": {
-                    "line1": "1 High St",
-                    "line2": "",
-                    "city": "Leeds",
-                    "state": "West Yorkshire",
-                    "postcode": "LS1 1AA",
-                    "country": "GB",
-                },
-            },
-        },
-    }
-    return account, json.dumps(value).encode()
+@dataclass(frozen=True)
+class Load:
+    """What is staged.
 
+    Attributes:
+        script: how many events the first script reads: all of them would take it hours.
+    """
 
-def fill(broker: Broker, topic: str, events: int, people: int) -> int:
-    """Makes the topic and publishes the events, of customers drawn at random; returns of how many there are some."""
-    properties = {"bootstrap.servers": broker.bootstrap_servers}
-    admin = AdminClient(properties)
-    admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
-    producer = Producer(properties | {"linger.ms": 50, "enable.idempotence": True})
-    chance, drawn = random.Random(1), set()
-    for number in range(events):
-        person = chance.randrange(people)
-        drawn.add(person)
-        account, value = event(number, person, number)
-        while True:
-            try:
-                producer.produce(topic, value, f"{account}/cus-{person}", partition_of(account, PARTITIONS))
-                break
-            except BufferError:
-                producer.poll(0.1)
-    assert producer.flush(120) == 0
-    return len(drawn)
+    events: int
+    customers: int
+    accounts: int
+    rounds: int
+    script: int
 
-
-def settings(bootstrap_servers: str, topic: str, group: str) -> Kafka:
-    """Returns the worker's config."""
-    return Kafka(bootstrap_servers=bootstrap_servers, topic=topic, group_id=group)
+    def drawn(self) -> Iterator[tuple[int, int]]:
+        """Gives each event's number and its customer's, drawn at random."""
+        chance = random.Random(1)
+        return ((number, chance.randrange(self.customers)) for number in range(self.events))
 
 
 def alone(bootstrap_servers: str, topic: str, group: str, *, tuned: bool) -> tuple[float, int]:
@@ -162,25 +132,25 @@ def alone(bootstrap_servers: str, topic: str, group: str, *, tuned: bool) -> tup
 
 
 @contextmanager
-def staging(
-    bootstrap_servers: str, topic: str, group: str, path: Path
-) -> Iterator[tuple[OwnedPartitions, list[float]]]:
-    """Stages the topic on a thread; gives the ownership, and when fetching began and the last record was staged."""
-    own, stop, times = open_database(path), threading.Event(), [0.0, 0.0]
-    owned_partitions = OwnedPartitions()
-    consumer = Consumer(settings(bootstrap_servers, topic, group), own, owned_partitions, utc_now)
+def staging(bootstrap_servers: str, topic: str, group: str, path: Path) -> Iterator[float]:
+    """Stages the topic on a thread; gives how many seconds it took from the assignment to the last record.
 
-    def told(count: int) -> None:
-        if count:
-            times[1] = time.monotonic()
-
-    thread = threading.Thread(target=consumer.read, args=(stop, told))
+    Raises:
+        NotDone: the thread has ended.
+    """
+    own, stop, owned_partitions = open_database(path), threading.Event(), OwnedPartitions()
+    config = Kafka(bootstrap_servers=bootstrap_servers, topic=topic, group_id=group)
+    consumer = Consumer(config, own, owned_partitions, utc_now)
+    thread = threading.Thread(target=consumer.read, args=(stop,))
     thread.start()
-    while not owned_partitions.owned():
-        time.sleep(0.001)
-    times[0] = time.monotonic()
     try:
-        yield owned_partitions, times
+        while not owned_partitions.owned() and thread.is_alive():
+            time.sleep(0.001)
+        began, (_, total) = time.monotonic(), owned_partitions.backlog()
+        while not owned_partitions.wait_for_records(total, 1):
+            if not thread.is_alive():
+                raise NotDone("reading Kafka ended early")
+        yield time.monotonic() - began
     finally:
         stop.set()
         thread.join(30)
@@ -188,101 +158,144 @@ def staging(
 
 
 def stage(bootstrap_servers: str, topic: str, group: str) -> tuple[float, int]:
-    """Stages the topic to its end; returns seconds and how many customers stand in the database."""
+    """Stages the topic to its end; returns seconds and how many customers are in the database."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "worker.db"
-        with staging(bootstrap_servers, topic, group, path) as (owned_partitions, times):
-            while not owned_partitions.wait_until_ready(1):
-                pass
-        seconds = times[1] - times[0]
-        db = open_database(path)
-        staged = customers.total_count(db)
-        db.close()
-    return seconds, staged
+        with staging(bootstrap_servers, topic, group, path) as seconds:
+            pass
+        with closing(open_database(path)) as db:
+            return seconds, customers.total_count(db)
 
 
-def trickle(bootstrap_servers: str, topic: str, group: str, count: int = 100) -> list[float]:
-    """Publishes one event at a time; returns how long each took from the broker's answer to its row, in seconds."""
+def trickle(bootstrap_servers: str, count: int = 100) -> list[float]:
+    """Publishes one event at a time; returns how long each took from the broker's answer to its row, in seconds.
+
+    Raises:
+        NotDone: an event was not staged within a minute.
+    """
+    topic, delays = f"{TOPIC}-trickle", list[float]()
+    make_topic(bootstrap_servers, topic, PARTITIONS)
     producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 0, "enable.idempotence": True})
-    delays = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "worker.db"
-        with staging(bootstrap_servers, topic, group, path) as (owned_partitions, _):
-            while not owned_partitions.wait_until_ready(1):
-                pass
-            db = open_database(path)
-            before = customers.total_count(db)
+        with staging(bootstrap_servers, topic, topic, path), closing(open_database(path)) as db:
             for number in range(count):
-                account, value = event(number, number, 1)
-                producer.produce(topic, value, b"", partition_of(account, PARTITIONS))
+                account, value = event(number, number, accounts=60)
+                producer.produce(topic, value, f"{account}/cus-{number}", partition_of(account, PARTITIONS))
                 producer.flush(10)
                 began = time.monotonic()
-                while customers.total_count(db) == before + number:
+                while customers.total_count(db) == number:
+                    if time.monotonic() - began > 60:
+                        raise NotDone(f"event {number} was not staged")
                     time.sleep(0.001)
                 delays.append(time.monotonic() - began)
-            db.close()
     return delays
 
 
-def child(kind: str, bootstrap_servers: str, topic: str, group: str) -> Round:
-    """Measures in a process of its own."""
-    command = [sys.executable, "-m", __spec__.name, "--child", kind, bootstrap_servers, topic, group]
-    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return Round(kind, *json.loads(told.stdout))
+def own_process(kind: str, load: Load, bootstrap_servers: str, group: str) -> Round:
+    """Measures one side, in a process of its own."""
+    events = min(load.events, load.script) if kind == SCRIPT else load.events
+    with tempfile.TemporaryDirectory() as folder:
+        peer = bootstrap_servers, TOPIC, group, str(Path(folder) / "peer.db"), str(events)
+        command = {
+            QUIX: [str(QUIX_PYTHON), str(PEERS / "quix.py"), *peer],
+            SCRIPT: [sys.executable, str(PEERS / "script.py"), *peer],
+        }.get(kind, [sys.executable, "-m", "benchmarks.stage", "--child", kind, bootstrap_servers, TOPIC, group])
+        told = measured(command)
+    seconds, rows = json.loads(told.output.splitlines()[-1])
+    return Round(kind, events, seconds, told.memory_mb, rows)
 
 
-def measure(kind: str, bootstrap_servers: str, topic: str, group: str) -> None:
+def child(kind: str, bootstrap_servers: str, topic: str, group: str) -> None:
     """Runs as that process."""
     logging.basicConfig(level=logging.WARNING)
-    if kind == STAGING:
-        seconds, count = stage(bootstrap_servers, topic, group)
-    else:
-        seconds, count = alone(bootstrap_servers, topic, group, tuned=kind == TUNED)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps([seconds, peak, count]))
+    act = stage if kind == STAGING else partial(alone, tuned=kind == TUNED)
+    print(json.dumps(act(bootstrap_servers, topic, group)))
 
 
-def run(events: int, people: int, rounds: int) -> bool:
-    """Runs it all and prints it; returns whether every target was met."""
+def compare(broker: Broker, load: Load) -> dict[str, list[Round]]:
+    """Publishes the events and lets each side read them, round by round.
+
+    Raises:
+        NotDone: a side has other rows than it should.
+    """
+    servers = broker.bootstrap_servers
+    make_topic(servers, TOPIC, PARTITIONS)
+    publish(servers, TOPIC, PARTITIONS, load.drawn(), load.accounts)
+    people = len({person for _, person in load.drawn()})
+    kinds = [PLAIN, TUNED, STAGING, SCRIPT]
+    if (QUIX_PYTHON.parents[1] / "made").exists():
+        kinds.insert(3, QUIX)
+    done: dict[str, list[Round]] = {kind: [] for kind in kinds}
+    for number in range(load.rounds):
+        for kind, rounds in done.items():
+            one = own_process(kind, load, servers, f"{kinds.index(kind)}-{number}")
+            wanted = {STAGING: people, QUIX: people, SCRIPT: None}.get(kind, load.events)
+            if one.rows != wanted and (wanted is not None or not 0 < one.rows <= one.events):
+                raise NotDone(f"{kind}: {one.rows} rows where {wanted} should be")
+            rounds.append(one)
+    return done
+
+
+def report(load: Load, done: dict[str, list[Round]], delays: list[float]) -> str:
+    """Returns the figures: first what matters, then all of them."""
+    rate = {kind: statistics.median(one.rate for one in rounds) for kind, rounds in done.items()}
+    own = rate[STAGING]
+    first = [f"**{own:,.0f} events a second: {own / rate[PLAIN]:.2f} of consuming alone"]
+    if QUIX in rate:
+        first.append(f"{own / rate[QUIX]:.1f} times Quix Streams")
+    first.append(f"{own / rate[SCRIPT]:.0f} times the first script.**")
+    rows = [
+        [
+            kind,
+            f"{rate[kind]:,.0f}",
+            " · ".join(f"{one.rate:,.0f}" for one in rounds),
+            f"{own / rate[kind]:.2f}",
+            f"{max(one.memory_mb for one in rounds):.0f} MB",
+        ]
+        for kind, rounds in done.items()
+    ]
+    goals = [goal("the worker ÷ consuming alone, plainly", own / rate[PLAIN], 0.5, least=True)]
+    if QUIX in rate:
+        goals.append(goal("the worker ÷ Quix Streams", own / rate[QUIX], 4.0, "{:.1f}", least=True))
+    goals.append(goal("memory of the worker", max(one.memory_mb for one in done[STAGING]), 300, "{:.0f} MB"))
+    goals.append(goal("the longest delay of a single event", max(delays) * 1000, 1000, "{:.0f} ms"))
+    lines = [
+        ", ".join(first),
+        table(("Side", "Events a second, median", "each round", "the worker ÷ it", "Peak memory"), rows),
+        table(GOAL_HEAD, goals),
+        f"{load.events:,} events of {load.customers:,} customers and {load.accounts} accounts; the first script reads "
+        f"{min(load.script, load.events):,} of them. A single event is in the database after "
+        f"{times(statistics.median(delays))}, at most {times(max(delays))}.",
+        machine(),
+    ]
+    if QUIX not in rate:
+        lines.insert(1, "Quix Streams was left out: `make bench` installs it.")
+    return "\n\n".join(lines)
+
+
+def main(load: Load) -> int:
+    """Runs it all and prints it; returns the exit code."""
     with tempfile.TemporaryDirectory() as folder, any_broker(Path(folder)) as broker:
         if not broker.whole:
             print(f"This needs a real Kafka, and there is only {broker.kind}.")
-            return False
-        servers = broker.bootstrap_servers
-        drawn = fill(broker, "events", events, people)
-        fill(broker, "trickle", 0, 1)
-        print(f"{events:,} events of {people:,} customers, {PARTITIONS} partitions; {broker.kind}\n")
-        done: dict[str, list[Round]] = {PLAIN: [], TUNED: [], STAGING: []}
-        print("| round | what | events/s | peak memory |\n| --- | --- | ---: | ---: |")
-        for number in range(1, rounds + 1):
-            for kind, measured in done.items():
-                one = child(kind, servers, "events", f"{kind} {number}")
-                assert one.staged == (drawn if kind == STAGING else events), "something is missing"
-                measured.append(one)
-                print(f"| {number} | {kind} | {events / one.seconds:,.0f} | {one.memory_mb:.0f} MB |", flush=True)
-        delays = trickle(servers, "trickle", "trickle")
-    seconds = {kind: statistics.median(one.seconds for one in measured) for kind, measured in done.items()}
-    share, of_tuned = seconds[PLAIN] / seconds[STAGING], seconds[TUNED] / seconds[STAGING]
-    memory = max(one.memory_mb for one in done[STAGING])
-    usual, longest = statistics.median(delays) * 1000, max(delays) * 1000
-    print(f"\nMedians: {share:.2f} of consuming alone plainly (target {RATE_TARGET:.2f}), {of_tuned:.2f} of it tuned.")
-    print(f"Memory: at most {memory:.0f} MB (target {MEMORY_TARGET_MB}).")
-    print(f"Delay of a single event: {usual:.0f} ms; longest of {len(delays)}: {longest:.0f} ms (target 1 s).")
-    return share >= RATE_TARGET and memory < MEMORY_TARGET_MB and max(delays) < DELAY_TARGET
-
-
-def main() -> int:
-    """Reads the arguments and runs."""
-    if sys.argv[1:2] == ["--child"]:
-        measure(*sys.argv[2:])
-        return 0
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=500_000)
-    parser.add_argument("--customers", type=int, default=50_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    chosen = parser.parse_args()
-    return 0 if run(chosen.events, chosen.customers, chosen.rounds) else 1
+            return 1
+        try:
+            print(report(load, compare(broker, load), trickle(broker.bootstrap_servers)))
+        except NotDone as problem:
+            print(f"NOT DONE: {problem}")
+            return 1
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:2] == ["--child"]:
+        child(*sys.argv[2:])
+        sys.exit(0)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--customers", type=int, default=200_000)
+    parser.add_argument("--accounts", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--script", type=int, default=10_000)
+    sys.exit(main(Load(**vars(parser.parse_args()))))

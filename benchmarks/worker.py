@@ -1,6 +1,6 @@
 """The worker and the Mailchimp stand-in as processes of their own, for benchmarks of flushes.
 
-python -m benchmarks.worker serve ACCOUNTS, or flush FOLDER URL KAFKA TOPIC ACCOUNTS_AT_ONCE.
+python -m benchmarks.worker serve ACCOUNTS, or flush FOLDER URL KAFKA TOPIC.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import resource
 import subprocess
 import sys
 import time
+import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,7 +23,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from worker.accounts import api_keys, lists, settings
 from worker.app import App
 from worker.clock import as_text, utc_now
-from worker.config import Config, Flush, Kafka, Mailchimp, Staging
+from worker.config import Config, Kafka, Mailchimp, Staging
 from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
 from worker.flush.run import Refused
@@ -44,8 +46,14 @@ def list_of(account_id: AccountId) -> ListId:
     return ListId(f"list-{account_id}")
 
 
-def _key(number: int) -> str:
+def key_of(number: int) -> str:
+    """Returns the API key of an account by its number."""
     return f"{number:032x}-us1"
+
+
+def new_topic() -> str:
+    """Returns the name of a topic that is not there yet."""
+    return f"benchmark-{uuid.uuid4().hex[:12]}"
 
 
 class Everybody:
@@ -71,6 +79,11 @@ class StandInProcess:
         """Asks for what happened."""
         return requests.get(self._control + what, timeout=60).json()
 
+    def first_names(self, list_id: ListId) -> Counter[str]:
+        """Returns how many members of a list have each first name."""
+        lists = (one for one in self.get("lists") if one["list"]["id"] == list_id)
+        return Counter(member["merge_fields"].get("FNAME", "") for one in lists for member in one["members"])
+
     def put(self, what: str, value: Any) -> None:
         """Changes how it behaves."""
         requests.put(self._control + what, json=value, timeout=60).raise_for_status()
@@ -88,14 +101,13 @@ def standin(accounts: int) -> Iterator[StandInProcess]:
             process.terminate()
 
 
-def wired(folder: str, base_url: str, bootstrap_servers: str, topic: str, at_once: int) -> App:
-    """Wires the worker."""
+def wired(folder: str, base_url: str, bootstrap_servers: str, topic: str) -> App:
+    """Wires the worker, with its defaults."""
     return App(
         Config(
             kafka=Kafka(bootstrap_servers=bootstrap_servers, topic=topic),
             staging=Staging(path=Path(folder) / "worker.db"),
             mailchimp=Mailchimp(base_url=base_url),
-            flush=Flush(accounts_at_once=at_once),
         )
     )
 
@@ -110,7 +122,7 @@ def create(app: App, accounts: Sequence[AccountId]) -> None:
         take_ledger(app)
         for number, account_id in enumerate(accounts):
             asked: Any = {"secret": app.secret, "open_sender": app.open_client, "at": utc_now()}
-            api_keys.connect(db, app.changelog, account_id, _key(number), **asked)
+            api_keys.connect(db, app.changelog, account_id, key_of(number), **asked)
             settings.enable(db, app.changelog, account_id)
             lists.refresh(db, app.changelog, account_id, **asked)
             lists.store(db, app.changelog, account_id, [list_of(account_id)])
@@ -180,7 +192,7 @@ def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
 def _serve(accounts: int) -> None:
     made = StandIn(utc_now)
     for number, account_id in enumerate(account_ids(accounts)):
-        made.add_key(_key(number), f"owner-{number}")
+        made.add_key(key_of(number), f"owner-{number}")
         made.create_list(f"owner-{number}", list_of(account_id), "Customers")
     with SandboxServer(made) as server:
         print(server.base_url, flush=True)
@@ -191,4 +203,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         _serve(int(sys.argv[2]))
     else:
-        flush(wired(*sys.argv[2:6], int(sys.argv[6])))  # type: ignore[call-arg,arg-type]
+        flush(wired(*sys.argv[2:6]))

@@ -1,0 +1,66 @@
+"""Commands as processes of their own, each measured: time, processor time and peak of memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LAUNCH = Path(__file__).with_name("launch.py")
+WORKER = (sys.executable, "-m", "worker")
+LONGEST_SECONDS = 1800
+
+
+class NotDone(Exception):
+    """A side of a comparison did not do its work, so that its time says nothing."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one command took.
+
+    Attributes:
+        seconds: from its start to its end.
+        memory_mb: its peak.
+        output: what it printed.
+    """
+
+    seconds: float
+    processor_seconds: float
+    memory_mb: float
+    output: str
+
+
+def measured(
+    command: Sequence[str], variables: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Measured:
+    """Runs a command to its end.
+
+    Args:
+        command: the program with its whole path, and its arguments.
+        variables: added to the environment.
+        folder: where it runs; None for here.
+
+    Raises:
+        NotDone: it did not end with 0.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        report = Path(name) / "report"
+        done = subprocess.run(
+            [sys.executable, "-S", "-E", str(LAUNCH), str(report), *command],
+            env=os.environ | (variables or {}),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_SECONDS,
+            check=False,
+        )
+        told = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {"code": done.returncode}
+    if code := told.pop("code"):
+        raise NotDone(f"{' '.join(command)} ended with {code}: {done.stdout[-500:]}{done.stderr[-1500:]}")
+    return Measured(**told, output=done.stdout)
