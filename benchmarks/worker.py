@@ -26,7 +26,7 @@ from worker.clock import as_text, utc_now
 from worker.config import Config, Kafka, Mailchimp, Staging
 from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
-from worker.flush.run import Refused
+from worker.flush.eligibility import Refused
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId, ListId
 from worker.sandbox.server import SandboxServer

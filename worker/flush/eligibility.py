@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from worker.consumer.owned_partitions import Held, OwnedPartitions
 from worker.ended import Ended
-from worker.flush.run import Refused
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.plural import counted
@@ -25,6 +25,17 @@ REMEDY = (
     "customers published there; run one worker alone until status shows all partitions read, end it, set kafka.topic "
     "to the new topic, run mailchimp-worker move-ledger, and start the other workers with new databases."
 )
+
+
+class Refused(NamedTuple):
+    """Why an account is not delivered by this worker now.
+
+    Attributes:
+        end: how its part of the run ends: failed where it is known that no other worker delivers it either.
+    """
+
+    reason: str
+    end: Ended
 
 
 @dataclass(frozen=True, slots=True)

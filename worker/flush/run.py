@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from worker.accounts.settings import end_of_missing, missing
 from worker.changelog.commit import Changelog
@@ -17,6 +17,7 @@ from worker.clock import Clock, as_text
 from worker.ended import Ended, worst
 from worker.errors import RequestWithdrawn, WorkerError
 from worker.flush.commit_queue import CommitQueue
+from worker.flush.eligibility import Refused
 from worker.flush.execute import Orders, deliver
 from worker.flush.schedule import takes_part
 from worker.flush.settings_watch import SettingsWatch
@@ -31,17 +32,6 @@ from worker.store.forgotten import Departed
 from worker.store.runs import AccountRun, Request, Run, Trigger
 
 log = logging.getLogger("worker.flush")
-
-
-class Refused(NamedTuple):
-    """Why an account is not delivered by this worker now.
-
-    Attributes:
-        end: how its part of the run ends: failed where it is known that no other worker delivers it either.
-    """
-
-    reason: str
-    end: Ended
 
 
 class Eligibility(Protocol):
