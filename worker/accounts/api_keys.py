@@ -65,12 +65,8 @@ def connect(
 
     Args:
         db: the staging database, outside of a transaction.
-        changelog: commits.
-        account_id: the account.
         text: the API key as a person entered it.
-        secret: encrypts it.
         open_sender: opens a client for it.
-        at: the time now.
         author: for the log of settings.
 
     Raises:
@@ -153,7 +149,6 @@ def rekey(db: Database, changelog: Changelog, old: SecretKey, new: SecretKey) ->
 
     Args:
         db: the staging database, outside of a transaction.
-        changelog: commits.
         old: what they were encrypted with; those that the new one opens already stay as they are.
         new: what they are encrypted with from now on.
 

@@ -84,8 +84,6 @@ def carry_out(
         changelog: commits for accounts whose ledger this worker writes.
         own_copy: commits for the others.
         secret: decrypts the key of the hashes.
-        worker: this worker's name.
-        at: the time now.
 
     Returns:
         How many rows of each kind went.

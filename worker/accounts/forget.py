@@ -101,10 +101,7 @@ def forget_person(
 
     Args:
         db: the staging database, outside of a transaction.
-        changelog: commits.
-        address: the person's.
         secret: decrypts the key of the hashes.
-        at: the time now.
         told: told what is done.
         changelog_of: commits what is erased of an account; None for the one above.
         spared: accounts that are left alone.

@@ -54,11 +54,8 @@ def refresh(
 
     Args:
         db: the staging database, outside of a transaction.
-        changelog: commits.
-        account_id: the account.
         secret: decrypts its API key.
         open_sender: opens a client for that key.
-        at: the time now.
 
     Raises:
         NotFound: the account never chose any settings.
@@ -136,8 +133,6 @@ def store(
 
     Args:
         db: the staging database, outside of a transaction.
-        changelog: commits.
-        account_id: the account.
         wanted: the lists to use; None for all that Mailchimp has.
         confirmed: members of each list that may leave it in the next flush.
         author: for the log of settings.
@@ -219,9 +214,6 @@ def choose_master(
 
     Args:
         db: the staging database, outside of a transaction.
-        changelog: commits.
-        account_id: the account.
-        list_id: the list.
         confirmed: members of each list that may leave it in the next flush.
         author: for the log of settings.
 

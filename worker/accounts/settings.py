@@ -150,8 +150,6 @@ def enable(
 
     Args:
         db: the staging database, outside of a transaction.
-        changelog: commits.
-        account_id: the account.
         status_if_new: how contacts are added from now on; None leaves it as it was.
         at: the time now: the daily flushes after it deliver the account. None for the one that is due too.
         confirmed: members of each list that may leave it in the next flush.

@@ -97,8 +97,6 @@ def note(db: Database, before: AccountSettings, after: AccountSettings, author: 
     """Writes what is other in the settings. Belongs in the transaction that saves them.
 
     Args:
-        db: the staging database.
-        before: as they were.
         after: as they were saved.
         author: None where no person changes them: nothing is written.
     """

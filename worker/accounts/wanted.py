@@ -37,7 +37,6 @@ def with_wanted(before: AccountSettings, wanted: Wanted, at: datetime) -> Accoun
     """Returns the settings as they would be.
 
     Args:
-        before: as they are.
         wanted: what is to change.
         at: the time now: one that is enabled takes part in daily flushes after it.
 
@@ -90,11 +89,8 @@ def save(
 
     Args:
         db: the staging database, outside of a transaction.
-        changelog: commits.
-        account_id: the account.
         wanted: what is to change.
         confirmed: members of each list that may leave it in the next flush; None where nothing had to be asked.
-        author: who changes them.
 
     Raises:
         NotFound: the account never chose any settings, or no refresh found such a list.

@@ -47,10 +47,8 @@ class Reader:
         """Reads nothing yet.
 
         Args:
-            settings: the operator's.
             topics: both, which are there.
             db: a connection of its own.
-            clock: returns the time.
 
         Raises:
             ConfigError: the operator's properties cannot be used.

@@ -49,7 +49,6 @@ def value_of(kept: ChangelogRow, *, erase: bool) -> bytes | None:
     """Returns the record's value.
 
     Args:
-        kept: the row.
         erase: whether a row that is gone must be forgotten.
     """
     if kept.row is None:

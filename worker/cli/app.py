@@ -97,7 +97,7 @@ def _typer(cls: type[TyperGroup] | None = None, help: str | None = None) -> type
     )
 
 
-commands = _typer(LazyCommands, "Keeps billmywork's customers in their Mailchimp lists, and never puts back who left.")
+commands = _typer(LazyCommands, "Keeps billmywork's customers in their Mailchimp lists, and puts back nobody who left.")
 
 
 def _version(wanted: bool) -> None:

@@ -71,12 +71,9 @@ class Consumer:
         """Asks the broker for the topic, and joins nothing yet.
 
         Args:
-            settings: the operator's.
             db: the poll thread's own connection.
             owned_partitions: takes note of what is assigned and read.
-            clock: returns the time.
             call_seconds: how long a call of a partition's former owner may still be under way.
-            hash_key: returns the key of the hashes of erased customers.
             metrics: counts what is read.
 
         Raises:

@@ -27,7 +27,6 @@ def properties(settings: Kafka, name: str) -> dict[str, Any]:
     """Returns librdkafka's properties of a member.
 
     Args:
-        settings: the operator's.
         name: which this worker has in its group, so that it gets its partitions back after a restart.
 
     Raises:
@@ -77,7 +76,6 @@ class Membership:
         """Asks nothing yet.
 
         Args:
-            settings: name the group.
             name: this worker's in it.
             admin: asks the broker; None for one that does not answer it.
         """

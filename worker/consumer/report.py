@@ -38,7 +38,6 @@ class ConsumerReport:
         """Has nothing to say yet.
 
         Args:
-            owned_partitions: what is read.
             clock: seconds that only go forward.
             wall_clock: seconds since 1970, as records have them.
         """
@@ -79,11 +78,7 @@ class ConsumerReport:
             self._letters += results["dead_letter"]
 
     def look(self, consumer: Any) -> None:
-        """Says what is to be said now; call it before each poll.
-
-        Args:
-            consumer: the library's.
-        """
+        """Says what is to be said now; call it before each poll."""
         now = self._clock()
         if now - self._looked_at < LOOK_SECONDS:
             return

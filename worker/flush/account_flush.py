@@ -176,9 +176,7 @@ def plans(
     """Plans a chunk. Where that meets a fault of this worker, each part of it, and gives up those alone that meet it.
 
     Args:
-        db: the staging database.
         terms: what everything is planned by.
-        near: the chunk.
         faulty: called with a part that cannot be planned.
     """
     try:

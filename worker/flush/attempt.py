@@ -142,7 +142,6 @@ class Attempt(StepResult):
         there: its add would count as never done, and its opt-out would not follow.
 
         Args:
-            membership: where.
             entry: what the ledger says of it.
             targets: the customers who are, or should be, there; of prior memberships none, since they are known there.
         """
@@ -162,7 +161,6 @@ class Attempt(StepResult):
         """Reads a member; one that the ledger knows is missing only if two answers a moment apart say so.
 
         Args:
-            membership: where.
             entry: what the ledger says of it.
         """
         call = calls.read(membership)
@@ -210,9 +208,6 @@ class Attempt(StepResult):
 
         Args:
             targets: the customers that it meets.
-            membership: where.
-            classified: how the answer was sorted.
-            exchange: the call and the answer.
             of_list: whether a 404 is the list's own; else it may be the member's, and the list is asked for.
         """
         kind, title, then = classified.kind, classified.title, None

@@ -23,8 +23,6 @@ def erased_since(
     """Tells why a customer may not be added at a place whose ledger entry was erased.
 
     Args:
-        customer: whom to add.
-        membership: where.
         entry: what the ledger says of that place; a member that is there is written, not added.
         departed: who left and was erased since.
 

@@ -129,8 +129,6 @@ def departures_of(
     """Returns where the addresses of contacts, or the customers who have them, are known to have left.
 
     Args:
-        db: the staging database.
-        account_id: the account.
         contacts: who is about to be added.
 
     Returns:

@@ -119,7 +119,6 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
     """Returns what the ledger should say of a member now that it was read: no write to it is in doubt any more.
 
     Args:
-        entry: what it said.
         member: as it was read.
         date: Mailchimp's time of the answer.
     """
@@ -153,7 +152,6 @@ def departed(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledge
     """Returns what the ledger should say of a member that was read and has left; None where it has not.
 
     Args:
-        entry: what it said.
         member: as it was read.
         date: Mailchimp's time of the answer.
     """
@@ -179,7 +177,6 @@ def status_before_until(intent: Intent, moment: datetime | None = None) -> str:
     """Returns the status before an archive that was done, whose own time was not read yet.
 
     Args:
-        intent: of the archive.
         moment: when it was done; None for the time of its answer, which is the latest that it may be.
     """
     first, last = _moment(intent.at), moment or _moment(intent.until)
@@ -206,7 +203,6 @@ def new_intent(
     """Returns the note of a write that is about to be sent.
 
     Args:
-        kind: what it does.
         date: Mailchimp's time of the read before it.
         member: as it was read; None where there was none.
         before: the intent of an earlier try of the same write, which may have been done too.
@@ -301,7 +297,6 @@ def is_its_own(entry: LedgerEntry, now: datetime) -> bool:
 
     Args:
         entry: what the ledger says of the member.
-        now: the time.
     """
     since = as_moment(entry.customer_since) if entry.customer_since is not None else None
     long = since is not None and since <= now - ITS_OWN_AFTER

@@ -114,7 +114,6 @@ def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, r
     """Writes the fields of a contact that turned out to be a member already, and leaves its status alone.
 
     Args:
-        attempt: the try.
         contact: what should be there.
         entry: what the ledger said before the member was read.
         read: the member as it was read.
@@ -140,7 +139,6 @@ def note_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, re
     nothing else shows that it was there and left.
 
     Args:
-        attempt: the try.
         contact: what should be there.
         entry: what the ledger said before the member was read.
         read: the member as it was read.
@@ -206,9 +204,6 @@ def add_or_find(
     """Reads a place, and adds the contact where nobody is.
 
     Args:
-        attempt: the try.
-        step: whom to add.
-        status: how.
         what: how the receipt begins.
         read: the place, where this try has read it already.
         asked: the prior memberships that this try has read.

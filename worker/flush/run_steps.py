@@ -41,7 +41,6 @@ def run_steps(
     """Does the steps of one group.
 
     Args:
-        context: the account's.
         step_group: steps that share a place or a customer.
         recorder: writes what each step did. On lists that it found gone or paused, steps are left for the next flush.
         held: customers of whom other steps are held back, so that these here do not settle them.
@@ -180,7 +179,6 @@ def _try_step(context: StepContext, do: Callable[[Attempt], None]) -> Attempt:
     """Does a step, again while Mailchimp says "later" and patience lasts.
 
     Args:
-        context: the account's.
         do: one try; its calls have a connection to themselves.
 
     Returns:

@@ -91,7 +91,6 @@ def what_follows(
     """Returns what the next flush would do by settings that are not in force yet; only reads, and only here.
 
     Args:
-        db: the staging database.
         settings: as they would be.
         departed: who left lists of the account and was erased since.
         now: the time as text.

@@ -77,7 +77,6 @@ class Admin:
         """Connects.
 
         Args:
-            settings: the operator's.
             problems: where librdkafka reports; None for a place of its own.
 
         Raises:
@@ -171,7 +170,6 @@ class Admin:
         """Creates a topic, and waits until it appears. One that another worker creates meanwhile is as good.
 
         Args:
-            new: the topic.
             advice: how an operator creates it.
 
         Raises:

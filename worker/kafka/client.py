@@ -53,8 +53,6 @@ def client(kind: Callable[[dict[str, Any]], _Client], settings: Kafka, own: Mapp
     """Returns a client of the library with the operator's properties and those that this worker relies on.
 
     Args:
-        kind: which client.
-        settings: the operator's.
         own: this worker's; the operator cannot change them.
 
     Raises:
@@ -202,7 +200,6 @@ def partitions_of_topic(client: Any, settings: Kafka, problems: Problems) -> tup
 
     Args:
         client: any that can list topics.
-        settings: names the topic.
         problems: what that client reported.
 
     Raises:
@@ -228,9 +225,6 @@ def bounds(client: Any, settings: Kafka, partition: int, problems: Problems) -> 
     Waits for the election of a leader: a new partition has none at first, and one whose broker went for a moment.
 
     Args:
-        client: a consumer.
-        settings: names the topic.
-        partition: which one.
         problems: what that client reported.
 
     Raises:
@@ -258,9 +252,7 @@ def answer(ask: Callable[[], _Answer], client: Any, settings: Kafka, problems: P
     """Returns what a broker answers, asking again for up to `RESTART_SECONDS` while one that had answered restarts.
 
     Args:
-        ask: the call.
         client: the one that it uses.
-        settings: names the topic.
         problems: what that client reported.
 
     Raises:

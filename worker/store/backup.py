@@ -20,7 +20,6 @@ def back_up(db: Database, file: Path, told: Callable[[int, int], None] = lambda 
     """Writes a copy of the database that only this user can read; its file is there whole or not at all.
 
     Args:
-        db: the staging database.
         file: where; nothing may be there.
         told: how many pages are copied of how many.
 

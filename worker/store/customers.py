@@ -361,7 +361,6 @@ def stage(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
     A row that got a higher version meanwhile, by a dead letter that was replayed, stays.
 
     Args:
-        db: the staging database.
         rows: account_id, customer_id, address, state, deleted, version, event_id, event_time, topic, topic_id,
             partition, offset and staged_at of each, each customer once.
     """

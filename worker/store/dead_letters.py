@@ -90,7 +90,6 @@ def matching(db: Database, reason: str | None, account_id: AccountId | None) -> 
     """Returns the numbers of dead letters, oldest first.
 
     Args:
-        db: the staging database.
         reason: only those whose reason has this text in it.
         account_id: only those whose key names this account, or that hold it up.
     """
@@ -176,7 +175,6 @@ def mentioning(db: Database, text: str) -> list[int]:
     """Returns the numbers of dead letters whose key, value or headers have a text in them.
 
     Args:
-        db: the staging database.
         text: found in any case, and where JSON wrote its letters as escapes.
     """
     return [number for number, content in _contents(db) if text.lower() in content]

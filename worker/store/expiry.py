@@ -47,7 +47,6 @@ def drop_old(
 
     Args:
         db: the staging database, outside of a transaction.
-        what: names them.
         told: where any were dropped, how many, and whether some are left for the next days.
     """
     row = db.execute("SELECT at FROM tidied WHERE what = ?", (what,)).fetchone()

@@ -146,7 +146,6 @@ def delete_staged(db: Database, rows: Sequence[tuple[str, str, int]]) -> int:
     Belongs in a transaction.
 
     Args:
-        db: the staging database.
         rows: account, customer and revision.
 
     Returns:

@@ -86,8 +86,6 @@ def forget_versions(db: Database, account_id: AccountId, address: AddressKey | N
     A withdrawn consent stays so where it may be newer than the event that takes the place. Belongs in a transaction.
 
     Args:
-        db: the staging database.
-        account_id: whose customers.
         address: only those who have or had it; None for all whose last event was ignored.
 
     Returns:

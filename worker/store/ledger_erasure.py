@@ -25,12 +25,6 @@ def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId, at: 
 
     So an opt-out of another customer who shares the address is kept when this one is erased. A found member is that
     customer's from now on only.
-
-    Args:
-        db: the staging database.
-        account_id: the account.
-        customer_id: who is erased.
-        at: the time.
     """
     successor = (
         "(SELECT customer_id FROM standing AS one WHERE one.account_id = ledger.account_id "
@@ -55,10 +49,7 @@ def erase_address(
     """Removes an address from what is known of customers who have another one. Belongs in a transaction.
 
     Args:
-        db: the staging database.
-        account_id: the account.
         address: the address; its own entries stay, for :func:`delete_customers`.
-        keep_out: the customers.
 
     Returns:
         Those of them who left there.
@@ -99,8 +90,6 @@ def erase_from_intents(db: Database, address: AddressKey, rows: Sequence[RowKey]
     """Removes an address from writes that were begun for other places, as where the member came from. In a transaction.
 
     Args:
-        db: the staging database.
-        address: the address.
         rows: some of those that :func:`intents_naming` found.
 
     Returns:

@@ -91,9 +91,6 @@ def note_accounts(db: Database, topic: str, topic_id: str, seen: Iterable[tuple[
     """Writes that records of accounts were read in partitions. Belongs in the transaction that stages them.
 
     Args:
-        db: the staging database.
-        topic: the topic.
-        topic_id: its id.
         seen: each account with a partition.
     """
     db.executemany(

@@ -37,7 +37,6 @@ def delete_others(db: Database, topic: str, topic_id: str, partition: int, last_
 
     Args:
         db: the connection that noted who was seen.
-        topic: the partition's topic.
         last_offset: the last one that was read.
 
     Returns:

@@ -40,10 +40,8 @@ def new_link(signer: Signer, account_id: AccountId | None, name: str | None, now
     """Returns the token of a link that opens one session, once, within five minutes.
 
     Args:
-        signer: for links.
         account_id: whose page it opens; None for the operators'.
         name: of the person who will use it, for the log of settings; None where it does not matter.
-        now: the time.
     """
     return signer.signed(_payload(account_id, name, now), now + LINK)
 

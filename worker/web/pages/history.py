@@ -62,7 +62,6 @@ def chart_of(call: Call, parts: Iterable[PartOfRun], base: str | None = None) ->
     """Returns the last thirty days as a chart, today the last; a day's bar leads to its last sync.
 
     Args:
-        call: the request.
         parts: the account's parts of these days' runs, oldest first.
         base: the path of the account's page; None for that of the call.
     """

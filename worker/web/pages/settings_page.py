@@ -44,11 +44,9 @@ def shown(
     """Returns the page, with what went wrong beside the field that it is about.
 
     Args:
-        call: the request.
         key_error: about the API key that was entered.
         list_error: about the lists that were ticked.
         warning: about the page as a whole.
-        status: of HTTP.
     """
     reading = reading_of(call)
     now, parts = reading.state(), reading.runs(30)
