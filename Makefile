@@ -5,7 +5,7 @@ BIN := .venv/bin
 MADE := .venv/made
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage soak bench measure lint format lock clean
+.PHONY: help install audit demo test coverage soak bench measure lint format lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -52,10 +52,13 @@ format: $(MADE)  ## write the code in its one style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+audit: $(MADE)  ## list what the worker is made of (CycloneDX), its licences and known weaknesses
+	$(BIN)/python -m supply_chain
+
 PLATFORMS := x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-apple-darwin aarch64-apple-darwin
 
 lock:  ## resolve the dependencies again (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements.lock
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-package pip -q -o requirements.lock
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements-dev.lock
 	uv pip compile --group build --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements-build.lock
 	set -e; for platform in $(PLATFORMS); do for python in 3.11 3.12 3.13 3.14; do \
