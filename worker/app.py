@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from worker.accounts.api_keys import key_of
 from worker.accounts.hash_key import departed_of, hash_key
-from worker.accounts.secrets import SecretKey, secret_key
+from worker.accounts.secrets import SecretKey, parsed, secret_key
 from worker.changelog.reader import Reader
 from worker.changelog.tail import ChangelogTail
 from worker.changelog.writer import ChangelogWriter
@@ -104,12 +104,14 @@ class App:
         Raises:
             SecretKeyError: it is malformed or cannot be read.
         """
-        given = self.config.secret_key
-        return secret_key(
+        given, before = self.config.secret_key, self.config.previous_secret_key
+        key = secret_key(
             given.get_secret_value() if given is not None else None,
             self.config.secret_key_file,
             self.config.staging.path,
         )
+        previous = parsed(before.get_secret_value(), "WORKER_PREVIOUS_SECRET_KEY") if before is not None else None
+        return replace(key, previous=previous)
 
     @contextmanager
     def open_client(self, key: ApiKey, account_id: AccountId | None = None) -> Iterator[Sender]:

@@ -33,13 +33,13 @@ SHORTEST_TOKEN = 24
 DEFAULT_FILE = Path("config/worker.toml")
 _PREFIX = "WORKER_"
 _FILE_VARIABLE = "WORKER_CONFIG"
-_VARIABLE_ONLY = ("secret_key", "secret_key_file")
+_VARIABLE_ONLY = ("secret_key", "secret_key_file", "previous_secret_key")
 _SERVICE_LINKS = re.compile(
     r"WORKER_(\w+_)??(SERVICE_(HOST|PORT)(_\w+)?=.*|PORT(_\d+_(TCP|UDP|SCTP))?=\w+://.*|PORT_\d+_(TCP|UDP|SCTP)_\w+=.*)"
 )
 """What Kubernetes sets in every container for a Service named "worker", or "worker-" and more. WORKER_WEB_PORT=9090 is
 none of it, but the variable of a setting with a line too few."""
-_UNSHOWN = {"secret_key", "kafka.client", "web.token"}  # they hold passwords
+_UNSHOWN = {"secret_key", "previous_secret_key", "kafka.client", "web.token"}  # they hold passwords
 _NAMED_ELSE = {"bootstrap.servers": "kafka.bootstrap_servers", "group.id": "kafka.group_id"}
 
 
@@ -240,6 +240,7 @@ class Config(_Section):
     log: Log = Log()
     secret_key: SecretStr | None = None
     secret_key_file: _FilePath | None = None
+    previous_secret_key: SecretStr | None = None
 
 
 class _Sources(BaseSettings, Config):

@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -50,10 +50,17 @@ class SecretKey:
 
     Attributes:
         where: what the key was read from, for messages.
+        previous: the one used before, which opens what this one did not seal; None where only one is in force.
     """
 
     _bytes: bytes = field(repr=False)
     where: str
+    previous: SecretKey | None = None
+
+    @property
+    def alone(self) -> SecretKey:
+        """The same key without the one before it."""
+        return replace(self, previous=None)
 
     def seal(self, account_id: AccountId, key: ApiKey) -> bytes:
         """Returns the API key encrypted, for this account."""
@@ -66,7 +73,9 @@ class SecretKey:
             SecretKeyError: another secret key sealed it, or it is damaged.
         """
         again = f"enter the API key again: mailchimp-worker account connect {account_id}"
-        if sealed[:_HEAD] != _FORMAT + self._id:
+        if self.previous is not None and self.previous.has_sealed(sealed):
+            return self.previous.open(account_id, sealed)
+        if not self.has_sealed(sealed):
             raise SecretKeyError(
                 f"The API key of account {account_id} was encrypted with another secret key than {self.where}.",
                 f"Start with the secret key that it was encrypted with, or {again}",
@@ -78,6 +87,10 @@ class SecretKey:
                 f"The stored API key of account {account_id} is damaged.", f"Please {again}"
             ) from error
         return api_key.parse(opened.decode())
+
+    def has_sealed(self, sealed: bytes) -> bool:
+        """Tells whether this key itself sealed something."""
+        return sealed[:_HEAD] == _FORMAT + self._id
 
     def seal_hash_key(self, key: bytes) -> str:
         """Returns the key of the hashes of erased persons encrypted, as base64."""
@@ -91,7 +104,9 @@ class SecretKey:
         """
         try:
             found = base64.b64decode(sealed, validate=True)
-            if found[:_HEAD] != _FORMAT + self._id:
+            if self.previous is not None and self.previous.has_sealed(found):
+                return self.previous.open_hash_key(sealed)
+            if not self.has_sealed(found):
                 raise SecretKeyError(
                     "The hashes of erased persons, which keep them from being added again, were made with a key that "
                     f"was encrypted with another secret key than {self.where}.",

@@ -182,15 +182,19 @@ def resume(account: AccountArgument, json: Json = False) -> None:
 
 @commands.command()
 def rekey(json: Json = False) -> None:
-    """Encrypt all API keys with the secret key that is configured now; asks for the one used before."""
+    """Encrypt all API keys with the secret key that is configured now; asks for the one used before.
+
+    Where WORKER_PREVIOUS_SECRET_KEY is set, that is the one.
+    """
     app = wired()
-    if sys.stdin.isatty():
-        text = str(typer.prompt("The secret key used before", hide_input=True, err=True))
+    if (previous := app.secret.previous) is not None:
+        old = previous
+    elif sys.stdin.isatty():
+        old = secrets.parsed(str(typer.prompt("The secret key used before", hide_input=True, err=True)), "the terminal")
     else:
-        text = sys.stdin.read(LONGEST_KEY_INPUT)
-    old = secrets.parsed(text, "standard input")
+        old = secrets.parsed(sys.stdin.read(LONGEST_KEY_INPUT), "standard input")
     with changing(app) as db:
-        count = api_keys.rekey(db, app.changelog, old, app.secret)
+        count = api_keys.rekey(db, app.changelog, old, app.secret.alone)
     if json:
         output.as_json({"encrypted": count})
         return

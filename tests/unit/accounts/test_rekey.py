@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.checked_changelog import CHANGELOG
@@ -72,3 +74,16 @@ def test_a_damaged_key_is_told_as_such(db, path):
         rekey(db, CHANGELOG, SECRET, OTHER_SECRET)
     assert "account connect acct-1" in caught.value.advice
     assert everything(path) == before
+
+
+def test_with_two_keys_in_force_every_worker_reads_before_and_after_the_change(db):
+    """A worker with the new key and the one before reads what either sealed; what it seals only the new one opens."""
+    connect(db)
+    both = replace(OTHER_SECRET, previous=SECRET)
+    assert key_of(db, ACCOUNT, both) == parse(KEY)
+    assert both.open_hash_key(SECRET.seal_hash_key(b"k")) == b"k"
+    assert rekey(db, CHANGELOG, SECRET, both.alone) == 1
+    assert key_of(db, ACCOUNT, both) == key_of(db, ACCOUNT, OTHER_SECRET) == parse(KEY)
+    assert OTHER_SECRET.open(ACCOUNT, both.seal(ACCOUNT, parse(KEY))) == parse(KEY)
+    with pytest.raises(SecretKeyError, match="another secret key"):
+        both.open(ACCOUNT, THIRD_SECRET.seal(ACCOUNT, parse(KEY)))
