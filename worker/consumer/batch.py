@@ -167,7 +167,8 @@ class Batch:
             known = self._known(record, version, event.event_time)
             # The deletion that follows an erasing brings nobody back; one who came again since is staged.
             again = key in self._stored or key in self._newest
-            if (event.deleted and not again) or not is_newer(erased, known, withdraws=_withdraws(event)):
+            follows = event.deleted and not again and not _withdraws(event)
+            if follows or not is_newer(erased, known, withdraws=_withdraws(event)):
                 self._counts[record.partition]["erased"] += 1
                 return
         pending = self._newest.get(key)

@@ -65,6 +65,21 @@ LOG = (
 )
 
 
+def test_the_deletion_that_follows_an_erasing_brings_no_row_back(db: Database) -> None:
+    """Whatever its version; but of one who came again since it counts, and so does one that withdraws consent."""
+    stage(db, *LOG)
+    erase(db)
+    stage(db, event(3, "ann", kind="deleted", email=ANN, version=3))
+    assert ids(db) == {"bob"}
+    stage(db, event(4, "ann", kind="deleted", email=ANN, version=4, marketing_consent=False))
+    assert ids(db) == {"ann", "bob"}
+    erase(db)
+    stage(db, event(5, "ann", email=ANN, version=5))
+    stage(db, event(6, "ann", kind="deleted", email=ANN, version=6))
+    (ann,) = customers.by_ids(db, ACCOUNT, [CustomerId("ann")])
+    assert ann.deleted
+
+
 def test_the_log_read_again_from_its_beginning_stages_nobody_who_was_erased(db: Database) -> None:
     """Others are read as ever, and what is not staged is counted."""
     stage(db, *LOG)
