@@ -288,10 +288,10 @@ def _unchanged(db: Database, known: Collection[AccountId], todo: Collection[Acco
 
 
 def to_deliver(db: Database) -> Sequence[AccountSettings]:
-    """Returns the settings of accounts that have changed customers, those with the most first.
+    """Returns the settings of accounts that have changed customers, those with the fewest first, done in seconds.
 
     Customers of accounts that never chose any settings wait, and are counted by status.
     """
     waiting = customers.accounts_with_changes(db)
     chosen = [one for one in accounts.all_accounts(db) if waiting.get(one.account_id)]
-    return sorted(chosen, key=lambda one: (-waiting[one.account_id], one.account_id))
+    return sorted(chosen, key=lambda one: (waiting[one.account_id], one.account_id))

@@ -8,6 +8,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from worker.clock import as_moment
+from worker.ended import Ended
 from worker.flush.schedule import is_due, latest_flush_time, next_flush_time
 from worker.plural import counted
 from worker.status.times import in_words, moment_in_words
@@ -55,6 +56,7 @@ class RunningFlush:
     """How far a flush is that is under way.
 
     Attributes:
+        left: customers still to be looked at; not those whose account's part has ended, and who wait for somebody.
         per_second: customers settled a second since it began.
         ends_at: when it ends if it goes on like that; None before anything is settled.
     """
@@ -63,6 +65,7 @@ class RunningFlush:
     started_at: str
     settled: int
     to_do: int
+    left: int
     per_second: float
     ends_at: datetime | None
 
@@ -70,15 +73,17 @@ class RunningFlush:
 def running_flush(run: Run, now: datetime) -> RunningFlush:
     """Returns how far a run is that has not ended."""
     settled, to_do = sum(part.settled for part in run.accounts), sum(part.to_do for part in run.accounts)
+    # Until an account's part ends, it says that it was stopped: so it is found after a crash.
+    left = sum(max(part.to_do - part.settled, 0) for part in run.accounts if part.ended is Ended.STOPPED)
     seconds = max((now - as_moment(run.started_at)).total_seconds(), 0.001)
     rate = settled / seconds
-    ends_at = now + timedelta(seconds=(to_do - settled) / rate) if settled else None
-    return RunningFlush(run.run, run.started_at, settled, to_do, rate, ends_at)
+    ends_at = now + timedelta(seconds=left / rate) if settled else None
+    return RunningFlush(run.run, run.started_at, settled, to_do, left, rate, ends_at)
 
 
 def running_in_words(flush: RunningFlush, now: datetime, zone: ZoneInfo) -> str:
-    """Returns how far a flush is: "run 7: 5000 of 20000 customers, 120 a second, ends today 10:04, in 2 minutes"."""
-    words = f"run {flush.run}: {flush.settled} of {counted(flush.to_do, 'customer')}"
+    """Returns how far a flush is: "run 7: 5000 of 20000 customers, 15000 left, 50 a second, ends today 10:06"."""
+    words = f"run {flush.run}: {flush.settled} of {counted(flush.to_do, 'customer')}, {flush.left} left"
     if flush.ends_at is None:
         return f"{words}, began {in_words(as_moment(flush.started_at), now, zone)}"
     rate = f"{flush.per_second:.0f} a second" if flush.per_second >= 1 else f"{flush.per_second * 60:.0f} a minute"

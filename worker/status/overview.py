@@ -210,6 +210,7 @@ def _running(run: Run | None, now: datetime, config: Config) -> dict[str, Any] |
         "started_at": flush.started_at,
         "settled": flush.settled,
         "to_do": flush.to_do,
+        "left": flush.left,
         "per_second": round(flush.per_second, 2),
         "ends_at": as_text(flush.ends_at) if flush.ends_at else None,
         "words": running_in_words(flush, now, config.flush.zone),

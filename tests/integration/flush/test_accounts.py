@@ -10,6 +10,7 @@ import pytest
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, Everybody, World
 from worker.accounts import api_keys, lists, settings
+from worker.flush.run import to_deliver
 from worker.model import AccountId, ListId
 from worker.sandbox.faults import Fault
 from worker.store.runs import Run
@@ -127,6 +128,15 @@ def test_an_account_that_answers_slowly_delays_no_other(world: World):
     flushing.join()
     assert all(one.find("c@example.com") for one in lists_done)
     assert world.status("ann@example.com") == "subscribed"
+
+
+def test_small_accounts_are_delivered_before_large_ones(world: World):
+    """The more changed customers an account has, the later it begins, whatever its id."""
+    add_accounts(world, 2)
+    for account, count in (("more-0", 3), (ACCOUNT, 1), ("more-1", 2)):
+        for number in range(count):
+            event_for(world, account, f"c{number}", f"c{number}@example.com")
+    assert [one.account_id for one in to_deliver(world.db)] == [ACCOUNT, "more-1", "more-0"]
 
 
 def test_accounts_that_share_a_key_share_its_connections(world: World):

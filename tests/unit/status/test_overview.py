@@ -101,7 +101,10 @@ def test_a_flush_under_way_is_shown_and_a_crashed_one_is_not(db: Database) -> No
         run = runs.start(db, "2026-11-22T09:41:40.000Z", "daily", None)
         runs.put_account(db, run, AccountRun(ACCOUNT, {"added": 5000}, 20_000, 5000, Ended.STOPPED))
     found = shown(db)
-    assert found["flush"]["words"].startswith("run 1: 5000 of 20000 customers, 250 a second, ends today 09:43")
+    assert found["flush"]["words"].startswith(
+        "run 1: 5000 of 20000 customers, 15000 left, 250 a second, ends today 09:43"
+    )
+    assert found["flush"]["left"] == 15_000
     assert found["accounts"][0]["state"] == "delivering"
     found = shown(db, beat=None)
     assert found["flush"] is None

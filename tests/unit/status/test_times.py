@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from worker.clock import as_text
+from worker.ended import Ended
 from worker.model import AccountId
 from worker.status.next_flush import next_flush, running_flush, running_in_words
 from worker.status.times import in_words, span_in_words
@@ -71,14 +72,18 @@ def test_the_next_flush_is_the_one_that_will_be(
 @pytest.mark.parametrize(
     ("settled", "words"),
     [
-        (5000, "run 7: 5000 of 20000 customers, 50 a second, ends today 10:06, in 5 minutes"),
-        (10, "run 7: 10 of 20000 customers, 6 a minute, ends Tue 24 Nov 17:33, in 2 days"),
-        (0, "run 7: 0 of 20000 customers, began today 10:00, 2 minutes ago"),
+        (5000, "run 7: 5000 of 20003 customers, 15000 left, 50 a second, ends today 10:06, in 5 minutes"),
+        (10, "run 7: 10 of 20003 customers, 19990 left, 6 a minute, ends Tue 24 Nov 17:33, in 2 days"),
+        (0, "run 7: 0 of 20003 customers, 20000 left, began today 10:00, 2 minutes ago"),
     ],
 )
 def test_a_flush_under_way_is_said_with_its_rate_and_end(settled: int, words: str) -> None:
-    """By what it settled since it began."""
-    parts = (AccountRun(AccountId("a"), {}, 15_000, settled), AccountRun(AccountId("b"), {}, 5000, 0))
+    """By what it settled since it began; who waits for somebody when an account's part has ended is not left to do."""
+    parts = (
+        AccountRun(AccountId("a"), {}, 15_000, settled, Ended.STOPPED),
+        AccountRun(AccountId("b"), {}, 5000, 0, Ended.STOPPED),
+        AccountRun(AccountId("c"), {}, 3, 0, Ended.HELD),
+    )
     now = datetime(2026, 11, 22, 10, 1, 40, tzinfo=UTC)
     run = Run(7, as_text(at("22T10:00")), None, "daily", None, None, parts)
     assert running_in_words(running_flush(run, now), now, LONDON) == words
