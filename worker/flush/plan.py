@@ -174,13 +174,8 @@ class _Planner:
         return memberships
 
     def _priors(self, targets: Sequence[Target], destination: MembershipKey) -> tuple[PriorMembership, ...]:
-        memberships = [
-            membership
-            for target in targets
-            for membership in self._known_at(target.customer)
-            if membership != destination
-        ]
-        return tuple(self._prior(membership) for membership in dict.fromkeys(memberships))
+        memberships = [at for target in targets for at in self._known_at(target.customer) if at != destination]
+        return tuple(self._prior(at) for at in dict.fromkeys(memberships))
 
     def _prior(self, at: MembershipKey, *, others: bool = False, whom: Sequence[CustomerId] = ()) -> PriorMembership:
         known = tuple(dict.fromkeys([*whom, *self.known_by.get(at, ())]))
