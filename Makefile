@@ -5,10 +5,10 @@ BIN := .venv/bin
 MADE := .venv/made
 
 .DEFAULT_GOAL := help
-.PHONY: help install audit demo test coverage soak bench measure lint format lock clean
+.PHONY: help install audit demo test screenshots coverage soak bench measure lint format lock clean
 
 help:  ## list these commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(MADE)  ## make the environment in .venv
 
@@ -31,6 +31,9 @@ coverage: $(MADE)  ## run the same tests, and show which lines none of them runs
 
 soak: $(MADE)  ## run the long forms of the tests, for many minutes
 	HISTORIES=5000 $(BIN)/python -m pytest --numprocesses auto -m soak
+
+screenshots: $(MADE)  ## take the pictures in docs/images again (needs Chromium)
+	$(BIN)/python -m tests.browser.screenshots
 
 bench: $(MADE) .venv-bench/made  ## run all benchmarks in their short form, in less than five minutes
 	$(BIN)/python -m benchmarks

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Playwright
 
-VARIABLE = "WORKER_TEST_CHROMIUM"
+VARIABLE = "CHROMIUM_PATH"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 INSTALL = "Install it: apt-get install chromium (Debian), or .venv/bin/python -m playwright install chromium"
 ARGUMENTS = (

@@ -231,6 +231,7 @@ def test_the_package_installs_a_command_and_no_development_tools(tmp_path: Path)
         folders = {name.partition("/")[0] for name in archive.namelist()}
         info = f"mailchimp_worker-{__version__}.dist-info"
         assert folders == {"worker", info}
+        assert {"worker/web/templates/settings.html", "worker/web/static/style.css"} <= set(archive.namelist())
         metadata = archive.read(f"{info}/METADATA").decode()
         commands_of = archive.read(f"{info}/entry_points.txt").decode()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
