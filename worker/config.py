@@ -28,6 +28,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from worker.errors import ConfigError
 
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - compared with, not bound
 SHORTEST_TOKEN = 24
 """Characters of web.token, so that nobody finds it by trying."""
 DEFAULT_FILE = Path("config/worker.toml")
@@ -213,6 +214,13 @@ class Web(_Section):
     public_url: Annotated[str, AfterValidator(_origin)] = ""
     worker_url: Annotated[str, AfterValidator(_origin)] = ""
     embed_origins: Annotated[str, AfterValidator(_origins)] = ""
+
+    @property
+    def url(self) -> str:
+        """Where browsers reach the pages; without web.public_url, those on this machine."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = {"[::]": "[::1]"}.get(host, "127.0.0.1" if host == ALL_ADDRESSES else host)
+        return self.public_url or f"http://{host}:{self.port}"
 
     @property
     def secure(self) -> bool:

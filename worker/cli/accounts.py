@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from worker.accounts import api_keys, erasures, forget, secrets, settings
 from worker.cli import follows, output
-from worker.cli.context import AccountArgument, Json, changing, existing, wired
+from worker.cli.context import AccountArgument, Json, author, changing, existing, wired
 from worker.cli.progress import Steps
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
@@ -17,6 +17,7 @@ from worker.errors import UsageError
 from worker.mailchimp import api_key
 from worker.model import AccountId
 from worker.plural import counted
+from worker.status.json_data import settings_data
 from worker.store import accounts, customers, erasure_requests
 from worker.store.accounts import AccountSettings
 from worker.store.changed_rows import Changed
@@ -24,23 +25,6 @@ from worker.store.changed_rows import Changed
 commands = typer.Typer(no_args_is_help=True, help="Connect accounts to Mailchimp, enable, show and forget them.")
 
 LONGEST_KEY_INPUT = 4096
-
-
-def as_data(one: AccountSettings, waiting: int) -> dict[str, Any]:
-    """Returns an account's settings as JSON shows them."""
-    return {
-        "account_id": one.account_id,
-        "enabled": one.enabled,
-        "api_key": f"…{one.key_hint}" if one.key_hint else None,
-        "connected_at": as_text(one.connected_at) if one.connected_at else None,
-        "status_if_new": one.status_if_new,
-        "master_list_id": one.master_list,
-        "stored_list_ids": [each.list_id for each in one.stored],
-        "lists_refreshed_at": as_text(one.refreshed_at) if one.refreshed_at else None,
-        "paused": {"reason": one.pause.reason, "since": as_text(one.pause.since)} if one.pause else None,
-        "customers_waiting": waiting,
-        "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in settings.missing(one)],
-    }
 
 
 @commands.command("list")
@@ -51,7 +35,7 @@ def list_accounts(json: Json = False) -> None:
         waiting = customers.accounts_with_changes(db)
         found = accounts.all_accounts(db)
     if json:
-        output.as_json([as_data(one, waiting.get(one.account_id, 0)) for one in found])
+        output.as_json([settings_data(one, waiting.get(one.account_id, 0)) for one in found])
         return
     if not found:
         output.say("No account is connected yet. Connect one: mailchimp-worker account connect ACCOUNT")
@@ -79,7 +63,7 @@ def show(account: AccountArgument, json: Json = False) -> None:
         one = settings.load(db, AccountId(account))
         waiting = customers.changed_count(db, one.account_id)
     if json:
-        output.as_json(as_data(one, waiting))
+        output.as_json(settings_data(one, waiting))
     else:
         _show(one, waiting)
 
@@ -98,12 +82,19 @@ def connect(
     api_key.parse(text)  # what is wrong with it comes first
     with changing(app) as db:
         done = api_keys.connect(
-            db, app.changelog, AccountId(account), text, secret=app.secret, open_sender=app.open_client, at=app.clock()
+            db,
+            app.changelog,
+            AccountId(account),
+            text,
+            secret=app.secret,
+            open_sender=app.open_client,
+            at=app.clock(),
+            author=author(app),
         )
         waiting = customers.changed_count(db, done.settings.account_id)
     if json:
         user = {"account_name": done.user.name, "login": done.user.login}
-        output.as_json(as_data(done.settings, waiting) | {"mailchimp": user, "notice": done.notice})
+        output.as_json(settings_data(done.settings, waiting) | {"mailchimp": user, "notice": done.notice})
         return
     output.say(f"Mailchimp accepts the API key …{done.settings.key_hint} of {done.user}.")
     output.say(f"Account {account} is connected.")
@@ -142,10 +133,11 @@ def enable(
             status,  # type: ignore[arg-type]
             at=app.clock(),
             confirmed=confirmed,
+            author=author(app),
         )
         waiting = customers.changed_count(db, one.account_id)
     if json:
-        output.as_json(as_data(one, waiting))
+        output.as_json(settings_data(one, waiting))
         return
     output.say(f"Account {account} is enabled; new contacts are added as {one.status_if_new}.")
     _next_step(one)
@@ -156,10 +148,10 @@ def disable(account: AccountArgument, json: Json = False) -> None:
     """Disable the integration: nothing more is delivered; settings and what waits are kept."""
     app = wired()
     with changing(app) as db:
-        one = settings.disable(db, app.changelog, AccountId(account))
+        one = settings.disable(db, app.changelog, AccountId(account), author(app))
         waiting = customers.changed_count(db, one.account_id)
     if json:
-        output.as_json(as_data(one, waiting))
+        output.as_json(settings_data(one, waiting))
         return
     output.say(f"Account {account} is disabled: nothing more is delivered, and nothing is forgotten.")
 
@@ -170,10 +162,10 @@ def resume(account: AccountArgument, json: Json = False) -> None:
     app = wired()
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
-        one = settings.resume(db, app.changelog, AccountId(account))
+        one = settings.resume(db, app.changelog, AccountId(account), author(app))
         waiting = customers.changed_count(db, one.account_id)
     if json:
-        output.as_json(as_data(one, waiting))
+        output.as_json(settings_data(one, waiting))
         return
     paused = before.pause is not None or any(each.pause is not None for each in before.lists)
     output.say(f"Account {account} is resumed." if paused else f"Account {account} was not paused.")

@@ -29,6 +29,7 @@ COMMANDS = {
     "receipts": ("receipts", "list_receipts", "Show what became of each customer in each flush."),
     "account": ("accounts", "commands", "Connect accounts to Mailchimp, enable, show, forget."),
     "lists": ("lists", "commands", "Read an account's Mailchimp lists, choose those to use."),
+    "link": ("link", "link", "Make a link that opens an account's page once."),
     "backup": ("backup", "backup", "Copy the database to a file, beside a running worker."),
     "resync": ("maintenance", "resync", "Look at an account's customers again."),
     "dead-letters": ("dead_letters", "commands", "Show, replay and drop records not understood."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from worker import log
+from worker.accounts.settings_log import Author
 from worker.app import App
 from worker.config import load
 from worker.model import AccountId
@@ -29,6 +31,15 @@ def wired() -> App:
     config = load()
     log.configure(config.log)
     return App(config)
+
+
+def author(app: App) -> Author:
+    """Returns who gives a command, for the log of settings."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # in containers users often have no name
+        return Author("command", app.clock())
+    return Author(f"command ({name})", app.clock())
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +11,6 @@ from worker.app import App
 from worker.cli import output
 from worker.cli.context import AccountOption, Json, existing, wired
 from worker.cli.known_accounts import known_account
-from worker.cli.receipts import receipt_data
 from worker.errors import NotFound, UsageError
 from worker.explain import (
     Explanation,
@@ -25,6 +23,7 @@ from worker.explain import (
 from worker.flush.outcomes import Outcome
 from worker.flush.schedule import next_flush_time
 from worker.model import AccountId, Customer, address_key
+from worker.status.json_data import explanation_data
 from worker.status.other_workers import elsewhere
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
@@ -57,7 +56,7 @@ def explain(
     if other:
         output.note(other)
     if json:
-        output.as_json([as_data(one, now, letters) for one, now in zip(found, asked, strict=True)])
+        output.as_json([explanation_data(one, now, letters) for one, now in zip(found, asked, strict=True)])
         return
     for number, (one, now) in enumerate(zip(found, asked, strict=True)):
         if number:
@@ -87,51 +86,6 @@ def _asked(app: App, db: Database, explanation: Explanation) -> LiveMember | Non
         return None
     with app.open_client_of(db, explanation.account_id) as sender:
         return ask_mailchimp(sender, explanation.membership)
-
-
-def as_data(explanation: Explanation, live: LiveMember | None, letters: Sequence[DeadLetter]) -> dict[str, Any]:
-    """Returns an explanation as JSON shows it."""
-    customer = explanation.customer
-    return {
-        "account_id": explanation.account_id,
-        "customer_id": explanation.customer_id,
-        "now": None
-        if customer is None
-        else {
-            "state": asdict(customer.state),
-            "deleted": customer.deleted,
-            "event_id": customer.event_id,
-            "event_time": customer.event_time,
-            "topic": customer.position.topic,
-            "partition": customer.position.partition,
-            "offset": customer.position.offset,
-            "waits_for_flush": customer.changed,
-        },
-        "receipts": [receipt_data(one) for one in explanation.receipts],
-        "members": [
-            {
-                "list_id": one.membership.list_id,
-                "list_name": explanation.list_name(one.membership.list_id),
-                "email": one.membership.address,
-                "state": one.state,
-                "origin": one.origin,
-                "status": one.member_status,
-                "as_of": one.sent_at,
-            }
-            for one in explanation.entries
-        ],
-        "live": None
-        if live is None
-        else {
-            "list_id": live.membership.list_id,
-            "email": live.membership.address,
-            "status": live.status,
-            "last_changed": live.last_changed,
-            "problem": live.problem,
-        },
-        "dead_letters": [{"number": one.number, "reason": one.reason} for one in letters],
-        "next": explanation.next,
-    }
 
 
 def _tell(explanation: Explanation, live: LiveMember | None) -> None:

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from worker.accounts import lists as account_lists
 from worker.accounts import settings
 from worker.cli import follows, output
-from worker.cli.context import AccountArgument, Json, changing, existing, wired
+from worker.cli.context import AccountArgument, Json, author, changing, existing, wired
 from worker.clock import as_text
 from worker.errors import UsageError
 from worker.model import AccountId, ListId
+from worker.status.json_data import lists_data
 from worker.store.accounts import AccountSettings
 from worker.store.lists import AccountList
 
 commands = typer.Typer(no_args_is_help=True, help="Read an account's Mailchimp lists, choose those to use.")
-
-
-def as_data(one: AccountSettings) -> list[dict[str, Any]]:
-    """Returns an account's lists as JSON shows them."""
-    return [
-        {
-            "list_id": each.list_id,
-            "name": each.name,
-            "stored": each.stored,
-            "master": each.list_id == one.master_list,
-            "members": each.member_count,
-            "marketing_permissions": each.marketing_permissions,
-            "gone_since": as_text(each.gone_at) if each.gone_at else None,
-            "paused": {"reason": each.pause.reason, "since": as_text(each.pause.since)} if each.pause else None,
-            "refreshed_at": as_text(each.refreshed_at),
-        }
-        for each in one.lists
-    ]
 
 
 @commands.command()
@@ -46,7 +29,7 @@ def refresh(account: AccountArgument, json: Json = False) -> None:
             db, app.changelog, AccountId(account), secret=app.secret, open_sender=app.open_client, at=app.clock()
         )
     if json:
-        output.as_json(as_data(found.settings))
+        output.as_json(lists_data(found.settings))
         return
     for what, lists in (("New", found.new), ("Gone from Mailchimp", found.gone), ("There again", found.back)):
         if lists:
@@ -61,7 +44,7 @@ def show(account: AccountArgument, json: Json = False) -> None:
     with existing(app) as db:
         one = settings.load(db, AccountId(account))
     if json:
-        output.as_json(as_data(one))
+        output.as_json(lists_data(one))
     else:
         _print(one)
 
@@ -84,9 +67,9 @@ def store(
         after = account_lists.stored(before, wanted)
         changed = {each.list_id for each in after.stored} != {each.list_id for each in before.stored}
         confirmed = follows.announce(app, db, after, every=changed, yes=yes, json=json)
-        one = account_lists.store(db, app.changelog, before.account_id, wanted, confirmed)
+        one = account_lists.store(db, app.changelog, before.account_id, wanted, confirmed, author(app))
     if json:
-        output.as_json(as_data(one))
+        output.as_json(lists_data(one))
         return
     _print(one)
     if one.master_list is None:
@@ -106,9 +89,9 @@ def master(
         before = settings.load(db, AccountId(account))
         after = account_lists.with_master(before, ListId(list_id))
         confirmed = follows.announce(app, db, after, every=after.master_list != before.master_list, yes=yes, json=json)
-        one = account_lists.choose_master(db, app.changelog, before.account_id, ListId(list_id), confirmed)
+        one = account_lists.choose_master(db, app.changelog, before.account_id, ListId(list_id), confirmed, author(app))
     if json:
-        output.as_json(as_data(one))
+        output.as_json(lists_data(one))
         return
     chosen = one.list_of(list_id)
     output.say(f"{chosen.name if chosen else list_id} ({list_id}) is the master list of account {account}.")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime, tzinfo
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,9 +14,9 @@ from worker.clock import as_text
 from worker.errors import UsageError
 from worker.flush.outcomes import Outcome
 from worker.model import CustomerId, ListId, address_key
+from worker.status.json_data import receipt_data
 from worker.status.other_workers import elsewhere
 from worker.store import receipts
-from worker.store.receipts import Receipt
 
 COLUMNS = ("at", "run", "account_id", "customer_id", "email", "list_id", "outcome", "detail", "next")
 """Of the comma-separated values: the names of the JSON."""
@@ -77,11 +76,6 @@ def list_receipts(
             for one in found
         ]
         output.table(("at", "account", "customer", "email", "list", "outcome", "detail"), rows_shown)
-
-
-def receipt_data(one: Receipt) -> dict[str, Any]:
-    """Returns a receipt as JSON shows it."""
-    return {"email" if name == "address" else name: value for name, value in asdict(one).items()}
 
 
 def moment_of(text: str, zone: tzinfo) -> datetime:

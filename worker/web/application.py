@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from worker.web import signing_in
+from worker.web import api, signing_in
 from worker.web.context import WebContext
 from worker.web.headers import SecurityHeaders
 from worker.web.health import Conditions
@@ -24,7 +24,7 @@ from worker.web.problems import BadInput, PageNotFound, WrongMethod
 from worker.web.routing import Page, Slots, error_response, routes
 
 STATIC = Path(__file__).parent / "static"
-PAGES: Sequence[Page] = (*signing_in.PAGES, *page_routes.PAGES)
+PAGES: Sequence[Page] = (*signing_in.PAGES, *page_routes.PAGES, *api.PAGES)
 """All pages and paths of the API."""
 
 

@@ -112,7 +112,9 @@ class Call:
             BadInput: it is none.
         """
         try:
-            return json.loads(self.body)
+            found = json.loads(self.body)
+            json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # half a surrogate pair cannot be stored
+            return found
         except (ValueError, RecursionError) as error:
             raise BadInput("The body is no JSON.", "Send JSON, as /api/v1/openapi.json describes it.") from error
 

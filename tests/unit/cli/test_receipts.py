@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from worker.cli.known_accounts import known_account
-from worker.cli.receipts import moment_of, receipt_data
+from worker.cli.receipts import moment_of
 from worker.clock import as_text
 from worker.errors import NotFound, UsageError
 from worker.model import AccountId, AddressKey, CustomerId, ListId
+from worker.status.json_data import receipt_data
 from worker.store import accounts, receipts
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database, open_database

@@ -1,0 +1,55 @@
+"""``mailchimp-worker link``: links that open the web pages once, and an end to all that were made."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from worker.cli import output
+from worker.cli.context import Json, changing, wired
+from worker.clock import as_text
+from worker.errors import UsageError
+from worker.model import AccountId
+from worker.web import sessions
+from worker.web.signing import Signer, base64url
+
+
+def link(
+    account: Annotated[str | None, typer.Argument(metavar="ACCOUNT", help="Without it: the operators' page.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Who will use it, for the log of settings.")] = None,
+    revoke: Annotated[bool, typer.Option("--revoke", help="End all sessions and links made so far instead.")] = False,
+    key: Annotated[bool, typer.Option("--key", help="Print the key that signs links, for a program of yours.")] = False,
+    json: Json = False,
+) -> None:
+    """Make a link that opens an account's page once, within five minutes."""
+    app = wired()
+    if sum((revoke, key)) > 1 or (key and account is not None):
+        raise UsageError("It is not clear what is wanted.", "Give an account, or --revoke, or --key alone.")
+    account_id = AccountId(account) if account is not None else None
+    if key:
+        _print_key(app.secret.derived("web link"), json=json)
+        return
+    if revoke:
+        with changing(app) as db:
+            sessions.revoke(db, app.changelog, account_id, app.clock())
+        whose = f"account {account}" if account is not None else "the operators"
+        if json:
+            output.as_json({"account_id": account, "revoked": True})
+        else:
+            output.say(f"All sessions and links of {whose} that were made until now are over.")
+        return
+    now = app.clock()
+    token = sessions.new_link(Signer(app.secret.derived("web link")), account_id, name, now)
+    url = f"{app.config.web.url}/open?link={token}"
+    if json:
+        output.as_json({"account_id": account, "url": url, "expires_at": as_text(now + sessions.LINK)})
+    else:
+        output.say(url)
+
+
+def _print_key(key: bytes, *, json: bool) -> None:
+    if json:
+        output.as_json({"key": base64url(key)})
+    else:
+        output.say(base64url(key))

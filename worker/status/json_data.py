@@ -1,0 +1,101 @@
+"""Accounts, lists, receipts and explanations as JSON shows them: commands and the API alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from worker.accounts.settings import missing
+from worker.clock import as_text
+from worker.explain import Explanation, LiveMember
+from worker.store.accounts import AccountSettings
+from worker.store.dead_letters import DeadLetter
+from worker.store.receipts import Receipt
+
+
+def settings_data(one: AccountSettings, waiting: int) -> dict[str, Any]:
+    """Returns an account's settings as JSON shows them."""
+    return {
+        "account_id": one.account_id,
+        "enabled": one.enabled,
+        "api_key": f"…{one.key_hint}" if one.key_hint else None,
+        "connected_at": as_text(one.connected_at) if one.connected_at else None,
+        "status_if_new": one.status_if_new,
+        "master_list_id": one.master_list,
+        "stored_list_ids": [each.list_id for each in one.stored],
+        "lists_refreshed_at": as_text(one.refreshed_at) if one.refreshed_at else None,
+        "paused": {"reason": one.pause.reason, "since": as_text(one.pause.since)} if one.pause else None,
+        "customers_waiting": waiting,
+        "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in missing(one)],
+    }
+
+
+def lists_data(one: AccountSettings) -> list[dict[str, Any]]:
+    """Returns an account's lists as JSON shows them."""
+    return [
+        {
+            "list_id": each.list_id,
+            "name": each.name,
+            "stored": each.stored,
+            "master": each.list_id == one.master_list,
+            "members": each.member_count,
+            "marketing_permissions": each.marketing_permissions,
+            "gone_since": as_text(each.gone_at) if each.gone_at else None,
+            "paused": {"reason": each.pause.reason, "since": as_text(each.pause.since)} if each.pause else None,
+            "refreshed_at": as_text(each.refreshed_at),
+        }
+        for each in one.lists
+    ]
+
+
+def receipt_data(one: Receipt) -> dict[str, Any]:
+    """Returns a receipt as JSON shows it."""
+    return {"email" if name == "address" else name: value for name, value in asdict(one).items()}
+
+
+def explanation_data(
+    explanation: Explanation, live: LiveMember | None, letters: Sequence[DeadLetter]
+) -> dict[str, Any]:
+    """Returns an explanation as JSON shows it."""
+    customer = explanation.customer
+    return {
+        "account_id": explanation.account_id,
+        "customer_id": explanation.customer_id,
+        "now": None
+        if customer is None
+        else {
+            "state": asdict(customer.state),
+            "deleted": customer.deleted,
+            "event_id": customer.event_id,
+            "event_time": customer.event_time,
+            "topic": customer.position.topic,
+            "partition": customer.position.partition,
+            "offset": customer.position.offset,
+            "waits_for_flush": customer.changed,
+        },
+        "receipts": [receipt_data(one) for one in explanation.receipts],
+        "members": [
+            {
+                "list_id": one.membership.list_id,
+                "list_name": explanation.list_name(one.membership.list_id),
+                "email": one.membership.address,
+                "state": one.state,
+                "origin": one.origin,
+                "status": one.member_status,
+                "as_of": one.sent_at,
+            }
+            for one in explanation.entries
+        ],
+        "live": None
+        if live is None
+        else {
+            "list_id": live.membership.list_id,
+            "email": live.membership.address,
+            "status": live.status,
+            "last_changed": live.last_changed,
+            "problem": live.problem,
+        },
+        "dead_letters": [{"number": one.number, "reason": one.reason} for one in letters],
+        "next": explanation.next,
+    }

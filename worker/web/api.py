@@ -1,0 +1,258 @@
+"""The API for programs, ``/api/v1``: everything that the pages do, as JSON. Described in :mod:`worker.web.openapi`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from worker.clock import as_text
+from worker.explain import letters_naming
+from worker.model import AccountId, CustomerId, ListId, address_key
+from worker.status.json_data import explanation_data, lists_data, receipt_data, settings_data
+from worker.status.left_out import as_rows
+from worker.status.live import read_live
+from worker.status.overview import account_data, overview
+from worker.status.run_summary import run_data
+from worker.store import accounts, customers, runs
+from worker.store.accounts import AccountSettings
+from worker.store.lock import seconds_since_beat
+from worker.store.runs import PartOfRun
+from worker.web import api_input, sessions
+from worker.web.account_changing import AccountChanging
+from worker.web.account_reading import AccountReading, Preview
+from worker.web.openapi import document
+from worker.web.refreshes import Refresh
+from worker.web.routing import Call, Page
+from worker.web.visitor import Need
+
+ROOT = "/api/v1"
+OF_ACCOUNT = f"{ROOT}/accounts/{{account_id}}"
+MOST_RECEIPTS = 10_000
+MOST_RUNS = 1000
+MOST_DAYS = 400
+
+
+def reading_of(call: Call) -> AccountReading:
+    """Returns what reads the account that the path names."""
+    return AccountReading(call.context, call.db, call.account, call.now)
+
+
+def changing_of(call: Call) -> AccountChanging:
+    """Returns what changes the account that the path names."""
+    return AccountChanging(reading_of(call), call.me)
+
+
+def _settings(call: Call, one: AccountSettings) -> dict[str, Any]:
+    return settings_data(one, customers.changed_count(call.db, one.account_id))
+
+
+# For operators
+
+
+def describe(call: Call) -> Response:
+    """Returns the description of the API."""
+    return JSONResponse(document())
+
+
+def status(call: Call) -> Response:
+    """Returns what ``status --json`` prints, but for the other workers."""
+    config = call.context.parts.config
+    beat, live = seconds_since_beat(config.staging.path), read_live(config.staging.path)
+    return JSONResponse(overview(call.db, config, call.now, beat=beat, live=live))
+
+
+def list_accounts(call: Call) -> Response:
+    """Returns the settings of all accounts."""
+    waiting = customers.accounts_with_changes(call.db)
+    found = accounts.all_accounts(call.db)
+    return JSONResponse({"accounts": [settings_data(one, waiting.get(one.account_id, 0)) for one in found]})
+
+
+def list_runs(call: Call) -> Response:
+    """Returns the newest flush runs of all accounts, newest first."""
+    limit = api_input.number(call, "limit", 30, MOST_RUNS)
+    return JSONResponse({"runs": [run_data(one) for one in runs.last(call.db, limit or 30)]})
+
+
+def make_link(call: Call) -> Response:
+    """Returns a link that opens an account's page once."""
+    given = api_input.fields(call, "account_id", "name")
+    account_id = AccountId(api_input.text(given, "account_id", longest=128))
+    name = api_input.optional_text(given, "name", longest=sessions.LONGEST_NAME)
+    token = sessions.new_link(call.context.signer("link"), account_id, name, call.now)
+    url = f"{call.context.parts.config.web.url}/open?link={token}"
+    expires_at = as_text(call.now + sessions.LINK)
+    return JSONResponse({"account_id": account_id, "url": url, "expires_at": expires_at}, 201)
+
+
+def revoke_sessions(call: Call) -> Response:
+    """Ends all sessions and links of an account."""
+    sessions.revoke(call.db, call.context.parts.changelog, call.account, call.now)
+    return Response(status_code=204)
+
+
+# One account
+
+
+def show_account(call: Call) -> Response:
+    """Returns an account's settings, its state and what comes next."""
+    reading = reading_of(call)
+    now, config = reading.state(), call.context.parts.config
+    told = settings_data(now.facts.settings, now.facts.waiting)
+    return JSONResponse(
+        told
+        | {
+            "state": account_data(now.facts, call.now, config),
+            "next_flush": as_text(now.next_flush),
+            "sync_again_at": as_text(now.sync_again_at) if now.sync_again_at else None,
+            "sync_asked": now.sync_asked,
+        }
+    )
+
+
+def connect(call: Call) -> Response:
+    """Stores an API key once Mailchimp accepted it."""
+    given = api_input.fields(call, "api_key")
+    done = changing_of(call).connect(api_input.text(given, "api_key"))
+    user = {"account_name": done.user.name, "login": done.user.login}
+    return JSONResponse(_settings(call, done.settings) | {"mailchimp": user, "notice": done.notice})
+
+
+def disconnect(call: Call) -> Response:
+    """Removes the API key."""
+    return JSONResponse(_settings(call, changing_of(call).disconnect()))
+
+
+def put_settings(call: Call) -> Response:
+    """Changes settings."""
+    wanted, confirmed = api_input.wanted_settings(call)
+    return JSONResponse(_settings(call, changing_of(call).change(wanted, confirmed)))
+
+
+def preview(call: Call) -> Response:
+    """Returns what would follow from a change of settings."""
+    wanted, _ = api_input.wanted_settings(call)
+    return JSONResponse(_preview_data(reading_of(call).preview(wanted)))
+
+
+def _preview_data(found: Preview) -> dict[str, Any]:
+    follows = found.follows
+    return {
+        "delivers": follows is not None,
+        "adds": follows.adds if follows is not None else 0,
+        "status_if_new": found.settings.status_if_new,
+        "moves": [
+            {"from_list_id": a, "to_list_id": b, "count": count}
+            for (a, b), count in (sorted(follows.moves.items()) if follows is not None else ())
+        ],
+        "leaves": dict(follows.leaves) if follows is not None else {},
+        "to_confirm": found.to_confirm,
+        "words": found.in_words,
+    }
+
+
+def resume(call: Call) -> Response:
+    """Ends every pause."""
+    return JSONResponse(_settings(call, changing_of(call).resume()))
+
+
+def show_lists(call: Call) -> Response:
+    """Returns the lists that the last refresh found."""
+    return JSONResponse({"lists": lists_data(reading_of(call).settings())})
+
+
+def show_refresh(call: Call) -> Response:
+    """Returns the last reading of the lists."""
+    return JSONResponse(_refresh_data(reading_of(call).refresh()))
+
+
+def refresh(call: Call) -> Response:
+    """Begins to read the lists from Mailchimp."""
+    return JSONResponse(_refresh_data(changing_of(call).refresh_lists()), 202)
+
+
+def _refresh_data(one: Refresh | None) -> dict[str, Any]:
+    if one is None:
+        return {"state": "none"}
+    return {
+        "state": "running" if one.running else "failed" if one.problem else "done",
+        "began_at": as_text(one.began_at),
+        "ended_at": as_text(one.ended_at) if one.ended_at else None,
+        "problem": {"detail": one.problem[0], "advice": one.problem[1]} if one.problem else None,
+        "new_list_ids": list(one.new),
+        "gone_list_ids": list(one.gone),
+        "back_list_ids": list(one.back),
+    }
+
+
+def sync(call: Call) -> Response:
+    """Asks for a flush of the account now."""
+    given = api_input.fields(call, "confirm_held")
+    found = changing_of(call).sync_now(confirm_held=api_input.flag(given, "confirm_held", default=False))
+    return JSONResponse({"request": found.request, "requested_at": found.requested_at}, 202)
+
+
+def show_runs(call: Call) -> Response:
+    """Returns the account's parts of the last flushes, oldest first."""
+    days = api_input.number(call, "days", 30, MOST_DAYS)
+    return JSONResponse({"runs": [_part_data(one) for one in reading_of(call).runs(days or 30)]})
+
+
+def _part_data(one: PartOfRun) -> dict[str, Any]:
+    part = asdict(one.part) | {"left_out": as_rows(one.part.left_out)}
+    return part | {"run": one.run, "started_at": one.started_at, "ended_at": one.ended_at, "trigger": one.trigger}
+
+
+def show_receipts(call: Call) -> Response:
+    """Returns what became of customers, oldest first; the newest so many."""
+    list_id, customer_id = call.query.get("list_id"), call.query.get("customer_id")
+    found = reading_of(call).receipts(
+        run=api_input.number(call, "run", None, api_input.LARGEST),
+        outcome=api_input.outcome(call),
+        list_id=ListId(list_id) if list_id is not None else None,
+        customer_id=CustomerId(customer_id) if customer_id is not None else None,
+        limit=api_input.number(call, "limit", 100, MOST_RECEIPTS),
+    )
+    return JSONResponse({"receipts": [receipt_data(one) for one in found]})
+
+
+def explain(call: Call) -> Response:
+    """Returns what happened to one person; the address is in the body, so that no log of addresses has it."""
+    given = api_input.fields(call, "email", "live")
+    email = api_input.text(given, "email")
+    found = reading_of(call).person(email, live=api_input.flag(given, "live", default=False))
+    address = address_key(email)
+    # A dead letter may be of any account: only operators see them.
+    letters = letters_naming(call.db, address) if address is not None and call.me.operator else []
+    return JSONResponse({"customers": [explanation_data(one.explanation, one.live, letters) for one in found]})
+
+
+def show_settings_log(call: Call) -> Response:
+    """Returns who changed which setting when, newest first."""
+    return JSONResponse({"changes": [asdict(one) for one in reading_of(call).settings_log()]})
+
+
+PAGES = (
+    Page(f"{ROOT}/openapi.json", describe, Need.NOTHING),
+    Page(f"{ROOT}/status", status, Need.OPERATOR),
+    Page(f"{ROOT}/accounts", list_accounts, Need.OPERATOR),
+    Page(f"{ROOT}/runs", list_runs, Need.OPERATOR),
+    Page(f"{ROOT}/links", make_link, Need.OPERATOR, ("POST",)),
+    Page(f"{OF_ACCOUNT}/sessions", revoke_sessions, Need.OPERATOR, ("DELETE",)),
+    Page(OF_ACCOUNT, show_account, Need.ACCOUNT),
+    Page(f"{OF_ACCOUNT}/api-key", connect, Need.ACCOUNT, ("PUT",)),
+    Page(f"{OF_ACCOUNT}/api-key", disconnect, Need.ACCOUNT, ("DELETE",)),
+    Page(f"{OF_ACCOUNT}/settings", put_settings, Need.ACCOUNT, ("PUT",)),
+    Page(f"{OF_ACCOUNT}/preview", preview, Need.ACCOUNT, ("POST",)),
+    Page(f"{OF_ACCOUNT}/resume", resume, Need.ACCOUNT, ("POST",)),
+    Page(f"{OF_ACCOUNT}/lists", show_lists, Need.ACCOUNT),
+    Page(f"{OF_ACCOUNT}/refresh", show_refresh, Need.ACCOUNT),
+    Page(f"{OF_ACCOUNT}/refresh", refresh, Need.ACCOUNT, ("POST",)),
+    Page(f"{OF_ACCOUNT}/sync", sync, Need.ACCOUNT, ("POST",)),
+    Page(f"{OF_ACCOUNT}/runs", show_runs, Need.ACCOUNT),
+    Page(f"{OF_ACCOUNT}/receipts", show_receipts, Need.ACCOUNT),
+    Page(f"{OF_ACCOUNT}/explain", explain, Need.ACCOUNT, ("POST",)),
+    Page(f"{OF_ACCOUNT}/settings-log", show_settings_log, Need.ACCOUNT),
+)
