@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -194,25 +194,32 @@ class App:
             yield lambda health, owned_partitions: None
             return
         # These take long to import, and only the daemon needs them.
+        from worker.web.announcing import Announcing
         from worker.web.application import web_application
         from worker.web.collector import WorkerCollector, registry_of
         from worker.web.context import WebContext
+        from worker.web.forwarding import Elsewhere
         from worker.web.server import WebServer
 
-        with closing(self.open_database()) as db, closing(WebServer(web.host, web.port)) as server:
+        with ExitStack() as stack:
+            db = stack.enter_context(closing(self.open_database()))
+            server = stack.enter_context(closing(WebServer(web.host, web.port)))
             db.must_end = lambda: True  # a probe waits for no lock
 
             def serve(health: Health, owned_partitions: OwnedPartitions) -> None:
                 topic, in_flight = self.config.kafka.topic, self.connections.in_flight
                 collector = WorkerCollector(db, topic, owned_partitions, self.metrics, in_flight, self.clock)
+                elsewhere = Elsewhere(topic, owned_partitions.owned)
+                announcing = Announcing(self, owned_partitions.owned, owned_partitions.why_changelog_unread)
                 server.start(
                     web_application(
                         health.live,
                         lambda: {"database_writable": why_not_writable(db), **health.ready()},
                         registry_of(collector),
-                        WebContext(self, owned_partitions.why_changelog_unread),
+                        WebContext(self, owned_partitions.why_changelog_unread, elsewhere.url_of),
                     )
                 )
+                stack.enter_context(closing(announcing)).start()
 
             yield serve
 

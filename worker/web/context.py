@@ -65,6 +65,10 @@ class Parts(Protocol):
         ...
 
 
+def _everything_is_here(db: Database, account_id: AccountId) -> str | None:
+    return None
+
+
 def _ready() -> str | None:
     return None
 
@@ -76,12 +80,14 @@ class WebContext:
     Attributes:
         parts: of the worker.
         why_not_ready: returns why settings cannot be shown or changed yet; None once they are read.
+        elsewhere: returns where the worker can be reached that has an account; None where this one has it.
         refreshes: readings of lists from Mailchimp that are under way, or were.
         tries: how often somebody came with a wrong token or link.
     """
 
     parts: Parts
     why_not_ready: Callable[[], str | None] = _ready
+    elsewhere: Callable[[Database, AccountId], str | None] = _everything_is_here
     refreshes: Refreshes = field(default_factory=Refreshes)
     tries: Tries = field(default_factory=Tries)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -25,7 +25,7 @@ from starlette.routing import Route
 from worker.errors import WorkerError
 from worker.model import AccountId
 from worker.store.database import Database
-from worker.web import sessions
+from worker.web import forwarding, sessions
 from worker.web.context import WebContext
 from worker.web.problems import (
     BadInput,
@@ -152,12 +152,14 @@ class Page:
         path: with {account_id} where it is about one account.
         need: who may ask.
         methods: of HTTP; GET brings HEAD along.
+        anywhere: whether each worker can answer, because settings are everywhere; else the account's worker does.
     """
 
     path: str
     handle: Handle
     need: Need
     methods: Sequence[str] = ("GET",)
+    anywhere: bool = False
 
 
 class Slots:
@@ -237,7 +239,13 @@ def _answered(page: Page, context: WebContext, request: Request, body: bytes) ->
     account_id = AccountId(named) if named is not None else None
     with closing(context.open_database()) as db:
         now = context.parts.clock()
-        visitor = _visitor(context, request, db, now)
+        given = request.headers.get(forwarding.HEADER)
+        target = _target(request)
+        visitor = (
+            forwarding.visitor_of(context.signer("forwarded"), given, request.method, target, body, now)
+            if given is not None
+            else _visitor(context, request, db, now)
+        )
         if visitor is None and page.need is not Need.NOTHING:
             raise NotSignedIn
         if visitor is not None and not visitor.may(page.need, account_id):
@@ -246,7 +254,26 @@ def _answered(page: Page, context: WebContext, request: Request, body: bytes) ->
         call = Call(request, context, db, visitor, account_id, body, now)
         if request.method not in SAFE:
             _check_origin(call)
+        if account_id is not None and not page.anywhere and given is None:
+            url = context.elsewhere(db, account_id)
+            if url is not None:
+                return _sent_on(call, url, target)
         return page.handle(call)
+
+
+def _target(request: Request) -> str:
+    path = quote(request.url.path, safe="/~")
+    return f"{path}?{request.url.query}" if request.url.query else path
+
+
+def _sent_on(call: Call, url: str, target: str) -> Response:
+    request = call.request
+    headers = {name: request.headers[name] for name in forwarding.SENT_ON if name in request.headers}
+    headers[forwarding.HEADER] = forwarding.signed(
+        call.context.signer("forwarded"), call.me, request.method, target, call.body, call.now
+    )
+    answer = forwarding.send_on(url, request.method, target, headers, call.body)
+    return Response(answer.body, answer.status, answer.headers)
 
 
 def _visitor(context: WebContext, request: Request, db: Database, now: datetime) -> Visitor | None:

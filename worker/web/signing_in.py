@@ -83,5 +83,5 @@ PAGES = (
     Page("/login", show_login, Need.NOTHING),
     Page("/login", login, Need.NOTHING, ("POST",)),
     Page("/logout", logout, Need.OPERATOR, ("POST",)),
-    Page("/accounts/{account_id}/logout", logout, Need.ACCOUNT, ("POST",)),
+    Page("/accounts/{account_id}/logout", logout, Need.ACCOUNT, ("POST",), anywhere=True),
 )

@@ -1,0 +1,108 @@
+"""Several workers: any of them answers for any account, and an account whose worker is away is not shown empty."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tests.integration.flush.world import ACCOUNT, TOPIC, World
+from tests.integration.web.site import OTHER, Site
+from worker.clock import as_text
+from worker.config import Web
+from worker.kafka.partitioner import partition_of
+from worker.store import offsets, worker_urls
+from worker.store.offsets import TopicSize
+from worker.web import forwarding
+from worker.web.announcing import Announcing
+from worker.web.application import web_application
+from worker.web.forwarding import Elsewhere
+from worker.web.server import WebServer
+from worker.web.visitor import Visitor
+
+ROOT = f"/api/v1/accounts/{ACCOUNT}"
+PARTITIONS = 4
+MINE = partition_of(ACCOUNT, PARTITIONS)
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> Iterator[Site]:
+    """A worker without the account's partition, and with the same secret key, which knows where no other one is."""
+    folder = tmp_path / "away"
+    folder.mkdir()
+    (folder / "worker.db.key").write_bytes((tmp_path / "worker.db.key").read_bytes())
+    (folder / "worker.db.key").chmod(0o600)
+    with World(folder, direct=True) as world:
+        with world.db.transaction():
+            offsets.note_size(world.db, TOPIC, TopicSize("", PARTITIONS, PARTITIONS))
+        site = Site(world)
+        site.context = replace(site.context, elsewhere=Elsewhere(TOPIC, lambda: set(range(PARTITIONS)) - {MINE}).url_of)
+        site.application = web_application(dict, dict, CollectorRegistry(), site.context)
+        yield site
+
+
+def say(site: Site, url: str) -> None:
+    """Has the site know of a worker with the account."""
+    with site.world.db.transaction():
+        worker_urls.put(site.world.db, url, [MINE], as_text(site.world.clock()))
+
+
+def test_the_account_s_worker_answers_by_way_of_another(site: Site, away: Site) -> None:
+    """What happened is fetched from it, by the account's session and the operators' token, with its status."""
+    site.world.event("cus-1", "ann@example.com")
+    site.world.flush()
+    with closing(WebServer("127.0.0.1", 0)) as server:
+        server.start(site.application)
+        say(away, server.url)
+        for client in (away.owner(), away.program()):
+            (receipt,) = client.get(f"{ROOT}/receipts?limit=5").json()["receipts"]
+            assert receipt["email"] == "ann@example.com"
+        told = away.signed_in(ACCOUNT, "Ann").put(f"{ROOT}/settings", json={"enabled": False})
+        assert told.json()["enabled"] is False
+        log = site.owner().get(f"{ROOT}/settings-log").json()["changes"]
+        assert [one["by"] for one in log] == ["account acct-1 (Ann)"]
+        assert away.owner().get(f"{ROOT}/receipts?limit=0").status_code == 422
+        assert away.signed_in(OTHER).get(f"{ROOT}/receipts").status_code == 403
+
+
+def test_an_account_whose_worker_is_away_is_not_shown_empty(site: Site, away: Site) -> None:
+    """Unknown or not reached, the answer says so; its settings' log is known everywhere."""
+    for url in (None, "http://127.0.0.1:9"):
+        if url is not None:
+            say(away, url)
+        answer = away.owner().get(f"{ROOT}/receipts")
+        assert (answer.status_code, answer.json()["code"]) == (503, "worker_away")
+        assert away.owner().get(f"/accounts/{ACCOUNT}/mailchimp").status_code == 503
+        assert away.owner().get(f"{ROOT}/settings-log").status_code == 200
+
+
+def test_only_a_worker_can_say_who_asks(site: Site) -> None:
+    """The header is signed for one request and half a minute; made up, used again elsewhere or late, it is refused."""
+    signer, now = site.context.signer("forwarded"), site.world.clock()
+    header = forwarding.signed(signer, Visitor(None), "GET", f"{ROOT}/runs", b"", now)
+    client = site.anybody()
+    assert client.get(f"{ROOT}/runs", headers={forwarding.HEADER: header}).status_code == 200
+    assert client.get(f"{ROOT}/receipts", headers={forwarding.HEADER: header}).status_code == 401
+    assert client.get(f"{ROOT}/runs", headers={forwarding.HEADER: "x.y"}).status_code == 401
+    site.world.clock.forward(seconds=31)
+    assert client.get(f"{ROOT}/runs", headers={forwarding.HEADER: header}).status_code == 401
+
+
+def test_a_worker_says_where_it_is_when_its_partitions_change(site: Site) -> None:
+    """Others find it by them; of two that say so, the later one counts."""
+    config = site.world.app.config.model_copy(update={"web": Web(worker_url="http://worker-1:8080")})
+    object.__setattr__(site.world.app, "config", config)
+    owned, changed = {1, 2}, threading.Event()
+    with closing(Announcing(site.world.app, lambda: owned, lambda: None)) as announcing:
+        announcing.start()
+        deadline = time.monotonic() + 10
+        while worker_urls.with_partition(site.world.db, 2) != "http://worker-1:8080":
+            assert time.monotonic() < deadline
+            changed.wait(0.05)
+    assert worker_urls.with_partition(site.world.db, 3) is None

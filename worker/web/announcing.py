@@ -1,0 +1,68 @@
+"""Tells the other workers where this one can be reached, whenever its partitions change."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection
+from contextlib import closing
+
+from worker.clock import as_text
+from worker.errors import WorkerError
+from worker.store import worker_urls
+from worker.store.changed_rows import Changed
+from worker.web.context import Parts
+
+log = logging.getLogger("worker.web")
+
+LOOK_SECONDS = 1.0
+
+
+class Announcing:
+    """A thread that writes to the settings topic. What cannot be written now is written later."""
+
+    def __init__(
+        self, parts: Parts, owned: Callable[[], Collection[int]], why_not_ready: Callable[[], str | None]
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            parts: of the worker.
+            owned: returns the partitions that this worker has now.
+            why_not_ready: returns why settings cannot be written yet; None once they can.
+        """
+        self._parts, self._owned, self._why_not_ready = parts, owned, why_not_ready
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="announce", daemon=True)
+        self._failed = False
+
+    def start(self) -> None:
+        """Begins, where the operator said where this worker can be reached."""
+        if self._parts.config.web.worker_url:
+            self._thread.start()
+
+    def close(self) -> None:
+        """Ends it."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        said: frozenset[int] | None = None
+        while not self._stop.wait(LOOK_SECONDS):
+            owned = frozenset(self._owned())
+            if owned != said and self._why_not_ready() is None and self._say(owned):
+                said = owned
+
+    def _say(self, owned: frozenset[int]) -> bool:
+        parts = self._parts
+        try:
+            with closing(parts.open_database()) as db:
+                db.must_end = self._stop.is_set
+                url, at = parts.config.web.worker_url, as_text(parts.clock())
+                parts.changelog.commit(db, lambda: Changed(None, worker_urls.put(db, url, owned, at)))
+        except WorkerError as error:
+            if not self._failed:
+                log.warning("other workers are not told yet where this one is: %s", error.what)
+            self._failed = True
+            return False
+        self._failed = False
+        return True
