@@ -61,7 +61,9 @@ class Announcing:
                 parts.changelog.commit(db, lambda: Changed(None, worker_urls.put(db, url, owned, at)))
         except WorkerError as error:
             if not self._failed:
-                log.warning("other workers are not told yet where this one is: %s", error.what)
+                log.warning(
+                    "other workers do not know yet where this one is: %s", error.what, extra={"reason": error.what}
+                )
             self._failed = True
             return False
         self._failed = False
