@@ -55,7 +55,7 @@ class Elsewhere:
         """Returns where the worker can be reached that has an account; None where this one has it.
 
         Raises:
-            WorkerAway: another one has it, or none now, and nobody knows where.
+            WorkerAway: this one has it not, and no other one has said where it can be reached.
         """
         size = offsets.size_of(db, self.topic)
         if size is None:
