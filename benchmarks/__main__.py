@@ -1,7 +1,7 @@
 """Runs all benchmarks one after the other: python -m benchmarks [--full] [--write] [NAME ...].
 
-The short form takes less than five minutes, the full one about twenty. Prints what each prints; with --write it also
-puts that into benchmarks/README.md, between the marks of its section. Ends with 1 where one of them did.
+The short form takes less than five minutes, the full one less than half an hour. Prints what each prints; with --write
+it also puts that into benchmarks/README.md, between the marks of its section. Ends with 1 where one of them did.
 """
 
 from __future__ import annotations
