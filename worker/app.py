@@ -55,7 +55,7 @@ class App:
     @cached_property
     def changelog(self) -> ChangelogWriter:
         """What writes ledger and settings to Kafka."""
-        made = ChangelogWriter(self.config.kafka, self.clock, self.metrics)
+        made = ChangelogWriter(self.config.kafka, self.clock, self.metrics, outcomes=self.config.outcomes.enabled)
         made.take_settings = self._take_settings
         return made
 

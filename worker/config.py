@@ -153,6 +153,11 @@ class Kafka(_Section):
         """The compacted topic that keeps the accounts' settings."""
         return f"{self.topic}.settings"
 
+    @property
+    def outcomes_topic(self) -> str:
+        """The compacted topic that tells what became of each customer."""
+        return f"{self.topic}.outcomes"
+
 
 class Staging(_Section):
     """Where customers' newest states are kept."""
@@ -190,6 +195,12 @@ class Mailchimp(_Section):
     timeout: Annotated[float, Field(gt=0, le=600)] = 120
     patience: Annotated[float, Field(ge=0, le=3600)] = 60
     state_if_missing: Annotated[str, Field(max_length=50), AfterValidator(str.strip)] = "-"
+
+
+class Outcomes(_Section):
+    """Whether what became of each customer is published."""
+
+    enabled: bool = True
 
 
 class Receipts(_Section):
@@ -242,6 +253,7 @@ class Config(_Section):
     staging: Staging = Staging()
     flush: Flush = Flush()
     mailchimp: Mailchimp = Mailchimp()
+    outcomes: Outcomes = Outcomes()
     receipts: Receipts = Receipts()
     dead_letters: DeadLetters = DeadLetters()
     web: Web = Web()

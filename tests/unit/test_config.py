@@ -53,7 +53,13 @@ def test_the_docs_tell_every_setting_with_its_variable_and_default():
     real = {
         f"{section}.{name}": (
             f"WORKER_{section}__{name}".upper(),
-            "" if value == {} else f"{value:g}" if isinstance(value, float) else str(value).replace("False", "false"),
+            ""
+            if value == {}
+            else f"{value:g}"
+            if isinstance(value, float)
+            else str(value).lower()
+            if isinstance(value, bool)
+            else str(value),
         )
         for section, settings in Config()
         if hasattr(settings, "model_fields_set")

@@ -89,6 +89,15 @@ def _position(value: Any) -> None:
             _whole(one)
 
 
+def _outcome(value: Any) -> None:
+    _text(value)
+    told = json.loads(value)
+    if not isinstance(told, dict):
+        raise TypeError("is no JSON object")
+    for name in ("member_status", "outcome", "reason", "next", "caused_by", "since", "at"):
+        _text(told.get(name))
+
+
 def _one_of(*allowed: str) -> Callable[[Any], None]:
     def fits(value: Any) -> None:
         if value not in allowed:
@@ -147,6 +156,7 @@ SHAPES: Mapping[Kind, Mapping[str, Column]] = {
         "waits_for": Column(_text),
         "version": Column(_whole),
         "deleted": Column(_whole),
+        "outcome": Column(_outcome),
     },
     "forgotten": {
         "forgotten_at": Column(_text, required=True),

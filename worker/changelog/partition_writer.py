@@ -8,7 +8,7 @@ to its end after :meth:`PartitionWriter.open`: until the next writer opens, only
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError as LibraryError
@@ -33,6 +33,19 @@ _FORBIDDEN = {
 
 Record = tuple[bytes, bytes | None]
 """Key and value."""
+Headers = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Another topic, whose partition of the same number is written in the same transactions.
+
+    Attributes:
+        headers: of each of its records that has a value.
+    """
+
+    topic: str
+    headers: Headers
 
 
 @dataclass(eq=False)
@@ -40,11 +53,20 @@ class _Wanted:
     """Records of one caller, and where they are."""
 
     records: Sequence[Record]
+    beside: Sequence[Record] = ()
     offsets: list[int] = field(default_factory=list)
 
     def delivered(self, error: LibraryError | None, message: Message) -> None:
         if error is None:
             self.offsets.append(message.offset() or 0)
+
+
+_Delivered = Callable[[LibraryError | None, Message], None]
+
+
+def _nothing(error: LibraryError | None, message: Message) -> None:
+    # What was not delivered is not committed either.
+    pass
 
 
 class PartitionWriter:
@@ -53,13 +75,20 @@ class PartitionWriter:
     After any failure it is closed: what Kafka took is unknown then, so open another one and read to the end.
     """
 
-    def __init__(self, settings: Kafka, topic: str, partition: int) -> None:
+    def __init__(self, settings: Kafka, topic: str, partition: int, beside: Beside | None = None) -> None:
         """Connects to nothing yet.
+
+        Args:
+            settings: the operator's.
+            topic: the topic.
+            partition: which of its partitions.
+            beside: another topic; None for none.
 
         Raises:
             ConfigError: the operator's properties cannot be used.
         """
         self._settings, self._topic, self._partition = settings, topic, partition
+        self._beside = beside
         self._problems = Problems()
         own = {
             "transactional.id": f"{topic}-{partition}",
@@ -93,8 +122,12 @@ class PartitionWriter:
         except KafkaException as error:
             raise self._failure(error.args[0]) from error
 
-    def write(self, records: Sequence[Record]) -> range:
+    def write(self, records: Sequence[Record], beside: Sequence[Record] = ()) -> range:
         """Writes records in their order, all or none, and waits until every replica that must have them has them.
+
+        Args:
+            records: at least one.
+            beside: records for the topic beside this one; left out where there is none.
 
         Returns:
             The offsets from the first to the last of them.
@@ -103,7 +136,7 @@ class PartitionWriter:
             WriterFenced: a newer writer was opened, so none of them was taken.
             KafkaError: they may not have been taken.
         """
-        mine = _Wanted(records)
+        mine = _Wanted(records, beside)
         self._group.submit(mine)
         return range(min(mine.offsets), max(mine.offsets) + 1)
 
@@ -143,7 +176,11 @@ class PartitionWriter:
         self._producer.begin_transaction()
         for one in together:
             for key, value in one.records:
-                self._produce(one, key, value)
+                self._produce(self._topic, key, value, one.delivered)
+            if self._beside is not None:
+                for key, value in one.beside:
+                    headers = self._beside.headers if value is not None else None
+                    self._produce(self._beside.topic, key, value, _nothing, headers)
         self._producer.commit_transaction(TAKEN_SECONDS + 1)
         first = min(offset for one in together for offset in one.offsets)
         if self._end and first - self._end > 1:  # the marker of a transaction takes one
@@ -156,10 +193,19 @@ class PartitionWriter:
                 self._uncommitted.append(range(min(one.offsets), max(one.offsets) + 1))
                 self._end = max(self._end, self._uncommitted[-1].stop)
 
-    def _produce(self, one: _Wanted, key: bytes, value: bytes | None) -> None:
+    def _produce(
+        self, topic: str, key: bytes, value: bytes | None, delivered: _Delivered, headers: Headers | None = None
+    ) -> None:
         while True:
             try:
-                self._producer.produce(self._topic, value, key, self._partition, on_delivery=one.delivered)
+                self._producer.produce(
+                    topic,
+                    value,
+                    key,
+                    self._partition,
+                    on_delivery=delivered,
+                    headers=headers,  # type: ignore[arg-type]
+                )
             except BufferError:
                 self._producer.poll(POLL_SECONDS)
             else:

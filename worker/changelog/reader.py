@@ -195,7 +195,7 @@ class Reader:
                 for message in messages:
                     one = changelog_row_of(message.key(), message.value())
                     if isinstance(one, ChangelogRow) and (
-                        one.kind != "topic" or one.key[0] not in ("ledger", "settings")
+                        one.kind != "topic" or one.key[0] not in ("ledger", "settings", "outcomes")
                     ):
                         right = topic.partition_of(one.key[0]) == partition
                         (found if right else strays)[key_of(one)] = one

@@ -79,7 +79,9 @@ def everything(db: Database) -> Iterable[ChangelogRow]:
     for kind, (table, _, _) in _ROWS.items():
         if kind != "topic":
             yield from _rows(db, kind, table)
-    notes = db.execute("SELECT about, partition FROM changelog_topic WHERE about NOT IN ('ledger', 'settings')")
+    notes = db.execute(
+        "SELECT about, partition FROM changelog_topic WHERE about NOT IN ('ledger', 'settings', 'outcomes')"
+    )
     yield from rows_of(db, [RowKey("topic", tuple(row)) for row in notes.fetchall()])
     yield from _accounts(db, [row[0] for row in db.execute("SELECT account_id FROM account ORDER BY account_id")])
 

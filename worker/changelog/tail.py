@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from typing import Protocol
 
+from worker.changelog.all_outcomes import tell_all
 from worker.changelog.loss import Note
 from worker.changelog.reader import Reader
 from worker.changelog.writer import ChangelogWriter
@@ -169,6 +170,8 @@ class ChangelogTail:
             and not reader.settings_note(partition)
         ):
             self._changelog.write_through(reader.db, [Note(settings.name, settings.topic_id).of_settings(partition)])
+        if partition < topics.ledger.partitions and wanted():
+            tell_all(self._changelog, reader.db, partition)
         if wanted():
             awaiting.ledger_read(partition, assignment)
 

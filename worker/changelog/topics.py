@@ -1,4 +1,4 @@
-"""The topics in which Kafka keeps the ledger and the settings: found, created where the broker allows it, checked."""
+"""The topics of ledger, settings and outcomes: found, created where the broker allows it, checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BOUNDED = {MOST_LAG: str(ERASED_WITHIN_MS), SEGMENT: str(ERASED_WITHIN_MS)}
 
 @dataclass(frozen=True, slots=True)
 class ChangelogTopic:
-    """One of the two topics.
+    """One of the topics.
 
     Attributes:
         topic_id: Kafka's id of it; "" where the broker does not report it.
@@ -40,10 +40,15 @@ class ChangelogTopic:
 
 @dataclass(frozen=True, slots=True)
 class ChangelogTopics:
-    """Both."""
+    """All of them.
+
+    Attributes:
+        outcomes: has as many partitions as the ledger; None where no outcomes are published.
+    """
 
     ledger: ChangelogTopic
     settings: ChangelogTopic
+    outcomes: ChangelogTopic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +69,12 @@ class CheckedTopic:
     warning: str | None = None
 
 
-def topics(settings: Kafka) -> ChangelogTopics:
-    """Returns both topics, created where they did not exist.
+def topics(settings: Kafka, *, outcomes: bool = False) -> ChangelogTopics:
+    """Returns the topics, created where they did not exist.
+
+    Args:
+        settings: the operator's.
+        outcomes: whether there is to be one of the outcomes.
 
     Raises:
         ConfigError: the operator's properties cannot be used.
@@ -74,26 +83,53 @@ def topics(settings: Kafka) -> ChangelogTopics:
     admin = Admin(settings)
     for name, wanted in ((settings.ledger_topic, admin.partitions), (settings.settings_topic, 1)):
         _create(admin, name, wanted)
-    checked = list(_check(admin, settings))
+    if outcomes and (ledger_layout := admin.layout(settings.ledger_topic)) is not None:
+        _create(admin, settings.outcomes_topic, ledger_layout.partitions)
+    checked = list(_check(admin, settings, outcomes=outcomes))
+    held = {settings.ledger_topic: "the ledger", settings.settings_topic: "the settings"}
     for one in checked:
         if one.wrong is not None:
-            held = "the ledger" if one.name == settings.ledger_topic else "the settings"
-            raise KafkaError(f"Topic {one.name} is not set up to hold {held}.", one.wrong)
-    ledger, stored_settings = (ChangelogTopic(one.name, _id(admin, one.name), one.partitions) for one in checked)
-    return ChangelogTopics(ledger, stored_settings)
+            raise KafkaError(f"Topic {one.name} is not set up to hold {held.get(one.name, 'outcomes')}.", one.wrong)
+    return ChangelogTopics(*(ChangelogTopic(one.name, _id(admin, one.name), one.partitions) for one in checked))
 
 
-def check_topics(settings: Kafka) -> Iterator[CheckedTopic]:
-    """Yields what is found of both topics, and creates nothing.
+def check_topics(settings: Kafka, *, outcomes: bool) -> Iterator[CheckedTopic]:
+    """Yields what is found of the topics, and creates nothing.
+
+    Args:
+        settings: the operator's.
+        outcomes: whether there is to be one of the outcomes.
 
     Raises:
         ConfigError: the operator's properties cannot be used.
         KafkaError: no broker answers, or the topic of events does not exist.
     """
-    yield from _check(Admin(settings), settings)
+    yield from _check(Admin(settings), settings, outcomes=outcomes)
 
 
-def _check(admin: Admin, settings: Kafka) -> Iterator[CheckedTopic]:
+def _check(admin: Admin, settings: Kafka, *, outcomes: bool) -> Iterator[CheckedTopic]:
+    yield from _check_changelog(admin, settings)
+    if outcomes:
+        yield _check_outcomes(admin, settings)
+
+
+def _check_outcomes(admin: Admin, settings: Kafka) -> CheckedTopic:
+    name, ledger = settings.outcomes_topic, admin.layout(settings.ledger_topic)
+    found, wanted = admin.layout(name), ledger.partitions if ledger is not None else admin.partitions
+    off = "Or publish no outcomes: outcomes.enabled = false."
+    if found is None:
+        advice = f"The worker creates it if it has the right to. {_advice(name, wanted)}"
+        return CheckedTopic(name, 0, f"It does not exist. {advice} {off}")
+    if found.partitions != wanted:
+        wrong = (
+            f"It has {counted(found.partitions, 'partition')}, and {settings.ledger_topic} has {wanted}. Both must "
+            f"have the same number, so that an account's are written together. {off}"
+        )
+        return CheckedTopic(name, found.partitions, wrong)
+    return CheckedTopic(name, found.partitions, None) if admin.mock else _check_config(admin, name, found)
+
+
+def _check_changelog(admin: Admin, settings: Kafka) -> Iterator[CheckedTopic]:
     for name, most in ((settings.ledger_topic, admin.partitions), (settings.settings_topic, None)):
         found = admin.layout(name)
         if found is None:
@@ -178,7 +214,7 @@ def _wrong_policy(name: str, policy: str) -> str | None:
     if policy == "compact":
         return None
     return (
-        f"Its cleanup.policy is {policy}, so Kafka would forget who left a list. Set it: kafka-configs.sh "
+        f"Its cleanup.policy is {policy}, so Kafka would forget what it must hold. Set it: kafka-configs.sh "
         f"--alter --topic {name} --add-config cleanup.policy=compact"
     )
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from worker.changelog.partition_writer import PartitionWriter, Record
+from worker.changelog import outcome_records
+from worker.changelog.outcome_records import outcome_text
+from worker.changelog.partition_writer import Beside, PartitionWriter, Record
 from worker.changelog.records import key_of, value_of
 from worker.changelog.table_rows import ChangelogRow, apply, rows_of
 from worker.changelog.topics import ChangelogTopic, ChangelogTopics, topics
@@ -33,6 +35,9 @@ OF_SETTINGS = ("account", "erasure")
 
 MOST_SIDE_BY_SIDE = 32
 """Partitions that are written at one time."""
+
+BY_PARTITION = frozenset({"settings", "outcomes"})
+"""What each partition of the ledger has a note about, read with it."""
 
 _Result = TypeVar("_Result")
 _Place = tuple[str, int]
@@ -64,8 +69,11 @@ class ChangelogWriter:
         take_settings: takes the settings' topic again and reads it to its end, after another writer took it.
     """
 
-    def __init__(self, settings: Kafka, clock: Clock, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, settings: Kafka, clock: Clock, metrics: Metrics | None = None, *, outcomes: bool = False
+    ) -> None:
         self._settings = settings
+        self._outcomes = outcomes
         self._clock = clock
         self._metrics = metrics or Metrics()
         self._lock = threading.Lock()
@@ -82,7 +90,7 @@ class ChangelogWriter:
         Raises:
             KafkaError: no broker answers, or a topic is not there, cannot be made, or cannot keep what it must.
         """
-        return topics(self._settings)
+        return topics(self._settings, outcomes=self._outcomes)
 
     def ledger_partition(self, account_id: AccountId) -> int:
         """Returns the ledger's partition of an account."""
@@ -104,7 +112,9 @@ class ChangelogWriter:
         """
         if partition >= topic.partitions:
             return
-        writer = PartitionWriter(self._settings, topic.name, partition)
+        outcomes = self.topics.outcomes if topic == self.topics.ledger else None
+        beside = Beside(outcomes.name, outcome_records.HEADERS) if outcomes is not None else None
+        writer = PartitionWriter(self._settings, topic.name, partition, beside)
         writer.open()
         read()
         with self._lock:
@@ -137,7 +147,9 @@ class ChangelogWriter:
 
     # What is written
 
-    def write(self, rows: Sequence[ChangelogRow], *, erase: bool = False) -> list[Acknowledged]:
+    def write(
+        self, rows: Sequence[ChangelogRow], *, told: Sequence[ChangelogRow] = (), erase: bool = False
+    ) -> list[Acknowledged]:
         """Writes rows and waits until every replica that must have them has them.
 
         Rows of one partition are written together or not at all. Those of the ledger's partitions are written side by
@@ -145,6 +157,7 @@ class ChangelogWriter:
 
         Args:
             rows: as they are to be.
+            told: those of them that tell something else of their customers, for the outcomes topic.
             erase: whether rows that are gone must be forgotten.
 
         Raises:
@@ -158,15 +171,21 @@ class ChangelogWriter:
             topic, partition = self._place(one)
             parts = ledger if topic == self.topics.ledger else settings
             parts[partition].append((key_of(one), value_of(one, erase=erase)))
-        return self._side_by_side(self.topics.ledger, ledger) + [
+        beside: dict[int, list[Record]] = defaultdict(list)
+        for one in told if self._outcomes else ():
+            beside[self._place(one)[1]].append(outcome_records.record_of(one))
+        return self._side_by_side(self.topics.ledger, ledger, beside) + [
             self._write_part(self.topics.settings, partition, records) for partition, records in settings.items()
         ]
 
-    def _side_by_side(self, topic: ChangelogTopic, parts: Mapping[int, Sequence[Record]]) -> list[Acknowledged]:
-        if len(parts) <= 1:
-            return [self._write_part(topic, partition, records) for partition, records in parts.items()]
-        with ThreadPoolExecutor(min(len(parts), MOST_SIDE_BY_SIDE), thread_name_prefix="changelog") as pool:
-            written = [pool.submit(self._write_part, topic, partition, records) for partition, records in parts.items()]
+    def _side_by_side(
+        self, topic: ChangelogTopic, parts: Mapping[int, Sequence[Record]], beside: Mapping[int, Sequence[Record]]
+    ) -> list[Acknowledged]:
+        work = [(topic, partition, records, beside.get(partition, ())) for partition, records in parts.items()]
+        if len(work) <= 1:
+            return [self._write_part(*one) for one in work]
+        with ThreadPoolExecutor(min(len(work), MOST_SIDE_BY_SIDE), thread_name_prefix="changelog") as pool:
+            written = [pool.submit(self._write_part, *one) for one in work]
         return [one.result() for one in written]
 
     def failure_of(self, account_id: AccountId) -> KafkaError | None:
@@ -179,36 +198,39 @@ class ChangelogWriter:
         if one.kind == "topic":
             # Each topic says what the other one is: the ledger in every partition, which workers read one by one.
             about, partition = one.key
-            return (self.topics.ledger, int(partition)) if about == "settings" else (self.topics.settings, 0)
+            return (self.topics.ledger, int(partition)) if about in BY_PARTITION else (self.topics.settings, 0)
         topic = self.topics.settings if one.kind in OF_SETTINGS else self.topics.ledger
         return topic, topic.partition_of(one.key[0])
 
-    def write_through(self, db: Database, rows: Sequence[ChangelogRow]) -> None:
+    def write_through(self, db: Database, rows: Sequence[ChangelogRow], told: Sequence[ChangelogRow] = ()) -> None:
         """Writes rows to Kafka, then into a database.
 
         Args:
             db: outside of a transaction.
             rows: of partitions that were taken.
+            told: customer statuses for the outcomes topic alone.
 
         Raises:
             KafkaError: Kafka may not have taken them.
             DatabaseError: they cannot be written.
         """
-        acknowledged = self.write(rows)
+        acknowledged = self.write(rows, told=told)
         with db.transaction():
             apply(db, rows)
             self._note(db, acknowledged)
         for one in acknowledged:
             one.writer.committed(one.offsets)
 
-    def _write_part(self, topic: ChangelogTopic, partition: int, records: Sequence[Record]) -> Acknowledged:
+    def _write_part(
+        self, topic: ChangelogTopic, partition: int, records: Sequence[Record], beside: Sequence[Record] = ()
+    ) -> Acknowledged:
         with self._lock:
             writer = self._writers.get((topic.name, partition))
         try:
             if writer is None:
                 raise _given_up(topic.name, partition)
             began = time.monotonic()
-            written = writer.write(records)
+            written = writer.write(records, beside)
             self._metrics.changelog_written(time.monotonic() - began)
             return Acknowledged(topic, partition, writer, written)
         except KafkaError as error:
@@ -249,7 +271,8 @@ class ChangelogWriter:
                 _refuse_unread(db, rows, erase=erase)
             given |= dict.fromkeys(RowKey(one.kind, one.key) for one in rows)
             try:
-                acknowledged += self.write(rows, erase=erase) if rows else []
+                told = self._told(db, rows, erase=erase)
+                acknowledged += self.write(rows, told=told, erase=erase) if rows else []
             except WriterFenced:
                 if not self._may_try_again(rows):
                     raise
@@ -269,6 +292,14 @@ class ChangelogWriter:
             f"Ledger or settings were changed by others each of {MOST_TRIES} times while Kafka was asked.",
             "Nothing was confirmed. Try again.",
         )
+
+    def _told(self, db: Database, rows: Sequence[ChangelogRow], *, erase: bool) -> list[ChangelogRow]:
+        # Which customer statuses tell something else than the database has committed.
+        if not self._outcomes:
+            return []
+        customers = [one for one in rows if one.kind == "customer"]
+        before = {one.key: outcome_text(one) for one in rows_of(db, [RowKey("customer", one.key) for one in customers])}
+        return [one for one in customers if outcome_text(one) != before[one.key] or (erase and one.row is None)]
 
     def _may_try_again(self, rows: Sequence[ChangelogRow]) -> bool:
         # Only the settings are shared: who lost a partition of the ledger must not go on.

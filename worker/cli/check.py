@@ -62,7 +62,7 @@ def _findings(app: App) -> Iterator[Finding]:
     if not is_there(path):
         advice = "Run this in the worker's folder, or connect the first account: mailchimp-worker account connect ID"
         yield Finding("database", Level.ATTENTION, f"There is none at {path.absolute()} yet.", advice)
-        yield from check_topics_of(app.config.kafka)
+        yield from check_topics_of(app.config.kafka, outcomes=app.config.outcomes.enabled)
         return
     with existing(app) as db:
         yield _database(path)
@@ -70,7 +70,7 @@ def _findings(app: App) -> Iterator[Finding]:
             yield _secret_key(app)
         except WorkerError as error:
             yield Finding("secret key", Level.FAILED, error.what, error.advice)
-        topics = list(check_topics_of(app.config.kafka))
+        topics = list(check_topics_of(app.config.kafka, outcomes=app.config.outcomes.enabled))
         yield from topics
         if not is_writable(path):
             what = "Not read: this user may not write the database."

@@ -16,6 +16,7 @@ from worker.clock import Clock, as_moment, as_text
 from worker.consumer.event_order import newest_first
 from worker.flush import calls
 from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify
+from worker.flush.customer_outcome import write_after_reading
 from worker.flush.identity import departed
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.member import Member, member_of, total_items
@@ -197,9 +198,7 @@ def learnt(
         strangers: whether addresses of customers are noted that the ledger does not know on the list.
         known: what was learnt already and is not written.
     """
-    members = {
-        MembershipKey(page.list_id, key): one for one in page.members if (key := address_key(one.address)) is not None
-    }
+    members = members_of(page)
     addresses = [membership.address for membership in members]
     entries = {one.membership: one for one in ledger.entries_of(db, account_id, addresses) if one.membership in members}
     entries |= {membership: known[membership] for membership in members if membership in known}
@@ -218,6 +217,13 @@ def learnt(
         for membership in rest
         if membership in owners
     ]
+
+
+def members_of(page: Page) -> dict[MembershipKey, Member]:
+    """Returns the members of a page by their memberships."""
+    return {
+        MembershipKey(page.list_id, key): one for one in page.members if (key := address_key(one.address)) is not None
+    }
 
 
 def entry_of_departure(entry: LedgerEntry, member: Member, date: datetime | None, at: str) -> LedgerEntry | None:
@@ -367,7 +373,9 @@ def keep_page(
 
 def write_page(db: Database, account_id: AccountId, page: Page, at: str, *, strangers: bool) -> Rows:
     """Writes what a page says and how far the reading is. Belongs in a transaction."""
-    rows = ledger.put_entries(db, account_id, learnt(db, account_id, page, at, strangers=strangers))
+    entries = learnt(db, account_id, page, at, strangers=strangers)
+    rows = ledger.put_entries(db, account_id, entries)
+    rows += write_after_reading(db, account_id, entries, members_of(page), at)
     if page.then is None:
         return rows + departure_reading.end(db, account_id, page.list_id, page.began_at)
     departure_reading.put(db, account_id, page.list_id, page.then)

@@ -16,6 +16,7 @@ from worker.ended import Ended, worst
 from worker.errors import PartitionGivenUp, WorkerError
 from worker.flush.commit_queue import Change, CommitQueue
 from worker.flush.consent_check import departures_of
+from worker.flush.customer_outcome import write_after_step
 from worker.flush.merge_values import LeftOutCounts
 from worker.flush.outcomes import Outcome, end_of
 from worker.flush.step_result import Halted, StepResult
@@ -290,6 +291,8 @@ class Recorder:
         for write, what in writes:
             if what:
                 rows += write(db, account_id, what)
+        if result.receipts:
+            rows += write_after_step(db, account_id, result.receipts, result.versions, result.deleted)
         if result.account_stopped is not None:
             reason = f"Mailchimp accepts no call of it: {result.account_stopped}."
             rows += accounts.pause(db, account_id, Pause(reason, now))

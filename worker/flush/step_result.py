@@ -68,6 +68,8 @@ class StepResult:
         left: places whose member this step took off its list, or may have: the answer does not tell.
         undone: places where an add was begun and surely not done.
         settled: customers that need nothing more, with the revision that was sent.
+        deleted: those of them that are deleted.
+        versions: the version of each customer that has a receipt, when it was looked at.
         reopened: customers that did not change, and need a flush from now on until they are settled.
         changed_settled: how many of these had changed, and were not looked at for others' sake alone.
         failed: customers that this step does not settle.
@@ -93,6 +95,8 @@ class StepResult:
     left: set[MembershipKey] = field(default_factory=set)
     undone: list[MembershipKey] = field(default_factory=list)
     settled: list[tuple[CustomerId, int]] = field(default_factory=list)
+    deleted: list[CustomerId] = field(default_factory=list)
+    versions: dict[CustomerId, int | None] = field(default_factory=dict)
     reopened: list[Target] = field(default_factory=list)
     changed_settled: int = 0
     failed: set[CustomerId] = field(default_factory=set)
@@ -134,6 +138,7 @@ class StepResult:
         """Notes that these customers need nothing more, but for those that failed."""
         people = [target.customer for target in targets if target.customer.customer_id not in self.failed]
         self.settled += [(one.customer_id, one.revision) for one in people]
+        self.deleted += [one.customer_id for one in people if one.deleted]
         self.changed_settled += sum(one.changed for one in people)
 
     def write(
@@ -150,6 +155,7 @@ class StepResult:
         """Adds a receipt for each of the customers; without `then` it says next what its outcome says."""
         for target in targets:
             customer, position = target.customer, target.customer.position
+            self.versions[customer.customer_id] = customer.version
             self.receipts.append(
                 Receipt(
                     run=self.run,

@@ -21,15 +21,20 @@ NAMED = 5
 """Customers and accounts that are named where more may be concerned."""
 
 
-def check_topics_of(settings: Kafka) -> Iterator[Finding]:
-    """Yields what is right and wrong about the broker and the topics."""
+def check_topics_of(settings: Kafka, *, outcomes: bool) -> Iterator[Finding]:
+    """Yields what is right and wrong about the broker and the topics.
+
+    Args:
+        settings: the operator's.
+        outcomes: whether there is to be one of the outcomes.
+    """
     for one in admin.check(settings):
         if one.ok is None:
             yield Finding(one.what, Level.ATTENTION, f"Not known: {one.found}.", hinders=False)
         else:
             yield Finding(one.what, Level.OK if one.ok else Level.FAILED, one.found, hinders=not one.ok)
     with suppress(KafkaError):  # reported above
-        yield from map(_topic, check_topics(settings))
+        yield from map(_topic, check_topics(settings, outcomes=outcomes))
 
 
 def _topic(topic: CheckedTopic) -> Finding:

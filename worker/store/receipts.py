@@ -77,7 +77,7 @@ _HOLDERS = (
 # CROSS JOIN: few customers are refused, and each has few receipts.
 _REFUSALS = (
     "SELECT max(number) FROM standing CROSS JOIN receipt USING (account_id, customer_id) "
-    "WHERE refusal IS NOT NULL AND outcome IN ('refused', 'suppressed') GROUP BY account_id, customer_id"
+    "WHERE refusal IS NOT NULL AND receipt.outcome IN ('refused', 'suppressed') GROUP BY account_id, customer_id"
 )
 
 

@@ -62,8 +62,7 @@ _CONSENT = (
     """,
     """
     CREATE TABLE forgotten (          -- persons who were erased: a keyed hash of account and address, and no more
-        account_id TEXT NOT NULL, digest TEXT NOT NULL,
-        forgotten_at TEXT NOT NULL,
+        account_id TEXT NOT NULL, digest TEXT NOT NULL, forgotten_at TEXT NOT NULL,
         has_left INTEGER NOT NULL,    -- 1 where the person had left a list
         PRIMARY KEY (account_id, digest)
     ) WITHOUT ROWID
@@ -96,10 +95,7 @@ def _forgotten(db: Database) -> None:
 
 @migrations(name="0009_departure_reading")
 def _departure_reading(db: Database) -> None:
-    db.execute(_DEPARTURE_READING)
-
-
-_DEPARTURE_READING = """
+    db.execute("""
     CREATE TABLE departure_reading (  -- how far the reading is of who left a list; no row: none is under way
         account_id TEXT NOT NULL, list_id TEXT NOT NULL,
         began_at TEXT,                -- Mailchimp's time of the first page; NULL where it told none
@@ -107,7 +103,7 @@ _DEPARTURE_READING = """
         since TEXT,                   -- those changed since; NULL: from the first one on
         PRIMARY KEY (account_id, list_id)
     ) WITHOUT ROWID
-    """
+    """)
 
 
 @migrations(name="0010_statistics")
@@ -144,6 +140,12 @@ def _first_delivery(db: Database) -> None:
 def _erasure_request(db: Database) -> None:
     for statement in ERASURE_REQUEST:
         db.execute(statement)
+
+
+@migrations(name="0015_outcome")
+def _outcome(db: Database) -> None:
+    # What is published about the customer, as JSON; NULL: nothing yet.
+    db.execute("ALTER TABLE standing ADD COLUMN outcome TEXT")
 
 
 _CHANGELOG_TOPIC = """
@@ -298,8 +300,7 @@ _RUNS = (
     """,
     """
     CREATE TABLE completed_run (      -- the last completed run of each partition
-        topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL,
-        completed_at TEXT NOT NULL,
+        topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL, completed_at TEXT NOT NULL,
         PRIMARY KEY (topic, topic_id, partition)
     ) WITHOUT ROWID
     """,

@@ -17,7 +17,7 @@ PLACE = {
 }  # fmt: skip
 CUSTOMER = {
     "list_id": None, "address": None, "refusal": None, "refused_address": None, "attempts": 0, "retry_at": None,
-    "settled": None, "waits_for": None, "version": None, "deleted": None,
+    "settled": None, "waits_for": None, "version": None, "deleted": None, "outcome": None,
 }  # fmt: skip
 KEPT = st.one_of(
     st.builds(lambda key, others: ChangelogRow("place", key, others | PLACE), st.tuples(TEXT, TEXT, TEXT), OTHERS),

@@ -1,0 +1,57 @@
+"""Writes all known outcomes of a partition to a topic that lacks them: it is new, or was switched off for a while.
+
+Each partition of the ledger names the outcomes topic that has what it tells.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from worker.changelog import table_rows
+from worker.changelog.table_rows import ChangelogRow
+from worker.changelog.writer import ChangelogWriter
+from worker.model import AccountId
+from worker.store import customer_outcomes
+from worker.store.changed_rows import customer_rows
+from worker.store.database import Database
+
+_ABOUT = "outcomes"
+
+
+def tell_all(changelog: ChangelogWriter, db: Database, partition: int) -> None:
+    """Writes all outcomes of a partition, unless the topic has them.
+
+    Args:
+        changelog: has taken the partition.
+        db: the staging database, which holds all of the partition.
+        partition: of the ledger, and of the topic.
+
+    Raises:
+        KafkaError: not all may have been written; the next call begins again.
+        DatabaseError: the database cannot be used.
+    """
+    topics = changelog.topics
+    wanted = None if topics.outcomes is None else {"name": topics.outcomes.name, "id": topics.outcomes.topic_id}
+    known = table_rows.note_of(db, _ABOUT, str(partition))
+    if wanted == (json.loads(known) if known is not None else None):
+        return
+    for some in _told(changelog, db, partition) if wanted is not None else ():
+        changelog.write_through(db, some, some)  # the outcomes topic gets no record alone
+    changelog.write_through(db, [_note(partition, wanted)])
+
+
+def _note(partition: int, wanted: dict[str, str] | None) -> ChangelogRow:
+    row = {"note": json.dumps(wanted)}
+    return ChangelogRow("topic", (_ABOUT, str(partition)), row)
+
+
+def _told(changelog: ChangelogWriter, db: Database, partition: int) -> Iterator[list[ChangelogRow]]:
+    for account_id in _accounts(db):
+        if changelog.ledger_partition(account_id) == partition:
+            for some in customer_outcomes.pages(db, account_id):
+                yield table_rows.rows_of(db, customer_rows(account_id, some))
+
+
+def _accounts(db: Database) -> list[AccountId]:
+    return sorted(table_rows.accounts_known(db)[0])

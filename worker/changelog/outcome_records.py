@@ -1,0 +1,69 @@
+"""Records of the outcomes topic: what is published about a customer, as a CloudEvent. Pure.
+
+They are described in ``config/asyncapi.yaml`` and ``config/customer-outcome.schema.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from worker.changelog.table_rows import ChangelogRow
+from worker.model import partition_key
+from worker.store.customer_outcomes import CustomerOutcome, outcome_of
+
+TYPE = "com.billmywork.mailchimp.customer.synced"
+SOURCE = "/mailchimp-worker"
+HEADERS = [("content-type", b"application/cloudevents+json")]
+"""Of a record with a value: Kafka's protocol binding of CloudEvents knows its structured mode by it."""
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def outcome_text(row: ChangelogRow | None) -> str | None:
+    """Returns the outcome that a customer's status holds; None where it holds none, or is gone."""
+    return row.row.get("outcome") if row is not None and row.row is not None else None
+
+
+def record_of(row: ChangelogRow) -> tuple[bytes, bytes | None]:
+    """Returns key and value of the record about the customer of a status.
+
+    The key is that of the customer's own events. Without an outcome the value is None, so that compaction
+    forgets the customer.
+    """
+    account_id, customer_id = row.key
+    key, outcome = partition_key(account_id, customer_id), outcome_of(outcome_text(row))
+    return key.encode(), _event(account_id, customer_id, outcome) if outcome is not None else None
+
+
+def _event(account_id: str, customer_id: str, outcome: CustomerOutcome) -> bytes:
+    data = {"account_id": account_id, "customer_id": customer_id, **_data(outcome)}
+    told = _json(data)
+    event = {
+        "specversion": "1.0",
+        # What is written twice has the same id.
+        "id": hashlib.sha256(told.encode()).hexdigest()[:32],
+        "source": SOURCE,
+        "type": TYPE,
+        "subject": partition_key(account_id, customer_id),
+        "time": outcome.at,
+        "datacontenttype": "application/json",
+    }
+    return f'{_json(event)[:-1]},"data":{told}}}'.encode()
+
+
+def _data(outcome: CustomerOutcome) -> dict[str, Any]:
+    return {
+        "version": outcome.version,
+        "event_id": outcome.event_id,
+        "list_id": outcome.list_id,
+        "list_reason": outcome.list_reason,
+        "member_status": outcome.member_status,
+        "since": outcome.since,
+        "outcome": outcome.outcome,
+        "reason": outcome.reason,
+        "next": outcome.next,
+        "caused_by": outcome.caused_by,
+        "run": outcome.run,
+        "at": outcome.at,
+    }
