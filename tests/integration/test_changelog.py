@@ -15,6 +15,8 @@ from tests.integration.topic import Topic
 from worker.accounts import settings
 from worker.app import App
 from worker.changelog.partition_writer import PartitionWriter
+from worker.changelog.reader import Reader
+from worker.changelog.topics import ChangelogTopic
 from worker.changelog.writer import ChangelogWriter
 from worker.cli.context import changing
 from worker.config import Config, Staging
@@ -200,10 +202,10 @@ def test_a_slow_broker_does_not_lock_the_database(
     asked, answer = threading.Event(), threading.Event()
     write = PartitionWriter.write
 
-    def slowly(self: PartitionWriter, records: object) -> range:
+    def slowly(self: PartitionWriter, *records: object) -> range:
         asked.set()
         assert answer.wait(30)
-        return write(self, records)  # type: ignore[arg-type]
+        return write(self, *records)  # type: ignore[arg-type]
 
     monkeypatch.setattr(PartitionWriter, "write", slowly)
     thread = threading.Thread(target=first.write, args=("a@example.com",))
@@ -306,3 +308,23 @@ def test_a_release_that_can_applies_what_the_one_before_could_not(hire: Callable
         assert reader.apply_letters() == 1
     assert first.ledger() == {"a@example.com": "cus-1"}
     assert dead_letters.count(first.db) == 0
+
+
+def test_what_is_written_while_the_end_is_asked_is_not_taken_for_a_topic_that_was_cut(
+    hire: Callable[[str], Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may write settings between the question where the topic ends and its answer's use."""
+    worker, asked, written = hire("one"), Reader._bounds_beyond, []
+    worker.make_account()
+    worker.settings()
+
+    def written_meanwhile(reader: Reader, topic: ChangelogTopic, partition: int, known: int) -> tuple[int, int]:
+        found = asked(reader, topic, partition, known)
+        if not written:
+            written.append(partition)
+            worker.make_account()
+        return found
+
+    monkeypatch.setattr(Reader, "_bounds_beyond", written_meanwhile)
+    assert worker.settings().enabled
+    assert written

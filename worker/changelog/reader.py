@@ -25,6 +25,7 @@ from worker.plural import counted
 from worker.store import dead_letters, offsets
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
+from worker.store.offsets import Reading
 
 log = logging.getLogger("worker.changelog")
 
@@ -229,9 +230,13 @@ class Reader:
         self._consumer.close()
 
     def _read(self, topic: ChangelogTopic, partition: int, going_on: Callable[[], bool] = lambda: True) -> None:
-        known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
+        # Before Kafka is asked: what another thread writes from then on lies beyond the end that it names.
+        readings = offsets.of_topic(self.db, topic.name)
+        known = next(
+            (one.next_offset for one in readings if (one.topic_id, one.partition) == (topic.topic_id, partition)), None
+        )
         low, high = self._bounds_beyond(topic, partition, known or 0)
-        start = self._start(topic, partition, low, high)
+        start = self._start(topic, partition, readings, known, (low, high))
         if start == high == known:
             return
         if known is not None and start < known:
@@ -242,9 +247,15 @@ class Reader:
         if going_on():
             self._note_end(topic, partition, high)
 
-    def _start(self, topic: ChangelogTopic, partition: int, low: int, high: int) -> int:
-        start = start_of(offsets.of_topic(self.db, topic.name), topic.topic_id, partition, low, high)
-        known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
+    def _start(
+        self,
+        topic: ChangelogTopic,
+        partition: int,
+        readings: Sequence[Reading],
+        known: int | None,
+        bounds: tuple[int, int],
+    ) -> int:
+        start = start_of(readings, topic.topic_id, partition, *bounds)
         if (known is None or start.event in ("cut", "recreated")) and self._has_its_own(topic, partition):
             lost = start.event in ("cut", "recreated")
             raise NotMoved(
@@ -254,7 +265,7 @@ class Reader:
                 + (", then go on with: mailchimp-worker ledger accept-loss" if lost else ""),
             )
         if start.event == "cut" and known is not None:
-            raise cut(topic, partition, known, high)
+            raise cut(topic, partition, known, bounds[1])
         return start.offset
 
     def _has_its_own(self, topic: ChangelogTopic, partition: int) -> bool:
