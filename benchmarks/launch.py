@@ -1,6 +1,6 @@
 """Runs a command and measures it: python benchmarks/launch.py REPORT COMMAND [ARGUMENT ...].
 
-A process of its own, and a small one: Linux counts the memory of whoever starts a command towards the command's peak.
+A small process of its own, because Linux counts the memory of the starting process towards the command's peak.
 Writes wall clock and processor time in seconds, the peak of memory in MB and the exit code to the file REPORT, as JSON.
 """
 

@@ -85,7 +85,13 @@ class ErasingThread:
             db.must_end = self._stop.is_set
             pause = LOOK_SECONDS
             while not self._stop.wait(pause):
-                pause = LOOK_SECONDS if self._step(db) else AGAIN_SECONDS
+                try:
+                    carried_out = self._step(db)
+                except Exception:
+                    # Whatever it was, requests are looked for as long as the worker runs.
+                    log.exception("looking for requests to erase failed; see the traceback below")
+                    carried_out = False
+                pause = LOOK_SECONDS if carried_out else AGAIN_SECONDS
 
     def _step(self, db: Database) -> bool:
         ready = frozenset(self._owned_partitions.ready())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import hmac
 import logging
 import os
 import secrets
@@ -15,6 +14,8 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from worker.errors import SecretKeyError
 from worker.mailchimp import api_key
@@ -125,8 +126,8 @@ class SecretKey:
 
         Source: RFC 5869, HKDF with SHA-256 and no salt; the purpose is the info.
         """
-        extracted = hmac.new(bytes(KEY_BYTES), self._bytes, hashlib.sha256).digest()
-        return hmac.new(extracted, b"mailchimp-worker " + purpose.encode() + b"\x01", hashlib.sha256).digest()
+        info = b"mailchimp-worker " + purpose.encode()
+        return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(self._bytes)
 
     def _seal(self, whose: bytes, text: bytes) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)

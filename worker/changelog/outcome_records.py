@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
 from worker.changelog.table_rows import ChangelogRow
 from worker.model import partition_key
@@ -37,7 +36,7 @@ def record_of(row: ChangelogRow) -> tuple[bytes, bytes | None]:
 
 
 def _event(account_id: str, customer_id: str, outcome: CustomerOutcome) -> bytes:
-    data = {"account_id": account_id, "customer_id": customer_id, **_data(outcome)}
+    data = {"account_id": account_id, "customer_id": customer_id, **outcome.as_data()}
     told = _json(data)
     event = {
         "specversion": "1.0",
@@ -50,20 +49,3 @@ def _event(account_id: str, customer_id: str, outcome: CustomerOutcome) -> bytes
         "datacontenttype": "application/json",
     }
     return f'{_json(event)[:-1]},"data":{told}}}'.encode()
-
-
-def _data(outcome: CustomerOutcome) -> dict[str, Any]:
-    return {
-        "version": outcome.version,
-        "event_id": outcome.event_id,
-        "list_id": outcome.list_id,
-        "list_reason": outcome.list_reason,
-        "member_status": outcome.member_status,
-        "since": outcome.since,
-        "outcome": outcome.outcome,
-        "reason": outcome.reason,
-        "next": outcome.next,
-        "caused_by": outcome.caused_by,
-        "run": outcome.run,
-        "at": outcome.at,
-    }

@@ -72,7 +72,7 @@ def after_step(now: CustomerNow, receipts: Sequence[Receipt], version: int | Non
     """Returns what is published about a customer after a step, or None where nothing changed.
 
     Args:
-        now: what is known of it, with all that the step wrote.
+        now: its state after everything that the step wrote.
         receipts: of the customer, at least one, oldest first.
         version: the customer's when it was looked at.
     """
@@ -104,7 +104,7 @@ def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None 
     """Returns what is published about a customer after its member was read, or None if its status did not change.
 
     Args:
-        now: what is known of it, with what was read.
+        now: its state after the reading.
         since: when the member changed, by Mailchimp's clock, as text; None where it did not say.
         at: the time now, as text.
         run: the flush that read it; None outside of one.

@@ -53,9 +53,13 @@ class CustomerOutcome:
     run: int | None
     at: str
 
+    def as_data(self) -> dict[str, Any]:
+        """Returns its values by their names in JSON."""
+        return {name: getattr(self, name) for name in NAMES}
+
     def as_text(self) -> str:
         """Returns it as JSON."""
-        return _json({name: getattr(self, name) for name in NAMES})
+        return _json(self.as_data())
 
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -72,14 +76,14 @@ def outcome_of(text: str | None) -> CustomerOutcome | None:
 
 @dataclass(frozen=True, slots=True)
 class CustomerNow:
-    """What is known of a customer.
+    """Where a customer is, and which outcome was published last.
 
     Attributes:
         membership: where it is known; None where it is nowhere.
         state: of the ledger's entry there; None without one.
         member_status: of that entry.
         version: of the staged customer, as is `event_id`; None where it is not staged.
-        told: what was told last; None where nothing was.
+        told: the outcome that was published last; None before the first one.
     """
 
     customer_id: CustomerId
@@ -101,7 +105,7 @@ _NOW = (
 
 
 def customers_now(db: Database, account_id: AccountId, customer_ids: Iterable[CustomerId]) -> list[CustomerNow]:
-    """Returns what is known of customers, in their order."""
+    """Returns where customers are and what was published about them last, in the order given."""
     wanted = list(customer_ids)
     rows = db.execute(_NOW, (account_id, json.dumps(wanted))) if wanted else ()
     return [_now(row) for row in rows]
@@ -115,12 +119,12 @@ def _now(row: Any) -> CustomerNow:
 
 
 def find(db: Database, account_id: AccountId, customer_id: CustomerId) -> CustomerOutcome | None:
-    """Returns what was told of a customer last; None where nothing was."""
+    """Returns the outcome that was published last for a customer; None before the first one."""
     return next(iter(customers_now(db, account_id, [customer_id]))).told
 
 
 def pages(db: Database, account_id: AccountId) -> Iterator[list[CustomerId]]:
-    """Returns the customers of an account of whom something was told, page by page."""
+    """Returns the customers of an account that have a published outcome, page by page."""
     after = ""
     while rows := db.execute(
         "SELECT customer_id FROM standing WHERE account_id = ? AND customer_id > ? AND outcome IS NOT NULL "
@@ -142,7 +146,7 @@ def put(db: Database, account_id: AccountId, outcomes: Mapping[CustomerId, Custo
 
 
 def drop(db: Database, account_id: AccountId, customer_ids: Sequence[CustomerId]) -> Rows:
-    """Removes what was told of customers. Belongs in a transaction."""
+    """Removes the outcomes of customers. Belongs in a transaction."""
     gone = db.execute_each(
         "UPDATE standing SET outcome = NULL WHERE account_id = ? AND customer_id = ? AND outcome IS NOT NULL",
         [(account_id, one) for one in customer_ids],

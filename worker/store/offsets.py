@@ -81,7 +81,7 @@ def forget(db: Database, topic: str, topic_id: str, partition: int) -> None:
 
 
 def read_again(db: Database, topic: str, partitions: Iterable[int]) -> None:
-    """Has partitions read from their beginning over what is known of them. Belongs in a transaction."""
+    """Has partitions read again from their beginning; the rows they left here stay. Belongs in a transaction."""
     db.executemany(
         "UPDATE next_offset SET next_offset = 0 WHERE topic = ? AND partition = ?", [(topic, one) for one in partitions]
     )

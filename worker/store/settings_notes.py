@@ -19,7 +19,7 @@ def all_about(db: Database, about: str) -> dict[str, str]:
 
 
 def put(db: Database, about: str, whose: str, text: str) -> Rows:
-    """Writes a note over what was there. Belongs in a transaction."""
+    """Writes a note, or replaces it. Belongs in a transaction."""
     db.execute(
         "INSERT INTO changelog_topic (about, partition, note) VALUES (?,?,?) "
         "ON CONFLICT (about, partition) DO UPDATE SET note = excluded.note",

@@ -26,6 +26,7 @@ HEADER = "x-worker-visitor"
 GOOD_FOR = timedelta(seconds=30)
 ANSWER_SECONDS = 60.0
 LARGEST_ANSWER = 64 * 1024 * 1024
+"""Bytes. A larger answer is refused: half a list of people would look like a whole one."""
 SENT_ON = ("accept", "content-type", "sec-fetch-site", "x-csrf-token")
 SENT_BACK = ("content-type", "location", "retry-after", "content-disposition")
 
@@ -100,7 +101,7 @@ def send_on(url: str, method: str, target: str, headers: dict[str, str], body: b
     """Sends a request to another worker and returns its answer.
 
     Raises:
-        WorkerAway: it cannot be reached, or does not answer.
+        WorkerAway: it cannot be reached, does not answer, or answers with more than can be passed on.
     """
     to = urlsplit(url)
     made = http.client.HTTPSConnection if to.scheme == "https" else http.client.HTTPConnection
@@ -108,7 +109,9 @@ def send_on(url: str, method: str, target: str, headers: dict[str, str], body: b
     try:
         connection.request(method, target, body or None, headers)
         answer = connection.getresponse()
-        content = answer.read(LARGEST_ANSWER)
+        content = answer.read(LARGEST_ANSWER + 1)
+        if len(content) > LARGEST_ANSWER:
+            raise away(f"its answer is larger than {LARGEST_ANSWER // 1024**2} MiB")
         back = {name: value for name in SENT_BACK if (value := answer.getheader(name)) is not None}
         return Answer(answer.status, back, content)
     except (OSError, http.client.HTTPException) as error:

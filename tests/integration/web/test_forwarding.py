@@ -106,3 +106,15 @@ def test_a_worker_says_where_it_is_when_its_partitions_change(site: Site) -> Non
             assert time.monotonic() < deadline
             changed.wait(0.05)
     assert worker_urls.with_partition(site.world.db, 3) is None
+
+
+def test_an_answer_that_is_too_large_is_refused_whole(site: Site, away: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of it would look like all there is."""
+    with closing(WebServer("127.0.0.1", 0)) as server:
+        server.start(site.application)
+        say(away, server.url)
+        assert away.owner().get(f"{ROOT}/receipts").status_code == 200
+        monkeypatch.setattr(forwarding, "LARGEST_ANSWER", 5)
+        answer = away.owner().get(f"{ROOT}/receipts")
+    assert (answer.status_code, answer.json()["code"]) == (503, "worker_away")
+    assert "larger than" in answer.json()["title"] + answer.json().get("detail", "")

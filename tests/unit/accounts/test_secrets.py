@@ -80,7 +80,7 @@ def private(file, text):
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o620, 0o640])
 def test_a_key_file_that_others_can_read_or_write_is_refused(tmp_path, mode):
-    """Whoever reads it can decrypt every API key, and whoever writes it chooses the next one; says how to close it."""
+    """A reader could decrypt every API key, and a writer could choose the next one; the error says how to close it."""
     file = private(tmp_path / "secret", TEXT)
     file.chmod(mode)
     with pytest.raises(SecretKeyError) as caught:

@@ -72,7 +72,7 @@ def share_bar(parts: Mapping[str, int]) -> str:
     total, x, drawn = sum(parts.values()), 0.0, []
     for name, number in parts.items():
         if number:
-            # What is there is seen, however little it is.
+            # Even the smallest part stays visible.
             width = max(number / total * WIDTH, 6)
             drawn.append(f'<rect class="part {escape(name)}" x="{x:.1f}" y="0" width="{width:.1f}" height="12"/>')
             x += width
