@@ -163,15 +163,14 @@ class App:
         return departed_of(db, account_id, self.secret)
 
     def flusher(self, stop: Stop) -> Flusher:
-        """Returns what carries out flushes."""
+        """Returns what carries out flushes: one for a process."""
+        from worker.flush.account_part import HowToDeliver
         from worker.flush.run import Flusher
 
-        return Flusher(
+        how = HowToDeliver(
             open_database=self.open_database,
-            changelog=self.changelog,
             open_sender=self.open_sender,
             departed_of=self.departed_of,
-            accounts_at_once=self.config.flush.accounts_at_once,
             bulk_add_above=self.config.flush.bulk_add_above,
             state_if_missing=self.config.mailchimp.state_if_missing,
             connections=self.config.mailchimp.connections,
@@ -179,6 +178,7 @@ class App:
             stop=stop,
             metrics=self.metrics,
         )
+        return Flusher(how, self.changelog, self.config.flush.accounts_at_once, self.config.flush.spread)
 
     @contextmanager
     def web_server(self) -> Iterator[Callable[[Health, OwnedPartitions], None]]:

@@ -171,6 +171,7 @@ class Flush(_Section):
     at: Annotated[str, AfterValidator(_clock_time)] = "10:00"
     timezone: Annotated[str, AfterValidator(_timezone)] = "Europe/London"
     accounts_at_once: Annotated[int, Field(ge=1, le=64)] = 8
+    spread: Annotated[float, Field(ge=0, le=3600)] = 60
     bulk_add_above: Annotated[int, Field(ge=0)] = 1000
 
     @property

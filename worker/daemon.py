@@ -5,42 +5,43 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime
-from functools import partial
+from datetime import datetime, timedelta
 
 import schedule
 
 from worker import __version__
 from worker.app import App
-from worker.before_flush import finish_staging
 from worker.clock import as_moment, as_text
 from worker.consumer.consumer import Consumer
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.ended import Ended
 from worker.erasing import ErasingThread
 from worker.errors import ConsumerStopped, RequestWithdrawn, WorkerError
-from worker.flush.eligibility import GroupEligibility, what_differs
-from worker.flush.run import level_of
+from worker.flush.account_part import level_of
+from worker.flush.eligibility import what_differs
+from worker.flush.run import end_left
 from worker.flush.schedule import (
+    CLOCK_TOLERANCE,
     RUN_AGAIN_AFTER,
-    is_due,
+    is_account_due,
     is_expired,
     is_in_future,
     is_retry_due,
     latest_flush_time,
     run_again_at,
 )
+from worker.flush_thread import Flushing, FlushThread
 from worker.kafka.client import session_seconds
 from worker.model import AccountId
 from worker.status.live import LiveFile
-from worker.store import runs
+from worker.store import offsets, runs
 from worker.store.database import Database
 from worker.store.lock import DatabaseLock
 from worker.store.offsets import TopicSize, note_size
-from worker.store.runs import Request, Run, Trigger
-from worker.tidy import bound_letters, tidy
+from worker.store.runs import Request, Run
+from worker.tidy import bound_letters
 from worker.web.health import STALE_SECONDS, Health
 
 log = logging.getLogger("worker.daemon")
@@ -49,6 +50,10 @@ FLUSH_END_SECONDS = 6.0
 """How long a flush is waited for when the worker ends: longer than it gives its calls in flight."""
 POLL_END_SECONDS = 2.5
 """How long the threads that read Kafka are waited for then. Supervisors kill after ten seconds in all."""
+MOST_FLUSHES = 16
+"""Flushes that operators asked for, beside the daily ones: each has a thread and a connection to the database."""
+STOPPED_WAIT = timedelta(seconds=10)
+"""How long after an account's flush was stopped it is begun again, such as when Kafka was silent for a while."""
 TOGETHER_SECONDS = 10.0
 """Partitions that become ready within this time of an assignment are flushed by one run."""
 
@@ -160,103 +165,19 @@ def read_to_end(poller: Poller, stop: threading.Event, told: Callable[[int, int]
             return
 
 
-def flush_and_complete(
-    app: App,
-    poller: Poller,
-    stop: threading.Event,
-    trigger: Trigger,
-    request: Request | None = None,
-    only: Collection[AccountId] | None = None,
-) -> Run:
-    """Flushes what changed, and notes that the partitions' changes went through a whole run.
-
-    A flush of some accounts completes nothing, and neither does one that was stopped.
-
-    Args:
-        app: wires it.
-        poller: keeps the partitions while it lasts.
-        stop: ends it early.
-        trigger: what started it.
-        request: what an operator asked for; None for everything.
-        only: accounts that failed and are tried again; None for all.
-
-    Raises:
-        DatabaseError: the database cannot be used.
-        RequestWithdrawn: nothing was begun.
-    """
-    began = app.clock()
-    ready = poller.owned_partitions.ready()
-    topic, topic_id = app.config.kafka.topic, poller.consumer.topic_id
-    with closing(app.open_database()) as db:
-        db.must_end = stop.is_set
-        finish_staging(app, poller.owned_partitions, topic_id, db)
-        eligibility = GroupEligibility(db, poller.owned_partitions, topic, topic_id, app.changelog.ledger_partition)
-        started = time.monotonic()
-        flush = app.config.flush
-        daily = trigger in ("daily", "retry")
-        flush_time = latest_flush_time(began, flush.time_of_day, flush.zone) if daily else None
-        run = app.flusher(stop).flush(trigger, eligibility, request, only, flush_time)
-        app.metrics.flushed(run.ended or "failed", time.monotonic() - started)
-        if run.account_id is None and only is None and run.ended != "stopped":
-            with db.transaction():
-                for partition in ready & poller.owned_partitions.owned():
-                    runs.complete(db, topic, topic_id, partition, as_text(began))
-        tidy(db, began, app.config)
-    return run
-
-
-class FlushThread:
-    """A flush in a thread of its own, so that the end of the worker waits for no call that hangs."""
-
-    def __init__(
-        self,
-        app: App,
-        poller: Poller,
-        stop: threading.Event,
-        trigger: Trigger,
-        request: Request | None = None,
-        only: Collection[AccountId] | None = None,
-    ) -> None:
-        self._what = app, poller, stop, trigger, request, only
-        self._run: Run | None = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._carry_out, name="flush", daemon=True)
-        self._thread.start()
-
-    def _carry_out(self) -> None:
-        try:
-            self._run = flush_and_complete(*self._what)
-        except BaseException as error:
-            self._error = error
-
-    def wait(self, seconds: float) -> bool:
-        """Waits for its end; returns whether it came."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
-    def result(self) -> Run:
-        """Returns the run as it ended.
-
-        Raises:
-            DatabaseError: the database cannot be used.
-            RequestWithdrawn: nothing was begun.
-        """
-        if self._error is not None:
-            raise self._error
-        assert self._run is not None, "only what has ended has a result"
-        return self._run
-
-
 class Daemon:
     """Runs until it is stopped."""
 
     def __init__(self, app: App, stop: threading.Event) -> None:
         self._app = app
         self._stop = stop
-        self._flush: FlushThread | None = None
+        self._flusher = app.flusher(stop)
+        self._flushes: list[FlushThread] = []
         self._failures = 0
         self._not_before: datetime | None = None
         """When a flush may be begun again after one that could not be carried out."""
+        self._stopped_at: dict[AccountId, datetime] = {}
+        """When an account's flush was stopped, which is not at once begun again."""
 
     def run(self) -> None:
         """Reads and flushes until the stop is set; a flush that is under way then ends early and loses nothing.
@@ -274,11 +195,12 @@ class Daemon:
             closing(self._app.open_database()) as db,
         ):
             db.must_end = self._stop.is_set
+            end_left(db, self._app.clock)
             poller = Poller(self._app)
             health = Health(poller.owned_partitions, poller.reads, self._app.metrics)
             ticks = schedule.Scheduler()
             ticks.every(1).seconds.do(self._tick, lock, db, poller)
-            ticks.every(1).seconds.do(lambda: health.looked(flushing=self._flush is not None))
+            ticks.every(1).seconds.do(lambda: health.looked(flushing=bool(self._flushes)))
             # A flood of what nobody understands must not fill the disk before the next flush tidies up.
             ticks.every(1).minutes.do(bound_letters, db, self._app.config.dead_letters)
             poller.start()
@@ -295,9 +217,10 @@ class Daemon:
                 raise
             finally:
                 self._stop.set()
-                ended = self._flush is None or self._flush.wait(FLUSH_END_SECONDS)
+                ends = time.monotonic() + FLUSH_END_SECONDS
+                ended = [one.wait(max(ends - time.monotonic(), 0)) for one in self._flushes]
                 erasing.end(0)
-                poller.end(calls_ended=ended)
+                poller.end(calls_ended=all(ended))
             log.info("the worker ends")
 
     def _tick(self, lock: DatabaseLock, db: Database, poller: Poller) -> None:
@@ -305,57 +228,78 @@ class Daemon:
         # A worker that Kafka does not serve is not alive, though it runs.
         if poller.owned_partitions.seconds_since_heard() < STALE_SECONDS:
             lock.beat()
-        if self._flush is not None:
-            if not self._flush.wait(0):
-                return
-            self._heed(self._flush)
-            self._flush = None
+        for one in [one for one in self._flushes if one.wait(0)]:
+            self._flushes.remove(one)
+            self._heed(one)
         now = self._app.clock()
-        request = self._request(db, now)
+        requests = self._requests(db, now)
         if self._not_before is not None and now < self._not_before <= now + RUN_AGAIN_AFTER[-1]:
             return
-        begin = partial(FlushThread, self._app, poller, self._stop)
+        flushing = Flushing(self._app, self._flusher, poller.owned_partitions, poller.consumer.topic_id)
         all_ready = poller.owned_partitions.wait_until_ready(0)
-        if request is not None and all_ready:
-            self._flush = begin("command", request)
-        elif (all_ready or poller.owned_partitions.seconds_since_assignment() > TOGETHER_SECONDS) and self._due(
-            db, poller, now
-        ):
-            self._flush = begin("daily")
-        elif all_ready and (failed := self._failed(db, now)):
-            log.info("tried again after a failure: %s", ", ".join(failed), extra={"accounts": failed})
-            self._flush = begin("retry", None, failed)
+        if all_ready:
+            # Each at once: operators wait for them.
+            for request in requests[: max(MOST_FLUSHES - len(self._flushes), 0)]:
+                self._flushes.append(FlushThread(flushing, "command", request))
+        if not all(one.has_begun for one in self._flushes):
+            return  # its accounts are not known yet to be under way
+        if all_ready or poller.owned_partitions.seconds_since_assignment() > TOGETHER_SECONDS:
+            if due := self._due(db, poller, now):
+                self._flushes.append(FlushThread(flushing, "daily", None, due))
+            elif all_ready and (failed := self._failed(db, now)):
+                log.info("tried again after a failure: %s", ", ".join(failed), extra={"accounts": failed})
+                self._flushes.append(FlushThread(flushing, "retry", None, failed))
 
-    def _request(self, db: Database, now: datetime) -> Request | None:
+    def _requests(self, db: Database, now: datetime) -> list[Request]:
+        taken = {one.request.request for one in self._flushes if one.request is not None}
+        found = []
         for one in runs.open_requests(db):
+            if one.request in taken:
+                continue
             if not is_expired(now, as_moment(one.requested_at)):
-                return one
+                found.append(one)
+                continue
             facts = {"account": one.account_id, "requested_at": one.requested_at}
             log.warning("the request for a flush of %s is dropped: it is too old", one.requested_at, extra=facts)
             with db.transaction():
                 runs.withdraw(db, one.request)
-        return None
+        return found
 
-    def _due(self, db: Database, poller: Poller, now: datetime) -> bool:
-        flush = self._app.config.flush
-        completed = runs.completed_at(db, self._app.config.kafka.topic, poller.consumer.topic_id)
-        times = {
-            one: as_moment(completed[one]) if one in completed else None for one in poller.owned_partitions.ready()
-        }
-        due = [one for one, last in times.items() if is_due(now, flush.time_of_day, flush.zone, last)]
+    def _due(self, db: Database, poller: Poller, now: datetime) -> list[AccountId]:
+        flush, topic = self._app.config.flush, self._app.config.kafka.topic
+        flush_time = latest_flush_time(now, flush.time_of_day, flush.zone)
+        found = runs.not_completed(db, as_text(flush_time), as_text(now + CLOCK_TOLERANCE))
+        under_way = self._flusher.turns.accounts()
+        due = [
+            one
+            for one in found
+            if is_account_due(now, flush.time_of_day, flush.zone, one) and one.account_id not in under_way
+        ]
+        if not due:
+            return []
+        partitions = offsets.account_partitions(db, topic, poller.consumer.topic_id)
+        ready, owned = poller.owned_partitions.ready(), poller.owned_partitions.owned()
+        accounts = []
         for one in due:
-            last = times[one]
-            if last is not None and is_in_future(now, last):
-                told, facts = "the last flush of partition %d is noted for %s: the clock was ahead", {"partition": one}
-                log.warning(told, one, completed[one], extra=facts)
-        return bool(due)
+            of_it = partitions.get(one.account_id, frozenset()) | {self._app.changelog.ledger_partition(one.account_id)}
+            stopped = self._stopped_at.get(one.account_id)
+            if not of_it & owned or not of_it & owned <= ready or (stopped and now < stopped + STOPPED_WAIT):
+                continue
+            accounts.append(one.account_id)
+            if one.completed_at is not None and is_in_future(now, as_moment(one.completed_at)):
+                told = "the last flush of account %s is noted for %s: the clock was ahead"
+                log.warning(told, one.account_id, one.completed_at, extra={"account": one.account_id})
+        return accounts
 
     def _failed(self, db: Database, now: datetime) -> list[AccountId]:
         at, zone = self._app.config.flush.time_of_day, self._app.config.flush.zone
+        under_way = self._flusher.turns.accounts()
         return [
             one.account_id
             for one in runs.failed_accounts(db)
-            if one.failed_at is not None and is_retry_due(now, at, zone, one.failures, as_moment(one.failed_at))
+            if one.failed_at is not None
+            and is_retry_due(now, at, zone, one.failures, as_moment(one.failed_at))
+            and one.account_id not in under_way
         ]
 
     def _heed(self, ended: FlushThread) -> None:
@@ -373,6 +317,10 @@ class Daemon:
             self._back_off()
         else:
             self._failures, self._not_before = 0, None
+            now = self._app.clock()
+            self._stopped_at = {one: at for one, at in self._stopped_at.items() if at <= now < at + STOPPED_WAIT} | {
+                part.account_id: now for part in run.accounts if part.ended is Ended.STOPPED
+            }
             _log_end(run)
 
     def _back_off(self) -> None:

@@ -62,7 +62,9 @@ class WiredApp(App):
 
     def flusher(self, stop: Stop) -> Flusher:
         """Returns what carries out flushes, of which every row for Kafka must be named."""
-        return replace(super().flusher(stop), open_database=lambda: guarded(self.open_database()))
+        made = super().flusher(stop)
+        how = replace(made.how, open_database=lambda: guarded(self.open_database()))
+        return replace(made, how=how)
 
     def open_database(self) -> Database:
         """Opens the database; the disk is not waited for, since no power is cut here."""

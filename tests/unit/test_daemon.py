@@ -18,11 +18,12 @@ from worker.accounts.settings import missing
 from worker.app import App
 from worker.cli.run import asked
 from worker.clock import as_text
-from worker.config import Config, Staging
+from worker.config import Config, Flush, Staging
 from worker.daemon import Daemon
 from worker.ended import Ended
 from worker.errors import DatabaseError
-from worker.flush import run
+from worker.flush import account_part
+from worker.flush.account_part import HowToDeliver
 from worker.flush.run import Flusher
 from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId, ListId
@@ -42,19 +43,9 @@ class FakeApp(App):
 
     def flusher(self, stop: Stop) -> Flusher:
         """Returns one whose accounts send nothing."""
-        return Flusher(
-            self.open_database,
-            CHANGELOG,
-            nobody,
-            lambda db, account_id: Departed(account_id),
-            1,
-            1,
-            "-",
-            1,
-            self.clock,
-            stop,
-            self.metrics,
-        )
+        departed = lambda db, account_id: Departed(account_id)  # noqa: E731
+        how = HowToDeliver(self.open_database, nobody, departed, 1, "-", 1, self.clock, stop, self.metrics)
+        return Flusher(how, CHANGELOG, 1, self.config.flush.spread)
 
 
 @contextmanager
@@ -97,14 +88,14 @@ class Worker:
         self.failing: set[AccountId] = set()
         self.delivered: list[list[AccountId]] = []
         self.broken: Exception | None = None
-        self.app = FakeApp(Config(staging=Staging(path=path)), lambda: self.now)
+        self.app = FakeApp(Config(staging=Staging(path=path), flush=Flush(spread=0)), lambda: self.now)
         self.app.__dict__["changelog"] = SimpleNamespace(ledger_partition=lambda account: 0)
         self.db = self.app.open_database()
         self.daemon = Daemon(self.app, Event())
         consumer = SimpleNamespace(topic_id="id")
         self._poller: Any = SimpleNamespace(check=lambda: None, owned_partitions=OwnedPartitions(), consumer=consumer)
         self._lock: Any = SimpleNamespace(beat=lambda: None)
-        patched.setattr(run, "deliver", self._deliver)
+        patched.setattr(account_part, "deliver", self._deliver)
 
     def _deliver(self, db: Database, settings: AccountSettings, sender: object, orders: object) -> AccountRun:
         who = settings.account_id
@@ -120,15 +111,15 @@ class Worker:
     def tick(self) -> list[AccountId] | None:
         """Ticks until a flush that was begun is ended; returns whom it delivered, None where none was begun."""
         self.delivered.append([])
-        before = self.daemon._flush
-        assert before is None
+        assert self.daemon._flushes == []
         self.daemon._tick(self._lock, self.db, self._poller)
-        begun = self.daemon._flush
-        if begun is None:
+        begun = [*self.daemon._flushes]
+        if not begun:
             return None
-        assert begun.wait(30)
-        self.daemon._heed(begun)
-        self.daemon._flush = None
+        for one in begun:
+            assert one.wait(30)
+            self.daemon._flushes.remove(one)
+            self.daemon._heed(one)
         return sorted(self.delivered[-1])
 
     def changed(self, *account_ids: AccountId) -> None:
@@ -157,7 +148,7 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
             accounts.save(made.db, settings)
             accounts.set_encrypted_key(made.db, one, b"x")
             assert not missing(settings)
-        runs.complete(made.db, made.app.config.kafka.topic, "id", 0, as_text(TEN - DAY))
+            runs.account_done(made.db, one, as_text(TEN - DAY), completes=True)
     yield made
     made.db.close()
 
@@ -241,12 +232,12 @@ def test_a_flush_noted_for_the_future_counts_as_none_and_is_told(
     """A clock that was ahead once stops no delivery: it is due at once, the log says why, and then all is as always."""
     future = as_text(TEN + years * 365 * DAY)
     with worker.db.transaction():
-        runs.complete(worker.db, worker.app.config.kafka.topic, "id", 0, future)
+        runs.account_done(worker.db, ONE, future, completes=True)
     worker.changed(ONE)
     worker.go_to(TEN + HOUR)
     with caplog.at_level(logging.WARNING, "worker.daemon"):
         assert worker.tick() == [ONE]
-    assert f"partition 0 is noted for {future}: the clock was ahead" in caplog.text
+    assert f"account {ONE} is noted for {future}: the clock was ahead" in caplog.text
     worker.changed(ONE)
     assert worker.tick() is None
     worker.go_to(TEN + DAY)

@@ -15,9 +15,10 @@ from worker.cli.context import AccountOption, Json, opened, wired
 from worker.cli.progress import Progress
 from worker.cli.stage import read_for_plan
 from worker.clock import as_text
-from worker.daemon import FLUSH_END_SECONDS, Daemon, FlushThread, Poller, read_to_end
+from worker.daemon import FLUSH_END_SECONDS, Daemon, Poller, read_to_end
 from worker.ended import END_MEANINGS, LOOK, Ended
 from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
+from worker.flush_thread import Flushing, FlushThread
 from worker.model import AccountId
 from worker.process_exit import leave
 from worker.signals import stop_on_signals
@@ -127,7 +128,8 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, *,
         if stop.is_set():
             output.note("Stopped before the flush. What was read is staged; nothing is lost.")
             return STOPPED_CODE
-        flushing = FlushThread(app, poller, stop, "command" if request else "once", request)
+        what = Flushing(app, app.flusher(stop), poller.owned_partitions, poller.consumer.topic_id)
+        flushing = FlushThread(what, "command" if request else "once", request)
         calls_ended = False
         calls_ended = _awaited(app, poller, stop, flushing)
         if not calls_ended:

@@ -74,8 +74,8 @@ def _worker(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "worker", f"running{where}{stuck}"
     yield "database", worker["database"]
     yield "Kafka", found["broker"]["words"]
-    if found["flush"] is not None:
-        yield "delivering", found["flush"]["words"]
+    for one in found["flushes"]:
+        yield "delivering", one["words"]
     yield "next flush", f"{found['next_flush_in_words']} ({found['flush_at']})"
     yield "customers", f"{found['customers']} staged, {found['customers_waiting']} changed since they were delivered"
 
@@ -128,7 +128,7 @@ def _failures(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for one in found["times_in_the_future"]:
         yield (
             "clock",
-            f"partition {one['partition']}'s last flush is noted for {one['completed_at']}: the clock was ahead, and "
+            f"account {one['account_id']}'s last flush is noted for {one['completed_at']}: the clock was ahead, and "
             "it counts as none",
         )
     for one in found["failed_accounts"]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from worker.consumer.event_order import Known, Verdict, came_later, judge
 from worker.errors import SecretKeyError
 from worker.model import AccountId
-from worker.store import customers, forgotten
+from worker.store import customers, erasure, forgotten
 from worker.store.database import Database
 from worker.store.forgotten import Forgotten, digest_of
 
@@ -69,7 +69,7 @@ class ErasedCustomers:
             # Once all are compared, only what was staged at the same moment as somebody was erased can be left.
             only_changed = forgotten.compared_with(db, account_id) == hashes
             stale = self._not_newer(db, account_id, customers.staged_of(db, account_id, only_changed=only_changed))
-            dropped += db.in_parts(stale, lambda part: forgotten.delete_staged(db, part))
+            dropped += db.in_parts(stale, lambda part, who=account_id: _drop(db, who, part))  # type: ignore[misc]
             if not only_changed and not (db.must_end is not None and db.must_end()):
                 with db.transaction():
                     forgotten.note_compared(db, account_id, hashes)
@@ -94,6 +94,12 @@ class ErasedCustomers:
                 log.warning("events of erased persons cannot be recognised: %s", error.advice, extra=facts)
             self._warned = True
             return None
+
+
+def _drop(db: Database, account_id: AccountId, part: Sequence[tuple[str, str, int]]) -> int:
+    if dropped := forgotten.delete_staged(db, part):
+        erasure.note(db, account_id)  # a flush of the account may have read them
+    return dropped
 
 
 def is_newer(erased: Forgotten, new: Known, *, withdraws: bool) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
@@ -67,6 +67,7 @@ class Orders:
         queue: commits what they write.
         metrics: counts what they write.
         departed: who left lists of the account and was erased since.
+        turn: called between chunks; returns once the account may go on.
         reads_departures: whether it is read who left each stored list, also where nobody changed; else only who left
             lists that customers move off.
     """
@@ -87,6 +88,7 @@ class Orders:
     queue: CommitQueue
     metrics: Metrics
     departed: Departed
+    turn: Callable[[], object]
 
 
 def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, orders: Orders) -> AccountRun:
@@ -150,13 +152,22 @@ class _Execution:
         self.recorder.notices = flush.notices(prepared.brake if prepared is not None else None)
         if prepared is None:
             return
+        seen = 0
+        for part, plan in flush.chunks(prepared.terms):
+            with self._calls() as pool:
+                self._chunk(pool, self._context(prepared.terms, prepared.brake, part), plan, prepared)
+            seen += len(part.changed)
+            if seen < self.recorder.to_do:
+                orders.turn()  # before the next chunk is read
+        self.recorder.notices = flush.notices(prepared.brake)
+        self._show(prepared.brake)
+
+    @contextlib.contextmanager
+    def _calls(self) -> Iterator[ThreadPoolExecutor]:
         name = f"{CALL_THREADS} {self.settings.account_id}"
         pool = ThreadPoolExecutor(self.orders.connections, thread_name_prefix=name)
         try:
-            for part, plan in flush.chunks(prepared.terms):
-                self._chunk(pool, self._context(prepared.terms, prepared.brake, part), plan, prepared)
-            self.recorder.notices = flush.notices(prepared.brake)
-            self._show(prepared.brake)
+            yield pool
         finally:
             # Asked to stop, a call in flight is not waited for: it may take minutes, and its answer is found later.
             pool.shutdown(wait=not self.orders.stop.is_set(), cancel_futures=True)

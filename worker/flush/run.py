@@ -1,94 +1,55 @@
-"""One flush: every account that has something to deliver, several at once, each on its own."""
+"""Flushes: every account that has something to deliver, several at once, each on its own."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
-from typing import Protocol
+from queue import Empty, SimpleQueue
 
-from worker.accounts.settings import end_of_missing, missing
 from worker.changelog.commit import Changelog
 from worker.clock import Clock, as_text
 from worker.ended import Ended, worst
 from worker.errors import RequestWithdrawn, WorkerError
+from worker.flush.account_part import AccountPart, Eligibility, HowToDeliver
 from worker.flush.commit_queue import CommitQueue
-from worker.flush.eligibility import Refused
-from worker.flush.execute import Orders, deliver
 from worker.flush.schedule import takes_part
-from worker.flush.settings_watch import SettingsWatch
-from worker.mailchimp.rate_limit import Stop
-from worker.mailchimp.retry import RetryingSender
-from worker.metrics import Metrics
+from worker.flush.turns import Place, Room, Turns, begins_after
 from worker.model import AccountId
 from worker.store import accounts, customers, erasure, runs
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
-from worker.store.forgotten import Departed
 from worker.store.runs import AccountRun, Request, Run, Trigger
 
 log = logging.getLogger("worker.flush")
 
-
-class Eligibility(Protocol):
-    """Tells whose customers may be delivered: those whose partition is this worker's, and read to its end."""
-
-    def why_not(self, account_id: AccountId) -> Refused | None:
-        """Returns why nothing may be delivered for an account now; None where it may."""
-        ...
-
-    def may_call(self, account_id: AccountId) -> bool:
-        """Tells whether a call for the account may still be begun."""
-        ...
+LOOK_SECONDS = 0.1
+"""How often a run looks whether one of its accounts may begin, or whether it must end."""
 
 
-@dataclass(frozen=True, slots=True)
-class _NoMore:
-    """Stops calls that wait, for their turn or to be tried again: as soon as they may not be made any more."""
-
-    stop: Stop
-    eligibility: Eligibility
-    account_id: AccountId
-    watch: SettingsWatch
-
-    def is_set(self) -> bool:
-        return self.stop.is_set() or not self.eligibility.may_call(self.account_id) or not self.watch.hold()
-
-    def wait(self, timeout: float) -> bool:
-        return self.stop.wait(timeout) or self.is_set()
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Flusher:
-    """Carries out flushes.
+    """Carries out flushes, several at once. One for a process: accounts of all runs take turns.
 
     Attributes:
-        open_database: opens a connection for one thread.
         changelog: commits what changes ledger or settings.
-        open_sender: opens what sends an account's calls; the stop ends their waiting.
-        departed_of: returns who left lists of an account and was erased since.
-        accounts_at_once: how many accounts are delivered side by side.
-        bulk_add_above: contacts added one by one to a list that has archived members; more are added together.
-        state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
-        connections: calls in flight an API key, and threads an account.
-        stop: set when the worker must end.
+        accounts_at_once: how many large accounts are delivered side by side: see :class:`worker.flush.turns.Room`.
+        spread: seconds within which the accounts of a daily flush begin, each at its own.
     """
 
-    open_database: Callable[[], Database]
+    how: HowToDeliver
     changelog: Changelog
-    open_sender: Callable[[Database, AccountId, Stop], AbstractContextManager[RetryingSender]]
-    departed_of: Callable[[Database, AccountId], Departed]
     accounts_at_once: int
-    bulk_add_above: int
-    state_if_missing: str
-    connections: int
-    clock: Clock
-    stop: Stop
-    metrics: Metrics
+    spread: float = 0.0
+    turns: Turns = field(init=False)
+    _commits: _SharedCommits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.turns = Turns(Room(self.accounts_at_once, self.how.connections), self.how.clock, self.how.stop)
+        self._commits = _SharedCommits(self.how, self.changelog)
 
     def flush(
         self,
@@ -97,15 +58,19 @@ class Flusher:
         request: Request | None = None,
         only: Collection[AccountId] | None = None,
         flush_time: datetime | None = None,
+        begun: Callable[[], object] = lambda: None,
     ) -> Run:
         """Flushes all accounts, or the one that an operator asked for.
+
+        An account that another run flushes now waits for the end of that.
 
         Args:
             trigger: what started it.
             eligibility: whose customers may be delivered.
             request: what an operator asked for; None for all accounts, braked.
-            only: accounts that failed and are tried again; None for all.
+            only: accounts that are due, or failed and are tried again; None for all.
             flush_time: of the daily flush, which leaves out accounts that were enabled since; None for a flush now.
+            begun: called once all accounts of the run have their place in the queue.
 
         Returns:
             The run as it ended.
@@ -115,176 +80,144 @@ class Flusher:
             RequestWithdrawn: nothing was begun.
         """
         account_id = request.account_id if request is not None else None
-        with closing(self._open()) as db:
+        with closing(self.how.open()) as db, self._commits.queue(db) as queue:
             customers.mark_the_rest(db)
             with db.transaction():
-                known = erasure.begin(db)
-                run = runs.start(db, as_text(self.clock()), trigger, account_id)
+                run = runs.start(db, as_text(self.how.clock()), trigger, account_id)
                 if request is not None and not runs.take(db, request.request, run):
                     raise RequestWithdrawn("The request for this flush was withdrawn.", "Ask for another.")
-            if flush_time is not None:
-                chosen, now = accounts.all_accounts(db), self.clock()
-                known &= {one.account_id for one in chosen if takes_part(one.enabled_at, flush_time, now)}
-            todo = [one for one in to_deliver(db) if one.account_id in known and account_id in (None, one.account_id)]
-            if only is not None:
-                self._drop_retries(db, set(only) - {one.account_id for one in todo})
-                todo = [one for one in todo if one.account_id in only]
-            # Unchanged ones last: nobody waits for these.
-            unchanged = _unchanged(db, known, todo) if trigger in ("daily", "once") else []
-            for one in todo:
-                # As it is found after a crash.
-                first = AccountRun(one.account_id, {}, customers.changed_count(db, one.account_id), 0, Ended.STOPPED)
-                with db.transaction():
-                    if not erasure.is_whole(db, one.account_id):
-                        runs.put_account(db, run, first)
-            log.info("a flush begins", extra={"run": run, "trigger": trigger, "accounts": len(todo)})
-            pool = ThreadPoolExecutor(self.accounts_at_once, thread_name_prefix="account")
-            with CommitQueue(self._open(), self.changelog) as queue:
-                try:
-                    work = partial(self._account, run, trigger, eligibility, request, queue)
-                    parts = list(pool.map(work, [*todo, *unchanged]))
-                finally:
-                    pool.shutdown(wait=not self.stop.is_set(), cancel_futures=True)
+            chosen = self._chosen(db, trigger, account_id, only, flush_time)
+            self._put_first(db, run, chosen)
+            log.info("a flush begins", extra={"run": run, "trigger": trigger, "accounts": len(chosen)})
+            part = AccountPart(self.how, run, trigger, eligibility, request, queue)
+            ended = SimpleQueue[AccountRun | BaseException]()
+            for one, size in chosen.items():
+                # What a person waits for begins at once.
+                at = flush_time + begins_after(one, self.spread) if flush_time and trigger == "daily" else None
+                begin = self._beginning(part, ended)
+                self.turns.put(one, run, begin, asked=account_id is not None, size=size, not_before=at)
+            begun()
+            try:
+                parts = self._wait_for(run, len(chosen), ended)
+            except WorkerError:
+                with suppress(WorkerError), db.transaction():
+                    runs.end(db, run, as_text(self.how.clock()), Ended.FAILED)
+                raise
             with db.transaction():
-                erasure.end(db)
-                early = Ended.STOPPED if self.stop.is_set() else Ended.DONE
-                runs.end(db, run, as_text(self.clock()), worst([early, *(part.ended for part in parts)]))
+                early = Ended.STOPPED if self.how.stop.is_set() else Ended.DONE
+                runs.end(db, run, as_text(self.how.clock()), worst([early, *(one.ended for one in parts)]))
             result = runs.get(db, run)
         assert result is not None, "the run was just written"
         return result
 
-    def _open(self) -> Database:
-        db = self.open_database()
-        db.must_end = self.stop.is_set
-        return db
-
-    def _drop_retries(self, db: Database, accounts: Collection[AccountId]) -> None:
-        with db.transaction():
-            for one in accounts:
-                runs.account_given_up(db, one)
-
-    def _account(
-        self,
-        run: int,
-        trigger: Trigger,
-        eligibility: Eligibility,
-        request: Request | None,
-        queue: CommitQueue,
-        settings: AccountSettings,
-    ) -> AccountRun:
-        who, began = settings.account_id, self.clock()
-        confirmed = request is not None and request.confirmed
-        with closing(self._open()) as db:
-            try:
-                alone = request is not None and request.account_id is not None
-                how = {"confirmed": confirmed, "alone": alone, "reads": trigger != "command"}
-                part = self._deliver(db, run, settings, eligibility, queue, **how)
-            except WorkerError as error:
-                part = self._failed(db, who, f"{error.what} {error.advice}")
-            except Exception:
-                # A fault of this worker with one account's data must not keep the others waiting.
-                log.exception("account %s could not be flushed", who, extra={"account": who, "run": run})
-                part = self._failed(db, who, "An internal error of the worker ended it; see the log.")
-            if not part.to_do and part.ended is Ended.DONE and not part.message:
-                return part
-            with db.transaction():
-                if erasure.is_whole(db, who):
-                    return AccountRun(who, {}, 0)
-                runs.put_account(db, run, part)
-                if part.ended not in (Ended.STOPPED, Ended.FAILED):
-                    runs.account_done(db, who, as_text(began))
-                elif part.failed and (request is None or request.account_id is None):
-                    # Of a flush of one account the operator sees the result, and decides.
-                    runs.account_failed(db, who, as_text(self.clock()), again=trigger == "retry")
-        _log_end(run, part, (self.clock() - began).total_seconds())
-        return part
-
-    def _deliver(
+    def _chosen(
         self,
         db: Database,
-        run: int,
-        settings: AccountSettings,
-        eligibility: Eligibility,
-        queue: CommitQueue,
-        *,
-        confirmed: bool,
-        alone: bool,
-        reads: bool,
-    ) -> AccountRun:
-        who = settings.account_id
-        to_do = customers.changed_count(db, who)
-        lacking = missing(settings)
-        refused = Refused(lacking[0].what, end_of_missing(lacking)) if lacking else eligibility.why_not(who)
-        if refused is not None and not to_do:
-            return AccountRun(who, {}, to_do)
-        if refused is not None:
-            # Who asks for this one account at the wrong worker does not get what was asked for.
-            left = alone and not lacking and refused.end is Ended.DONE
-            return AccountRun(who, {}, to_do, ended=Ended.INCOMPLETE if left else refused.end, message=refused.reason)
-        if self.stop.is_set():
-            return AccountRun(who, {}, to_do, ended=Ended.STOPPED)
-        # Before the key is read: a change from here on is seen.
-        with (
-            closing(SettingsWatch(self._open, settings)) as watch,
-            self.open_sender(db, who, _NoMore(self.stop, eligibility, who, watch)) as sender,
-        ):
-            orders = Orders(
-                run=run,
-                confirmed=confirmed,
-                reads_departures=reads,
-                bulk_add_above=self.bulk_add_above,
-                state_if_missing=self.state_if_missing,
-                connections=self.connections,
-                clock=self.clock,
-                stop=self.stop,
-                may_call=lambda: not self.stop.is_set() and eligibility.may_call(who),
-                ours=lambda: eligibility.may_call(who),
-                settings_hold=watch.hold,
-                erased=watch.erased,
-                open_database=self._open,
-                queue=queue,
-                metrics=self.metrics,
-                departed=self.departed_of(db, who),
-            )
-            return deliver(db, settings, sender, orders)
+        trigger: Trigger,
+        account_id: AccountId | None,
+        only: Collection[AccountId] | None,
+        flush_time: datetime | None,
+    ) -> dict[AccountId, int]:
+        """Returns the accounts of a run, with how many changed customers each has."""
+        waiting, now = customers.accounts_with_changes(db), self.how.clock()
+        chosen = {
+            one.account_id: waiting.get(one.account_id, 0)
+            for one in accounts.all_accounts(db)
+            if account_id in (None, one.account_id)
+            and (flush_time is None or takes_part(one.enabled_at, flush_time, now))
+        }
+        if only is not None:
+            chosen = {one: size for one, size in chosen.items() if one in only}
+        if trigger == "retry":
+            with db.transaction():
+                for one in set(only or ()) - {one for one, size in chosen.items() if size}:
+                    runs.account_given_up(db, one)
+        if trigger in ("daily", "once"):
+            return chosen  # of those without a change it is read who left their lists
+        return {one: size for one, size in chosen.items() if size}
 
-    def _failed(self, db: Database, account_id: AccountId, message: str) -> AccountRun:
-        return AccountRun(account_id, {}, customers.changed_count(db, account_id), ended=Ended.FAILED, message=message)
+    def _put_first(self, db: Database, run: int, chosen: dict[AccountId, int]) -> None:
+        # As it is found after a crash.
+        with db.transaction():
+            there = accounts.all_ids(db)
+            for one, size in chosen.items():
+                if size and one in there:
+                    runs.put_account(db, run, AccountRun(one, {}, size, 0, Ended.STOPPED))
 
+    def _beginning(
+        self, part: AccountPart, ended: SimpleQueue[AccountRun | BaseException]
+    ) -> Callable[[Place], object]:
+        def carry_out(place: Place) -> None:
+            def turn() -> None:
+                nonlocal place
+                place = self.turns.again(place)
 
-def level_of(ended: Ended) -> int:
-    """Returns at which level an end is logged: as an error where it failed, as a warning where something is left."""
-    if ended is Ended.FAILED:
-        return logging.ERROR
-    return logging.INFO if ended is Ended.DONE else logging.WARNING
+            try:
+                ended.put(part.carry_out(place.account_id, turn))
+            except BaseException as error:
+                ended.put(error)
+            finally:
+                self.turns.leave(place)
 
+        def begin(place: Place) -> None:
+            threading.Thread(target=carry_out, args=(place,), name=f"account {place.account_id}", daemon=True).start()
 
-def _log_end(run: int, part: AccountRun, seconds: float) -> None:
-    told = f"; {part.message}" if part.message else ""
-    facts = {
-        "account": part.account_id,
-        "run": run,
-        "ended": str(part.ended),
-        "to_do": part.to_do,
-        "settled": part.settled,
-        "counts": {str(outcome): count for outcome, count in part.counts.items()},
-        "seconds": round(seconds, 1),
-    }
-    log.log(
-        level_of(part.ended),
-        "account %s: %d of %d settled%s",
-        part.account_id,
-        part.settled,
-        part.to_do,
-        told,
-        extra=facts,
-    )
+        return begin
+
+    def _wait_for(self, run: int, left: int, ended: SimpleQueue[AccountRun | BaseException]) -> list[AccountRun]:
+        parts, errors = list[AccountRun](), list[BaseException]()
+        while left:
+            self.turns.fill()
+            if self.how.stop.is_set() or errors:
+                left -= self.turns.withdraw(run)
+            try:
+                one = ended.get(timeout=LOOK_SECONDS)
+            except Empty:
+                continue
+            left -= 1
+            parts += [one] if isinstance(one, AccountRun) else []
+            errors += [one] if isinstance(one, BaseException) else []
+        if errors:
+            raise errors[0]
+        return parts
 
 
-def _unchanged(db: Database, known: Collection[AccountId], todo: Collection[AccountSettings]) -> list[AccountSettings]:
-    # Accounts of which only is read who left their lists.
-    others = set(known) - {one.account_id for one in todo}
-    return [one for one in accounts.all_accounts(db) if one.account_id in others and not missing(one)]
+class _SharedCommits:
+    """The one queue that commits what all runs of a process write, while any is under way."""
+
+    def __init__(self, how: HowToDeliver, changelog: Changelog) -> None:
+        self._how = how
+        self._changelog = changelog
+        self._lock = threading.Lock()
+        self._queue: CommitQueue | None = None
+        self._runs = 0
+
+    @contextmanager
+    def queue(self, db: Database) -> Iterator[CommitQueue]:
+        """Gives the queue to one run."""
+        with self._lock:
+            if self._queue is None:
+                end_left(db, self._how.clock)
+                self._queue = CommitQueue(self._how.open(), self._changelog).__enter__()
+            self._runs += 1
+            queue = self._queue
+        try:
+            yield queue
+        finally:
+            with self._lock:
+                self._runs -= 1
+                last = not self._runs
+                self._queue = None if last else self._queue
+            if last:
+                queue.__exit__(None, None, None)
+
+
+def end_left(db: Database, clock: Clock) -> None:
+    """Ends what a process left that ended in the midst of flushes. Belongs to the one that has the database's lock."""
+    with db.transaction():
+        erasure.end_all(db)
+        if left := runs.end_left(db, as_text(clock())):
+            log.info("%d runs had not ended; they were stopped", left, extra={"count": left})
 
 
 def to_deliver(db: Database) -> Sequence[AccountSettings]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from worker.clock import as_moment
+from worker.store.runs import FlushTimes
+
 CLOCK_TOLERANCE = timedelta(minutes=10)
 """Clocks differ by so much, and are put right by so much, without anybody being at fault."""
 RETRY_AFTER = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4))
@@ -44,13 +47,21 @@ def next_flush_time(now: datetime, at: time, zone: ZoneInfo) -> datetime:
 
 
 def is_due(now: datetime, at: time, zone: ZoneInfo, last_completed: datetime | None) -> bool:
-    """Tells whether a partition whose last completed run was then should be flushed now.
-
-    One that never had a completed run is due at once.
-    """
+    """Tells whether what was last flushed then should be flushed now; at once where it never was."""
     if last_completed is None or is_in_future(now, last_completed):
         return True
     return latest_flush_time(now, at, zone) > last_completed
+
+
+def is_account_due(now: datetime, at: time, zone: ZoneInfo, times: FlushTimes) -> bool:
+    """Tells whether a daily flush of an account should be begun now.
+
+    One that failed since the last flush time is tried again as :func:`is_retry_due` says.
+    """
+    enabled = as_moment(times.enabled_at) if times.enabled_at is not None else None
+    noted = (as_moment(one) for one in (times.completed_at, times.failed_at) if one is not None)
+    last = max((one for one in noted if not is_in_future(now, one)), default=None)
+    return takes_part(enabled, latest_flush_time(now, at, zone), now) and is_due(now, at, zone, last)
 
 
 def takes_part(enabled_at: datetime | None, flush_time: datetime, now: datetime) -> bool:

@@ -20,8 +20,9 @@ from worker.app import App
 from worker.clock import utc_now
 from worker.config import Config, Kafka, Log, Mailchimp, Staging
 from worker.consumer.publish import publish
-from worker.daemon import Poller, flush_and_complete, read_to_end
+from worker.daemon import Poller, read_to_end
 from worker.flush.plan_preview import plan_account
+from worker.flush_thread import Flushing
 from worker.log import configure
 from worker.mailchimp.call import Call, member_hash
 from worker.model import AccountId, ListId, address_key
@@ -179,7 +180,9 @@ class _Demo:
         out.print(f"  {count} events published to {self._app.config.kafka.topic}, read and staged")
 
     def _flush(self) -> Run:
-        return flush_and_complete(self._app, self._poller, threading.Event(), "once")
+        poller = self._poller
+        flusher = self._app.flusher(threading.Event())
+        return Flushing(self._app, flusher, poller.owned_partitions, poller.consumer.topic_id).flush("once")
 
     def _members(self) -> dict[str, Counter[str]]:
         return {

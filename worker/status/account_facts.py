@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from worker.clock import as_moment
 from worker.flush.schedule import next_retry
 from worker.model import AccountId
 from worker.status.account_state import AccountFacts, AccountState, state_of
+from worker.status.next_flush import delivering
 from worker.store import accounts, customers, held_back, runs, totals
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.runs import Run
 
 
-def facts_of_all(db: Database, running: Run | None = None) -> list[AccountFacts]:
+def facts_of_all(db: Database, under_way: Sequence[Run] = ()) -> list[AccountFacts]:
     """Returns what is stored of each account that chose settings, by id.
 
     Args:
         db: the staging database.
-        running: the flush that is under way; None where there is none.
+        under_way: the runs that have not ended.
     """
     waiting, held, parts = customers.waiting(db), held_back.all_shown(db), runs.last_parts(db)
     retries = {one.account_id: _retry(one.failures, one.failed_at) for one in runs.failed_accounts(db)}
-    delivered = (
-        {part.account_id for part in running.accounts if part.settled < part.to_do} if running is not None else set()
-    )
+    delivered = delivering(under_way)
     found = []
     for settings in accounts.all_accounts(db):
         who = settings.account_id
@@ -46,19 +46,18 @@ def facts_of_all(db: Database, running: Run | None = None) -> list[AccountFacts]
     return found
 
 
-def facts_of(db: Database, settings: AccountSettings, running: Run | None = None) -> AccountFacts:
+def facts_of(db: Database, settings: AccountSettings, under_way: Sequence[Run] = ()) -> AccountFacts:
     """Returns what is stored of one account.
 
     Args:
         db: the staging database.
         settings: the account's.
-        running: the flush that is under way; None where there is none.
+        under_way: the runs that have not ended.
     """
     who = settings.account_id
     count, since = totals.waiting_of(db, who)
     run, part = runs.last_part(db, who)
     failed = next((one for one in runs.failed_accounts(db) if one.account_id == who), None)
-    mine = [one for one in running.accounts if one.account_id == who] if running is not None else []
     return AccountFacts(
         settings=settings,
         waiting=count,
@@ -67,7 +66,7 @@ def facts_of(db: Database, settings: AccountSettings, running: Run | None = None
         run=run,
         part=part,
         retry_at=_retry(failed.failures, failed.failed_at) if failed is not None else None,
-        delivering=any(one.settled < one.to_do for one in mine),
+        delivering=who in delivering(under_way),
     )
 
 

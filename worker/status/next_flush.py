@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from worker.clock import as_moment
 from worker.ended import Ended
-from worker.flush.schedule import is_due, latest_flush_time, next_flush_time
+from worker.flush.schedule import latest_flush_time, next_flush_time
+from worker.model import AccountId
 from worker.plural import counted
 from worker.status.times import in_words, moment_in_words
 from worker.store.runs import Run
@@ -30,19 +31,17 @@ class NextFlush:
     words: str
 
 
-def next_flush(
-    now: datetime, at: time, zone: ZoneInfo, completed: Collection[datetime | None], *, running: bool
-) -> NextFlush:
+def next_flush(now: datetime, at: time, zone: ZoneInfo, *, due: bool, running: bool) -> NextFlush:
     """Returns when the next daily flush is.
 
     Args:
         now: aware.
         at: the local time of day.
         zone: of that time.
-        completed: when each partition's last whole run began; None for one that had none.
+        due: whether one is still to be begun for an account.
         running: whether a worker runs that will start it.
     """
-    if any(is_due(now, at, zone, one) for one in completed):
+    if due:
         since = latest_flush_time(now, at, zone)
         starts = "starts as soon as everything is read" if running else "starts when a worker runs"
         return NextFlush(since, True, f"due since {moment_in_words(since, now, zone)}: {starts}")
@@ -56,7 +55,9 @@ class RunningFlush:
     """How far a flush is that is under way.
 
     Attributes:
-        left: customers still to be looked at; not those whose account's part has ended, and who wait for somebody.
+        settled: customers that it settled.
+        to_do: those, and the ones that are left.
+        left: customers that are changed now, also since it began; not those whose account's part has ended.
         per_second: customers settled a second since it began.
         ends_at: when it ends if it goes on like that; None before anything is settled.
     """
@@ -70,15 +71,27 @@ class RunningFlush:
     ends_at: datetime | None
 
 
-def running_flush(run: Run, now: datetime) -> RunningFlush:
-    """Returns how far a run is that has not ended."""
-    settled, to_do = sum(part.settled for part in run.accounts), sum(part.to_do for part in run.accounts)
-    # Until an account's part ends, it says that it was stopped: so it is found after a crash.
-    left = sum(max(part.to_do - part.settled, 0) for part in run.accounts if part.ended is Ended.STOPPED)
+def running_flush(run: Run, waiting: Mapping[AccountId, int], now: datetime) -> RunningFlush:
+    """Returns how far a run is that has not ended.
+
+    Args:
+        run: the run.
+        waiting: how many changed customers each account has now.
+        now: the time.
+    """
+    settled = sum(part.settled for part in run.accounts)
+    # A part that has ended says how; until then it says that it was stopped, as after a crash.
+    left = sum(waiting.get(part.account_id, 0) for part in run.accounts if part.ended is Ended.STOPPED)
     seconds = max((now - as_moment(run.started_at)).total_seconds(), 0.001)
     rate = settled / seconds
     ends_at = now + timedelta(seconds=left / rate) if settled else None
-    return RunningFlush(run.run, run.started_at, settled, to_do, left, rate, ends_at)
+    return RunningFlush(run.run, run.started_at, settled, settled + left, left, rate, ends_at)
+
+
+def delivering(under_way: Sequence[Run]) -> frozenset[AccountId]:
+    """Returns the accounts that runs which have not ended deliver, or will."""
+    parts = (part for run in under_way for part in run.accounts)
+    return frozenset(part.account_id for part in parts if part.ended is Ended.STOPPED)
 
 
 def running_in_words(flush: RunningFlush, now: datetime, zone: ZoneInfo) -> str:

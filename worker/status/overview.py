@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -16,17 +16,20 @@ from worker.flush import eligibility
 from worker.flush.outcomes import MEANINGS, Outcome
 from worker.flush.schedule import (
     CLOCK_TOLERANCE,
+    is_account_due,
     is_expired,
     latest_flush_time,
     next_flush_time,
     next_retry,
     takes_part,
 )
+from worker.kafka.partitioner import partition_of
+from worker.model import AccountId
 from worker.status.account_facts import facts_of_all, without_settings
 from worker.status.account_state import AccountFacts, AccountState, State, held_in_words, state_of
 from worker.status.left_out import as_rows, sentences
 from worker.status.live import LiveWorker
-from worker.status.next_flush import next_flush, running_flush, running_in_words
+from worker.status.next_flush import delivering, next_flush, running_flush, running_in_words
 from worker.status.run_summary import run_data
 from worker.status.times import in_words, span_in_words
 from worker.store import counts, customers, dead_letters, erasure_requests, ignored, ledger, offsets, receipts, runs
@@ -55,16 +58,19 @@ def overview(
     topic, flush = config.kafka.topic, config.flush
     live = live if beat is not None else None
     last = runs.last(db, RUNS_SHOWN)
-    running = last[0] if last and last[0].ended is None and beat is not None else None
-    facts = facts_of_all(db, running)
+    under_way = runs.under_way(db) if beat is not None else []
+    facts = facts_of_all(db, under_way)
     foreign = without_settings(db)
     partitions = _partitions(offsets.of_topic(db, topic), live)
-    completed = _completed(db, topic, [one["partition"] for one in partitions])
-    due = next_flush(now, flush.time_of_day, flush.zone, completed, running=beat is not None)
+    waiting = {one.settings.account_id: one.waiting for one in facts}
+    flushes = [_running(one, waiting, now, config) for one in under_way]
+    is_due = _is_due(db, now, config, partitions, under_way)
+    due = next_flush(now, flush.time_of_day, flush.zone, due=is_due, running=beat is not None)
     return {
         "worker": worker_data(config.staging.path, now, beat, live),
         "broker": broker_data(live, now, config),
-        "flush": _running(running, now, config),
+        "flush": flushes[0] if flushes else None,
+        "flushes": flushes,
         "next_flush": as_text(due.at),
         "next_flush_due": due.due,
         "next_flush_in_words": due.words,
@@ -95,8 +101,8 @@ def overview(
         "erasures": [_erasure_data(one, now) for one in erasure_requests.everyone(db)[:ERASURES_SHOWN]],
         "requests": [_request_data(one, now) for one in runs.open_requests(db)],
         "times_in_the_future": [
-            {"partition": partition, "completed_at": moment}
-            for partition, moment in runs.completed_after(db, topic, as_text(now + CLOCK_TOLERANCE))
+            {"account_id": account_id, "completed_at": moment}
+            for account_id, moment in runs.completed_after(db, as_text(now + CLOCK_TOLERANCE))
         ],
         "runs": [run_data(one) for one in last],
     }
@@ -193,18 +199,24 @@ def _age(updated_at: str, now: datetime) -> str:
     return span_in_words(now - as_moment(updated_at))
 
 
-def _completed(db: Database, topic: str, partitions: Sequence[int]) -> list[datetime | None]:
+def _is_due(
+    db: Database, now: datetime, config: Config, partitions: Sequence[dict[str, Any]], under_way: Sequence[Run]
+) -> bool:
+    """Tells whether a daily flush is still to be begun for an account of these partitions."""
+    at, zone, topic = config.flush.time_of_day, config.flush.zone, config.kafka.topic
     size = offsets.size_of(db, topic)
     if size is None:
-        return []
-    done = runs.completed_at(db, topic, size.topic_id)
-    return [as_moment(done[one]) if one in done else None for one in partitions]
+        return False
+    found = runs.not_completed(db, as_text(latest_flush_time(now, at, zone)), as_text(now + CLOCK_TOLERANCE))
+    due = {one.account_id for one in found if is_account_due(now, at, zone, one)} - delivering(under_way)
+    if not due:
+        return False
+    read, ours = offsets.account_partitions(db, topic, size.topic_id), {one["partition"] for one in partitions}
+    return any(ours & {*read.get(one, ()), partition_of(one, size.ledger)} for one in due)
 
 
-def _running(run: Run | None, now: datetime, config: Config) -> dict[str, Any] | None:
-    if run is None:
-        return None
-    flush = running_flush(run, now)
+def _running(run: Run, waiting: Mapping[AccountId, int], now: datetime, config: Config) -> dict[str, Any]:
+    flush = running_flush(run, waiting, now)
     return {
         "run": flush.run,
         "started_at": flush.started_at,

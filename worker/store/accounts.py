@@ -122,6 +122,11 @@ def all_accounts(db: Database) -> tuple[AccountSettings, ...]:
     return tuple(_settings(db, row) for row in rows)
 
 
+def all_ids(db: Database) -> set[AccountId]:
+    """Returns the ids of all accounts that chose any settings."""
+    return {AccountId(row[0]) for row in db.execute("SELECT account_id FROM account")}
+
+
 def save(db: Database, settings: AccountSettings) -> Rows:
     """Writes the account and its lists as given; its API key stays as it is."""
     db.execute(

@@ -1,4 +1,4 @@
-"""Who is erased while a flush is under way: what that flush has read of the account counts no more.
+"""Who is erased while its account is flushed: what that flush has read of the account counts no more.
 
 In this database alone, and only while the flush lasts: one that begins later finds nothing of who was erased.
 """
@@ -9,15 +9,18 @@ from worker.model import AccountId
 from worker.store.database import Database
 
 
-def begin(db: Database) -> frozenset[AccountId]:
-    """Begins to count for a flush; returns the accounts with settings. Belongs in the transaction that starts it."""
-    end(db)
-    db.execute("INSERT INTO erasure (account_id, number, whole) SELECT account_id, 0, 0 FROM account")
-    return frozenset(AccountId(row[0]) for row in db.execute("SELECT account_id FROM erasure"))
+def begin(db: Database, account_id: AccountId) -> None:
+    """Begins to count for a flush of an account. Belongs in the transaction that reads what the flush goes by."""
+    db.execute("INSERT OR REPLACE INTO erasure (account_id, number, whole) VALUES (?, 0, 0)", (account_id,))
 
 
-def end(db: Database) -> None:
-    """Counts no longer. Belongs in the transaction that ends the flush."""
+def end(db: Database, account_id: AccountId) -> None:
+    """Counts no longer for an account. Belongs in the transaction that ends its flush."""
+    db.execute("DELETE FROM erasure WHERE account_id = ?", (account_id,))
+
+
+def end_all(db: Database) -> None:
+    """Counts no longer for flushes of a process that has ended. Belongs in a transaction."""
     db.execute("DELETE FROM erasure")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from worker.ended import Ended
@@ -88,14 +88,32 @@ class AccountFlush:
 
     Attributes:
         done_at: when the last one began that went through.
+        completed_at: when the last one began that counts as a daily flush of it.
         failed_at: when the last one ended that failed; None once one went through.
         failures: in a row, since the daily flush.
     """
 
     account_id: AccountId
     done_at: str | None
+    completed_at: str | None
     failed_at: str | None
     failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlushTimes:
+    """What decides whether an account is due.
+
+    Attributes:
+        enabled_at: when the account was enabled; None where an earlier release did that.
+        completed_at: when its last flush began that counts as a daily one; None without one.
+        failed_at: when its last flush ended, if that failed.
+    """
+
+    account_id: AccountId
+    enabled_at: str | None
+    completed_at: str | None
+    failed_at: str | None
 
 
 def start(db: Database, at: str, trigger: Trigger, account_id: AccountId | None) -> int:
@@ -129,12 +147,21 @@ def put_account(db: Database, run: int, part: AccountRun) -> None:
     )
 
 
-def account_done(db: Database, account_id: AccountId, began: str) -> None:
-    """Writes that a flush of an account went through. Belongs in a transaction."""
+def account_done(db: Database, account_id: AccountId, began: str, *, completes: bool) -> None:
+    """Writes that a flush of an account went through. Belongs in a transaction.
+
+    Args:
+        db: the staging database.
+        account_id: the account.
+        began: when the flush did.
+        completes: whether it counts as a daily flush of the account.
+    """
     db.execute(
-        "INSERT INTO account_flush (account_id, done_at, failures) VALUES (?,?,0) "
-        "ON CONFLICT (account_id) DO UPDATE SET done_at = excluded.done_at, failed_at = NULL, failures = 0",
-        (account_id, began),
+        "INSERT INTO account_flush (account_id, done_at, completed_at, failures) "
+        "VALUES (?1, ?2, CASE WHEN ?3 THEN ?2 END, 0) ON CONFLICT (account_id) DO UPDATE SET "
+        "done_at = excluded.done_at, completed_at = coalesce(excluded.completed_at, completed_at), "
+        "failed_at = NULL, failures = 0",
+        (account_id, began, completes),
     )
 
 
@@ -155,14 +182,49 @@ def account_failed(db: Database, account_id: AccountId, at: str, *, again: bool)
 
 
 def account_given_up(db: Database, account_id: AccountId) -> None:
-    """Writes that an account that failed has nothing left to do. Belongs in a transaction."""
-    db.execute("UPDATE account_flush SET failed_at = NULL, failures = 0 WHERE account_id = ?", (account_id,))
+    """Writes that an account that failed has nothing left to do until its next flush. Belongs in a transaction."""
+    db.execute(
+        "UPDATE account_flush SET completed_at = failed_at, failed_at = NULL, failures = 0 "
+        "WHERE account_id = ? AND failed_at IS NOT NULL",
+        (account_id,),
+    )
 
 
 def failed_accounts(db: Database) -> list[AccountFlush]:
     """Returns the accounts whose last flush failed."""
     rows = db.execute("SELECT * FROM account_flush WHERE failed_at IS NOT NULL ORDER BY account_id")
-    return [AccountFlush(row["account_id"], row["done_at"], row["failed_at"], row["failures"]) for row in rows]
+    return [AccountFlush(*(row[one.name] for one in fields(AccountFlush))) for row in rows]
+
+
+def not_completed(db: Database, since: str, until: str) -> list[FlushTimes]:
+    """Returns the accounts with settings that have no completed flush of this time.
+
+    Args:
+        db: the staging database.
+        since: a completed flush that began before counts no more.
+        until: one that is noted for a later time was noted by a clock that was ahead.
+    """
+    rows = db.execute(
+        f"SELECT account_id, enabled_at, {_COMPLETED} AS completed, failed_at FROM account LEFT JOIN account_flush "
+        "USING (account_id) WHERE completed IS NULL OR completed < ? OR completed > ? ORDER BY account_id",
+        (since, until),
+    )
+    return [FlushTimes(*row) for row in rows]
+
+
+# Of an account without a time of its own, what an earlier release noted of its partition.
+_COMPLETED = (
+    "coalesce(completed_at, (SELECT min(completed_run.completed_at) FROM account_partition JOIN completed_run "
+    "USING (topic, topic_id, partition) WHERE account_partition.account_id = account.account_id))"
+)
+
+
+def completed_after(db: Database, moment: str) -> list[tuple[AccountId, str]]:
+    """Returns accounts whose last completed flush is noted for a time after a moment, with that time."""
+    rows = db.execute(
+        "SELECT account_id, completed_at FROM account_flush WHERE completed_at > ? ORDER BY account_id", (moment,)
+    )
+    return [(row["account_id"], row["completed_at"]) for row in rows]
 
 
 def get(db: Database, run: int) -> Run | None:
@@ -175,6 +237,18 @@ def last(db: Database, limit: int) -> list[Run]:
     """Returns the newest runs, newest first."""
     rows = db.execute("SELECT * FROM flush_run ORDER BY run DESC LIMIT ?", (limit,)).fetchall()
     return [_run(db, row) for row in rows]
+
+
+def under_way(db: Database) -> list[Run]:
+    """Returns the runs that have not ended, newest first."""
+    rows = db.execute("SELECT * FROM flush_run WHERE ended IS NULL ORDER BY run DESC").fetchall()
+    return [_run(db, row) for row in rows]
+
+
+def end_left(db: Database, at: str) -> int:
+    """Writes that runs were stopped which the process that carried them out did not end; returns how many."""
+    cursor = db.execute("UPDATE flush_run SET ended_at = ?, ended = ? WHERE ended IS NULL", (at, Ended.STOPPED))
+    return int(cursor.rowcount)
 
 
 def last_parts(db: Database) -> dict[AccountId, tuple[int, AccountRun]]:
@@ -218,32 +292,6 @@ def requests_since(db: Database, account_id: AccountId, moment: str) -> list[Req
         "SELECT * FROM flush_request WHERE account_id = ? AND requested_at >= ? ORDER BY request", (account_id, moment)
     )
     return [_request(row) for row in rows]
-
-
-def complete(db: Database, topic: str, topic_id: str, partition: int, at: str) -> None:
-    """Writes that a partition's changes went through a whole run that started then."""
-    db.execute(
-        "INSERT OR REPLACE INTO completed_run (topic, topic_id, partition, completed_at) VALUES (?,?,?,?)",
-        (topic, topic_id, partition, at),
-    )
-
-
-def completed_at(db: Database, topic: str, topic_id: str) -> dict[int, str]:
-    """Returns each partition's last completed run."""
-    rows = db.execute(
-        "SELECT partition, completed_at FROM completed_run WHERE topic = ? AND topic_id = ?",
-        (topic, topic_id),
-    )
-    return {row["partition"]: row["completed_at"] for row in rows}
-
-
-def completed_after(db: Database, topic: str, moment: str) -> list[tuple[int, str]]:
-    """Returns partitions whose last completed run is noted for a time after a moment, with that time."""
-    rows = db.execute(
-        "SELECT partition, completed_at FROM completed_run WHERE topic = ? AND completed_at > ? ORDER BY partition",
-        (topic, moment),
-    )
-    return [(row["partition"], row["completed_at"]) for row in rows]
 
 
 def ask(db: Database, at: str, account_id: AccountId | None, *, confirmed: bool) -> int:

@@ -148,6 +148,12 @@ def _outcome(db: Database) -> None:
     db.execute("ALTER TABLE standing ADD COLUMN outcome TEXT")
 
 
+@migrations(name="0016_account_flush")
+def _account_flush(db: Database) -> None:
+    # When each account's last flush began that counts as a daily one; earlier releases noted completed_run alone.
+    db.execute("ALTER TABLE account_flush ADD COLUMN completed_at TEXT")
+
+
 _CHANGELOG_TOPIC = """
     CREATE TABLE changelog_topic (    -- what ledger and settings say of each other, as the log itself has it
         about TEXT NOT NULL, partition TEXT NOT NULL,
@@ -299,7 +305,7 @@ _RUNS = (
     ) WITHOUT ROWID
     """,
     """
-    CREATE TABLE completed_run (      -- the last completed run of each partition
+    CREATE TABLE completed_run (      -- by earlier releases: the last completed run of each partition
         topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL, completed_at TEXT NOT NULL,
         PRIMARY KEY (topic, topic_id, partition)
     ) WITHOUT ROWID

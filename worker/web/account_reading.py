@@ -117,9 +117,9 @@ class AccountReading:
     def state(self) -> Now:
         """Returns what the account is in now, what it lacks, and what comes next."""
         config, settings = self.context.parts.config, self.settings()
-        last = runs.last(self.db, 1)
-        running = last[0] if last and last[0].ended is None and seconds_since_beat(config.staging.path) else None
-        facts = facts_of(self.db, settings, running)
+        # A worker that was killed left its runs without an end.
+        runs_now = runs.under_way(self.db) if seconds_since_beat(config.staging.path) else ()
+        facts = facts_of(self.db, settings, runs_now)
         at = next_flush_time(self.now, config.flush.time_of_day, config.flush.zone)
         asked = runs.requests_since(self.db, self.account_id, as_text(self.now - SYNC_AGAIN))
         return Now(

@@ -103,7 +103,9 @@ class WatchedApp(App):
 
     def flusher(self, stop: Stop) -> Flusher:
         """Returns what carries out flushes, of which every row for Kafka must be named."""
-        return replace(super().flusher(stop), open_database=lambda: guarded(self.open_database()))
+        made = super().flusher(stop)
+        how = replace(made.how, open_database=lambda: guarded(self.open_database()))
+        return replace(made, how=how)
 
     @contextmanager
     def open_client(self, key: ApiKey, account_id: AccountId | None = None) -> Iterator[Sender]:

@@ -177,7 +177,7 @@ def test_what_was_read_and_what_was_done_is_there(db):
     assert [one.customer_id for one in receipts.find(db, address=BOB)] == ["cus-bob"]
     newest, oldest = runs.last(db, 2)
     assert (newest.ended, oldest.ended, oldest.accounts[0].counts) == (None, "done", {"added": 1, "held": 1})
-    assert runs.completed_at(db, TOPIC, TOPIC_ID) == {0: MOMENT}
+    assert [one.account_id for one in runs.not_completed(db, MOMENT, MOMENT)] == [TWO], "in partition 1"
     request = next(iter(runs.open_requests(db)), None)
     assert request is not None
     assert request.request == 2

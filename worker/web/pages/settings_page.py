@@ -7,9 +7,9 @@ from typing import Any
 
 from starlette.responses import Response
 
+from worker.ended import Ended
 from worker.errors import AccountError, MailchimpError, UsageError, WorkerError
 from worker.status.live import read_live
-from worker.status.next_flush import running_flush
 from worker.store import customers, runs
 from worker.store.accounts import AccountSettings
 from worker.store.lists import AccountList
@@ -111,9 +111,8 @@ def _headline(now: Now, pressing: list[Problem], next_sync: str, call: Call) -> 
 
 
 def _progress(call: Call, delivering: bool) -> Any:
-    last = runs.last(call.db, 1) if delivering else []
-    own = [part for one in last for part in one.accounts if part.account_id == call.account]
-    return own[0] if own and running_flush(last[0], call.now).to_do else None
+    parts = (part for run in runs.under_way(call.db) for part in run.accounts) if delivering else ()
+    return next((one for one in parts if one.account_id == call.account and one.ended is Ended.STOPPED), None)
 
 
 def _away(call: Call) -> str | None:

@@ -1,0 +1,104 @@
+"""Whose turn it is: operators first, then accounts in turns, small ones first, within a number of threads."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from worker.flush.turns import SUSPENDED, Place, Room, Turns, begins_after, next_place
+from worker.model import AccountId
+
+NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+ROOM = Room(accounts=2, connections=4)
+
+
+def place(name: str, size: int = 100, *, number: int = 0, asked: bool = False, turns: int = 0, run: int = 1) -> Place:
+    """An account's place."""
+    return Place(AccountId(name), run, asked, size, number, turns=turns)
+
+
+def order(*waiting: Place) -> list[str]:
+    """The order in which accounts get their turn, one at a time."""
+    left, found = list(waiting), []
+    while left:
+        chosen = next_place(left, (), ROOM, NOW)
+        assert chosen is not None
+        left.remove(chosen)
+        found.append(str(chosen.account_id))
+    return found
+
+
+def test_operators_come_first_then_who_had_fewer_turns_then_small_accounts() -> None:
+    """An account without a change, of which only its lists are read, comes last among those with as many turns."""
+    waiting = (
+        place("large", 5000),
+        place("unchanged", 0),
+        place("small", 3),
+        place("begun", 1, turns=1),
+        place("asked", 9000, asked=True),
+    )
+    assert order(*waiting) == ["asked", "small", "large", "unchanged", "begun"]
+
+
+def test_large_accounts_fill_the_room_and_an_operators_request_finds_its_own() -> None:
+    """As many large accounts as are configured; small ones need fewer threads, so more of them fit."""
+    two = (place("a", number=1), place("b", number=2))
+    assert next_place([place("c", number=3)], two, ROOM, NOW) is None
+    small = [place(f"s{n}", 1, number=n) for n in range(5)]
+    assert next_place([place("s", 1, number=9)], small[:4], ROOM, NOW) is not None
+    assert next_place([place("s", 1, number=9)], small, ROOM, NOW) is None
+    assert next_place([place("asked", asked=True, number=4)], two, ROOM, NOW) is not None
+
+
+def test_an_account_is_never_flushed_twice_at_the_same_time() -> None:
+    """A request for an account that is under way waits for the end of that, also between two turns of it."""
+    daily, asked = place("a", number=1, turns=1), place("a", number=2, asked=True, run=2)
+    assert next_place([asked], [daily], ROOM, NOW) is None
+    assert next_place([asked, daily], (), ROOM, NOW) == daily
+    assert next_place([asked], (), ROOM, NOW) == asked
+
+
+def test_no_more_large_accounts_begin_than_can_keep_their_place() -> None:
+    """Each account that has begun keeps a thread and connections; small ones, which end soon, begin all the same."""
+    begun = [place(f"a{n}", number=n, turns=1) for n in range(SUSPENDED * ROOM.accounts)]
+    new, small = place("new", number=99), place("small", ROOM.connections, number=98)
+    assert next_place([*begun, new], (), ROOM, NOW) == begun[0]
+    assert next_place([*begun, new, small], (), ROOM, NOW) == small
+
+
+def test_accounts_of_a_daily_flush_begin_at_seconds_of_their_own() -> None:
+    """Always the same for an account, within the spread, and different for most."""
+    found = {begins_after(AccountId(f"acct-{n}"), 60) for n in range(200)}
+    assert len(found) == 200
+    assert all(timedelta(0) <= one < timedelta(seconds=60) for one in found)
+    assert begins_after(AccountId("acct-1"), 60) == begins_after(AccountId("acct-1"), 60)
+    early = Place(AccountId("a"), 1, False, 5, 1, not_before=NOW + timedelta(seconds=1))
+    assert next_place([early], (), ROOM, NOW) is None
+    assert next_place([early], (), ROOM, NOW + timedelta(seconds=1)) == early
+
+
+@pytest.mark.timeout(20)
+def test_accounts_take_turns_by_chunk() -> None:
+    """Where there is room for one, two accounts with three chunks each go on in turn."""
+    turns, ended, seen = Turns(Room(1, 1), lambda: NOW, threading.Event()), threading.Semaphore(0), []
+
+    def begin(given: Place) -> None:
+        def deliver() -> None:
+            here = given
+            for chunk in range(3):
+                seen.append((str(here.account_id), chunk))
+                here = turns.again(here) if chunk < 2 else here
+            turns.leave(here)
+            ended.release()
+
+        threading.Thread(target=deliver).start()
+
+    for name in ("a", "b"):
+        turns.put(AccountId(name), 1, begin, asked=False, size=10)
+    turns.fill()
+    for _ in range(2):
+        ended.acquire()
+    assert seen == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+    assert turns.accounts() == frozenset()

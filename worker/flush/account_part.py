@@ -1,0 +1,241 @@
+"""One account's part of a run, from reading its settings to writing how it ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.accounts.settings import end_of_missing, missing
+from worker.clock import Clock, as_text
+from worker.ended import Ended
+from worker.errors import WorkerError
+from worker.flush.commit_queue import CommitQueue
+from worker.flush.eligibility import Refused
+from worker.flush.execute import Orders, deliver
+from worker.flush.settings_watch import SettingsWatch
+from worker.mailchimp.rate_limit import Stop
+from worker.mailchimp.retry import RetryingSender
+from worker.metrics import Metrics
+from worker.model import AccountId
+from worker.store import accounts, customers, erasure, runs
+from worker.store.accounts import AccountSettings
+from worker.store.database import Database
+from worker.store.forgotten import Departed
+from worker.store.runs import AccountRun, Request, Trigger
+
+log = logging.getLogger("worker.flush")
+
+
+class Eligibility(Protocol):
+    """Tells whose customers may be delivered: those whose partition is this worker's, and read to its end."""
+
+    def why_not(self, account_id: AccountId) -> Refused | None:
+        """Returns why nothing may be delivered for an account now; None where it may."""
+        ...
+
+    def may_call(self, account_id: AccountId) -> bool:
+        """Tells whether a call for the account may still be begun."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _NoMore:
+    """Stops calls that wait, for their turn or to be tried again: as soon as they may not be made any more."""
+
+    stop: Stop
+    eligibility: Eligibility
+    account_id: AccountId
+    watch: SettingsWatch
+
+    def is_set(self) -> bool:
+        return self.stop.is_set() or not self.eligibility.may_call(self.account_id) or not self.watch.hold()
+
+    def wait(self, timeout: float) -> bool:
+        return self.stop.wait(timeout) or self.is_set()
+
+
+@dataclass(frozen=True, slots=True)
+class HowToDeliver:
+    """What is the same for every account of every run.
+
+    Attributes:
+        open_database: opens a connection for one thread.
+        open_sender: opens what sends an account's calls; the stop ends their waiting.
+        departed_of: returns who left lists of an account and was erased since.
+        bulk_add_above: contacts added one by one to a list that has archived members; more are added together.
+        state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
+        connections: calls in flight an API key, and threads an account.
+        stop: set when the worker must end.
+    """
+
+    open_database: Callable[[], Database]
+    open_sender: Callable[[Database, AccountId, Stop], AbstractContextManager[RetryingSender]]
+    departed_of: Callable[[Database, AccountId], Departed]
+    bulk_add_above: int
+    state_if_missing: str
+    connections: int
+    clock: Clock
+    stop: Stop
+    metrics: Metrics
+
+    def open(self) -> Database:
+        """Opens a connection of a thread that ends once the worker must."""
+        db = self.open_database()
+        db.must_end = self.stop.is_set
+        return db
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPart:
+    """Carries out the parts of one run, each in a thread.
+
+    Attributes:
+        trigger: what started the run.
+        eligibility: whose customers may be delivered.
+        request: what an operator asked for; None for all accounts, braked.
+        queue: commits what is written.
+    """
+
+    how: HowToDeliver
+    run: int
+    trigger: Trigger
+    eligibility: Eligibility
+    request: Request | None
+    queue: CommitQueue
+
+    @property
+    def _alone(self) -> bool:
+        return self.request is not None and self.request.account_id is not None
+
+    def carry_out(self, account_id: AccountId, turn: Callable[[], object]) -> AccountRun:
+        """Delivers what changed of an account, and writes how that ended.
+
+        Args:
+            account_id: the account.
+            turn: called between chunks; returns once the account may go on.
+
+        Raises:
+            DatabaseError: the end could not be written.
+        """
+        began = self.how.clock()
+        with closing(self.how.open()) as db:
+            with db.transaction():
+                settings = accounts.find(db, account_id)
+                if settings is None:  # it was forgotten since the run began
+                    return AccountRun(account_id, {}, 0)
+                erasure.begin(db, account_id)
+            refused = None
+            try:
+                if lacking := missing(settings):
+                    part = self._not_delivered(db, account_id, lacking[0].what, end_of_missing(lacking))
+                elif (refused := self.eligibility.why_not(account_id)) is not None:
+                    # Who asks for this one account at the wrong worker does not get what was asked for.
+                    left = self._alone and refused.end is Ended.DONE
+                    end = Ended.INCOMPLETE if left else refused.end
+                    part = self._not_delivered(db, account_id, refused.reason, end)
+                else:
+                    part = self._deliver(db, settings, turn)
+            except WorkerError as error:
+                part = self._failed(db, account_id, f"{error.what} {error.advice}")
+            except Exception:
+                # A fault of this worker with one account's data must not keep the others waiting.
+                log.exception(
+                    "account %s could not be flushed", account_id, extra={"account": account_id, "run": self.run}
+                )
+                part = self._failed(db, account_id, "An internal error of the worker ended it; see the log.")
+            with db.transaction():
+                whole = erasure.is_whole(db, account_id)
+                erasure.end(db, account_id)
+                if whole:
+                    return AccountRun(account_id, {}, 0)
+                self._write(db, part, as_text(began), here=refused is None)
+        if _is_told(part):
+            _log_end(self.run, part, (self.how.clock() - began).total_seconds())
+        return part
+
+    def _write(self, db: Database, part: AccountRun, began: str, *, here: bool) -> None:
+        who = part.account_id
+        if _is_told(part):
+            runs.put_account(db, self.run, part)
+        if part.ended not in (Ended.STOPPED, Ended.FAILED):
+            # What another worker delivers, or who asks for this account alone, completes nothing.
+            completes = here and not self._alone
+            if completes or _is_told(part):
+                runs.account_done(db, who, began, completes=completes)
+        elif part.failed and not self._alone:
+            # Of a flush of one account the operator sees the result, and decides.
+            runs.account_failed(db, who, as_text(self.how.clock()), again=self.trigger == "retry")
+
+    def _not_delivered(self, db: Database, account_id: AccountId, reason: str, end: Ended) -> AccountRun:
+        to_do = customers.changed_count(db, account_id)
+        return AccountRun(account_id, {}, to_do, ended=end, message=reason) if to_do else AccountRun(account_id, {}, 0)
+
+    def _deliver(self, db: Database, settings: AccountSettings, turn: Callable[[], object]) -> AccountRun:
+        how, who, eligibility = self.how, settings.account_id, self.eligibility
+        if how.stop.is_set():
+            return AccountRun(who, {}, customers.changed_count(db, who), ended=Ended.STOPPED)
+        # Before the key is read: a change from here on is seen.
+        with (
+            closing(SettingsWatch(how.open, settings)) as watch,
+            how.open_sender(db, who, _NoMore(how.stop, eligibility, who, watch)) as sender,
+        ):
+            orders = Orders(
+                run=self.run,
+                confirmed=self.request is not None and self.request.confirmed,
+                reads_departures=self.trigger != "command",
+                bulk_add_above=how.bulk_add_above,
+                state_if_missing=how.state_if_missing,
+                connections=how.connections,
+                clock=how.clock,
+                stop=how.stop,
+                may_call=lambda: not how.stop.is_set() and eligibility.may_call(who),
+                ours=lambda: eligibility.may_call(who),
+                settings_hold=watch.hold,
+                erased=watch.erased,
+                open_database=how.open,
+                queue=self.queue,
+                metrics=how.metrics,
+                departed=how.departed_of(db, who),
+                turn=turn,
+            )
+            return deliver(db, settings, sender, orders)
+
+    def _failed(self, db: Database, account_id: AccountId, message: str) -> AccountRun:
+        return AccountRun(account_id, {}, customers.changed_count(db, account_id), ended=Ended.FAILED, message=message)
+
+
+def _is_told(part: AccountRun) -> bool:
+    """Tells whether a part is stored and logged: not that nothing was to be done."""
+    return bool(part.to_do or part.ended is not Ended.DONE or part.message)
+
+
+def level_of(ended: Ended) -> int:
+    """Returns at which level an end is logged: as an error where it failed, as a warning where something is left."""
+    if ended is Ended.FAILED:
+        return logging.ERROR
+    return logging.INFO if ended is Ended.DONE else logging.WARNING
+
+
+def _log_end(run: int, part: AccountRun, seconds: float) -> None:
+    told = f"; {part.message}" if part.message else ""
+    facts = {
+        "account": part.account_id,
+        "run": run,
+        "ended": str(part.ended),
+        "to_do": part.to_do,
+        "settled": part.settled,
+        "counts": {str(outcome): count for outcome, count in part.counts.items()},
+        "seconds": round(seconds, 1),
+    }
+    log.log(
+        level_of(part.ended),
+        "account %s: %d of %d settled%s",
+        part.account_id,
+        part.settled,
+        part.to_do,
+        told,
+        extra=facts,
+    )

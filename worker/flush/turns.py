@@ -1,0 +1,206 @@
+"""Whose turn it is: which accounts are delivered side by side, and in which order.
+
+One for a process. An account's turn lasts for a chunk of its customers; then it goes behind those who wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import count
+
+from worker.clock import Clock
+from worker.mailchimp.rate_limit import Stop
+from worker.model import AccountId
+
+SUSPENDED = 4
+"""So many times more accounts than are delivered at once may have begun and wait for their next turn: each keeps its
+place, a thread and three connections to the database."""
+LOOK_SECONDS = 0.5
+"""How often a thread that waits for its account's turn looks whether it must end."""
+
+
+def begins_after(account_id: AccountId, spread: float) -> timedelta:
+    """Returns how long after the daily flush's time an account begins: always the same, less than so many seconds.
+
+    So not all accounts of all workers begin in the same second at Mailchimp.
+    """
+    share = int.from_bytes(hashlib.sha256(account_id.encode()).digest()[:4]) / 2**32
+    return timedelta(seconds=share * spread)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An account's place in the queue, for one run.
+
+    Attributes:
+        asked: whether an operator asked for this one account.
+        size: how many changed customers it has.
+        number: tells places apart; the lower one came first.
+        not_before: when it may begin; None for at once.
+        turns: how many it had.
+    """
+
+    account_id: AccountId
+    run: int
+    asked: bool
+    size: int
+    number: int
+    not_before: datetime | None = None
+    turns: int = 0
+
+    @property
+    def order(self) -> tuple[bool, int, bool, int, int]:
+        """What it is sorted by: operators first, then who had fewer turns, then small ones; unchanged ones last."""
+        return not self.asked, self.turns, not self.size, self.size, self.number
+
+    def threads(self, connections: int) -> int:
+        """Returns how many threads it needs: one that plans, and one for each call side by side."""
+        return 1 + max(1, min(self.size, connections))
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much is delivered at one time.
+
+    An account that has as many changes as connections needs a thread for each and one that plans, and has one chunk of
+    4,000 customers in memory, about 10 MB: with so many accounts at once, 80 MB. Smaller ones need less, so that more
+    of them are delivered at once. More threads make no more calls a second: one interpreter makes a few hundred.
+
+    Attributes:
+        accounts: how many large accounts at once.
+        connections: calls of one account side by side.
+    """
+
+    accounts: int
+    connections: int
+
+    @property
+    def threads(self) -> int:
+        """How many threads there may be."""
+        return self.accounts * (1 + self.connections)
+
+
+def next_place(waiting: Iterable[Place], active: Collection[Place], room: Room, now: datetime) -> Place | None:
+    """Returns whose turn is next; None where nobody may begin or go on now.
+
+    Operators' requests for one account find room of their own, as much again: they wait for nobody but for another
+    flush of the same account.
+
+    Args:
+        waiting: places that want a turn.
+        active: those that have one.
+        room: how much there is.
+        now: the time.
+    """
+    waiting = list(waiting)
+    suspended = [one for one in waiting if one.turns]
+    # An account that has begun for one run ends it before it begins for another.
+    begun = {one.account_id: one.number for one in (*active, *suspended)}
+    left = {
+        asked: room.threads - sum(one.threads(room.connections) for one in active if one.asked is asked)
+        for asked in (False, True)
+    }
+    full = len(suspended) >= SUSPENDED * room.accounts
+    return min(
+        (
+            one
+            for one in waiting
+            if begun.get(one.account_id, one.number) == one.number
+            and (one.not_before is None or one.not_before <= now)
+            and one.threads(room.connections) <= left[one.asked]
+            and (one.asked or one.turns or not full or one.size <= room.connections)
+        ),
+        key=lambda one: one.order,
+        default=None,
+    )
+
+
+class Turns:
+    """Gives accounts their turns. Threads share it."""
+
+    def __init__(self, room: Room, clock: Clock, stop: Stop) -> None:
+        self._room = room
+        self._clock = clock
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._waiting: dict[Place, Callable[[Place], object]] = {}
+        self._active: set[Place] = set()
+        self._numbers = count()
+
+    def put(
+        self,
+        account_id: AccountId,
+        run: int,
+        begin: Callable[[Place], object],
+        *,
+        asked: bool,
+        size: int,
+        not_before: datetime | None = None,
+    ) -> None:
+        """Has an account wait for its first turn: see :meth:`fill`.
+
+        Args:
+            account_id: the account.
+            run: for which run.
+            begin: begins its turn, in another thread, which calls :meth:`leave` at its end.
+            asked: whether an operator asked for this one account.
+            size: how many changed customers it has.
+            not_before: when it may begin; None for at once.
+        """
+        place = Place(account_id, run, asked, size, next(self._numbers), not_before)
+        with self._lock:
+            self._waiting[place] = begin
+
+    def fill(self) -> None:
+        """Gives turns for which there is room now."""
+        while not self._stop.is_set():
+            with self._lock:
+                place = next_place(self._waiting, self._active, self._room, self._clock())
+                if place is None:
+                    return
+                begin = self._waiting.pop(place)
+                self._active.add(place)
+            begin(place)
+
+    def again(self, place: Place) -> Place:
+        """Ends a turn and waits for the next one of the same account; goes on at once where nobody is before it.
+
+        Returns:
+            Its place from now on. It may have no turn where it is time to stop.
+        """
+        later, ready = replace(place, turns=place.turns + 1), threading.Event()
+        with self._lock:
+            self._active.remove(place)
+            others = next_place([*self._waiting, later], self._active, self._room, self._clock())
+            if others is None or others == later:
+                self._active.add(later)
+                return later
+            self._waiting[later] = lambda _: ready.set()
+        self.fill()
+        while not ready.wait(LOOK_SECONDS) and not self._stop.is_set():
+            self.fill()
+        return later
+
+    def leave(self, place: Place) -> None:
+        """Ends an account's last turn."""
+        with self._lock:
+            self._active.discard(place)
+            self._waiting.pop(place, None)
+        self.fill()
+
+    def withdraw(self, run: int) -> int:
+        """Gives up the places of a run that had no turn yet; returns how many."""
+        with self._lock:
+            gone = [one for one in self._waiting if one.run == run and not one.turns]
+            for one in gone:
+                del self._waiting[one]
+            return len(gone)
+
+    def accounts(self) -> frozenset[AccountId]:
+        """Returns the accounts that have a turn or wait for one."""
+        with self._lock:
+            return frozenset(one.account_id for one in (*self._waiting, *self._active))

@@ -1,0 +1,123 @@
+"""A flush in a thread of its own, from what is done before it to what is tidied after it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from worker.app import App
+from worker.before_flush import finish_staging
+from worker.consumer.owned_partitions import OwnedPartitions
+from worker.flush.eligibility import GroupEligibility
+from worker.flush.run import Flusher
+from worker.flush.schedule import latest_flush_time
+from worker.model import AccountId
+from worker.store.runs import Request, Run, Trigger
+from worker.tidy import tidy
+
+
+@dataclass(frozen=True, slots=True)
+class Flushing:
+    """What all flushes of a process have in common.
+
+    Attributes:
+        flusher: carries them out.
+        owned_partitions: the worker's.
+        topic_id: of the topic of events.
+    """
+
+    app: App
+    flusher: Flusher
+    owned_partitions: OwnedPartitions
+    topic_id: str
+    _preparing: threading.Lock = field(default_factory=threading.Lock)
+
+    def flush(
+        self,
+        trigger: Trigger,
+        request: Request | None = None,
+        only: Collection[AccountId] | None = None,
+        begun: Callable[[], object] = lambda: None,
+    ) -> Run:
+        """Flushes what changed.
+
+        Args:
+            trigger: what started it.
+            request: what an operator asked for; None for everything.
+            only: accounts that are due, or failed and are tried again; None for all.
+            begun: called once all accounts of the run have their place in the queue.
+
+        Raises:
+            DatabaseError: the database cannot be used.
+            RequestWithdrawn: nothing was begun.
+        """
+        app, now = self.app, self.app.clock()
+        topic, flush = app.config.kafka.topic, app.config.flush
+        with closing(self.flusher.how.open()) as db:
+            with self._preparing:
+                finish_staging(app, self.owned_partitions, self.topic_id, db)
+            eligibility = GroupEligibility(
+                db, self.owned_partitions, topic, self.topic_id, app.changelog.ledger_partition
+            )
+            started = time.monotonic()
+            daily = trigger in ("daily", "retry")
+            flush_time = latest_flush_time(now, flush.time_of_day, flush.zone) if daily else None
+            run = self.flusher.flush(trigger, eligibility, request, only, flush_time, begun)
+            app.metrics.flushed(run.ended or "failed", time.monotonic() - started)
+            with self._preparing:
+                tidy(db, now, app.config)
+        return run
+
+
+class FlushThread:
+    """A flush in a thread of its own, so that the end of the worker waits for no call that hangs."""
+
+    def __init__(
+        self,
+        flushing: Flushing,
+        trigger: Trigger,
+        request: Request | None = None,
+        only: Collection[AccountId] | None = None,
+    ) -> None:
+        """Begins it."""
+        self._what = trigger, request, only
+        self._flushing = flushing
+        self._run: Run | None = None
+        self._error: BaseException | None = None
+        self._begun = threading.Event()
+        self.request = request
+        self._thread = threading.Thread(target=self._carry_out, name="flush", daemon=True)
+        self._thread.start()
+
+    def _carry_out(self) -> None:
+        try:
+            self._run = self._flushing.flush(*self._what, self._begun.set)
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._begun.set()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether all its accounts have their place in the queue."""
+        return self._begun.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits for its end; returns whether it came."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def result(self) -> Run:
+        """Returns the run as it ended.
+
+        Raises:
+            DatabaseError: the database cannot be used.
+            RequestWithdrawn: nothing was begun.
+        """
+        if self._error is not None:
+            raise self._error
+        assert self._run is not None, "only what has ended has a result"
+        return self._run
