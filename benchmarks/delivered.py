@@ -13,7 +13,7 @@ from worker.model import AccountId
 from worker.store.database import open_database
 
 MOMENT = "2026-11-20T10:00:00.000Z"
-_HASH = "0123456789abcdef"
+_HASH = "v0123456789abcdefghijkl"
 _LEDGER = (
     "INSERT INTO ledger (account_id, list_id, address, customer_id, state, origin, member_status, fields, sent_at) "
     "SELECT account_id, 'list-' || account_id, address, customer_id, 'present', 'added', 'subscribed', "

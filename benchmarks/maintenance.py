@@ -63,6 +63,7 @@ class Measured:
     typical: float = 0.0
 
 
+_HASH = "v0123456789abcdefghijkl"
 _NUMBERS = "WITH RECURSIVE number(n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM number WHERE n + 1 < ?2)"
 _ACCOUNT = f"printf('acct-%02d', CASE WHEN n < ?3 THEN 0 ELSE 1 + n % {ACCOUNTS - 1} END)"
 _EMAIL = "printf('customer.%08d@example.com', n)"
@@ -73,7 +74,7 @@ _ROWS = (
     f"0, 1, NULL, NULL, 't', 'id', 0, n, '{MOMENT}', 1, 0 FROM number",
     "INSERT INTO ledger (account_id, list_id, address, customer_id, state, origin, member_status, fields, sent_at) "
     f"SELECT {_ACCOUNT}, 'a1b2c3d4e5', {_EMAIL}, printf('cus-%08d', n), 'present', 'added', 'subscribed', "
-    f"json_object('FNAME', '0123456789abcdef', 'LNAME', '0123456789abcdef'), '{MOMENT}' FROM number",
+    f"json_object('FNAME', '{_HASH}', 'LNAME', '{_HASH}'), '{MOMENT}' FROM number",
     "INSERT INTO standing (account_id, customer_id, list_id, address, settled) "
     f"SELECT {_ACCOUNT}, printf('cus-%08d', n), 'a1b2c3d4e5', {_EMAIL}, '0 id 0 ' || n FROM number",
     'INSERT INTO receipt (run, at, account_id, customer_id, address, revision, topic, partition, "offset", list_id, '

@@ -37,6 +37,7 @@ from worker.store.totals import why_not_writable
 from worker.web.health import Health
 
 if TYPE_CHECKING:
+    from worker.flush.merge_values import FieldHashes
     from worker.flush.run import Flusher
 
 
@@ -162,6 +163,16 @@ class App:
         """
         return departed_of(db, account_id, self.secret)
 
+    def hashes_of(self, account_id: AccountId) -> FieldHashes:
+        """Returns what makes and recognises hashes of an account's fields, by the keys in force.
+
+        Raises:
+            SecretKeyError: the secret key is malformed or cannot be read.
+        """
+        from worker.flush.merge_values import HASHES, FieldHashes
+
+        return FieldHashes(account_id, self.secret.derived_by_each(HASHES))
+
     def flusher(self, stop: Stop) -> Flusher:
         """Returns what carries out flushes: one for a process."""
         from worker.flush.account_part import HowToDeliver
@@ -171,6 +182,7 @@ class App:
             open_database=self.open_database,
             open_sender=self.open_sender,
             departed_of=self.departed_of,
+            hashes_of=self.hashes_of,
             bulk_add_above=self.config.flush.bulk_add_above,
             state_if_missing=self.config.mailchimp.state_if_missing,
             connections=self.config.mailchimp.connections,

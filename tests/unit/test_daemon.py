@@ -44,7 +44,9 @@ class FakeApp(App):
     def flusher(self, stop: Stop) -> Flusher:
         """Returns one whose accounts send nothing."""
         departed = lambda db, account_id: Departed(account_id)  # noqa: E731
-        how = HowToDeliver(self.open_database, nobody, departed, 1, "-", 1, self.clock, stop, self.metrics)
+        how = HowToDeliver(
+            self.open_database, nobody, departed, self.hashes_of, 1, "-", 1, self.clock, stop, self.metrics
+        )
         return Flusher(how, CHANGELOG, 1, self.config.flush.spread)
 
 

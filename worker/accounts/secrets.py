@@ -129,6 +129,11 @@ class SecretKey:
         info = b"mailchimp-worker " + purpose.encode()
         return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(self._bytes)
 
+    def derived_by_each(self, purpose: str) -> tuple[bytes, ...]:
+        """Returns the key for one purpose of each secret key in force, of this one first."""
+        before = self.previous.derived_by_each(purpose) if self.previous is not None else ()
+        return (self.derived(purpose), *before)
+
     def _seal(self, whose: bytes, text: bytes) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return _FORMAT + self._id + nonce + AESGCM(self._bytes).encrypt(nonce, text, whose)

@@ -75,6 +75,7 @@ def _planned(app: App, db: Database, settings: AccountSettings, *, confirmed: bo
             confirmed=confirmed,
             clock=app.clock,
             departed=app.departed_of(db, settings.account_id),
+            hashes=app.hashes_of(settings.account_id),
         )
 
 

@@ -17,6 +17,7 @@ from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake
 from worker.flush.departures import Departures, Page, read_at
 from worker.flush.list_fields import read_fields
+from worker.flush.merge_values import FieldHashes
 from worker.flush.plan import make_plan
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.related_customers import RelatedCustomers, apart, chunks
@@ -85,6 +86,7 @@ class AccountFlush:
         wait: waits so many seconds before a second look.
         state_if_missing: see :class:`worker.flush.terms.Terms`.
         departed: who left lists of the account and was erased since.
+        hashes: the account's.
     """
 
     db: Database
@@ -92,6 +94,7 @@ class AccountFlush:
     last_step: LastStep
     clock: Clock
     departed: Departed
+    hashes: FieldHashes
     wait: Callable[[float], object]
     state_if_missing: str
     departures: Departures = field(init=False)
@@ -154,7 +157,9 @@ class AccountFlush:
             return None
         settings = self.last_step.settings
         others = lists.stored_by_others(self.db, settings.account_id)
-        return Terms(settings, read.found, self.state_if_missing, as_text(self.clock()), self.departed, others)
+        return Terms(
+            settings, read.found, self.state_if_missing, as_text(self.clock()), self.departed, self.hashes, others
+        )
 
     def _read_departures(self, wanted: Collection[ListId]) -> None:
         for list_id, classified in self.departures.read(self.last_step.settings, wanted).items():

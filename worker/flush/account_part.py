@@ -15,6 +15,7 @@ from worker.errors import WorkerError
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.eligibility import Refused
 from worker.flush.execute import Orders, deliver
+from worker.flush.merge_values import FieldHashes
 from worker.flush.settings_watch import SettingsWatch
 from worker.mailchimp.rate_limit import Stop
 from worker.mailchimp.retry import RetryingSender
@@ -65,6 +66,7 @@ class HowToDeliver:
         open_database: opens a connection for one thread.
         open_sender: opens what sends an account's calls; the stop ends their waiting.
         departed_of: returns who left lists of an account and was erased since.
+        hashes_of: returns what makes an account's hashes.
         bulk_add_above: contacts added one by one to a list that has archived members; more are added together.
         state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
         connections: calls in flight an API key, and threads an account.
@@ -74,6 +76,7 @@ class HowToDeliver:
     open_database: Callable[[], Database]
     open_sender: Callable[[Database, AccountId, Stop], AbstractContextManager[RetryingSender]]
     departed_of: Callable[[Database, AccountId], Departed]
+    hashes_of: Callable[[AccountId], FieldHashes]
     bulk_add_above: int
     state_if_missing: str
     connections: int
@@ -199,6 +202,7 @@ class AccountPart:
                 queue=self.queue,
                 metrics=how.metrics,
                 departed=how.departed_of(db, who),
+                hashes=how.hashes_of(who),
                 turn=turn,
             )
             return deliver(db, settings, sender, orders)

@@ -16,6 +16,7 @@ from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, clas
 from worker.flush.brake import Brake
 from worker.flush.identity import add_was_done, as_read, departed
 from worker.flush.intents import Intents
+from worker.flush.merge_values import FieldHashes
 from worker.flush.outcomes import Outcome
 from worker.flush.step_result import Exchange, Halted, StepResult
 from worker.flush.steps import Contact, PriorMembership, Target, ids_of
@@ -66,6 +67,7 @@ class StepContext:
         brake: counts the members that leave each list.
         departures_of: returns where contacts are known to have left, by the ledger as it is now.
         customer_statuses: of the customers of the chunk at hand.
+        hashes: makes those of what is sent.
     """
 
     sender: Guarded
@@ -78,6 +80,7 @@ class StepContext:
     brake: Brake
     departures_of: Callable[[Sequence[Contact]], Mapping[MembershipKey, Sequence[PriorMembership]]]
     customer_statuses: Mapping[CustomerId, CustomerStatus]
+    hashes: FieldHashes
 
 
 @dataclass(frozen=True, slots=True)

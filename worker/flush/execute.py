@@ -21,6 +21,7 @@ from worker.flush.brake import Brake
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.departures import Page, keep_page
 from worker.flush.intents import Intents
+from worker.flush.merge_values import FieldHashes
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.recorder import ERASED, Recorder
 from worker.flush.related_customers import RelatedCustomers
@@ -68,6 +69,7 @@ class Orders:
         metrics: counts what they write.
         departed: who left lists of the account and was erased since.
         turn: called between chunks; returns once the account may go on.
+        hashes: the account's.
         reads_departures: whether it is read who left each stored list, also where nobody changed; else only who left
             lists that customers move off.
     """
@@ -88,6 +90,7 @@ class Orders:
     queue: CommitQueue
     metrics: Metrics
     departed: Departed
+    hashes: FieldHashes
     turn: Callable[[], object]
 
 
@@ -144,7 +147,14 @@ class _Execution:
     def go(self) -> None:
         orders = self.orders
         flush = AccountFlush(
-            self.db, self.sender, self, orders.clock, orders.departed, orders.stop.wait, orders.state_if_missing
+            self.db,
+            self.sender,
+            self,
+            orders.clock,
+            orders.departed,
+            orders.hashes,
+            orders.stop.wait,
+            orders.state_if_missing,
         )
         prepared = flush.prepare(
             self._confirmed, customers=bool(self.recorder.to_do), every_list=self.orders.reads_departures
@@ -246,6 +256,7 @@ class _Execution:
             brake=guard,
             departures_of=self.recorder.departures_of,
             customer_statuses=near.customer_statuses,
+            hashes=self.orders.hashes,
         )
 
     # One chunk

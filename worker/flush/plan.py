@@ -290,7 +290,7 @@ class _Planner:
 
     def _update(self, contact: Contact, entry: LedgerEntry) -> None:
         available = self.terms.merge_fields.get(contact.membership.list_id, ())
-        changes = merge_values.changes(contact.fields.values, entry.fields, available)
+        changes = merge_values.changes(contact.fields.values, entry.fields, available, self.terms.hashes)
         if changes:
             self.steps.append(Update(contact, entry, changes))
             return
@@ -307,7 +307,7 @@ class _Planner:
         if rename is not None and rename.entry is not None:
             self.renamed.add(rename.membership)
             available = self.terms.merge_fields.get(contact.membership.list_id, ())
-            changes = merge_values.changes(contact.fields.values, rename.entry.fields, available)
+            changes = merge_values.changes(contact.fields.values, rename.entry.fields, available, self.terms.hashes)
         return Move(contact, entry, priors, rename, changes)
 
     def _may_rename(self, contact: Contact, entry: LedgerEntry | None, prior: PriorMembership) -> bool:

@@ -13,6 +13,7 @@ from worker.flush.account_flush import AccountFlush, Prepared, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.departures import Page
+from worker.flush.merge_values import FieldHashes
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.related_customers import RelatedCustomers
 from worker.flush.steps import Add, Found, PlannedCall, batches, planned_calls
@@ -138,6 +139,7 @@ def plan_account(
     confirmed: bool,
     clock: Clock,
     departed: Departed,
+    hashes: FieldHashes,
 ) -> AccountPlan:
     """Plans a flush of one account; only reads.
 
@@ -145,10 +147,11 @@ def plan_account(
         settings: the account's, which lack nothing.
         confirmed: whether an operator would confirm what the last flush held back.
         departed: who left lists of the account and was erased since.
+        hashes: the account's.
     """
     reads, now, account_id = _Reads(sender), clock(), settings.account_id
     plan = AccountPlan(db, settings, reads, bulk_add_above, now, lists.stored_by_others(db, account_id))
-    flush = AccountFlush(db, reads, plan, lambda: now, departed, lambda seconds: None, state_if_missing)
+    flush = AccountFlush(db, reads, plan, lambda: now, departed, hashes, lambda seconds: None, state_if_missing)
     since = as_text(now - brake.CONFIRM_WITHIN)
     chosen = brake.confirmed_of(settings)
     shown = held_back.shown_since(db, account_id, since) if confirmed else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from worker.flush.merge_values import FieldHashes
 from worker.flush.related_customers import RelatedCustomers
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import ListId, MembershipKey
@@ -22,6 +23,7 @@ class Terms:
         state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
         now: the time as text.
         departed: who left and was erased since.
+        hashes: recognise what was sent.
         of_others: lists that other accounts have stored: nothing is written to them.
         not_read: lists of which it is not known now who left them, and why: nobody moves off them.
         learnt: entries that the ledger does not have yet, since a plan that is only shown writes nothing.
@@ -32,6 +34,7 @@ class Terms:
     state_if_missing: str
     now: str
     departed: Departed
+    hashes: FieldHashes
     of_others: frozenset[ListId] = frozenset()
     not_read: Mapping[ListId, str] = field(default_factory=dict)
     learnt: Mapping[MembershipKey, LedgerEntry] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from worker.accounts.settings import missing
 from worker.flush.account_flush import plans
+from worker.flush.merge_values import FieldHashes
 from worker.flush.plan_summary import leaves
 from worker.flush.related_customers import chunks
 from worker.flush.steps import Archive, Move, Plan
@@ -102,9 +103,9 @@ def what_follows(
     if missing(settings):
         return None
     who = settings.account_id
-    # Which fields are sent changes none of these counts.
+    # Which fields are sent changes none of these counts, so no hash is compared.
     fields = {one.list_id: () for one in settings.stored}
-    terms = Terms(settings, fields, "", now, departed, lists.stored_by_others(db, who))
+    terms = Terms(settings, fields, "", now, departed, FieldHashes(who, ()), lists.stored_by_others(db, who))
     found = WhatFollows(settings, ledger.present_count(db, who))
     for near in chunks(db, who, every=every):
         for _, plan in plans(db, terms, near):

@@ -252,6 +252,7 @@ class _Demo:
                         confirmed=False,
                         clock=self._app.clock,
                         departed=self._app.departed_of(db, one.account_id),
+                        hashes=self._app.hashes_of(one.account_id),
                     )
                 for (list_id, kind), count in plan.summary.counts.items():
                     known = one.list_of(list_id)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from worker.config import Config
 from worker.errors import WorkerError
+from worker.flush.merge_values import FieldHashes
 from worker.flush.plan_preview import AccountPlan, plan_account
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.errors import explained
@@ -42,6 +43,10 @@ class Parts(Protocol):
 
     def departed_of(self, db: Database, account_id: AccountId) -> Departed:
         """Returns who left lists of an account and was erased since."""
+        ...
+
+    def hashes_of(self, account_id: AccountId) -> FieldHashes:
+        """Returns what recognises what was sent of an account's customers."""
         ...
 
 
@@ -89,6 +94,7 @@ def _asked(parts: Parts, db: Database, facts: AccountFacts, sender: Sender) -> I
         confirmed=False,
         clock=parts.clock,
         departed=parts.departed_of(db, settings.account_id),
+        hashes=parts.hashes_of(settings.account_id),
     )
     yield from _by_plan(what, plan)
 

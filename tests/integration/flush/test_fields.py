@@ -1,13 +1,20 @@
 """Fields that lists lack, refuse, require or already hold."""
 
+import base64
+import hashlib
+import json
 from dataclasses import replace
 
 import pytest
 
-from tests.integration.flush.world import World
+from tests.checked_changelog import CHANGELOG
+from tests.integration.flush.world import ACCOUNT, World
+from worker.accounts import api_keys
+from worker.accounts.secrets import parsed
 from worker.sandbox.faults import Fault
 from worker.sandbox.merge import MergeField
 from worker.status.left_out import sentences
+from worker.store import ledger
 
 ANN = "ann@example.com"
 WHOLE = {"line1": "1 High St", "city": "Leeds", "state": "West Yorkshire", "postcode": "LS1 1AA", "country": "GB"}
@@ -160,3 +167,50 @@ def test_a_field_refused_though_it_was_not_sent_ends_the_run_for_that_contact(wo
     world.event("ann", ANN, first_name="Anne")
     world.flush()
     assert world.waits("ann")
+
+
+def unkeyed(value: object) -> str:
+    """A hash of a field as releases before the keyed ones wrote it."""
+    return hashlib.blake2b(json.dumps(value).encode(), digest_size=8).hexdigest()
+
+
+def test_an_upgrade_costs_no_call_and_the_next_write_replaces_the_old_hashes(world: World):
+    """Hashes without a key are recognised, one changed field is sent alone, and the row has keyed ones afterwards."""
+    world.event("ann", ANN, first_name="Ann", phone="+44 7700 900123")
+    world.flush()
+    entry = world.entry(ANN)
+    assert entry is not None
+    old = {"FNAME": unkeyed("Ann"), "PHONE": unkeyed("+44 7700 900123")}
+    assert entry.fields.keys() == old.keys()
+    with world.db.transaction():
+        ledger.put_entries(world.db, ACCOUNT, [replace(entry, fields=old)])
+    world.event("ann", ANN, first_name="Ann", phone="+44 7700 900123")
+    world.flush()
+    assert world.writes() == []
+    world.event("ann", ANN, first_name="Anna", phone="+44 7700 900123")
+    world.flush()
+    assert [call.body for call in world.writes()] == [{"merge_fields": {"FNAME": "Anna"}}]
+    entry = world.entry(ANN)
+    assert entry is not None
+    assert entry.fields == world.app.hashes_of(ACCOUNT).of({"FNAME": "Anna", "PHONE": "+44 7700 900123"})
+
+
+def test_a_new_secret_key_costs_no_call_while_the_former_one_is_in_force(world: World):
+    """With both keys an unchanged customer costs no call; with the new one alone its next change sends all fields."""
+    for customer in ("ann", "bob"):
+        world.event(customer, f"{customer}@example.com", first_name="Ann", last_name="Lee")
+    world.flush()
+    new = parsed(base64.b64encode(b"n" * 32).decode(), "WORKER_SECRET_KEY")
+    both = replace(new, previous=world.app.secret)
+    world.app.__dict__["secret"] = both
+    api_keys.rekey(world.db, CHANGELOG, both, new)
+    world.event("ann", ANN, first_name="Ann", last_name="Low")
+    world.event("bob", "bob@example.com", first_name="Ann", last_name="Lee")
+    world.flush()
+    assert [call.body for call in world.writes()] == [{"merge_fields": {"LNAME": "Low"}}]
+    world.app.__dict__["secret"] = new
+    world.event("ann", ANN, first_name="Ann", last_name="Lot")
+    world.event("bob", "bob@example.com", first_name="Ann", last_name="Lot")
+    world.flush()
+    bodies = [call.body["merge_fields"] for call in world.writes() if call.body is not None]
+    assert sorted(bodies, key=len) == [{"LNAME": "Lot"}, {"FNAME": "Ann", "LNAME": "Lot"}]

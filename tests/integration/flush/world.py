@@ -279,6 +279,7 @@ class World:
             confirmed=False,
             clock=self.clock,
             departed=self.app.departed_of(self.db, ACCOUNT),
+            hashes=self.app.hashes_of(ACCOUNT),
         )
 
     # What is so

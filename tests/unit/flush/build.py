@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from worker.flush.merge_values import FieldHashes
 from worker.flush.related_customers import RelatedCustomers
 from worker.flush.terms import Terms
 from worker.mailchimp.merge_fields import MergeField
@@ -18,6 +19,7 @@ from worker.store.lists import AccountList
 
 NOW = "2026-11-22T10:00:00.000Z"
 MASTER, OTHER = ListId("master"), ListId("other")
+HASHES = FieldHashes(AccountId("acct-1"), (b"k" * 32,))
 NAMES = (MergeField("FNAME", "text"), MergeField("LNAME", "text"))
 
 
@@ -91,4 +93,5 @@ def near(
 def terms(chosen: AccountSettings | None = None) -> Terms:
     """What a plan goes by: lists with a first and a last name."""
     chosen = chosen or settings()
-    return Terms(chosen, {one.list_id: NAMES for one in chosen.stored}, "-", NOW, Departed(chosen.account_id))
+    fields = {one.list_id: NAMES for one in chosen.stored}
+    return Terms(chosen, fields, "-", NOW, Departed(chosen.account_id), HASHES)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.unit.flush.build import (
+    HASHES,
     MASTER,
     OTHER,
     a_list,
@@ -16,12 +17,11 @@ from tests.unit.flush.build import (
     settings,
     terms,
 )
-from worker.flush.merge_values import hashes
 from worker.flush.plan import make_plan
 from worker.flush.steps import Add, Archive, Move, Plan, Recheck, Restore, Unsubscribe, Update
 from worker.store.lists import Pause
 
-SENT = hashes({"FNAME": "Ann"})
+SENT = HASHES.of({"FNAME": "Ann"})
 
 
 def only_step(plan: Plan):
@@ -80,7 +80,7 @@ def test_an_address_changed_only_in_case_costs_no_call():
 
 def test_only_changed_fields_are_sent_and_only_own_fields_are_cleared():
     """An update carries what differs; a field that this worker filled and billmywork no longer has becomes empty."""
-    sent = hashes({"FNAME": "Anne", "LNAME": "Lee"})
+    sent = HASHES.of({"FNAME": "Anne", "LNAME": "Lee"})
     step = only_step(make_plan(near([customer()], [entry(fields=sent)], [customer_status()]), terms()))
     assert isinstance(step, Update)
     assert step.changes == {"FNAME": "Ann", "LNAME": ""}
@@ -101,7 +101,7 @@ def test_swapped_addresses_change_fields_after_reads():
     """A swap of addresses leaves both members, behind gates; archived is what the other may not take on."""
     ann = customer(1, "bob@example.com", first_name="Ann")
     bob = customer(2, "ann@example.com", first_name="Bob")
-    entries = [entry(1, fields=SENT), entry(2, "bob@example.com", fields=hashes({"FNAME": "Bob"}))]
+    entries = [entry(1, fields=SENT), entry(2, "bob@example.com", fields=HASHES.of({"FNAME": "Bob"}))]
     plan = make_plan(near([ann, bob], entries, [customer_status(1), customer_status(2, "bob@example.com")]), terms())
     assert kinds(plan) == [Move, Move, Archive, Archive]
     moves, archives = list(plan.steps())[:2], list(plan.steps())[2:]
