@@ -20,8 +20,8 @@ $(MADE): requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(MADE)
 
-demo: $(MADE)  ## run the main job on an embedded broker and a Mailchimp stand-in
-	$(BIN)/mailchimp-worker demo
+demo: $(MADE)  ## run the main job, everything embedded (ARGS=--serve: with pages to look at)
+	$(BIN)/mailchimp-worker demo $(ARGS)
 
 test: $(MADE) lint  ## check style and types, and run all tests but the soaks
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not soak"

@@ -28,7 +28,12 @@ mailchimp-worker run --once || [ $? -eq 3 ]  # 3: somebody must look; what is sa
 say "Why is lena not on the list?"
 mailchimp-worker explain left@leeds-plumbing.example
 
-say "Look at it"
+say "Look at it, in a few seconds"
+echo "The operators' page:                       http://localhost:${WORKER_WEB__PORT:-8080}/"
+echo "  Sign in with this start's token:         ${WORKER_WEB__TOKEN:-the one that you set as WORKER_WEB__TOKEN}"
+echo "An account's page, as its owner sees it. Such a link is good once, for five minutes:"
+echo "  $(mailchimp-worker link leeds-plumbing --name You)"
+echo "  Another one:                             docker compose exec demo mailchimp-worker link leeds-plumbing"
 echo "Every call that Mailchimp's stand-in got:  http://localhost:8090/sandbox/calls"
 echo "Each change of a member's status:          http://localhost:8090/sandbox/audit"
 echo "Ask the worker:                            docker compose exec demo mailchimp-worker status"

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import jsonschema
@@ -44,6 +46,7 @@ def test_the_demo_of_the_composition_connects_publishes_delivers_and_explains(to
         "2 added",
         "== Why is lena not on the list?",
         "http://localhost:8090/sandbox/calls",
+        "/open?link=",
     ):
         assert told in done.stdout
     ann = standin.find_list("a1b2c3d4e5").find("ann.lee@example.com")
@@ -78,6 +81,8 @@ def test_the_demo_shows_the_main_job_and_leaves_nothing_running(tmp_path):
             break
     assert time.monotonic() - began < 30
     served = " ".join("".join(lines).split())  # however the lines are broken
+    links = re.findall(r"^  [a-z-]+: (http://127\.0\.0\.1:\d+/open\S+)$", "".join(lines), re.MULTILINE)
+    assert [_page(link) for link in links] == ["leeds-plumbing", "harbour-books", "acme-rentals"]
     demo.send_signal(signal.SIGINT)
     rest, errors = demo.communicate(timeout=60)
     assert (demo.returncode, errors) == (0, "")
@@ -98,3 +103,11 @@ def test_the_demo_shows_the_main_job_and_leaves_nothing_running(tmp_path):
     assert "Nothing of it is left running." not in served
     assert "Nothing of it is left running." in rest
     assert list(tmp_path.iterdir()) == []
+
+
+def _page(link: str) -> str:
+    """Opens an account's page by a link as a browser does, and returns which account's it is."""
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with opener.open(link, timeout=20) as answer:
+        assert "<h1>Mailchimp</h1>" in answer.read().decode()
+        return str(answer.url).split("/")[4]

@@ -152,6 +152,17 @@ def test_the_demo_has_a_topic_and_a_database_of_its_own():
     assert "!config" in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
 
 
+def test_the_pages_of_the_demo_are_for_this_machine_alone():
+    """They are on a port of their own beside the worker's, with a token that is made for each start."""
+    demo, worker = (COMPOSE["services"][one] for one in ("demo", "worker"))
+    port = demo["environment"]["WORKER_WEB__PORT"]
+    assert demo["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert demo["ports"] != worker["ports"]
+    assert demo["environment"]["WORKER_WEB__HOST"] == "0.0.0.0"
+    assert 'WORKER_WEB__TOKEN="$$(head -c 24 /dev/urandom' in demo["entrypoint"][-1]
+    assert "mailchimp-worker link" in (ROOT / "config" / "demo.sh").read_text(encoding="utf-8")
+
+
 def test_the_image_says_what_it_is():
     """Its labels have the project's own name, description, licence and version."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -42,7 +42,9 @@ def sandbox(
 
 
 def demo(
-    serve: Annotated[bool, typer.Option("--serve", help="Leave the stand-in running at the end, to look at.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Leave it running at the end, with its pages, to look at.")
+    ] = False,
 ) -> None:
     """Run the whole main job on an embedded broker and a Mailchimp stand-in, and show what happened and why."""
     from worker.sandbox.demo import run_demo

@@ -1,4 +1,4 @@
-"""Customers for the demo: two thousand on the first day, a few changes on the second. Always the same."""
+"""Customers for the demo: two thousand on the first day, then a few changes, then some new ones. Always the same."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ def second_day() -> list[dict[str, Any]]:
         _event(leeds, "fay", 2, email="fay.new@example.com", first_name="Fay"),
         _event("harbour-books", "new", 1, email="new.reader@example.com", first_name="Neu"),
     ]
+
+
+def third_day() -> list[dict[str, Any]]:
+    """Returns the events of a few new customers, who wait for the next flush."""
+    return [_plain(number) for number in range(CUSTOMERS, CUSTOMERS + 30)]
 
 
 _PARTICULAR: tuple[tuple[Any, ...], ...] = (

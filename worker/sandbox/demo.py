@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import threading
 import time
@@ -16,9 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.accounts import api_keys, lists, settings
+from worker.accounts.settings_log import Author
 from worker.app import App
 from worker.clock import utc_now
-from worker.config import Config, Kafka, Log, Mailchimp, Staging
+from worker.config import Config, Kafka, Log, Mailchimp, Staging, Web
 from worker.consumer.publish import publish
 from worker.daemon import Poller, read_to_end
 from worker.flush.plan_preview import plan_account
@@ -28,15 +30,17 @@ from worker.mailchimp.call import Call, member_hash
 from worker.model import AccountId, ListId, address_key
 from worker.sandbox.broker import EmbeddedBroker
 from worker.sandbox.content import ACCOUNTS, seed
-from worker.sandbox.customers import UNSUBSCRIBED, first_day, second_day, written
+from worker.sandbox.customers import UNSUBSCRIBED, first_day, second_day, third_day, written
 from worker.sandbox.server import BASE, SandboxServer
 from worker.sandbox.server_state import StandIn
+from worker.sandbox.serving import daemon_of, links_of, web_config
 from worker.store import accounts, receipts
 from worker.store.receipts import Receipt
 from worker.store.runs import Run
 
 out = Console(highlight=False)
 STATUSES = ("subscribed", "unsubscribed", "cleaned", "archived")
+IN_A_BROWSER = "To see it in a browser: mailchimp-worker demo --serve, or make demo ARGS=--serve."
 BEFORE = """\
 This demo shows the worker's main job from end to end: three accounts, 2,000 customers, two days.
 A Kafka broker, a stand-in for Mailchimp and a database that is deleted afterwards all run in this process.
@@ -62,7 +66,7 @@ def run_demo(*, serve: bool) -> None:
     """Runs it; nothing is left of it but what it printed.
 
     Args:
-        serve: whether to leave the stand-in running until it is stopped.
+        serve: whether to leave the worker, its pages and the stand-in running until they are stopped.
     """
     began, calendar = time.monotonic(), Calendar()
     out.print(BEFORE, soft_wrap=True)
@@ -77,12 +81,14 @@ def run_demo(*, serve: bool) -> None:
             kafka=Kafka(bootstrap_servers=broker.bootstrap_servers, group_protocol="consumer"),
             staging=Staging(path=folder / "worker.db"),
             mailchimp=Mailchimp(base_url=server.base_url, patience=5),
+            web=web_config() if serve else Web(port=0),
             log=Log(level="error"),
         )
         configure(config.log)
         app = App(config, calendar)
         poller = Poller(app)
-        stack.callback(poller.end)
+        ends = stack.enter_context(ExitStack())
+        ends.callback(poller.end)
         poller.start()
         # Settings are changed only where those that Kafka has are known.
         read_to_end(poller, threading.Event(), lambda done, total: None)
@@ -93,14 +99,39 @@ def run_demo(*, serve: bool) -> None:
         demo.second_day()
         took = f"\nDone in {time.monotonic() - began:.0f} seconds."
         out.print(took if serve else f"{took} Nothing of it is left running.", style="bold")
-        out.print(NEXT, soft_wrap=True)
+        out.print(NEXT if serve else f"{NEXT}\n{IN_A_BROWSER}", soft_wrap=True)
         if serve:
-            place = server.base_url.removesuffix(BASE)
-            with suppress(KeyboardInterrupt):
-                # From here on: who reads this line may press it at once.
-                out.print(f"The stand-in answers at {place}/sandbox/lists until you press Ctrl-C.", soft_wrap=True)
-                server.join()
+            # The daemon reads by itself from here on.
+            ends.close()
+            with suppress(KeyboardInterrupt), daemon_of(app):
+                demo.third_day()
+                _serve(app, server)
             out.print("\nStopped. Nothing of it is left running.", style="bold")
+
+
+def _serve(app: App, server: SandboxServer) -> None:
+    web, accounts = app.config.web, [AccountId(one.account_id) for one in ACCOUNTS]
+    again = "Press Enter for new ones. " if sys.stdin.isatty() else ""
+    _say("\nLook at it in a browser. The worker runs, with its pages, until you end the demo.", style="bold")
+    _say(f"The operators' page: {web.url}/")
+    _say(f"  Sign in with the token {web.token.get_secret_value()} and you may open the accounts' pages too.")
+    _say("Settings → Mailchimp, as an account's owner sees it. Each link is good once, for five minutes. " + again)
+    _say_links(app, accounts)
+    # From here on: who reads this line may press it at once.
+    _say(f"The stand-in answers at {server.base_url.removesuffix(BASE)}/sandbox/lists until you press Ctrl-C.")
+    while again and sys.stdin.readline():
+        _say_links(app, accounts)
+    server.join()
+
+
+def _say(text: str, style: str | None = None) -> None:
+    # Addresses are not broken into lines, so that one can choose them.
+    out.print(Text(text), style=style, soft_wrap=True)
+
+
+def _say_links(app: App, accounts: Sequence[AccountId]) -> None:
+    for account_id, url in links_of(app, accounts):
+        _say(f"  {account_id}: {url}")
 
 
 class _Demo:
@@ -122,12 +153,13 @@ class _Demo:
             for one in ACCOUNTS:
                 account_id = AccountId(one.account_id)
                 with_ = {"secret": self._app.secret, "open_sender": self._app.open_client, "at": self._app.clock()}
-                api_keys.connect(db, self._app.changelog, account_id, one.api_key, **with_)  # type: ignore[arg-type]
-                settings.enable(db, self._app.changelog, account_id)
-                lists.refresh(db, self._app.changelog, account_id, **with_)  # type: ignore[arg-type]
+                author, changelog = Author("command (demo)", self._app.clock()), self._app.changelog
+                api_keys.connect(db, changelog, account_id, one.api_key, author=author, **with_)  # type: ignore[arg-type]
+                settings.enable(db, changelog, account_id, author=author)
+                lists.refresh(db, changelog, account_id, **with_)  # type: ignore[arg-type]
                 stored = [each for each in one.lists if "(old)" not in each.name]
-                lists.store(db, self._app.changelog, account_id, [ListId(each.list_id) for each in stored])
-                lists.choose_master(db, self._app.changelog, account_id, ListId(stored[0].list_id))
+                lists.store(db, changelog, account_id, [ListId(each.list_id) for each in stored], author=author)
+                lists.choose_master(db, changelog, account_id, ListId(stored[0].list_id), author=author)
             rows = [
                 (one.account_id, f"…{one.key_hint}", each.name, each.member_count, _use(each.list_id, one))
                 for one in accounts.all_accounts(db)
@@ -168,6 +200,10 @@ class _Demo:
             for receipt in receipts.find(db, address=UNSUBSCRIBED[1]):  # type: ignore[arg-type]
                 out.print(Text(f"  run {receipt.run}  {receipt.outcome}: {receipt.detail}"))
                 out.print(Text(f"         next: {receipt.next}", style="dim"))
+
+    def third_day(self) -> None:
+        """Publishes what waits for the next flush, so that the pages have something to begin."""
+        publish(self._app.config.kafka, written(self._folder / "third.jsonl", third_day()))
 
     # What they consist of
 
