@@ -40,7 +40,9 @@ def link(
             output.say(f"All sessions and links of {whose} that were made until now are over.")
         return
     now = app.clock()
-    token = sessions.new_link(Signer(app.secret.derived("web link")), account_id, name, now)
+    token = sessions.new_link(
+        Signer(app.secret.derived(f"web {sessions.link_purpose(account_id)}")), account_id, name, now
+    )
     url = f"{app.config.web.url}/open?link={token}"
     if json:
         output.as_json({"account_id": account, "url": url, "expires_at": as_text(now + sessions.LINK)})

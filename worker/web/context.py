@@ -18,6 +18,7 @@ from worker.model import AccountId
 from worker.store.database import Database
 from worker.store.forgotten import Departed
 from worker.web.refreshes import Refreshes
+from worker.web.sessions import LINK_PURPOSES
 from worker.web.signing import Signer
 from worker.web.tries import Tries
 
@@ -65,6 +66,9 @@ class Parts(Protocol):
         ...
 
 
+_PURPOSES = ("session", *LINK_PURPOSES, "form", "forwarded")
+
+
 def _everything_is_here(db: Database, account_id: AccountId) -> str | None:
     return None
 
@@ -92,13 +96,13 @@ class WebContext:
     tries: Tries = field(default_factory=Tries)
 
     def signer(self, purpose: str) -> Signer:
-        """Returns what signs for a purpose: "session", "link", "form" or "forwarded"."""
+        """Returns what signs for a purpose: one of ``_PURPOSES``."""
         return self._signers[purpose]
 
     @cached_property
     def _signers(self) -> dict[str, Signer]:
         secret = self.parts.secret
-        return {one: Signer(secret.derived(f"web {one}")) for one in ("session", "link", "form", "forwarded")}
+        return {one: Signer(secret.derived(f"web {one}")) for one in _PURPOSES}
 
     def open_database(self) -> Database:
         """Opens a connection for one request; a wait for the database's lock ends with the request's patience."""

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -203,6 +203,8 @@ def _endpoint(page: Page, context: WebContext, slots: Slots) -> Callable[[Reques
                 return await run_in_threadpool(_answer, page, context, request, body)
         except WorkerError as error:
             return error_response(request, error)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
 
     return endpoint
 

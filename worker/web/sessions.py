@@ -22,6 +22,8 @@ SESSION = timedelta(hours=12)
 LINK = timedelta(minutes=5)
 """How long a link may be used, once."""
 LONGEST_NAME = 200
+LINK_PURPOSES = ("link", "operators link")
+"""What accounts' links are signed for, and operators'. Programs get the key of the first alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,16 @@ class Session:
     value: str
 
 
+def link_purpose(account_id: AccountId | None) -> str:
+    """Returns what a link of an account is signed for; with None, of the operators."""
+    return LINK_PURPOSES[account_id is None]
+
+
 def new_link(signer: Signer, account_id: AccountId | None, name: str | None, now: datetime) -> str:
     """Returns the token of a link that opens one session, once, within five minutes.
 
     Args:
+        signer: for the purpose that :func:`link_purpose` names.
         account_id: whose page it opens; None for the operators'.
         name: of the person who will use it, for the log of settings; None where it does not matter.
     """
@@ -63,25 +71,32 @@ def new_session(signer: Signer, account_id: AccountId | None, name: str | None, 
     return Session(_visitor(payload)[0], signer.signed(payload, now + SESSION))
 
 
-def use_link(signer: Signer, db: Database, changelog: Changelog, token: str, now: datetime) -> Visitor:
+def use_link(
+    signer: Signer, of_operators: Signer, db: Database, changelog: Changelog, token: str, now: datetime
+) -> Visitor:
     """Uses a link up, and returns for whom a session may be opened.
 
     That it was used is written to Kafka before, under the one writer that the settings have at a time: so no second
     worker takes it, and none does after a restart.
 
+    Args:
+        signer: signs accounts' links.
+        of_operators: signs the operators' links.
+
     Raises:
         NotAllowed: it is not ours, too old, used, or revoked.
         KafkaError: Kafka cannot be written, so the link stays good.
     """
-    payload = signer.opened(token, now)
-    if payload is None or as_moment(str(payload.get("at", as_text(now)))) > now + LINK:
-        raise _bad_link()
+    payload, operator = signer.opened(token, now), False
+    if payload is None:
+        payload, operator = of_operators.opened(token, now), True
     try:
-        visitor, made_at = _visitor(payload)
-        expires = datetime.fromtimestamp(payload["expires"], now.tzinfo)
-    except (KeyError, TypeError, ValueError) as error:
+        visitor, made_at = _visitor(payload or {})
+        expires = datetime.fromtimestamp(payload["expires"] if payload else 0, now.tzinfo)
+        too_long = made_at > now + LINK or expires > now + 2 * LINK
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _bad_link() from error
-    if visitor.session is None or expires > now + 2 * LINK:
+    if too_long or visitor.session is None or visitor.operator is not operator:
         raise _bad_link()
     name = visitor.session
 

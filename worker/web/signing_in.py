@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from worker.errors import KafkaError
 from worker.model import AccountId
 from worker.web import sessions
 from worker.web.problems import NotAllowed, NotSignedIn
@@ -20,15 +21,21 @@ def account_path(account_id: AccountId) -> str:
     return f"/accounts/{quote(account_id, safe='')}/mailchimp"
 
 
+def logout_path(account_id: AccountId) -> str:
+    """Returns where a session of an account is ended."""
+    return f"/accounts/{quote(account_id, safe='')}/logout"
+
+
 def open_link(call: Call) -> Response:
     """Uses a link up and opens a session; HEAD, which programs ask to look at a link, leaves it as it is."""
     if call.request.method == "HEAD":
         return Response()
     address = address_of(call.request)
     call.context.tries.check(address)
-    link, parts = call.context.signer("link"), call.context.parts
+    of_accounts, of_operators = (call.context.signer(one) for one in sessions.LINK_PURPOSES)
+    token, changelog = call.query.get("link", ""), call.context.parts.changelog
     try:
-        visitor = sessions.use_link(link, call.db, parts.changelog, call.query.get("link", ""), call.now)
+        visitor = sessions.use_link(of_accounts, of_operators, call.db, changelog, token, call.now)
     except NotAllowed:
         call.context.tries.failed(address)
         raise
@@ -39,7 +46,7 @@ def open_link(call: Call) -> Response:
 
 def show_login(call: Call) -> Response:
     """Shows the form for the token."""
-    return HTMLResponse(render("login.html", wrong=None))
+    return HTMLResponse(render("login.html", wrong=None, signed_out="signed_out" in call.query))
 
 
 def login(call: Call) -> Response:
@@ -47,26 +54,42 @@ def login(call: Call) -> Response:
     try:
         check_token(call.context, call.request, call.field("token"))
     except NotSignedIn:
-        return HTMLResponse(render("login.html", wrong="This is not the token."), 401)
+        return HTMLResponse(render("login.html", wrong="This is not the token.", signed_out=False), 401)
     made = sessions.new_session(call.context.signer("session"), None, None, call.now)
     return _with_session(call, RedirectResponse("/", 303), made)
 
 
 def logout(call: Call) -> Response:
-    """Ends the session, at every worker."""
-    sessions.end_session(call.db, call.context.parts.changelog, call.me, call.now)
-    answer = RedirectResponse("/login", 303)
-    answer.delete_cookie(cookie_name(call.context), path="/")
+    """Ends the session, at every worker; while that cannot be written, in this browser at least."""
+    everywhere = True
+    try:
+        sessions.end_session(call.db, call.context.parts.changelog, call.me, call.now)
+    except KafkaError:
+        everywhere = False
+    to = "/login?signed_out" if call.me.operator else "/signed-out"
+    answer = RedirectResponse(to if everywhere else "/signed-out?here", 303)
+    _set_cookie(call, answer, "", 0)
     return answer
 
 
+def show_signed_out(call: Call) -> Response:
+    """Says that the session is over, and how to come back."""
+    return HTMLResponse(render("signed_out.html", here_only="here" in call.query))
+
+
 def _with_session(call: Call, answer: Response, made: Session) -> Response:
+    _set_cookie(call, answer, made.value, round(sessions.SESSION.total_seconds()))
+    return answer
+
+
+def _set_cookie(call: Call, answer: Response, value: str, seconds: int) -> None:
+    # A browser takes the end of a cookie only with the attributes that it was made with.
     web = call.context.parts.config.web
     parts = [
-        f"{cookie_name(call.context)}={made.value}",
+        f"{cookie_name(call.context)}={value}",
         "Path=/",
         "HttpOnly",
-        f"Max-Age={round(sessions.SESSION.total_seconds())}",
+        f"Max-Age={seconds}",
         "SameSite=None" if web.embed_origins else "SameSite=Lax",
     ]
     if web.secure:
@@ -75,13 +98,13 @@ def _with_session(call: Call, answer: Response, made: Session) -> Response:
         # In a frame of another site, browsers keep the cookie apart for that site.
         parts.append("Partitioned")
     answer.headers.append("Set-Cookie", "; ".join(parts))
-    return answer
 
 
 PAGES = (
     Page("/open", open_link, Need.NOTHING),
     Page("/login", show_login, Need.NOTHING),
     Page("/login", login, Need.NOTHING, ("POST",)),
+    Page("/signed-out", show_signed_out, Need.NOTHING),
     Page("/logout", logout, Need.OPERATOR, ("POST",)),
     Page("/accounts/{account_id}/logout", logout, Need.ACCOUNT, ("POST",), anywhere=True),
 )

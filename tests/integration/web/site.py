@@ -65,5 +65,7 @@ class Site:
 
     def link(self, account_id: AccountId | None, name: str | None = None) -> str:
         """Returns the path of a link."""
-        token = sessions.new_link(self.context.signer("link"), account_id, name, self.world.clock())
+        token = sessions.new_link(
+            self.context.signer(sessions.link_purpose(account_id)), account_id, name, self.world.clock()
+        )
         return f"/open?link={token}"

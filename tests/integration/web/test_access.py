@@ -18,6 +18,7 @@ ROUTES = {
     "GET /login": ANYBODY,
     "POST /login": ANYBODY,
     "GET /open": ANYBODY,
+    "GET /signed-out": ANYBODY,
     "POST /logout": OPERATOR,
     "POST /accounts/{account_id}/logout": THE_ACCOUNT,
     "GET /": OPERATOR,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.integration.flush.world import ACCOUNT
 from tests.integration.web.site import OTHER, TOKEN, Site
+from worker.errors import KafkaError
 from worker.web import sessions
 
 PAGE = f"/accounts/{ACCOUNT}/logout"
@@ -133,3 +136,67 @@ def test_every_answer_says_what_browsers_may_do_with_it(site: Site, path: str) -
 def test_a_body_that_is_too_large_is_refused(site: Site) -> None:
     """No request needs so much."""
     assert site.anybody().post("/login", content=b"token=" + b"x" * 70_000).status_code == 413
+
+
+def test_signing_out_takes_the_cookie_and_says_how_to_come_back(site: Site) -> None:
+    """An owner sees a page without an operator's form; an operator is back at the form for the token."""
+    for client, page, leads_to, text in (
+        (site.owner(), f"/accounts/{ACCOUNT}/mailchimp", "/signed-out", "from your billmywork settings"),
+        (site.operator(), "/", "/login?signed_out", "You are signed out."),
+        (site.operator(), "/dead-letters", "/login?signed_out", "You are signed out."),
+        (site.operator(), f"/accounts/{ACCOUNT}/mailchimp", "/login?signed_out", "You are signed out."),
+    ):
+        action, csrf = sign_out_form(client.get(page).text)
+        del client.headers["x-csrf-token"]
+        answer = client.post(action, data={"csrf": csrf})
+        assert (answer.status_code, answer.headers["location"]) == (303, leads_to)
+        assert "Max-Age=0" in answer.headers["set-cookie"]
+        assert text in client.get(leads_to).text
+
+
+def sign_out_form(page: str) -> tuple[str, str]:
+    """Returns where the form to sign out is sent to, and its token."""
+    (found,) = re.findall(
+        r'<form method="post" action="([^"]+)"><input type="hidden" name="csrf" value="([^"]+)"><button[^>]*>Sign out<',
+        page,
+    )
+    return found
+
+
+def test_signing_out_while_kafka_is_away_ends_the_session_in_this_browser(site: Site, monkeypatch) -> None:
+    """The cookie is taken, and the page says that other copies of it end by themselves."""
+
+    def fail(*given: object) -> None:
+        raise KafkaError("No broker answers.", "Start Kafka.")
+
+    monkeypatch.setattr(sessions, "end_session", fail)
+    client = site.owner()
+    answer = client.post(PAGE)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/signed-out?here")
+    assert "Max-Age=0" in answer.headers["set-cookie"]
+    assert "within twelve hours" in client.get("/signed-out?here").text
+
+
+def test_in_a_frame_the_cookie_is_taken_for_that_site(world) -> None:
+    """A browser finds it only by the same attributes."""
+    answer = Site(world, embed_origins="https://app.example").owner().post(PAGE)
+    assert {"Max-Age=0", "SameSite=None", "Secure", "Partitioned"} <= set(answer.headers["set-cookie"].split("; "))
+
+
+@pytest.mark.parametrize("at", ["", "yesterday", "9999-12-31T23:59:59-23:59", 5, None, ["x"], "2026-01-01"])
+def test_a_link_with_a_wrong_time_opens_nothing(site: Site, at: object) -> None:
+    """Programs make links too: what they put in is looked at, and is no internal error."""
+    told = {"account_id": ACCOUNT, "id": "a-name-of-it", "at": at}
+    token = site.context.signer("link").signed(told, site.world.clock() + sessions.LINK)
+    answer = site.anybody().get("/open", params={"link": token})
+    assert answer.status_code == (303 if at == "2026-01-01" else 403)
+
+
+def test_the_key_for_programs_opens_no_operators_page(site: Site) -> None:
+    """A link without an account is good only where it is signed by the key of the operators' links, and the reverse."""
+    now = site.world.clock()
+    forged = sessions.new_link(site.context.signer("link"), None, None, now)
+    assert site.anybody().get("/open", params={"link": forged}).status_code == 403
+    of_account = sessions.new_link(site.context.signer("operators link"), ACCOUNT, None, now)
+    assert site.anybody().get("/open", params={"link": of_account}).status_code == 403
+    assert site.anybody().get(site.link(None)).headers["location"] == "/"

@@ -14,7 +14,7 @@ from worker.web.account_changing import AccountChanging
 from worker.web.account_reading import AccountReading
 from worker.web.pages.words import Group, day_and_time
 from worker.web.routing import Call
-from worker.web.signing_in import account_path
+from worker.web.signing_in import account_path, logout_path
 from worker.web.templates import render
 
 GOOD: Mapping[str, str] = MappingProxyType(
@@ -64,6 +64,7 @@ def page(call: Call, template: str, *, tab: str | None, title: str, status: int 
         "base": account_path(call.account),
         "csrf": call.csrf,
         "operator": call.me.operator,
+        "sign_out": "/logout" if call.me.operator else logout_path(call.account),
         "tab": tab,
         "title": title,
     }
