@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 from contextlib import closing
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,6 +15,7 @@ from worker.consumer.batch import replay as replay_letter
 from worker.errors import NotFound, UsageError, WorkerError
 from worker.model import AccountId
 from worker.plural import counted
+from worker.status.json_data import dead_letter_data, in_text
 from worker.status.other_workers import elsewhere
 from worker.store import dead_letters
 from worker.store.database import Database
@@ -46,13 +46,13 @@ def list_letters(
     if other:
         output.note(other)
     if json:
-        output.as_json([_as_data(one) for one in found])
+        output.as_json([dead_letter_data(one) for one in found])
     elif not found:
         output.say("There are no dead letters: every record was understood.")
     else:
         output.table(
             ("number", "read at", "partition", "offset", "key", "reason"),
-            [(one.number, one.read_at, one.partition, one.offset, _text(one.key), one.reason) for one in found],
+            [(one.number, one.read_at, one.partition, one.offset, in_text(one.key), one.reason) for one in found],
         )
 
 
@@ -63,7 +63,7 @@ def show(number: Annotated[int, typer.Argument(metavar="N")], json: Json = False
     with existing(app) as db:
         one = _letter(db, number)
     if json:
-        output.as_json(_as_data(one))
+        output.as_json(dead_letter_data(one))
         return
     output.table(
         ("", ""),
@@ -71,12 +71,12 @@ def show(number: Annotated[int, typer.Argument(metavar="N")], json: Json = False
             ("number", str(one.number)),
             ("read", f"{one.topic}, partition {one.partition}, offset {one.offset}, at {one.read_at}"),
             ("reason", one.reason),
-            ("key", _text(one.key)),
-            ("headers", ", ".join(f"{name}={_text(value)}" for name, value in one.headers) or "none"),
+            ("key", in_text(one.key)),
+            ("headers", ", ".join(f"{name}={in_text(value)}" for name, value in one.headers) or "none"),
         ],
     )
     output.say("value")
-    for line in (_text(one.value) or "").splitlines():
+    for line in (in_text(one.value) or "").splitlines():
         output.say(f"  {line}")
 
 
@@ -168,22 +168,3 @@ def _letter(db: Database, number: int) -> DeadLetter:
     if found is None:
         raise NotFound(f"There is no dead letter {number}.", "List them: mailchimp-worker dead-letters list")
     return found
-
-
-def _as_data(one: DeadLetter) -> dict[str, Any]:
-    return {
-        "number": one.number,
-        "topic": one.topic,
-        "partition": one.partition,
-        "offset": one.offset,
-        "read_at": one.read_at,
-        "reason": one.reason,
-        "key": _text(one.key),
-        "value": _text(one.value),
-        "value_base64": None if one.value is None else base64.b64encode(one.value).decode(),
-        "headers": [[name, _text(value)] for name, value in one.headers],
-    }
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("utf-8", "backslashreplace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -47,6 +48,35 @@ def lists_data(one: AccountSettings) -> list[dict[str, Any]]:
         }
         for each in one.lists
     ]
+
+
+def dead_letter_data(one: DeadLetter, *, whole: bool = True) -> dict[str, Any]:
+    """Returns a dead letter as JSON shows it.
+
+    Args:
+        whole: with its value, which may have 1 MB, and its headers.
+    """
+    told = {
+        "number": one.number,
+        "topic": one.topic,
+        "partition": one.partition,
+        "offset": one.offset,
+        "read_at": one.read_at,
+        "reason": one.reason,
+        "key": in_text(one.key),
+    }
+    if not whole:
+        return told
+    return told | {
+        "value": in_text(one.value),
+        "value_base64": None if one.value is None else base64.b64encode(one.value).decode(),
+        "headers": [[name, in_text(value)] for name, value in one.headers],
+    }
+
+
+def in_text(content: bytes | None) -> str | None:
+    """Returns what a record holds as text; bytes that are no UTF-8 as escapes."""
+    return None if content is None else content.decode("utf-8", "backslashreplace")
 
 
 def receipt_data(one: Receipt) -> dict[str, Any]:

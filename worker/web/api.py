@@ -10,12 +10,12 @@ from starlette.responses import JSONResponse, Response
 from worker.clock import as_text
 from worker.explain import letters_naming
 from worker.model import AccountId, CustomerId, ListId, address_key
-from worker.status.json_data import explanation_data, lists_data, receipt_data, settings_data
+from worker.status.json_data import dead_letter_data, explanation_data, lists_data, receipt_data, settings_data
 from worker.status.left_out import as_rows
 from worker.status.live import read_live
 from worker.status.overview import account_data, overview
 from worker.status.run_summary import run_data
-from worker.store import accounts, customers, runs
+from worker.store import accounts, customers, dead_letters, runs
 from worker.store.accounts import AccountSettings
 from worker.store.lock import seconds_since_beat
 from worker.store.runs import PartOfRun
@@ -24,6 +24,7 @@ from worker.web.account_changing import AccountChanging
 from worker.web.account_reading import AccountReading, Preview
 from worker.web.openapi import document
 from worker.web.refreshes import Refresh
+from worker.web.replaying import letter_of, replayed
 from worker.web.routing import Call, Page
 from worker.web.visitor import Need
 
@@ -31,6 +32,7 @@ ROOT = "/api/v1"
 OF_ACCOUNT = f"{ROOT}/accounts/{{account_id}}"
 MOST_RECEIPTS = 10_000
 MOST_RUNS = 1000
+MOST_LETTERS = 1000
 MOST_DAYS = 400
 
 
@@ -91,6 +93,26 @@ def revoke_sessions(call: Call) -> Response:
     """Ends all sessions and links of an account."""
     sessions.revoke(call.db, call.context.parts.changelog, call.account, call.now)
     return Response(status_code=204)
+
+
+def list_letters(call: Call) -> Response:
+    """Returns the newest dead letters, newest first, without their values."""
+    limit = api_input.number(call, "limit", 100, MOST_LETTERS)
+    found = dead_letters.all_letters(call.db, limit)
+    told = [dead_letter_data(one, whole=False) for one in reversed(found)]
+    return JSONResponse({"count": dead_letters.count(call.db), "dead_letters": told})
+
+
+def show_letter(call: Call) -> Response:
+    """Returns one dead letter whole."""
+    return JSONResponse(dead_letter_data(letter_of(call, api_input.number_in_path(call))))
+
+
+def replay_letter(call: Call) -> Response:
+    """Reads a dead letter again as this release understands it."""
+    number = api_input.number_in_path(call)
+    why = replayed(call, number)
+    return JSONResponse({"number": number, "understood": why is None, "reason": why})
 
 
 # One account
@@ -239,6 +261,9 @@ PAGES = (
     Page(f"{ROOT}/status", status, Need.OPERATOR),
     Page(f"{ROOT}/accounts", list_accounts, Need.OPERATOR),
     Page(f"{ROOT}/runs", list_runs, Need.OPERATOR),
+    Page(f"{ROOT}/dead-letters", list_letters, Need.OPERATOR),
+    Page(f"{ROOT}/dead-letters/{{number}}", show_letter, Need.OPERATOR),
+    Page(f"{ROOT}/dead-letters/{{number}}/replay", replay_letter, Need.OPERATOR, ("POST",)),
     Page(f"{ROOT}/links", make_link, Need.OPERATOR, ("POST",)),
     Page(f"{OF_ACCOUNT}/sessions", revoke_sessions, Need.OPERATOR, ("DELETE",), anywhere=True),
     Page(OF_ACCOUNT, show_account, Need.ACCOUNT),

@@ -118,8 +118,19 @@ def number(call: Call, name: str, default: int | None, most: int) -> int | None:
         BadInput: it is none, or too large.
     """
     given = call.query.get(name)
-    if given is None:
-        return default
+    return default if given is None else _number(name, given, most)
+
+
+def number_in_path(call: Call) -> int:
+    """Returns the whole number from 1 that the path names.
+
+    Raises:
+        BadInput: it is none, or too large.
+    """
+    return _number("number", call.path["number"], LARGEST)
+
+
+def _number(name: str, given: str, most: int) -> int:
     if not (given.isascii() and given.isdigit() and len(given) <= 16 and 1 <= int(given) <= most):
         raise _bad(f"The parameter {name} must be a number from 1 to {most}.")
     return int(given)

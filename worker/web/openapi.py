@@ -49,6 +49,15 @@ _WANTED = _object(
     },
     closed=True,
 )
+_LETTER: Schema = {
+    "number": COUNT,
+    "topic": TEXT,
+    "partition": COUNT,
+    "offset": COUNT,
+    "read_at": TIME,
+    "reason": TEXT,
+    "key": _or_null({**TEXT, "description": "Bytes that are no UTF-8 as escapes, here and in value."}),
+}
 SCHEMAS: dict[str, Schema] = {
     "Problem": _object(
         {"type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT, "code": TEXT, "advice": TEXT},
@@ -132,6 +141,15 @@ SCHEMAS: dict[str, Schema] = {
             "next": TEXT,
         }
     ),
+    "DeadLetter": _object(_LETTER),
+    "WholeDeadLetter": _object(
+        {
+            **_LETTER,
+            "value": _or_null(TEXT),
+            "value_base64": _or_null({**TEXT, "contentEncoding": "base64"}),
+            "headers": _list(_list(_or_null(TEXT))),
+        }
+    ),
     "SettingChange": _object(
         {"at": TIME, "by": TEXT, "setting": TEXT, "before": _or_null(TEXT), "after": _or_null(TEXT)}
     ),
@@ -142,6 +160,13 @@ _ACCOUNT = {
     "in": "path",
     "required": True,
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9._~-]{1,128}$"},
+}
+
+_DEAD_LETTER = {
+    "name": "number",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 1, "maximum": 2**53 - 1},
 }
 
 
@@ -205,6 +230,24 @@ def _of_operators() -> dict[str, Schema]:
                 "The newest flush runs, newest first",
                 _object({"runs": _list(anything)}),
                 query=(_number("limit", 1000),),
+            )
+        },
+        "/api/v1/dead-letters": {
+            "get": _operation(
+                "list_dead_letters",
+                "Records that could not be understood: how many, and the newest, newest first",
+                _object({"count": COUNT, "dead_letters": _list(_ref("DeadLetter"))}),
+                query=(_number("limit", 1000),),
+            )
+        },
+        "/api/v1/dead-letters/{number}": {
+            "get": _operation("show_dead_letter", "One of them whole", _ref("WholeDeadLetter"))
+        },
+        "/api/v1/dead-letters/{number}/replay": {
+            "post": _operation(
+                "replay_dead_letter",
+                "Read it again as this release understands it; it is kept where that is not so",
+                _object({"number": COUNT, "understood": FLAG, "reason": _or_null(TEXT)}),
             )
         },
         "/api/v1/links": {
@@ -298,8 +341,8 @@ def document() -> Schema:
     """Returns the document."""
     paths = {**_of_operators(), **_of_accounts()}
     for path, operations in paths.items():
-        if "{account_id}" in path:
-            operations["parameters"] = [_ACCOUNT]
+        if named := [one for one in (_ACCOUNT, _DEAD_LETTER) if f"{{{one['name']}}}" in path]:
+            operations["parameters"] = named
     return {
         "openapi": "3.1.0",
         "info": {

@@ -56,6 +56,12 @@ class WrongMethod(WebProblem):
     status = 405
 
 
+class NotHere(WebProblem):
+    """It can be done, but not over HTTP."""
+
+    status = 409
+
+
 class ConfirmationNeeded(WebProblem):
     """More members would leave a list than was confirmed.
 

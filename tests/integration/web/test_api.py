@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from tests.integration.flush.world import ACCOUNT, KEY
 from tests.integration.web.site import OTHER, Site
+from worker.store import customers, dead_letters
+from worker.store.dead_letters import DeadLetter
 
 ROOT = f"/api/v1/accounts/{ACCOUNT}"
 UNKNOWN = "f" * 32 + "-us1"
@@ -176,3 +179,33 @@ def test_unknown_paths_and_methods_are_problems_too(site: Site) -> None:
     assert site.program().get("/api/v1/nothing").headers["content-type"] == "application/problem+json"
     answer = site.program().patch(f"{ROOT}/settings")
     assert (answer.status_code, answer.json()["code"]) == (405, "wrong_method")
+
+
+def test_dead_letters_are_listed_and_read_again(site: Site) -> None:
+    """The list is without values; one is shown whole; what is understood by now is staged and no longer kept."""
+    db, client = site.world.db, site.program()
+    good = {"type": "com.billmywork.customer.updated", "data": {"account_id": ACCOUNT, "customer": {"id": "c1"}}}
+    for offset, (value, account_id) in enumerate(
+        ((b"\xff{", None), (json.dumps(good).encode(), None), (b"{", ACCOUNT))
+    ):
+        headers = [("a", b"\xff"), ("b", None)]
+        at = ("billmywork.customers", "", 0, offset, b"acct-1/c1", value, headers, "why", "2026-11-22T10:00:00.000Z")
+        with db.transaction():
+            dead_letters.keep(db, [DeadLetter(*at, account_id=account_id)])
+    told = client.get("/api/v1/dead-letters?limit=2").json()
+    assert told["count"] == 3
+    assert [one["number"] for one in told["dead_letters"]] == [3, 2]
+    assert "value" not in told["dead_letters"][0]
+    one = client.get("/api/v1/dead-letters/1").json()
+    assert (one["value"], one["value_base64"], one["headers"]) == ("\\xff{", "/3s=", [["a", "\\xff"], ["b", None]])
+
+    again = client.post("/api/v1/dead-letters/1/replay").json()
+    assert (again["understood"], "JSON" in again["reason"]) == (False, True)
+    assert client.post("/api/v1/dead-letters/2/replay").json() == {"number": 2, "understood": True, "reason": None}
+    assert customers.count_of(db, ACCOUNT) == 1
+    refused = client.post("/api/v1/dead-letters/3/replay")
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_here")
+    assert "dead-letters replay 3" in refused.json()["advice"]
+    assert client.post("/api/v1/dead-letters/2/replay").status_code == 404
+    assert client.get("/api/v1/dead-letters/0").status_code == 422
+    assert [one["number"] for one in client.get("/api/v1/dead-letters").json()["dead_letters"]] == [3, 1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from typing import Any
 
 import pytest
 
@@ -200,3 +202,19 @@ def test_the_key_for_programs_opens_no_operators_page(site: Site) -> None:
     of_account = sessions.new_link(site.context.signer("operators link"), ACCOUNT, None, now)
     assert site.anybody().get("/open", params={"link": of_account}).status_code == 403
     assert site.anybody().get(site.link(None)).headers["location"] == "/"
+
+
+def test_a_request_that_is_cut_off_is_no_error_of_the_worker(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody reads the answer; nothing is written to the log, so that nobody can fill it."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/login", "headers": [], "query_string": b""}
+    asyncio.run(site.application(scope, receive, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == 400
+    assert not caplog.records

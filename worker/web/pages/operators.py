@@ -7,8 +7,7 @@ from typing import Any
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from worker.clock import as_moment, as_text
-from worker.consumer.batch import replay as replay_letter
+from worker.clock import as_moment
 from worker.flush.outcomes import MEANINGS
 from worker.model import AccountId
 from worker.plural import counted
@@ -22,7 +21,7 @@ from worker.store.lock import seconds_since_beat
 from worker.web.pages.charts import Bar, bar_chart
 from worker.web.pages.shown import GROUPS, SLUGS
 from worker.web.pages.words import all_counts, by_group, day_and_time
-from worker.web.problems import PageNotFound
+from worker.web.replaying import may_replay, replayed
 from worker.web.routing import Call
 from worker.web.signing_in import account_path
 from worker.web.templates import render
@@ -161,8 +160,7 @@ def _letter(call: Call, one: DeadLetter) -> dict[str, Any]:
         "read": _when(call, one.read_at),
         "key": _start_of(one.key),
         "value": _start_of(one.value),
-        # One of ledger or settings hangs on others: it is read again by the command.
-        "may_replay": one.account_id is None,
+        "may_replay": may_replay(one),
     }
 
 
@@ -176,9 +174,5 @@ def _start_of(content: bytes | None) -> str:
 def replay(call: Call) -> Response:
     """Reads a dead letter again as this release understands it."""
     given = call.field("number")
-    number = int(given) if given.isascii() and given.isdecimal() and len(given) < 12 else 0
-    letter = dead_letters.find(call.db, number)
-    if letter is None or letter.account_id is not None:
-        raise PageNotFound("There is no such dead letter to replay.", "Go back to the list of dead letters.")
-    why = replay_letter(call.db, letter, as_text(call.now), call.context.parts.hash_key)
+    why = replayed(call, int(given) if given.isascii() and given.isdecimal() and len(given) < 12 else 0)
     return RedirectResponse(f"/dead-letters?done={'not' if why else 'understood'}", 303)
