@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import partial
 
-from worker.accounts import connected_user, settings_log
+from worker.accounts import connected_user, new_lists, settings_log
 from worker.accounts.erased_persons import Erasing
 from worker.accounts.hash_key import made_hash_key
 from worker.accounts.secrets import SecretKey
@@ -64,6 +64,7 @@ def forget_account(db: Database, changelog: Changelog, account_id: AccountId, to
         erasure.note(db, account_id, whole=True)
         rows = accounts.delete(db, account_id) + forgotten.delete_account(db, account_id)
         rows += settings_notes.delete(db, settings_log.ABOUT, account_id) + connected_user.delete(db, account_id)
+        rows += new_lists.delete(db, account_id)
         runs.delete_account(db, account_id)
         held_back.delete_account(db, account_id)
         departure_reading.delete_account(db, account_id)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from worker.accounts import new_lists
 from worker.accounts.api_keys import OpenSender, key_of
 from worker.accounts.secrets import SecretKey
 from worker.accounts.settings import load
@@ -77,9 +78,12 @@ def refresh(
             raise AccountError(
                 f"Account {account_id} got another API key while its lists were read.", "Refresh its lists again."
             )
+        first = settings.refreshed_at is None
         result = refreshed(settings, found, at)
         left = {one.list_id for one in settings.lists} - {one.list_id for one in result.settings.lists}
         rows = accounts.save(db, result.settings) + list_rows.delete(db, account_id, left)
+        # By the first refresh every list is new, so that the mark would say nothing.
+        rows += new_lists.note(db, result.settings, () if first else [one.list_id for one in result.new])
         if result.back:
             rows += customers.mark_changed(db, account_id, None).rows
         return Changed(result, rows)
@@ -146,7 +150,7 @@ def store(
         before = load(db, account_id)
         settings = replace(stored(before, wanted), confirmed=confirmed)
         require_unused(db, settings)
-        rows = accounts.save(db, settings)
+        rows = accounts.save(db, settings) + new_lists.note(db, settings)
         rows += note(db, before, settings, author)
         if {one.list_id for one in settings.stored} != {one.list_id for one in before.stored}:
             rows += customers.mark_changed(db, account_id, None).rows

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.accounts import connected_user, settings_log
+from worker.accounts import connected_user, new_lists, settings_log
 from worker.accounts.settings import Missing, missing
 from worker.accounts.settings_log import SettingChange
 from worker.accounts.wanted import Wanted, lists_differ, with_wanted
@@ -109,6 +109,10 @@ class AccountReading:
     def user(self) -> MailchimpUser | None:
         """Returns whose API key it is; None without one, or where an earlier release stored it."""
         return connected_user.read(self.db, self.account_id)
+
+    def new_lists(self, settings: AccountSettings) -> frozenset[ListId]:
+        """Returns the lists that a later refresh than the first found, and nobody has stored since."""
+        return new_lists.read(self.db, settings)
 
     def refresh(self) -> Refresh | None:
         """Returns the last reading of its lists, also while it is under way; None where none was since the start."""

@@ -182,7 +182,10 @@ def resume(call: Call) -> Response:
 
 def show_lists(call: Call) -> Response:
     """Returns the lists that the last refresh found."""
-    return JSONResponse({"lists": lists_data(reading_of(call).settings())})
+    reading = reading_of(call)
+    settings = reading.settings()
+    new = reading.new_lists(settings)
+    return JSONResponse({"lists": [one | {"new": one["list_id"] in new} for one in lists_data(settings)]})
 
 
 def show_refresh(call: Call) -> Response:
@@ -202,7 +205,7 @@ def _refresh_data(one: Refresh | None) -> dict[str, Any]:
         "state": "running" if one.running else "failed" if one.problem else "done",
         "began_at": as_text(one.began_at),
         "ended_at": as_text(one.ended_at) if one.ended_at else None,
-        "problem": {"detail": one.problem[0], "advice": one.problem[1]} if one.problem else None,
+        "problem": {"detail": one.problem.what, "advice": one.problem.advice} if one.problem else None,
         "new_list_ids": list(one.new),
         "gone_list_ids": list(one.gone),
         "back_list_ids": list(one.back),

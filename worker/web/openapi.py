@@ -98,6 +98,7 @@ SCHEMAS: dict[str, Schema] = {
             "master": FLAG,
             "members": COUNT,
             "marketing_permissions": FLAG,
+            "new": {**FLAG, "description": "Found by a later refresh than the first, and not stored since."},
             "gone_since": _or_null(TIME),
             "paused": _or_null(_object({"reason": TEXT, "since": TIME})),
             "refreshed_at": TIME,

@@ -25,7 +25,7 @@ class Refresh:
     Attributes:
         began_at: when somebody asked for it.
         ended_at: None while it is under way.
-        problem: what went wrong and what to do; None where it went well, or is under way.
+        problem: what went wrong; None where it went well, or is under way.
         new: lists that were not known before.
         gone: stored lists that Mailchimp no longer has, found so then.
         back: stored lists that are there again.
@@ -33,7 +33,7 @@ class Refresh:
 
     began_at: datetime
     ended_at: datetime | None = None
-    problem: tuple[str, str] | None = None
+    problem: WorkerError | None = None
     new: tuple[ListId, ...] = ()
     gone: tuple[ListId, ...] = ()
     back: tuple[ListId, ...] = ()
@@ -76,14 +76,15 @@ class Refreshes:
     def _run(
         self, account_id: AccountId, began: Refresh, clock: Callable[[], datetime], read: Callable[[], Refreshed]
     ) -> None:
-        problem, found = None, None
+        problem: WorkerError | None = None
+        found = None
         try:
             found = read()
         except WorkerError as error:
-            problem = error.what, error.advice
+            problem = error
         except Exception:
             log.exception("reading the lists of an account met an internal error; see the traceback below")
-            problem = "The worker met an internal error.", "Try again. If it stays, tell the operators."
+            problem = WorkerError("The worker met an internal error.", "Try again. If it stays, see its log.")
         ended = replace(began, ended_at=clock(), problem=problem)
         if found is not None:
             new, gone, back = (tuple(one.list_id for one in some) for some in (found.new, found.gone, found.back))

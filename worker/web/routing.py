@@ -27,12 +27,14 @@ from worker.model import AccountId
 from worker.store.database import Database
 from worker.web import forwarding, sessions
 from worker.web.context import WebContext
+from worker.web.owner_words import owner_words
 from worker.web.problems import (
     BadInput,
     BodyTooLarge,
     Busy,
     NotAllowed,
     NotSignedIn,
+    TooManyTries,
     problem_of,
     status_of,
 )
@@ -248,6 +250,7 @@ def _answered(page: Page, context: WebContext, request: Request, body: bytes) ->
             if given is not None
             else _visitor(context, request, db, now)
         )
+        request.state.visitor = visitor
         if visitor is None and page.need is not Need.NOTHING:
             raise NotSignedIn
         if visitor is not None and not visitor.may(page.need, account_id):
@@ -341,9 +344,25 @@ def error_response(request: Request, error: WorkerError) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="mailchimp-worker"'
     if for_programs(request):
         return JSONResponse(problem_of(error), status, headers, media_type="application/problem+json")
-    sign_in = isinstance(error, NotSignedIn)
-    page = render("problem.html", what=error.what, advice=error.advice, sign_in=sign_in)
-    return HTMLResponse(page, status, headers)
+    return HTMLResponse(_error_page(request, error, status), status, headers)
+
+
+def _error_page(request: Request, error: WorkerError, status: int) -> str:
+    path = request.url.path
+    of_account, visitor = path.startswith("/accounts/"), getattr(request.state, "visitor", None)
+    what, advice = owner_words(error) if of_account else (error.what, error.advice)
+    operator = visitor is not None and visitor.operator
+    settings = quote("/".join(path.split("/")[:3]), safe="/~") + "/mailchimp" if of_account and visitor else None
+    again = request.method in SAFE and (status >= 500 or isinstance(error, TooManyTries))
+    return render(
+        "problem.html",
+        what=what,
+        advice=advice,
+        more=f"{error.what} {error.advice}" if of_account and operator and what != error.what else None,
+        sign_in=isinstance(error, NotSignedIn),
+        again=_target(request) if again else None,
+        settings=None if again else settings,
+    )
 
 
 def for_programs(request: Request) -> bool:

@@ -15,6 +15,7 @@ from worker.flush.outcomes import Outcome
 from worker.status.account_state import AccountFacts
 from worker.store.accounts import AccountSettings
 from worker.store.held_back import HeldBack
+from worker.store.lists import Pause
 from worker.web.pages.words import people
 
 Level = Literal["problem", "step", "note"]
@@ -120,7 +121,7 @@ def _steps(settings: AccountSettings) -> Iterator[Problem]:
         yield Problem("no_key", "step", "Connect your Mailchimp account", text, Button("Enter the key", "#connection"))
         return
     if settings.pause is not None:
-        yield _key_refused(settings)
+        yield _key_refused(settings, settings.pause)
     elif settings.stored and all(one.gone for one in settings.stored):
         yield Problem(
             "other_account",
@@ -156,8 +157,18 @@ def _steps(settings: AccountSettings) -> Iterator[Problem]:
         yield Problem("not_enabled", "step", "Turn the integration on", text, Button("Go to the switch", "#enable"))
 
 
-def _key_refused(settings: AccountSettings) -> Problem:
-    assert settings.pause is not None
+def _key_refused(settings: AccountSettings, pause: Pause) -> Problem:
+    said = _answer_in(pause)
+    if "key" not in said.lower():
+        return Problem(
+            "not_let_in",
+            "problem",
+            "Mailchimp does not let us in to your account",
+            "Log in to Mailchimp and see whether your account is in order there. Then let us try again. Nothing is "
+            "lost: your customers are sent once Mailchimp lets us in.",
+            RESUME,
+            (f"Mailchimp's answer: {said}",),
+        )
     return Problem(
         "key_refused",
         "problem",
@@ -165,8 +176,13 @@ def _key_refused(settings: AccountSettings) -> Problem:
         f"Mailchimp refused the key {_key(settings)}. It may have been deleted or replaced there. Nothing is lost: "
         "your customers are sent once a key works again.",
         Button("Enter a new key", "#connection"),
-        (f"Mailchimp's answer: {settings.pause.reason}",),
+        (f"Mailchimp's answer: {said}",),
     )
+
+
+def _answer_in(pause: Pause) -> str:
+    """Returns Mailchimp's own words of a pause: "API Key Invalid"."""
+    return pause.reason.rpartition(": ")[2].removesuffix(".")
 
 
 def _key(settings: AccountSettings) -> str:
@@ -193,7 +209,7 @@ def _lists(settings: AccountSettings) -> Iterator[Problem]:
                 "Mailchimp refuses everyone whom we add to this list, so we stopped. Look at the list's settings in "
                 "Mailchimp, such as required fields, then let us try again.",
                 RESUME,
-                (f"Mailchimp's answer: {one.pause.reason}",),
+                (f"Mailchimp's answer: {_answer_in(one.pause)}",),
             )
 
 
@@ -211,6 +227,16 @@ def _by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
             f"{part.settled:,} of {people(part.to_do)} are up to date. The others are tried again by themselves; you "
             "need do nothing unless this stays.",
             SYNC,
+        )
+    held = part.counts.get(Outcome.HELD, 0)
+    if facts.waiting and not facts.held and part.ended is Ended.HELD and held:
+        yield Problem(
+            "held_otherwise",
+            "problem",
+            f"{people(held)} could not be sent",
+            "Something about them must be put right first. Look who they are, and write to our support if you cannot "
+            "see why. Nothing is lost.",
+            Button("See who", f"/people?run={facts.run}&outcome={Outcome.HELD}"),
         )
     refused = sum(part.counts.get(one, 0) for one in (Outcome.REFUSED, Outcome.SUPPRESSED))
     if refused:

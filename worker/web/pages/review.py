@@ -15,8 +15,10 @@ from worker.errors import AccountError, NotFound
 from worker.flush.brake import CONFIRM_WITHIN
 from worker.flush.what_follows import WhatFollows
 from worker.model import ListId
+from worker.store import lists as list_rows
 from worker.store.accounts import AccountSettings, StatusIfNew
 from worker.web.account_reading import Preview
+from worker.web.owner_words import owner_words
 from worker.web.pages.problems import held_in_words
 from worker.web.pages.settings_page import shown
 from worker.web.pages.shown import back, changing_of, page, reading_of, when
@@ -27,6 +29,10 @@ from worker.web.signing_in import account_path
 
 WELCOME = "People you have not asked get your welcome mail, if your list has one."
 CONFIRM_MAIL = "Mailchimp sends each of them a mail to confirm. Only those who confirm are subscribed."
+UNKNOWN_CONSENT = (
+    "Today a customer who has not told billmywork whether they want marketing mail counts as a yes. Those who said no "
+    "are left out in any case."
+)
 NEVER_BACK = "Nobody who unsubscribed is moved or added again."
 
 
@@ -99,10 +105,13 @@ def _list_error(call: Call, asked: Asked) -> str | None:
     if wanted.master_list not in wanted.stored:
         master = before.list_of(wanted.master_list)
         return f"Tick “{master.name if master is not None else 'it'}” too: the master list is one that you use."
+    if taken := wanted.stored & list_rows.stored_by_others(call.db, call.account):
+        names = " and ".join(_name(before, one) for one in sorted(taken))
+        return f"Another account uses {names}. A list can be used by one account only."
     try:
         reading_of(call).preview(wanted)
-    except (AccountError, NotFound) as error:
-        return f"{error.what} Refresh the lists, and choose again."
+    except (AccountError, NotFound):
+        return "One of these lists cannot be used any more. Refresh the lists, and choose again."
     return None
 
 
@@ -121,14 +130,13 @@ def _review(call: Call, asked: Asked, error: str | None = None) -> Response:
     try:
         preview = reading.preview(asked.wanted)
     except (AccountError, NotFound) as failed:
-        return shown(call, warning=failed.what, status=409)
+        return shown(call, warning=" ".join(owner_words(failed)), status=409)
     at = when(call, reading.state().next_flush)
     before, follows = reading.settings(), preview.follows
     turned_on = asked.kind == "enable" and not before.enabled
     ticks = []
     if asked.kind == "enable":
-        more = "Customers of whom billmywork does not know whether they want marketing count as a yes today."
-        ticks.append(("agreed", "I may write to these people", more))
+        ticks.append(("agreed", "I may write to these people", UNKNOWN_CONSENT))
     ticks += [_tick(preview, one, count) for one, count in preview.to_confirm.items()]
     remarks = [] if follows is None else [NEVER_BACK]
     if asked.kind == "enable":
@@ -148,8 +156,17 @@ def _review(call: Call, asked: Asked, error: str | None = None) -> Response:
         error=error,
         danger=bool(confirmed),
         button="Turn it on" if turned_on else "Save",
+        instead=_ask_instead(call, asked),
         status=422 if error else 200,
     )
+
+
+def _ask_instead(call: Call, asked: Asked) -> tuple[str, str] | None:
+    """Returns the other choice for people who have not said whether they want mail: its label and address."""
+    if asked.kind != "enable" or asked.wanted.status_if_new == "pending":
+        return None
+    fields = [("kind", "enable"), ("status", "pending"), ("enabled", "1")]
+    return "Not sure? Ask them by mail first instead", f"{account_path(call.account)}/review?{urlencode(fields)}"
 
 
 def _tick(preview: Preview, list_id: ListId, count: int) -> tuple[str, str, str]:
@@ -201,7 +218,7 @@ def save(call: Call) -> Response:
     except ConfirmationNeeded:
         return _review(call, asked, "More people would leave a list than you confirmed. Look at the numbers again.")
     except (AccountError, NotFound) as error:
-        return shown(call, warning=error.what, status=409)
+        return shown(call, warning=" ".join(owner_words(error)), status=409)
     return back(call, "", "on" if asked.kind == "enable" and not before.enabled else "saved")
 
 
@@ -234,6 +251,7 @@ def ask_disconnect(call: Call) -> Response:
         error=None,
         danger=True,
         button="Disconnect",
+        instead=None,
     )
 
 
@@ -267,6 +285,7 @@ def held(call: Call) -> Response:
         error=None,
         danger=True,
         button="Confirm and sync now",
+        instead=None,
     )
 
 
@@ -280,5 +299,5 @@ def confirm_held(call: Call) -> Response:
     try:
         changing_of(call).sync_now(confirm_held=True)
     except AccountError as error:
-        return shown(call, warning=error.what, status=409)
+        return shown(call, warning=" ".join(owner_words(error)), status=409)
     return back(call, "", "confirmed")

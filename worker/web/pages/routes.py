@@ -32,7 +32,7 @@ _POST: tuple[tuple[str, Handle], ...] = (
 _ACCOUNT = "/accounts/{account_id}/mailchimp"
 
 PAGES = (
-    *(Page(f"{_ACCOUNT}{path}", handle, Need.ACCOUNT) for path, handle in _GET),
+    *(Page(f"{_ACCOUNT}{path}", handle, Need.ACCOUNT, anywhere=path == "/log") for path, handle in _GET),
     *(Page(f"{_ACCOUNT}{path}", handle, Need.ACCOUNT, ("POST",)) for path, handle in _POST),
     Page("/", operators.show, Need.OPERATOR),
     Page("/dead-letters", operators.show_letters, Need.OPERATOR),

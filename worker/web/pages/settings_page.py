@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from starlette.responses import Response
 
 from worker.ended import Ended
-from worker.errors import AccountError, MailchimpError, UsageError, WorkerError
+from worker.errors import AccountError, MailchimpError, UsageError
+from worker.model import ListId
 from worker.status.live import read_live
 from worker.store import customers, runs
 from worker.store.accounts import AccountSettings
 from worker.store.lists import AccountList
 from worker.store.lock import is_locked
 from worker.web.account_reading import Now
+from worker.web.owner_words import Said, owner_words
 from worker.web.pages.history import chart_of, last_sync
 from worker.web.pages.problems import REFRESH, SYNC, Problem, Surroundings, problems_of, set_up
 from worker.web.pages.shown import GROUPS, back, changing_of, just_done, page, reading_of, when
 from worker.web.pages.words import people
 from worker.web.pages.your_data import FIELDS, not_sent
 from worker.web.problems import TooManyTries
-from worker.web.refreshes import Refresh
 from worker.web.routing import Call
-
-Said = tuple[str, str]
-"""What went wrong, and what to do."""
 
 
 def show(call: Call) -> Response:
@@ -77,11 +75,11 @@ def shown(
         key_error=key_error,
         key_refused=settings.pause is not None,
         flush_at=call.context.parts.config.flush.at,
-        lists=_lists(settings, refresh),
+        lists=_lists(settings, reading.new_lists(settings)),
         list_error=list_error,
         read_at=when(call, settings.refreshed_at) if settings.refreshed_at else None,
         refresh=REFRESH,
-        refresh_problem=refresh.problem if refresh is not None else None,
+        refresh_problem=owner_words(refresh.problem) if refresh is not None and refresh.problem is not None else None,
         sync=SYNC,
         last=last_sync(call, parts),
         next_sync=next_sync,
@@ -123,8 +121,7 @@ def _away(call: Call) -> str | None:
     return None
 
 
-def _lists(settings: AccountSettings, refresh: Refresh | None) -> list[dict[str, Any]]:
-    new = frozenset(refresh.new) if refresh is not None else frozenset[str]()
+def _lists(settings: AccountSettings, new: Collection[ListId]) -> list[dict[str, Any]]:
     return [
         {
             "list_id": one.list_id,
@@ -133,7 +130,7 @@ def _lists(settings: AccountSettings, refresh: Refresh | None) -> list[dict[str,
             "stored": one.stored,
             "gone": one.gone,
             "master": one.list_id == settings.master_list,
-            **_marked(one, new=one.list_id in new and not one.stored),
+            **_marked(one, new=one.list_id in new),
         }
         for one in settings.lists
         if one.stored or not one.gone
@@ -155,34 +152,13 @@ def connect(call: Call) -> Response:
     try:
         changing_of(call).connect(call.field("key").strip())
     except (UsageError, MailchimpError) as error:
-        return shown(call, key_error=_about_key(error), status=422)
+        return shown(call, key_error=owner_words(error), status=422)
     reading = reading_of(call)
     if reading.settings().refreshed_at is None:
         # The next step anyway; it goes on by itself.
         changing_of(call).refresh_lists()
         return back(call, "/refreshing")
     return back(call, "", "connected")
-
-
-_KEY_ERRORS: Mapping[str, Said] = {
-    "api_key_malformed": (
-        "This is not a Mailchimp API key.",
-        "A key has 32 letters and digits, a hyphen and a short ending, such as -us21. Copy all of it.",
-    ),
-    "api_key_refused": (
-        "Mailchimp does not accept this key.",
-        "It may be switched off, or its last part may be missing. Make a new key in Mailchimp, and copy all of it.",
-    ),
-    "wrong_data_centre": (
-        "The ending of this key is not right.",
-        "Copy the whole key from Mailchimp again, with its ending, such as -us21.",
-    ),
-    "mailchimp_unreachable": ("Mailchimp does not answer at the moment.", "Nothing was changed. Try again soon."),
-}
-
-
-def _about_key(error: WorkerError) -> Said:
-    return _KEY_ERRORS.get(error.code, ("Mailchimp could not check this key.", "Nothing was changed. Try again soon."))
 
 
 def refresh(call: Call) -> Response:

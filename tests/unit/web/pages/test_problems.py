@@ -83,6 +83,16 @@ CASES = {
     ),
     "held": (facts(waiting=40, held=HELD, part=part(Ended.HELD, held=40)), ["held"], "/held"),
     "held long ago": (facts(waiting=40, held=OLD, part=part(Ended.HELD, held=40)), ["held"], "/sync"),
+    "Mailchimp lets nobody in": (
+        facts(replace(READY, pause=Pause("Mailchimp accepts no call of it: User Disabled.", NOW))),
+        ["not_let_in"],
+        "/resume",
+    ),
+    "held otherwise": (
+        facts(waiting=2, part=part(Ended.HELD, held=2)),
+        ["held_otherwise"],
+        "/people?run=7&outcome=held",
+    ),
     "incomplete": (facts(waiting=2, part=part(Ended.INCOMPLETE, later=2)), ["incomplete"], "/sync"),
     "people refused": (facts(part=part(Ended.DONE, refused=2)), ["refused"], "/people?run=7&group=refused"),
     "first sync to come": (facts(run=None, part=None), ["first_sync"], "/sync"),

@@ -1,0 +1,126 @@
+"""What the pages say to an owner and to operators, asked without a browser."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html import unescape
+
+import pytest
+
+from tests.integration.flush.world import ACCOUNT, CHANGELOG
+from tests.integration.web.site import OTHER, Site
+from worker.accounts import lists, settings
+from worker.errors import KafkaError
+from worker.model import ListId
+from worker.store import accounts
+from worker.store.accounts import AccountSettings
+from worker.store.changed_rows import Changed
+from worker.web.problems import WorkerAway
+from worker.web.refreshes import Refreshes
+
+PAGE = f"/accounts/{ACCOUNT}/mailchimp"
+
+
+def badges(page: str) -> dict[str, str]:
+    """Returns the badge beside each list's name."""
+    found = re.findall(r'<span class="name">([^<]+?)(?: <span class="badge[^>]*>([^<]*)</span>)?<', page)
+    return {unescape(name): badge for name, badge in found}
+
+
+def test_a_new_list_is_marked_until_it_is_stored(site: Site) -> None:
+    """Also after another refresh and after a restart; by the first refresh none is."""
+    world = site.world
+    world.refresh()
+    assert set(badges(site.owner().get(PAGE).text).values()) == {""}
+    world.standin.create_list("owner", "fresh", "Spring offers")
+    world.refresh()
+    world.refresh()
+    object.__setattr__(site.context, "refreshes", Refreshes())
+    assert badges(site.owner().get(PAGE).text)["Spring offers"] == "new"
+    told = site.owner().get(f"/api/v1/accounts/{ACCOUNT}/lists").json()["lists"]
+    assert [one["list_id"] for one in told if one["new"]] == ["fresh"]
+    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId(one) for one in ("master", "other", "fresh")])
+    assert badges(site.owner().get(PAGE).text)["Spring offers"] == ""
+    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId(one) for one in ("master", "other")])
+    assert badges(site.owner().get(PAGE).text)["Spring offers"] == "", "it was used once"
+
+
+def test_a_list_that_mailchimp_lost_is_no_longer_new(site: Site) -> None:
+    """Nobody is told to look at what is not there."""
+    world = site.world
+    world.standin.create_list("owner", "fresh", "Spring offers")
+    world.refresh()
+    world.standin.delete_list("fresh")
+    world.refresh()
+    assert "Spring offers" not in badges(site.owner().get(PAGE).text)
+
+
+def test_an_owner_reads_of_no_command(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Kafka is away the page says so in plain words; an operator reads the rest too."""
+
+    def fail(*given: object) -> None:
+        raise KafkaError("No broker answers at localhost:9092.", "Set WORKER_KAFKA__BOOTSTRAP_SERVERS.")
+
+    monkeypatch.setattr(type(site.world.app.changelog), "commit", fail)
+    answer = site.owner().post(f"{PAGE}/resume")
+    assert answer.status_code == 503
+    assert "We cannot save anything at the moment." in answer.text
+    assert "Back to the settings" in answer.text
+    assert "WORKER_" not in answer.text
+    assert "localhost:9092" not in answer.text
+    assert "WORKER_KAFKA__BOOTSTRAP_SERVERS" in site.operator().post(f"{PAGE}/resume").text
+
+
+def test_an_account_without_settings_reads_of_no_command(site: Site) -> None:
+    """Each form that it can send too early says so in plain words."""
+    client = site.signed_in(OTHER)
+    page = f"/accounts/{OTHER}/mailchimp"
+    for path in ("refresh", "resume", "disconnect", "sync", "enable", "lists", "review", "held"):
+        answer = client.post(f"{page}/{path}", data={"enabled": "1", "list": "master", "master": "master"})
+        answer = client.get(answer.headers["location"]) if answer.status_code == 303 else answer
+        assert answer.status_code < 500, path
+        assert "mailchimp-worker" not in answer.text.replace("mailchimp-worker.</title>", ""), path
+
+
+def test_a_list_of_another_account_is_refused_with_its_name(site: Site) -> None:
+    """A list is used by one account only, and the owner reads which one it is."""
+    world = site.world
+    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
+    known = tuple(replace(one, stored=False) for one in world.settings.lists)
+    now = world.clock()
+    other = AccountSettings(OTHER, key_hint="cdef-us1", connected_at=now, refreshed_at=now, lists=known)
+    CHANGELOG.commit(world.db, lambda: Changed(None, accounts.save(world.db, other)))
+    answer = site.signed_in(OTHER).post(
+        f"/accounts/{OTHER}/mailchimp/lists", data={"list": ["master"], "master": "master"}
+    )
+    assert answer.status_code == 422
+    assert "Another account uses “Master”." in unescape(answer.text)
+
+
+def test_people_who_have_not_said_may_be_asked_first(site: Site) -> None:
+    """Before the integration is turned on, the page says what unknown consent counts as, and offers the other way."""
+    settings.disable(site.world.db, CHANGELOG, ACCOUNT)
+    page = site.owner().get(f"{PAGE}/review?kind=enable&enabled=1&status=subscribed").text
+    assert "counts as a yes" in page
+    (other,) = re.findall(r'<a href="([^"]+)">Not sure\? Ask them by mail first instead</a>', page)
+    page = site.owner().get(unescape(other)).text
+    assert "Mailchimp sends each of them a mail to confirm." in page
+    assert "Not sure?" not in page
+
+
+def test_an_account_whose_worker_is_away_is_said_in_plain_words(site: Site) -> None:
+    """The owner reads that nothing is lost, and can try again; an operator reads why."""
+
+    def away(*given: object) -> str | None:
+        raise WorkerAway("It is known to another worker: web.worker_url.", "Try again.")
+
+    object.__setattr__(site.context, "elsewhere", away)
+    answer = site.owner().get(f"{PAGE}/runs?x=1")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    assert "We cannot show your account at the moment." in answer.text
+    assert "Nothing is lost" in answer.text
+    assert f'href="{PAGE}/runs?x=1">Try again</a>' in answer.text
+    assert "web.worker_url" not in answer.text
+    assert "web.worker_url" in site.operator().get(PAGE).text
+    assert site.owner().get(f"{PAGE}/log").status_code == 200, "the log of settings is known everywhere"

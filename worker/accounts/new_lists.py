@@ -1,0 +1,43 @@
+"""Lists that a refresh found and the account has not stored yet: kept beside its settings, so that they stay marked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from worker.model import AccountId, ListId
+from worker.store import settings_notes
+from worker.store.accounts import AccountSettings
+from worker.store.changed_rows import Rows
+from worker.store.database import Database
+
+ABOUT = "new_lists"
+"""Names these rows among the notes beside the settings."""
+
+
+def read(db: Database, settings: AccountSettings) -> frozenset[ListId]:
+    """Returns those that are in Mailchimp still."""
+    text = settings_notes.get(db, ABOUT, settings.account_id)
+    noted = frozenset(json.loads(text)) if text is not None else frozenset()
+    return frozenset(one.list_id for one in settings.lists if one.list_id in noted and not one.stored and not one.gone)
+
+
+def note(db: Database, settings: AccountSettings, found: Iterable[ListId] = ()) -> Rows:
+    """Adds lists that were just found, and leaves out those that were stored since. Belongs in a transaction.
+
+    Args:
+        settings: as they are from now on.
+    """
+    before = settings_notes.get(db, ABOUT, settings.account_id)
+    stored = {one.list_id for one in settings.stored}
+    noted = sorted((set(json.loads(before)) if before is not None else set()) | set(found) - stored)
+    noted = [one for one in noted if one not in stored]
+    if not noted:
+        return delete(db, settings.account_id)
+    text = json.dumps(noted)
+    return [] if text == before else settings_notes.put(db, ABOUT, settings.account_id, text)
+
+
+def delete(db: Database, account_id: AccountId) -> Rows:
+    """Removes what is noted of an account. Belongs in a transaction."""
+    return settings_notes.delete(db, ABOUT, account_id)

@@ -1,0 +1,69 @@
+"""What went wrong, in the words of a shop's owner: no command, no file, no name of a setting of the operators. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from worker import errors
+from worker.errors import WorkerError
+from worker.web.problems import NotSignedIn, WebProblem, WorkerAway
+
+Said = tuple[str, str]
+"""What went wrong, and what to do."""
+
+_BY_CODE: Mapping[str, Said] = MappingProxyType(
+    {
+        "api_key_malformed": (
+            "This is not a Mailchimp API key.",
+            "A key has 32 letters and digits, a hyphen and a short ending, such as -us21. Copy all of it.",
+        ),
+        "api_key_refused": (
+            "Mailchimp does not accept this key.",
+            "It may be switched off, or its last part may be missing. Make a new key in Mailchimp, and copy all of it.",
+        ),
+        "wrong_data_centre": (
+            "The ending of this key is not right.",
+            "Copy the whole key from Mailchimp again, with its ending, such as -us21.",
+        ),
+        "mailchimp_unreachable": (
+            "Mailchimp does not answer at the moment.",
+            "Nothing was changed. Try again soon.",
+        ),
+    }
+)
+_BY_CLASS: tuple[tuple[type[WorkerError], Said], ...] = (
+    (
+        WorkerAway,
+        (
+            "We cannot show your account at the moment.",
+            "The part of our system that looks after it does not answer. Nothing is lost: your customers are sent once "
+            "it is back. Try again in a minute.",
+        ),
+    ),
+    (errors.MailchimpError, ("Mailchimp could not do this.", "Nothing was changed. Try again soon.")),
+    (errors.KafkaError, ("We cannot save anything at the moment.", "Nothing was changed. Try again in a minute.")),
+    (
+        errors.DatabaseError,
+        ("We cannot look anything up at the moment.", "Nothing was changed. Try again in a minute."),
+    ),
+    (errors.NotFound, ("This is not there any more.", "Go back to your settings, and choose again.")),
+    (
+        errors.AccountError,
+        ("This cannot be done at the moment.", "Go back to your settings: they say what is missing."),
+    ),
+)
+_OTHERS = ("Something went wrong on our side.", "Try again. If it stays, tell our support.")
+
+
+def owner_words(error: WorkerError) -> Said:
+    """Returns what an owner reads of an error, and what to do."""
+    if error.code in _BY_CODE:
+        return _BY_CODE[error.code]
+    if isinstance(error, NotSignedIn):
+        return error.what, "Open this page again from your billmywork settings."
+    for kind, said in _BY_CLASS:
+        if isinstance(error, kind):
+            return said
+    # What is wrong with a request is said for its visitor already.
+    return (error.what, error.advice) if isinstance(error, WebProblem) else _OTHERS
