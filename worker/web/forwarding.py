@@ -97,15 +97,21 @@ def visitor_of(signer: Signer, header: str, method: str, target: str, body: byte
     return Visitor(told["account_id"], told["session"], told["name"])
 
 
-def send_on(url: str, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+def send_on(
+    url: str, method: str, target: str, headers: dict[str, str], body: bytes, seconds: float = ANSWER_SECONDS
+) -> Answer:
     """Sends a request to another worker and returns its answer.
+
+    Args:
+        url: where the worker is.
+        seconds: how long to wait for it to connect, and for each part of its answer.
 
     Raises:
         WorkerAway: it cannot be reached, does not answer, or answers with more than can be passed on.
     """
     to = urlsplit(url)
     made = http.client.HTTPSConnection if to.scheme == "https" else http.client.HTTPConnection
-    connection = made(to.netloc, timeout=ANSWER_SECONDS)
+    connection = made(to.netloc, timeout=seconds)
     try:
         connection.request(method, target, body or None, headers)
         answer = connection.getresponse()

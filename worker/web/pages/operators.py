@@ -18,6 +18,7 @@ from worker.status.overview import overview
 from worker.store import dead_letters, runs
 from worker.store.dead_letters import DeadLetter
 from worker.store.lock import seconds_since_beat
+from worker.web.pages.all_accounts import AWAY, as_their_workers_say, away_in_words
 from worker.web.pages.charts import Bar, bar_chart
 from worker.web.pages.shown import GROUPS, SLUGS
 from worker.web.pages.words import all_counts, by_group, day_and_time
@@ -41,6 +42,7 @@ TONES: Mapping[str, str] = {
     State.WAITING: "good",
     State.UP_TO_DATE: "good",
     State.OFF: "",
+    AWAY: "bad",
 }
 _WORST_FIRST = ("bad", "warn", "good", "")
 
@@ -52,7 +54,8 @@ def show(call: Call) -> Response:
     found = overview(call.db, config, call.now, beat=beat, live=live)
     members = all_workers(config, call.db, live if beat is not None else None)
     last = runs.last(call.db, RUNS)
-    accounts = [_account(one) for one in found["accounts"]]
+    known = as_their_workers_say(call, found["accounts"])
+    accounts = [_account(one) for one in known]
     accounts.sort(key=lambda one: (_WORST_FIRST.index(one["tone"]), one["id"]))
     return HTMLResponse(
         render(
@@ -60,7 +63,8 @@ def show(call: Call) -> Response:
             csrf=call.csrf,
             found=found,
             accounts=accounts,
-            warnings=list(warnings_of(found)),
+            warnings=[*warnings_of(found), *away_in_words(known)],
+            several=any(one["at"] for one in known),
             workers=members,
             lag=sum(one["lag"] or 0 for one in found["partitions"]),
             chart=_chart(call, last),
@@ -74,6 +78,7 @@ def _account(one: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": one["account_id"],
         "path": account_path(AccountId(one["account_id"])),
+        "at": one["at"],
         "state": str(one["state"]),
         "tone": TONES.get(one["state"], ""),
         "what": one["what"],
