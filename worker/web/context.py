@@ -17,6 +17,7 @@ from worker.mailchimp.call import Sender
 from worker.model import AccountId
 from worker.store.database import Database
 from worker.store.forgotten import Departed
+from worker.web.forwarding import SeenOnce
 from worker.web.refreshes import Refreshes
 from worker.web.sessions import LINK_PURPOSES
 from worker.web.signing import Signer
@@ -86,6 +87,7 @@ class WebContext:
         why_not_ready: returns why settings cannot be shown or changed yet; None once they are read.
         elsewhere: returns where the worker can be reached that has an account; None where this one has it.
         refreshes: readings of lists from Mailchimp that are under way, or were.
+        seen: requests of other workers that came.
         tries: how often somebody came with a wrong token or link.
     """
 
@@ -93,6 +95,7 @@ class WebContext:
     why_not_ready: Callable[[], str | None] = _ready
     elsewhere: Callable[[Database, AccountId], str | None] = _everything_is_here
     refreshes: Refreshes = field(default_factory=Refreshes)
+    seen: SeenOnce = field(default_factory=SeenOnce)
     tries: Tries = field(default_factory=Tries)
 
     def signer(self, purpose: str) -> Signer:

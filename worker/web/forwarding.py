@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import secrets
+import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -85,14 +87,42 @@ def signed(signer: Signer, visitor: Visitor, method: str, target: str, body: byt
         "session": visitor.session,
         "name": visitor.name,
         "request": _digest(method, target, body),
+        "once": secrets.token_urlsafe(12),
     }
     return signer.signed(told, now + GOOD_FOR)
 
 
-def visitor_of(signer: Signer, header: str, method: str, target: str, body: bytes, now: datetime) -> Visitor | None:
-    """Returns who asks in a request that another worker sent on; None where no worker of ours did."""
+class SeenOnce:
+    """Remembers which requests came that were sent on, so that none is good a second time. Threads share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: dict[str, datetime] = {}
+
+    def first(self, name: str, now: datetime) -> bool:
+        """Notes a request, and tells whether it came for the first time."""
+        with self._lock:
+            # In the order in which they came, so that the oldest are first.
+            while self._until and next(iter(self._until.values())) < now:
+                del self._until[next(iter(self._until))]
+            if name in self._until:
+                return False
+            # Twice as long as one is good: clocks of two machines are never quite the same.
+            self._until[name] = now + 2 * GOOD_FOR
+            return True
+
+
+def visitor_of(
+    signer: Signer, seen: SeenOnce, header: str, method: str, target: str, body: bytes, now: datetime
+) -> Visitor | None:
+    """Returns who asks in a request that another worker sent on.
+
+    None where no worker of ours did, or where the same came before: who listens cannot send it again.
+    """
     told = signer.opened(header, now)
     if told is None or told.get("request") != _digest(method, target, body):
+        return None
+    if not seen.first(str(told.get("once")), now):
         return None
     return Visitor(told["account_id"], told["session"], told["name"])
 

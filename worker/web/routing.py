@@ -246,7 +246,7 @@ def _answered(page: Page, context: WebContext, request: Request, body: bytes) ->
         given = request.headers.get(forwarding.HEADER)
         target = _target(request)
         visitor = (
-            forwarding.visitor_of(context.signer("forwarded"), given, request.method, target, body, now)
+            forwarding.visitor_of(context.signer("forwarded"), context.seen, given, request.method, target, body, now)
             if given is not None
             else _visitor(context, request, db, now)
         )

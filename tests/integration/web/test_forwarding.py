@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -87,11 +88,13 @@ def test_only_a_worker_can_say_who_asks(site: Site) -> None:
     signer, now = site.context.signer("forwarded"), site.world.clock()
     header = forwarding.signed(signer, Visitor(None), "GET", f"{ROOT}/runs", b"", now)
     client = site.anybody()
-    assert client.get(f"{ROOT}/runs", headers={forwarding.HEADER: header}).status_code == 200
     assert client.get(f"{ROOT}/receipts", headers={forwarding.HEADER: header}).status_code == 401
+    assert client.get(f"{ROOT}/runs", headers={forwarding.HEADER: header}).status_code == 200
+    assert client.get(f"{ROOT}/runs", headers={forwarding.HEADER: header}).status_code == 401, "it is good once"
     assert client.get(f"{ROOT}/runs", headers={forwarding.HEADER: "x.y"}).status_code == 401
+    late = forwarding.signed(signer, Visitor(None), "GET", f"{ROOT}/runs", b"", now)
     site.world.clock.forward(seconds=31)
-    assert client.get(f"{ROOT}/runs", headers={forwarding.HEADER: header}).status_code == 401
+    assert client.get(f"{ROOT}/runs", headers={forwarding.HEADER: late}).status_code == 401
 
 
 def test_a_worker_says_where_it_is_when_its_partitions_change(site: Site) -> None:
@@ -118,3 +121,12 @@ def test_an_answer_that_is_too_large_is_refused_whole(site: Site, away: Site, mo
         answer = away.owner().get(f"{ROOT}/receipts")
     assert (answer.status_code, answer.json()["code"]) == (503, "worker_away")
     assert "larger than" in answer.json()["title"] + answer.json().get("detail", "")
+
+
+def test_requests_that_came_are_remembered_as_long_as_they_are_good() -> None:
+    """Not longer, so that they do not pile up."""
+    seen, at = forwarding.SeenOnce(), datetime(2026, 11, 22, tzinfo=UTC)
+    assert [seen.first(name, at) for name in ("a", "b", "a")] == [True, True, False]
+    later = at + forwarding.GOOD_FOR
+    assert [seen.first(name, later) for name in ("a", "c")] == [False, True]
+    assert seen.first("a", later + 2 * forwarding.GOOD_FOR), "its time is over, so that its signature is refused"
