@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +16,10 @@ from tests.integration.flush.world import ACCOUNT, CHANGELOG
 from worker.accounts import settings
 from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
-from worker.store import lists, runs
+from worker.store import lists
 from worker.store.changed_rows import Changed
 from worker.store.lists import Pause
+from worker.store.lock import DatabaseLock
 
 EVIL = "<script>window.evil=1</script><img src=x onerror=window.evil=1>\"'>"
 LONG = "A very long name of a list that somebody typed without ever thinking of telephones " * 2
@@ -106,12 +109,51 @@ def test_operators_see_everything_and_replay_a_dead_letter(page: Page, full_shop
     assert "Still not understood" in page.get_by_role("status").inner_text()
 
 
-def test_a_running_sync_is_shown_with_its_progress(page: Page, running_shop: Shop) -> None:
-    """Owner and operator see that a sync is under way."""
-    with running_shop.db.transaction():
-        runs.start(running_shop.db, "2026-11-22T10:00:00.000Z", "daily", None)
-    page.goto(running_shop.operators_link())
-    assert "under way" in page.locator("main").inner_text()
+def test_a_running_sync_is_shown_with_its_progress(page: Page, browser: Browser, running_shop: Shop) -> None:
+    """Owner and operator see that a sync is under way, how far it is, that it goes on, and its end."""
+    shop = running_shop
+    shop.people(24)
+    shop.run()
+    for number in range(24):
+        shop.event(f"c{number}", f"person{number}@example.com", first_name="New")
+    allowed = threading.Semaphore(0)
+    shop.before_call(lambda call: None if call.reads_only else allowed.acquire(timeout=30) and None)
+    operators = browser.new_context().new_page()
+    page.goto(shop.link())
+    operators.goto(shop.operators_link())
+    flush = threading.Thread(target=shop.run)
+    with DatabaseLock(shop.app.config.staging.path):
+        flush.start()
+        seen = [_progress(page, shop.page, 0)]
+        assert "A sync is under way" in page.locator(".state").inner_text()
+        for _ in range(2):
+            allowed.release(8)
+            seen.append(_progress(page, shop.page, seen[-1][0] + 1))
+        assert [(most, value < most) for value, most in seen] == [(24, True)] * 3
+        value, most = _progress(operators, shop.url + "/", seen[-1][0])
+        assert value < most == 24
+        assert f"{ACCOUNT}, run " in operators.locator(".state").inner_text()
+        allowed.release(100)
+        flush.join(30)
+        page.goto(shop.page)
+        assert "24 people updated" in page.locator(".sentence").inner_text()
+        assert page.locator("progress").count() == 0
+        operators.goto(shop.url + "/")
+        assert operators.locator("progress").count() == 0
+    operators.context.close()
+
+
+def _progress(page: Page, url: str, least: int) -> tuple[int, int]:
+    """Loads a page until its bar shows so many people, and returns them and all there are."""
+    ends = time.monotonic() + 20
+    while True:
+        page.goto(url)
+        bar = page.locator("progress")
+        if bar.count():
+            value, most = (int(float(str(bar.get_attribute(name)))) for name in ("value", "max"))
+            if value >= least:
+                return value, most
+        assert time.monotonic() < ends, "it does not come so far"
 
 
 def test_a_paused_list_is_resumed(page: Page, running_shop: Shop) -> None:

@@ -219,6 +219,7 @@ def _running(run: Run, waiting: Mapping[AccountId, int], now: datetime, config: 
     flush = running_flush(run, waiting, now)
     return {
         "run": flush.run,
+        "accounts": [part.account_id for part in run.accounts],
         "started_at": flush.started_at,
         "settled": flush.settled,
         "to_do": flush.to_do,

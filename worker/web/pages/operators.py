@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -28,6 +28,8 @@ from worker.web.signing_in import account_path
 from worker.web.templates import render
 
 RUNS = 30
+ACCOUNTS_NAMED = 3
+"""Of a flush that is under way."""
 LETTERS = 50
 """Dead letters on their page, the newest."""
 SHOWN_BYTES = 400
@@ -67,6 +69,7 @@ def show(call: Call) -> Response:
             several=any(one["at"] for one in known),
             workers=members,
             lag=sum(one["lag"] or 0 for one in found["partitions"]),
+            flushes=[{**one, "who": _whose(one["accounts"])} for one in found["flushes"]],
             chart=_chart(call, last),
             groups=GROUPS,
             runs=[_run(call, one) for one in last[:10]],
@@ -111,6 +114,11 @@ def warnings_of(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"{counted(len(some), 'account')} with events in more than one partition: {', '.join(sorted(some)[:5])}."
     if count := found["customers_without_settings"]:
         yield f"{counted(count, 'customer')} of accounts that never connected Mailchimp wait."
+
+
+def _whose(accounts: Sequence[str]) -> str:
+    named = ", ".join(accounts[:ACCOUNTS_NAMED])
+    return f"{named} and {len(accounts) - ACCOUNTS_NAMED} more" if len(accounts) > ACCOUNTS_NAMED else named
 
 
 def _chart(call: Call, last: list[runs.Run]) -> Any:
