@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,10 @@ def full_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield shop
 
 
-@pytest.fixture(params=[("light", 1280), ("dark", 390)], ids=lambda one: f"{one[0]}-{one[1]}")
+@pytest.fixture(
+    params=[*product(("light", "dark"), (390, 1280))],
+    ids=lambda one: f"{one[0]}-{one[1]}",
+)
 def visited(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
     """A page in one of the schemes and widths."""
     scheme, width = request.param
