@@ -222,7 +222,8 @@ class App:
                 topic, in_flight = self.config.kafka.topic, self.connections.in_flight
                 collector = WorkerCollector(db, topic, owned_partitions, self.metrics, in_flight, self.clock)
                 elsewhere = Elsewhere(topic, owned_partitions.owned)
-                announcing = Announcing(self, owned_partitions.owned, owned_partitions.why_changelog_unread)
+                # The ledger of a partition that was another worker's is read later, once that one's calls are over.
+                announcing = Announcing(self, owned_partitions.owned, owned_partitions.why_settings_unread)
                 server.start(
                     web_application(
                         health.live,

@@ -18,6 +18,7 @@ import requests
 
 from tests.integration.topic import Topic, event
 from tests.reliability.commands import Commands, end
+from worker.clock import utc_now
 from worker.kafka.partitioner import partition_of
 from worker.sandbox.server import SandboxServer
 from worker.status.live import read_live
@@ -29,6 +30,7 @@ SESSION_SECONDS = 8.0
 """A worker that was killed has its partitions for so long: time to see that it is away."""
 ACCOUNTS = {partition_of(name, PARTITIONS): name for name in ("acct-1", "acct-2", "acct-3", "acct-4")}
 LISTS = {name: [list_id] for name, list_id in zip(ACCOUNTS.values(), ("master", "other"), strict=True)}
+CALL_SECONDS = 2
 SECONDS = 20
 """How long an answer is waited for."""
 Until = Callable[..., None]
@@ -98,9 +100,14 @@ class Owner:
 
 @pytest.fixture
 def nodes(
-    tmp_path: Path, whole_kafka: object, new_topic: Callable[..., Topic], sandbox: SandboxServer, until: Until
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    whole_kafka: object,
+    new_topic: Callable[..., Topic],
+    sandbox: SandboxServer,
+    until: Until,
 ) -> Iterator[tuple[Node, Node]]:
-    """Two workers that run, each with one partition and one account."""
+    """Two workers that run, each with one partition and one account; calls may take two seconds, or as said."""
     topic, secret = new_topic(PARTITIONS), tmp_path / "secret"
     secret.write_text(base64.b64encode(bytes(range(32))).decode())
     secret.chmod(0o600)
@@ -112,9 +119,11 @@ def nodes(
         commands = Commands(folder, topic, sandbox.base_url)
         commands.environment["WORKER_KAFKA__CLIENT"] = json.dumps(client)
         commands.environment["WORKER_SECRET_KEY_FILE"] = str(secret)
+        commands.environment["WORKER_MAILCHIMP__TIMEOUT"] = str(getattr(request, "param", CALL_SECONDS))
         made.append(Node(commands))
     one, two = made
-    one.commands.make_accounts(LISTS)
+    # Their daily flush is tomorrow, so that nothing is delivered before somebody asks.
+    one.commands.make_accounts(LISTS, enabled_at=utc_now())
     one.start()
     two.start()
     until(lambda: len(one.partitions) == len(two.partitions) == 1)
@@ -167,3 +176,11 @@ def test_either_worker_answers_and_one_that_is_away_is_said(nodes: tuple[Node, N
     until(lambda: owner.get().status_code == 200)
     assert "worker away" not in one.operators_page()
     assert one.program("GET", f"/accounts/{others}").json()["enabled"] is False
+
+
+@pytest.mark.parametrize("nodes", [120], indirect=True)
+def test_a_worker_says_at_once_where_it_is(nodes: tuple[Node, Node], until: Until) -> None:
+    """Also while it waits for two minutes until calls of the partition's former owner are over: pages are answered."""
+    for asked, other in (nodes, nodes[::-1]):
+        account = ACCOUNTS[other.partitions[0]]
+        until(lambda asked=asked, account=account: asked.program("GET", f"/accounts/{account}").status_code == 200)

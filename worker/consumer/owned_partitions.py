@@ -301,11 +301,16 @@ class OwnedPartitions:
             return f"Kafka has confirmed nothing for {self.seconds_since_heard():.0f} seconds."
         return None
 
+    def why_settings_unread(self) -> str | None:
+        """Returns that the settings are not read yet; None where they are, whatever the ledger is waited for."""
+        with self._lock:
+            return None if self._settings_read else "The settings are not read from Kafka yet."
+
     def why_changelog_unread(self) -> str | None:
         """Returns what of ledger and settings is not read yet; None where all is that this worker needs."""
+        if (why := self.why_settings_unread()) is not None:
+            return why
         with self._lock:
-            if not self._settings_read:
-                return "The settings are not read from Kafka yet."
             unread = sorted(number for number, one in self._partitions.items() if not one.ledger_read)
         return f"The ledger of these partitions is not read yet: {', '.join(map(str, unread))}." if unread else None
 

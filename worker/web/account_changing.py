@@ -12,7 +12,7 @@ from worker.accounts.lists import Refreshed
 from worker.accounts.settings_log import Author
 from worker.accounts.wanted import Wanted
 from worker.clock import as_text
-from worker.errors import AccountError, KafkaError
+from worker.errors import AccountError
 from worker.model import ListId
 from worker.plural import counted
 from worker.store import customers, runs
@@ -48,7 +48,7 @@ class AccountChanging:
             MailchimpError: Mailchimp refused the key, or was not reached; the kind says which.
             KafkaError: the settings cannot be written now.
         """
-        self._require_ready()
+        self.reading.require_ready()
         parts, reading = self.reading.context.parts, self.reading
         return api_keys.connect(
             reading.db,
@@ -68,7 +68,7 @@ class AccountChanging:
             NotFound: the account never chose any settings.
             KafkaError: the settings cannot be written now.
         """
-        self._require_ready()
+        self.reading.require_ready()
         reading = self.reading
         return api_keys.disconnect(reading.db, reading.context.parts.changelog, reading.account_id, self._author)
 
@@ -85,7 +85,7 @@ class AccountChanging:
             ConfirmationNeeded: more than a tenth of a list would leave, and more than was confirmed.
             KafkaError: the settings cannot be written now.
         """
-        self._require_ready()
+        self.reading.require_ready()
         reading = self.reading
         before = settings.load(reading.db, reading.account_id)
         if wanted.with_wanted(before, change, reading.now) == before:
@@ -111,7 +111,7 @@ class AccountChanging:
             NotFound: the account never chose any settings.
             KafkaError: the settings cannot be written now.
         """
-        self._require_ready()
+        self.reading.require_ready()
         reading = self.reading
         return settings.resume(reading.db, reading.context.parts.changelog, reading.account_id, self._author)
 
@@ -124,7 +124,7 @@ class AccountChanging:
             Busy: the lists of too many other accounts are being read.
             KafkaError: the settings cannot be written now.
         """
-        self._require_ready()
+        self.reading.require_ready()
         context, account_id = self.reading.context, self.reading.account_id
         parts = context.parts
         settings.load(self.reading.db, account_id)
@@ -170,7 +170,3 @@ class AccountChanging:
         found = runs.request(reading.db, number)
         assert found is not None, "it was just written"
         return found
-
-    def _require_ready(self) -> None:
-        if (why := self.reading.context.why_not_ready()) is not None:
-            raise KafkaError(f"The worker is starting: {why}", "Try again in a few seconds.")

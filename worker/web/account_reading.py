@@ -11,7 +11,7 @@ from worker.accounts.settings import Missing, missing
 from worker.accounts.settings_log import SettingChange
 from worker.accounts.wanted import Wanted, lists_differ, with_wanted
 from worker.clock import as_moment, as_text
-from worker.errors import NotFound, WorkerError
+from worker.errors import KafkaError, NotFound, WorkerError
 from worker.explain import Explanation, LiveMember, ask_mailchimp, explanations_of
 from worker.flush.outcomes import Outcome
 from worker.flush.schedule import next_flush_time
@@ -142,7 +142,9 @@ class AccountReading:
         Raises:
             NotFound: no refresh found such a list.
             AccountError: a rule forbids it, which the message names.
+            KafkaError: who is on which list is not known yet, so that the numbers would be wrong.
         """
+        self.require_ready()
         before = self.settings()
         after = with_wanted(before, wanted, self.now)
         departed = self.context.parts.departed_of(self.db, self.account_id)
@@ -152,6 +154,15 @@ class AccountReading:
         flush = self.context.parts.config.flush
         at = next_flush_time(self.now, flush.time_of_day, flush.zone)
         return Preview(after, found, found.in_words(moment_in_words(at, self.now, flush.zone)))
+
+    def require_ready(self) -> None:
+        """Refuses what rests on ledger and settings, while they are not read.
+
+        Raises:
+            KafkaError: they are not.
+        """
+        if (why := self.context.why_not_ready()) is not None:
+            raise KafkaError(f"The worker is starting: {why}", "Try again in a few seconds.")
 
     def runs(self, days: int = 30) -> list[PartOfRun]:
         """Returns the account's parts of the flushes of the last days, oldest first."""

@@ -42,7 +42,7 @@ _BY_CLASS: tuple[tuple[type[WorkerError], Said], ...] = (
         ),
     ),
     (errors.MailchimpError, ("Mailchimp could not do this.", "Nothing was changed. Try again soon.")),
-    (errors.KafkaError, ("We cannot save anything at the moment.", "Nothing was changed. Try again in a minute.")),
+    (errors.KafkaError, ("We cannot do this at the moment.", "Nothing was changed. Try again in a minute.")),
     (
         errors.DatabaseError,
         ("We cannot look anything up at the moment.", "Nothing was changed. Try again in a minute."),

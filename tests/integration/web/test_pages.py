@@ -65,7 +65,7 @@ def test_an_owner_reads_of_no_command(site: Site, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(type(site.world.app.changelog), "commit", fail)
     answer = site.owner().post(f"{PAGE}/resume")
     assert answer.status_code == 503
-    assert "We cannot save anything at the moment." in answer.text
+    assert "We cannot do this at the moment." in answer.text
     assert "Back to the settings" in answer.text
     assert "WORKER_" not in answer.text
     assert "localhost:9092" not in answer.text
@@ -124,3 +124,13 @@ def test_an_account_whose_worker_is_away_is_said_in_plain_words(site: Site) -> N
     assert "web.worker_url" not in answer.text
     assert "web.worker_url" in site.operator().get(PAGE).text
     assert site.owner().get(f"{PAGE}/log").status_code == 200, "the log of settings is known everywhere"
+
+
+def test_numbers_are_not_shown_before_they_are_known(site: Site) -> None:
+    """While the ledger is not read, what would follow cannot be counted: the page says so, and shows the settings."""
+    object.__setattr__(site.context, "why_not_ready", lambda: "The ledger is not read yet.")
+    answer = site.owner().get(f"{PAGE}/review?kind=lists&list=master&list=other&master=other")
+    assert answer.status_code == 503
+    assert "Try again in a minute." in answer.text
+    assert "move" not in answer.text
+    assert site.owner().get(PAGE).status_code == 200
