@@ -23,6 +23,7 @@ from worker.web import api_input, sessions
 from worker.web.account_changing import AccountChanging
 from worker.web.account_reading import AccountReading, Preview
 from worker.web.openapi import document
+from worker.web.pages.attention import needing_attention
 from worker.web.refreshes import Refresh
 from worker.web.replaying import letter_of, replayed
 from worker.web.routing import Call, Page
@@ -122,10 +123,15 @@ def show_account(call: Call) -> Response:
     """Returns an account's settings, its state and what comes next."""
     reading = reading_of(call)
     now, config = reading.state(), call.context.parts.config
-    told = settings_data(now.facts.settings, now.facts.waiting)
+    told, user = settings_data(now.facts.settings, now.facts.waiting), reading.user()
     return JSONResponse(
         told
         | {
+            "mailchimp": {"account_name": user.name, "login": user.login} if user is not None else None,
+            "problems": [
+                {name: getattr(one, name) for name in ("code", "level", "title", "text", "details")}
+                for one in needing_attention(call, now)
+            ],
             "state": account_data(now.facts, call.now, config),
             "next_flush": as_text(now.next_flush),
             "sync_again_at": as_text(now.sync_again_at) if now.sync_again_at else None,

@@ -58,6 +58,15 @@ _LETTER: Schema = {
     "reason": TEXT,
     "key": _or_null({**TEXT, "description": "Bytes that are no UTF-8 as escapes, here and in value."}),
 }
+_PROBLEM = _object(
+    {
+        "code": TEXT,
+        "level": {"enum": ["problem", "step", "note"]},
+        "title": {**TEXT, "description": "In the words of the page, for the account's owner, as all of these."},
+        "text": TEXT,
+        "details": _list(TEXT),
+    }
+)
 SCHEMAS: dict[str, Schema] = {
     "Problem": _object(
         {"type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT, "code": TEXT, "advice": TEXT},
@@ -263,7 +272,9 @@ def _of_operators() -> dict[str, Schema]:
 def _of_accounts() -> dict[str, Schema]:
     settings, root = _ref("Settings"), "/api/v1/accounts/{account_id}"
     key = _object({"api_key": ID}, closed=True)
-    state: Schema = {"allOf": [settings, _object({"state": {"type": "object"}, "next_flush": TIME})]}
+    user = _object({"account_name": TEXT, "login": TEXT})
+    now = {"state": {"type": "object"}, "next_flush": TIME, "mailchimp": _or_null(user), "problems": _list(_PROBLEM)}
+    state: Schema = {"allOf": [settings, _object(now)]}
     outcome = _query("outcome", {"enum": [one.value for one in Outcome]})
     receipts = (_number("run", 2**53 - 1), outcome, _query("list_id", TEXT), _query("customer_id", TEXT))
     asked = _object({"request": COUNT, "requested_at": TIME})

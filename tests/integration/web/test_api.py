@@ -209,3 +209,17 @@ def test_dead_letters_are_listed_and_read_again(site: Site) -> None:
     assert client.post("/api/v1/dead-letters/2/replay").status_code == 404
     assert client.get("/api/v1/dead-letters/0").status_code == 422
     assert [one["number"] for one in client.get("/api/v1/dead-letters").json()["dead_letters"]] == [3, 1]
+
+
+def test_whose_key_it_is_and_what_needs_the_owner_are_told(site: Site) -> None:
+    """So that a program can draw the page: the Mailchimp account's name and login, and each problem in words."""
+    client = site.owner()
+    client.put(f"{ROOT}/api-key", json={"api_key": KEY})
+    told = client.get(ROOT).json()
+    assert told["mailchimp"] == {"account_name": "owner", "login": "owner"}
+    assert [(one["code"], one["level"]) for one in told["problems"]] == [("no_customer", "note")]
+    client.delete(f"{ROOT}/api-key")
+    told = client.get(ROOT).json()
+    assert told["mailchimp"] is None
+    assert [(one["code"], one["level"]) for one in told["problems"]] == [("no_key", "step")]
+    assert told["problems"][0]["title"] == "Connect your Mailchimp account"

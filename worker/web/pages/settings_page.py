@@ -10,15 +10,14 @@ from starlette.responses import Response
 from worker.ended import Ended
 from worker.errors import AccountError, MailchimpError, UsageError
 from worker.model import ListId
-from worker.status.live import read_live
-from worker.store import customers, runs
+from worker.store import runs
 from worker.store.accounts import AccountSettings
 from worker.store.lists import AccountList
-from worker.store.lock import is_locked
 from worker.web.account_reading import Now
 from worker.web.owner_words import Said, owner_words
+from worker.web.pages.attention import needing_attention
 from worker.web.pages.history import chart_of, last_sync
-from worker.web.pages.problems import REFRESH, SYNC, Problem, Surroundings, problems_of, set_up
+from worker.web.pages.problems import REFRESH, SYNC, Problem, set_up
 from worker.web.pages.shown import GROUPS, back, changing_of, just_done, page, reading_of, when
 from worker.web.pages.words import people
 from worker.web.pages.your_data import FIELDS, not_sent
@@ -50,8 +49,7 @@ def shown(
     now, parts = reading.state(), reading.runs(30)
     settings, facts = now.facts.settings, now.facts
     next_sync = when(call, now.next_flush)
-    around = Surroundings(_away(call), customers.count_of(call.db, call.account), next_sync)
-    found = problems_of(facts, around, call.now)
+    found = needing_attention(call, now)
     pressing, notes = ([one for one in found if (one.level == "note") is note] for note in (False, True))
     unsent = not_sent(facts.part.left_out, settings) if facts.part is not None else []
     refresh, message = reading.refresh(), warning or just_done(call)
@@ -111,14 +109,6 @@ def _headline(now: Now, pressing: list[Problem], next_sync: str, call: Call) -> 
 def _progress(call: Call, delivering: bool) -> Any:
     parts = (part for run in runs.under_way(call.db) for part in run.accounts) if delivering else ()
     return next((one for one in parts if one.account_id == call.account and one.ended is Ended.STOPPED), None)
-
-
-def _away(call: Call) -> str | None:
-    path = call.context.parts.config.staging.path
-    live = read_live(path) if is_locked(path) else None
-    if live is not None and live.away_since is not None:
-        return f"The connection has been away since {when(call, live.away_since)}."
-    return None
 
 
 def _lists(settings: AccountSettings, new: Collection[ListId]) -> list[dict[str, Any]]:

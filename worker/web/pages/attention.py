@@ -1,0 +1,29 @@
+"""What needs an account's owner now: by the page and by the API alike."""
+
+from __future__ import annotations
+
+from worker.status.live import read_live
+from worker.store import customers
+from worker.store.lock import is_locked
+from worker.web.account_reading import Now
+from worker.web.pages.problems import Problem, Surroundings, problems_of
+from worker.web.pages.shown import when
+from worker.web.routing import Call
+
+
+def needing_attention(call: Call, now: Now) -> list[Problem]:
+    """Returns what the owner of the account of a call must do or know, the most important first.
+
+    Args:
+        now: what the account is in.
+    """
+    around = Surroundings(_away(call), customers.count_of(call.db, call.account), when(call, now.next_flush))
+    return problems_of(now.facts, around, call.now)
+
+
+def _away(call: Call) -> str | None:
+    path = call.context.parts.config.staging.path
+    live = read_live(path) if is_locked(path) else None
+    if live is not None and live.away_since is not None:
+        return f"The connection has been away since {when(call, live.away_since)}."
+    return None
