@@ -14,6 +14,7 @@ from tests.integration.flush.world import ACCOUNT, CHANGELOG
 from worker.accounts import connected_user
 from worker.mailchimp.user import MailchimpUser
 from worker.store.changed_rows import Changed
+from worker.store.lock import DatabaseLock
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 DAYS = 12
@@ -77,7 +78,9 @@ def main() -> int:
         browser = launch(playwright, path)
         shop = a_shop(Path(tempfile.mkdtemp(prefix="screenshots-")))
         try:
-            take(browser, shop)
+            # Held by the worker, where one runs.
+            with DatabaseLock(shop.app.config.staging.path):
+                take(browser, shop)
         finally:
             shop.__exit__()
             browser.close()
