@@ -175,7 +175,7 @@ def test_a_field_may_hold_anything(full: Site, who: str, page: str) -> None:
 @pytest.mark.parametrize("path", [one.path for one in PAGES if "GET" in one.methods])
 def test_an_address_may_hold_anything(full: Site, path: str) -> None:
     """Each parameter that a page knows, and others."""
-    names = ("run", "group", "outcome", "email", "done", "kind", "list", "master", "status", "enabled", "x")
+    names = ("run", "day", "group", "outcome", "email", "done", "kind", "list", "master", "status", "enabled", "x")
     client = visitor(full, "owner" if path.startswith("/accounts/") else "operator")
 
     @given(st.dictionaries(st.sampled_from(names), st.one_of(ANYTHING, st.just(MARK)), max_size=4))

@@ -130,3 +130,23 @@ def test_requests_that_came_are_remembered_as_long_as_they_are_good() -> None:
     later = at + forwarding.GOOD_FOR
     assert [seen.first(name, later) for name in ("a", "c")] == [False, True]
     assert seen.first("a", later + 2 * forwarding.GOOD_FOR), "its time is over, so that its signature is refused"
+
+
+def test_operators_see_accounts_as_their_workers_know_them(site: Site, away: Site) -> None:
+    """What waits is asked at the account's worker; where that does not answer, the account is not shown as empty."""
+    for number in range(7):
+        site.world.event(f"c{number}", f"c{number}@example.com")
+    page = away.operator().get("/").text
+    assert "worker away" in page
+    assert f"The workers of 1 account are away: {ACCOUNT}." in page
+    assert "not known" in page
+    with closing(WebServer("127.0.0.1", 0)) as server:
+        server.start(site.application)
+        url = server.url
+        say(away, url)
+        page = away.operator().get("/").text
+        assert f"at {url}" in page
+        assert '<td class="number">7</td>' in page
+        assert "worker away" not in page
+    page = away.operator().get("/").text
+    assert f"{url} does not answer" in page

@@ -134,3 +134,27 @@ def test_numbers_are_not_shown_before_they_are_known(site: Site) -> None:
     assert "Try again in a minute." in answer.text
     assert "move" not in answer.text
     assert site.owner().get(PAGE).status_code == 200
+
+
+def test_a_day_of_the_chart_leads_to_the_people_of_all_its_syncs(site: Site) -> None:
+    """Not only to those of its last one; as a file too. A day without a sync is not there."""
+    world = site.world
+    for number in range(3):
+        world.event(f"c{number}", f"c{number}@example.com")
+        world.run()
+    world.clock.forward(days=1)
+    world.event("late", "late@example.com")
+    world.run()
+    client = site.owner()
+    first, second = dict.fromkeys(re.findall(rf'href="({PAGE}/people\?day=[-0-9]+)"', client.get(f"{PAGE}/runs").text))
+    page = client.get(first).text
+    assert [f"c{number}@example.com" in page for number in range(3)] == [True] * 3
+    assert "late@example.com" not in page
+    assert "3 added" in page
+    assert "Syncs of " in page
+    assert "late@example.com" in client.get(second).text
+    file = client.get(first.replace("/people", "/people.csv"))
+    assert file.text.count("@example.com") == 3
+    assert first.rpartition("=")[2] in file.headers["content-disposition"]
+    for day in ("1999-01-01", "9999-12-31", "0001-01-01", "today", "2026-02-30"):
+        assert client.get(f"{PAGE}/people?day={day}").status_code == 404

@@ -59,7 +59,7 @@ def last_sync(call: Call, parts: Sequence[PartOfRun]) -> dict[str, Any] | None:
 
 
 def chart_of(call: Call, parts: Iterable[PartOfRun], base: str | None = None) -> str:
-    """Returns the last thirty days as a chart, today the last; a day's bar leads to its last sync.
+    """Returns the last thirty days as a chart, today the last; a day's bar leads to the people of all its syncs.
 
     Args:
         parts: the account's parts of these days' runs, oldest first.
@@ -69,17 +69,15 @@ def chart_of(call: Call, parts: Iterable[PartOfRun], base: str | None = None) ->
     base = base if base is not None else account_path(call.account)
     today = call.now.astimezone(zone).date()
     counts: dict[Any, Counter[str]] = {}
-    runs: dict[Any, int] = {}
     for one in parts:
         day = as_moment(one.started_at).astimezone(zone).date()
         counts.setdefault(day, Counter()).update(one.part.counts)
-        runs[day] = one.run
     bars = []
     for day in (today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)):
         groups = by_group(counts.get(day, {}))
         told = ", ".join(f"{count:,} {group.value}" for group, count in groups.items() if count) or "no change"
         name = f"{day.day} {day:%b}"
-        href = f"{base}/people?run={runs[day]}" if day in runs else None
+        href = f"{base}/people?day={day}" if day in counts else None
         bars.append(Bar(name, f"{name}: {told}", {SLUGS[group]: count for group, count in groups.items()}, href))
     return bar_chart(bars)
 

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from worker.clock import as_moment
 from worker.flush.outcomes import Outcome
 from worker.model import Customer, CustomerId
 from worker.store import customers, runs
 from worker.store.accounts import AccountSettings
 from worker.store.receipts import Receipt
+from worker.store.runs import PartOfRun
 from worker.web.pages.shown import SLUGS, page, reading_of, when
 from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, run_in_words, words_of
 from worker.web.problems import PageNotFound
 from worker.web.routing import Call
 
 MOST_SHOWN = 200
+LONGEST_DAYS = 5000
+"""How long ago a day may be that is looked for."""
 TONES = {
     Group.ADDED: "good",
     Group.UPDATED: "",
@@ -51,26 +58,47 @@ def outcomes_of(group: str, outcome: str) -> tuple[str, ...] | None:
     return tuple(one for one, said in OUTCOMES.items() if said.group in wanted[group])
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a page of people is about.
+
+    Attributes:
+        parts: the account's parts of the syncs that were asked for; None for all that is kept.
+        name: of these syncs: "run" and its number, or "day" and its date; None for all.
+        title: of the page.
+    """
+
+    parts: tuple[PartOfRun, ...] | None
+    name: tuple[str, str] | None
+    title: str
+
+    def counts(self) -> Counter[str]:
+        """Returns outcomes with how many people had each."""
+        return sum((Counter(one.part.counts) for one in self.parts or ()), Counter[str]())
+
+
 def show(call: Call) -> Response:
-    """Shows the people of a sync, or those of one outcome or group."""
-    number, found = _found(call, MOST_SHOWN + 1)
+    """Shows the people of a sync or of a day's syncs, or those of one outcome or group."""
+    asked = _asked(call)
+    found = _found(call, asked, MOST_SHOWN + 1)
     known, settings = _customers(call, found), reading_of(call).settings()
     rows = [_row(one, known.get(one.customer_id), settings) for one in reversed(found[-MOST_SHOWN:])]
     return page(
         call,
         "people.html",
         tab="/runs",
-        title=_title(call, number),
+        title=asked.title,
         rows=rows,
         more=len(found) > MOST_SHOWN,
-        query=_query(number, call.query.get("group", ""), call.query.get("outcome", "")),
-        choices=_choices(call, number),
+        query=_query(asked, call.query.get("group", ""), call.query.get("outcome", "")),
+        choices=_choices(call, asked),
     )
 
 
 def as_csv(call: Call) -> Response:
     """Returns the same people as a file for a spreadsheet, all of them."""
-    number, found = _found(call, None)
+    asked = _asked(call)
+    found = _found(call, asked, None)
     known, settings = _customers(call, found), reading_of(call).settings()
     out = io.StringIO()
     writer = csv.writer(out)
@@ -79,7 +107,7 @@ def as_csv(call: Call) -> Response:
         row = _row(one, known.get(one.customer_id), settings)
         cells = (one.at, row["name"], row["email"], row["list"], row["label"], row["sentence"], one.customer_id)
         writer.writerow([_harmless(str(cell or "")) for cell in cells])
-    name = f"mailchimp-sync-{number}.csv" if number is not None else "mailchimp-syncs.csv"
+    name = f"mailchimp-sync-{asked.name[1]}.csv" if asked.name is not None else "mailchimp-syncs.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     # The mark tells spreadsheets that it is UTF-8.
     return Response("\ufeff" + out.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
@@ -89,24 +117,59 @@ def _harmless(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
-def _run_number(call: Call) -> int | None:
-    given = call.query.get("run", "")
-    if not given:
-        return None
+def _asked(call: Call) -> _Asked:
+    """Returns what the address asks for.
+
+    Raises:
+        PageNotFound: there is no such sync of the account.
+    """
+    run, day = call.query.get("run", ""), call.query.get("day", "")
+    if run:
+        return _of_run(call, run)
+    if day:
+        return _of_day(call, day)
+    return _Asked(None, None, "People")
+
+
+def _of_run(call: Call, given: str) -> _Asked:
     if not (given.isascii() and given.isdecimal() and len(given) < 12):
-        raise PageNotFound("There is no such sync.", "Choose one under Syncs.")
-    return int(given)
+        raise _no_such_sync()
+    run = runs.get(call.db, int(given))
+    own = tuple(part for part in run.accounts if part.account_id == call.account) if run is not None else ()
+    if run is None or not own:
+        raise _no_such_sync()
+    parts = tuple(PartOfRun(run.run, run.started_at, run.ended_at, run.trigger, part) for part in own)
+    return _Asked(parts, ("run", str(run.run)), f"Sync of {when(call, run.started_at)}")
 
 
-def _found(call: Call, limit: int | None) -> tuple[int | None, list[Receipt]]:
-    number = _run_number(call)
+def _of_day(call: Call, given: str) -> _Asked:
+    zone = call.context.parts.config.flush.zone
+    try:
+        day = date.fromisoformat(given)
+    except ValueError as error:
+        raise _no_such_sync() from error
+    since = max((call.now.astimezone(zone).date() - day).days + 1, 1)
+    # Nothing is kept for so long.
+    found = reading_of(call).runs(since) if since < LONGEST_DAYS else []
+    parts = tuple(one for one in found if as_moment(one.started_at).astimezone(zone).date() == day)
+    if not parts:
+        raise _no_such_sync()
+    many = "Sync" if len(parts) == 1 else "Syncs"
+    return _Asked(parts, ("day", day.isoformat()), f"{many} of {day:%a} {day.day} {day:%b}")
+
+
+def _no_such_sync() -> PageNotFound:
+    return PageNotFound("There is no such sync.", "Choose one under Syncs.")
+
+
+def _found(call: Call, asked: _Asked, limit: int | None) -> list[Receipt]:
     chosen = outcomes_of(call.query.get("group", ""), call.query.get("outcome", ""))
     reading = reading_of(call)
-    if chosen is None:
-        return number, reading.receipts(run=number, limit=limit)
-    parts = [reading.receipts(run=number, outcome=Outcome(one), limit=limit) for one in chosen]
-    found = sorted((receipt for part in parts for receipt in part), key=lambda one: one.at)
-    return number, found if limit is None else found[-limit:]
+    numbers: Sequence[int | None] = [one.run for one in asked.parts] if asked.parts is not None else [None]
+    wanted = [Outcome(one) for one in chosen] if chosen is not None else [None]
+    parts = [reading.receipts(run=run, outcome=one, limit=limit) for run in numbers for one in wanted]
+    found = parts[0] if len(parts) == 1 else sorted((one for part in parts for one in part), key=lambda one: one.at)
+    return found if limit is None else found[-limit:]
 
 
 def _customers(call: Call, found: Iterable[Receipt]) -> dict[CustomerId, Customer]:
@@ -135,32 +198,19 @@ def _row(one: Receipt, customer: Customer | None, settings: AccountSettings) -> 
     }
 
 
-def _title(call: Call, number: int | None) -> str:
-    run = runs.get(call.db, number) if number is not None else None
-    if run is not None and any(part.account_id == call.account for part in run.accounts):
-        return f"Sync of {when(call, run.started_at)}"
-    if number is not None:
-        raise PageNotFound("There is no such sync.", "Choose one under Syncs.")
-    return "People"
+def _query(asked: _Asked, group: str, outcome: str) -> str:
+    given = (*((asked.name,) if asked.name is not None else ()), ("group", group), ("outcome", outcome))
+    return urlencode([(name, value) for name, value in given if value])
 
 
-def _query(number: int | None, group: str, outcome: str) -> str:
-    given = (("run", number), ("group", group), ("outcome", outcome))
-    return urlencode([(name, value) for name, value in given if value not in (None, "")])
-
-
-def _choices(call: Call, number: int | None) -> Sequence[dict[str, Any]]:
-    if number is None:
-        return ()
-    run = runs.get(call.db, number)
-    part = next((one for one in run.accounts if one.account_id == call.account), None) if run is not None else None
-    if part is None:
+def _choices(call: Call, asked: _Asked) -> Sequence[dict[str, Any]]:
+    if asked.parts is None:
         return ()
     group, outcome = call.query.get("group", ""), call.query.get("outcome", "")
-    found = [{"label": "All", "query": _query(number, "", ""), "chosen": outcomes_of(group, outcome) is None}]
-    for each, parts in run_in_words(part.counts).groups.items():
+    found = [{"label": "All", "query": _query(asked, "", ""), "chosen": outcomes_of(group, outcome) is None}]
+    for each, parts in run_in_words(asked.counts()).groups.items():
         slug = SLUGS[each]
         chosen = not outcome and group == slug
         count = sum(one.count for one in parts)
-        found.append({"label": f"{count:,} {each.value}", "query": _query(number, slug, ""), "chosen": chosen})
+        found.append({"label": f"{count:,} {each.value}", "query": _query(asked, slug, ""), "chosen": chosen})
     return found
