@@ -110,7 +110,9 @@ def count_of(db: Database, account_id: AccountId) -> int:
 
 def total_count(db: Database) -> int:
     """Returns how many customers are staged, deleted ones included."""
-    return int(db.execute("SELECT count(*) FROM customer").fetchone()[0])
+    # Two narrow indexes are read; the table is five times their size.
+    halves = ("address IS NOT NULL", "address IS NULL")
+    return sum(int(db.execute(f"SELECT count(*) FROM customer WHERE {half}").fetchone()[0]) for half in halves)
 
 
 # A customer's event, and how often its account had wanted everybody looked at again.

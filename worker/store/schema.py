@@ -154,6 +154,13 @@ def _account_flush(db: Database) -> None:
     db.execute("ALTER TABLE account_flush ADD COLUMN completed_at TEXT")
 
 
+@migrations(name="0017_counts")
+def _counts(db: Database) -> None:
+    # For what status counts: each count reads a narrow index instead of the whole table.
+    db.execute("CREATE INDEX customer_without_address ON customer (account_id, address) WHERE address IS NULL")
+    db.execute("CREATE INDEX standing_refusal ON standing (account_id) WHERE refusal IS NOT NULL")
+
+
 _CHANGELOG_TOPIC = """
     CREATE TABLE changelog_topic (    -- what ledger and settings say of each other, as the log itself has it
         about TEXT NOT NULL, partition TEXT NOT NULL,
