@@ -24,6 +24,7 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import WebError
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
+from worker.mailchimp.data_centres import DataCentres, NotedSender
 from worker.mailchimp.observed import ObservedSender
 from worker.mailchimp.rate_limit import Connections, Stop
 from worker.mailchimp.retry import RetryingSender
@@ -49,9 +50,11 @@ class App:
     clock: Clock = utc_now
     metrics: Metrics = field(init=False, default_factory=Metrics)
     connections: Connections = field(init=False)
+    data_centres: DataCentres = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "connections", Connections(self.config.mailchimp.connections))
+        object.__setattr__(self, "data_centres", DataCentres())
 
     @cached_property
     def changelog(self) -> ChangelogWriter:
@@ -143,8 +146,9 @@ class App:
         """
         key = key_of(db, account_id, self.secret)
         with self.open_client(key, account_id) as client:
+            noted = NotedSender(client, self.data_centres, key.data_centre)
             yield RetryingSender(
-                client, self.connections.limiter(key), self.config.mailchimp.patience, stop, time.monotonic
+                noted, self.connections.limiter(key), self.config.mailchimp.patience, stop, time.monotonic
             )
 
     def hash_key(self, db: Database) -> bytes | None:
@@ -186,6 +190,7 @@ class App:
             bulk_add_above=self.config.flush.bulk_add_above,
             state_if_missing=self.config.mailchimp.state_if_missing,
             connections=self.config.mailchimp.connections,
+            data_centres=self.data_centres,
             clock=self.clock,
             stop=stop,
             metrics=self.metrics,

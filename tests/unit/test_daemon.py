@@ -25,6 +25,7 @@ from worker.errors import DatabaseError
 from worker.flush import account_part
 from worker.flush.account_part import HowToDeliver
 from worker.flush.run import Flusher
+from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId, ListId
 from worker.store import accounts, customers, runs
@@ -45,7 +46,17 @@ class FakeApp(App):
         """Returns one whose accounts send nothing."""
         departed = lambda db, account_id: Departed(account_id)  # noqa: E731
         how = HowToDeliver(
-            self.open_database, nobody, departed, self.hashes_of, 1, "-", 1, self.clock, stop, self.metrics
+            self.open_database,
+            nobody,
+            departed,
+            self.hashes_of,
+            1,
+            "-",
+            1,
+            DataCentres(),
+            self.clock,
+            stop,
+            self.metrics,
         )
         return Flusher(how, CHANGELOG, 1, self.config.flush.spread)
 

@@ -17,6 +17,7 @@ from worker.flush.eligibility import Refused
 from worker.flush.execute import Orders, deliver
 from worker.flush.merge_values import FieldHashes
 from worker.flush.settings_watch import SettingsWatch
+from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.rate_limit import Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
@@ -70,6 +71,7 @@ class HowToDeliver:
         bulk_add_above: contacts added one by one to a list that has archived members; more are added together.
         state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
         connections: calls in flight an API key, and threads an account.
+        data_centres: which of Mailchimp's data centres answer.
         stop: set when the worker must end.
     """
 
@@ -80,6 +82,7 @@ class HowToDeliver:
     bulk_add_above: int
     state_if_missing: str
     connections: int
+    data_centres: DataCentres
     clock: Clock
     stop: Stop
     metrics: Metrics
@@ -180,6 +183,8 @@ class AccountPart:
         how, who, eligibility = self.how, settings.account_id, self.eligibility
         if how.stop.is_set():
             return AccountRun(who, {}, customers.changed_count(db, who), ended=Ended.STOPPED)
+        if not self._alone and not how.data_centres.may_call(settings.data_centre):
+            return self._failed(db, who, f"Mailchimp's data centre {settings.data_centre} {_SILENT}")
         # Before the key is read: a change from here on is seen.
         with (
             closing(SettingsWatch(how.open, settings)) as watch,
@@ -209,6 +214,9 @@ class AccountPart:
 
     def _failed(self, db: Database, account_id: AccountId, message: str) -> AccountRun:
         return AccountRun(account_id, {}, customers.changed_count(db, account_id), ended=Ended.FAILED, message=message)
+
+
+_SILENT = "does not answer, so none of this account's calls was made. The worker tries it again by itself."
 
 
 def _is_told(part: AccountRun) -> bool:

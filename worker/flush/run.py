@@ -48,7 +48,9 @@ class Flusher:
     _commits: _SharedCommits = field(init=False)
 
     def __post_init__(self) -> None:
-        self.turns = Turns(Room(self.accounts_at_once, self.how.connections), self.how.clock, self.how.stop)
+        how = self.how
+        room = Room(self.accounts_at_once, how.connections)
+        self.turns = Turns(room, how.clock, how.stop, how.data_centres.silent)
         self._commits = _SharedCommits(self.how, self.changelog)
 
     def flush(
@@ -91,11 +93,22 @@ class Flusher:
             log.info("a flush begins", extra={"run": run, "trigger": trigger, "accounts": len(chosen)})
             part = AccountPart(self.how, run, trigger, eligibility, request, queue)
             ended = SimpleQueue[AccountRun | BaseException]()
-            for one, size in chosen.items():
+            for one, size in chosen:
                 # What a person waits for begins at once.
-                at = flush_time + begins_after(one, self.spread) if flush_time and trigger == "daily" else None
-                begin = self._beginning(part, ended)
-                self.turns.put(one, run, begin, asked=account_id is not None, size=size, not_before=at)
+                at = (
+                    flush_time + begins_after(one.account_id, self.spread)
+                    if flush_time and trigger == "daily"
+                    else None
+                )
+                self.turns.put(
+                    one.account_id,
+                    run,
+                    self._beginning(part, ended),
+                    asked=account_id is not None,
+                    size=size,
+                    data_centre=one.data_centre,
+                    not_before=at,
+                )
             begun()
             try:
                 parts = self._wait_for(run, len(chosen), ended)
@@ -117,32 +130,31 @@ class Flusher:
         account_id: AccountId | None,
         only: Collection[AccountId] | None,
         flush_time: datetime | None,
-    ) -> dict[AccountId, int]:
+    ) -> list[tuple[AccountSettings, int]]:
         """Returns the accounts of a run, with how many changed customers each has."""
         waiting, now = customers.accounts_with_changes(db), self.how.clock()
-        chosen = {
-            one.account_id: waiting.get(one.account_id, 0)
+        chosen = [
+            (one, waiting.get(one.account_id, 0))
             for one in accounts.all_accounts(db)
             if account_id in (None, one.account_id)
+            and (only is None or one.account_id in only)
             and (flush_time is None or takes_part(one.enabled_at, flush_time, now))
-        }
-        if only is not None:
-            chosen = {one: size for one, size in chosen.items() if one in only}
+        ]
+        changed = [(one, size) for one, size in chosen if size]
         if trigger == "retry":
             with db.transaction():
-                for one in set(only or ()) - {one for one, size in chosen.items() if size}:
-                    runs.account_given_up(db, one)
-        if trigger in ("daily", "once"):
-            return chosen  # of those without a change it is read who left their lists
-        return {one: size for one, size in chosen.items() if size}
+                for who in set(only or ()) - {one.account_id for one, _ in changed}:
+                    runs.account_given_up(db, who)
+        # Of those without a change it is read who left their lists.
+        return chosen if trigger in ("daily", "once") else changed
 
-    def _put_first(self, db: Database, run: int, chosen: dict[AccountId, int]) -> None:
+    def _put_first(self, db: Database, run: int, chosen: Sequence[tuple[AccountSettings, int]]) -> None:
         # As it is found after a crash.
         with db.transaction():
             there = accounts.all_ids(db)
-            for one, size in chosen.items():
-                if size and one in there:
-                    runs.put_account(db, run, AccountRun(one, {}, size, 0, Ended.STOPPED))
+            for one, size in chosen:
+                if size and one.account_id in there:
+                    runs.put_account(db, run, AccountRun(one.account_id, {}, size, 0, Ended.STOPPED))
 
     def _beginning(
         self, part: AccountPart, ended: SimpleQueue[AccountRun | BaseException]

@@ -40,6 +40,7 @@ class Place:
         asked: whether an operator asked for this one account.
         size: how many changed customers it has.
         number: tells places apart; the lower one came first.
+        data_centre: the account's at Mailchimp.
         not_before: when it may begin; None for at once.
         turns: how many it had.
     """
@@ -49,6 +50,7 @@ class Place:
     asked: bool
     size: int
     number: int
+    data_centre: str = ""
     not_before: datetime | None = None
     turns: int = 0
 
@@ -122,7 +124,16 @@ def next_place(waiting: Iterable[Place], active: Collection[Place], room: Room, 
 class Turns:
     """Gives accounts their turns. Threads share it."""
 
-    def __init__(self, room: Room, clock: Clock, stop: Stop) -> None:
+    def __init__(self, room: Room, clock: Clock, stop: Stop, silent: Callable[[], Collection[str]] = tuple) -> None:
+        """Nobody waits yet.
+
+        Args:
+            room: how much is delivered at one time.
+            clock: tells the time.
+            stop: set when the worker must end.
+            silent: returns the data centres that answer nothing, whose accounts begin one after the other.
+        """
+        self._silent = silent
         self._room = room
         self._clock = clock
         self._stop = stop
@@ -139,6 +150,7 @@ class Turns:
         *,
         asked: bool,
         size: int,
+        data_centre: str = "",
         not_before: datetime | None = None,
     ) -> None:
         """Has an account wait for its first turn: see :meth:`fill`.
@@ -149,9 +161,10 @@ class Turns:
             begin: begins its turn, in another thread, which calls :meth:`leave` at its end.
             asked: whether an operator asked for this one account.
             size: how many changed customers it has.
+            data_centre: the account's at Mailchimp.
             not_before: when it may begin; None for at once.
         """
-        place = Place(account_id, run, asked, size, next(self._numbers), not_before)
+        place = Place(account_id, run, asked, size, next(self._numbers), data_centre, not_before)
         with self._lock:
             self._waiting[place] = begin
 
@@ -159,7 +172,7 @@ class Turns:
         """Gives turns for which there is room now."""
         while not self._stop.is_set():
             with self._lock:
-                place = next_place(self._waiting, self._active, self._room, self._clock())
+                place = next_place(self._may_begin(), self._active, self._room, self._clock())
                 if place is None:
                     return
                 begin = self._waiting.pop(place)
@@ -175,7 +188,7 @@ class Turns:
         later, ready = replace(place, turns=place.turns + 1), threading.Event()
         with self._lock:
             self._active.remove(place)
-            others = next_place([*self._waiting, later], self._active, self._room, self._clock())
+            others = next_place([*self._may_begin(), later], self._active, self._room, self._clock())
             if others is None or others == later:
                 self._active.add(later)
                 return later
@@ -184,6 +197,13 @@ class Turns:
         while not ready.wait(LOOK_SECONDS) and not self._stop.is_set():
             self.fill()
         return later
+
+    def _may_begin(self) -> list[Place]:
+        if not self._waiting:
+            return []
+        # The first one tries a silent data centre; what it finds counts for those that begin after it.
+        tried = {one.data_centre for one in self._active}.intersection(self._silent())
+        return [one for one in self._waiting if one.asked or one.turns or one.data_centre not in tried]
 
     def leave(self, place: Place) -> None:
         """Ends an account's last turn."""

@@ -53,6 +53,11 @@ class AccountSettings:
     confirmed: Mapping[ListId, int] | None = None
 
     @property
+    def data_centre(self) -> str:
+        """The Mailchimp data centre of its API key; empty without a key."""
+        return (self.key_hint or "").rpartition("-")[2]
+
+    @property
     def stored(self) -> tuple[AccountList, ...]:
         """The lists that the account uses, those gone from Mailchimp included."""
         return tuple(one for one in self.lists if one.stored)

@@ -102,3 +102,17 @@ def test_accounts_take_turns_by_chunk() -> None:
         ended.acquire()
     assert seen == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
     assert turns.accounts() == frozenset()
+
+
+def test_accounts_of_a_silent_data_centre_begin_one_after_the_other() -> None:
+    """What the first finds counts for the next. Other accounts, and one that was asked for, do not wait."""
+    began: list[Place] = []
+    turns = Turns(Room(8, 4), lambda: NOW, threading.Event(), lambda: {"us9"})
+    for name, data_centre, asked in (("a", "us9", False), ("b", "us9", False), ("c", "us1", False), ("d", "us9", True)):
+        turns.put(AccountId(name), 1, began.append, asked=asked, size=1, data_centre=data_centre)
+    turns.fill()
+    assert [one.account_id for one in began] == ["d", "c"]
+    turns.leave(began[0])
+    assert [one.account_id for one in began] == ["d", "c", "a"]
+    turns.leave(began[2])
+    assert [one.account_id for one in began] == ["d", "c", "a", "b"]
