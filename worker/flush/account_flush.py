@@ -24,7 +24,7 @@ from worker.flush.related_customers import RelatedCustomers, apart, chunks
 from worker.flush.steps import Add, Plan
 from worker.flush.terms import Terms
 from worker.mailchimp.call import Sender
-from worker.model import ListId, MembershipKey
+from worker.model import CustomerId, ListId, MembershipKey
 from worker.store import ledger, lists
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
@@ -70,11 +70,13 @@ class Prepared:
     Attributes:
         summary: all that would be done, counted.
         brake: counts what leaves, and holds what is too much.
+        plans: those of an account whose customers fit one chunk, so that it is planned once; None of a larger one.
     """
 
     terms: Terms
     summary: PlanSummary
     brake: Brake
+    plans: Sequence[tuple[RelatedCustomers, Plan]] | None
 
 
 @dataclass(slots=True)
@@ -129,19 +131,24 @@ class AccountFlush:
                 not_read=self.departures.not_read(),
                 learnt=self.last_step.learnt,
             )
-            summary = _summary_of(self.db, terms, self.last_step.may_go_on)
+            summary, made = _summary_of(self.db, terms, self.last_step.may_go_on)
             wanted = summary.sources - self.departures.done
             if not wanted:
-                return Prepared(terms, summary, self._brake(summary, confirm()))
+                return Prepared(terms, summary, self._brake(summary, confirm()), made)
             self._read_departures(wanted)
             if not self.last_step.may_go_on():
                 return None
 
-    def chunks(self, terms: Terms) -> Iterator[tuple[RelatedCustomers, Plan]]:
+    def chunks(self, prepared: Prepared) -> Iterator[tuple[RelatedCustomers, Plan]]:
         """Gives the account's changed customers part by part, each with its plan."""
-        reading = chunks(self.db, self.last_step.settings.account_id)
+        given = set[CustomerId]()
+        if prepared.plans is not None and self.last_step.may_go_on():
+            yield from prepared.plans
+            given = {one for part, _ in prepared.plans for one in part.changed}
+        # Also what came meanwhile.
+        reading = chunks(self.db, self.last_step.settings.account_id, done=given)
         while self.last_step.may_go_on() and (near := next(reading, None)) is not None:
-            yield from plans(self.db, terms, near, self.last_step.faulty)
+            yield from plans(self.db, prepared.terms, near, self.last_step.faulty)
 
     def notices(self, guard: Brake | None) -> list[str]:
         """Returns what an operator should know: what the brake holds, and whose departures could not be read."""
@@ -202,14 +209,23 @@ def plans(
             yield part, plan
 
 
-def _summary_of(db: Database, terms: Terms, go_on: Callable[[], bool]) -> PlanSummary:
-    """Counts all that the account's flush would do, without doing any of it."""
-    summary = PlanSummary()
+def _summary_of(
+    db: Database, terms: Terms, go_on: Callable[[], bool]
+) -> tuple[PlanSummary, list[tuple[RelatedCustomers, Plan]] | None]:
+    """Counts all that the account's flush would do, without doing any of it.
+
+    Returns:
+        The counts; and the plans, where all customers fit one chunk and none of them was given up.
+    """
+    summary, made, faults, read = PlanSummary(), list[tuple[RelatedCustomers, Plan]](), list[Exception](), 0
     reading = chunks(db, terms.settings.account_id)
     while go_on() and (near := next(reading, None)) is not None:
-        for part, plan in plans(db, terms, near):
+        read += 1
+        made = []  # not more than one chunk in memory
+        for part, plan in plans(db, terms, near, lambda part, error: faults.append(error)):
             summary.take_in(plan, len(part.changed))
-    return summary
+            made.append((part, plan))
+    return summary, made if read <= 1 and not faults else None
 
 
 def split_adds(batch: Sequence[Add], strategy: AddStrategy) -> tuple[list[Add], list[Add]]:

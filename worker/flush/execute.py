@@ -163,7 +163,7 @@ class _Execution:
         if prepared is None:
             return
         seen = 0
-        for part, plan in flush.chunks(prepared.terms):
+        for part, plan in flush.chunks(prepared):
             with self._calls() as pool:
                 self._chunk(pool, self._context(prepared.terms, prepared.brake, part), plan, prepared)
             seen += len(part.changed)

@@ -93,7 +93,7 @@ class AccountPlan:
         if self._flush is None or self._prepared is None:
             return
         strategies: dict[ListId, AddStrategy] = {}
-        for _, plan in self._flush.chunks(self._prepared.terms):
+        for _, plan in self._flush.chunks(self._prepared):
             for step_group in plan.step_groups:
                 free, _ = self._prepared.brake.admit(step_group)
                 for step in free:

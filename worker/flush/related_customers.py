@@ -6,7 +6,7 @@ old or new address with one of its own, and those that share with these: so no p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
@@ -38,13 +38,25 @@ class RelatedCustomers:
 
 
 def chunks(
-    db: Database, account_id: AccountId, size: int = CHUNK, most_bytes: int = CHUNK_BYTES, *, every: bool = False
+    db: Database,
+    account_id: AccountId,
+    size: int = CHUNK,
+    most_bytes: int = CHUNK_BYTES,
+    *,
+    every: bool = False,
+    done: Collection[CustomerId] = (),
 ) -> Iterator[RelatedCustomers]:
     """Gives the account's changed customers chunk by chunk, each customer once; or every one, as if it had changed.
 
     Each chunk is read when it is asked for: what was settled meanwhile is not given again.
+
+    Args:
+        size: changed customers a chunk, at most.
+        most_bytes: of their states, at most.
+        every: whether to give every customer.
+        done: customers that were given already.
     """
-    ahead: set[CustomerId] = set()
+    ahead = set(done)
     after: CustomerId | None = None
     while rows := customers.changed(db, account_id, after, size, most_bytes, every=every):
         after = rows[-1].customer_id

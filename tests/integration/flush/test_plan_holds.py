@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.flush.world import World
+from worker.flush import account_flush
 from worker.mailchimp.call import Call
 
 
@@ -99,3 +100,31 @@ def test_a_plan_says_what_stands_in_its_way(world: World, tmp_path: Path):
     world.event("ann", "ann@example.com")
     world.standin.delete_list("master")
     assert world.plan().problem == "The master list Master (master) is gone from Mailchimp."
+
+
+def test_an_account_whose_customers_fit_one_chunk_is_planned_once(world: World, monkeypatch: pytest.MonkeyPatch):
+    """What was planned for the whole is carried out, and what changes meanwhile is delivered by the same flush."""
+    planned: list[int] = []
+    make_plan = account_flush.make_plan
+
+    def counted(near, terms):  # type: ignore[no-untyped-def]
+        planned.append(len(near.changed))
+        return make_plan(near, terms)
+
+    def meanwhile(call: Call) -> None:
+        if call.method in ("PUT", "POST") and not came:
+            came.append(call)
+            own, world.db = world.db, world.app.open_database()
+            world.event("late", "late@example.com")
+            world.db.close()
+            world.db = own
+
+    came: list[Call] = []
+    monkeypatch.setattr(account_flush, "make_plan", counted)
+    world.event("ann", "ann@example.com")
+    world.event("bob", "bob@example.com")
+    world.before_call(meanwhile)
+    world.flush()
+    world.before_call(None)
+    assert planned == [2, 1]
+    assert sorted(world.members()) == ["ann@example.com", "bob@example.com", "late@example.com"]
