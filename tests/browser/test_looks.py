@@ -71,7 +71,13 @@ def test_no_page_breaks_or_shuts_anybody_out(visited: Page, full_shop: Shop) -> 
     for url in [*(full_shop.page + path for path in PATHS), full_shop.page + "/held"]:
         wrong += _wrong(visited, url)
     visited.goto(full_shop.operators_link())
-    for url in (full_shop.url + "/", full_shop.url + "/dead-letters", full_shop.url + "/login", full_shop.page):
+    for url in (
+        full_shop.url + "/",
+        full_shop.url + "/?find=a",
+        full_shop.url + "/dead-letters",
+        full_shop.url + "/login",
+        full_shop.page,
+    ):
         wrong += _wrong(visited, url)
     assert wrong == []
 

@@ -40,6 +40,7 @@ PLACES = (
     ("owner", f"{HERE}/review?kind=enable&enabled=1&status=pending"),
     ("owner", f"{HERE}/review?kind=lists&list=master&list=other&master=other"),
     ("operator", "/"),
+    ("operator", "/?find=a"),
     ("operator", "/dead-letters"),
 )
 """Pages with forms, each with who sees it."""
@@ -175,7 +176,21 @@ def test_a_field_may_hold_anything(full: Site, who: str, page: str) -> None:
 @pytest.mark.parametrize("path", [one.path for one in PAGES if "GET" in one.methods])
 def test_an_address_may_hold_anything(full: Site, path: str) -> None:
     """Each parameter that a page knows, and others."""
-    names = ("run", "day", "group", "outcome", "email", "done", "kind", "list", "master", "status", "enabled", "x")
+    names = (
+        "find",
+        "run",
+        "day",
+        "group",
+        "outcome",
+        "email",
+        "done",
+        "kind",
+        "list",
+        "master",
+        "status",
+        "enabled",
+        "x",
+    )
     client = visitor(full, "owner" if path.startswith("/accounts/") else "operator")
 
     @given(st.dictionaries(st.sampled_from(names), st.one_of(ANYTHING, st.just(MARK)), max_size=4))

@@ -12,10 +12,12 @@ from tests.integration.flush.world import ACCOUNT, CHANGELOG
 from tests.integration.web.site import OTHER, Site
 from worker.accounts import lists, settings
 from worker.errors import KafkaError
-from worker.model import ListId
+from worker.model import AccountId, ListId
 from worker.store import accounts
 from worker.store.accounts import AccountSettings
 from worker.store.changed_rows import Changed
+from worker.store.lists import Pause
+from worker.web.pages import operators
 from worker.web.problems import WorkerAway
 from worker.web.refreshes import Refreshes
 
@@ -158,3 +160,22 @@ def test_a_day_of_the_chart_leads_to_the_people_of_all_its_syncs(site: Site) -> 
     assert first.rpartition("=")[2] in file.headers["content-disposition"]
     for day in ("1999-01-01", "9999-12-31", "0001-01-01", "today", "2026-02-30"):
         assert client.get(f"{PAGE}/people?day={day}").status_code == 404
+
+
+def test_of_many_accounts_operators_see_those_first_that_need_somebody(site: Site, monkeypatch) -> None:
+    """The others are counted, and found by a part of their names."""
+    db, now = site.world.db, site.world.clock()
+    for number in range(9):
+        held = Pause("Mailchimp accepts no call of it: API Key Invalid.", now) if number == 7 else None
+        made = AccountSettings(
+            AccountId(f"Shop-{number}"), key_hint="cdef-us1", connected_at=now, pause=held, enabled=True
+        )
+        CHANGELOG.commit(db, lambda one=made: Changed(None, accounts.save(db, one)))
+    monkeypatch.setattr(operators, "ACCOUNTS", 4)
+    page = site.operator().get("/").text
+    assert "4 of 10 accounts are shown" in page
+    assert re.findall(r"mailchimp\">([^<]+)</a></th>", page)[0] == "Shop-7"
+    page = site.operator().get("/?find=shop-3").text
+    assert re.findall(r"mailchimp\">([^<]+)</a></th>", page) == ["Shop-3"]
+    assert "1 of 10 accounts." in page
+    assert "No account has this in its name." in site.operator().get("/?find=nobody").text

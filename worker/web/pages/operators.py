@@ -28,6 +28,9 @@ from worker.web.signing_in import account_path
 from worker.web.templates import render
 
 RUNS = 30
+ACCOUNTS = 200
+"""Accounts in the table, those that need somebody first; others are found by their names."""
+LONGEST_SEARCH = 128
 ACCOUNTS_NAMED = 3
 """Of a flush that is under way."""
 LETTERS = 50
@@ -57,14 +60,18 @@ def show(call: Call) -> Response:
     members = all_workers(config, call.db, live if beat is not None else None)
     last = runs.last(call.db, RUNS)
     known = as_their_workers_say(call, found["accounts"])
-    accounts = [_account(one) for one in known]
-    accounts.sort(key=lambda one: (_WORST_FIRST.index(one["tone"]), one["id"]))
+    wanted = call.query.get("find", "").strip()[:LONGEST_SEARCH]
+    matching = [one for one in known if wanted.lower() in one["account_id"].lower()]
+    matching.sort(key=lambda one: (_WORST_FIRST.index(TONES.get(one["state"], "")), one["account_id"]))
     return HTMLResponse(
         render(
             "operators.html",
             csrf=call.csrf,
             found=found,
-            accounts=accounts,
+            accounts=[_account(one) for one in matching[:ACCOUNTS]],
+            matching=len(matching),
+            known=len(known),
+            find=wanted,
             warnings=[*warnings_of(found), *away_in_words(known)],
             several=any(one["at"] for one in known),
             workers=members,
