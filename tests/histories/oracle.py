@@ -23,6 +23,8 @@ When all is quiet:
  6. Withdrawn consent is not subscribed.
  7. One more flush writes nothing.
  8. The receipts tell what happened.
+ 9. What is published of each customer answers its newest event, and agrees with Mailchimp as it answered last; nothing
+    is published of who was deleted or erased.
 """
 
 from __future__ import annotations

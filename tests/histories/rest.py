@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.histories.facts import THERE, Record, names_of
+from tests.histories.published import judge_published
 
 if TYPE_CHECKING:
     from tests.histories.history import History
@@ -12,7 +13,13 @@ if TYPE_CHECKING:
 
 def judge_rest(history: History) -> list[str]:
     """Returns what is not so and should be."""
-    return [*_present(history), *_absent(history), *_withdrawn(history), *_second_flush(history)]
+    return [
+        *_present(history),
+        *_absent(history),
+        *_withdrawn(history),
+        *judge_published(history),
+        *_second_flush(history),
+    ]
 
 
 def _membership(history: History, record: Record) -> str:

@@ -195,6 +195,10 @@ class World:
         }
         self._stage(customer, json.dumps(event).encode())
 
+    def version(self, customer: str) -> int:
+        """Returns the version of a customer's newest event."""
+        return self._versions[customer]
+
     def publish_null(self, customer: str) -> None:
         """Stages a null value."""
         self._stage(customer, None)

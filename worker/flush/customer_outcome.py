@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from worker.clock import as_text
 from worker.flush.outcomes import MEANINGS, NOTHING_NEXT, ONLY_THE_PERSON, Outcome
+from worker.flush.step_result import StepResult
 from worker.mailchimp.member import Member
 from worker.model import AccountId, CustomerId, MembershipKey
 from worker.store import customer_outcomes, ledger
@@ -64,22 +65,29 @@ _OTHERWISE = _Learnt(Outcome.FOUND, "The member's status was changed in Mailchim
 def status_of(now: CustomerNow) -> str:
     """Returns the status of a customer's member, as far as it is known."""
     if now.state == "archived":
-        return "archived"
+        # One that never confirmed is unsubscribed in place of that.
+        return now.member_status if now.member_status in OUT else "archived"
     return (now.member_status or NO_MEMBER) if now.state == "present" else NO_MEMBER
 
 
-def after_step(now: CustomerNow, receipts: Sequence[Receipt], version: int | None) -> CustomerOutcome | None:
+def after_step(
+    now: CustomerNow, receipts: Sequence[Receipt], version: int | None, *, settled: bool
+) -> CustomerOutcome | None:
     """Returns what is published about a customer after a step, or None where nothing changed.
 
     Args:
         now: its state after everything that the step wrote.
         receipts: of the customer, at least one, oldest first.
         version: the customer's when it was looked at.
+        settled: whether no other step of the customer follows.
     """
+    now = _without_successors(now)
     here = [one for one in receipts if now.membership == (one.list_id, one.address)]
     receipt = (here or receipts)[-1]
     told, status = now.told, status_of(now)
-    if told is not None and not here and now.membership is not None and receipt.outcome in _OF_AN_OLD_PLACE:
+    elsewhere = not here and now.membership is not None and receipt.outcome in _OF_AN_OLD_PLACE
+    # Another step says what became of the customer; where none did or will, this one answers its event.
+    if told is not None and elsewhere and (not settled or (told.version == version and _settles(told.outcome))):
         return _unless_same(told, replace(told, member_status=status, since=receipt.at, at=receipt.at))
     list_id = now.membership.list_id if now.membership is not None else receipt.list_id
     meaning = MEANINGS[receipt.outcome]
@@ -91,13 +99,46 @@ def after_step(now: CustomerNow, receipts: Sequence[Receipt], version: int | Non
         member_status=status,
         since=receipt.at,
         outcome=str(receipt.outcome),
-        reason=_without_address(receipt.detail, meaning.sentence),
+        # What was found elsewhere is said in general: the sentence speaks of another list.
+        reason=meaning.sentence if elsewhere else _reason(receipt),
         next=_without_address(receipt.next, meaning.next),
-        caused_by=_cause(receipt.outcome, now, status),
+        caused_by=_cause(receipt, now, status),
         run=receipt.run,
         at=receipt.at,
     )
     return _unless_same(told, new)
+
+
+def after_steps_of_others(now: CustomerNow, receipt: Receipt) -> CustomerOutcome | None:
+    """Returns what is published about a customer whose member was changed for another one, or None if it was not.
+
+    Args:
+        now: its state after everything that the step wrote.
+        receipt: the other customer's, of that place.
+    """
+    status, told = status_of(now), now.told
+    if told is None or now.membership is None or told.member_status == status:
+        return None
+    meaning = MEANINGS[receipt.outcome]
+    return replace(
+        told,
+        list_id=now.membership.list_id,
+        member_status=status,
+        since=receipt.at,
+        outcome=str(receipt.outcome),
+        reason=_reason(receipt),
+        next=_without_address(receipt.next, meaning.next),
+        caused_by=_cause(receipt, now, status),
+        run=receipt.run,
+        at=receipt.at,
+    )
+
+
+def _without_successors(now: CustomerNow) -> CustomerNow:
+    # The member is another customer's now. Who left by it is known by it all the same.
+    if now.succeeded and status_of(now) not in (*OUT, NO_MEMBER):
+        return replace(now, membership=None, state=None, member_status=None)
+    return now
 
 
 def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None = None) -> CustomerOutcome | None:
@@ -109,6 +150,9 @@ def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None 
         at: the time now, as text.
         run: the flush that read it; None outside of one.
     """
+    if now.deleted and now.told is None:
+        return None  # nothing is published of it any more
+    now = _without_successors(now)
     status, told = status_of(now), now.told
     list_id = now.membership.list_id if now.membership is not None else None
     if told is not None and (told.list_id, told.member_status) == (list_id, status):
@@ -143,12 +187,30 @@ def _unless_same(told: CustomerOutcome | None, new: CustomerOutcome) -> Customer
     return None if replace(new, run=told.run, at=told.at) == told else new
 
 
-def _cause(outcome: str, now: CustomerNow, status: str) -> Cause:
+def _cause(receipt: Receipt, now: CustomerNow, status: str) -> Cause:
+    outcome = receipt.outcome
+    if _has_no_valid_address(receipt):
+        return "billmywork"
     if outcome == Outcome.LEFT or (status in OUT and now.state == "present" and outcome != Outcome.UNSUBSCRIBED):
         return "person" if status in ("unsubscribed", NO_MEMBER) else "mailchimp"
     if outcome in _REFUSED_BY_MAILCHIMP:
         return "mailchimp"
     return "worker" if outcome in (Outcome.HELD, Outcome.FAULT) else "billmywork"
+
+
+def _settles(outcome: str) -> bool:
+    return outcome in MEANINGS and MEANINGS[outcome].waits_as is None
+
+
+def _has_no_valid_address(receipt: Receipt) -> bool:
+    # Mailchimp was not asked.
+    return receipt.outcome == Outcome.REFUSED and receipt.call is None
+
+
+def _reason(receipt: Receipt) -> str:
+    if _has_no_valid_address(receipt):
+        return "Its e-mail address is not valid, so nothing was sent."
+    return _without_address(receipt.detail, MEANINGS[receipt.outcome].sentence)
 
 
 def _without_address(sentence: str, otherwise: str) -> str:
@@ -159,31 +221,52 @@ def _without_address(sentence: str, otherwise: str) -> str:
 def write_after_step(
     db: Database,
     account_id: AccountId,
-    receipts: Iterable[Receipt],
-    versions: Mapping[CustomerId, int | None],
-    deleted: Sequence[CustomerId],
+    result: StepResult,
 ) -> Rows:
-    """Writes what is published about a step's customers. Belongs in its transaction, after the ledger.
+    """Writes what is published about a step's customers, and about others whose members it changed.
+
+    Belongs in its transaction, after the ledger.
 
     Args:
         db: the staging database.
         account_id: the account.
-        receipts: the step's, oldest first.
-        versions: of the customers that have a receipt.
-        deleted: customers that are settled and deleted: nothing is published about them any more.
+        result: what the step did.
     """
     by_customer: dict[CustomerId, list[Receipt]] = {}
-    for one in receipts:
+    for one in result.receipts:
         by_customer.setdefault(one.customer_id, []).append(one)
-    for customer_id in deleted:
+    settled = {customer_id for customer_id, _ in result.settled}
+    for customer_id in result.deleted:
         by_customer.pop(customer_id, None)
-    found = {
-        now.customer_id: outcome
-        for now in customer_outcomes.customers_now(db, account_id, by_customer)
-        if (outcome := after_step(now, by_customer[now.customer_id], versions.get(now.customer_id))) is not None
-    }
+    found: dict[CustomerId, CustomerOutcome] = {}
+    for now in customer_outcomes.customers_now(db, account_id, by_customer):
+        who = now.customer_id
+        outcome = after_step(now, by_customer[who], result.versions.get(who), settled=who in settled)
+        if outcome is not None:
+            found[who] = outcome
+    found |= _of_others(db, account_id, result, {*by_customer, *result.deleted})
     rows = customer_outcomes.put(db, account_id, found) if found else []
-    return rows + (customer_outcomes.drop(db, account_id, deleted) if deleted else [])
+    return rows + (customer_outcomes.drop(db, account_id, result.deleted) if result.deleted else [])
+
+
+def _of_others(
+    db: Database, account_id: AccountId, result: StepResult, told: Collection[CustomerId]
+) -> dict[CustomerId, CustomerOutcome]:
+    changed = {one.membership: one for one in result.entries}
+    last = {MembershipKey(one.list_id, one.address): one for one in result.receipts if one.list_id and one.address}
+    others = customer_outcomes.sharers(db, account_id, changed, told) if changed and last else []
+    found: dict[CustomerId, CustomerOutcome] = {}
+    for now in customer_outcomes.customers_now(db, account_id, others):
+        assert now.membership is not None, "it shares a place"
+        receipt = last.get(now.membership)
+        if receipt is not None:
+            outcome = after_steps_of_others(now, receipt)
+        else:
+            at = result.receipts[-1].at
+            outcome = after_reading(now, changed[now.membership].last_changed, at, result.run)
+        if outcome is not None:
+            found[now.customer_id] = outcome
+    return found
 
 
 def write_after_reading(

@@ -292,7 +292,7 @@ class Recorder:
             if what:
                 rows += write(db, account_id, what)
         if result.receipts:
-            rows += write_after_step(db, account_id, result.receipts, result.versions, result.deleted)
+            rows += write_after_step(db, account_id, result)
         if result.account_stopped is not None:
             reason = f"Mailchimp accepts no call of it: {result.account_stopped}."
             rows += accounts.pause(db, account_id, Pause(reason, now))

@@ -41,6 +41,8 @@ def unsubscribe(attempt: Attempt, step: Unsubscribe) -> None:
     elif member is None:
         if step.entry is not None and step.entry.state == "intended":
             attempt.undone.append(step.membership)
+        elif step.entry is not None:
+            attempt.entries.append(_gone(attempt, step.entry))
         _note(attempt, step, exchange, Outcome.WITHHELD, "Consent is withdrawn; it is no member of this list.")
     elif member.status in ("subscribed", "pending"):
         _unsubscribe(attempt, step, read)
@@ -176,8 +178,12 @@ def _forget(attempt: Attempt, step: Archive, exchange: Exchange) -> None:
         attempt.undone.append(step.membership)
         _note(attempt, step, exchange, Outcome.LEFT_ALONE, "Its add here was begun and never done.")
     else:
-        attempt.entries.append(replace(step.entry, state="gone", sent_at=attempt.at(), intent=None))
+        attempt.entries.append(_gone(attempt, step.entry))
         _note(attempt, step, exchange, Outcome.GONE, "Mailchimp no longer has this member.")
+
+
+def _gone(attempt: Attempt, entry: LedgerEntry) -> LedgerEntry:
+    return replace(entry, state="gone", sent_at=attempt.at(), intent=None)
 
 
 def _keep(attempt: Attempt, step: Archive | Unsubscribe, read: Read, member: Member) -> None:

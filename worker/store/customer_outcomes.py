@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -84,6 +84,8 @@ class CustomerNow:
         member_status: of that entry.
         version: of the staged customer, as is `event_id`; None where it is not staged.
         told: the outcome that was published last; None before the first one.
+        deleted: whether billmywork has deleted it.
+        succeeded: whether another customer has the address of that place, and this one has another or none.
     """
 
     customer_id: CustomerId
@@ -93,11 +95,16 @@ class CustomerNow:
     version: int | None
     event_id: str | None
     told: CustomerOutcome | None
+    deleted: bool = False
+    succeeded: bool = False
 
 
 _NOW = (
     "SELECT wanted.value AS customer_id, one.list_id, one.address, one.outcome, ledger.state, ledger.member_status, "
-    "customer.version, customer.event_id FROM json_each(?2) AS wanted "
+    "customer.version, customer.event_id, coalesce(customer.deleted, one.deleted, 0) AS deleted, "
+    "one.address IS NOT NULL AND customer.address IS NOT one.address AND EXISTS (SELECT 1 FROM customer AS other "
+    "WHERE other.account_id = ?1 AND other.address = one.address AND other.customer_id <> wanted.value "
+    "AND NOT other.deleted) AS succeeded FROM json_each(?2) AS wanted "
     "LEFT JOIN standing AS one ON one.account_id = ?1 AND one.customer_id = wanted.value "
     "LEFT JOIN ledger ON ledger.account_id = ?1 AND ledger.list_id = one.list_id AND ledger.address = one.address "
     "LEFT JOIN customer ON customer.account_id = ?1 AND customer.customer_id = wanted.value"
@@ -115,7 +122,21 @@ def _now(row: Any) -> CustomerNow:
     membership = MembershipKey(row["list_id"], row["address"]) if row["address"] is not None else None
     told = outcome_of(row["outcome"])
     known = (row["state"], row["member_status"], row["version"], row["event_id"])
-    return CustomerNow(row["customer_id"], membership, *known, told)
+    flags = bool(row["deleted"]), bool(row["succeeded"])
+    return CustomerNow(row["customer_id"], membership, *known, told, *flags)
+
+
+def sharers(
+    db: Database, account_id: AccountId, memberships: Collection[MembershipKey], but: Collection[CustomerId]
+) -> list[CustomerId]:
+    """Returns customers that have a published outcome and are known at any of the places, but for some."""
+    rows = db.execute(
+        "SELECT customer_id, list_id, address FROM standing WHERE account_id = ? AND outcome IS NOT NULL "
+        "AND address IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps([one.address for one in memberships])),
+    )
+    found = ((row["customer_id"], MembershipKey(row["list_id"], row["address"])) for row in rows)
+    return [customer_id for customer_id, place in found if place in memberships and customer_id not in but]
 
 
 def find(db: Database, account_id: AccountId, customer_id: CustomerId) -> CustomerOutcome | None:

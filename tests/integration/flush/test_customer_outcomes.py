@@ -1,0 +1,99 @@
+"""What is published about customers whose member is another's too, or who are gone."""
+
+from __future__ import annotations
+
+from tests.integration.flush.world import ACCOUNT, World
+from worker.model import CustomerId
+from worker.store import customer_outcomes
+from worker.store.customer_outcomes import CustomerOutcome
+
+ANN, EVE = "ann@example.com", "eve@example.com"
+
+
+def told(world: World, customer: str) -> CustomerOutcome | None:
+    """Returns what was published last about a customer."""
+    return customer_outcomes.find(world.db, ACCOUNT, CustomerId(customer))
+
+
+def summary(world: World, customer: str) -> tuple[int | None, str, str, str]:
+    """Returns version, status, outcome and cause of what was published last about a customer."""
+    found = told(world, customer)
+    assert found is not None
+    return found.version, found.member_status, found.outcome, found.caused_by
+
+
+def test_who_withdrew_consent_is_not_told_subscribed_for_another_customers_member(world: World) -> None:
+    """A customer that gave its address to another one and withdrew consent is told to be no member, by its version."""
+    world.event("c1", ANN)
+    world.flush()
+    world.event("c2", ANN)
+    world.event("c1", EVE, marketing_consent=False)
+    world.flush()
+    assert world.members() == {ANN: "subscribed"}
+    assert summary(world, "c1") == (2, "none", "withheld", "billmywork")
+    world.event("c1", "evelyn@example.com", marketing_consent=False)
+    world.flush()
+    assert summary(world, "c1") == (3, "none", "withheld", "billmywork")
+    assert summary(world, "c2")[:2] == (1, "subscribed")
+
+
+def test_a_withdrawal_at_an_address_is_told_of_every_customer_with_it(world: World) -> None:
+    """Who shares an address is told to be unsubscribed when the other customer withdraws consent, changed or not."""
+    for customer in ("c1", "c2", "c3"):
+        world.event(customer, ANN)
+    world.flush()
+    world.event("c1", ANN, marketing_consent=False)
+    world.event("c2", ANN, first_name="Ann")
+    world.flush()
+    assert world.members() == {ANN: "unsubscribed"}
+    assert [summary(world, one)[:2] for one in ("c1", "c2", "c3")] == [
+        (1 + (one != "c3"), "unsubscribed") for one in ("c1", "c2", "c3")
+    ]
+    assert {summary(world, one)[3] for one in ("c1", "c2", "c3")} == {"billmywork"}
+
+
+def test_nothing_is_published_again_about_a_deleted_customer(world: World) -> None:
+    """That the member leaves which a deleted customer shared is told of the one that is left, and not of that one."""
+    world.event("c1", ANN)
+    world.event("c2", ANN)
+    world.flush()
+    world.deleted("c1", ANN)
+    world.flush()
+    assert told(world, "c1") is None
+    world.by_hand(ANN, "unsubscribe")
+    world.daily()
+    assert summary(world, "c2")[1:] == ("unsubscribed", "left", "person")
+    assert told(world, "c1") is None
+
+
+def test_who_went_by_itself_is_told_none_when_consent_is_withdrawn(world: World) -> None:
+    """A withdrawal that finds the member deleted in Mailchimp is told as none, and not with the status before."""
+    world.event("c1", ANN)
+    world.flush()
+    world.by_hand(ANN, "forget")
+    world.event("c1", ANN, marketing_consent=False)
+    world.flush()
+    assert summary(world, "c1") == (2, "none", "withheld", "billmywork")
+
+
+def test_what_a_read_for_one_customer_shows_is_told_of_every_customer_of_the_member(world: World) -> None:
+    """Where one customer's step reads that the member is subscribed again, the other one is told so too."""
+    world.event("c1", ANN)
+    world.flush()
+    world.by_hand(ANN, "unsubscribe")
+    world.daily()
+    assert summary(world, "c1")[1:3] == ("unsubscribed", "left")
+    world.by_hand(ANN, "subscribe")
+    world.event("c2", ANN, first_name="Ann")
+    world.flush()
+    assert {summary(world, one)[1] for one in ("c1", "c2")} == {"subscribed"}
+
+
+def test_an_address_that_is_none_is_no_refusal_of_mailchimps(world: World) -> None:
+    """Where the worker itself sees that an address is not valid, billmywork caused it; the text is not published."""
+    world.event("c1", "ann at example.com")
+    world.flush()
+    assert summary(world, "c1") == (1, "none", "refused", "billmywork")
+    found = told(world, "c1")
+    assert found is not None
+    assert "ann" not in found.as_text()
