@@ -16,6 +16,7 @@ from worker.accounts.api_keys import key_of
 from worker.accounts.hash_key import departed_of, hash_key
 from worker.accounts.secrets import SecretKey, parsed, secret_key
 from worker.changelog.reader import Reader
+from worker.changelog.signatures import RECORDS, Signatures
 from worker.changelog.tail import ChangelogTail
 from worker.changelog.writer import ChangelogWriter
 from worker.clock import Clock, utc_now
@@ -38,6 +39,7 @@ from worker.store.totals import why_not_writable
 from worker.web.health import Health
 
 if TYPE_CHECKING:
+    from worker.changelog.signing import Signing
     from worker.flush.merge_values import FieldHashes
     from worker.flush.run import Flusher
 
@@ -59,7 +61,13 @@ class App:
     @cached_property
     def changelog(self) -> ChangelogWriter:
         """What writes ledger and settings to Kafka."""
-        made = ChangelogWriter(self.config.kafka, self.clock, self.metrics, outcomes=self.config.outcomes.enabled)
+        made = ChangelogWriter(
+            self.config.kafka,
+            self.clock,
+            lambda: self.signatures,
+            self.metrics,
+            outcomes=self.config.outcomes.enabled,
+        )
         made.take_settings = self._take_settings
         return made
 
@@ -86,7 +94,16 @@ class App:
         Raises:
             KafkaError: no broker answers, or a topic is not there, cannot be made, or cannot keep what it must.
         """
-        return Reader(self.config.kafka, self.changelog.topics, db, self.clock)
+        return Reader(self.config.kafka, self.changelog.topics, db, self.clock, lambda: self.signatures, self.metrics)
+
+    @cached_property
+    def signatures(self) -> Signatures:
+        """What signs and checks records of ledger and settings, by the keys in force.
+
+        Raises:
+            SecretKeyError: the secret key is malformed or cannot be read.
+        """
+        return Signatures(self.secret.derived_by_each(RECORDS))
 
     def tail(self) -> ChangelogTail:
         """Returns what keeps ledger and settings up to date while a worker runs.
@@ -99,6 +116,7 @@ class App:
 
     def _take_settings(self) -> None:
         with closing(self.open_database()) as copy, closing(self.open_reader(copy)) as reader:
+            reader.check_signed()  # with a wrong key, nobody would believe what is written
             self.changelog.take_all_settings(reader.read_settings)
 
     @cached_property
@@ -116,6 +134,17 @@ class App:
         )
         previous = parsed(before.get_secret_value(), "WORKER_PREVIOUS_SECRET_KEY") if before is not None else None
         return replace(key, previous=previous)
+
+    def use_previous(self, previous: SecretKey) -> None:
+        """Has the secret key used before be in force too."""
+        self.__dict__["secret"] = replace(self.secret, previous=previous)
+        self.__dict__.pop("signatures", None)
+
+    def signing(self, db: Database, told: Callable[[int], None]) -> Signing:
+        """Returns what signs what is in the topics already."""
+        from worker.changelog.signing import Signing
+
+        return Signing(self.config.kafka, self.changelog, db, self.signatures, told)
 
     @contextmanager
     def open_client(self, key: ApiKey, account_id: AccountId | None = None) -> Iterator[Sender]:

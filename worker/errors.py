@@ -61,6 +61,10 @@ class NotMoved(KafkaError):
     """The database has a ledger or settings of its own that were never written to Kafka."""
 
 
+class NotSigned(KafkaError):
+    """Records of ledger or settings were not written with this secret key, so none of them is believed."""
+
+
 class WriterFenced(KafkaError):
     """Somebody else took over a partition of ledger or settings; nothing more can be written to it from here."""
 

@@ -51,6 +51,7 @@ class Metrics:
         flushes: that ended, by how.
         call_seconds: of the calls, by kind.
         flush_seconds: of the flushes.
+        refused: records of ledger and settings that were not believed, by topic.
         changelog_write_seconds: until Kafka had what was written to ledger and settings.
         active_at: when the last call ended or receipt was written, by the clock.
     """
@@ -62,6 +63,7 @@ class Metrics:
         self.calls: Counter[tuple[str, str]] = Counter()
         self.contacts: Counter[str] = Counter()
         self.flushes: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
         self.call_seconds: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(CALL_BOUNDS))
         self.flush_seconds = Histogram(FLUSH_BOUNDS)
         self.changelog_write_seconds = Histogram(WRITE_BOUNDS)
@@ -96,6 +98,11 @@ class Metrics:
         with self._lock:
             self.changelog_write_seconds.observe(seconds)
 
+    def changelog_refused(self, topic: str, count: int) -> None:
+        """Counts records of ledger or settings that were not believed."""
+        with self._lock:
+            self.refused[topic] += count
+
     def seconds_idle(self) -> float:
         """Returns how long ago the last call ended or receipt was written, or since this began."""
         return self._clock() - self.active_at
@@ -104,7 +111,7 @@ class Metrics:
         """Returns a copy, all of one moment."""
         made = Metrics(self._clock)
         with self._lock:
-            for name in ("events", "calls", "contacts", "flushes"):
+            for name in ("events", "calls", "contacts", "flushes", "refused"):
                 setattr(made, name, getattr(self, name).copy())
             made.call_seconds.update({kind: one.copy() for kind, one in self.call_seconds.items()})
             made.flush_seconds = self.flush_seconds.copy()

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaException, Producer
+from pydantic import SecretStr
 
 from tests.integration.topic import Topic
 from worker.accounts import settings
 from worker.app import App
 from worker.changelog.partition_writer import PartitionWriter
-from worker.changelog.reader import Reader
+from worker.changelog.topic_log import TopicLog
 from worker.changelog.topics import ChangelogTopic
 from worker.changelog.writer import ChangelogWriter
 from worker.cli.context import changing
@@ -39,7 +42,8 @@ class Worker:
 
     def __init__(self, folder: Path, topic: Topic) -> None:
         folder.mkdir(exist_ok=True)
-        self.app = App(Config(kafka=topic.settings(), staging=Staging(path=folder / "worker.db")))
+        secret = SecretStr(base64.b64encode(b"k" * 32).decode())
+        self.app = App(Config(kafka=topic.settings(), staging=Staging(path=folder / "worker.db"), secret_key=secret))
         self.db = self.app.open_database()
         self.lost: list[tuple[int, bool]] = []
         self.app.changelog.lost = lambda partition, fenced: self.lost.append((partition, fenced))
@@ -60,6 +64,11 @@ class Worker:
             self.changelog.take(
                 self.changelog.topics.ledger, self.partition, lambda: reader.read_ledger(self.partition)
             )
+
+    def writer(self, *, signed: bool) -> PartitionWriter:
+        """What writes any records to that partition, with or without a signature."""
+        sign = partial(self.app.signatures.headers_of, "ledger") if signed else lambda key, value: []
+        return PartitionWriter(self.app.config.kafka, self.changelog.topics.ledger.name, self.partition, sign)
 
     def write(self, address: str, customer: str = "cus-1") -> None:
         """Writes an entry of the ledger."""
@@ -124,7 +133,7 @@ def test_what_a_frozen_writer_began_is_ended_by_the_next_one(hire: Callable[[str
     first = hire("first")
     first.take()
     first.write("a@example.com", "old-state")
-    frozen = PartitionWriter(topic.settings(), first.changelog.topics.ledger.name, first.partition)
+    frozen = first.writer(signed=True)
     frozen.open()
     frozen._producer.begin_transaction()
     key = b'["place","acct-1","master","a@example.com"]'
@@ -273,7 +282,7 @@ def test_a_record_that_cannot_be_applied_costs_its_account_only(hire: Callable[[
     first.take()
     first.write("a@example.com")
     key = b'["place","acct-1","master","a@example.com"]'
-    writer = PartitionWriter(topic.settings(), first.changelog.topics.ledger.name, first.partition)
+    writer = first.writer(signed=True)
     writer.open()
     writer.write([(key, b'{"format":99}'), (b"no key of ours", b"?"), (b'["later","acct-2"]', b"{}")])
     first.take()
@@ -287,7 +296,7 @@ def test_a_record_that_cannot_be_applied_costs_its_account_only(hire: Callable[[
     with pytest.raises(KafkaError, match="This release cannot apply"):
         first.write("a@example.com", "older-state")
     first.write("b@example.com")
-    writer = PartitionWriter(topic.settings(), first.changelog.topics.ledger.name, first.partition)
+    writer = first.writer(signed=True)
     writer.open()
     writer.write([(key, b"{}")])
     first.take()
@@ -301,7 +310,8 @@ def test_a_release_that_can_applies_what_the_one_before_could_not(hire: Callable
     first = hire("first")
     key = b'["place","acct-1","master","a@example.com"]'
     row = b'{"format":2,"customer_id":"cus-1","state":"gone","origin":"added","fields":"{}","sent_at":"now"}'
-    letter = DeadLetter("x.ledger", "", 0, 0, key, row, (), "a later release wrote it", "now", account_id=ACCOUNT)
+    name, signed = first.changelog.topics.ledger.name, first.app.signatures.headers_of("ledger", key, row)
+    letter = DeadLetter(name, "", 0, 0, key, row, signed, "a later release wrote it", "now", account_id=ACCOUNT)
     with closing(first.app.open_database()) as copy, closing(first.app.open_reader(copy)) as reader:
         with copy.transaction():
             dead_letters.keep(copy, [letter])
@@ -314,17 +324,17 @@ def test_what_is_written_while_the_end_is_asked_is_not_taken_for_a_topic_that_wa
     hire: Callable[[str], Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another thread may write settings between the question where the topic ends and its answer's use."""
-    worker, asked, written = hire("one"), Reader._bounds_beyond, []
+    worker, asked, written = hire("one"), TopicLog.bounds_beyond, []
     worker.make_account()
     worker.settings()
 
-    def written_meanwhile(reader: Reader, topic: ChangelogTopic, partition: int, known: int) -> tuple[int, int]:
-        found = asked(reader, topic, partition, known)
+    def written_meanwhile(log: TopicLog, topic: ChangelogTopic, partition: int, known: int) -> tuple[int, int]:
+        found = asked(log, topic, partition, known)
         if not written:
             written.append(partition)
             worker.make_account()
         return found
 
-    monkeypatch.setattr(Reader, "_bounds_beyond", written_meanwhile)
+    monkeypatch.setattr(TopicLog, "bounds_beyond", written_meanwhile)
     assert worker.settings().enabled
     assert written

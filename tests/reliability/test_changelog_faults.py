@@ -16,6 +16,7 @@ from tests.e2e.conftest import KEY, Cli
 from tests.integration.broker import Broker, KafkaProcess
 from tests.integration.topic import Topic
 from tests.reliability.shop import Shop, committed, records
+from worker.changelog.signatures import Signatures
 from worker.changelog.writer import ChangelogWriter
 from worker.clock import utc_now
 from worker.mailchimp.call import Call
@@ -220,7 +221,7 @@ def test_check_tells_which_topics_to_create(whole_kafka: object, topic: Topic, t
 
 def test_a_flush_whose_ledger_was_taken_settles_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """As that of a worker which was frozen while another one took its partition: its late record counts for nobody."""
-    changelog = ChangelogWriter(shop.topic.settings(), utc_now)
+    changelog = ChangelogWriter(shop.topic.settings(), utc_now, lambda: Signatures([b"" * 32]))
     ledger_topic = changelog.topics.ledger
     answer, taken = shop.standin.answer, list[int]()
 

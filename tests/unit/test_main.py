@@ -32,6 +32,7 @@ CODES = {
     "mailchimp_unreachable",
     "not_found",
     "not_moved",
+    "not_signed",
     "partition_given_up",
     "publish_stopped",
     "request_withdrawn",

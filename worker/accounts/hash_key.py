@@ -18,12 +18,18 @@ def departed_of(db: Database, account_id: AccountId, secret: SecretKey) -> Depar
     """Returns whom an account may not add again though their ledger entries were erased.
 
     Raises:
-        SecretKeyError: somebody was erased, and the key of the hashes cannot be decrypted.
+        SecretKeyError: somebody was erased, and the key of the hashes is lost or cannot be decrypted.
     """
     digests = forgotten.departed_digests(db, account_id)
     # Also where nobody had left: without the key nobody can be recognised who was erased, and is staged again.
     needed = digests or forgotten.having_customers(db, [account_id])
-    return Departed(account_id, hash_key(db, secret) if needed else None, digests)
+    key = hash_key(db, secret) if needed else None
+    if needed and key is None:
+        raise SecretKeyError(
+            "The key of the hashes of erased persons, which keep them from being added again, is lost.",
+            "Restore a copy of the database, or of the topic with the settings.",
+        )
+    return Departed(account_id, key, digests)
 
 
 def hash_key(db: Database, secret: SecretKey) -> bytes | None:

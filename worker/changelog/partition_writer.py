@@ -34,6 +34,8 @@ _FORBIDDEN = {
 Record = tuple[bytes, bytes | None]
 """Key and value."""
 Headers = list[tuple[str, bytes]]
+HeadersOf = Callable[[bytes, bytes | None], Headers]
+"""Returns the headers of a record by its key and value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +77,23 @@ class PartitionWriter:
     After any failure it is closed: what Kafka took is unknown then, so open another one and read to the end.
     """
 
-    def __init__(self, settings: Kafka, topic: str, partition: int, beside: Beside | None = None) -> None:
+    def __init__(
+        self, settings: Kafka, topic: str, partition: int, headers_of: HeadersOf, beside: Beside | None = None
+    ) -> None:
         """Connects to nothing yet.
 
         Args:
             settings: the operator's.
             topic: the topic.
             partition: which of its partitions.
+            headers_of: signs.
             beside: another topic; None for none.
 
         Raises:
             ConfigError: the operator's properties cannot be used.
         """
         self._settings, self._topic, self._partition = settings, topic, partition
+        self._headers_of = headers_of
         self._beside = beside
         self._problems = Problems()
         own = {
@@ -176,7 +182,7 @@ class PartitionWriter:
         self._producer.begin_transaction()
         for one in together:
             for key, value in one.records:
-                self._produce(self._topic, key, value, one.delivered)
+                self._produce(self._topic, key, value, one.delivered, self._headers_of(key, value))
             if self._beside is not None:
                 for key, value in one.beside:
                     headers = self._beside.headers if value is not None else None

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 
-from confluent_kafka import Consumer as LibraryConsumer
-from confluent_kafka import KafkaError as LibraryError
-from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka import Message
 
 from worker.changelog import table_rows
+from worker.changelog.beginnings import Beginnings
 from worker.changelog.loss import Note, check_beginning, check_identity, cut
-from worker.changelog.records import Unreadable, changelog_row_of, key_of
+from worker.changelog.records import Unreadable, account_of, changelog_row_of, key_of
+from worker.changelog.signatures import Role, Signatures
 from worker.changelog.table_rows import ChangelogRow
+from worker.changelog.topic_log import TopicLog, headers_of
 from worker.changelog.topics import ChangelogTopic, ChangelogTopics
 from worker.clock import Clock, as_text
 from worker.config import Kafka
 from worker.consumer.start_offset import start_of
-from worker.errors import KafkaError, NotMoved
-from worker.kafka.client import ANSWER_SECONDS, Problems, bounds, client, fetching, unreachable
+from worker.errors import NotMoved, NotSigned
+from worker.metrics import Metrics
 from worker.plural import counted
 from worker.store import dead_letters, offsets
 from worker.store.database import Database
@@ -29,12 +28,8 @@ from worker.store.offsets import Reading
 
 log = logging.getLogger("worker.changelog")
 
-MOST_AT_ONCE = 1000
-"""Records applied in one transaction."""
-WAIT_SECONDS = 0.5
-"""How long to wait for a record before looking whether to go on."""
-LINGER_SECONDS = 0.02
-"""How long to wait for more once there is one: while many are behind it, they are there."""
+MOST_REFUSED = 1000
+"""Records of a partition that are kept though they are not believed; with more, it is not read on."""
 
 
 class Reader:
@@ -44,12 +39,22 @@ class Reader:
         db: the connection that it writes into.
     """
 
-    def __init__(self, settings: Kafka, topics: ChangelogTopics, db: Database, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Kafka,
+        topics: ChangelogTopics,
+        db: Database,
+        clock: Clock,
+        signatures: Callable[[], Signatures],
+        metrics: Metrics | None = None,
+    ) -> None:
         """Reads nothing yet.
 
         Args:
             topics: both, which are there.
             db: a connection of its own.
+            signatures: returns what checks records; asked when there is one.
+            metrics: counts records that are not believed.
 
         Raises:
             ConfigError: the operator's properties cannot be used.
@@ -57,19 +62,10 @@ class Reader:
         self._topics = topics
         self.db = db
         self._clock = clock
-        self._problems = Problems()
-        self._settings = settings
-        self._own = {
-            "group.id": f"{settings.group_id}.keeping",  # asked for by the library; nothing is joined
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",  # what a fenced writer left behind does not count
-            "error_cb": self._problems,
-            **fetching(settings),
-        }
-        self._consumer = client(LibraryConsumer, settings, self._own)
+        self._signatures = signatures
+        self._metrics = metrics or Metrics()
+        self._beginnings = Beginnings(settings, topics, db, signatures)
+        self._log = TopicLog(settings)
 
     def read_settings(self, partition: int | None = None) -> None:
         """Reads the accounts' settings to their end.
@@ -84,6 +80,16 @@ class Reader:
         """
         for one in range(self._topics.settings.partitions) if partition is None else (partition,):
             self._read(self._topics.settings, one)
+
+    def check_signed(self) -> None:
+        """Looks whether the settings were written with a secret key in force.
+
+        Raises:
+            NotSigned: an earlier release wrote them, or one with another secret key.
+            KafkaError: they cannot be read.
+        """
+        for partition in range(self._topics.settings.partitions):
+            self._beginnings.of(self._topics.settings, partition)
 
     def ledger_note(self) -> Note | None:
         """Returns what the settings' topic says of the ledger's, as far as it was read."""
@@ -100,12 +106,14 @@ class Reader:
 
         Raises:
             KafkaError: a topic cannot be asked.
+            NotSigned: an earlier release wrote the settings, or one with another secret key.
             LedgerLost: they are not, and an operator must say how to go on.
         """
         note, topic = self.ledger_note(), self._topics.settings
         check_identity(self._topics.ledger, note, topic.name)
+        self.check_signed()
         for partition in range(topic.partitions):
-            low, _ = self._bounds(topic, partition)
+            low, _ = self._log.bounds(topic, partition)
             check_beginning(topic, partition, low, note.settings_begin if note is not None else {})
 
     def check_ledger(self) -> None:
@@ -113,13 +121,15 @@ class Reader:
 
         Raises:
             KafkaError: they cannot be asked.
+            NotSigned: an earlier release wrote one, or one with another secret key.
             LedgerLost: one does not.
         """
         note, ledger = self.ledger_note(), self._topics.ledger
         for partition in range(ledger.partitions):
+            self._beginnings.of(ledger, partition)
             said_by = f"partition {partition} of {ledger.name}"
             check_identity(self._topics.settings, self.settings_note(partition), said_by)
-            low, _ = self._bounds(ledger, partition)
+            low, _ = self._log.bounds(ledger, partition)
             check_beginning(ledger, partition, low, note.begins if note is not None else {})
 
     def note_now(self) -> Note:
@@ -129,8 +139,8 @@ class Reader:
             KafkaError: a topic cannot be asked.
         """
         ledger, settings = self._topics.ledger, self._topics.settings
-        begins = {one: self._bounds(ledger, one)[0] for one in range(ledger.partitions)}
-        settings_begin = {one: self._bounds(settings, one)[0] for one in range(settings.partitions)}
+        begins = {one: self._log.bounds(ledger, one)[0] for one in range(ledger.partitions)}
+        settings_begin = {one: self._log.bounds(settings, one)[0] for one in range(settings.partitions)}
         return Note(
             ledger.name,
             ledger.topic_id,
@@ -148,6 +158,7 @@ class Reader:
 
         Raises:
             KafkaError: it cannot be read.
+            NotSigned: an earlier release wrote it, or one with another secret key.
             LedgerLost: it is not whole.
             NotMoved: this database has a ledger of its own, which Kafka never had.
             DatabaseError: it cannot be written.
@@ -155,8 +166,9 @@ class Reader:
         ledger = self._topics.ledger
         if partition < ledger.partitions:
             note = self.ledger_note()
-            low, _ = self._bounds(ledger, partition)
+            low, _ = self._log.bounds(ledger, partition)
             check_beginning(ledger, partition, low, note.begins if note is not None else {})
+            self._beginnings.of(ledger, partition)
             self._read(ledger, partition, going_on)
             said_by = f"partition {partition} of {ledger.name}"
             check_identity(self._topics.settings, self.settings_note(partition), said_by)
@@ -170,7 +182,9 @@ class Reader:
         applied = 0
         for letter in dead_letters.of_changelog(self.db):
             one = changelog_row_of(letter.key, letter.value)
-            if isinstance(one, ChangelogRow):
+            role: Role = "ledger" if letter.topic == self._topics.ledger.name else "settings"
+            believed = self._signatures().flaw_of(role, letter.key, letter.value, letter.headers) is None
+            if believed and isinstance(one, ChangelogRow):
                 with self.db.transaction():
                     table_rows.apply(self.db, [one])
                     dead_letters.drop(self.db, letter.number)
@@ -187,17 +201,17 @@ class Reader:
             What is in its account's partition; and what is in another one, since the topic got more partitions.
 
         Raises:
+            NotSigned: an earlier release wrote it, or one with another secret key.
             KafkaError: it cannot be read.
         """
         found, strays = dict[bytes, ChangelogRow](), dict[bytes, ChangelogRow]()
         for partition in range(topic.partitions):
-            low, high = self._bounds(topic, partition)
-            for messages in self._messages(topic, partition, low, high, lambda: True):
+            self._beginnings.of(topic, partition)
+            low, high = self._log.bounds(topic, partition)
+            for messages in self._log.records(topic, partition, low, high):
                 for message in messages:
                     one = changelog_row_of(message.key(), message.value())
-                    if isinstance(one, ChangelogRow) and (
-                        one.kind != "topic" or one.key[0] not in ("ledger", "settings", "outcomes")
-                    ):
+                    if isinstance(one, ChangelogRow) and not one.of_these_topics and not self._flaw_of(topic, message):
                         right = topic.partition_of(one.key[0]) == partition
                         (found if right else strays)[key_of(one)] = one
         return found, strays
@@ -208,7 +222,7 @@ class Reader:
         Raises:
             KafkaError: its end cannot be asked.
         """
-        _, high = self._bounds(topic, partition)
+        _, high = self._log.bounds(topic, partition)
         offsets.move_on(self.db, topic.name, topic.topic_id, partition, high, as_text(self._clock()))
 
     def read_again_where_cut(self) -> None:
@@ -221,13 +235,13 @@ class Reader:
         for topic in (self._topics.ledger, self._topics.settings):
             for partition in range(topic.partitions):
                 known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
-                if known is not None and known > self._bounds_beyond(topic, partition, known)[1]:
+                if known is not None and known > self._log.bounds_beyond(topic, partition, known)[1]:
                     with self.db.transaction():
                         offsets.forget(self.db, topic.name, topic.topic_id, partition)
 
     def close(self) -> None:
         """Ends it."""
-        self._consumer.close()
+        self._log.close()
 
     def _read(self, topic: ChangelogTopic, partition: int, going_on: Callable[[], bool] = lambda: True) -> None:
         # Before Kafka is asked: what another thread writes from then on lies beyond the end that it names.
@@ -235,14 +249,14 @@ class Reader:
         known = next(
             (one.next_offset for one in readings if (one.topic_id, one.partition) == (topic.topic_id, partition)), None
         )
-        low, high = self._bounds_beyond(topic, partition, known or 0)
+        low, high = self._log.bounds_beyond(topic, partition, known or 0)
         start = self._start(topic, partition, readings, known, (low, high))
         if start == high == known:
             return
         if known is not None and start < known:
             with self.db.transaction():
                 offsets.move_on(self.db, topic.name, topic.topic_id, partition, start, as_text(self._clock()))
-        for messages in self._messages(topic, partition, start, high, going_on):
+        for messages in self._log.records(topic, partition, start, high, going_on):
             self._apply(topic, partition, messages)
         if going_on():
             self._note_end(topic, partition, high)
@@ -273,75 +287,32 @@ class Reader:
         accounts = chosen if topic == self._topics.settings else ledger
         return any(topic.partition_of(one) == partition for one in accounts)
 
-    def _bounds(
-        self, topic: ChangelogTopic, partition: int, consumer: LibraryConsumer | None = None
-    ) -> tuple[int, int]:
-        settings = self._settings.model_copy(update={"topic": topic.name})
-        return bounds(consumer or self._consumer, settings, partition, self._problems)
-
-    def _bounds_beyond(self, topic: ChangelogTopic, partition: int, known: int) -> tuple[int, int]:
-        # A transaction that was just committed is readable only once its marker is written, however long that takes.
-        low, high = self._bounds(topic, partition)
-        if high < known:
-            with closing(
-                client(LibraryConsumer, self._settings, self._own | {"isolation.level": "read_uncommitted"})
-            ) as log:
-                high = max(high, min(known, self._bounds(topic, partition, log)[1]))
-        return low, high
-
-    def _messages(
-        self, topic: ChangelogTopic, partition: int, start: int, high: int, going_on: Callable[[], bool]
-    ) -> Iterator[Sequence[Message]]:
-        # Yields what is between two offsets; compaction may have taken the last ones away.
-        if start >= high:
-            return
-        self._consumer.assign([TopicPartition(topic.name, partition, start)])
-        silent_since, done = time.monotonic(), False
-        try:
-            while not done and going_on():
-                messages = self._waiting()
-                if not messages and time.monotonic() - silent_since > ANSWER_SECONDS:
-                    raise unreachable(self._settings, self._problems.last, TimeoutError("it sends nothing"))
-                silent_since = time.monotonic() if messages else silent_since
-                records = []
-                for message in messages:
-                    error = message.error()
-                    if error is None:
-                        records.append(message)
-                        done = done or (message.offset() or 0) + 1 >= high
-                    elif error.code() == LibraryError._PARTITION_EOF:
-                        done = True
-                    elif not error.retriable():
-                        raise KafkaError(
-                            f"The topic {topic.name} cannot be read: {error.str()}",
-                            "Grant this Kafka user read access to the topic.",
-                        )
-                if records:
-                    yield records
-        except KafkaException as error:
-            raise unreachable(self._settings, self._problems.last, error) from error
-        finally:
-            self._consumer.unassign()
-
-    def _waiting(self) -> list[Message]:
-        # consume() waits for as many as were asked for, also where all that there are have come.
-        first = self._consumer.poll(WAIT_SECONDS)
-        return [] if first is None else [first, *self._consumer.consume(MOST_AT_ONCE - 1, LINGER_SECONDS)]
+    def _flaw_of(self, topic: ChangelogTopic, message: Message) -> str | None:
+        role: Role = "ledger" if topic == self._topics.ledger else "settings"
+        return self._signatures().flaw_of(role, message.key(), message.value(), headers_of(message))
 
     def _apply(self, topic: ChangelogTopic, partition: int, messages: Sequence[Message]) -> None:
+        flaws = [self._flaw_of(topic, message) for message in messages]
+        signed_from = self._beginnings.of(topic, partition) if any(flaws) else 0
+        refused = 0
         with self.db.transaction():
             # Another process with this database, or the flush, may have moved on meanwhile.
             known = offsets.next_of(self.db, topic.name, topic.topic_id, partition) or 0
             at = as_text(self._clock())
             rows, letters, last = dict[bytes, ChangelogRow](), dict[bytes, DeadLetter](), known - 1
-            for message in messages:
+            for message, flaw in zip(messages, flaws, strict=True):
                 offset, key = message.offset() or 0, message.key() or b""
                 if offset < known:
                     continue
                 last = offset
+                if flaw is not None and offset < signed_from:
+                    continue  # it was written again, signed
                 one = changelog_row_of(key, message.value())
-                rows.pop(key, None)  # the newest of a key counts
+                if flaw is not None:
+                    one, refused = Unreadable(flaw, account_of(one)), refused + 1
                 letters.pop(key, None)
+                if flaw is None:
+                    rows.pop(key, None)  # the newest of a key counts
                 if isinstance(one, ChangelogRow):
                     rows[key] = one
                 else:
@@ -349,8 +320,17 @@ class Reader:
             table_rows.apply(self.db, rows.values())
             dead_letters.drop_superseded(self.db, topic.name, [*rows, *letters])
             dead_letters.keep(self.db, list(letters.values()))
+            if refused and dead_letters.count_of_topic(self.db, topic.name, partition) > MOST_REFUSED:
+                raise NotSigned(
+                    f"More than {MOST_REFUSED} records in partition {partition} of {topic.name} are not signed with "
+                    "this worker's secret key, so it is not read on.",
+                    "Find out who writes to that topic, and take the right from them: see the rights in "
+                    "docs/operations.md.",
+                )
             if last >= known:
                 offsets.move_on(self.db, topic.name, topic.topic_id, partition, last + 1, at)
+        if refused:
+            self._metrics.changelog_refused("ledger" if topic == self._topics.ledger else "settings", refused)
 
     def _note_end(self, topic: ChangelogTopic, partition: int, high: int) -> None:
         with self.db.transaction():
@@ -383,7 +363,7 @@ def _letter(topic: ChangelogTopic, message: Message, unreadable: Unreadable, at:
         offset=offset,
         key=message.key(),
         value=message.value(),
-        headers=[],
+        headers=headers_of(message),
         reason=unreadable.reason,
         read_at=at,
         account_id=unreadable.account_id,

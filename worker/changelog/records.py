@@ -77,6 +77,13 @@ def changelog_row_of(key: bytes | None, value: bytes | None) -> ChangelogRow | U
     return ChangelogRow(known, tuple(parts), row)
 
 
+def account_of(one: ChangelogRow | Unreadable) -> AccountId | None:
+    """Returns whose record it is; None where it does not say."""
+    if isinstance(one, Unreadable):
+        return one.account_id
+    return AccountId(one.key[0]) if one.kind != "topic" and one.key[0] else None
+
+
 def _row(kind: Kind, row: Any) -> dict[str, Any] | None:
     if not isinstance(row, dict):
         raise TypeError("it is no JSON object")

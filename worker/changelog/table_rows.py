@@ -34,7 +34,13 @@ class ChangelogRow:
         """Whether it says what the other one of the two topics is."""
         return self.kind == "topic" and self.key[0] in ("ledger", "settings")
 
+    @property
+    def of_these_topics(self) -> bool:
+        """Whether it says what these topics are, so that it holds for no others."""
+        return self.kind == "topic" and self.key[0] in _OF_THESE_TOPICS
 
+
+_OF_THESE_TOPICS = ("ledger", "settings", "outcomes", "signed")
 _KEYS: Mapping[Kind, tuple[str, tuple[str, ...]]] = {
     "place": ("ledger", ("account_id", "list_id", "address")),
     "customer": ("standing", ("account_id", "customer_id")),
@@ -80,7 +86,8 @@ def everything(db: Database) -> Iterable[ChangelogRow]:
         if kind != "topic":
             yield from _rows(db, kind, table)
     notes = db.execute(
-        "SELECT about, partition FROM changelog_topic WHERE about NOT IN ('ledger', 'settings', 'outcomes')"
+        f"SELECT about, partition FROM changelog_topic WHERE about NOT IN ({','.join('?' * len(_OF_THESE_TOPICS))})",
+        _OF_THESE_TOPICS,
     )
     yield from rows_of(db, [RowKey("topic", tuple(row)) for row in notes.fetchall()])
     yield from _accounts(db, [row[0] for row in db.execute("SELECT account_id FROM account ORDER BY account_id")])

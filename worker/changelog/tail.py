@@ -13,7 +13,7 @@ from worker.changelog.all_outcomes import tell_all
 from worker.changelog.loss import Note
 from worker.changelog.reader import Reader
 from worker.changelog.writer import ChangelogWriter
-from worker.errors import KafkaError, LedgerLost, NotMoved
+from worker.errors import KafkaError, LedgerLost, NotMoved, NotSigned
 from worker.kafka.outage import Outage
 from worker.store.database import Database
 
@@ -116,7 +116,7 @@ class ChangelogTail:
                 while not self._stop.is_set():
                     try:
                         step(reader, awaiting)
-                    except (NotMoved, LedgerLost):
+                    except (NotMoved, NotSigned, LedgerLost):
                         raise
                     except KafkaError as error:
                         if not ever_read and time.monotonic() - began > PATIENCE_SECONDS:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 from worker.changelog import outcome_records
 from worker.changelog.outcome_records import outcome_text
 from worker.changelog.partition_writer import Beside, PartitionWriter, Record
 from worker.changelog.records import key_of, value_of
+from worker.changelog.signatures import Role, Signatures
 from worker.changelog.table_rows import ChangelogRow, apply, rows_of
 from worker.changelog.topics import ChangelogTopic, ChangelogTopics, topics
 from worker.clock import Clock, as_text
@@ -70,8 +71,15 @@ class ChangelogWriter:
     """
 
     def __init__(
-        self, settings: Kafka, clock: Clock, metrics: Metrics | None = None, *, outcomes: bool = False
+        self,
+        settings: Kafka,
+        clock: Clock,
+        signatures: Callable[[], Signatures],
+        metrics: Metrics | None = None,
+        *,
+        outcomes: bool = False,
     ) -> None:
+        self._signatures = signatures
         self._settings = settings
         self._outcomes = outcomes
         self._clock = clock
@@ -114,7 +122,9 @@ class ChangelogWriter:
             return
         outcomes = self.topics.outcomes if topic == self.topics.ledger else None
         beside = Beside(outcomes.name, outcome_records.HEADERS) if outcomes is not None else None
-        writer = PartitionWriter(self._settings, topic.name, partition, beside)
+        role: Role = "ledger" if topic == self.topics.ledger else "settings"
+        sign = partial(self._signatures().headers_of, role)
+        writer = PartitionWriter(self._settings, topic.name, partition, sign, beside)
         writer.open()
         read()
         with self._lock:
@@ -201,6 +211,14 @@ class ChangelogWriter:
             return (self.topics.ledger, int(partition)) if about in BY_PARTITION else (self.topics.settings, 0)
         topic = self.topics.settings if one.kind in OF_SETTINGS else self.topics.ledger
         return topic, topic.partition_of(one.key[0])
+
+    def write_again(self, topic: ChangelogTopic, partition: int, records: Sequence[Record]) -> None:
+        """Writes records as they are, in their order, signed by the key of now.
+
+        Raises:
+            KafkaError: they may not have been taken.
+        """
+        self._write_part(topic, partition, records)
 
     def write_through(self, db: Database, rows: Sequence[ChangelogRow], told: Sequence[ChangelogRow] = ()) -> None:
         """Writes rows to Kafka, then into a database.

@@ -10,7 +10,7 @@ import typer
 from worker.accounts import api_keys, erasures, forget, secrets, settings
 from worker.cli import follows, output
 from worker.cli.context import AccountArgument, Json, author, changing, existing, wired
-from worker.cli.progress import Steps
+from worker.cli.progress import Progress, Steps
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
 from worker.errors import UsageError
@@ -185,12 +185,16 @@ def rekey(json: Json = False) -> None:
         old = secrets.parsed(str(typer.prompt("The secret key used before", hide_input=True, err=True)), "the terminal")
     else:
         old = secrets.parsed(sys.stdin.read(LONGEST_KEY_INPUT), "standard input")
+    app.use_previous(old)
     with changing(app) as db:
         count = api_keys.rekey(db, app.changelog, old, app.secret.alone)
+        with Progress("signing") as progress:
+            signed = app.signing(db, progress.counted).write_again(first_time=False)
     if json:
-        output.as_json({"encrypted": count})
+        output.as_json({"encrypted": count, "signed": signed["ledger"] + signed["settings"]})
         return
     output.say(f"Encrypted {counted(count, 'API key')} with {app.secret.where}.")
+    output.say(f"Signed {counted(signed['ledger'] + signed['settings'], 'record')} of ledger and settings with it.")
 
 
 @commands.command("forget")

@@ -33,7 +33,7 @@ COMMANDS = {
     "backup": ("backup", "backup", "Copy the database to a file, beside a running worker."),
     "resync": ("maintenance", "resync", "Look at an account's customers again."),
     "dead-letters": ("dead_letters", "commands", "Show, replay and drop records not understood."),
-    "ledger": ("ledger", "commands", "Go on after the ledger was lost in Kafka."),
+    "ledger": ("ledger", "commands", "Sign the ledger in Kafka; go on after it was lost."),
     "move-ledger": ("maintenance", "move_ledger", "Write what only this database knows to Kafka."),
     "forget": ("forget", "forget", "Erase one person, here and at every other worker."),
     "publish": ("maintenance", "publish", "Publish events from a file, one JSON a line."),

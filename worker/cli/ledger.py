@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from typing import Annotated
 
 import typer
 
+from worker.app import App
 from worker.changelog.backfill import accept_loss
 from worker.changelog.loss import NOT_KNOWN
 from worker.cli import output
-from worker.cli.context import Json, wired
+from worker.cli.context import Json, changing, wired
+from worker.cli.progress import Progress
+from worker.errors import UsageError
+from worker.model import AccountId
+from worker.plural import counted
+from worker.store.database import Database
 from worker.store.lock import DatabaseLock
 
-commands = typer.Typer(no_args_is_help=True, help="The ledger in Kafka: continue after it was lost.")
+commands = typer.Typer(no_args_is_help=True, help="The ledger in Kafka: sign it; continue after it was lost.")
 
 
 @commands.callback()
@@ -44,3 +51,87 @@ def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fal
     output.say(
         "This is stored in Kafka, for all workers. Start them again: the next flush reads who ever left each list."
     )
+
+
+@commands.command("sign")
+def sign(
+    drop_unknown: Annotated[
+        bool, typer.Option("--drop-unknown", help="Also remove refused records of which this database has nothing.")
+    ] = False,
+    believe: Annotated[
+        bool, typer.Option("--believe", help="Sign refused records as they are: an earlier release wrote them.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Sign the records of a release that did not sign: once, after an upgrade, with all workers ended.
+
+    Later: write what this database has over records that were refused.
+    """
+    if drop_unknown and believe:
+        raise UsageError("--drop-unknown and --believe exclude each other.", "Give one of them.")
+    app = wired()
+    with DatabaseLock(app.config.staging.path):
+        with closing(app.open_database()) as db:
+            signed = _first_time(app, db, yes=yes)
+        if signed is not None:
+            _tell_signed(signed, json=json)
+            return
+        with changing(app, _accounts_refused(app)) as db:
+            signing = app.signing(db, lambda count: None)
+            refused = signing.refused()
+            if refused:
+                act = "Sign them as they are" if believe else "Write what this database has over them"
+                output.confirm(f"{counted(len(refused), 'record')} refused, see dead-letters list. {act}?", yes=yes)
+            counts = signing.settle_refused("believe" if believe else "drop" if drop_unknown else "restore")
+    _tell_settled(counts, json=json)
+
+
+def _first_time(app: App, db: Database, *, yes: bool) -> Mapping[str, int] | None:
+    if not app.signing(db, lambda count: None).unsigned():
+        return None
+    topics = app.changelog.topics
+    output.confirm(
+        f"Sign all records of {topics.ledger.name} and {topics.settings.name} as they are? Only after a release that "
+        "did not sign: everybody who could write to these topics may have changed them.",
+        yes=yes,
+    )
+    with Progress("signing") as progress:
+        return app.signing(db, progress.counted).write_again(first_time=True)
+
+
+def _accounts_refused(app: App) -> Callable[[Database], Collection[AccountId]]:
+    def accounts(db: Database) -> Collection[AccountId]:
+        return {one.account_id for one in app.signing(db, lambda count: None).refused() if one.account_id is not None}
+
+    return accounts
+
+
+def _tell_signed(counts: Mapping[str, int], *, json: bool) -> None:
+    if json:
+        output.as_json({"signed": counts["ledger"] + counts["settings"], "signed_before": counts["signed"]})
+        return
+    output.say(f"Signed {counted(counts['ledger'], 'ledger record')} and {counts['settings']} of settings.")
+    if counts["signed"]:
+        output.say(
+            f"{counted(counts['signed'], 'record')} had a signature already. If this was not interrupted before, find "
+            "out who wrote the others: an earlier release cannot have written after this one."
+        )
+    output.say("Start the workers.")
+
+
+def _tell_settled(counts: Mapping[str, int], *, json: bool) -> None:
+    kinds = ("restored", "dropped", "believed", "left")
+    if json:
+        output.as_json({"signed": 0, **{kind: counts.get(kind, 0) for kind in kinds}})
+        return
+    if not counts:
+        output.say("Everything is signed, and no record was refused.")
+        return
+    done = ", ".join(f"{counts[kind]} {kind}" for kind in kinds if counts.get(kind))
+    output.say(f"Refused records: {done}.")
+    if left := counts.get("left"):
+        output.say(
+            f"This database has nothing of {counted(left, 'record')}: give the command at the worker that has the "
+            "account. If no worker has it: --drop-unknown"
+        )

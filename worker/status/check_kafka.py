@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from worker.changelog.reader import Reader
+from worker.changelog.signatures import UNSIGNED, WRONG
 from worker.changelog.topics import CheckedTopic, check_topics
 from worker.config import Kafka
-from worker.errors import KafkaError, LedgerLost, NotMoved
+from worker.errors import KafkaError, LedgerLost, NotMoved, NotSigned
 from worker.flush import eligibility
 from worker.kafka import admin
 from worker.kafka.partitioner import partition_of
@@ -56,7 +57,7 @@ def check_changelog(reader: Reader) -> Finding:
         reader.read_settings()
         reader.check_topics()
         reader.check_ledger()
-    except (LedgerLost, NotMoved) as error:
+    except (LedgerLost, NotMoved, NotSigned) as error:
         return Finding("ledger", Level.FAILED, error.what, error.advice)
     return ok("ledger", "complete, from its beginning")
 
@@ -76,6 +77,13 @@ def check_staging(db: Database, topic: str) -> Iterator[Finding]:
             Level.FAILED,
             f"{count} with an older event in use, because a later one has a lower version: {named}.",
             "If the higher version is wrong: mailchimp-worker resync ACCOUNT --email EMAIL --forget-version",
+        )
+    if refused := dead_letters.count_because(db, UNSIGNED, WRONG):
+        yield Finding(
+            "signatures",
+            Level.FAILED,
+            f"Refused {counted(refused, 'record')} of ledger or settings, not written with the secret key.",
+            "Take the right to write there from others, see docs/operations.md. Then: mailchimp-worker ledger sign",
         )
     if letters := dead_letters.of_changelog(db):
         numbers = ", ".join(str(one.number) for one in letters[:NAMED])

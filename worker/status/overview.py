@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.accounts import settings
+from worker.changelog.signatures import UNSIGNED, WRONG
 from worker.clock import as_moment, as_text
 from worker.config import Config
 from worker.flush import eligibility
@@ -80,6 +81,7 @@ def overview(
         "customers_without_settings": sum(foreign.values()),
         "accounts": [account_data(one, now, config) for one in facts],
         "dead_letters": dead_letters.count(db),
+        "records_refused": dead_letters.count_because(db, UNSIGNED, WRONG),
         "counts": counts.totals(db, topic),
         "stuck_customers": ignored.count(db),
         "misplaced_accounts": [

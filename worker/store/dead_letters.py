@@ -113,6 +113,20 @@ def of_changelog(db: Database) -> list[DeadLetter]:
     return [_letter(row) for row in rows]
 
 
+def count_because(db: Database, *reasons: str) -> int:
+    """Returns how many there are for one of these reasons."""
+    query = f"SELECT count(*) FROM dead_letter WHERE reason IN ({','.join('?' * len(reasons))})"
+    return int(db.execute(query, reasons).fetchone()[0])
+
+
+def count_of_topic(db: Database, topic: str, partition: int) -> int:
+    """Returns how many records of a partition of ledger or settings could not be applied."""
+    row = db.execute(
+        "SELECT count(*) FROM dead_letter WHERE topic = ? AND partition = ?", (topic, partition)
+    ).fetchone()
+    return int(row[0])
+
+
 def drop_superseded(db: Database, topic: str, keys: Iterable[bytes]) -> None:
     """Removes records of ledger or settings that newer ones of the same keys replace. Belongs in a transaction."""
     db.executemany(

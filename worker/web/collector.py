@@ -126,6 +126,9 @@ class WorkerCollector(Collector):
         yield _counter("events", "Events that were read, by result.", "result", _from_0(RESULTS, now.events))
         yield _counter("contacts", "Receipts, by outcome.", "outcome", _from_0(Outcome, now.contacts))
         yield _counter("flushes", "Flushes that ended, by how.", "ended", _from_0(Ended, now.flushes))
+        refused = _from_0(("ledger", "settings"), now.refused)
+        told = "Records of ledger and settings that were not signed with this worker's secret key."
+        yield _counter("changelog_refused", told, "what", refused)
         yield _calls(now.calls)
         yield _gauge("calls_in_flight", "Calls to Mailchimp that wait for their answer.", self._in_flight())
         by_kind = {kind: now.call_seconds[kind] for kind in KINDS}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.checked_changelog import touched, watch
 from worker.changelog import table_rows
+from worker.changelog.signatures import Signatures
 from worker.changelog.table_rows import ChangelogRow
 from worker.changelog.writer import Acknowledged, ChangelogWriter
 from worker.config import Kafka
@@ -51,7 +52,7 @@ class Copied(ChangelogWriter):
     """A database, and another one instead of Kafka, which gets the rows of each change before it is committed."""
 
     def __init__(self) -> None:
-        super().__init__(Kafka(), lambda: NOW)
+        super().__init__(Kafka(), lambda: NOW, lambda: Signatures([b"k"]))
         self.db, self.copy = open_database(":memory:"), open_database(":memory:")
         self.passed: list[Sequence[ChangelogRow]] = []
 

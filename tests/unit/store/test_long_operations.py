@@ -16,6 +16,7 @@ from tests.unit.accounts.build import ACCOUNT, NEIGHBOUR
 from tests.unit.accounts.test_forget import customer_status, entry, letter, receipt, told
 from worker.accounts.forget import forget_account, is_known
 from worker.changelog.commit import commit_in_parts
+from worker.changelog.signatures import Signatures
 from worker.changelog.writer import Acknowledged, ChangelogWriter
 from worker.clock import utc_now
 from worker.config import Kafka
@@ -193,7 +194,7 @@ def test_kafka_is_not_waited_for_with_the_lock_held(db: Database, path: Path) ->
             return result
 
     rows = ledger.rows_of_account(db, ACCOUNT)
-    changelog = Writer(Kafka(), utc_now)
+    changelog = Writer(Kafka(), utc_now, lambda: Signatures([b"k"]))
     assert commit_in_parts(changelog, db, rows, lambda part: ledger.delete(db, part), erase=True) == MANY
     assert sum(written) == MANY
     assert len(written) > 1

@@ -1,0 +1,81 @@
+"""From where on the records of a partition are signed: by the note in the settings' topic, or by its first record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+from worker.changelog import table_rows
+from worker.changelog.records import key_of
+from worker.changelog.signatures import SIGNED, WRONG, Role, Signatures, SignedFrom, place_of
+from worker.changelog.table_rows import ChangelogRow
+from worker.changelog.topic_log import TopicLog, headers_of
+from worker.changelog.topics import ChangelogTopic, ChangelogTopics
+from worker.config import Kafka
+from worker.errors import NotSigned
+from worker.store.database import Database
+
+
+class Beginnings:
+    """Finds where signatures begin, each partition once. Belongs to one thread."""
+
+    def __init__(
+        self, settings: Kafka, topics: ChangelogTopics, db: Database, signatures: Callable[[], Signatures]
+    ) -> None:
+        self._settings, self._topics, self._db, self._signatures = settings, topics, db, signatures
+        self._found: dict[str, int] = {}
+
+    def of(self, topic: ChangelogTopic, partition: int) -> int:
+        """Returns from which offset on every record of a partition must be signed.
+
+        Raises:
+            NotSigned: an earlier release wrote it, or one with another secret key.
+            KafkaError: it cannot be read.
+        """
+        place = place_of(topic, partition)
+        if place not in self._found:
+            self._found[place] = self._look(topic, partition)
+        return self._found[place]
+
+    def _look(self, topic: ChangelogTopic, partition: int) -> int:
+        told = SignedFrom.from_text(table_rows.note_of(self._db, SIGNED), self._signatures())
+        if (offset := told.offset_of(topic, partition)) is not None:
+            return offset
+        with closing(TopicLog(self._settings)) as topic_log:
+            flaw = self._flaw_of_first(topic_log, topic, partition)
+            if flaw is None:
+                return 0
+            if (offset := self._note(topic_log).offset_of(topic, partition)) is not None:
+                return offset
+        raise _not_signed(topic, partition, flaw)
+
+    def _flaw_of_first(self, topic_log: TopicLog, topic: ChangelogTopic, partition: int) -> str | None:
+        role: Role = "ledger" if topic == self._topics.ledger else "settings"
+        for messages in topic_log.records(topic, partition, *topic_log.bounds(topic, partition)):
+            first = messages[0]
+            return self._signatures().flaw_of(role, first.key(), first.value(), headers_of(first))
+        return None
+
+    def _note(self, topic_log: TopicLog) -> SignedFrom:
+        # Where this database does not have it yet.
+        key, found, topic = key_of(ChangelogRow("topic", (SIGNED, ""), None)), SignedFrom(), self._topics.settings
+        for messages in topic_log.records(topic, 0, *topic_log.bounds(topic, 0)):
+            for message in messages:
+                if message.key() == key:
+                    told = SignedFrom.from_record(message.value(), self._signatures())
+                    found = told if told.offsets else found
+        return found
+
+
+def _not_signed(topic: ChangelogTopic, partition: int, flaw: str) -> NotSigned:
+    if flaw == WRONG:
+        return NotSigned(
+            f"Partition {partition} of {topic.name} is not signed with a secret key that this worker has.",
+            "Start with the secret key that the other workers have. After a change of the key, set the former one as "
+            "WORKER_PREVIOUS_SECRET_KEY and run: mailchimp-worker account rekey",
+        )
+    return NotSigned(
+        f"The records in partition {partition} of {topic.name} are not signed: an earlier release wrote them.",
+        "End all workers, and once: mailchimp-worker ledger sign. If no earlier release was here, somebody else writes "
+        "to that topic.",
+    )

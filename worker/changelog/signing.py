@@ -1,0 +1,164 @@
+"""Signs what is in the topics already: once after releases that did not sign, and after a change of the secret key."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Literal
+
+from worker.changelog import table_rows
+from worker.changelog.backfill import take_everything
+from worker.changelog.beginnings import Beginnings
+from worker.changelog.partition_writer import Record
+from worker.changelog.records import changelog_row_of
+from worker.changelog.signatures import SIGNED, Role, Signatures, SignedFrom, place_of
+from worker.changelog.table_rows import ChangelogRow
+from worker.changelog.topic_log import TopicLog, headers_of
+from worker.changelog.topics import ChangelogTopic
+from worker.changelog.writer import ChangelogWriter
+from worker.config import Kafka
+from worker.errors import NotSigned
+from worker.plural import counted
+from worker.store import dead_letters
+from worker.store.changed_rows import RowKey
+from worker.store.database import Database
+from worker.store.dead_letters import DeadLetter
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """Writes all records of both topics again, signed by the key of now.
+
+    Attributes:
+        db: the staging database.
+        signatures: by all keys in force.
+        told: called with how many records were written so far.
+    """
+
+    settings: Kafka
+    changelog: ChangelogWriter
+    db: Database
+    signatures: Signatures
+    told: Callable[[int], None]
+
+    def unsigned(self) -> bool:
+        """Tells whether a partition is not signed by any key in force.
+
+        Raises:
+            KafkaError: it cannot be read.
+        """
+        beginnings = Beginnings(self.settings, self.changelog.topics, self.db, lambda: self.signatures)
+        try:
+            for topic in (self.changelog.topics.settings, self.changelog.topics.ledger):
+                for partition in range(topic.partitions):
+                    beginnings.of(topic, partition)
+        except NotSigned:
+            return True
+        return False
+
+    def write_again(self, *, first_time: bool) -> Counter[str]:
+        """Writes everything again and notes from where on it is signed. If it fails, nothing counts: do it again.
+
+        Args:
+            first_time: whether what is not signed is believed. Else it is not written again, and keeps all from being
+                noted if it is the newest of its key.
+
+        Returns:
+            How many records there were: those of each topic, and "signed", which were before.
+
+        Raises:
+            NotSigned: somebody else wrote records, which an operator must look at.
+            KafkaError: not everything may have been written.
+        """
+        take_everything(self.changelog)
+        counts, starts = Counter[str](), dict[str, int]()
+        with closing(TopicLog(self.settings)) as topic_log:
+            for topic in (self.changelog.topics.settings, self.changelog.topics.ledger):
+                for partition in range(topic.partitions):
+                    low, high = topic_log.bounds(topic, partition)
+                    starts[place_of(topic, partition)] = high
+                    self._copy(topic_log, topic, partition, (low, high), counts, first_time=first_time)
+        # The database reads it like all others, since it may not have read what was there before.
+        self.changelog.write([SignedFrom(starts).row(self.signatures)])
+        return counts
+
+    def _copy(
+        self,
+        topic_log: TopicLog,
+        topic: ChangelogTopic,
+        partition: int,
+        span: tuple[int, int],
+        counts: Counter[str],
+        *,
+        first_time: bool,
+    ) -> None:
+        role: Role = "ledger" if topic == self.changelog.topics.ledger else "settings"
+        told = SignedFrom.from_text(table_rows.note_of(self.db, SIGNED), self.signatures).offset_of(topic, partition)
+        refused = set[bytes | None]()
+        for messages in topic_log.records(topic, partition, *span):
+            records: list[Record] = []
+            for message in messages:
+                key, value, offset = message.key(), message.value(), message.offset() or 0
+                flaw = self.signatures.flaw_of(role, key, value, headers_of(message))
+                counts["signed"] += flaw is None
+                if flaw is not None and not first_time:
+                    if offset >= (told or 0):
+                        refused.add(key)
+                    continue
+                refused.discard(key)
+                records.append((key or b"", value))
+            if records:
+                self.changelog.write_again(topic, partition, records)
+                counts[role] += len(records)
+                self.told(counts.total() - counts["signed"])
+        if refused:
+            raise NotSigned(
+                f"Partition {partition} of {topic.name} has {counted(len(refused), 'record')} that are not signed with "
+                "a secret key in force, so nothing was changed.",
+                "Find out who wrote them; then: mailchimp-worker ledger sign",
+            )
+
+    def refused(self) -> list[DeadLetter]:
+        """Returns the records of accounts that were not believed, as far as this database has read."""
+        return [one for one in dead_letters.of_changelog(self.db) if self._flaw_of(one) is not None]
+
+    def settle_refused(self, how: Literal["restore", "drop", "believe"]) -> Counter[str]:
+        """Ends that records were refused. This database must have read all, as the topics' writer.
+
+        Args:
+            how: restore: this database's rows are written over them · drop: the same, and what this database has
+                nothing of is taken away · believe: they are written again, signed.
+
+        Returns:
+            How many were "restored", "dropped" or "believed", and how many are "left".
+
+        Raises:
+            KafkaError: not all may have been written.
+        """
+        counts, topics = Counter[str](), self.changelog.topics
+        for letter in self.refused():
+            one = changelog_row_of(letter.key, letter.value)
+            rows = table_rows.rows_of(self.db, [RowKey(one.kind, one.key)]) if isinstance(one, ChangelogRow) else []
+            there = [row for row in rows if row.row is not None]
+            topic = topics.ledger if letter.topic == topics.ledger.name else topics.settings
+            if how == "believe":
+                self.changelog.write_again(topic, letter.partition, [(letter.key or b"", letter.value)])
+                counts["believed"] += 1
+            elif there:
+                self.changelog.write_through(self.db, there)
+                counts["restored"] += 1
+            elif how == "drop":
+                self.changelog.write_again(topic, letter.partition, [(letter.key or b"", None)])
+                counts["dropped"] += 1
+            else:
+                counts["left"] += 1
+                continue
+            with self.db.transaction():
+                dead_letters.drop(self.db, letter.number)
+        return counts
+
+    def _flaw_of(self, letter: DeadLetter) -> str | None:
+        role: Role = "ledger" if letter.topic == self.changelog.topics.ledger.name else "settings"
+        return self.signatures.flaw_of(role, letter.key, letter.value, letter.headers)

@@ -1,0 +1,126 @@
+"""The log of a topic of ledger or settings: where it begins and ends, and the records between two offsets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import cast
+
+from confluent_kafka import Consumer as LibraryConsumer
+from confluent_kafka import KafkaError as LibraryError
+from confluent_kafka import KafkaException, Message, TopicPartition
+
+from worker.changelog.topics import ChangelogTopic
+from worker.config import Kafka
+from worker.errors import KafkaError
+from worker.kafka.client import ANSWER_SECONDS, Problems, bounds, client, fetching, unreachable
+
+MOST_AT_ONCE = 1000
+"""Records that are given together."""
+WAIT_SECONDS = 0.5
+"""How long to wait for a record before looking whether to go on."""
+LINGER_SECONDS = 0.02
+"""How long to wait for more once there is one: while many are behind it, they are there."""
+
+
+def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
+    """Returns a record's headers."""
+    return cast("list[tuple[str, bytes | None]]", message.headers() or [])
+
+
+class TopicLog:
+    """Reads one partition at a time. Belongs to one thread."""
+
+    def __init__(self, settings: Kafka) -> None:
+        """Reads nothing yet.
+
+        Raises:
+            ConfigError: the operator's properties cannot be used.
+        """
+        self._settings = settings
+        self._problems = Problems()
+        self._own = {
+            "group.id": f"{settings.group_id}.keeping",  # asked for by the library; nothing is joined
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",  # what a fenced writer left behind does not count
+            "error_cb": self._problems,
+            **fetching(settings),
+        }
+        self._consumer = client(LibraryConsumer, settings, self._own)
+
+    def bounds(self, topic: ChangelogTopic, partition: int, consumer: LibraryConsumer | None = None) -> tuple[int, int]:
+        """Returns a partition's first offset, and the one behind its last.
+
+        Raises:
+            KafkaError: they cannot be asked.
+        """
+        settings = self._settings.model_copy(update={"topic": topic.name})
+        return bounds(consumer or self._consumer, settings, partition, self._problems)
+
+    def bounds_beyond(self, topic: ChangelogTopic, partition: int, known: int) -> tuple[int, int]:
+        """Returns the same where it is known up to an offset already.
+
+        Raises:
+            KafkaError: they cannot be asked.
+        """
+        # A transaction that was just committed is readable only once its marker is written, however long that takes.
+        low, high = self.bounds(topic, partition)
+        if high < known:
+            with closing(
+                client(LibraryConsumer, self._settings, self._own | {"isolation.level": "read_uncommitted"})
+            ) as log:
+                high = max(high, min(known, self.bounds(topic, partition, log)[1]))
+        return low, high
+
+    def records(
+        self, topic: ChangelogTopic, partition: int, start: int, high: int, going_on: Callable[[], bool] = lambda: True
+    ) -> Iterator[Sequence[Message]]:
+        """Yields what is between two offsets; compaction may have taken the last ones away.
+
+        Raises:
+            KafkaError: it cannot be read.
+        """
+        if start >= high:
+            return
+        self._consumer.assign([TopicPartition(topic.name, partition, start)])
+        silent_since, done = time.monotonic(), False
+        try:
+            while not done and going_on():
+                messages = self._waiting()
+                if not messages and time.monotonic() - silent_since > ANSWER_SECONDS:
+                    raise unreachable(self._settings, self._problems.last, TimeoutError("it sends nothing"))
+                silent_since = time.monotonic() if messages else silent_since
+                records = []
+                for message in messages:
+                    error = message.error()
+                    if error is None:
+                        offset = message.offset() or 0
+                        done = done or offset + 1 >= high
+                        if offset < high:
+                            records.append(message)
+                    elif error.code() == LibraryError._PARTITION_EOF:
+                        done = True
+                    elif not error.retriable():
+                        raise KafkaError(
+                            f"The topic {topic.name} cannot be read: {error.str()}",
+                            "Grant this Kafka user read access to the topic.",
+                        )
+                if records:
+                    yield records
+        except KafkaException as error:
+            raise unreachable(self._settings, self._problems.last, error) from error
+        finally:
+            self._consumer.unassign()
+
+    def close(self) -> None:
+        """Ends it."""
+        self._consumer.close()
+
+    def _waiting(self) -> list[Message]:
+        # consume() waits for as many as were asked for, also where all that there are have come.
+        first = self._consumer.poll(WAIT_SECONDS)
+        return [] if first is None else [first, *self._consumer.consume(MOST_AT_ONCE - 1, LINGER_SECONDS)]
