@@ -81,7 +81,7 @@ def run_demo(*, serve: bool) -> None:
             kafka=Kafka(bootstrap_servers=broker.bootstrap_servers, group_protocol="consumer"),
             staging=Staging(path=folder / "worker.db"),
             mailchimp=Mailchimp(base_url=server.base_url, patience=5),
-            web=web_config() if serve else Web(port=0),
+            web=Web(port=0),
             log=Log(level="error"),
         )
         configure(config.log)
@@ -101,11 +101,12 @@ def run_demo(*, serve: bool) -> None:
         out.print(took if serve else f"{took} Nothing of it is left running.", style="bold")
         out.print(NEXT if serve else f"{NEXT}\n{IN_A_BROWSER}", soft_wrap=True)
         if serve:
-            # The daemon reads by itself from here on.
+            # The daemon reads by itself from here on. Its port is chosen late, so that nobody takes it meanwhile.
             ends.close()
-            with suppress(KeyboardInterrupt), daemon_of(app):
+            serving = App(config.model_copy(update={"web": web_config()}), calendar)
+            with suppress(KeyboardInterrupt), daemon_of(serving):
                 demo.third_day()
-                _serve(app, server)
+                _serve(serving, server)
             out.print("\nStopped. Nothing of it is left running.", style="bold")
 
 
