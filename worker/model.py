@@ -5,7 +5,8 @@ Times are aware datetimes in UTC; where one is kept or printed as text it is ISO
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, NewType
 
 AccountId = NewType("AccountId", str)
@@ -67,9 +68,18 @@ class PostalAddress:
     country: str | None = None
 
 
+AttributeValue = int | float | str
+"""A number or a text; dates are texts, such as 2026-05-03."""
+
+
 @dataclass(frozen=True, slots=True)
 class CustomerState:
-    """What an event says about a customer: its whole state, absent parts as None."""
+    """What an event says about a customer: its whole state, absent parts as None.
+
+    Attributes:
+        attributes: what billmywork says of it beside the fields that every customer has, by name.
+        tags: the names of its tags, as published.
+    """
 
     email: str | None = None
     first_name: str | None = None
@@ -79,6 +89,8 @@ class CustomerState:
     list_id: ListId | None = None
     marketing_consent: bool = True
     address: PostalAddress | None = None
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict, hash=False)
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

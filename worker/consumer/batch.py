@@ -379,4 +379,7 @@ def _state(customer: PublishedCustomer | None) -> tuple[str | None, bytes | None
     if customer.marketing_consent is None:
         customer.marketing_consent = True
     customer.list_id = customer.list_id or None
+    # An attribute that is null is none: what is staged has no nulls.
+    customer.attributes = {k: v for k, v in (customer.attributes or {}).items() if v is not None} or None
+    customer.tags = customer.tags or None
     return address_key(customer.email), _encode(customer)

@@ -19,6 +19,16 @@ LONGEST_ID = 128
 """Characters of an account's or a customer's id."""
 LONGEST_TEXT = 1000
 """Characters of every other text, but of the address: one that is too long is staged, since no delivery takes it."""
+LONGEST_ATTRIBUTE_NAME = 64
+"""Characters."""
+MOST_ATTRIBUTES = 100
+"""Attributes of one customer."""
+LONGEST_TAG = 100
+"""Characters of a tag. Source: Mailchimp's limit for the names of tags."""
+MOST_TAGS = 50
+"""Tags of one customer. Source: a member's answer tells at most 50 of its tags."""
+LARGEST_NUMBER = 2**53 - 1
+"""Of an attribute, with either sign: what every JSON parser reads exactly."""
 STRUCTURED = b"application/cloudevents"
 """What the content type of structured mode begins with."""
 TYPE_PREFIX = "com.billmywork.customer."
@@ -41,6 +51,12 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID)]
 _Text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
 _Version = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_AttributeName = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ATTRIBUTE_NAME)]
+_WITHIN = msgspec.Meta(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)
+_Attribute = Annotated[int, _WITHIN] | Annotated[float, _WITHIN] | _Text
+_Attributes = Annotated[dict[_AttributeName, _Attribute | None], msgspec.Meta(max_length=MOST_ATTRIBUTES)]
+_Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TAG)]
+_Tags = Annotated[list[_Tag], msgspec.Meta(max_length=MOST_TAGS)]
 
 
 class _Address(msgspec.Struct, omit_defaults=True, gc=False):
@@ -64,6 +80,8 @@ class PublishedCustomer(msgspec.Struct, omit_defaults=True, gc=False):
     list_id: _Text | None = None
     marketing_consent: bool | None = None
     address: _Address | None = None
+    attributes: _Attributes | None = None
+    tags: _Tags | None = None
 
     def state(self) -> CustomerState:
         """Returns what it says about the customer: absent and null mean the same."""
@@ -81,6 +99,8 @@ class PublishedCustomer(msgspec.Struct, omit_defaults=True, gc=False):
             else PostalAddress(
                 address.line1, address.line2, address.city, address.state, address.postcode, address.country
             ),
+            attributes={name: value for name, value in (self.attributes or {}).items() if value is not None},
+            tags=tuple(self.tags or ()),
         )
 
 

@@ -65,6 +65,18 @@ def test_a_customer_is_staged_as_its_event_says(db: Database) -> None:
     assert (row.revision, row.changed, row.deleted) == (1, True, False)
 
 
+def test_attributes_and_tags_are_staged_as_part_of_the_whole_state(db: Database) -> None:
+    """Nulls are none; an event without them, as one with empty ones, says that the customer has none."""
+    stage(db, event(0, attributes={"plan": "Gold", "invoices": 12, "spent": 0.5, "old": None}, tags=["vip", "gold"]))
+    state = one(db).state
+    assert state.attributes == {"plan": "Gold", "invoices": 12, "spent": 0.5}
+    assert state.tags == ("vip", "gold")
+    stage(db, event(1, attributes={}, tags=[]))
+    assert (one(db).state.attributes, one(db).state.tags) == ({}, ())
+    stage(db, event(2, attributes={"plan": "Gold"}, tags=["vip"]), event(3, first_name="Ann"))
+    assert (one(db).state.attributes, one(db).state.tags) == ({}, ())
+
+
 def test_a_batch_is_folded_to_one_write_a_customer(db: Database) -> None:
     """Of many events the newest is written once; every other is counted or was overtaken."""
     stage(db, *(event(n, version=n, email=f"{n}@example.com") for n in range(5)))

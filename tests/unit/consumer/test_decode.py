@@ -26,6 +26,12 @@ ids = st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), 
 addresses = st.fixed_dictionaries(
     {}, optional={"line1": texts, "city": texts, "postcode": texts, "floor": st.integers()}
 )
+attributes = st.dictionaries(
+    st.text(min_size=1, max_size=64),
+    texts | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-1e15, 1e15, allow_nan=False),
+    max_size=4,
+)
+tags = st.lists(st.text(min_size=1, max_size=100), max_size=4)
 customers = st.fixed_dictionaries(
     {"id": ids},
     optional={
@@ -34,6 +40,8 @@ customers = st.fixed_dictionaries(
         "list_id": texts,
         "marketing_consent": st.none() | st.booleans(),
         "address": st.none() | addresses,
+        "attributes": st.none() | attributes,
+        "tags": st.none() | tags,
         "unknown": texts,
     },
 )
