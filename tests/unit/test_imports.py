@@ -19,6 +19,7 @@ DECISIONS = {
     "worker.flush.answers",
     "worker.flush.calls",
     "worker.flush.consent",
+    "worker.flush.field_values",
     "worker.flush.identity",
     "worker.flush.merge_values",
     "worker.flush.outcomes",

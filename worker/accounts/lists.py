@@ -122,6 +122,7 @@ def _updated(known: AccountList | None, found: MailchimpList, at: datetime) -> A
         refreshed_at=at,
         pause=known.pause if known else None,
         departures_read_at=known.departures_read_at if known else None,
+        merge_fields=known.merge_fields if known else None,
     )
 
 

@@ -20,7 +20,7 @@ ABOUT = "settings_log"
 MOST_KEPT = 200
 """Changes of an account that are kept, the newest."""
 
-Setting = Literal["api_key", "enabled", "status_if_new", "stored_list", "master_list", "paused"]
+Setting = Literal["api_key", "enabled", "status_if_new", "stored_list", "master_list", "merge_field", "paused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,23 @@ def _differences(before: AccountSettings, after: AccountSettings) -> Iterator[tu
         yield "stored_list", old.get(list_id), new.get(list_id)
     if before.master_list != after.master_list:
         yield "master_list", _list_name(before), _list_name(after)
+    yield from _fields_chosen(before, after)
     paused = [one.pause is not None or any(each.pause is not None for each in one.lists) for one in (before, after)]
     if paused[0] and not paused[1]:
         yield "paused", "true", "false"
+
+
+def _fields_chosen(before: AccountSettings, after: AccountSettings) -> Iterator[tuple[Setting, str | None, str | None]]:
+    for one in after.lists:
+        known = before.list_of(one.list_id)
+        old, new = (known.merge_fields or {}) if known is not None else {}, one.merge_fields or {}
+        for tag in sorted(old.keys() | new.keys()):
+            if old.get(tag) != new.get(tag):
+                told = [
+                    f"{tag}={each[tag]} on {_named(one.name, one.list_id)}" if tag in each else None
+                    for each in (old, new)
+                ]
+                yield "merge_field", told[0], told[1]
 
 
 def _hint(settings: AccountSettings) -> str | None:

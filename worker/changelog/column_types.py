@@ -116,6 +116,7 @@ LIST_SHAPE = {
     "refreshed_at": Column(_time, required=True),
     "gone_at": Column(_time),
     "departures_read_at": Column(_time),
+    "merge_fields": Column(_texts),
     **_PAUSE,
 }
 

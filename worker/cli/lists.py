@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
+from worker.accounts import chosen_fields, field_mapping, settings
 from worker.accounts import lists as account_lists
-from worker.accounts import settings
+from worker.accounts.field_mapping import MappedField
 from worker.cli import follows, output
 from worker.cli.context import AccountArgument, Json, author, changing, existing, wired
 from worker.clock import as_text
 from worker.errors import UsageError
 from worker.model import AccountId, ListId
-from worker.status.json_data import lists_data
+from worker.status.json_data import lists_data, mapping_data
 from worker.store.accounts import AccountSettings
 from worker.store.lists import AccountList
 
@@ -97,6 +100,70 @@ def master(
     output.say(f"{chosen.name if chosen else list_id} ({list_id}) is the master list of account {account}.")
     if lacking := settings.missing(one):
         output.say(f"Next: {lacking[0].what} {lacking[0].advice}")
+
+
+@commands.command(name="map")
+def map_fields(
+    account: AccountArgument,
+    list_id: Annotated[str, typer.Argument(metavar="LIST", help="Id of one of its lists.")],
+    fields: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TAG=ATTRIBUTE",
+            help="A merge field and the attribute, or the customer's field, that goes there; TAG= for nothing.",
+        ),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Go back to the default, then take what is named.")] = False,
+    json: Json = False,
+) -> None:
+    """Show or choose which fields and attributes of customers go to which merge fields of a list."""
+    app, wanted, which = wired(), _assignments(fields or ()), ListId(list_id)
+    account_id, changes = AccountId(account), bool(wanted) or clear
+    with (changing if changes else existing)(app) as db:
+        on_list, available = chosen_fields.read(db, account_id, which, secret=app.secret, open_sender=app.open_client)
+        if changes:
+            before = {} if clear else dict(on_list.merge_fields or {})
+            named = field_mapping.checked(account_id, which, before | wanted, available)
+            chosen_fields.choose(db, app.changelog, account_id, which, named, author(app))
+            on_list = replace(on_list, merge_fields=named or None)
+        found = field_mapping.mapped(on_list, available)
+    if json:
+        output.as_json({"list_id": list_id, "fields": mapping_data(found)})
+        return
+    output.table(
+        ("tag", "name", "type", "gets", "notes"),
+        [
+            (
+                one.tag,
+                one.field.name if one.field is not None else "",
+                one.field.type if one.field is not None else "",
+                one.source or "nothing",
+                _of_field(one),
+            )
+            for one in found
+        ],
+    )
+    if changes:
+        output.say("The next flush looks at every customer again and sends what differs.")
+
+
+def _assignments(given: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for one in given:
+        tag, equals, source = one.partition("=")
+        if not equals or not tag.strip():
+            raise UsageError(
+                f"{one} does not say what goes where.", "Write TAG=ATTRIBUTE, such as BIRTHDAY=birthday, or TAG=."
+            )
+        found[tag.strip().upper()] = source.strip()
+    return found
+
+
+def _of_field(one: MappedField) -> str:
+    if one.field is None:
+        return "the list has no such field: not sent"
+    why = field_mapping.unfit(one.source, one.field) if one.source is not None else None
+    return why or ("chosen" if one.chosen else "")
 
 
 def _print(one: AccountSettings) -> None:

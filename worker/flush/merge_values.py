@@ -6,22 +6,20 @@ import base64
 import hashlib
 import hmac
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.mailchimp.merge_fields import NAME_TAGS, MergeField
-from worker.model import AccountId, CustomerState, ListId, PostalAddress
+from worker.accounts.field_mapping import DEFAULT
+from worker.flush.field_values import MAX_TEXT, formed
+from worker.mailchimp.merge_fields import MergeField
+from worker.model import AccountId, AttributeValue, CustomerState, ListId, PostalAddress
 from worker.store.runs import LeftOut
 
 ADDRESS = "ADDRESS"
-MAX_TEXT = 255
-"""Characters that a text field takes. Source: Mailchimp's limits for merge fields."""
-
+_CUSTOMER_FIELDS = frozenset(DEFAULT.values())
 NO_SUCH_FIELD = "this list has no such field"
-CUT = "cut to"
 
 HASHES = "hashes of fields"
 """What the keys of hashes are derived for from the operator's secret key."""
@@ -46,38 +44,48 @@ class Fields:
     state_filled_in: str | None = None
 
 
-def merge_fields(state: CustomerState, available: Iterable[MergeField], state_if_missing: str) -> Fields:
+def merge_fields(
+    state: CustomerState,
+    available: Iterable[MergeField],
+    state_if_missing: str,
+    mapping: Mapping[str, str] = DEFAULT,
+) -> Fields:
     """Returns what to send of a customer to a list that has the given merge fields.
 
     Empty values are never sent: a field that somebody filled in Mailchimp stays.
 
     Args:
         state_if_missing: what to send as the state of an address without one; empty leaves the address out.
+        mapping: merge tag to the customer's field, or the attribute, that goes there.
     """
     on_list = {field.tag: field for field in available}
     values: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     filled_in = None
-    for tag, value in (
-        *zip(NAME_TAGS, (_text(state.first_name), _text(state.last_name)), strict=True),
-        ("COMPANY", _text(state.company)),
-        ("PHONE", _text(state.phone)),
-        (ADDRESS, state.address),
-    ):
-        if not value:
+    for tag, source in mapping.items():
+        value = _value(state, source)
+        if not value and value != 0:
             continue
         field = on_list.get(tag)
         if field is None:
             left_out[tag] = NO_SUCH_FIELD
         elif isinstance(value, PostalAddress):
-            filled_in = _put_address(field, value, state_if_missing, values, left_out)
-        elif field.type == "phone" and field.phone_format == "US":
-            _put_us_phone(value, values, left_out)
+            filled_in = _put_address(field, value, state_if_missing, values, left_out) or filled_in
         else:
-            values[tag] = value[:MAX_TEXT]
-            if len(value) > MAX_TEXT:
-                left_out[tag] = f"{CUT} {MAX_TEXT} characters"
+            found = formed(field, value)
+            if found.value is not None:
+                values[tag] = found.value
+            if found.reason is not None:
+                left_out[tag] = found.reason
     return Fields(values, left_out, filled_in)
+
+
+def _value(state: CustomerState, source: str) -> AttributeValue | PostalAddress | None:
+    if source in _CUSTOMER_FIELDS:
+        found = getattr(state, source)
+        return found if isinstance(found, PostalAddress) else _text(found)
+    value = state.attributes.get(source)
+    return _text(value) if isinstance(value, str) else value
 
 
 @dataclass(slots=True)
@@ -244,13 +252,3 @@ def _put_address(
 
 _NEEDED = {"addr1": "line1", "city": "city", "state": "state", "zip": "postcode"}
 """Parts of an address that Mailchimp needs, with their names in events."""
-
-
-def _put_us_phone(phone: str, values: dict[str, Any], left_out: dict[str, str]) -> None:
-    digits = re.sub(r"\D", "", phone)
-    if len(digits) == 11 and digits.startswith("1"):
-        digits = digits[1:]
-    if len(digits) == 10:
-        values["PHONE"] = f"{digits[:3]}-{digits[3:6]}-{digits[6:]}"
-    else:
-        left_out["PHONE"] = "the list's field takes US telephone numbers only"

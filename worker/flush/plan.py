@@ -279,9 +279,7 @@ class _Planner:
         return bool(priors) and not (here and left_behind)
 
     def _contact(self, membership: MembershipKey, owner: Customer, targets: tuple[Target, ...]) -> Contact:
-        fields = merge_values.merge_fields(
-            owner.state, self.terms.merge_fields.get(membership.list_id, ()), self.terms.state_if_missing
-        )
+        fields = self.terms.fields_of(owner.state, membership.list_id)
         email = (owner.state.email or "").strip()
         return Contact(membership, email, fields, self.terms.settings.status_if_new, owner.customer_id, targets)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from worker.flush.merge_values import FieldHashes
+from worker.accounts.field_mapping import mapping_of
+from worker.flush.merge_values import FieldHashes, Fields, merge_fields
 from worker.flush.related_customers import RelatedCustomers
 from worker.mailchimp.merge_fields import MergeField
-from worker.model import ListId, MembershipKey
+from worker.model import CustomerState, ListId, MembershipKey
 from worker.store.accounts import AccountSettings
 from worker.store.forgotten import Departed
 from worker.store.ledger import LedgerEntry
@@ -38,6 +39,11 @@ class Terms:
     of_others: frozenset[ListId] = frozenset()
     not_read: Mapping[ListId, str] = field(default_factory=dict)
     learnt: Mapping[MembershipKey, LedgerEntry] = field(default_factory=dict)
+
+    def fields_of(self, state: CustomerState, list_id: ListId) -> Fields:
+        """Returns what to send of a customer to a list, as the account chose."""
+        mapping = mapping_of(self.settings.list_of(list_id))
+        return merge_fields(state, self.merge_fields.get(list_id, ()), self.state_if_missing, mapping)
 
     def with_departures(self, near: RelatedCustomers) -> RelatedCustomers:
         """Returns the customers with what was learnt of their addresses."""

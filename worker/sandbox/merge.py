@@ -16,6 +16,16 @@ KINDS = (
 )  # fmt: skip
 """Source: the enumeration of Mailchimp's API description."""
 _US_PHONE = re.compile(r"\d{3}-\d{3}-\d{4}")
+_DAY = r"(0[1-9]|[12]\d|3[01])"
+_MONTH = r"(0[1-9]|1[0-2])"
+_FORMS = {
+    "date": (re.compile(rf"\d{{4}}-{_MONTH}-{_DAY}"), "Please enter a valid date."),
+    "birthday": (re.compile(rf"{_MONTH}/{_DAY}"), "Please enter a month (01-12) and a day (01-31)."),
+    "url": (re.compile(r"(?i)https?://\S+"), "Please enter a valid URL."),
+    "imageurl": (re.compile(r"(?i)https?://\S+"), "Please enter a valid URL."),
+    "zip": (re.compile(r"\d{5}(-\d{4})?"), "Please enter a valid US zip code."),
+}
+"""By the type of the field: what it takes, and what it says of anything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +105,12 @@ class MergeField:
             return self._address(value)
         if isinstance(value, Mapping | list):
             raise self._refused("This value should be a text.")
+        if self.kind == "number":
+            return self._number(value)
         text = str(value)
+        form = _FORMS.get(self.kind)
+        if form is not None and not form[0].fullmatch(text):
+            raise self._refused(form[1])
         if self.kind == "phone" and self.phone_format == "US" and not _US_PHONE.fullmatch(text):
             raise self._refused("Please enter a valid US phone number: NPA-NXX-LINE.")
         if len(text) > MAX_TEXT:
@@ -103,6 +118,13 @@ class MergeField:
         if self.choices and text not in self.choices:
             raise self._refused("This value is none of the choices.")
         return text
+
+    def _number(self, value: Any) -> Any:
+        try:
+            number = float(value)
+        except (TypeError, ValueError) as error:
+            raise self._refused("Please enter a number.") from error
+        return int(number) if number.is_integer() else number
 
     def _address(self, value: Any) -> Any:
         if not isinstance(value, Mapping):

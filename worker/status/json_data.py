@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from worker.accounts.field_mapping import MappedField
 from worker.accounts.settings import missing
 from worker.clock import as_text
 from worker.explain import Explanation, LiveMember
@@ -77,6 +78,22 @@ def dead_letter_data(one: DeadLetter, *, whole: bool = True) -> dict[str, Any]:
 def in_text(content: bytes | None) -> str | None:
     """Returns what a record holds as text; bytes that are no UTF-8 as escapes."""
     return None if content is None else content.decode("utf-8", "backslashreplace")
+
+
+def mapping_data(found: Sequence[MappedField]) -> list[dict[str, Any]]:
+    """Returns the merge fields of a list, with what goes there, as JSON shows them."""
+    return [
+        {
+            "tag": one.tag,
+            "name": one.field.name if one.field is not None else None,
+            "type": one.field.type if one.field is not None else None,
+            "choices": list(one.field.choices) if one.field is not None else [],
+            "source": one.source,
+            "chosen": one.chosen,
+            "on_list": one.field is not None,
+        }
+        for one in found
+    ]
 
 
 def receipt_data(one: Receipt) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +41,8 @@ class AccountList:
         pause: why nothing is delivered to this list; None when it is.
         departures_read_at: Mailchimp's time when the last whole reading of its departures began; None where there was
             none; DEPARTURES_LOST where what it told may be lost. :func:`save` leaves it as it is.
+        merge_fields: merge tag to the customer's field or attribute that goes there, where the account chose other
+            ones than the default; empty text for a tag that gets nothing.
     """
 
     list_id: ListId
@@ -52,6 +54,7 @@ class AccountList:
     gone_at: datetime | None = None
     pause: Pause | None = None
     departures_read_at: datetime | None = None
+    merge_fields: Mapping[str, str] | None = None
 
     @property
     def departures_lost(self) -> bool:

@@ -161,6 +161,12 @@ def _counts(db: Database) -> None:
     db.execute("CREATE INDEX standing_refusal ON standing (account_id) WHERE refusal IS NOT NULL")
 
 
+@migrations(name="0018_merge_fields")
+def _merge_fields(db: Database) -> None:
+    # Merge tag to the customer's field or attribute that goes there, where the account chose, as JSON.
+    db.execute("ALTER TABLE list ADD COLUMN merge_fields TEXT")
+
+
 _CHANGELOG_TOPIC = """
     CREATE TABLE changelog_topic (    -- what ledger and settings say of each other, as the log itself has it
         about TEXT NOT NULL, partition TEXT NOT NULL,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from worker.accounts import api_keys, lists, settings, wanted
+from worker.accounts import api_keys, chosen_fields, field_mapping, lists, settings, wanted
 from worker.accounts.api_keys import Connected
+from worker.accounts.field_mapping import MappedField
 from worker.accounts.lists import Refreshed
 from worker.accounts.settings_log import Author
 from worker.accounts.wanted import Wanted
@@ -103,6 +104,30 @@ class AccountChanging:
         after = wanted.save(reading.db, changelog, reading.account_id, change, given, self._author)
         customers.mark_the_rest(reading.db)
         return after
+
+    def choose_fields(self, list_id: ListId, chosen: Mapping[str, str]) -> list[MappedField]:
+        """Stores exactly this choice for the merge fields of a list; returns them with what goes there.
+
+        Args:
+            list_id: one of the account's.
+            chosen: merge tag to a customer's field or an attribute; empty text for a tag that gets nothing.
+
+        Raises:
+            NotFound: the account never chose any settings, or no refresh found such a list.
+            AccountError: the list has no such field, its type does not take that, or there is no API key.
+            MailchimpError: Mailchimp refused, or was not reached; the kind says which.
+            KafkaError: the settings cannot be written now.
+        """
+        self.reading.require_ready()
+        reading = self.reading
+        db, account_id, parts = reading.db, reading.account_id, reading.context.parts
+        on_list, available = chosen_fields.read(
+            db, account_id, list_id, secret=parts.secret, open_sender=parts.open_client
+        )
+        kept = field_mapping.checked(account_id, list_id, chosen, available)
+        chosen_fields.choose(db, parts.changelog, account_id, list_id, kept, self._author)
+        customers.mark_the_rest(db)
+        return field_mapping.mapped(replace(on_list, merge_fields=kept or None), available)
 
     def resume(self) -> AccountSettings:
         """Ends every pause of the account and of its lists.

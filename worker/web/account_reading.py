@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.accounts import connected_user, new_lists, settings_log
+from worker.accounts import chosen_fields, connected_user, new_lists, settings_log
+from worker.accounts.field_mapping import MappedField, mapped
 from worker.accounts.settings import Missing, missing
 from worker.accounts.settings_log import SettingChange
 from worker.accounts.wanted import Wanted, lists_differ, with_wanted
@@ -117,6 +118,19 @@ class AccountReading:
     def refresh(self) -> Refresh | None:
         """Returns the last reading of its lists, also while it is under way; None where none was since the start."""
         return self.context.refreshes.of(self.account_id)
+
+    def fields(self, list_id: ListId) -> list[MappedField]:
+        """Returns the merge fields of a list, as Mailchimp has them now, with what goes there.
+
+        Raises:
+            NotFound: the account never chose any settings, or no refresh found such a list.
+            AccountError: it has no API key.
+            MailchimpError: Mailchimp refused, or was not reached; the kind says which.
+        """
+        parts = self.context.parts
+        return mapped(
+            *chosen_fields.read(self.db, self.account_id, list_id, secret=parts.secret, open_sender=parts.open_client)
+        )
 
     def state(self) -> Now:
         """Returns what the account is in now, what it lacks, and what comes next."""

@@ -10,7 +10,14 @@ from starlette.responses import JSONResponse, Response
 from worker.clock import as_text
 from worker.explain import letters_naming
 from worker.model import AccountId, CustomerId, ListId, address_key
-from worker.status.json_data import dead_letter_data, explanation_data, lists_data, receipt_data, settings_data
+from worker.status.json_data import (
+    dead_letter_data,
+    explanation_data,
+    lists_data,
+    mapping_data,
+    receipt_data,
+    settings_data,
+)
 from worker.status.left_out import as_rows
 from worker.status.live import read_live
 from worker.status.overview import account_data, overview
@@ -194,6 +201,19 @@ def show_lists(call: Call) -> Response:
     return JSONResponse({"lists": [one | {"new": one["list_id"] in new} for one in lists_data(settings)]})
 
 
+def show_fields(call: Call) -> Response:
+    """Returns the merge fields of a list, as Mailchimp has them now, with what goes there."""
+    list_id = ListId(call.path["list_id"])
+    return JSONResponse({"list_id": list_id, "fields": mapping_data(reading_of(call).fields(list_id))})
+
+
+def put_fields(call: Call) -> Response:
+    """Stores exactly what goes to which merge fields of a list, beside the default."""
+    list_id = ListId(call.path["list_id"])
+    chosen = api_input.chosen_fields(call)
+    return JSONResponse({"list_id": list_id, "fields": mapping_data(changing_of(call).choose_fields(list_id, chosen))})
+
+
 def show_refresh(call: Call) -> Response:
     """Returns the last reading of the lists."""
     return JSONResponse(_refresh_data(reading_of(call).refresh()))
@@ -282,6 +302,8 @@ PAGES = (
     Page(f"{OF_ACCOUNT}/preview", preview, Need.ACCOUNT, ("POST",)),
     Page(f"{OF_ACCOUNT}/resume", resume, Need.ACCOUNT, ("POST",)),
     Page(f"{OF_ACCOUNT}/lists", show_lists, Need.ACCOUNT, anywhere=True),
+    Page(f"{OF_ACCOUNT}/lists/{{list_id}}/fields", show_fields, Need.ACCOUNT),
+    Page(f"{OF_ACCOUNT}/lists/{{list_id}}/fields", put_fields, Need.ACCOUNT, ("PUT",)),
     Page(f"{OF_ACCOUNT}/refresh", show_refresh, Need.ACCOUNT),
     Page(f"{OF_ACCOUNT}/refresh", refresh, Need.ACCOUNT, ("POST",)),
     Page(f"{OF_ACCOUNT}/sync", sync, Need.ACCOUNT, ("POST",)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from worker.accounts.field_mapping import MOST_FIELDS, NOTHING
 from worker.accounts.wanted import Wanted
 from worker.flush.outcomes import Outcome
 from worker.model import ListId
@@ -105,6 +106,21 @@ def _confirmed(given: Any) -> dict[ListId, int]:
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= LARGEST:
             raise _bad("The field confirmed must be an object of numbers by list.")
     return {ListId(one): count for one, count in given.items()}
+
+
+def chosen_fields(call: Call) -> dict[str, str]:
+    """Returns merge tag to what goes there, as a body chooses; null and empty text for nothing.
+
+    Raises:
+        BadInput: a field is wrong.
+    """
+    given = fields(call, "fields").get("fields")
+    if not isinstance(given, dict) or len(given) > MOST_FIELDS:
+        raise _bad(f"The field fields must be an object of at most {MOST_FIELDS} texts by merge tag.")
+    for tag, source in given.items():
+        if not 0 < len(tag) <= LONGEST_TEXT or not isinstance(source, str | None) or len(source or "") > LONGEST_TEXT:
+            raise _bad(f"The field fields must be an object of at most {MOST_FIELDS} texts by merge tag.")
+    return {tag.upper(): source or NOTHING for tag, source in given.items()}
 
 
 def _is_texts(given: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from worker import __version__
 from worker.flush.outcomes import Outcome
+from worker.web.openapi_fields import CHOSEN_FIELDS, FIELDS
 
 Schema = dict[str, Any]
 
@@ -113,6 +114,8 @@ SCHEMAS: dict[str, Schema] = {
             "refreshed_at": TIME,
         }
     ),
+    "Fields": FIELDS,
+    "ChosenFields": CHOSEN_FIELDS,
     "Refresh": _object(
         {"state": {"enum": ["none", "running", "failed", "done"]}},
         {
@@ -165,6 +168,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
 }
 
+_LIST = {"name": "list_id", "in": "path", "required": True, "schema": ID}
 _ACCOUNT = {
     "name": "account_id",
     "in": "path",
@@ -299,6 +303,15 @@ def _of_accounts() -> dict[str, Schema]:
                 "show_lists", "Lists that the last refresh found", _object({"lists": _list(_ref("List"))})
             )
         },
+        "/lists/{list_id}/fields": {
+            "get": _operation("show_fields", "Merge fields of a list, and what goes there", _ref("Fields")),
+            "put": _operation(
+                "put_fields",
+                "Choose what goes to which merge fields; a second time does no harm",
+                _ref("Fields"),
+                body=_ref("ChosenFields"),
+            ),
+        },
         "/refresh": {
             "get": _operation("show_refresh", "The last reading of the lists since the start", _ref("Refresh")),
             "post": _operation("refresh", "Begin to read the lists from Mailchimp", _ref("Refresh"), status=202),
@@ -353,7 +366,7 @@ def document() -> Schema:
     """Returns the document."""
     paths = {**_of_operators(), **_of_accounts()}
     for path, operations in paths.items():
-        if named := [one for one in (_ACCOUNT, _DEAD_LETTER) if f"{{{one['name']}}}" in path]:
+        if named := [one for one in (_ACCOUNT, _LIST, _DEAD_LETTER) if f"{{{one['name']}}}" in path]:
             operations["parameters"] = named
     return {
         "openapi": "3.1.0",

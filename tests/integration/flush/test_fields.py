@@ -9,8 +9,9 @@ import pytest
 
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import api_keys
+from worker.accounts import api_keys, chosen_fields
 from worker.accounts.secrets import parsed
+from worker.model import ListId
 from worker.sandbox.faults import Fault
 from worker.sandbox.merge import MergeField
 from worker.status.left_out import sentences
@@ -214,3 +215,71 @@ def test_a_new_secret_key_costs_no_call_while_the_former_one_is_in_force(world: 
     world.flush()
     bodies = [call.body["merge_fields"] for call in world.writes() if call.body is not None]
     assert sorted(bodies, key=len) == [{"LNAME": "Lot"}, {"FNAME": "Ann", "LNAME": "Lot"}]
+
+
+def chosen(world: World, **fields: str) -> None:
+    """Adds merge fields of all types to the master list, and chooses what goes to them."""
+    kinds = {"PLAN": "dropdown", "BORN": "birthday", "SINCE": "date", "INVOICES": "number", "SITE": "url"}
+    for tag, kind in kinds.items():
+        told = {"name": tag.title(), "type": kind, "tag": tag}
+        choices = {"options": {"choices": ["Gold", "Silver"]}} if kind == "dropdown" else {}
+        world.standin.add_merge_field("master", told | choices)
+    chosen_fields.choose(world.db, CHANGELOG, ACCOUNT, ListId("master"), fields)
+
+
+BY_NAME = {"PLAN": "plan", "BORN": "born", "SINCE": "since", "INVOICES": "invoices", "SITE": "site"}
+
+
+def test_attributes_arrive_in_the_form_of_their_fields(world: World):
+    """A choice, a birthday, a date, a number and a URL are sent as Mailchimp wants them."""
+    chosen(world, **BY_NAME)
+    attributes = {"plan": "gold", "born": "1980-05-03", "since": "2026-11-20T08:00:00Z", "invoices": 12, "other": "x"}
+    world.event("ann", ANN, first_name="Ann", attributes=attributes | {"site": "https://example.com"})
+    world.flush()
+    assert world.fields(ANN) == {
+        "FNAME": "Ann",
+        "PLAN": "Gold",
+        "BORN": "05/03",
+        "SINCE": "2026-11-20",
+        "INVOICES": 12,
+        "SITE": "https://example.com",
+    }
+
+
+def test_an_attribute_that_does_not_fit_is_left_out_for_a_reason(world: World):
+    """Plan, receipt and run name the field and why; the rest is sent, and what was sent before is cleared."""
+    chosen(world, **BY_NAME)
+    world.event("ann", ANN, attributes={"plan": "Gold", "born": "05/03", "invoices": 0})
+    world.flush()
+    assert world.fields(ANN) == {"PLAN": "Gold", "BORN": "05/03", "INVOICES": 0}
+    world.event("ann", ANN, attributes={"plan": "Bronze", "born": "in May", "invoices": 1, "site": "example.com"})
+    planned = world.plan().summary.left_out.found()
+    assert world.flush().left_out == planned
+    assert world.fields(ANN) == {"INVOICES": 1}
+    detail = world.receipts("ann")[-1].detail
+    for said in ("PLAN (it is none of", "BORN (it is no day such as", "SITE (it is no URL"):
+        assert said in detail
+    assert "Bronze" not in detail
+
+
+def test_a_new_choice_sends_what_differs_and_clears_what_goes_nowhere(world: World):
+    """Every customer is looked at again: another attribute goes to the field, and a field without one is emptied."""
+    chosen(world, PLAN="plan")
+    world.event("ann", ANN, first_name="Ann", company="Lee Ltd", attributes={"plan": "Gold", "level": "Silver"})
+    world.flush()
+    chosen_fields.choose(world.db, CHANGELOG, ACCOUNT, ListId("master"), {"PLAN": "level", "COMPANY": ""})
+    assert world.waits("ann")
+    world.flush()
+    assert world.fields(ANN) == {"FNAME": "Ann", "PLAN": "Silver"}
+    assert world.writes()[0].body == {"merge_fields": {"PLAN": "Silver", "COMPANY": ""}}
+    chosen_fields.choose(world.db, CHANGELOG, ACCOUNT, ListId("master"), {"PLAN": "level", "COMPANY": ""})
+    assert not world.waits("ann")
+
+
+def test_a_refresh_of_the_lists_keeps_what_was_chosen(world: World):
+    """What goes where is the account's setting, and not Mailchimp's."""
+    chosen(world, PLAN="plan")
+    world.refresh()
+    world.event("ann", ANN, attributes={"plan": "Gold"})
+    world.flush()
+    assert world.fields(ANN) == {"PLAN": "Gold"}

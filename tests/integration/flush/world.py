@@ -300,7 +300,7 @@ class World:
         """What a member's fields hold, empty ones left out."""
         member = self.standin.find_list(list_id).find(email)
         assert member is not None
-        return {tag: value for tag, value in member.merge_fields.items() if value}
+        return {tag: value for tag, value in member.merge_fields.items() if value != ""}
 
     def members(self, list_id: str = "master") -> dict[str, str]:
         """Address to status of all members."""

@@ -50,6 +50,44 @@ def test_the_same_settings_twice_change_nothing_the_second_time(site: Site) -> N
     }
 
 
+def test_what_goes_to_which_field_is_chosen_by_a_put(site: Site) -> None:
+    """Exactly what is named is kept beside the default; it is in the log, and a second time changes nothing."""
+    site.world.standin.add_merge_field("master", {"name": "Birthday", "type": "birthday", "tag": "BIRTHDAY"})
+    owner, path = site.owner(), f"{ROOT}/lists/master/fields"
+    sources = {one["tag"]: one["source"] for one in owner.get(path).json()["fields"]}
+    assert (sources["FNAME"], sources["BIRTHDAY"]) == ("first_name", None)
+    wanted = {"fields": {"birthday": "born", "COMPANY": None}}
+    first = owner.put(path, json=wanted)
+    told = {one["tag"]: (one["type"], one["source"], one["chosen"]) for one in first.json()["fields"]}
+    assert (told["BIRTHDAY"], told["COMPANY"]) == (("birthday", "born", True), ("text", None, True))
+    log = owner.get(f"{ROOT}/settings-log").json()["changes"]
+    assert {(one["setting"], one["before"], one["after"]) for one in log} == {
+        ("merge_field", None, "BIRTHDAY=born on Master (master)"),
+        ("merge_field", None, "COMPANY= on Master (master)"),
+    }
+    assert owner.put(path, json=wanted).json() == first.json()
+    assert owner.get(f"{ROOT}/settings-log").json()["changes"] == log
+    owner.put(path, json={"fields": {}})
+    assert not any(one["chosen"] for one in owner.get(path).json()["fields"])
+
+
+@pytest.mark.parametrize(
+    ("list_id", "body", "status", "said"),
+    [
+        ("master", {"fields": {"NONE": "plan"}}, 409, "has no merge field NONE"),
+        ("master", {"fields": {"ADDRESS": "plan"}}, 409, "takes a whole address"),
+        ("master", {"fields": ["FNAME"]}, 422, "must be an object"),
+        ("master", {}, 422, "must be an object"),
+        ("nowhere", {"fields": {}}, 404, "found no list nowhere"),
+    ],
+)
+def test_a_choice_that_does_not_fit_is_refused(site: Site, list_id: str, body: Any, status: int, said: str) -> None:
+    """The answer says what does not fit, and nothing is stored."""
+    answer = site.owner().put(f"{ROOT}/lists/{list_id}/fields", json=body)
+    assert (answer.status_code, said in answer.json()["detail"]) == (status, True)
+    assert site.owner().get(f"{ROOT}/settings-log").json()["changes"] == []
+
+
 def test_the_log_says_who_changed_a_setting(site: Site) -> None:
     """An operator, and a person of the account by the name in the link."""
     site.program().put(f"{ROOT}/settings", json={"enabled": False})

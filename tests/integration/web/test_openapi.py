@@ -73,9 +73,10 @@ def test_the_api_is_as_described(described, path: str, method: str, mode: Genera
     if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query):
         return  # nothing in it can be wrong but the account
 
-    known = {"account_id": ACCOUNT} if "{account_id}" in path else None
+    named = {"account_id": ACCOUNT, "list_id": "master"}
+    parameters = {name: value for name, value in named.items() if f"{{{name}}}" in path}
 
-    @given(operation.as_strategy(mode, path_parameters=known))
+    @given(operation.as_strategy(mode, path_parameters=parameters or None))
     @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
     def sent(case) -> None:
         case.call_and_validate(headers={"Authorization": f"Bearer {TOKEN}"}, checks=CHECKS)

@@ -47,6 +47,8 @@ def in_words(one: SettingChange) -> str:
             if one.after is None:
                 return f"{_name(one.before)} is no longer the master list."
             return f"Made {_name(one.after)} the master list."
+        case "merge_field":
+            return f"Chose what a field gets: {one.after or 'the default'}, before {one.before or 'the default'}."
         case "paused":
             return "Let us try again after Mailchimp had refused."
     return f"Changed {one.setting}."

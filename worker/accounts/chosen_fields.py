@@ -1,0 +1,86 @@
+"""What an account chose for the merge fields of its lists: read with the fields themselves, and stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from worker.accounts.api_keys import OpenSender, key_of
+from worker.accounts.secrets import SecretKey
+from worker.accounts.settings import load
+from worker.accounts.settings_log import Author, note
+from worker.changelog.commit import Changelog
+from worker.errors import NotFound
+from worker.mailchimp.call import Answer
+from worker.mailchimp.errors import explained
+from worker.mailchimp.merge_fields import MergeField, merge_fields
+from worker.model import AccountId, ListId
+from worker.store import accounts, customers
+from worker.store.accounts import AccountSettings
+from worker.store.changed_rows import Changed
+from worker.store.database import Database
+from worker.store.lists import AccountList
+
+
+def read(
+    db: Database, account_id: AccountId, list_id: ListId, *, secret: SecretKey, open_sender: OpenSender
+) -> tuple[AccountList, tuple[MergeField, ...]]:
+    """Returns a list of the account, and its merge fields as Mailchimp has them now.
+
+    Raises:
+        NotFound: the account never chose any settings, or no refresh found such a list.
+        AccountError: it has no API key.
+        SecretKeyError: its API key cannot be decrypted.
+        MailchimpError: Mailchimp refused, or was not reached; the kind says which.
+    """
+    on_list = _known(load(db, account_id), list_id)
+    with open_sender(key_of(db, account_id, secret)) as sender:
+        found = merge_fields(sender, list_id)
+    if isinstance(found, Answer):
+        raise explained(found)
+    return on_list, found
+
+
+def choose(
+    db: Database,
+    changelog: Changelog,
+    account_id: AccountId,
+    list_id: ListId,
+    chosen: Mapping[str, str],
+    author: Author | None = None,
+) -> AccountSettings:
+    """Stores exactly this choice; every customer of the account is looked at again if it is another one.
+
+    Args:
+        db: the staging database, outside of a transaction.
+        chosen: as :func:`worker.accounts.field_mapping.checked` returns it; empty for the default.
+        author: for the log of settings.
+
+    Raises:
+        NotFound: the account never chose any settings, or no refresh found such a list.
+    """
+
+    def act() -> Changed[AccountSettings]:
+        before = load(db, account_id)
+        on_list = _known(before, list_id)
+        if (on_list.merge_fields or {}) == chosen:
+            return Changed(before, [])
+        there = tuple(
+            replace(one, merge_fields=dict(chosen) or None) if one.list_id == list_id else one for one in before.lists
+        )
+        after = replace(before, lists=there)
+        rows = accounts.save(db, after) + note(db, before, after, author)
+        rows += customers.mark_changed(db, account_id, None).rows
+        return Changed(after, rows)
+
+    return changelog.commit(db, act)
+
+
+def _known(settings: AccountSettings, list_id: ListId) -> AccountList:
+    one = settings.list_of(list_id)
+    if one is None:
+        raise NotFound(
+            f"The last refresh of account {settings.account_id} found no list {list_id}.",
+            f"See those known: mailchimp-worker lists show {settings.account_id}",
+        )
+    return one

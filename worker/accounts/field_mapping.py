@@ -1,0 +1,109 @@
+"""Which fields and attributes of customers go to which merge fields of a list, as its account chose. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from worker.errors import AccountError
+from worker.mailchimp.merge_fields import MergeField
+from worker.model import AccountId, ListId
+from worker.store.lists import AccountList
+
+DEFAULT: Mapping[str, str] = {
+    "FNAME": "first_name",
+    "LNAME": "last_name",
+    "COMPANY": "company",
+    "PHONE": "phone",
+    "ADDRESS": "address",
+}
+"""Merge tag to the customer's field that goes there, where the account chose nothing else."""
+NOTHING = ""
+"""What a tag is mapped to that gets nothing."""
+MOST_FIELDS = 100
+LONGEST_NAME = 64
+"""Characters of the name of an attribute. Source: the event contract."""
+_TEXTS = ("text", "radio", "dropdown")
+_TAKEN_BY = {
+    "first_name": _TEXTS,
+    "last_name": _TEXTS,
+    "company": _TEXTS,
+    "phone": ("phone", "text"),
+    "address": ("address", "text"),
+}
+"""A customer's field to the types of merge fields that take it. An attribute goes to any but an address."""
+
+
+@dataclass(frozen=True, slots=True)
+class MappedField:
+    """A merge field of a list, or a tag that the list does not have, and what goes there.
+
+    Attributes:
+        field: None where the list does not have it.
+        source: a customer's field or an attribute; None where nothing goes there.
+        chosen: whether the account chose that.
+    """
+
+    tag: str
+    field: MergeField | None
+    source: str | None
+    chosen: bool
+
+
+def mapping_of(on_list: AccountList | None) -> dict[str, str]:
+    """Returns merge tag to the customer's field, or the attribute, that goes there."""
+    chosen = (on_list.merge_fields or {}) if on_list is not None else {}
+    return {tag: source for tag, source in {**DEFAULT, **chosen}.items() if source != NOTHING}
+
+
+def mapped(on_list: AccountList, available: Iterable[MergeField]) -> list[MappedField]:
+    """Returns every merge field of a list with what goes there, then the tags that the list does not have."""
+    there = {one.tag: one for one in available}
+    mapping, chosen = mapping_of(on_list), on_list.merge_fields or {}
+    tags = dict.fromkeys([*there, *mapping])
+    return [MappedField(tag, there.get(tag), mapping.get(tag), tag in chosen) for tag in tags]
+
+
+def unfit(source: str, field: MergeField) -> str | None:
+    """Returns why a merge field cannot take a customer's field or an attribute; None where it can."""
+    taken_by = _TAKEN_BY.get(source)
+    if taken_by is not None and field.type not in taken_by:
+        return f"{source} goes to fields of the type {' or '.join(taken_by)}; {field.tag} is {field.type}"
+    if taken_by is None and field.type == "address":
+        return f"an attribute cannot fill {field.tag}, which takes a whole address"
+    return None
+
+
+def checked(
+    account_id: AccountId, list_id: ListId, chosen: Mapping[str, str], available: Sequence[MergeField]
+) -> dict[str, str]:
+    """Returns what an account chose, less what the default says anyhow.
+
+    Args:
+        chosen: merge tag to source; NOTHING for a tag that gets nothing.
+        available: the merge fields of the list.
+
+    Raises:
+        AccountError: the list has no such field, its type does not take that, or it is too much.
+    """
+    there = {one.tag: one for one in available}
+    if len(chosen) > MOST_FIELDS:
+        raise AccountError(f"At most {MOST_FIELDS} merge fields can be chosen for a list.", "Choose fewer.")
+    for tag, source in chosen.items():
+        if source == NOTHING:
+            continue
+        if len(source) > LONGEST_NAME:
+            raise AccountError(
+                f"{source[:LONGEST_NAME]}… is longer than an attribute's name can be.",
+                f"An attribute's name has at most {LONGEST_NAME} characters.",
+            )
+        if tag not in there:
+            tags = ", ".join(f"{one.tag} ({one.type})" for one in available)
+            raise AccountError(
+                f"List {list_id} has no merge field {tag}.",
+                f"It has {tags}. Add one in Mailchimp, or see what goes where: "
+                f"mailchimp-worker lists map {account_id} {list_id}",
+            )
+        if (why := unfit(source, there[tag])) is not None:
+            raise AccountError(f"{tag}={source} does not fit: {why}.", "Choose another merge field or attribute.")
+    return {tag: source for tag, source in chosen.items() if source != DEFAULT.get(tag, NOTHING)}
