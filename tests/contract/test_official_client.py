@@ -42,6 +42,16 @@ def test_a_members_life(client: mailchimp_marketing.Client):
     assert client.lists.set_list_member(LIST, ANN, {**again, "status": "subscribed"})["status"] == "subscribed"
 
 
+def test_tags(client: mailchimp_marketing.Client):
+    """It sets and removes tags, and reads them."""
+    client.lists.add_list_member(LIST, {"email_address": "ann@example.com", "status": "subscribed"})
+    both = [{"name": "vip", "status": "active"}, {"name": "gold", "status": "active"}]
+    assert client.lists.update_list_member_tags(LIST, ANN, {"tags": both, "is_syncing": True}).status_code == 204
+    client.lists.update_list_member_tags(LIST, ANN, {"tags": [{"name": "gold", "status": "inactive"}]})
+    found = client.lists.get_list_member_tags(LIST, ANN)
+    assert ([one["name"] for one in found["tags"]], found["total_items"]) == (["vip"], 1)
+
+
 def test_a_batch(client: mailchimp_marketing.Client):
     """It adds many at once, and is told who exists."""
     people = [{"email_address": f"a{number}@example.com", "status": "subscribed"} for number in range(3)]

@@ -29,6 +29,8 @@ pytestmark = needed
         calls.update(PLACE, FIELDS),
         calls.rename(PLACE, "ann@example.org", FIELDS),
         calls.read(PLACE),
+        calls.read_tags(PLACE),
+        calls.tag(PLACE, ["vip"], ["old"]),
         calls.read_list(PLACE.list_id),
         calls.archive(PLACE),
         calls.unsubscribe(PLACE),

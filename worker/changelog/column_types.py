@@ -145,6 +145,7 @@ SHAPES: Mapping[Kind, Mapping[str, Column]] = {
         "intent": Column(_intent),
         "names_agreed": Column(_whole),
         "customer_since": Column(_text),
+        "member_tags": Column(_texts),
     },
     "customer": {
         "list_id": Column(_text),

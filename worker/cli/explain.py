@@ -160,7 +160,9 @@ def _member(explanation: Explanation, entry: LedgerEntry) -> str:
         return f"{where}: last seen as no member any more at {entry.sent_at}"
     whose = "added by this worker" if entry.origin == "added" else "found there, not added by this worker"
     status = "archived by this worker" if entry.state == "archived" else entry.member_status
-    return f"{where}: last seen {status} at {entry.sent_at}; {whose}"
+    ours = [name for name, how in (entry.member_tags or {}).items() if how == "set"]
+    tags = f"; tags set by this worker: {', '.join(ours)}" if ours else ""
+    return f"{where}: last seen {status} at {entry.sent_at}; {whose}{tags}"
 
 
 def _live(explanation: Explanation, live: LiveMember) -> str:

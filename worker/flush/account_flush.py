@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from worker.clock import Clock, as_text
-from worker.flush import brake
+from worker.flush import brake, calls
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake
@@ -234,3 +234,13 @@ def split_adds(batch: Sequence[Add], strategy: AddStrategy) -> tuple[list[Add], 
         return list(batch), []
     # Where the answer to an add was lost, somebody may have joined since: each is looked at by itself.
     return [add for add in batch if add.entry is not None], [add for add in batch if add.entry is None]
+
+
+def batches(adds: Sequence[Add]) -> Iterator[tuple[Add, ...]]:
+    """Gives the adds list by list, as many together as one POST takes."""
+    by_list: dict[str, list[Add]] = {}
+    for add in adds:
+        by_list.setdefault(add.membership.list_id, []).append(add)
+    for same_list in by_list.values():
+        for start in range(0, len(same_list), calls.POST_AT_MOST):
+            yield tuple(same_list[start : start + calls.POST_AT_MOST])

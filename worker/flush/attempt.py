@@ -138,7 +138,14 @@ class Attempt(StepResult):
         """Returns what prevents sending a customer, nothing by default."""
         return self.context.customer_statuses.get(customer_id) or CustomerStatus(customer_id)
 
-    def read_member(self, membership: MembershipKey, entry: LedgerEntry | None, targets: Sequence[Target] = ()) -> Read:
+    def read_member(
+        self,
+        membership: MembershipKey,
+        entry: LedgerEntry | None,
+        targets: Sequence[Target] = (),
+        *,
+        tags: bool = False,
+    ) -> Read:
         """Reads a member, and writes at once if it has left, or if an add in doubt proves to have been done.
 
         This try may fail, and other steps must know it. Once the member is deleted, nothing else shows that it was
@@ -147,8 +154,9 @@ class Attempt(StepResult):
         Args:
             entry: what the ledger says of it.
             targets: the customers who are, or should be, there; of prior memberships none, since they are known there.
+            tags: whether its tags are read too.
         """
-        read = self.look_at(membership, entry)
+        read = self.look_at(membership, entry, calls.read_tags(membership) if tags else None)
         known = entry
         if known is None and targets:
             known = LedgerEntry(membership, targets[0].customer.customer_id, "present", "found", self.at())
@@ -160,13 +168,14 @@ class Attempt(StepResult):
                 self.intents.note(replace(as_read(known, read.member, read.date), sent_at=self.at()), targets)
         return read
 
-    def look_at(self, membership: MembershipKey, entry: LedgerEntry | None) -> Read:
+    def look_at(self, membership: MembershipKey, entry: LedgerEntry | None, call: Call | None = None) -> Read:
         """Reads a member; one that the ledger knows is missing only if two answers a moment apart say so.
 
         Args:
             entry: what the ledger says of it.
+            call: the read; None for the one without tags.
         """
-        call = calls.read(membership)
+        call = call or calls.read(membership)
         answer = self.send(call)
         if entry is not None and entry.state != "gone" and classify_member(answer).kind is AnswerClass.NOT_THERE:
             self.context.wait(SECOND_LOOK)

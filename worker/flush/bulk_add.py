@@ -16,7 +16,7 @@ from worker.flush.consent_check import note_departed
 from worker.flush.identity import lost, new_intent
 from worker.flush.outcomes import Outcome
 from worker.flush.step_result import Exchange, Halted, StepResult
-from worker.flush.steps import Add, Found, Step
+from worker.flush.steps import Add, Found, Step, Tag
 from worker.flush.write_member import entry_for, settled, then
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.member import Member, member_of
@@ -239,6 +239,7 @@ class Batch:
             if member is not None:
                 try:
                     _added(attempt, add, member, posted, members[address])
+                    self._tag_later(attempt, add, member)
                 except Exception as error:
                     attempt.note_fault(add.targets, add.membership, attempt.at(), error)
             elif address in errors:
@@ -248,6 +249,12 @@ class Batch:
                 attempt.note_failure(add.targets, add.membership, unread, _exchange(posted, add, None))
             attempt.settle(add.targets)
         self.commit(attempt)
+
+    def _tag_later(self, attempt: Attempt, add: Add, member: Member) -> None:
+        if add.contact.tags:
+            seen = member if member.tags is not None else None
+            self.alone.append(Tag(add.contact, attempt.entries[-1], follows=True, seen=seen))
+            attempt.fail(add.targets)
 
     def _refused(self, attempt: Attempt, posted: _Posted, add: Add, error: Mapping[str, Any]) -> None:
         classified = sort_contact_error(error)

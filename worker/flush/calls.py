@@ -129,6 +129,17 @@ def read(membership: MembershipKey) -> Call:
     return Call("GET", member_path(*membership), {"fields": _MEMBER_PARTS})
 
 
+def read_tags(membership: MembershipKey) -> Call:
+    """Reads a member with its tags, of which the answer has at most 50."""
+    return Call("GET", member_path(*membership), {"fields": f"{_MEMBER_PARTS},tags.name,tags_count"})
+
+
+def tag(membership: MembershipKey, add: Sequence[str], remove: Sequence[str]) -> Call:
+    """Sets and removes tags of a member; its status is left alone, and no automation starts."""
+    named = [{"name": one, "status": "active"} for one in add] + [{"name": one, "status": "inactive"} for one in remove]
+    return Call("POST", f"{member_path(*membership)}/tags", {}, {"tags": named, "is_syncing": True})
+
+
 def read_list(list_id: ListId) -> Call:
     """Asks whether a list is there."""
     return Call("GET", f"/lists/{list_id}", {"fields": "id"})

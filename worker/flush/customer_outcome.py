@@ -90,6 +90,9 @@ def after_step(
     if told is not None and elsewhere and (not settled or (told.version == version and _settles(told.outcome))):
         return _unless_same(told, replace(told, member_status=status, since=receipt.at, at=receipt.at))
     list_id = now.membership.list_id if now.membership is not None else receipt.list_id
+    now_so = (version, receipt.event_id, list_id, status)
+    if receipt.outcome == Outcome.TAGGED and _tells(told, now_so):
+        return None  # what was told of the member says more
     meaning = MEANINGS[receipt.outcome]
     new = CustomerOutcome(
         version=version,
@@ -172,6 +175,12 @@ def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None 
         run=run,
         at=at,
     )
+
+
+def _tells(told: CustomerOutcome | None, so: tuple[object, ...]) -> bool:
+    if told is None or told.outcome == Outcome.LATER:
+        return False
+    return (told.version, told.event_id, told.list_id, told.member_status) == so
 
 
 def _unless_same(told: CustomerOutcome | None, new: CustomerOutcome) -> CustomerOutcome | None:

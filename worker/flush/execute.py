@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from worker.accounts.settings import end_of_missing, missing
 from worker.clock import Clock, as_text
 from worker.flush import brake, bulk_add, not_sent
-from worker.flush.account_flush import AccountFlush, Prepared, split_adds
+from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import Guarded, StepContext
@@ -27,7 +27,7 @@ from worker.flush.recorder import ERASED, Recorder
 from worker.flush.related_customers import RelatedCustomers
 from worker.flush.run_steps import run_steps
 from worker.flush.step_result import EXPECTED, Halted, StepResult
-from worker.flush.steps import Add, Plan, Step, StepGroup, Target, batches, customers_of
+from worker.flush.steps import Add, Plan, Step, StepGroup, Target, customers_of
 from worker.flush.terms import Terms
 from worker.mailchimp.rate_limit import Stop
 from worker.mailchimp.retry import RetryingSender

@@ -17,7 +17,7 @@ from worker.mailchimp.member import Member
 from worker.mailchimp.merge_fields import NAME_TAGS
 from worker.model import CustomerId, Origin
 from worker.store.intent import Intent, IntentKind
-from worker.store.ledger import OUT, LedgerEntry
+from worker.store.ledger import OUT, LedgerEntry, TagState
 
 AT_ONCE = timedelta(seconds=2)
 """An archive within this time of the read before it is this worker's; the status that was read is the one before it."""
@@ -134,6 +134,7 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
         # Another member is its customer's from now on only, and its names were never looked at.
         names_agreed=entry.names_agreed if same else None,
         customer_since=entry.customer_since if same else seen_at,
+        member_tags=tags_of(entry, member),
     )
     intent = entry.intent
     if entry.state == "archived" and intent is not None and intent.kind == "archive":
@@ -146,6 +147,15 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
     if entry.state == "archived" and _still_off(entry, member):
         return found
     return _back(found)
+
+
+def tags_of(entry: LedgerEntry | None, member: Member) -> Mapping[str, TagState] | None:
+    """Returns the tags that the ledger knows of a member: of another contact at its place it knows none."""
+    if entry is None or not entry.member_tags:
+        return None
+    ids = entry.contact_id, member.contact_id
+    same = ids[0] == ids[1] if None not in ids else continues(entry, member)
+    return entry.member_tags if same else None
 
 
 def departed(entry: LedgerEntry, member: Member, date: datetime | None) -> LedgerEntry | None:

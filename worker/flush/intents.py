@@ -105,4 +105,4 @@ class Intents:
 
 
 def _said(entry: LedgerEntry) -> tuple[object, ...]:
-    return entry.state, entry.member_status, entry.contact_id, entry.intent, entry.names_agreed
+    return entry.state, entry.member_status, entry.contact_id, entry.intent, entry.names_agreed, entry.member_tags

@@ -19,6 +19,7 @@ class Outcome(StrEnum):
     ADDED = "added"
     FOUND = "found"
     UPDATED = "updated"
+    TAGGED = "tagged"
     RENAMED = "renamed"
     MOVED = "moved"
     RESTORED = "restored"
@@ -73,6 +74,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         Outcome.ADDED: Meaning("The contact was added to its list."),
         Outcome.FOUND: Meaning("The contact was a member already. Its fields were written, and its status left alone."),
         Outcome.UPDATED: Meaning("The member's fields were written. Its status was left alone."),
+        Outcome.TAGGED: Meaning("The member's tags were written. Its status and its fields were left alone."),
         Outcome.RENAMED: Meaning("The member got the customer's new address."),
         Outcome.MOVED: Meaning("The contact was added at its new list or address, because it was on another before."),
         Outcome.RESTORED: Meaning("The member that this worker had archived is back, with the status it had then."),

@@ -12,6 +12,7 @@ from worker.clock import as_moment
 from worker.consumer.event_order import newest_first
 from worker.flush import consent, merge_values
 from worker.flush.identity import FOUND_AND_LEFT, NOT_ADDED, is_its_own
+from worker.flush.member_tags import differs, wanted_tags
 from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.flush.related_customers import RelatedCustomers
 from worker.flush.step_groups import step_groups_of
@@ -26,6 +27,7 @@ from worker.flush.steps import (
     Recheck,
     Restore,
     Step,
+    Tag,
     Target,
     Unsubscribe,
     Update,
@@ -34,7 +36,7 @@ from worker.flush.steps import (
 from worker.flush.target_list import TargetList, choose
 from worker.flush.terms import Terms
 from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
-from worker.store.ledger import CustomerStatus, LedgerEntry
+from worker.store.ledger import OUT, CustomerStatus, LedgerEntry
 
 
 def make_plan(near: RelatedCustomers, terms: Terms) -> Plan:
@@ -281,7 +283,8 @@ class _Planner:
     def _contact(self, membership: MembershipKey, owner: Customer, targets: tuple[Target, ...]) -> Contact:
         fields = self.terms.fields_of(owner.state, membership.list_id)
         email = (owner.state.email or "").strip()
-        return Contact(membership, email, fields, self.terms.settings.status_if_new, owner.customer_id, targets)
+        status, tags = self.terms.settings.status_if_new, wanted_tags(owner.state)
+        return Contact(membership, email, fields, status, owner.customer_id, targets, tags)
 
     def _target(self, customer: Customer) -> Target:
         return Target(customer, self.choices[customer.customer_id].reason)
@@ -291,6 +294,9 @@ class _Planner:
         changes = merge_values.changes(contact.fields.values, entry.fields, available, self.terms.hashes)
         if changes:
             self.steps.append(Update(contact, entry, changes))
+            return
+        if entry.member_status not in OUT and differs(contact.tags, entry.member_tags):
+            self.steps.append(Tag(contact, entry))
             return
         detail, after = "Nothing that Mailchimp has was changed since it was last sent.", NOTHING_NEXT
         if entry.member_status in ("unsubscribed", "cleaned", "archived"):

@@ -9,16 +9,17 @@ from datetime import datetime
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
 from worker.flush import brake, calls, departures
-from worker.flush.account_flush import AccountFlush, Prepared, split_adds
+from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.departures import Page
 from worker.flush.merge_values import FieldHashes
 from worker.flush.plan_summary import PlanSummary
+from worker.flush.planned_call import PlannedCall
 from worker.flush.related_customers import RelatedCustomers
-from worker.flush.steps import Add, Found, PlannedCall, batches, planned_calls
+from worker.flush.steps import Add, Found, planned_calls
 from worker.mailchimp.call import Answer, Call, Sender
-from worker.model import ListId, MembershipKey
+from worker.model import CustomerId, ListId, MembershipKey
 from worker.store import held_back, lists
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
@@ -26,6 +27,7 @@ from worker.store.forgotten import Departed
 from worker.store.ledger import LedgerEntry
 
 IF_MEMBER = "if Mailchimp says that it is a member already"
+ONCE_ADDED = "once it is added"
 IF_UNCLEAR = "if Mailchimp refuses it without naming a field"
 
 
@@ -120,13 +122,21 @@ class AccountPlan:
             look = strategy.look(list_id)
             assert look is not None, "without it they go contact by contact"
             yield PlannedCall(look)
-            whom = tuple(one.customer_id for add in together for one in add.targets)
+            whom = tuple(one for add in together for one in _ids(add))
             yield PlannedCall(calls.add_all(list_id, [add.as_contact() for add in together]), customers=whom)
+        for add in together:
+            for told in add.tag_calls(None, ONCE_ADDED):
+                if not told.call.reads_only:
+                    yield replace(told, when=ONCE_ADDED, address=add.membership.address, customers=_ids(add))
         for add in together:
             for found in planned_calls(Found(add.contact, None)):
                 yield replace(found, when=IF_MEMBER)
             for alone in planned_calls(add):
                 yield replace(alone, when=f"{IF_UNCLEAR}, and {alone.when}" if alone.when else IF_UNCLEAR)
+
+
+def _ids(add: Add) -> tuple[CustomerId, ...]:
+    return tuple(one.customer_id for one in add.targets)
 
 
 def plan_account(

@@ -18,6 +18,7 @@ from worker.flush.steps import (
     Recheck,
     Restore,
     Step,
+    Tag,
     Unsubscribe,
     Update,
 )
@@ -73,7 +74,7 @@ class PlanSummary:
             if isinstance(step, Archive) and not step.planned:
                 continue
             self.counts[step.membership.list_id, kind_of(step)] += 1
-            if not isinstance(step, Archive | Unsubscribe):
+            if not isinstance(step, Archive | Unsubscribe | Tag):
                 self.left_out.count(step.membership.list_id, step.contact.fields.left_out)
             self.moves.update(unread(step))
             self.sources |= sources(step)
@@ -97,7 +98,7 @@ def kind_of(step: Step) -> Kind:
     match step:
         case Add() | Found():
             return "adds"
-        case Update():
+        case Update() | Tag():
             return "updates"
         case Move():
             same_list = all(prior.membership.list_id == step.membership.list_id for prior in step.priors)

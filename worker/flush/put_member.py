@@ -20,6 +20,7 @@ from worker.flush.identity import (
     is_ours,
     new_intent,
     origin_of,
+    tags_of,
     was_done,
 )
 from worker.flush.outcomes import Outcome
@@ -159,6 +160,7 @@ def note_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, re
         contact_id=seen.contact_id,
         seen_at=as_text(read.date) if read.date is not None else None,
         names_agreed=agreed_when_found(entry, seen, contact.owner, contact.fields.values),
+        member_tags=tags_of(entry, seen),
     )
     attempt.intents.note(found, contact.targets)
     return found

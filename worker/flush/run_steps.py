@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from worker.flush import move_member, put_member, remove_member
+from worker.flush import move_member, put_member, remove_member, tag_member
 from worker.flush.attempt import TRIES_AT_ONCE, Attempt, StepContext, one_try
 from worker.flush.brake import BRAKED, CONFIRM
 from worker.flush.outcomes import NEXT_FLUSH, Outcome
@@ -22,6 +22,7 @@ from worker.flush.steps import (
     Restore,
     Step,
     StepGroup,
+    Tag,
     Target,
     Unsubscribe,
     Update,
@@ -48,6 +49,7 @@ def run_steps(
     Raises:
         Halted: no further call may be made; what was done is written.
     """
+    step_group = tuple(_with_tags(step_group))
     run = _Run(context, step_group, recorder.closed, set(held))
     to_come = run.parts.copy()
     for number, planned in enumerate(step_group, 1):
@@ -103,6 +105,9 @@ class _Run:
         """Notes why a step is not done, and returns True; returns False where it must be done."""
         if step.membership.list_id in self.closed:
             attempt.fail(step.targets)
+        elif isinstance(step, Tag):
+            # What the steps before it wrote says why.
+            return _anyone(step, self.failed | self.blocked)
         elif not isinstance(step, Archive):
             return False
         elif step.membership in self.dropped:
@@ -226,6 +231,8 @@ def run_step(attempt: Attempt, step: Step) -> None:
             move_member.move(attempt, step)
         case Update():
             put_member.update(attempt, step)
+        case Tag():
+            tag_member.tag(attempt, step)
         case Restore():
             put_member.restore(attempt, step)
         case Recheck():
@@ -234,6 +241,19 @@ def run_step(attempt: Attempt, step: Step) -> None:
             remove_member.archive(attempt, step)
         case Unsubscribe():
             remove_member.unsubscribe(attempt, step)
+
+
+def _with_tags(steps: Iterable[Step]) -> Iterator[Step]:
+    # After each that puts a contact somewhere comes one for its tags, if there may be any to write.
+    for step in steps:
+        yield step
+        if isinstance(step, Archive | Unsubscribe | Tag):
+            continue
+        known = [step.entry]
+        if isinstance(step, Move):
+            known += [prior.entry for prior in step.priors]
+        if step.contact.tags or any(one is not None and one.member_tags for one in known):
+            yield Tag(step.contact, step.entry, follows=True)
 
 
 def _as_now(step: Step, written: Mapping[MembershipKey, LedgerEntry], dropped: Collection[MembershipKey]) -> Step:

@@ -6,7 +6,7 @@ step is for are its targets; a customer is settled when all its steps are done.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,25 +14,11 @@ from worker.flush import calls
 from worker.flush.identity import has_names
 from worker.flush.merge_values import Fields
 from worker.flush.outcomes import MEANINGS, Outcome
+from worker.flush.planned_call import ONCE_THERE, PlannedCall, tag_calls
 from worker.mailchimp.call import Call, member_path
-from worker.model import AddressKey, Customer, CustomerId, MembershipKey
+from worker.mailchimp.member import Member
+from worker.model import Customer, CustomerId, MembershipKey
 from worker.store.ledger import LedgerEntry
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedCall:
-    """A call that a flush would make.
-
-    Attributes:
-        when: what must be answered before, None where the call is made in any case.
-        address: whose member it reads or writes; None where it is about a list, or many.
-        customers: whom it is for.
-    """
-
-    call: Call
-    when: str | None = None
-    address: AddressKey | None = None
-    customers: tuple[CustomerId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +43,7 @@ class Contact:
         status_if_new: how a new member is added.
         owner: the newest customer with the address, whose fields the member has.
         targets: the customers that this settles, the owner first where it is among them.
+        tags: the owner's.
     """
 
     membership: MembershipKey
@@ -65,6 +52,7 @@ class Contact:
     status_if_new: str
     owner: CustomerId
     targets: tuple[Target, ...]
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +118,10 @@ class _ForContact:
         """Whom the step is for."""
         return self.contact.targets
 
+    def tag_calls(self, known: LedgerEntry | None, when: str = ONCE_THERE) -> Iterator[PlannedCall]:
+        """Gives the calls about the member's tags, once the contact is there."""
+        return tag_calls(self.membership, self.contact.tags, known.member_tags if known is not None else None, when)
+
 
 @dataclass(frozen=True, slots=True)
 class Add(_ForContact):
@@ -151,6 +143,7 @@ class Add(_ForContact):
         yield PlannedCall(calls.read(self.membership))
         yield PlannedCall(self.put(), "if it is no member")
         yield PlannedCall(found_call(self.contact), "if it is a member already")
+        yield from self.tag_calls(self.entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +186,7 @@ class Move(_ForContact):
             )
         if new != "pending":
             yield PlannedCall(self.put("pending"), f"if the old member is pending {free}")
+        yield from self.tag_calls(self.rename.entry if self.rename is not None else self.entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +199,25 @@ class Update(_ForContact):
     def calls(self) -> Iterator[PlannedCall]:
         """Gives the call."""
         yield PlannedCall(calls.update(self.membership, self.changes))
+        yield from self.tag_calls(self.entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Tag(_ForContact):
+    """A member whose tags differ from those that this worker set.
+
+    Attributes:
+        follows: whether a step before it put the contact there, and says what became of it.
+        seen: the member with its tags, as the call that added it answered; None: it is read first.
+    """
+
+    entry: LedgerEntry | None
+    follows: bool = False
+    seen: Member | None = None
+
+    def calls(self) -> Iterator[PlannedCall]:
+        """Gives the read and what hangs on it."""
+        return self.tag_calls(self.entry, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +239,7 @@ class Restore(_ForContact):
         yield PlannedCall(calls.read(self.membership), "if nobody left the old place" if self.priors else None)
         yield PlannedCall(self.put(), "if it is archived still, and by this worker")
         yield PlannedCall(found_call(self.contact), "if it is no longer archived, or somebody else archived it")
+        yield from self.tag_calls(self.entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +254,7 @@ class Recheck(_ForContact):
         yield from _prior_calls(self.priors)
         yield PlannedCall(calls.read(self.membership), "if nobody left the old place" if self.priors else None)
         yield PlannedCall(found_call(self.contact), "if the member is there again")
+        yield from self.tag_calls(self.entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +268,7 @@ class Found(_ForContact):
         if has_names(self.contact.fields.values):
             yield PlannedCall(calls.read(self.membership))
         yield PlannedCall(found_call(self.contact))
+        yield from self.tag_calls(self.entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +329,7 @@ class Unsubscribe:
         yield PlannedCall(calls.unsubscribe(self.membership), "if it is subscribed or pending")
 
 
-Step = Add | Found | Move | Update | Restore | Recheck | Archive | Unsubscribe
+Step = Add | Found | Move | Update | Tag | Restore | Recheck | Archive | Unsubscribe
 """What makes calls. A place is touched by the steps of one group only."""
 
 StepGroup = tuple[Step, ...]
@@ -349,6 +365,7 @@ def found_call(contact: Contact) -> Call:
 def planned_calls(step: Step) -> Iterator[PlannedCall]:
     """Gives the calls of a step, each with the address and the customers that it is about."""
     addresses = {member_path(*one): one.address for one in touched(step)}
+    addresses[f"{member_path(*step.membership)}/tags"] = step.membership.address
     customers = tuple(target.customer_id for target in step.targets)
     for one in step.calls():
         yield replace(one, address=addresses.get(one.call.path), customers=customers)
@@ -370,16 +387,6 @@ def ids_of(targets: Iterable[Target]) -> frozenset[CustomerId]:
 def customers_of(steps: Iterable[Step]) -> frozenset[CustomerId]:
     """Returns the customers that steps are for."""
     return ids_of(target for step in steps for target in step.targets)
-
-
-def batches(adds: Sequence[Add]) -> Iterator[tuple[Add, ...]]:
-    """Gives the adds list by list, as many together as one POST takes."""
-    by_list: dict[str, list[Add]] = {}
-    for add in adds:
-        by_list.setdefault(add.membership.list_id, []).append(add)
-    for same_list in by_list.values():
-        for start in range(0, len(same_list), calls.POST_AT_MOST):
-            yield tuple(same_list[start : start + calls.POST_AT_MOST])
 
 
 def _prior_calls(priors: Iterable[PriorMembership]) -> Iterator[PlannedCall]:

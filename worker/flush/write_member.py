@@ -10,7 +10,7 @@ from typing import Any
 from worker.clock import as_text
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import SECOND_LOOK, Attempt, classify_member
-from worker.flush.identity import as_read
+from worker.flush.identity import as_read, tags_of
 from worker.flush.merge_values import ADDRESS, Fields, sent_after
 from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.flush.step_result import Exchange
@@ -138,6 +138,7 @@ def entry_for(
         contact_id=member.contact_id,
         seen_at=as_text(date) if date is not None else None,
         names_agreed=before.names_agreed if before is not None and before.customer_id == owner else None,
+        member_tags=tags_of(before, member),
     )
 
 

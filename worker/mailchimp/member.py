@@ -23,6 +23,8 @@ class Member:
             many. Source: Mailchimp's API description.
         names: first and last, as the member has them; empty where an answer does not say.
         opted_in: when it was last subscribed; None where that is not told.
+        tags: names, at most 50 of them; None where the answer does not say.
+        tags_count: how many it has; None where the answer does not say.
         born: when it joined the list, by the earlier of its sign-up and its opt-in; None where neither is known.
     """
 
@@ -33,6 +35,8 @@ class Member:
     contact_id: str | None = None
     opted_in: datetime | None = None
     names: tuple[str, str] = field(default=("", ""), repr=False)
+    tags: tuple[str, ...] | None = field(default=None, repr=False)
+    tags_count: int | None = None
 
     @property
     def changed(self) -> datetime | None:
@@ -46,7 +50,7 @@ def member_of(body: Mapping[str, Any] | None) -> Member | None:
     if body is None or not isinstance(address, str) or not isinstance(status, str):
         return None
     times = [_moment(body.get(name)) for name in ("timestamp_signup", "timestamp_opt")]
-    changed, contact_id = body.get("last_changed"), body.get("contact_id")
+    changed, contact_id, count = body.get("last_changed"), body.get("contact_id"), body.get("tags_count")
     return Member(
         address=address,
         status=status,
@@ -55,7 +59,16 @@ def member_of(body: Mapping[str, Any] | None) -> Member | None:
         opted_in=_moment(body.get("timestamp_opt")),
         contact_id=contact_id if isinstance(contact_id, str) and contact_id else None,
         names=_names(body.get("merge_fields")),
+        tags=_tags(body.get("tags")),
+        tags_count=count if isinstance(count, int) else None,
     )
+
+
+def _tags(told: Any) -> tuple[str, ...] | None:
+    if not isinstance(told, list):
+        return None
+    names = (one.get("name") for one in told if isinstance(one, Mapping))
+    return tuple(one for one in names if isinstance(one, str) and one)
 
 
 def _names(fields: Any) -> tuple[str, str]:

@@ -132,6 +132,10 @@ def _by_hand(standin: StandIn, told: Any) -> None:
     standin.by_hand(told["list"], told["email"], told["act"], told.get("value"))
 
 
+def _tag(standin: StandIn, told: Any) -> None:
+    standin.tag(told["list"], told["email"], told["tag"], active=bool(told.get("active", True)))
+
+
 def _edit(standin: StandIn, told: Any) -> None:
     standin.edit(told["list"], told["email"], told["tag"], told["value"])
 
@@ -170,5 +174,6 @@ _ACTS: Mapping[str, Mapping[str, tuple[Act, str]]] = {
             "rename (to value)",
         )
     },
+    "tag": {"POST": (_tag, "{list, email, tag, active}: a member's tag")},
     "edit": {"POST": (_edit, "{list, email, tag, value}: a member's merge field")},
 }

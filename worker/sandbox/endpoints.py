@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.clock import as_moment
 from worker.mailchimp.call import Answer, Call
-from worker.sandbox import contact
+from worker.sandbox import contact, tags
 from worker.sandbox.batch import add_all
 from worker.sandbox.contact import STATUSES, Author
 from worker.sandbox.errors import Problem, invalid, not_found
@@ -169,6 +169,15 @@ def _archive(mailing_list: MailingList, call: Call, by: Author, hashed: str) -> 
     return Answer(204)
 
 
+def _tags(mailing_list: MailingList, call: Call, by: Author, hashed: str) -> Answer:
+    return Answer(200, tags.told(mailing_list.get(hashed), *_paging(call)))
+
+
+def _change_tags(mailing_list: MailingList, call: Call, by: Author, hashed: str) -> Answer:
+    tags.change(mailing_list, mailing_list.get(hashed), call.body or {})
+    return Answer(204)
+
+
 def _forget(mailing_list: MailingList, call: Call, by: Author, hashed: str) -> Answer:
     mailing_list.remove(mailing_list.get(hashed), by.cause)
     return Answer(204)
@@ -187,6 +196,7 @@ _BELOW: tuple[tuple[re.Pattern[str], _Acts], ...] = (
         {"GET": _member, "PUT": _put, "PATCH": _patch, "DELETE": _archive},
     ),
     (_LIST, {"GET": _list, "POST": _add_all}),
+    (re.compile(r"/lists/([^/]+)/members/([^/]+)/tags"), {"GET": _tags, "POST": _change_tags}),
     (re.compile(r"/lists/([^/]+)/members"), {"GET": _members, "POST": _create_member}),
     (re.compile(r"/lists/([^/]+)/merge-fields"), {"GET": _merge_fields, "POST": _create_merge_field}),
     (re.compile(r"/lists/([^/]+)/members/([^/]+)/actions/delete-permanent"), {"POST": _forget}),

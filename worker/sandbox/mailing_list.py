@@ -127,6 +127,8 @@ class MailingList:
             last_changed=now,
             contact_id=known.contact_id if known is not None else self._next_contact_id(),
             merge_fields=dict(values),
+            # A contact that comes back has the tags that it had.
+            tags=dict(known.tags) if known is not None else {},
         )
         self.members[member.id] = member
         self._by_status.setdefault(status, {})[member.id] = member

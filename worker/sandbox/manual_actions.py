@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from worker.sandbox import tags
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.mailing_list import MailingList
 from worker.sandbox.merge import merged
@@ -53,3 +54,15 @@ def edit(mailing_list: MailingList, email: str, tag: str, value: object) -> None
         raise KeyError(f"{mailing_list.list_id} has no member {email} or no merge field {tag}")
     member.merge_fields = merged(mailing_list.fields, member.merge_fields, {tag: value}, validate_required=False)
     mailing_list.touch(member)
+
+
+def tag(mailing_list: MailingList, email: str, name: str, *, active: bool) -> None:
+    """Gives a member a tag, or takes it away, as the owner does on Mailchimp's pages.
+
+    Raises:
+        KeyError: there is no such member.
+    """
+    member = mailing_list.find(email)
+    if member is None:
+        raise KeyError(f"{mailing_list.list_id} has no member {email}")
+    tags.put(mailing_list, member, name, active=active)

@@ -13,6 +13,15 @@ from worker.model import AddressKey
 _NOT_IN_BATCH = frozenset({"contact_id", "full_name", "web_id", "source"})
 
 
+MOST_TAGS_TOLD = 50
+"""Tags that the answer with a member has. Source: Mailchimp's API description."""
+
+
+def tag_id(name: str) -> int:
+    """Returns the id of a tag: the same wherever it is."""
+    return int(hashlib.sha1(name.casefold().encode("utf-8", "replace"), usedforsecurity=False).hexdigest()[:7], 16)
+
+
 def address_key(email: str) -> AddressKey:
     """Returns what makes two addresses one member: the lowercased address."""
     return AddressKey(email.strip().lower())
@@ -33,6 +42,7 @@ class Member:
         status_before: of an archived member, which Mailchimp does not show.
         opted_out: whether the person unsubscribed, or its address bounced: then no call may subscribe it.
         left_by_hand: whether a person, the owner or a bounce took it off the list, so that no call should put it back.
+        tags: their names, each with when it was added.
         order: raised with every change of the list, so that members sort by last_changed and in the same second too.
     """
 
@@ -47,6 +57,7 @@ class Member:
     status_before: str | None = None
     opted_out: bool = False
     left_by_hand: bool = False
+    tags: dict[str, datetime] = field(default_factory=dict)
     order: int = 0
 
     @property
@@ -73,8 +84,8 @@ class Member:
             "last_changed": as_date(self.last_changed),
             "language": "",
             "vip": False,
-            "tags_count": 0,
-            "tags": [],
+            "tags_count": len(self.tags),
+            "tags": [{"id": tag_id(name), "name": name} for name in list(self.tags)[:MOST_TAGS_TOLD]],
             "source": "API - Generic",
             "list_id": self.list_id,
         }

@@ -156,6 +156,15 @@ class StandIn:
         with self._lock:
             manual_actions.edit(self.find_list(list_id), email, tag, value)
 
+    def tag(self, list_id: str, email: str, name: str, *, active: bool = True) -> None:
+        """Gives a member a tag by hand, or takes it away.
+
+        Raises:
+            KeyError: there is no such list or member.
+        """
+        with self._lock:
+            manual_actions.tag(self.find_list(list_id), email, name, active=active)
+
     # Calls
 
     def handle(self, key: str, call: Call) -> Answer:

@@ -131,6 +131,7 @@ def explanation_data(
                 "origin": one.origin,
                 "status": one.member_status,
                 "as_of": one.sent_at,
+                "tags": dict(one.member_tags or {}),
             }
             for one in explanation.entries
         ],

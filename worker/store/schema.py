@@ -167,6 +167,12 @@ def _merge_fields(db: Database) -> None:
     db.execute("ALTER TABLE list ADD COLUMN merge_fields TEXT")
 
 
+@migrations(name="0019_member_tags")
+def _member_tags(db: Database) -> None:
+    # The customer's tags that the member has, to how they came there, as JSON.
+    db.execute("ALTER TABLE ledger ADD COLUMN member_tags TEXT")
+
+
 _CHANGELOG_TOPIC = """
     CREATE TABLE changelog_topic (    -- what ledger and settings say of each other, as the log itself has it
         about TEXT NOT NULL, partition TEXT NOT NULL,

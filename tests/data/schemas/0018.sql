@@ -21,7 +21,7 @@ INSERT INTO "_sqlite_migrations" VALUES(14,'staging','0014_erasure_request','202
 INSERT INTO "_sqlite_migrations" VALUES(15,'staging','0015_outcome','2026-11-29 07:32:20.361318+00:00');
 INSERT INTO "_sqlite_migrations" VALUES(16,'staging','0016_account_flush','2026-11-29 08:06:42.770266+00:00');
 INSERT INTO "_sqlite_migrations" VALUES(17,'staging','0017_counts','2026-11-29 09:59:34.416305+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(18,'staging','0018_merge_fields','2026-11-29 10:35:56.621688+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(18,'staging','0018_merge_fields','2026-11-29 10:36:07.250803+00:00');
 CREATE TABLE account (
         account_id TEXT PRIMARY KEY,
         api_key BLOB, key_hint TEXT,  -- encrypted; its last four characters

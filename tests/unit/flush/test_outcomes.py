@@ -10,9 +10,9 @@ from worker.flush.outcomes import MEANINGS, Meaning, Outcome
 ROOT = Path(__file__).parents[3]
 FLUSH = ROOT / "worker" / "flush"
 STORED = {
-    "added", "found", "updated", "renamed", "moved", "restored", "shared", "unchanged", "archived", "unsubscribed",
-    "left", "left alone", "gone", "deleted", "withheld", "no address", "refused", "suppressed", "held", "later",
-    "list paused", "list gone", "account stopped", "fault",
+    "added", "found", "updated", "tagged", "renamed", "moved", "restored", "shared", "unchanged", "archived",
+    "unsubscribed", "left", "left alone", "gone", "deleted", "withheld", "no address", "refused", "suppressed", "held",
+    "later", "list paused", "list gone", "account stopped", "fault",
 }  # fmt: skip
 """What databases have in receipts, of this release and of those before."""
 

@@ -49,6 +49,7 @@ OUTCOMES: Mapping[str, Words] = MappingProxyType(
             Group.UPDATED, "on the list already", "On the list already. We updated their details and nothing else."
         ),
         Outcome.UPDATED: Words(Group.UPDATED, "updated", "Their details were updated."),
+        Outcome.TAGGED: Words(Group.UPDATED, "with other tags", "Their tags were updated."),
         Outcome.RENAMED: Words(Group.UPDATED, "with a new address", "Their new address was put in place of the old."),
         Outcome.SHARED: Words(None, "sharing an address", "Another customer has the same address and newer details."),
         Outcome.UNCHANGED: Words(None, "unchanged", "The list had these details already."),

@@ -1,0 +1,89 @@
+"""Sets and removes the tags of a member. Never of one that left, and never a tag that this worker did not set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from worker.flush import calls, member_tags
+from worker.flush.answers import AnswerClass, ClassifiedAnswer, classify
+from worker.flush.attempt import Attempt
+from worker.flush.identity import as_read
+from worker.flush.member_tags import TagWrite
+from worker.flush.outcomes import NEXT_FLUSH, NOTHING_NEXT, Outcome
+from worker.flush.put_member import gone
+from worker.flush.step_result import Exchange
+from worker.flush.steps import Tag
+from worker.flush.write_member import then
+from worker.mailchimp.member import Member
+from worker.store.ledger import OUT, LedgerEntry
+
+
+def tag(attempt: Attempt, step: Tag) -> None:
+    """Writes the tags of a contact that is a member, after a read that tells which of them somebody set by hand."""
+    entry = step.entry
+    if entry is None or entry.state != "present" or entry.member_status in OUT:
+        return  # it was not put there, or left: what was written of that says why
+    if step.seen is not None:
+        _write(attempt, step, entry, step.seen)
+        return
+    read = attempt.read_member(step.membership, entry, step.targets, tags=True)
+    if read.member is None and attempt.lacks_member(step.membership, read.classified):
+        gone(attempt, step.contact, entry, read.exchange)
+    elif read.member is None:
+        _failed(attempt, step, read.classified, read.exchange)
+    elif read.member.status in OUT:
+        detail = f"The member is {read.member.status} in Mailchimp, so its tags were left alone."
+        after = then(read.member.status)
+        attempt.receipt(step.targets, step.membership, None, outcome=Outcome.LEFT_ALONE, detail=detail, then=after)
+    else:
+        _write(attempt, step, as_read(entry, read.member, read.date), read.member)
+
+
+def _write(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member) -> None:
+    write = member_tags.to_write(step.contact.tags, entry.member_tags, seen)
+    if not write.changes:
+        attempt.entries.append(replace(entry, member_tags=write.after))
+        if not step.follows:
+            detail = "The member has the customer's tags already."
+            attempt.receipt(step.targets, step.membership, None, outcome=Outcome.UNCHANGED, detail=detail)
+        return
+    # Should the answer be lost, a tag that is there then must not count as set by hand.
+    attempt.intents.note(replace(entry, member_tags=write.ahead), step.targets)
+    call = calls.tag(step.membership, write.changes.add, write.changes.remove)
+    answer = attempt.send(call)
+    classified, exchange = classify(answer), Exchange.of(call, answer)
+    if classified.kind is not AnswerClass.DONE:
+        if answer.undone:
+            attempt.entries.append(entry)
+        _failed(attempt, step, classified, exchange)
+        return
+    _done(attempt, step, entry, write, exchange)
+
+
+def _done(attempt: Attempt, step: Tag, entry: LedgerEntry, write: TagWrite, exchange: Exchange) -> None:
+    attempt.entries.append(replace(entry, member_tags=write.after))
+    attempt.settle_at(step.targets, step.membership)
+    detail = member_tags.in_words(write.changes)
+    owners = [one for one in step.targets if one.customer_id == step.contact.owner]
+    others = [one for one in step.targets if one.customer_id != step.contact.owner]
+    then_ = then(entry.member_status or "") if entry.member_status == "pending" else NOTHING_NEXT
+    attempt.receipt(owners, step.membership, exchange, outcome=Outcome.TAGGED, detail=detail, then=then_)
+    shared = f"Shares its address with customer {step.contact.owner}, whose tags the member has. {detail}"
+    attempt.receipt(others, step.membership, exchange, outcome=Outcome.SHARED, detail=shared, then=then_)
+
+
+def _failed(attempt: Attempt, step: Tag, classified: ClassifiedAnswer, exchange: Exchange) -> None:
+    # What became of the member itself stays as it is written: no answer here refuses the contact.
+    if classified.kind in (AnswerClass.ACCOUNT_STOPPED, AnswerClass.NOT_THERE):
+        attempt.note_failure(step.targets, step.membership, classified, exchange)
+        return
+    attempt.fail(step.targets)
+    attempt.again = attempt.again or classified.kind is AnswerClass.AGAIN
+    if classified.kind in (AnswerClass.LATER, AnswerClass.AGAIN):
+        attempt.later = classified.title
+    sure = "may not be" if exchange.in_doubt else "are not"
+    detail = f"The member is there; its tags {sure} written yet: {classified.title}."
+    first = len(attempt.receipts)
+    attempt.receipt(step.targets, step.membership, exchange, outcome=Outcome.LATER, detail=detail, then=NEXT_FLUSH)
+    if exchange.in_doubt:
+        attempt.in_doubt += attempt.receipts[first:]

@@ -1,0 +1,51 @@
+"""Tags of the stand-in's members: told, added and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from worker.sandbox.errors import invalid
+from worker.sandbox.mailing_list import MailingList
+from worker.sandbox.member import Member, as_date, tag_id
+
+LONGEST_TAG = 100
+STATUSES = ("active", "inactive")
+
+
+def told(member: Member, offset: int, count: int) -> dict[str, Any]:
+    """Returns a page of a member's tags."""
+    found = [
+        {"id": tag_id(name), "name": name, "date_added": as_date(added)} for name, added in sorted(member.tags.items())
+    ]
+    return {"tags": found[offset : offset + count], "total_items": len(found)}
+
+
+def change(mailing_list: MailingList, member: Member, body: Mapping[str, Any]) -> None:
+    """Adds and removes tags; all of it, or nothing. No status is changed.
+
+    Raises:
+        Problem: something is refused.
+    """
+    given = body.get("tags")
+    if not isinstance(given, list) or not given:
+        raise invalid("The resource submitted could not be validated.", ("tags", "This value should not be blank."))
+    for one in given:
+        name, status = (one.get("name"), one.get("status")) if isinstance(one, Mapping) else (None, None)
+        if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_TAG:
+            raise invalid("The resource submitted could not be validated.", ("name", "This is no name of a tag."))
+        if status not in STATUSES:
+            raise invalid("The resource submitted could not be validated.", ("status", "Schema describes enum"))
+    for one in given:
+        put(mailing_list, member, one["name"].strip(), active=one["status"] == "active")
+
+
+def put(mailing_list: MailingList, member: Member, name: str, *, active: bool) -> None:
+    """Adds or removes one tag; names that differ in capital letters only are one."""
+    known = next((one for one in member.tags if one.casefold() == name.casefold()), None)
+    if active and known is None:
+        member.tags[name] = mailing_list.clock()
+        mailing_list.touch(member)
+    elif not active and known is not None:
+        del member.tags[known]
+        mailing_list.touch(member)
