@@ -30,6 +30,7 @@ pytestmark = needed
         calls.rename(PLACE, "ann@example.org", FIELDS),
         calls.read(PLACE),
         calls.read_tags(PLACE),
+        calls.read_all_tags(PLACE),
         calls.tag(PLACE, ["vip"], ["old"]),
         calls.read_list(PLACE.list_id),
         calls.archive(PLACE),

@@ -239,7 +239,7 @@ class Batch:
             if member is not None:
                 try:
                     _added(attempt, add, member, posted, members[address])
-                    self._tag_later(attempt, add, member)
+                    self._tag_later(attempt, add, member, posted.answer.date)
                 except Exception as error:
                     attempt.note_fault(add.targets, add.membership, attempt.at(), error)
             elif address in errors:
@@ -250,10 +250,10 @@ class Batch:
             attempt.settle(add.targets)
         self.commit(attempt)
 
-    def _tag_later(self, attempt: Attempt, add: Add, member: Member) -> None:
+    def _tag_later(self, attempt: Attempt, add: Add, member: Member, date: datetime | None) -> None:
         if add.contact.tags:
             seen = member if member.tags is not None else None
-            self.alone.append(Tag(add.contact, attempt.entries[-1], follows=True, seen=seen))
+            self.alone.append(Tag(add.contact, attempt.entries[-1], follows=True, seen=seen, seen_at=date))
             attempt.fail(add.targets)
 
     def _refused(self, attempt: Attempt, posted: _Posted, add: Add, error: Mapping[str, Any]) -> None:

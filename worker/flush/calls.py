@@ -134,6 +134,12 @@ def read_tags(membership: MembershipKey) -> Call:
     return Call("GET", member_path(*membership), {"fields": f"{_MEMBER_PARTS},tags.name,tags_count"})
 
 
+def read_all_tags(membership: MembershipKey) -> Call:
+    """Reads when each tag of a member was added."""
+    query = {"count": str(PAGE), "fields": "tags.name,tags.date_added,total_items"}
+    return Call("GET", f"{member_path(*membership)}/tags", query)
+
+
 def tag(membership: MembershipKey, add: Sequence[str], remove: Sequence[str]) -> Call:
     """Sets and removes tags of a member; its status is left alone, and no automation starts."""
     named = [{"name": one, "status": "active"} for one in add] + [{"name": one, "status": "inactive"} for one in remove]

@@ -17,7 +17,7 @@ from worker.mailchimp.member import Member
 from worker.mailchimp.merge_fields import NAME_TAGS
 from worker.model import CustomerId, Origin
 from worker.store.intent import Intent, IntentKind
-from worker.store.ledger import OUT, LedgerEntry, TagState
+from worker.store.ledger import OUT, LedgerEntry
 
 AT_ONCE = timedelta(seconds=2)
 """An archive within this time of the read before it is this worker's; the status that was read is the one before it."""
@@ -149,7 +149,7 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
     return _back(found)
 
 
-def tags_of(entry: LedgerEntry | None, member: Member) -> Mapping[str, TagState] | None:
+def tags_of(entry: LedgerEntry | None, member: Member) -> Mapping[str, str] | None:
     """Returns the tags that the ledger knows of a member: of another contact at its place it knows none."""
     if entry is None or not entry.member_tags:
         return None

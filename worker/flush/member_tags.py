@@ -7,13 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from worker.clock import as_moment, as_text
+from worker.flush.identity import ANSWER_WITHIN
 from worker.mailchimp.member import Member
 from worker.model import CustomerState
-from worker.store.ledger import TagState
 
-Tags = Mapping[str, TagState]
-"""Names of tags, as the ledger has them, to how they came to the member."""
+SET = "set"
+"""Set by this worker."""
+THERE = "there"
+"""It was there before, or may have been: it is never removed."""
+BEGUN = "begun"
+"""Followed by Mailchimp's time: the member did not have it then, and a call to set it was about to be sent."""
+
+Tags = Mapping[str, str]
+"""Names of tags, as the ledger has them, to how they came to the member: SET, THERE or BEGUN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +67,11 @@ def wanted_tags(state: CustomerState) -> tuple[str, ...]:
 
 def needed(wanted: Sequence[str], known: Tags | None) -> TagChanges:
     """Returns what a member needs by the ledger alone, as a plan shows it."""
-    done = {name.casefold() for name, how in (known or {}).items() if how != "begun"}
+    done = {name.casefold() for name, how in (known or {}).items() if not how.startswith(BEGUN)}
     keep = {name.casefold() for name in wanted}
     return TagChanges(
         tuple(name for name in wanted if name.casefold() not in done),
-        tuple(name for name, how in (known or {}).items() if how != "there" and name.casefold() not in keep),
+        tuple(name for name, how in (known or {}).items() if how != THERE and name.casefold() not in keep),
     )
 
 
@@ -71,14 +80,46 @@ def differs(wanted: Sequence[str], known: Tags | None) -> bool:
     return bool(needed(wanted, known)) or len({name.casefold() for name in wanted}) != len(known or {})
 
 
-def to_write(wanted: Sequence[str], known: Tags | None, member: Member) -> TagWrite:
+def in_doubt(known: Tags | None) -> bool:
+    """Tells whether it is not known if this worker set some tag: the answer to its call was lost."""
+    return any(how.startswith(BEGUN) for how in (known or {}).values())
+
+
+def resolved(known: Tags | None, added: Mapping[str, datetime | None]) -> Tags:
+    """Returns what the ledger says once all tags of a member were read, with when each was added.
+
+    Args:
+        known: what it said before.
+        added: names, as Mailchimp has them, to its own time of that.
+    """
+    there = {name.casefold(): at for name, at in added.items()}
+    found: dict[str, str] = {}
+    for name, how in (known or {}).items():
+        if not how.startswith(BEGUN):
+            found[name] = how
+        elif name.casefold() in there:
+            found[name] = SET if _within(how, there[name.casefold()]) else THERE
+    return found
+
+
+def _within(how: str, at: datetime | None) -> bool:
+    _, _, text = how.partition(" ")
+    if not text or at is None:
+        return False
+    first = as_moment(text)
+    # Mailchimp gives whole seconds.
+    return first.replace(microsecond=0) <= at <= first + ANSWER_WITHIN
+
+
+def to_write(wanted: Sequence[str], known: Tags | None, member: Member, date: datetime | None) -> TagWrite:
     """Returns what to send about the tags of a member.
 
     Args:
         wanted: the tags of its customer.
-        known: what the ledger says.
+        known: what the ledger says, with nothing in doubt.
         member: as it was just read, with its tags. Of those that the answer does not tell, it may have any: they are
             set where they are wanted, and count as set by hand.
+        date: Mailchimp's time of that answer.
     """
     there = {name.casefold(): name for name in member.tags or ()}
     whole = member.tags is not None and len(member.tags) >= (member.tags_count or 0)
@@ -86,19 +127,12 @@ def to_write(wanted: Sequence[str], known: Tags | None, member: Member) -> TagWr
     changes = needed(wanted, known)
     add = tuple(name for name in changes.add if name.casefold() not in there)
     remove = tuple(there.get(name.casefold(), name) for name in changes.remove if name.casefold() in there or not whole)
-    after: dict[str, TagState] = {}
-    for name in wanted:
-        key, how = name.casefold(), before.get(name.casefold())
-        if how in ("set", "there"):
-            after[name] = how
-        elif key in there:
-            # Nobody had it when this worker began to set it.
-            after[name] = "set" if how == "begun" else "there"
-        else:
-            after[name] = "set" if whole or how == "begun" else "there"
-    begun: dict[str, TagState] = {name: "begun" for name in add if after[name] == "set"}
-    leaving: dict[str, TagState] = dict.fromkeys(_named(changes.remove, remove), "set")
-    return TagWrite(TagChanges(add, remove), {**after, **begun, **leaving}, after)
+    sent = SET if whole else THERE
+    after = {name: before.get(name.casefold()) or (sent if name in add else THERE) for name in wanted}
+    begun = f"{BEGUN} {as_text(date)}" if date is not None else BEGUN
+    ahead = {**after, **{name: begun for name in add if after[name] == SET}}
+    ahead |= dict.fromkeys(_named(changes.remove, remove), SET)
+    return TagWrite(TagChanges(add, remove), ahead, after)
 
 
 def _named(known: Iterable[str], told: Iterable[str]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from worker.flush import calls
@@ -209,11 +210,13 @@ class Tag(_ForContact):
     Attributes:
         follows: whether a step before it put the contact there, and says what became of it.
         seen: the member with its tags, as the call that added it answered; None: it is read first.
+        seen_at: Mailchimp's time of that answer.
     """
 
     entry: LedgerEntry | None
     follows: bool = False
     seen: Member | None = None
+    seen_at: datetime | None = None
 
     def calls(self) -> Iterator[PlannedCall]:
         """Gives the read and what hangs on it."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from worker.flush import calls, member_tags
-from worker.flush.answers import AnswerClass, ClassifiedAnswer, classify
+from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify
 from worker.flush.attempt import Attempt
 from worker.flush.identity import as_read
 from worker.flush.member_tags import TagWrite
@@ -14,7 +15,7 @@ from worker.flush.put_member import gone
 from worker.flush.step_result import Exchange
 from worker.flush.steps import Tag
 from worker.flush.write_member import then
-from worker.mailchimp.member import Member
+from worker.mailchimp.member import Member, tags_added, total_items
 from worker.store.ledger import OUT, LedgerEntry
 
 
@@ -24,7 +25,7 @@ def tag(attempt: Attempt, step: Tag) -> None:
     if entry is None or entry.state != "present" or entry.member_status in OUT:
         return  # it was not put there, or left: what was written of that says why
     if step.seen is not None:
-        _write(attempt, step, entry, step.seen)
+        _write(attempt, step, entry, step.seen, step.seen_at)
         return
     read = attempt.read_member(step.membership, entry, step.targets, tags=True)
     if read.member is None and attempt.lacks_member(step.membership, read.classified):
@@ -36,18 +37,36 @@ def tag(attempt: Attempt, step: Tag) -> None:
         after = then(read.member.status)
         attempt.receipt(step.targets, step.membership, None, outcome=Outcome.LEFT_ALONE, detail=detail, then=after)
     else:
-        _write(attempt, step, as_read(entry, read.member, read.date), read.member)
+        entry = as_read(entry, read.member, read.date)
+        if not member_tags.in_doubt(entry.member_tags):
+            _write(attempt, step, entry, read.member, read.date)
+        else:
+            _find_out(attempt, step, entry, read.member)
 
 
-def _write(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member) -> None:
-    write = member_tags.to_write(step.contact.tags, entry.member_tags, seen)
+def _find_out(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member) -> None:
+    # The answer to a call was lost: Mailchimp's own times tell which tags it set.
+    call = calls.read_all_tags(step.membership)
+    answer = attempt.send(call)
+    added = tags_added(answer.body) if answer.ok else None
+    if added is None:
+        classified = UNREADABLE if answer.ok else classify(answer)
+        _failed(attempt, step, classified, Exchange.of(call, answer))
+        return
+    known = member_tags.resolved(entry.member_tags, added)
+    seen = replace(seen, tags=tuple(added), tags_count=total_items(answer))
+    _write(attempt, step, replace(entry, member_tags=known), seen, answer.date)
+
+
+def _write(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member, date: datetime | None) -> None:
+    write = member_tags.to_write(step.contact.tags, entry.member_tags, seen, date)
     if not write.changes:
         attempt.entries.append(replace(entry, member_tags=write.after))
         if not step.follows:
             detail = "The member has the customer's tags already."
             attempt.receipt(step.targets, step.membership, None, outcome=Outcome.UNCHANGED, detail=detail)
         return
-    # Should the answer be lost, a tag that is there then must not count as set by hand.
+    # Should the answer be lost, this tells which of the tags that are there then are this worker's.
     attempt.intents.note(replace(entry, member_tags=write.ahead), step.targets)
     call = calls.tag(step.membership, write.changes.add, write.changes.remove)
     answer = attempt.send(call)

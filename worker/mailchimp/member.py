@@ -64,6 +64,14 @@ def member_of(body: Mapping[str, Any] | None) -> Member | None:
     )
 
 
+def tags_added(body: Mapping[str, Any] | None) -> Mapping[str, datetime | None] | None:
+    """Returns the names of a member's tags with when each was added, or None where a JSON object does not say."""
+    told = (body or {}).get("tags")
+    if not isinstance(told, list) or _tags(told) is None:
+        return None
+    return {one["name"]: _moment(one.get("date_added")) for one in told if one.get("name") in (_tags(told) or ())}
+
+
 def _tags(told: Any) -> tuple[str, ...] | None:
     if not isinstance(told, list):
         return None

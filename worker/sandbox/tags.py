@@ -44,8 +44,8 @@ def put(mailing_list: MailingList, member: Member, name: str, *, active: bool) -
     """Adds or removes one tag; names that differ in capital letters only are one."""
     known = next((one for one in member.tags if one.casefold() == name.casefold()), None)
     if active and known is None:
-        member.tags[name] = mailing_list.clock()
+        member.tags = {**member.tags, name: mailing_list.clock()}
         mailing_list.touch(member)
     elif not active and known is not None:
-        del member.tags[known]
+        member.tags = {one: at for one, at in member.tags.items() if one != known}
         mailing_list.touch(member)

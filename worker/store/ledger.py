@@ -26,10 +26,6 @@ State = Literal["intended", "present", "archived", "gone"]
 this worker · gone: Mailchimp no longer knows the address."""
 
 
-TagState = Literal["set", "begun", "there"]
-"""set: by this worker · begun: a call to set it was sent, and its answer is not known · there: it was there before, or
-may have been: it is never removed."""
-
 OUT = frozenset({"unsubscribed", "cleaned", "archived"})
 """Statuses of a member that left, or was taken off by somebody else."""
 
@@ -51,7 +47,8 @@ class LedgerEntry:
         names_agreed: of a found member, whether it had its customer's names when it was found; None if not known.
         customer_since: when this very member became that customer's. :func:`put_entries` keeps it as long as it is
             the same member and the same customer, and takes a later one.
-        member_tags: the customer's tags that the member has, by name, to how they came there; None: none.
+        member_tags: the customer's tags that the member has, by name, to how they came there (see
+            :mod:`worker.flush.member_tags`); None: none.
     """
 
     membership: MembershipKey
@@ -68,7 +65,7 @@ class LedgerEntry:
     intent: Intent | None = None
     names_agreed: bool | None = None
     customer_since: str | None = None
-    member_tags: Mapping[str, TagState] | None = None
+    member_tags: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,20 @@ def test_a_tag_whose_call_lost_its_answer_is_this_workers(world: World) -> None:
     assert tags(world) == set()
 
 
+def test_a_tag_set_by_hand_after_a_lost_call_is_not_this_workers(world: World) -> None:
+    """The call may have been done or not: Mailchimp's time of the tag tells that it was not that call."""
+    world.standin.faults = [Fault("timeout_before", method="POST", path=TAGS)]
+    world.event("ann", ANN, tags=["vip"])
+    world.flush()
+    world.standin.faults = []
+    world.clock.forward(minutes=10)
+    world.standin.tag("master", ANN, "vip")
+    world.flush()
+    world.event("ann", ANN, tags=[])
+    world.flush()
+    assert tags(world) == {"vip"}
+
+
 def test_a_refused_call_claims_no_tag(world: World) -> None:
     """What surely was not done does not make a tag this worker's that somebody sets by hand then."""
     world.standin.faults = [Fault("status", method="POST", path=TAGS, status=400, title="Invalid Resource")]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.flush.member_tags import TagChanges, differs, needed, to_write, wanted_tags
+from worker.flush.member_tags import TagChanges, Tags, differs, in_doubt, needed, resolved, to_write, wanted_tags
 from worker.mailchimp.member import Member
 from worker.model import CustomerState
-from worker.store.ledger import TagState
 
+DATE = datetime(2026, 11, 22, 10, 0, 0, 500_000, UTC)
+BEGUN = "begun 2026-11-22T10:00:00.500Z"
 names = st.sampled_from(["vip", "VIP", "gold", "Silver", "silver"])
 wanted_names = st.lists(names, max_size=4).map(lambda found: wanted_tags(CustomerState(tags=tuple(found))))
-known_tags: st.SearchStrategy[Mapping[str, TagState]] = st.dictionaries(
-    st.sampled_from(["vip", "gold", "silver"]), st.sampled_from(["set", "begun", "there"]), max_size=3
+known_tags: st.SearchStrategy[Tags] = st.dictionaries(
+    st.sampled_from(["vip", "gold", "silver"]), st.sampled_from(["set", "begun", BEGUN, "there"]), max_size=3
 )
 
 
@@ -41,47 +42,60 @@ def test_tags_that_differ_in_letters_only_are_one() -> None:
     ],
 )
 def test_what_a_member_needs_by_the_ledger(
-    wanted: list[str], known: Mapping[str, TagState] | None, add: tuple[str, ...], remove: tuple[str, ...]
+    wanted: list[str], known: Tags | None, add: tuple[str, ...], remove: tuple[str, ...]
 ) -> None:
     """What was set stays set, what was begun is looked at, and only what this worker set is removed."""
     assert needed(wanted, known) == TagChanges(add, remove)
 
 
 def test_what_was_there_before_is_not_this_workers() -> None:
-    """A tag that a read finds is not sent; it is this worker's only where a call to set it was sent before."""
-    found = to_write(["vip", "gold", "silver"], {"gold": "begun"}, member("VIP", "gold"))
+    """A tag that a read finds is not sent, and counts as set by hand."""
+    found = to_write(["vip", "silver"], None, member("VIP", "gold"), DATE)
     assert found.changes == TagChanges(("silver",), ())
-    assert found.ahead == {"vip": "there", "gold": "set", "silver": "begun"}
-    assert found.after == {"vip": "there", "gold": "set", "silver": "set"}
+    assert found.ahead == {"vip": "there", "silver": BEGUN}
+    assert found.after == {"vip": "there", "silver": "set"}
+
+
+@pytest.mark.parametrize(("seconds", "how"), [(-2, "there"), (0, "set"), (170, "set"), (200, "there"), (None, "there")])
+def test_mailchimps_time_tells_whose_a_tag_in_doubt_is(seconds: int | None, how: str) -> None:
+    """Set within three minutes of the read before the call it is this worker's; else somebody set it by hand."""
+    at = None if seconds is None else DATE.replace(microsecond=0) + timedelta(seconds=seconds)
+    known = {"gold": BEGUN, "silver": BEGUN, "vip": "set"}
+    assert in_doubt(known)
+    assert resolved(known, {"Gold": at}) == {"gold": how, "vip": "set"}
+
+
+def test_without_mailchimps_time_a_tag_in_doubt_counts_as_set_by_hand() -> None:
+    """Nothing shows that it was this worker."""
+    assert resolved({"gold": "begun"}, {"gold": DATE}) == {"gold": "there"}
 
 
 def test_a_tag_is_removed_by_the_name_that_mailchimp_has() -> None:
     """And not at all where it is gone already."""
-    found = to_write([], {"vip": "set", "gold": "set"}, member("Vip"))
+    found = to_write([], {"vip": "set", "gold": "set"}, member("Vip"), DATE)
     assert found.changes == TagChanges((), ("Vip",))
     assert (found.ahead, found.after) == ({"vip": "set"}, {})
 
 
 def test_of_tags_that_are_not_told_none_is_taken_for_this_workers() -> None:
     """Where a member has more than an answer tells, a wanted one is set and counts as set by hand."""
-    found = to_write(["vip"], {"gold": "set"}, member("a", count=60))
+    found = to_write(["vip"], {"gold": "set"}, member("a", count=60), DATE)
     assert found.changes == TagChanges(("vip",), ("gold",))
     assert found.after == {"vip": "there"}
 
 
-@given(wanted_names, known_tags, st.sets(st.sampled_from(["vip", "Gold", "silver", "by hand"])))
+@given(wanted_names, known_tags, st.sets(st.sampled_from(["vip", "Gold", "silver", "by hand"])), st.booleans())
 def test_a_write_ends_with_every_wanted_tag_and_takes_no_other_hands_away(
-    wanted: tuple[str, ...], known: Mapping[str, TagState], there: set[str]
+    wanted: tuple[str, ...], known: Tags, there: set[str], soon: bool
 ) -> None:
-    """What was begun and is there is this worker's; nothing else that was not set by it is removed."""
-    found = to_write(wanted, known, member(*sorted(there)))
-    ours = {name.casefold() for name, how in known.items() if how != "there"}
-    assert {name.casefold() for name in found.changes.remove} <= ours
-    after = ({name.casefold() for name in there} | {name.casefold() for name in found.changes.add}) - {
-        name.casefold() for name in found.changes.remove
-    }
-    kept = {name.casefold() for name, how in known.items() if how != "begun"}
-    assert {name.casefold() for name in wanted} <= after | kept
+    """Only what this worker surely set is removed, and the same write again is none."""
+    known = resolved(known, dict.fromkeys(sorted(there), DATE if soon else DATE + timedelta(days=1)))
+    found = to_write(wanted, known, member(*sorted(there)), DATE)
+    ours = {name.casefold() for name, how in known.items() if how == "set"}
+    removed = {name.casefold() for name in found.changes.remove}
+    assert removed <= ours
+    after = ({name.casefold() for name in there} | {name.casefold() for name in found.changes.add}) - removed
+    assert {name.casefold() for name in wanted} <= after | {name.casefold() for name in known}
     assert not differs(wanted, found.after)
-    again = to_write(wanted, found.ahead, member(*sorted(after)))
+    again = to_write(wanted, resolved(found.ahead, dict.fromkeys(after, DATE)), member(*sorted(after)), DATE)
     assert not again.changes
