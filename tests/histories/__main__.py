@@ -1,4 +1,4 @@
-"""Runs histories by their seeds and tells what broke: ``python -m tests.histories FIRST [LAST] [--trace]``."""
+"""Runs histories by their seeds and tells what broke: ``python -m tests.histories FIRST [LAST] [--trace] [--tags]``."""
 
 import sys
 import tempfile
@@ -13,7 +13,7 @@ def main() -> int:
     failed = 0
     for seed in range(numbers[0], numbers[-1] + 1):
         with tempfile.TemporaryDirectory() as folder:
-            history = History(Path(folder), seed)
+            history = History(Path(folder), seed, tags="--tags" in sys.argv)
             broken = history.run()
         if broken:
             failed += 1

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from tests.histories import tags
 from tests.histories.facts import THERE, Facts, Record
 from tests.histories.oracle import Oracle
 from tests.histories.world import KEYS, World
@@ -22,8 +23,15 @@ RECORDS = {"a1": "ann", "a2": "ann", "b1": "bob", "e1": "eve"}
 class Actors:
     """All of them, on one world."""
 
-    def __init__(self, world: World, facts: Facts, oracle: Oracle, chance: random.Random) -> None:
-        """Nobody acted yet."""
+    def __init__(
+        self, world: World, facts: Facts, oracle: Oracle, chance: random.Random, more: random.Random | None = None
+    ) -> None:
+        """Nobody acted yet.
+
+        Args:
+            more: of attributes and tags; None for histories without them.
+        """
+        self.more = more
         self.world = world
         self.facts = facts
         self.oracle = oracle
@@ -95,6 +103,8 @@ class Actors:
         return self.chance.choice(PEOPLE[record.person])
 
     def _tell(self, record: Record, state: dict[str, Any]) -> None:
+        if self.more is not None and ("tags" not in state or self.more.random() < 0.5):
+            state |= tags.attributes(self.more)
         self.say(f"EVENT {record.name}: {' '.join(f'{name}={value}' for name, value in state.items())}")
         self.world.publish(record.name, "updated", state)
         record.states.append((self.world.time.now, state))
@@ -111,6 +121,8 @@ class Actors:
 
     def by_hand(self) -> None:
         """Does one act to one member, or somebody joins."""
+        if self.more is not None and self.more.random() < 0.3:
+            self._tag(self.more)
         list_id = self.chance.choice(self.stored if self.chance.random() < 0.7 else self.lists)
         if not self.is_there(list_id):
             return
@@ -135,6 +147,18 @@ class Actors:
         act = self.chance.choice(acts)
         value = f"own{self.chance.randint(1, 999)}.{member.email}" if act == "rename" else None
         self.do(list_id, member.email, act, value)
+
+    def _tag(self, chance: random.Random) -> None:
+        list_id = chance.choice(self.stored)
+        members = self.world.standin.members(list_id) if self.is_there(list_id) else []
+        if not members:
+            return
+        member, name, active = chance.choice(members), chance.choice(tags.BY_HAND), chance.random() < 0.7
+        if active == (name.casefold() in {one.casefold() for one in member.tags}):
+            return
+        self.say(f"HAND {member.email} on {list_id} {'gets' if active else 'loses'} the tag {name}")
+        self.world.standin.tag(list_id, member.email, name, active=active)
+        self.facts.hand_tags.act(member, name, self.world.time.now, active=active)
 
     def _edit(self, list_id: str, email: str) -> None:
         self.say(f"HAND {email} writes another name on {list_id}")

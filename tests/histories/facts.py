@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+from tests.histories.tags import HandTags
 from tests.histories.wire import Change, Exchange, Spot
 from worker.mailchimp.call import member_hash
 from worker.model import AddressKey
@@ -124,6 +125,7 @@ class Facts:
     stays_by_herself: set[int] = field(default_factory=set)
     effects: list[tuple[datetime, Change]] = field(default_factory=list)
     acts: list[tuple[datetime, Spot]] = field(default_factory=list)
+    hand_tags: HandTags = field(default_factory=HandTags)
     _provisional: dict[Spot, datetime] = field(default_factory=dict)
 
     def at_address(self, email: str) -> Iterator[Record]:
@@ -179,6 +181,7 @@ class Facts:
         """Notes what a call did and what the worker learnt from its answer."""
         for change in exchange.changes:
             self._changed(change, exchange)
+        self.hand_tags.called(exchange)
         answer = exchange.answer
         for spot in self.memberships(exchange):
             if answer.ok and not exchange.call.reads_only:

@@ -60,13 +60,14 @@ CALM = Theme(faults=0, outage=0, manual_actions=0, settings=0, events=0, deaths=
 class History:
     """A history and everything that is known of it."""
 
-    def __init__(self, folder: Path, seed: int, *, calm: bool = False) -> None:
+    def __init__(self, folder: Path, seed: int, *, calm: bool = False, tags: bool = False) -> None:
         """Prepares it; nothing depends on anything but the seed and the worker.
 
         Args:
             folder: for the database.
             seed: of all chance.
             calm: whether nothing happens by chance.
+            tags: whether events have attributes and tags. Without them a seed makes the history that it always made.
         """
         self.chance = random.Random(seed)
         self.theme = CALM if calm else Theme.by(self.chance)
@@ -79,8 +80,10 @@ class History:
             bulk_add_above=self.chance.choice((1000, 1000, 1)),
             double=self.chance.random() < 0.25,
             secret=SECRET,
+            tags=tags,
         )
-        self.actors = Actors(self.world, self.facts, self.oracle, self.chance)
+        more = random.Random(seed + 2) if tags else None
+        self.actors = Actors(self.world, self.facts, self.oracle, self.chance, more)
         self._crowd = self.chance.randint(9, 30) if self.chance.random() < 0.1 else 0
         self._outage = 0
         self._exchanges: list[Exchange] = []

@@ -14,6 +14,8 @@ By each call:
     left and joined again by herself, before any answer told it, a member that was pending when it was last read, looks
     like one that was confirmed: that is excused.
  3. Nobody pending is made subscribed.
+10. Nobody is tagged who is known to have left, no call about tags changes a status, and no tag that somebody set by
+    hand is removed. Set within four minutes of a call that sets it too, it looks like that call's: that is excused.
  4. Not more than ten members, or a tenth of a list, leave it in a flush that nobody confirmed.
     No call is made for what was disabled, un-stored or given another key meanwhile.
 
@@ -25,6 +27,8 @@ When all is quiet:
  8. The receipts tell what happened.
  9. What is published of each customer answers its newest event, and agrees with Mailchimp as it answered last; nothing
     is published of who was deleted or erased.
+11. Who is there as wanted and never left has the tags and attributes of the newest event: each tag but those that
+    somebody removed by hand, and no other but those that somebody set.
 """
 
 from __future__ import annotations
@@ -79,9 +83,22 @@ class Oracle:
                 self._judge_number(exchange, change.list_id)
             if was is not None and now is not None and was.status == "pending" and now.status == "subscribed":
                 self._break(exchange, f"{now.email} was pending and is made subscribed")
+            if exchange.call.path.endswith("/tags"):
+                self._judge_tagging(exchange, change)
             comes = was is None or was.status not in THERE or now is None or was.email != now.email
             if now is not None and now.status in THERE and comes:
                 self._judge_putting(exchange, change)
+
+    def _judge_tagging(self, exchange: Exchange, change: Change) -> None:
+        assert change.now is not None
+        spot = (change.list_id, change.now.email)
+        told = [one for one in self.facts.departures if one.spot == spot and one.told is not None]
+        if change.now.status not in THERE and any(one.told is not None and one.told < exchange.at for one in told):
+            self._break(exchange, f"{change.now.email} is tagged, though {told[0]}, and the worker was told")
+        if change.was is None or change.was.status != change.now.status:
+            self._break(exchange, f"a call about tags makes {change.now.email} {change.now.status}")
+        for what in self.facts.hand_tags.wrong(exchange):
+            self._break(exchange, f"{change.now.email}: {what}")
 
     def _judge_settings(self, exchange: Exchange) -> None:
         if self.off_since is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tests.histories import tags
 from tests.histories.facts import THERE, Record, names_of
 from tests.histories.published import judge_published
+from worker.sandbox.member import Member
 
 if TYPE_CHECKING:
     from tests.histories.history import History
@@ -63,6 +65,22 @@ def _present(history: History) -> list[str]:
         names = (newest.state["first_name"], newest.state["last_name"])
         if id(member) not in history.facts.edited and names_of(member) != names:
             broken.append(f"{record.email} on {list_id} has the names {names_of(member)}, not {names}")
+        if history.actors.more is not None:
+            broken += _details(history, member, newest.state)
+    return broken
+
+
+def _details(history: History, member: Member, state: dict[str, Any]) -> list[str]:
+    broken, hand, who = [], history.facts.hand_tags, tags.of(member)
+    for tag, value in tags.expected_fields(state).items():
+        if tag in member.merge_fields and member.merge_fields[tag] != value:
+            broken.append(f"{member.email} on {who[0]} has {member.merge_fields[tag]!r} in {tag}, not {value!r}")
+    wanted = {one.casefold() for one in state["tags"]}
+    there = {one.casefold() for one in member.tags}
+    if lacking := wanted - there - hand.removed[who]:
+        broken.append(f"{member.email} on {who[0]} lacks the tags {sorted(lacking)}")
+    if left := there - wanted - hand.ever[who]:
+        broken.append(f"{member.email} on {who[0]} still has the tags {sorted(left)}, and no customer wants them")
     return broken
 
 

@@ -53,16 +53,17 @@ KEPT: dict[int, str] = {
 """Seeds that broke an earlier worker, or misled an earlier oracle, and how."""
 
 
-def _broken(folder: Path, seed: int) -> str | None:
+def _broken(folder: Path, seed: int, *, tags: bool = False) -> str | None:
     with tempfile.TemporaryDirectory(dir=folder) as own:
-        broken = History(Path(own), seed).run()
+        broken = History(Path(own), seed, tags=tags).run()
     if not broken:
         return None
-    return "\n   ".join((f"seed {seed}: see it by python -m tests.histories {seed} --trace", *broken))
+    see = f"python -m tests.histories {seed} --trace{' --tags' if tags else ''}"
+    return "\n   ".join((f"seed {seed}: see it by {see}", *broken))
 
 
-def _run(folder: Path, first: int) -> None:
-    broken = [told for seed in range(first, first + BLOCK) if (told := _broken(folder, seed)) is not None]
+def _run(folder: Path, first: int, *, tags: bool = False) -> None:
+    broken = [told for seed in range(first, first + BLOCK) if (told := _broken(folder, seed, tags=tags)) is not None]
     assert not broken, "\n".join(broken)
 
 
@@ -70,6 +71,12 @@ def _run(folder: Path, first: int) -> None:
 def test_no_history_breaks_a_rule_of_the_oracle(tmp_path: Path, first: int) -> None:
     """Whatever people, owners, operators, clocks and faults do, every rule of the oracle holds."""
     _run(tmp_path, first)
+
+
+@pytest.mark.parametrize("first", range(1, FEW, BLOCK))
+def test_no_history_with_attributes_and_tags_breaks_a_rule(tmp_path: Path, first: int) -> None:
+    """When all is quiet, fields and tags agree with the newest event; a tag that was set by hand is never removed."""
+    _run(tmp_path, first, tags=True)
 
 
 @pytest.mark.parametrize("seed", KEPT)

@@ -146,7 +146,7 @@ def differences(old: Snapshot, new: Snapshot) -> tuple[Change, ...]:
 
 
 def _telling(member: Member) -> tuple[object, ...]:
-    return member.email, member.status, {tag: one for tag, one in member.merge_fields.items() if one}
+    return member.email, member.status, {tag: one for tag, one in member.merge_fields.items() if one}, set(member.tags)
 
 
 def _problem(status: int, title: str) -> Answer:

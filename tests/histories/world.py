@@ -17,8 +17,9 @@ from pydantic import SecretStr
 
 from tests.checked_changelog import CHANGELOG, guarded
 from tests.histories.clock import Time, Waits
+from tests.histories.tags import FIELDS, PLANS
 from tests.histories.wire import Death, Wire, differences, snapshot
-from worker.accounts import api_keys, lists, settings
+from worker.accounts import api_keys, chosen_fields, lists, settings
 from worker.accounts.forget import forget_person
 from worker.app import App
 from worker.clock import as_text
@@ -125,10 +126,19 @@ class World:
     """The account, with lists ``master`` and ``other`` stored, and a third, ``spare``, that is not."""
 
     def __init__(
-        self, folder: Path, chance: random.Random, *, patience: float, bulk_add_above: int, double: bool, secret: str
+        self,
+        folder: Path,
+        chance: random.Random,
+        *,
+        patience: float,
+        bulk_add_above: int,
+        double: bool,
+        secret: str,
+        tags: bool = False,
     ) -> None:
         """Makes it; nothing is connected yet."""
         self.folder = folder
+        self.tags = tags
         self.time = Time()
         self.standin = StandIn(self.time.mailchimp)
         self.standin.add_key(KEYS[0], "owner")
@@ -163,6 +173,11 @@ class World:
         self.connect()
         settings.enable(self.db, CHANGELOG, ACCOUNT, "pending" if self.double else "subscribed")
         self.refresh()
+        for list_id in ("master", "other", "spare") if self.tags else ():
+            plan = {"name": "Plan", "type": "dropdown", "tag": "PLAN", "options": {"choices": list(PLANS)}}
+            self.standin.add_merge_field(list_id, plan)
+            self.standin.add_merge_field(list_id, {"name": "Invoices", "type": "number", "tag": "INVOICES"})
+            chosen_fields.choose(self.db, CHANGELOG, ACCOUNT, ListId(list_id), FIELDS)
         self.store("master", "other")
         self.choose_master("master")
         return self

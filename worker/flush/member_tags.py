@@ -20,9 +20,11 @@ THERE = "there"
 """It was there before, or may have been: it is never removed."""
 BEGUN = "begun"
 """Followed by Mailchimp's time: the member did not have it then, and a call to set it was about to be sent."""
+LEAVING = "leaving"
+"""Followed by Mailchimp's time: it was set by this worker then, and a call to remove it was about to be sent."""
 
 Tags = Mapping[str, str]
-"""Names of tags, as the ledger has them, to how they came to the member: SET, THERE or BEGUN."""
+"""Names of tags, as the ledger has them, to how they came to the member: SET, THERE, BEGUN or LEAVING."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def wanted_tags(state: CustomerState) -> tuple[str, ...]:
 
 def needed(wanted: Sequence[str], known: Tags | None) -> TagChanges:
     """Returns what a member needs by the ledger alone, as a plan shows it."""
-    done = {name.casefold() for name, how in (known or {}).items() if not how.startswith(BEGUN)}
+    done = {name.casefold() for name, how in (known or {}).items() if how in (SET, THERE)}
     keep = {name.casefold() for name in wanted}
     return TagChanges(
         tuple(name for name in wanted if name.casefold() not in done),
@@ -81,8 +83,8 @@ def differs(wanted: Sequence[str], known: Tags | None) -> bool:
 
 
 def in_doubt(known: Tags | None) -> bool:
-    """Tells whether it is not known if this worker set some tag: the answer to its call was lost."""
-    return any(how.startswith(BEGUN) for how in (known or {}).values())
+    """Tells whether it is not known what a call did to some tag: its answer was lost."""
+    return any(how not in (SET, THERE) for how in (known or {}).values())
 
 
 def resolved(known: Tags | None, added: Mapping[str, datetime | None]) -> Tags:
@@ -95,20 +97,22 @@ def resolved(known: Tags | None, added: Mapping[str, datetime | None]) -> Tags:
     there = {name.casefold(): at for name, at in added.items()}
     found: dict[str, str] = {}
     for name, how in (known or {}).items():
-        if not how.startswith(BEGUN):
+        if how in (SET, THERE):
             found[name] = how
         elif name.casefold() in there:
-            found[name] = SET if _within(how, there[name.casefold()]) else THERE
+            at, began = there[name.casefold()], _moment(how)
+            # Mailchimp gives whole seconds.
+            within = (
+                began is not None and at is not None and began.replace(microsecond=0) <= at <= began + ANSWER_WITHIN
+            )
+            before = began is not None and at is not None and at < began.replace(microsecond=0)
+            found[name] = SET if (within if how.startswith(BEGUN) else before) else THERE
     return found
 
 
-def _within(how: str, at: datetime | None) -> bool:
+def _moment(how: str) -> datetime | None:
     _, _, text = how.partition(" ")
-    if not text or at is None:
-        return False
-    first = as_moment(text)
-    # Mailchimp gives whole seconds.
-    return first.replace(microsecond=0) <= at <= first + ANSWER_WITHIN
+    return as_moment(text) if text else None
 
 
 def to_write(wanted: Sequence[str], known: Tags | None, member: Member, date: datetime | None) -> TagWrite:
@@ -129,9 +133,9 @@ def to_write(wanted: Sequence[str], known: Tags | None, member: Member, date: da
     remove = tuple(there.get(name.casefold(), name) for name in changes.remove if name.casefold() in there or not whole)
     sent = SET if whole else THERE
     after = {name: before.get(name.casefold()) or (sent if name in add else THERE) for name in wanted}
-    begun = f"{BEGUN} {as_text(date)}" if date is not None else BEGUN
-    ahead = {**after, **{name: begun for name in add if after[name] == SET}}
-    ahead |= dict.fromkeys(_named(changes.remove, remove), SET)
+    at = f" {as_text(date)}" if date is not None else ""
+    ahead = {**after, **{name: f"{BEGUN}{at}" for name in add if after[name] == SET}}
+    ahead |= dict.fromkeys(_named(changes.remove, remove), f"{LEAVING}{at}")
     return TagWrite(TagChanges(add, remove), ahead, after)
 
 

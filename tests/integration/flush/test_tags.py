@@ -170,6 +170,23 @@ def test_a_tag_set_by_hand_after_a_lost_call_is_not_this_workers(world: World) -
     assert tags(world) == {"vip"}
 
 
+def test_a_tag_set_by_hand_after_a_lost_removal_stays(world: World) -> None:
+    """The call removed it, though no answer came; who has it now got it from somebody."""
+    world.event("ann", ANN, tags=["vip"])
+    world.flush()
+    world.standin.faults = [Fault("cut", method="POST", path=TAGS)]
+    world.clock.forward(minutes=10)
+    world.event("ann", ANN, tags=[])
+    world.flush()
+    assert tags(world) == set()
+    world.standin.faults = []
+    world.clock.forward(minutes=10)
+    world.standin.tag("master", ANN, "vip")
+    world.flush()
+    assert tags(world) == {"vip"}
+    assert not world.waits("ann")
+
+
 def test_a_refused_call_claims_no_tag(world: World) -> None:
     """What surely was not done does not make a tag this worker's that somebody sets by hand then."""
     world.standin.faults = [Fault("status", method="POST", path=TAGS, status=400, title="Invalid Resource")]

@@ -14,10 +14,11 @@ from worker.model import CustomerState
 
 DATE = datetime(2026, 11, 22, 10, 0, 0, 500_000, UTC)
 BEGUN = "begun 2026-11-22T10:00:00.500Z"
+LEAVING = "leaving 2026-11-22T10:00:00.500Z"
 names = st.sampled_from(["vip", "VIP", "gold", "Silver", "silver"])
 wanted_names = st.lists(names, max_size=4).map(lambda found: wanted_tags(CustomerState(tags=tuple(found))))
 known_tags: st.SearchStrategy[Tags] = st.dictionaries(
-    st.sampled_from(["vip", "gold", "silver"]), st.sampled_from(["set", "begun", BEGUN, "there"]), max_size=3
+    st.sampled_from(["vip", "gold", "silver"]), st.sampled_from(["set", "begun", BEGUN, LEAVING, "there"]), max_size=3
 )
 
 
@@ -65,6 +66,13 @@ def test_mailchimps_time_tells_whose_a_tag_in_doubt_is(seconds: int | None, how:
     assert resolved(known, {"Gold": at}) == {"gold": how, "vip": "set"}
 
 
+@pytest.mark.parametrize(("seconds", "how"), [(-1, "set"), (0, "there"), (200, "there"), (None, "there")])
+def test_a_tag_whose_removal_is_in_doubt_is_this_workers_if_it_is_as_old(seconds: int | None, how: str) -> None:
+    """One that was added since was removed, and set by somebody."""
+    at = None if seconds is None else DATE.replace(microsecond=0) + timedelta(seconds=seconds)
+    assert resolved({"gold": LEAVING, "silver": LEAVING}, {"gold": at}) == {"gold": how}
+
+
 def test_without_mailchimps_time_a_tag_in_doubt_counts_as_set_by_hand() -> None:
     """Nothing shows that it was this worker."""
     assert resolved({"gold": "begun"}, {"gold": DATE}) == {"gold": "there"}
@@ -74,7 +82,7 @@ def test_a_tag_is_removed_by_the_name_that_mailchimp_has() -> None:
     """And not at all where it is gone already."""
     found = to_write([], {"vip": "set", "gold": "set"}, member("Vip"), DATE)
     assert found.changes == TagChanges((), ("Vip",))
-    assert (found.ahead, found.after) == ({"vip": "set"}, {})
+    assert (found.ahead, found.after) == ({"vip": LEAVING}, {})
 
 
 def test_of_tags_that_are_not_told_none_is_taken_for_this_workers() -> None:
