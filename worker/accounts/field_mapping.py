@@ -18,6 +18,7 @@ DEFAULT: Mapping[str, str] = {
     "ADDRESS": "address",
 }
 """Merge tag to the customer's field that goes there, where the account chose nothing else."""
+CUSTOMER_FIELDS = tuple(DEFAULT.values())
 NOTHING = ""
 """What a tag is mapped to that gets nothing."""
 MOST_FIELDS = 100

@@ -11,14 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.accounts.field_mapping import DEFAULT
+from worker.accounts.field_mapping import CUSTOMER_FIELDS, DEFAULT
 from worker.flush.field_values import MAX_TEXT, formed
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import AccountId, AttributeValue, CustomerState, ListId, PostalAddress
 from worker.store.runs import LeftOut
 
 ADDRESS = "ADDRESS"
-_CUSTOMER_FIELDS = frozenset(DEFAULT.values())
 NO_SUCH_FIELD = "this list has no such field"
 
 HASHES = "hashes of fields"
@@ -81,7 +80,7 @@ def merge_fields(
 
 
 def _value(state: CustomerState, source: str) -> AttributeValue | PostalAddress | None:
-    if source in _CUSTOMER_FIELDS:
+    if source in CUSTOMER_FIELDS:
         found = getattr(state, source)
         return found if isinstance(found, PostalAddress) else _text(found)
     value = state.attributes.get(source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.web.pages import change_log, history, operators, people, person, review, settings_page
+from worker.web.pages import change_log, fields, history, operators, people, person, review, settings_page
 from worker.web.routing import Handle, Page
 from worker.web.visitor import Need
 
@@ -12,6 +12,7 @@ _GET: tuple[tuple[str, Handle], ...] = (
     ("/review", review.review),
     ("/disconnect", review.ask_disconnect),
     ("/held", review.held),
+    ("/fields", fields.show),
     ("/people", people.show),
     ("/people.csv", people.as_csv),
     ("/person", person.show),
@@ -27,6 +28,7 @@ _POST: tuple[tuple[str, Handle], ...] = (
     ("/lists", review.lists),
     ("/review", review.save),
     ("/disconnect", review.disconnect),
+    ("/fields", fields.save),
     ("/held", review.confirm_held),
 )
 _ACCOUNT = "/accounts/{account_id}/mailchimp"

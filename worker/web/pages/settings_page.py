@@ -20,7 +20,7 @@ from worker.web.pages.history import chart_of, last_sync
 from worker.web.pages.problems import REFRESH, SYNC, Problem, set_up
 from worker.web.pages.shown import GROUPS, back, changing_of, just_done, page, reading_of, when
 from worker.web.pages.words import people
-from worker.web.pages.your_data import FIELDS, not_sent
+from worker.web.pages.your_data import fields_of, not_sent
 from worker.web.problems import TooManyTries
 from worker.web.routing import Call
 
@@ -84,7 +84,16 @@ def shown(
         waiting=people(facts.waiting) if facts.waiting else None,
         chart=chart_of(call, parts),
         groups=GROUPS,
-        fields=[{"detail": f.detail, "tag": f.tag, "missing": any(one.tag == f.tag for one in unsent)} for f in FIELDS],
+        fields=[
+            {
+                "detail": one.detail,
+                "tag": one.tag,
+                "only_on": ", ".join(one.only_on),
+                "missing": any(each.tag == one.tag for each in unsent),
+            }
+            for one in fields_of(settings)
+        ],
+        mapped_lists=[one for one in settings.stored if not one.gone] if settings.key_hint else [],
         not_sent=unsent,
     )
 
