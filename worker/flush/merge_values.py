@@ -70,6 +70,8 @@ def merge_fields(
             left_out[tag] = NO_SUCH_FIELD
         elif isinstance(value, PostalAddress):
             filled_in = _put_address(field, value, state_if_missing, values, left_out) or filled_in
+        elif field.type == "text" and isinstance(value, str) and len(value) <= MAX_TEXT:
+            values[tag] = value  # most are that
         else:
             found = formed(field, value)
             if found.value is not None:

@@ -281,9 +281,8 @@ class _Planner:
         return bool(priors) and not (here and left_behind)
 
     def _contact(self, membership: MembershipKey, owner: Customer, targets: tuple[Target, ...]) -> Contact:
-        fields = self.terms.fields_of(owner.state, membership.list_id)
-        email = (owner.state.email or "").strip()
-        status, tags = self.terms.settings.status_if_new, wanted_tags(owner.state)
+        email, fields = (owner.state.email or "").strip(), self.terms.fields_of(owner.state, membership.list_id)
+        tags, status = wanted_tags(owner.state) if owner.state.tags else (), self.terms.settings.status_if_new
         return Contact(membership, email, fields, status, owner.customer_id, targets, tags)
 
     def _target(self, customer: Customer) -> Target:
@@ -292,14 +291,15 @@ class _Planner:
     def _update(self, contact: Contact, entry: LedgerEntry) -> None:
         available = self.terms.merge_fields.get(contact.membership.list_id, ())
         changes = merge_values.changes(contact.fields.values, entry.fields, available, self.terms.hashes)
+        left, tagged = entry.member_status in OUT, bool(contact.tags or entry.member_tags)
         if changes:
             self.steps.append(Update(contact, entry, changes))
             return
-        if entry.member_status not in OUT and differs(contact.tags, entry.member_tags):
+        if tagged and not left and differs(contact.tags, entry.member_tags):
             self.steps.append(Tag(contact, entry))
             return
         detail, after = "Nothing that Mailchimp has was changed since it was last sent.", NOTHING_NEXT
-        if entry.member_status in ("unsubscribed", "cleaned", "archived"):
+        if left:
             detail += f" The member is {entry.member_status} there and stays so."
             after = ONLY_THE_PERSON
         self.no_calls.append(NoCall(contact.targets, contact.membership, Outcome.UNCHANGED, detail, after))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from worker.accounts.field_mapping import mapping_of
+from worker.accounts.field_mapping import DEFAULT, mapping_of
 from worker.flush.merge_values import FieldHashes, Fields, merge_fields
 from worker.flush.related_customers import RelatedCustomers
 from worker.mailchimp.merge_fields import MergeField
@@ -42,7 +42,8 @@ class Terms:
 
     def fields_of(self, state: CustomerState, list_id: ListId) -> Fields:
         """Returns what to send of a customer to a list, as the account chose."""
-        mapping = mapping_of(self.settings.list_of(list_id))
+        on_list = self.settings.list_of(list_id)
+        mapping = DEFAULT if on_list is None or on_list.merge_fields is None else mapping_of(on_list)
         return merge_fields(state, self.merge_fields.get(list_id, ()), self.state_if_missing, mapping)
 
     def with_departures(self, near: RelatedCustomers) -> RelatedCustomers:
