@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration.conftest import kafka, new_topic, own_kafka, topic, whole_kafka
 from tests.integration.topic import Topic
-from worker.accounts import api_keys, lists, settings
+from worker.accounts import api_keys, chosen_fields, lists, settings
 from worker.app import App
 from worker.cli.context import changing
 from worker.clock import utc_now
@@ -88,6 +88,7 @@ class Cli:
         lists_of: Mapping[str, Sequence[str]],
         keys: Mapping[str, str] | None = None,
         enabled_at: datetime | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> None:
         """Connects accounts, each with its stored lists, the first of them the master list; in this process.
 
@@ -95,6 +96,7 @@ class Cli:
             lists_of: each account's.
             keys: each account's API key; one for all by default.
             enabled_at: see :meth:`connect`.
+            fields: merge tag to attribute, chosen for each list.
         """
         secret = self.environment.get("WORKER_SECRET_KEY_FILE")
         config = Config(
@@ -114,6 +116,8 @@ class Cli:
                 lists.refresh(db, app.changelog, account, secret=app.secret, open_sender=app.open_client, at=at)
                 lists.store(db, app.changelog, account, [ListId(one) for one in wanted])
                 lists.choose_master(db, app.changelog, account, ListId(wanted[0]))
+                for list_id in wanted if fields is not None else ():
+                    chosen_fields.choose(db, app.changelog, account, ListId(list_id), fields or {})
 
     def connect_by_commands(self) -> None:
         """Connects an account with two stored lists, as an operator does."""

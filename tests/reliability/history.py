@@ -17,6 +17,8 @@ from worker.store.database import Database
 from worker.store.receipts import Receipt
 
 ON_THE_LIST = ("subscribed", "pending")
+FIELDS = {"COMPANY": "plan"}
+"""Merge tag to attribute."""
 OFTEN = {"name": 30, "address": 20, "list": 15, "delete": 6, "return": 6, "withdraw": 4}
 """Kinds of changes, and how often each comes. Every event has a new name, which tells its version."""
 
@@ -30,6 +32,7 @@ class Person:
         left: whether it left by hand: then it may be on no list, under no address.
         returned: whether it was deleted and published again. Whom the worker archived without learning that it did, it
             does not put back, and says so.
+        detailed: whether its events have attributes and tags.
     """
 
     account_id: str
@@ -41,11 +44,17 @@ class Person:
     deleted: bool = False
     left: bool = False
     returned: bool = False
+    detailed: bool = False
 
     @property
     def customer_id(self) -> str:
         """Its id in the account."""
         return f"cus-{self.number}"
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What its member has beside address and name: the company, which gets an attribute, and its tags."""
+        return (f"p{self.version}", "customer", f"t{self.version % 3}") if self.detailed else ()
 
     def move(self) -> None:
         """Gives it an address that nobody had."""
@@ -59,7 +68,9 @@ class Person:
     def as_of(self, version: int) -> dict[str, Any]:
         """Returns its state now, said to be of some version."""
         kind = "deleted" if self.deleted else "updated"
-        state = {"email": self.emails[-1], "first_name": f"v{version}", "list_id": self.list_id}
+        state: dict[str, Any] = {"email": self.emails[-1], "first_name": f"v{version}", "list_id": self.list_id}
+        if self.detailed:
+            state |= {"attributes": {"plan": f"p{version}"}, "tags": ["customer", f"t{version % 3}"]}
         return event(self.customer_id, self.account_id, kind, version, marketing_consent=self.consent, **state)
 
 
@@ -67,7 +78,12 @@ class History:
     """Makes events and acts by hand, and knows what must come of them."""
 
     def __init__(
-        self, seed: int, lists_of: Mapping[str, Sequence[str]], often: Mapping[str, int] | None = None
+        self,
+        seed: int,
+        lists_of: Mapping[str, Sequence[str]],
+        often: Mapping[str, int] | None = None,
+        *,
+        detailed: bool = False,
     ) -> None:
         """Begins without anybody.
 
@@ -75,7 +91,9 @@ class History:
             seed: of all chance.
             lists_of: the stored lists of each account.
             often: how often each kind of change comes; see OFTEN.
+            detailed: whether events have tags, and an attribute that FIELDS sends to each list.
         """
+        self._detailed = detailed
         self._chance = random.Random(seed)
         self._often = OFTEN if often is None else often
         self._lists_of = lists_of
@@ -87,7 +105,8 @@ class History:
         """Gives events: of new customers first, then of any; some come twice, or late."""
         for _ in range(new):
             account = self._chance.choice(list(self._lists_of))
-            person = Person(account, len(self.people), self._chance.choice(self._lists_of[account]))
+            list_id = self._chance.choice(self._lists_of[account])
+            person = Person(account, len(self.people), list_id, detailed=self._detailed)
             person.move()
             self.people.append(person)
             yield person.event()
@@ -149,13 +168,19 @@ class History:
             yield f"{person} is staged as {staged}"
 
     def _listed_otherwise(self, person: Person, standin: StandIn, db: Database | None) -> Iterator[str]:
-        on = {(one.list_id, one.email, one.merge_fields["FNAME"]) for one in self._on_lists(standin, person)}
-        wanted = {(person.list_id, person.emails[-1], f"v{person.version}")}
+        on = {
+            (one.list_id, one.email, one.merge_fields["FNAME"], *self._details(one))
+            for one in self._on_lists(standin, person)
+        }
+        wanted = {(person.list_id, person.emails[-1], f"v{person.version}", *person.details)}
         if person.left or person.deleted or not person.consent:
             wanted = set()
         if on != wanted and not (person.returned and not on and db is not None and self._told_as_left(person, db)):
             told = [(one.outcome, one.detail) for one in self._receipts(person, db)] if db is not None else ""
             yield f"{person} is on {on}, not {wanted}; receipts: {told}"
+
+    def _details(self, member: Member) -> tuple[str, ...]:
+        return (member.merge_fields["COMPANY"], *sorted(member.tags)) if self._detailed else ()
 
     def _told_as_left(self, person: Person, db: Database) -> bool:
         told = self._receipts(person, db)

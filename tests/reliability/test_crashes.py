@@ -15,7 +15,7 @@ import pytest
 from tests.integration.topic import Topic
 from tests.reliability.commands import Commands
 from tests.reliability.driver import POINTS
-from tests.reliability.history import History
+from tests.reliability.history import FIELDS, History
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
 
@@ -45,13 +45,13 @@ pytestmark = pytest.mark.kafka
 def commands(tmp_path: Path, topic: Topic, sandbox: SandboxServer) -> Commands:
     """Commands with an account that has two lists."""
     made = Commands(tmp_path, topic, sandbox.base_url)
-    made.make_accounts(LISTS)
+    made.make_accounts(LISTS, fields=FIELDS)
     return made
 
 
 def crash_on(commands: Commands, standin: StandIn, seed: int, moments: Sequence[tuple[str, float]]) -> Counter[str]:
     """Lets things happen and kills the worker meanwhile, at each of these moments; returns where it was killed."""
-    history, left = History(seed, LISTS), list(moments)
+    history, left = History(seed, LISTS, detailed=True), list(moments)
     killed: Counter[str] = Counter()
     while left:
         commands.topic.publish(history.events(new=12, changes=len(history.people) and 20))

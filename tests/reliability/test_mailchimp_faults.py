@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.conftest import KEY
 from tests.integration.topic import Topic, event
 from tests.reliability.commands import Commands, end
-from tests.reliability.history import History
+from tests.reliability.history import FIELDS, History
 from worker.sandbox.faults import Fault
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
@@ -43,7 +43,7 @@ def commands(tmp_path: Path, topic: Topic, sandbox: SandboxServer) -> Commands:
     """Commands with an account that has two lists, which wait no longer than a second for an answer."""
     made = Commands(tmp_path, topic, sandbox.base_url)
     made.environment["WORKER_MAILCHIMP__TIMEOUT"] = "1"
-    made.make_accounts(LISTS)
+    made.make_accounts(LISTS, fields=FIELDS)
     return made
 
 
@@ -55,7 +55,7 @@ def names(standin: StandIn, list_id: str = "master") -> dict[str, str]:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_storm_of_faults_loses_and_doubles_nothing(commands: Commands, standin: StandIn, seed: int) -> None:
     """Every third answer is late, lost, cut, no JSON or an error: once that is over, Mailchimp is as the log says."""
-    history = History(seed, LISTS)
+    history = History(seed, LISTS, detailed=True)
     for number in range(ROUNDS):
         commands.topic.publish(history.events(new=12, changes=number and 20))
         standin.faults = [*STORM]
