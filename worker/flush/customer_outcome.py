@@ -242,7 +242,7 @@ def write_after_step(
         result: what the step did.
     """
     by_customer: dict[CustomerId, list[Receipt]] = {}
-    for one in result.receipts:
+    for one in (*result.before, *result.receipts):
         by_customer.setdefault(one.customer_id, []).append(one)
     settled = {customer_id for customer_id, _ in result.settled}
     for customer_id in result.deleted:

@@ -291,7 +291,7 @@ class Recorder:
         for write, what in writes:
             if what:
                 rows += write(db, account_id, what)
-        if result.receipts:
+        if result.receipts or result.before:
             rows += write_after_step(db, account_id, result)
         if result.account_stopped is not None:
             reason = f"Mailchimp accepts no call of it: {result.account_stopped}."

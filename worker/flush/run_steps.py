@@ -65,6 +65,7 @@ def run_steps(
         left = step.membership in attempt.left
         attempt.failed |= run.failed
         attempt.settle(target for target in step.targets if not to_come[target.customer_id])
+        attempt.before = run.said_of({customer_id for customer_id, _ in attempt.settled})
         attempt = _committed(context, step, attempt, recorder, last=number == len(step_group))
         run.learn(attempt)
         if admitted and not left:
@@ -78,6 +79,7 @@ class _Run:
     Attributes:
         braked: customers of whom a step is held by the brake.
         parts: how many steps each customer has.
+        said: receipts of the steps until now.
     """
 
     context: StepContext
@@ -89,6 +91,7 @@ class _Run:
     blocked: set[CustomerId] = field(default_factory=set)
     kept_off: set[CustomerId] = field(default_factory=set)
     dropped: set[MembershipKey] = field(default_factory=set)
+    said: list[Receipt] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.parts = Counter(target.customer_id for step in self.step_group for target in step.targets)
@@ -100,6 +103,11 @@ class _Run:
         self.blocked |= result.blocked
         self.kept_off |= result.kept_off
         self.dropped.update(result.dropped)
+        self.said += result.receipts
+
+    def said_of(self, customers: Collection[CustomerId]) -> list[Receipt]:
+        """Returns what the steps until now wrote of some customers."""
+        return [one for one in self.said if one.customer_id in customers]
 
     def passes_over(self, step: Step, attempt: Attempt) -> bool:
         """Notes why a step is not done, and returns True; returns False where it must be done."""

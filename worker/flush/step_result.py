@@ -69,7 +69,8 @@ class StepResult:
         undone: places where an add was begun and surely not done.
         settled: customers that need nothing more, with the revision that was sent.
         deleted: those of them that are deleted.
-        versions: the version of each customer that has a receipt, when it was looked at.
+        versions: the version of each customer that has a receipt or is settled, when it was looked at.
+        before: receipts of the customers settled here that earlier steps of their group wrote, oldest first.
         reopened: customers that did not change, and need a flush from now on until they are settled.
         changed_settled: how many of these had changed, and were not looked at for others' sake alone.
         failed: customers that this step does not settle.
@@ -97,6 +98,7 @@ class StepResult:
     settled: list[tuple[CustomerId, int]] = field(default_factory=list)
     deleted: list[CustomerId] = field(default_factory=list)
     versions: dict[CustomerId, int | None] = field(default_factory=dict)
+    before: list[Receipt] = field(default_factory=list)
     reopened: list[Target] = field(default_factory=list)
     changed_settled: int = 0
     failed: set[CustomerId] = field(default_factory=set)
@@ -139,6 +141,7 @@ class StepResult:
         people = [target.customer for target in targets if target.customer.customer_id not in self.failed]
         self.settled += [(one.customer_id, one.revision) for one in people]
         self.deleted += [one.customer_id for one in people if one.deleted]
+        self.versions |= {one.customer_id: one.version for one in people}
         self.changed_settled += sum(one.changed for one in people)
 
     def write(
