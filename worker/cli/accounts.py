@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from worker.accounts import api_keys, erasures, forget, secrets, settings
+from worker.app import App
 from worker.cli import follows, output
-from worker.cli.context import AccountArgument, Json, author, changing, existing, wired
+from worker.cli.context import AccountArgument, Json, author, changing, despite_workers, existing, wired
 from worker.cli.progress import Progress, Steps
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
@@ -18,7 +19,7 @@ from worker.mailchimp import api_key
 from worker.model import AccountId
 from worker.plural import counted
 from worker.status.json_data import settings_data
-from worker.store import accounts, customers, erasure_requests
+from worker.store import accounts, customers, erasure_requests, ledger
 from worker.store.accounts import AccountSettings
 from worker.store.changed_rows import Changed
 
@@ -213,20 +214,33 @@ def forget_account(
     output.confirm(
         f"Forget account {account}? Without its ledger, the worker no longer knows who left its lists.", yes=yes
     )
-    with changing(app, lambda db: [AccountId(account)]) as db:
-        erasures.request_account(db, app.changelog, AccountId(account), app.clock())
-        with Steps() as steps:
-            forget.forget_account(db, app.changelog, AccountId(account), steps.told)
-        worker, mine = instance_of(db, "command"), erasure_requests.of_account(db, AccountId(account))
-        done = as_text(app.clock())
-        app.changelog.commit(db, lambda: Changed(None, erasure_requests.note_done(db, mine, worker, done)))
+    was_known = False
+
+    def forgotten() -> None:
+        nonlocal was_known
+        was_known = _forgotten(app, AccountId(account)) or was_known
+
+    despite_workers(forgotten)
     if json:
-        output.as_json({"account_id": account, "forgotten": True})
+        output.as_json({"account_id": account, "forgotten": True, "was_known": was_known})
         return
+    if not was_known:
+        output.note(f"Nothing was known here of an account {account}. If that is a typing error, give the right id.")
     output.say(f"Account {account} is forgotten here. Nothing was changed in Mailchimp.")
     output.say(
         "Every other worker erases its own copy, also one that is away now. See who has: mailchimp-worker status"
     )
+
+
+def _forgotten(app: App, account_id: AccountId) -> bool:
+    with changing(app, lambda db: [account_id]) as db, Steps() as steps:
+        known = accounts.find(db, account_id) is not None or any(True for _ in ledger.rows_of_account(db, account_id))
+        erasures.request_account(db, app.changelog, account_id, app.clock())
+        forget.forget_account(db, app.changelog, account_id, steps.told)
+        worker, mine = instance_of(db, "command"), erasure_requests.of_account(db, account_id)
+        done = as_text(app.clock())
+        app.changelog.commit(db, lambda: Changed(None, erasure_requests.note_done(db, mine, worker, done)))
+    return known
 
 
 def _api_key(from_stdin: bool) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from typing import Annotated
+from contextlib import closing, contextmanager, suppress
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -13,6 +13,7 @@ from worker import log
 from worker.accounts.settings_log import Author
 from worker.app import App
 from worker.config import load
+from worker.errors import WriterFenced
 from worker.model import AccountId
 from worker.store import customers
 from worker.store.database import Database
@@ -20,6 +21,7 @@ from worker.store.database import Database
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The billmywork account's id.")]
 AccountOption = Annotated[str | None, typer.Option("--account", metavar="ID", help="Only this account.")]
+_Result = TypeVar("_Result")
 
 
 def wired() -> App:
@@ -66,6 +68,24 @@ def changing(app: App, accounts: Callable[[Database], Iterable[AccountId]] | Non
     with opened(app) as db:
         yield db
         customers.mark_the_rest(db)
+
+
+def despite_workers(act: Callable[[], _Result], tries: int = 5) -> _Result:
+    """Does what takes partitions of the ledger from workers, again where one of them took its own back meanwhile.
+
+    Its flush has ended by then, and so it writes little: the next time the command has the partition to itself.
+
+    Args:
+        act: may be done more than once, as what erases may.
+        tries: how often at most.
+
+    Raises:
+        WriterFenced: each time.
+    """
+    for _ in range(tries - 1):
+        with suppress(WriterFenced):
+            return act()
+    return act()
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +13,7 @@ from worker.accounts.erasures import request_person
 from worker.accounts.forget import forget_person, people_at
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import Json, changing, wired
+from worker.cli.context import Json, changing, despite_workers, wired
 from worker.cli.progress import Steps
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
@@ -59,25 +61,57 @@ def forget(
             and not yes
             and typer.confirm(f"Archive {counted(len(members), 'member')} of this address in Mailchimp too?", err=True)
         )
-    archived: list[str] = []
-    with changing(app, lambda db: [one for one, _ in people_at(db, address)]) as db, Steps() as steps:
-        members = _members(db, address)
-        if archive:
-            archived = [_archive(app, db, *one) for one in members]
-        at = app.clock()
-        digest = request_person(db, app.changelog, address, app.secret, at)
-        gone = forget_person(db, app.changelog, address, secret=app.secret, at=at, told=steps.told)
-        worker = instance_of(db, "command")
-        mine = [one for one in erasure_requests.everyone(db) if one.digest == digest]
-        done = as_text(app.clock())
-        app.changelog.commit(db, lambda: Changed(None, erasure_requests.note_done(db, mine, worker, done)))
-    stay = [] if archive else [f"{entry.membership.list_id} of {account_id}" for account_id, entry in members]
+    erasing = _Erasing(app, address, app.clock(), archive=archive)
+    worker = despite_workers(erasing.carry_out)
+    gone, archived, stay = erasing.gone, list(erasing.archived), [] if archive else list(erasing.members)
     if json:
         erased = {_COUNTED.get(what, what): count for what, count in gone.items()}
         told = {"email": address, "erased": erased, "archived": archived, "members_left": stay, "done_by": worker}
         output.as_json(told | {"customers_not_deleted": there})
         return
     _tell(app, address, gone, archived, stay)
+
+
+@dataclass
+class _Erasing:
+    """What was erased until now, however often it was begun.
+
+    Attributes:
+        members: of the person, as "LIST of ACCOUNT", in the order found.
+        archived: those of them that were archived.
+        gone: how many rows of each kind went.
+    """
+
+    app: App
+    address: AddressKey
+    at: datetime
+    archive: bool
+    members: dict[str, None] = field(default_factory=dict)
+    archived: dict[str, None] = field(default_factory=dict)
+    gone: dict[str, int] = field(default_factory=dict)
+
+    def carry_out(self) -> str:
+        """Erases what is left, and returns the name of the worker that did.
+
+        Raises:
+            WriterFenced: a worker took a partition meanwhile; what was erased before stays so.
+        """
+        app, address = self.app, self.address
+        with changing(app, lambda db: [one for one, _ in people_at(db, address)]) as db, Steps() as steps:
+            for account_id, entry in _members(db, address):
+                name = f"{entry.membership.list_id} of {account_id}"
+                self.members[name] = None
+                if self.archive and name not in self.archived:
+                    _archive(app, db, account_id, entry)
+                    self.archived[name] = None
+            digest = request_person(db, app.changelog, address, app.secret, self.at)
+            gone = forget_person(db, app.changelog, address, secret=app.secret, at=self.at, told=steps.told)
+            self.gone = {what: count + self.gone.get(what, 0) for what, count in gone.items()}
+            worker = instance_of(db, "command")
+            mine = [one for one in erasure_requests.everyone(db) if one.digest == digest]
+            done = as_text(app.clock())
+            app.changelog.commit(db, lambda: Changed(None, erasure_requests.note_done(db, mine, worker, done)))
+        return worker
 
 
 def _known(app: App, address: AddressKey) -> tuple[list[str], _Members]:
@@ -99,13 +133,12 @@ def _members(db: Database, address: AddressKey) -> _Members:
     ]
 
 
-def _archive(app: App, db: Database, account_id: AccountId, entry: LedgerEntry) -> str:
+def _archive(app: App, db: Database, account_id: AccountId, entry: LedgerEntry) -> None:
     with app.open_client_of(db, account_id) as client:
         answer = client.send(calls.archive(entry.membership))
     if not answer.ok and answer.status not in (404, 405):  # gone, or archived already
         error = explained(answer)
         raise type(error)(f"Nothing was erased: {error.what}", f"{error.advice} Or give --keep-members.")
-    return f"{entry.membership.list_id} of {account_id}"
 
 
 def _tell_order(there: list[str]) -> None:
