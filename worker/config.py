@@ -163,6 +163,7 @@ class Staging(_Section):
     """Where customers' newest states are kept."""
 
     path: _FilePath = Path("data/worker.db")
+    keep_unowned_hours: Annotated[int, Field(ge=1, le=24 * 366)] = 24
 
 
 class Flush(_Section):

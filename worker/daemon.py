@@ -16,6 +16,7 @@ from worker.app import App
 from worker.clock import as_moment, as_text
 from worker.consumer.consumer import Consumer
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.dropping import DroppingThread
 from worker.ended import Ended
 from worker.erasing import ErasingThread
 from worker.errors import ConsumerStopped, RequestWithdrawn, WorkerError
@@ -206,6 +207,8 @@ class Daemon:
             poller.start()
             erasing = ErasingThread(self._app, poller.owned_partitions)
             erasing.start()
+            dropping = DroppingThread(self._app, poller.owned_partitions)
+            dropping.start()
             serve(health, poller.owned_partitions)
             facts = {"at": self._app.config.flush.at, "version": __version__}
             log.info("the worker runs; customers are delivered daily at %s", facts["at"], extra=facts)
@@ -220,6 +223,7 @@ class Daemon:
                 ends = time.monotonic() + FLUSH_END_SECONDS
                 ended = [one.wait(max(ends - time.monotonic(), 0)) for one in self._flushes]
                 erasing.end(0)
+                dropping.end(0)
                 poller.end(calls_ended=all(ended))
             log.info("the worker ends")
 

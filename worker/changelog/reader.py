@@ -21,7 +21,7 @@ from worker.consumer.start_offset import start_of
 from worker.errors import NotMoved, NotSigned
 from worker.metrics import Metrics
 from worker.plural import counted
-from worker.store import dead_letters, offsets
+from worker.store import dead_letters, offsets, unowned
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
 from worker.store.offsets import Reading
@@ -165,6 +165,7 @@ class Reader:
         """
         ledger = self._topics.ledger
         if partition < ledger.partitions:
+            unowned.ledger_back(self.db, ledger.name, ledger.topic_id, partition, as_text(self._clock()))
             note = self.ledger_note()
             low, _ = self._log.bounds(ledger, partition)
             check_beginning(ledger, partition, low, note.begins if note is not None else {})

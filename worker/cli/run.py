@@ -16,6 +16,7 @@ from worker.cli.progress import Progress
 from worker.cli.stage import read_for_plan
 from worker.clock import as_text
 from worker.daemon import FLUSH_END_SECONDS, Daemon, Poller, read_to_end
+from worker.dropping import drop_unowned
 from worker.ended import END_MEANINGS, LOOK, Ended
 from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
 from worker.flush_thread import Flushing, FlushThread
@@ -132,6 +133,9 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, *,
         flushing = FlushThread(what, "command" if request else "once", request)
         calls_ended = False
         calls_ended = _awaited(app, poller, stop, flushing)
+        if calls_ended and not stop.is_set():
+            with opened(app) as db:
+                drop_unowned(app, db, poller.owned_partitions)
         if not calls_ended:
             output.note("Stopped. Calls were in flight; the next flush finds out what they did.")
             return STOPPED_CODE

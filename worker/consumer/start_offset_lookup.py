@@ -8,7 +8,7 @@ from datetime import datetime
 from worker.clock import as_text
 from worker.consumer.start_offset import Start, start_of
 from worker.kafka.admin import Compaction
-from worker.store import counts, offsets
+from worker.store import counts, offsets, unowned
 from worker.store.database import Database
 
 log = logging.getLogger("worker.consumer")
@@ -34,6 +34,7 @@ def find_start(
     Raises:
         DatabaseError: it cannot be written.
     """
+    unowned.events_back(db, partition, as_text(now))
     start = start_of(offsets.of_topic(db, topic), topic_id, partition, *bounds, compaction, now)
     goes_on = start.event is None and offsets.next_of(db, topic, topic_id, partition) is not None
     if start.event is not None:

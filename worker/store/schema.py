@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from worker.store.schema_erasure import ERASURE, ERASURE_REQUEST
+from worker.store.schema_erasure import ERASURE, ERASURE_REQUEST, UNOWNED_PARTITION
 from worker.store.statistics import STATISTICS
 
 migrations = Migrations("staging")
@@ -171,6 +171,11 @@ def _merge_fields(db: Database) -> None:
 def _member_tags(db: Database) -> None:
     # The customer's tags that the member has, to how they came there, as JSON.
     db.execute("ALTER TABLE ledger ADD COLUMN member_tags TEXT")
+
+
+@migrations(name="0020_unowned_partition")
+def _unowned_partition(db: Database) -> None:
+    db.execute(UNOWNED_PARTITION)
 
 
 _CHANGELOG_TOPIC = """

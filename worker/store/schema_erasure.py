@@ -1,4 +1,4 @@
-"""Tables by which people and accounts are erased: parts of the schema."""
+"""Tables by which people and accounts are erased, and partitions dropped: parts of the schema."""
 
 from worker.store.settled_state import SETTLED_STATE
 
@@ -38,3 +38,11 @@ ERASURE_REQUEST = (
     # Deletions that earlier releases settled.
     f"UPDATE customer SET state = {SETTLED_STATE} WHERE deleted = 1 AND changed = 0",
 )
+
+UNOWNED_PARTITION = """
+    CREATE TABLE unowned_partition (  -- partitions of which something is here, and that are another worker's
+        partition INTEGER PRIMARY KEY,
+        since TEXT NOT NULL,
+        state INTEGER NOT NULL DEFAULT 0  -- 0 kept · 1 being dropped · 2 back, and its ledger is not read again yet
+    ) WITHOUT ROWID
+    """

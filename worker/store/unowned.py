@@ -1,0 +1,211 @@
+"""Partitions that are another worker's: since when, and what this database still has of them.
+
+What is dropped can be read again: events and ledger from their topics. Receipts and dead letters are gone then. While a
+partition is dropped, what is here of it is not whole, so it has no next_offset: it is read from its beginning should it
+come back, and who reads it ends the dropping first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from worker.model import AccountId
+from worker.store import offsets
+from worker.store.database import Database
+from worker.store.parts import PAGE_ROWS
+
+KEPT, DROPPING, BACK = 0, 1, 2
+"""States of a partition: back is one whose events are read again, and whose ledger is not yet."""
+_OF_ACCOUNTS = {
+    "ledger": ("list_id", "address"),
+    "standing": ("customer_id",),
+    "forgotten": ("digest",),
+    "receipt": ("customer_id", "number"),
+    "compared": ("account_id",),
+}
+"""Tables of which an account's rows go with its ledger's partition, with what names a row of an account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unowned:
+    """One partition, of the events' topic and of the ledger's.
+
+    Attributes:
+        topic: the topic of events, with Kafka's id of it.
+        ledger: the ledger's topic, with its id.
+    """
+
+    partition: int
+    topic: tuple[str, str]
+    ledger: tuple[str, str]
+
+
+class PartitionBack(Exception):
+    """The partition is this worker's again, or somebody reads its ledger."""
+
+
+def note(db: Database, topics: Collection[str], owned: Collection[int], at: str) -> None:
+    """Writes since when partitions are another worker's. Belongs in a transaction.
+
+    Args:
+        topics: names of the topics of events and of the ledger.
+        owned: partitions that are this worker's now.
+    """
+    marks = ",".join("?" * len(topics))
+    rows = db.execute(f"SELECT DISTINCT partition FROM next_offset WHERE topic IN ({marks})", tuple(topics)).fetchall()
+    others = [(row[0], at) for row in rows if row[0] not in owned]
+    db.executemany("INSERT OR IGNORE INTO unowned_partition (partition, since) VALUES (?,?)", others)
+    db.executemany(
+        "DELETE FROM unowned_partition WHERE partition = ? AND state = ?", [(one, KEPT) for one in sorted(owned)]
+    )
+
+
+def due(db: Database, before: str) -> list[int]:
+    """Returns the partitions that are another worker's since a moment before that one, or are half dropped."""
+    rows = db.execute(
+        "SELECT partition FROM unowned_partition WHERE since <= ? OR state = ? ORDER BY partition", (before, DROPPING)
+    )
+    return [row[0] for row in rows]
+
+
+def events_back(db: Database, partition: int, at: str) -> None:
+    """Writes that a partition is this worker's, before it is looked up where reading goes on. Not in a transaction."""
+    if _state(db, partition) is None:
+        return  # then it is not dropped within a moment either
+    with db.transaction():
+        db.execute("DELETE FROM unowned_partition WHERE partition = ? AND state = ?", (partition, KEPT))
+        db.execute("UPDATE unowned_partition SET state = ?, since = ? WHERE partition = ?", (BACK, at, partition))
+
+
+def ledger_back(db: Database, topic: str, topic_id: str, partition: int, at: str) -> None:
+    """Writes that a partition's ledger is about to be read: from its beginning if it is not whole here.
+
+    Before it is looked up where reading goes on; not in a transaction.
+    """
+    if _state(db, partition) is None:
+        return
+    with db.transaction():
+        state = _state(db, partition)
+        if state in (DROPPING, BACK):
+            offsets.move_on(db, topic, topic_id, partition, 0, at)
+        if state == BACK:
+            db.execute("DELETE FROM unowned_partition WHERE partition = ?", (partition,))
+        else:
+            # Who reads it may need it: the time counts from now.
+            db.execute("UPDATE unowned_partition SET state = ?, since = ? WHERE partition = ?", (KEPT, at, partition))
+
+
+def begin(db: Database, one: Unowned, before: str) -> bool:
+    """Begins to drop a partition, unless it came back meanwhile; returns whether it may go on. In a transaction."""
+    changed = db.execute(
+        "UPDATE unowned_partition SET state = ?1 WHERE partition = ?2 AND (state = ?1 OR since <= ?3)",
+        (DROPPING, one.partition, before),
+    ).rowcount
+    if not changed:
+        return False
+    for topic in (one.topic[0], one.ledger[0]):
+        db.execute("DELETE FROM next_offset WHERE topic = ? AND partition = ?", (topic, one.partition))
+    db.execute("DELETE FROM first_reading WHERE topic = ? AND partition = ?", (one.topic[0], one.partition))
+    return True
+
+
+def end(db: Database, one: Unowned) -> None:
+    """Writes that nothing of a partition is here any more. Belongs in a transaction.
+
+    Raises:
+        PartitionBack: it is not dropped any more.
+    """
+    _check(db, one.partition)
+    where = "topic = ? AND topic_id = ? AND partition = ?"
+    for table in ("account_partition", "not_staged"):
+        db.execute(f"DELETE FROM {table} WHERE {where}", (*one.topic, one.partition))
+    notes = "DELETE FROM changelog_topic WHERE about IN ('settings', 'outcomes') AND partition = ?"
+    db.execute(notes, (str(one.partition),))
+    db.execute("DELETE FROM unowned_partition WHERE partition = ?", (one.partition,))
+
+
+def drop_events(db: Database, one: Unowned) -> int:
+    """Removes staged customers whose newest event is in a partition, and its dead letters; returns how many.
+
+    Outside of a transaction, in many. Customers of the topic before it was recreated stay: nothing can read them again.
+
+    Raises:
+        PartitionBack: it is not dropped any more; what is done stays done.
+    """
+    here = {"topic": one.topic[0], "topic_id": one.topic[1], "partition": one.partition}
+    query = f"SELECT account_id FROM account_partition WHERE {_where(here)}"
+    done = 0
+    for row in db.execute(query, tuple(here.values())).fetchall():
+        for table in ("customer", "ignored_event"):
+            done += _drop(db, one.partition, table, ("customer_id",), {"account_id": row["account_id"], **here})
+    for topic, topic_id in (one.topic, one.ledger):
+        here = {"topic": topic, "topic_id": topic_id, "partition": one.partition}
+        done += _drop(db, one.partition, "dead_letter", ("offset",), here)
+    return done
+
+
+def drop_accounts(db: Database, one: Unowned, partition_of: Callable[[AccountId], int]) -> int:
+    """Removes ledger, receipts and hashes of accounts whose ledger is in a partition; returns how many rows.
+
+    Outside of a transaction, in many.
+
+    Raises:
+        PartitionBack: it is not dropped any more; what is done stays done.
+    """
+    done = 0
+    for table, columns in _OF_ACCOUNTS.items():
+        for account_id in [name for name in _accounts(db, table) if partition_of(name) == one.partition]:
+            done += _drop(db, one.partition, table, columns, {"account_id": account_id})
+    return done
+
+
+def _accounts(db: Database, table: str) -> Iterator[AccountId]:
+    # Each is looked up by the index: millions of rows may have a hundred accounts.
+    after = ""
+    query = f"SELECT min(account_id) FROM {table} WHERE account_id > ?"
+    while (found := db.execute(query, (after,)).fetchone()[0]) is not None:
+        yield AccountId(found)
+        after = found
+
+
+def _drop(db: Database, partition: int, table: str, columns: tuple[str, ...], which: Mapping[str, object]) -> int:
+    values = tuple(which.values())
+    delete = f"DELETE FROM {table} WHERE {_where(columns)} AND {_where(which)}"
+
+    def write(keys: Sequence[tuple[object, ...]]) -> int:
+        _check(db, partition)
+        return int(db.executemany(delete, [(*key, *values) for key in keys]).rowcount)
+
+    return db.in_parts(_keys(db, table, columns, which), write)
+
+
+def _keys(
+    db: Database, table: str, columns: tuple[str, ...], which: Mapping[str, object]
+) -> Iterator[tuple[object, ...]]:
+    names, marks = ", ".join(f'"{one}"' for one in columns), ", ".join("?" * len(columns))
+    after: tuple[object, ...] = ()
+    while True:
+        beyond = f"AND ({names}) > ({marks})" if after else ""
+        rows = db.execute(
+            f"SELECT {names} FROM {table} WHERE {_where(which)} {beyond} ORDER BY {names} LIMIT {PAGE_ROWS}",
+            (*which.values(), *after),
+        ).fetchall()
+        yield from (tuple(row) for row in rows)
+        if len(rows) < PAGE_ROWS:
+            return
+        after = tuple(rows[-1])
+
+
+def _where(columns: Iterable[str]) -> str:
+    return " AND ".join(f'"{one}" = ?' for one in columns)
+
+
+def _check(db: Database, partition: int) -> None:
+    if _state(db, partition) != DROPPING:
+        raise PartitionBack
+
+
+def _state(db: Database, partition: int) -> int | None:
+    row = db.execute("SELECT state FROM unowned_partition WHERE partition = ?", (partition,)).fetchone()
+    return None if row is None else int(row[0])
