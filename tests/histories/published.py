@@ -60,7 +60,10 @@ def _cannot_know(history: History, record: Record, told: CustomerOutcome) -> boo
     if list_id in history.oracle.deleted or list_id not in history.actors.stored:
         return True
     spots = {(list_id, address) for address in record.addresses}
+    # Who confirmed is in no reading of those who left; there another customer's step may have read her since.
+    members = _members(history, record, list_id) if history.actors.more is not None else []
+    confirmed = told.member_status == "pending" and any(one.status == "subscribed" for one in members)
     unread = any(one.spot in spots and one.told is None for one in facts.departures)
     contacts = [one for one in facts.contacts.values() if (one.member.list_id, one.member.email) in spots]
     # Who joins again by herself is in no reading of those who left.
-    return unread or any(one.told is None or one.told[1] == told.member_status for one in contacts)
+    return confirmed or unread or any(one.told is None or one.told[1] == told.member_status for one in contacts)

@@ -62,7 +62,8 @@ def _write(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member, date: 
     write = member_tags.to_write(step.contact.tags, entry.member_tags, seen, date)
     if not write.changes:
         attempt.entries.append(replace(entry, member_tags=write.after))
-        if not step.follows:
+        # A status that changed since the step before is published too: she may have confirmed meanwhile.
+        if not step.follows or (step.entry is not None and step.entry.member_status != entry.member_status):
             detail = "The member has the customer's tags already."
             attempt.receipt(step.targets, step.membership, None, outcome=Outcome.UNCHANGED, detail=detail)
         return
