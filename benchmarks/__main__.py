@@ -19,6 +19,7 @@ SHORT = {
     "first_sync": "--contacts 5000 --changes 1000 100 --sample 2",
     "accounts": "--accounts 8 64 --customers 960",
     "growth": "--customers 200 2000 --accounts 20 --draw /dev/null",
+    "read_back": "--members 20000",
 }
 """Name to what makes it short."""
 

@@ -244,7 +244,7 @@ class Daemon:
         if all_ready:
             # Each at once: operators wait for them.
             for request in requests[: max(MOST_FLUSHES - len(self._flushes), 0)]:
-                self._flushes.append(FlushThread(flushing, "command", request))
+                self._flushes.append(FlushThread(flushing, request.trigger, request))
         if not all(one.has_begun for one in self._flushes):
             return  # its accounts are not known yet to be under way
         if all_ready or poller.owned_partitions.seconds_since_assignment() > TOGETHER_SECONDS:

@@ -13,8 +13,9 @@ from worker.flush.outcomes import MEANINGS, Outcome
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.member import member_of
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
-from worker.store import accounts, customers, dead_letters, ledger, receipts
+from worker.store import accounts, customer_outcomes, customers, dead_letters, ledger, receipts
 from worker.store.accounts import AccountSettings
+from worker.store.customer_outcomes import CustomerOutcome
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import CustomerStatus, LedgerEntry
@@ -30,6 +31,7 @@ class Explanation:
         settings: the account's; None where it never chose any.
         receipts: oldest first.
         entries: what the ledger says of the addresses that the customer has or had.
+        outcome: what was published about it last, which a database that was lost gets back; None before the first.
         next: what happens next, one sentence.
     """
 
@@ -40,12 +42,19 @@ class Explanation:
     customer_status: CustomerStatus | None
     receipts: Sequence[Receipt]
     entries: Sequence[LedgerEntry]
+    outcome: CustomerOutcome | None
     next: str
 
     def list_name(self, list_id: str | None) -> str:
         """Returns the name and id of a list, as far as they are known."""
         known = self.settings.list_of(list_id) if self.settings is not None else None
         return f"{known.name} ({list_id})" if known is not None else str(list_id)
+
+    @property
+    def news(self) -> CustomerOutcome | None:
+        """The outcome, where it tells what no receipt here does: the member was read since, or receipts were lost."""
+        told = self.outcome
+        return told if told is not None and (not self.receipts or told.at > self.receipts[-1].at) else None
 
     @property
     def membership(self) -> MembershipKey | None:
@@ -153,6 +162,7 @@ def _explanation(
     if customer is not None and customer.address is not None:
         addresses.add(customer.address)
     entries = ledger.entries_of(db, account_id, sorted(addresses))
+    outcome = customer_outcomes.find(db, account_id, customer_id)
     return Explanation(
         account_id=account_id,
         customer_id=customer_id,
@@ -161,7 +171,8 @@ def _explanation(
         customer_status=customer_status,
         receipts=history,
         entries=sorted(entries, key=lambda one: one.membership),
-        next=what_is_next(customer, settings, customer_status, history, next_flush),
+        outcome=outcome,
+        next=what_is_next(customer, settings, customer_status, history, next_flush, outcome),
     )
 
 
@@ -171,6 +182,7 @@ def what_is_next(
     customer_status: CustomerStatus | None,
     history: Sequence[Receipt],
     next_flush: datetime,
+    outcome: CustomerOutcome | None = None,
 ) -> str:
     """Returns what happens next to a customer, one sentence.
 
@@ -179,11 +191,14 @@ def what_is_next(
         customer_status: what prevents sending it.
         history: its receipts, oldest first.
         next_flush: when the next daily flush is due.
+        outcome: what was published about it last.
     """
     last = history[-1] if history else None
     if customer is None:
         return "Nothing: the worker no longer knows this customer."
     if not customer.changed:
+        if outcome is not None and (last is None or outcome.at > last.at):
+            return outcome.next
         return last.next if last is not None else "Nothing until the customer changes."
     if settings is None:
         return (

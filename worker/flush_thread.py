@@ -66,7 +66,8 @@ class Flushing:
             daily = trigger in ("daily", "retry")
             flush_time = latest_flush_time(now, flush.time_of_day, flush.zone) if daily else None
             run = self.flusher.flush(trigger, eligibility, request, only, flush_time, begun)
-            app.metrics.flushed(run.ended or "failed", time.monotonic() - started)
+            if trigger != "read back":
+                app.metrics.flushed(run.ended or "failed", time.monotonic() - started)
             with self._preparing:
                 tidy(db, now, app.config)
         return run

@@ -24,6 +24,8 @@ pytestmark = needed
         calls.any_archived(PLACE.list_id),
         calls.archived_page(PLACE.list_id, 1000),
         calls.archived_since(PLACE.list_id, datetime(2026, 11, 22, 10, tzinfo=UTC)),
+        calls.members(PLACE.list_id, "all", None, 0),
+        calls.members(PLACE.list_id, "archived", "2026-11-22T10:00:00.000Z", 999),
         calls.add_all(PLACE.list_id, [calls.contact("ann@example.com", "subscribed", FIELDS)]),
         calls.add_one(PLACE, "ann@example.com", "pending", FIELDS),
         calls.update(PLACE, FIELDS),

@@ -4,9 +4,11 @@ import pytest
 
 from tests.contract.raw import PING
 from tests.contract.world import LIST, USER, World, contact
+from worker.flush import calls
 from worker.mailchimp.call import Call
 from worker.mailchimp.lists import all_lists
 from worker.mailchimp.paging import read_all
+from worker.model import ListId
 
 
 def emails(answer) -> list[str]:
@@ -119,6 +121,16 @@ def test_members_by_their_last_change(world: World):
     assert changed.body is not None
     assert (emails(changed), changed.body["total_items"]) == (["ann", "cy"], 2)
     assert emails(world.get(path, before_last_changed=since)) == ["bob", "cy"]
+
+
+def test_all_members_are_read_by_two_calls(world: World):
+    """One without a status leaves out the archived, whom the other lists; each member comes once, as published."""
+    acts = {"ann": (), "bob": ("sign up",), "cy": ("unsubscribe",), "di": ("clean",), "ed": ("archive",)}
+    for name, done in acts.items():
+        world.become(f"{name}@example.com", *done)
+    answers = [world.sender.send(calls.members(ListId(LIST), status, None, 0)) for status in ("all", "archived")]
+    assert [emails(one) for one in answers] == [["ann", "bob", "cy", "di"], ["ed"]]
+    assert all(one.date is not None for one in answers)
 
 
 def test_members_by_other_times(world: World):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.histories.facts import THERE, Record
+from tests.histories.outcomes import first_address
 from tests.histories.world import ACCOUNT
 from worker.model import CustomerId
 from worker.sandbox.member import Member
@@ -50,8 +51,7 @@ def _members(history: History, record: Record, list_id: str) -> list[Member]:
         there = history.world.standin.find_list(list_id)
     except KeyError:
         return []
-    found = (there.find(address) for address in record.addresses)
-    return [one for one in found if one is not None]
+    return [one for one in there.members.values() if {one.email.lower(), first_address(one.email)} & record.addresses]
 
 
 def _cannot_know(history: History, record: Record, told: CustomerOutcome) -> bool:

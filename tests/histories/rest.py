@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.histories import tags
 from tests.histories.facts import THERE, Record, names_of
+from tests.histories.outcomes import judge_outcomes
 from tests.histories.published import judge_published
 from worker.sandbox.member import Member
 
@@ -20,6 +21,7 @@ def judge_rest(history: History) -> list[str]:
         *_absent(history),
         *_withdrawn(history),
         *judge_published(history),
+        *judge_outcomes(history),
         *_second_flush(history),
     ]
 

@@ -15,9 +15,10 @@ from unittest.mock import patch
 
 from pydantic import SecretStr
 
-from tests.checked_changelog import CHANGELOG, guarded
+from tests.checked_changelog import guarded
 from tests.histories.clock import Time, Waits
 from tests.histories.tags import FIELDS, PLANS
+from tests.histories.topic import OutcomesTopic
 from tests.histories.wire import Death, Wire, differences, snapshot
 from worker.accounts import api_keys, chosen_fields, lists, settings
 from worker.accounts.forget import forget_person
@@ -59,7 +60,7 @@ class WiredApp(App):
     @cached_property
     def changelog(self) -> Any:
         """Commits without Kafka."""
-        return CHANGELOG
+        return OutcomesTopic()
 
     def flusher(self, stop: Stop) -> Flusher:
         """Returns what carries out flushes, of which every row for Kafka must be named."""
@@ -161,6 +162,8 @@ class World:
         self.app = WiredApp(config, self.time.machine).wired(self.wire, chance.random, self.time.seconds)
         self.meanwhile: Callable[[], None] = lambda: None
         self.stop = Waits(self.time, lambda: self.meanwhile())
+        self.topic: OutcomesTopic = self.app.changelog
+        self._kept: dict[str, bytes | None] = {}
         self.key = 0
         self.double = double
         self._versions: Counter[str] = Counter()
@@ -171,13 +174,13 @@ class World:
     def __enter__(self) -> World:
         self.db = self.app.open_database()
         self.connect()
-        settings.enable(self.db, CHANGELOG, ACCOUNT, "pending" if self.double else "subscribed")
+        settings.enable(self.db, self.topic, ACCOUNT, "pending" if self.double else "subscribed")
         self.refresh()
         for list_id in ("master", "other", "spare") if self.tags else ():
             plan = {"name": "Plan", "type": "dropdown", "tag": "PLAN", "options": {"choices": list(PLANS)}}
             self.standin.add_merge_field(list_id, plan)
             self.standin.add_merge_field(list_id, {"name": "Invoices", "type": "number", "tag": "INVOICES"})
-            chosen_fields.choose(self.db, CHANGELOG, ACCOUNT, ListId(list_id), FIELDS)
+            chosen_fields.choose(self.db, self.topic, ACCOUNT, ListId(list_id), FIELDS)
         self.store("master", "other")
         self.choose_master("master")
         return self
@@ -242,38 +245,38 @@ class World:
         """Enters the API key that Mailchimp has now."""
         using = {"secret": self.app.secret, "open_sender": self.app.open_client, "at": self.time.machine()}
         with self.opened() as db:
-            api_keys.connect(db, CHANGELOG, ACCOUNT, KEYS[self.key], **using)  # type: ignore[arg-type]
+            api_keys.connect(db, self.topic, ACCOUNT, KEYS[self.key], **using)  # type: ignore[arg-type]
 
     def enable(self) -> None:
         """Enables the integration."""
         with self.opened() as db:
-            settings.enable(db, CHANGELOG, ACCOUNT)
+            settings.enable(db, self.topic, ACCOUNT)
 
     def disable(self) -> None:
         """Disables the integration."""
         with self.opened() as db:
-            settings.disable(db, CHANGELOG, ACCOUNT)
+            settings.disable(db, self.topic, ACCOUNT)
 
     def resume(self) -> None:
         """Ends pauses."""
         with self.opened() as db:
-            settings.resume(db, CHANGELOG, ACCOUNT)
+            settings.resume(db, self.topic, ACCOUNT)
 
     def refresh(self) -> None:
         """Reads the account's lists from Mailchimp."""
         using = {"secret": self.app.secret, "open_sender": self.app.open_client, "at": self.time.machine()}
         with self.opened() as db:
-            lists.refresh(db, CHANGELOG, ACCOUNT, **using)  # type: ignore[arg-type]
+            lists.refresh(db, self.topic, ACCOUNT, **using)  # type: ignore[arg-type]
 
     def store(self, *wanted: str) -> None:
         """Stores these lists and no other."""
         with self.opened() as db:
-            lists.store(db, CHANGELOG, ACCOUNT, [ListId(one) for one in wanted])
+            lists.store(db, self.topic, ACCOUNT, [ListId(one) for one in wanted])
 
     def choose_master(self, list_id: str) -> None:
         """Chooses the master list."""
         with self.opened() as db:
-            lists.choose_master(db, CHANGELOG, ACCOUNT, ListId(list_id))
+            lists.choose_master(db, self.topic, ACCOUNT, ListId(list_id))
 
     def resync(self) -> None:
         """Looks at all customers again."""
@@ -283,7 +286,7 @@ class World:
     def forget(self, email: str) -> None:
         """Erases a person."""
         with self.opened() as db:
-            forget_person(db, CHANGELOG, AddressKey(email), secret=self.app.secret, at=self.time.machine())
+            forget_person(db, self.topic, AddressKey(email), secret=self.app.secret, at=self.time.machine())
 
     # The worker
 
@@ -323,6 +326,7 @@ class World:
         source.backup(target)
         source.close()
         target.close()
+        self._kept = dict(self.topic.newest)
         self.wire.dead = True
 
     def _revive(self) -> None:
@@ -331,6 +335,7 @@ class World:
         for suffix in ("", "-wal", "-shm"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
         (self.folder / "kept.db").rename(path)
+        self.topic.newest = self._kept
         self.wire.dead = False
         self.app.wired(self.wire, self.app.__dict__["chance"], self.time.seconds)
         self.db = self.app.open_database()

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import accounts, first_sync, growth, stage
+from benchmarks import accounts, first_sync, growth, read_back, stage
 from benchmarks.__main__ import PAGE, SHORT, written
 from benchmarks.chart import Panel, svg
 from benchmarks.delivered import settle_everybody
@@ -55,6 +55,14 @@ def test_accounts(whole_kafka: Broker) -> None:
     assert all(one.whole for one in rounds), [one.told for one in rounds]
     assert all(one.calls >= one.customers // 3 for one in rounds)
     assert "times the ideal with 2 accounts" in accounts.report(rounds)
+
+
+@pytest.mark.kafka
+def test_read_back(whole_kafka: Broker) -> None:
+    """All members are read once, over several pages, and none on the day after."""
+    first, second = read_back.measure(whole_kafka, members=2500)
+    assert (first.members, first.learnt, second.members) == (2500, 2500, 0)
+    assert "| a day on which nothing changed | 0 |" in read_back.report([first, second])[0]
 
 
 @pytest.mark.soak

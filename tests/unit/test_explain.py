@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from worker.explain import Explanation, event_name, explanations_of, letters_naming, live_member
 from worker.mailchimp.call import Answer
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
-from worker.store import dead_letters, ledger
+from worker.store import customer_outcomes, dead_letters, ledger, receipts
+from worker.store.customer_outcomes import CustomerOutcome
 from worker.store.database import Database, open_database
 from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import CustomerStatus, LedgerEntry
+from worker.store.receipts import Receipt
 
 ACCOUNT, OTHER = AccountId("acct-1"), AccountId("acct-2")
 ANN = AddressKey("ann@example.com")
@@ -122,3 +124,45 @@ def test_dead_letters_that_name_an_address_are_part_of_its_story(db: Database) -
     assert dead_letters.matching(db, None, ACCOUNT) == [1]
     assert dead_letters.matching(db, "not JSON", None) == [1, 2]
     assert dead_letters.matching(db, "no address", None) == []
+
+
+# What a lost database gets back
+
+
+OUTCOME = CustomerOutcome(
+    version=3, event_id="e-3", list_id=ListId("master"), list_reason=None, member_status="unsubscribed", since=AT,
+    outcome="left", reason="The person unsubscribed from the list.", next="Only the person can join again.",
+    caused_by="person", run=7, at=AT,
+)  # fmt: skip
+
+
+def receipt(at: str) -> Receipt:
+    """A receipt of the customer of the outcome."""
+    return Receipt(
+        run=8, at=at, account_id=ACCOUNT, customer_id=CustomerId("cus-1"), address=ANN, revision=1, event_id="e-3",
+        topic="t", partition=0, offset=3, list_id=ListId("master"), list_reason=None, outcome="updated",
+        detail="Updated.", next="Nothing until the customer changes.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("receipts_at", "news"),
+    [(None, True), ("2026-11-21T10:00:00.000Z", True), ("2026-11-23T10:00:00.000Z", False)],
+    ids=["no receipt", "an older receipt", "a newer receipt"],
+)
+def test_the_last_outcome_is_news_where_no_receipt_tells_it(db: Database, receipts_at: str | None, news: bool) -> None:
+    """After a lost database it is all that is left; after a reading it is newer than any receipt."""
+    with db.transaction():
+        customer_outcomes.put(db, ACCOUNT, {CustomerId("cus-1"): OUTCOME})
+        receipts.write(db, [receipt(receipts_at)] if receipts_at else [])
+    (one,) = explanations_of(db, ANN, ACCOUNT, DUE)
+    assert one.outcome == OUTCOME
+    assert (one.news is not None) == news
+
+
+def test_receipts_are_complete_since_the_database_was_made(db: Database) -> None:
+    """Or since they were dropped for their age, where that is later."""
+    made = receipts.complete_since(db, datetime.now(UTC), 400)
+    assert datetime.now(UTC) - made < timedelta(minutes=5)
+    later = datetime.now(UTC) + timedelta(days=500)
+    assert receipts.complete_since(db, later, 400) == later - timedelta(days=400)

@@ -75,6 +75,7 @@ class Erasing:
     ) -> list[Forgotten]:
         own = ledger.entries_of_customer(self.db, account_id, customer_id)
         addresses = {self.address, customer_status.refused_address, *(entry.membership.address for entry in own)}
+        addresses |= {entry.address_now for entry in own}
         addresses |= {
             staged.address if staged else None,
             customer_status.membership.address if customer_status.membership else None,

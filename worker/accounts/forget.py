@@ -26,6 +26,7 @@ from worker.store import (
     held_back,
     ledger,
     ledger_erasure,
+    member_reading,
     receipts,
     runs,
     settings_notes,
@@ -68,6 +69,7 @@ def forget_account(db: Database, changelog: Changelog, account_id: AccountId, to
         runs.delete_account(db, account_id)
         held_back.delete_account(db, account_id)
         departure_reading.delete_account(db, account_id)
+        member_reading.delete_account(db, account_id)
         return Changed(None, [*rows, *customers.mark_changed(db, account_id, None).rows])
 
     changelog.commit(db, forget_settings, erase=True)

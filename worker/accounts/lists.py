@@ -123,6 +123,7 @@ def _updated(known: AccountList | None, found: MailchimpList, at: datetime) -> A
         pause=known.pause if known else None,
         departures_read_at=known.departures_read_at if known else None,
         merge_fields=known.merge_fields if known else None,
+        members_read_at=known.members_read_at if known else None,
     )
 
 

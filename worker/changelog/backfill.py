@@ -9,7 +9,7 @@ from worker.changelog.loss import Note
 from worker.changelog.reader import Reader
 from worker.changelog.records import key_of
 from worker.changelog.writer import ChangelogWriter
-from worker.store import departure_reading
+from worker.store import departure_reading, member_reading
 from worker.store.changed_rows import Kind
 from worker.store.database import Database
 
@@ -37,6 +37,7 @@ def accept_loss(changelog: ChangelogWriter, reader: Reader) -> None:
         changelog.write(lost[start : start + MOST_AT_ONCE])
     with reader.db.transaction():
         departure_reading.delete(reader.db)
+        member_reading.delete(reader.db)
     notes = [
         Note(topics.settings.name, topics.settings.topic_id).of_settings(one) for one in range(topics.ledger.partitions)
     ]

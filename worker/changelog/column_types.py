@@ -117,6 +117,7 @@ LIST_SHAPE = {
     "gone_at": Column(_time),
     "departures_read_at": Column(_time),
     "merge_fields": Column(_texts),
+    "members_read_at": Column(_time),
     **_PAUSE,
 }
 
@@ -141,6 +142,7 @@ SHAPES: Mapping[Kind, Mapping[str, Column]] = {
         "status_before": Column(_text),
         "last_changed": Column(_text),
         "contact_id": Column(_text),
+        "address_now": Column(_text),
         "seen_at": Column(_text),
         "intent": Column(_intent),
         "names_agreed": Column(_whole),

@@ -133,7 +133,7 @@ def with_departures_lost(one: ChangelogRow) -> ChangelogRow | None:
     told = one.row.get("lists", ()) if one.kind == "account" and one.row is not None else ()
     if one.row is None or all(on_list.get("departures_read_at") is None for on_list in told):
         return None
-    lost = {"departures_read_at": as_text(lists.DEPARTURES_LOST)}
+    lost = {"departures_read_at": as_text(lists.DEPARTURES_LOST), "members_read_at": None}
     read = [on_list if on_list.get("departures_read_at") is None else {**on_list, **lost} for on_list in told]
     return ChangelogRow(one.kind, one.key, {**one.row, "lists": read})
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "run": ("run", "run", "Run the worker: read events, deliver once a day."),
     "stage": ("stage", "stage", "Read to the end of the log, deliver nothing."),
     "flush": ("run", "flush", "Deliver what changed now, or show the plan."),
+    "read-back": ("read_back", "read_back", "Read what happened in Mailchimp, deliver nothing."),
     "status": ("status", "status", "Show what is staged, due, paused and failing."),
     "check": ("check", "check", "Check that everything the worker needs is in place."),
     "explain": ("explain", "explain", "Explain what happened to one contact, and why."),

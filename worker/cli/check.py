@@ -5,30 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from worker.accounts.secrets import BESIDE_THE_DATA
+from worker.accounts.settings import missing
 from worker.app import App
 from worker.cli import output
 from worker.cli.context import Json, existing, wired
+from worker.cli.drift import differences
+from worker.cli.progress import Progress
 from worker.errors import KafkaError, WorkerError
 from worker.kafka.admin import POLICY
+from worker.mailchimp.rate_limit import Stop
+from worker.model import AccountId
+from worker.plural import counted
 from worker.private_files import is_open_to_others
+from worker.signals import stop_on_signals
 from worker.status.account_facts import facts_of_all
 from worker.status.check_accounts import check_account
 from worker.status.check_kafka import check_changelog, check_staging, check_topics_of
 from worker.status.checks import Finding, Level, exit_code, finding_data, ok
+from worker.store import accounts
 from worker.store.database import Database
 from worker.store.existing import is_there, is_writable
 
 
-def check(json: Json = False) -> None:
+def check(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also compare every list in Mailchimp in full; counts only.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Check whether a flush now would deliver everything: config, database, Kafka, every account with Mailchimp.
 
     Exits with 0 if it would, 3 if somebody must look, 1 if something is wrong.
     """
-    found = list(_findings(wired()))
+    found = list(_findings(wired(), deep=deep))
     if json:
         output.as_json([finding_data(one) for one in found])
     else:
@@ -56,7 +70,7 @@ def _mark(one: Finding) -> str:
     return one.level.upper() if one.level is Level.FAILED else one.level
 
 
-def _findings(app: App) -> Iterator[Finding]:
+def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
     path = app.config.staging.path
     yield ok("config", "valid")
     if not is_there(path):
@@ -80,6 +94,8 @@ def _findings(app: App) -> Iterator[Finding]:
                 yield from _changelog(app)
         yield from check_staging(db, app.config.kafka.topic)
         yield from _accounts(app, db)
+        if deep:
+            yield from _deep(app, db)
 
 
 def _changelog(app: App) -> Iterator[Finding]:
@@ -90,3 +106,26 @@ def _changelog(app: App) -> Iterator[Finding]:
 def _accounts(app: App, db: Database) -> Iterator[Finding]:
     for facts in facts_of_all(db):
         yield check_account(app, db, facts)
+
+
+def _deep(app: App, db: Database) -> Iterator[Finding]:
+    stop = stop_on_signals()
+    with Progress("comparing") as progress:
+        for one in accounts.all_accounts(db):
+            if not missing(one):
+                yield from _drift_of(app, db, one.account_id, stop, progress)
+
+
+def _drift_of(app: App, db: Database, account_id: AccountId, stop: Stop, progress: Progress) -> Iterator[Finding]:
+    what, advice = f"account {account_id}", f"See what: mailchimp-worker resync {account_id} --from-mailchimp"
+    try:
+        with app.open_sender(db, account_id, stop) as sender:
+            for one in differences(app, db, account_id, sender, stop, progress, writes=False):
+                counts = (
+                    f"{counted(one.members, 'member')} of list {one.list_id}, {one.unknown} of them unknown here; "
+                    f"edited by hand: {one.edited}, statuses not known yet: {one.statuses}, vanished: {one.vanished}, "
+                    f"appeared: {one.appeared}."
+                )
+                yield Finding(what, Level.ATTENTION, counts, advice, hinders=False) if one.any else ok(what, counts)
+    except WorkerError as error:
+        yield Finding(what, Level.FAILED, error.what, error.advice)

@@ -25,6 +25,7 @@ from worker.flush.schedule import next_flush_time
 from worker.model import AccountId, Customer, address_key
 from worker.status.json_data import explanation_data
 from worker.status.other_workers import elsewhere
+from worker.store.customer_outcomes import CustomerOutcome
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import LedgerEntry
@@ -101,12 +102,22 @@ def _tell(explanation: Explanation, live: LiveMember | None) -> None:
         at = customer.position
         _tell_event(_newest_event(customer), at.topic, at.partition, at.offset)
     output.say("")
+    if (told := explanation.news) is not None:
+        output.say(_last_known(explanation, told))
     output.say(f"Now: {_now(explanation)}")
     for entry in explanation.entries:
         output.say(f"  {_member(explanation, entry)}")
     if live is not None:
         output.say(f"  {_live(explanation, live)}")
     output.say(f"Next: {explanation.next}")
+
+
+def _last_known(explanation: Explanation, told: CustomerOutcome) -> str:
+    why = "since the last receipt" if explanation.receipts else "no receipt of it is in this database"
+    where = f" on {explanation.list_name(told.list_id)}" if told.list_id is not None else ""
+    by = {"person": "the person", "mailchimp": "somebody in Mailchimp", "worker": "this worker"}.get(told.caused_by)
+    what = f"{told.member_status}{where} since {told.since}, by {by or told.caused_by}"
+    return f"Last outcome ({why}): {what}. {told.reason}"
 
 
 def _newest_event(customer: Customer) -> str:
@@ -156,6 +167,10 @@ def _member(explanation: Explanation, entry: LedgerEntry) -> str:
     where = f"{entry.membership.address} on {explanation.list_name(entry.membership.list_id)}"
     if entry.state == "intended":
         return f"{where}: adding it was begun at {entry.sent_at}, and the answer is not known yet"
+    if entry.state == "gone" and entry.address_now is not None:
+        return (
+            f"{where}: the person changed the address to {entry.address_now}; {entry.member_status} at {entry.sent_at}"
+        )
     if entry.state == "gone":
         return f"{where}: last seen as no member any more at {entry.sent_at}"
     whose = "added by this worker" if entry.origin == "added" else "found there, not added by this worker"

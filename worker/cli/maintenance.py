@@ -15,11 +15,13 @@ from worker.changelog.backfill import move
 from worker.changelog.commit import commit_in_parts
 from worker.cli import output
 from worker.cli.context import AccountArgument, Json, changing, wired
+from worker.cli.drift import compare_with_mailchimp
 from worker.cli.progress import Progress
 from worker.consumer.publish import publish as publish_file
 from worker.errors import NotFound, UsageError
 from worker.model import AccountId, AddressKey, address_key
 from worker.plural import counted
+from worker.signals import stop_on_signals
 from worker.status.other_workers import elsewhere
 from worker.store import customers, ignored, ledger
 from worker.store.changed_rows import Changed, Kind
@@ -41,10 +43,24 @@ def resync(
             help="Also forget the highest version: the event that was ignored for it, or the next one, counts.",
         ),
     ] = False,
+    from_mailchimp: Annotated[
+        bool,
+        typer.Option("--from-mailchimp", help="Read every list in full, and show what differs from what was sent."),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="With --from-mailchimp: send fields again that were edited there.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Mark every customer of the account, or one, for the next flush. People who left a list still stay off it."""
     app = wired()
+    if overwrite and not from_mailchimp:
+        raise UsageError("--overwrite was given without --from-mailchimp.", "Give both.")
+    if from_mailchimp:
+        if email is not None or clear_suppressed or forget_version:
+            raise UsageError("--from-mailchimp compares whole lists.", "Give it without --email and the other options.")
+        compare_with_mailchimp(app, AccountId(account), stop_on_signals(), overwrite=overwrite, json=json)
+        return
     address = _address(email) if email is not None else None
     with changing(app, lambda db: [AccountId(account)]) as db:
         settings.load(db, AccountId(account))

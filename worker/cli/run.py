@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Annotated
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Protocol
 
 import typer
 
@@ -14,7 +16,7 @@ from worker.cli import flush_plan, output
 from worker.cli.context import AccountOption, Json, opened, wired
 from worker.cli.progress import Progress
 from worker.cli.stage import read_for_plan
-from worker.clock import as_text
+from worker.clock import as_text, utc_now
 from worker.daemon import FLUSH_END_SECONDS, Daemon, Poller, read_to_end
 from worker.dropping import drop_unowned
 from worker.ended import END_MEANINGS, LOOK, Ended
@@ -53,7 +55,7 @@ def run(
         Daemon(app, stop).run()
         leave(0)
     with DatabaseLock(app.config.staging.path):
-        leave(_read_and_flush(app, stop, None, as_json=json))
+        leave(_read_and_flush(app, stop, None, FLUSH, as_json=json))
 
 
 def flush(
@@ -77,28 +79,81 @@ def flush(
     if plan:
         app.open_existing().close()  # a plan makes no database
         read_for_plan(app, stop_on_signals())
+        with opened(app) as db:
+            wanted = _known(db, account)
+            flush_plan.show(app, db, wanted, confirmed=confirm, calls=calls, json=json)
+        return
+    carry_out(app, FLUSH, account, confirmed=confirm, as_json=json)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How a command shows the run that it asks for.
+
+    Attributes:
+        asked_for: what a running worker was asked to do.
+        progress: what the progress bar names.
+        so_far: returns how much of how much a run has done.
+        tell: prints what became of a run, and returns the exit code.
+    """
+
+    asked_for: str
+    progress: str
+    so_far: Callable[[Database, Run], tuple[int, int]]
+    tell: Tell
+
+
+class Tell(Protocol):
+    """Prints what became of a run, and returns the exit code."""
+
+    def __call__(self, db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
+        """Prints it.
+
+        Args:
+            db: the staging database.
+            run: as it ended.
+            asked: whether a person stopped this command, so that an early end is no error.
+            as_json: whether for programs.
+        """
+        ...
+
+
+def carry_out(
+    app: App, shown: Shown, account: str | None, *, confirmed: bool = False, reads_back: bool = False, as_json: bool
+) -> None:
+    """Carries a request out in this process, or follows the worker that does, and ends the process.
+
+    Raises:
+        AccountError: there is no such account.
+        WorkerError: it was not begun, or did not end.
+    """
     with opened(app) as db:
-        if account is not None and accounts.find(db, AccountId(account)) is None:
-            raise AccountError(
-                f"There is no account {account} with Mailchimp settings.",
-                f"Begin with: mailchimp-worker account connect {account}",
-            )
-        if plan:
-            flush_plan.show(app, db, AccountId(account) if account else None, confirmed=confirm, calls=calls, json=json)
-            return
-        stop = stop_on_signals()
-        wanted = AccountId(account) if account else None
+        wanted, stop = _known(db, account), stop_on_signals()
+        ask = partial(asked, app, db, wanted, confirmed=confirmed, reads_back=reads_back)
         try:
-            with DatabaseLock(app.config.staging.path), asked(app, db, wanted, confirmed=confirm) as request:
-                code = _read_and_flush(app, stop, request, as_json=json)
+            with DatabaseLock(app.config.staging.path), ask() as request:
+                code = _read_and_flush(app, stop, request, shown, as_json=as_json)
         except AlreadyRunning:
-            with asked(app, db, wanted, confirmed=confirm) as request:
-                code = _follow(app, db, request, stop, as_json=json)
+            with ask() as request:
+                code = _follow(app, db, request, stop, shown, as_json=as_json)
     leave(code)
 
 
+def _known(db: Database, account: str | None) -> AccountId | None:
+    if account is None:
+        return None
+    if accounts.find(db, AccountId(account)) is None:
+        raise AccountError(
+            f"There is no account {account} with Mailchimp settings.",
+            f"Begin with: mailchimp-worker account connect {account}",
+        )
+    return AccountId(account)
+
+
 @contextmanager
-def asked(app: App, db: Database, account_id: AccountId | None, *, confirmed: bool) -> Iterator[Request]:
+def asked(
+    app: App, db: Database, account_id: AccountId | None, *, confirmed: bool, reads_back: bool = False
+) -> Iterator[Request]:
     """Asks for a flush. A request that no run has taken at the end is withdrawn: nobody waits for its flush any more.
 
     Args:
@@ -106,9 +161,10 @@ def asked(app: App, db: Database, account_id: AccountId | None, *, confirmed: bo
         db: the staging database.
         account_id: the one account; None for all.
         confirmed: whether many members may leave a list.
+        reads_back: whether members are read, and nothing is delivered.
     """
     with db.transaction():
-        number = runs.ask(db, as_text(app.clock()), account_id, confirmed=confirmed)
+        number = runs.ask(db, as_text(app.clock()), account_id, confirmed=confirmed, reads_back=reads_back)
     request = runs.request(db, number)
     assert request is not None, "the request was just written"
     try:
@@ -119,7 +175,7 @@ def asked(app: App, db: Database, account_id: AccountId | None, *, confirmed: bo
             runs.withdraw(db, number)
 
 
-def _read_and_flush(app: App, stop: threading.Event, request: Request | None, *, as_json: bool) -> int:
+def _read_and_flush(app: App, stop: threading.Event, request: Request | None, shown: Shown, *, as_json: bool) -> int:
     poller = Poller(app)
     poller.start()
     calls_ended = True
@@ -130,9 +186,9 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, *,
             output.note("Stopped before the flush. What was read is staged; nothing is lost.")
             return STOPPED_CODE
         what = Flushing(app, app.flusher(stop), poller.owned_partitions, poller.consumer.topic_id)
-        flushing = FlushThread(what, "command" if request else "once", request)
+        flushing = FlushThread(what, request.trigger if request else "once", request)
         calls_ended = False
-        calls_ended = _awaited(app, poller, stop, flushing)
+        calls_ended = _awaited(app, poller, stop, flushing, shown)
         if calls_ended and not stop.is_set():
             with opened(app) as db:
                 drop_unowned(app, db, poller.owned_partitions)
@@ -142,25 +198,25 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, *,
     finally:
         poller.end(calls_ended=calls_ended)
     with opened(app) as db:
-        return _tell(flushing.result(), states_of_all(db, app.clock()), asked=stop.is_set(), as_json=as_json)
+        return shown.tell(db, flushing.result(), asked=stop.is_set(), as_json=as_json)
 
 
-def _awaited(app: App, poller: Poller, stop: threading.Event, flushing: FlushThread) -> bool:
+def _awaited(app: App, poller: Poller, stop: threading.Event, flushing: FlushThread, shown: Shown) -> bool:
     """Shows the progress of a flush until it ends; returns whether it did before the worker must."""
-    with opened(app) as db, Progress("delivering") as progress:
+    with opened(app) as db, Progress(shown.progress) as progress:
         while not flushing.wait(LOOK_SECONDS):
             poller.check()
             if stop.is_set():
                 return flushing.wait(FLUSH_END_SECONDS)
             newest = runs.last(db, 1)
             if newest and newest[0].ended is None:
-                progress.told(*_so_far(newest[0]))
+                progress.told(*shown.so_far(db, newest[0]))
     return True
 
 
-def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, as_json: bool) -> int:
-    output.note("A worker is running; it was asked to flush.")
-    with Progress("delivering") as progress:
+def _follow(app: App, db: Database, request: Request, stop: threading.Event, shown: Shown, *, as_json: bool) -> int:
+    output.note(f"A worker is running; it was asked to {shown.asked_for}.")
+    with Progress(shown.progress) as progress:
         while not stop.wait(LOOK_SECONDS):
             working = is_locked(app.config.staging.path)  # asked first: it may end once the run is over
             now = runs.request(db, request.request)
@@ -171,7 +227,7 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, 
                 )
             found = runs.get(db, now.run) if now.run is not None else None
             if found is not None:
-                progress.told(*_so_far(found))
+                progress.told(*shown.so_far(db, found))
                 if found.ended is not None:
                     break
             if not working:
@@ -182,7 +238,7 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, *, 
     if found.ended is None:
         output.note("Stopped following; the worker continues the flush. See: mailchimp-worker status")
         return STOPPED_CODE
-    return _tell(found, states_of_all(db, app.clock()), asked=stop.is_set(), as_json=as_json)
+    return shown.tell(db, found, asked=stop.is_set(), as_json=as_json)
 
 
 def _worker_ended(run: Run | None) -> WorkerError:
@@ -194,8 +250,12 @@ def _worker_ended(run: Run | None) -> WorkerError:
     )
 
 
-def _so_far(run: Run) -> tuple[int, int]:
+def _so_far(db: Database, run: Run) -> tuple[int, int]:
     return sum(part.settled for part in run.accounts), sum(part.to_do for part in run.accounts)
+
+
+def _tell_now(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
+    return _tell(run, states_of_all(db, utc_now()), asked=asked, as_json=as_json)
 
 
 def _tell(run: Run, states: Sequence[AccountState], *, asked: bool, as_json: bool) -> int:
@@ -223,6 +283,9 @@ def _tell(run: Run, states: Sequence[AccountState], *, asked: bool, as_json: boo
             "flush. If this is the only worker, run it again once Kafka answers.",
         )
     return STOPPED_CODE if run.ended is Ended.STOPPED else END_MEANINGS[run.ended].exit_code
+
+
+FLUSH = Shown("flush", "delivering", _so_far, _tell_now)
 
 
 def tell_run(run: Run) -> None:

@@ -78,6 +78,10 @@ def _worker(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "delivering", one["words"]
     yield "next flush", f"{found['next_flush_in_words']} ({found['flush_at']})"
     yield "customers", f"{found['customers']} staged, {found['customers_waiting']} changed since they were delivered"
+    yield (
+        "receipts",
+        f"complete since {found['receipts_since_in_words']}; of earlier flushes see the last outcomes: explain",
+    )
 
 
 def _attention(found: dict[str, Any]) -> Iterator[tuple[str, str]]:

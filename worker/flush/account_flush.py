@@ -1,4 +1,4 @@
-"""One account's flush up to its last step: list fields, who left, all that would be done, brake, then chunk by chunk.
+"""One account's flush up to its last step: list fields, members, all that would be done, brake, then chunk by chunk.
 
 Who carries it out and who only shows it (see :mod:`worker.flush.execute` and :mod:`worker.flush.plan_preview`) go
 through it alike, so that a plan that was shown is the one that is carried out.
@@ -15,8 +15,9 @@ from worker.flush import brake, calls
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake
-from worker.flush.departures import Departures, Page, read_at
 from worker.flush.list_fields import read_fields
+from worker.flush.list_readings import ListReadings, read_at
+from worker.flush.member_pages import Page
 from worker.flush.merge_values import FieldHashes
 from worker.flush.plan import make_plan
 from worker.flush.plan_summary import PlanSummary
@@ -51,7 +52,7 @@ class LastStep(Protocol):
         ...
 
     def keep(self, page: Page) -> None:
-        """Takes a page of members that left a list."""
+        """Takes a page of a list's members."""
         ...
 
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
@@ -99,10 +100,10 @@ class AccountFlush:
     hashes: FieldHashes
     wait: Callable[[float], object]
     state_if_missing: str
-    departures: Departures = field(init=False)
+    readings: ListReadings = field(init=False)
 
     def __post_init__(self) -> None:
-        self.departures = Departures(self.db, self.sender, self.last_step.keep, self.wait)
+        self.readings = ListReadings(self.db, self.sender, self.last_step.keep, self.wait)
 
     def prepare(
         self, confirm: Callable[[], Sequence[HeldBack]], *, customers: bool = True, every_list: bool = False
@@ -111,8 +112,8 @@ class AccountFlush:
 
         Args:
             confirm: returns what an operator confirmed.
-            customers: whether there are any to deliver; else it is only read who left.
-            every_list: whether to read who left each stored list; else those that customers move off.
+            customers: whether there are any to deliver; else members are read, and no more.
+            every_list: whether to read the members of each stored list; else who left those that customers move off.
 
         Returns:
             None where nothing is to be done.
@@ -120,7 +121,7 @@ class AccountFlush:
         terms = self._terms() if customers else None
         if self.last_step.may_go_on():
             stored = (one for one in self.last_step.settings.stored if not one.gone)
-            self._read_departures({one.list_id for one in stored if every_list or one.departures_lost})
+            self._read({one.list_id for one in stored if every_list or one.departures_lost}, whole=every_list)
         if terms is None or not self.last_step.may_go_on():
             return None
         # Before anybody moves off a list it is read who left it, and everything is planned with that.
@@ -128,14 +129,15 @@ class AccountFlush:
             terms = replace(
                 terms,
                 settings=self.last_step.settings,
-                not_read=self.departures.not_read(),
+                not_read=self.readings.not_read(),
+                read_now=self.readings.read_now,
                 learnt=self.last_step.learnt,
             )
             summary, made = _summary_of(self.db, terms, self.last_step.may_go_on)
-            wanted = summary.sources - self.departures.done
+            wanted = summary.sources - self.readings.done
             if not wanted:
                 return Prepared(terms, summary, self._brake(summary, confirm()), made)
-            self._read_departures(wanted)
+            self._read(wanted)
             if not self.last_step.may_go_on():
                 return None
 
@@ -154,7 +156,7 @@ class AccountFlush:
         """Returns what an operator should know: what the brake holds, and whose departures could not be read."""
         settings = self.last_step.settings
         held = guard.notices(settings.account_id, read_at(settings)) if guard is not None else []
-        return [*held, *self.departures.notices()]
+        return [*held, *self.readings.notices()]
 
     def _terms(self) -> Terms | None:
         read = read_fields(self.sender, self.last_step.settings)
@@ -168,8 +170,8 @@ class AccountFlush:
             settings, read.found, self.state_if_missing, as_text(self.clock()), self.departed, self.hashes, others
         )
 
-    def _read_departures(self, wanted: Collection[ListId]) -> None:
-        for list_id, classified in self.departures.read(self.last_step.settings, wanted).items():
+    def _read(self, wanted: Collection[ListId], *, whole: bool = False) -> None:
+        for list_id, classified in self.readings.read(self.last_step.settings, wanted, whole=whole).items():
             if classified.kind in (AnswerClass.NOT_THERE, AnswerClass.ACCOUNT_STOPPED):
                 self.last_step.list_refused(list_id, classified)
 

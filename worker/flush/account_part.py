@@ -10,7 +10,7 @@ from typing import Protocol
 
 from worker.accounts.settings import end_of_missing, missing
 from worker.clock import Clock, as_text
-from worker.ended import Ended
+from worker.ended import Ended, worst
 from worker.errors import WorkerError
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.eligibility import Refused
@@ -166,6 +166,8 @@ class AccountPart:
         who = part.account_id
         if _is_told(part):
             runs.put_account(db, self.run, part)
+        if self.trigger == "read back":
+            return  # it is no flush: none is tried again for it
         if part.ended not in (Ended.STOPPED, Ended.FAILED):
             # What another worker delivers, or who asks for this account alone, completes nothing.
             completes = here and not self._alone
@@ -176,6 +178,10 @@ class AccountPart:
             runs.account_failed(db, who, as_text(self.how.clock()), again=self.trigger == "retry")
 
     def _not_delivered(self, db: Database, account_id: AccountId, reason: str, end: Ended) -> AccountRun:
+        if self.trigger == "read back":
+            # Who asks for all accounts does not want to hear of each that is switched off.
+            told = AccountRun(account_id, {}, 0, ended=worst([end, Ended.INCOMPLETE]), message=reason)
+            return told if self._alone or end is not Ended.DONE else AccountRun(account_id, {}, 0)
         to_do = customers.changed_count(db, account_id)
         return AccountRun(account_id, {}, to_do, ended=end, message=reason) if to_do else AccountRun(account_id, {}, 0)
 
@@ -193,7 +199,8 @@ class AccountPart:
             orders = Orders(
                 run=self.run,
                 confirmed=self.request is not None and self.request.confirmed,
-                reads_departures=self.trigger != "command",
+                delivers=self.trigger != "read back",
+                reads_members=self.trigger != "command",
                 bulk_add_above=how.bulk_add_above,
                 state_if_missing=how.state_if_missing,
                 connections=how.connections,

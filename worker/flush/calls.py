@@ -28,11 +28,11 @@ _MEMBER_PARTS = ",".join(
         *(f"merge_fields.{tag}" for tag in NAME_TAGS),
     )
 )
-_DEPARTED_PARTS = ",".join(
+_LISTED_PARTS = ",".join(
     f"members.{one}"
     for one in ("email_address", "contact_id", "status", "last_changed", "timestamp_opt", "timestamp_signup")
 )
-_DEPARTED_PARTS += ",total_items"
+_LISTED_PARTS += ",total_items"
 
 
 def any_archived(list_id: ListId) -> Call:
@@ -70,19 +70,21 @@ def archived_since(list_id: ListId, since: datetime) -> Call:
     )
 
 
-def departures(list_id: ListId, status: str, since: str | None, offset: int) -> Call:
-    """Reads a page of a list's members that left it in one way, those that changed first come first.
+def members(list_id: ListId, status: str, since: str | None, offset: int, *, fields: bool = False) -> Call:
+    """Reads a page of a list's members, those that changed first come first.
 
     Args:
-        status: unsubscribed, cleaned or archived; one call lists one status, and without any the archived are left out.
+        status: unsubscribed, cleaned or archived; one call lists one status. "all" names none: then Mailchimp lists
+            every member but the archived ones.
         since: only those changed at this time or later, as text; None for all.
+        fields: whether to ask for their merge fields too.
     """
-    query = {
-        "status": status,
+    query = {} if status == "all" else {"status": status}
+    query |= {
         "count": str(PAGE),
         "sort_field": "last_changed",
         "sort_dir": "ASC",
-        "fields": _DEPARTED_PARTS,
+        "fields": f"{_LISTED_PARTS},members.merge_fields" if fields else _LISTED_PARTS,
     }
     if since is not None:
         query["since_last_changed"] = as_moment(since).isoformat(timespec="seconds")

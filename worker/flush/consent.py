@@ -7,14 +7,16 @@ their members say, is decided here. Both are read by :mod:`worker.flush.consent_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.flush.identity import is_ours
+from worker.flush.outcomes import Outcome
+from worker.flush.steps import NoCall, PriorMembership, Target
 from worker.mailchimp.member import Member
-from worker.model import AddressKey, Customer, CustomerId, MembershipKey
+from worker.model import AddressKey, Customer, CustomerId, ListId, MembershipKey
 from worker.store.forgotten import Departed
-from worker.store.ledger import LedgerEntry, has_left
+from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 
 
 def erased_since(
@@ -38,6 +40,32 @@ def erased_since(
     return None
 
 
+def refused(
+    targets: tuple[Target, ...], customer_status: CustomerStatus, address: AddressKey | None, now: str
+) -> NoCall | None:
+    """Returns why nothing is sent for a customer that Mailchimp refused before; None where it may be sent.
+
+    Args:
+        targets: the customer.
+        address: as it is now.
+        now: the time as text.
+    """
+    if customer_status.refusal is None or customer_status.refused_address not in (None, address):
+        return None
+    if customer_status.retry_at is None:
+        whom = "this address" if customer_status.refused_address else "this customer"
+        detail = f"Mailchimp refuses {whom}: {customer_status.refusal}."
+        after = "Nothing until an operator clears it (resync --clear-suppressed)"
+        after += " or the address changes." if customer_status.refused_address else "."
+        return NoCall(targets, None, Outcome.SUPPRESSED, detail, after)
+    if customer_status.retry_at > now:
+        detail = f"Mailchimp refused it {customer_status.attempts} times: {customer_status.refusal}."
+        return NoCall(
+            targets, None, Outcome.HELD, detail, f"Tried again after {customer_status.retry_at}.", silent=True
+        )
+    return None
+
+
 def may_leave(entry: LedgerEntry | None) -> bool:
     """Tells whether somebody may have left a place by now: a member, or an archive that was not read again yet."""
     return entry is not None and (entry.state == "present" or (entry.state == "archived" and entry.intent is not None))
@@ -57,6 +85,26 @@ def keeps_out(entry: LedgerEntry | None, destination: MembershipKey) -> bool:
     return (
         entry.member_status != "cleaned" or entry.state != "present" or entry.membership.address == destination.address
     )
+
+
+def known_to_have_left(
+    entry: LedgerEntry | None,
+    priors: Sequence[PriorMembership],
+    destination: MembershipKey,
+    read_now: Collection[ListId],
+) -> PriorMembership | None:
+    """Returns the first of the old places that keeps a contact out, as far as no other read is needed to know it.
+
+    Args:
+        entry: what the ledger says of the place where the contact should be.
+        priors: the old places.
+        destination: where the contact should be.
+        read_now: lists whose members were read a moment ago.
+    """
+    if any(one is not None and one.intent is not None for one in (entry, *(prior.entry for prior in priors))):
+        return None  # what is in doubt is found out first
+    there = (prior for prior in priors if prior.membership.list_id in read_now)
+    return next((prior for prior in there if keeps_out(prior.entry, destination)), None)
 
 
 def priors_of_address(

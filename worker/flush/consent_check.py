@@ -45,8 +45,30 @@ class Passed:
     renamed: tuple[PriorMembership, Read] | None
 
 
-def check_priors(attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership]) -> Passed | None:
+def is_known_to_have_left(
+    attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership], left: PriorMembership | None
+) -> bool:
+    """Tells whether a reading of a moment ago shows that a contact may go nowhere, and notes it.
+
+    Args:
+        priors: the old places, with what the ledger says of them by now.
+        left: the one that somebody had left when it was planned.
+    """
+    if left is None:
+        return False
+    now = next((prior for prior in priors if prior.membership == left.membership), None)
+    if now is None or not keeps_out(now.entry, contact.membership):
+        return False
+    note_departed(attempt, contact, now)
+    return True
+
+
+def check_priors(
+    attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership], left: PriorMembership | None = None
+) -> Passed | None:
     """Reads the old members; returns None after noting why the contact may not pass."""
+    if is_known_to_have_left(attempt, contact, priors, left):
+        return None
     status, found_begun = contact.status_if_new, False
     old: tuple[PriorMembership, Read] | None = None
     renamed: tuple[PriorMembership, Read] | None = None

@@ -54,6 +54,14 @@ _LEARNT: Mapping[str, _Learnt] = {
     ),
     "archived": _Learnt(Outcome.LEFT, "Somebody archived the member in Mailchimp.", ONLY_THE_PERSON, "mailchimp"),
     "subscribed": _Learnt(Outcome.FOUND, "The person is subscribed to the list again.", NOTHING_NEXT, "person"),
+    "confirmed": _Learnt(Outcome.FOUND, "The person confirmed, and is subscribed.", NOTHING_NEXT, "person"),
+    "there": _Learnt(Outcome.FOUND, "The customer is a member of the list.", NOTHING_NEXT, "billmywork"),
+    "renamed": _Learnt(
+        Outcome.GONE,
+        "The person changed the address of the member in Mailchimp.",
+        MEANINGS[Outcome.GONE].next,
+        "person",
+    ),
     "pending": _Learnt(
         Outcome.FOUND, "The person has been asked by mail to confirm.", "Subscribed once the person confirms.", "person"
     ),
@@ -67,7 +75,8 @@ def status_of(now: CustomerNow) -> str:
     if now.state == "archived":
         # One that never confirmed is unsubscribed in place of that.
         return now.member_status if now.member_status in OUT else "archived"
-    return (now.member_status or NO_MEMBER) if now.state == "present" else NO_MEMBER
+    there = now.state == "present" or (now.state == "gone" and now.renamed)
+    return (now.member_status or NO_MEMBER) if there else NO_MEMBER
 
 
 def after_step(
@@ -140,12 +149,12 @@ def after_steps_of_others(now: CustomerNow, receipt: Receipt) -> CustomerOutcome
 def _without_successors(now: CustomerNow) -> CustomerNow:
     # The member is another customer's now. Who left by it is known by it all the same.
     if now.succeeded and status_of(now) not in (*OUT, NO_MEMBER):
-        return replace(now, membership=None, state=None, member_status=None)
+        return replace(now, membership=None, state=None, member_status=None, renamed=False)
     return now
 
 
 def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None = None) -> CustomerOutcome | None:
-    """Returns what is published about a customer after its member was read, or None if its status did not change.
+    """Returns what is published about a customer after its member was read, or None if that is what was published.
 
     Args:
         now: its state after the reading.
@@ -158,9 +167,12 @@ def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None 
     now = _without_successors(now)
     status, told = status_of(now), now.told
     list_id = now.membership.list_id if now.membership is not None else None
-    if told is not None and (told.list_id, told.member_status) == (list_id, status):
-        return None
-    learnt = _LEARNT.get(status, _OTHERWISE)
+    learnt = _learnt(now, status)
+    same = told is not None and (told.list_id, told.member_status) == (list_id, status)
+    if told is not None and same:
+        if not now.renamed or told.reason == learnt.reason:
+            return None
+        since = told.since
     return CustomerOutcome(
         version=told.version if told is not None else now.version,
         event_id=told.event_id if told is not None else now.event_id,
@@ -183,10 +195,20 @@ def _tells(told: CustomerOutcome | None, so: tuple[object, ...]) -> bool:
     return (told.version, told.event_id, told.list_id, told.member_status) == so
 
 
+def _learnt(now: CustomerNow, status: str) -> _Learnt:
+    if now.renamed:
+        return _LEARNT["renamed"]
+    before = now.told.member_status if now.told is not None else None
+    if status == "subscribed" and before in (None, "pending"):
+        return _LEARNT["there" if before is None else "confirmed"]
+    return _LEARNT.get(status, _OTHERWISE)
+
+
 def _unless_same(told: CustomerOutcome | None, new: CustomerOutcome) -> CustomerOutcome | None:
     if told is None:
         return new
-    if (told.list_id, told.member_status) == (new.list_id, new.member_status):
+    new_member = new.outcome in (Outcome.ADDED, Outcome.MOVED, Outcome.RESTORED)
+    if (told.list_id, told.member_status) == (new.list_id, new.member_status) and not new_member:
         # The status is as old as it was, and what made it so is who did.
         caused_by = told.caused_by if new.member_status in OUT else new.caused_by
         new = replace(new, since=told.since, caused_by=caused_by)
@@ -198,6 +220,8 @@ def _unless_same(told: CustomerOutcome | None, new: CustomerOutcome) -> Customer
 
 def _cause(receipt: Receipt, now: CustomerNow, status: str) -> Cause:
     outcome = receipt.outcome
+    if now.renamed and outcome in (Outcome.LEFT, Outcome.GONE):
+        return "person"
     if _has_no_valid_address(receipt):
         return "billmywork"
     if outcome == Outcome.LEFT or (status in OUT and now.state == "present" and outcome != Outcome.UNSUBSCRIBED):
@@ -278,6 +302,12 @@ def _of_others(
     return found
 
 
+def _customers_at(db: Database, account_id: AccountId, entries: Collection[LedgerEntry]) -> set[CustomerId]:
+    memberships = {one.membership for one in entries}
+    known = ledger.settled_at(db, account_id, {one.address for one in memberships}) if memberships else ()
+    return {one.customer_id for one in known if one.membership in memberships}
+
+
 def write_after_reading(
     db: Database,
     account_id: AccountId,
@@ -294,9 +324,7 @@ def write_after_reading(
         members: as they were read, by membership.
         at: the time now, as text.
     """
-    memberships = {one.membership for one in entries}
-    known = ledger.settled_at(db, account_id, {one.address for one in memberships})
-    customers = [one.customer_id for one in known if one.membership in memberships]
+    customers = sorted(_customers_at(db, account_id, entries))
     found: dict[CustomerId, CustomerOutcome] = {}
     for now in customer_outcomes.customers_now(db, account_id, customers):
         member = members.get(now.membership) if now.membership is not None else None

@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 
 from worker.accounts.settings import end_of_missing, missing
 from worker.clock import Clock, as_text
+from worker.ended import Ended
 from worker.flush import brake, bulk_add, not_sent
 from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
@@ -19,8 +20,9 @@ from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import Guarded, StepContext
 from worker.flush.brake import Brake
 from worker.flush.commit_queue import CommitQueue
-from worker.flush.departures import Page, keep_page
 from worker.flush.intents import Intents
+from worker.flush.learning import PageWriter
+from worker.flush.member_pages import Page
 from worker.flush.merge_values import FieldHashes
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.recorder import ERASED, Recorder
@@ -70,13 +72,15 @@ class Orders:
         departed: who left lists of the account and was erased since.
         turn: called between chunks; returns once the account may go on.
         hashes: the account's.
-        reads_departures: whether it is read who left each stored list, also where nobody changed; else only who left
+        delivers: whether customers are delivered; else members are read, and no more.
+        reads_members: whether the members of each stored list are read, also where nobody changed; else only who left
             lists that customers move off.
     """
 
     run: int
     confirmed: bool
-    reads_departures: bool
+    delivers: bool
+    reads_members: bool
     bulk_add_above: int
     state_if_missing: str
     connections: int
@@ -120,7 +124,8 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, ord
             metrics=orders.metrics,
             end_after=orders.connections,
         )
-        if recorder.to_do or orders.reads_departures:
+        recorder.to_do = recorder.to_do if orders.delivers else 0
+        if recorder.to_do or orders.reads_members:
             try:
                 with contextlib.suppress(Halted):
                     _Execution(db, recorder, sender, Guarded(sender, recorder.may_call), orders).go()
@@ -143,6 +148,10 @@ class _Execution:
     sender: Guarded
     orders: Orders
     strategies: dict[ListId, AddStrategy] = field(default_factory=dict)
+    writer: PageWriter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.writer = PageWriter(self.db, self.settings.account_id, self.orders.clock, self.recorder.write)
 
     def go(self) -> None:
         orders = self.orders
@@ -157,8 +166,12 @@ class _Execution:
             orders.state_if_missing,
         )
         prepared = flush.prepare(
-            self._confirmed, customers=bool(self.recorder.to_do), every_list=self.orders.reads_departures
+            self._confirmed, customers=bool(self.recorder.to_do), every_list=self.orders.reads_members
         )
+        if not orders.delivers:
+            for list_id, why in sorted(flush.readings.not_read().items()):
+                self.recorder.end(f"List {list_id} could not be read: {why}. Ask again later.", Ended.FAILED)
+            return
         self.recorder.notices = flush.notices(prepared.brake if prepared is not None else None)
         if prepared is None:
             return
@@ -196,7 +209,7 @@ class _Execution:
         return self.recorder.may_call()
 
     def keep(self, page: Page) -> None:
-        keep_page(self.db, self.settings.account_id, self.orders.clock, self.recorder.write, page)
+        self.writer.keep(page)
 
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         result = StepResult(self.orders.run, self.settings.account_id)

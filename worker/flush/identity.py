@@ -131,6 +131,7 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
         contact_id=member.contact_id or entry.contact_id,
         seen_at=seen_at or entry.seen_at,
         intent=None,
+        address_now=None,
         # Another member is its customer's from now on only, and its names were never looked at.
         names_agreed=entry.names_agreed if same else None,
         customer_since=entry.customer_since if same else seen_at,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from worker.flush import calls
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import Attempt, Read
-from worker.flush.consent_check import check_priors, kept_off
+from worker.flush.consent_check import check_priors, is_known_to_have_left, kept_off
 from worker.flush.identity import is_its_own, new_intent, origin_of, was_done
 from worker.flush.outcomes import Outcome
 from worker.flush.put_member import add_or_find, note_found, write_found
@@ -18,6 +18,8 @@ from worker.store.ledger import LedgerEntry
 
 def move(attempt: Attempt, step: Move) -> None:
     """Takes a customer from where it is known to its new place, unless it left there."""
+    if is_known_to_have_left(attempt, step.contact, step.priors, step.left):
+        return
     # The new place first: what nobody may have left is read last, right before the write that depends on it.
     destination = attempt.read_member(step.membership, step.entry, step.targets)
     if destination.member is None and destination.classified.kind is not AnswerClass.NOT_THERE:

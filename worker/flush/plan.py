@@ -7,6 +7,7 @@ lists left and joined again, need no rules of their own. Pure: the same values g
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from worker.clock import as_moment
 from worker.consumer.event_order import newest_first
@@ -36,7 +37,7 @@ from worker.flush.steps import (
 from worker.flush.target_list import TargetList, choose
 from worker.flush.terms import Terms
 from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
-from worker.store.ledger import OUT, CustomerStatus, LedgerEntry
+from worker.store.ledger import OUT, CustomerStatus, LedgerEntry, has_left
 
 
 def make_plan(near: RelatedCustomers, terms: Terms) -> Plan:
@@ -68,6 +69,7 @@ class _Planner:
         self.with_same: dict[AddressKey, list[Customer]] = {}
         self.known_by: dict[MembershipKey, list[CustomerId]] = {}
         self.withheld: dict[AddressKey, CustomerId] = {}
+        self.left: set[CustomerId] = set()
         for one in self.people.values():
             for membership in self._known_at(one):
                 self.known_by.setdefault(membership, []).append(one.customer_id)
@@ -135,19 +137,7 @@ class _Planner:
                 "person to every list."
             )
             return NoCall(targets, None, Outcome.LEFT, detail)
-        if customer_status.refusal is None or customer_status.refused_address not in (None, address):
-            return None
-        if customer_status.retry_at is None:
-            whom = "this address" if customer_status.refused_address else "this customer"
-            detail = f"Mailchimp refuses {whom}: {customer_status.refusal}."
-            after = "Nothing until an operator clears it (resync --clear-suppressed)"
-            after += " or the address changes." if customer_status.refused_address else "."
-            return NoCall(targets, None, Outcome.SUPPRESSED, detail, after)
-        if customer_status.retry_at > self.terms.now:
-            detail = f"Mailchimp refused it {customer_status.attempts} times: {customer_status.refusal}."
-            after = f"Tried again after {customer_status.retry_at}."
-            return NoCall(targets, None, Outcome.HELD, detail, after, silent=True)
-        return None
+        return consent.refused(targets, customer_status, address, self.terms.now)
 
     # Places to look at
 
@@ -249,12 +239,12 @@ class _Planner:
         own = self._priors(targets, membership)
         priors = (*own, *self._priors_of_others(targets, membership, own))
         if entry is None or entry.state == "intended":
-            self.steps.append(self._move(contact, entry, priors) if priors else Add(contact, entry))
+            self.steps.append(self._seen(self._move(contact, entry, priors)) if priors else Add(contact, entry))
         elif entry.state == "archived" or entry.intent is not None:
             # A write without an answer: what became of it is looked at first.
-            self.steps.append(Restore(contact, entry, priors))
+            self.steps.append(self._seen(Restore(contact, entry, priors)))
         elif entry.state == "gone":
-            self.steps.append(Recheck(contact, entry, priors))
+            self.steps.append(self._seen(Recheck(contact, entry, priors)))
         else:
             self._join(membership, entry, targets)
         if membership in self.departing and all(self._priors((self._target(one),), membership) for one in claimants):
@@ -271,7 +261,7 @@ class _Planner:
         for target in reversed(arriving):
             owner = min([*residents[:1], target.customer], key=lambda one: self.rank[one.customer_id])
             contact = self._contact(membership, owner, (target,))
-            self.steps.append(Move(contact, entry, self._priors((target,), membership), None, {}))
+            self.steps.append(self._seen(Move(contact, entry, self._priors((target,), membership), None, {})))
 
     def _arrives(self, target: Target, membership: MembershipKey) -> bool:
         priors = self._priors((target,), membership)
@@ -314,6 +304,11 @@ class _Planner:
             changes = merge_values.changes(contact.fields.values, rename.entry.fields, available, self.terms.hashes)
         return Move(contact, entry, priors, rename, changes)
 
+    def _seen(self, step: Move | Restore | Recheck) -> Step:
+        left = consent.known_to_have_left(step.entry, step.priors, step.membership, self.terms.read_now)
+        self.left |= ids_of(step.targets) if left is not None else set()
+        return replace(step, left=left)
+
     def _may_rename(self, contact: Contact, entry: LedgerEntry | None, prior: PriorMembership) -> bool:
         old = prior.membership
         return (
@@ -341,6 +336,11 @@ class _Planner:
         targets = tuple(Target(one, self._why_left(one)) for one in departing)
         if membership.list_id in self.terms.of_others:
             self._leave_to_others(membership, targets)
+            return
+        if moved and entry.intent is None and has_left(entry) and membership.list_id in self.terms.read_now:
+            rest = tuple(target for target in targets if target.customer_id not in self.left)
+            why = f"The member is {entry.member_status}, and stays so."
+            self.no_calls += [NoCall(rest, membership, Outcome.LEFT_ALONE, why)] if rest else []
             return
         goes_along = moved and is_its_own(entry, as_moment(self.terms.now))
         if entry.origin == "found" and entry.state == "present" and not goes_along:

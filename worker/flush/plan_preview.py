@@ -8,11 +8,12 @@ from datetime import datetime
 
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
-from worker.flush import brake, calls, departures
+from worker.flush import brake, calls
 from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
-from worker.flush.departures import Page
+from worker.flush.learning import KnownContacts, learnt
+from worker.flush.member_pages import Page
 from worker.flush.merge_values import FieldHashes
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.planned_call import PlannedCall
@@ -63,11 +64,11 @@ class AccountPlan:
         return self.problem is None
 
     def keep(self, page: Page) -> None:
-        """Learns who left a list."""
+        """Learns who left a list, or is back. Of the others a plan needs no more than the ledger has."""
         strangers, at = page.list_id not in self.of_others, as_text(self.now)
-        account_id = self.settings.account_id
-        found = departures.learnt(self.db, account_id, page, at, strangers=strangers, known=self.learnt)
-        self.learnt.update({one.membership: one for one in found})
+        moved = KnownContacts(self.db, self.settings.account_id).moved(page)
+        told = learnt(self.db, self.settings.account_id, page, at, strangers=strangers, known=self.learnt, moved=moved)
+        self.learnt.update({one.membership: one for one in told.departures()})
 
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         """Learns that a list is gone, or that the flush would not go ahead."""

@@ -73,6 +73,10 @@ class PlanSummary:
         for step in plan.steps():
             if isinstance(step, Archive) and not step.planned:
                 continue
+            if not isinstance(step, Archive | Unsubscribe) and (left := step.left) is not None:
+                self.counts[step.membership.list_id, "not sent"] += len(step.targets)
+                self.why[f"who belongs on list {step.membership.list_id} left list {left.membership.list_id}"] += 1
+                continue
             self.counts[step.membership.list_id, kind_of(step)] += 1
             if not isinstance(step, Archive | Unsubscribe | Tag):
                 self.left_out.count(step.membership.list_id, step.contact.fields.left_out)
@@ -115,7 +119,7 @@ def kind_of(step: Step) -> Kind:
 
 def unread(step: Step) -> set[ListId]:
     """Returns the lists that cannot be read any more, and that a step takes customers on from by the ledger alone."""
-    if not isinstance(step, Move | Restore):
+    if not isinstance(step, Move | Restore) or step.left is not None:
         return set()
     contact = step.contact
     gone = [prior for prior in step.priors if prior.list_gone]

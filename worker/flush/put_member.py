@@ -57,7 +57,7 @@ def update(attempt: Attempt, step: Update) -> None:
 
 def recheck(attempt: Attempt, step: Recheck) -> None:
     """Writes a member that was gone only if it is there again."""
-    if check_priors(attempt, step.contact, step.priors) is None:
+    if check_priors(attempt, step.contact, step.priors, step.left) is None:
         return
     read = attempt.read_member(step.membership, step.entry, step.targets)
     if read.member is not None:
@@ -74,7 +74,7 @@ def restore(attempt: Attempt, step: Restore) -> None:
     Looks likewise at a member of which a write has no answer yet, whichever that was.
     """
     contact = step.contact
-    if check_priors(attempt, contact, step.priors) is None:
+    if check_priors(attempt, contact, step.priors, step.left) is None:
         return
     read = attempt.read_member(step.membership, step.entry, step.targets)
     if read.member is None and attempt.lacks_member(step.membership, read.classified):

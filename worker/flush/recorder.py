@@ -11,12 +11,12 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from worker.clock import Clock
+from worker.clock import Clock, as_text
 from worker.ended import Ended, worst
 from worker.errors import PartitionGivenUp, WorkerError
 from worker.flush.commit_queue import Change, CommitQueue
 from worker.flush.consent_check import departures_of
-from worker.flush.customer_outcome import write_after_step
+from worker.flush.customer_outcome import write_after_reading, write_after_step
 from worker.flush.merge_values import LeftOutCounts
 from worker.flush.outcomes import Outcome, end_of
 from worker.flush.step_result import Halted, StepResult
@@ -155,9 +155,12 @@ class Recorder:
         Raises:
             Halted: the recorder is closed, or the account another worker's.
         """
+        at, seen = as_text(self._clock()), [one for one in entries if one.intent is None]
 
         def write(db: Database) -> Rows:
             rows = ledger.put_entries(db, self.account_id, entries)
+            if seen:  # what a read told of a member, who may be other customers' too
+                rows += write_after_reading(db, self.account_id, seen, {}, at)
             return rows + ledger.put_memberships(db, self.account_id, memberships)
 
         self._put(Change(self, write, max(1, len(entries)))).result()

@@ -145,7 +145,9 @@ class Flusher:
             with db.transaction():
                 for who in set(only or ()) - {one.account_id for one, _ in changed}:
                     runs.account_given_up(db, who)
-        # Of those without a change it is read who left their lists.
+        if trigger == "read back":
+            return [(one, 0) for one, _ in chosen]
+        # Of those without a change members are read, and no more.
         return chosen if trigger in ("daily", "once") else changed
 
     def _put_first(self, db: Database, run: int, chosen: Sequence[tuple[AccountSettings, int]]) -> None:

@@ -7,7 +7,7 @@ step is for are its targets; a customer is settled when all its steps are done.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -108,6 +108,7 @@ class _ForContact:
     """What all steps that put a contact at its place have."""
 
     contact: Contact
+    left: PriorMembership | None = field(default=None, kw_only=True)  # a reading shows that somebody left there
 
     @property
     def membership(self) -> MembershipKey:
@@ -370,7 +371,7 @@ def planned_calls(step: Step) -> Iterator[PlannedCall]:
     addresses = {member_path(*one): one.address for one in touched(step)}
     addresses[f"{member_path(*step.membership)}/tags"] = step.membership.address
     customers = tuple(target.customer_id for target in step.targets)
-    for one in step.calls():
+    for one in step.calls() if getattr(step, "left", None) is None else ():
         yield replace(one, address=addresses.get(one.call.path), customers=customers)
 
 

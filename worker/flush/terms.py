@@ -27,6 +27,7 @@ class Terms:
         hashes: recognise what was sent.
         of_others: lists that other accounts have stored: nothing is written to them.
         not_read: lists of which it is not known now who left them, and why: nobody moves off them.
+        read_now: lists whose members were read a moment ago: who left them by then is known without another read.
         learnt: entries that the ledger does not have yet, since a plan that is only shown writes nothing.
     """
 
@@ -38,6 +39,7 @@ class Terms:
     hashes: FieldHashes
     of_others: frozenset[ListId] = frozenset()
     not_read: Mapping[ListId, str] = field(default_factory=dict)
+    read_now: frozenset[ListId] = frozenset()
     learnt: Mapping[MembershipKey, LedgerEntry] = field(default_factory=dict)
 
     def fields_of(self, state: CustomerState, list_id: ListId) -> Fields:

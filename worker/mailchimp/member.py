@@ -22,6 +22,7 @@ class Member:
         contact_id: which contact it is, whatever its address; None where an answer does not say, as that to a POST of
             many. Source: Mailchimp's API description.
         names: first and last, as the member has them; empty where an answer does not say.
+        fields: merge tag to value, of those that were asked for.
         opted_in: when it was last subscribed; None where that is not told.
         tags: names, at most 50 of them; None where the answer does not say.
         tags_count: how many it has; None where the answer does not say.
@@ -37,6 +38,7 @@ class Member:
     names: tuple[str, str] = field(default=("", ""), repr=False)
     tags: tuple[str, ...] | None = field(default=None, repr=False)
     tags_count: int | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def changed(self) -> datetime | None:
@@ -61,6 +63,7 @@ def member_of(body: Mapping[str, Any] | None) -> Member | None:
         names=_names(body.get("merge_fields")),
         tags=_tags(body.get("tags")),
         tags_count=count if isinstance(count, int) else None,
+        fields=body["merge_fields"] if isinstance(body.get("merge_fields"), Mapping) else {},
     )
 
 

@@ -122,6 +122,7 @@ def explanation_data(
             "waits_for_flush": customer.changed,
         },
         "receipts": [receipt_data(one) for one in explanation.receipts],
+        "outcome": explanation.outcome.as_data() if explanation.outcome is not None else None,
         "members": [
             {
                 "list_id": one.membership.list_id,
@@ -130,6 +131,7 @@ def explanation_data(
                 "state": one.state,
                 "origin": one.origin,
                 "status": one.member_status,
+                "email_now": one.address_now,
                 "as_of": one.sent_at,
                 "tags": dict(one.member_tags or {}),
             }

@@ -59,6 +59,7 @@ def overview(
     topic, flush = config.kafka.topic, config.flush
     live = live if beat is not None else None
     last = runs.last(db, RUNS_SHOWN)
+    receipts_since = receipts.complete_since(db, now, config.receipts.keep_days)
     under_way = runs.under_way(db) if beat is not None else []
     facts = facts_of_all(db, under_way)
     foreign = without_settings(db)
@@ -96,6 +97,8 @@ def overview(
         "scattered_accounts": offsets.scattered_accounts(db, topic),
         "suppressed": ledger.refused_count(db),
         "refused_with_receipt": receipts.refused_count(db),
+        "receipts_since": as_text(receipts_since),
+        "receipts_since_in_words": in_words(receipts_since, now, flush.zone),
         "faults": _needing(last[:1]).get(Outcome.FAULT, 0),
         "needs_somebody": _needing(last[:1]),
         "partitions": [one | {"age": _age(one["updated_at"], now)} for one in partitions],

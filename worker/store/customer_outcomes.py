@@ -82,6 +82,7 @@ class CustomerNow:
         membership: where it is known; None where it is nowhere.
         state: of the ledger's entry there; None without one.
         member_status: of that entry.
+        renamed: whether the person gave the member another address, under which it has that status.
         version: of the staged customer, as is `event_id`; None where it is not staged.
         told: the outcome that was published last; None before the first one.
         deleted: whether billmywork has deleted it.
@@ -97,11 +98,12 @@ class CustomerNow:
     told: CustomerOutcome | None
     deleted: bool = False
     succeeded: bool = False
+    renamed: bool = False
 
 
 _NOW = (
     "SELECT wanted.value AS customer_id, one.list_id, one.address, one.outcome, ledger.state, ledger.member_status, "
-    "customer.version, customer.event_id, coalesce(customer.deleted, one.deleted, 0) AS deleted, "
+    "customer.version, customer.event_id, ledger.address_now, coalesce(customer.deleted, one.deleted, 0) AS deleted, "
     "one.address IS NOT NULL AND customer.address IS NOT one.address AND EXISTS (SELECT 1 FROM customer AS other "
     "WHERE other.account_id = ?1 AND other.address = one.address AND other.customer_id <> wanted.value "
     "AND NOT other.deleted) AS succeeded FROM json_each(?2) AS wanted "
@@ -122,7 +124,7 @@ def _now(row: Any) -> CustomerNow:
     membership = MembershipKey(row["list_id"], row["address"]) if row["address"] is not None else None
     told = outcome_of(row["outcome"])
     known = (row["state"], row["member_status"], row["version"], row["event_id"])
-    flags = bool(row["deleted"]), bool(row["succeeded"])
+    flags = bool(row["deleted"]), bool(row["succeeded"]), row["address_now"] is not None
     return CustomerNow(row["customer_id"], membership, *known, told, *flags)
 
 

@@ -12,6 +12,8 @@ from worker.store.database import Database
 
 DepartedStatus = Literal["unsubscribed", "cleaned", "archived"]
 """Statuses of members that left a list."""
+ReadStatus = Literal["all", "unsubscribed", "cleaned", "archived"]
+"""Which members one call lists; all: but the archived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +23,13 @@ class Reading:
     Attributes:
         began_at: Mailchimp's time of the first page, as text; None where it gave none, or before that page.
         since: only members that changed at this time or later, as text; None for all.
+        whole: whether members of all statuses are read; else those who left, see :mod:`worker.store.member_reading`.
     """
 
-    status: DepartedStatus
+    status: ReadStatus
     since: str | None
     began_at: str | None = None
+    whole: bool = False
 
 
 def find(db: Database, account_id: AccountId, list_id: ListId) -> Reading | None:

@@ -49,6 +49,8 @@ class LedgerEntry:
             the same member and the same customer, and takes a later one.
         member_tags: the customer's tags that the member has, by name, to how they came there (see
             :mod:`worker.flush.member_tags`); None: none.
+        address_now: the address that the person gave the member in Mailchimp, so that it is gone from this place; then
+            `member_status` is of the member there.
     """
 
     membership: MembershipKey
@@ -66,6 +68,7 @@ class LedgerEntry:
     names_agreed: bool | None = None
     customer_since: str | None = None
     member_tags: Mapping[str, str] | None = None
+    address_now: AddressKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,39 @@ def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId
         (account_id, json.dumps(list(customers))),
     )
     return [_ENTRY.read(row) for row in rows]
+
+
+def contact_ids(db: Database, account_id: AccountId, list_id: ListId) -> Iterator[str]:
+    """Returns the contact ids of a list's entries that have one."""
+    rows = db.execute(
+        "SELECT contact_id FROM ledger WHERE account_id = ? AND list_id = ? AND contact_id IS NOT NULL",
+        (account_id, list_id),
+    )
+    return (row[0] for row in rows)
+
+
+def entries_of_contacts(
+    db: Database, account_id: AccountId, list_id: ListId, contacts: Iterable[str]
+) -> list[LedgerEntry]:
+    """Returns a list's entries with any of the contact ids. Reads all of the list's."""
+    rows = db.execute(
+        f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND list_id = ? "
+        "AND contact_id IN (SELECT value FROM json_each(?))",
+        (account_id, list_id, json.dumps(list(contacts))),
+    )
+    return [_ENTRY.read(row) for row in rows]
+
+
+def present_on(db: Database, account_id: AccountId, list_id: ListId) -> Iterator[AddressKey]:
+    """Returns the addresses of members that a list is known to hold, read page by page."""
+    after = ""
+    while rows := db.execute(
+        "SELECT address FROM ledger WHERE account_id = ? AND list_id = ? AND address > ? AND state = 'present' "
+        f"ORDER BY address LIMIT {PAGE_ROWS}",
+        (account_id, list_id, after),
+    ).fetchall():
+        yield from (AddressKey(row[0]) for row in rows)
+        after = rows[-1][0]
 
 
 def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
@@ -323,6 +359,7 @@ def customers_at(db: Database, address: AddressKey) -> list[tuple[AccountId, Cus
     """Returns the customers of all accounts who had a place with an address, or were refused for it."""
     rows = db.execute(
         "SELECT account_id, customer_id FROM ledger WHERE address = ?1 "
+        "UNION SELECT account_id, customer_id FROM ledger WHERE address_now = ?1 "
         "UNION SELECT account_id, customer_id FROM standing WHERE address = ?1 OR refused_address = ?1",
         (address,),
     )

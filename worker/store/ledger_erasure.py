@@ -73,8 +73,14 @@ def erase_address(
         f"WHERE {which} AND refused_address = ?3 RETURNING customer_id",
         values,
     ).fetchall()
+    places = db.execute(
+        "UPDATE ledger SET address_now = NULL WHERE account_id = ? AND address_now = ? "
+        "RETURNING account_id, list_id, address",
+        (account_id, address),
+    ).fetchall()
     left = {customer_id for customer_id, membership in known if membership is not None and has_left(there[membership])}
-    return Changed(sorted(left), customer_rows(account_id, [row[0] for row in changed]))
+    rows = customer_rows(account_id, [row[0] for row in changed])
+    return Changed(sorted(left), rows + [RowKey("place", tuple(one)) for one in places])
 
 
 def intents_naming(db: Database, account_id: AccountId, address: AddressKey) -> list[RowKey]:

@@ -43,6 +43,7 @@ class AccountList:
             none; DEPARTURES_LOST where what it told may be lost. :func:`save` leaves it as it is.
         merge_fields: merge tag to the customer's field or attribute that goes there, where the account chose other
             ones than the default; empty text for a tag that gets nothing.
+        members_read_at: the same of the last reading of all members, whatever their status; None where there was none.
     """
 
     list_id: ListId
@@ -55,6 +56,7 @@ class AccountList:
     pause: Pause | None = None
     departures_read_at: datetime | None = None
     merge_fields: Mapping[str, str] | None = None
+    members_read_at: datetime | None = None
 
     @property
     def departures_lost(self) -> bool:
@@ -78,7 +80,7 @@ PAUSE = Form(
 )
 """How a pause is kept, of an account or a list."""
 _ROW = RowMapper(AccountList, pause=PAUSE)
-_SAVED = RowMapper(AccountList, leave_out=("departures_read_at",), pause=PAUSE)
+_SAVED = RowMapper(AccountList, leave_out=("departures_read_at", "members_read_at"), pause=PAUSE)
 
 
 def of_account(db: Database, account_id: AccountId) -> tuple[AccountList, ...]:

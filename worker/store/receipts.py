@@ -7,8 +7,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
+from worker.clock import as_moment
 from worker.model import AccountId, AddressKey, CustomerId, ListId
 from worker.store.database import Database
 from worker.store.parts import PAGE_ROWS
@@ -150,6 +152,15 @@ def oldest(db: Database) -> str | None:
     """Returns the time of the oldest receipt, or None."""
     found: str | None = db.execute("SELECT min(at) FROM receipt").fetchone()[0]
     return found
+
+
+def complete_since(db: Database, now: datetime, keep_days: int) -> datetime:
+    """Returns from when on this database has all receipts that its worker wrote.
+
+    Since it was made, or since the oldest ones were dropped for their age.
+    """
+    row = db.execute("SELECT min(applied_at) FROM _sqlite_migrations").fetchone()
+    return max(as_moment(row[0]), now - timedelta(days=keep_days))
 
 
 def drop_before(db: Database, moment: str) -> int:

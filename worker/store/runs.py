@@ -11,8 +11,8 @@ from worker.ended import Ended
 from worker.model import AccountId, ListId
 from worker.store.database import Database
 
-Trigger = Literal["daily", "command", "once", "retry"]
-"""retry: of accounts that failed in the daily flush."""
+Trigger = Literal["daily", "command", "once", "retry", "read back"]
+"""retry: of accounts that failed in the daily flush · read back: lists are read, and nothing is delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,23 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A flush that an operator asked a running daemon for."""
+    """A flush that an operator asked a running daemon for.
+
+    Attributes:
+        reads_back: whether members are read, and nothing is delivered.
+    """
 
     request: int
     requested_at: str
     account_id: AccountId | None
     confirmed: bool
     run: int | None
+    reads_back: bool = False
+
+    @property
+    def trigger(self) -> Trigger:
+        """What started the run that carries it out."""
+        return "read back" if self.reads_back else "command"
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,11 +304,13 @@ def requests_since(db: Database, account_id: AccountId, moment: str) -> list[Req
     return [_request(row) for row in rows]
 
 
-def ask(db: Database, at: str, account_id: AccountId | None, *, confirmed: bool) -> int:
+def ask(
+    db: Database, at: str, account_id: AccountId | None, *, confirmed: bool = False, reads_back: bool = False
+) -> int:
     """Stores a request for the running daemon and returns its number."""
     cursor = db.execute(
-        "INSERT INTO flush_request (requested_at, account_id, confirmed) VALUES (?,?,?)",
-        (at, account_id, confirmed),
+        "INSERT INTO flush_request (requested_at, account_id, confirmed, reads_back) VALUES (?,?,?,?)",
+        (at, account_id, confirmed, reads_back),
     )
     return int(cursor.lastrowid)
 
@@ -325,7 +337,8 @@ def take(db: Database, number: int, run: int) -> bool:
 
 
 def _request(row: Any) -> Request:
-    return Request(row["request"], row["requested_at"], row["account_id"], bool(row["confirmed"]), row["run"])
+    confirmed, reads_back = bool(row["confirmed"]), bool(row["reads_back"])
+    return Request(row["request"], row["requested_at"], row["account_id"], confirmed, row["run"], reads_back)
 
 
 def _run(db: Database, row: Any) -> Run:

@@ -9,6 +9,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from worker.store.schema_erasure import ERASURE, ERASURE_REQUEST, UNOWNED_PARTITION
+from worker.store.schema_reading import MEMBER_READING
 from worker.store.schema_runs import RUNS
 from worker.store.statistics import STATISTICS
 
@@ -177,6 +178,12 @@ def _member_tags(db: Database) -> None:
 @migrations(name="0020_unowned_partition")
 def _unowned_partition(db: Database) -> None:
     db.execute(UNOWNED_PARTITION)
+
+
+@migrations(name="0021_member_reading")
+def _member_reading(db: Database) -> None:
+    for statement in MEMBER_READING:
+        db.execute(statement)
 
 
 _CHANGELOG_TOPIC = """

@@ -62,7 +62,7 @@ def last_flushes(db: Database) -> tuple[str | None, str | None]:
     row = db.execute(
         "SELECT max(CASE ended WHEN 'done' THEN ended_at END), max(ended_at) FROM (SELECT ended, ended_at, account_id, "
         f"trigger FROM flush_run ORDER BY run DESC LIMIT {_RUNS}) "
-        "WHERE ended NOT IN ('stopped', 'failed') AND account_id IS NULL AND trigger <> 'retry'"
+        "WHERE ended NOT IN ('stopped', 'failed') AND account_id IS NULL AND trigger NOT IN ('retry', 'read back')"
     ).fetchone()
     return row[0], row[1]
 

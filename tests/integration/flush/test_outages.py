@@ -120,7 +120,7 @@ def test_an_hour_away_fails_the_account_and_everything_is_delivered_once_afterwa
     assert sum(count - 1 for count in done.values()) <= 2
     nothing, calls = flush(world, "daily")
     # Who left each of the two lists is read, by one call for each way to leave.
-    assert (nothing.accounts, calls) == ((), 6)
+    assert (nothing.accounts, calls) == ((), 4)
     assert flush(world, "command")[1] == 0
 
 

@@ -299,3 +299,16 @@ def test_traces_that_cannot_be_removed_are_told(db, path, monkeypatch):
     assert told(path, ANN) == set()
     assert forget_person(db, ANN)["customers"] == 0
     assert ANN.encode() not in raw(path)
+
+
+@pytest.mark.parametrize("now", [True, False])
+def test_an_address_that_the_person_gave_a_member_is_erased_too(tmp_path, now):
+    """Whether another customer has it by now, of whom the person is asked for, or nobody."""
+    path = tmp_path / "x.db"
+    with closing(open_database(path)) as db:
+        stage(db, *((1, 2) if now else (2,)))
+        with db.transaction():
+            changed = replace(entry(2, "2@example.com"), state="gone", address_now=ANN)
+            ledger.put_entries(db, ACCOUNT, [changed])
+        forget_person(db, ANN)
+    assert ANN not in str(everything(path))

@@ -14,6 +14,7 @@ PLACE = {
     "customer_id": "cus-1", "state": "present", "origin": "added", "member_status": None, "fields": "{}",
     "sent_at": "2026-11-22T10:00:00.000Z", "status_before": None, "last_changed": None, "contact_id": None,
     "seen_at": None, "intent": None, "names_agreed": None, "customer_since": None, "member_tags": None,
+    "address_now": None,
 }  # fmt: skip
 CUSTOMER = {
     "list_id": None, "address": None, "refusal": None, "refused_address": None, "attempts": 0, "retry_at": None,

@@ -49,7 +49,7 @@ def test_a_shell_completes_commands_and_outcomes(runner):
         count = str(len(words.split()) - 1)
         return runner(_MAILCHIMP_WORKER_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=count).output.split()
 
-    assert completed("mailchimp-worker re") == ["receipts", "resync"]
+    assert completed("mailchimp-worker re") == ["read-back", "receipts", "resync"]
     assert completed("mailchimp-worker receipts --outcome ref") == ["refused"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from starlette.responses import Response
@@ -12,6 +13,7 @@ from worker.errors import NotFound
 from worker.explain import Explanation, LiveMember
 from worker.flush.outcomes import MEANINGS, Outcome
 from worker.model import is_address
+from worker.store.customer_outcomes import NO_MEMBER
 from worker.store.receipts import Receipt
 from worker.web.account_reading import Person
 from worker.web.pages.people import TONES, name_of
@@ -29,6 +31,13 @@ NEXT_AFTER = {
     Outcome.WITHHELD: "Nothing, until they give their consent.",
     Outcome.HELD: "They are sent once you have confirmed or corrected what is waiting.",
 }
+BY = {
+    "person": "They did this themselves.",
+    "mailchimp": "This was done in Mailchimp.",
+    "billmywork": "This follows from a change in billmywork.",
+    "worker": "We wait until something is confirmed or corrected.",
+}
+"""What is said of who caused an outcome."""
 NOTHING = "Nothing, until you change this customer in billmywork."
 
 
@@ -55,7 +64,7 @@ def _person(call: Call, person: Person) -> dict[str, Any]:
         "now": in_short(one, person.live),
         "live": [_live(call, one, person.live)] if person.live is not None else [],
         "next": next_of(one, person.live, when(call, reading_of(call).state().next_flush)),
-        "events": [_event(call, one, receipt) for receipt in reversed(one.receipts)],
+        "events": [*_news(call, one), *(_event(call, one, receipt) for receipt in reversed(one.receipts))],
     }
 
 
@@ -65,6 +74,8 @@ def in_short(one: Explanation, live: LiveMember | None) -> str:
         return "Deleted in billmywork."
     if live is not None and live.status is not None and live.problem is None:
         return f"{of_status(live.status).capitalize()} on “{_list(one, live.membership.list_id)}”."
+    if one.news is not None and one.news.member_status != NO_MEMBER:
+        return f"{of_status(one.news.member_status).capitalize()} on “{_list(one, one.news.list_id)}”."
     if one.receipts:
         return words_of(one.receipts[-1].outcome).sentence
     return "Known here, and not on a list yet." if one.customer is not None else "Not a customer of yours any more."
@@ -88,10 +99,26 @@ def next_of(one: Explanation, live: LiveMember | None, next_sync: str) -> str:
         if one.settings is None or missing(one.settings):
             return "They are sent once the settings are complete. See Settings."
         return f"They are sent by the next sync, {next_sync}."
-    if last is None:
+    known = one.news or last
+    if known is None:
         return NOTHING
-    told = NEXT_AFTER.get(Outcome(last.outcome)) if last.outcome in MEANINGS else None
+    told = NEXT_AFTER.get(Outcome(known.outcome)) if known.outcome in MEANINGS else None
     return told or NOTHING
+
+
+def _news(call: Call, one: Explanation) -> Iterator[dict[str, Any]]:
+    # What was read of the member since the last receipt, or all that is left of what a lost database knew.
+    if (told := one.news) is None:
+        return
+    member = told.member_status != NO_MEMBER
+    label = of_status(told.member_status) if member else words_of(told.outcome).label
+    yield {
+        "when": when(call, told.since),
+        "label": label,
+        "tone": TONES[words_of(told.outcome).group],
+        "sentence": BY[told.caused_by],
+        "place": f"List: {_list(one, told.list_id)}." if told.list_id is not None else "",
+    }
 
 
 def _event(call: Call, one: Explanation, receipt: Receipt) -> dict[str, Any]:

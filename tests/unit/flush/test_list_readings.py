@@ -16,21 +16,14 @@ import pytest
 from tests.unit.flush import build
 from worker.clock import as_moment, as_text
 from worker.flush.answers import AnswerClass
-from worker.flush.departures import (
-    Departures,
-    Page,
-    entry_of_departure,
-    learnt,
-    pages,
-    read_list,
-    start_of,
-    write_page,
-)
 from worker.flush.identity import same_membership
+from worker.flush.learning import KnownContacts, entry_of_departure, entry_of_member, learnt, write_page
+from worker.flush.list_readings import ListReadings, start_of
+from worker.flush.member_pages import Page, pages, read_list
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.member import Member
 from worker.model import AccountId
-from worker.store import accounts, departure_reading, ledger
+from worker.store import accounts, departure_reading, ledger, member_reading
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database, open_database
 from worker.store.departure_reading import Reading
@@ -67,10 +60,13 @@ class Lists:
             return self.answers.pop(0)
         since = call.query.get("since_last_changed")
         least = (as_moment(since) - START).total_seconds() + self.later_than if since else 0
-        left = self.left.get(call.query["status"], [])
+        left = self.left.get(call.query.get("status", "all"), [])
         first = bisect_left(left, least, key=lambda one: one[1])
         offset = first + int(call.query.get("offset", 0))
-        told = [_told(one, call.query["status"]) for one in islice(left, offset, offset + int(call.query["count"]))]
+        told = [
+            _told(one, call.query.get("status", "subscribed"))
+            for one in islice(left, offset, offset + int(call.query["count"]))
+        ]
         return Answer(200, {"members": told, "total_items": len(left) - first}, date=DATE)
 
 
@@ -128,10 +124,10 @@ def test_each_status_is_read_from_the_same_time():
     lists = Lists({"archived": [("a@b.co", 5)]})
     start = Reading("unsubscribed", as_text(START))
     found = read(lists, start)
-    assert [call.query["status"] for call in lists.calls] == ["unsubscribed", "cleaned", "archived"]
+    assert [call.query.get("status", "all") for call in lists.calls] == ["unsubscribed", "cleaned", "archived"]
     assert {call.query["since_last_changed"] for call in lists.calls} == {START.isoformat()}
     assert addresses(found) == ["a@b.co"]
-    assert {page.began_at for page in found} == {as_text(DATE)}
+    assert {page.reading.began_at for page in found} == {as_text(DATE)}
 
 
 def test_nobody_is_passed_over_who_stands_behind_members_that_come_back():
@@ -204,7 +200,7 @@ def test_a_long_list_of_departures_needs_the_memory_of_a_page():
 # Where a reading begins and ends
 
 
-def departures(db: Database, lists: Lists, die_after: int | None = None) -> Departures:
+def readings(db: Database, lists: Lists, die_after: int | None = None) -> ListReadings:
     """The readings of one flush, which dies after so many pages."""
     kept = 0
 
@@ -216,7 +212,7 @@ def departures(db: Database, lists: Lists, die_after: int | None = None) -> Depa
         with db.transaction():
             write_page(db, ACCOUNT, page, build.NOW, strangers=True)
 
-    return Departures(db, lists, keep, lambda seconds: None)
+    return ListReadings(db, lists, keep, lambda seconds: None)
 
 
 def test_a_reading_that_died_goes_on_where_it_was(db: Database):
@@ -225,12 +221,12 @@ def test_a_reading_that_died_goes_on_where_it_was(db: Database):
     with db.transaction():
         ledger.put_entries(db, ACCOUNT, [build.entry(1, "a7@b.co"), build.entry(2, "a3400@b.co")])
     with pytest.raises(KeyboardInterrupt):
-        departures(db, lists, die_after=2).read(chosen(db), [build.MASTER])
+        readings(db, lists, die_after=2).read(chosen(db), [build.MASTER])
     assert entry(db, "a7@b.co").member_status == "unsubscribed"
     assert entry(db, "a3400@b.co").member_status == "subscribed"
     assert chosen(db).lists[0].departures_read_at is None
     lists.calls.clear()
-    again = departures(db, lists)
+    again = readings(db, lists)
     assert again.read(chosen(db), [build.MASTER]) == {}
     assert lists.calls[0].query["since_last_changed"] == (START + timedelta(seconds=1996)).isoformat()
     assert entry(db, "a3400@b.co").member_status == "unsubscribed"
@@ -241,9 +237,9 @@ def test_a_reading_that_died_goes_on_where_it_was(db: Database):
 def test_the_next_reading_begins_ten_minutes_before_the_last_one(db: Database):
     """Mailchimp's servers may lag a little behind each other."""
     lists = Lists()
-    departures(db, lists).read(chosen(db), [build.MASTER])
+    readings(db, lists).read(chosen(db), [build.MASTER])
     lists.calls.clear()
-    departures(db, lists).read(chosen(db), [build.MASTER])
+    readings(db, lists).read(chosen(db), [build.MASTER])
     since = (DATE - timedelta(minutes=10)).isoformat()
     assert [call.query["since_last_changed"] for call in lists.calls] == [since] * 3
 
@@ -262,18 +258,18 @@ def test_a_reading_that_another_worker_has_done_since_is_not_gone_on_with(db: Da
 def test_a_time_that_mailchimp_does_not_tell_is_not_made_up(db: Database):
     """Without a Date header a list is read from the beginning by the next flush too."""
     lists = Lists(answers=[Answer(200, {"members": [], "total_items": 0})] * 3)
-    departures(db, lists).read(chosen(db), [build.MASTER])
+    readings(db, lists).read(chosen(db), [build.MASTER])
     assert chosen(db).lists[0].departures_read_at is None
 
 
 def test_other_lists_are_not_tried_while_mailchimp_says_later(db: Database):
     """One list without an answer stands for all; one that is gone does not."""
     lists = Lists(answers=[Answer(503)])
-    found = departures(db, lists)
+    found = readings(db, lists)
     found.read(chosen(db), [build.MASTER, build.OTHER])
     assert (len(lists.calls), list(found.not_read())) == (1, ["master", "other"])
     lists = Lists(answers=[Answer(404, {"title": "Resource Not Found"})] * 2)
-    found = departures(db, lists)
+    found = readings(db, lists)
     assert list(found.read(chosen(db), [build.MASTER, build.OTHER])) == ["master"]
     assert (len(lists.calls), found.not_read()) == (5, {})
 
@@ -294,7 +290,7 @@ def test_only_what_a_page_changes_is_written_and_strangers_are_not(db: Database)
         ledger.put_entries(db, ACCOUNT, [known, build.entry(2, "a1@b.co")])
     lists = Lists({"unsubscribed": [(f"a{n}@b.co", n) for n in range(20)]})
     (page, _, _) = read(lists)
-    found = learnt(db, ACCOUNT, page, build.NOW, strangers=True)
+    found = learnt(db, ACCOUNT, page, build.NOW, strangers=True).entries
     assert [(one.membership.address, one.member_status) for one in found] == [("a1@b.co", "unsubscribed")]
 
 
@@ -317,7 +313,8 @@ ADD = Intent("add", "2026-11-22T08:00:00.000Z")
     [
         (build.entry(), member("unsubscribed"), ("present", "unsubscribed")),
         (build.entry(), member("archived"), ("present", "archived")),
-        (build.entry(state="gone"), member("unsubscribed"), None),
+        (build.entry(state="gone"), member("unsubscribed"), ("present", "unsubscribed")),
+        (build.entry(state="gone"), member("cleaned"), None),
         (build.entry(state="intended"), member("unsubscribed"), None),
         (build.entry(state="intended", intent=ADD), member("unsubscribed"), ("present", "unsubscribed")),
         (build.entry(state="intended", intent=replace(ADD, kind="rename")), member("unsubscribed"), None),
@@ -329,7 +326,8 @@ ADD = Intent("add", "2026-11-22T08:00:00.000Z")
     ids=[
         "left",
         "by others",
-        "gone",
+        "gone, there again, and left",
+        "gone, and a bounce",
         "intended",
         "add in doubt",
         "rename in doubt",
@@ -344,6 +342,150 @@ def test_what_a_departure_makes_of_an_entry(known: LedgerEntry, told: Member, ex
     found = entry_of_departure(known, told, DATE, build.NOW)
     assert (found and (found.state, found.member_status)) == expected
     assert found is None or ledger.has_left(found)
+
+
+BACK = replace(ARCHIVED, state="archived")
+
+
+@pytest.mark.parametrize(
+    ("known", "told", "back", "expected"),
+    [
+        (build.entry(), member("subscribed"), False, ("present", "subscribed", "added")),
+        (build.entry(contact_id="c1"), member("subscribed"), False, None),
+        (build.entry(contact_id="c2"), member("subscribed"), False, ("present", "subscribed", "found")),
+        (build.entry(member_status="pending"), member("subscribed"), False, ("present", "subscribed", "added")),
+        (build.entry(member_status="unsubscribed"), member("subscribed"), False, ("present", "subscribed", "found")),
+        (build.entry(state="gone"), member("pending"), False, ("present", "pending", "found")),
+        (build.entry(state="intended", intent=ADD), member("subscribed"), False, None),
+        (build.entry(intent=replace(ADD, kind="archive")), member("subscribed"), False, None),
+        (BACK, member("subscribed"), False, None),
+        (BACK, member("subscribed"), True, ("present", "subscribed", "found")),
+    ],
+    ids=[
+        "which contact it is",
+        "nothing new",
+        "another contact",
+        "confirmed",
+        "joined again",
+        "there again",
+        "add in doubt",
+        "archive in doubt",
+        "back, and nobody is known there",
+        "back, where a customer is known",
+    ],
+)
+def test_what_a_member_that_is_there_makes_of_an_entry(
+    known: LedgerEntry, told: Member, back: bool, expected: tuple[str, str, str] | None
+):
+    """Its status and its contact id; who joined by herself counts as found, not as added by this worker."""
+    found = entry_of_member(known, told, DATE, build.NOW, back=back)
+    assert (found and (found.state, found.member_status, found.origin)) == expected
+
+
+# An address that the person changed
+
+
+def renamed(db: Database, entries: list[LedgerEntry], status: str = "subscribed") -> list[LedgerEntry]:
+    """What the ledger learns of a page with the contact of a@b.co at the address new@b.co."""
+    with db.transaction():
+        ledger.put_entries(db, ACCOUNT, entries)
+    (page, _) = read(Lists({"all": [("new@b.co", 5)]}), Reading("all", None, whole=True))
+    told = replace(page.members[0], contact_id="c-a@b.co", status=status)
+    page = replace(page, members=[told], new=[told])
+    moved = KnownContacts(db, ACCOUNT).moved(page)
+    return learnt(db, ACCOUNT, page, build.NOW, strangers=True, moved=moved).entries
+
+
+def test_a_member_with_another_address_is_known_by_its_contact_id(db: Database):
+    """Its old place is gone, with the new address and the status there: nobody is added again under the old one."""
+    (old,) = renamed(db, [build.entry(1, "a@b.co", contact_id="c-a@b.co"), build.entry(2, "c@b.co", contact_id="c2")])
+    assert (old.membership.address, old.state, old.address_now, old.member_status) == (
+        "a@b.co",
+        "gone",
+        "new@b.co",
+        "subscribed",
+    )
+    assert ledger.has_left(old)
+    assert renamed(db, [old]) == []
+    (left,) = renamed(db, [old], "unsubscribed")
+    assert left.member_status == "unsubscribed"
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        build.entry(1, "new@b.co", contact_id="c-a@b.co"),
+        build.entry(1, "new@b.co", state="intended", intent=Intent("rename", DATE.isoformat())),
+    ],
+    ids=["done", "in doubt"],
+)
+def test_a_rename_by_this_worker_is_not_the_persons(db: Database, there: LedgerEntry):
+    """Where this worker gave the member its new address, or may have, the old place is left to the step that did."""
+    assert renamed(db, [build.entry(1, "a@b.co", contact_id="c-a@b.co"), there]) == []
+
+
+def test_the_contacts_of_a_list_take_eight_bytes_each(db: Database):
+    """A reading of a list with a million members stays small."""
+    with db.transaction():
+        ledger.put_entries(db, ACCOUNT, [build.entry(n, f"a{n}@b.co", contact_id=f"{n:032x}") for n in range(20_000)])
+    (page, _) = read(Lists({"all": [("new@b.co", 5)]}), Reading("all", None, whole=True))
+    contacts = KnownContacts(db, ACCOUNT)
+    tracemalloc.start()
+    try:
+        assert contacts.moved(page) == {}
+        assert tracemalloc.get_traced_memory()[0] < 20_000 * 20
+    finally:
+        tracemalloc.stop()
+
+
+# All members
+
+
+def test_a_quiet_day_costs_two_reads_a_list(db: Database):
+    """All but the archived by one call, the archived by another, both since the last reading but for some minutes."""
+    lists = Lists({"all": [(f"a{n}@b.co", n) for n in range(1500)], "archived": [("x@b.co", 9)]})
+    readings(db, lists).read(chosen(db), [build.MASTER], whole=True)
+    (found,) = member_reading.readings(db)
+    assert (found.ended, found.members, found.total, found.unknown) == (True, 1501, 1501, 1501)
+    lists.calls.clear()
+    lists.left.clear()
+    readings(db, lists).read(chosen(db), [build.MASTER], whole=True)
+    since = (DATE - timedelta(minutes=10)).isoformat()
+    assert [call.query.get("status") for call in lists.calls] == [None, "archived"]
+    assert [call.query["since_last_changed"] for call in lists.calls] == [since] * 2
+    lists.calls.clear()
+    readings(db, lists).read(chosen(db), [build.MASTER])
+    assert len(lists.calls) == 2, "a list that was read whole once is never read by three calls again"
+
+
+def test_the_first_reading_of_all_members_goes_on_where_it_was(db: Database):
+    """What was written is not read again, and what was counted is not counted again."""
+    lists = Lists({"all": [(f"a{n}@b.co", n) for n in range(3500)]})
+    with pytest.raises(KeyboardInterrupt):
+        readings(db, lists, die_after=2).read(chosen(db), [build.MASTER], whole=True)
+    (found,) = member_reading.readings(db)
+    assert (found.ended, found.members, found.total) == (False, 1998, 3500)
+    lists.calls.clear()
+    readings(db, lists).read(chosen(db), [build.MASTER], whole=True)
+    assert lists.calls[0].query["since_last_changed"] == (START + timedelta(seconds=1996)).isoformat()
+    assert chosen(db).lists[0].members_read_at == chosen(db).lists[0].departures_read_at == DATE
+    (found,) = member_reading.readings(db)
+    assert found.ended
+    assert 3500 <= found.members <= 3503
+
+
+def test_where_it_must_only_be_known_who_left_a_first_reading_is_not_of_all(db: Database):
+    """A plan or a flush by command reads no million of subscribed members to learn who left."""
+    lists = Lists()
+    readings(db, lists).read(chosen(db), [build.MASTER])
+    assert [call.query.get("status") for call in lists.calls] == ["unsubscribed", "cleaned", "archived"]
+
+
+def test_who_has_no_address_is_passed_over(db: Database):
+    """A contact of text messages alone has an empty one."""
+    told = {"email_address": "", "status": "subscribed", "last_changed": START.isoformat(), "contact_id": "c9"}
+    lists = Lists(answers=[Answer(200, {"members": [told], "total_items": 1}, date=DATE)])
+    assert readings(db, lists).read(chosen(db), [build.MASTER], whole=True) == {}
 
 
 def test_a_member_that_left_and_is_back_joined_by_herself_whatever_its_times_tell():

@@ -1,0 +1,44 @@
+"""The outcomes topic of a history, without Kafka: what billmywork would have read there last of each customer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from tests.checked_changelog import CheckedChangelog
+from worker.changelog.outcome_records import record_of
+from worker.changelog.table_rows import rows_of
+from worker.store.changed_rows import Changed, RowKey
+from worker.store.database import Database
+
+_Result = TypeVar("_Result")
+
+
+class OutcomesTopic(CheckedChangelog):
+    """Commits without Kafka, and keeps the newest record of each customer as Kafka would after compaction."""
+
+    def __init__(self) -> None:
+        """Nothing was written yet."""
+        self.newest: dict[str, bytes | None] = {}
+
+    def commit(self, db: Database, act: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
+        """Commits, then takes the records of the customers whose rows were named."""
+        named: list[RowKey] = []
+
+        def noted() -> Changed[_Result]:
+            changed = act()
+            named[:] = changed.rows
+            return changed
+
+        result = super().commit(db, noted, erase=erase)
+        for row in rows_of(db, [one for one in named if one.kind == "customer"]):
+            key, value = record_of(row)
+            if value is not None or key.decode() in self.newest:
+                self.newest[key.decode()] = value
+        return result
+
+    def told(self, customer: str) -> dict[str, Any] | None:
+        """Returns the data of a customer's newest record; None where there is none, or a null."""
+        value = next((one for key, one in self.newest.items() if key.endswith(f"/{customer}")), None)
+        return json.loads(value)["data"] if value is not None else None

@@ -1,0 +1,88 @@
+"""``mailchimp-worker read-back``: reads what happened in Mailchimp since the last reading, and delivers nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from worker.cli import output
+from worker.cli.context import AccountOption, Json, wired
+from worker.cli.run import Shown, carry_out
+from worker.ended import END_MEANINGS, Ended
+from worker.errors import FlushEndedEarly
+from worker.plural import counted
+from worker.store import member_reading
+from worker.store.database import Database
+from worker.store.member_reading import MemberReading
+from worker.store.runs import Run
+
+
+def read_back(account: AccountOption = None, json: Json = False) -> None:
+    """Read what happened in Mailchimp since the last reading: who left, confirmed or joined again; deliver nothing.
+
+    A running worker is asked to do it. Exits with 0 if every stored list was read to its end, 3 if somebody must look,
+    1 if it failed.
+    """
+    shown = Shown("read the lists", "reading members", _so_far, _tell)
+    carry_out(wired(), shown, account, reads_back=True, as_json=json)
+
+
+def _of(db: Database, run: Run) -> list[MemberReading]:
+    return member_reading.readings(db, run.account_id, run.started_at)
+
+
+def _so_far(db: Database, run: Run) -> tuple[int, int]:
+    found = _of(db, run)
+    return sum(one.members for one in found), sum(one.total for one in found)
+
+
+def _tell(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
+    assert run.ended is not None, "a run that has not ended is followed"
+    found = _of(db, run)
+    if as_json:
+        output.as_json(_data(run, found))
+    else:
+        _say(run, found)
+    if run.ended is Ended.STOPPED and not asked:
+        raise FlushEndedEarly(
+            "The reading ended early: it lost a partition to another worker or by a timeout, or its worker ended.",
+            "Nothing is lost: it goes on where it was. Ask again.",
+        )
+    return END_MEANINGS[run.ended].exit_code
+
+
+def _data(run: Run, found: Sequence[MemberReading]) -> dict[str, object]:
+    return {
+        "run": run.run,
+        "ended": run.ended,
+        "lists": [
+            {
+                "account_id": one.account_id,
+                "list_id": one.list_id,
+                "read_to_the_end": one.ended,
+                "members": one.members,
+                "changed": one.learnt,
+                "unknown": one.unknown,
+            }
+            for one in found
+        ],
+        "accounts": [
+            {"account_id": one.account_id, "ended": one.ended, "message": one.message} for one in run.accounts
+        ],
+    }
+
+
+def _say(run: Run, found: Sequence[MemberReading]) -> None:
+    rows = [
+        (one.account_id, one.list_id, one.members, one.learnt, one.unknown, "yes" if one.ended else "goes on next time")
+        for one in found
+    ]
+    if rows:
+        output.table(("account", "list", "members read", "news", "unknown", "read to the end"), rows)
+    for part in run.accounts:
+        if part.message:
+            output.say(f"Account {part.account_id}: {part.message}")
+    if not found and not run.accounts:
+        output.say("No account has a list to read: see mailchimp-worker status.")
+        return
+    news = sum(one.learnt for one in found)
+    output.say(f"{counted(news, 'member')} changed by what people or owners did; nothing was delivered.")

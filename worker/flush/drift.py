@@ -1,0 +1,172 @@
+"""How a list in Mailchimp differs from what the ledger says of it: fields edited by hand, statuses, who is not there.
+
+All members are read, page by page. In memory stay eight bytes of each, and some examples.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from worker.flush.learning import KnownContacts, Learnt, learnt, members_of
+from worker.flush.member_pages import Page
+from worker.flush.merge_values import FieldHashes
+from worker.mailchimp.member import Member
+from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
+from worker.store import customers, ledger
+from worker.store.database import Database
+from worker.store.ledger import LedgerEntry
+
+EXAMPLES = 1000
+"""Of each kind so many are named; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A member whose fields somebody edited since this worker sent them.
+
+    Attributes:
+        tags: merge tags, in their order.
+    """
+
+    address: AddressKey
+    customer_id: CustomerId
+    tags: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Drift:
+    """What differs on a list.
+
+    Attributes:
+        members: in Mailchimp, archived ones too.
+        unknown: of these, members that this worker knows nothing of.
+        appeared: of these, members with the address of a customer.
+        edited: members with edited fields; `examples` names some.
+        statuses: members whose status, or address, the ledger did not know.
+        vanished: members that the ledger knows and Mailchimp does not list; `gone` names some.
+    """
+
+    list_id: ListId
+    members: int = 0
+    unknown: int = 0
+    appeared: int = 0
+    edited: int = 0
+    statuses: int = 0
+    vanished: int = 0
+    examples: list[Edited] = field(default_factory=list)
+    gone: list[AddressKey] = field(default_factory=list)
+
+    @property
+    def any(self) -> bool:
+        """Whether anything differs that somebody may want to look at."""
+        return bool(self.edited or self.statuses or self.vanished or self.appeared)
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Compares one list with the ledger.
+
+    Attributes:
+        at: the time now, as text.
+        contacts: which contacts the ledger knows on the list.
+        found: what differs so far.
+    """
+
+    db: Database
+    account_id: AccountId
+    hashes: FieldHashes
+    at: str
+    found: Drift
+    contacts: KnownContacts = field(init=False)
+    _seen: array[int] = field(default_factory=lambda: array("q"))
+
+    def __post_init__(self) -> None:
+        self.contacts = KnownContacts(self.db, self.account_id)
+
+    def take(self, page: Page, *, strangers: bool) -> tuple[Learnt, dict[MembershipKey, MembershipKey], list[Edited]]:
+        """Compares a page.
+
+        Args:
+            page: members with their merge fields.
+            strangers: whether addresses of customers are noted that left and that the ledger does not know.
+
+        Returns:
+            What the ledger learns of it, which contacts have another address, and whose fields were edited.
+        """
+        members, found = members_of(page), self.found
+        self._seen.extend(hash(place.address) for place in members)
+        moved = self.contacts.moved(page)
+        told = learnt(self.db, self.account_id, page, self.at, strangers=strangers, moved=moved)
+        entries = {
+            one.membership: one
+            for one in ledger.entries_of(self.db, self.account_id, [place.address for place in members])
+            if one.membership in members
+        }
+        edited = [one for place, entry in entries.items() if (one := self._edited(entry, members[place])) is not None]
+        found.members += len(page.new)
+        found.unknown += told.unknown
+        found.statuses += sum(_tells_status(one, entries.get(one.membership)) for one in told.entries)
+        found.appeared += self._appeared(place for place in members if place not in entries)
+        found.edited += len(edited)
+        found.examples += edited[: EXAMPLES - len(found.examples)]
+        return told, moved, edited
+
+    def _edited(self, entry: LedgerEntry, member: Member) -> Edited | None:
+        if entry.state != "present" or entry.intent is not None:
+            return None
+        tags = tuple(
+            tag for tag, sent in entry.fields.items() if not _is_as_sent(self.hashes, sent, tag, member.fields.get(tag))
+        )
+        return Edited(entry.membership.address, entry.customer_id, tags) if tags else None
+
+    def _appeared(self, places: Iterator[MembershipKey]) -> int:
+        addresses = {place.address for place in places}
+        known = customers.by_addresses(self.db, self.account_id, addresses) if addresses else ()
+        return len({one.address for one in known if not one.deleted})
+
+    def end(self) -> Drift:
+        """Returns what differs, once all pages were taken: also who is not there any more."""
+        self._seen = array("q", sorted(self._seen))
+        for address in ledger.present_on(self.db, self.account_id, self.found.list_id):
+            wanted = hash(address)
+            at = bisect_left(self._seen, wanted)
+            if at == len(self._seen) or self._seen[at] != wanted:
+                self.found.vanished += 1
+                self.found.gone += [address] if len(self.found.gone) < EXAMPLES else []
+        return self.found
+
+
+def _tells_status(now: LedgerEntry, before: LedgerEntry | None) -> bool:
+    return before is None or (now.state, now.member_status, now.address_now) != (
+        before.state,
+        before.member_status,
+        before.address_now,
+    )
+
+
+def _is_as_sent(hashes: FieldHashes, sent: str, tag: str, value: Any) -> bool:
+    # Mailchimp gives an address parts that were not sent, and a number as one.
+    forms = [value, str(value)]
+    if isinstance(value, Mapping):
+        filled = {name: part for name, part in value.items() if part}
+        forms = [value, filled, {name: part for name, part in filled.items() if name != "country"}]
+    return any(hashes.are_of(sent, tag, one) for one in forms)
+
+
+def without(entries: Collection[LedgerEntry], edited: Collection[Edited]) -> list[LedgerEntry]:
+    """Returns entries as if edited fields had never been sent, so that the next flush sends them again.
+
+    Args:
+        entries: of the members.
+        edited: whose fields were edited.
+    """
+    tags = {one.address: one.tags for one in edited}
+    return [
+        replace(one, fields={tag: sent for tag, sent in one.fields.items() if tag not in tags[one.membership.address]})
+        for one in entries
+        if one.membership.address in tags
+    ]

@@ -1,0 +1,333 @@
+"""What the ledger learns of a page of members: statuses, contact ids, and addresses that people changed themselves."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+
+from worker.clock import Clock, as_text
+from worker.consumer.event_order import newest_first
+from worker.flush.customer_outcome import write_after_reading
+from worker.flush.identity import as_read, departed
+from worker.flush.member_pages import Page
+from worker.mailchimp.member import Member
+from worker.model import AccountId, CustomerId, ListId, MembershipKey, address_key
+from worker.store import customers, departure_reading, ledger, lists, member_reading
+from worker.store.changed_rows import Rows
+from worker.store.database import Database
+from worker.store.ledger import OUT, LedgerEntry, has_left
+
+_NOTHING: Mapping[MembershipKey, LedgerEntry] = MappingProxyType({})
+Moved = Mapping[MembershipKey, MembershipKey]
+"""Place of a member to the place where the ledger knows its contact: the person may have changed the address."""
+_NOWHERE: Moved = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a page tells.
+
+    Attributes:
+        entries: those that it changes, and those of customers whose address left where nobody was known.
+        members: by the place of each of these entries, the member that it is about.
+        unknown: members that no page before had, and that this worker knows nothing of.
+        left_before: places that somebody was known to have left before.
+    """
+
+    entries: list[LedgerEntry]
+    members: dict[MembershipKey, Member]
+    unknown: int
+    left_before: frozenset[MembershipKey]
+
+    def departures(self) -> list[LedgerEntry]:
+        """Returns the entries by which somebody left, or is back."""
+        return [one for one in self.entries if has_left(one) or one.membership in self.left_before]
+
+
+def learnt(
+    db: Database,
+    account_id: AccountId,
+    page: Page,
+    at: str,
+    *,
+    strangers: bool,
+    known: Mapping[MembershipKey, LedgerEntry] = _NOTHING,
+    moved: Moved = _NOWHERE,
+) -> Learnt:
+    """Returns what a page changes.
+
+    Args:
+        db: the staging database.
+        account_id: the account.
+        page: what was read.
+        at: the time now.
+        strangers: whether addresses of customers are noted that left and that the ledger does not know on the list.
+        known: what was learnt already and is not written.
+        moved: contacts that the ledger knows at another address.
+    """
+    members = members_of(page)
+    places = {*members, *moved.values()}
+    there = ledger.entries_of(db, account_id, [one.address for one in places])
+    entries = {one.membership: one for one in there if one.membership in places}
+    entries |= {place: known[place] for place in places if place in known}
+    back = _back(db, account_id, members, entries)
+    found, about = list[LedgerEntry](), dict[MembershipKey, Member]()
+    for place, member in members.items():
+        entry, source = entries.get(place), entries.get(moved[place]) if place in moved else None
+        changed = entry_of_member(entry, member, page.date, at, back=place in back) if entry is not None else None
+        renamed = entry_of_renamed(source, entry, member, page.date, at) if source is not None else None
+        for one in (changed, renamed):
+            if one is not None:
+                found.append(one)
+                about[one.membership] = member
+    owners = _owners(db, account_id, _departed_strangers(members, entries)) if strangers else {}
+    for place, customer_id in owners.items():
+        date = as_text(page.date) if page.date is not None else None
+        found.append(entry_of_stranger(place, customer_id, members[place], date, at))
+        about[place] = members[place]
+    met = {*entries, *owners, *moved}
+    unknown = sum(_place(page.list_id, one) not in met for one in page.new)
+    return Learnt(found, about, unknown, frozenset(one for one in about if has_left(entries.get(one))))
+
+
+def _place(list_id: ListId, member: Member) -> MembershipKey | None:
+    key = address_key(member.address)
+    return MembershipKey(list_id, key) if key is not None else None
+
+
+def members_of(page: Page) -> dict[MembershipKey, Member]:
+    """Returns the members of a page by their memberships."""
+    return {place: one for one in page.members if (place := _place(page.list_id, one)) is not None}
+
+
+def _departed_strangers(
+    members: Mapping[MembershipKey, Member], entries: Mapping[MembershipKey, LedgerEntry]
+) -> list[MembershipKey]:
+    return [place for place, one in members.items() if place not in entries and one.status in OUT]
+
+
+def _back(
+    db: Database,
+    account_id: AccountId,
+    members: Mapping[MembershipKey, Member],
+    entries: Mapping[MembershipKey, LedgerEntry],
+) -> set[MembershipKey | None]:
+    # Members that this worker archived and that are there again, where a customer is known still.
+    again = [
+        place
+        for place, member in members.items()
+        if place in entries and entries[place].state == "archived" and member.status not in OUT
+    ]
+    if not again:
+        return set()
+    return {one.membership for one in ledger.settled_at(db, account_id, {place.address for place in again})}
+
+
+def entry_of_member(
+    entry: LedgerEntry, member: Member, date: datetime | None, at: str, *, back: bool = False
+) -> LedgerEntry | None:
+    """Returns what the ledger should say of a member that was listed, or None where it says so already.
+
+    Args:
+        entry: what it says.
+        member: as it was listed.
+        date: Mailchimp's time of the answer.
+        at: the time now, by this machine's clock.
+        back: whether a customer is known at the place of a member that this worker archived: who is there again by
+            herself counts. Elsewhere nobody is concerned, and an archive stays one.
+    """
+    if member.status in OUT:
+        return entry_of_departure(entry, member, date, at)
+    if entry.intent is not None or entry.state == "intended" or (entry.state == "archived" and not back):
+        return None  # what is in doubt is found out by a read of that member alone
+    return _unless_said(as_read(entry, member, date), entry, at)
+
+
+def entry_of_departure(entry: LedgerEntry, member: Member, date: datetime | None, at: str) -> LedgerEntry | None:
+    """Returns what the ledger should say of a member that left its list, or None where it says so already.
+
+    Args:
+        entry: what it says.
+        member: as it was read: unsubscribed, cleaned or archived.
+        date: Mailchimp's time of the answer.
+        at: the time now, by this machine's clock.
+    """
+    if entry.state == "gone" and member.status == "cleaned":
+        return None  # a bounce of a later member says less than that the one before it left
+    # A write in doubt is found out by a read of that member alone. But who is at the place of an add in doubt has
+    # left by now, and may be deleted before that read.
+    add = entry.state == "intended" and entry.intent is not None and entry.intent.kind == "add"
+    if not add and (entry.intent is not None or entry.state == "intended"):
+        return None
+    if entry.state == "archived" and member.status == "archived" and entry.last_changed is None:
+        return None  # it is not known whose archive it is, so it counts as one who left already
+    now = departed(entry, member, date)
+    return None if now is None else _unless_said(now, entry, at)
+
+
+def _unless_said(now: LedgerEntry, entry: LedgerEntry, at: str) -> LedgerEntry | None:
+    return None if replace(now, seen_at=entry.seen_at) == entry else replace(now, sent_at=at)
+
+
+def entry_of_renamed(
+    entry: LedgerEntry, there: LedgerEntry | None, member: Member, date: datetime | None, at: str
+) -> LedgerEntry | None:
+    """Returns what the ledger should say of a place whose member has another address, which the person gave it.
+
+    Args:
+        entry: what it says of the place where it knows the contact.
+        there: what it says of the new address.
+        member: as it was listed, at the new address.
+        date: Mailchimp's time of the answer.
+        at: the time now, by this machine's clock.
+
+    Returns:
+        None where it says so already, or the new address may be this worker's doing.
+    """
+    ours = there is not None and (there.intent is not None or there.origin == "added")
+    if ours or entry.contact_id != member.contact_id or entry.intent is not None:
+        return None
+    if entry.state not in ("present", "gone"):
+        return None
+    seen_at = as_text(date) if date is not None else entry.seen_at
+    now = replace(
+        entry, state="gone", member_status=member.status, address_now=address_key(member.address), seen_at=seen_at
+    )
+    return _unless_said(now, entry, at)
+
+
+def entry_of_stranger(
+    membership: MembershipKey, customer_id: CustomerId, member: Member, date_text: str | None, at: str
+) -> LedgerEntry:
+    """Returns the entry for a customer's address that left a list where this worker knew nobody with it."""
+    return LedgerEntry(
+        membership=membership,
+        customer_id=customer_id,
+        state="present",
+        origin="found",
+        sent_at=at,
+        member_status=member.status,
+        contact_id=member.contact_id,
+        seen_at=date_text,
+    )
+
+
+def _owners(
+    db: Database, account_id: AccountId, memberships: Collection[MembershipKey]
+) -> dict[MembershipKey, CustomerId]:
+    # Only customers: a list may have thousands of strangers.
+    addresses = {membership.address: membership for membership in memberships}
+    if not addresses:
+        return {}
+    owners = {
+        one.membership: one.customer_id
+        for one in ledger.settled_at(db, account_id, addresses)
+        if one.membership is not None and one.membership in memberships
+    }
+    for customer in reversed(newest_first(customers.by_addresses(db, account_id, addresses))):
+        if customer.address is not None and not customer.deleted:
+            owners[addresses[customer.address]] = customer.customer_id
+    return owners
+
+
+# Contacts whose address the person changed
+
+
+@dataclass(slots=True)
+class KnownContacts:
+    """Which contacts the ledger knows on a list: eight bytes each, read once a reading, when a member has changed."""
+
+    db: Database
+    account_id: AccountId
+    _list_id: ListId | None = None
+    _hashes: array[int] = field(default_factory=lambda: array("q"))
+
+    def moved(self, page: Page) -> dict[MembershipKey, MembershipKey]:
+        """Returns members of a page whose contact the ledger knows at another address, and where."""
+        members = {place: one for place, one in members_of(page).items() if one.contact_id is not None}
+        if not members:
+            return {}
+        self._load(page.list_id)
+        here = ledger.entries_of(self.db, self.account_id, [place.address for place in members])
+        own = {one.membership: one.contact_id for one in here}
+        wanted = {
+            one.contact_id: place
+            for place, one in members.items()
+            if one.contact_id is not None and self._count(one.contact_id) > (own.get(place) == one.contact_id)
+        }
+        if not wanted:
+            return {}
+        entries = ledger.entries_of_contacts(self.db, self.account_id, page.list_id, wanted)
+        return {
+            wanted[one.contact_id]: one.membership
+            for one in entries
+            if one.contact_id is not None and wanted[one.contact_id] != one.membership
+        }
+
+    def _load(self, list_id: ListId) -> None:
+        if list_id != self._list_id:
+            known: Iterable[str] = ledger.contact_ids(self.db, self.account_id, list_id)
+            self._hashes = array("q", sorted(array("q", map(hash, known))))
+            self._list_id = list_id
+
+    def _count(self, contact_id: str) -> int:
+        wanted = hash(contact_id)
+        return bisect_right(self._hashes, wanted) - bisect_left(self._hashes, wanted)
+
+
+# Writing it
+
+
+@dataclass(slots=True)
+class PageWriter:
+    """Takes the pages of one account, and writes what they tell and how far each reading is.
+
+    Attributes:
+        db: for reads.
+        write: carries out a function in a transaction, with the database to write; it returns which rows it wrote.
+    """
+
+    db: Database
+    account_id: AccountId
+    clock: Clock
+    write: Callable[[Callable[[Database], Rows]], None]
+    contacts: KnownContacts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.contacts = KnownContacts(self.db, self.account_id)
+
+    def keep(self, page: Page) -> None:
+        """Writes a page, unless it has nobody new and it need not be noted how far the reading is."""
+        if page.trivial and not page.new:
+            return
+        at, account_id = as_text(self.clock()), self.account_id
+        # A list of another account by now: its strangers are that one's.
+        strangers = page.list_id not in lists.stored_by_others(self.db, account_id)
+        moved = self.contacts.moved(page)
+        if page.trivial and not page.reading.whole:
+            told = learnt(self.db, account_id, page, at, strangers=strangers, moved=moved)
+            if not told.entries:
+                return
+        self.write(lambda own: write_page(own, account_id, page, at, strangers=strangers, moved=moved))
+
+
+def write_page(
+    db: Database, account_id: AccountId, page: Page, at: str, *, strangers: bool, moved: Moved = _NOWHERE
+) -> Rows:
+    """Writes what a page tells and how far the reading is. Belongs in a transaction."""
+    told = learnt(db, account_id, page, at, strangers=strangers, moved=moved)
+    rows = ledger.put_entries(db, account_id, told.entries)
+    rows += write_after_reading(db, account_id, told.entries, told.members, at)
+    reading, then = page.reading, page.then
+    if reading.whole:
+        counts = {"members": len(page.new), "total": page.total, "learnt": len(told.entries), "unknown": told.unknown}
+        member_reading.add(db, account_id, page.list_id, reading, then, **counts, at=at)
+        return rows if then is not None else rows + member_reading.end(db, account_id, page.list_id, reading.began_at)
+    if then is None:
+        return rows + departure_reading.end(db, account_id, page.list_id, reading.began_at)
+    departure_reading.put(db, account_id, page.list_id, then)
+    return rows
