@@ -153,6 +153,29 @@ def test_who_was_archived_again_by_hand_is_not_restored(world: World):
     assert world.outcomes("ann")[-1] == "found"
 
 
+@pytest.mark.parametrize("acts", [("tag",), ("sign up", "archive")])
+def test_a_member_that_was_tagged_by_hand_after_its_archive_stays_archived(world: World, acts: tuple[str, ...]):
+    """It looks like one that signed up again and was archived by somebody else: only last_changed tells of either."""
+    world.event("ann", ANN)
+    world.flush()
+    world.deleted("ann", ANN)
+    world.flush()
+    member = world.standin.find_list("master").find(ANN)
+    assert member is not None
+    before = member.as_json()
+    world.clock.forward(hours=1)
+    for act in acts:
+        if act == "tag":
+            world.standin.tag("master", ANN, "vip", active=True)
+        else:
+            world.by_hand(ANN, act)
+    changed = {name for name, value in member.as_json().items() if value != before[name]}
+    assert changed - {"tags", "tags_count"} == {"last_changed"}
+    world.event("ann", ANN)
+    world.flush()
+    assert (world.status(ANN), world.outcomes("ann")[-1]) == ("archived", "found")
+
+
 def test_a_returning_customer_whose_member_left_meanwhile_stays_out(world: World):
     """Archived by us, rejoined and unsubscribed by the person: a return changes nothing."""
     world.event("ann", ANN)
