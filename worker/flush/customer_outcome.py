@@ -27,6 +27,9 @@ _OF_AN_OLD_PLACE = frozenset(
     {Outcome.ARCHIVED, Outcome.UNSUBSCRIBED, Outcome.LEFT_ALONE, Outcome.GONE, Outcome.DELETED, Outcome.WITHHELD}
 )
 """What a step may do at a place that the customer has left: it says nothing of where the customer is."""
+_JOINED = frozenset({Outcome.ADDED, Outcome.MOVED, Outcome.RESTORED})
+_TAKEN_OFF = frozenset({Outcome.ARCHIVED, Outcome.UNSUBSCRIBED})
+"""The member was on the list until then, whatever was published last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,8 @@ def after_step(
         run=receipt.run,
         at=receipt.at,
     )
-    return _unless_same(told, new)
+    afresh = receipt.outcome in _JOINED or (bool(here) and receipt.outcome in _TAKEN_OFF)
+    return _unless_same(told, new, afresh=afresh)
 
 
 def after_steps_of_others(now: CustomerNow, receipt: Receipt) -> CustomerOutcome | None:
@@ -129,8 +133,13 @@ def after_steps_of_others(now: CustomerNow, receipt: Receipt) -> CustomerOutcome
         receipt: the other customer's, of that place.
     """
     status, told = status_of(now), now.told
-    if told is None or now.membership is None or told.member_status == status:
+    if told is None or now.membership is None:
         return None
+    if told.member_status == status and receipt.outcome not in _TAKEN_OFF:
+        return None
+    if _without_successors(now).membership is None:
+        # It is that one's member only: this customer's own steps say what became of it.
+        return None if told.member_status == NO_MEMBER else after_reading(now, None, receipt.at, receipt.run)
     meaning = MEANINGS[receipt.outcome]
     return replace(
         told,
@@ -204,11 +213,10 @@ def _learnt(now: CustomerNow, status: str) -> _Learnt:
     return _LEARNT.get(status, _OTHERWISE)
 
 
-def _unless_same(told: CustomerOutcome | None, new: CustomerOutcome) -> CustomerOutcome | None:
+def _unless_same(told: CustomerOutcome | None, new: CustomerOutcome, *, afresh: bool = False) -> CustomerOutcome | None:
     if told is None:
         return new
-    new_member = new.outcome in (Outcome.ADDED, Outcome.MOVED, Outcome.RESTORED)
-    if (told.list_id, told.member_status) == (new.list_id, new.member_status) and not new_member:
+    if (told.list_id, told.member_status) == (new.list_id, new.member_status) and not afresh:
         # The status is as old as it was, and what made it so is who did.
         caused_by = told.caused_by if new.member_status in OUT else new.caused_by
         new = replace(new, since=told.since, caused_by=caused_by)

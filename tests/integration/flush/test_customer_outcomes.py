@@ -97,3 +97,38 @@ def test_an_address_that_is_none_is_no_refusal_of_mailchimps(world: World) -> No
     found = told(world, "c1")
     assert found is not None
     assert "ann" not in found.as_text()
+
+
+def test_a_second_withdrawal_is_told_from_when_it_was_done(world: World) -> None:
+    """Who joined again unseen and is unsubscribed once more is told so from then on, as is who shares the member."""
+    for customer in ("c1", "c2"):
+        world.event(customer, ANN)
+    world.flush()
+    world.event("c1", ANN, marketing_consent=False)
+    world.flush()
+    first = [told(world, one) for one in ("c1", "c2")]
+    world.clock.forward(hours=1)
+    world.by_hand(ANN, "subscribe")
+    world.event("c1", ANN, marketing_consent=False, first_name="Ann")
+    world.flush()
+    assert world.members() == {ANN: "unsubscribed"}
+    for before, customer in zip(first, ("c1", "c2"), strict=True):
+        now = told(world, customer)
+        assert before is not None
+        assert now is not None
+        assert now.since > before.since
+        assert (now.member_status, now.outcome, now.caused_by) == ("unsubscribed", "unsubscribed", "billmywork")
+
+
+def test_a_change_of_another_customers_member_is_not_told_of_who_withdrew_consent(world: World) -> None:
+    """Who withdrew consent at another address stays no member when the customer that has its old one changes."""
+    world.event("c1", ANN)
+    world.event("c2", ANN)
+    world.flush()
+    world.event("c1", EVE, marketing_consent=False)
+    world.flush()
+    world.event("c2", ANN, first_name="Anne")
+    world.flush()
+    assert world.members() == {ANN: "subscribed"}
+    assert summary(world, "c1") == (2, "none", "withheld", "billmywork")
+    assert summary(world, "c2")[1:3] == ("subscribed", "updated")
