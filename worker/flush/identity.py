@@ -132,6 +132,7 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
         seen_at=seen_at or entry.seen_at,
         intent=None,
         address_now=None,
+        fields=fields_of(entry, member),
         # Another member is its customer's from now on only, and its names were never looked at.
         names_agreed=entry.names_agreed if same else None,
         customer_since=entry.customer_since if same else seen_at,
@@ -154,9 +155,19 @@ def tags_of(entry: LedgerEntry | None, member: Member) -> Mapping[str, str] | No
     """Returns the tags that the ledger knows of a member: of another contact at its place it knows none."""
     if entry is None or not entry.member_tags:
         return None
+    return entry.member_tags if _same_contact(entry, member) else None
+
+
+def fields_of(entry: LedgerEntry | None, member: Member) -> Mapping[str, str]:
+    """Returns the hashes of what this worker sent to a member: to another contact at its place it sent nothing."""
+    if entry is None or not entry.fields:
+        return {}
+    return entry.fields if _same_contact(entry, member) else {}
+
+
+def _same_contact(entry: LedgerEntry, member: Member) -> bool:
     ids = entry.contact_id, member.contact_id
-    same = ids[0] == ids[1] if None not in ids else continues(entry, member)
-    return entry.member_tags if same else None
+    return ids[0] == ids[1] if None not in ids else continues(entry, member)
 
 
 def departed(entry: LedgerEntry, member: Member, date: datetime | None) -> LedgerEntry | None:

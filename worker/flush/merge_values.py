@@ -182,10 +182,19 @@ def changes(
         available: the list's fields; one that the list no longer has is not cleared.
         hashes: the account's.
     """
-    on_list = {field.tag for field in available}
     changed = {tag: value for tag, value in values.items() if not hashes.are_of(sent.get(tag), tag, value)}
-    cleared = {tag: "" for tag in sent if tag not in values and tag in on_list}
-    return changed | cleared
+    return changed | cleared(values, sent, available)
+
+
+def cleared(values: Mapping[str, Any], sent: Mapping[str, str], available: Iterable[MergeField]) -> dict[str, str]:
+    """Returns "" for each field that was filled from here and that the customer has no more.
+
+    Args:
+        sent: hashes of what was sent last; a tag that is absent was never filled from here, so it is never cleared.
+        available: the list's fields; one that the list no longer has is not cleared.
+    """
+    on_list = {field.tag for field in available}
+    return {tag: "" for tag in sent if tag not in values and tag in on_list}
 
 
 def sent_after(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from worker.clock import as_text
 from worker.flush import calls
@@ -33,6 +34,7 @@ from worker.flush.write_member import (
     owner_of,
     settled,
     stays,
+    whole_fields,
     write_after_read,
     write_fields,
 )
@@ -104,7 +106,7 @@ def found(attempt: Attempt, step: Found) -> None:
         # Known from now on, whatever becomes of the write.
         told = LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at(), names_agreed=False)
         attempt.intents.note(told, contact.targets)
-    written = _write_whole(attempt, contact)
+    written = _write_whole(attempt, contact, contact.fields.values)
     if written.member is not None:
         _written_found(attempt, contact, entry, written, origin_of(entry, written.member), written.member)
     else:
@@ -124,7 +126,7 @@ def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, r
     assert seen is not None, "it was found"
     agreed = origin == "found" and agreed_when_found(entry, seen, contact.owner, contact.fields.values)
     entry = note_found(attempt, contact, entry, read)
-    written = _write_whole(attempt, contact)
+    written = _write_whole(attempt, contact, whole_fields(attempt, contact, entry, seen))
     if written.member is None:
         _not_written(attempt, contact, entry, written)
         return
@@ -175,9 +177,9 @@ def _not_written(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, 
         attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
 
 
-def _write_whole(attempt: Attempt, contact: Contact) -> Written:
+def _write_whole(attempt: Attempt, contact: Contact, fields: Mapping[str, Any]) -> Written:
     membership = contact.membership
-    return write_fields(attempt, membership, lambda fields: calls.update(membership, fields), contact.fields.values)
+    return write_fields(attempt, membership, lambda fields: calls.update(membership, fields), fields)
 
 
 def _written_found(
@@ -252,7 +254,7 @@ def _put_back(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None
         attempt,
         contact,
         lambda fields: calls.restore(contact.membership, contact.email, status, fields),
-        contact.fields.values,
+        whole_fields(attempt, contact, entry, seen),
         replace(entry, state="present", sent_at=attempt.at(), intent=new_intent("restore", read.date, seen)),
         entry,
     )

@@ -10,8 +10,8 @@ from typing import Any
 from worker.clock import as_text
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import SECOND_LOOK, Attempt, classify_member
-from worker.flush.identity import as_read, tags_of
-from worker.flush.merge_values import ADDRESS, Fields, sent_after
+from worker.flush.identity import as_read, fields_of, tags_of
+from worker.flush.merge_values import ADDRESS, Fields, cleared, sent_after
 from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.flush.step_result import Exchange
 from worker.flush.steps import Contact
@@ -116,6 +116,22 @@ def write_after_read(
     return written
 
 
+def whole_fields(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, seen: Member) -> dict[str, Any]:
+    """Returns all fields that a member gets: the contact's, and "" for what this worker filled and it has no more.
+
+    Args:
+        entry: what the ledger said of its place before it was read.
+        seen: as it was read.
+    """
+    values, available = contact.fields.values, attempt.context.merge_fields.get(contact.membership.list_id, ())
+    return {**values, **cleared(values, _sent_before(attempt, contact, entry, seen), available)}
+
+
+def _sent_before(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, member: Member) -> Mapping[str, str]:
+    # A step before this one may have filled fields since the flush was planned.
+    return fields_of(attempt.intents.known.get(contact.membership, entry), member)
+
+
 def entry_for(
     attempt: Attempt,
     contact: Contact,
@@ -127,13 +143,15 @@ def entry_for(
     """Returns what the ledger says of a member whose fields were just written as a whole."""
     date = written.date if written is not None else None
     owner = owner_of(contact, before, member)
+    sent = written.sent if written is not None else contact.fields.values
+    known = _sent_before(attempt, contact, before, member)
     return LedgerEntry(
         membership=contact.membership,
         customer_id=owner,
         state="present",
         origin=origin,
         sent_at=attempt.at(),
-        fields=attempt.context.hashes.of(written.sent if written is not None else contact.fields.values),
+        fields=sent_after(known, sent, contact.fields.values, attempt.context.hashes),
         member_status=member.status,
         contact_id=member.contact_id,
         seen_at=as_text(date) if date is not None else None,
@@ -153,7 +171,7 @@ def entry_after_changes(
         membership=contact.membership,
         customer_id=owner,
         sent_at=attempt.at(),
-        fields=sent_after(entry.fields, written.sent, contact.fields.values, attempt.context.hashes),
+        fields=sent_after(now.fields, written.sent, contact.fields.values, attempt.context.hashes),
         names_agreed=now.names_agreed if owner == entry.customer_id else None,
         customer_since=now.customer_since if owner == entry.customer_id else None,
     )

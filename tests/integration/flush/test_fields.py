@@ -94,6 +94,42 @@ def test_what_this_worker_filled_is_cleared_when_billmywork_empties_it(world: Wo
     assert world.writes()[0].body == {"merge_fields": {"COMPANY": ""}}
 
 
+def test_a_customer_who_comes_to_the_member_of_another_clears_what_was_sent_of_that_one(world: World):
+    """The member has the newer customer's fields alone, but for what somebody filled in Mailchimp."""
+    world.event("ann", ANN, first_name="Ann", company="Lee Ltd")
+    world.event("bob", "bob@example.com", first_name="Bob")
+    world.flush()
+    world.standin.edit("master", ANN, "LNAME", "By hand")
+    world.event("bob", ANN, first_name="Bob")
+    world.flush()
+    assert world.fields(ANN) == {"FNAME": "Bob", "LNAME": "By hand"}
+
+
+def test_who_is_put_back_lacks_what_the_customer_lost_meanwhile(world: World):
+    """A member that this worker archived comes back without the fields that its customer has no more."""
+    world.event("ann", ANN, first_name="Ann", company="Lee Ltd")
+    world.flush()
+    world.deleted("ann", ANN)
+    world.flush()
+    assert world.status(ANN) == "archived"
+    world.event("ann", ANN, first_name="Ann")
+    world.flush()
+    assert (world.status(ANN), world.fields(ANN)) == ("subscribed", {"FNAME": "Ann"})
+
+
+def test_of_another_contact_with_the_same_address_no_field_counts_as_sent(world: World):
+    """Who was deleted and joined again by hand keeps its own fields and gets all of the customer's."""
+    world.event("ann", ANN, first_name="Ann", company="Lee Ltd")
+    world.flush()
+    world.by_hand(ANN, "forget")
+    world.by_hand(ANN, "subscribe")
+    world.standin.edit("master", ANN, "COMPANY", "By hand")
+    world.daily()
+    world.event("ann", ANN, first_name="Ann")
+    world.flush()
+    assert world.fields(ANN) == {"FNAME": "Ann", "COMPANY": "By hand"}
+
+
 def test_a_partial_postal_address_is_left_out(world: World):
     """Mailchimp takes an address whole or not at all."""
     world.event("ann", ANN, address={"line1": "1 High St"})
