@@ -1,4 +1,4 @@
-"""Flushes changed customers of several accounts, with and without time between the worker and its broker.
+"""Flushes changed customers of several accounts: with and without outcomes, and with time before the broker.
 
 The Mailchimp stand-in, Kafka, the worker and a proxy before Kafka are processes of their own. Prints
 Markdown: how much longer it took than if each connection had always been busy, and the worker's processor time; ends
@@ -36,7 +36,7 @@ from tests.integration.broker import Broker, any_broker
 ACCOUNTS = (8, 64, 500)
 CUSTOMERS, FEWEST = 4800, 20
 """Customers in all, and of each account."""
-CHANGES = "changes"
+CHANGES, WITHOUT = "changes", "changes, outcomes off"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Round:
 def measure(
     broker: Broker, accounts: int, customers: int, latency: float, delay: float
 ) -> tuple[list[Round], list[str]]:
-    """Adds so many customers of each account, and changes them; once more with the proxy, where there can be one.
+    """Adds so many customers of each account, and changes them; then without outcomes, and with the proxy if it can be.
 
     Returns:
         The flushes, and what is wrong at Mailchimp after them.
@@ -88,21 +88,22 @@ def measure(
         mailchimp.put("latency", {"seconds": latency})
         rounds: list[Round] = []
 
-        def carry_out(what: str, name: str, bootstrap_servers: str) -> None:
+        def carry_out(what: str, name: str, bootstrap_servers: str, outcomes: str = "on") -> None:
             stage(app, account_ids(accounts), range(customers), name)
             calls = mailchimp.get("counts")["total"]
-            told = ended(start_flush(folder, mailchimp.base_url, bootstrap_servers, topic))
+            told = ended(start_flush(folder, mailchimp.base_url, bootstrap_servers, topic, outcomes))
             calls = mailchimp.get("counts")["total"] - calls
             ideal = calls * latency / side_by_side
             rounds.append(Round(accounts, what, accounts * customers, calls, ideal, told))
 
         carry_out("adds", "First", broker.bootstrap_servers)
         carry_out(CHANGES, "Second", broker.bootstrap_servers)
-        name = "Second"
+        carry_out(WITHOUT, "Third", broker.bootstrap_servers, "off")
+        name = "Third"
         if broker.behind is not None and delay:
             with proxy(broker.behind, delay) as bootstrap_servers:
-                carry_out(f"{CHANGES}, {delay * 1000:.0f} ms to the broker", "Third", bootstrap_servers)
-            name = "Third"
+                carry_out(f"{CHANGES}, {delay * 1000:.0f} ms to the broker", "Fourth", bootstrap_servers)
+            name = "Fourth"
         return rounds, wrong(mailchimp, accounts, customers, name)
 
 
@@ -132,9 +133,13 @@ def proxy(behind: tuple[int, int], delay: float) -> Iterator[str]:
 def report(rounds: list[Round]) -> str:
     """Returns the figures: first what matters, then all of them."""
     changes = {one.accounts: one for one in rounds if one.what == CHANGES}
-    slowed = {one.accounts: one for one in rounds if one.what.startswith(CHANGES) and one.what != CHANGES}
+    without = {one.accounts: one for one in rounds if one.what == WITHOUT}
+    slowed = {one.accounts: one for one in rounds if one.what.startswith(f"{CHANGES}, ") and one.what != WITHOUT}
     first = [f"{one.ratio:.2f} times the ideal with {count} accounts" for count, one in changes.items()]
     goals = [goal(f"{count} accounts: times the ideal", one.ratio, 1.2) for count, one in changes.items()]
+    for count, one in without.items():
+        slower = changes[count].told["seconds"] / one.told["seconds"]
+        goals.append(goal(f"{count} accounts: times slower with outcomes", slower, 1.15))
     for count, one in slowed.items():
         times_slower = one.told["seconds"] / changes[count].told["seconds"]
         goals.append(goal(f"{count} accounts: times slower with the broker further away", times_slower, 1.1))

@@ -23,7 +23,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from worker.accounts import api_keys, lists, settings
 from worker.app import App
 from worker.clock import as_text, utc_now
-from worker.config import Config, Kafka, Mailchimp, Staging
+from worker.config import Config, Kafka, Mailchimp, Outcomes, Staging
 from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
 from worker.flush.eligibility import Refused
@@ -101,13 +101,14 @@ def standin(accounts: int) -> Iterator[StandInProcess]:
             process.terminate()
 
 
-def wired(folder: str, base_url: str, bootstrap_servers: str, topic: str) -> App:
-    """Wires the worker, with its defaults."""
+def wired(folder: str, base_url: str, bootstrap_servers: str, topic: str, outcomes: str = "on") -> App:
+    """Wires the worker, with its defaults; ``off`` as the last argument leaves out the outcomes topic."""
     return App(
         Config(
             kafka=Kafka(bootstrap_servers=bootstrap_servers, topic=topic),
             staging=Staging(path=Path(folder) / "worker.db"),
             mailchimp=Mailchimp(base_url=base_url),
+            outcomes=Outcomes(enabled=outcomes == "on"),
         )
     )
 
@@ -203,4 +204,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         _serve(int(sys.argv[2]))
     else:
-        flush(wired(*sys.argv[2:6]))
+        flush(wired(*sys.argv[2:7]))
