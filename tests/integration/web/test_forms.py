@@ -37,6 +37,7 @@ PLACES = (
     ("owner", f"{HERE}/person"),
     ("owner", f"{HERE}/disconnect"),
     ("owner", f"{HERE}/held"),
+    ("owner", f"{HERE}/fields?list=master"),
     ("owner", f"{HERE}/review?kind=enable&enabled=1&status=pending"),
     ("owner", f"{HERE}/review?kind=lists&list=master&list=other&master=other"),
     ("operator", "/"),
