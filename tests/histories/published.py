@@ -39,7 +39,7 @@ def _wrong(history: History, record: Record) -> str | None:
     members = _members(history, record, told.list_id)
     if told.member_status in THERE and record.state["marketing_consent"] is False:
         # Another customer's member says nothing of this one, who wants none.
-        members = [one for one in members if one.email == record.email]
+        members = [one for one in members if record.email in (one.email, first_address(one.email))]
     if any(one.status == told.member_status for one in members) or _cannot_know(history, record, told):
         return None
     found = ", ".join(f"{one.email} {one.status}" for one in members) or "no member"
@@ -63,7 +63,9 @@ def _cannot_know(history: History, record: Record, told: CustomerOutcome) -> boo
     # Who confirmed is in no reading of those who left; there another customer's step may have read her since.
     members = _members(history, record, list_id) if history.actors.more is not None else []
     confirmed = told.member_status == "pending" and any(one.status == "subscribed" for one in members)
-    unread = any(one.spot in spots and one.told is None for one in facts.departures)
+    # Who left under an address that the person gave the member is looked for at the first one.
+    left = [(one.spot[0], first_address(one.spot[1])) for one in facts.departures if one.told is None]
+    unread = any(spot in spots for spot in left)
     contacts = [one for one in facts.contacts.values() if (one.member.list_id, one.member.email) in spots]
     # Who joins again by herself is in no reading of those who left.
     return confirmed or unread or any(one.told is None or one.told[1] == told.member_status for one in contacts)
