@@ -38,7 +38,7 @@ screenshots: $(MADE)  ## take the pictures in docs/images again (needs Chromium)
 bench: $(MADE) .venv-bench/made  ## run all benchmarks in their short form, in less than five minutes
 	$(BIN)/python -m benchmarks
 
-measure: $(MADE) .venv-bench/made  ## run them in full, in less than half an hour, and write benchmarks/README.md
+measure: $(MADE) .venv-bench/made  ## run them in full, in less than an hour, and write benchmarks/README.md
 	$(BIN)/python -m benchmarks --full --write
 
 .venv-bench/made: benchmarks/peers/requirements.txt

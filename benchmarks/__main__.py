@@ -1,6 +1,6 @@
 """Runs all benchmarks one after the other: python -m benchmarks [--full] [--write] [NAME ...].
 
-The short form takes less than five minutes, the full one less than half an hour. Prints what each prints; with --write
+The short form takes less than five minutes, the full one less than an hour. Prints what each prints; with --write
 it also puts that into benchmarks/README.md, between the marks of its section. Ends with 1 where one of them did.
 """
 
