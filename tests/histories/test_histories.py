@@ -11,7 +11,7 @@ import pytest
 from tests.histories.history import History
 
 BLOCK = 15
-FEW, FEW_WITH_TAGS, MANY = 300, 120, int(os.environ.get("HISTORIES", "5000"))
+FEW, FEW_WITH_TAGS, MANY = 300, 75, int(os.environ.get("HISTORIES", "5000"))
 KEPT: dict[int, str] = {
     5: "called after it was disabled",
     19: "called with the old key; a pending member stayed where its customer had left, and was subscribed later",
