@@ -221,7 +221,7 @@ def test_check_tells_which_topics_to_create(whole_kafka: object, topic: Topic, t
 
 def test_a_flush_whose_ledger_was_taken_settles_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """As that of a worker which was frozen while another one took its partition: its late record counts for nobody."""
-    changelog = ChangelogWriter(shop.topic.settings(), utc_now, lambda: Signatures([b"" * 32]))
+    changelog = ChangelogWriter(shop.topic.settings(), utc_now, lambda: Signatures([b"k" * 32]))
     ledger_topic = changelog.topics.ledger
     answer, taken = shop.standin.answer, list[int]()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -14,7 +14,7 @@ from worker.accounts.secrets import SecretKey
 from worker.changelog.commit import Changelog, commit_in_parts
 from worker.clock import as_text
 from worker.errors import DatabaseError
-from worker.model import AccountId, AddressKey, CustomerId
+from worker.model import AccountId, AddressKey, CustomerId, MembershipKey
 from worker.store import (
     accounts,
     customers,
@@ -135,6 +135,28 @@ def forget_person(
     gone["dead letters"] = dead_letters.drop_all(db, letters)
     _leave_no_trace(db, told)
     return dict(gone)
+
+
+def rows_of(db: Database, address: AddressKey, people: Sequence[tuple[AccountId, CustomerId]]) -> dict[str, int]:
+    """Returns how many rows of each kind are kept of people and of an address, of the kinds that a forgetting counts.
+
+    Args:
+        db: the staging database.
+        address: the address.
+        people: who has it, or had it where nobody has it: see :func:`known_at`.
+    """
+    entries = set[tuple[AccountId, MembershipKey]]()
+    found = Counter(
+        {"receipts": 0, "places": 0, "customers": 0, "dead letters": len(dead_letters.mentioning(db, address))}
+    )
+    for account_id, customer_id in people:
+        own = ledger.entries_of_customer(db, account_id, customer_id)
+        entries |= {(account_id, one.membership) for one in (*own, *ledger.entries_of(db, account_id, [address]))}
+        found["receipts"] += sum(1 for _ in receipts.find(db, account_id=account_id, customer_id=customer_id))
+        found["places"] += len(ledger.customer_statuses_of(db, account_id, [customer_id]))
+        found["customers"] += len(customers.by_ids(db, account_id, [customer_id]))
+    found["places"] += len(entries)
+    return dict(found)
 
 
 def _erase(db: Database, erasing: Erasing, person: tuple[AccountId, CustomerId]) -> Changed[dict[str, int]]:

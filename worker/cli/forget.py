@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.accounts.erasures import request_person
-from worker.accounts.forget import forget_person, people_at
+from worker.accounts.forget import forget_person, known_at, people_at, rows_of
 from worker.app import App
 from worker.cli import output
 from worker.cli.context import Json, changing, despite_workers, wired
@@ -21,7 +21,7 @@ from worker.errors import UsageError, WorkerError
 from worker.flush import calls
 from worker.kafka.group import members_of
 from worker.mailchimp.errors import explained
-from worker.model import AccountId, AddressKey, address_key
+from worker.model import AccountId, AddressKey, CustomerId, address_key
 from worker.plural import counted
 from worker.store import customers, erasure_requests, ledger
 from worker.store.changed_rows import Changed
@@ -79,7 +79,8 @@ class _Erasing:
     Attributes:
         members: of the person, as "LIST of ACCOUNT", in the order found.
         archived: those of them that were archived.
-        gone: how many rows of each kind went.
+        gone: how many rows of each kind went since the beginning, also by the running worker, which carries the request
+            out too where the command has to begin again.
     """
 
     app: App
@@ -89,6 +90,8 @@ class _Erasing:
     members: dict[str, None] = field(default_factory=dict)
     archived: dict[str, None] = field(default_factory=dict)
     gone: dict[str, int] = field(default_factory=dict)
+    _people: list[tuple[AccountId, CustomerId]] = field(default_factory=list)
+    _before: dict[str, int] = field(default_factory=dict)
 
     def carry_out(self) -> str:
         """Erases what is left, and returns the name of the worker that did.
@@ -98,6 +101,9 @@ class _Erasing:
         """
         app, address = self.app, self.address
         with changing(app, lambda db: [one for one, _ in people_at(db, address)]) as db, Steps() as steps:
+            if not self._before:
+                self._people, _ = known_at(db, address)
+                self._before = rows_of(db, address, self._people)
             for account_id, entry in _members(db, address):
                 name = f"{entry.membership.list_id} of {account_id}"
                 self.members[name] = None
@@ -105,8 +111,9 @@ class _Erasing:
                     _archive(app, db, account_id, entry)
                     self.archived[name] = None
             digest = request_person(db, app.changelog, address, app.secret, self.at)
-            gone = forget_person(db, app.changelog, address, secret=app.secret, at=self.at, told=steps.told)
-            self.gone = {what: count + self.gone.get(what, 0) for what, count in gone.items()}
+            forget_person(db, app.changelog, address, secret=app.secret, at=self.at, told=steps.told)
+            left = rows_of(db, address, self._people)
+            self.gone = {what: max(0, count - left[what]) for what, count in self._before.items()}
             worker = instance_of(db, "command")
             mine = [one for one in erasure_requests.everyone(db) if one.digest == digest]
             done = as_text(app.clock())

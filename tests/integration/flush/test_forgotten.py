@@ -1,15 +1,21 @@
 """Forgetting a person undoes no opt-out: a person who left and was erased is added nowhere, by no kind of call."""
 
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.checked_changelog import CHANGELOG
-from tests.integration.flush.world import ACCOUNT, World
+from tests.integration.flush.world import ACCOUNT, WatchedApp, World
 from worker.accounts.forget import forget_person
+from worker.cli import forget as command
+from worker.cli.context import despite_workers
+from worker.errors import WriterFenced
 from worker.model import AddressKey
 from worker.store import customers
+from worker.store.database import Database
 
 EVE, A, B, C = (f"{one}@example.com" for one in ("eve", "a", "b", "c"))
 
@@ -162,3 +168,28 @@ def test_the_rule_holds_for_one_account_alone(world: World):
     assert departed.has_address(AddressKey(EVE))
     other = type(departed)(type(ACCOUNT)("acct-2"), departed.key, departed.digests)
     assert not other.has_address(AddressKey(EVE))
+
+
+def test_what_the_running_worker_erased_is_told_where_the_command_begins_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """A worker with this database that fenced the command carries its request out: those rows count too."""
+    world.event("eve", EVE)
+    world.flush()
+    real = forget_person
+
+    @contextmanager
+    def changing(app: WatchedApp, accounts: object) -> Iterator[Database]:
+        with closing(app.open_database()) as db:
+            yield db
+
+    def fenced(*given: Any, **more: Any) -> dict[str, int]:
+        monkeypatch.setattr(command, "forget_person", real)
+        real(*given, **more)
+        raise WriterFenced("Another worker took over partition 1.", "Try again.")
+
+    monkeypatch.setattr(command, "changing", changing)
+    monkeypatch.setattr(command, "forget_person", fenced)
+    erasing = command._Erasing(world.app, AddressKey(EVE), world.clock(), archive=False)
+    despite_workers(erasing.carry_out)
+    assert erasing.gone == {"receipts": 1, "places": 2, "customers": 1, "dead letters": 0}
