@@ -81,7 +81,7 @@ def test_the_demo_shows_the_main_job_and_leaves_nothing_running(tmp_path):
             took = time.monotonic() - began
         if SERVES in line:
             break
-    assert 0 < took < 30
+    assert 0 < took < time.monotonic() - began < 30
     served = " ".join("".join(lines).split())  # however the lines are broken
     links = re.findall(r"^  [a-z-]+: (http://127\.0\.0\.1:\d+/open\S+)$", "".join(lines), re.MULTILINE)
     assert [_page(link) for link in links] == ["leeds-plumbing", "harbour-books", "acme-rentals"]

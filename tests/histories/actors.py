@@ -10,7 +10,6 @@ from tests.histories import tags
 from tests.histories.facts import THERE, Facts, Record
 from tests.histories.oracle import Oracle
 from tests.histories.world import KEYS, World
-from worker.sandbox.member import Member
 
 PEOPLE = {
     "ann": ("ann@a.com", "ann.lee@a.com", "family@a.com"),
@@ -160,19 +159,18 @@ class Actors:
         self.say(f"HAND {member.email} on {list_id} {'gets' if active else 'loses'} the tag {name}")
         self.world.standin.tag(list_id, member.email, name, active=active)
         self.facts.hand_tags.act(member, name, self.world.time.now, active=active)
-        self._changed(member)
-
-    def _changed(self, member: Member | None) -> None:
-        if member is not None and member.status not in THERE:
+        if member.status not in THERE:
             # It is not as the worker left it any more, should that have taken it off.
-            self.facts.changed_off.add(member.email)
+            self.facts.tagged_off.add(member.email)
 
     def _edit(self, list_id: str, email: str) -> None:
         self.say(f"HAND {email} writes another name on {list_id}")
         self.world.standin.edit(list_id, email, "FNAME", "Own")
         member = self.world.standin.find_list(list_id).find(email)
         self.facts.edited.add(id(member))
-        self._changed(member)
+        if member is not None and member.status == "unsubscribed":
+            # It is not as the worker left it any more, should that have taken it off before it was confirmed.
+            self.facts.ended_pending.add(email)
         self.facts.acts.append((self.world.time.now, (list_id, email)))
 
     def _join(self, list_id: str) -> None:

@@ -118,7 +118,7 @@ class Facts:
     flush_began: datetime | None = None
     returned: dict[Spot, datetime] = field(default_factory=dict)
     ended_pending: set[str] = field(default_factory=set)
-    changed_off: set[str] = field(default_factory=set)
+    tagged_off: set[str] = field(default_factory=set)
     reads: list[tuple[datetime, Exchange]] = field(default_factory=list)
     unanswered: list[tuple[Spot, datetime]] = field(default_factory=list)
     forgotten: set[str] = field(default_factory=set)

@@ -21,9 +21,9 @@ By each call:
 
 When all is quiet:
  5. Who wants to be there and never left is there, with the newest names; whom only the worker put there and whom no
-    customer wants there is not. A member that was off its list when somebody wrote a name or a tag of it is excused: it
-    looks like one that signed up again and was archived by somebody else. Who confirmed Mailchimp's mail when no
-    customer had her address any more stays there.
+    customer wants there is not. A member that was off its list when somebody tagged it is excused: it looks like one
+    that signed up again and was archived by somebody else. Who confirmed Mailchimp's mail when no customer had her
+    address any more stays there.
  6. Withdrawn consent is not subscribed.
  7. One more flush writes nothing.
  8. The receipts tell what happened.

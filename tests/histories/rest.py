@@ -35,10 +35,10 @@ def _membership(history: History, record: Record) -> str:
 def _tainted(history: History) -> set[str]:
     """Returns addresses by which somebody left, withdrew or was forgotten, and all that share a customer with one.
 
-    Also those by which somebody changed a member that was off its list.
+    Also those by which somebody tagged a member that was off its list.
     """
     facts = history.facts
-    found = facts.ever_left | facts.forgotten | facts.ended_pending | facts.changed_off
+    found = facts.ever_left | facts.forgotten | facts.ended_pending | facts.tagged_off
     for record in facts.records.values():
         found |= {one["email"] for _, one in record.states if one is not None and one["marketing_consent"] is False}
     while True:
