@@ -6,17 +6,16 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from typing import Protocol
 
 from worker.accounts.settings import end_of_missing, missing
 from worker.clock import Clock, as_text
 from worker.ended import Ended, worst
 from worker.errors import WorkerError
 from worker.flush.commit_queue import CommitQueue
-from worker.flush.eligibility import Refused
+from worker.flush.eligibility import Eligibility
 from worker.flush.execute import Orders, deliver
 from worker.flush.merge_values import FieldHashes
-from worker.flush.settings_watch import SettingsWatch
+from worker.flush.settings_watch import CallPermission, SettingsWatch
 from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.rate_limit import Stop
 from worker.mailchimp.retry import RetryingSender
@@ -29,34 +28,6 @@ from worker.store.forgotten import Departed
 from worker.store.runs import AccountRun, Request, Trigger
 
 log = logging.getLogger("worker.flush")
-
-
-class Eligibility(Protocol):
-    """Tells whose customers may be delivered: those whose partition is this worker's, and read to its end."""
-
-    def why_not(self, account_id: AccountId) -> Refused | None:
-        """Returns why nothing may be delivered for an account now; None where it may."""
-        ...
-
-    def may_call(self, account_id: AccountId) -> bool:
-        """Tells whether a call for the account may still be begun."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _NoMore:
-    """Stops calls that wait, for their turn or to be tried again: as soon as they may not be made any more."""
-
-    stop: Stop
-    eligibility: Eligibility
-    account_id: AccountId
-    watch: SettingsWatch
-
-    def is_set(self) -> bool:
-        return self.stop.is_set() or not self.eligibility.may_call(self.account_id) or not self.watch.hold()
-
-    def wait(self, timeout: float) -> bool:
-        return self.stop.wait(timeout) or self.is_set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +157,7 @@ class AccountPart:
         return AccountRun(account_id, {}, to_do, ended=end, message=reason) if to_do else AccountRun(account_id, {}, 0)
 
     def _deliver(self, db: Database, settings: AccountSettings, turn: Callable[[], object]) -> AccountRun:
-        how, who, eligibility = self.how, settings.account_id, self.eligibility
+        how, who = self.how, settings.account_id
         if how.stop.is_set():
             return AccountRun(who, {}, customers.changed_count(db, who), ended=Ended.STOPPED)
         if not self._alone and not how.data_centres.may_call(settings.data_centre):
@@ -194,7 +165,7 @@ class AccountPart:
         # Before the key is read: a change from here on is seen.
         with (
             closing(SettingsWatch(how.open, settings)) as watch,
-            how.open_sender(db, who, _NoMore(how.stop, eligibility, who, watch)) as sender,
+            how.open_sender(db, who, permission := CallPermission(how.stop, self.eligibility, who, watch)) as sender,
         ):
             orders = Orders(
                 run=self.run,
@@ -206,10 +177,7 @@ class AccountPart:
                 connections=how.connections,
                 clock=how.clock,
                 stop=how.stop,
-                may_call=lambda: not how.stop.is_set() and eligibility.may_call(who),
-                ours=lambda: eligibility.may_call(who),
-                settings_hold=watch.hold,
-                erased=watch.erased,
+                permission=permission,
                 open_database=how.open,
                 queue=self.queue,
                 metrics=how.metrics,

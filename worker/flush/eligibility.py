@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from worker.consumer.owned_partitions import Held, OwnedPartitions
 from worker.ended import Ended
@@ -36,6 +36,18 @@ class Refused(NamedTuple):
 
     reason: str
     end: Ended
+
+
+class Eligibility(Protocol):
+    """Tells whose customers may be delivered: those whose partition is this worker's, and read to its end."""
+
+    def why_not(self, account_id: AccountId) -> Refused | None:
+        """Returns why nothing may be delivered for an account now; None where it may."""
+        ...
+
+    def may_call(self, account_id: AccountId) -> bool:
+        """Tells whether a call for the account may still be begun."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from worker.flush.plan_summary import PlanSummary
 from worker.flush.recorder import ERASED, Recorder
 from worker.flush.related_customers import RelatedCustomers
 from worker.flush.run_steps import run_steps
+from worker.flush.settings_watch import CallPermission
 from worker.flush.step_result import EXPECTED, Halted, StepResult
 from worker.flush.steps import Add, Plan, Step, StepGroup, Target, customers_of
 from worker.flush.terms import Terms
@@ -61,11 +62,7 @@ class Orders:
         bulk_add_above: contacts added one by one to a list that has archived members; more are added together.
         state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
         connections: threads an account.
-        may_call: asked before every call; false once the flush must end.
-        ours: asked before anything is written down; false once the partition is, or may be, another worker's.
-        settings_hold: asked before every call; false once the account chose other settings than it is flushed with, or
-            somebody was erased.
-        erased: asked before anything is written down; true once somebody was erased from the account.
+        permission: asked before every call, and before anything is written down.
         open_database: opens a connection for what the account's threads read, one at a time.
         queue: commits what they write.
         metrics: counts what they write.
@@ -86,10 +83,7 @@ class Orders:
     connections: int
     clock: Clock
     stop: Stop
-    may_call: Callable[[], bool]
-    ours: Callable[[], bool]
-    settings_hold: Callable[[], bool]
-    erased: Callable[[Database], bool]
+    permission: CallPermission
     open_database: Callable[[], Database]
     queue: CommitQueue
     metrics: Metrics
@@ -111,6 +105,7 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, ord
     Returns:
         What became of it; the message says why it ended early, or what was held back.
     """
+    permission = orders.permission
     with contextlib.closing(orders.open_database()) as reader:
         recorder = Recorder(
             reader,
@@ -118,9 +113,9 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, ord
             settings,
             orders.run,
             orders.clock,
-            may_call=lambda: orders.may_call() and orders.settings_hold(),
-            ours=orders.ours,
-            erased=orders.erased,
+            may_call=permission.may_call,
+            ours=permission.ours,
+            erased=permission.watch.erased,
             metrics=orders.metrics,
             end_after=orders.connections,
         )
@@ -131,11 +126,11 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, ord
                     _Execution(db, recorder, sender, Guarded(sender, recorder.may_call), orders).go()
             finally:
                 recorder.shut()
-            if not orders.may_call():
+            if not permission.lasts():
                 recorder.stop()
-            elif orders.erased(reader):
+            elif permission.watch.erased(reader):
                 recorder.fail(ERASED)
-            elif not orders.settings_hold():
+            elif not permission.watch.hold():
                 recorder.stop("the account's settings were changed; the next flush goes by the new ones")
         return recorder.part()
 
@@ -253,7 +248,7 @@ class _Execution:
             facts = {"account": self.settings.account_id, "run": self.orders.run, "list": one.list_id}
             log.warning("the brake holds %s of a list", one.what, extra={**facts, "what": one.what, "count": one.count})
         with self.db.transaction():
-            if self.orders.erased(self.db):
+            if self.orders.permission.watch.erased(self.db):
                 raise Halted
             held_back.show(self.db, self.settings.account_id, held, as_text(self.orders.clock()))
 
@@ -276,7 +271,9 @@ class _Execution:
     # One chunk
 
     def _chunk(self, pool: ThreadPoolExecutor, context: StepContext, plan: Plan, prepared: Prepared) -> None:
-        self.recorder.commit(not_sent.without_call(context, plan))
+        unchanged = any(not target.customer.changed for step in plan.steps() for target in step.targets)
+        if plan.no_calls or unchanged:
+            self.recorder.commit(not_sent.without_call(context, plan))
         tasks: list[Callable[[], Iterable[Step]]] = [
             self._admitted_task(context, step_group, prepared.brake) for step_group in plan.step_groups
         ]

@@ -14,8 +14,9 @@ from worker.changelog.commit import Changelog
 from worker.clock import Clock, as_text
 from worker.ended import Ended, worst
 from worker.errors import RequestWithdrawn, WorkerError
-from worker.flush.account_part import AccountPart, Eligibility, HowToDeliver
+from worker.flush.account_part import AccountPart, HowToDeliver
 from worker.flush.commit_queue import CommitQueue
+from worker.flush.eligibility import Eligibility
 from worker.flush.schedule import takes_part
 from worker.flush.turns import Place, Room, Turns, begins_after
 from worker.model import AccountId
@@ -93,6 +94,7 @@ class Flusher:
             log.info("a flush begins", extra={"run": run, "trigger": trigger, "accounts": len(chosen)})
             part = AccountPart(self.how, run, trigger, eligibility, request, queue)
             ended = SimpleQueue[AccountRun | BaseException]()
+            waiting = {one.account_id for one, _ in chosen}
             for one, size in chosen:
                 # What a person waits for begins at once.
                 at = (
@@ -103,7 +105,7 @@ class Flusher:
                 self.turns.put(
                     one.account_id,
                     run,
-                    self._beginning(part, ended),
+                    self._beginning(part, waiting, ended),
                     asked=account_id is not None,
                     size=size,
                     data_centre=one.data_centre,
@@ -111,7 +113,7 @@ class Flusher:
                 )
             begun()
             try:
-                parts = self._wait_for(run, len(chosen), ended)
+                parts = self._wait_for(run, len(chosen), waiting, ended)
             except WorkerError:
                 with suppress(WorkerError), db.transaction():
                     runs.end(db, run, as_text(self.how.clock()), Ended.FAILED)
@@ -159,7 +161,7 @@ class Flusher:
                     runs.put_account(db, run, AccountRun(one.account_id, {}, size, 0, Ended.STOPPED))
 
     def _beginning(
-        self, part: AccountPart, ended: SimpleQueue[AccountRun | BaseException]
+        self, part: AccountPart, waiting: set[AccountId], ended: SimpleQueue[AccountRun | BaseException]
     ) -> Callable[[Place], object]:
         def carry_out(place: Place) -> None:
             def turn() -> None:
@@ -174,14 +176,18 @@ class Flusher:
                 self.turns.leave(place)
 
         def begin(place: Place) -> None:
+            waiting.discard(place.account_id)
             threading.Thread(target=carry_out, args=(place,), name=f"account {place.account_id}", daemon=True).start()
 
         return begin
 
-    def _wait_for(self, run: int, left: int, ended: SimpleQueue[AccountRun | BaseException]) -> list[AccountRun]:
+    def _wait_for(
+        self, run: int, left: int, waiting: set[AccountId], ended: SimpleQueue[AccountRun | BaseException]
+    ) -> list[AccountRun]:
         parts, errors = list[AccountRun](), list[BaseException]()
         while left:
-            self.turns.fill()
+            if waiting:
+                self.turns.fill()
             if self.how.stop.is_set() or errors:
                 left -= self.turns.withdraw(run)
             try:

@@ -1,10 +1,14 @@
-"""Whether an account is still as its flush began: its settings, and nobody erased. Asked before each call."""
+"""Whether calls for an account may still be made: it is as it was, it is this worker's, and the flush need not end."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from worker.flush.eligibility import Eligibility
+from worker.mailchimp.rate_limit import Stop
+from worker.model import AccountId
 from worker.store import accounts, erasure
 from worker.store.accounts import AccountSettings, InForce
 from worker.store.database import Database
@@ -57,3 +61,37 @@ class SettingsWatch:
         """Closes the connection."""
         with self._lock:
             self._db.close()
+
+
+@dataclass(frozen=True, slots=True)
+class CallPermission:
+    """Asked before each call of an account. As a stop it ends the waiting of calls that may not be made any more.
+
+    Attributes:
+        watch: the account's settings, and who was erased.
+    """
+
+    stop: Stop
+    eligibility: Eligibility
+    account_id: AccountId
+    watch: SettingsWatch
+
+    def ours(self) -> bool:
+        """Returns whether the account's partition is this worker's: else nothing may be written down."""
+        return self.eligibility.may_call(self.account_id)
+
+    def lasts(self) -> bool:
+        """Returns whether the flush need not end."""
+        return not self.stop.is_set() and self.ours()
+
+    def may_call(self) -> bool:
+        """Returns whether a call may be begun."""
+        return self.lasts() and self.watch.hold()
+
+    def is_set(self) -> bool:
+        """Returns whether no call may be begun any more."""
+        return not self.may_call()
+
+    def wait(self, timeout: float) -> bool:
+        """Waits until no call may be begun, for so many seconds at most; returns whether that is so."""
+        return self.stop.wait(timeout) or self.is_set()
