@@ -22,7 +22,6 @@ from worker.flush.step_result import Exchange, Halted, StepResult
 from worker.flush.steps import Contact, PriorMembership, Target, ids_of
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.mailchimp.member import Member, answered_member
-from worker.mailchimp.merge_fields import MergeField
 from worker.mailchimp.retry import RetryingSender
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.store.accounts import AccountSettings
@@ -69,7 +68,6 @@ class StepContext:
         departures_of: returns where contacts are known to have left, by the ledger as it is now.
         customer_statuses: of the customers of the chunk at hand.
         hashes: makes those of what is sent.
-        merge_fields: of each stored list that is there.
     """
 
     sender: Guarded
@@ -83,7 +81,6 @@ class StepContext:
     departures_of: Callable[[Sequence[Contact]], Mapping[MembershipKey, Sequence[PriorMembership]]]
     customer_statuses: Mapping[CustomerId, CustomerStatus]
     hashes: FieldHashes
-    merge_fields: Mapping[ListId, Sequence[MergeField]]
 
 
 @dataclass(frozen=True, slots=True)

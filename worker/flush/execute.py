@@ -265,7 +265,6 @@ class _Execution:
             departures_of=self.recorder.departures_of,
             customer_statuses=near.customer_statuses,
             hashes=self.orders.hashes,
-            merge_fields=terms.merge_fields,
         )
 
     # One chunk

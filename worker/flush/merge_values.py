@@ -36,16 +36,26 @@ class Fields:
         values: merge tag to the value to send.
         left_out: merge tag to why its value is not sent as billmywork has it.
         state_filled_in: what is sent as the state of the address, where billmywork has none; else None.
+        available: the list's fields.
     """
 
     values: Mapping[str, Any]
     left_out: Mapping[str, str]
     state_filled_in: str | None = None
+    available: Sequence[MergeField] = field(default=(), repr=False, compare=False)
+
+    def whole(self, sent: Mapping[str, str]) -> dict[str, Any]:
+        """Returns all that a member gets: the values, and "" for what was filled from here and is no more.
+
+        Args:
+            sent: hashes of what was sent last.
+        """
+        return {**self.values, **cleared(self.values, sent, self.available)}
 
 
 def merge_fields(
     state: CustomerState,
-    available: Iterable[MergeField],
+    available: Sequence[MergeField],
     state_if_missing: str,
     mapping: Mapping[str, str] = DEFAULT,
 ) -> Fields:
@@ -78,7 +88,7 @@ def merge_fields(
                 values[tag] = found.value
             if found.reason is not None:
                 left_out[tag] = found.reason
-    return Fields(values, left_out, filled_in)
+    return Fields(values, left_out, filled_in, available)
 
 
 def _value(state: CustomerState, source: str) -> AttributeValue | PostalAddress | None:

@@ -144,7 +144,7 @@ class Add(_ForContact):
         """Gives the calls for the contact alone."""
         yield PlannedCall(calls.read(self.membership))
         yield PlannedCall(self.put(), "if it is no member")
-        yield PlannedCall(found_call(self.contact), "if it is a member already")
+        yield PlannedCall(found_call(self.contact, self.entry), "if it is a member already")
         yield from self.tag_calls(self.entry)
 
 
@@ -177,7 +177,7 @@ class Move(_ForContact):
         yield PlannedCall(calls.read(self.membership))
         yield from _prior_calls(self.priors)
         new = self.contact.status_if_new
-        yield PlannedCall(found_call(self.contact), "if nobody left the old place and the new one is taken")
+        yield PlannedCall(found_call(self.contact, self.entry), "if nobody left the old place and the new one is taken")
         free = "and the new place is free"
         if self.rename is not None:
             yield PlannedCall(self.rename_call(), f"if the old member is subscribed {free}")
@@ -233,16 +233,15 @@ class Restore(_ForContact):
 
     def put(self) -> Call:
         """Returns the call that restores the status from before."""
-        contact = self.contact
-        status = self.entry.status_before or "unsubscribed"
-        return calls.restore(contact.membership, contact.email, status, contact.fields.values)
+        contact, status = self.contact, self.entry.status_before or "unsubscribed"
+        return calls.restore(contact.membership, contact.email, status, contact.fields.whole(self.entry.fields))
 
     def calls(self) -> Iterator[PlannedCall]:
         """Gives the reads and what hangs on them."""
         yield from _prior_calls(self.priors)
         yield PlannedCall(calls.read(self.membership), "if nobody left the old place" if self.priors else None)
         yield PlannedCall(self.put(), "if it is archived still, and by this worker")
-        yield PlannedCall(found_call(self.contact), "if it is no longer archived, or somebody else archived it")
+        yield PlannedCall(found_call(self.contact, self.entry), "if it is back, or somebody else archived it")
         yield from self.tag_calls(self.entry)
 
 
@@ -257,7 +256,7 @@ class Recheck(_ForContact):
         """Gives the reads and what hangs on them."""
         yield from _prior_calls(self.priors)
         yield PlannedCall(calls.read(self.membership), "if nobody left the old place" if self.priors else None)
-        yield PlannedCall(found_call(self.contact), "if the member is there again")
+        yield PlannedCall(found_call(self.contact, self.entry), "if the member is there again")
         yield from self.tag_calls(self.entry)
 
 
@@ -269,9 +268,9 @@ class Found(_ForContact):
 
     def calls(self) -> Iterator[PlannedCall]:
         """Gives the read of its names, where these could be its customer's, and the write."""
-        if has_names(self.contact.fields.values):
-            yield PlannedCall(calls.read(self.membership))
-        yield PlannedCall(found_call(self.contact))
+        read = [calls.read(self.membership)] if has_names(self.contact.fields.values) else []
+        yield from map(PlannedCall, read)
+        yield PlannedCall(found_call(self.contact, self.entry if read else None))
         yield from self.tag_calls(self.entry)
 
 
@@ -361,9 +360,9 @@ class Plan:
             yield from step_group
 
 
-def found_call(contact: Contact) -> Call:
+def found_call(contact: Contact, entry: LedgerEntry | None) -> Call:
     """Returns the call for a contact that turns out to be a member already: its fields, never its status."""
-    return calls.update(contact.membership, contact.fields.values)
+    return calls.update(contact.membership, contact.fields.whole(entry.fields if entry is not None else {}))
 
 
 def planned_calls(step: Step) -> Iterator[PlannedCall]:

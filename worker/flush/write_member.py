@@ -11,7 +11,7 @@ from worker.clock import as_text
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import SECOND_LOOK, Attempt, classify_member
 from worker.flush.identity import as_read, fields_of, tags_of
-from worker.flush.merge_values import ADDRESS, Fields, cleared, sent_after
+from worker.flush.merge_values import ADDRESS, Fields, sent_after
 from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.flush.step_result import Exchange
 from worker.flush.steps import Contact
@@ -123,8 +123,7 @@ def whole_fields(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, 
         entry: what the ledger said of its place before it was read.
         seen: as it was read.
     """
-    values, available = contact.fields.values, attempt.context.merge_fields.get(contact.membership.list_id, ())
-    return {**values, **cleared(values, _sent_before(attempt, contact, entry, seen), available)}
+    return contact.fields.whole(_sent_before(attempt, contact, entry, seen))
 
 
 def _sent_before(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, member: Member) -> Mapping[str, str]:

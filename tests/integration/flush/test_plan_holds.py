@@ -25,7 +25,12 @@ def varied_customers(world: World, *, archived: bool) -> None:
         world.event(f"c{number}", f"c{number}@example.com", first_name="Ann", list_id=list_id)
     world.event("left", "left@example.com")
     world.event("gone", "gone@example.com")
+    for who in ("back", "host"):
+        world.event(who, f"{who}@example.com", first_name="Ann", phone="+44 113 496 0000")
     world.flush()
+    world.deleted("back", "back@example.com")
+    world.flush()
+    world.event("back", "back@example.com", first_name="Ann")
     if archived:
         world.by_hand("somebody@example.com", "subscribe")
         world.by_hand("somebody@example.com", "archive")
@@ -44,6 +49,7 @@ def varied_customers(world: World, *, archived: bool) -> None:
     world.event("c6", "c7@example.com", first_name="Ann")
     world.event("c7", "c6@example.com", first_name="Ann", list_id="other")
     world.event("c8", "nonsense")
+    world.event("c11", "host@example.com", first_name="Ann")
     world.event("new", "new@example.com", first_name="New")
     world.event("found", "somebody@example.com", first_name="Some")
     world.event("twin", "new@example.com", first_name="Twin")
