@@ -12,7 +12,7 @@ from worker.app import App
 from worker.cli import output
 from worker.flush.plan_preview import AccountPlan, plan_account
 from worker.flush.plan_summary import KINDS
-from worker.flush.planned_call import PlannedCall
+from worker.flush.planned_calls import PlannedCall
 from worker.flush.run import to_deliver
 from worker.mailchimp.call import member_hash
 from worker.model import AccountId, ListId

@@ -16,7 +16,6 @@ from worker.flush.identity import FOUND_AND_LEFT, NOT_ADDED, is_its_own
 from worker.flush.member_tags import differs, wanted_tags
 from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.flush.related_customers import RelatedCustomers
-from worker.flush.step_groups import step_groups_of
 from worker.flush.steps import (
     Add,
     Archive,
@@ -33,6 +32,7 @@ from worker.flush.steps import (
     Unsubscribe,
     Update,
     ids_of,
+    step_groups_of,
 )
 from worker.flush.target_list import TargetList, choose
 from worker.flush.terms import Terms

@@ -16,9 +16,9 @@ from worker.flush.learning import KnownContacts, learnt
 from worker.flush.member_pages import Page
 from worker.flush.merge_values import FieldHashes
 from worker.flush.plan_summary import PlanSummary
-from worker.flush.planned_call import PlannedCall
+from worker.flush.planned_calls import PlannedCall, planned_calls, tag_calls
 from worker.flush.related_customers import RelatedCustomers
-from worker.flush.steps import Add, Found, planned_calls
+from worker.flush.steps import Add, Found
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.store import held_back, lists
@@ -126,7 +126,7 @@ class AccountPlan:
             whom = tuple(one for add in together for one in _ids(add))
             yield PlannedCall(calls.add_all(list_id, [add.as_contact() for add in together]), customers=whom)
         for add in together:
-            for told in add.tag_calls(None, ONCE_ADDED):
+            for told in tag_calls(add.contact, None, ONCE_ADDED):
                 if not told.call.reads_only:
                     yield replace(told, when=ONCE_ADDED, address=add.membership.address, customers=_ids(add))
         for add in together:

@@ -1,22 +1,18 @@
-"""What a plan consists of: steps, each with the calls it may make.
+"""What a plan consists of: steps, and which of them may run side by side.
 
-A step names its calls before any is made: :meth:`calls` gives each with the condition it hangs on. Which customers a
-step is for are its targets; a customer is settled when all its steps are done.
+Which customers a step is for are its targets; a customer is settled when all its steps are done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from worker.flush import calls
-from worker.flush.identity import has_names
 from worker.flush.merge_values import Fields
 from worker.flush.outcomes import MEANINGS, Outcome
-from worker.flush.planned_call import ONCE_THERE, PlannedCall, tag_calls
-from worker.mailchimp.call import Call, member_path
 from worker.mailchimp.member import Member
 from worker.model import Customer, CustomerId, MembershipKey
 from worker.store.ledger import LedgerEntry
@@ -98,10 +94,6 @@ class NoCall:
         """Whether they need nothing more."""
         return MEANINGS[self.outcome].settles is not False
 
-    def calls(self) -> Iterator[PlannedCall]:
-        """Gives none."""
-        return iter(())
-
 
 @dataclass(frozen=True, slots=True)
 class _ForContact:
@@ -120,10 +112,6 @@ class _ForContact:
         """Whom the step is for."""
         return self.contact.targets
 
-    def tag_calls(self, known: LedgerEntry | None, when: str = ONCE_THERE) -> Iterator[PlannedCall]:
-        """Gives the calls about the member's tags, once the contact is there."""
-        return tag_calls(self.membership, self.contact.tags, known.member_tags if known is not None else None, when)
-
 
 @dataclass(frozen=True, slots=True)
 class Add(_ForContact):
@@ -134,18 +122,6 @@ class Add(_ForContact):
     def as_contact(self) -> dict[str, Any]:
         """Returns the contact as a POST carries it."""
         return calls.contact(self.contact.email, self.contact.status_if_new, self.contact.fields.values)
-
-    def put(self, status: str | None = None) -> Call:
-        """Returns the call that adds this contact alone."""
-        contact = self.contact
-        return calls.add_one(contact.membership, contact.email, status or contact.status_if_new, contact.fields.values)
-
-    def calls(self) -> Iterator[PlannedCall]:
-        """Gives the calls for the contact alone."""
-        yield PlannedCall(calls.read(self.membership))
-        yield PlannedCall(self.put(), "if it is no member")
-        yield PlannedCall(found_call(self.contact, self.entry), "if it is a member already")
-        yield from self.tag_calls(self.entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,33 +139,6 @@ class Move(_ForContact):
     rename: PriorMembership | None
     rename_changes: Mapping[str, Any]
 
-    def put(self, status: str) -> Call:
-        """Returns the call that adds the contact at its new place."""
-        return Add(self.contact, self.entry).put(status)
-
-    def rename_call(self) -> Call:
-        """Returns the call that gives the old member the new address."""
-        assert self.rename is not None
-        return calls.rename(self.rename.membership, self.contact.email, self.rename_changes)
-
-    def calls(self) -> Iterator[PlannedCall]:
-        """Gives the reads and what hangs on them, the prior memberships last."""
-        yield PlannedCall(calls.read(self.membership))
-        yield from _prior_calls(self.priors)
-        new = self.contact.status_if_new
-        yield PlannedCall(found_call(self.contact, self.entry), "if nobody left the old place and the new one is taken")
-        free = "and the new place is free"
-        if self.rename is not None:
-            yield PlannedCall(self.rename_call(), f"if the old member is subscribed {free}")
-            yield PlannedCall(self.put(new), f"if the old member was cleaned at another address {free}")
-        else:
-            yield PlannedCall(
-                self.put(new), f"if the old member is subscribed, or was cleaned at another address, {free}"
-            )
-        if new != "pending":
-            yield PlannedCall(self.put("pending"), f"if the old member is pending {free}")
-        yield from self.tag_calls(self.rename.entry if self.rename is not None else self.entry)
-
 
 @dataclass(frozen=True, slots=True)
 class Update(_ForContact):
@@ -197,11 +146,6 @@ class Update(_ForContact):
 
     entry: LedgerEntry
     changes: Mapping[str, Any]
-
-    def calls(self) -> Iterator[PlannedCall]:
-        """Gives the call."""
-        yield PlannedCall(calls.update(self.membership, self.changes))
-        yield from self.tag_calls(self.entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +163,6 @@ class Tag(_ForContact):
     seen: Member | None = None
     seen_at: datetime | None = None
 
-    def calls(self) -> Iterator[PlannedCall]:
-        """Gives the read and what hangs on it."""
-        return self.tag_calls(self.entry, "")
-
 
 @dataclass(frozen=True, slots=True)
 class Restore(_ForContact):
@@ -230,19 +170,6 @@ class Restore(_ForContact):
 
     entry: LedgerEntry
     priors: tuple[PriorMembership, ...]
-
-    def put(self) -> Call:
-        """Returns the call that restores the status from before."""
-        contact, status = self.contact, self.entry.status_before or "unsubscribed"
-        return calls.restore(contact.membership, contact.email, status, contact.fields.whole(self.entry.fields))
-
-    def calls(self) -> Iterator[PlannedCall]:
-        """Gives the reads and what hangs on them."""
-        yield from _prior_calls(self.priors)
-        yield PlannedCall(calls.read(self.membership), "if nobody left the old place" if self.priors else None)
-        yield PlannedCall(self.put(), "if it is archived still, and by this worker")
-        yield PlannedCall(found_call(self.contact, self.entry), "if it is back, or somebody else archived it")
-        yield from self.tag_calls(self.entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,26 +179,12 @@ class Recheck(_ForContact):
     entry: LedgerEntry
     priors: tuple[PriorMembership, ...]
 
-    def calls(self) -> Iterator[PlannedCall]:
-        """Gives the reads and what hangs on them."""
-        yield from _prior_calls(self.priors)
-        yield PlannedCall(calls.read(self.membership), "if nobody left the old place" if self.priors else None)
-        yield PlannedCall(found_call(self.contact, self.entry), "if the member is there again")
-        yield from self.tag_calls(self.entry)
-
 
 @dataclass(frozen=True, slots=True)
 class Found(_ForContact):
     """A contact of which Mailchimp said, when it was to be added, that it is a member already."""
 
     entry: LedgerEntry | None
-
-    def calls(self) -> Iterator[PlannedCall]:
-        """Gives the read of its names, where these could be its customer's, and the write."""
-        read = [calls.read(self.membership)] if has_names(self.contact.fields.values) else []
-        yield from map(PlannedCall, read)
-        yield PlannedCall(found_call(self.contact, self.entry if read else None))
-        yield from self.tag_calls(self.entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,17 +214,6 @@ class Archive:
         """Whether a customer that is known by the member withdrew consent."""
         return any(not target.customer.state.marketing_consent for target in self.targets)
 
-    def calls(self) -> Iterator[PlannedCall]:
-        """Gives the read and what hangs on it."""
-        first = "if the new address was taken" if self.only_if_taken else None
-        first = "if nobody may come here from elsewhere" if self.successors else first
-        yield PlannedCall(calls.read(self.membership), first)
-        statuses = "subscribed" if self.moved else "subscribed or unsubscribed"
-        yield PlannedCall(calls.archive(self.membership), f"if it is {statuses}")
-        yield PlannedCall(calls.read(self.membership), "once it is archived")
-        if not self.moved:
-            yield PlannedCall(calls.unsubscribe(self.membership), "if it is pending")
-
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
@@ -325,11 +227,6 @@ class Unsubscribe:
     entry: LedgerEntry | None
     targets: tuple[Target, ...]
     same_address: tuple[CustomerId, ...] = ()
-
-    def calls(self) -> Iterator[PlannedCall]:
-        """Gives the read and what hangs on it."""
-        yield PlannedCall(calls.read(self.membership))
-        yield PlannedCall(calls.unsubscribe(self.membership), "if it is subscribed or pending")
 
 
 Step = Add | Found | Move | Update | Tag | Restore | Recheck | Archive | Unsubscribe
@@ -360,20 +257,6 @@ class Plan:
             yield from step_group
 
 
-def found_call(contact: Contact, entry: LedgerEntry | None) -> Call:
-    """Returns the call for a contact that turns out to be a member already: its fields, never its status."""
-    return calls.update(contact.membership, contact.fields.whole(entry.fields if entry is not None else {}))
-
-
-def planned_calls(step: Step) -> Iterator[PlannedCall]:
-    """Gives the calls of a step, each with the address and the customers that it is about."""
-    addresses = {member_path(*one): one.address for one in touched(step)}
-    addresses[f"{member_path(*step.membership)}/tags"] = step.membership.address
-    customers = tuple(target.customer_id for target in step.targets)
-    for one in step.calls() if getattr(step, "left", None) is None else ():
-        yield replace(one, address=addresses.get(one.call.path), customers=customers)
-
-
 def touched(step: Step) -> Iterable[MembershipKey]:
     """Returns the places that a step reads or writes."""
     memberships = [step.membership]
@@ -392,7 +275,53 @@ def customers_of(steps: Iterable[Step]) -> frozenset[CustomerId]:
     return ids_of(target for step in steps for target in step.targets)
 
 
-def _prior_calls(priors: Iterable[PriorMembership]) -> Iterator[PlannedCall]:
-    for prior in priors:
-        if not prior.list_gone:
-            yield PlannedCall(calls.read(prior.membership))
+def step_groups_of(steps: Sequence[Step]) -> tuple[tuple[Add, ...], tuple[StepGroup, ...]]:
+    """Sorts steps into adds that depend on nothing, and groups that may run side by side.
+
+    Parallel writes to one member can answer bare 404s. Source: observed of Mailchimp's API, see the README.
+
+    Returns:
+        The adds that share no place and no customer with another step, and the groups of all others. In a group,
+        withdrawn consent comes first and archiving last.
+    """
+    groups = _Groups()
+    for number, step in enumerate(steps):
+        for membership in touched(step):
+            groups.join(number, membership)
+        for target in step.targets:
+            groups.join(number, target.customer_id)
+    together: dict[Hashable, list[Step]] = {}
+    for number, step in enumerate(steps):
+        together.setdefault(groups.root(number), []).append(step)
+    alone: list[Add] = []
+    step_groups: list[StepGroup] = []
+    for step_group in together.values():
+        if len(step_group) == 1 and isinstance(step_group[0], Add):
+            alone.append(step_group[0])
+        else:
+            step_groups.append(tuple(sorted(step_group, key=_rank)))
+    return tuple(alone), tuple(step_groups)
+
+
+def _rank(step: Step) -> int:
+    if isinstance(step, Archive):
+        # Where an add was begun first: it may be the member of the place before it, under its new address.
+        return 2 if step.entry.state == "intended" else 3
+    return 0 if isinstance(step, Unsubscribe) else 1
+
+
+class _Groups:
+    """Disjoint sets."""
+
+    def __init__(self) -> None:
+        self._parent: dict[Hashable, Hashable] = {}
+
+    def root(self, item: Hashable) -> Hashable:
+        parent = self._parent.setdefault(item, item)
+        while parent != self._parent[parent]:
+            self._parent[item] = self._parent[parent]
+            item, parent = parent, self._parent[parent]
+        return parent
+
+    def join(self, one: Hashable, other: Hashable) -> None:
+        self._parent[self.root(one)] = self.root(other)
