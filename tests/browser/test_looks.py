@@ -17,9 +17,9 @@ from tests.integration.flush.world import ACCOUNT, CHANGELOG
 from worker.accounts import settings
 from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
-from worker.store import lists
+from worker.store import accounts
+from worker.store.accounts import Pause
 from worker.store.changed_rows import Changed
-from worker.store.lists import Pause
 from worker.store.lock import DatabaseLock
 
 EVIL = "<script>window.evil=1</script><img src=x onerror=window.evil=1>\"'>"
@@ -171,7 +171,9 @@ def test_a_paused_list_is_resumed(page: Page, running_shop: Shop) -> None:
     shop = running_shop
     CHANGELOG.commit(
         shop.db,
-        lambda: Changed(None, lists.pause(shop.db, ACCOUNT, "other", Pause("it refuses everybody", shop.clock()))),
+        lambda: Changed(
+            None, accounts.pause_list(shop.db, ACCOUNT, "other", Pause("it refuses everybody", shop.clock()))
+        ),
     )
     page.goto(shop.link())
     page.locator(".notice.problem").get_by_role("button", name="Try again").click()

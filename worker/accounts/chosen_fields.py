@@ -16,10 +16,9 @@ from worker.mailchimp.errors import explained
 from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import AccountId, ListId
 from worker.store import accounts, customers
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountList, AccountSettings
 from worker.store.changed_rows import Changed
 from worker.store.database import Database
-from worker.store.lists import AccountList
 
 
 def read(

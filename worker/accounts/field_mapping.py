@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from worker.errors import AccountError
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import AccountId, ListId
-from worker.store.lists import AccountList
+from worker.store.accounts import AccountList
 
 DEFAULT: Mapping[str, str] = {
     "FNAME": "first_name",

@@ -18,11 +18,9 @@ from worker.mailchimp.errors import explained
 from worker.mailchimp.lists import MailchimpList, all_lists
 from worker.model import AccountId, ListId
 from worker.store import accounts, customers
-from worker.store import lists as list_rows
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountList, AccountSettings
 from worker.store.changed_rows import Changed
 from worker.store.database import Database
-from worker.store.lists import AccountList
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ def refresh(
         first = settings.refreshed_at is None
         result = refreshed(settings, found, at)
         left = {one.list_id for one in settings.lists} - {one.list_id for one in result.settings.lists}
-        rows = accounts.save(db, result.settings) + list_rows.delete(db, account_id, left)
+        rows = accounts.save(db, result.settings) + accounts.delete_lists(db, account_id, left)
         # By the first refresh every list is new, so that the mark would say nothing.
         rows += new_lists.note(db, result.settings, () if first else [one.list_id for one in result.new])
         if result.back:
@@ -168,7 +166,7 @@ def require_unused(db: Database, settings: AccountSettings) -> None:
         AccountError: there is one.
     """
     for one in settings.stored:
-        if list_rows.stored_by(db, one.list_id) not in (None, settings.account_id):
+        if accounts.stored_by(db, one.list_id) not in (None, settings.account_id):
             raise AccountError(
                 f"A list is stored by one account only, and another has stored {_named(one)}.",
                 "Leave it out, or let the other account un-store it first.",

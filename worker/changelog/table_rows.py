@@ -11,7 +11,7 @@ from typing import Any
 from worker.changelog.column_types import LIST_SHAPE, SHAPES
 from worker.clock import as_text
 from worker.model import AccountId
-from worker.store import customers, lists
+from worker.store import accounts, customers
 from worker.store.changed_rows import Kind, RowKey
 from worker.store.database import Database
 
@@ -133,7 +133,7 @@ def with_departures_lost(one: ChangelogRow) -> ChangelogRow | None:
     told = one.row.get("lists", ()) if one.kind == "account" and one.row is not None else ()
     if one.row is None or all(on_list.get("departures_read_at") is None for on_list in told):
         return None
-    lost = {"departures_read_at": as_text(lists.DEPARTURES_LOST), "members_read_at": None}
+    lost = {"departures_read_at": as_text(accounts.DEPARTURES_LOST), "members_read_at": None}
     read = [on_list if on_list.get("departures_read_at") is None else {**on_list, **lost} for on_list in told]
     return ChangelogRow(one.kind, one.key, {**one.row, "lists": read})
 
@@ -199,7 +199,7 @@ def _apply_account(db: Database, account_id: AccountId, row: Mapping[str, Any] |
     marks = ",".join("?" * (len(_LIST) + 2))
     for one in row.get("lists", ()):
         # Two accounts that stored one list at the same moment elsewhere: the first keeps it.
-        stored = int(bool(one.get("stored")) and lists.stored_by(db, one["list_id"]) is None)
+        stored = int(bool(one.get("stored")) and accounts.stored_by(db, one["list_id"]) is None)
         values = (account_id, *(stored if column == "stored" else one.get(column) for column in _LIST))
         db.execute(
             f"INSERT INTO list (account_id, {', '.join(_LIST)}, {_OTHERS}) VALUES ({marks})",

@@ -19,7 +19,7 @@ from worker.mailchimp.call import Sender
 from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId
 from worker.plural import counted
-from worker.store import customers, ledger, lists
+from worker.store import accounts, customers, ledger
 from worker.store.changed_rows import Changed, Rows
 from worker.store.database import Database
 from worker.store.departure_reading import Reading
@@ -77,7 +77,7 @@ def differences(
         MailchimpError: a list could not be read.
     """
     chosen, done = settings.load(db, account_id), 0
-    others = lists.stored_by_others(db, account_id)
+    others = accounts.stored_by_others(db, account_id)
     for on_list in chosen.stored:
         if on_list.gone:
             continue

@@ -17,8 +17,7 @@ from worker.clock import as_text
 from worker.errors import UsageError
 from worker.model import AccountId, ListId
 from worker.status.json_data import lists_data, mapping_data
-from worker.store.accounts import AccountSettings
-from worker.store.lists import AccountList
+from worker.store.accounts import AccountList, AccountSettings
 
 commands = typer.Typer(no_args_is_help=True, help="Read an account's Mailchimp lists, choose those to use.")
 

@@ -26,7 +26,7 @@ from worker.flush.steps import Add, Plan
 from worker.flush.terms import Terms
 from worker.mailchimp.call import Sender
 from worker.model import CustomerId, ListId, MembershipKey
-from worker.store import ledger, lists
+from worker.store import accounts, ledger
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
@@ -165,7 +165,7 @@ class AccountFlush:
         if not self.last_step.may_go_on():
             return None
         settings = self.last_step.settings
-        others = lists.stored_by_others(self.db, settings.account_id)
+        others = accounts.stored_by_others(self.db, settings.account_id)
         return Terms(
             settings, read.found, self.state_if_missing, as_text(self.clock()), self.departed, self.hashes, others
         )

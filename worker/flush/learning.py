@@ -16,7 +16,7 @@ from worker.flush.identity import as_read, departed
 from worker.flush.member_pages import Page
 from worker.mailchimp.member import Member
 from worker.model import AccountId, CustomerId, ListId, MembershipKey, address_key
-from worker.store import customers, departure_reading, ledger, lists, member_reading
+from worker.store import accounts, customers, departure_reading, ledger, member_reading
 from worker.store.changed_rows import Rows
 from worker.store.database import Database
 from worker.store.ledger import OUT, LedgerEntry, has_left
@@ -306,7 +306,7 @@ class PageWriter:
             return
         at, account_id = as_text(self.clock()), self.account_id
         # A list of another account by now: its strangers are that one's.
-        strangers = page.list_id not in lists.stored_by_others(self.db, account_id)
+        strangers = page.list_id not in accounts.stored_by_others(self.db, account_id)
         moved = self.contacts.moved(page)
         if page.trivial and not page.reading.whole:
             told = learnt(self.db, account_id, page, at, strangers=strangers, moved=moved)

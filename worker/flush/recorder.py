@@ -24,12 +24,11 @@ from worker.flush.steps import Contact, PriorMembership
 from worker.metrics import Metrics
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.plural import counted
-from worker.store import accounts, customers, ledger, lists, receipts, runs
-from worker.store.accounts import AccountSettings
+from worker.store import accounts, customers, ledger, receipts, runs
+from worker.store.accounts import AccountSettings, Pause
 from worker.store.changed_rows import Rows
 from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
-from worker.store.lists import Pause
 from worker.store.runs import AccountRun
 
 log = logging.getLogger("worker.flush")
@@ -300,9 +299,9 @@ class Recorder:
             reason = f"Mailchimp accepts no call of it: {result.account_stopped}."
             rows += accounts.pause(db, account_id, Pause(reason, now))
         for list_id in result.gone:
-            rows += lists.mark_gone(db, account_id, list_id, now)
+            rows += accounts.mark_list_gone(db, account_id, list_id, now)
         for list_id, title in result.paused.items():
-            rows += lists.pause(db, account_id, list_id, Pause(f"it refuses every contact: {title}", now))
+            rows += accounts.pause_list(db, account_id, list_id, Pause(f"it refuses every contact: {title}", now))
         return rows
 
     def _learn(self, result: StepResult) -> None:

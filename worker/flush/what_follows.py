@@ -18,7 +18,7 @@ from worker.flush.steps import Archive, Move, Plan
 from worker.flush.terms import Terms
 from worker.model import ListId
 from worker.plural import counted
-from worker.store import ledger, lists
+from worker.store import accounts, ledger
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
@@ -105,7 +105,7 @@ def what_follows(
     who = settings.account_id
     # Which fields are sent changes none of these counts, so no hash is compared.
     fields = {one.list_id: () for one in settings.stored}
-    terms = Terms(settings, fields, "", now, departed, FieldHashes(who, ()), lists.stored_by_others(db, who))
+    terms = Terms(settings, fields, "", now, departed, FieldHashes(who, ()), accounts.stored_by_others(db, who))
     found = WhatFollows(settings, ledger.present_count(db, who))
     for near in chunks(db, who, every=every):
         for _, plan in plans(db, terms, near):

@@ -46,8 +46,8 @@ def test_a_found_member_goes_along_after_thirty_days(world: World):
 def test_a_customer_that_is_held_is_not_settled_by_what_is_left_over(world: World):
     """A customer of a list that is paused waits, though a member of its is left over elsewhere."""
     from tests.integration.flush.world import ACCOUNT
-    from worker.store import lists
-    from worker.store.lists import Pause
+    from worker.store import accounts
+    from worker.store.accounts import Pause
 
     world.standin.find_list("master").insert(TYPO, "pending", {}, "by hand")
     world.event("ann", TYPO)
@@ -55,7 +55,7 @@ def test_a_customer_that_is_held_is_not_settled_by_what_is_left_over(world: Worl
     world.event("ann", TYPO, list_id="other")
     world.flush()
     with world.db.transaction():
-        lists.pause(world.db, ACCOUNT, "other", Pause("it refuses everybody", world.clock()))  # type: ignore[arg-type]
+        accounts.pause_list(world.db, ACCOUNT, "other", Pause("it refuses everybody", world.clock()))  # type: ignore[arg-type]
     world.event("ann", RIGHT, list_id="other")
     world.flush()
     assert world.waits("ann")

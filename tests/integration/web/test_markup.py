@@ -19,12 +19,10 @@ from worker.clock import as_text
 from worker.mailchimp.user import MailchimpUser
 from worker.model import AccountId, ListId
 from worker.store import accounts, dead_letters, held_back
-from worker.store import lists as list_rows
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountSettings, Pause
 from worker.store.changed_rows import Changed
 from worker.store.dead_letters import DeadLetter
 from worker.store.held_back import HeldBack
-from worker.store.lists import Pause
 from worker.web.pages.routes import PAGES
 
 STEERING = "\u202e\u2066\u200f\x07"
@@ -89,7 +87,7 @@ def _set_by_others(world: World) -> None:
     CHANGELOG.commit(db, lambda: Changed(None, connected_user.note(db, ACCOUNT, MailchimpUser(EVIL, EVIL))))
     for list_id, reason in lists:
         CHANGELOG.commit(
-            db, lambda one=list_id, why=reason: Changed(None, list_rows.pause(db, ACCOUNT, one, Pause(why, now)))
+            db, lambda one=list_id, why=reason: Changed(None, accounts.pause_list(db, ACCOUNT, one, Pause(why, now)))
         )
     left_out = [{"list_id": EVIL, "field": EVIL, "reason": EVIL, "contacts": 1, "of": 2}]
     with db.transaction():

@@ -14,9 +14,8 @@ from worker.accounts import lists, settings
 from worker.errors import KafkaError
 from worker.model import AccountId, ListId
 from worker.store import accounts
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountSettings, Pause
 from worker.store.changed_rows import Changed
-from worker.store.lists import Pause
 from worker.web.pages import operators
 from worker.web.problems import WorkerAway
 from worker.web.refreshes import Refreshes

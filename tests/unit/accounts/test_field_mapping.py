@@ -10,7 +10,7 @@ from worker.accounts.field_mapping import DEFAULT, checked, mapped, mapping_of, 
 from worker.errors import AccountError
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import AccountId, ListId
-from worker.store.lists import AccountList
+from worker.store.accounts import AccountList
 
 AVAILABLE = (
     MergeField("FNAME", "text"),

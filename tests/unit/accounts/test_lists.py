@@ -27,8 +27,7 @@ from worker.errors import AccountError, MailchimpError, NotFound, SecretKeyError
 from worker.mailchimp.call import Answer
 from worker.model import ListId
 from worker.store import accounts, customers
-from worker.store import lists as list_rows
-from worker.store.lists import Pause
+from worker.store.accounts import Pause
 
 PAUSE = Pause("Mailchimp refuses the list.", AT)
 
@@ -178,7 +177,7 @@ def test_lists_of_a_key_that_was_replaced_meanwhile_are_not_taken(ready, path):
 
 def test_a_refresh_keeps_what_was_chosen(ready, mailchimp):
     """A refresh takes names and counts over; what is stored, the master list and pauses stay; nobody is marked."""
-    list_rows.pause(ready, ACCOUNT, ListId("two"), PAUSE)
+    accounts.pause_list(ready, ACCOUNT, ListId("two"), PAUSE)
     mailchimp.standin.find_list("two").name = "Renamed"
     found = refresh(ready, mailchimp)
     two = found.settings.list_of("two")
@@ -259,7 +258,7 @@ def test_only_the_customers_of_the_account_are_marked(ready):
 def test_a_list_that_is_no_longer_stored_loses_its_pause(ready):
     """A list that is left out and stored again begins without the pause it had; one that stays keeps it."""
     for one in ("one", "two"):
-        list_rows.pause(ready, ACCOUNT, ListId(one), PAUSE)
+        accounts.pause_list(ready, ACCOUNT, ListId(one), PAUSE)
     lists.store(ready, CHANGELOG, ACCOUNT, ["one"])
     found = lists.store(ready, CHANGELOG, ACCOUNT, ["one", "two"])
     assert [found.list_of(one).pause for one in ("one", "two")] == [PAUSE, None]
@@ -345,9 +344,9 @@ def test_a_list_is_stored_by_one_account_only(ready, path, mailchimp):
         assert "one account only" in error.what
     lists.store(ready, CHANGELOG, ACCOUNT, ["one"])
     assert ids(lists.store(ready, CHANGELOG, NEIGHBOUR, ["three", "two"]).stored) == ["three", "two"]
-    assert list_rows.stored_by(ready, ListId("two")) == NEIGHBOUR
-    assert list_rows.stored_by(ready, ListId("one")) == ACCOUNT
-    assert list_rows.stored_by(ready, ListId("unknown")) is None
+    assert accounts.stored_by(ready, ListId("two")) == NEIGHBOUR
+    assert accounts.stored_by(ready, ListId("one")) == ACCOUNT
+    assert accounts.stored_by(ready, ListId("unknown")) is None
 
 
 # --- the master list

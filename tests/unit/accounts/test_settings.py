@@ -8,9 +8,7 @@ from worker.accounts.settings import disable, enable, load, missing, resume
 from worker.errors import AccountError, NotFound
 from worker.model import ListId
 from worker.store import accounts, customers
-from worker.store import lists as list_rows
-from worker.store.accounts import AccountSettings
-from worker.store.lists import AccountList, Pause
+from worker.store.accounts import AccountList, AccountSettings, Pause
 
 PAUSE = Pause("Mailchimp does not accept the API key.", AT)
 
@@ -181,7 +179,7 @@ def test_the_first_pause_stays(db):
     second = Pause("Another reason.", LATER)
     for pause in (PAUSE, second):
         accounts.pause(db, ACCOUNT, pause)
-        list_rows.pause(db, ACCOUNT, ListId("one"), pause)
+        accounts.pause_list(db, ACCOUNT, ListId("one"), pause)
     found = load(db, ACCOUNT)
     assert found.pause == PAUSE
     assert [one.pause for one in found.lists] == [PAUSE, None]
@@ -190,8 +188,8 @@ def test_the_first_pause_stays(db):
 def test_a_list_stays_gone_since_it_was_first_missed(db):
     """The time at which a list was first found to be gone stays."""
     accounts.save(db, complete())
-    list_rows.mark_gone(db, ACCOUNT, ListId("two"), AT)
-    list_rows.mark_gone(db, ACCOUNT, ListId("two"), LATER)
+    accounts.mark_list_gone(db, ACCOUNT, ListId("two"), AT)
+    accounts.mark_list_gone(db, ACCOUNT, ListId("two"), LATER)
     assert [one.gone_at for one in load(db, ACCOUNT).lists] == [None, AT]
 
 

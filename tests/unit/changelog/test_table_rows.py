@@ -19,12 +19,11 @@ from worker.changelog.writer import Acknowledged, ChangelogWriter
 from worker.config import Kafka
 from worker.errors import KafkaError
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
-from worker.store import accounts, customers, departure_reading, forgotten, ignored, ledger, ledger_erasure, lists
-from worker.store.accounts import AccountSettings
+from worker.store import accounts, customers, departure_reading, forgotten, ignored, ledger, ledger_erasure
+from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.changed_rows import Changed, RowKey, account_rows
 from worker.store.database import Database, open_database
 from worker.store.ledger import CustomerStatus, LedgerEntry
-from worker.store.lists import AccountList, Pause
 
 ACCOUNT = AccountId("acct-1")
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -120,9 +119,9 @@ def do(db: Database, step: str, number: int) -> Sequence[RowKey]:
             return accounts.save(db, chosen(name=f"Master {number}"))
         case "pause":
             paused = accounts.pause(db, ACCOUNT, Pause("why", NOW))
-            return paused + lists.pause(db, ACCOUNT, ListId("master"), Pause("why", NOW))
+            return paused + accounts.pause_list(db, ACCOUNT, ListId("master"), Pause("why", NOW))
         case "list gone":
-            return lists.mark_gone(db, ACCOUNT, ListId("master"), NOW)
+            return accounts.mark_list_gone(db, ACCOUNT, ListId("master"), NOW)
         case "key":
             return accounts.set_encrypted_key(db, ACCOUNT, b"\x00sealed")
         case "delete account":
@@ -140,7 +139,7 @@ def do(db: Database, step: str, number: int) -> Sequence[RowKey]:
         case "reopen":
             return customers.reopen(db, ACCOUNT, [who])
         case "list away":
-            return lists.delete(db, ACCOUNT, [ListId("master")])
+            return accounts.delete_lists(db, ACCOUNT, [ListId("master")])
         case "departures":
             return departure_reading.end(db, ACCOUNT, ListId("master"), "2026-11-22T10:00:00Z")
         case "versions":
@@ -251,7 +250,7 @@ def test_a_change_that_others_overtake_each_time_is_given_up(tmp_path: Path) -> 
     """It says so, and nothing of it is written."""
 
     def elsewhere(db: Database, number: int) -> None:
-        lists.save(db, ACCOUNT, chosen(name=f"Name {number}").lists)
+        accounts.save_lists(db, ACCOUNT, chosen(name=f"Name {number}").lists)
 
     with closing(Meanwhile(tmp_path / "x.db", elsewhere)) as copied:
         with copied.db.transaction():
@@ -286,7 +285,7 @@ def test_of_two_accounts_that_stored_one_list_elsewhere_the_first_keeps_it(copie
             found += table_rows.rows_of(db, accounts.save(db, chosen(account)))
     with copied.copy.transaction():
         table_rows.apply(copied.copy, found)
-    assert lists.stored_by(copied.copy, ListId("master")) == ACCOUNT
+    assert accounts.stored_by(copied.copy, ListId("master")) == ACCOUNT
     assert [len(each.lists) for each in accounts.all_accounts(copied.copy)] == [1, 1]
 
 

@@ -12,10 +12,9 @@ from worker.flush.related_customers import RelatedCustomers
 from worker.flush.terms import Terms
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, ListId, MembershipKey, Position
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountList, AccountSettings
 from worker.store.forgotten import Departed
 from worker.store.ledger import CustomerStatus, LedgerEntry
-from worker.store.lists import AccountList
 
 NOW = "2026-11-22T10:00:00.000Z"
 MASTER, OTHER = ListId("master"), ListId("other")

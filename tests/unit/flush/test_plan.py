@@ -19,7 +19,7 @@ from tests.unit.flush.build import (
 )
 from worker.flush.plan import make_plan
 from worker.flush.steps import Add, Archive, Move, Plan, Recheck, Restore, Unsubscribe, Update
-from worker.store.lists import Pause
+from worker.store.accounts import Pause
 
 SENT = HASHES.of({"FNAME": "Ann"})
 

@@ -12,9 +12,8 @@ from worker.ended import Ended
 from worker.model import AccountId, ListId
 from worker.status.account_state import AccountFacts, AccountState, State, state_of
 from worker.status.run_summary import last_line
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.held_back import HeldBack
-from worker.store.lists import AccountList, Pause
 from worker.store.runs import AccountRun, Run
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -14,9 +14,8 @@ from worker.status.check_accounts import lists_not_there
 from worker.status.check_kafka import check_staging
 from worker.status.checks import Finding, Level, exit_code, ok
 from worker.store import offsets
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountList, AccountSettings
 from worker.store.database import Database, open_database
-from worker.store.lists import AccountList
 from worker.store.offsets import TopicSize
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

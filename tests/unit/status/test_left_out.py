@@ -8,9 +8,8 @@ from worker.flush.merge_values import LeftOutCounts
 from worker.model import AccountId, ListId
 from worker.status.left_out import as_rows, sentences
 from worker.store import runs
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountList, AccountSettings
 from worker.store.database import open_database
-from worker.store.lists import AccountList
 from worker.store.runs import AccountRun, LeftOut
 
 AT = datetime(2026, 11, 22, 10, tzinfo=UTC)

@@ -20,10 +20,9 @@ from worker.model import AccountId, ListId
 from worker.status.live import LiveFile, LiveWorker, read_live
 from worker.status.overview import overview
 from worker.store import accounts, held_back, lock, offsets, receipts, runs
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountList, AccountSettings
 from worker.store.database import Database, open_database
 from worker.store.held_back import HeldBack
-from worker.store.lists import AccountList
 from worker.store.lock import DatabaseLock, is_locked, lock_path, seconds_since_beat
 from worker.store.offsets import TopicSize
 from worker.store.receipts import Receipt

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.store.frozen import NAMES, file_of, files, thaw
 from worker.changelog import table_rows
 from worker.model import AccountId, AddressKey, CustomerId, MembershipKey
-from worker.store import accounts, counts, customers, dead_letters, ledger, lists, offsets, receipts, runs
+from worker.store import accounts, counts, customers, dead_letters, ledger, offsets, receipts, runs
 from worker.store.database import open_database
 from worker.store.sqlite import sqlite3
 
@@ -159,7 +159,7 @@ def test_settings_are_read(db):
     assert (one.lists[1].pause is not None, one.lists[2].gone_at is not None) == (True, True)
     assert (two.enabled, two.pause is not None, two.status_if_new) == (False, True, "pending")
     assert accounts.encrypted_key(db, ONE) == b"gAAAAA-encrypted"
-    assert lists.stored_by(db, "listb") == ONE
+    assert accounts.stored_by(db, "listb") == ONE
 
 
 def test_what_was_read_and_what_was_done_is_there(db):

@@ -9,11 +9,10 @@ import pytest
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
 from worker.store import accounts, ledger, receipts
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.database import open_database
 from worker.store.intent import Intent
 from worker.store.ledger import CustomerStatus, LedgerEntry
-from worker.store.lists import AccountList, Pause
 from worker.store.receipts import Receipt
 
 ACCOUNT, CUSTOMER, AT = AccountId("acct-1"), CustomerId("cus-1"), datetime(2026, 11, 22, 10, tzinfo=UTC)

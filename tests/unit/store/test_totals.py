@@ -13,11 +13,10 @@ import pytest
 from worker.accounts.settings import missing
 from worker.model import AccountId, ListId
 from worker.status.account_state import AccountFacts, state_of
-from worker.store import accounts, customers, held_back, lists, runs, totals
-from worker.store.accounts import AccountList, AccountSettings
+from worker.store import accounts, customers, held_back, runs, totals
+from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.database import Database, open_database
 from worker.store.held_back import HeldBack
-from worker.store.lists import Pause
 
 AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
@@ -64,8 +63,8 @@ def test_lists_are_counted_where_they_are_stored(db: Database) -> None:
     made = [AccountList(ListId(f"l{n}"), "List", n > 0, 0, False, AT) for n in range(4)]
     with db.transaction():
         accounts.save(db, AccountSettings(AccountId("a"), lists=tuple(made)))
-        lists.mark_gone(db, AccountId("a"), ListId("l1"), AT)
-        lists.pause(db, AccountId("a"), ListId("l2"), Pause("why", AT))
+        accounts.mark_list_gone(db, AccountId("a"), ListId("l1"), AT)
+        accounts.pause_list(db, AccountId("a"), ListId("l2"), Pause("why", AT))
     assert totals.lists_by_state(db) == {"ready": 1, "paused": 1, "gone": 1}
 
 

@@ -13,9 +13,8 @@ from worker.ended import Ended
 from worker.flush.brake import CONFIRM_WITHIN
 from worker.flush.outcomes import Outcome
 from worker.status.account_state import AccountFacts
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountSettings, Pause
 from worker.store.held_back import HeldBack
-from worker.store.lists import Pause
 from worker.web.pages.words import people
 
 Level = Literal["problem", "step", "note"]

@@ -15,7 +15,7 @@ from worker.errors import AccountError, NotFound
 from worker.flush.brake import CONFIRM_WITHIN
 from worker.flush.what_follows import WhatFollows
 from worker.model import ListId
-from worker.store import lists as list_rows
+from worker.store import accounts
 from worker.store.accounts import AccountSettings, StatusIfNew
 from worker.web.account_reading import Preview
 from worker.web.owner_words import owner_words
@@ -105,7 +105,7 @@ def _list_error(call: Call, asked: Asked) -> str | None:
     if wanted.master_list not in wanted.stored:
         master = before.list_of(wanted.master_list)
         return f"Tick “{master.name if master is not None else 'it'}” too: the master list is one that you use."
-    if taken := wanted.stored & list_rows.stored_by_others(call.db, call.account):
+    if taken := wanted.stored & accounts.stored_by_others(call.db, call.account):
         names = " and ".join(_name(before, one) for one in sorted(taken))
         return f"Another account uses {names}. A list can be used by one account only."
     try:

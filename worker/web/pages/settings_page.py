@@ -11,8 +11,7 @@ from worker.ended import Ended
 from worker.errors import AccountError, MailchimpError, UsageError
 from worker.model import ListId
 from worker.store import runs
-from worker.store.accounts import AccountSettings
-from worker.store.lists import AccountList
+from worker.store.accounts import AccountList, AccountSettings
 from worker.web.account_reading import Now
 from worker.web.owner_words import Said, owner_words
 from worker.web.pages.attention import needing_attention

@@ -12,9 +12,8 @@ from worker.clock import as_text
 from worker.ended import Ended
 from worker.model import AccountId, ListId
 from worker.status.account_state import AccountFacts
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.held_back import HeldBack
-from worker.store.lists import AccountList, Pause
 from worker.store.runs import AccountRun, LeftOut
 from worker.web.pages.problems import Surroundings, problems_of, set_up
 from worker.web.pages.your_data import not_sent
