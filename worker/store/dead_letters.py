@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from worker.model import AccountId
 from worker.store.database import Database
+from worker.store.decodings import decodings
 
 Headers = Sequence[tuple[str, bytes | None]]
 
 _READ_AT_ONCE = 20
 """Whole dead letters in memory: each may have a megabyte."""
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,13 +188,13 @@ def mentioning(db: Database, text: str) -> list[int]:
     """Returns the numbers of dead letters whose key, value or headers have a text in them.
 
     Args:
-        text: found in any case, and where JSON wrote its letters as escapes.
+        text: found in any case, and in all that :mod:`worker.store.decodings` decodes.
     """
     return [number for number, content in _contents(db) if text.lower() in content]
 
 
 def texts(db: Database) -> Iterator[str]:
-    """Gives what each dead letter holds: key, value and headers, in lower case, JSON's escapes resolved."""
+    """Gives what each dead letter holds: key, value and headers, decoded in each way, in lower case."""
     for _, content in _contents(db):
         yield content
 
@@ -212,11 +211,6 @@ def _contents(db: Database) -> Iterator[tuple[int, str]]:
                 for name, value in json.loads(row["headers"])
                 for part in (name.encode(), base64.b64decode(value or ""))
             ]
-            yield row["number"], "\n".join(map(_readable, (row["key"], row["value"], *headers)))
+            parts = (bytes(part or b"") for part in (row["key"], row["value"], *headers))
+            yield row["number"], "\n".join(text for part in parts for text in decodings(part))
         after = rows[-1]["number"]
-
-
-def _readable(content: bytes | None) -> str:
-    # What could not be understood need be neither JSON nor UTF-8.
-    text = bytes(content or b"").decode(errors="replace")
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text).lower()

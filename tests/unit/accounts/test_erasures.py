@@ -98,7 +98,7 @@ def test_a_worker_that_was_away_erases_wherever_the_address_is(db: Database, oth
 def test_a_person_known_by_a_dead_letter_alone_is_found(db: Database, other: Database) -> None:
     """Though no customer, receipt or ledger entry has the address."""
     with other.transaction():
-        dead_letters.keep(other, [letter(1, None, b"subject: 1@example.com, and more")])
+        dead_letters.keep(other, [letter(1, None, "subject: 1@Example.com, and more".encode("utf-16-be"))])
     ask(db)
     hand_on(db, other)
     assert carry_out(other, CHANGELOG, OWN_COPY, SECRET, "other", LATER)["dead letters"] == 1

@@ -210,10 +210,12 @@ def test_a_person_is_found_by_an_address_of_before(db, path, known):
         b'{"email": "\\u00c9mile@example.com"',
         b'{"email": "\\u00E9mile@example.com"',
         b'\xff{"email": "' + "Émile@example.com".encode(),
+        '{"email": "ÉMILE@example.com"'.encode("utf-16"),
+        b"email=%C3%89mile%40example.com",
     ],
 )
 def test_dead_letters_are_found_however_they_spell_an_address(db, value):
-    """A dead letter goes whatever its letter case, whether JSON escaped the address, and whatever is broken in it."""
+    """A dead letter goes whatever its letter case, its encoding, whether JSON escaped it, and whatever is broken."""
     with db.transaction():
         dead_letters.keep(db, [letter(1, value=value), letter(2, key=value), letter(3, value=b"other@example.com")])
     assert forget_person(db, AddressKey("émile@example.com"))["dead letters"] == 2
