@@ -13,7 +13,7 @@ from worker.flush.outcomes import MEANINGS, Outcome
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.member import member_of
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
-from worker.store import accounts, customer_outcomes, customers, dead_letters, ledger, receipts
+from worker.store import accounts, customer_outcomes, customers, dead_letters, ledger, ledger_erasure, receipts
 from worker.store.accounts import AccountSettings
 from worker.store.customer_outcomes import CustomerOutcome
 from worker.store.database import Database
@@ -135,7 +135,7 @@ def explanations_of(
     for customer in customers.find_by_address(db, address, account_id):
         by_customer.setdefault((customer.account_id, customer.customer_id), [])
     # Receipts are kept for a time only, and not at all by a database that was recreated.
-    for key in ledger.customers_at(db, address):
+    for key in ledger_erasure.customers_at(db, address):
         if account_id in (None, key[0]) and key not in by_customer:
             by_customer[key] = list(receipts.find(db, account_id=key[0], customer_id=key[1]))
     return [

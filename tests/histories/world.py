@@ -27,7 +27,7 @@ from worker.clock import as_text
 from worker.config import Config, Flush, Mailchimp, Staging
 from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
-from worker.flush import list_fields
+from worker.flush import list_readings
 from worker.flush.run import Flusher
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
@@ -299,7 +299,7 @@ class World:
             request = runs.request(self.db, number)
         self.flushing = True
         try:
-            with patch.object(list_fields, "ThreadPoolExecutor", OneByOne):
+            with patch.object(list_readings, "ThreadPoolExecutor", OneByOne):
                 run = self.app.flusher(self.stop).flush("command" if confirmed else "daily", Everybody(), request)
         except Death:
             run = None

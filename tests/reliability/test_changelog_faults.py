@@ -24,7 +24,7 @@ from worker.model import AccountId
 from worker.sandbox.faults import Fault
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
-from worker.store import accounts, customers, ledger, offsets
+from worker.store import accounts, customers, ledger_erasure, offsets
 from worker.store.database import open_database
 
 pytestmark = pytest.mark.kafka
@@ -327,6 +327,6 @@ def test_reading_goes_on_where_the_copy_ends(shop: Shop) -> None:
     shop.calls(shop.worker())
     with closing(open_database(shop.folder / "first" / "worker.db")) as db:
         ends = {one.partition: one.next_offset for one in offsets.of_topic(db, f"{shop.topic.name}.ledger")}
-        assert ledger.customers_at(db, A)  # type: ignore[arg-type]
+        assert ledger_erasure.customers_at(db, A)  # type: ignore[arg-type]
     assert list(records(shop.topic, f"{shop.topic.name}.ledger"))
     assert list(records(shop.topic, f"{shop.topic.name}.ledger", ends)) == []

@@ -19,14 +19,13 @@ from worker.store import (
     accounts,
     customers,
     dead_letters,
-    departure_reading,
     erasure,
     forgotten,
     free_space,
     held_back,
     ledger,
     ledger_erasure,
-    member_reading,
+    readings,
     receipts,
     runs,
     settings_notes,
@@ -68,16 +67,15 @@ def forget_account(db: Database, changelog: Changelog, account_id: AccountId, to
         rows += new_lists.delete(db, account_id)
         runs.delete_account(db, account_id)
         held_back.delete_account(db, account_id)
-        departure_reading.delete_account(db, account_id)
-        member_reading.delete_account(db, account_id)
+        readings.delete(db, account_id)
         return Changed(None, [*rows, *customers.mark_changed(db, account_id, None).rows])
 
     changelog.commit(db, forget_settings, erase=True)
     commit_in_parts(
         changelog,
         db,
-        ledger.rows_of_account(db, account_id),
-        lambda rows: ledger.delete(db, rows),
+        ledger_erasure.rows_of_account(db, account_id),
+        lambda rows: ledger_erasure.delete(db, rows),
         erase=True,
         told=lambda count: told("ledger", count, None),
     )
@@ -181,7 +179,7 @@ def known_at(
     """
     now = {(one.account_id, one.customer_id) for one in customers.find_by_address(db, address, None)}
     ever = {(one.account_id, one.customer_id) for one in receipts.find(db, address=address)}
-    ever |= set(ledger.customers_at(db, address))  # receipts are kept for a time only
+    ever |= set(ledger_erasure.customers_at(db, address))  # receipts are kept for a time only
     accounts_now = {account_id for account_id, _ in now}
     people = now | {one for one in ever if one[0] not in accounts_now}
     return sorted(people), sorted(ever - people)

@@ -9,7 +9,7 @@ from worker.changelog.loss import Note
 from worker.changelog.reader import Reader
 from worker.changelog.records import key_of
 from worker.changelog.writer import ChangelogWriter
-from worker.store import departure_reading, member_reading
+from worker.store import readings
 from worker.store.changed_rows import Kind
 from worker.store.database import Database
 
@@ -36,8 +36,7 @@ def accept_loss(changelog: ChangelogWriter, reader: Reader) -> None:
     for start in range(0, len(lost), MOST_AT_ONCE):
         changelog.write(lost[start : start + MOST_AT_ONCE])
     with reader.db.transaction():
-        departure_reading.delete(reader.db)
-        member_reading.delete(reader.db)
+        readings.delete(reader.db)
     notes = [
         Note(topics.settings.name, topics.settings.topic_id).of_settings(one) for one in range(topics.ledger.partitions)
     ]

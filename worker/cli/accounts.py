@@ -19,7 +19,7 @@ from worker.mailchimp import api_key
 from worker.model import AccountId
 from worker.plural import counted
 from worker.status.json_data import settings_data
-from worker.store import accounts, customers, erasure_requests, ledger
+from worker.store import accounts, customers, erasure_requests, ledger_erasure
 from worker.store.accounts import AccountSettings
 from worker.store.changed_rows import Changed
 
@@ -234,7 +234,9 @@ def forget_account(
 
 def _forgotten(app: App, account_id: AccountId) -> bool:
     with changing(app, lambda db: [account_id]) as db, Steps() as steps:
-        known = accounts.find(db, account_id) is not None or any(True for _ in ledger.rows_of_account(db, account_id))
+        known = accounts.find(db, account_id) is not None or any(
+            True for _ in ledger_erasure.rows_of_account(db, account_id)
+        )
         erasures.request_account(db, app.changelog, account_id, app.clock())
         forget.forget_account(db, app.changelog, account_id, steps.told)
         worker, mine = instance_of(db, "command"), erasure_requests.of_account(db, account_id)

@@ -14,7 +14,7 @@ from worker.clock import as_text
 from worker.errors import MailchimpError
 from worker.flush.drift import Comparison, Drift, Edited, without
 from worker.flush.learning import write_page
-from worker.flush.member_pages import WHOLE, Page, read_list
+from worker.flush.list_readings import WHOLE, Page, read_list
 from worker.mailchimp.call import Sender
 from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId
@@ -22,7 +22,7 @@ from worker.plural import counted
 from worker.store import accounts, customers, ledger
 from worker.store.changed_rows import Changed, Rows
 from worker.store.database import Database
-from worker.store.departure_reading import Reading
+from worker.store.readings import Reading
 
 NAMED = 20
 """Members named for people; --json names more."""

@@ -23,7 +23,7 @@ from worker.kafka.group import members_of
 from worker.mailchimp.errors import explained
 from worker.model import AccountId, AddressKey, CustomerId, address_key
 from worker.plural import counted
-from worker.store import customers, erasure_requests, ledger
+from worker.store import customers, erasure_requests, ledger, ledger_erasure
 from worker.store.changed_rows import Changed
 from worker.store.database import Database
 from worker.store.existing import is_there
@@ -131,7 +131,7 @@ def _known(app: App, address: AddressKey) -> tuple[list[str], _Members]:
 
 
 def _members(db: Database, address: AddressKey) -> _Members:
-    accounts = sorted({account_id for account_id, _ in ledger.customers_at(db, address)})
+    accounts = sorted({account_id for account_id, _ in ledger_erasure.customers_at(db, address)})
     return [
         (account_id, entry)
         for account_id in accounts

@@ -10,9 +10,9 @@ from worker.cli.run import Shown, carry_out
 from worker.ended import END_MEANINGS, Ended
 from worker.errors import FlushEndedEarly
 from worker.plural import counted
-from worker.store import member_reading
+from worker.store import readings
 from worker.store.database import Database
-from worker.store.member_reading import MemberReading
+from worker.store.readings import MemberReading
 from worker.store.runs import Run
 
 
@@ -27,7 +27,7 @@ def read_back(account: AccountOption = None, json: Json = False) -> None:
 
 
 def _of(db: Database, run: Run) -> list[MemberReading]:
-    return member_reading.readings(db, run.account_id, run.started_at)
+    return readings.of_members(db, run.account_id, run.started_at)
 
 
 def _so_far(db: Database, run: Run) -> tuple[int, int]:

@@ -15,9 +15,7 @@ from worker.flush import brake, calls
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake
-from worker.flush.list_fields import read_fields
-from worker.flush.list_readings import ListReadings, read_at
-from worker.flush.member_pages import Page
+from worker.flush.list_readings import ListReadings, Page, read_at, read_fields
 from worker.flush.merge_values import FieldHashes
 from worker.flush.plan import make_plan
 from worker.flush.plan_summary import PlanSummary

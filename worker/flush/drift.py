@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worker.flush.learning import KnownContacts, Learnt, learnt, members_of
-from worker.flush.member_pages import Page
+from worker.flush.list_readings import Page
 from worker.flush.merge_values import FieldHashes
 from worker.mailchimp.member import Member
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey

@@ -22,7 +22,7 @@ from worker.flush.brake import Brake
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.intents import Intents
 from worker.flush.learning import PageWriter
-from worker.flush.member_pages import Page
+from worker.flush.list_readings import Page
 from worker.flush.merge_values import FieldHashes
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.recorder import ERASED, Recorder

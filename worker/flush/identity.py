@@ -16,8 +16,7 @@ from worker.clock import as_moment, as_text
 from worker.mailchimp.member import Member
 from worker.mailchimp.merge_fields import NAME_TAGS
 from worker.model import CustomerId, Origin
-from worker.store.intent import Intent, IntentKind
-from worker.store.ledger import OUT, LedgerEntry
+from worker.store.ledger import OUT, Intent, IntentKind, LedgerEntry
 
 AT_ONCE = timedelta(seconds=2)
 """An archive within this time of the read before it is this worker's; the status that was read is the one before it."""

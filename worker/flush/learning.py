@@ -13,10 +13,10 @@ from worker.clock import Clock, as_text
 from worker.consumer.event_order import newest_first
 from worker.flush.customer_outcome import write_after_reading
 from worker.flush.identity import as_read, departed
-from worker.flush.member_pages import Page
+from worker.flush.list_readings import Page
 from worker.mailchimp.member import Member
 from worker.model import AccountId, CustomerId, ListId, MembershipKey, address_key
-from worker.store import accounts, customers, departure_reading, ledger, member_reading
+from worker.store import accounts, customers, ledger, readings
 from worker.store.changed_rows import Rows
 from worker.store.database import Database
 from worker.store.ledger import OUT, LedgerEntry, has_left
@@ -325,9 +325,7 @@ def write_page(
     reading, then = page.reading, page.then
     if reading.whole:
         counts = {"members": len(page.new), "total": page.total, "learnt": len(told.entries), "unknown": told.unknown}
-        member_reading.add(db, account_id, page.list_id, reading, then, **counts, at=at)
-        return rows if then is not None else rows + member_reading.end(db, account_id, page.list_id, reading.began_at)
-    if then is None:
-        return rows + departure_reading.end(db, account_id, page.list_id, reading.began_at)
-    departure_reading.put(db, account_id, page.list_id, then)
-    return rows
+        readings.put_page(db, account_id, page.list_id, reading, then, **counts, at=at)
+    elif then is not None:
+        readings.put_departures(db, account_id, page.list_id, then)
+    return rows if then is not None else rows + readings.end(db, account_id, page.list_id, reading)

@@ -1,24 +1,120 @@
-"""Which lists of an account are read, from when on, and which could not be: so that no departure stays unknown."""
+"""What a flush reads of an account's lists before it plans: their merge fields, and their members.
+
+Members are read page by page: those that changed first come first, and each page goes on from the last time. Two calls
+read a list on which nothing changed: all members but the archived, and the archived. Where a list was never read whole,
+and it must only be known who left it, three calls read these: one for each way to leave.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import get_args
 
-from worker.clock import as_text
-from worker.flush.answers import AnswerClass, ClassifiedAnswer
-from worker.flush.member_pages import DEPARTED, WHOLE, Keep, read_list
-from worker.mailchimp.call import Sender
-from worker.model import ListId
-from worker.store import departure_reading, member_reading
+from worker.clock import as_moment, as_text
+from worker.flush import calls
+from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify
+from worker.mailchimp.call import Answer, Sender
+from worker.mailchimp.member import Member, member_of, total_items
+from worker.mailchimp.merge_fields import MergeField, merge_fields
+from worker.model import AddressKey, ListId, address_key
+from worker.store import readings
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
-from worker.store.departure_reading import Reading
+from worker.store.readings import DepartedStatus, Reading, ReadStatus
 
+SIDE_BY_SIDE = 8
+"""Lists that are read at one time; the sender decides how many of its calls are in flight."""
 OVERLAP = timedelta(minutes=10)
 """How long before the beginning of the last reading the next one begins: Mailchimp's own servers may lag."""
 _FIRST = datetime.min.replace(tzinfo=UTC) + OVERLAP
+DEPARTED: tuple[ReadStatus, ...] = get_args(DepartedStatus)
+"""What is read of who left a list, in that order."""
+WHOLE: tuple[ReadStatus, ...] = ("all", "archived")
+"""What is read of all members."""
+SECOND = timedelta(seconds=1)
+SECOND_LOOK = 1.0
+"""Seconds to wait before a list is asked for, when a read of its members answered 404."""
+MOST_RESTARTS = 3
+"""Times that one page is begun again because members before it changed meanwhile."""
+
+_SHIFTED = ClassifiedAnswer(AnswerClass.LATER, "its members changed while they were read")
+
+
+# Merge fields
+
+
+@dataclass(frozen=True, slots=True)
+class FieldsRead:
+    """The merge fields of an account's stored lists.
+
+    Attributes:
+        found: of each list that answered.
+        refused: what prevented it, of the others; reading ends at the first that is not just a missing list.
+    """
+
+    found: Mapping[ListId, Sequence[MergeField]]
+    refused: Mapping[ListId, ClassifiedAnswer]
+
+
+def read_fields(sender: Sender, settings: AccountSettings) -> FieldsRead:
+    """Reads the merge fields of every stored list that is there: of the first alone, of the others side by side."""
+    found: dict[ListId, Sequence[MergeField]] = {}
+    refused: dict[ListId, ClassifiedAnswer] = {}
+    there = [one.list_id for one in settings.stored if not one.gone]
+    for list_id, fields in _read(sender, there):
+        if not isinstance(fields, Answer):
+            found[list_id] = fields
+            continue
+        refused[list_id] = UNREADABLE if fields.failure == "garbled" else classify(fields)
+        if fields.status != 404:
+            break
+    return FieldsRead(found, refused)
+
+
+def _read(sender: Sender, list_ids: Sequence[ListId]) -> Iterator[tuple[ListId, Sequence[MergeField] | Answer]]:
+    # The first shows whether the account is called at all.
+    for list_id in list_ids[:1]:
+        yield list_id, merge_fields(sender, list_id)
+    if others := list_ids[1:]:
+        with ThreadPoolExecutor(min(len(others), SIDE_BY_SIDE), thread_name_prefix="fields") as pool:
+            yield from zip(others, pool.map(partial(merge_fields, sender), others), strict=True)
+
+
+# Members: which lists are read, and from when on
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Members of a list, as Mailchimp listed them.
+
+    Attributes:
+        date: Mailchimp's time of the answer; None where it gave none.
+        reading: which one it belongs to, with the time of its first page.
+        then: where the reading goes on; None where the list is read to its end.
+        new: how many of the members the page before did not have.
+        total: how many there are to read, on the first page of each status; 0 on any other.
+    """
+
+    list_id: ListId
+    members: Sequence[Member]
+    date: datetime | None
+    reading: Reading
+    then: Reading | None
+    new: Sequence[Member]
+    total: int
+
+    @property
+    def trivial(self) -> bool:
+        """Whether nothing is lost if it is not noted how far the reading is: the page is soon read again."""
+        return self.then is not None and len(self.members) < calls.PAGE
+
+
+Keep = Callable[[Page], None]
+"""Takes a page before the next one is read."""
 
 
 def start_of(
@@ -34,10 +130,10 @@ def start_of(
     members = on_list.members_read_at if on_list is not None else None
     if whole or members is not None:
         base = _before(members)
-        found = member_reading.find(db, account_id, list_id)
+        found = readings.find(db, account_id, list_id, whole=True)
         return found or Reading(WHOLE[0], base, whole=True), base
     base = _before(departures)
-    return departure_reading.find(db, account_id, list_id) or Reading(DEPARTED[0], base), base
+    return readings.find(db, account_id, list_id, whole=False) or Reading(DEPARTED[0], base), base
 
 
 def _before(read_at: datetime | None) -> str | None:
@@ -109,3 +205,130 @@ class ListReadings:
             "it again."
             for list_id, why in sorted(self.not_read().items())
         ]
+
+
+# Page by page
+
+
+def read_list(
+    sender: Sender,
+    list_id: ListId,
+    start: Reading,
+    base: str | None,
+    keep: Keep,
+    wait: Callable[[float], object],
+    *,
+    fields: bool = False,
+) -> ClassifiedAnswer | None:
+    """Reads the members of one list.
+
+    Args:
+        sender: sends the reads.
+        list_id: the list.
+        start: where to begin or go on.
+        base: the time from which members of each status are read, as text; None for all.
+        keep: takes each page.
+        wait: waits so many seconds.
+        fields: whether the members' merge fields are read too.
+
+    Returns:
+        None where it was read to its end; else what prevented it: NOT_THERE only where the list surely is gone.
+    """
+    for one in pages(sender, list_id, start, base, fields=fields):
+        if isinstance(one, Page):
+            keep(one)
+        elif one.kind is AnswerClass.NOT_THERE:
+            wait(SECOND_LOOK)
+            again = classify(sender.send(calls.read_list(list_id)))
+            return again if again.kind is not AnswerClass.DONE else replace(one, kind=AnswerClass.LATER)
+        else:
+            return one
+    return None
+
+
+def pages(
+    sender: Sender, list_id: ListId, start: Reading, base: str | None, *, fields: bool = False
+) -> Iterator[Page | ClassifiedAnswer]:
+    """Gives the members of a list page by page; the last one may be what prevented it."""
+    reading, position, fresh = start, _Position(), start.began_at is None
+    seen: set[AddressKey] = set()
+    first_of_status = reading.since == base
+    while True:
+        call = calls.members(list_id, reading.status, reading.since, position.offset, fields=fields)
+        answer = sender.send(call)
+        found = _members(answer)
+        if isinstance(found, ClassifiedAnswer):
+            yield found
+            return
+        members, total = found
+        if fresh:
+            fresh = False
+            reading = replace(reading, began_at=as_text(answer.date) if answer.date is not None else None)
+        if position.shifted(members):
+            if position.restarts >= MOST_RESTARTS:
+                yield _SHIFTED
+                return
+            position = _Position(restarts=position.restarts + 1)
+            continue
+        offset = position.offset
+        if offset + len(members) >= total:
+            then = _next_status(reading, base)
+            position = _Position()
+        else:
+            last = members[-1].changed if len(members) > 1 else None
+            if last is None:
+                yield UNREADABLE
+                return
+            then, position = _further(reading, position, last, members)
+        new = [one for one in members if address_key(one.address) not in seen]
+        yield Page(list_id, members, answer.date, reading, then, new, total if first_of_status and not offset else 0)
+        if then is None:
+            return
+        first_of_status = then.status != reading.status
+        seen = {key for one in members if (key := address_key(one.address)) is not None}
+        reading = replace(then, began_at=reading.began_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """Where a page begins among the members since a time.
+
+    Attributes:
+        last: the address of the last member of the page before, with which this one must begin.
+    """
+
+    offset: int = 0
+    last: AddressKey | None = None
+    restarts: int = 0
+
+    def shifted(self, members: Sequence[Member]) -> bool:
+        """Tells whether members before this page changed meanwhile, so that others may have been passed over."""
+        return self.last is not None and (not members or address_key(members[0].address) != self.last)
+
+
+def _further(
+    reading: Reading, position: _Position, last: datetime, members: Sequence[Member]
+) -> tuple[Reading, _Position]:
+    # From a second before the last one: others may share its second, and Mailchimp may mean "later than".
+    since = last - SECOND
+    if reading.since is None or since > as_moment(reading.since):
+        return replace(reading, since=as_text(since)), _Position()
+    # More in one second than a page holds.
+    return reading, _Position(position.offset + len(members) - 1, address_key(members[-1].address), position.restarts)
+
+
+def _next_status(reading: Reading, base: str | None) -> Reading | None:
+    order = WHOLE if reading.whole else DEPARTED
+    rest = order[order.index(reading.status) + 1 :]
+    return replace(reading, status=rest[0], since=base) if rest else None
+
+
+def _members(answer: Answer) -> tuple[Sequence[Member], int] | ClassifiedAnswer:
+    if not answer.ok:
+        return classify(answer)
+    told, total = (answer.body or {}).get("members"), total_items(answer)
+    if not isinstance(told, list) or total is None:
+        return UNREADABLE
+    members = [member_of(one) if isinstance(one, dict) else None for one in told]
+    found = [one for one in members if one is not None]  # some have an empty address: those of text messages alone
+    return (found, total) if len(found) == len(told) else UNREADABLE

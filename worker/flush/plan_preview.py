@@ -13,7 +13,7 @@ from worker.flush.account_flush import AccountFlush, Prepared, batches, split_ad
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.learning import KnownContacts, learnt
-from worker.flush.member_pages import Page
+from worker.flush.list_readings import Page
 from worker.flush.merge_values import FieldHashes
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.planned_calls import PlannedCall, planned_calls, tag_calls

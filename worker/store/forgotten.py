@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, Position
+from worker.store import settings_notes
 from worker.store.changed_rows import RowKey, Rows
 from worker.store.database import Database
 
@@ -193,18 +194,12 @@ def delete_account(db: Database, account_id: AccountId) -> Rows:
 
 def encrypted_key(db: Database) -> str | None:
     """Returns the key as it is kept, encrypted, as base64; None before the first person is erased."""
-    row = db.execute("SELECT note FROM changelog_topic WHERE about = ? AND partition = ''", (HASH_KEY,)).fetchone()
-    return None if row is None else str(row[0])
+    return settings_notes.get(db, HASH_KEY, "")
 
 
 def set_encrypted_key(db: Database, encrypted: str) -> Rows:
     """Writes the encrypted key. Belongs in a transaction."""
-    db.execute(
-        "INSERT INTO changelog_topic (about, partition, note) VALUES (?,'',?) "
-        "ON CONFLICT (about, partition) DO UPDATE SET note = excluded.note",
-        (HASH_KEY, encrypted),
-    )
-    return [RowKey("topic", (HASH_KEY, ""))]
+    return settings_notes.put(db, HASH_KEY, "", encrypted)
 
 
 def _position_text(one: Forgotten) -> str | None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, Origin
-from worker.store.changed_rows import Changed, Kind, RowKey, Rows, customer_rows, entry_rows
+from worker.store.changed_rows import Changed, RowKey, Rows, customer_rows, entry_rows
 from worker.store.database import Database
-from worker.store.intent import Intent, intent_of
 from worker.store.parts import PAGE_ROWS
 from worker.store.rows import Form, RowMapper
 
@@ -28,6 +27,40 @@ this worker · gone: Mailchimp no longer knows the address."""
 
 OUT = frozenset({"unsubscribed", "cleaned", "archived"})
 """Statuses of a member that left, or was taken off by somebody else."""
+
+
+IntentKind = Literal["add", "rename", "restore", "archive", "unsubscribe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a write was about to do, stored before it is sent: if its answer is lost, the next flush decides by this.
+
+    It proves nothing by itself: the member's contact id and Mailchimp's own times show whether the write was done. See
+    :mod:`worker.flush.identity`.
+
+    Attributes:
+        at: Mailchimp's time of the read before the write, as text; "" where it gave none.
+        until: Mailchimp's time by which the write was done, if it was; None while that is not known.
+        contact_id: of the member that the write is about; of a rename, the member that was to get the new address.
+        status: that member's status as it was read, None for an add.
+        last_changed: that member's, as Mailchimp wrote it.
+        born: when that member joined, as text.
+        source: where a member was to be renamed from.
+    """
+
+    kind: IntentKind
+    at: str
+    until: str | None = None
+    contact_id: str | None = None
+    status: str | None = None
+    last_changed: str | None = None
+    born: str | None = None
+    source: MembershipKey | None = None
+
+    def as_text(self) -> str:
+        """Returns it as the ledger keeps it: a JSON object without the parts that are not known."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +137,32 @@ def has_left(entry: LedgerEntry | None) -> bool:
     if entry.state == "gone":
         return True
     return (entry.status_before if entry.state == "archived" else entry.member_status) in OUT
+
+
+def intent_of(row: Mapping[str, Any]) -> Intent | None:
+    """Returns the intent in a row of the ledger, also in one that an earlier release wrote.
+
+    Args:
+        row: its state, intent, sent_at and status_before.
+    """
+    if row["intent"] is not None:
+        return _intent_of_json(row["intent"])
+    # Earlier releases noted only these two, with their own machine's time.
+    if row["state"] == "intended":
+        return Intent("add", row["sent_at"])
+    if row["state"] == "present" and row["status_before"] is not None:
+        return Intent("archive", row["sent_at"], status=row["status_before"])
+    return None
+
+
+_PARTS = tuple(one.name for one in fields(Intent))
+
+
+def _intent_of_json(text: str) -> Intent:
+    found = json.loads(text)
+    parts = {name: found[name] for name in _PARTS if name in found}
+    source = parts.pop("source", None)
+    return Intent(**parts, source=MembershipKey(*source) if source else None)
 
 
 _ENTRY = RowMapper(
@@ -320,50 +379,6 @@ def clear_refusals(db: Database, account_id: AccountId, customers: Sequence[Cust
         [(account_id, one) for one in customers],
     )
     return Changed(int(cursor.rowcount), customer_rows(account_id, customers))
-
-
-def rows_of_account(db: Database, account_id: AccountId) -> Iterator[RowKey]:
-    """Returns the names of all of an account's entries and statuses, read page by page."""
-    for kind, table, key in _TABLES:
-        yield from (RowKey(kind, one) for one in _keys_of(db, account_id, table, key))
-
-
-_TABLES: tuple[tuple[Kind, str, tuple[str, ...]], ...] = (
-    ("place", "ledger", ("list_id", "address")),
-    ("customer", "standing", ("customer_id",)),
-)
-
-
-def delete(db: Database, rows: Sequence[RowKey]) -> Changed[int]:
-    """Removes entries and statuses; returns how many. Belongs in a transaction."""
-    gone = 0
-    for kind, table, key in _TABLES:
-        which = " AND ".join(f"{column} = ?" for column in ("account_id", *key))
-        keys = [one.key for one in rows if one.kind == kind]
-        gone += int(db.executemany(f"DELETE FROM {table} WHERE {which}", keys).rowcount) if keys else 0
-    return Changed(gone, rows)
-
-
-def _keys_of(db: Database, account_id: AccountId, table: str, key: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    columns, marks, after = ", ".join(key), ", ".join("?" * len(key)), [""] * len(key)
-    while rows := db.execute(
-        f"SELECT {columns} FROM {table} WHERE account_id = ? AND ({columns}) > ({marks}) ORDER BY {columns} "
-        f"LIMIT {PAGE_ROWS}",
-        (account_id, *after),
-    ).fetchall():
-        yield from ((account_id, *row) for row in rows)
-        after = list(rows[-1])
-
-
-def customers_at(db: Database, address: AddressKey) -> list[tuple[AccountId, CustomerId]]:
-    """Returns the customers of all accounts who had a place with an address, or were refused for it."""
-    rows = db.execute(
-        "SELECT account_id, customer_id FROM ledger WHERE address = ?1 "
-        "UNION SELECT account_id, customer_id FROM ledger WHERE address_now = ?1 "
-        "UNION SELECT account_id, customer_id FROM standing WHERE address = ?1 OR refused_address = ?1",
-        (address,),
-    )
-    return [(row["account_id"], row["customer_id"]) for row in rows]
 
 
 def refused_count(db: Database) -> int:

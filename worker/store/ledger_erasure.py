@@ -3,13 +3,58 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from worker.model import AccountId, AddressKey, CustomerId
-from worker.store.changed_rows import Changed, RowKey, Rows, customer_rows, entry_rows
+from worker.store.changed_rows import Changed, Kind, RowKey, Rows, customer_rows, entry_rows
 from worker.store.database import Database
 from worker.store.ledger import customer_statuses_of, entries_of, entries_of_customer, has_left
+from worker.store.parts import PAGE_ROWS
+
+
+def rows_of_account(db: Database, account_id: AccountId) -> Iterator[RowKey]:
+    """Returns the names of all of an account's entries and statuses, read page by page."""
+    for kind, table, key in _TABLES:
+        yield from (RowKey(kind, one) for one in _keys_of(db, account_id, table, key))
+
+
+_TABLES: tuple[tuple[Kind, str, tuple[str, ...]], ...] = (
+    ("place", "ledger", ("list_id", "address")),
+    ("customer", "standing", ("customer_id",)),
+)
+
+
+def delete(db: Database, rows: Sequence[RowKey]) -> Changed[int]:
+    """Removes entries and statuses; returns how many. Belongs in a transaction."""
+    gone = 0
+    for kind, table, key in _TABLES:
+        which = " AND ".join(f"{column} = ?" for column in ("account_id", *key))
+        keys = [one.key for one in rows if one.kind == kind]
+        gone += int(db.executemany(f"DELETE FROM {table} WHERE {which}", keys).rowcount) if keys else 0
+    return Changed(gone, rows)
+
+
+def _keys_of(db: Database, account_id: AccountId, table: str, key: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    columns, marks, after = ", ".join(key), ", ".join("?" * len(key)), [""] * len(key)
+    while rows := db.execute(
+        f"SELECT {columns} FROM {table} WHERE account_id = ? AND ({columns}) > ({marks}) ORDER BY {columns} "
+        f"LIMIT {PAGE_ROWS}",
+        (account_id, *after),
+    ).fetchall():
+        yield from ((account_id, *row) for row in rows)
+        after = list(rows[-1])
+
+
+def customers_at(db: Database, address: AddressKey) -> list[tuple[AccountId, CustomerId]]:
+    """Returns the customers of all accounts who had a place with an address, or were refused for it."""
+    rows = db.execute(
+        "SELECT account_id, customer_id FROM ledger WHERE address = ?1 "
+        "UNION SELECT account_id, customer_id FROM ledger WHERE address_now = ?1 "
+        "UNION SELECT account_id, customer_id FROM standing WHERE address = ?1 OR refused_address = ?1",
+        (address,),
+    )
+    return [(row["account_id"], row["customer_id"]) for row in rows]
 
 
 def version_of(db: Database, account_id: AccountId, customer_id: CustomerId) -> int | None:

@@ -8,10 +8,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from worker.store.schema_erasure import ERASURE, ERASURE_REQUEST, UNOWNED_PARTITION
-from worker.store.schema_reading import MEMBER_READING
-from worker.store.schema_runs import RUNS
-from worker.store.statistics import STATISTICS
+from worker.store.schema_parts import ERASURE, ERASURE_REQUEST, MEMBER_READING, RUNS, STATISTICS, UNOWNED_PARTITION
 
 migrations = Migrations("staging")
 

@@ -10,7 +10,7 @@ from worker.clock import as_text
 from worker.mailchimp.call import Call, member_hash
 from worker.model import AddressKey, CustomerId
 from worker.sandbox.faults import Fault
-from worker.store import customer_outcomes, member_reading, runs, totals
+from worker.store import customer_outcomes, readings, runs, totals
 from worker.store.customer_outcomes import CustomerOutcome
 from worker.store.runs import Run
 
@@ -114,7 +114,7 @@ def test_members_that_nobody_knows_are_counted(world: World):
     world.by_hand(NEW, "subscribe", "other")
     world.by_hand(NEW, "unsubscribe", "other")
     world.daily()
-    found = {one.list_id: (one.members, one.unknown, one.ended) for one in member_reading.readings(world.db)}
+    found = {one.list_id: (one.members, one.unknown, one.ended) for one in readings.of_members(world.db)}
     assert found == {"master": (1, 1, True), "other": (1, 1, True)}
     assert world.db.execute("SELECT count(*) FROM ledger").fetchone()[0] == 0
 

@@ -19,11 +19,12 @@ from worker.changelog.writer import Acknowledged, ChangelogWriter
 from worker.config import Kafka
 from worker.errors import KafkaError
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
-from worker.store import accounts, customers, departure_reading, forgotten, ignored, ledger, ledger_erasure
+from worker.store import accounts, customers, forgotten, ignored, ledger, ledger_erasure, readings
 from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.changed_rows import Changed, RowKey, account_rows
 from worker.store.database import Database, open_database
 from worker.store.ledger import CustomerStatus, LedgerEntry
+from worker.store.readings import Reading
 
 ACCOUNT = AccountId("acct-1")
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -141,7 +142,7 @@ def do(db: Database, step: str, number: int) -> Sequence[RowKey]:
         case "list away":
             return accounts.delete_lists(db, ACCOUNT, [ListId("master")])
         case "departures":
-            return departure_reading.end(db, ACCOUNT, ListId("master"), "2026-11-22T10:00:00Z")
+            return readings.end(db, ACCOUNT, ListId("master"), Reading("archived", None, "2026-11-22T10:00:00Z"))
         case "versions":
             return ignored.forget_versions(db, ACCOUNT, membership.address).rows
         case "hand over":
@@ -152,7 +153,7 @@ def do(db: Database, step: str, number: int) -> Sequence[RowKey]:
             named = ledger_erasure.intents_naming(db, ACCOUNT, membership.address)
             return ledger_erasure.erase_from_intents(db, membership.address, named).rows
         case "delete ledger":
-            return ledger.delete(db, list(ledger.rows_of_account(db, ACCOUNT))).rows
+            return ledger_erasure.delete(db, list(ledger_erasure.rows_of_account(db, ACCOUNT))).rows
         case "hash":
             return forgotten.put(db, [forgotten.Forgotten(ACCOUNT, f"d{number}", "2026-11-22T10:00:00Z", True)])
         case "delete hashes":

@@ -1,13 +1,14 @@
-"""What an unanswered write did to a member, as its contact and Mailchimp's times tell."""
+"""Which contact a member is, and what an unanswered write did to it, as its contact id and Mailchimp's times tell."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from tests.unit.flush.build import entry
-from worker.flush.identity import as_read, was_done
+from worker.flush.identity import as_read, same_membership, was_done
 from worker.mailchimp.member import Member
-from worker.store.intent import Intent
+from worker.store.ledger import Intent
 
 AT = "2026-11-22T10:00:00.000Z"
 
@@ -43,3 +44,11 @@ def test_a_look_at_the_member_ends_the_doubt(status):
     """Done or not, the ledger says what the member is by now, still as its own, and nothing is intended any more."""
     now = as_read(unsubscribing(), member(status), None)
     assert (now.intent, now.state, now.member_status, now.origin) == (None, "present", status, "added")
+
+
+def test_a_member_that_left_and_is_back_joined_by_herself_whatever_its_times_say():
+    """Mailchimp's times are whole seconds: she may have joined in the second of the read that found her archived."""
+    seen = entry(member_status="archived", contact_id="c1", seen_at="2026-11-22T09:00:00.000Z")
+    back = Member("ann@example.com", "subscribed", None, None, "c1", datetime(2026, 11, 22, 9, tzinfo=UTC))
+    assert not same_membership(seen, back)
+    assert same_membership(replace(seen, member_status="subscribed"), back)

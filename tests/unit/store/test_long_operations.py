@@ -22,7 +22,7 @@ from worker.clock import utc_now
 from worker.config import Kafka
 from worker.errors import DatabaseError
 from worker.model import AccountId
-from worker.store import customers, database, dead_letters, ledger, parts, receipts
+from worker.store import customers, database, dead_letters, ledger, ledger_erasure, parts, receipts
 from worker.store.database import Database, open_database
 
 MANY = 2500
@@ -193,9 +193,9 @@ def test_kafka_is_not_waited_for_with_the_lock_held(db: Database, path: Path) ->
             sizes.clear()
             return result
 
-    rows = ledger.rows_of_account(db, ACCOUNT)
+    rows = ledger_erasure.rows_of_account(db, ACCOUNT)
     changelog = Writer(Kafka(), utc_now, lambda: Signatures([b"k"]))
-    assert commit_in_parts(changelog, db, rows, lambda part: ledger.delete(db, part), erase=True) == MANY
+    assert commit_in_parts(changelog, db, rows, lambda part: ledger_erasure.delete(db, part), erase=True) == MANY
     assert sum(written) == MANY
     assert len(written) > 1
 

@@ -11,8 +11,7 @@ from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKe
 from worker.store import accounts, ledger, receipts
 from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.database import open_database
-from worker.store.intent import Intent
-from worker.store.ledger import CustomerStatus, LedgerEntry
+from worker.store.ledger import CustomerStatus, Intent, LedgerEntry
 from worker.store.receipts import Receipt
 
 ACCOUNT, CUSTOMER, AT = AccountId("acct-1"), CustomerId("cus-1"), datetime(2026, 11, 22, 10, tzinfo=UTC)
