@@ -21,6 +21,9 @@ account() {  # account ID KEY LIST...: connects it; its first list is the master
 account leeds-plumbing 5a0db0c5e5a0db0c5e5a0db0c5e00001-us1 a1b2c3d4e5 a1b2c3d4e6
 account harbour-books 5a0db0c5e5a0db0c5e5a0db0c5e00002-us1 b1b2c3d4e5 b1b2c3d4e6
 
+say "The customers' attribute plan goes to the merge field PLAN of the list All customers"
+mailchimp-worker lists map leeds-plumbing a1b2c3d4e5 PLAN=plan
+
 say "Sample events are published to Kafka, read from there and delivered"
 mailchimp-worker publish "$events"
 mailchimp-worker run --once || [ $? -eq 3 ]  # 3: somebody must look; what is said above

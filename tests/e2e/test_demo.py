@@ -52,6 +52,8 @@ def test_the_demo_of_the_composition_connects_publishes_delivers_and_explains(to
     ann = standin.find_list("a1b2c3d4e5").find("ann.lee@example.com")
     assert ann is not None
     assert ann.merge_fields["ADDRESS"]["state"] == "-"
+    assert ann.merge_fields["PLAN"] == "Gold"
+    assert list(ann.tags) == ["care plan"]
     assert standin.find_list("a1b2c3d4e6").find("bob@example.com") is not None
     assert standin.audit.put_back() == []
 
@@ -95,9 +97,11 @@ def test_the_demo_shows_the_main_job_and_leaves_nothing_running(tmp_path):
         "master list: the list given is not stored",
         "is no e-mail address",
         "The member is unsubscribed in Mailchimp and stays so.",
-        "Only what changed was sent: 7 calls that write",
+        "Only what changed was sent: 8 calls that write",
+        "Tags set: care plan.",
         "and an opt-out goes with the person to every list.",
-        "9 planned = 9 receipts = 7 calls that write + 2 for whom a read was enough (1 left, 1 withheld)",
+        "9 planned + 1 who got tags too = 10 receipts = 8 calls that write + 2 for whom a read was enough "
+        "(1 left, 1 withheld)",
         "Next: mailchimp-worker sandbox",
         SERVES,
     ):

@@ -17,6 +17,7 @@ def test_fields_are_chosen_shown_and_sent_and_survive_a_lost_database(cli: Cli, 
     standin.add_merge_field("master", {"name": "Birthday", "type": "birthday", "tag": "BIRTHDAY"})
     shown = cli("lists", "map", "acct-1", "master", "birthday=born", "COMPANY=")
     assert "The next flush looks at every customer again" in shown
+    assert "no customer with an attribute born was found yet" in shown
     fields = {one["tag"]: one for one in cli.json("lists", "map", "acct-1", "master")["fields"]}
     assert (fields["BIRTHDAY"]["source"], fields["BIRTHDAY"]["chosen"]) == ("born", True)
     assert (fields["COMPANY"]["source"], fields["FNAME"]["source"]) == (None, "first_name")

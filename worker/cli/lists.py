@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from worker.clock import as_text
 from worker.errors import UsageError
 from worker.model import AccountId, ListId
 from worker.status.json_data import lists_data, mapping_data
+from worker.store import attribute_names
 from worker.store.accounts import AccountList, AccountSettings
 
 commands = typer.Typer(no_args_is_help=True, help="Read an account's Mailchimp lists, choose those to use.")
@@ -126,6 +127,7 @@ def map_fields(
             chosen_fields.choose(db, app.changelog, account_id, which, named, author(app))
             on_list = replace(on_list, merge_fields=named or None)
         found = field_mapping.mapped(on_list, available)
+        seen = attribute_names.some(db, account_id)
     if json:
         output.as_json({"list_id": list_id, "fields": mapping_data(found)})
         return
@@ -137,7 +139,7 @@ def map_fields(
                 one.field.name if one.field is not None else "",
                 one.field.type if one.field is not None else "",
                 one.source or "nothing",
-                _of_field(one),
+                _of_field(one, seen),
             )
             for one in found
         ],
@@ -158,10 +160,14 @@ def _assignments(given: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _of_field(one: MappedField) -> str:
+def _of_field(one: MappedField, seen: Collection[str]) -> str:
     if one.field is None:
         return "the list has no such field: not sent"
-    why = field_mapping.unfit(one.source, one.field) if one.source is not None else None
+    if one.source is None:
+        return "chosen" if one.chosen else ""
+    why = field_mapping.unfit(one.source, one.field)
+    if why is None and one.source not in (*field_mapping.CUSTOMER_FIELDS, *seen):
+        why = f"no customer with an attribute {one.source} was found yet"
     return why or ("chosen" if one.chosen else "")
 
 

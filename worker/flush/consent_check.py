@@ -228,7 +228,11 @@ def _blocked(
         f"Not put on list {contact.membership.list_id} as {contact.email}: {classified.reason}, and an opt-out goes "
         "with the person to every list."
     )
-    attempt.receipt(contact.targets, prior.membership, exchange, outcome=Outcome.LEFT, detail=detail)
+    targets = contact.targets
+    if prior.membership.list_id != contact.membership.list_id:
+        # The receipt names the list that was left, which nobody chose.
+        targets = tuple(replace(target, list_reason=None) for target in targets)
+    attempt.receipt(targets, prior.membership, exchange, outcome=Outcome.LEFT, detail=detail)
     attempt.blocked |= ids_of(contact.targets)
     if prior.others:
         attempt.kept_off |= ids_of(contact.targets)

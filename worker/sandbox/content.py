@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from worker.sandbox.audit import BY_HAND
+from worker.sandbox.merge import MergeField
 from worker.sandbox.server_state import StandIn
 
 
@@ -65,6 +66,9 @@ def seed(standin: StandIn) -> None:
 
 
 def _particulars(standin: StandIn) -> None:
+    everybody = standin.find_list("a1b2c3d4e5")
+    plans = ("Silver", "Gold")
+    everybody.fields["PLAN"] = MergeField(len(everybody.fields) + 1, "PLAN", "Care plan", "dropdown", choices=plans)
     trade = standin.find_list("b1b2c3d4e6")
     del trade.fields["COMPANY"]
     owners = standin.find_list("c1b2c3d4e6")

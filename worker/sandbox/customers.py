@@ -10,6 +10,7 @@ CUSTOMERS = 2000
 UNSUBSCRIBED = ("a1b2c3d4e5", "ann.lee@example.com")
 """List and address of a member who leaves between the two days."""
 
+_CARE_PLAN = {"attributes": {"plan": "Gold"}, "tags": ["care plan"]}
 _FIRST = ("Ann", "Bob", "Chloé", "Dmitri", "Eilidh", "Farid", "Grace", "Håkon", "Ines", "Jun")
 _LAST = ("Lee", "Smith", "Okafor", "Müller", "García", "Nowak", "Tanaka", "O'Brien")
 _LISTS = {
@@ -30,7 +31,7 @@ def second_day() -> list[dict[str, Any]]:
     leeds = "leeds-plumbing"
     return [
         _event(leeds, "ann", 2, email="ann.moved@example.com", first_name="Ann", last_name="Lee"),
-        _event(leeds, "bob", 2, email="bob@example.com", first_name="Robert", last_name="Hill"),
+        _event(leeds, "bob", 2, email="bob@example.com", first_name="Robert", last_name="Hill", **_CARE_PLAN),
         _event(leeds, "cy", 2, email="cy@example.com", first_name="Cy", list_id="a1b2c3d4e6"),
         _event(leeds, "dot", 2, kind="deleted", email="dot@example.com"),
         _event(leeds, "eve", 2, email="eve@example.com", first_name="Eve", marketing_consent=False),

@@ -16,13 +16,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worker.accounts import api_keys, lists, settings
+from worker.accounts import api_keys, chosen_fields, lists, settings
 from worker.accounts.settings_log import Author
 from worker.app import App
 from worker.clock import utc_now
 from worker.config import Config, Kafka, Log, Mailchimp, Staging, Web
 from worker.consumer.publish import publish
 from worker.daemon import Poller, read_to_end
+from worker.flush.outcomes import Outcome
 from worker.flush.plan_preview import plan_account
 from worker.flush_thread import Flushing
 from worker.log import configure
@@ -160,7 +161,10 @@ class _Demo:
                 lists.refresh(db, changelog, account_id, **with_)  # type: ignore[arg-type]
                 stored = [each for each in one.lists if "(old)" not in each.name]
                 lists.store(db, changelog, account_id, [ListId(each.list_id) for each in stored], author=author)
-                lists.choose_master(db, changelog, account_id, ListId(stored[0].list_id), author=author)
+                master = ListId(stored[0].list_id)
+                lists.choose_master(db, changelog, account_id, master, author=author)
+                if one is ACCOUNTS[0]:
+                    chosen_fields.choose(db, changelog, account_id, master, {"PLAN": "plan"}, author)
             rows = [
                 (one.account_id, f"…{one.key_hint}", each.name, each.member_count, _use(each.list_id, one))
                 for one in accounts.all_accounts(db)
@@ -193,7 +197,7 @@ class _Demo:
         run = self._flush()
         writes = self._standin.audit.writes()
         _head(f"Only what changed was sent: {len(writes)} calls that write")
-        rows = [(*self._of(one.call.path), one.call.method, self._whom(one.call), one.status) for one in writes]
+        rows = [(*self._of(one.call.path), _what(one.call), self._whom(one.call), one.status) for one in writes]
         _table(("account", "list", "call", "for", "answer"), rows)
         self._tell_receipts(run, planned, len(writes))
         _head("Why is ann.moved@example.com not on the list? mailchimp-worker explain shows it:")
@@ -233,7 +237,7 @@ class _Demo:
     def _whom(self, call: Call) -> str:
         if "/members/" not in call.path:
             return ", ".join(one["email_address"] for one in (call.body or {})["members"])
-        return self._address_of.get(call.path.rsplit("/", 1)[1], "")
+        return self._address_of.get(call.path.split("/")[4], "")
 
     def _receipts(self, run: Run) -> list[Receipt]:
         with closing(self._app.open_database()) as db:
@@ -262,9 +266,10 @@ class _Demo:
         self._table_of(found)
         unwritten = Counter(one.outcome for one in found if not _writes(one))
         told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(unwritten.items()))
+        tagged = sum(one.outcome == Outcome.TAGGED for one in found)
         out.print(
-            f"  {planned} planned = {len(found)} receipts = {writes} calls that write + {len(found) - writes} "
-            f"for whom a read was enough ({told})"
+            f"  {planned} planned + {tagged} who got tags too = {len(found)} receipts = {writes} calls that write + "
+            f"{len(found) - writes} for whom a read was enough ({told})"
         )
 
     def _table_of(self, found: Sequence[Receipt]) -> None:
@@ -304,6 +309,10 @@ def _use(list_id: str, one: accounts.AccountSettings) -> str:
     if list_id == one.master_list:
         return "master list"
     return "stored" if any(each.list_id == list_id for each in one.stored) else "not stored"
+
+
+def _what(call: Call) -> str:
+    return f"{call.method} tags" if call.path.split("?")[0].endswith("/tags") else call.method
 
 
 def _writes(one: Receipt) -> bool:

@@ -132,3 +132,16 @@ def test_a_change_of_another_customers_member_is_not_told_of_who_withdrew_consen
     assert world.members() == {ANN: "subscribed"}
     assert summary(world, "c1") == (2, "none", "withheld", "billmywork")
     assert summary(world, "c2")[1:3] == ("subscribed", "updated")
+
+
+def test_a_departure_from_an_earlier_list_gives_no_reason_for_that_list(world: World) -> None:
+    """The outcome names the list that the person left, and no reason: the reason belongs to the list that was chosen."""
+    world.event("c1", ANN, list_id="other")
+    world.flush()
+    world.by_hand(ANN, "unsubscribe", "other")
+    world.event("c1", ANN)
+    world.flush()
+    found = told(world, "c1")
+    assert found is not None
+    assert (found.outcome, found.list_id, found.list_reason) == ("left", "other", None)
+    assert world.receipts("c1")[-1].list_reason is None
