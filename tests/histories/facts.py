@@ -274,6 +274,8 @@ class Facts:
         body = answer.body or {}
         if answer.ok:
             told = body.get("members", [body])
+            if (exchange.call.body or {}).get("status") in GONE:
+                return False  # the answer has the status that the call itself set, whatever it was before
             found = any(one.get("email_address") == email and one.get("status") in GONE for one in told)
             departure.passed_over |= found and "members" in body and not self._worth_noting(departure)
             return found and not ("members" in body and departure.passed_over)

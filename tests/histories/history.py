@@ -187,7 +187,8 @@ class History:
     def _membership(self, record: Record, outcome: str, list_id: str | None, address: str) -> None:
         if outcome in NOT_PLACED or list_id is None:
             return
-        left = any(one.spot[1] == address for one in self.facts.departures)
+        # One that no answer told, right before the write, is not known: the customer was properly moved.
+        left = any(one.spot[1] == address and one.told is not None for one in self.facts.departures)
         # Who never confirmed is unsubscribed where another is archived; withdrawn consent is a departure.
         if outcome in ("archived", "unsubscribed") and not left:
             record.known_by.discard(address)

@@ -1,15 +1,15 @@
 """The judge of a history. It follows persons and contacts, and knows nothing of the worker's tables.
 
 By each call:
- 1. Nobody who left is made subscribed or pending anywhere in the account: not her address, and no address of a customer
-    that was a member by her address. Left: unsubscribed, cleaned, archived by somebody else, deleted, renamed by hand,
-    or consent withdrawn; until she joins by herself. A list that is replaced takes no departure along, but for one
-    that no daily flush could read before the list was deleted, and then by an operator's confirmation only. A
-    departure that no answer could tell in time is excused. On the place that a write hangs on: where it fell between
-    a read of that place and the write, within two seconds. On another place: where it fell into this flush, or the
-    worker never met her there. A page of a list's departures tells only of addresses that customers had by then, or
-    where the worker met them.
-    Nobody is put anywhere by an address that no customer has.
+ 1. Nobody who left is made subscribed or pending anywhere in the account: not her address, and no address of a
+    customer that was a member by her address. Left: unsubscribed, cleaned, archived by somebody else, deleted,
+    renamed by hand, or consent withdrawn; until she joins by herself. A list that is replaced takes no departure
+    along, but for one that no daily flush could read before the list was deleted, and then by an operator's
+    confirmation only. A departure that no answer could tell in time is excused, and so is an event of the last two
+    seconds. On the place that a write hangs on: where it fell between a read of that place and the write, within
+    two seconds. On another place: where it fell into this flush, or the worker never met her there. A page of a
+    list's departures tells only of addresses that customers had by then, or where the worker met them. Nobody is
+    put anywhere by an address that no customer has.
  2. Nobody whom this worker did not add is archived or renamed, but with a customer that surely is that person's. Who
     left and joined again by herself, before any answer told it, a member that was pending when it was last read, looks
     like one that was confirmed: that is excused.
@@ -122,7 +122,7 @@ class Oracle:
         why = self._left(exchange, list_id, email, email)
         had = [one for one in self.facts.records.values() if email in one.addresses | one.known_by]
         for record in had:
-            if why is None and (record.email == email or email in record.known_by):
+            if why is None and (email in record.known_by or _has_address(record, email, exchange.at)):
                 for address in sorted(record.known_by - {email}):
                     why = why or self._left(exchange, list_id, email, address, record, renamed=old is not None)
         if why is not None:
@@ -231,3 +231,9 @@ class Oracle:
             return True
         met = record.met.get(change.was.email)
         return met is not None and self.flush_began is not None and self.flush_began - met >= SURE_AFTER
+
+
+def _has_address(record: Record, email: str, at: datetime) -> bool:
+    # Not by an event that came between the last look and the call.
+    before = record.before(at - CLOSE)
+    return record.email == email and before is not None and before["email"] == email

@@ -27,7 +27,8 @@ _OF_AN_OLD_PLACE = frozenset(
     {Outcome.ARCHIVED, Outcome.UNSUBSCRIBED, Outcome.LEFT_ALONE, Outcome.GONE, Outcome.DELETED, Outcome.WITHHELD}
 )
 """What a step may do at a place that the customer has left: it says nothing of where the customer is."""
-_JOINED = frozenset({Outcome.ADDED, Outcome.MOVED, Outcome.RESTORED})
+_JOINED = frozenset({Outcome.ADDED, Outcome.MOVED, Outcome.RESTORED, Outcome.FOUND})
+"""The customer has a member that it did not have before, whatever was published last."""
 _TAKEN_OFF = frozenset({Outcome.ARCHIVED, Outcome.UNSUBSCRIBED})
 """The member was on the list until then, whatever was published last."""
 

@@ -135,7 +135,7 @@ def test_a_change_of_another_customers_member_is_not_told_of_who_withdrew_consen
 
 
 def test_a_departure_from_an_earlier_list_gives_no_reason_for_that_list(world: World) -> None:
-    """The outcome names the list that the person left, and no reason: the reason belongs to the list that was chosen."""
+    """The outcome names the list that the person left, and no reason: the reason is that of the chosen list."""
     world.event("c1", ANN, list_id="other")
     world.flush()
     world.by_hand(ANN, "unsubscribe", "other")
@@ -145,3 +145,18 @@ def test_a_departure_from_an_earlier_list_gives_no_reason_for_that_list(world: W
     assert found is not None
     assert (found.outcome, found.list_id, found.list_reason) == ("left", "other", None)
     assert world.receipts("c1")[-1].list_reason is None
+
+
+def test_another_members_subscription_counts_from_when_it_was_found(world: World) -> None:
+    """A customer that takes the address of another subscribed member has the date of that member, not of its first."""
+    world.event("c1", EVE)
+    world.flush()
+    before = told(world, "c1")
+    world.by_hand(ANN, "subscribe")
+    world.event("c1", ANN)
+    world.flush()
+    found = told(world, "c1")
+    assert before is not None
+    assert found is not None
+    assert (found.outcome, found.member_status) == ("found", "subscribed")
+    assert found.since > before.since
