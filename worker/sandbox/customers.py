@@ -10,7 +10,7 @@ CUSTOMERS = 2000
 UNSUBSCRIBED = ("a1b2c3d4e5", "ann.lee@example.com")
 """List and address of a member who leaves between the two days."""
 
-_CARE_PLAN = {"attributes": {"plan": "Gold"}, "tags": ["care plan"]}
+_CARE_PLAN: dict[str, Any] = {"attributes": {"plan": "Gold"}, "tags": ["care plan"]}
 _FIRST = ("Ann", "Bob", "Chloé", "Dmitri", "Eilidh", "Farid", "Grace", "Håkon", "Ines", "Jun")
 _LAST = ("Lee", "Smith", "Okafor", "Müller", "García", "Nowak", "Tanaka", "O'Brien")
 _LISTS = {
