@@ -34,6 +34,7 @@ class Alarms:
         self._seconds = seconds
         self._set = deque[Alarm]()
         self._changed = threading.Condition()
+        self._idle = False
         self._thread: threading.Thread | None = None
 
     def set(self, ring: Callable[[], None]) -> Alarm:
@@ -46,7 +47,7 @@ class Alarms:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="alarms", daemon=True)
                 self._thread.start()
-            elif len(self._set) == 1:
+            elif self._idle:  # else it waits for an earlier one, maybe cancelled since, and looks on from there
                 self._changed.notify()
         return alarm
 
@@ -64,6 +65,7 @@ class Alarms:
                     return
                 wait = self._set[0].due - time.monotonic() if self._set else None
                 if wait is None or wait > 0:
+                    self._idle = wait is None
                     self._changed.wait(wait)
                     continue
                 alarm = self._set.popleft()

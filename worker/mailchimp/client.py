@@ -8,11 +8,12 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property, lru_cache, partial
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -40,6 +41,8 @@ LARGEST_ANSWER = 16 * 1024 * 1024
 PART = 64 * 1024
 """Bytes of an answer that are read at once."""
 
+_Outcome = tuple[int, bytes, str | None] | Failure
+"""Status, content and Date of an answer, or why there is none."""
 _HEADERS = {
     "User-Agent": f"mailchimp-worker/{__version__}",
     "Accept": "application/json",
@@ -83,8 +86,10 @@ class Client:
         # Read once: for each call, it would take as long as the call itself does.
         prepared = requests.Request("GET", self._base_url, headers=_HEADERS, auth=self._auth).prepare()
         environment = requests.Session().merge_environment_settings(prepared.url, {}, False, None, None)
-        context = _tls(environment["verify"]) if str(prepared.url).startswith("https:") else None
-        return _Common(str(prepared.url), dict(prepared.headers), environment["proxies"], context)
+        url, proxies = str(prepared.url), environment["proxies"]
+        context = _tls(environment["verify"]) if url.startswith("https:") else None
+        origin = url.removesuffix(HTTPAdapter().request_url(prepared, proxies))
+        return _Common(url, origin, dict(prepared.headers), proxies, context)
 
     def send(self, call: Call) -> Answer:
         """Sends one call and waits for its answer; never raises for what Mailchimp or the network did.
@@ -141,11 +146,13 @@ class _Common:
 
     Attributes:
         url: up to the path of a call.
+        origin: what of it a request line leaves out; empty where a proxy needs all of it.
         proxies: as the environment names them, by scheme.
         tls: None where the URL has none.
     """
 
     url: str
+    origin: str
     headers: Mapping[str, str]
     proxies: Mapping[str, str]
     tls: ssl.SSLContext | None
@@ -190,36 +197,55 @@ class _Line(HTTPAdapter):
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
         self._alarms = alarms
         self._lock = threading.Lock()
+        self._connection: Any = None
         self._socket: Any = None
         self._seconds = 0.0
         self._number = 0  # of the exchange: an alarm that rings late must not cut the next one
         self._late = False
         self._sent = False
 
-    def exchange(
-        self, request: requests.PreparedRequest, seconds: float, common: _Common
-    ) -> tuple[int, bytes, str | None] | Failure:
+    def exchange(self, request: requests.PreparedRequest, seconds: float, common: _Common) -> _Outcome:
         """Returns the status, content and Date that came back within so many seconds, or why none did."""
         with self._lock:
             self._number += 1
             self._seconds, self._late, self._sent = seconds, False, False
         alarm = self._alarms.set(partial(self._cut, self._number))
-        # The alarm decides what is late; the reads' own limit only backs it up.
-        limits = (min(CONNECT_SECONDS, seconds), seconds + 1)
         try:
-            # Not Session.send: it would parse where a redirect points, and raise for what it finds.
-            response = self.send(request, stream=True, timeout=limits, proxies=dict(common.proxies))
-            outcome: tuple[int, bytes, str | None] | Failure = _content(response)
-        except _MISCONFIGURED:
-            raise
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            outcome = self._failure(error)
+            if common.origin and self._connection is not None and self._connection.is_connected:
+                outcome = self._send_again(request, common)
+            else:
+                outcome = self._send_first(request, common)
         finally:
             alarm.cancel()
             with self._lock:
                 self._socket = None
         # Whatever was read: an answer without a length ends where its connection does, so that a cut one looks whole.
         return "timeout" if self._late and self._sent else outcome
+
+    def _send_first(self, request: requests.PreparedRequest, common: _Common) -> _Outcome:
+        # The alarm decides what is late; the reads' own limit only backs it up.
+        limits = (min(CONNECT_SECONDS, self._seconds), self._seconds + 1)
+        try:
+            # Not Session.send: it would parse where a redirect points, and raise for what it finds.
+            response = self.send(request, stream=True, timeout=limits, proxies=dict(common.proxies))
+            return _content(response.raw)
+        except _MISCONFIGURED:
+            raise
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            return self._failure(error)
+
+    def _send_again(self, request: requests.PreparedRequest, common: _Common) -> _Outcome:
+        # Proxy, certificates and time limits are those of the first request: what is the same is not done for each.
+        connection, target = self._connection, str(request.url).removeprefix(common.origin)
+        try:
+            with suppress(BrokenPipeError):  # an answer may have come before
+                connection.request(request.method, target, request.body, request.headers, preload_content=False)
+            outcome = _content(connection.getresponse())
+        except (OSError, HTTPException, urllib3.exceptions.HTTPError) as error:
+            outcome = self._failure(error)
+        if isinstance(outcome, str):
+            connection.close()  # it may have the rest of an answer
+        return outcome
 
     # What requests would do for each call is done once
 
@@ -239,18 +265,19 @@ class _Line(HTTPAdapter):
         """Does nothing: the pool has what checks certificates."""
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """Returns the status and the headers, without cookies: Mailchimp's answers need none."""
+        """Returns what is read from, without cookies: Mailchimp's answers need none."""
         response = requests.Response()
-        response.status_code, response.headers, response.raw = resp.status, resp.headers, resp
+        response.raw = resp
         return response
 
-    def _watch(self, connection_socket: Any) -> None:
+    def _watch(self, connection: Any) -> None:
         with self._lock:
-            self._socket = connection_socket
+            self._connection, self._socket = connection, connection.sock
             if self._late:
                 raise TimeoutError
         self._sent = True
-        connection_socket.settimeout(self._seconds)  # until now it had the limit for connecting
+        if self._socket.gettimeout() < self._seconds:
+            self._socket.settimeout(self._seconds)  # until now it had the limit for connecting
 
     def _cut(self, number: int) -> None:
         with self._lock:
@@ -272,28 +299,44 @@ class _Line(HTTPAdapter):
         return "unknown_host" if _is_unknown_host(error) else "unconnected"
 
 
-def _content(response: requests.Response) -> tuple[int, bytes, str | None] | Failure:
-    # Part by part, since a packed answer of some kilobytes may unpack to any size; what is too large is not read on.
-    content = bytearray()
-    for part in response.raw.stream(PART, decode_content=True):
-        content += part
-        if len(content) > LARGEST_ANSWER:
-            response.raw.close()
-            return "too_large"
-    response.raw.release_conn()
-    return response.status_code, bytes(content), response.headers.get("Date")
+def _content(raw: Any) -> _Outcome:
+    if raw.length_remaining is not None and raw.length_remaining <= PART and "Content-Encoding" not in raw.headers:
+        content = raw.read()
+    else:
+        # Part by part: a packed answer of some kilobytes may unpack to any size; what is too large is not read on.
+        content = bytearray()
+        for part in raw.stream(PART, decode_content=True):
+            content += part
+            if len(content) > LARGEST_ANSWER:
+                raw.close()
+                return "too_large"
+    raw.release_conn()
+    return raw.status, bytes(content), raw.headers.get("Date")
 
 
 def _watched(connection: Any, watch: Any) -> Any:
-    """Returns a class of connections that hand their socket over before they send."""
+    """Returns a class of connections that show themselves before they send, and send a request as a whole."""
 
     class Watched(connection):  # type: ignore[misc]  # urllib3 chooses the class: plain or TLS
         watched = True
+        parts: list[bytes] | None = None
+
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            self.parts = []
+            try:
+                super().request(*args, **kwargs)
+                whole = b"".join(self.parts)
+            finally:
+                self.parts = None
+            self.send(whole)
 
         def send(self, data: Any) -> Any:
+            if self.parts is not None:
+                self.parts.append(data)
+                return None
             if self.sock is None:
                 self.connect()
-            watch(self.sock)
+            watch(self)
             return super().send(data)
 
     return Watched
