@@ -27,6 +27,7 @@ LONG = "A very long name of a list that somebody typed without ever thinking of 
 PATHS = (
     "", "/review?kind=enable&enabled=1&status=pending", "/review?kind=lists&list=other&master=other", "/disconnect",
     "/runs", "/people?run=1", "/people?run=2&group=missed", "/person", "/person?email=evil@example.com", "/log",
+    "/waiting",
 )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ ROUTES = {
     "GET /accounts/{account_id}/mailchimp/people": THE_ACCOUNT,
     "GET /accounts/{account_id}/mailchimp/people.csv": THE_ACCOUNT,
     "GET /accounts/{account_id}/mailchimp/person": THE_ACCOUNT,
+    "GET /accounts/{account_id}/mailchimp/waiting": THE_ACCOUNT,
     "GET /accounts/{account_id}/mailchimp/runs": THE_ACCOUNT,
     "GET /accounts/{account_id}/mailchimp/log": THE_ACCOUNT,
     "GET /accounts/{account_id}/mailchimp/fields": THE_ACCOUNT,

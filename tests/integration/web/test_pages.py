@@ -161,6 +161,22 @@ def test_a_day_of_the_chart_leads_to_the_people_of_all_its_syncs(site: Site) -> 
         assert client.get(f"{PAGE}/people?day={day}").status_code == 404
 
 
+def test_the_number_of_those_who_wait_leads_to_them(site: Site) -> None:
+    """Each is named with the list that it goes to, or with why nothing is sent, until a sync has delivered it."""
+    world, client = site.world, site.owner()
+    world.event("ann", "ann@example.com", first_name="Ann", list_id="other")
+    world.event("eve", "eve@example.com", marketing_consent=False)
+    world.event("noah", None)
+    world.deleted("gone", "gone@example.com")
+    link = re.search(rf'<a href="({PAGE}/waiting)">4 people waiting</a>', client.get(PAGE).text)
+    assert link is not None
+    shown = client.get(link[1]).text
+    for text in ("ann@example.com", "unsubscribed where subscribed", "Has no e-mail address", "Deleted in billmywork"):
+        assert text in shown
+    world.run()
+    assert "Nobody." in client.get(link[1]).text
+
+
 def test_of_many_accounts_operators_see_those_first_that_need_somebody(site: Site, monkeypatch) -> None:
     """The others are counted, and found by a part of their names."""
     db, now = site.world.db, site.world.clock()

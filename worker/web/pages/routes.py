@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.web.pages import change_log, fields, history, operators, people, person, review, settings_page
+from worker.web.pages import change_log, fields, history, operators, people, person, review, settings_page, waiting
 from worker.web.routing import Handle, Page
 from worker.web.visitor import Need
 
@@ -16,6 +16,7 @@ _GET: tuple[tuple[str, Handle], ...] = (
     ("/people", people.show),
     ("/people.csv", people.as_csv),
     ("/person", person.show),
+    ("/waiting", waiting.show),
     ("/runs", history.show_runs),
     ("/log", change_log.show),
 )

@@ -64,7 +64,7 @@ def shown(
         has_problem=any(one.level == "problem" for one in pressing),
         notes=notes,
         set_up=set_up(settings),
-        headline=_headline(now, pressing, next_sync, call),
+        headline=_headline(now, pressing, next_sync),
         progress=_progress(call, facts.delivering),
         connected=when(call, settings.connected_at) if settings.key_hint and settings.connected_at else None,
         user=reading.user(),
@@ -97,21 +97,23 @@ def shown(
     )
 
 
-def _headline(now: Now, pressing: list[Problem], next_sync: str, call: Call) -> Mapping[str, str] | None:
+def _headline(now: Now, pressing: list[Problem], next_sync: str) -> Mapping[str, str] | None:
     facts = now.facts
     if facts.delivering:
-        return {"tone": "", "text": "A sync is under way", "more": "Load this page again to see how far it is."}
+        return _state("A sync is under way", "Load this page again to see how far it is.")
     if now.sync_asked:
-        return {"tone": "", "text": "A sync begins within seconds", "more": "Load this page again to see it."}
+        return _state("A sync begins within seconds", "Load this page again to see it.")
     if now.missing:
         return None
-    text = f"Next sync {next_sync}"
-    if facts.waiting:
-        text += f"; {people(facts.waiting)} waiting"
+    waiting = people(facts.waiting) if facts.waiting else ""
     if pressing:
-        return {"tone": "off", "text": text, "more": ""}
-    more = "Everything is in order." if not facts.waiting else "Everything is ready for it."
-    return {"tone": "", "text": f"Ready. {text}", "more": more}
+        return _state(f"Next sync {next_sync}", "", waiting, tone="off")
+    more = "Everything is ready for it." if waiting else "Everything is in order."
+    return _state(f"Ready. Next sync {next_sync}", more, waiting)
+
+
+def _state(text: str, more: str, waiting: str = "", *, tone: str = "") -> dict[str, str]:
+    return {"tone": tone, "text": text, "more": more, "waiting": waiting}
 
 
 def _progress(call: Call, delivering: bool) -> Any:

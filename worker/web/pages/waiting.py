@@ -1,0 +1,55 @@
+"""The people whose changes the next sync delivers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from worker.flush.target_list import choose
+from worker.model import Customer
+from worker.store import customers
+from worker.store.accounts import AccountSettings
+from worker.web.pages.people import MOST_SHOWN, name_of
+from worker.web.pages.shown import page, reading_of
+from worker.web.routing import Call
+
+
+def show(call: Call) -> Response:
+    """Shows those who wait, by their ids in billmywork, at most so many."""
+    settings = reading_of(call).settings()
+    found = customers.changed(call.db, call.account, None, MOST_SHOWN + 1)
+    return page(
+        call,
+        "waiting.html",
+        tab="",
+        title="People waiting for the next sync",
+        rows=[_row(one, settings) for one in found[:MOST_SHOWN]],
+        count=customers.changed_count(call.db, call.account),
+    )
+
+
+def _row(one: Customer, settings: AccountSettings) -> dict[str, Any]:
+    return {
+        "name": name_of(one),
+        "email": one.address,
+        "list": _list_name(one, settings),
+        "sentence": _sentence(one),
+    }
+
+
+def _list_name(one: Customer, settings: AccountSettings) -> str | None:
+    if one.deleted or settings.master_list is None:
+        return None
+    chosen = settings.list_of(choose(one, settings, None).list_id)
+    return chosen.name if chosen is not None else None
+
+
+def _sentence(one: Customer) -> str:
+    if one.deleted:
+        return "Deleted in billmywork: taken off your lists if the sync added them."
+    if one.state.marketing_consent is False:
+        return "Does not want marketing: unsubscribed where subscribed, and added nowhere."
+    if one.address is None:
+        return "Has no e-mail address, so nothing is sent."
+    return "New, changed, or looked at again."
