@@ -208,7 +208,7 @@ class App:
 
     def flusher(self, stop: Stop) -> Flusher:
         """Returns what carries out flushes: one for a process."""
-        from worker.flush.account_part import HowToDeliver
+        from worker.flush.execute import HowToDeliver
         from worker.flush.run import Flusher
 
         how = HowToDeliver(

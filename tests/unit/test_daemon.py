@@ -23,7 +23,7 @@ from worker.daemon import Daemon
 from worker.ended import Ended
 from worker.errors import DatabaseError
 from worker.flush import account_part
-from worker.flush.account_part import HowToDeliver
+from worker.flush.execute import HowToDeliver
 from worker.flush.run import Flusher
 from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.rate_limit import Stop

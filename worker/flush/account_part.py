@@ -4,65 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass
 
 from worker.accounts.settings import end_of_missing, missing
-from worker.clock import Clock, as_text
+from worker.clock import as_text
 from worker.ended import Ended, worst
 from worker.errors import WorkerError
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.eligibility import Eligibility
-from worker.flush.execute import Orders, deliver
-from worker.flush.merge_values import FieldHashes
+from worker.flush.execute import HowToDeliver, Orders, deliver
 from worker.flush.settings_watch import CallPermission, SettingsWatch
-from worker.mailchimp.data_centres import DataCentres
-from worker.mailchimp.rate_limit import Stop
-from worker.mailchimp.retry import RetryingSender
-from worker.metrics import Metrics
 from worker.model import AccountId
 from worker.store import accounts, customers, erasure, runs
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
-from worker.store.forgotten import Departed
 from worker.store.runs import AccountRun, Request, Trigger
 
 log = logging.getLogger("worker.flush")
-
-
-@dataclass(frozen=True, slots=True)
-class HowToDeliver:
-    """What is the same for every account of every run.
-
-    Attributes:
-        open_database: opens a connection for one thread.
-        open_sender: opens what sends an account's calls; the stop ends their waiting.
-        departed_of: returns who left lists of an account and was erased since.
-        hashes_of: returns what makes an account's hashes.
-        bulk_add_above: contacts added one by one to a list that has archived members; more are added together.
-        state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
-        connections: calls in flight an API key, and threads an account.
-        data_centres: which of Mailchimp's data centres answer.
-        stop: set when the worker must end.
-    """
-
-    open_database: Callable[[], Database]
-    open_sender: Callable[[Database, AccountId, Stop], AbstractContextManager[RetryingSender]]
-    departed_of: Callable[[Database, AccountId], Departed]
-    hashes_of: Callable[[AccountId], FieldHashes]
-    bulk_add_above: int
-    state_if_missing: str
-    connections: int
-    data_centres: DataCentres
-    clock: Clock
-    stop: Stop
-    metrics: Metrics
-
-    def open(self) -> Database:
-        """Opens a connection of a thread that ends once the worker must."""
-        db = self.open_database()
-        db.must_end = self.stop.is_set
-        return db
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,19 +127,13 @@ class AccountPart:
             how.open_sender(db, who, permission := CallPermission(how.stop, self.eligibility, who, watch)) as sender,
         ):
             orders = Orders(
+                how=how,
                 run=self.run,
                 confirmed=self.request is not None and self.request.confirmed,
                 delivers=self.trigger != "read back",
                 reads_members=self.trigger != "command",
-                bulk_add_above=how.bulk_add_above,
-                state_if_missing=how.state_if_missing,
-                connections=how.connections,
-                clock=how.clock,
-                stop=how.stop,
                 permission=permission,
-                open_database=how.open,
                 queue=self.queue,
-                metrics=how.metrics,
                 departed=how.departed_of(db, who),
                 hashes=how.hashes_of(who),
                 turn=turn,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from worker.accounts.settings import end_of_missing, missing
@@ -32,10 +33,11 @@ from worker.flush.settings_watch import CallPermission
 from worker.flush.step_result import EXPECTED, Halted, StepResult
 from worker.flush.steps import Add, Plan, Step, StepGroup, Target, customers_of
 from worker.flush.terms import Terms
+from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.rate_limit import Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
-from worker.model import CustomerId, ListId, MembershipKey
+from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.process_exit import CALL_THREADS
 from worker.store import accounts, held_back
 from worker.store.accounts import AccountSettings
@@ -54,39 +56,62 @@ LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
+class HowToDeliver:
+    """What is the same for every account of every run.
+
+    Attributes:
+        open_database: opens a connection for one thread.
+        open_sender: opens what sends an account's calls; the stop ends their waiting.
+        departed_of: returns who left lists of an account and was erased since.
+        hashes_of: returns what makes an account's hashes.
+        bulk_add_above: contacts added one by one to a list that has archived members; more are added together.
+        state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
+        connections: calls in flight an API key, and threads an account.
+        data_centres: which of Mailchimp's data centres answer.
+        stop: set when the worker must end.
+    """
+
+    open_database: Callable[[], Database]
+    open_sender: Callable[[Database, AccountId, Stop], contextlib.AbstractContextManager[RetryingSender]]
+    departed_of: Callable[[Database, AccountId], Departed]
+    hashes_of: Callable[[AccountId], FieldHashes]
+    bulk_add_above: int
+    state_if_missing: str
+    connections: int
+    data_centres: DataCentres
+    clock: Clock
+    stop: Stop
+    metrics: Metrics
+
+    def open(self) -> Database:
+        """Opens a connection of a thread that ends once the worker must."""
+        db = self.open_database()
+        db.must_end = self.stop.is_set
+        return db
+
+
+@dataclass(frozen=True, slots=True)
 class Orders:
-    """How to deliver, the same for every account of a run.
+    """How to deliver one account in one run.
 
     Attributes:
         confirmed: whether an operator confirmed what was shown as held back.
-        bulk_add_above: contacts added one by one to a list that has archived members; more are added together.
-        state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
-        connections: threads an account.
-        permission: asked before every call, and before anything is written down.
-        open_database: opens a connection for what the account's threads read, one at a time.
-        queue: commits what they write.
-        metrics: counts what they write.
-        departed: who left lists of the account and was erased since.
-        turn: called between chunks; returns once the account may go on.
-        hashes: the account's.
         delivers: whether customers are delivered; else members are read, and no more.
         reads_members: whether the members of each stored list are read, also where nobody changed; else only who left
             lists that customers move off.
+        permission: asked before every call, and before anything is written down.
+        queue: commits what the account's threads write.
+        departed: who left lists of the account and was erased since.
+        turn: called between chunks; returns once the account may go on.
     """
 
+    how: HowToDeliver
     run: int
     confirmed: bool
     delivers: bool
     reads_members: bool
-    bulk_add_above: int
-    state_if_missing: str
-    connections: int
-    clock: Clock
-    stop: Stop
     permission: CallPermission
-    open_database: Callable[[], Database]
     queue: CommitQueue
-    metrics: Metrics
     departed: Departed
     hashes: FieldHashes
     turn: Callable[[], object]
@@ -105,19 +130,10 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, ord
     Returns:
         What became of it; the message says why it ended early, or what was held back.
     """
-    permission = orders.permission
-    with contextlib.closing(orders.open_database()) as reader:
+    how, permission = orders.how, orders.permission
+    with contextlib.closing(how.open()) as reader:
         recorder = Recorder(
-            reader,
-            orders.queue,
-            settings,
-            orders.run,
-            orders.clock,
-            may_call=permission.may_call,
-            ours=permission.ours,
-            erased=permission.watch.erased,
-            metrics=orders.metrics,
-            end_after=orders.connections,
+            reader, orders.queue, settings, orders.run, how.clock, permission, how.metrics, end_after=how.connections
         )
         recorder.to_do = recorder.to_do if orders.delivers else 0
         if recorder.to_do or orders.reads_members:
@@ -135,6 +151,10 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, ord
         return recorder.part()
 
 
+_Task = Callable[[], Iterable[Step]]
+"""Done on a thread of the pool; returns steps that must be done each alone then."""
+
+
 @dataclass(slots=True)
 class _Execution:
     db: Database
@@ -146,19 +166,13 @@ class _Execution:
     writer: PageWriter = field(init=False)
 
     def __post_init__(self) -> None:
-        self.writer = PageWriter(self.db, self.settings.account_id, self.orders.clock, self.recorder.write)
+        self.writer = PageWriter(self.db, self.settings.account_id, self.orders.how.clock, self.recorder.write)
 
     def go(self) -> None:
         orders = self.orders
+        how, hashes = orders.how, orders.hashes
         flush = AccountFlush(
-            self.db,
-            self.sender,
-            self,
-            orders.clock,
-            orders.departed,
-            orders.hashes,
-            orders.stop.wait,
-            orders.state_if_missing,
+            self.db, self.sender, self, how.clock, orders.departed, hashes, how.stop.wait, how.state_if_missing
         )
         prepared = flush.prepare(
             self._confirmed, customers=bool(self.recorder.to_do), every_list=self.orders.reads_members
@@ -183,12 +197,12 @@ class _Execution:
     @contextlib.contextmanager
     def _calls(self) -> Iterator[ThreadPoolExecutor]:
         name = f"{CALL_THREADS} {self.settings.account_id}"
-        pool = ThreadPoolExecutor(self.orders.connections, thread_name_prefix=name)
+        pool = ThreadPoolExecutor(self.orders.how.connections, thread_name_prefix=name)
         try:
             yield pool
         finally:
             # Asked to stop, a call in flight is not waited for: it may take minutes, and its answer is found later.
-            pool.shutdown(wait=not self.orders.stop.is_set(), cancel_futures=True)
+            pool.shutdown(wait=not self.orders.how.stop.is_set(), cancel_futures=True)
 
     # What the reads before the first write tell
 
@@ -225,7 +239,7 @@ class _Execution:
     def faulty(self, part: RelatedCustomers, error: Exception) -> None:
         result = StepResult(self.orders.run, self.settings.account_id)
         targets = [Target(customer, None) for customer in part.changed.values()]
-        result.note_fault(targets, None, as_text(self.orders.clock()), error)
+        result.note_fault(targets, None, as_text(self.orders.how.clock()), error)
         self.recorder.commit(result)
 
     def _confirmed(self) -> Sequence[HeldBack]:
@@ -236,7 +250,7 @@ class _Execution:
             self.recorder.write(lambda db: accounts.take_confirmed(db, account_id))
         if not self.orders.confirmed:
             return chosen
-        shown = held_back.shown_since(self.db, account_id, as_text(self.orders.clock() - brake.CONFIRM_WITHIN))
+        shown = held_back.shown_since(self.db, account_id, as_text(self.orders.how.clock() - brake.CONFIRM_WITHIN))
         with self.db.transaction():
             held_back.delete_account(self.db, account_id)
         return [*chosen, *shown]
@@ -250,17 +264,17 @@ class _Execution:
         with self.db.transaction():
             if self.orders.permission.watch.erased(self.db):
                 raise Halted
-            held_back.show(self.db, self.settings.account_id, held, as_text(self.orders.clock()))
+            held_back.show(self.db, self.settings.account_id, held, as_text(self.orders.how.clock()))
 
     def _context(self, terms: Terms, guard: Brake, near: RelatedCustomers) -> StepContext:
         return StepContext(
             sender=self.sender,
             settings=terms.settings,
             run=self.orders.run,
-            clock=self.orders.clock,
+            clock=self.orders.how.clock,
             retrying=self.retrying,
             intents=Intents(self.recorder.write_ahead),
-            wait=self.orders.stop.wait,
+            wait=self.orders.how.stop.wait,
             brake=guard,
             departures_of=self.recorder.departures_of,
             customer_statuses=near.customer_statuses,
@@ -273,8 +287,8 @@ class _Execution:
         unchanged = any(not target.customer.changed for step in plan.steps() for target in step.targets)
         if plan.no_calls or unchanged:
             self.recorder.commit(not_sent.without_call(context, plan))
-        tasks: list[Callable[[], Iterable[Step]]] = [
-            self._admitted_task(context, step_group, prepared.brake) for step_group in plan.step_groups
+        tasks: list[_Task] = [
+            partial(self._admitted, context, step_group, prepared.brake) for step_group in plan.step_groups
         ]
         added = list(batches(plan.adds))
         self._choose_strategies(pool, dict.fromkeys(batch[0].membership.list_id for batch in added), prepared.summary)
@@ -283,9 +297,7 @@ class _Execution:
         self._run(pool, tasks, context)
         self.recorder.wait()
 
-    def _run(
-        self, pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Iterable[Step]]], context: StepContext
-    ) -> None:
+    def _run(self, pool: ThreadPoolExecutor, tasks: Iterable[_Task], context: StepContext) -> None:
         # Not by waiting for thousands of futures at once: that looks at each of them again and again.
         ended = SimpleQueue[Future[Iterable[Step]]]()
         running, ends = 0, None
@@ -293,7 +305,7 @@ class _Execution:
             pool.submit(task).add_done_callback(ended.put)
             running += 1
         while running:
-            if self.orders.stop.is_set():
+            if self.orders.how.stop.is_set():
                 # Calls in flight get a moment more, so that what they did is known; the rest is found out later.
                 ends = ends or time.monotonic() + GRACE_SECONDS
                 if time.monotonic() >= ends:
@@ -304,29 +316,22 @@ class _Execution:
                 continue
             running -= 1
             for step in steps:
-                pool.submit(self._steps_task(context, (step,))).add_done_callback(ended.put)
+                pool.submit(self._alone, context, step).add_done_callback(ended.put)
                 running += 1
 
-    def _admitted_task(self, context: StepContext, step_group: StepGroup, guard: Brake) -> Callable[[], Iterable[Step]]:
-        def task() -> Iterable[Step]:
-            if not self.recorder.may_call():
-                return ()
+    def _admitted(self, context: StepContext, step_group: StepGroup, guard: Brake) -> Iterable[Step]:
+        if self.recorder.may_call():
             free, held = guard.admit(step_group)
             self._steps(context, free, customers_of(held))
             if held:
                 # Last, since that is why its customers still wait.
                 self.recorder.commit(not_sent.held(context, held))
-            return ()
+        return ()
 
-        return task
-
-    def _steps_task(self, context: StepContext, step_group: StepGroup) -> Callable[[], Iterable[Step]]:
-        def task() -> Iterable[Step]:
-            if self.recorder.may_call():
-                self._steps(context, step_group)
-            return ()
-
-        return task
+    def _alone(self, context: StepContext, step: Step) -> Iterable[Step]:
+        if self.recorder.may_call():
+            self._steps(context, (step,))
+        return ()
 
     def _steps(self, context: StepContext, step_group: StepGroup, held: Collection[CustomerId] = frozenset()) -> None:
         if step_group:
@@ -335,13 +340,13 @@ class _Execution:
 
     def _choose_strategies(self, pool: ThreadPoolExecutor, list_ids: Iterable[ListId], summary: PlanSummary) -> None:
         def choose(list_id: ListId) -> AddStrategy:
-            return choose_strategy(self.sender, list_id, summary.adds[list_id], self.orders.bulk_add_above)
+            return choose_strategy(self.sender, list_id, summary.adds[list_id], self.orders.how.bulk_add_above)
 
         if self.recorder.may_call():
             new = [one for one in list_ids if one not in self.strategies]
             self.strategies.update(zip(new, pool.map(choose, new), strict=True))
 
-    def _add_tasks(self, context: StepContext, batch: Sequence[Add]) -> list[Callable[[], Iterable[Step]]]:
+    def _add_tasks(self, context: StepContext, batch: Sequence[Add]) -> list[_Task]:
         strategy = self.strategies.get(batch[0].membership.list_id)
         if strategy is None:
             return []
@@ -349,38 +354,31 @@ class _Execution:
             self.recorder.commit(not_sent.refused(context, batch, strategy))
             return []
         alone, together = split_adds(batch, strategy)
-        tasks = [self._steps_task(context, (add,)) for add in alone]
-        return [*tasks, self._batch_task(context, together, strategy)] if together else tasks
+        tasks: list[_Task] = [partial(self._alone, context, add) for add in alone]
+        return [*tasks, partial(self._together, context, together, strategy)] if together else tasks
 
-    def _batch_task(
-        self, context: StepContext, batch: Sequence[Add], strategy: AddStrategy
-    ) -> Callable[[], Iterable[Step]]:
-        def task() -> Iterable[Step]:
-            if not self.recorder.may_call() or batch[0].membership.list_id in self.recorder.closed:
-                return ()
-            written: set[MembershipKey] = set()
+    def _together(self, context: StepContext, batch: Sequence[Add], strategy: AddStrategy) -> Iterable[Step]:
+        list_id = batch[0].membership.list_id
+        if not self.recorder.may_call() or list_id in self.recorder.closed:
+            return ()
+        written: set[MembershipKey] = set()
 
-            def commit(result: StepResult) -> None:
-                self.recorder.commit(result)
-                written.update(entry.membership for entry in result.entries)
+        def commit(result: StepResult) -> None:
+            self.recorder.commit(result)
+            written.update(entry.membership for entry in result.entries)
 
-            together = bulk_add.Batch(context, commit, strategy)
-            try:
-                return together.add(batch)
-            except EXPECTED:
-                raise
-            except Exception:
-                # One of them has what this worker cannot deal with; each alone shows which.
-                who, count, list_id = context.settings.account_id, len(batch), batch[0].membership.list_id
-                facts = {"account": who, "run": self.orders.run, "list": list_id, "count": count}
-                log.exception("account %s: an add of %d contacts failed", who, count, extra=facts)
-                return [
-                    replace(add, entry=together.intended.get(add.membership, add.entry))
-                    for add in batch
-                    if add.membership not in written
-                ]
-
-        return task
+        together = bulk_add.Batch(context, commit, strategy)
+        try:
+            return together.add(batch)
+        except EXPECTED:
+            raise
+        except Exception:
+            # One of them has what this worker cannot deal with; each alone shows which.
+            who, count = context.settings.account_id, len(batch)
+            facts = {"account": who, "run": self.orders.run, "list": list_id, "count": count}
+            log.exception("account %s: an add of %d contacts failed", who, count, extra=facts)
+            left = (add for add in batch if add.membership not in written)
+            return [replace(add, entry=together.intended.get(add.membership, add.entry)) for add in left]
 
 
 def _result(task: Future[Iterable[Step]]) -> Iterable[Step]:

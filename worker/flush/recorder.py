@@ -19,6 +19,7 @@ from worker.flush.consent_check import departures_of
 from worker.flush.customer_outcome import write_after_reading, write_after_step
 from worker.flush.merge_values import LeftOutCounts
 from worker.flush.outcomes import Outcome, end_of
+from worker.flush.settings_watch import CallPermission
 from worker.flush.step_result import Halted, StepResult
 from worker.flush.steps import Contact, PriorMembership
 from worker.metrics import Metrics
@@ -48,25 +49,17 @@ class Recorder:
         settings: AccountSettings,
         run: int,
         clock: Clock,
-        *,
-        may_call: Callable[[], bool],
-        ours: Callable[[], bool],
-        erased: Callable[[Database], bool],
+        permission: CallPermission,
         metrics: Metrics,
+        *,
         end_after: int,
     ) -> None:
         """Takes the account's part of a run.
 
         Args:
             reader: a connection to read what was committed; only the recorder uses it.
-            queue: commits what is handed in.
             settings: the account's, as they were when its part began.
-            run: number of the run.
-            clock: returns the time.
-            may_call: false once the whole flush must end.
-            ours: false once another worker may have the account: what a call did is found out by that one.
-            erased: asked in each transaction; true once somebody was erased from the account: then nothing is written.
-            metrics: counts what is written.
+            permission: says whether calls may be made, and whether the account is still this worker's.
             end_after: useless answers in a row after which the account is given up for this run.
         """
         self._reader = reader
@@ -74,9 +67,7 @@ class Recorder:
         self._queue = queue
         self._run = run
         self._clock = clock
-        self._flush_may_call = may_call
-        self._ours = ours
-        self.erased = erased
+        self._permission = permission
         self._metrics = metrics
         self._end_after = end_after
         self._unwritten = deque[Future[None]]()
@@ -101,7 +92,7 @@ class Recorder:
 
     def may_call(self) -> bool:
         """Tells whether calls of this account may still be made."""
-        return self.ended is None and self._flush_may_call()
+        return self.ended is None and self._permission.may_call()
 
     def part(self) -> AccountRun:
         """Returns how far the account's part is."""
@@ -240,7 +231,11 @@ class Recorder:
 
     def may_write(self) -> bool:
         """Returns whether anything may still be written for the account."""
-        return not self._shut and self._ours()
+        return not self._shut and self._permission.ours()
+
+    def erased(self, db: Database) -> bool:
+        """Returns, in a transaction, whether somebody was erased from the account since: then nothing is written."""
+        return self._permission.watch.erased(db)
 
     def write_progress(self, db: Database, results: Sequence[StepResult]) -> None:
         """Writes how far the account is once these results are written too. Changes no attribute."""
@@ -270,7 +265,7 @@ class Recorder:
         self._shut = True
         if isinstance(error, Halted):
             self.fail(ERASED)
-        elif isinstance(error, PartitionGivenUp) and not self._ours():
+        elif isinstance(error, PartitionGivenUp) and not self._permission.ours():
             # Given up since this group began: what its calls did is found out by the partition's next owner.
             return Halted()
         elif isinstance(error, WorkerError):

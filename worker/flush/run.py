@@ -14,9 +14,10 @@ from worker.changelog.commit import Changelog
 from worker.clock import Clock, as_text
 from worker.ended import Ended, worst
 from worker.errors import RequestWithdrawn, WorkerError
-from worker.flush.account_part import AccountPart, HowToDeliver
+from worker.flush.account_part import AccountPart
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.eligibility import Eligibility
+from worker.flush.execute import HowToDeliver
 from worker.flush.schedule import takes_part
 from worker.flush.turns import Place, Room, Turns, begins_after
 from worker.model import AccountId
