@@ -40,7 +40,7 @@ from worker.web.health import Health
 
 if TYPE_CHECKING:
     from worker.changelog.signing import Signing
-    from worker.flush.merge_values import FieldHashes
+    from worker.flush.field_hashes import FieldHashes
     from worker.flush.run import Flusher
 
 
@@ -202,7 +202,7 @@ class App:
         Raises:
             SecretKeyError: the secret key is malformed or cannot be read.
         """
-        from worker.flush.merge_values import HASHES, FieldHashes
+        from worker.flush.field_hashes import HASHES, FieldHashes
 
         return FieldHashes(account_id, self.secret.derived_by_each(HASHES))
 

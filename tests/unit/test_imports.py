@@ -19,6 +19,7 @@ DECISIONS = {
     "worker.flush.answers",
     "worker.flush.calls",
     "worker.flush.consent",
+    "worker.flush.field_hashes",
     "worker.flush.field_values",
     "worker.flush.identity",
     "worker.flush.member_tags",

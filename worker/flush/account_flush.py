@@ -15,8 +15,8 @@ from worker.flush import brake, calls
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake
+from worker.flush.field_hashes import FieldHashes
 from worker.flush.list_readings import ListReadings, Page, read_at, read_fields
-from worker.flush.merge_values import FieldHashes
 from worker.flush.plan import make_plan
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.related_customers import RelatedCustomers, apart, chunks

@@ -14,9 +14,9 @@ from worker.clock import Clock, as_text
 from worker.flush import calls
 from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify, customer_status_after
 from worker.flush.brake import Brake
+from worker.flush.field_hashes import FieldHashes
 from worker.flush.identity import add_was_done, as_read, departed
 from worker.flush.intents import Intents
-from worker.flush.merge_values import FieldHashes
 from worker.flush.outcomes import Outcome
 from worker.flush.step_result import Exchange, Halted, StepResult
 from worker.flush.steps import Contact, PriorMembership, Target, ids_of

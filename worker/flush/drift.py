@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from worker.flush.field_hashes import FieldHashes
 from worker.flush.learning import KnownContacts, Learnt, learnt, members_of
 from worker.flush.list_readings import Page
-from worker.flush.merge_values import FieldHashes
 from worker.mailchimp.member import Member
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
 from worker.store import customers, ledger

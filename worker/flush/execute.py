@@ -21,10 +21,10 @@ from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import Guarded, StepContext
 from worker.flush.brake import Brake
 from worker.flush.commit_queue import CommitQueue
+from worker.flush.field_hashes import FieldHashes
 from worker.flush.intents import Intents
 from worker.flush.learning import PageWriter
 from worker.flush.list_readings import Page
-from worker.flush.merge_values import FieldHashes
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.recorder import ERASED, Recorder
 from worker.flush.related_customers import RelatedCustomers

@@ -1,11 +1,7 @@
-"""What a customer looks like as merge fields of a list, and which of them a member still needs."""
+"""What a customer looks like as merge fields of a list."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,18 +10,11 @@ from typing import Any
 from worker.accounts.field_mapping import CUSTOMER_FIELDS, DEFAULT
 from worker.flush.field_values import MAX_TEXT, formed
 from worker.mailchimp.merge_fields import MergeField
-from worker.model import AccountId, AttributeValue, CustomerState, ListId, PostalAddress
+from worker.model import AttributeValue, CustomerState, ListId, PostalAddress
 from worker.store.runs import LeftOut
 
 ADDRESS = "ADDRESS"
 NO_SUCH_FIELD = "this list has no such field"
-
-HASHES = "hashes of fields"
-"""What the keys of hashes are derived for from the operator's secret key."""
-_OF_VALUE, _OF_HASH = "v", "o"
-_OLD_DIGITS = 16
-_BYTES = 16
-"""Of the HMAC: the least that RFC 2104 advises for SHA-256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,77 +114,6 @@ class LeftOutCounts:
         return tuple(LeftOut(*key, count, self._written[key[0]]) for key, count in rows)
 
 
-@dataclass(frozen=True, slots=True)
-class FieldHashes:
-    """Keyed hashes of what was sent: they tell a change, and without the key nothing. Each account has its own.
-
-    Three forms are read: ``v`` and the HMAC of a value · ``o`` and the HMAC of a hash without a key · a hash without a
-    key, as releases before wrote it. What is sent gets the first. When its row is written, the last becomes the first
-    if the customer still has the value, else the second.
-
-    Attributes:
-        keys: the one that hashes are made with, then others that are recognised.
-    """
-
-    account_id: AccountId
-    keys: Sequence[bytes] = field(repr=False)
-
-    def of(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """Returns the hash of each value.
-
-        Args:
-            values: merge tag to what is sent.
-        """
-        return {tag: self._hash(self.keys[0], _OF_VALUE, tag, _json(value)) for tag, value in values.items()}
-
-    def are_of(self, sent: str | None, tag: str, value: Any) -> bool:
-        """Tells whether a hash is that of a value.
-
-        Args:
-            sent: the hash; None for none.
-            tag: the merge tag whose hash it is.
-        """
-        if sent is None:
-            return False
-        if _is_old(sent):
-            return sent == _unkeyed(value)
-        text = _unkeyed(value) if sent.startswith(_OF_HASH) else _json(value)
-        return any(sent == self._hash(key, sent[:1], tag, text) for key in self.keys)
-
-    def renewed(self, sent: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:
-        """Returns the same hashes by the key of now, as far as they can be made: of known values, and of old hashes.
-
-        Args:
-            sent: merge tag to hash.
-            values: what the customer has now.
-        """
-        return {tag: self._renewed(tag, one, values.get(tag)) for tag, one in sent.items()}
-
-    def _renewed(self, tag: str, sent: str, value: Any) -> str:
-        if value is not None and self.are_of(sent, tag, value):
-            return self._hash(self.keys[0], _OF_VALUE, tag, _json(value))
-        return self._hash(self.keys[0], _OF_HASH, tag, sent) if _is_old(sent) else sent
-
-    def _hash(self, key: bytes, form: str, tag: str, text: str) -> str:
-        told = json.dumps([form, self.account_id, tag, text]).encode()
-        made = hmac.digest(key, told, "sha256")[:_BYTES]
-        return form + base64.urlsafe_b64encode(made).decode().rstrip("=")
-
-
-def changes(
-    values: Mapping[str, Any], sent: Mapping[str, str], available: Iterable[MergeField], hashes: FieldHashes
-) -> dict[str, Any]:
-    """Returns only what a member still needs: values that differ from what was sent, and "" for what is no more.
-
-    Args:
-        sent: hashes of what was sent last; a tag that is absent was never filled from here, so it is never cleared.
-        available: the list's fields; one that the list no longer has is not cleared.
-        hashes: the account's.
-    """
-    changed = {tag: value for tag, value in values.items() if not hashes.are_of(sent.get(tag), tag, value)}
-    return changed | cleared(values, sent, available)
-
-
 def cleared(values: Mapping[str, Any], sent: Mapping[str, str], available: Iterable[MergeField]) -> dict[str, str]:
     """Returns "" for each field that was filled from here and that the customer has no more.
 
@@ -205,33 +123,6 @@ def cleared(values: Mapping[str, Any], sent: Mapping[str, str], available: Itera
     """
     on_list = {field.tag for field in available}
     return {tag: "" for tag in sent if tag not in values and tag in on_list}
-
-
-def sent_after(
-    sent: Mapping[str, str], changed: Mapping[str, Any], values: Mapping[str, Any], hashes: FieldHashes
-) -> dict[str, str]:
-    """Returns the hashes to keep once the changes were sent: a cleared field counts as never filled.
-
-    Args:
-        sent: hashes of what was sent before.
-        changed: merge tag to what was sent now.
-        values: all that the customer has.
-        hashes: the account's.
-    """
-    now = hashes.renewed(sent, values) | hashes.of(changed)
-    return {tag: value for tag, value in now.items() if changed.get(tag) != ""}
-
-
-def _is_old(sent: str) -> bool:
-    return len(sent) == _OLD_DIGITS
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-def _unkeyed(value: Any) -> str:
-    return hashlib.blake2b(_json(value).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def _text(value: str | None) -> str:

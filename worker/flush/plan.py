@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from worker.clock import as_moment
 from worker.consumer.event_order import newest_first
-from worker.flush import consent, merge_values
+from worker.flush import consent
 from worker.flush.identity import FOUND_AND_LEFT, NOT_ADDED, is_its_own
 from worker.flush.member_tags import differs, wanted_tags
 from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
@@ -280,7 +280,7 @@ class _Planner:
 
     def _update(self, contact: Contact, entry: LedgerEntry) -> None:
         available = self.terms.merge_fields.get(contact.membership.list_id, ())
-        changes = merge_values.changes(contact.fields.values, entry.fields, available, self.terms.hashes)
+        changes = self.terms.hashes.changes(contact.fields.values, entry.fields, available)
         left, tagged = entry.member_status in OUT, bool(contact.tags or entry.member_tags)
         if changes:
             self.steps.append(Update(contact, entry, changes))
@@ -301,7 +301,7 @@ class _Planner:
         if rename is not None and rename.entry is not None:
             self.renamed.add(rename.membership)
             available = self.terms.merge_fields.get(contact.membership.list_id, ())
-            changes = merge_values.changes(contact.fields.values, rename.entry.fields, available, self.terms.hashes)
+            changes = self.terms.hashes.changes(contact.fields.values, rename.entry.fields, available)
         return Move(contact, entry, priors, rename, changes)
 
     def _seen(self, step: Move | Restore | Recheck) -> Step:

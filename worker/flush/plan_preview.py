@@ -12,9 +12,9 @@ from worker.flush import brake, calls
 from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
+from worker.flush.field_hashes import FieldHashes
 from worker.flush.learning import KnownContacts, learnt
 from worker.flush.list_readings import Page
-from worker.flush.merge_values import FieldHashes
 from worker.flush.plan_summary import PlanSummary
 from worker.flush.planned_calls import PlannedCall, planned_calls, tag_calls
 from worker.flush.related_customers import RelatedCustomers

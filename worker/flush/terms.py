@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.accounts.field_mapping import DEFAULT, mapping_of
-from worker.flush.merge_values import FieldHashes, Fields, merge_fields
+from worker.flush.field_hashes import FieldHashes
+from worker.flush.merge_values import Fields, merge_fields
 from worker.flush.related_customers import RelatedCustomers
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import CustomerState, ListId, MembershipKey

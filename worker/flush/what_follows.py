@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from worker.accounts.settings import missing
 from worker.flush.account_flush import plans
-from worker.flush.merge_values import FieldHashes
+from worker.flush.field_hashes import FieldHashes
 from worker.flush.plan_summary import leaves
 from worker.flush.related_customers import chunks
 from worker.flush.steps import Archive, Move, Plan

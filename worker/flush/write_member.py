@@ -11,7 +11,7 @@ from worker.clock import as_text
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import SECOND_LOOK, Attempt, classify_member
 from worker.flush.identity import as_read, fields_of, tags_of
-from worker.flush.merge_values import ADDRESS, Fields, sent_after
+from worker.flush.merge_values import ADDRESS, Fields
 from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.flush.step_result import Exchange
 from worker.flush.steps import Contact
@@ -150,7 +150,7 @@ def entry_for(
         state="present",
         origin=origin,
         sent_at=attempt.at(),
-        fields=sent_after(known, sent, contact.fields.values, attempt.context.hashes),
+        fields=attempt.context.hashes.sent_after(known, sent, contact.fields.values),
         member_status=member.status,
         contact_id=member.contact_id,
         seen_at=as_text(date) if date is not None else None,
@@ -170,7 +170,7 @@ def entry_after_changes(
         membership=contact.membership,
         customer_id=owner,
         sent_at=attempt.at(),
-        fields=sent_after(now.fields, written.sent, contact.fields.values, attempt.context.hashes),
+        fields=attempt.context.hashes.sent_after(now.fields, written.sent, contact.fields.values),
         names_agreed=now.names_agreed if owner == entry.customer_id else None,
         customer_since=now.customer_since if owner == entry.customer_id else None,
     )

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from worker.config import Config
 from worker.errors import WorkerError
-from worker.flush.merge_values import FieldHashes
+from worker.flush.field_hashes import FieldHashes
 from worker.flush.plan_preview import AccountPlan, plan_account
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.errors import explained

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.flush.merge_values import FieldHashes
+from worker.flush.field_hashes import FieldHashes
 from worker.flush.related_customers import RelatedCustomers
 from worker.flush.terms import Terms
 from worker.mailchimp.merge_fields import MergeField

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.flush.build import HASHES
 from worker.flush import merge_values
-from worker.flush.merge_values import Fields, changes, sent_after
+from worker.flush.merge_values import Fields
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import CustomerState, PostalAddress
 
@@ -90,10 +90,10 @@ def test_a_name_longer_than_mailchimp_takes_is_cut_and_told():
 def test_changes_are_what_differs_and_what_this_worker_must_clear():
     """Only differing values are sent, "" only for a field that this worker filled and the list still has."""
     sent = HASHES.of({"FNAME": "Ann", "COMPANY": "Lee Ltd", "OLD": "x"})
-    assert changes({"FNAME": "Ann", "LNAME": "Lee"}, sent, ALL, HASHES) == {"LNAME": "Lee", "COMPANY": ""}
+    assert HASHES.changes({"FNAME": "Ann", "LNAME": "Lee"}, sent, ALL) == {"LNAME": "Lee", "COMPANY": ""}
 
 
 def test_a_cleared_field_counts_as_never_filled():
     """What was cleared once is not cleared again."""
-    sent = sent_after(HASHES.of({"FNAME": "Ann", "COMPANY": "Lee Ltd"}), {"COMPANY": ""}, {"FNAME": "Ann"}, HASHES)
-    assert changes({"FNAME": "Ann"}, sent, ALL, HASHES) == {}
+    sent = HASHES.sent_after(HASHES.of({"FNAME": "Ann", "COMPANY": "Lee Ltd"}), {"COMPANY": ""}, {"FNAME": "Ann"})
+    assert HASHES.changes({"FNAME": "Ann"}, sent, ALL) == {}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.flush.build import HASHES
-from worker.flush.merge_values import FieldHashes, changes, sent_after
+from worker.flush.field_hashes import FieldHashes
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import AccountId
 
@@ -51,23 +51,23 @@ def test_a_mobile_number_is_not_found_without_the_key():
 def test_a_hash_of_the_key_before_is_recognised_while_that_is_in_force():
     """With two keys nothing counts as changed; with the new one alone all does, and is sent."""
     sent = by(BEFORE).of(ANN)
-    assert changes(ANN, sent, LIST, by(NOW, BEFORE)) == {}
-    assert changes(ANN | {"LNAME": "Low"}, sent, LIST, by(NOW, BEFORE)) == {"LNAME": "Low"}
-    assert changes(ANN, sent, LIST, by(NOW)) == ANN
+    assert by(NOW, BEFORE).changes(ANN, sent, LIST) == {}
+    assert by(NOW, BEFORE).changes(ANN | {"LNAME": "Low"}, sent, LIST) == {"LNAME": "Low"}
+    assert by(NOW).changes(ANN, sent, LIST) == ANN
 
 
 def test_a_write_replaces_hashes_of_the_key_before():
     """Once a customer's row is written by the new key, the old one is not needed for it."""
-    after = sent_after(by(BEFORE).of(ANN), {"LNAME": "Low"}, ANN | {"LNAME": "Low"}, by(NOW, BEFORE))
+    after = by(NOW, BEFORE).sent_after(by(BEFORE).of(ANN), {"LNAME": "Low"}, ANN | {"LNAME": "Low"})
     assert after == by(NOW).of({"FNAME": "Ann", "LNAME": "Low"})
 
 
 def test_a_hash_of_an_earlier_release_is_recognised_and_replaced_by_the_next_write():
     """An upgrade costs no call, misses no change, and clears what this worker filled."""
     sent = {tag: unkeyed(value) for tag, value in {**ANN, "PHONE": "555"}.items()}
-    assert changes({**ANN, "PHONE": "555"}, sent, LIST, by(NOW)) == {}
-    assert changes({"FNAME": "Anna", "LNAME": "Lee"}, sent, LIST, by(NOW)) == {"FNAME": "Anna", "PHONE": ""}
-    after = sent_after(sent, {"FNAME": "Anna", "PHONE": ""}, {"FNAME": "Anna", "LNAME": "Lee"}, by(NOW))
+    assert by(NOW).changes({**ANN, "PHONE": "555"}, sent, LIST) == {}
+    assert by(NOW).changes({"FNAME": "Anna", "LNAME": "Lee"}, sent, LIST) == {"FNAME": "Anna", "PHONE": ""}
+    after = by(NOW).sent_after(sent, {"FNAME": "Anna", "PHONE": ""}, {"FNAME": "Anna", "LNAME": "Lee"})
     assert after == by(NOW).of({"FNAME": "Anna", "LNAME": "Lee"})
 
 
