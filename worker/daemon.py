@@ -151,7 +151,6 @@ def read_to_end(poller: Poller, stop: threading.Event, told: Callable[[int, int]
 
     Args:
         poller: started.
-        stop: ends the waiting.
         told: again and again, how many records of how many.
 
     Raises:

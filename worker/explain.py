@@ -124,7 +124,6 @@ def explanations_of(
 
     Args:
         account_id: only in this account; None for all.
-        next_flush: when the next daily flush is due.
 
     Returns:
         They come by account and customer.
@@ -190,7 +189,6 @@ def what_is_next(
         customer: as staged; None where it is not known any more.
         customer_status: what prevents sending it.
         history: its receipts, oldest first.
-        next_flush: when the next daily flush is due.
         outcome: what was published about it last.
     """
     last = history[-1] if history else None

@@ -45,7 +45,6 @@ class Flushing:
         """Flushes what changed.
 
         Args:
-            trigger: what started it.
             request: what an operator asked for; None for everything.
             only: accounts that are due, or failed and are tried again; None for all.
             begun: called once all accounts of the run have their place in the queue.

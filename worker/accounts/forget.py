@@ -41,14 +41,6 @@ def tell_nobody(what: str, done: int, total: int | None) -> None:
     """Takes reports of progress."""
 
 
-def is_known(db: Database, account_id: AccountId) -> bool:
-    """Tells whether anything of an account is kept but its customers, such as after a forgetting that was cut short."""
-    for table in ("account", "ledger", "standing", "receipt", "forgotten", "flush_run_account"):
-        if db.execute(f"SELECT 1 FROM {table} WHERE account_id = ? LIMIT 1", (account_id,)).fetchone():
-            return True
-    return False
-
-
 def forget_account(db: Database, changelog: Changelog, account_id: AccountId, told: Told = tell_nobody) -> None:
     """Removes an account's API key, settings, lists, ledger, customer statuses, receipts and parts of runs.
 

@@ -30,11 +30,6 @@ class ChangelogRow:
     row: Mapping[str, Any] | None
 
     @property
-    def about_a_topic(self) -> bool:
-        """Whether it says what the other one of the two topics is."""
-        return self.kind == "topic" and self.key[0] in ("ledger", "settings")
-
-    @property
     def of_these_topics(self) -> bool:
         """Whether it says what these topics are, so that it holds for no others."""
         return self.kind == "topic" and self.key[0] in _OF_THESE_TOPICS

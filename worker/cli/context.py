@@ -12,10 +12,11 @@ import typer
 from worker import log
 from worker.accounts.settings_log import Author
 from worker.app import App
+from worker.cli import output
 from worker.config import load
-from worker.errors import WriterFenced
+from worker.errors import NotFound, WriterFenced
 from worker.model import AccountId
-from worker.store import customers
+from worker.store import accounts, customers, offsets
 from worker.store.database import Database
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -45,11 +46,11 @@ def author(app: App) -> Author:
 
 
 @contextmanager
-def changing(app: App, accounts: Callable[[Database], Iterable[AccountId]] | None = None) -> Iterator[Database]:
+def changing(app: App, ledger_of: Callable[[Database], Iterable[AccountId]] | None = None) -> Iterator[Database]:
     """Opens the database for a command that changes settings, brought up to what Kafka keeps of them.
 
     Args:
-        accounts: tells, once everything is read, of which accounts the ledger is changed too. The command takes their
+        ledger_of: tells, once everything is read, of which accounts the ledger is changed too. The command takes their
             partitions: a flush of another worker that is under way for one of them ends early.
 
     Raises:
@@ -58,12 +59,12 @@ def changing(app: App, accounts: Callable[[Database], Iterable[AccountId]] | Non
     """
     with closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
         reader.read_settings()
-        if accounts is not None:
+        if ledger_of is not None:
             ledger = app.changelog.topics.ledger
             for partition in range(ledger.partitions):
                 reader.read_ledger(partition)
             app.changelog.take_all_settings(reader.read_settings)
-            for partition in sorted({ledger.partition_of(one) for one in accounts(copy)}):
+            for partition in sorted({ledger.partition_of(one) for one in ledger_of(copy)}):
                 app.changelog.take(ledger, partition, lambda partition=partition: reader.read_ledger(partition))  # type: ignore[misc]
     with opened(app) as db:
         yield db
@@ -112,3 +113,20 @@ def opened(app: App) -> Iterator[Database]:
         yield db
     finally:
         db.close()
+
+
+def known_account(db: Database, account: str | None) -> AccountId | None:
+    """Returns the account that was named; None where none was.
+
+    Raises:
+        NotFound: it has neither settings nor events here; names those that have.
+    """
+    if account is None:
+        return None
+    known = {one.account_id for one in accounts.all_accounts(db)} | offsets.accounts_read(db)
+    if account not in known:
+        raise NotFound(
+            f"There is no account {account} here.",
+            f"Accounts here: {output.some_of(sorted(known))}." if known else "No account is connected or was read yet.",
+        )
+    return AccountId(account)

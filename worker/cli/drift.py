@@ -32,11 +32,7 @@ def compare_with_mailchimp(app: App, account_id: AccountId, stop: Stop, *, overw
     """Reads every stored list in full, prints what differs, and learns statuses as a daily reading does.
 
     Args:
-        app: wires it.
-        account_id: the account.
-        stop: ends it early.
         overwrite: whether edited fields are sent again by the next flush; else they are left.
-        json: whether for programs.
 
     Raises:
         MailchimpError: a list could not be read.
@@ -68,10 +64,7 @@ def differences(
     """Compares every stored list of an account that is there.
 
     Args:
-        sender: sends the reads.
-        progress: shows how many members were read.
         writes: whether what is learnt is written; else nothing is.
-        overwrite: whether edited fields are to be sent again.
 
     Raises:
         MailchimpError: a list could not be read.

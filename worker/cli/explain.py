@@ -9,8 +9,7 @@ import typer
 
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import AccountOption, Json, existing, wired
-from worker.cli.known_accounts import known_account
+from worker.cli.context import AccountOption, Json, existing, known_account, wired
 from worker.errors import NotFound, UsageError
 from worker.explain import (
     Explanation,

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from worker.cli import output
-from worker.cli.context import AccountOption, Json, existing, wired
-from worker.cli.known_accounts import known_account
+from worker.cli.context import AccountOption, Json, existing, known_account, wired
 from worker.clock import as_text
 from worker.errors import UsageError
 from worker.flush.outcomes import Outcome

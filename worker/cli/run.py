@@ -110,10 +110,7 @@ class Tell(Protocol):
         """Prints it.
 
         Args:
-            db: the staging database.
-            run: as it ended.
             asked: whether a person stopped this command, so that an early end is no error.
-            as_json: whether for programs.
         """
         ...
 
@@ -157,8 +154,6 @@ def asked(
     """Asks for a flush. A request that no run has taken at the end is withdrawn: nobody waits for its flush any more.
 
     Args:
-        app: wires it.
-        db: the staging database.
         account_id: the one account; None for all.
         confirmed: whether many members may leave a list.
         reads_back: whether members are read, and nothing is delivered.
@@ -262,10 +257,8 @@ def _tell(run: Run, states: Sequence[AccountState], *, asked: bool, as_json: boo
     """Prints what became of a run and returns the exit code.
 
     Args:
-        run: as it ended.
         states: what each account is in now.
         asked: whether a person stopped this command, so that an early end is no error.
-        as_json: whether for programs.
 
     Raises:
         FlushEndedEarly: nobody asked it to stop here, and something is left to do.

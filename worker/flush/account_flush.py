@@ -86,8 +86,6 @@ class AccountFlush:
         sender: sends the reads before the first write.
         wait: waits so many seconds before a second look.
         state_if_missing: see :class:`worker.flush.terms.Terms`.
-        departed: who left lists of the account and was erased since.
-        hashes: the account's.
     """
 
     db: Database
@@ -109,7 +107,6 @@ class AccountFlush:
         """Reads what the plan goes by, and makes it as a whole.
 
         Args:
-            confirm: returns what an operator confirmed.
             customers: whether there are any to deliver; else members are read, and no more.
             every_list: whether to read the members of each stored list; else who left those that customers move off.
 
@@ -188,7 +185,6 @@ def plans(
     """Plans a chunk. Where that meets a fault of this worker, each part of it, and gives up those alone that meet it.
 
     Args:
-        terms: what everything is planned by.
         faulty: called with a part that cannot be planned.
     """
     try:

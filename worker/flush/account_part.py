@@ -30,7 +30,6 @@ class AccountPart:
 
     Attributes:
         trigger: what started the run.
-        eligibility: whose customers may be delivered.
         request: what an operator asked for; None for all accounts, braked.
         queue: commits what is written.
     """
@@ -50,7 +49,6 @@ class AccountPart:
         """Delivers what changed of an account, and writes how that ended.
 
         Args:
-            account_id: the account.
             turn: called between chunks; returns once the account may go on.
 
         Raises:

@@ -125,7 +125,6 @@ def customer_status_after(
 
     Args:
         classified: BAD_ADDRESS, BARRED or UNCLEAR.
-        customer_status: from before.
         address: the address that was refused.
 
     Returns:

@@ -100,11 +100,7 @@ class Read:
 
 @dataclass(slots=True, kw_only=True)
 class Attempt(StepResult):
-    """One try of a step.
-
-    Attributes:
-        context: the account's part of the flush.
-    """
+    """One try of a step."""
 
     context: StepContext
 
@@ -152,7 +148,6 @@ class Attempt(StepResult):
         there: its add would count as never done, and its opt-out would not follow.
 
         Args:
-            entry: what the ledger says of it.
             targets: the customers who are, or should be, there; of prior memberships none, since they are known there.
             tags: whether its tags are read too.
         """
@@ -172,7 +167,6 @@ class Attempt(StepResult):
         """Reads a member; one that the ledger knows is missing only if two answers a moment apart say so.
 
         Args:
-            entry: what the ledger says of it.
             call: the read; None for the one without tags.
         """
         call = call or calls.read(membership)

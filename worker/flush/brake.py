@@ -28,11 +28,7 @@ CONFIRM = "Confirm it within an hour of the notice: flush --account ID --confirm
 
 
 def limit(present: int) -> int:
-    """Returns how many may leave a list in one run.
-
-    Args:
-        present: members that the ledger knows on the list.
-    """
+    """Returns how many may leave a list in one run."""
     return max(FEW, present // SHARE)
 
 

@@ -88,7 +88,6 @@ class CommitQueue:
 
         Args:
             db: a connection of its own, closed at its end.
-            changelog: commits what is written.
         """
         self._db = db
         self._changelog = changelog

@@ -26,7 +26,6 @@ def erased_since(
 
     Args:
         entry: what the ledger says of that place; a member that is there is written, not added.
-        departed: who left and was erased since.
 
     Returns:
         Half a sentence; None where nobody is known to have left.
@@ -46,9 +45,7 @@ def refused(
     """Returns why nothing is sent for a customer that Mailchimp refused before; None where it may be sent.
 
     Args:
-        targets: the customer.
         address: as it is now.
-        now: the time as text.
     """
     if customer_status.refusal is None or customer_status.refused_address not in (None, address):
         return None
@@ -78,7 +75,6 @@ def keeps_out(entry: LedgerEntry | None, destination: MembershipKey) -> bool:
 
     Args:
         entry: what the ledger says of another place.
-        destination: where the contact should be added.
     """
     if entry is None or not has_left(entry):
         return False
@@ -97,8 +93,6 @@ def known_to_have_left(
 
     Args:
         entry: what the ledger says of the place where the contact should be.
-        priors: the old places.
-        destination: where the contact should be.
         read_now: lists whose members were read a moment ago.
     """
     if any(one is not None and one.intent is not None for one in (entry, *(prior.entry for prior in priors))):
@@ -116,7 +110,6 @@ def priors_of_address(
     """Returns where the address, or one that its customers are known by, has left a list, or may have by now.
 
     Args:
-        destination: where a contact should be added.
         own: where its customers are known.
         with_address: address to the places that the ledger knows of it.
         entries: what the ledger says of them.
@@ -143,7 +136,6 @@ def priors_of_same_address(
     Their opt-out is that of each address they are known by, on whatever list, and of whatever customer the member was.
 
     Args:
-        destination: where a contact should be added.
         same_address: other customers with that address.
         changed: customers that are looked at in this flush: their places are read anyway.
         known_at: where a customer is known.
@@ -187,11 +179,8 @@ def may_add(
     """Decides by the member that Mailchimp answered for the old place.
 
     Args:
-        old: where the customer is known.
         entry: what the ledger says of it, now that it was read.
         member: what Mailchimp says; None for a 404.
-        destination: where the customer should be.
-        status_if_new: how the account adds members.
 
     Returns:
         The status to add with, never better than the old member's; or none where somebody left: unsubscribed,
@@ -218,12 +207,6 @@ def may_add_by_ledger(
     old: MembershipKey, entry: LedgerEntry | None, destination: MembershipKey, status_if_new: str
 ) -> MayAdd:
     """Decides where the old list is gone from Mailchimp and only the ledger knows.
-
-    Args:
-        old: where the customer is known.
-        entry: what the ledger says of it.
-        destination: where the customer should be.
-        status_if_new: how the account adds members.
 
     Returns:
         As :func:`may_add`, by the status that Mailchimp last reported. Who is no member by the ledger may not be added.

@@ -126,7 +126,6 @@ def kept_off(attempt: Attempt, contact: Contact, asked: Sequence[PriorMembership
     Asked right before the call: what another step of this flush read a moment ago counts.
 
     Args:
-        contact: who is about to be put somewhere.
         asked: the prior memberships that this try has read itself.
     """
     memberships = {prior.membership for prior in asked}
@@ -149,9 +148,6 @@ def departures_of(
     db: Database, account_id: AccountId, contacts: Sequence[Contact]
 ) -> Mapping[MembershipKey, Sequence[PriorMembership]]:
     """Returns where the addresses of contacts, or the customers who have them, are known to have left.
-
-    Args:
-        contacts: who is about to be added.
 
     Returns:
         The places of departures by the place of the contact, for those that have any.

@@ -169,7 +169,6 @@ def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None 
     Args:
         now: its state after the reading.
         since: when the member changed, by Mailchimp's clock, as text; None where it did not say.
-        at: the time now, as text.
         run: the flush that read it; None outside of one.
     """
     if now.deleted and now.told is None:
@@ -268,11 +267,6 @@ def write_after_step(
     """Writes what is published about a step's customers, and about others whose members it changed.
 
     Belongs in its transaction, after the ledger.
-
-    Args:
-        db: the staging database.
-        account_id: the account.
-        result: what the step did.
     """
     by_customer: dict[CustomerId, list[Receipt]] = {}
     for one in (*result.before, *result.receipts):
@@ -327,11 +321,7 @@ def write_after_reading(
     """Writes what is published about customers whose members were read. Belongs in the transaction of the entries.
 
     Args:
-        db: the staging database.
-        account_id: the account.
-        entries: as they are written.
         members: as they were read, by membership.
-        at: the time now, as text.
     """
     customers = sorted(_customers_at(db, account_id, entries))
     found: dict[CustomerId, CustomerOutcome] = {}

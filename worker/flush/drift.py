@@ -71,7 +71,6 @@ class Comparison:
     """Compares one list with the ledger.
 
     Attributes:
-        at: the time now, as text.
         contacts: which contacts the ledger knows on the list.
         found: what differs so far.
     """
@@ -91,7 +90,6 @@ class Comparison:
         """Compares a page.
 
         Args:
-            page: members with their merge fields.
             strangers: whether addresses of customers are noted that left and that the ledger does not know.
 
         Returns:

@@ -101,7 +101,6 @@ class Orders:
             lists that customers move off.
         permission: asked before every call, and before anything is written down.
         queue: commits what the account's threads write.
-        departed: who left lists of the account and was erased since.
         turn: called between chunks; returns once the account may go on.
     """
 
@@ -123,9 +122,6 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, ord
     Args:
         db: a connection of this thread alone. Were it shared with those that write, this one could wait inside SQLite
             for a transaction of theirs, and the whole process with it.
-        settings: the account's.
-        sender: sends its calls.
-        orders: the run's.
 
     Returns:
         What became of it; the message says why it ended early, or what was held back.

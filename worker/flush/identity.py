@@ -51,9 +51,6 @@ def status_after(status: str | None) -> str:
     """Returns the status of a member that this worker took off its list because no customer wants it there.
 
     Mailchimp refuses to archive a member that has not confirmed, so that one is unsubscribed.
-
-    Args:
-        status: its status before.
     """
     return "unsubscribed" if status == "pending" else "archived"
 
@@ -118,7 +115,6 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
     """Returns what the ledger should say of a member now that it was read: no write to it is in doubt any more.
 
     Args:
-        member: as it was read.
         date: Mailchimp's time of the answer.
     """
     seen_at = as_text(date) if date is not None else None
@@ -173,7 +169,6 @@ def departed(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledge
     """Returns what the ledger should say of a member that was read and has left; None where it has not.
 
     Args:
-        member: as it was read.
         date: Mailchimp's time of the answer.
     """
     now = as_read(entry, member, date)
@@ -285,12 +280,7 @@ def names_agree(values: Mapping[str, Any], member: Member) -> bool:
 
 
 def is_first_sight(entry: LedgerEntry | None, member: Member) -> bool:
-    """Tells whether nothing was written to a member that was just read: else its names may be those of a write.
-
-    Args:
-        entry: what the ledger says of its place.
-        member: as it was read.
-    """
+    """Tells whether nothing was written to a member that was just read: else its names may be those of a write."""
     if entry is None:
         return True
     return None not in (entry.contact_id, member.contact_id) and entry.contact_id != member.contact_id
@@ -303,7 +293,6 @@ def agreed_when_found(entry: LedgerEntry | None, member: Member, owner: Customer
         entry: what the ledger said of its place before it was read.
         member: as it was read, before anything is written to it.
         owner: the customer whose fields it gets.
-        values: these fields.
     """
     if entry is None or is_first_sight(entry, member):
         return names_agree(values, member)
@@ -315,9 +304,6 @@ def is_its_own(entry: LedgerEntry, now: datetime) -> bool:
 
     A person who joined by herself may have become a customer's address by a typing error. So a member that was found
     counts only where its names were the customer's before anything was written to it, or after 30 days.
-
-    Args:
-        entry: what the ledger says of the member.
     """
     since = as_moment(entry.customer_since) if entry.customer_since is not None else None
     long = since is not None and since <= now - ITS_OWN_AFTER

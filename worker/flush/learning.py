@@ -61,10 +61,6 @@ def learnt(
     """Returns what a page changes.
 
     Args:
-        db: the staging database.
-        account_id: the account.
-        page: what was read.
-        at: the time now.
         strangers: whether addresses of customers are noted that left and that the ledger does not know on the list.
         known: what was learnt already and is not written.
         moved: contacts that the ledger knows at another address.
@@ -133,10 +129,7 @@ def entry_of_member(
     """Returns what the ledger should say of a member that was listed, or None where it says so already.
 
     Args:
-        entry: what it says.
-        member: as it was listed.
         date: Mailchimp's time of the answer.
-        at: the time now, by this machine's clock.
         back: whether a customer is known at the place of a member that this worker archived: who is there again by
             herself counts. Elsewhere nobody is concerned, and an archive stays one.
     """
@@ -151,10 +144,8 @@ def entry_of_departure(entry: LedgerEntry, member: Member, date: datetime | None
     """Returns what the ledger should say of a member that left its list, or None where it says so already.
 
     Args:
-        entry: what it says.
         member: as it was read: unsubscribed, cleaned or archived.
         date: Mailchimp's time of the answer.
-        at: the time now, by this machine's clock.
     """
     if entry.state == "gone" and member.status == "cleaned":
         return None  # a bounce of a later member says less than that the one before it left
@@ -183,7 +174,6 @@ def entry_of_renamed(
         there: what it says of the new address.
         member: as it was listed, at the new address.
         date: Mailchimp's time of the answer.
-        at: the time now, by this machine's clock.
 
     Returns:
         None where it says so already, or the new address may be this worker's doing.

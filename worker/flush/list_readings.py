@@ -151,7 +151,6 @@ class ListReadings:
     """The readings of one account in one flush, or in one plan.
 
     Attributes:
-        keep: takes each page.
         done: lists that were read, or that could not be.
         refused: what prevented it, of these.
     """
@@ -223,11 +222,8 @@ def read_list(
     """Reads the members of one list.
 
     Args:
-        sender: sends the reads.
-        list_id: the list.
         start: where to begin or go on.
         base: the time from which members of each status are read, as text; None for all.
-        keep: takes each page.
         wait: waits so many seconds.
         fields: whether the members' merge fields are read too.
 

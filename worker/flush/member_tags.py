@@ -119,7 +119,6 @@ def to_write(wanted: Sequence[str], known: Tags | None, member: Member, date: da
     """Returns what to send about the tags of a member.
 
     Args:
-        wanted: the tags of its customer.
         known: what the ledger says, with nothing in doubt.
         member: as it was just read, with its tags. Of those that the answer does not tell, it may have any: they are
             set where they are wanted, and count as set by hand.

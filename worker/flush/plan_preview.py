@@ -157,8 +157,6 @@ def plan_account(
     Args:
         settings: the account's, which lack nothing.
         confirmed: whether an operator would confirm what the last flush held back.
-        departed: who left lists of the account and was erased since.
-        hashes: the account's.
     """
     reads, now, account_id = _Reads(sender), clock(), settings.account_id
     plan = AccountPlan(db, settings, reads, bulk_add_above, now, accounts.stored_by_others(db, account_id))

@@ -117,9 +117,7 @@ def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, r
     """Writes the fields of a contact that turned out to be a member already, and leaves its status alone.
 
     Args:
-        contact: what should be there.
         entry: what the ledger said before the member was read.
-        read: the member as it was read.
         origin: whether this worker added it.
     """
     seen = read.member
@@ -142,9 +140,7 @@ def note_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, re
     nothing else shows that it was there and left.
 
     Args:
-        contact: what should be there.
         entry: what the ledger said before the member was read.
-        read: the member as it was read.
     """
     seen = read.member
     if seen is None or origin_of(entry, seen) != "found":

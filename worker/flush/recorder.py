@@ -181,9 +181,6 @@ class Recorder:
     def commit(self, result: StepResult) -> None:
         """Writes what a step did and settles its customers, and returns once that is done.
 
-        Args:
-            result: what was done.
-
         Raises:
             Halted: the recorder is closed, or the account another worker's.
             WorkerError: it may not have been written.

@@ -69,8 +69,6 @@ class Flusher:
         An account that another run flushes now waits for the end of that.
 
         Args:
-            trigger: what started it.
-            eligibility: whose customers may be delivered.
             request: what an operator asked for; None for all accounts, braked.
             only: accounts that are due, or failed and are tried again; None for all.
             flush_time: of the daily flush, which leaves out accounts that were enabled since; None for a flush now.

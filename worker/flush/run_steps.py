@@ -42,7 +42,6 @@ def run_steps(
     """Does the steps of one group.
 
     Args:
-        step_group: steps that share a place or a customer.
         recorder: writes what each step did. On lists that it found gone or paused, steps are left for the next flush.
         held: customers of whom other steps are held back, so that these here do not settle them.
 

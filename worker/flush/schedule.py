@@ -28,7 +28,6 @@ def latest_flush_time(now: datetime, at: time, zone: ZoneInfo) -> datetime:
         now: aware.
         at: the local time of day. One that clocks skip in spring counts as if they had not been put forward yet;
             of one that comes twice in autumn, the first.
-        zone: the zone of that local time.
 
     Returns:
         The moment, aware and in UTC.

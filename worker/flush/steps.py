@@ -57,7 +57,6 @@ class PriorMembership:
     """A place where one of the contact's customers is known: it must be read before the contact is put anywhere else.
 
     Attributes:
-        entry: what the ledger says of it.
         list_gone: whether that list is gone, so that only the ledger knows.
         known: the customers who are known there.
         others: whether none of the contact's customers is: the address left there, or somebody else who has it now.

@@ -42,8 +42,6 @@ class Terms:
     Attributes:
         merge_fields: of each stored list that is there.
         state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
-        now: the time as text.
-        departed: who left and was erased since.
         hashes: recognise what was sent.
         of_others: lists that other accounts have stored: nothing is written to them.
         not_read: lists of which it is not known now who left them, and why: nobody moves off them.

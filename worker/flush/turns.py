@@ -38,9 +38,7 @@ class Place:
 
     Attributes:
         asked: whether an operator asked for this one account.
-        size: how many changed customers it has.
         number: tells places apart; the lower one came first.
-        data_centre: the account's at Mailchimp.
         not_before: when it may begin; None for at once.
         turns: how many it had.
     """
@@ -93,10 +91,7 @@ def next_place(waiting: Iterable[Place], active: Collection[Place], room: Room, 
     flush of the same account.
 
     Args:
-        waiting: places that want a turn.
-        active: those that have one.
         room: how much there is.
-        now: the time.
     """
     waiting = list(waiting)
     suspended = [one for one in waiting if one.turns]
@@ -129,7 +124,6 @@ class Turns:
 
         Args:
             room: how much is delivered at one time.
-            clock: tells the time.
             stop: set when the worker must end.
             silent: returns the data centres that answer nothing, whose accounts begin one after the other.
         """
@@ -156,12 +150,8 @@ class Turns:
         """Has an account wait for its first turn: see :meth:`fill`.
 
         Args:
-            account_id: the account.
-            run: for which run.
             begin: begins its turn, in another thread, which calls :meth:`leave` at its end.
             asked: whether an operator asked for this one account.
-            size: how many changed customers it has.
-            data_centre: the account's at Mailchimp.
             not_before: when it may begin; None for at once.
         """
         place = Place(account_id, run, asked, size, next(self._numbers), data_centre, not_before)

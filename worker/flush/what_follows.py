@@ -32,7 +32,6 @@ class WhatFollows:
     """Counts of contacts.
 
     Attributes:
-        settings: as they would be.
         present: members that the ledger knows on each list.
         adds: contacts that would be added to any list.
         moves: contacts that would go on from one list to another.
@@ -92,9 +91,6 @@ def what_follows(
     """Returns what the next flush would do by settings that are not in force yet; only reads, and only here.
 
     Args:
-        settings: as they would be.
-        departed: who left lists of the account and was erased since.
-        now: the time as text.
         every: whether every customer will be looked at, as after a change of lists; else those that changed.
 
     Returns:

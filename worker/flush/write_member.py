@@ -121,7 +121,6 @@ def whole_fields(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, 
 
     Args:
         entry: what the ledger said of its place before it was read.
-        seen: as it was read.
     """
     return contact.fields.whole(_sent_before(attempt, contact, entry, seen))
 
@@ -221,7 +220,6 @@ def settled(
 
     Args:
         detail: how the receipt begins; the fields that were left out follow.
-        status: the member's, afterwards.
         refused: merge tag to why Mailchimp refused it.
     """
     left_out = {**contact.fields.left_out, **refused}

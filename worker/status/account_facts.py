@@ -17,12 +17,7 @@ from worker.store.runs import Run
 
 
 def facts_of_all(db: Database, under_way: Sequence[Run] = ()) -> list[AccountFacts]:
-    """Returns what is stored of each account that chose settings, by id.
-
-    Args:
-        db: the staging database.
-        under_way: the runs that have not ended.
-    """
+    """Returns what is stored of each account that chose settings, by id."""
     waiting, held, parts = customers.waiting(db), held_back.all_shown(db), runs.last_parts(db)
     retries = {one.account_id: _retry(one.failures, one.failed_at) for one in runs.failed_accounts(db)}
     delivered = delivering(under_way)
@@ -47,13 +42,7 @@ def facts_of_all(db: Database, under_way: Sequence[Run] = ()) -> list[AccountFac
 
 
 def facts_of(db: Database, settings: AccountSettings, under_way: Sequence[Run] = ()) -> AccountFacts:
-    """Returns what is stored of one account.
-
-    Args:
-        db: the staging database.
-        settings: the account's.
-        under_way: the runs that have not ended.
-    """
+    """Returns what is stored of one account."""
     who = settings.account_id
     count, since = totals.waiting_of(db, who)
     run, part = runs.last_part(db, who)

@@ -26,7 +26,6 @@ def check_topics_of(settings: Kafka, *, outcomes: bool) -> Iterator[Finding]:
     """Yields what is right and wrong about the broker and the topics.
 
     Args:
-        settings: the operator's.
         outcomes: whether there is to be one of the outcomes.
     """
     for one in admin.check(settings):

@@ -37,7 +37,6 @@ def next_flush(now: datetime, at: time, zone: ZoneInfo, *, due: bool, running: b
     Args:
         now: aware.
         at: the local time of day.
-        zone: of that time.
         due: whether one is still to be begun for an account.
         running: whether a worker runs that will start it.
     """
@@ -75,9 +74,7 @@ def running_flush(run: Run, waiting: Mapping[AccountId, int], now: datetime) -> 
     """Returns how far a run is that has not ended.
 
     Args:
-        run: the run.
         waiting: how many changed customers each account has now.
-        now: the time.
     """
     settled = sum(part.settled for part in run.accounts)
     # A part that has ended says how; until then it says that it was stopped, as after a crash.

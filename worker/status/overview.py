@@ -50,11 +50,8 @@ def overview(
     """Returns all of it, for JSON.
 
     Args:
-        db: the staging database.
-        config: the operator's.
         now: aware.
         beat: seconds since the worker's heartbeat; None where none runs.
-        live: what the worker last said of itself.
     """
     topic, flush = config.kafka.topic, config.flush
     live = live if beat is not None else None

@@ -30,8 +30,6 @@ def note(db: Database, account_id: AccountId, *, whole: bool = False) -> None:
     Belongs in each transaction that erases, so that a flush which begins between two of them finds out too.
 
     Args:
-        db: the staging database.
-        account_id: the account.
         whole: whether all of the account is erased.
     """
     db.execute(

@@ -52,7 +52,6 @@ class Departed:
     """Whom an account may not add again though their ledger entries were erased.
 
     Attributes:
-        account_id: the account.
         key: hashes; None where nobody was erased.
         digests: of addresses and customers who had left.
     """

@@ -127,11 +127,7 @@ class CustomerStatus:
 
 
 def has_left(entry: LedgerEntry | None) -> bool:
-    """Tells whether somebody is known to have left a place: unsubscribed, cleaned, archived by somebody else, or gone.
-
-    Args:
-        entry: what the ledger says of the place.
-    """
+    """Tells whether somebody is known to have left: unsubscribed, cleaned, archived by somebody else, or gone."""
     if entry is None or entry.state == "intended":
         return False
     if entry.state == "gone":

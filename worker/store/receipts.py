@@ -115,7 +115,6 @@ def find(
     """Returns receipts, oldest first; with a limit, the newest so many.
 
     Args:
-        db: the staging database.
         account_id: only of this account.
         customer_id: only of this customer of it.
         list_id: only of this list.
@@ -124,7 +123,6 @@ def find(
         since: only from this time on, as text.
         run: only of this flush run.
         refused: only the last refusal of each customer whom Mailchimp refuses now.
-        limit: how many.
     """
     where, values = ["1"], list[Any]()
     told = {"account_id": account_id, "customer_id": customer_id, "list_id": list_id, "outcome": outcome, "run": run}
@@ -205,7 +203,6 @@ def erase_address(db: Database, account_id: AccountId, address: AddressKey) -> i
 
     Args:
         db: the staging database, outside of a transaction.
-        account_id: the account.
         address: however it is spelt; also its MD5, by which Mailchimp's paths name a member.
 
     Returns:

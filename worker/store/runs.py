@@ -161,8 +161,6 @@ def account_done(db: Database, account_id: AccountId, began: str, *, completes: 
     """Writes that a flush of an account went through. Belongs in a transaction.
 
     Args:
-        db: the staging database.
-        account_id: the account.
         began: when the flush did.
         completes: whether it counts as a daily flush of the account.
     """
@@ -179,9 +177,6 @@ def account_failed(db: Database, account_id: AccountId, at: str, *, again: bool)
     """Writes that a flush of an account failed. Belongs in a transaction.
 
     Args:
-        db: the staging database.
-        account_id: the account.
-        at: when.
         again: whether it had been tried again after a failure; the daily flush begins to count again.
     """
     db.execute(
@@ -210,7 +205,6 @@ def not_completed(db: Database, since: str, until: str) -> list[FlushTimes]:
     """Returns the accounts with settings that have no completed flush of this time.
 
     Args:
-        db: the staging database.
         since: a completed flush that began before counts no more.
         until: one that is noted for a later time was noted by a clock that was ahead.
     """

@@ -31,10 +31,8 @@ def put(db: Database, url: str, partitions: Collection[int], at: str) -> Rows:
     """Writes where a worker can be reached. Belongs in a transaction.
 
     Args:
-        db: the staging database.
         url: where the others reach it.
         partitions: those that it has now.
-        at: the time as text.
     """
     text = json.dumps({"url": url, "partitions": sorted(partitions), "at": at})
     return settings_notes.put(db, ABOUT, url, text)

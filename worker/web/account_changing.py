@@ -109,7 +109,6 @@ class AccountChanging:
         """Stores exactly this choice for the merge fields of a list; returns them with what goes there.
 
         Args:
-            list_id: one of the account's.
             chosen: merge tag to a customer's field or an attribute; empty text for a tag that gets nothing.
 
         Raises:

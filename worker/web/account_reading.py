@@ -62,7 +62,6 @@ class Preview:
     """What would follow from a change of settings that was not made.
 
     Attributes:
-        settings: as they would be.
         follows: counts of contacts; None where nothing would be delivered, because something is missing still.
         in_words: the same in a sentence, for operators.
     """
@@ -95,7 +94,6 @@ class AccountReading:
 
     Attributes:
         db: a connection of this request alone.
-        now: the time.
     """
 
     context: WebContext

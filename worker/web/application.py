@@ -42,8 +42,6 @@ def web_application(
     Args:
         live: what must hold for a worker that need not be started again.
         ready: what must hold for one that can do its work.
-        registry: collects the metrics.
-        context: what the pages and the API work with.
     """
     made: list[BaseRoute] = [
         *_health_routes(live, ready),

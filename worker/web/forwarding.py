@@ -133,7 +133,6 @@ def send_on(
     """Sends a request to another worker and returns its answer.
 
     Args:
-        url: where the worker is.
         seconds: how long to wait for it to connect, and for each part of its answer.
 
     Raises:

@@ -79,10 +79,6 @@ def use_link(
     That it was used is written to Kafka before, under the one writer that the settings have at a time: so no second
     worker takes it, and none does after a restart.
 
-    Args:
-        signer: signs accounts' links.
-        of_operators: signs the operators' links.
-
     Raises:
         NotAllowed: it is not ours, too old, used, or revoked.
         KafkaError: Kafka cannot be written, so the link stays good.

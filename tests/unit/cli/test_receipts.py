@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from worker.cli.known_accounts import known_account
+from worker.cli.context import known_account
 from worker.cli.receipts import moment_of
 from worker.clock import as_text
 from worker.errors import NotFound, UsageError

@@ -14,7 +14,7 @@ import pytest
 from tests.checked_changelog import CHANGELOG, CheckedChangelog
 from tests.unit.accounts.build import ACCOUNT, NEIGHBOUR
 from tests.unit.accounts.test_forget import customer_status, entry, letter, receipt, told
-from worker.accounts.forget import forget_account, is_known
+from worker.accounts.forget import forget_account
 from worker.changelog.commit import commit_in_parts
 from worker.changelog.signatures import Signatures
 from worker.changelog.writer import Acknowledged, ChangelogWriter
@@ -136,6 +136,14 @@ def test_what_was_settled_elsewhere_is_settled_in_parts(db: Database) -> None:
     assert customers.changed_count(db, ACCOUNT) == MANY // 2
     assert len(sizes) > 1
     assert customers.settle_known(db) == 0
+
+
+def is_known(db: Database, account_id: AccountId) -> bool:
+    """Tells whether anything of an account is kept but its customers, such as after a forgetting that was cut short."""
+    for table in ("account", "ledger", "standing", "receipt", "forgotten", "flush_run_account"):
+        if db.execute(f"SELECT 1 FROM {table} WHERE account_id = ? LIMIT 1", (account_id,)).fetchone():
+            return True
+    return False
 
 
 def test_a_forgetting_that_was_cut_short_is_known_and_goes_on(db: Database, path: Path) -> None:

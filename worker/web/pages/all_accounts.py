@@ -26,7 +26,6 @@ def as_their_workers_say(call: Call, accounts: Iterable[Mapping[str, Any]]) -> l
     """Returns accounts as :func:`worker.status.overview.account_data` gives them, each of the worker that has it.
 
     Args:
-        call: the request of an operator.
         accounts: as this worker knows them: settings are everywhere, and all else only at the account's worker.
     """
     own = list(accounts)

@@ -85,7 +85,6 @@ def next_of(one: Explanation, live: LiveMember | None, next_sync: str) -> str:
     """Returns what happens next to a person.
 
     Args:
-        one: what is known.
         live: what Mailchimp says now; None where it was not asked.
         next_sync: when the next sync is: "today at 10:00".
     """

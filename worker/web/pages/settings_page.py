@@ -37,13 +37,7 @@ def shown(
     warning: str | None = None,
     status: int = 200,
 ) -> Response:
-    """Returns the page, with what went wrong beside the field that it is about.
-
-    Args:
-        key_error: about the API key that was entered.
-        list_error: about the lists that were ticked.
-        warning: about the page as a whole.
-    """
+    """Returns the page, with what went wrong beside the field that it is about."""
     reading = reading_of(call)
     now, parts = reading.state(), reading.runs(30)
     settings, facts = now.facts.settings, now.facts

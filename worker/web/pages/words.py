@@ -184,11 +184,6 @@ def by_group(counts: Mapping[str, int]) -> dict[Group, int]:
     return {group: found.total(group) for group in Group}
 
 
-def own_counts(run: Run, account_id: str) -> Mapping[str, int] | None:
-    """Returns what became of an account's people in a run; None where it had no part in it."""
-    return next((part.counts for part in run.accounts if part.account_id == account_id), None)
-
-
 def all_counts(runs: Iterable[Run]) -> Counter[str]:
     """Returns what became of all people in some runs."""
     return sum((Counter(part.counts) for run in runs for part in run.accounts), Counter[str]())
