@@ -133,7 +133,7 @@ def person(db: Database) -> int:
 
 
 def account(db: Database) -> int:
-    """The large account is forgotten: ledger, standings, receipts."""
+    """The large account is forgotten: ledger, customer statuses, receipts."""
     rows = int(db.execute("SELECT count(*) FROM standing WHERE account_id = ?", (LARGE,)).fetchone()[0])
     forget_account(db, NO_KAFKA, LARGE)
     return rows

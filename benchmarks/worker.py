@@ -57,7 +57,7 @@ def new_topic() -> str:
 
 
 class Everybody:
-    """Permits every account."""
+    """Allows every account."""
 
     def why_not(self, account_id: AccountId) -> Refused | None:
         """Returns nothing."""
@@ -150,7 +150,7 @@ def stage(app: App, accounts: Sequence[AccountId], numbers: range, name: str) ->
                     kind = "com.billmywork.customer.updated"
                     event = {"id": f"{name}-{number}", "type": kind}
                     event["data"] = {"account_id": account_id, "customer": customer}  # type: ignore[assignment]
-                    # Not told apart by offset: each one that is staged later is newer.
+                    # The offset does not order them: each one that is staged later is newer.
                     records.append(Record(partition, time.monotonic_ns(), None, json.dumps(event).encode()))
                 stage_batch(db, app.config.kafka.topic, "", records, as_text(utc_now()))
 

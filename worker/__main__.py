@@ -23,7 +23,7 @@ JSON_OPTION = "--json"
 def main() -> None:
     """Runs the command that the arguments name.
 
-    Exits with 0 when it is done, 1 when something failed and was told, 2 when it was used wrongly.
+    Exits with 0 when it is done, 1 when something failed, with the reason on stderr, 2 when it was used wrongly.
     """
     try:
         _run()

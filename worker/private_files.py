@@ -13,7 +13,7 @@ _OTHERS = 0o077
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder, and those above it that are missing, for this user alone. One that is there stays as it is.
+    """Makes a folder, and those above it that are missing, for this user alone. An existing one stays as it is.
 
     Raises:
         OSError: it cannot be made.
@@ -43,7 +43,7 @@ def open_file(path: Path, flags: int) -> int:
 
 
 def restrict(path: Path) -> None:
-    """Takes the rights of others to a file that is there, where it is this user's."""
+    """Takes the rights of others to an existing file, where it is this user's."""
     with suppress(OSError):
         told = path.stat()
         if told.st_uid == os.geteuid() and stat.S_IMODE(told.st_mode) & _OTHERS:

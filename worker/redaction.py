@@ -11,7 +11,7 @@ otherwise a long text without a dash is read again from each of its letters."""
 _SENT = re.compile(r"\bBasic [0-9A-Za-z+/=]{8,}")
 """The header by which it is sent."""
 _ADDRESS = re.compile(r"(?<![\w.+-])[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(\.[\w-]+)+")
-"""An email address, wherever it stands: in a field, in an answer of Mailchimp, in a traceback."""
+"""An email address, anywhere: in a field, in an answer of Mailchimp, in a traceback."""
 _hidden: dict[tuple[str, int, int], set[str]] = {}
 """Secrets by their shape: a character of theirs, where it is, and how long they are. However many there are, they have
 few shapes: Mailchimp's keys have one dash at one place."""

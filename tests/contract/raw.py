@@ -33,7 +33,7 @@ class Raw:
     """A server of which each test writes the answers, byte by byte."""
 
     def __init__(self) -> None:
-        """Answers 200 with an empty object until told otherwise."""
+        """Answers 200 with an empty object until a test sets another answer."""
         self.requests: list[Request] = []
         self.connections = 0
         self.act: Callable[[socket.socket, Request], bool] = lambda peer, request: bool(peer.sendall(WHOLE)) or True

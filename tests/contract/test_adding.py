@@ -22,7 +22,7 @@ def test_new_contacts_become_members(world: World):
 
 @pytest.mark.parametrize("acts", [(), ("unsubscribe",), ("clean",)])
 def test_a_member_is_left_as_it_is(world: World, acts):
-    """Without update_existing a member of any status but archived is told as existing and not written to."""
+    """Without update_existing, a member of any status but archived comes back as existing, and is not written to."""
     world.become("ann@example.com", *acts)
     before = world.status("ann@example.com")
     body = world.post(contact("ann@example.com", FNAME="Ann"))
@@ -70,7 +70,7 @@ def test_bad_contacts_are_refused_alone(world: World):
 
 
 def test_an_address_that_comes_twice(world: World):
-    """The first one is added; the second is told as existing, or passed over where that was asked."""
+    """The first one is added; the answer names the second as existing, or skips it where the call asks for that."""
     twice = contact("ann@example.com", FNAME="1"), contact("ANN@example.com", FNAME="2")
     assert errors(world.post(*twice)) == {"ANN@example.com": ("ERROR_CONTACT_EXISTS", "")}
     other = contact("bob@example.com", FNAME="1"), contact("BOB@example.com", FNAME="2")

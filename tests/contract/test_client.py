@@ -1,4 +1,4 @@
-"""The client over real sockets: what leaves the machine, and what each way of going wrong is told as."""
+"""The client over real sockets: what leaves the machine, and how the client reports each way of going wrong."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def reset(peer: socket.socket) -> None:
 @pytest.mark.parametrize("part", [b"", b"HTTP/1.1 2", WHOLE[:-1]])
 @pytest.mark.parametrize("hard", [False, True])
 def test_a_connection_that_breaks_leaves_the_call_in_doubt(raw: Raw, part: bytes, hard: bool) -> None:
-    """A connection that ends before the answer is whole is told as such; the call was sent once, and not repeated."""
+    """A connection that ends before the answer is whole is reported; the call was sent once, and is not repeated."""
 
     def act(peer: socket.socket, request: Request) -> bool:
         peer.sendall(part)
@@ -289,7 +289,7 @@ def told_to_the_operator() -> Iterator[None]:
 
 @pytest.mark.parametrize("url", ["no-url/3.0", "ftp://127.0.0.1/3.0", "http:///3.0"])
 def test_a_url_that_cannot_be_called_is_an_error_of_the_configuration(url: str) -> None:
-    """A URL that no call can be made to is told to the operator, not taken for a failure of Mailchimp."""
+    """A URL that no call can be made to is the operator's error, not a failure of Mailchimp."""
     with told_to_the_operator(), Client(parse(KEY), url, LONG) as client:
         client.send(PING)
 
@@ -297,7 +297,7 @@ def test_a_url_that_cannot_be_called_is_an_error_of_the_configuration(url: str) 
 def test_certificates_that_are_not_there_are_an_error_of_the_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file of certificates that the environment names and that is not there is told to the operator."""
+    """A missing file of certificates that the environment names is reported to the operator."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "absent.pem"))
     with told_to_the_operator(), Client(parse(KEY), "https://127.0.0.1:1/3.0", LONG) as client:
         client.send(PING)

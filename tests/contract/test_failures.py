@@ -69,7 +69,7 @@ def test_keys_of_one_user_see_the_same_lists(world: World):
     ],
 )
 def test_answers_that_go_wrong(world: World, fault, status, title, throttled):
-    """A fault's answer comes back as told, by both ways the same."""
+    """A fault's answer comes back as the test set it, by both ways the same."""
     world.standin.faults = [fault]
     answer = world.unchecked.send(PING)
     assert (answer.status, answer.title, answer.throttled) == (status, title, throttled)

@@ -53,7 +53,7 @@ def test_tags(client: mailchimp_marketing.Client):
 
 
 def test_a_batch(client: mailchimp_marketing.Client):
-    """It adds many at once, and is told who exists."""
+    """It adds many at once, and the answer names who exists."""
     people = [{"email_address": f"a{number}@example.com", "status": "subscribed"} for number in range(3)]
     assert client.lists.batch_list_members(LIST, {"members": people})["total_created"] == 3
     again = client.lists.batch_list_members(LIST, {"members": people, "update_existing": False})

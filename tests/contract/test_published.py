@@ -88,8 +88,8 @@ def test_the_check_finds_answers_that_are_not_published(answer: Answer):
         check_answer(Call("GET", f"/lists/{LIST}/members"), answer)
 
 
-def test_every_status_is_told_as_published(world: World):
-    """Members of every status, in a list with every kind of field, are told as Mailchimp published."""
+def test_every_status_is_reported_as_published(world: World):
+    """Members of every status, in a list with every kind of field, have the shape that Mailchimp published."""
     for number, acts in enumerate(((), ("sign up",), ("unsubscribe",), ("clean",), ("archive",))):
         world.become(f"a{number}@example.com", *acts)
     world.put("buyer@example.com", status_if_new="transactional", merge_fields=FIELDS)

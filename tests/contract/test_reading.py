@@ -22,7 +22,7 @@ def add(world: World, *names: str) -> None:
 
 
 def test_ping_and_root(world: World):
-    """A good key is greeted, and told whose it is."""
+    """The answer to a good key greets, and names the key's owner."""
     assert world.sender.send(PING).status == 200
     root = world.get("/")
     assert root.body is not None
@@ -172,7 +172,7 @@ def test_a_list_needs_its_particulars(world: World):
 
 
 def test_a_sorted_page_follows_every_change(world: World):
-    """What was sorted for one page is sorted anew after a change of any kind."""
+    """Members are sorted again for the next page after a change of any kind."""
     add(world, "ann", "bob", "cy")
     path, query = f"/lists/{LIST}/members", {"sort_field": "last_changed", "status": "subscribed"}
     assert emails(world.get(path, **query)) == ["ann", "bob", "cy"]

@@ -1,4 +1,4 @@
-"""Tags of members: set, removed and told."""
+"""Tags of members: set, removed and read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def tag(world: World, *add: str, remove: tuple[str, ...] = ()) -> Answer:
     return world.sender.send(calls.tag(ANN, add, remove))
 
 
-def test_tags_are_set_and_removed_and_told_with_the_member(world: World) -> None:
+def test_tags_are_set_and_removed_and_reported_with_the_member(world: World) -> None:
     """204 without a body; the read of the member tells their names, and leaves its status as it is."""
     world.become(ANN.address, "unsubscribe")
     assert tag(world, "vip", "gold").status == 204

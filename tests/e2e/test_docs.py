@@ -85,7 +85,7 @@ def steady(text: str) -> str:
 
 
 def test_the_page_is_what_the_commands_print(cli: Cli, standin: StandIn):
-    """Every command on the page, run anew, prints what stands there, times aside."""
+    """Every command on the page prints what the page shows, times aside."""
     cli.environment["COLUMNS"] = "100"
     cli.connect()
     page = told(Transcript(cli, standin), standin)

@@ -9,7 +9,7 @@ from worker.sandbox.server_state import StandIn
 ANN, BOB, CAT, DAN = (f"{name}@example.com" for name in ("ann", "bob", "cat", "dan"))
 
 
-def test_what_was_edited_left_or_vanished_is_told_and_sent_again_on_demand(cli: Cli, standin: StandIn) -> None:
+def test_what_was_edited_left_or_vanished_is_reported_and_sent_again_on_demand(cli: Cli, standin: StandIn) -> None:
     """Edited fields are named, and left; with --overwrite the next flush sends billmywork's, and no status."""
     cli.connect()
     cli.publish(*(event(one[:3], version=1, email=one, first_name=one[:3].title()) for one in (ANN, BOB, CAT, DAN)))

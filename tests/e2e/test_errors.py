@@ -12,7 +12,7 @@ from worker.sandbox.server_state import StandIn
 
 
 def test_a_wrong_setting_stops_every_command_with_its_name(cli: Cli):
-    """A wrong or unknown setting is told with name, value and what is allowed; exit 2."""
+    """The error of a wrong or unknown setting has its name, its value and what is allowed; exit 2."""
     cli.environment["WORKER_FLUSH__AT"] = "25:00"
     cli.environment["WORKER_COLOUR"] = "red"
     told = cli("status", code=2)
@@ -57,8 +57,8 @@ def test_an_unreachable_mailchimp_is_one_message(cli: Cli):
         ("fedcba9876543210fedcba9876543210-us1", 1, "API Key Invalid"),
     ],
 )
-def test_a_key_that_is_none_is_told_before_anything_is_stored(cli: Cli, key: str, code: int, told: str):
-    """Malformed and refused keys are told apart, and the account is not made."""
+def test_a_key_that_is_none_is_reported_before_anything_is_stored(cli: Cli, key: str, code: int, told: str):
+    """Malformed and refused keys have different errors, and the account is not made."""
     said = cli("account", "connect", "acct-1", "--api-key-stdin", stdin=key, code=code)
     assert told in said
     if code == 2:  # no database was needed, and a command that only reads makes none
@@ -90,7 +90,7 @@ def test_each_wrong_step_of_an_account_says_what_to_do(cli: Cli, standin: StandI
 
 
 def test_a_stored_list_of_another_account_cannot_be_stored(cli: Cli):
-    """A list is stored by one account only; whose it is, is not told to another."""
+    """A list is stored by one account only; no other account learns which."""
     cli.connect()
     cli("account", "connect", "acct-2", "--api-key-stdin", stdin=KEY)
     cli("lists", "refresh", "acct-2")
@@ -132,7 +132,7 @@ def test_records_that_cannot_be_understood_are_dead_letters(cli: Cli, topic: Top
     assert "There is no dead letter 99" in cli("dead-letters", "show", "99", code=1)
 
 
-def test_a_paused_account_is_told_by_status_and_check_and_starts_again_by_a_new_key(cli: Cli, standin: StandIn):
+def test_a_paused_account_is_reported_by_status_and_check_and_starts_again_by_a_new_key(cli: Cli, standin: StandIn):
     """A refused key pauses the account: run ends with 3 and says what to do; a new key ends the pause."""
     cli.connect()
     standin.faults = [Fault("status", path="/lists", status=401, title="API Key Invalid")]
@@ -150,7 +150,7 @@ def test_a_paused_account_is_told_by_status_and_check_and_starts_again_by_a_new_
 
 
 def test_resync_and_forget(cli: Cli, standin: StandIn):
-    """Resync marks customers again, forget erases a person, account forget an account; strangers are told."""
+    """Resync marks customers again, forget erases a person, account forget an account; an unknown one is an error."""
     cli.connect()
     cli.publish(event("ann", version=1, email="ann@example.com"), event("bob", version=1, email="bob@example.com"))
     cli("run", "--once")
@@ -171,7 +171,7 @@ def test_wrong_use_ends_with_2(cli: Cli):
         cli(*arguments, code=2)
 
 
-def test_a_corrupt_database_is_told(cli: Cli):
+def test_a_corrupt_database_is_reported(cli: Cli):
     """A file that is no database is named as such, and is not touched."""
     path = cli.folder / "worker.db"
     path.write_bytes(b"this is no database, but long enough to be looked at" * 100)

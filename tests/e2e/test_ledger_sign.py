@@ -8,7 +8,7 @@ from tests.e2e.conftest import Cli
 from tests.integration.topic import Topic, event
 
 
-def test_refused_records_are_told_and_written_over(cli: Cli, topic: Topic) -> None:
+def test_refused_records_are_reported_and_written_over(cli: Cli, topic: Topic) -> None:
     """Status and check say so, nothing is delivered meanwhile, and ledger sign ends it."""
     cli.connect()
     settings = Topic(topic.broker, f"{topic.name}.settings", 1)
@@ -27,7 +27,7 @@ def test_refused_records_are_told_and_written_over(cli: Cli, topic: Topic) -> No
 
 
 def test_without_the_secret_key_of_the_others_a_worker_says_so(cli: Cli) -> None:
-    """A new key, made by default beside a new database, is told at the start and by check."""
+    """A new key, made by default beside a new database, is reported at the start and by check."""
     cli.connect()
     (cli.folder / "worker.db.key").unlink()
     for file in cli.folder.glob("worker.db*"):

@@ -153,7 +153,7 @@ def test_sigterm_ends_the_worker_with_calls_in_flight_and_nothing_is_lost(cli: C
 def test_a_daily_flush_that_was_ended_early_is_due_when_the_worker_starts_again(
     cli: Cli, standin: StandIn, until: Callable
 ):
-    """Whoever was not delivered when the worker ended is delivered by the next one, on the same day."""
+    """Customers not delivered when the worker ended are delivered by the next one, on the same day."""
     cli.connect()
     cli.publish(event("ann", version=1, email="ann@example.com"))
     for latency, wanted in ((1.0, {}), (0.0, {"ann@example.com": "subscribed"})):

@@ -85,7 +85,7 @@ def test_what_is_another_workers_for_a_day_is_dropped(cli: Commands, db: Databas
     assert mine != others
     assert drop(cli, db, mine) == 0
     assert drop(cli, db, mine, hours=23) == 0
-    assert drop(cli, db, mine, others, hours=23.5) == 0  # it came back: a day counts anew
+    assert drop(cli, db, mine, others, hours=23.5) == 0  # it came back: a day counts from the start again
     assert drop(cli, db, mine, hours=24.5) == 0
     assert left(db)["customer"] == {"acct-1", "acct-2"}
     assert drop(cli, db, mine, hours=49) == 1

@@ -23,10 +23,10 @@ class Departure:
     """Somebody left a list, and did not come back by her own act.
 
     Attributes:
-        how: unsubscribed, cleaned, archived, deleted, renamed, or withdrew (consent, told by billmywork).
-        told: when an answer told the worker of it; None while none did.
-        by_page: whether a page of members told it, and no read of that member alone.
-        passed_over: whether a page told it when she was nobody that the worker keeps anything of.
+        how: unsubscribed, cleaned, archived, deleted, renamed, or withdrew (consent, by an event of billmywork's).
+        told: when an answer of Mailchimp showed it to the worker; None while none did.
+        by_page: whether a page of members showed it, and no read of that member alone.
+        passed_over: whether a page showed it when she was nobody that the worker keeps anything of.
     """
 
     spot: Spot
@@ -89,9 +89,9 @@ class Contact:
         origin: "call" where a call of the worker made it, "hand" where somebody joined.
         joined: when it was made, or joined again by herself.
         names: its names before the first call that changed it.
-        told: the last status that an answer told of it, with the time of that.
+        told: the last status that an answer had of it, with the time of that.
         as_confirmed: whether she joined again by herself in a way that looks like confirming the worker's add: it was
-            pending when an answer last told of it, and no answer told that she had left meanwhile. Then contact id,
+            pending in the last answer that had it, and no answer showed that she had left meanwhile. Then contact id,
             sign-up, opt-in and last change are those of a member that was only confirmed.
     """
 
@@ -225,7 +225,7 @@ class Facts:
         if contact.names is None and was is not None:
             contact.names = names_of(was)
         if now is not None and now.status in THERE and (was is None or was.status not in THERE):
-            # A call that is excused ended a departure that no answer told: from now on none can tell it.
+            # A call that is excused ended a departure that no answer showed: from now on none can show it.
             spot = (change.list_id, now.email)
             self.departures = [one for one in self.departures if one.spot != spot or one.told is not None]
         if was is not None and now is not None and was.status in THERE and now.status == "unsubscribed":
@@ -288,7 +288,7 @@ class Facts:
         return departure.spot in met or any(True for _ in self.at_address(departure.spot[1]))
 
     def daily_flush_was_whole(self, stored: Iterable[str], began: datetime) -> None:
-        """Takes for told what a daily flush could read without hindrance: who left stored lists before it began."""
+        """Counts as shown what a daily flush could read without hindrance: who left stored lists before it began."""
         for one in self.departures:
             readable = one.how in GONE and one.spot[0] in stored and not one.passed_over
             if one.told is None and readable and one.at < began:

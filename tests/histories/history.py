@@ -187,7 +187,7 @@ class History:
     def _membership(self, record: Record, outcome: str, list_id: str | None, address: str) -> None:
         if outcome in NOT_PLACED or list_id is None:
             return
-        # One that no answer told, right before the write, is not known: the customer was properly moved.
+        # One that no answer showed, right before the write, is not known: the customer was properly moved.
         left = any(one.spot[1] == address and one.told is not None for one in self.facts.departures)
         # Who never confirmed is unsubscribed where another is archived; withdrawn consent is a departure.
         if outcome in ("archived", "unsubscribed") and not left:
@@ -200,7 +200,7 @@ class History:
         record.memberships.add((list_id, address))
 
     def _status_told(self, list_id: str, email: str) -> str | None:
-        # As an answer of this flush told it last: who leaves after that was properly put there before.
+        # As an answer of this flush showed it last: who leaves after that was properly put there before.
         try:
             member = self.world.standin.find_list(list_id).find(email)
         except KeyError:

@@ -11,7 +11,7 @@ By each call:
     list's departures tells only of addresses that customers had by then, or where the worker met them. Nobody is
     put anywhere by an address that no customer has.
  2. Nobody whom this worker did not add is archived or renamed, but with a customer that surely is that person's. Who
-    left and joined again by herself, before any answer told it, a member that was pending when it was last read, looks
+    left and joined again by herself, before any answer showed it, and was pending when last read, looks
     like one that was confirmed: that is excused.
  3. Nobody pending is made subscribed.
 10. Nobody is tagged who is known to have left, no call about tags changes a status, and no tag that somebody set by

@@ -88,7 +88,7 @@ def _members(history: History, record: Record, list_id: str) -> dict[str, tuple[
 
 
 def _back_unseen(history: History, list_id: str, email: str, since: datetime) -> bool:
-    # It had that status then too, and no answer told of what it was in between.
+    # It had that status then too, and no answer showed what it was in between.
     own = _changes(history, list_id, email)
     between = [one.at for one in own if one.at > since - timedelta(seconds=history.oracle.farthest) - ROUNDED]
     return bool(between) and not any(

@@ -55,7 +55,7 @@ def _members(history: History, record: Record, list_id: str) -> list[Member]:
 
 
 def _cannot_know(history: History, record: Record, told: CustomerOutcome) -> bool:
-    # No answer told what became of the member since; or the list is gone.
+    # No answer showed what became of the member since; or the list is gone.
     facts, list_id = history.facts, str(told.list_id)
     if list_id in history.oracle.deleted or list_id not in history.actors.stored:
         return True

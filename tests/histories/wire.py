@@ -43,7 +43,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One call, what it did, and what the worker was told of that.
+    """One call, what it did, and what the worker learned of that.
 
     Attributes:
         at: when Mailchimp carried it out, or would have.

@@ -112,7 +112,7 @@ class OneByOne:
 
 
 class Everybody:
-    """Permits every account."""
+    """Allows every account."""
 
     def why_not(self, account_id: AccountId) -> None:
         """Returns nothing."""

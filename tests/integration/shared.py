@@ -1,6 +1,6 @@
 """One broker for all processes that run tests side by side: the first that needs it starts it, in a process of its own.
 
-That process ends when the tests do: it is told so, and looks whether they still run.
+That process ends when the tests do: it gets a signal, and looks whether they still run.
 """
 
 from __future__ import annotations

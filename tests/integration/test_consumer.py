@@ -65,7 +65,7 @@ def test_goes_on_from_the_database_not_from_kafka(topic: Topic, path: Path, tmp_
 
 
 def test_reads_again_what_was_not_staged(topic: Topic, path: Path) -> None:
-    """A database that stands before a batch, as after a crash, gets that batch again and doubles nothing."""
+    """A database without the last batch, as after a crash, gets that batch again and doubles nothing."""
     topic.publish(event(f"cus-{n}", version=1) for n in range(10))
     with reading(topic, path) as worker:
         worker.to_the_end()
@@ -194,7 +194,7 @@ def test_a_topic_recreated_while_it_is_read_is_read_from_its_beginning(
         assert counts.totals(worker.db, topic.name)["recreated"] == 1
 
 
-def test_records_that_expired_unread_are_told_and_reading_goes_on(
+def test_records_that_expired_unread_are_reported_and_reading_goes_on(
     whole_kafka: object, topic: Topic, path: Path
 ) -> None:
     """The log was truncated past next_offset: it is counted, and read from where it begins now."""

@@ -29,7 +29,7 @@ def consumer(settings: Kafka) -> Consumer:
 
 
 def test_publishes_by_the_contract(topic: Topic, tmp_path: Path) -> None:
-    """Keyed by account and customer, each account in the partition that its id gives; progress is told."""
+    """Keyed by account and customer, each account in the partition that its id gives; progress is reported."""
     path, told = tmp_path / "events.jsonl", []
     events = [event(f"cus-{n}", f"acct-{n % 5}") for n in range(50)]
     path.write_text("\n".join(json.dumps(one) for one in events))
@@ -75,7 +75,7 @@ def test_a_broker_that_does_not_answer_is_named() -> None:
     assert "127.0.0.1:9" in caught.value.what
 
 
-def test_credentials_that_are_refused_are_told_as_such(own_kafka: KafkaProcess) -> None:
+def test_credentials_that_are_refused_are_reported_as_such(own_kafka: KafkaProcess) -> None:
     """Wrong ones are no unreachable broker; right ones get in."""
     client: dict[str, str | int | float | bool] = {
         "security.protocol": "sasl_plaintext",

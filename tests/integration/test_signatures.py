@@ -66,7 +66,7 @@ class Worker:
             self.app.changelog.commit(self.db, act)
 
     def sign(self) -> None:
-        """Signs what is there, as after an upgrade."""
+        """Signs the existing records, as after an upgrade."""
         self.app.signing(self.db, lambda count: None).write_again(first_time=True)
 
     def letters(self) -> list[tuple[str, AccountId | None]]:
@@ -145,7 +145,7 @@ def test_settings_that_are_not_signed_change_nothing(hire: Hire) -> None:
 
 
 def test_what_was_refused_is_written_over_by_what_the_database_has(hire: Hire) -> None:
-    """By ledger sign: a new database then has it too, and nobody waits; what nobody knows is taken away if asked."""
+    """By ledger sign: a new database then has it too, and nobody waits; what no database has is taken away if asked."""
     worker = hire("one")
     worker.read()
     worker.write(A)

@@ -41,7 +41,7 @@ ODD: tuple[Any, ...] = (
     {"id": {}},
     ["com.billmywork.customer.updated"],
 )
-"""What may stand where something else belongs."""
+"""Values that a broken event may have in any field."""
 HEADERS = ("ce_type", "CE_TYPE", "ce_id", "ce_time", "content-type", "Content-Type", "", "h")
 HEADER_VALUES = (
     None,

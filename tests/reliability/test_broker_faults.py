@@ -132,7 +132,7 @@ def test_a_broker_that_stays_away_during_a_flush_ends_the_calls(
 ) -> None:
     """Nothing can be kept, and past the session timeout the partitions may be another worker's: no call is made.
 
-    That is told, with exit code 1; the next run does the rest.
+    The command says so, with exit code 1; the next run does the rest.
     """
     worker = own_commands
     worker.environment["WORKER_KAFKA__CLIENT"] = json.dumps(
@@ -156,7 +156,7 @@ def test_a_broker_that_stays_away_during_a_flush_ends_the_calls(
     assert names(standin) == {f"c{n}@example.com": "v2" for n in range(150)}
 
 
-def test_a_flush_that_loses_its_partition_is_told_and_ends_with_1(
+def test_a_flush_that_loses_its_partition_is_reported_and_ends_with_1(
     whole_kafka: object, commands: Commands, standin: StandIn, until: Until
 ) -> None:
     """A worker that was frozen past its session makes no more calls; its supervisor learns that something is left."""
@@ -215,7 +215,7 @@ def test_a_topic_recreated_is_read_from_its_beginning(
     assert commands.intact()
 
 
-def test_a_log_truncated_past_what_was_read_is_told_and_read_on(
+def test_a_log_truncated_past_what_was_read_is_reported_and_read_on(
     whole_kafka: object, commands: Commands, standin: StandIn
 ) -> None:
     """What expired unread cannot be delivered: status counts it, and what is left is delivered."""
@@ -232,7 +232,7 @@ def test_a_log_truncated_past_what_was_read_is_told_and_read_on(
 def test_partitions_that_were_added_are_read_too(
     whole_kafka: object, commands: Commands, standin: StandIn, until: Until, meanwhile: str
 ) -> None:
-    """Though the account's events stand in two partitions then, the newest of each customer counts."""
+    """Though the account's events are in two partitions then, the newest of each customer counts."""
     topic = commands.topic
     commands.environment["WORKER_KAFKA__CLIENT"] = json.dumps(
         {"session.timeout.ms": 3000, "topic.metadata.refresh.interval.ms": 500}

@@ -57,7 +57,7 @@ def test_a_lost_database_costs_a_replay_and_no_call(shop: Shop) -> None:
 
 @pytest.mark.parametrize("what", ["lost", "old copy", "another worker", "another worker with an old copy"])
 def test_nobody_who_left_comes_back_with_another_database(shop: Shop, what: str) -> None:
-    """Whoever left, withdrew consent or was archived stays so, though the database does not know what was done."""
+    """Members that left, withdrew consent or were archived stay so, though the database does not know what was done."""
     cli = shop.worker()
     shop.calls(cli)
     shop.copy("first", "old")

@@ -118,7 +118,7 @@ def pages_when_staged(commands: Commands) -> int:
     return commands.path.stat().st_size // PAGE
 
 
-def test_a_file_that_cannot_grow_is_told(commands: Commands, standin: StandIn) -> None:
+def test_a_file_that_cannot_grow_is_reported(commands: Commands, standin: StandIn) -> None:
     """The write-ahead log hits the limit of a file's size: one message, exit code 1, and nothing is half-done."""
     commands.topic.publish(people(3000))
     largest = 300_000
@@ -135,8 +135,8 @@ def test_a_file_that_cannot_grow_is_told(commands: Commands, standin: StandIn) -
     assert commands.intact()
 
 
-def test_a_database_locked_by_another_process_is_told(commands: Commands, standin: StandIn) -> None:
-    """Whoever wants to write waits a while, and says then that another process holds it; readers are not hindered."""
+def test_a_database_locked_by_another_process_is_reported(commands: Commands, standin: StandIn) -> None:
+    """A writer waits a while, and then says that another process holds the database; readers are not hindered."""
     commands.topic.publish(people(3))
     with closing(commands.database()) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -150,7 +150,7 @@ def test_a_database_locked_by_another_process_is_told(commands: Commands, standi
 
 
 @pytest.mark.parametrize("folder_too", [False, True])
-def test_a_read_only_database_is_told(commands: Commands, standin: StandIn, folder_too: bool) -> None:
+def test_a_read_only_database_is_reported(commands: Commands, standin: StandIn, folder_too: bool) -> None:
     """The message names the access that is missing, and no call is made."""
     commands.topic.publish(people(3))
     for path in (*commands.folder.glob("worker.db*"), *([commands.folder] if folder_too else [])):
@@ -177,7 +177,7 @@ def without_override() -> None:
 
 
 @pytest.mark.parametrize("command", [("run",), ("run", "--once"), ("status",), ("account", "list")])
-def test_a_damaged_database_is_told(commands: Commands, standin: StandIn, command: tuple[str, ...]) -> None:
+def test_a_damaged_database_is_reported(commands: Commands, standin: StandIn, command: tuple[str, ...]) -> None:
     """Pages that hold anything but what they should: the file is named as damaged, and no call is made."""
     with closing(commands.database()) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -13,7 +13,7 @@ from worker.sandbox.faults import Fault
 
 
 class Losing:
-    """Permits every account, until the partition is lost."""
+    """Allows every account, until the partition is lost."""
 
     lost = False
 

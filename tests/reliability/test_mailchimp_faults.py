@@ -94,7 +94,7 @@ def test_a_key_revoked_during_a_flush_pauses_the_account(commands: Commands, sta
 
 
 def test_a_list_deleted_during_a_flush_holds_its_customers(commands: Commands, standin: StandIn, until: Until) -> None:
-    """Whoever was on it waits for the account to choose; the other list's customers are delivered."""
+    """Its customers wait for the account to choose; the other list's customers are delivered."""
     people = [
         event(f"c{n}", version=1, email=f"c{n}@example.com", first_name="v1", list_id="other" if n % 2 else "master")
         for n in range(60)

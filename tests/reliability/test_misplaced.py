@@ -1,4 +1,4 @@
-"""Accounts whose events and ledger do not stand in one partition: told by whoever sees them, delivered by one alone."""
+"""Accounts with events and ledger in different partitions: each worker reports them, one alone delivers them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def delivered(standin: StandIn) -> set[str]:
     return {one.email for name in ("master", "other") for one in standin.members(name) if one.status == "subscribed"}
 
 
-def test_events_in_another_partition_than_the_contracts_are_told_and_delivered_by_one_worker(
+def test_events_in_another_partition_than_the_contracts_are_reported_and_delivered_by_one_worker(
     commands: Commands, topic: Topic, standin: StandIn, tmp_path: Path, until: Callable[..., None]
 ) -> None:
     """With two workers a run is not done and says so; check and status name the accounts; one alone delivers all."""
@@ -67,7 +67,7 @@ def test_events_in_another_partition_than_the_contracts_are_told_and_delivered_b
     assert "2 accounts with events and ledger in different partitions" in " ".join(told.split())
 
 
-def test_another_number_of_partitions_than_the_ledgers_is_told_at_the_start(
+def test_another_number_of_partitions_than_the_ledgers_is_reported_at_the_start(
     commands: Commands, topic: Topic, standin: StandIn
 ) -> None:
     """Partitions were added: the start and check say what that means and the way out, and one worker delivers all."""

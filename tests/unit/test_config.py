@@ -1,4 +1,4 @@
-"""What operators may choose, and what they are told when it is wrong."""
+"""What operators may choose, and the error when it is wrong."""
 
 import os
 import re
@@ -140,13 +140,13 @@ def test_variables_that_kubernetes_sets_for_a_service_named_worker_are_ignored(m
 
 @pytest.mark.parametrize("variable", ["WORKER_PORT", "WORKER_WEB_PORT"])
 def test_a_port_that_was_meant_for_the_worker_is_not_taken_for_kubernetes(monkeypatch, variable):
-    """Kubernetes' have an address; a number is a setting with a line too few, which is told."""
+    """Kubernetes' have an address; a number is a setting with a line too few, which is an error."""
     monkeypatch.setenv(variable, "9090")
     with pytest.raises(ConfigError, match=f"{variable}: there is no such setting"):
         load()
 
 
-def test_everything_that_is_wrong_is_told_at_once(monkeypatch, tmp_path):
+def test_everything_that_is_wrong_is_reported_at_once(monkeypatch, tmp_path):
     """Wrong values of file and environment come in one message, each with its place."""
     file = tmp_path / "worker.toml"
     file.write_text('log = 1\nsecret_key = "s"\n[flush]\nat = "noon"\nwhen = 1\ntimezone = 10:00:00\n[colours]\n')
@@ -172,7 +172,7 @@ def test_everything_that_is_wrong_is_told_at_once(monkeypatch, tmp_path):
     }
 
 
-def test_a_file_that_is_missing_or_no_toml_is_told(monkeypatch, tmp_path):
+def test_a_file_that_is_missing_or_no_toml_is_reported(monkeypatch, tmp_path):
     """A named file must be there and be TOML."""
     monkeypatch.setenv("WORKER_CONFIG", str(tmp_path / "nowhere.toml"))
     with pytest.raises(ConfigError, match="cannot be read"):

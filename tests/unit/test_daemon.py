@@ -40,7 +40,7 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 class FakeApp(App):
-    """Wires a database and nothing else; the clock stands where the test puts it."""
+    """Wires a database and nothing else; the test sets the clock."""
 
     def flusher(self, stop: Stop) -> Flusher:
         """Returns one whose accounts send nothing."""
@@ -187,7 +187,7 @@ def test_an_account_that_failed_is_tried_again_alone_after_a_quarter_an_hour_and
 
 
 def test_a_failure_of_the_next_day_is_tried_again_as_early_as_the_first(worker: Worker) -> None:
-    """Each daily flush begins to count anew, also where a try of the day before was still to come."""
+    """Each daily flush begins to count from the start, also where a try of the day before was still to come."""
     worker.failing = {ONE}
     worker.changed(ONE)
     for moment, delivered in (
@@ -239,7 +239,7 @@ def test_an_account_that_has_nothing_left_to_do_is_not_tried_again_and_again(wor
 
 
 @pytest.mark.parametrize("years", [4, 0.01])
-def test_a_flush_noted_for_the_future_counts_as_none_and_is_told(
+def test_a_flush_noted_for_the_future_counts_as_none_and_is_reported(
     worker: Worker, years: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A clock that was ahead once stops no delivery: it is due at once, the log says why, and then all is as always."""
@@ -340,7 +340,7 @@ def test_a_command_that_failed_leaves_no_request(worker: Worker) -> None:
 def test_a_request_that_is_withdrawn_while_it_is_taken_begins_nothing(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its command has told its operator that nothing is done."""
+    """Its command has said that nothing is done."""
     worker.go_to(TEN - 2 * HOUR)
     worker.changed(ONE)
     left = ask(worker, confirmed=True)

@@ -86,7 +86,7 @@ def layer(name: str) -> int | None:
 
 
 def test_every_module_has_its_layer():
-    """No module stands outside the order."""
+    """Every module has a layer."""
     assert [name for name in modules() if layer(name) is None] == []
 
 

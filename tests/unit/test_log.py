@@ -122,7 +122,7 @@ def test_a_line_costs_no_more_with_many_keys_than_with_few(own_root):
 
 
 def test_a_key_that_a_client_sends_is_hidden(own_root):
-    """Whoever opens a client for a key keeps it out of the log, whatever it looks like."""
+    """Opening a client for a key keeps that key out of the log, whatever it looks like."""
     Client(api_key.parse("short.key-eu"), "http://127.0.0.1:9/3.0", timeout=1)
     assert redacted("it is short.key-eu") == "it is …y-eu"
 

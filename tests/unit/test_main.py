@@ -62,7 +62,7 @@ def ends(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(("kind", "code"), [(NotFound, 1), (ConfigError, 2)])
-def test_an_error_is_told_with_its_advice_and_its_code(ends, kind, code):
+def test_an_error_is_reported_with_its_advice_and_its_code(ends, kind, code):
     """What happened and what to do come on a line each, and no traceback; the kind of error says the code."""
     assert ends(kind("It is gone.", "Look elsewhere.")) == (code, "error: It is gone.\nLook elsewhere.\n")
 

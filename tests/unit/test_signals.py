@@ -1,4 +1,4 @@
-"""How a worker is told to end."""
+"""How a signal ends a worker."""
 
 import signal
 import subprocess

@@ -49,7 +49,7 @@ def test_every_dependency_has_an_upper_bound() -> None:
     assert [re.split(r"[<>=;\[ ]", one)[0] for one in unbounded] == ["tzdata"]
 
 
-def test_advisories_are_told_by_package() -> None:
+def test_advisories_are_reported_by_package() -> None:
     """Only of those that have any, in the order of the question."""
     parts = [Component("a", "1", (), "MIT"), Component("b", "2", (), "MIT")]
     assert found_in(parts, [{}, {"vulns": [{"id": "PYSEC-1"}, {"id": "GHSA-2"}]}]) == {

@@ -43,7 +43,7 @@ def numbers(db):
     return [one.number for one in dead_letters.all_letters(db)]
 
 
-def test_dead_letters_and_receipts_older_than_wanted_are_dropped_and_told(db, caplog):
+def test_dead_letters_and_receipts_older_than_wanted_are_dropped_and_reported(db, caplog):
     """Each by its own number of days; what is exactly as old stays."""
     keep(db, 9, 8, 7, 0)
     with db.transaction():
@@ -59,7 +59,7 @@ def test_dead_letters_and_receipts_older_than_wanted_are_dropped_and_told(db, ca
 
 @pytest.mark.parametrize(("most", "left"), [(5, [1, 2, 3, 5]), (4, [1, 2, 3, 5]), (2, [3, 5]), (0, [])])
 def test_of_too_many_dead_letters_the_newest_stay(db, caplog, most, left):
-    """As many as wanted are left, also where some between were dropped by hand; only a loss is told."""
+    """As many as wanted are left, also where some between were dropped by hand; only a loss is logged."""
     keep(db, 4, 3, 2, 1, 0)
     with db.transaction():
         dead_letters.drop(db, 4)

@@ -223,7 +223,7 @@ def _refuse_exposed(path: Path) -> None:
 
 
 def _make(path: Path) -> None:
-    """Makes a key file that is there whole or not at all; one that another process made meanwhile stays."""
+    """Makes a key file, whole or not at all; one that another process made meanwhile stays."""
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         make_folder(path.parent)

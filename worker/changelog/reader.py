@@ -1,4 +1,4 @@
-"""Reads the ledger and the settings from Kafka into the database, to the end of what is there."""
+"""Reads the ledger and the settings from Kafka into the database, to the end of both topics."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ class ChangelogWriter:
 
         Args:
             rows: as they are to be.
-            told: those of them that tell something else of their customers, for the outcomes topic.
+            told: those of them that say something new of their customers, for the outcomes topic.
             erase: whether rows that are gone must be forgotten.
 
         Raises:

@@ -61,7 +61,7 @@ def differences(
     writes: bool,
     overwrite: bool = False,
 ) -> Iterator[Drift]:
-    """Compares every stored list of an account that is there.
+    """Compares every stored list of an account that Mailchimp still has.
 
     Args:
         writes: whether what is learnt is written; else nothing is.

@@ -25,7 +25,7 @@ from worker.visible import json_escaped, visible
 PIPED_WIDTH = 200
 """Columns of tables that go into a file or another program, where ``COLUMNS`` does not say otherwise."""
 LAST_COLUMN = 24
-"""Characters that the last column of a table, where sentences stand, needs to be readable."""
+"""Characters that the last column of a table, with its sentences, needs to be readable."""
 GAP = 2
 NAMED = 10
 

@@ -163,7 +163,7 @@ class Consumer:
         self._consumer.close()
 
     def read_some(self, stop: Stop) -> int:
-        """Reads what is there, and stages it once there is no more or enough; returns how many records it staged."""
+        """Reads the next records, and stages them once there are enough or no more; returns how many it staged."""
         behind = self._ownership.behind()
         self._report.look(self._consumer)
         # Before too: what is assigned within may be asked for before it returns.

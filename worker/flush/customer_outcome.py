@@ -105,7 +105,7 @@ def after_step(
     list_id = now.membership.list_id if now.membership is not None else receipt.list_id
     now_so = (version, receipt.event_id, list_id, status)
     if receipt.outcome == Outcome.TAGGED and _tells(told, now_so):
-        return None  # what was told of the member says more
+        return None  # what is known of the member says more
     meaning = MEANINGS[receipt.outcome]
     new = CustomerOutcome(
         version=version,

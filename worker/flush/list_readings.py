@@ -61,7 +61,7 @@ class FieldsRead:
 
 
 def read_fields(sender: Sender, settings: AccountSettings) -> FieldsRead:
-    """Reads the merge fields of every stored list that is there: of the first alone, of the others side by side."""
+    """Reads the merge fields of every stored list that is not gone: of the first alone, of the others side by side."""
     found: dict[ListId, Sequence[MergeField]] = {}
     refused: dict[ListId, ClassifiedAnswer] = {}
     there = [one.list_id for one in settings.stored if not one.gone]

@@ -26,7 +26,7 @@ def refused(context: StepContext, adds: Sequence[Add], strategy: AddStrategy) ->
 
 
 def _customer_status_of(attempt: Attempt, target: Target, none: NoCall) -> CustomerStatus:
-    # Only a member that is there as wanted clears what prevented sending its customer.
+    # Only a member as wanted clears what prevented sending its customer.
     if none.outcome is Outcome.UNCHANGED:
         return CustomerStatus(target.customer_id, none.membership)
     known = attempt.customer_status(target.customer_id)

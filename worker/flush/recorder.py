@@ -149,7 +149,7 @@ class Recorder:
 
         def write(db: Database) -> Rows:
             rows = ledger.put_entries(db, self.account_id, entries)
-            if seen:  # what a read told of a member, who may be other customers' too
+            if seen:  # what a read showed of a member, who may be other customers' too
                 rows += write_after_reading(db, self.account_id, seen, {}, at)
             return rows + ledger.put_memberships(db, self.account_id, memberships)
 

@@ -40,7 +40,7 @@ class Terms:
     """What a plan goes by, beside the customers.
 
     Attributes:
-        merge_fields: of each stored list that is there.
+        merge_fields: of each stored list that is not gone.
         state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
         hashes: recognise what was sent.
         of_others: lists that other accounts have stored: nothing is written to them.

@@ -23,7 +23,7 @@ class Member:
             many. Source: Mailchimp's API description.
         names: first and last, as the member has them; empty where an answer does not say.
         fields: merge tag to value, of those that were asked for.
-        opted_in: when it was last subscribed; None where that is not told.
+        opted_in: when it was last subscribed; None where the answer lacks it.
         tags: names, at most 50 of them; None where the answer does not say.
         tags_count: how many it has; None where the answer does not say.
         born: when it joined the list, by the earlier of its sign-up and its opt-in; None where neither is known.
@@ -42,7 +42,7 @@ class Member:
 
     @property
     def changed(self) -> datetime | None:
-        """When it was last changed; None where that is not told."""
+        """When it was last changed; None where the answer lacks it."""
         return _moment(self.last_changed)
 
 

@@ -108,7 +108,7 @@ def update(
     status: str | None,
     email: str | None = None,
 ) -> Member:
-    """Writes to a member that is there; all of it, or nothing.
+    """Writes to an existing member; all of it, or nothing.
 
     Args:
         mailing_list: its list.

@@ -1,4 +1,4 @@
-"""Tags of the stand-in's members: told, added and removed."""
+"""Tags of the stand-in's members: read, added and removed."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class AccountList:
         gone_at: when Mailchimp was found not to have it any more; None while it is there.
         pause: why nothing is delivered to this list; None when it is.
         departures_read_at: Mailchimp's time when the last whole reading of its departures began; None where there was
-            none; DEPARTURES_LOST where what it told may be lost. :func:`save_lists` leaves it as it is.
+            none; DEPARTURES_LOST where what it found may be lost. :func:`save_lists` leaves it as it is.
         merge_fields: merge tag to the customer's field or attribute that goes there, where the account chose other
             ones than the default; empty text for a tag that gets nothing.
         members_read_at: the same of the last reading of all members, whatever their status; None where there was none.
@@ -215,7 +215,7 @@ def encrypted_key(db: Database, account_id: AccountId) -> bytes | None:
 
 
 def set_encrypted_key(db: Database, account_id: AccountId, encrypted: bytes | None) -> Rows:
-    """Writes the encrypted API key of an account that is there; None removes it."""
+    """Writes the encrypted API key of an account with settings; None removes it."""
     written = db.execute("UPDATE account SET api_key = ? WHERE account_id = ?", (encrypted, account_id))
     return account_rows(account_id) if written.rowcount else []
 
@@ -250,7 +250,7 @@ def lists_of(db: Database, account_id: AccountId) -> tuple[AccountList, ...]:
 
 
 def save_lists(db: Database, account_id: AccountId, lists: Iterable[AccountList]) -> Rows:
-    """Writes the lists as they are given, over what is there of them."""
+    """Writes the lists as they are given, each over its row."""
     db.executemany(
         f"INSERT INTO list (account_id, {_SAVED_LIST.names}) VALUES (?, {_SAVED_LIST.marks}) "
         f"ON CONFLICT (account_id, list_id) DO UPDATE SET {_SAVED_LIST.over('list_id')}",

@@ -317,7 +317,7 @@ def _make_private(path: Path) -> None:
             f"The folder of the database, {path.parent}, cannot be made: {error.strerror}.",
             "Set staging.path (WORKER_STAGING__PATH) to a place this user may write to.",
         ) from error
-    # SQLite gives its log and index the file's mode. A file that is there is not opened: to close it ends its locks.
+    # SQLite gives its log and index the file's mode. An existing file is not opened: to close it ends its locks.
     with suppress(OSError):  # SQLite says what is wrong
         os.close(open_file(path, os.O_RDWR | os.O_EXCL))
     for suffix in ("", "-wal", "-shm"):

@@ -28,12 +28,12 @@ def is_there(path: Path) -> bool:
 
 
 def is_writable(path: Path) -> bool:
-    """Tells whether this user may write a database that is there."""
+    """Tells whether this user may write an existing database."""
     return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def open_existing(path: Path) -> Database:
-    """Opens a database that is there, to read it. Where this user may write it, its schema is brought up to date.
+    """Opens an existing database, to read it. Where this user may write it, its schema is brought up to date.
 
     Raises:
         NotFound: there is none.

@@ -14,7 +14,7 @@ _BETWEEN = (
     re.compile(r"[\s\x00-\x1f\x7f\N{REPLACEMENT CHARACTER}\"<>()\[\]{},;:\\]+"),
     re.compile(r"[\s\x00-\x1f\x7f\N{REPLACEMENT CHARACTER}\"<>()\[\]{},;:\\'|=/?&#*!^`~]+"),
 )
-"""What stands around addresses: what none has in it, and what few have. A text is split by each, in linear time."""
+"""Characters around addresses: what none has in it, and what few have. A text is split by each, in linear time."""
 _COLUMNS = (
     ("customer", "address", "account_id, customer_id"),
     ("ignored_event", "address", "account_id, customer_id"),

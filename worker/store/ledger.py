@@ -69,7 +69,7 @@ class LedgerEntry:
 
     Attributes:
         customer_id: whose fields the member has.
-        member_status: the status that Mailchimp last told.
+        member_status: the status in Mailchimp's last answer.
         fields: merge tag to hash of the value that was sent last; a tag that is absent was never filled from here.
         sent_at: when, by this machine's clock; for an intended entry, when that was written.
         status_before: the member's status before this worker archived it, or was about to.

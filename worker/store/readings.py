@@ -40,10 +40,10 @@ class MemberReading:
     """What a reading of all members of a list has found so far, or found in all.
 
     Attributes:
-        began_at: Mailchimp's time of the first page, as text; None where it told none.
+        began_at: Mailchimp's time of the first page, as text; None where it gave none.
         ended: whether the list was read to its end.
         members: members that were read.
-        total: how many there are to read, as far as Mailchimp has told.
+        total: how many there are to read, as far as Mailchimp has said.
         learnt: places of which the ledger learnt something.
         unknown: members that this worker knows nothing of.
     """
@@ -116,7 +116,7 @@ def put_page(
         reading: of the page; one that begins counts from nothing.
         then: where it goes on; None at its end.
         members: members of the page that no earlier page had.
-        total: more members that are to be read, told by the first page of each status; 0 for any other page.
+        total: more members that are to be read, by the first page of each status; 0 for any other page.
         learnt: places of which the ledger learnt something.
         unknown: members that this worker knows nothing of.
     """

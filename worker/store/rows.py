@@ -20,7 +20,7 @@ class Form:
     """How one field is kept.
 
     Attributes:
-        columns: the columns that hold it; none stands for the one of its own name.
+        columns: the columns that hold it; none means the one of its own name.
         values: returns their values.
         read: returns the field's value from a row, by the names of columns.
     """
@@ -31,7 +31,7 @@ class Form:
 
 
 def _one(name: str, write: Callable[[Any], Any], read: Callable[[Any], Any]) -> Form:
-    # NULL stands for None.
+    # NULL means None.
     return Form(
         (name,),
         lambda value: (None if value is None else write(value),),

@@ -28,7 +28,7 @@ def _kept(db: Database) -> None:
 
 @migrations(name="0003_identity")
 def _identity(db: Database) -> None:
-    # Which contact a member is, as Mailchimp tells; when it last told; a write whose answer is not known, as JSON.
+    # Which contact a member is, as Mailchimp says; when it last said so; a write whose answer is not known, as JSON.
     for column in ("contact_id", "seen_at", "intent"):
         db.execute(f"ALTER TABLE ledger ADD COLUMN {column} TEXT")
 

@@ -78,7 +78,7 @@ class AccountChanging:
 
         Args:
             change: what is to change. Settings that are so already stay, so that a second time does no harm.
-            confirmed: members that may leave each list, as a preview told them.
+            confirmed: members that may leave each list, as a preview showed them.
 
         Raises:
             NotFound: the account never chose any settings, or no refresh found such a list.

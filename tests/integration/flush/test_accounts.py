@@ -93,7 +93,7 @@ def test_one_accounts_failure_stops_no_other(world: World, caplog: pytest.LogCap
     assert vars(lines["more-1", "a list is gone from Mailchimp; its customers wait"])["list"] == "list-1"
 
 
-def test_a_fault_of_the_worker_with_one_account_is_told_and_stops_no_other(world: World):
+def test_a_fault_of_the_worker_with_one_account_is_reported_and_stops_no_other(world: World):
     """Data that the worker cannot cope with end that account's part as failed, the others go on."""
     add_accounts(world, 1)
     event_for(world, "more-0", "c", "c@example.com")

@@ -126,7 +126,7 @@ def test_an_old_address_that_another_customer_uses_stays(world: World):
 
 
 def test_a_member_renamed_by_the_person_is_not_made_again(world: World):
-    """A person who changed the address in Mailchimp is gone under the old one and is not added anew."""
+    """A person who changed the address in Mailchimp is gone under the old one, and is not added there again."""
     world.event("ann", OLD, first_name="Ann")
     world.flush()
     world.by_hand(OLD, "rename", value="her.own@example.com")

@@ -91,7 +91,7 @@ def test_a_small_list_is_not_emptied_by_another_master_list(world: World):
 
 
 def test_deletions_that_come_during_a_flush_are_counted(world: World, monkeypatch: pytest.MonkeyPatch):
-    """A survey from before them admits nobody: what leaves is counted as it leaves."""
+    """A plan summary from before them admits nobody: each departure is counted as it happens."""
     monkeypatch.setattr(account_flush, "chunks", partial(chunks, size=20))
     added(world, 200)
     deleted(world, range(1))

@@ -97,7 +97,7 @@ def test_the_key_of_another_mailchimp_user_is_a_failure(world: World):
 
 
 @pytest.mark.parametrize("refreshed", [False, True])
-def test_a_list_that_is_gone_is_told_with_what_to_do(world: World, refreshed: bool):
+def test_a_list_that_is_gone_is_reported_with_what_to_do(world: World, refreshed: bool):
     """Whether the worker found out before or check does."""
     world.standin.delete_list("other")
     if refreshed:

@@ -22,8 +22,8 @@ def summary(world: World, customer: str) -> tuple[int | None, str, str, str]:
     return found.version, found.member_status, found.outcome, found.caused_by
 
 
-def test_who_withdrew_consent_is_not_told_subscribed_for_another_customers_member(world: World) -> None:
-    """A customer that gave its address to another one and withdrew consent is told to be no member, by its version."""
+def test_who_withdrew_consent_is_not_published_as_subscribed_for_another_customers_member(world: World) -> None:
+    """A customer that gave its address away and withdrew consent is published as no member, at its own version."""
     world.event("c1", ANN)
     world.flush()
     world.event("c2", ANN)
@@ -37,8 +37,8 @@ def test_who_withdrew_consent_is_not_told_subscribed_for_another_customers_membe
     assert summary(world, "c2")[:2] == (1, "subscribed")
 
 
-def test_a_withdrawal_at_an_address_is_told_of_every_customer_with_it(world: World) -> None:
-    """Who shares an address is told to be unsubscribed when the other customer withdraws consent, changed or not."""
+def test_a_withdrawal_at_an_address_is_published_for_every_customer_with_it(world: World) -> None:
+    """When a customer withdraws consent, all with its address are published as unsubscribed, changed or not."""
     for customer in ("c1", "c2", "c3"):
         world.event(customer, ANN)
     world.flush()
@@ -53,7 +53,7 @@ def test_a_withdrawal_at_an_address_is_told_of_every_customer_with_it(world: Wor
 
 
 def test_nothing_is_published_again_about_a_deleted_customer(world: World) -> None:
-    """That the member leaves which a deleted customer shared is told of the one that is left, and not of that one."""
+    """When a shared member leaves, its outcome is published for the customer that is left, not for the deleted one."""
     world.event("c1", ANN)
     world.event("c2", ANN)
     world.flush()
@@ -66,8 +66,8 @@ def test_nothing_is_published_again_about_a_deleted_customer(world: World) -> No
     assert told(world, "c1") is None
 
 
-def test_who_went_by_itself_is_told_none_when_consent_is_withdrawn(world: World) -> None:
-    """A withdrawal that finds the member deleted in Mailchimp is told as none, and not with the status before."""
+def test_who_went_by_itself_is_published_as_none_when_consent_is_withdrawn(world: World) -> None:
+    """A withdrawal that finds the member deleted in Mailchimp is published with status none, not the one before."""
     world.event("c1", ANN)
     world.flush()
     world.by_hand(ANN, "forget")
@@ -76,8 +76,8 @@ def test_who_went_by_itself_is_told_none_when_consent_is_withdrawn(world: World)
     assert summary(world, "c1") == (2, "none", "withheld", "billmywork")
 
 
-def test_what_a_read_for_one_customer_shows_is_told_of_every_customer_of_the_member(world: World) -> None:
-    """Where one customer's step reads that the member is subscribed again, the other one is told so too."""
+def test_what_a_read_for_one_customer_shows_is_published_for_every_customer_of_the_member(world: World) -> None:
+    """When one customer's step reads that the member is subscribed again, the other one's outcome says so as well."""
     world.event("c1", ANN)
     world.flush()
     world.by_hand(ANN, "unsubscribe")
@@ -99,8 +99,8 @@ def test_an_address_that_is_none_is_no_refusal_of_mailchimps(world: World) -> No
     assert "ann" not in found.as_text()
 
 
-def test_a_second_withdrawal_is_told_from_when_it_was_done(world: World) -> None:
-    """Who joined again unseen and is unsubscribed once more is told so from then on, as is who shares the member."""
+def test_a_second_withdrawal_is_published_from_when_it_was_done(world: World) -> None:
+    """A member that joined again unseen and is unsubscribed once more is published so from then on."""
     for customer in ("c1", "c2"):
         world.event(customer, ANN)
     world.flush()
@@ -120,7 +120,7 @@ def test_a_second_withdrawal_is_told_from_when_it_was_done(world: World) -> None
         assert (now.member_status, now.outcome, now.caused_by) == ("unsubscribed", "unsubscribed", "billmywork")
 
 
-def test_a_change_of_another_customers_member_is_not_told_of_who_withdrew_consent(world: World) -> None:
+def test_a_change_of_another_customers_member_is_not_published_for_who_withdrew_consent(world: World) -> None:
     """Who withdrew consent at another address stays no member when the customer that has its old one changes."""
     world.event("c1", ANN)
     world.event("c2", ANN)

@@ -1,4 +1,4 @@
-"""An opt-out stays with the customer whose member it was: whoever takes the address on, or finds the member gone."""
+"""An opt-out stays with the customer whose member it was: another one may take the address on, or find it gone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.mark.parametrize("taken", [False, True])
 def test_an_opt_out_follows_though_another_customer_takes_the_address_on(world: World, taken: bool):
-    """Who was unsubscribed for withdrawn consent is added nowhere else, whoever gets the address at the same time."""
+    """Who was unsubscribed for withdrawn consent is added nowhere else, though another customer gets the address."""
     world.event("ann", A, marketing_consent=False)
     world.flush()
     world.by_hand(A, "subscribe", "other")

@@ -37,7 +37,7 @@ def test_everything_that_the_list_has_is_sent(world: World):
     }
 
 
-def test_a_field_that_the_list_lacks_is_left_out_and_told(world: World):
+def test_a_field_that_the_list_lacks_is_left_out_and_reported(world: World):
     """The contact is added, and its receipt names what was not sent."""
     del world.standin.find_list("master").fields["COMPANY"]
     world.event("ann", ANN, company="Lee Ltd")
@@ -166,7 +166,7 @@ def test_what_is_left_out_is_counted_by_list_and_reason(world: World, strategy: 
 
 
 def test_a_us_phone_field_gets_us_numbers_only(world: World):
-    """A field in US format gets NPA-NXX-LINE; any other number is left out and told."""
+    """A field in US format gets NPA-NXX-LINE; any other number is left out, and the receipt says why."""
     mailing_list = world.standin.find_list("master")
     mailing_list.fields["PHONE"] = replace(mailing_list.fields["PHONE"], phone_format="US")
     world.event("ann", ANN, phone="+1 (212) 555-0147")
@@ -177,7 +177,7 @@ def test_a_us_phone_field_gets_us_numbers_only(world: World):
     assert "PHONE" in world.receipts("bob")[0].detail
 
 
-def test_a_long_name_is_cut_and_told(world: World):
+def test_a_long_name_is_cut_and_reported(world: World):
     """A name longer than Mailchimp takes is cut, and the receipt says so."""
     world.event("ann", ANN, first_name="A" * 400)
     world.flush()

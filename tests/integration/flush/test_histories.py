@@ -255,7 +255,7 @@ HistoriesTest.settings = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
     print_blob=True,
-    # A failing history is told as it came; SHRINK=1 looks for a shorter one, which takes minutes.
+    # A failing history is printed as it came; SHRINK=1 looks for a shorter one, which takes minutes.
     phases=tuple(Phase) if os.environ.get("SHRINK") else (Phase.explicit, Phase.reuse, Phase.generate),
 )
 

@@ -19,7 +19,7 @@ def null(world: World, customer: str) -> None:
 
 
 def test_a_withdrawal_that_is_followed_by_a_null_unsubscribes(world: World) -> None:
-    """On all stored lists, whoever added the member: the deletion alone would have left it there."""
+    """On all stored lists, also where somebody else added the member: the deletion alone would have left it there."""
     for name in ("master", "other"):
         world.by_hand(ANN, "subscribe", name)
     world.event("ann", ANN, marketing_consent=False)

@@ -27,7 +27,7 @@ def losing(world: World, method: str, kind: str = "timeout_after") -> None:
     world.standin.faults = []
 
 
-# Restored, and nobody knows
+# Restored, and the answer is lost
 
 
 def restored_without_answer(world: World) -> None:
@@ -96,7 +96,7 @@ def test_who_was_seen_at_an_add_in_doubt_and_left_goes_nowhere_else(world: World
 
 
 def test_who_was_read_as_departed_at_an_add_in_doubt_goes_nowhere_else(world: World):
-    """The daily reading of who left told it, though the member was deleted before it was read alone."""
+    """The daily reading of departures showed it, though the member was deleted before it was read alone."""
     world.event("ann", A)
     losing(world, "POST")
     world.by_hand(A, "unsubscribe")
@@ -110,7 +110,7 @@ def test_who_was_read_as_departed_at_an_add_in_doubt_goes_nowhere_else(world: Wo
     assert world.outcomes("ann")[-1] == "left"
 
 
-# Renamed, and nobody knows
+# Renamed, and the answer is lost
 
 
 def renamed_without_answer(world: World, kind: str = "timeout_after") -> None:
@@ -258,7 +258,7 @@ def test_what_was_told_not_to_be_ours_is_not_ours_in_the_ledger(world: World):
 
 
 def test_a_deleted_member_who_joins_again_by_herself_is_not_ours(world: World):
-    """Another contact stands at the place since: it stays when the customer is deleted."""
+    """Another contact has the place since: it stays when the customer is deleted."""
     world.event("ann", A)
     world.flush()
     world.by_hand(A, "forget")
@@ -271,7 +271,7 @@ def test_a_deleted_member_who_joins_again_by_herself_is_not_ours(world: World):
 
 @pytest.mark.parametrize("done", [True, False])
 def test_without_contact_ids_times_tell_the_same(world: World, done: bool):
-    """Where no answer has a contact id, who was there before and who is there since are told apart by their times."""
+    """Where no answer has a contact id, times show whether the member is the one from before or a later one."""
     world.standin.tells_contact_ids = False
     if not done:
         world.by_hand(B, "subscribe")
@@ -366,7 +366,7 @@ def test_who_was_archived_by_hand_after_she_left_goes_nowhere_else(world: World)
 
 
 def test_a_departure_is_not_passed_over_for_a_stranger_at_an_intended_place(world: World):
-    """Ann changed her own address and left; somebody else stands where she was about to be added."""
+    """Ann changed her own address and left; somebody else is where she was about to be added."""
     world.event("ann", A)
     world.flush()
     world.event("ann", B, list_id="other")
@@ -380,7 +380,7 @@ def test_a_departure_is_not_passed_over_for_a_stranger_at_an_intended_place(worl
 
 
 def test_a_rename_that_is_refused_since_somebody_acted_suppresses_nobody(tmp_path: Path):
-    """Archived by hand between the read and the rename: it is read again, and told as what it is."""
+    """Archived by hand between the read and the rename: it is read again, and the receipt says what it is."""
     with World(tmp_path, direct=True, patience=60) as world:
         world.event("ann", A)
         world.flush()

@@ -75,7 +75,7 @@ def test_who_confirms_is_subscribed_by_this_workers_add(world: World):
 
 
 def test_an_address_that_the_person_changed_is_known(world: World):
-    """The member is told by its contact id; its status goes on to be read under the new address; nobody is added."""
+    """Its contact id identifies the member; its status is still read under the new address; nobody is added."""
     world.event("ann", ANN)
     world.flush()
     world.daily()
@@ -183,7 +183,7 @@ def test_a_command_reads_and_delivers_nothing(world: World):
     assert totals.last_flushes(world.db)[0] != run.ended_at
 
 
-def test_a_reading_that_fails_is_told_and_leads_to_no_flush(world: World):
+def test_a_reading_that_fails_is_reported_and_leads_to_no_flush(world: World):
     """The account is not tried again for it: that would deliver."""
     world.event("bob", BOB)
     world.standin.faults = [Fault("bare", status=503)]

@@ -57,7 +57,7 @@ def test_a_lost_add_that_was_not_done_keeps_no_customer_from_its_next_address(wo
 
 
 def test_an_address_refused_after_a_lost_add_can_be_corrected_by_both_customers(world: World):
-    """A refusal after a lost answer leaves nobody standing where nothing ever was."""
+    """A refusal after a lost answer leaves nobody known at a place that never had a member."""
     world.event("ann", "a@wrong.invalid")
     world.event("bob", "a@wrong.invalid")
     lost_post(world, "timeout_before")
@@ -140,7 +140,7 @@ def test_a_withheld_customer_is_sent_when_nothing_withholds_it_any_more(world: W
 
 @pytest.mark.parametrize("first", ["ann", "zed"])
 def test_a_lost_add_is_remembered_across_chunks(world: World, monkeypatch: pytest.MonkeyPatch, first: str):
-    """Who left after an add without an answer is known for it, whoever takes the address in an earlier chunk."""
+    """A departure after an add without an answer is known, though an earlier chunk gives the address to another one."""
     monkeypatch.setattr(account_flush, "chunks", partial(chunks, size=1))
     other = "zed" if first == "ann" else "ann"
     world.event(other, A)

@@ -151,7 +151,7 @@ def test_the_time_of_the_last_reading_outlives_a_list_that_is_gone_and_not_store
     assert "Who left it since 2026-" in (world.flush().message or "")
 
 
-def test_a_list_that_was_never_read_is_told_as_such(world: World):
+def test_a_list_that_was_never_read_is_reported_as_such(world: World):
     """Without any reading the notice says that nothing is known at all."""
     world.event("ann", ANN, list_id="other")
     world.flush()

@@ -112,7 +112,7 @@ def test_nobody_who_left_is_tagged(world: World) -> None:
 
 
 def test_a_failed_call_leaves_the_members_outcome_and_is_tried_again(world: World) -> None:
-    """The contact is added and told so; the next flush sets the tags, and does nothing else."""
+    """The contact is added, as its receipt says; the next flush sets the tags, and does nothing else."""
     world.standin.faults = [Fault("status", method="POST", path=TAGS, status=500)]
     world.event("ann", ANN, tags=["vip"])
     world.flush()
@@ -201,7 +201,7 @@ def test_a_refused_call_claims_no_tag(world: World) -> None:
 
 
 def test_tags_follow_to_a_new_address_and_a_new_list(world: World) -> None:
-    """A renamed member keeps its tags without a call; on another list they are set anew, and the archived keeps its."""
+    """A renamed member keeps its tags without a call; on another list they are set again; the archived keeps its."""
     world.event("ann", ANN, first_name="Ann", last_name="Lee", tags=["vip"])
     world.flush()
     world.event("ann", "new@example.com", first_name="Ann", last_name="Lee", tags=["vip"])

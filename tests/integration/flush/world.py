@@ -109,7 +109,7 @@ class WatchedApp(App):
 
     @contextmanager
     def open_client(self, key: ApiKey, account_id: AccountId | None = None) -> Iterator[Sender]:
-        """Opens a client whose calls are told."""
+        """Opens a client whose calls are noted."""
         direct = self.__dict__.get("direct")
         if direct is not None:
             yield _Watched(DirectSender(direct, key.reveal()), self)
@@ -144,7 +144,7 @@ class _Watched:
 
 
 class Everybody:
-    """Permits every account."""
+    """Allows every account."""
 
     def why_not(self, account_id: AccountId) -> None:
         """Returns nothing."""

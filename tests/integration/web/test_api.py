@@ -175,7 +175,7 @@ def test_a_sync_may_be_asked_for_once_in_ten_minutes(site: Site) -> None:
     assert owner.post(f"{ROOT}/sync").status_code == 202
 
 
-def test_runs_receipts_and_a_person_are_told(site: Site) -> None:
+def test_runs_receipts_and_a_person_are_reported(site: Site) -> None:
     """After a flush: its part, its receipts, and the person with what Mailchimp says now."""
     site.world.event("cus-1", "ann@example.com")
     site.world.flush()
@@ -249,7 +249,7 @@ def test_dead_letters_are_listed_and_read_again(site: Site) -> None:
     assert [one["number"] for one in client.get("/api/v1/dead-letters").json()["dead_letters"]] == [3, 1]
 
 
-def test_whose_key_it_is_and_what_needs_the_owner_are_told(site: Site) -> None:
+def test_whose_key_it_is_and_what_needs_the_owner_are_reported(site: Site) -> None:
     """So that a program can draw the page: the Mailchimp account's name and login, and each problem in words."""
     client = site.owner()
     client.put(f"{ROOT}/api-key", json={"api_key": KEY})

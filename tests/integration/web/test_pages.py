@@ -48,7 +48,7 @@ def test_a_new_list_is_marked_until_it_is_stored(site: Site) -> None:
 
 
 def test_a_list_that_mailchimp_lost_is_no_longer_new(site: Site) -> None:
-    """Nobody is told to look at what is not there."""
+    """The page names no place that it does not have."""
     world = site.world
     world.standin.create_list("owner", "fresh", "Spring offers")
     world.refresh()

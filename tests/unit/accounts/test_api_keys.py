@@ -211,7 +211,7 @@ def test_an_account_without_a_key_is_told_to_enter_one(db):
     assert "account connect acct-1" in caught.value.advice
 
 
-def test_a_key_under_another_secret_key_is_told_as_such(db):
+def test_a_key_under_another_secret_key_is_reported_as_such(db):
     """A stored key that another secret key encrypted is no missing key; entering it again mends that."""
     connect(db)
     with pytest.raises(SecretKeyError, match="another secret key"):
@@ -221,7 +221,7 @@ def test_a_key_under_another_secret_key_is_told_as_such(db):
 
 
 def test_a_key_is_there_after_a_restart(db, path):
-    """A key that was stored is read by whoever opens the database next."""
+    """A stored key is read by the next process that opens the database."""
     connect(db)
     again = open_database(path)
     assert key_of(again, ACCOUNT, SECRET) == parse(KEY)

@@ -74,7 +74,7 @@ def letter(offset, key=None, value=None):
 
 
 def work(db, account_id, *numbers):
-    """An account with lists, customers, members, standings, receipts and a part in a run."""
+    """An account with lists, customers, members, statuses, receipts and a part in a run."""
     connect(db, account_id)
     mailchimp = Mailchimp(f"one-{account_id}")
     lists.refresh(db, CHANGELOG, account_id, secret=SECRET, open_sender=mailchimp.open, at=AT)
@@ -90,7 +90,7 @@ def work(db, account_id, *numbers):
 
 
 def told(path, text):
-    """The tables in which a text stands in any row."""
+    """The tables that have a text in any row."""
     return {
         table
         for table, rows in everything(path).items()
@@ -104,7 +104,7 @@ def told(path, text):
 
 
 def test_a_forgotten_account_is_in_no_table_but_its_customers(db, path):
-    """Key, settings, lists, ledger, standings, receipts and parts of runs are gone; customers stay, to be delivered."""
+    """Key, settings, lists, ledger, statuses, receipts and parts of runs are gone; customers stay, to be delivered."""
     work(db, ACCOUNT, 1, 2)
     assert told(path, ACCOUNT) >= set(OWN_TABLES)
     forget_account(db, CHANGELOG, ACCOUNT)
@@ -146,7 +146,7 @@ def test_forgetting_an_unknown_account_changes_nothing(db, path):
 
 
 def test_a_forgotten_person_is_in_no_table(db, path):
-    """Every row about whoever has the address goes, in all accounts, dead letters included; the counts tell them."""
+    """Every row about a customer with the address goes, in all accounts, dead letters too; the counts include each."""
     work(db, ACCOUNT, 1, 2)
     work(db, NEIGHBOUR, 1, 3)
     with db.transaction():
@@ -190,7 +190,7 @@ def test_others_keep_every_row_when_a_person_is_forgotten(db, path):
     ids=["receipt", "standing", "ledger", "refusal"],
 )
 def test_a_person_is_found_by_an_address_of_before(db, path, known):
-    """Whoever ever had the address is forgotten whole, wherever it is still known, under the new address too."""
+    """A person who ever had the address is forgotten whole, everywhere, under the new address too."""
     stage(db, 1, 2)
     with db.transaction():
         ledger.put_entries(db, ACCOUNT, [entry(1, ANN), entry(2, "2@example.com")])
@@ -239,7 +239,7 @@ def test_forgetting_nobody_changes_nothing(db, path):
 
 
 def raw(path):
-    """Everything that stands in the file of the database and in its write-ahead log."""
+    """All bytes of the database's file and of its write-ahead log."""
     return b"".join(one.read_bytes() for one in (path, path.with_name(path.name + "-wal")) if one.exists())
 
 
@@ -287,7 +287,7 @@ def test_no_byte_of_a_forgotten_account_is_left_in_the_files(db, path):
     assert b"email_address" not in raw(path)
 
 
-def test_traces_that_cannot_be_removed_are_told(db, path, monkeypatch):
+def test_traces_that_cannot_be_removed_are_reported(db, path, monkeypatch):
     """Another connection that reads on keeps the log from being emptied: an error says so and what to do."""
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
     work(db, ACCOUNT, 1)

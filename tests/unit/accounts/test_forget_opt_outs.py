@@ -33,7 +33,7 @@ def entry(address=ONE, **values):
 
 
 def erase(db, entries=(), customer_statuses=(), secret=SECRET):
-    """Stages customer 1, with these entries and standings, and erases whoever has its address."""
+    """Stages customer 1, with these entries and statuses, and erases everybody with its address."""
     stage(db, 1)
     with db.transaction():
         ledger.put_entries(db, ACCOUNT, list(entries))

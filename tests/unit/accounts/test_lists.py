@@ -204,7 +204,7 @@ def test_stored_lists_that_are_gone_stay_known_and_others_are_forgotten(ready, m
 
 
 def test_a_list_that_is_back_is_used_again(ready, mailchimp):
-    """A stored list that is there again is no longer gone, and every customer is looked at anew."""
+    """A stored list that is there again is no longer gone, and every customer is looked at again."""
     mailchimp.standin.delete_list("two")
     refresh(ready, mailchimp, at=AT)
     mailchimp.standin.create_list("owner", "two", "List two")
@@ -214,8 +214,8 @@ def test_a_list_that_is_back_is_used_again(ready, mailchimp):
     assert customers.changed_count(ready, ACCOUNT) == 3
 
 
-def test_a_new_list_is_told_and_not_stored(ready, mailchimp):
-    """A list that was made in Mailchimp since is told as new, and used only once it is stored."""
+def test_a_new_list_is_reported_and_not_stored(ready, mailchimp):
+    """A list that was made in Mailchimp since is reported as new, and used only once it is stored."""
     mailchimp.standin.create_list("owner", "four", "List four")
     found = refresh(ready, mailchimp)
     assert ids(found.new) == ["four"]
@@ -235,7 +235,7 @@ def test_lists_are_stored_exactly_as_named(ready):
 
 @pytest.mark.parametrize("wanted", [["one"], ["one", "two", "three"], ["one", "three"], None])
 def test_storing_other_lists_marks_every_customer(ready, wanted):
-    """When what is stored changes, every customer of the account is looked at anew, as of a new revision."""
+    """When what is stored changes, every customer of the account is looked at again, as of a new revision."""
     lists.store(ready, CHANGELOG, ACCOUNT, wanted)
     assert customers.changed_count(ready, ACCOUNT) == 3
     assert {one.revision for one in customers.changed(ready, ACCOUNT, None, 10)} == {2}
@@ -353,7 +353,7 @@ def test_a_list_is_stored_by_one_account_only(ready, path, mailchimp):
 
 
 def test_another_master_list_marks_every_customer(ready):
-    """Choosing another master list has every customer looked at anew; choosing the same one nobody."""
+    """Choosing another master list has every customer looked at again; choosing the same one has nobody."""
     lists.choose_master(ready, CHANGELOG, ACCOUNT, ListId("one"))
     assert customers.changed_count(ready, ACCOUNT) == 0
     assert lists.choose_master(ready, CHANGELOG, ACCOUNT, ListId("two")).master_list == "two"
@@ -379,7 +379,7 @@ def test_the_master_list_is_one_that_is_there(ready, path, mailchimp):
 # --- as pure values
 
 
-def test_a_refresh_is_told_by_the_settings_and_what_was_found(ready):
+def test_a_refresh_is_reported_by_the_settings_and_what_was_found(ready):
     """The same settings and lists give the same result, and refreshing it again changes nothing more."""
     settings = load(ready, ACCOUNT)
     first = lists.refreshed(settings, [], LATER)

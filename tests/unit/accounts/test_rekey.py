@@ -51,7 +51,7 @@ def test_a_second_time_changes_nothing(db, path):
 
 
 def test_one_key_that_neither_opens_leaves_all_as_they_were(db, path):
-    """When one API key opens with neither secret key, none is encrypted anew, and the error names the account."""
+    """When one API key opens with neither secret key, none is encrypted again, and the error names the account."""
     connect(db)
     connect(db, NEIGHBOUR, OTHER_KEY)
     with db.transaction():
@@ -62,7 +62,7 @@ def test_one_key_that_neither_opens_leaves_all_as_they_were(db, path):
     assert everything(path) == before
 
 
-def test_a_damaged_key_is_told_as_such(db, path):
+def test_a_damaged_key_is_reported_as_such(db, path):
     """A damaged API key ends the change with the account's name and what to do."""
     connect(db)
     with db.transaction():

@@ -35,7 +35,7 @@ def test_the_same_key_is_never_sealed_the_same_way():
     assert len({sealed() for _ in range(20)}) == 20
 
 
-def test_another_secret_key_is_told_as_such():
+def test_another_secret_key_is_reported_as_such():
     """What another secret key encrypted says so, and which one was tried."""
     with pytest.raises(SecretKeyError) as caught:
         OTHER_SECRET.open(ACCOUNT, sealed())
@@ -127,7 +127,7 @@ def test_a_malformed_key_is_refused_without_repeating_it(tmp_path, text):
 
 
 def test_two_keys_are_one_too_many(tmp_path):
-    """A key in the variable and one in a file are refused, since nobody knows which is meant."""
+    """A key in the variable and one in a file are refused, since either may be meant."""
     with pytest.raises(SecretKeyError, match="Both"):
         secret_key(TEXT, tmp_path / "secret", tmp_path / "x.db")
 

@@ -14,7 +14,7 @@ PAUSE = Pause("Mailchimp does not accept the API key.", AT)
 
 
 def a_list(list_id, **values):
-    """A stored list that is there."""
+    """A stored list that Mailchimp still has."""
     values = {"stored": True, "member_count": 3, "marketing_permissions": False} | values
     return AccountList(ListId(list_id), f"List {list_id}", refreshed_at=AT, **values)
 
@@ -56,8 +56,8 @@ def complete(**values):
         ),
     ],
 )
-def test_what_is_missing_is_told_in_the_order_of_the_steps(values, codes):
-    """Each thing without which nothing is delivered is told once, in the order of the steps; gone lists are no reason.
+def test_what_is_missing_is_reported_in_the_order_of_the_steps(values, codes):
+    """Each thing without which nothing is delivered is named once, in the order of the steps; gone lists are no reason.
 
     A stored list that is gone counts only if it is the master list.
     """
@@ -74,7 +74,7 @@ def test_a_new_account_is_told_every_step():
     assert "lists refresh" not in missing(complete(lists=()))[-1].advice
 
 
-def test_a_pause_is_told_with_its_reason():
+def test_a_pause_is_reported_with_its_reason():
     """What paused the account is in the sentence, and how to end that in the advice."""
     (one,) = missing(complete(pause=PAUSE))
     assert PAUSE.reason in one.what

@@ -78,7 +78,7 @@ OLD_TABLES = [
 
 
 def test_records_of_the_release_before_are_read(db: Database) -> None:
-    """All of them, also those of rows that are gone: the ledger, the standings and the settings are as they were."""
+    """Also records of rows that are gone: the ledger, the customer statuses and the settings are as they were."""
     with db.transaction():
         table_rows.apply(db, rows(frozen("format-1")))
     with closing(old_release()) as old:
@@ -130,7 +130,7 @@ def test_what_a_later_release_wrote_is_kept_when_a_row_is_written_back(db: Datab
 
 
 @pytest.mark.parametrize("record", frozen("not-applied"))
-def test_what_cannot_be_applied_is_told_with_its_account(record: Record) -> None:
+def test_what_cannot_be_applied_is_reported_with_its_account(record: Record) -> None:
     """A later format, another kind or a value that no column takes: why, and for whom nothing may be delivered."""
     found = changelog_row_of(*record)
     assert isinstance(found, Unreadable)

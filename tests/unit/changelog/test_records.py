@@ -50,12 +50,12 @@ def test_a_row_that_must_be_forgotten_is_a_null() -> None:
 
 @given(st.binary(max_size=40) | st.none(), st.binary(max_size=40) | st.none())
 def test_no_record_raises(key: bytes | None, value: bytes | None) -> None:
-    """What this release does not understand is told with the reason."""
+    """A record that this release does not understand comes with the reason."""
     assert isinstance(changelog_row_of(key, value), ChangelogRow | Unreadable)
 
 
 def test_records_of_later_releases_are_not_understood() -> None:
-    """Another kind, or a key with other parts, is told with its account where the key names one."""
+    """Another kind, or a key with other parts, comes with its account where the key names one."""
     for key, account in (
         (["fund", "x"], "x"),
         (["place", "acct-1"], "acct-1"),

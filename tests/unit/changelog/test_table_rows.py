@@ -294,7 +294,7 @@ def test_of_two_accounts_that_stored_one_list_elsewhere_the_first_keeps_it(copie
 
 
 def settled_elsewhere(resyncs: int, offset: int) -> Database:
-    """A database with one changed customer, whose standing says that this offset was settled."""
+    """A database with one changed customer, whose status says that this offset was settled."""
     db = open_database(":memory:")
     with db.transaction():
         accounts.save(db, chosen())

@@ -36,7 +36,7 @@ def test_a_command_gives_up_after_some_tries():
 
 
 def test_any_other_error_is_not_tried_again():
-    """A broker that is away is told at once."""
+    """The command fails at once while no broker answers."""
     act = Fenced(1, KafkaError)
     with pytest.raises(KafkaError):
         despite_workers(act)

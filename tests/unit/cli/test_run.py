@@ -32,7 +32,7 @@ def test_a_flush_that_went_to_its_end_tells_by_its_code_who_must_look(ended, cod
     assert command._tell(run(ended), (), asked=False, as_json=False) == code
 
 
-def test_a_flush_that_ended_early_though_nobody_asked_is_told_as_an_error(capsys):
+def test_a_flush_that_ended_early_though_nobody_asked_is_reported_as_an_error(capsys):
     """What it did is printed, and then what is left: a script must not take it for done."""
     with pytest.raises(FlushEndedEarly, match="ended early") as caught:
         command._tell(run("stopped"), (), asked=False, as_json=True)

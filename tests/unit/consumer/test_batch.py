@@ -55,7 +55,7 @@ def one(db: Database, customer: str = "cus-1") -> Customer:
 
 
 def test_a_customer_is_staged_as_its_event_says(db: Database) -> None:
-    """State, event and position stand in the row, which needs a flush."""
+    """The row has state, event and position, and needs a flush."""
     stage(db, event(4, email=" Ann@Example.com ", first_name="Ann", version=7, time=AT, address={"city": "Leeds"}))
     row = one(db)
     assert (row.state.email, row.address, row.state.first_name) == (" Ann@Example.com ", "ann@example.com", "Ann")
@@ -155,7 +155,7 @@ def test_a_topic_recreated_starts_its_offsets_again(db: Database) -> None:
 
 
 def test_a_failure_stages_nothing(db: Database) -> None:
-    """Rows, dead letters, counts and next_offset stand or fall together."""
+    """Rows, dead letters, counts and next_offset are written together or not at all."""
     db.execute("CREATE TRIGGER full BEFORE INSERT ON next_offset BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     with pytest.raises(DatabaseError):
         stage(db, event(0), Record(0, 1, None, b"hello"), Record(0, 2, None, b'{"type":"other"}'))

@@ -25,7 +25,7 @@ def test_an_equal_version_is_a_repeat() -> None:
 
 
 def test_a_lower_version_at_a_higher_offset_is_the_publishers_fault() -> None:
-    """It is told apart from a late event of another partition or topic, whose offsets say nothing."""
+    """It is not taken for a late event of another partition or topic, whose offsets say nothing."""
     assert judge(FIRST, FIRST._replace(version=4, offset=11)) is Verdict.OUT_OF_ORDER
     assert judge(FIRST, FIRST._replace(version=4, offset=9)) is Verdict.OLDER
     assert judge(FIRST, FIRST._replace(version=4, offset=11, partition=1)) is Verdict.OLDER
@@ -62,7 +62,7 @@ def test_where_nothing_decides_what_is_read_later_wins() -> None:
 @given(st.permutations(range(8)), st.lists(st.integers(0, 2), min_size=8, max_size=8))
 @settings(deadline=None)
 def test_versions_in_any_order_give_the_highest(versions: list[int], partitions: list[int]) -> None:
-    """Whatever order and partitions versions are read in, the highest stands in the end."""
+    """Whatever order and partitions versions are read in, the highest counts in the end."""
     read = [
         FIRST._replace(version=version, partition=partition, offset=offset)
         for offset, (version, partition) in enumerate(zip(versions, partitions, strict=True))

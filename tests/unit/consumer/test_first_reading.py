@@ -57,7 +57,7 @@ class World:
             table_rows.apply(self.db, [row for row in rows if row.kind != "account"])
 
     def read(self, *records: Record, to: int = END) -> None:
-        """Reads the log with the new database, as it is assigned anew."""
+        """Reads the log with the new database, as after a new assignment."""
         if offsets.next_of(self.db, TOPIC, ID, 0) is None:
             with self.db.transaction():
                 offsets.move_on(self.db, TOPIC, ID, 0, self.bounds[0], AT)
@@ -122,7 +122,9 @@ def test_a_settled_deletion_keeps_its_version_without_any_record(world: World) -
 @pytest.mark.parametrize(
     ("policy", "low", "reason"), [("delete", 0, "cleanup.policy is delete"), ("compact", 2, "begins at offset 2")]
 )
-def test_where_records_go_for_other_reasons_it_is_only_told(world: World, policy: str, low: int, reason: str) -> None:
+def test_where_records_go_for_other_reasons_it_is_only_reported(
+    world: World, policy: str, low: int, reason: str
+) -> None:
     """Nobody is deleted; how many are missing is counted."""
     world.settled(event(1, "cus-1", version=3), event(2, "cus-2", version=7))
     world.away.compaction, world.bounds = Compaction(policy, 3600.0), (low, END)
@@ -134,7 +136,7 @@ def test_where_records_go_for_other_reasons_it_is_only_told(world: World, policy
     assert counts.totals(world.db, TOPIC) == {"absent": 1}
 
 
-def test_who_was_settled_in_another_topic_of_the_name_is_only_told(world: World) -> None:
+def test_who_was_settled_in_another_topic_of_the_name_is_only_reported(world: World) -> None:
     """The topic was recreated and not everybody published again yet: that is no deletion."""
     world.settled(event(1, "cus-1", version=3), topic_id="old")
     world.read()
@@ -142,7 +144,7 @@ def test_who_was_settled_in_another_topic_of_the_name_is_only_told(world: World)
     assert world.changed() == set()
 
 
-def test_who_was_settled_behind_the_end_is_only_told(world: World) -> None:
+def test_who_was_settled_behind_the_end_is_only_reported(world: World) -> None:
     """The log was cut: what stood behind is not there for another reason."""
     world.settled(event(END, "cus-1", version=3))
     world.read()
@@ -170,7 +172,7 @@ def test_nothing_is_concluded_before_the_end_and_the_ledger(world: World) -> Non
 
 
 def test_what_came_while_it_was_read_is_read_too(world: World) -> None:
-    """Compaction may have taken a record before it was reached: then a newer one stands behind the first end."""
+    """Compaction may have taken a record before it was reached: then a newer one is behind the first end."""
     world.settled(event(1, "cus-1", version=1))
     world.bounds = 0, END + 1
     world.read()
@@ -192,7 +194,7 @@ def test_a_database_of_an_earlier_release_is_not_at_its_first_reading(world: Wor
 
 
 def test_another_database_knows_the_version_of_a_settled_deletion(world: World) -> None:
-    """It is written to Kafka with the standing."""
+    """It is written to Kafka with the customer's status."""
     world.settled(event(1, "cus-1", version=7))
     world.settled(Record(0, 3, b"acct-1/cus-1", None))
     row = world.db.execute("SELECT version, deleted FROM standing WHERE customer_id = 'cus-1'").fetchone()
@@ -209,7 +211,7 @@ def test_a_customer_of_another_account_is_no_matter(world: World) -> None:
     assert first_reading.judge(world.db, TOPIC, ID, [0], lambda who: int(who == AccountId("other")), AT) == []
 
 
-def test_a_place_without_a_settled_event_is_only_told(world: World) -> None:
+def test_a_place_without_a_settled_event_is_only_reported(world: World) -> None:
     """An add was begun and never settled: whose event that was is not known."""
     with world.db.transaction():
         place = MembershipKey(ListId("master"), AddressKey("a@example.com"))

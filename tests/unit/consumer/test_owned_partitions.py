@@ -164,7 +164,7 @@ def test_no_call_is_begun_right_after_a_long_silence() -> None:
 
 
 def test_a_partition_is_caught_up_at_the_end_that_it_had_when_assigned() -> None:
-    """By the offset of that end, or where the broker says that the log ends: a transaction's marker stands last."""
+    """By the offset of that end, or where the broker says that the log ends: a transaction's marker is last."""
     owned_partitions = OwnedPartitions(Timer())
     owned_partitions.given({0: (3, 10), 1: (3, 10), 2: (4, 4)})
     assert owned_partitions.ready() == {2}

@@ -69,7 +69,7 @@ def test_who_was_not_seen_is_deleted_at_the_end(world: World) -> None:
 
 
 def test_what_came_while_it_was_read_is_read_too(world: World) -> None:
-    """Compaction may have taken a record before it was reached: then a newer one stands behind the first end."""
+    """Compaction may have taken a record before it was reached: then a newer one is behind the first end."""
     world.away.saw([event(1, "cus-1")])
     world.bounds = 0, 6
     world.away.reached(0, 4, at_end=True)

@@ -48,7 +48,7 @@ def test_a_new_partition_of_a_topic_that_was_recreated_long_ago_raises_no_alarm(
     assert start_of(known, "new", 0, low=0, high=20) == Start(0)
 
 
-def test_records_that_expired_unread_are_told() -> None:
+def test_records_that_expired_unread_are_reported() -> None:
     """A log that begins after next_offset is read from its start, and how many are gone is said."""
     start = start_of([reading(5)], "id", 0, low=7, high=20)
     assert (start.offset, start.event) == (7, "expired")
@@ -74,7 +74,7 @@ def after(hours: float, next_offset: int = 12, compaction: Compaction | None = D
 
 
 def test_who_was_away_longer_than_nulls_are_kept_begins_at_the_logs_start() -> None:
-    """And is told since when, what that means and what to do."""
+    """The notice says since when, what that means and what to do."""
     start = after(24.01)
     assert (start.offset, start.event) == (0, "away")
     for part in (AT, "delete.retention.ms: 24 h", "count as deleted"):

@@ -97,7 +97,7 @@ def test_consent_that_was_given_again_is_none_to_keep(db: Database, together: bo
 
 @pytest.mark.parametrize("together", [True, False])
 def test_a_withdrawal_counts_though_its_version_is_lower(db: Database, together: bool) -> None:
-    """Only consent changes; version and fields stay, and the event that did it stands in the row."""
+    """Only consent changes; version and fields stay, and the row names the event that did it."""
     first, second = (
         event(1, version=TOO_HIGH, email=ANN, first_name="Ann"),
         withdrawal(2, version=18, first_name="Anne"),
@@ -209,7 +209,7 @@ def test_what_was_ignored_takes_the_place_of_the_version_that_was_too_high(
 
 
 def test_where_nothing_was_ignored_yet_the_next_event_wins(db: Database) -> None:
-    """An operator may be quicker than the next event; whom nobody knows is nobody."""
+    """An operator may be quicker than the next event; an unknown address changes nothing."""
     stage(db, event(1, version=TOO_HIGH, email=ANN))
     assert forget(db, AddressKey("who@example.com")) == 0
     assert forget(db) == 1

@@ -23,7 +23,7 @@ NAMES = (MergeField("FNAME", "text"), MergeField("LNAME", "text"))
 
 
 def a_list(list_id: str, **values: Any) -> AccountList:
-    """A stored list that is there."""
+    """A stored list that Mailchimp still has."""
     values = {"stored": True, "member_count": 0, "marketing_permissions": False} | values
     return AccountList(ListId(list_id), f"List {list_id}", refreshed_at=datetime(2026, 11, 1, tzinfo=UTC), **values)
 

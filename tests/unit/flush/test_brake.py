@@ -8,7 +8,7 @@ from worker.flush.steps import Archive, Move, Unsubscribe
 
 
 def all_deleted(many):
-    """A plan in which so many members leave the master list, and its survey."""
+    """A plan in which so many members leave the master list, and its summary."""
     people = [customer(n, f"a{n}@example.com", deleted=True) for n in range(many)]
     entries = [entry(n, f"a{n}@example.com") for n in range(many)]
     plan = make_plan(near(people, entries, [customer_status(n, f"a{n}@example.com") for n in range(many)]), terms())
@@ -56,7 +56,7 @@ def test_a_confirmation_covers_the_number_that_was_shown():
 
 
 def test_withdrawn_consent_is_never_held():
-    """In a lane that is held, withdrawn consent is done all the same, and it uses up nothing."""
+    """In a step group that is held, withdrawn consent is done all the same, and it uses up nothing."""
     people = [customer(1, "new@example.com", consent=False), customer(2)]
     known = [customer_status(1), customer_status(2, "zed@example.com")]
     (step_group,) = make_plan(near(people, [entry(1), entry(2, "zed@example.com")], known), terms()).step_groups

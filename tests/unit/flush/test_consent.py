@@ -37,7 +37,7 @@ def test_an_opt_out_follows_the_customer(status, destination, expected):
 
 
 def test_a_member_that_is_gone_lets_nobody_pass():
-    """Whoever vanished may have changed address and left."""
+    """A member that vanished may have changed its address and left."""
     assert may_add(OLD, entry(), None, NEW_ADDRESS, "subscribed").status is None
 
 
@@ -63,7 +63,7 @@ def test_an_archived_member_that_somebody_touched_is_not_ours():
 
 
 def test_where_the_old_list_is_gone_the_ledger_tells():
-    """On a list that is gone only what Mailchimp last told counts, and a stranger does not pass."""
+    """On a list that is gone only Mailchimp's last answer counts, and a stranger does not pass."""
     assert may_add_by_ledger(OLD, entry(), NEW_LIST, "subscribed").status == "subscribed"
     assert may_add_by_ledger(OLD, entry(member_status="unsubscribed"), NEW_LIST, "subscribed").status is None
     assert may_add_by_ledger(OLD, None, NEW_LIST, "subscribed").status is None

@@ -106,7 +106,7 @@ def test_the_stand_in_refuses_most_of_what_is_left_out(kind: str, value: Any) ->
         kept.taken(value)
 
 
-def test_a_long_text_is_cut_and_told() -> None:
+def test_a_long_text_is_cut_and_reported() -> None:
     """A text is sent as far as the field takes it."""
     assert formed(field("text"), "a" * 300) == Formed("a" * 255, "cut to 255 characters")
 

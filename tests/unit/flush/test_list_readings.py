@@ -194,7 +194,7 @@ def test_a_time_that_mailchimp_does_not_tell_is_not_made_up(db: Database):
 
 
 def test_other_lists_are_not_tried_while_mailchimp_says_later(db: Database):
-    """One list without an answer stands for all; one that is gone does not."""
+    """One list without an answer ends the reading of all; one that is gone does not."""
     lists = Lists(answers=[Answer(503)])
     found = readings(db, lists)
     found.read(chosen(db), [build.MASTER, build.OTHER])

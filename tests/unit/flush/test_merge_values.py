@@ -23,7 +23,7 @@ def merge_fields(state: CustomerState, available: Iterable[MergeField], state_if
     return merge_values.merge_fields(state, available, state_if_missing)
 
 
-def test_only_fields_of_the_list_are_sent_and_the_rest_is_told():
+def test_only_fields_of_the_list_are_sent_and_the_rest_is_reported():
     """A value without a field on the list is left out, with the reason."""
     found = merge_fields(CustomerState(first_name="Ann", company="Lee Ltd"), ALL[:2])
     assert found.values == {"FNAME": "Ann"}
@@ -80,7 +80,7 @@ def test_a_us_phone_field_takes_us_numbers_only(phone, sent):
     assert merge_fields(CustomerState(phone=phone), [PHONE]).values["PHONE"] == phone
 
 
-def test_a_name_longer_than_mailchimp_takes_is_cut_and_told():
+def test_a_name_longer_than_mailchimp_takes_is_cut_and_reported():
     """Text beyond 255 characters is cut, in characters of any script."""
     found = merge_fields(CustomerState(first_name="å" * 300), ALL)
     assert found.values["FNAME"] == "å" * 255

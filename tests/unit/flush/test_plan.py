@@ -149,7 +149,7 @@ def test_of_two_customers_with_one_address_the_newest_gives_the_fields():
 
 
 def test_withdrawn_consent_unsubscribes_on_every_stored_list_and_adds_nowhere():
-    """Withdrawn consent is looked for on all stored lists, whoever added the member, and nothing else is done."""
+    """Withdrawn consent is looked for on all stored lists, also where others added the member; nothing else is done."""
     plan = make_plan(near([customer(consent=False)]), terms())
     assert kinds(plan) == [Unsubscribe, Unsubscribe]
     assert {step.membership.list_id for step in plan.steps()} == {MASTER, OTHER}
@@ -170,7 +170,7 @@ def test_withdrawn_consent_follows_to_the_old_address():
 
 
 def test_a_returning_customer_is_restored_only_where_this_worker_archived_it():
-    """A member archived by this worker is restored behind a read; it is never added anew."""
+    """A member archived by this worker is restored behind a read; it is never added again."""
     archived = entry(state="archived", status_before="subscribed", last_changed="2026-11-20T00:00:00+00:00")
     step = only_step(make_plan(near([customer()], [archived], [customer_status()]), terms()))
     assert isinstance(step, Restore)
@@ -246,7 +246,7 @@ def test_a_half_done_move_is_a_prior_of_the_next_one():
 
 
 def test_every_changed_customer_is_in_the_plan():
-    """No changed customer is forgotten: each is in a step or told why there is none."""
+    """No changed customer is forgotten: each has a step, or a reason why there is none."""
     people = [
         customer(1),
         customer(2, deleted=True),

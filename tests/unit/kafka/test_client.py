@@ -45,7 +45,7 @@ def test_what_the_worker_relies_on_cannot_be_set():
         ("security.protocol", "sasl_plaintext", "cannot be used: "),
     ],
 )
-def test_properties_that_cannot_be_used_are_told(name, value, told):
+def test_properties_that_cannot_be_used_are_reported(name, value, told):
     """What the library says of a property comes as one message with what to correct."""
     with pytest.raises(ConfigError) as caught:
         client(AdminClient, Kafka(bootstrap_servers="127.0.0.1:1", client={name: value}), {})
@@ -125,7 +125,7 @@ def test_a_partition_that_stays_without_a_leader_is_named(monkeypatch):
 
 
 def test_other_failures_are_not_waited_out():
-    """A broker that does not answer is told at once."""
+    """A broker that does not answer is reported at once."""
     with pytest.raises(KafkaError, match="No Kafka broker answers"):
         bounds(Leaderless(1, LibraryError._ALL_BROKERS_DOWN), Kafka(), 0, Problems())
 
@@ -147,7 +147,7 @@ def test_a_restart_of_a_broker_that_had_answered_is_waited_for(monkeypatch, code
     assert bounds(Restarting(3, code), Kafka(), 0, problems) == (3, 17)
 
 
-def test_a_broker_that_stays_away_is_told_after_a_while(monkeypatch):
+def test_a_broker_that_stays_away_is_reported_after_a_while(monkeypatch):
     """The wait for a restart ends."""
     monkeypatch.setattr(module, "RESTART_SECONDS", 0.0)
     problems = Problems()

@@ -64,7 +64,7 @@ def test_what_is_no_key_is_refused_without_repeating_it(text):
         ("a-us.1", "What follows the last dash of the API key is no data centre"),
     ],
 )
-def test_what_is_wrong_with_a_key_is_told(text, told):
+def test_what_is_wrong_with_a_key_is_reported(text, told):
     """The message says which rule the text breaks."""
     with pytest.raises(ApiKeyMalformed, match=told):
         api_key.parse(text)

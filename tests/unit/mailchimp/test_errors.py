@@ -35,7 +35,7 @@ from worker.mailchimp.errors import explained
     ],
 )
 def test_each_answer_has_the_error_that_tells_whose_it_is(answer, kind):
-    """A bad key, a wrong data centre, an unreachable Mailchimp and a wrong URL are told apart."""
+    """A bad key, a wrong data centre, an unreachable Mailchimp and a wrong URL have different errors."""
     assert type(explained(answer)) is kind
 
 

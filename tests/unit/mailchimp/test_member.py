@@ -84,7 +84,7 @@ def test_only_a_good_answer_tells_a_member(answer):
         (Answer(None, failure="timeout"), None),
     ],
 )
-def test_a_total_is_told_by_a_good_answer_only(answer, total):
+def test_a_total_is_reported_by_a_good_answer_only(answer, total):
     """No total is something else than a total of nothing."""
     assert total_items(answer) == total
 

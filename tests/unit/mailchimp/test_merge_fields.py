@@ -55,7 +55,7 @@ def test_a_field_is_read_with_what_decides_its_value():
     ],
 )
 def test_parts_that_are_absent_or_odd_are_left_out(told):
-    """A field of which only tag and type are told can be filled."""
+    """A field can be filled if the answer has only its tag and type."""
     assert read({"tag": "FNAME", "type": "text"} | told) == (MergeField("FNAME", "text"),)
 
 

@@ -85,5 +85,5 @@ def test_an_answer_that_is_not_as_documented_is_garbled(body):
 
 
 def test_a_garbled_answer_keeps_its_body_and_time():
-    """What came is kept with an answer that cannot be used, for whoever looks into it."""
+    """The body is kept with an answer that cannot be used, so that an operator can look into it."""
     assert garbled(Answer(200, {"a": 1}, seconds=2.0)) == Answer(None, {"a": 1}, "garbled", 2.0)

@@ -184,7 +184,7 @@ def test_threads_never_exceed_what_is_allowed():
 
 
 def test_a_waiting_thread_is_released_by_stop():
-    """A thread that waits for others' calls to end gives up when told to stop, and its call was never sent."""
+    """A thread that waits for others' calls to end gives up at a stop, and its call was never sent."""
     limiter = Connections(most=1).limiter(api_key.parse("a-us1"))
     begun, end, stop = threading.Event(), threading.Event(), threading.Event()
 

@@ -54,7 +54,7 @@ def test_the_audit_names_the_call_that_changed_a_status(standin):
 @pytest.mark.parametrize("acts", [("unsubscribe", "archive"), ("archive",), ("clean", "archive")])
 @pytest.mark.parametrize("status", ["subscribed", "pending"])
 def test_putting_back_who_left_is_marked(standin, acts, status):
-    """An archived member who left by hand and is revived by a call stands in the audit, with what it was before."""
+    """The audit has an archived member who left by hand and whom a call revived, with its status before."""
     act(standin, "subscribe", *acts)
     send(standin, "POST", "/lists/l1", {"members": [{"email_address": ANN, "status": status}]})
     (found,) = standin.audit.put_back()

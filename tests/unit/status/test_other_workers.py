@@ -30,7 +30,7 @@ def test_nothing_is_told_where_this_worker_has_the_account(own: list[int]) -> No
         (None, "Another worker has account acct-1 now"),
     ],
 )
-def test_another_worker_is_told_and_named_where_kafka_says_which(owner: str | None, told: str) -> None:
+def test_another_worker_is_reported_and_named_where_kafka_says_which(owner: str | None, told: str) -> None:
     """Also by a worker that has no partition at all."""
     for own in (REST, []):
         words = in_words(ACCOUNT, 4, own, lambda: [Member(owner, (PARTITION,))] if owner else [])

@@ -76,7 +76,7 @@ def test_without_a_worker_it_shows_how_far_each_partition_was_read(db: Database)
     assert found["broker"]["reached"] is None
 
 
-def test_a_broker_that_is_away_is_told_with_since_when(db: Database) -> None:
+def test_a_broker_that_is_away_is_reported_with_since_when(db: Database) -> None:
     """As the worker itself found it."""
     away = LiveWorker("host-1", 42, as_text(NOW), as_text(NOW), "2026-11-22T09:30:00.000Z", {})
     assert shown(db, live=away)["broker"]["words"].endswith("has not answered since today 09:30, 12 minutes ago")

@@ -74,7 +74,7 @@ def test_a_backup_beside_a_writer_is_whole_and_ends(path: Path, tmp_path: Path, 
 
 
 def test_a_backup_replaces_nothing_and_leaves_nothing_unfinished(path: Path, tmp_path: Path):
-    """A file that is there stays as it is; a backup that is interrupted or cannot be written leaves no file."""
+    """An existing file stays as it is; a backup that is interrupted or cannot be written leaves no file."""
     there = tmp_path / "mine"
     there.write_text("mine")
     before = sorted(tmp_path.iterdir())

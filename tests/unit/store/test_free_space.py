@@ -1,4 +1,4 @@
-"""What was removed from a database stands nowhere in its file any more, and everything else does as before."""
+"""Nothing that was removed from a database is left in its file, and everything else is as before."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def rows(db: Database) -> list[tuple[object, ...]]:
 
 
 def raw(path: Path) -> bytes:
-    """Returns everything that stands in the file and in its write-ahead log."""
+    """Returns all bytes of the file and of its write-ahead log."""
     log = path.with_name(path.name + "-wal")
     return path.read_bytes() + (log.read_bytes() if log.exists() else b"")
 
@@ -157,7 +157,7 @@ def test_others_write_meanwhile(db: Database, path: Path) -> None:
 
 @given(st.binary(min_size=512, max_size=512), st.sampled_from([2, 5, 10, 13, 0, 7]))
 def test_a_page_that_is_not_as_it_should_be_is_left_alone(content: bytes, kind: int) -> None:
-    """Whatever stands in it: parts lie within the page and behind its header, or there are none."""
+    """Whatever its bytes are: parts lie within the page and behind its header, or there are none."""
     page = bytes([kind]) + content[1:]
     for begin, end in free_space.unused(page):
         assert 8 <= begin <= end <= len(page)

@@ -88,7 +88,7 @@ def test_a_resync_of_very_many_customers_is_done_in_parts(db: Database) -> None:
 
 
 def test_a_resync_that_was_cut_short_is_carried_on(db: Database, path: Path) -> None:
-    """By whoever comes next, such as the next flush: from where it was, so that nobody is left out or marked twice."""
+    """The next flush or command goes on from where it was, so that nobody is left out or marked twice."""
     stage(db, MANY)
     with db.transaction():
         customers.mark_changed(db, ACCOUNT, None)
@@ -272,7 +272,7 @@ def test_a_thread_of_a_running_worker_waits_for_a_lock_and_says_so(
 
 
 def freeing(locked: threading.Event) -> object:
-    """Returns a log that lets the lock go once the wait is told."""
+    """Returns a log that lets the lock go once the wait is logged."""
 
     def warning(text: str, waited: float, extra: dict[str, int]) -> None:
         assert "another process or thread is writing" in text % waited

@@ -66,7 +66,7 @@ def db(path):
 
 
 def test_every_migration_has_its_schema_frozen():
-    """Whoever adds a migration freezes what it leads to, so that the next one is tested on it."""
+    """If you add a migration, freeze what it leads to, so that the next one is tested on it."""
     missing = [name for name in NAMES if not file_of(name).exists()]
     assert not missing, f"freeze {missing}: python -m tests.unit.store.frozen"
     assert [one.stem for one in files()] == [name.partition("_")[0] for name in NAMES]
@@ -122,7 +122,7 @@ def test_customers_are_read(db):
 
 
 def test_the_ledger_is_read(db):
-    """What consent hangs on: every place with its state, every standing with its refusal."""
+    """What consent hangs on: every place with its state, every customer status with its refusal."""
     found = {
         (one.membership.list_id, one.membership.address): one for one in ledger.entries_of(db, ONE, [ANN, BOB, CAT])
     }

@@ -101,7 +101,7 @@ def test_a_dropping_that_was_cut_short_goes_on(db: Database) -> None:
 
 
 def test_a_partition_is_due_after_the_time_and_not_while_it_is_owned(db: Database) -> None:
-    """It counts from when it was first another worker's, and anew after it was this worker's or its ledger was read."""
+    """The time counts from when it was first another worker's, and again once this worker had it or read its ledger."""
     assert unowned.due(db, "2026-11-22T11:59:59.000Z") == []
     assert unowned.due(db, LATER) == [0]
     unowned.ledger_back(db, *THIS.ledger, 0, LAST)

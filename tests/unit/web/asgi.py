@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 
 def get(application: ASGIApp, path: str, method: str = "GET", accept: str = "") -> tuple[int, dict[str, str], str]:
-    """Returns status, headers and body of an answer; whoever answers must wait for nothing."""
+    """Returns status, headers and body of an answer; the application must wait for nothing."""
     answer: list[Any] = []
 
     async def receive() -> Any:
