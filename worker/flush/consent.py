@@ -7,7 +7,7 @@ their members say, is decided here. Both are read by :mod:`worker.flush.consent_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.flush.identity import is_ours
@@ -101,61 +101,111 @@ def known_to_have_left(
     return next((prior for prior in there if keeps_out(prior.entry, destination)), None)
 
 
-def priors_of_address(
-    destination: MembershipKey,
-    own: Iterable[MembershipKey],
-    with_address: Mapping[AddressKey, Sequence[MembershipKey]],
-    entries: Mapping[MembershipKey, LedgerEntry],
-) -> list[MembershipKey]:
-    """Returns where the address, or one that its customers are known by, has left a list, or may have by now.
+class KnownPlaces:
+    """Where customers are known: by their statuses, and by entries that have their fields.
 
-    Args:
-        own: where its customers are known.
-        with_address: address to the places that the ledger knows of it.
-        entries: what the ledger says of them.
-    """
-    addresses = dict.fromkeys([destination.address, *(membership.address for membership in own)])
-    return [
-        membership
-        for address in addresses
-        for membership in with_address.get(address, ())
-        if membership != destination and (has_left(entries.get(membership)) or may_leave(entries.get(membership)))
-    ]
-
-
-def priors_of_same_address(
-    destination: MembershipKey,
-    same_address: Iterable[Customer],
-    changed: Mapping[CustomerId, Customer],
-    known_at: Callable[[Customer], Iterable[MembershipKey]],
-    with_address: Mapping[AddressKey, Sequence[MembershipKey]],
-    entries: Mapping[MembershipKey, LedgerEntry],
-) -> dict[MembershipKey, list[CustomerId]]:
-    """Returns where others who have the address are kept out by a departure, or may be found to be.
-
-    Their opt-out is that of each address they are known by, on whatever list, and of whatever customer the member was.
-
-    Args:
-        same_address: other customers with that address.
-        changed: customers that are looked at in this flush: their places are read anyway.
-        known_at: where a customer is known.
-        with_address: address to the places that the ledger knows of it.
+    Attributes:
         entries: what the ledger says of places.
-
-    Returns:
-        Place to the customers for whose sake it is asked.
+        with_address: address to the places that the ledger knows of it.
+        same_address: address to the customers who have it.
     """
-    found: dict[MembershipKey, list[CustomerId]] = {}
-    for one in same_address:
-        own = [] if one.deleted else [at for at in known_at(one) if at.address != destination.address]
-        looked_at = one.customer_id in changed
-        asked = [at for at in own if looked_at or has_left(entries.get(at))]
-        for address in dict.fromkeys(at.address for at in own):
-            rest = (at for at in with_address.get(address, ()) if at not in own)
-            asked += [at for at in rest if has_left(entries.get(at)) or (looked_at and may_leave(entries.get(at)))]
-        for membership in asked:
-            found.setdefault(membership, []).append(one.customer_id)
-    return found
+
+    def __init__(
+        self,
+        people: Iterable[Customer],
+        ids: Iterable[CustomerId],
+        customer_statuses: Mapping[CustomerId, CustomerStatus],
+        owned: Iterable[LedgerEntry],
+        entries: Mapping[MembershipKey, LedgerEntry],
+    ) -> None:
+        """Takes what is known.
+
+        Args:
+            people: customers, for who shares an address with whom.
+            ids: the customers whose places are looked for.
+            owned: entries that have their fields, where a write for them was begun, or that they left for good.
+        """
+        self.entries = entries
+        self.with_address: dict[AddressKey, list[MembershipKey]] = {}
+        self.same_address: dict[AddressKey, list[Customer]] = {}
+        self._at: dict[CustomerId, list[MembershipKey]] = {}
+        self._known_by: dict[MembershipKey, list[CustomerId]] = {}
+        for membership in entries:
+            self.with_address.setdefault(membership.address, []).append(membership)
+        for one in people:
+            if one.address is not None:
+                self.same_address.setdefault(one.address, []).append(one)
+        begun: dict[CustomerId, list[MembershipKey]] = {}
+        half_left: dict[CustomerId, list[MembershipKey]] = {}
+        for entry in owned:
+            places = begun if entry.state == "intended" else half_left
+            places.setdefault(entry.customer_id, []).append(entry.membership)
+        for customer_id in ids:
+            status = customer_statuses.get(customer_id)
+            settled = [status.membership] if status is not None and status.membership is not None else []
+            # Begun adds first: where one went through, it says more than the place before it.
+            known = [*begun.get(customer_id, ()), *settled, *half_left.get(customer_id, ())]
+            self._at[customer_id] = list(dict.fromkeys(known))
+            for membership in self._at[customer_id]:
+                self._known_by.setdefault(membership, []).append(customer_id)
+
+    def of(self, customer_id: CustomerId) -> Sequence[MembershipKey]:
+        """Returns where a customer is known."""
+        return self._at.get(customer_id, ())
+
+    def prior(
+        self, at: MembershipKey, *, list_gone: bool = False, others: bool = False, whom: Sequence[CustomerId] = ()
+    ) -> PriorMembership:
+        """Returns a place with all who are known there.
+
+        Args:
+            whom: customers for whose sake it is asked; they come first.
+        """
+        known = tuple(dict.fromkeys([*whom, *self._known_by.get(at, ())]))
+        return PriorMembership(at, self.entries.get(at), list_gone, known, others)
+
+    def of_others(
+        self,
+        destination: MembershipKey,
+        own: Sequence[MembershipKey],
+        mine: Collection[CustomerId],
+        changed: Collection[CustomerId] = (),
+        more: Iterable[MembershipKey] = (),
+    ) -> dict[MembershipKey, list[CustomerId]]:
+        """Returns which places must be asked beside a contact's own, each with the others for whose sake it is.
+
+        Those are where the address, or one that its customers are known by, has left a list, or may have by now. And
+        where others who have the address are kept out by a departure, or may be found to be: their opt-out is that of
+        each address they are known by, on whatever list, and of whatever customer the member was.
+
+        Args:
+            destination: where the contact should be added.
+            own: where its customers are known.
+            mine: its customers.
+            changed: customers that are looked at in this flush: their places are read anyway.
+            more: places that must be asked for another reason.
+        """
+        entries = self.entries
+        addresses = dict.fromkeys([destination.address, *(at.address for at in own)])
+        places = [
+            at
+            for address in addresses
+            for at in self.with_address.get(address, ())
+            if at != destination and (has_left(entries.get(at)) or may_leave(entries.get(at)))
+        ]
+        found: dict[MembershipKey, list[CustomerId]] = {at: [] for at in (*places, *more)}
+        for one in self.same_address.get(destination.address, ()):
+            if one.deleted or one.customer_id in mine:
+                continue
+            theirs = [at for at in self.of(one.customer_id) if at.address != destination.address]
+            looked_at = one.customer_id in changed
+            asked = [at for at in theirs if looked_at or has_left(entries.get(at))]
+            for address in dict.fromkeys(at.address for at in theirs):
+                rest = (at for at in self.with_address.get(address, ()) if at not in theirs)
+                asked += [at for at in rest if has_left(entries.get(at)) or (looked_at and may_leave(entries.get(at)))]
+            for at in asked:
+                found.setdefault(at, []).append(one.customer_id)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

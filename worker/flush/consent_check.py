@@ -6,27 +6,26 @@ calls of this flush may have found a departure meanwhile (:func:`kept_off`, :fun
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from worker.flush.answers import AnswerClass
 from worker.flush.attempt import Attempt, Read
 from worker.flush.consent import (
+    KnownPlaces,
     MayAdd,
     keeps_out,
     may_add,
     may_add_by_ledger,
-    priors_of_address,
-    priors_of_same_address,
 )
 from worker.flush.identity import as_read, was_done
 from worker.flush.outcomes import Outcome
 from worker.flush.step_result import Exchange
 from worker.flush.steps import Contact, PriorMembership, ids_of
-from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
+from worker.model import AccountId, MembershipKey
 from worker.store import customers, ledger
 from worker.store.database import Database
-from worker.store.ledger import LedgerEntry, has_left
+from worker.store.ledger import has_left
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,59 +151,30 @@ def departures_of(
     Returns:
         The places of departures by the place of the contact, for those that have any.
     """
-    known = _Known(db, account_id, contacts)
-    found = {contact.membership: known.departures(contact) for contact in contacts}
+    known = _known_now(db, account_id, contacts)
+    found = {contact.membership: _departures(known, contact) for contact in contacts}
     return {membership: priors for membership, priors in found.items() if priors}
 
 
-class _Known:
-    def __init__(self, db: Database, account_id: AccountId, contacts: Sequence[Contact]) -> None:
-        addresses = {contact.membership.address for contact in contacts}
-        self._same_address: dict[AddressKey | None, list[Customer]] = {}
-        for one in customers.by_addresses(db, account_id, addresses):
-            self._same_address.setdefault(one.address, []).append(one)
-        ids = set(ids_of(target for contact in contacts for target in contact.targets))
-        ids |= {one.customer_id for same_address in self._same_address.values() for one in same_address}
-        self._at: dict[CustomerId, list[MembershipKey]] = {one: [] for one in ids}
-        for customer_status in ledger.customer_statuses_of(db, account_id, ids):
-            if customer_status.membership is not None:
-                self._at[customer_status.customer_id].append(customer_status.membership)
-        for entry in ledger.owned_by(db, account_id, ids):
-            self._at[entry.customer_id].append(entry.membership)
-        addresses |= {membership.address for memberships in self._at.values() for membership in memberships}
-        self._entries: dict[MembershipKey, LedgerEntry] = {
-            entry.membership: entry for entry in ledger.entries_of(db, account_id, addresses)
-        }
-        self._with_address: dict[AddressKey, list[MembershipKey]] = {}
-        for membership in self._entries:
-            self._with_address.setdefault(membership.address, []).append(membership)
+def _known_now(db: Database, account_id: AccountId, contacts: Sequence[Contact]) -> KnownPlaces:
+    addresses = {contact.membership.address for contact in contacts}
+    people = customers.by_addresses(db, account_id, addresses)
+    targets = (target.customer_id for contact in contacts for target in contact.targets)
+    ids = list(dict.fromkeys([*targets, *(one.customer_id for one in people)]))
+    statuses = {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, ids)}
+    owned = ledger.owned_by(db, account_id, ids)
+    addresses |= {one.membership.address for one in statuses.values() if one.membership is not None}
+    addresses |= {entry.membership.address for entry in owned}
+    entries = {entry.membership: entry for entry in ledger.entries_of(db, account_id, addresses)}
+    return KnownPlaces(people, ids, statuses, owned, entries)
 
-    def departures(self, contact: Contact) -> Sequence[PriorMembership]:
-        destination, mine = contact.membership, ids_of(contact.targets)
-        own = [membership for one in mine for membership in self._at[one] if membership != destination]
-        same_address = (one for one in self._same_address.get(destination.address, ()) if one.customer_id not in mine)
-        for_others = priors_of_same_address(
-            destination,
-            same_address,
-            {},
-            lambda one: self._at[one.customer_id],
-            self._with_address,
-            self._entries,
-        )
-        memberships = [
-            *own,
-            *priors_of_address(destination, own, self._with_address, self._entries),
-            *for_others,
-        ]
-        left = (one for one in dict.fromkeys(memberships) if keeps_out(self._entries.get(one), destination))
-        return [self._prior(membership, own, for_others.get(membership, ())) for membership in left]
 
-    def _prior(
-        self, membership: MembershipKey, own: Iterable[MembershipKey], whom: Iterable[CustomerId]
-    ) -> PriorMembership:
-        here = (one for one, memberships in self._at.items() if membership in memberships)
-        known = tuple(dict.fromkeys([*whom, *here]))
-        return PriorMembership(membership, self._entries.get(membership), known=known, others=membership not in own)
+def _departures(known: KnownPlaces, contact: Contact) -> Sequence[PriorMembership]:
+    destination, mine = contact.membership, ids_of(contact.targets)
+    own = [at for one in mine for at in known.of(one) if at != destination]
+    found = known.of_others(destination, own, mine)
+    left = (at for at in dict.fromkeys([*own, *found]) if keeps_out(known.entries.get(at), destination))
+    return [known.prior(at, others=at not in own, whom=found.get(at, ())) for at in left]
 
 
 def _as_read(prior: PriorMembership, read: Read) -> PriorMembership:

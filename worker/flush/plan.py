@@ -58,25 +58,15 @@ class _Planner:
         self.no_calls: list[NoCall] = []
         self.departing: dict[MembershipKey, list[Customer]] = {}
         self.renamed: set[MembershipKey] = set()
-        self.owned: dict[CustomerId, list[LedgerEntry]] = {}
-        self.with_address: dict[AddressKey, list[MembershipKey]] = {}
-        for entry in near.entries.values():
-            self.with_address.setdefault(entry.membership.address, []).append(entry.membership)
-            if entry.state != "archived" or entry.status_before == "unsubscribed":
-                self.owned.setdefault(entry.customer_id, []).append(entry)
+        owned = (one for one in near.entries.values() if one.state != "archived" or one.status_before == "unsubscribed")
+        self.known = consent.KnownPlaces(self.people.values(), self.people, near.customer_statuses, owned, near.entries)
         self.unsubscribed: dict[AddressKey, list[MembershipKey]] = {}
-        self.with_same: dict[AddressKey, list[Customer]] = {}
-        self.known_by: dict[MembershipKey, list[CustomerId]] = {}
         self.withheld: dict[AddressKey, CustomerId] = {}
         self.left: set[CustomerId] = set()
         for one in self.people.values():
-            for membership in self._known_at(one):
-                self.known_by.setdefault(membership, []).append(one.customer_id)
-            if one.address is not None:
-                self.with_same.setdefault(one.address, []).append(one)
-                # Of a deleted customer too, until its withdrawal is done.
-                if not one.state.marketing_consent and (one.changed or not one.deleted):
-                    self.withheld[one.address] = one.customer_id
+            # Of a deleted customer too, until its withdrawal is done.
+            if one.address is not None and not one.state.marketing_consent and (one.changed or not one.deleted):
+                self.withheld[one.address] = one.customer_id
 
     def plan(self) -> Plan:
         for customer in self.people.values():
@@ -105,7 +95,7 @@ class _Planner:
             return
         if customer.address in self.withheld:
             # Unsubscribed for another customer's sake, who may share it: the member itself stays.
-            self.protected.update(self.with_address.get(customer.address, ()))
+            self.protected.update(self.known.with_address.get(customer.address, ()))
             return
         membership = MembershipKey(choice.list_id, customer.address)
         if customer.customer_id not in self.near.changed and customer_status.membership not in (None, membership):
@@ -116,7 +106,7 @@ class _Planner:
             self.wanted.setdefault(membership, []).append(customer)
         else:
             # What is left over of it elsewhere stays too: to take it off would settle the customer.
-            self.protected |= {membership, *self._known_at(customer)}
+            self.protected |= {membership, *self.known.of(customer.customer_id)}
 
     def _hindered(self, customer: Customer, choice: TargetList, customer_status: CustomerStatus) -> NoCall | None:
         targets = (Target(customer, choice.reason),)
@@ -143,53 +133,34 @@ class _Planner:
     def _customer_status(self, customer: Customer) -> CustomerStatus:
         return self.near.customer_statuses.get(customer.customer_id) or CustomerStatus(customer.customer_id)
 
-    def _known_at(self, customer: Customer) -> list[MembershipKey]:
-        membership = self._customer_status(customer).membership
-        owned = self.owned.get(customer.customer_id, ())
-        # Begun adds first: where one went through, it says more than the place before it.
-        begun = [entry.membership for entry in owned if entry.state == "intended"]
-        half_left = [entry.membership for entry in owned if entry.state != "intended"]
-        return list(dict.fromkeys([*begun, *([membership] if membership else []), *half_left]))
-
     def _note_memberships_left(self, customer: Customer) -> None:
-        for membership in self._known_at(customer):
+        for membership in self.known.of(customer.customer_id):
             if membership != self.destinations.get(customer.customer_id):
                 self.departing.setdefault(membership, []).append(customer)
 
     def _memberships(self) -> set[MembershipKey]:
         memberships = set()
         for customer in self.near.changed.values():
-            memberships |= set(self._known_at(customer))
+            memberships |= set(self.known.of(customer.customer_id))
             if (destination := self.destinations.get(customer.customer_id)) is not None:
                 memberships.add(destination)
         return memberships
 
     def _priors(self, targets: Sequence[Target], destination: MembershipKey) -> tuple[PriorMembership, ...]:
-        memberships = [at for target in targets for at in self._known_at(target.customer) if at != destination]
+        memberships = [at for target in targets for at in self.known.of(target.customer_id) if at != destination]
         return tuple(self._prior(at) for at in dict.fromkeys(memberships))
 
     def _prior(self, at: MembershipKey, *, others: bool = False, whom: Sequence[CustomerId] = ()) -> PriorMembership:
-        known = tuple(dict.fromkeys([*whom, *self.known_by.get(at, ())]))
-        return PriorMembership(at, self.near.entries.get(at), self._is_gone(at.list_id), known, others)
+        return self.known.prior(at, list_gone=self._is_gone(at.list_id), others=others, whom=whom)
 
     def _priors_of_others(
         self, targets: Sequence[Target], destination: MembershipKey, own: Sequence[PriorMembership]
     ) -> tuple[PriorMembership, ...]:
         # Where the address left another list, and where somebody else left who has it now.
         there = [prior.membership for prior in own]
-        mine = ids_of(targets)
-        same_address = (one for one in self.with_same.get(destination.address, ()) if one.customer_id not in mine)
-        entries = self.near.entries
-        memberships = consent.priors_of_address(destination, there, self.with_address, entries)
-        memberships += [at for at in self.unsubscribed.get(destination.address, ()) if at != destination]
-        for_others = consent.priors_of_same_address(
-            destination, same_address, self.near.changed, self._known_at, self.with_address, entries
-        )
-        return tuple(
-            self._prior(at, others=True, whom=for_others.get(at, ()))
-            for at in dict.fromkeys([*memberships, *for_others])
-            if at not in there
-        )
+        withdrawn = [at for at in self.unsubscribed.get(destination.address, ()) if at != destination]
+        found = self.known.of_others(destination, there, ids_of(targets), self.near.changed, withdrawn)
+        return tuple(self._prior(at, others=True, whom=whom) for at, whom in found.items() if at not in there)
 
     def _is_gone(self, list_id: ListId) -> bool:
         on_list = self.terms.settings.list_of(list_id)
@@ -202,10 +173,12 @@ class _Planner:
         for customer in self.near.changed.values():
             if customer.state.marketing_consent:
                 continue
-            memberships = {membership for membership in self._known_at(customer) if membership not in self.wanted}
+            memberships = {
+                membership for membership in self.known.of(customer.customer_id) if membership not in self.wanted
+            }
             if customer.address is not None:
                 memberships |= {MembershipKey(one.list_id, customer.address) for one in self.terms.settings.stored}
-                memberships.update(self.with_address.get(customer.address, ()))
+                memberships.update(self.known.with_address.get(customer.address, ()))
             for membership in memberships:
                 if membership.list_id in self.terms.of_others:
                     self._leave_to_others(membership, (Target(customer, "consent withdrawn"),))
@@ -214,7 +187,7 @@ class _Planner:
         for membership in sorted(targets):
             self.unsubscribed.setdefault(membership.address, []).append(membership)
             mine = ids_of(targets[membership])
-            same = self.with_same.get(membership.address, ())
+            same = self.known.same_address.get(membership.address, ())
             same_address = tuple(one.customer_id for one in same if one.customer_id not in mine and not one.deleted)
             self.steps.append(
                 Unsubscribe(membership, self.near.entries.get(membership), tuple(targets[membership]), same_address)
@@ -366,7 +339,7 @@ class _Planner:
     def _left_at(self, customer: Customer) -> MembershipKey | None:
         # Who has no place of its own is known by that of the address.
         assert customer.address is not None
-        there = (self.near.entries[membership] for membership in self.with_address.get(customer.address, ()))
+        there = (self.near.entries[membership] for membership in self.known.with_address.get(customer.address, ()))
         return next((entry.membership for entry in there if entry.state != "intended"), None)
 
     def _cover(self) -> None:
