@@ -11,6 +11,7 @@ from typing import Any
 from worker.model import AccountId
 from worker.store.database import Database
 from worker.store.decodings import decodings
+from worker.store.rows import Form, RowMapper
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -42,26 +43,23 @@ class DeadLetter:
     account_id: AccountId | None = None
 
 
+def _headers_text(headers: Headers) -> str:
+    return json.dumps([[name, None if value is None else base64.b64encode(value).decode()] for name, value in headers])
+
+
+def _headers(row: Any) -> Headers:
+    return [(name, None if value is None else base64.b64decode(value)) for name, value in json.loads(row["headers"])]
+
+
+_HEADERS = Form(("headers",), lambda headers: (_headers_text(headers),), _headers)
+_ROW = RowMapper(DeadLetter, headers=_HEADERS)
+_NEW = RowMapper(DeadLetter, leave_out=("number",), headers=_HEADERS)
+
+
 def keep(db: Database, letters: Sequence[DeadLetter]) -> None:
     """Keeps dead letters, one read again once. Belongs in the transaction that moves next_offset on."""
     db.executemany(
-        'INSERT OR IGNORE INTO dead_letter (topic, topic_id, partition, "offset", key, value, headers, reason, '
-        "read_at, account_id) VALUES (?,?,?,?,?,?,?,?,?,?)",
-        [
-            (
-                one.topic,
-                one.topic_id,
-                one.partition,
-                one.offset,
-                one.key,
-                one.value,
-                _headers_text(one.headers),
-                one.reason,
-                one.read_at,
-                one.account_id,
-            )
-            for one in letters
-        ],
+        f"INSERT OR IGNORE INTO dead_letter ({_NEW.names}) VALUES ({_NEW.marks})", [_NEW.values(one) for one in letters]
     )
 
 
@@ -76,13 +74,13 @@ def all_letters(db: Database, limit: int | None = None) -> list[DeadLetter]:
         "SELECT * FROM (SELECT * FROM dead_letter ORDER BY number DESC LIMIT ?) ORDER BY number",
         (-1 if limit is None else limit,),
     )
-    return [_letter(row) for row in rows]
+    return [_ROW.read(row) for row in rows]
 
 
 def find(db: Database, number: int) -> DeadLetter | None:
     """Returns one dead letter, or None."""
     row = db.execute("SELECT * FROM dead_letter WHERE number = ?", (number,)).fetchone()
-    return None if row is None else _letter(row)
+    return None if row is None else _ROW.read(row)
 
 
 def matching(db: Database, reason: str | None, account_id: AccountId | None) -> list[int]:
@@ -109,7 +107,7 @@ def drop(db: Database, number: int) -> bool:
 def of_changelog(db: Database) -> list[DeadLetter]:
     """Returns records of ledger and settings that could not be applied, each the newest of its key; oldest first."""
     rows = db.execute("SELECT * FROM dead_letter WHERE account_id IS NOT NULL ORDER BY number")
-    return [_letter(row) for row in rows]
+    return [_ROW.read(row) for row in rows]
 
 
 def count_because(db: Database, *reasons: str) -> int:
@@ -160,27 +158,6 @@ def drop_all(db: Database, numbers: Sequence[int]) -> int:
     return db.in_parts(
         [(one,) for one in numbers],
         lambda part: int(db.executemany("DELETE FROM dead_letter WHERE number = ?", part).rowcount),
-    )
-
-
-def _headers_text(headers: Headers) -> str:
-    return json.dumps([[name, None if value is None else base64.b64encode(value).decode()] for name, value in headers])
-
-
-def _letter(row: Any) -> DeadLetter:
-    headers = [(name, None if value is None else base64.b64decode(value)) for name, value in json.loads(row["headers"])]
-    return DeadLetter(
-        topic=row["topic"],
-        topic_id=row["topic_id"],
-        partition=row["partition"],
-        offset=row["offset"],
-        key=row["key"],
-        value=row["value"],
-        headers=headers,
-        reason=row["reason"],
-        read_at=row["read_at"],
-        number=row["number"],
-        account_id=row["account_id"],
     )
 
 

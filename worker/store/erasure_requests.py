@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from worker.model import AccountId, AddressKey
 from worker.store.changed_rows import RowKey, Rows
 from worker.store.database import Database
+from worker.store.rows import RowMapper
 
 ANY_ACCOUNT = ""
 WHOLE_ACCOUNT = ""
@@ -29,6 +30,9 @@ class ErasureRequest:
     digest: str
     requested_at: str
     done_by: Mapping[str, str]
+
+
+_ROW = RowMapper(ErasureRequest)
 
 
 def put(db: Database, account_id: str, digest: str, at: str) -> Rows:
@@ -81,11 +85,8 @@ def to_do(db: Database) -> list[ErasureRequest]:
 
 
 def _read(db: Database, which: str) -> list[ErasureRequest]:
-    rows = db.execute(
-        f"SELECT account_id, digest, requested_at, done_by FROM erasure_request AS one WHERE {which} "
-        "ORDER BY requested_at DESC"
-    )
-    return [ErasureRequest(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
+    rows = db.execute(f"SELECT {_ROW.names} FROM erasure_request AS one WHERE {which} ORDER BY requested_at DESC")
+    return [_ROW.read(row) for row in rows]
 
 
 def look_again(db: Database, since: str) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from worker.clock import as_moment, as_text
@@ -54,6 +55,9 @@ def _form(name: str, kind: Any) -> Form:
         return _one(name, int, bool)
     if datetime in kinds:
         return _one(name, as_text, as_moment)
+    for one in kinds:
+        if isinstance(one, type) and issubclass(one, StrEnum):
+            return _one(name, str, one)
     if Mapping in kinds:
         return _one(name, _json, json.loads)
     return Form((name,), lambda value: (value,), lambda row: row[name])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from worker.ended import Ended
 from worker.model import AccountId, ListId
 from worker.store.database import Database
+from worker.store.rows import Form, RowMapper
 
 Trigger = Literal["daily", "command", "once", "retry", "read back"]
 """retry: of accounts that failed in the daily flush · read back: lists are read, and nothing is delivered."""
@@ -126,6 +127,19 @@ class FlushTimes:
     failed_at: str | None
 
 
+_PART = RowMapper(
+    AccountRun,
+    left_out=Form(
+        ("left_out",),
+        lambda found: (json.dumps([asdict(one) for one in found]),),
+        lambda row: tuple(LeftOut(**one) for one in json.loads(row["left_out"])),
+    ),
+)
+_RUN = RowMapper(Run, leave_out=("accounts",))
+_REQUEST = RowMapper(Request)
+_FLUSH = RowMapper(AccountFlush)
+
+
 def start(db: Database, at: str, trigger: Trigger, account_id: AccountId | None) -> int:
     """Writes that a run starts and returns its number."""
     cursor = db.execute(
@@ -142,18 +156,8 @@ def end(db: Database, run: int, at: str, ended: Ended) -> None:
 def put_account(db: Database, run: int, part: AccountRun) -> None:
     """Writes how far an account's part is, over what was written before."""
     db.execute(
-        "INSERT OR REPLACE INTO flush_run_account (run, account_id, counts, to_do, settled, ended, message, left_out) "
-        "VALUES (?,?,?,?,?,?,?,?)",
-        (
-            run,
-            part.account_id,
-            json.dumps(part.counts),
-            part.to_do,
-            part.settled,
-            part.ended,
-            part.message,
-            json.dumps([asdict(one) for one in part.left_out]),
-        ),
+        f"INSERT OR REPLACE INTO flush_run_account (run, {_PART.names}) VALUES (?, {_PART.marks})",
+        (run, *_PART.values(part)),
     )
 
 
@@ -198,7 +202,7 @@ def account_given_up(db: Database, account_id: AccountId) -> None:
 def failed_accounts(db: Database) -> list[AccountFlush]:
     """Returns the accounts whose last flush failed."""
     rows = db.execute("SELECT * FROM account_flush WHERE failed_at IS NOT NULL ORDER BY account_id")
-    return [AccountFlush(*(row[one.name] for one in fields(AccountFlush))) for row in rows]
+    return [_FLUSH.read(row) for row in rows]
 
 
 def not_completed(db: Database, since: str, until: str) -> list[FlushTimes]:
@@ -258,7 +262,7 @@ def end_left(db: Database, at: str) -> int:
 def last_parts(db: Database) -> dict[AccountId, tuple[int, AccountRun]]:
     """Returns each account's part of the last run in which it had something to do, with the number of that run."""
     rows = db.execute("SELECT *, max(run) FROM flush_run_account GROUP BY account_id")
-    return {AccountId(row["account_id"]): (row["run"], _part(row)) for row in rows}
+    return {AccountId(row["account_id"]): (row["run"], _PART.read(row)) for row in rows}
 
 
 def last_part(db: Database, account_id: AccountId) -> tuple[int, AccountRun] | tuple[None, None]:
@@ -266,7 +270,7 @@ def last_part(db: Database, account_id: AccountId) -> tuple[int, AccountRun] | t
     row = db.execute(
         "SELECT * FROM flush_run_account WHERE account_id = ? ORDER BY run DESC LIMIT 1", (account_id,)
     ).fetchone()
-    return (None, None) if row is None else (row["run"], _part(row))
+    return (None, None) if row is None else (row["run"], _PART.read(row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +291,7 @@ def parts_since(db: Database, account_id: AccountId, moment: str) -> list[PartOf
         "flush_run_account AS part USING (run) WHERE started_at >= ? AND part.account_id = ? ORDER BY run",
         (moment, account_id),
     )
-    return [PartOfRun(row["run"], row["started_at"], row["ended_at"], row["trigger"], _part(row)) for row in rows]
+    return [PartOfRun(row["run"], row["started_at"], row["ended_at"], row["trigger"], _PART.read(row)) for row in rows]
 
 
 def requests_since(db: Database, account_id: AccountId, moment: str) -> list[Request]:
@@ -295,7 +299,7 @@ def requests_since(db: Database, account_id: AccountId, moment: str) -> list[Req
     rows = db.execute(
         "SELECT * FROM flush_request WHERE account_id = ? AND requested_at >= ? ORDER BY request", (account_id, moment)
     )
-    return [_request(row) for row in rows]
+    return [_REQUEST.read(row) for row in rows]
 
 
 def ask(
@@ -311,7 +315,7 @@ def ask(
 
 def open_requests(db: Database) -> list[Request]:
     """Returns the requests that no run has taken, oldest first."""
-    return [_request(row) for row in db.execute("SELECT * FROM flush_request WHERE run IS NULL ORDER BY request")]
+    return [_REQUEST.read(row) for row in db.execute("SELECT * FROM flush_request WHERE run IS NULL ORDER BY request")]
 
 
 def withdraw(db: Database, number: int) -> bool:
@@ -322,7 +326,7 @@ def withdraw(db: Database, number: int) -> bool:
 def request(db: Database, number: int) -> Request | None:
     """Returns one request, or None."""
     row = db.execute("SELECT * FROM flush_request WHERE request = ?", (number,)).fetchone()
-    return None if row is None else _request(row)
+    return None if row is None else _REQUEST.read(row)
 
 
 def take(db: Database, number: int, run: int) -> bool:
@@ -330,34 +334,9 @@ def take(db: Database, number: int, run: int) -> bool:
     return bool(db.execute("UPDATE flush_request SET run = ? WHERE request = ?", (run, number)).rowcount)
 
 
-def _request(row: Any) -> Request:
-    confirmed, reads_back = bool(row["confirmed"]), bool(row["reads_back"])
-    return Request(row["request"], row["requested_at"], row["account_id"], confirmed, row["run"], reads_back)
-
-
 def _run(db: Database, row: Any) -> Run:
     parts = db.execute("SELECT * FROM flush_run_account WHERE run = ? ORDER BY account_id", (row["run"],))
-    return Run(
-        run=row["run"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        trigger=row["trigger"],
-        account_id=row["account_id"],
-        ended=Ended(row["ended"]) if row["ended"] else None,
-        accounts=tuple(_part(part) for part in parts),
-    )
-
-
-def _part(row: Any) -> AccountRun:
-    return AccountRun(
-        account_id=row["account_id"],
-        counts=json.loads(row["counts"]),
-        to_do=row["to_do"],
-        settled=row["settled"],
-        ended=Ended(row["ended"]),
-        message=row["message"],
-        left_out=tuple(LeftOut(**one) for one in json.loads(row["left_out"])),
-    )
+    return _RUN.read(row, accounts=tuple(_PART.read(part) for part in parts))
 
 
 def oldest(db: Database) -> str | None:
