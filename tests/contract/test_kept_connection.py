@@ -1,4 +1,4 @@
-"""A connection that is kept: what each way of going wrong is told as, and that the next call has its own answer."""
+"""A kept connection: how each way of going wrong is reported, and that the next call has its own answer."""
 
 from __future__ import annotations
 
