@@ -11,7 +11,6 @@ from typing import Any, Literal
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.store.changed_rows import Rows, customer_rows
 from worker.store.database import Database
-from worker.store.parts import PAGE_ROWS
 
 NO_MEMBER = "none"
 """The status of a customer who is no member."""
@@ -148,14 +147,8 @@ def find(db: Database, account_id: AccountId, customer_id: CustomerId) -> Custom
 
 def pages(db: Database, account_id: AccountId) -> Iterator[list[CustomerId]]:
     """Returns the customers of an account that have a published outcome, page by page."""
-    after = ""
-    while rows := db.execute(
-        "SELECT customer_id FROM standing WHERE account_id = ? AND customer_id > ? AND outcome IS NOT NULL "
-        f"ORDER BY customer_id LIMIT {PAGE_ROWS}",
-        (account_id, after),
-    ).fetchall():
-        yield [CustomerId(row[0]) for row in rows]
-        after = rows[-1][0]
+    pages = db.pages("standing", ("customer_id",), "account_id = ? AND outcome IS NOT NULL", (account_id,))
+    return ([CustomerId(row[0]) for row in rows] for rows in pages)
 
 
 def put(db: Database, account_id: AccountId, outcomes: Mapping[CustomerId, CustomerOutcome]) -> Rows:

@@ -12,7 +12,6 @@ import msgspec
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, Position
 from worker.store.changed_rows import Changed, Rows, account_rows, customer_rows
 from worker.store.database import Database
-from worker.store.parts import PAGE_ROWS
 from worker.store.settled_state import SETTLED_STATE
 
 _COLUMNS = (
@@ -182,14 +181,8 @@ def settle_known(db: Database, told: Told = lambda count: None) -> int:
 
 
 def _changed_and_known(db: Database) -> Iterator[tuple[str, str]]:
-    after = ("", "")
-    while rows := db.execute(
-        "SELECT account_id, customer_id FROM customer WHERE changed = 1 AND (account_id, customer_id) > (?,?) "
-        f"AND {_KNOWN} ORDER BY account_id, customer_id LIMIT {PAGE_ROWS}",
-        after,
-    ).fetchall():
-        yield from ((row[0], row[1]) for row in rows)
-        after = rows[-1][0], rows[-1][1]
+    pages = db.pages("customer", ("account_id", "customer_id"), f"changed = 1 AND {_KNOWN}")
+    return ((row[0], row[1]) for rows in pages for row in rows)
 
 
 def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None) -> Changed[int]:
@@ -217,7 +210,11 @@ def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None
 
 def look_again(db: Database, account_id: AccountId) -> int:
     """Marks every customer of the account in this database alone, as :func:`mark_changed` does. In a transaction."""
-    first = _ids_after(db, account_id, "", MARKED_AT_ONCE)
+    rows = db.execute(
+        "SELECT customer_id FROM customer WHERE account_id = ? ORDER BY customer_id LIMIT ?",
+        (account_id, MARKED_AT_ONCE),
+    )
+    first = [row[0] for row in rows]
     marked = _mark(db, [(account_id, one) for one in first])
     if len(first) == MARKED_AT_ONCE:
         # Noted in this transaction, so that a crash before the rest is marked leaves nobody out.
@@ -243,8 +240,9 @@ def mark_the_rest(db: Database, told: Told = lambda count: None) -> int:
     while (row := db.execute("SELECT account_id, after FROM marking LIMIT 1").fetchone()) is not None:
         account_id, before = AccountId(row["account_id"]), marked
         marking = _Marking(db, account_id, row["after"])
+        pages = db.pages("customer", ("customer_id",), "account_id = ?", (account_id,), after=(row["after"],))
         marked += db.in_parts(
-            _ids_beyond(db, account_id, marking.after),
+            (row[0] for rows in pages for row in rows),
             marking.mark,
             told=lambda count, before=before: told(before + count),  # type: ignore[misc]
         )
@@ -274,20 +272,6 @@ class _Marking:
             return 0
         self.after = ids[-1]
         return _mark(self.db, [(self.account_id, one) for one in ids])
-
-
-def _ids_beyond(db: Database, account_id: AccountId, after: str) -> Iterator[str]:
-    while ids := _ids_after(db, account_id, after, PAGE_ROWS):
-        yield from ids
-        after = ids[-1]
-
-
-def _ids_after(db: Database, account_id: AccountId, after: str, limit: int) -> list[str]:
-    rows = db.execute(
-        "SELECT customer_id FROM customer WHERE account_id = ? AND customer_id > ? ORDER BY customer_id LIMIT ?",
-        (account_id, after, limit),
-    )
-    return [row[0] for row in rows]
 
 
 def _mark(db: Database, keys: Sequence[tuple[str, str]]) -> int:
@@ -342,14 +326,10 @@ class Staged(NamedTuple):
 
 def staged_of(db: Database, account_id: AccountId, *, only_changed: bool) -> Iterator[list[Staged]]:
     """Gives an account's staged customers page by page, or those of them that need a flush."""
-    after, which = "", "AND changed = 1" if only_changed else ""
-    while rows := db.execute(
-        f'SELECT customer_id, revision, {_WITHDRAWN}, version, topic, topic_id, partition, "offset", event_time '
-        f"FROM customer WHERE account_id = ? AND customer_id > ? {which} ORDER BY customer_id LIMIT {PAGE_ROWS}",
-        (account_id, after),
-    ).fetchall():
+    decides = (_WITHDRAWN, "version", "topic", "topic_id", "partition", '"offset"', "event_time")
+    where = "account_id = ?" + (" AND changed = 1" if only_changed else "")
+    for rows in db.pages("customer", ("customer_id",), where, (account_id,), more=("revision", *decides)):
         yield [Staged(row[0], row[1], bool(row[2]), tuple(row)[3:]) for row in rows]
-        after = rows[-1][0]
 
 
 _WITHDRAWN = (  # JSON is only read where it can say so

@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from sqlite_utils import Database as Tables
 
 from worker.errors import DatabaseError
 from worker.private_files import make_folder, open_file, restrict
-from worker.store.parts import Pace, Part
+from worker.store.parts import PAGE_ROWS, Pace, Part
 from worker.store.schema import migrations
 from worker.store.sqlite import require_current, sqlite3
 
@@ -108,6 +108,36 @@ class Database:
         with _translated():
             self.connection.commit()
         self.held_seconds = time.monotonic() - began
+
+    def pages(
+        self,
+        table: str,
+        key: Sequence[str],
+        where: str = "1",
+        values: Sequence[Any] = (),
+        *,
+        more: Sequence[str] = (),
+        after: Sequence[Any] = (),
+    ) -> Iterator[list[Any]]:
+        """Gives rows page by page, each page by a short reading of its own, so that others can write between them.
+
+        Args:
+            key: columns that name a row and order the rows; an index should begin with them.
+            more: columns to give beyond the key.
+            after: the key beyond which to begin.
+        """
+        names, marks = ", ".join(f'"{one}"' for one in key), ", ".join("?" * len(key))
+        query, end = (
+            f"SELECT {', '.join([names, *more])} FROM {table} WHERE {where}",
+            f"ORDER BY {names} LIMIT {PAGE_ROWS}",
+        )
+        while True:
+            beyond = f"AND ({names}) > ({marks})" if after else ""
+            rows = self.execute(f"{query} {beyond} {end}", (*values, *after)).fetchall()
+            if not rows:
+                return
+            yield rows
+            after = tuple(rows[-1])[: len(key)]
 
     def parts(self, rows: Iterable[_Row]) -> Generator[Part[_Row], None, None]:
         """Splits a long operation into parts, for a short transaction each, so that others can write between them.

@@ -15,9 +15,6 @@ from worker.model import AccountId
 from worker.store import counts
 from worker.store.database import Database
 
-PAGE_ROWS = 1000
-"""Rows looked up together, outside of any transaction."""
-
 
 @dataclass(frozen=True, slots=True)
 class Absent:
@@ -194,11 +191,5 @@ def delete_revived(db: Database) -> int:
 
 
 def _revived(db: Database) -> Iterator[tuple[str, str]]:
-    after = ("", "")
-    while rows := db.execute(
-        "SELECT account_id, customer_id FROM customer WHERE changed = 1 AND (account_id, customer_id) > (?,?) "
-        f"AND {_REVIVED} ORDER BY account_id, customer_id LIMIT {PAGE_ROWS}",
-        after,
-    ).fetchall():
-        yield from ((row[0], row[1]) for row in rows)
-        after = rows[-1][0], rows[-1][1]
+    pages = db.pages("customer", ("account_id", "customer_id"), f"changed = 1 AND {_REVIVED}")
+    return ((row[0], row[1]) for rows in pages for row in rows)

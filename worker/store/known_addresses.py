@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from worker.model import LONGEST_ADDRESS, AddressKey
 from worker.store import dead_letters
 from worker.store.database import Database
-from worker.store.parts import PAGE_ROWS
 
 _BETWEEN = (
     re.compile(r"[\s\x00-\x1f\x7f\N{REPLACEMENT CHARACTER}\"<>()\[\]{},;:\\]+"),
@@ -16,17 +15,17 @@ _BETWEEN = (
 )
 """Characters around addresses: what none has in it, and what few have. A text is split by each, in linear time."""
 _COLUMNS = (
-    ("customer", "address", "account_id, customer_id"),
-    ("ignored_event", "address", "account_id, customer_id"),
-    ("ledger", "address", "account_id, list_id, address"),
-    ("standing", "address", "account_id, customer_id"),
-    ("standing", "refused_address", "account_id, customer_id"),
-    ("receipt", "address", "number"),
+    ("customer", "address", ("account_id", "customer_id")),
+    ("ignored_event", "address", ("account_id", "customer_id")),
+    ("ledger", "address", ("account_id", "list_id", "address")),
+    ("standing", "address", ("account_id", "customer_id")),
+    ("standing", "refused_address", ("account_id", "customer_id")),
+    ("receipt", "address", ("number",)),
 )
 _TEXTS = (
-    ("ledger", "intent", "account_id, list_id, address"),
-    ("receipt", "sent", "number"),
-    ("receipt", "answer", "number"),
+    ("ledger", "intent", ("account_id", "list_id", "address")),
+    ("receipt", "sent", ("number",)),
+    ("receipt", "answer", ("number",)),
 )
 
 
@@ -53,12 +52,6 @@ def in_text(text: str) -> set[AddressKey]:
     return {AddressKey(word.lower()) for word in words if "@" in word[1:-1]}
 
 
-def _values(db: Database, table: str, column: str, key: str) -> Iterator[list[str]]:
-    columns = key.split(", ")
-    after: tuple[object, ...] = tuple(-1 if one == "number" else "" for one in columns)
-    marks = ", ".join("?" * len(columns))
-    while rows := db.execute(
-        f"SELECT {key}, {column} FROM {table} WHERE ({key}) > ({marks}) ORDER BY {key} LIMIT {PAGE_ROWS}", after
-    ).fetchall():
+def _values(db: Database, table: str, column: str, key: Sequence[str]) -> Iterator[list[str]]:
+    for rows in db.pages(table, key, more=(column,)):
         yield [row[-1] for row in rows if row[-1] is not None and "@" in row[-1]]
-        after = tuple(rows[-1])[: len(columns)]

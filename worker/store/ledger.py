@@ -14,7 +14,6 @@ from typing import Any, Literal
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, Origin
 from worker.store.changed_rows import Changed, RowKey, Rows, customer_rows, entry_rows
 from worker.store.database import Database
-from worker.store.parts import PAGE_ROWS
 from worker.store.rows import Form, RowMapper
 
 FOR_THE_CUSTOMER = frozenset({"Member In Compliance State", "Forgotten Email Not Subscribed"})
@@ -239,14 +238,10 @@ def entries_of_contacts(
 
 def present_on(db: Database, account_id: AccountId, list_id: ListId) -> Iterator[AddressKey]:
     """Returns the addresses of members that a list is known to hold, read page by page."""
-    after = ""
-    while rows := db.execute(
-        "SELECT address FROM ledger WHERE account_id = ? AND list_id = ? AND address > ? AND state = 'present' "
-        f"ORDER BY address LIMIT {PAGE_ROWS}",
-        (account_id, list_id, after),
-    ).fetchall():
-        yield from (AddressKey(row[0]) for row in rows)
-        after = rows[-1][0]
+    pages = db.pages(
+        "ledger", ("address",), "account_id = ? AND list_id = ? AND state = 'present'", (account_id, list_id)
+    )
+    return (AddressKey(row[0]) for rows in pages for row in rows)
 
 
 def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:

@@ -10,13 +10,13 @@ from worker.model import AccountId, AddressKey, CustomerId
 from worker.store.changed_rows import Changed, Kind, RowKey, Rows, customer_rows, entry_rows
 from worker.store.database import Database
 from worker.store.ledger import customer_statuses_of, entries_of, entries_of_customer, has_left
-from worker.store.parts import PAGE_ROWS
 
 
 def rows_of_account(db: Database, account_id: AccountId) -> Iterator[RowKey]:
     """Returns the names of all of an account's entries and statuses, read page by page."""
     for kind, table, key in _TABLES:
-        yield from (RowKey(kind, one) for one in _keys_of(db, account_id, table, key))
+        for rows in db.pages(table, key, "account_id = ?", (account_id,)):
+            yield from (RowKey(kind, (account_id, *row)) for row in rows)
 
 
 _TABLES: tuple[tuple[Kind, str, tuple[str, ...]], ...] = (
@@ -33,17 +33,6 @@ def delete(db: Database, rows: Sequence[RowKey]) -> Changed[int]:
         keys = [one.key for one in rows if one.kind == kind]
         gone += int(db.executemany(f"DELETE FROM {table} WHERE {which}", keys).rowcount) if keys else 0
     return Changed(gone, rows)
-
-
-def _keys_of(db: Database, account_id: AccountId, table: str, key: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    columns, marks, after = ", ".join(key), ", ".join("?" * len(key)), [""] * len(key)
-    while rows := db.execute(
-        f"SELECT {columns} FROM {table} WHERE account_id = ? AND ({columns}) > ({marks}) ORDER BY {columns} "
-        f"LIMIT {PAGE_ROWS}",
-        (account_id, *after),
-    ).fetchall():
-        yield from ((account_id, *row) for row in rows)
-        after = list(rows[-1])
 
 
 def customers_at(db: Database, address: AddressKey) -> list[tuple[AccountId, CustomerId]]:

@@ -13,7 +13,6 @@ from typing import Any
 from worker.clock import as_moment
 from worker.model import AccountId, AddressKey, CustomerId, ListId
 from worker.store.database import Database
-from worker.store.parts import PAGE_ROWS
 from worker.store.rows import RowMapper
 
 ERASED = "(erased)"
@@ -167,13 +166,8 @@ def drop_before(db: Database, moment: str) -> int:
 
 
 def _numbers_before(db: Database, moment: str) -> Iterator[int]:
-    after = ("", 0)
-    while rows := db.execute(
-        f"SELECT at, number FROM receipt WHERE at < ? AND (at, number) > (?,?) ORDER BY at, number LIMIT {PAGE_ROWS}",
-        (moment, *after),
-    ).fetchall():
-        yield from (row["number"] for row in rows)
-        after = rows[-1]["at"], rows[-1]["number"]
+    pages = db.pages("receipt", ("at", "number"), "at < ?", (moment,))
+    return (row["number"] for rows in pages for row in rows)
 
 
 def delete_account(db: Database, account_id: AccountId) -> int:
@@ -182,14 +176,8 @@ def delete_account(db: Database, account_id: AccountId) -> int:
 
 
 def _numbers_of(db: Database, account_id: AccountId) -> Iterator[int]:
-    after = ("", 0)
-    while rows := db.execute(
-        "SELECT customer_id, number FROM receipt WHERE account_id = ? AND (customer_id, number) > (?,?) "
-        f"ORDER BY customer_id, number LIMIT {PAGE_ROWS}",
-        (account_id, *after),
-    ).fetchall():
-        yield from (row["number"] for row in rows)
-        after = rows[-1]["customer_id"], rows[-1]["number"]
+    pages = db.pages("receipt", ("customer_id", "number"), "account_id = ?", (account_id,))
+    return (row["number"] for rows in pages for row in rows)
 
 
 def _delete(db: Database, numbers: Sequence[int]) -> int:

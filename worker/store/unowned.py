@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from worker.model import AccountId
 from worker.store import offsets
 from worker.store.database import Database
-from worker.store.parts import PAGE_ROWS
 
 KEPT, DROPPING, BACK = 0, 1, 2
 """States of a partition: back is one whose events are read again, and whose ledger is not yet."""
@@ -177,24 +176,8 @@ def _drop(db: Database, partition: int, table: str, columns: tuple[str, ...], wh
         _check(db, partition)
         return int(db.executemany(delete, [(*key, *values) for key in keys]).rowcount)
 
-    return db.in_parts(_keys(db, table, columns, which), write)
-
-
-def _keys(
-    db: Database, table: str, columns: tuple[str, ...], which: Mapping[str, object]
-) -> Iterator[tuple[object, ...]]:
-    names, marks = ", ".join(f'"{one}"' for one in columns), ", ".join("?" * len(columns))
-    after: tuple[object, ...] = ()
-    while True:
-        beyond = f"AND ({names}) > ({marks})" if after else ""
-        rows = db.execute(
-            f"SELECT {names} FROM {table} WHERE {_where(which)} {beyond} ORDER BY {names} LIMIT {PAGE_ROWS}",
-            (*which.values(), *after),
-        ).fetchall()
-        yield from (tuple(row) for row in rows)
-        if len(rows) < PAGE_ROWS:
-            return
-        after = tuple(rows[-1])
+    keys = (tuple(row) for rows in db.pages(table, columns, _where(which), values) for row in rows)
+    return db.in_parts(keys, write)
 
 
 def _where(columns: Iterable[str]) -> str:
