@@ -140,11 +140,11 @@ class App:
         self.__dict__["secret"] = replace(self.secret, previous=previous)
         self.__dict__.pop("signatures", None)
 
-    def signing(self, db: Database, told: Callable[[int], None]) -> Signing:
+    def signing(self, db: Database, progress: Callable[[int], None]) -> Signing:
         """Returns what signs what is in the topics already."""
         from worker.changelog.signing import Signing
 
-        return Signing(self.config.kafka, self.changelog, db, self.signatures, told)
+        return Signing(self.config.kafka, self.changelog, db, self.signatures, progress)
 
     @contextmanager
     def open_client(self, key: ApiKey, account_id: AccountId | None = None) -> Iterator[Sender]:

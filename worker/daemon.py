@@ -146,12 +146,12 @@ def _note_size(app: App, db: Database, consumer: Consumer) -> None:
         log.warning("%s", told, extra={"partitions": size.partitions, "ledger_partitions": size.ledger})
 
 
-def read_to_end(poller: Poller, stop: threading.Event, told: Callable[[int, int], None]) -> None:
+def read_to_end(poller: Poller, stop: threading.Event, progress: Callable[[int, int], None]) -> None:
     """Waits until everything that was in the log at the start is staged, and ledger and settings are known.
 
     Args:
         poller: started.
-        told: again and again, how many records of how many.
+        progress: again and again, how many records of how many.
 
     Raises:
         ConsumerStopped: reading ended.
@@ -160,7 +160,7 @@ def read_to_end(poller: Poller, stop: threading.Event, told: Callable[[int, int]
     while not stop.is_set():
         poller.check()
         done = poller.owned_partitions.wait_until_ready(0.2)
-        told(*poller.owned_partitions.backlog())
+        progress(*poller.owned_partitions.backlog())
         if done:
             return
 

@@ -33,15 +33,15 @@ from worker.store import (
 from worker.store.changed_rows import Changed
 from worker.store.database import Database
 
-Told = Callable[[str, int, int | None], None]
-"""Told again and again what is done, how much of it, and of how much where that is known."""
+Progress = Callable[[str, int, int | None], None]
+"""Called again and again with what is done, how much of it, and of how much where that is known."""
 
 
-def tell_nobody(what: str, done: int, total: int | None) -> None:
+def no_progress(what: str, done: int, total: int | None) -> None:
     """Takes reports of progress."""
 
 
-def forget_account(db: Database, changelog: Changelog, account_id: AccountId, told: Told = tell_nobody) -> None:
+def forget_account(db: Database, changelog: Changelog, account_id: AccountId, progress: Progress = no_progress) -> None:
     """Removes an account's API key, settings, lists, ledger, customer statuses, receipts and parts of runs.
 
     In many transactions, the settings first, so that nothing is delivered by half a ledger. Cut short, it goes on when
@@ -69,11 +69,11 @@ def forget_account(db: Database, changelog: Changelog, account_id: AccountId, to
         ledger_erasure.rows_of_account(db, account_id),
         lambda rows: ledger_erasure.delete(db, rows),
         erase=True,
-        told=lambda count: told("ledger", count, None),
+        progress=lambda count: progress("ledger", count, None),
     )
     receipts.delete_account(db, account_id)
-    customers.mark_the_rest(db, lambda count: told("customers", count, None))
-    _leave_no_trace(db, told)
+    customers.mark_the_rest(db, lambda count: progress("customers", count, None))
+    _leave_no_trace(db, progress)
 
 
 def forget_person(
@@ -83,7 +83,7 @@ def forget_person(
     *,
     secret: SecretKey,
     at: datetime,
-    told: Told = tell_nobody,
+    progress: Progress = no_progress,
     changelog_of: Callable[[AccountId], Changelog] | None = None,
     spared: Collection[AccountId] = (),
 ) -> dict[str, int]:
@@ -95,7 +95,6 @@ def forget_person(
     Args:
         db: the staging database, outside of a transaction.
         secret: decrypts the key of the hashes.
-        told: told what is done.
         changelog_of: commits what is erased of an account; None for the one above.
         spared: accounts that are left alone.
 
@@ -123,7 +122,7 @@ def forget_person(
             # A flush that began in the midst may have written the address down again.
             erasing.from_texts(account_id)
     gone["dead letters"] = dead_letters.drop_all(db, letters)
-    _leave_no_trace(db, told)
+    _leave_no_trace(db, progress)
     return dict(gone)
 
 
@@ -183,10 +182,10 @@ def people_at(db: Database, address: AddressKey) -> list[tuple[AccountId, Custom
     return sorted({*people, *same_address})
 
 
-def _leave_no_trace(db: Database, told: Told) -> None:
+def _leave_no_trace(db: Database, progress: Progress) -> None:
     # Although SQLite overwrites what it removes, cells that it moved before, to make room in a page, leave copies.
     try:
-        free_space.erase(db, lambda done, total: told("pages", done, total))
+        free_space.erase(db, lambda done, total: progress("pages", done, total))
     except DatabaseError as error:
         raise DatabaseError(
             f"All of it is removed, but its bytes may still be in the file: {error.what}",

@@ -35,7 +35,7 @@ def commit_in_parts(
     write: Callable[[list[_Row]], Changed[int]],
     *,
     erase: bool = False,
-    told: Callable[[int], None] = lambda count: None,
+    progress: Callable[[int], None] = lambda count: None,
 ) -> int:
     """Writes many rows that Kafka keeps too, a part at a time. What is done stays done.
 
@@ -45,7 +45,7 @@ def commit_in_parts(
         rows: as in :meth:`worker.store.database.Database.parts`.
         write: writes some of them; returns how many rows it changed, and which.
         erase: whether rows that are gone must be forgotten in Kafka too.
-        told: after each part, how many rows were taken so far.
+        progress: after each part, how many rows were taken so far.
 
     Returns:
         How many rows were changed. Fewer than there are if the thread must end.
@@ -58,7 +58,7 @@ def commit_in_parts(
     with closing(db.parts(rows)) as parts:
         for part in parts:
             changed += changelog.commit(db, lambda part=part: _written(part, write), erase=erase)  # type: ignore[misc]
-            told(part.taken)
+            progress(part.taken)
     return changed
 
 

@@ -34,14 +34,14 @@ class Signing:
     Attributes:
         db: the staging database.
         signatures: by all keys in force.
-        told: called with how many records were written so far.
+        progress: called with how many records were written so far.
     """
 
     settings: Kafka
     changelog: ChangelogWriter
     db: Database
     signatures: Signatures
-    told: Callable[[int], None]
+    progress: Callable[[int], None]
 
     def unsigned(self) -> bool:
         """Tells whether a partition is not signed by any key in force.
@@ -112,7 +112,7 @@ class Signing:
             if records:
                 self.changelog.write_again(topic, partition, records)
                 counts[role] += len(records)
-                self.told(counts.total() - counts["signed"])
+                self.progress(counts.total() - counts["signed"])
         if refused:
             raise NotSigned(
                 f"Partition {partition} of {topic.name} has {counted(len(refused), 'record')} that are not signed with "

@@ -238,7 +238,7 @@ def _forgotten(app: App, account_id: AccountId) -> bool:
             True for _ in ledger_erasure.rows_of_account(db, account_id)
         )
         erasures.request_account(db, app.changelog, account_id, app.clock())
-        forget.forget_account(db, app.changelog, account_id, steps.told)
+        forget.forget_account(db, app.changelog, account_id, steps.update)
         worker, mine = instance_of(db, "command"), erasure_requests.of_account(db, account_id)
         done = as_text(app.clock())
         app.changelog.commit(db, lambda: Changed(None, erasure_requests.note_done(db, mine, worker, done)))

@@ -20,7 +20,7 @@ def backup(
     """Write a copy of the database to a file, also beside a running worker. The secret key is not in it."""
     app = wired()
     with existing(app) as db, Progress("copying") as progress:
-        size = back_up(db, file, progress.told)
+        size = back_up(db, file, progress.update)
     if json:
         output.as_json({"file": str(file), "bytes": size})
         return

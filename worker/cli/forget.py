@@ -111,7 +111,7 @@ class _Erasing:
                     _archive(app, db, account_id, entry)
                     self.archived[name] = None
             digest = request_person(db, app.changelog, address, app.secret, self.at)
-            forget_person(db, app.changelog, address, secret=app.secret, at=self.at, told=steps.told)
+            forget_person(db, app.changelog, address, secret=app.secret, at=self.at, progress=steps.update)
             left = rows_of(db, address, self._people)
             self.gone = {what: max(0, count - left[what]) for what, count in self._before.items()}
             worker = instance_of(db, "command")

@@ -37,7 +37,7 @@ class Progress:
     ) -> None:
         self._bar.stop()
 
-    def told(self, done: int, total: int) -> None:
+    def update(self, done: int, total: int) -> None:
         """Shows so many done of so many."""
         self._bar.update(self._task, completed=done, total=total)
 
@@ -68,7 +68,7 @@ class Steps:
     ) -> None:
         self._end()
 
-    def told(self, what: str, done: int, total: int | None) -> None:
+    def update(self, what: str, done: int, total: int | None) -> None:
         """Shows so many done of a step, of so many or of an unknown number."""
         if what != self._what or self._shown is None:
             self._end()
@@ -76,7 +76,7 @@ class Steps:
         if total is None:
             self._shown.counted(done)
         else:
-            self._shown.told(done, total)
+            self._shown.update(done, total)
 
     def _end(self) -> None:
         if self._shown is not None:

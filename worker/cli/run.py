@@ -176,7 +176,7 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, sh
     calls_ended = True
     try:
         with Progress("staging") as progress:
-            read_to_end(poller, stop, progress.told)
+            read_to_end(poller, stop, progress.update)
         if stop.is_set():
             output.note("Stopped before the flush. What was read is staged; nothing is lost.")
             return STOPPED_CODE
@@ -205,7 +205,7 @@ def _awaited(app: App, poller: Poller, stop: threading.Event, flushing: FlushThr
                 return flushing.wait(FLUSH_END_SECONDS)
             newest = runs.last(db, 1)
             if newest and newest[0].ended is None:
-                progress.told(*shown.so_far(db, newest[0]))
+                progress.update(*shown.so_far(db, newest[0]))
     return True
 
 
@@ -222,7 +222,7 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, sho
                 )
             found = runs.get(db, now.run) if now.run is not None else None
             if found is not None:
-                progress.told(*shown.so_far(db, found))
+                progress.update(*shown.so_far(db, found))
                 if found.ended is not None:
                     break
             if not working:

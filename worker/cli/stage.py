@@ -45,7 +45,7 @@ def _staged(app: App, stop: threading.Event) -> int | None:
     poller.start()
     try:
         with Progress("staging") as progress:
-            read_to_end(poller, stop, progress.told)
+            read_to_end(poller, stop, progress.update)
         if stop.is_set():
             return None
         with opened(app) as db:

@@ -16,12 +16,12 @@ COPIED_PAGES = 2000
 """Pages that one step copies, after which it looks whether it was interrupted."""
 
 
-def back_up(db: Database, file: Path, told: Callable[[int, int], None] = lambda done, total: None) -> int:
+def back_up(db: Database, file: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
     """Writes a copy of the database that only this user can read; its file is there whole or not at all.
 
     Args:
         file: where; nothing may be there.
-        told: how many pages are copied of how many.
+        progress: how many pages are copied of how many.
 
     Returns:
         The bytes of the copy.
@@ -36,7 +36,7 @@ def back_up(db: Database, file: Path, told: Callable[[int, int], None] = lambda 
         try:
             unfinished.unlink(missing_ok=True)  # of a backup that was killed
             _make_empty(unfinished)
-            _copy(db, unfinished, told)
+            _copy(db, unfinished, progress)
             unfinished.replace(file)
         except BaseException:
             unfinished.unlink(missing_ok=True)
@@ -58,9 +58,9 @@ def _make_empty(file: Path) -> None:
     os.close(open_file(file, os.O_WRONLY | os.O_EXCL))
 
 
-def _copy(db: Database, file: Path, told: Callable[[int, int], None]) -> None:
-    def progress(status: int, left: int, total: int) -> None:
-        told(total - left, total)
+def _copy(db: Database, file: Path, progress: Callable[[int, int], None]) -> None:
+    def copied(status: int, left: int, total: int) -> None:
+        progress(total - left, total)
 
     # By SQLite's online backup, all steps in one transaction that reads: else each commit of others between two steps
     # would make it begin again. Others go on writing meanwhile.
@@ -68,6 +68,6 @@ def _copy(db: Database, file: Path, told: Callable[[int, int], None]) -> None:
     try:
         db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
         with closing(sqlite3.connect(str(file), isolation_level=None)) as copy:
-            db.connection.backup(copy, pages=COPIED_PAGES, progress=progress)
+            db.connection.backup(copy, pages=COPIED_PAGES, progress=copied)
     finally:
         db.connection.rollback()

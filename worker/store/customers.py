@@ -25,7 +25,7 @@ _AGAIN = "changed = 1, staged_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 MARKED_AT_ONCE = 1000
 """Customers marked in the transaction that wants all of an account marked; more are marked after it."""
 
-Told = Callable[[int], None]
+Progress = Callable[[int], None]
 
 
 def changed(
@@ -155,14 +155,14 @@ _KNOWN = (
 )
 
 
-def settle_known(db: Database, told: Told = lambda count: None) -> int:
+def settle_known(db: Database, progress: Progress = lambda count: None) -> int:
     """Writes that customers need nothing more whose event was settled already, by another worker or another database.
 
     In many transactions: what is done stays done, and what is not is done by the next call.
 
     Args:
         db: the staging database, outside of a transaction.
-        told: again and again, how many were looked at.
+        progress: again and again, how many were looked at.
 
     Returns:
         How many there were.
@@ -176,7 +176,7 @@ def settle_known(db: Database, told: Told = lambda count: None) -> int:
                 part,
             ).rowcount
         ),
-        told=told,
+        progress=progress,
     )
 
 
@@ -226,12 +226,12 @@ def look_again(db: Database, account_id: AccountId) -> int:
     return marked
 
 
-def mark_the_rest(db: Database, told: Told = lambda count: None) -> int:
+def mark_the_rest(db: Database, progress: Progress = lambda count: None) -> int:
     """Marks customers of accounts with very many that :func:`mark_changed` left, in many transactions.
 
     Args:
         db: the staging database, outside of a transaction.
-        told: again and again, how many are marked.
+        progress: again and again, how many are marked.
 
     Returns:
         How many were.
@@ -244,7 +244,7 @@ def mark_the_rest(db: Database, told: Told = lambda count: None) -> int:
         marked += db.in_parts(
             (row[0] for rows in pages for row in rows),
             marking.mark,
-            told=lambda count, before=before: told(before + count),  # type: ignore[misc]
+            progress=lambda count, before=before: progress(before + count),  # type: ignore[misc]
         )
         if db.must_end is not None and db.must_end():
             break

@@ -165,14 +165,14 @@ class Database:
         rows: Iterable[_Row],
         write: Callable[[list[_Row]], int],
         *,
-        told: Callable[[int], None] = lambda count: None,
+        progress: Callable[[int], None] = lambda count: None,
     ) -> int:
         """Writes many rows of this database alone, in short transactions.
 
         Args:
             rows: as in :meth:`parts`.
             write: writes some of them, in a transaction; returns how many rows it changed.
-            told: after each transaction, how many rows were taken so far.
+            progress: after each transaction, how many rows were taken so far.
 
         Returns:
             How many rows were changed. Fewer than there are if the thread must end.
@@ -185,7 +185,7 @@ class Database:
             for part in parts:
                 with self.transaction():
                     changed += sum(write(some) for some in part)
-                told(part.taken)
+                progress(part.taken)
         return changed
 
     def _write_back(self, pages: int) -> None:

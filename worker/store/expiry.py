@@ -41,13 +41,13 @@ def limit(now: datetime, days: int, oldest: datetime | None, dropped_at: datetim
 
 
 def drop_old(
-    db: Database, table: Table, what: str, days: int, now: datetime, told: Callable[[int, bool], None]
+    db: Database, table: Table, what: str, days: int, now: datetime, report: Callable[[int, bool], None]
 ) -> None:
     """Drops rows of a table that are too old, in many transactions.
 
     Args:
         db: the staging database, outside of a transaction.
-        told: where any were dropped, how many, and whether some are left for the next days.
+        report: where any were dropped, how many, and whether some are left for the next days.
     """
     row = db.execute("SELECT at FROM tidied WHERE what = ?", (what,)).fetchone()
     oldest = table.oldest(db)
@@ -58,4 +58,4 @@ def drop_old(
     if dropped:
         with db.transaction():
             db.execute("INSERT OR REPLACE INTO tidied (what, at) VALUES (?,?)", (what, as_text(now)))
-        told(dropped, before < now - timedelta(days=days))
+        report(dropped, before < now - timedelta(days=days))

@@ -65,14 +65,14 @@ def unused(page: bytes) -> list[tuple[int, int]]:
     return found
 
 
-def erase(db: Database, told: Callable[[int, int], None] = lambda done, total: None) -> None:
+def erase(db: Database, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
     """Overwrites all that was removed from a database and may still be in its file; empties its write-ahead log.
 
     Others may read and write meanwhile.
 
     Args:
         db: a connection outside of a transaction.
-        told: again and again, how many pages of how many were looked at.
+        progress: again and again, how many pages of how many were looked at.
 
     Raises:
         DatabaseError: not all of it is overwritten, such as because another connection keeps reading.
@@ -89,7 +89,7 @@ def erase(db: Database, told: Callable[[int, int], None] = lambda done, total: N
             for first in range(1, total, BLOCK_PAGES):  # but for the first page, which holds the schema alone
                 stale = list(_stale(descriptor, first, BLOCK_PAGES, size))
                 _overwrite_all(own, file, descriptor, size, stale)
-                told(turn * total + min(first + BLOCK_PAGES, total), PASSES * total)
+                progress(turn * total + min(first + BLOCK_PAGES, total), PASSES * total)
         os.fsync(descriptor)
         own.empty_log()
 
