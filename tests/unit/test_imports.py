@@ -30,6 +30,7 @@ DECISIONS = {
     "worker.flush.planned_calls",
     "worker.flush.schedule",
     "worker.flush.steps",
+    "worker.flush.target_list",
     "worker.flush.terms",
 }
 """The modules of a flush that decide and touch nothing."""

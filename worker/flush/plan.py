@@ -34,7 +34,8 @@ from worker.flush.steps import (
     ids_of,
     step_groups_of,
 )
-from worker.flush.terms import TargetList, Terms
+from worker.flush.target_list import TargetList, choose
+from worker.flush.terms import Terms
 from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
 from worker.store.ledger import OUT, CustomerStatus, LedgerEntry, has_left
 
@@ -89,7 +90,7 @@ class _Planner:
 
     def _want(self, customer: Customer) -> None:
         customer_status = self._customer_status(customer)
-        choice = self.terms.target_list(customer, customer_status.membership)
+        choice = choose(customer, self.terms.settings, customer_status.membership, self.terms.not_read)
         self.choices[customer.customer_id] = choice
         if customer.deleted or not customer.state.marketing_consent or customer.address is None:
             return

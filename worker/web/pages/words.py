@@ -115,7 +115,7 @@ LIST_REASONS: Mapping[str, str] = MappingProxyType(
         "master list: the list given is gone from Mailchimp": "your master list, as the customer's own list is gone",
     }
 )
-"""Why a customer is on a list; see :mod:`worker.flush.terms`."""
+"""Why a customer is on a list; see :mod:`worker.flush.target_list`."""
 
 
 def words_of(outcome: str) -> Words:
