@@ -105,7 +105,6 @@ def event_name(event_id: str | None, *, deletion: bool, event_time: str | None =
 
     Args:
         event_id: the event's; None where it had none.
-        deletion: whether it deleted the customer.
         event_time: the event's; a null value has none, an event may.
     """
     if event_id is not None:
@@ -187,7 +186,6 @@ def what_is_next(
 
     Args:
         customer: as staged; None where it is not known any more.
-        customer_status: what prevents sending it.
         history: its receipts, oldest first.
         outcome: what was published about it last.
     """

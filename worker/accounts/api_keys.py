@@ -66,8 +66,6 @@ def connect(
     Args:
         db: the staging database, outside of a transaction.
         text: the API key as a person entered it.
-        open_sender: opens a client for it.
-        author: for the log of settings.
 
     Raises:
         UsageError: the account's id is none.

@@ -53,7 +53,6 @@ def choose(
     Args:
         db: the staging database, outside of a transaction.
         chosen: as :func:`worker.accounts.field_mapping.checked` returns it; empty for the default.
-        author: for the log of settings.
 
     Raises:
         NotFound: the account never chose any settings, or no refresh found such a list.

@@ -25,7 +25,6 @@ class Erasing:
 
     Attributes:
         key: hashes.
-        at: the time as text.
     """
 
     db: Database

@@ -83,7 +83,6 @@ def carry_out(
         db: outside of a transaction.
         changelog: commits for accounts whose ledger this worker writes.
         own_copy: commits for the others.
-        secret: decrypts the key of the hashes.
 
     Returns:
         How many rows of each kind went.

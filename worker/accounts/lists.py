@@ -53,8 +53,6 @@ def refresh(
 
     Args:
         db: the staging database, outside of a transaction.
-        secret: decrypts its API key.
-        open_sender: opens a client for that key.
 
     Raises:
         NotFound: the account never chose any settings.
@@ -139,7 +137,6 @@ def store(
         db: the staging database, outside of a transaction.
         wanted: the lists to use; None for all that Mailchimp has.
         confirmed: members of each list that may leave it in the next flush.
-        author: for the log of settings.
 
     Raises:
         NotFound: the account never chose any settings, or no refresh found such a list.
@@ -219,7 +216,6 @@ def choose_master(
     Args:
         db: the staging database, outside of a transaction.
         confirmed: members of each list that may leave it in the next flush.
-        author: for the log of settings.
 
     Raises:
         NotFound: the account never chose any settings, or no refresh found such a list.

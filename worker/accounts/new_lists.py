@@ -23,11 +23,7 @@ def read(db: Database, settings: AccountSettings) -> frozenset[ListId]:
 
 
 def note(db: Database, settings: AccountSettings, found: Iterable[ListId] = ()) -> Rows:
-    """Adds lists that were just found, and leaves out those that were stored since. Belongs in a transaction.
-
-    Args:
-        settings: as they are from now on.
-    """
+    """Adds lists that were just found, and leaves out those that were stored since. Belongs in a transaction."""
     before = settings_notes.get(db, ABOUT, settings.account_id)
     stored = {one.list_id for one in settings.stored}
     noted = sorted((set(json.loads(before)) if before is not None else set()) | set(found) - stored)

@@ -153,7 +153,6 @@ def enable(
         status_if_new: how contacts are added from now on; None leaves it as it was.
         at: the time now: the daily flushes after it deliver the account. None for the one that is due too.
         confirmed: members of each list that may leave it in the next flush.
-        author: for the log of settings.
 
     Raises:
         NotFound: the account never chose any settings.

@@ -111,7 +111,6 @@ def note(db: Database, before: AccountSettings, after: AccountSettings, author: 
     """Writes what is other in the settings. Belongs in the transaction that saves them.
 
     Args:
-        after: as they were saved.
         author: None where no person changes them: nothing is written.
     """
     found = [] if author is None else changes(before, after, author)

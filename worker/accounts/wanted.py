@@ -37,7 +37,6 @@ def with_wanted(before: AccountSettings, wanted: Wanted, at: datetime) -> Accoun
     """Returns the settings as they would be.
 
     Args:
-        wanted: what is to change.
         at: the time now: one that is enabled takes part in daily flushes after it.
 
     Raises:
@@ -89,7 +88,6 @@ def save(
 
     Args:
         db: the staging database, outside of a transaction.
-        wanted: what is to change.
         confirmed: members of each list that may leave it in the next flush; None where nothing had to be asked.
 
     Raises:

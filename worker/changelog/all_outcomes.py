@@ -25,7 +25,6 @@ def tell_all(changelog: ChangelogWriter, db: Database, partition: int) -> None:
     Args:
         changelog: has taken the partition.
         db: the staging database, which holds all of the partition.
-        partition: of the ledger, and of the topic.
 
     Raises:
         KafkaError: not all may have been written; the next call begins again.

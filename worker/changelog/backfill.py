@@ -22,9 +22,6 @@ def accept_loss(changelog: ChangelogWriter, reader: Reader) -> None:
 
     Departures that were read before may be gone with the ledger, so the next flush of each account reads them again.
 
-    Args:
-        reader: of this database, which then reads both from their beginning.
-
     Raises:
         KafkaError: Kafka cannot be read, or did not take it; the command can be given again.
         DatabaseError: the database cannot be used.

@@ -40,7 +40,6 @@ def commit_in_parts(
     """Writes many rows that Kafka keeps too, a part at a time. What is done stays done.
 
     Args:
-        changelog: commits each part.
         db: outside of a transaction.
         rows: as in :meth:`worker.store.database.Database.parts`.
         write: writes some of them; returns how many rows it changed, and which.

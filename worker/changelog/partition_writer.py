@@ -83,10 +83,6 @@ class PartitionWriter:
         """Connects to nothing yet.
 
         Args:
-            settings: the operator's.
-            topic: the topic.
-            partition: which of its partitions.
-            headers_of: signs.
             beside: another topic; None for none.
 
         Raises:

@@ -32,7 +32,6 @@ class Signing:
     """Writes all records of both topics again, signed by the key of now.
 
     Attributes:
-        db: the staging database.
         signatures: by all keys in force.
         progress: called with how many records were written so far.
     """

@@ -67,13 +67,7 @@ class ChangelogTail:
         open_reader: Callable[[Database], Reader],
         changelog: ChangelogWriter,
     ) -> None:
-        """Starts nothing yet.
-
-        Args:
-            open_database: opens a connection.
-            open_reader: makes what reads into it.
-            changelog: writes to the partitions that are taken.
-        """
+        """Starts nothing yet."""
         self._open_database = open_database
         self._open_reader = open_reader
         self._changelog = changelog

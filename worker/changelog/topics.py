@@ -73,7 +73,6 @@ def topics(settings: Kafka, *, outcomes: bool = False) -> ChangelogTopics:
     """Returns the topics, created where they did not exist.
 
     Args:
-        settings: the operator's.
         outcomes: whether there is to be one of the outcomes.
 
     Raises:
@@ -97,7 +96,6 @@ def check_topics(settings: Kafka, *, outcomes: bool) -> Iterator[CheckedTopic]:
     """Yields what is found of the topics, and creates nothing.
 
     Args:
-        settings: the operator's.
         outcomes: whether there is to be one of the outcomes.
 
     Raises:
@@ -163,7 +161,6 @@ def unbounded(name: str, config: Mapping[str, str]) -> str | None:
     """Returns that a topic may keep for longer than a day what was erased, and what to do; None where it does not.
 
     Args:
-        name: the topic's.
         config: its config; what the broker does not report counts as right.
     """
     late = [one for one in _BOUNDED if int(config.get(one, 0)) > ERASED_WITHIN_MS]
@@ -180,8 +177,6 @@ def durability_of(name: str, brokers: int, replicas: int, min_insync: int) -> tu
     """Returns how a topic could be lost, and what an operator should know; each None where there is nothing.
 
     Args:
-        name: the topic's.
-        brokers: how many the cluster has.
         replicas: copies of a partition, the fewest of any.
         min_insync: its min.insync.replicas: how many have a record before it counts as written.
     """

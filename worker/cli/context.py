@@ -78,7 +78,6 @@ def despite_workers(act: Callable[[], _Result], tries: int = 5) -> _Result:
 
     Args:
         act: may be done more than once, as what erases may.
-        tries: how often at most.
 
     Raises:
         WriterFenced: each time.

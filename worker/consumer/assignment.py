@@ -84,9 +84,6 @@ class Assignment:
     def assign(self, starts: Mapping[int, int]) -> None:
         """Takes partitions that the group gives, in addition to those that it gave before.
 
-        Args:
-            starts: where reading each begins.
-
         Raises:
             AssignmentOver: this worker was fenced.
         """
@@ -145,7 +142,6 @@ class Assignment:
         """Notes that records of a partition were taken from the library.
 
         Args:
-            number: of the assignment under which they were read.
             end: the offset after the last of them.
 
         Returns:
@@ -160,10 +156,6 @@ class Assignment:
 
     def may_move(self, partition: int, number: int | None, begin: int) -> None:
         """Does nothing where records of a partition may be staged, and its next_offset be moved past them.
-
-        Args:
-            number: of the assignment under which they were read.
-            begin: where they begin, as :meth:`take` returned it.
 
         Raises:
             AssignmentOver: that assignment is over, or records before them were dropped.

@@ -39,7 +39,6 @@ class Commits:
         """Commits nothing yet.
 
         Args:
-            instance: this worker's name in the group.
             owned_partitions: takes note when the group took offsets from this worker.
             next_of: returns where reading a partition goes on.
             wait: seconds that a call of a partition's former owner may last.

@@ -106,8 +106,6 @@ def is_newer(erased: Forgotten, new: Known, *, withdraws: bool) -> bool:
     """Returns whether an event of a customer is newer than the erasing of that customer.
 
     Args:
-        erased: the customer's hash.
-        new: the event.
         withdraws: whether it withdraws consent: that counts if it was published later, whatever its version.
     """
     at = erased.read_to

@@ -76,7 +76,6 @@ class Membership:
         """Asks nothing yet.
 
         Args:
-            name: this worker's in it.
             admin: asks the broker; None for one that does not answer it.
         """
         self._group = settings.group_id

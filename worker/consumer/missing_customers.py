@@ -25,7 +25,6 @@ def delete_missing(
 
     Args:
         db: the staging database, outside of a transaction.
-        ready: partitions that may be delivered.
         ledger_partition: returns in which partition an account's ledger is kept.
 
     Raises:

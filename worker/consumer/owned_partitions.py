@@ -142,7 +142,6 @@ class OwnedPartitions:
 
         Args:
             next_offset: the offset to read next.
-            at_end: whether the broker said that this is the end of its log.
         """
         with self._lock:
             known = self._partitions.get(partition)

@@ -160,7 +160,6 @@ class RetentionGap:
 
         Args:
             next_offset: the offset to read next.
-            at_end: whether the broker said that this is the end of its log.
 
         Raises:
             KafkaError: its bounds cannot be asked.

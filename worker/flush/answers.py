@@ -125,7 +125,6 @@ def customer_status_after(
 
     Args:
         classified: BAD_ADDRESS, BARRED or UNCLEAR.
-        address: the address that was refused.
 
     Returns:
         The status: final, or with a time to try again after 1, 3 and 7 days. Never final at first sight for a title

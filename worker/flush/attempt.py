@@ -149,7 +149,6 @@ class Attempt(StepResult):
 
         Args:
             targets: the customers who are, or should be, there; of prior memberships none, since they are known there.
-            tags: whether its tags are read too.
         """
         read = self.look_at(membership, entry, calls.read_tags(membership) if tags else None)
         known = entry
@@ -213,7 +212,6 @@ class Attempt(StepResult):
         """Notes an answer that settles nothing now, or refuses the contact, with what happens next.
 
         Args:
-            targets: the customers that it meets.
             of_list: whether a 404 is the list's own; else it may be the member's, and the list is asked for.
         """
         kind, title, then = classified.kind, classified.title, None

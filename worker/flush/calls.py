@@ -77,7 +77,6 @@ def members(list_id: ListId, status: str, since: str | None, offset: int, *, fie
         status: unsubscribed, cleaned or archived; one call lists one status. "all" names none: then Mailchimp lists
             every member but the archived ones.
         since: only those changed at this time or later, as text; None for all.
-        fields: whether to ask for their merge fields too.
     """
     query = {} if status == "all" else {"status": status}
     query |= {

@@ -42,11 +42,7 @@ def erased_since(
 def refused(
     targets: tuple[Target, ...], customer_status: CustomerStatus, address: AddressKey | None, now: str
 ) -> NoCall | None:
-    """Returns why nothing is sent for a customer that Mailchimp refused before; None where it may be sent.
-
-    Args:
-        address: as it is now.
-    """
+    """Returns why nothing is sent for a customer that Mailchimp refused before; None where it may be sent."""
     if customer_status.refusal is None or customer_status.refused_address not in (None, address):
         return None
     if customer_status.retry_at is None:
@@ -72,9 +68,6 @@ def keeps_out(entry: LedgerEntry | None, destination: MembershipKey) -> bool:
     """Tells whether a departure that the ledger knows keeps a contact from a place.
 
     An address that bounced keeps out itself, and not the person under another address.
-
-    Args:
-        entry: what the ledger says of another place.
     """
     if entry is None or not has_left(entry):
         return False
@@ -92,7 +85,6 @@ def known_to_have_left(
     """Returns the first of the old places that keeps a contact out, as far as no other read is needed to know it.
 
     Args:
-        entry: what the ledger says of the place where the contact should be.
         read_now: lists whose members were read a moment ago.
     """
     if any(one is not None and one.intent is not None for one in (entry, *(prior.entry for prior in priors))):
@@ -179,9 +171,6 @@ class KnownPlaces:
         each address they are known by, on whatever list, and of whatever customer the member was.
 
         Args:
-            destination: where the contact should be added.
-            own: where its customers are known.
-            mine: its customers.
             changed: customers that are looked at in this flush: their places are read anyway.
             more: places that must be asked for another reason.
         """

@@ -123,9 +123,6 @@ def kept_off(attempt: Attempt, contact: Contact, asked: Sequence[PriorMembership
     """Tells whether somebody is known by now to have left, for whose sake the contact is not put at its place.
 
     Asked right before the call: what another step of this flush read a moment ago counts.
-
-    Args:
-        asked: the prior memberships that this try has read itself.
     """
     memberships = {prior.membership for prior in asked}
     for prior in attempt.context.departures_of([contact]).get(contact.membership, ()):

@@ -108,8 +108,6 @@ class GroupEligibility:
 
         Args:
             db: the staging database; not used after this.
-            owned_partitions: what the group gave.
-            topic_id: its id now.
             ledger_partition: returns in which partition an account's ledger is kept: the same, if publishers obey.
         """
         self._ownership = owned_partitions

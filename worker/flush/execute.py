@@ -68,7 +68,6 @@ class HowToDeliver:
         state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
         connections: calls in flight an API key, and threads an account.
         data_centres: which of Mailchimp's data centres answer.
-        stop: set when the worker must end.
     """
 
     open_database: Callable[[], Database]

@@ -204,7 +204,6 @@ def status_before(seen: Member, seen_at: datetime | None, archived: Member) -> s
     """Returns the status that a member had right before this worker archived it, as far as anybody knows.
 
     Args:
-        seen: as it was read before.
         seen_at: Mailchimp's time of that.
         archived: as it was read after.
     """
@@ -239,7 +238,6 @@ def lost(noted: Intent, date: datetime | None, seconds: float) -> Intent:
     """Returns the note of a write with the time by which it was done, if it was.
 
     Args:
-        noted: as it was before the call.
         date: Mailchimp's time of the answer; None where none came.
         seconds: how long the call took.
     """
@@ -292,7 +290,6 @@ def agreed_when_found(entry: LedgerEntry | None, member: Member, owner: Customer
     Args:
         entry: what the ledger said of its place before it was read.
         member: as it was read, before anything is written to it.
-        owner: the customer whose fields it gets.
     """
     if entry is None or is_first_sight(entry, member):
         return names_agree(values, member)

@@ -170,7 +170,6 @@ def entry_of_renamed(
     """Returns what the ledger should say of a place whose member has another address, which the person gave it.
 
     Args:
-        entry: what it says of the place where it knows the contact.
         there: what it says of the new address.
         member: as it was listed, at the new address.
         date: Mailchimp's time of the answer.

@@ -225,7 +225,6 @@ def read_list(
         start: where to begin or go on.
         base: the time from which members of each status are read, as text; None for all.
         wait: waits so many seconds.
-        fields: whether the members' merge fields are read too.
 
     Returns:
         None where it was read to its end; else what prevented it: NOT_THERE only where the list surely is gone.

@@ -53,7 +53,6 @@ def chunks(
     Args:
         size: changed customers a chunk, at most.
         most_bytes: of their states, at most.
-        every: whether to give every customer.
         done: customers that were given already.
     """
     ahead = set(done)

@@ -81,7 +81,6 @@ def next_retry(failures: int, failed_at: datetime) -> datetime | None:
 
     Args:
         failures: 1 or more.
-        failed_at: when the last failure was.
     """
     return failed_at + RETRY_AFTER[failures - 1] if failures <= len(RETRY_AFTER) else None
 

@@ -89,9 +89,6 @@ def next_place(waiting: Iterable[Place], active: Collection[Place], room: Room, 
 
     Operators' requests for one account find room of their own, as much again: they wait for nobody but for another
     flush of the same account.
-
-    Args:
-        room: how much there is.
     """
     waiting = list(waiting)
     suspended = [one for one in waiting if one.turns]
@@ -124,7 +121,6 @@ class Turns:
 
         Args:
             room: how much is delivered at one time.
-            stop: set when the worker must end.
             silent: returns the data centres that answer nothing, whose accounts begin one after the other.
         """
         self._silent = silent

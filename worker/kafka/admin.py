@@ -57,7 +57,6 @@ class TopicLayout:
 
     Attributes:
         replicas: copies of a partition, the fewest of any.
-        brokers: how many the cluster has.
     """
 
     partitions: int
@@ -168,9 +167,6 @@ class Admin:
 
     def create(self, new: NewTopic, advice: str) -> None:
         """Creates a topic, and waits until it appears. One that another worker creates meanwhile is as good.
-
-        Args:
-            advice: how an operator creates it.
 
         Raises:
             KafkaError: the broker refuses.

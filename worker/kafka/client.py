@@ -198,10 +198,6 @@ def _told_of_topic(client: Any, settings: Kafka, problems: Problems) -> Any:
 def partitions_of_topic(client: Any, settings: Kafka, problems: Problems) -> tuple[int, str]:
     """Returns how many partitions the topic has, and the cluster's id.
 
-    Args:
-        client: any that can list topics.
-        problems: what that client reported.
-
     Raises:
         KafkaError: no broker answers, or there is no such topic.
     """
@@ -223,9 +219,6 @@ def bounds(client: Any, settings: Kafka, partition: int, problems: Problems) -> 
     """Returns a partition's first offset and the one after its last.
 
     Waits for the election of a leader: a new partition has none at first, and one whose broker went for a moment.
-
-    Args:
-        problems: what that client reported.
 
     Raises:
         KafkaError: no broker answers, or the partition stays without a leader.
@@ -250,10 +243,6 @@ def bounds(client: Any, settings: Kafka, partition: int, problems: Problems) -> 
 
 def answer(ask: Callable[[], _Answer], client: Any, settings: Kafka, problems: Problems) -> _Answer:
     """Returns what a broker answers, asking again for up to `RESTART_SECONDS` while one that had answered restarts.
-
-    Args:
-        client: the one that it uses.
-        problems: what that client reported.
 
     Raises:
         KafkaException: the broker is not away, or stays away.

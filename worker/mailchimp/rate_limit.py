@@ -83,7 +83,6 @@ class Window:
 
         Args:
             begun: the round in which the call was begun.
-            now: the time of the clock.
             chance: random, from 0 to 1.
         """
         if begun != self.round or answer.failure == "stopped":
@@ -116,7 +115,6 @@ class Limiter:
         """Lets few calls through to begin with.
 
         Args:
-            most: calls in flight.
             clock: seconds that only go forward.
             chance: random, from 0 to 1.
             watch: the same as the clock, for how old a read is.

@@ -83,7 +83,6 @@ class RetryingSender:
         """Waits before one more try.
 
         Args:
-            number: how many there were.
             give_up_at: the time of the clock after which none is begun; None before the first wait.
 
         Returns:

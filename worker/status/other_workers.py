@@ -19,7 +19,6 @@ def elsewhere(config: Config, db: Database, account_id: AccountId | None) -> str
     """Returns what to tell a person whose account another worker has, or may have, as far as is known.
 
     Args:
-        config: names the group, the topic and the database.
         account_id: the account; None where it is not known.
 
     Returns:
@@ -55,7 +54,6 @@ def in_words(
 
     Args:
         account_id: the account; None where it is not known.
-        own: those that this worker has now.
         members: returns the workers of the group; none where Kafka does not say.
     """
     if len(own) >= partitions:

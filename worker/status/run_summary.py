@@ -17,11 +17,7 @@ NAMED = 3
 
 
 def advice_for(run: Run, part: AccountRun, states: Mapping[AccountId, AccountState]) -> str | None:
-    """Returns what to do about an account's part of a run; None where nothing is to be done.
-
-    Args:
-        states: what each account is in since.
-    """
+    """Returns what to do about an account's part of a run; None where nothing is to be done."""
     if part.ended is Ended.DONE:
         return None
     state = states.get(part.account_id)

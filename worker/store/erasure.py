@@ -28,9 +28,6 @@ def note(db: Database, account_id: AccountId, *, whole: bool = False) -> None:
     """Writes that somebody is erased from an account; nothing where no flush is under way.
 
     Belongs in each transaction that erases, so that a flush which begins between two of them finds out too.
-
-    Args:
-        whole: whether all of the account is erased.
     """
     db.execute(
         "UPDATE erasure SET number = number + 1, whole = max(whole, ?) WHERE account_id = ?", (int(whole), account_id)

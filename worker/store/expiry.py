@@ -31,8 +31,6 @@ def limit(now: datetime, days: int, oldest: datetime | None, dropped_at: datetim
     """Returns before which moment rows are dropped now; None for not at all.
 
     Args:
-        now: as this machine tells it.
-        oldest: the time of the oldest row.
         dropped_at: when rows were dropped last; one in the future counts as none.
     """
     if oldest is None or (dropped_at is not None and timedelta(0) <= now - dropped_at < BETWEEN):

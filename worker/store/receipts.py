@@ -114,13 +114,7 @@ def find(
     """Returns receipts, oldest first; with a limit, the newest so many.
 
     Args:
-        account_id: only of this account.
-        customer_id: only of this customer of it.
-        list_id: only of this list.
         address: only of customers who have or ever had this address: an address change hides none.
-        outcome: only of this class.
-        since: only from this time on, as text.
-        run: only of this flush run.
         refused: only the last refusal of each customer whom Mailchimp refuses now.
     """
     where, values = ["1"], list[Any]()

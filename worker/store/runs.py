@@ -165,7 +165,6 @@ def account_done(db: Database, account_id: AccountId, began: str, *, completes: 
     """Writes that a flush of an account went through. Belongs in a transaction.
 
     Args:
-        began: when the flush did.
         completes: whether it counts as a daily flush of the account.
     """
     db.execute(

@@ -28,12 +28,7 @@ class WorkerUrl:
 
 
 def put(db: Database, url: str, partitions: Collection[int], at: str) -> Rows:
-    """Writes where a worker can be reached. Belongs in a transaction.
-
-    Args:
-        url: where the others reach it.
-        partitions: those that it has now.
-    """
+    """Writes where a worker can be reached. Belongs in a transaction."""
     text = json.dumps({"url": url, "partitions": sorted(partitions), "at": at})
     return settings_notes.put(db, ABOUT, url, text)
 

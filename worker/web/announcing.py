@@ -27,7 +27,6 @@ class Announcing:
         """Starts nothing yet.
 
         Args:
-            parts: of the worker.
             owned: returns the partitions that this worker has now.
             why_not_ready: returns why settings cannot be written yet; None once they can.
         """

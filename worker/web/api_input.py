@@ -23,7 +23,6 @@ def fields(call: Call, *allowed: str) -> dict[str, Any]:
 
     Args:
         call: the request; without a body it is an empty object.
-        allowed: the names that it may have.
 
     Raises:
         BadInput: it is no JSON object, or has other fields.

@@ -40,7 +40,6 @@ class Visitor:
         """Tells whether a route is for this visitor.
 
         Args:
-            need: what the route demands.
             account_id: the account that the path names; None where it names none.
         """
         if need is Need.NOTHING or self.operator:

@@ -12,11 +12,7 @@ from worker.web.routing import Call
 
 
 def needing_attention(call: Call, now: Now) -> list[Problem]:
-    """Returns what the owner of the account of a call must do or know, the most important first.
-
-    Args:
-        now: what the account is in.
-    """
+    """Returns what the owner of the account of a call must do or know, the most important first."""
     around = Surroundings(_away(call), customers.count_of(call.db, call.account), when(call, now.next_flush))
     return problems_of(now.facts, around, call.now)
 

@@ -55,9 +55,7 @@ def page(call: Call, template: str, *, tab: str | None, title: str, status: int 
     """Returns a page of the account of a call.
 
     Args:
-        template: in the folder of templates.
         tab: which of the tabs is shown as chosen, by its path; None for none.
-        title: of the browser's window.
     """
     common = {
         "account_id": call.account,
