@@ -53,8 +53,8 @@ KEPT: dict[int, str] = {
     41079: "the outcome of a customer that came to another subscribed member kept the date of the one before",
 }
 """Seeds that broke an earlier worker, or misled an earlier oracle, and how."""
-KEPT_WITH_TAGS = (183, 250, 253, 264, 42379)
-"""Seeds that did so with attributes and tags; the last one misled the oracle by an event 44 ms before a call."""
+KEPT_WITH_TAGS = (183, 250, 253, 264, 42379, 43472)
+"""Seeds that did so with attributes and tags; 42379 misled the oracle by an event 44 ms before a call."""
 
 
 def _broken(folder: Path, seed: int, *, tags: bool = False) -> str | None:

@@ -13,6 +13,7 @@ from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer, classify, sort_contact_error
 from worker.flush.attempt import TRIES_AT_ONCE, Attempt, StepContext, one_try
 from worker.flush.consent_check import note_departed
+from worker.flush.field_hashes import not_sure
 from worker.flush.identity import lost, new_intent
 from worker.flush.outcomes import Outcome
 from worker.flush.step_result import Exchange, Halted, StepResult
@@ -202,8 +203,9 @@ class Batch:
         for add in adds:
             before = self.intended.get(add.membership)
             noted = new_intent("add", date, before=before.intent if before is not None else None)
+            fields = not_sure({}, add.contact.fields.values)
             self.intended[add.membership] = LedgerEntry(
-                add.membership, add.contact.owner, "intended", "added", at, intent=noted
+                add.membership, add.contact.owner, "intended", "added", at, fields, intent=noted
             )
         memberships = [(target.customer_id, add.membership) for add in adds for target in add.targets]
         self.context.intents.write_ahead([self.intended[add.membership] for add in adds], memberships)

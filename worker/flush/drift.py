@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from worker.flush.field_hashes import FieldHashes
+from worker.flush.field_hashes import NOT_SURE, FieldHashes
 from worker.flush.learning import KnownContacts, Learnt, learnt, members_of
 from worker.flush.list_readings import Page
 from worker.mailchimp.member import Member
@@ -147,6 +147,8 @@ def _tells_status(now: LedgerEntry, before: LedgerEntry | None) -> bool:
 
 
 def _is_as_sent(hashes: FieldHashes, sent: str, tag: str, value: Any) -> bool:
+    if sent == NOT_SURE:
+        return True  # the next flush sends it again
     # Mailchimp gives an address parts that were not sent, and a number as one.
     forms = [value, str(value)]
     if isinstance(value, Mapping):

@@ -16,6 +16,8 @@ from worker.model import AccountId
 
 HASHES = "hashes of fields"
 """What the keys of hashes are derived for from the operator's secret key."""
+NOT_SURE = "?"
+"""In place of a hash: no answer told whether a field was taken. No value has it: the field is sent or cleared next."""
 _OF_VALUE, _OF_HASH = "v", "o"
 _OLD_DIGITS = 16
 _BYTES = 16
@@ -102,6 +104,16 @@ class FieldHashes:
         signed = json.dumps([form, self.account_id, tag, text]).encode()
         made = hmac.digest(key, signed, "sha256")[:_BYTES]
         return form + base64.urlsafe_b64encode(made).decode().rstrip("=")
+
+
+def not_sure(sent: Mapping[str, str], fields: Iterable[str]) -> dict[str, str]:
+    """Returns the hashes to keep when fields were sent and no answer told whether they were taken.
+
+    Args:
+        sent: hashes of what was sent before.
+        fields: merge tags of what was sent now.
+    """
+    return {**sent, **dict.fromkeys(fields, NOT_SURE)}
 
 
 def _is_old(sent: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from worker.flush.field_hashes import not_sure
 from worker.flush.identity import lost
 from worker.flush.step_result import StepResult
 from worker.flush.steps import Target
@@ -84,6 +85,18 @@ class Intents:
         entry = self.known.get(membership)
         if entry is not None and entry.intent is not None:
             self.known[membership] = self._lost[membership] = replace(entry, intent=lost(entry.intent, date, seconds))
+
+    def lose_fields(self, membership: MembershipKey, entry: LedgerEntry | None, fields: Iterable[str]) -> None:
+        """Notes that no answer said whether fields were taken.
+
+        Args:
+            membership: the place of the member.
+            entry: what the ledger said of it; None where it said nothing.
+            fields: merge tags of what was sent.
+        """
+        known = self.known.get(membership, entry)
+        if known is not None:
+            self.known[membership] = self._lost[membership] = replace(known, fields=not_sure(known.fields, fields))
 
     def close(self, result: StepResult) -> None:
         """Puts what was taken back into the report of the step that ended, and learns what that wrote."""

@@ -81,6 +81,7 @@ def _rename(attempt: Attempt, step: Move, prior: PriorMembership, old: Read, tak
             names_agreed=entry.names_agreed if entry.customer_id == contact.owner else None,
             customer_since=entry.customer_since if entry.customer_id == contact.owner else None,
             member_tags=entry.member_tags,
+            fields=entry.fields,
         ),
         None,
     )

@@ -54,7 +54,7 @@ def update(attempt: Attempt, step: Update) -> None:
     elif attempt.lacks_member(step.membership, written.classified):
         gone(attempt, contact, step.entry, written.exchange)
     else:
-        attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
+        _note_failed(attempt, contact, step.entry, written)
 
 
 def recheck(attempt: Attempt, step: Recheck) -> None:
@@ -170,7 +170,13 @@ def _not_written(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, 
         known = entry or LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at())
         gone(attempt, contact, known, written.exchange)
     else:
-        attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
+        _note_failed(attempt, contact, entry, written)
+
+
+def _note_failed(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, written: Written) -> None:
+    if written.exchange.in_doubt:
+        attempt.intents.lose_fields(contact.membership, entry, written.sent)
+    attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
 
 
 def _write_whole(attempt: Attempt, contact: Contact, fields: Mapping[str, Any]) -> Written:

@@ -10,6 +10,7 @@ from typing import Any
 from worker.clock import as_text
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import SECOND_LOOK, Attempt, classify_member
+from worker.flush.field_hashes import not_sure
 from worker.flush.identity import as_read, fields_of, tags_of
 from worker.flush.merge_values import ADDRESS, Fields
 from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
@@ -107,6 +108,8 @@ def write_after_read(
         intended: the entry of the contact's place with the intent.
         before: what the ledger says if nothing was done.
     """
+    sent = fields.keys() - attempt.intents.refused.get(contact.membership, {})
+    intended = replace(intended, fields=not_sure(intended.fields, sent))
     attempt.intents.begin(intended, before, contact.targets)
     written = write_once(attempt, contact.membership, build, fields)
     if written.undone:
