@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from worker.clock import as_moment, as_text
@@ -29,6 +30,10 @@ class Form:
     columns: tuple[str, ...]
     values: Callable[[Any], tuple[Any, ...]]
     read: Callable[[Any], Any]
+
+
+def _as_it_is(value: Any) -> tuple[Any, ...]:
+    return (value,)
 
 
 def _one(name: str, write: Callable[[Any], Any], read: Callable[[Any], Any]) -> Form:
@@ -60,7 +65,7 @@ def _form(name: str, kind: Any) -> Form:
             return _one(name, str, one)
     if Mapping in kinds:
         return _one(name, _json, json.loads)
-    return Form((name,), lambda value: (value,), lambda row: row[name])
+    return Form((name,), _as_it_is, lambda row: row[name])
 
 
 class RowMapper(Generic[_Row]):
@@ -81,10 +86,21 @@ class RowMapper(Generic[_Row]):
         self._made = made
         self._forms = {name: forms.get(name) or _form(name, hints[name]) for name in names if name not in leave_out}
         self.columns = tuple(column for form in self._forms.values() for column in form.columns)
+        self._fields = attrgetter(*self._forms)
+        # The last first, so that one with two columns moves none that comes later.
+        self._other_forms = [
+            (slice(number, number + 1), form.values)
+            for number, form in reversed(list(enumerate(self._forms.values())))
+            if form.values is not _as_it_is
+        ]
 
     def values(self, one: _Row) -> tuple[Any, ...]:
         """Returns the values of a row's columns."""
-        return tuple(value for name, form in self._forms.items() for value in form.values(getattr(one, name)))
+        # Written per change many times: most fields are kept as they are.
+        values = list(self._fields(one))
+        for place, form in self._other_forms:
+            values[place] = form(values[place.start])
+        return tuple(values)
 
     def read(self, row: Any, **others: Any) -> _Row:
         """Returns what a row holds, with the fields that were left out."""
