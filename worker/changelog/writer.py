@@ -266,7 +266,8 @@ class ChangelogWriter:
         """Makes what a function writes one transaction, whose rows of ledger and settings Kafka has before.
 
         First the function is rehearsed, and what it would write is taken back. Its rows go to Kafka while the database
-        is not locked. Then the function writes in a transaction, which is committed if the rows are the same.
+        is not locked. If nobody else has written meanwhile, what was rehearsed is written in a transaction. Else the
+        function writes again, and that is committed if the rows are the same.
 
         Args:
             db: outside of a transaction.
@@ -284,8 +285,9 @@ class ChangelogWriter:
         given = dict[RowKey, None]()  # what Kafka may have and the database has not
         acknowledged: list[Acknowledged] = []
         for _ in range(MOST_TRIES):
-            with db.rehearsal():
-                rows = rows_of(db, [*given, *act().rows])
+            with db.rehearsal() as rehearsal:
+                changed = act()
+                rows = rows_of(db, [*given, *changed.rows])
                 _refuse_unread(db, rows, erase=erase)
             given |= dict.fromkeys(RowKey(one.kind, one.key) for one in rows)
             try:
@@ -297,9 +299,10 @@ class ChangelogWriter:
                 continue
             with suppress(_ChangedMeanwhile):
                 with db.transaction():
-                    changed = act()
-                    if not _same(rows, rows_of(db, [*given, *changed.rows])):
-                        raise _ChangedMeanwhile
+                    if not db.repeat(rehearsal):
+                        changed = act()
+                        if not _same(rows, rows_of(db, [*given, *changed.rows])):
+                            raise _ChangedMeanwhile
                     if changed.rest is not None:
                         changed.rest()
                     self._note(db, acknowledged)

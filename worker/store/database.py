@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +14,9 @@ from typing import Any, TypeVar
 from sqlite_utils import Database as Tables
 
 from worker.errors import DatabaseError
-from worker.private_files import make_folder, open_file, restrict
+from worker.store.database_file import advice, make_private, translated_file
 from worker.store.parts import PAGE_ROWS, Pace, Part
+from worker.store.rehearsal import Rehearsal
 from worker.store.schema import migrations
 from worker.store.sqlite import require_current, sqlite3
 
@@ -61,6 +61,7 @@ class Database:
         self.connection = connection
         self.must_end: Callable[[], bool] | None = None
         self.held_seconds = 0.0
+        self._rehearsal: Rehearsal | None = None
 
     def execute(self, sql: str, values: Any = ()) -> Any:
         """Runs one statement.
@@ -68,6 +69,8 @@ class Database:
         Raises:
             DatabaseError: the file is full, locked, read-only or corrupt.
         """
+        if self._rehearsal is not None:
+            self._note(self._rehearsal, sql, [values])
         with _translated():
             return self._patiently(lambda: self.connection.execute(sql, values))
 
@@ -77,9 +80,11 @@ class Database:
         Raises:
             DatabaseError: the file is full, locked, read-only or corrupt.
         """
+        if self._rehearsal is not None or not self.connection.in_transaction:
+            rows = list(rows)  # to be given again, also should the database be locked
+        if self._rehearsal is not None:
+            self._note(self._rehearsal, sql, rows)
         with _translated():
-            if not self.connection.in_transaction:
-                rows = list(rows)  # to be given again, should the database be locked
             return self._patiently(lambda: self.connection.executemany(sql, rows))
 
     def execute_each(self, sql: str, rows: Iterable[_Row]) -> list[_Row]:
@@ -246,13 +251,44 @@ class Database:
             with _translated():
                 self.connection.rollback()
 
-    def rehearsal(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def rehearsal(self) -> Iterator[Rehearsal]:
         """Takes back everything inside, to see what it would write; nobody else writes meanwhile.
 
         Raises:
             DatabaseError: it could not be begun.
         """
-        return self.snapshot("BEGIN IMMEDIATE")
+        with self.snapshot("BEGIN IMMEDIATE"):
+            self._rehearsal = rehearsal = Rehearsal(self.version())
+            try:
+                yield rehearsal
+            finally:
+                self._rehearsal = None
+                rehearsal.changes = self.connection.total_changes
+
+    def _note(self, rehearsal: Rehearsal, sql: str, rows: Sequence[Any]) -> None:
+        if sql.startswith(("SELECT", "PRAGMA")):
+            return
+        if rehearsal.statements and rehearsal.statements[-1][0] == sql:
+            rehearsal.statements[-1][1].extend(rows)
+        else:
+            rehearsal.statements.append((sql, list(rows)))
+
+    def repeat(self, rehearsal: Rehearsal) -> bool:
+        """Writes what a rehearsal wrote, if nobody has written since; returns whether it did. Within a transaction.
+
+        Raises:
+            DatabaseError: it cannot be written.
+        """
+        if (self.version(), self.connection.total_changes) != (rehearsal.version, rehearsal.changes):
+            return False
+        for sql, rows in rehearsal.statements:
+            if "RETURNING" in sql:  # not for executemany
+                for row in rows:
+                    self.execute(sql, row).fetchall()
+            else:
+                self.executemany(sql, rows)
+        return True
 
     def open_scratch(self) -> None:
         """Opens ``scratch``, a database for what need not outlive this connection, if it is not open yet.
@@ -268,7 +304,7 @@ class Database:
         if not files["main"]:
             self.execute("ATTACH ':memory:' AS scratch")
             return
-        with _translated_file(), tempfile.NamedTemporaryFile(dir=Path(files["main"]).parent) as file:
+        with translated_file(), tempfile.NamedTemporaryFile(dir=Path(files["main"]).parent) as file:
             self.execute("ATTACH ? AS scratch", (file.name,))
             self.execute("PRAGMA scratch.journal_mode = MEMORY")
             self.execute("PRAGMA scratch.synchronous = OFF")
@@ -307,7 +343,7 @@ def open_database(path: Path | str) -> Database:
     with _translated():
         require_current(sqlite3.sqlite_version_info)
         if path != ":memory:":
-            _make_private(Path(path))
+            make_private(Path(path))
         connection = sqlite3.connect(str(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
@@ -339,21 +375,6 @@ def open_read_only(path: Path, *, still: bool) -> Database:
     raise DatabaseError("An earlier release wrote the database.", "Start this release's worker on it first.")
 
 
-def _make_private(path: Path) -> None:
-    try:
-        make_folder(path.parent)
-    except OSError as error:
-        raise DatabaseError(
-            f"The folder of the database, {path.parent}, cannot be made: {error.strerror}.",
-            "Set staging.path (WORKER_STAGING__PATH) to a place this user may write to.",
-        ) from error
-    # SQLite gives its log and index the file's mode. An existing file is not opened: to close it ends its locks.
-    with suppress(OSError):  # SQLite says what is wrong
-        os.close(open_file(path, os.O_RDWR | os.O_EXCL))
-    for suffix in ("", "-wal", "-shm"):
-        restrict(path.with_name(f"{path.name}{suffix}"))
-
-
 def _refuse_newer(tables: Tables) -> None:
     known = {migration.name for migration in migrations.pending(tables)} | {
         migration.name for migration in migrations.applied(tables)
@@ -372,29 +393,4 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise DatabaseError(f"The database cannot be used: {error}.", _advice(str(error))) from error
-
-
-@contextmanager
-def _translated_file() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DatabaseError(
-            f"No file can be made beside the database: {error.strerror}.",
-            "Grant this user write access to its folder, make room on the disk, and start again.",
-        ) from error
-
-
-def _advice(message: str) -> str:
-    for part, advice in (
-        ("locked", "Another process holds it for long; find and end it, then start again."),
-        ("full", "Make room on the disk, then start again; nothing is half-done."),
-        ("readonly", "Grant this user write access to the file and its folder, then start again."),
-        ("unable to open", "Check staging.path (WORKER_STAGING__PATH) and the rights of its folder."),
-        ("not a database", "The file is something else or damaged; restore a copy, or name another path."),
-        ("malformed", "The file is damaged; restore a copy of it, then start again."),
-    ):
-        if part in message:
-            return advice
-    return "Look at the file and its folder; the log of events in Kafka is untouched."
+        raise DatabaseError(f"The database cannot be used: {error}.", advice(str(error))) from error

@@ -1,0 +1,58 @@
+"""The file of the staging database: private, and what to do where it cannot be used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from worker.errors import DatabaseError
+from worker.private_files import make_folder, open_file, restrict
+
+
+def make_private(path: Path) -> None:
+    """Makes the folder and the file of a database, for this user alone.
+
+    Raises:
+        DatabaseError: they cannot be made.
+    """
+    try:
+        make_folder(path.parent)
+    except OSError as error:
+        raise DatabaseError(
+            f"The folder of the database, {path.parent}, cannot be made: {error.strerror}.",
+            "Set staging.path (WORKER_STAGING__PATH) to a place this user may write to.",
+        ) from error
+    # SQLite gives its log and index the file's mode. An existing file is not opened: to close it ends its locks.
+    with suppress(OSError):  # SQLite says what is wrong
+        os.close(open_file(path, os.O_RDWR | os.O_EXCL))
+    for suffix in ("", "-wal", "-shm"):
+        restrict(path.with_name(f"{path.name}{suffix}"))
+
+
+@contextmanager
+def translated_file() -> Iterator[None]:
+    """Raises a DatabaseError for a file that cannot be made beside the database."""
+    try:
+        yield
+    except OSError as error:
+        raise DatabaseError(
+            f"No file can be made beside the database: {error.strerror}.",
+            "Grant this user write access to its folder, make room on the disk, and start again.",
+        ) from error
+
+
+def advice(message: str) -> str:
+    """Returns what to do about an error of SQLite, by its message."""
+    for part, advice in (
+        ("locked", "Another process holds it for long; find and end it, then start again."),
+        ("full", "Make room on the disk, then start again; nothing is half-done."),
+        ("readonly", "Grant this user write access to the file and its folder, then start again."),
+        ("unable to open", "Check staging.path (WORKER_STAGING__PATH) and the rights of its folder."),
+        ("not a database", "The file is something else or damaged; restore a copy, or name another path."),
+        ("malformed", "The file is damaged; restore a copy of it, then start again."),
+    ):
+        if part in message:
+            return advice
+    return "Look at the file and its folder; the log of events in Kafka is untouched."
