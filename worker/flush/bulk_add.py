@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -84,6 +84,7 @@ class Batch:
         strategy: how adds go to that list.
         alone: steps for contacts that need a call of their own: members already, or refused without a title.
         intended: what the ledger says of each place since a POST with it was sent.
+        unsent: places whose intent is written, and which surely no POST has filled.
         in_doubt: the POST that may have filled a place, though its answer does not tell.
     """
 
@@ -94,6 +95,7 @@ class Batch:
     waiting: list[tuple[Add, Exchange, ClassifiedAnswer]] = field(default_factory=list)
     taken: bool = False
     intended: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
+    unsent: set[MembershipKey] = field(default_factory=set)
     in_doubt: dict[MembershipKey, _Posted] = field(default_factory=dict)
 
     def add(self, adds: Sequence[Add]) -> list[Step]:
@@ -104,7 +106,20 @@ class Batch:
 
         Returns:
             The steps for those that need a call of their own.
+
+        Raises:
+            Halted: no further call may be made; what was not sent is taken back.
         """
+        try:
+            return self._add(adds)
+        except Halted:
+            # So the next flush need not look at each contact to find out whether it was added.
+            attempt = Attempt.of(self.context)
+            self._take_back(attempt, self.unsent)
+            self.commit(attempt)
+            raise
+
+    def _add(self, adds: Sequence[Add]) -> list[Step]:
         stack = [adds]
         while stack:
             posted = self._post(stack.pop())
@@ -165,13 +180,9 @@ class Batch:
             return None
         self._intend(rest, looked.date, attempt.at())
         call = calls.add_all(list_id, [add.as_contact() for add in rest])
-        try:
-            answer = attempt.send(call)
-        except Halted:
-            # It was not sent, so the next flush need not look at each contact to find out whether it was.
-            self._take_back(attempt, rest)
-            self.commit(attempt)
-            raise
+        answer = attempt.send(call)
+        if not answer.undone:
+            self.unsent -= {add.membership for add in rest}
         posted = _Posted(rest, call, answer, classify(answer))
         if not answer.undone and not answer.ok:
             self._doubt(posted)
@@ -186,7 +197,7 @@ class Batch:
         for add in adds:
             if add.membership in left:
                 note_departed(attempt, add.contact, left[add.membership][0])
-                self._take_back(attempt, [add])
+                self._take_back(attempt, [add.membership])
                 attempt.settle(add.targets)
         self.commit(attempt)
         return [add for add in adds if add.membership not in left]
@@ -208,10 +219,11 @@ class Batch:
                 add.membership, add.contact.owner, "intended", "added", at, fields, intent=noted
             )
         memberships = [(target.customer_id, add.membership) for add in adds for target in add.targets]
+        self.unsent |= {add.membership for add in adds}
         self.context.intents.write_ahead([self.intended[add.membership] for add in adds], memberships)
 
-    def _take_back(self, attempt: Attempt, adds: Sequence[Add]) -> None:
-        attempt.undone += [add.membership for add in adds if add.membership not in self.in_doubt]
+    def _take_back(self, attempt: Attempt, memberships: Iterable[MembershipKey]) -> None:
+        attempt.undone += [one for one in memberships if one not in self.in_doubt]
 
     def _all_failed(self, posted: _Posted) -> StepResult:
         attempt = Attempt.of(self.context)
@@ -224,7 +236,7 @@ class Batch:
                 exchange = _exchange(one, add, one.answer.body)
                 attempt.note_failure(add.targets, add.membership, one.classified, exchange, of_list=True)
         attempt.entries += [self.intended[add.membership] for add in posted.adds if add.membership in self.in_doubt]
-        self._take_back(attempt, posted.adds)
+        self._take_back(attempt, [add.membership for add in posted.adds])
         return attempt
 
     def _sort_contacts(self, posted: _Posted) -> None:
@@ -270,7 +282,7 @@ class Batch:
                 attempt.entries.append(LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at()))
         elif classified.kind is not AnswerClass.BAD_ADDRESS:
             self.alone.append(add)
-            self._take_back(attempt, [add])
+            self._take_back(attempt, [add.membership])
         else:
             attempt.note_failure(add.targets, add.membership, classified, _exchange(posted, add, error))
             return
@@ -284,7 +296,7 @@ class Batch:
         attempt, title = Attempt.of(self.context), self.waiting[-1][2].title
         attempt.paused[adds[0].membership.list_id] = title
         exchanges = {add.membership: exchange for add, exchange, _ in self.waiting}
-        self._take_back(attempt, adds)
+        self._take_back(attempt, [add.membership for add in adds])
         for add in adds:
             attempt.fail(add.targets)
             attempt.receipt(

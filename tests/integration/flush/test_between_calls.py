@@ -9,8 +9,11 @@ import pytest
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, KEY, World
 from worker.accounts import api_keys, lists, settings
+from worker.flush import bulk_add
+from worker.flush.answers import ClassifiedAnswer, classify
 from worker.flush.recorder import Recorder
-from worker.mailchimp.call import Call
+from worker.mailchimp import rate_limit
+from worker.mailchimp.call import Answer, Call
 from worker.model import ListId
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.faults import Fault
@@ -164,6 +167,31 @@ def test_what_was_noted_and_not_sent_is_added_later_without_a_look(tmp_path: Pat
         before = len(world.calls())
         assert world.flush().counts == {"added": 20}
         assert not any(read_of(call) for call in world.calls()[before:])
+
+
+@pytest.mark.parametrize("held_back", [True, False])
+def test_what_no_post_has_filled_is_taken_back_before_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held_back: bool
+):
+    """A flush that ends after a POST came too late, or was refused whole, takes all its notes back."""
+    with World(tmp_path, direct=True, connections=1) as world:
+        for number in range(20):
+            world.event(f"c{number}", f"c{number}@example.com")
+        if not held_back:
+            world.standin.faults = [Fault("status", method="POST", status=400, times=1)]
+
+        def last(answer: Answer) -> ClassifiedAnswer:
+            with closing(world.app.open_database()) as db:
+                settings.disable(db, CHANGELOG, ACCOUNT)
+            return classify(answer)
+
+        with monkeypatch.context() as patched:
+            if held_back:
+                patched.setattr(rate_limit, "FRESH_SECONDS", -1.0)
+            patched.setattr(bulk_add, "classify", last)
+            assert world.flush().ended == "stopped"
+        assert world.members() == {}
+        assert [number for number in range(20) if world.entry(f"c{number}@example.com")] == []
 
 
 def change(world: World, db: Database, what: str) -> None:
