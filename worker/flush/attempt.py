@@ -36,9 +36,16 @@ TRIES_AT_ONCE = 3
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """A sender that asks before each call whether it may still be made."""
+    """Ends what its calls belong to once none may be made any more.
+
+    Attributes:
+        sender: asks itself, right before each call, whether the flush may still make it.
+        ended: whether the account's part has ended before all of it was done.
+        may_call: asked where a call was not sent: whether others may be.
+    """
 
     sender: Sender
+    ended: Callable[[], bool]
     may_call: Callable[[], bool]
 
     def send(self, call: Call) -> Answer:
@@ -47,7 +54,7 @@ class Guarded:
         Raises:
             Halted: nothing was sent, because nothing may be sent any more.
         """
-        if not self.may_call():
+        if self.ended():
             raise Halted
         answer = self.sender.send(call)
         if answer.unsent and not self.may_call():
@@ -265,7 +272,7 @@ class Attempt(StepResult):
 def one_try(context: StepContext) -> Iterator[Attempt]:
     """Gives an attempt whose calls have a connection to themselves."""
     with context.retrying.together() as sender:
-        yield Attempt.of(replace(context, sender=Guarded(sender, context.sender.may_call)))
+        yield Attempt.of(replace(context, sender=replace(context.sender, sender=sender)))
 
 
 def classify_member(answer: Answer) -> ClassifiedAnswer:

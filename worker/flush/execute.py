@@ -134,7 +134,8 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, ord
         if recorder.to_do or orders.reads_members:
             try:
                 with contextlib.suppress(Halted):
-                    _Execution(db, recorder, sender, Guarded(sender, recorder.may_call), orders).go()
+                    guarded = Guarded(sender, recorder.has_ended, recorder.may_call)
+                    _Execution(db, recorder, sender, guarded, orders).go()
             finally:
                 recorder.shut()
             if not permission.lasts():

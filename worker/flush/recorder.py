@@ -90,9 +90,13 @@ class Recorder:
         """The account."""
         return self.settings.account_id
 
+    def has_ended(self) -> bool:
+        """Tells whether no further call of this account is made in this run."""
+        return self.ended is not None
+
     def may_call(self) -> bool:
         """Tells whether calls of this account may still be made."""
-        return self.ended is None and self._permission.may_call()
+        return not self.has_ended() and self._permission.may_call()
 
     def part(self) -> AccountRun:
         """Returns how far the account's part is."""
