@@ -101,7 +101,11 @@ class Cli:
         secret = self.environment.get("WORKER_SECRET_KEY_FILE")
         config = Config(
             secret_key_file=Path(secret) if secret else None,
-            kafka=Kafka(bootstrap_servers=self.topic.broker.bootstrap_servers, topic=self.topic.name),
+            kafka=Kafka(
+                bootstrap_servers=self.topic.broker.bootstrap_servers,
+                topic=self.topic.name,
+                client=json.loads(self.environment.get("WORKER_KAFKA__CLIENT", "{}")),
+            ),
             staging=Staging(path=self.path),
             mailchimp=Mailchimp(base_url=self.environment["WORKER_MAILCHIMP__BASE_URL"]),
         )

@@ -22,7 +22,14 @@ POM = HERE / "kafka" / "pom.xml"
 JARS = HERE.parents[1] / "build" / "kafka-jars"
 START_SECONDS = 60.0
 PASSWORD = "right"
-"""Of the user ``worker``, on the listener that asks for one."""
+"""Of each user, on the listener that asks for one."""
+USERS = ("worker", "publisher", "reader")
+RIGHTS = """\
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=false
+"""
+"""Properties with which a user who gave a password may do nothing but what an ACL says."""
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -33,7 +40,7 @@ advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sa
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT,BEHIND:PLAINTEXT
 sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
-    user_worker="{password}";
+    {users};
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
@@ -72,7 +79,7 @@ class Broker:
 class KafkaProcess:
     """Apache Kafka as a Java process of its own, that a test may stop, kill and start again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, properties: str = "") -> None:
         self.port, self.sasl_port, controller, *behind = _free_ports(5)
         self.behind = behind[0], behind[1]
         self._folder = folder
@@ -86,8 +93,9 @@ class KafkaProcess:
                 behind=self.behind[0],
                 proxy=self.behind[1],
                 data=folder / "data",
-                password=PASSWORD,
+                users=" ".join(f'user_{one}="{PASSWORD}"' for one in USERS),
             )
+            + properties
         )
         self._java("kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", str(self._config)).wait(
             60
@@ -156,9 +164,13 @@ def can_run_kafka() -> str | None:
 
 
 @contextmanager
-def kafka_process(folder: Path) -> Iterator[KafkaProcess]:
-    """Runs Kafka in a folder, for as long as the context lasts."""
-    process = KafkaProcess(folder)
+def kafka_process(folder: Path, properties: str = "") -> Iterator[KafkaProcess]:
+    """Runs Kafka in a folder, for as long as the context lasts.
+
+    Args:
+        properties: lines that are added to its configuration.
+    """
+    process = KafkaProcess(folder, properties)
     process.start()
     try:
         yield process
