@@ -36,6 +36,7 @@ from worker.flush.schedule import (
 from worker.flush_thread import Flushing, FlushThread
 from worker.kafka.client import session_seconds
 from worker.model import AccountId
+from worker.renewing import RenewingThread
 from worker.status.live import LiveFile
 from worker.store import offsets, runs
 from worker.store.database import Database
@@ -208,6 +209,8 @@ class Daemon:
             erasing.start()
             dropping = DroppingThread(self._app, poller.owned_partitions)
             dropping.start()
+            renewing = RenewingThread(self._app, poller.owned_partitions)
+            renewing.start()
             serve(health, poller.owned_partitions)
             facts = {"at": self._app.config.flush.at, "version": __version__}
             log.info("the worker runs; customers are delivered daily at %s", facts["at"], extra=facts)
@@ -223,6 +226,7 @@ class Daemon:
                 ended = [one.wait(max(ends - time.monotonic(), 0)) for one in self._flushes]
                 erasing.end(0)
                 dropping.end(0)
+                renewing.end(0)
                 poller.end(calls_ended=all(ended))
             log.info("the worker ends")
 

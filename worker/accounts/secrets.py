@@ -63,6 +63,11 @@ class SecretKey:
         """The same key without the one before it."""
         return replace(self, previous=None)
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names of this key and of the one before; "" where there is none."""
+        return self.name, self.previous.name if self.previous is not None else ""
+
     def seal(self, account_id: AccountId, key: ApiKey) -> bytes:
         """Returns the API key encrypted, for this account."""
         return self._seal(account_id.encode(), key.reveal().encode())
@@ -92,6 +97,11 @@ class SecretKey:
     def has_sealed(self, sealed: bytes) -> bool:
         """Tells whether this key itself sealed something."""
         return sealed[:_HEAD] == _FORMAT + self._id
+
+    @property
+    def name(self) -> str:
+        """What tells this key from others without telling anything of it."""
+        return self._id.hex()
 
     def seal_hash_key(self, key: bytes) -> str:
         """Returns the key of the hashes of erased persons encrypted, as base64."""

@@ -19,9 +19,10 @@ from worker.mailchimp import api_key
 from worker.model import AccountId
 from worker.plural import counted
 from worker.status.json_data import settings_data
-from worker.store import accounts, customers, erasure_requests, ledger_erasure
+from worker.store import accounts, customers, erasure_requests, field_hashes, ledger_erasure, rekeying
 from worker.store.accounts import AccountSettings
 from worker.store.changed_rows import Changed
+from worker.store.rekeying import Rekeying
 
 commands = typer.Typer(no_args_is_help=True, help="Connect accounts to Mailchimp, enable, show and forget them.")
 
@@ -180,6 +181,7 @@ def rekey(json: Json = False) -> None:
     Where WORKER_PREVIOUS_SECRET_KEY is set, that is the one.
     """
     app = wired()
+    both = app.secret.previous is not None
     if (previous := app.secret.previous) is not None:
         old = previous
     elif sys.stdin.isatty():
@@ -191,11 +193,25 @@ def rekey(json: Json = False) -> None:
         count = api_keys.rekey(db, app.changelog, old, app.secret.alone)
         with Progress("signing") as progress:
             signed = app.signing(db, progress.counted).write_again(first_time=False)
+        change = Rekeying(*app.secret.names, as_text(app.clock()))
+        app.changelog.commit(db, lambda: Changed(None, rekeying.begin(db, change)))
+        rows = field_hashes.count_by_account(db).total()
     if json:
-        output.as_json({"encrypted": count, "signed": signed["ledger"] + signed["settings"]})
+        signed_count = signed["ledger"] + signed["settings"]
+        output.as_json({"encrypted": count, "signed": signed_count, "hashes_to_renew": rows if both else 0})
         return
     output.say(f"Encrypted {counted(count, 'API key')} with {app.secret.where}.")
     output.say(f"Signed {counted(signed['ledger'] + signed['settings'], 'record')} of ledger and settings with it.")
+    if both:
+        output.say(
+            f"The workers now renew the hashes of what was sent, here of up to {counted(rows, 'ledger row')}. When the "
+            "key before may be unset: mailchimp-worker status"
+        )
+    elif rows:
+        output.say(
+            "Hashes of what was sent stay those of the key before, because WORKER_PREVIOUS_SECRET_KEY is not set: the "
+            "next change of a customer sends all of its fields."
+        )
 
 
 @commands.command("forget")

@@ -27,6 +27,7 @@ from worker.status.account_facts import facts_of_all
 from worker.status.check_accounts import check_account
 from worker.status.check_kafka import check_changelog, check_staging, check_topics_of
 from worker.status.checks import Finding, Level, exit_code, finding_data, ok
+from worker.status.previous_key import finding, previous_key
 from worker.store import accounts
 from worker.store.database import Database
 from worker.store.existing import is_there, is_writable
@@ -82,6 +83,8 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
         yield _database(path)
         try:
             yield _secret_key(app)
+            if (before := previous_key(db, app.secret, app.config.kafka.topic)) is not None:
+                yield finding(before)
         except WorkerError as error:
             yield Finding("secret key", Level.FAILED, error.what, error.advice)
         topics = list(check_topics_of(app.config.kafka, outcomes=app.config.outcomes.enabled))

@@ -24,6 +24,7 @@ from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageEr
 from worker.flush_thread import Flushing, FlushThread
 from worker.model import AccountId
 from worker.process_exit import leave
+from worker.renewing import try_to_renew
 from worker.signals import stop_on_signals
 from worker.status.account_facts import states_of_all
 from worker.status.account_state import AccountState
@@ -187,6 +188,7 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, sh
         if calls_ended and not stop.is_set():
             with opened(app) as db:
                 drop_unowned(app, db, poller.owned_partitions)
+                try_to_renew(app, db, poller.owned_partitions.ready())
         if not calls_ended:
             output.note("Stopped. Calls were in flight; the next flush finds out what they did.")
             return STOPPED_CODE

@@ -8,13 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
+from worker.app import App
 from worker.cli import output
 from worker.cli.context import Json, existing, wired
+from worker.errors import SecretKeyError
 from worker.flush.outcomes import MEANINGS
 from worker.plural import counted
 from worker.status.live import read_live
 from worker.status.other_workers import all_workers
 from worker.status.overview import overview
+from worker.status.previous_key import previous_key
+from worker.store.database import Database
 from worker.store.lock import seconds_since_beat
 
 ALIVE_SECONDS = 60.0
@@ -52,6 +56,7 @@ def status(
         live = read_live(path)
         found = overview(db, app.config, app.clock(), beat=beat, live=live)
         workers = all_workers(app.config, db, live if beat is not None else None)
+        found["previous_key"] = _previous_key(app, db)
     found["workers"] = None if workers is None else [asdict(one) for one in workers]
     if json:
         output.as_json(found)
@@ -62,6 +67,16 @@ def status(
     _tell_workers(found["workers"])
     _tell_accounts(found)
     _tell_runs(found["runs"])
+
+
+def _previous_key(app: App, db: Database) -> dict[str, Any] | None:
+    if app.config.previous_secret_key is None:
+        return None
+    try:
+        found = previous_key(db, app.secret, app.config.kafka.topic)
+    except SecretKeyError as error:
+        return {"needed": None, "words": f"not known: {error.what}", "advice": error.advice}
+    return asdict(found) | {"needed": found.needed, "words": found.words, "advice": found.advice} if found else None
 
 
 def _worker(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -76,6 +91,8 @@ def _worker(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Kafka", found["broker"]["words"]
     for one in found["flushes"]:
         yield "delivering", one["words"]
+    if (before := found["previous_key"]) is not None:
+        yield "previous key", " ".join(filter(None, (before["words"], before["advice"])))
     yield "next flush", f"{found['next_flush_in_words']} ({found['flush_at']})"
     yield "customers", f"{found['customers']} staged, {found['customers_waiting']} changed since they were delivered"
     yield (

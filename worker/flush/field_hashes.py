@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,18 @@ _OF_VALUE, _OF_HASH = "v", "o"
 _OLD_DIGITS = 16
 _BYTES = 16
 """Of the HMAC: the least that RFC 2104 advises for SHA-256."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehashed:
+    """Hashes of what was sent, by the key of now as far as they can be.
+
+    Attributes:
+        left: whether one of them is of none of the customer's values.
+    """
+
+    fields: Mapping[str, str]
+    left: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,19 @@ class FieldHashes:
             values: what the customer has now.
         """
         return {tag: self._renewed(tag, one, values.get(tag)) for tag, one in sent.items()}
+
+    def rehashed(self, sent: Mapping[str, str], values: Callable[[str], Iterable[Any]]) -> Rehashed:
+        """Returns the same hashes by the key of now, as far as one of several values is what was sent.
+
+        Args:
+            sent: merge tag to hash.
+            values: gives what may have been sent for a merge tag.
+        """
+        known = {
+            tag: next((value for value in values(tag) if self.are_of(one, tag, value)), None)
+            for tag, one in sent.items()
+        }
+        return Rehashed(self.renewed(sent, known), any(value is None for value in known.values()))
 
     def changes(
         self, values: Mapping[str, Any], sent: Mapping[str, str], available: Iterable[MergeField]

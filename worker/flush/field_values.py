@@ -6,7 +6,7 @@ Source of the forms: Mailchimp's documentation of merge fields.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -53,6 +53,20 @@ def formed(field: MergeField, value: AttributeValue) -> Formed:
     """Returns a value that is not empty as a merge field takes it."""
     form = _FORMS.get(field.type)
     return form(field, value) if form is not None else _text(as_text(value))
+
+
+def every_form(value: AttributeValue) -> Iterator[Any]:
+    """Gives each form in which some merge field takes a value that is not empty, the most usual first.
+
+    For a list whose fields are not known. Of choices in other letters than the value's, the usual ones.
+    """
+    text, given = as_text(value), set[tuple[str, Any]]()
+    fields = [MergeField("", kind) for kind in ("text", *_FORMS)] + [MergeField("", "phone", phone_format="US")]
+    spelled = (text.lower(), text.upper(), text.capitalize(), text.title())
+    for one in (*(formed(field, value).value for field in fields), *(one[:MAX_TEXT] for one in spelled)):
+        if one is not None and (type(one).__name__, one) not in given:
+            given.add((type(one).__name__, one))
+            yield one
 
 
 def as_text(value: AttributeValue) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from worker.accounts.field_mapping import CUSTOMER_FIELDS, DEFAULT
-from worker.flush.field_values import MAX_TEXT, formed
+from worker.flush.field_values import MAX_TEXT, every_form, formed
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import AttributeValue, CustomerState, ListId, PostalAddress
 from worker.store.runs import LeftOut
@@ -78,6 +78,23 @@ def merge_fields(
             if found.reason is not None:
                 left_out[tag] = found.reason
     return Fields(values, left_out, filled_in, available)
+
+
+def every_value(state: CustomerState, source: str | None, state_if_missing: str) -> Iterator[Any]:
+    """Gives each value that some merge field gets of a customer's field or attribute; nothing where that is empty.
+
+    Args:
+        source: what goes there, as in a mapping of :func:`merge_fields`; None where nothing does.
+        state_if_missing: see there.
+    """
+    value = _value(state, source) if source is not None else None
+    if isinstance(value, PostalAddress):
+        for kind in ("address", "text"):
+            values: dict[str, Any] = {}
+            _put_address(MergeField("", kind), value, state_if_missing, values, {})
+            yield from values.values()
+    elif value or value == 0:
+        yield from every_form(value)
 
 
 def _value(state: CustomerState, source: str) -> AttributeValue | PostalAddress | None:

@@ -105,7 +105,8 @@ class WebContext:
     @cached_property
     def _signers(self) -> dict[str, Signer]:
         secret = self.parts.secret
-        return {one: Signer(secret.derived(f"web {one}")) for one in _PURPOSES}
+        by_each = {one: secret.derived_by_each(f"web {one}") for one in _PURPOSES}
+        return {one: Signer(keys[0], keys[1:]) for one, keys in by_each.items()}
 
     def open_database(self) -> Database:
         """Opens a connection for one request; a wait for the database's lock ends with the request's patience."""

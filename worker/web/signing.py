@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -21,9 +21,14 @@ LONGEST = 4096
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Signs for one purpose."""
+    """Signs for one purpose.
+
+    Attributes:
+        others: keys of the secret keys used before, whose signatures count too.
+    """
 
     key: bytes = field(repr=False)
+    others: Sequence[bytes] = field(default=(), repr=False)
 
     def signed(self, payload: Mapping[str, Any], expires: datetime) -> str:
         """Returns a signed text that is good until a moment."""
@@ -36,7 +41,8 @@ class Signer:
         encoded, _, signature = text.partition(".")
         if len(text) > LONGEST or not text.isascii():
             return None
-        if not hmac.compare_digest(base64url(self.mac(encoded)), signature):
+        macs = [base64url(_mac(key, encoded)) for key in (self.key, *self.others)]
+        if not any(hmac.compare_digest(mac, signature) for mac in macs):
             return None
         try:
             payload = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
@@ -47,7 +53,11 @@ class Signer:
 
     def mac(self, text: str) -> bytes:
         """Returns the HMAC-SHA256 of a text."""
-        return hmac.new(self.key, text.encode(), hashlib.sha256).digest()
+        return _mac(self.key, text)
+
+
+def _mac(key: bytes, text: str) -> bytes:
+    return hmac.digest(key, text.encode(), "sha256")
 
 
 def base64url(content: bytes) -> str:

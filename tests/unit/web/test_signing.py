@@ -24,6 +24,16 @@ def test_a_signed_text_says_what_it_was_given_until_it_expires() -> None:
     assert Signer(SECRET.derived("web session")).opened(text, NOW) is None
 
 
+def test_what_the_key_before_signed_counts_while_that_is_in_force() -> None:
+    """Sessions, links and forwarded requests outlast the change, and nothing more is signed with that key."""
+    before, now = Signer(b"before"), Signer(b"now", (b"before",))
+    assert now.opened(before.signed({"id": "1"}, LATER), NOW) is not None
+    assert Signer(b"now").opened(now.signed({"id": "1"}, LATER), NOW) is not None
+    assert before.opened(now.signed({"id": "1"}, LATER), NOW) is None
+    assert Signer(b"now").opened(before.signed({"id": "1"}, LATER), NOW) is None
+    assert now.mac("a form") == Signer(b"now").mac("a form")
+
+
 @given(st.text(max_size=200), st.integers(0, 200))
 def test_a_text_that_was_changed_says_nothing(noise: str, at: int) -> None:
     """Whatever is put in its place or into it, it is refused and raises nothing."""

@@ -1,0 +1,88 @@
+"""Renews hashes of what was sent, after a change of the secret key, where the customer's value is still that one.
+
+Asks Mailchimp nothing and changes nobody: which form a list's field took a value in, the hash itself tells.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from worker.accounts.field_mapping import mapping_of
+from worker.changelog.commit import Changelog, commit_in_parts
+from worker.flush.field_hashes import FieldHashes, Rehashed
+from worker.flush.merge_values import every_value
+from worker.model import AccountId, CustomerState, ListId, MembershipKey
+from worker.store import accounts, customers, field_hashes
+from worker.store.accounts import AccountSettings
+from worker.store.changed_rows import Changed
+from worker.store.database import Database
+from worker.store.field_hashes import SentFields
+
+
+@dataclass(frozen=True, slots=True)
+class Rehashing:
+    """Renews the hashes of one account.
+
+    Attributes:
+        db: outside of a transaction.
+        hashes: the account's, by both keys.
+        state_if_missing: see :func:`worker.flush.merge_values.merge_fields`.
+    """
+
+    db: Database
+    changelog: Changelog
+    hashes: FieldHashes
+    state_if_missing: str
+
+    def carry_out(self) -> Counter[str]:
+        """Renews all that can be, in many transactions. What is done stays done; again, it goes on.
+
+        Returns:
+            How many rows were "renewed", and how many are "left" since their customers have other values by now.
+
+        Raises:
+            KafkaError: not all is renewed.
+            DatabaseError: not all is renewed.
+        """
+        counts = Counter[str]()
+        counts["renewed"] = commit_in_parts(self.changelog, self.db, self._wanted(counts), self._write)
+        return counts
+
+    def _wanted(self, counts: Counter[str]) -> Iterator[MembershipKey]:
+        # Most rows need nothing once a part was done before: those are not written.
+        for page in field_hashes.pages(self.db, self.hashes.account_id):
+            for one, rehashed in self._rehashed(page):
+                counts["left"] += rehashed.left
+                if rehashed.fields != one.fields:
+                    yield one.membership
+
+    def _write(self, memberships: Sequence[MembershipKey]) -> Changed[int]:
+        # Read again, since a flush may have written them meanwhile.
+        there = field_hashes.of(self.db, self.hashes.account_id, memberships)
+        changed = [
+            replace(one, fields=found.fields) for one, found in self._rehashed(there) if found.fields != one.fields
+        ]
+        return Changed(len(changed), field_hashes.put(self.db, self.hashes.account_id, changed))
+
+    def _rehashed(self, some: Sequence[SentFields]) -> Iterator[tuple[SentFields, Rehashed]]:
+        account_id = self.hashes.account_id
+        settings = accounts.find(self.db, account_id) or AccountSettings(account_id)
+        staged = customers.by_ids(self.db, account_id, {one.customer_id for one in some})
+        states = {one.customer_id: one.state for one in staged}
+        for one in some:
+            state = states.get(one.customer_id)
+            yield one, self._of_one(one, settings, state)
+
+    def _of_one(self, one: SentFields, settings: AccountSettings, state: CustomerState | None) -> Rehashed:
+        mapping = mapping_of(settings.list_of(ListId(one.membership.list_id)))
+        return self.hashes.rehashed(
+            one.fields,
+            lambda tag: every_value(state, mapping.get(tag), self.state_if_missing) if state is not None else (),
+        )
+
+
+def account_ids(db: Database) -> list[AccountId]:
+    """Returns the accounts that have hashes."""
+    return sorted(field_hashes.count_by_account(db))

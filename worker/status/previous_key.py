@@ -1,0 +1,103 @@
+"""Whether the secret key used before is still needed, and for what."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+from worker.accounts.secrets import SecretKey
+from worker.kafka.partitioner import partition_of
+from worker.plural import counted
+from worker.status.checks import Finding, Level, ok
+from worker.store import accounts, field_hashes, forgotten, offsets, rekeying
+from worker.store.database import Database
+
+UNSET = "Unset WORKER_PREVIOUS_SECRET_KEY at every worker."
+_REKEY = "Once all workers have both keys: mailchimp-worker account rekey"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousKey:
+    """For what the key before is needed.
+
+    Attributes:
+        rekeyed: whether `account rekey` was given since.
+        api_keys: how many it encrypted; that of the hashes of erased persons counts too.
+        rows: ledger rows of this database that may have hashes of it which can be renewed.
+        partitions: partitions of the ledger whose hashes are not all renewed.
+        left: rows with hashes that cannot be renewed, since their customers have other values by now.
+    """
+
+    rekeyed: bool
+    api_keys: int
+    rows: int
+    partitions: int
+    left: int
+
+    @property
+    def needed(self) -> bool:
+        """Whether something is lost without it."""
+        return not self.rekeyed or bool(self.api_keys or self.partitions)
+
+    @property
+    def words(self) -> str:
+        """The same as a sentence."""
+        if not self.rekeyed:
+            return "still needed: API keys, ledger and settings were not all written again with the new one."
+        if self.api_keys:
+            return f"still needed: it encrypted {counted(self.api_keys, 'key')}."
+        if self.partitions:
+            rows = f", here of up to {counted(self.rows, 'ledger row')}" if self.rows else ""
+            partitions = counted(self.partitions, "partition")
+            return f"still needed: hashes of {partitions} are being renewed by the workers that have both keys{rows}."
+        left = (
+            f" Hashes of {counted(self.left, 'ledger row')} cannot be renewed: their customers changed since, or are "
+            "gone."
+        )
+        return f"needed no more.{left if self.left else ''}"
+
+    @property
+    def advice(self) -> str | None:
+        """What to do; None while the workers do it."""
+        if not self.rekeyed or self.api_keys:
+            return _REKEY
+        return None if self.needed else UNSET
+
+
+def previous_key(db: Database, secret: SecretKey, topic: str) -> PreviousKey | None:
+    """Returns for what the key before is needed; None where none is in force.
+
+    Args:
+        db: the staging database.
+        secret: with the one before.
+        topic: that of events.
+    """
+    if secret.previous is None:
+        return None
+    newest, size = rekeying.newest(db), offsets.size_of(db, topic)
+    rekeyed = newest is not None and (newest.key, newest.before) == secret.names
+    partitions = size.ledger if size is not None else 0
+    renewed = rekeying.renewed(db, newest) if newest is not None and rekeyed else {}
+    rows = field_hashes.count_by_account(db)
+    return PreviousKey(
+        rekeyed,
+        _sealed_by(db, secret.previous),
+        sum(count for one, count in rows.items() if partitions and partition_of(one, partitions) not in renewed),
+        len(set(range(partitions)) - set(renewed)),
+        sum(renewed.values()),
+    )
+
+
+def finding(found: PreviousKey) -> Finding:
+    """Returns it as `check` shows it; nothing is undelivered because of it."""
+    what = "previous key"
+    if found.needed:
+        return Finding(what, Level.ATTENTION, f"It is {found.words}", found.advice, hinders=False)
+    return ok(what, f"It is {found.words} {found.advice}")
+
+
+def _sealed_by(db: Database, before: SecretKey) -> int:
+    sealed = [accounts.encrypted_key(db, one.account_id) for one in accounts.all_accounts(db)]
+    hash_key = forgotten.encrypted_key(db)
+    sealed.append(base64.b64decode(hash_key) if hash_key is not None else None)
+    return sum(1 for one in sealed if one is not None and before.has_sealed(one))

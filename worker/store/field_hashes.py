@@ -1,0 +1,76 @@
+"""The hashes of what members were sent, in the ledger: read page by page, and renewed after a change of the key."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from worker.model import AccountId, CustomerId, MembershipKey
+from worker.store.changed_rows import Rows, entry_rows
+from worker.store.database import Database
+
+_PAGE_ROWS = 1000
+"""Rows whose customers are read together."""
+_HAS = "state = 'present' AND fields <> '{}'"
+"""Of other members all fields are sent, should they be written again: nobody looks at their hashes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentFields:
+    """What a member was sent.
+
+    Attributes:
+        customer_id: whose fields it has.
+        fields: merge tag to hash.
+    """
+
+    membership: MembershipKey
+    customer_id: CustomerId
+    fields: Mapping[str, str]
+
+
+def count_by_account(db: Database) -> Counter[AccountId]:
+    """Returns how many members of each account have hashes that matter."""
+    rows = db.execute(f"SELECT account_id, count(*) FROM ledger WHERE {_HAS} GROUP BY account_id")
+    return Counter({AccountId(row[0]): int(row[1]) for row in rows})
+
+
+def pages(db: Database, account_id: AccountId) -> Iterator[list[SentFields]]:
+    """Gives an account's, page by page."""
+    after = ("", "")
+    while rows := db.execute(
+        f"SELECT list_id, address, customer_id, fields FROM ledger WHERE account_id = ? AND {_HAS} "
+        f"AND (list_id, address) > (?, ?) ORDER BY list_id, address LIMIT {_PAGE_ROWS}",
+        (account_id, *after),
+    ).fetchall():
+        yield [_read(row) for row in rows]
+        after = rows[-1]["list_id"], rows[-1]["address"]
+
+
+def of(db: Database, account_id: AccountId, memberships: Sequence[MembershipKey]) -> list[SentFields]:
+    """Returns those of some members, where they have any."""
+    found = (
+        db.execute(
+            "SELECT list_id, address, customer_id, fields FROM ledger "
+            f"WHERE account_id = ? AND list_id = ? AND address = ? AND {_HAS}",
+            (account_id, *one),
+        ).fetchone()
+        for one in memberships
+    )
+    return [_read(row) for row in found if row is not None]
+
+
+def put(db: Database, account_id: AccountId, changed: Sequence[SentFields]) -> Rows:
+    """Writes hashes, and nothing else of the members. Belongs in a transaction."""
+    db.executemany(
+        "UPDATE ledger SET fields = ? WHERE account_id = ? AND list_id = ? AND address = ?",
+        [(json.dumps(dict(one.fields), ensure_ascii=False), account_id, *one.membership) for one in changed],
+    )
+    return entry_rows(account_id, [one.membership for one in changed])
+
+
+def _read(row: Mapping[str, str]) -> SentFields:
+    membership = MembershipKey(row["list_id"], row["address"])  # type: ignore[arg-type]
+    return SentFields(membership, CustomerId(row["customer_id"]), json.loads(row["fields"]))
