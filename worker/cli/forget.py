@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,7 +18,7 @@ from worker.cli.context import Json, changing, despite_workers, wired
 from worker.cli.progress import Steps
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
-from worker.errors import UsageError, WorkerError
+from worker.errors import UsageError
 from worker.flush import calls
 from worker.kafka.group import members_of
 from worker.mailchimp.errors import explained
@@ -67,9 +68,11 @@ def forget(
     if json:
         erased = {_COUNTED.get(what, what): count for what, count in gone.items()}
         told = {"email": address, "erased": erased, "archived": archived, "members_left": stay, "done_by": worker}
-        output.as_json(told | {"customers_not_deleted": there})
+        output.as_json(told | {"running_worker_erased": erasing.by_worker, "customers_not_deleted": there})
         return
-    _tell(app, address, gone, archived, stay)
+    for line in erased_in_words(address, gone, erasing.by_worker):
+        output.say(line)
+    _tell(app, archived, stay, worker)
 
 
 @dataclass
@@ -92,6 +95,14 @@ class _Erasing:
     gone: dict[str, int] = field(default_factory=dict)
     _people: list[tuple[AccountId, CustomerId]] = field(default_factory=list)
     _before: dict[str, int] = field(default_factory=dict)
+    _left: dict[str, int] = field(default_factory=dict)
+    _mine: bool = False
+    _worker_too: bool = False
+
+    @property
+    def by_worker(self) -> Literal["all", "part"] | None:
+        """How much the running worker erased between two beginnings; None where it did not."""
+        return ("part" if self._mine else "all") if self._worker_too else None
 
     def carry_out(self) -> str:
         """Erases what is left, and returns the name of the worker that did.
@@ -103,17 +114,23 @@ class _Erasing:
         with changing(app, lambda db: [one for one, _ in people_at(db, address)]) as db, Steps() as steps:
             if not self._before:
                 self._people, _ = known_at(db, address)
-                self._before = rows_of(db, address, self._people)
+                self._before = self._left = rows_of(db, address, self._people)
+            there = rows_of(db, address, self._people)
+            if any(count < self._left[what] for what, count in there.items()):
+                self._worker_too = True
             for account_id, entry in _members(db, address):
                 name = f"{entry.membership.list_id} of {account_id}"
                 self.members[name] = None
                 if self.archive and name not in self.archived:
                     _archive(app, db, account_id, entry)
                     self.archived[name] = None
-            digest = request_person(db, app.changelog, address, app.secret, self.at)
-            forget_person(db, app.changelog, address, secret=app.secret, at=self.at, progress=steps.update)
-            left = rows_of(db, address, self._people)
-            self.gone = {what: max(0, count - left[what]) for what, count in self._before.items()}
+            try:
+                digest = request_person(db, app.changelog, address, app.secret, self.at)
+                forget_person(db, app.changelog, address, secret=app.secret, at=self.at, progress=steps.update)
+            finally:
+                self._left = rows_of(db, address, self._people)
+                self._mine = self._mine or self._left != there
+            self.gone = {what: max(0, count - self._left[what]) for what, count in self._before.items()}
             worker = instance_of(db, "command")
             mine = [one for one in erasure_requests.everyone(db) if one.digest == digest]
             done = as_text(app.clock())
@@ -157,26 +174,44 @@ def _tell_order(there: list[str]) -> None:
         )
 
 
-def _tell(app: App, address: AddressKey, gone: dict[str, int], archived: list[str], stay: list[str]) -> None:
+def erased_in_words(address: AddressKey, gone: Mapping[str, int], by_worker: str | None) -> Iterator[str]:
+    """Gives what was erased here as sentences.
+
+    Args:
+        address: the person's.
+        gone: how many rows of each kind.
+        by_worker: "all" or "part" where the running worker erased; None where it did not.
+    """
     erased = ", ".join(
         counted(count, _NAMES[what], _PLURALS.get(_NAMES[what])) for what, count in gone.items() if count
     )
-    output.say(f"Erased of {address} from this worker's database: {erased or 'nothing was there'}.")
+    if not erased:
+        yield f"Nothing was known here of {address}. If that is a typing error, give the right address."
+        return
+    yield f"Erased of {address} from this worker's database: {erased}."
+    if by_worker is not None:
+        how = "erased this" if by_worker == "all" else "erased a part of this"
+        yield f"The running worker {how}, since it took its partition back from this command."
+
+
+def others_in_words(members: Collection[str], worker: str) -> str:
+    """Returns who else erases.
+
+    Args:
+        members: names of the workers in the group, this one too where it runs.
+        worker: the name of this database's worker.
+    """
+    others = sum(1 for one in members if not one.startswith(f"{worker} on "))
+    now = f" ({counted(others, 'other worker')} in the group now)" if others else ""
+    return (
+        f"Every other worker erases its own copy, also one that is away{now}. See which have: mailchimp-worker status"
+    )
+
+
+def _tell(app: App, archived: list[str], stay: list[str], worker: str) -> None:
     if archived:
         output.say(f"Archived in Mailchimp: {output.some_of(archived)}.")
     if stay:
         output.say(f"Its members stay in Mailchimp: {output.some_of(stay)}. To archive one: in Mailchimp itself.")
-    others = _others(app)
-    output.say(
-        f"Every other worker erases its own copy, also one that is away now{others}. See which have: "
-        "mailchimp-worker status"
-    )
+    output.say(others_in_words([one.name for one in members_of(app.config.kafka) or ()], worker))
     output.say("Its events stay in Kafka until billmywork publishes its deletion. Delete backups from before.")
-
-
-def _others(app: App) -> str:
-    try:
-        members: Any = members_of(app.config.kafka)
-    except WorkerError:
-        return ""
-    return f" ({counted(len(members), 'worker')} in the group)" if members else ""

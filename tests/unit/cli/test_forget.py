@@ -1,0 +1,46 @@
+"""What `forget` says was erased, and by whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.cli.forget import erased_in_words, others_in_words
+from worker.model import AddressKey
+
+ANN = AddressKey("ann@example.com")
+GONE = {"receipts": 2, "places": 1, "customers": 1, "dead letters": 0}
+
+
+@pytest.mark.parametrize(
+    ("by_worker", "said"),
+    [
+        (None, []),
+        ("all", ["The running worker erased this, since it took its partition back from this command."]),
+        ("part", ["The running worker erased a part of this, since it took its partition back from this command."]),
+    ],
+)
+def test_it_is_said_what_was_erased_and_whether_the_running_worker_did(by_worker: str | None, said: list[str]) -> None:
+    """Each kind with its number, and in plain words who did it."""
+    erased = "Erased of ann@example.com from this worker's database: 2 receipts, 1 list entry, 1 customer."
+    assert list(erased_in_words(ANN, GONE, by_worker)) == [erased, *said]
+
+
+def test_an_address_that_nobody_had_is_said_to_be_unknown() -> None:
+    """With the hint that it may be a typing error."""
+    (told,) = erased_in_words(ANN, dict.fromkeys(GONE, 0), None)
+    assert told == "Nothing was known here of ann@example.com. If that is a typing error, give the right address."
+
+
+@pytest.mark.parametrize(
+    ("members", "now"),
+    [
+        ([], ""),
+        (["worker-1 on 10.0.0.1"], ""),
+        (["worker-1 on 10.0.0.1", "worker-11 on 10.0.0.2"], " (1 other worker in the group now)"),
+        (["worker-2 on 10.0.0.1", "worker-3 on 10.0.0.2"], " (2 other workers in the group now)"),
+    ],
+)
+def test_only_other_workers_are_counted_as_others(members: list[str], now: str) -> None:
+    """The worker of this database is none of them, whether it runs or not; one that is away erases too."""
+    told = others_in_words(members, "worker-1")
+    assert told.startswith(f"Every other worker erases its own copy, also one that is away{now}. See which have:")
