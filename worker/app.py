@@ -5,6 +5,7 @@ What calls Mailchimp is imported where it is made: commands that only read start
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
     from worker.changelog.signing import Signing
     from worker.flush.field_hashes import FieldHashes
     from worker.flush.run import Flusher
+
+SELDOM = (50_000, 20)
+"""How many more objects, and rounds, before Python looks for cycles among them. Most of what a flush makes lives until
+it is written, and has none: by Python's own figures a tenth of its processor time goes into looking."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +229,7 @@ class App:
             stop=stop,
             metrics=self.metrics,
         )
+        gc.set_threshold(*SELDOM)
         return Flusher(how, self.changelog, self.config.flush.accounts_at_once, self.config.flush.spread)
 
     @contextmanager
