@@ -71,8 +71,7 @@ class Database:
         """
         if self._rehearsal is not None:
             self._note(self._rehearsal, sql, [values])
-        with _translated():
-            return self._patiently(lambda: self.connection.execute(sql, values))
+        return self._patiently(self.connection.execute, sql, values)
 
     def executemany(self, sql: str, rows: Any) -> Any:
         """Runs one statement for many rows.
@@ -84,8 +83,7 @@ class Database:
             rows = list(rows)  # to be given again, also should the database be locked
         if self._rehearsal is not None:
             self._note(self._rehearsal, sql, rows)
-        with _translated():
-            return self._patiently(lambda: self.connection.executemany(sql, rows))
+        return self._patiently(self.connection.executemany, sql, rows)
 
     def execute_each(self, sql: str, rows: Iterable[_Row]) -> list[_Row]:
         """Runs one statement for each of many rows, and returns those for which it changed something.
@@ -207,27 +205,26 @@ class Database:
         finally:
             self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
-    def _patiently(self, act: Callable[[], _Result]) -> _Result:
+    def _patiently(self, act: Callable[..., _Result], *values: Any) -> _Result:
         # Waits here and not in SQLite, where nothing could end it. Inside a transaction there is nothing to wait for.
         began, tell_after = time.monotonic(), TOLD_AFTER_SECONDS
         while True:
             try:
-                return act()
-            except sqlite3.OperationalError as error:
-                if str(error) != _LOCKED or self.connection.in_transaction:
-                    raise
+                return act(*values)
+            except sqlite3.Error as error:
                 waited = time.monotonic() - began
-                if self.must_end is None:
-                    given_up = waited >= BUSY_SECONDS
-                else:
-                    given_up = waited >= ENDING_SECONDS and self.must_end()
-                if given_up:
-                    raise
+                if str(error) != _LOCKED or self.connection.in_transaction or self._gives_up(waited):
+                    raise _translation(error) from error
                 time.sleep(BUSY_PAUSE_SECONDS)
                 if waited >= tell_after:
                     told = "waiting for the database for %.0f s: another process or thread is writing"
                     log.warning(told, waited, extra={"seconds": round(waited)})
                     tell_after *= 2
+
+    def _gives_up(self, waited: float) -> bool:
+        if self.must_end is None:
+            return waited >= BUSY_SECONDS
+        return waited >= ENDING_SECONDS and self.must_end()
 
     def version(self) -> int:
         """Returns a number that is another one after each commit of another connection.
@@ -320,8 +317,7 @@ class Database:
             if self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 raise sqlite3.OperationalError(_LOCKED)
 
-        with _translated():
-            self._patiently(empty)
+        self._patiently(empty)
 
     def close(self) -> None:
         """Closes the connection; an open transaction is rolled back."""
@@ -393,4 +389,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise DatabaseError(f"The database cannot be used: {error}.", advice(str(error))) from error
+        raise _translation(error) from error
+
+
+def _translation(error: Exception) -> DatabaseError:
+    return DatabaseError(f"The database cannot be used: {error}.", advice(str(error)))
