@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from worker.accounts.settings import end_of_missing, missing
 from worker.clock import Clock, as_text
@@ -295,12 +297,26 @@ class _Execution:
 
     def _run(self, pool: ThreadPoolExecutor, tasks: Iterable[_Task], context: StepContext) -> None:
         # Not by waiting for thousands of futures at once: that looks at each of them again and again.
-        ended = SimpleQueue[Future[Iterable[Step]]]()
+        lock, ended = threading.Lock(), SimpleQueue[Future[Iterable[Step]]]()
         running, ends = 0, None
+
+        def begin(task: Callable[..., Iterable[Step]], *arguments: Any) -> None:
+            nonlocal running
+            with lock:
+                running += 1
+            pool.submit(task, *arguments).add_done_callback(end)
+
+        def end(task: Future[Iterable[Step]]) -> None:
+            nonlocal running
+            with lock:
+                # This thread is woken by what it must look at alone, and by the last one.
+                if running == 1 or task.cancelled() or task.exception() is not None or task.result():
+                    ended.put(task)
+                running -= 1
+
         for task in tasks:
-            pool.submit(task).add_done_callback(ended.put)
-            running += 1
-        while running:
+            begin(task)
+        while running or not ended.empty():
             if self.orders.how.stop.is_set():
                 # Calls in flight get a moment more, so that what they did is known; the rest is found out later.
                 ends = ends or time.monotonic() + GRACE_SECONDS
@@ -310,10 +326,8 @@ class _Execution:
                 steps = _result(ended.get(timeout=LOOK_SECONDS))
             except Empty:
                 continue
-            running -= 1
             for step in steps:
-                pool.submit(self._alone, context, step).add_done_callback(ended.put)
-                running += 1
+                begin(self._alone, context, step)
 
     def _admitted(self, context: StepContext, step_group: StepGroup, guard: Brake) -> Iterable[Step]:
         if self.recorder.may_call():
