@@ -97,14 +97,18 @@ def after_step(
     now = _without_successors(now)
     here = [one for one in receipts if now.membership == (one.list_id, one.address)]
     receipt = (here or receipts)[-1]
-    told, status = now.told, status_of(now)
+    published, status = now.published, status_of(now)
     elsewhere = not here and now.membership is not None and receipt.outcome in _OF_AN_OLD_PLACE
     # Another step says what became of the customer; where none did or will, this one answers its event.
-    if told is not None and elsewhere and (not settled or (told.version == version and _settles(told.outcome))):
-        return _unless_same(told, replace(told, member_status=status, since=receipt.at, at=receipt.at))
+    if (
+        published is not None
+        and elsewhere
+        and (not settled or (published.version == version and _settles(published.outcome)))
+    ):
+        return _unless_same(published, replace(published, member_status=status, since=receipt.at, at=receipt.at))
     list_id = now.membership.list_id if now.membership is not None else receipt.list_id
     now_so = (version, receipt.event_id, list_id, status)
-    if receipt.outcome == Outcome.TAGGED and _tells(told, now_so):
+    if receipt.outcome == Outcome.TAGGED and _says(published, now_so):
         return None  # what is known of the member says more
     meaning = MEANINGS[receipt.outcome]
     new = CustomerOutcome(
@@ -123,7 +127,7 @@ def after_step(
         at=receipt.at,
     )
     afresh = receipt.outcome in _JOINED or (bool(here) and receipt.outcome in _TAKEN_OFF)
-    return _unless_same(told, new, afresh=afresh)
+    return _unless_same(published, new, afresh=afresh)
 
 
 def after_steps_of_others(now: CustomerNow, receipt: Receipt) -> CustomerOutcome | None:
@@ -133,17 +137,17 @@ def after_steps_of_others(now: CustomerNow, receipt: Receipt) -> CustomerOutcome
         now: its state after everything that the step wrote.
         receipt: the other customer's, of that place.
     """
-    status, told = status_of(now), now.told
-    if told is None or now.membership is None:
+    status, published = status_of(now), now.published
+    if published is None or now.membership is None:
         return None
-    if told.member_status == status and receipt.outcome not in _TAKEN_OFF:
+    if published.member_status == status and receipt.outcome not in _TAKEN_OFF:
         return None
     if _without_successors(now).membership is None:
         # It is that one's member only: this customer's own steps say what became of it.
-        return None if told.member_status == NO_MEMBER else after_reading(now, None, receipt.at, receipt.run)
+        return None if published.member_status == NO_MEMBER else after_reading(now, None, receipt.at, receipt.run)
     meaning = MEANINGS[receipt.outcome]
     return replace(
-        told,
+        published,
         list_id=now.membership.list_id,
         member_status=status,
         since=receipt.at,
@@ -171,22 +175,22 @@ def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None 
         since: when the member changed, by Mailchimp's clock, as text; None where it did not say.
         run: the flush that read it; None outside of one.
     """
-    if now.deleted and now.told is None:
+    if now.deleted and now.published is None:
         return None  # nothing is published of it any more
     now = _without_successors(now)
-    status, told = status_of(now), now.told
+    status, published = status_of(now), now.published
     list_id = now.membership.list_id if now.membership is not None else None
     learnt = _learnt(now, status)
-    same = told is not None and (told.list_id, told.member_status) == (list_id, status)
-    if told is not None and same:
-        if not now.renamed or told.reason == learnt.reason:
+    same = published is not None and (published.list_id, published.member_status) == (list_id, status)
+    if published is not None and same:
+        if not now.renamed or published.reason == learnt.reason:
             return None
-        since = told.since
+        since = published.since
     return CustomerOutcome(
-        version=told.version if told is not None else now.version,
-        event_id=told.event_id if told is not None else now.event_id,
+        version=published.version if published is not None else now.version,
+        event_id=published.event_id if published is not None else now.event_id,
         list_id=list_id,
-        list_reason=told.list_reason if told is not None and told.list_id == list_id else None,
+        list_reason=published.list_reason if published is not None and published.list_id == list_id else None,
         member_status=status,
         since=since or at,
         outcome=str(learnt.outcome),
@@ -198,32 +202,34 @@ def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None 
     )
 
 
-def _tells(told: CustomerOutcome | None, so: tuple[object, ...]) -> bool:
-    if told is None or told.outcome == Outcome.LATER:
+def _says(published: CustomerOutcome | None, so: tuple[object, ...]) -> bool:
+    if published is None or published.outcome == Outcome.LATER:
         return False
-    return (told.version, told.event_id, told.list_id, told.member_status) == so
+    return (published.version, published.event_id, published.list_id, published.member_status) == so
 
 
 def _learnt(now: CustomerNow, status: str) -> _Learnt:
     if now.renamed:
         return _LEARNT["renamed"]
-    before = now.told.member_status if now.told is not None else None
+    before = now.published.member_status if now.published is not None else None
     if status == "subscribed" and before in (None, "pending"):
         return _LEARNT["there" if before is None else "confirmed"]
     return _LEARNT.get(status, _OTHERWISE)
 
 
-def _unless_same(told: CustomerOutcome | None, new: CustomerOutcome, *, afresh: bool = False) -> CustomerOutcome | None:
-    if told is None:
+def _unless_same(
+    published: CustomerOutcome | None, new: CustomerOutcome, *, afresh: bool = False
+) -> CustomerOutcome | None:
+    if published is None:
         return new
-    if (told.list_id, told.member_status) == (new.list_id, new.member_status) and not afresh:
+    if (published.list_id, published.member_status) == (new.list_id, new.member_status) and not afresh:
         # The status is as old as it was, and what made it so is who did.
-        caused_by = told.caused_by if new.member_status in OUT else new.caused_by
-        new = replace(new, since=told.since, caused_by=caused_by)
-        answered = (told.version, told.event_id) == (new.version, new.event_id)
+        caused_by = published.caused_by if new.member_status in OUT else new.caused_by
+        new = replace(new, since=published.since, caused_by=caused_by)
+        answered = (published.version, published.event_id) == (new.version, new.event_id)
         if new.outcome == Outcome.UNCHANGED and answered:
             return None
-    return None if replace(new, run=told.run, at=told.at) == told else new
+    return None if replace(new, run=published.run, at=published.at) == published else new
 
 
 def _cause(receipt: Receipt, now: CustomerNow, status: str) -> Cause:
@@ -286,11 +292,11 @@ def write_after_step(
 
 
 def _of_others(
-    db: Database, account_id: AccountId, result: StepResult, told: Collection[CustomerId]
+    db: Database, account_id: AccountId, result: StepResult, but: Collection[CustomerId]
 ) -> dict[CustomerId, CustomerOutcome]:
     changed = {one.membership: one for one in result.entries}
     last = {MembershipKey(one.list_id, one.address): one for one in result.receipts if one.list_id and one.address}
-    others = customer_outcomes.sharers(db, account_id, changed, told) if changed and last else []
+    others = customer_outcomes.sharers(db, account_id, changed, but) if changed and last else []
     found: dict[CustomerId, CustomerOutcome] = {}
     for now in customer_outcomes.customers_now(db, account_id, others):
         assert now.membership is not None, "it shares a place"

@@ -69,8 +69,8 @@ def outcome_of(text: str | None) -> CustomerOutcome | None:
     """Returns what a text holds, without what a later release may have added."""
     if text is None:
         return None
-    told = json.loads(text)
-    return CustomerOutcome(**{name: told.get(name) for name in NAMES})
+    parts = json.loads(text)
+    return CustomerOutcome(**{name: parts.get(name) for name in NAMES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class CustomerNow:
         member_status: of that entry.
         renamed: whether the person gave the member another address, under which it has that status.
         version: of the staged customer, as is `event_id`; None where it is not staged.
-        told: the outcome that was published last; None before the first one.
+        published: the outcome that was published last; None before the first one.
         deleted: whether billmywork has deleted it.
         succeeded: whether another customer has the address of that place, and this one has another or none.
     """
@@ -94,7 +94,7 @@ class CustomerNow:
     member_status: str | None
     version: int | None
     event_id: str | None
-    told: CustomerOutcome | None
+    published: CustomerOutcome | None
     deleted: bool = False
     succeeded: bool = False
     renamed: bool = False
@@ -121,10 +121,10 @@ def customers_now(db: Database, account_id: AccountId, customer_ids: Iterable[Cu
 
 def _now(row: Any) -> CustomerNow:
     membership = MembershipKey(row["list_id"], row["address"]) if row["address"] is not None else None
-    told = outcome_of(row["outcome"])
+    published = outcome_of(row["outcome"])
     known = (row["state"], row["member_status"], row["version"], row["event_id"])
     flags = bool(row["deleted"]), bool(row["succeeded"]), row["address_now"] is not None
-    return CustomerNow(row["customer_id"], membership, *known, told, *flags)
+    return CustomerNow(row["customer_id"], membership, *known, published, *flags)
 
 
 def sharers(
@@ -142,7 +142,7 @@ def sharers(
 
 def find(db: Database, account_id: AccountId, customer_id: CustomerId) -> CustomerOutcome | None:
     """Returns the outcome that was published last for a customer; None before the first one."""
-    return next(iter(customers_now(db, account_id, [customer_id]))).told
+    return next(iter(customers_now(db, account_id, [customer_id]))).published
 
 
 def pages(db: Database, account_id: AccountId) -> Iterator[list[CustomerId]]:
