@@ -23,7 +23,7 @@ from worker.errors import NotSigned
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
 from worker.status.check_kafka import check_changelog
 from worker.status.checks import Level
-from worker.store import accounts, dead_letters, ledger
+from worker.store import accounts, dead_letters, ledger, worker_urls
 from worker.store.accounts import AccountSettings
 from worker.store.changed_rows import Changed
 from worker.store.ledger import LedgerEntry
@@ -238,6 +238,52 @@ def test_after_an_upgrade_nothing_is_believed_until_it_is_signed_once(
     forge(upgraded, (place(A), ROW))
     assert hire("away").read() == {A: "cus-2"}
     assert hire("away").letters() == [("it is not signed", ACCOUNT)]
+
+
+def test_what_is_written_behind_signed_records_is_no_earlier_releases(hire: Hire) -> None:
+    """Where compaction left a forged record as the first, signing for the first time believes none without a word."""
+    worker = hire("one")
+    worker.read()
+    forge(worker, (place(B), ROW))
+    sign = partial(worker.app.signatures.headers_of, "ledger")
+    writer = PartitionWriter(worker.app.config.kafka, worker.topics.ledger.name, worker.partition, sign)
+    writer.open()
+    writer.write([(place("c@example.com"), ROW)])
+    forge(worker, (place(A), ROW))
+    fresh = hire("fresh")
+    signing = fresh.app.signing(fresh.db, lambda count: None)
+    with pytest.raises(NotSigned, match="1 record that") as caught:
+        signing.write_again(first_time=True)
+    assert "ledger sign --believe" in caught.value.advice
+    signing.write_again(first_time=True, believe=True)
+    assert hire("fresh").read() == {A: "forged", B: "forged", "c@example.com": "forged"}
+
+
+def note_url(worker: Worker, url: str) -> None:
+    """Writes a note beside the settings, which is no account's."""
+    worker.app.changelog.commit(worker.db, lambda: Changed(None, worker_urls.put(worker.db, url, [0], "now")))
+
+
+def test_a_worker_with_the_old_key_alone_catches_up_once_it_has_both(hire: Hire) -> None:
+    """What it refused meanwhile is applied, also what is no account's, or goes where a newer record replaces it."""
+    old = hire("old")
+    old.read()
+    old.write(A)
+    new = hire("new", NEW, OLD)
+    assert new.read() == {A: "cus-1"}
+    note_url(new, "http://one")
+    note_url(new, "http://two")
+    with closing(old.app.open_reader(old.db)) as reader:
+        reader.read_settings()
+    assert [account for _, account in old.letters()] == [None, None]
+    note_url(new, "http://two")
+    both = hire("old", NEW, OLD)
+    with closing(both.app.open_reader(both.db)) as reader:
+        reader.read_settings()
+        assert len(both.letters()) == 1
+        assert reader.apply_letters() == 1
+    assert both.letters() == []
+    assert worker_urls.with_partition(both.db, 0) is not None
 
 
 def test_a_new_secret_key_signs_everything_again(hire: Hire) -> None:

@@ -181,7 +181,7 @@ class Reader:
             DatabaseError: they cannot be written.
         """
         applied = 0
-        for letter in dead_letters.of_changelog(self.db):
+        for letter in dead_letters.of_topics(self.db, self._topics.ledger.name, self._topics.settings.name):
             one = changelog_row_of(letter.key, letter.value)
             role: Role = "ledger" if letter.topic == self._topics.ledger.name else "settings"
             believed = self._signatures().flaw_of(role, letter.key, letter.value, letter.headers) is None

@@ -57,12 +57,13 @@ class Signing:
             return True
         return False
 
-    def write_again(self, *, first_time: bool) -> Counter[str]:
+    def write_again(self, *, first_time: bool, believe: bool = False) -> Counter[str]:
         """Writes everything again and notes from where on it is signed. If it fails, nothing counts: do it again.
 
         Args:
-            first_time: whether what is not signed is believed. Else it is not written again, and keeps all from being
-                noted if it is the newest of its key.
+            first_time: whether what is not signed is believed, where nothing before it is signed: an earlier release
+                wrote it. Else it is not written again, and keeps all from being noted if it is the newest of its key.
+            believe: whether it is believed also behind what is signed, where the earlier release still ran.
 
         Returns:
             How many records there were: those of each topic, and "signed", which were before.
@@ -78,7 +79,7 @@ class Signing:
                 for partition in range(topic.partitions):
                     low, high = topic_log.bounds(topic, partition)
                     starts[place_of(topic, partition)] = high
-                    self._copy(topic_log, topic, partition, (low, high), counts, first_time=first_time)
+                    self._copy(topic_log, topic, partition, (low, high), counts, first_time=first_time, believe=believe)
         # The database reads it like all others, since it may not have read what was there before.
         self.changelog.write([SignedFrom(starts).row(self.signatures)])
         return counts
@@ -92,17 +93,19 @@ class Signing:
         counts: Counter[str],
         *,
         first_time: bool,
+        believe: bool,
     ) -> None:
         role: Role = "ledger" if topic == self.changelog.topics.ledger else "settings"
         told = SignedFrom.from_text(table_rows.note_of(self.db, SIGNED), self.signatures).offset_of(topic, partition)
-        refused = set[bytes | None]()
+        refused, signed = set[bytes | None](), False
         for messages in topic_log.records(topic, partition, *span):
             records: list[Record] = []
             for message in messages:
                 key, value, offset = message.key(), message.value(), message.offset() or 0
                 flaw = self.signatures.flaw_of(role, key, value, headers_of(message))
                 counts["signed"] += flaw is None
-                if flaw is not None and not first_time:
+                signed = signed or flaw is None
+                if flaw is not None and not (first_time and (believe or not signed)):
                     if offset >= (told or 0):
                         refused.add(key)
                     continue
@@ -116,7 +119,8 @@ class Signing:
             raise NotSigned(
                 f"Partition {partition} of {topic.name} has {counted(len(refused), 'record')} that are not signed with "
                 "a secret key in force, so nothing was changed.",
-                "Find out who wrote them; then: mailchimp-worker ledger sign",
+                "Find out who wrote them; then: mailchimp-worker ledger sign"
+                + (" --believe, if it was an earlier release that still ran" if first_time else ""),
             )
 
     def refused(self) -> list[DeadLetter]:

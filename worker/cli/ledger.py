@@ -73,7 +73,7 @@ def sign(
     app = wired()
     with DatabaseLock(app.config.staging.path):
         with closing(app.open_database()) as db:
-            signed = _first_time(app, db, yes=yes)
+            signed = _first_time(app, db, yes=yes, believe=believe)
         if signed is not None:
             _tell_signed(signed, json=json)
             return
@@ -87,7 +87,7 @@ def sign(
     _tell_settled(counts, json=json)
 
 
-def _first_time(app: App, db: Database, *, yes: bool) -> Mapping[str, int] | None:
+def _first_time(app: App, db: Database, *, yes: bool, believe: bool) -> Mapping[str, int] | None:
     if not app.signing(db, lambda count: None).unsigned():
         return None
     topics = app.changelog.topics
@@ -97,7 +97,7 @@ def _first_time(app: App, db: Database, *, yes: bool) -> Mapping[str, int] | Non
         yes=yes,
     )
     with Progress("signing") as progress:
-        return app.signing(db, progress.counted).write_again(first_time=True)
+        return app.signing(db, progress.counted).write_again(first_time=True, believe=believe)
 
 
 def _accounts_refused(app: App) -> Callable[[Database], Collection[AccountId]]:

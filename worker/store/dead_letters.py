@@ -110,6 +110,12 @@ def of_changelog(db: Database) -> list[DeadLetter]:
     return [_ROW.read(row) for row in rows]
 
 
+def of_topics(db: Database, *topics: str) -> list[DeadLetter]:
+    """Returns the records of some topics that could not be applied, those without an account too; oldest first."""
+    query = f"SELECT * FROM dead_letter WHERE topic IN ({','.join('?' * len(topics))}) ORDER BY number"
+    return [_ROW.read(row) for row in db.execute(query, topics)]
+
+
 def count_because(db: Database, *reasons: str) -> int:
     """Returns how many there are for one of these reasons."""
     query = f"SELECT count(*) FROM dead_letter WHERE reason IN ({','.join('?' * len(reasons))})"
@@ -127,7 +133,7 @@ def count_of_topic(db: Database, topic: str, partition: int) -> int:
 def drop_superseded(db: Database, topic: str, keys: Iterable[bytes]) -> None:
     """Removes records of ledger or settings that newer ones of the same keys replace. Belongs in a transaction."""
     db.executemany(
-        "DELETE FROM dead_letter WHERE account_id IS NOT NULL AND topic = ? AND key = ?",
+        "DELETE FROM dead_letter WHERE topic = ? AND key = ?",
         [(topic, key) for key in keys],
     )
 
