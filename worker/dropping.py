@@ -1,4 +1,4 @@
-"""Drops what a worker has of partitions that are another worker's since long: personal data that it needs no more."""
+"""Drops personal data that a worker needs no more: of partitions that are another worker's since long, and by age."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from worker.plural import counted
 from worker.store import free_space, offsets, unowned
 from worker.store.database import Database
 from worker.store.unowned import PartitionBack, Unowned
+from worker.tidy import tidy
 
 log = logging.getLogger("worker.daemon")
 
@@ -70,7 +71,7 @@ def drop_unowned(app: App, db: Database, owned_partitions: OwnedPartitions) -> i
 
 
 class DroppingThread:
-    """Drops partitions of other workers while a worker runs."""
+    """Drops partitions of other workers, and what is too old, while a worker runs: also one that delivers nothing."""
 
     def __init__(self, app: App, owned_partitions: OwnedPartitions) -> None:
         self._app, self._owned_partitions = app, owned_partitions
@@ -91,10 +92,10 @@ class DroppingThread:
             db.must_end = self._stop.is_set
             # At its start a worker does not know yet what it will be given.
             while not self._stop.wait(LOOK_SECONDS):
-                if self._owned_partitions.why_no_member(STALE_SECONDS) is not None:
-                    continue
                 try:
-                    drop_unowned(self._app, db, self._owned_partitions)
+                    tidy(db, self._app.clock(), self._app.config)
+                    if self._owned_partitions.why_no_member(STALE_SECONDS) is None:
+                        drop_unowned(self._app, db, self._owned_partitions)
                 except Exception:
-                    # Whatever it was, what is another worker's is looked for as long as the worker runs.
-                    log.exception("dropping partitions of other workers failed; see the traceback below")
+                    # Whatever it was, what is to go is looked for as long as the worker runs.
+                    log.exception("dropping what is not needed any more failed; see the traceback below")
