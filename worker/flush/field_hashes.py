@@ -93,7 +93,13 @@ class FieldHashes:
             tag: next((value for value in values(tag) if self.are_of(one, tag, value)), None)
             for tag, one in sent.items()
         }
-        return Rehashed(self.renewed(sent, known), any(value is None for value in known.values()))
+        fields = {
+            tag: self._renewed(tag, one, None)
+            if value is None
+            else self._hash(self.keys[0], _OF_VALUE, tag, _json(value))
+            for (tag, one), value in zip(sent.items(), known.values(), strict=True)
+        }
+        return Rehashed(fields, any(value is None for value in known.values()))
 
     def changes(
         self, values: Mapping[str, Any], sent: Mapping[str, str], available: Iterable[MergeField]

@@ -6,14 +6,14 @@ Asks Mailchimp nothing and changes nobody: which form a list's field took a valu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from worker.accounts.field_mapping import mapping_of
 from worker.changelog.commit import Changelog, commit_in_parts
 from worker.flush.field_hashes import FieldHashes, Rehashed
 from worker.flush.merge_values import every_value
-from worker.model import AccountId, CustomerState, ListId, MembershipKey
+from worker.model import AccountId, CustomerState, ListId
 from worker.store import accounts, customers, field_hashes
 from worker.store.accounts import AccountSettings
 from worker.store.changed_rows import Changed
@@ -50,21 +50,17 @@ class Rehashing:
         counts["renewed"] = commit_in_parts(self.changelog, self.db, self._wanted(counts), self._write)
         return counts
 
-    def _wanted(self, counts: Counter[str]) -> Iterator[MembershipKey]:
+    def _wanted(self, counts: Counter[str]) -> Iterator[tuple[SentFields, Mapping[str, str]]]:
         # Most rows need nothing once a part was done before: those are not written.
         for page in field_hashes.pages(self.db, self.hashes.account_id):
             for one, rehashed in self._rehashed(page):
                 counts["left"] += rehashed.left
                 if rehashed.fields != one.fields:
-                    yield one.membership
+                    yield one, rehashed.fields
 
-    def _write(self, memberships: Sequence[MembershipKey]) -> Changed[int]:
-        # Read again, since a flush may have written them meanwhile.
-        there = field_hashes.of(self.db, self.hashes.account_id, memberships)
-        changed = [
-            replace(one, fields=found.fields) for one, found in self._rehashed(there) if found.fields != one.fields
-        ]
-        return Changed(len(changed), field_hashes.put(self.db, self.hashes.account_id, changed))
+    def _write(self, changed: Sequence[tuple[SentFields, Mapping[str, str]]]) -> Changed[int]:
+        # A row that a flush has written since it was read stays as it is, and is looked at again.
+        return Changed(len(changed), field_hashes.replace(self.db, self.hashes.account_id, changed))
 
     def _rehashed(self, some: Sequence[SentFields]) -> Iterator[tuple[SentFields, Rehashed]]:
         account_id = self.hashes.account_id

@@ -24,11 +24,13 @@ class SentFields:
     Attributes:
         customer_id: whose fields it has.
         fields: merge tag to hash.
+        text: the same, as the row has it.
     """
 
     membership: MembershipKey
     customer_id: CustomerId
     fields: Mapping[str, str]
+    text: str
 
 
 def count_by_account(db: Database) -> Counter[AccountId]:
@@ -49,28 +51,25 @@ def pages(db: Database, account_id: AccountId) -> Iterator[list[SentFields]]:
         after = rows[-1]["list_id"], rows[-1]["address"]
 
 
-def of(db: Database, account_id: AccountId, memberships: Sequence[MembershipKey]) -> list[SentFields]:
-    """Returns those of some members, where they have any."""
-    found = (
-        db.execute(
-            "SELECT list_id, address, customer_id, fields FROM ledger "
-            f"WHERE account_id = ? AND list_id = ? AND address = ? AND {_HAS}",
-            (account_id, *one),
-        ).fetchone()
-        for one in memberships
-    )
-    return [_read(row) for row in found if row is not None]
+def replace(db: Database, account_id: AccountId, changed: Sequence[tuple[SentFields, Mapping[str, str]]]) -> Rows:
+    """Writes other hashes of members that still have those that were read, and nothing else. Belongs in a transaction.
 
-
-def put(db: Database, account_id: AccountId, changed: Sequence[SentFields]) -> Rows:
-    """Writes hashes, and nothing else of the members. Belongs in a transaction."""
+    Args:
+        db: the staging database.
+        account_id: whose members they are.
+        changed: each as it was read, with its new hashes.
+    """
     db.executemany(
-        "UPDATE ledger SET fields = ? WHERE account_id = ? AND list_id = ? AND address = ?",
-        [(json.dumps(dict(one.fields), ensure_ascii=False), account_id, *one.membership) for one in changed],
+        "UPDATE ledger SET fields = ? WHERE account_id = ? AND list_id = ? AND address = ? AND fields = ?",
+        [(_text(fields), account_id, *one.membership, one.text) for one, fields in changed],
     )
-    return entry_rows(account_id, [one.membership for one in changed])
+    return entry_rows(account_id, [one.membership for one, _ in changed])
+
+
+def _text(fields: Mapping[str, str]) -> str:
+    return json.dumps(dict(fields), ensure_ascii=False)
 
 
 def _read(row: Mapping[str, str]) -> SentFields:
     membership = MembershipKey(row["list_id"], row["address"])  # type: ignore[arg-type]
-    return SentFields(membership, CustomerId(row["customer_id"]), json.loads(row["fields"]))
+    return SentFields(membership, CustomerId(row["customer_id"]), json.loads(row["fields"]), row["fields"])
