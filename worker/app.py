@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 SELDOM = (50_000, 20)
 """How many more objects, and rounds, before Python looks for cycles among them. Most of what a flush makes lives until
-it is written, and has none: by Python's own figures a tenth of its processor time goes into looking."""
+it is written, and has none: by samples of the process a tenth of its processor time went into looking."""
 
 
 @dataclass(frozen=True)
