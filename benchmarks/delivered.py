@@ -26,27 +26,27 @@ _STANDING = (
 )
 
 
-def settle_everybody(path: Path, accounts: Sequence[AccountId], secret: SecretKey) -> None:
-    """Connects the accounts of staged customers, and writes that each customer was delivered.
+def connect_all(path: Path, accounts: Sequence[AccountId], secret: SecretKey) -> None:
+    """Connects accounts, so that their customers are staged whole. Kafka has none of it until `move-ledger`."""
+    with closing(open_database(path)) as db, db.transaction():
+        for number, account_id in enumerate(accounts):
+            sealed, list_id = secret.seal(account_id, parse(key_of(number))), list_of(account_id)
+            db.execute(
+                "INSERT INTO account (account_id, api_key, key_hint, enabled, master_list, connected_at) "
+                "VALUES (?, ?, '0000-us1', 1, ?, ?)",
+                (account_id, sealed, list_id, MOMENT),
+            )
+            db.execute(
+                "INSERT INTO list (account_id, list_id, name, stored, refreshed_at) VALUES (?, ?, 'Customers', 1, ?)",
+                (account_id, list_id, MOMENT),
+            )
 
-    Kafka has none of it until `move-ledger`.
-    """
+
+def settle_everybody(path: Path) -> None:
+    """Writes that each staged customer was delivered. Kafka has none of it until `move-ledger`."""
     with closing(open_database(path)) as db:
         for pragma in ("synchronous = OFF", "cache_size = -200000", "secure_delete = OFF"):
             db.execute(f"PRAGMA {pragma}")
-        with db.transaction():
-            for number, account_id in enumerate(accounts):
-                sealed, list_id = secret.seal(account_id, parse(key_of(number))), list_of(account_id)
-                db.execute(
-                    "INSERT INTO account (account_id, api_key, key_hint, enabled, master_list, connected_at) "
-                    "VALUES (?, ?, '0000-us1', 1, ?, ?)",
-                    (account_id, sealed, list_id, MOMENT),
-                )
-                db.execute(
-                    "INSERT INTO list (account_id, list_id, name, stored, refreshed_at) "
-                    "VALUES (?, ?, 'Customers', 1, ?)",
-                    (account_id, list_id, MOMENT),
-                )
         for statement in (_LEDGER, _STANDING, "UPDATE customer SET changed = 0"):
             with db.transaction():
                 db.execute(statement)

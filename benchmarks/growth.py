@@ -27,7 +27,7 @@ from pathlib import Path
 import requests
 
 from benchmarks.chart import Panel, svg
-from benchmarks.delivered import settle_everybody
+from benchmarks.delivered import connect_all, settle_everybody
 from benchmarks.events import make_topic, publish
 from benchmarks.processes import WORKER, Measured, NotDone, measured
 from benchmarks.report import GOAL_HEAD, goal, machine, table, times
@@ -141,8 +141,10 @@ def measure(size: Size) -> Iterator[Figure]:
     """
     make_topic(size.servers, size.topic, PARTITIONS)
     published(size, range(size.customers), 1)
+    connect_all(size.database, account_ids(size.accounts), parsed(SECRET, "the benchmark"))
+    size.run("move-ledger")
     yield size.figure(STAGING, "stage", check=partial(_has, size, staged=size.customers, waiting=size.customers))
-    settle_everybody(size.database, account_ids(size.accounts), parsed(SECRET, "the benchmark"))
+    settle_everybody(size.database)
     size.run("move-ledger")
     yield size.figure(HELP, "--help", repeated=REPEATED, check=partial(_says, "explain"))
     yield size.figure(STATUS, "status", repeated=REPEATED, check=partial(_says, f"{size.customers} staged, 0 changed"))

@@ -71,7 +71,7 @@ _ROWS = (
     f"INSERT INTO customer SELECT {_ACCOUNT}, printf('cus-%08d', n), {_EMAIL}, json_object("
     f"'id', printf('cus-%08d', n), 'email', {_EMAIL}, 'first_name', 'Ann', 'last_name', 'Lee', 'company', 'Lee Ltd', "
     "'phone', '+44 113 496 0000'), "
-    f"0, 1, NULL, NULL, 't', 'id', 0, n, '{MOMENT}', 1, 0 FROM number",
+    f"0, 1, NULL, NULL, 't', 'id', 0, n, '{MOMENT}', 1, 0, 0 FROM number",
     "INSERT INTO ledger (account_id, list_id, address, customer_id, state, origin, member_status, fields, sent_at) "
     f"SELECT {_ACCOUNT}, 'a1b2c3d4e5', {_EMAIL}, printf('cus-%08d', n), 'present', 'added', 'subscribed', "
     f"json_object('FNAME', '{_HASH}', 'LNAME', '{_HASH}'), '{MOMENT}' FROM number",

@@ -28,7 +28,7 @@ from confluent_kafka import Consumer as LibraryConsumer
 from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import Producer
 
-from benchmarks.events import event, make_topic, publish
+from benchmarks.events import account_of, event, make_topic, publish
 from benchmarks.processes import NotDone, measured
 from benchmarks.report import GOAL_HEAD, goal, machine, table, times
 from tests.integration.broker import Broker, any_broker
@@ -46,6 +46,7 @@ QUIX, SCRIPT = "Quix Streams, batching SQLite sink", "the first script: json, sq
 PEERS = Path(__file__).with_name("peers")
 QUIX_PYTHON = Path(__file__).parents[1] / ".venv-bench" / "bin" / "python"
 PARTITIONS = 6
+MOST_ACCOUNTS = 1000
 TOPIC = f"events-{uuid.uuid4().hex[:8]}"
 
 
@@ -139,6 +140,10 @@ def staging(bootstrap_servers: str, topic: str, group: str, path: Path) -> Itera
         NotDone: the thread has ended.
     """
     own, stop, owned_partitions = open_database(path), threading.Event(), OwnedPartitions()
+    with own.transaction():
+        # Connected, so that customers are staged whole.
+        known = [(account_of(number, MOST_ACCOUNTS),) for number in range(MOST_ACCOUNTS)]
+        own.executemany("INSERT OR IGNORE INTO account (account_id, key_hint) VALUES (?, '0000-us1')", known)
     config = Kafka(bootstrap_servers=bootstrap_servers, topic=topic, group_id=group)
     consumer = Consumer(config, own, owned_partitions, utc_now)
     thread = threading.Thread(target=consumer.read, args=(stop,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import closing
 from datetime import datetime, timedelta
 
@@ -20,6 +20,7 @@ from worker.dropping import DroppingThread
 from worker.ended import Ended
 from worker.erasing import ErasingThread
 from worker.errors import ConsumerStopped, RequestWithdrawn, WorkerError
+from worker.filling import FillingThread, being_read
 from worker.flush.account_part import level_of
 from worker.flush.eligibility import what_differs
 from worker.flush.run import end_left
@@ -86,6 +87,8 @@ class Poller:
         self._thread = threading.Thread(target=self._run, name="poll", daemon=True)
         self._live = LiveFile(app.config.staging.path, app.clock)
         self._tail = app.tail()
+        self.open_database, self._topic = app.open_database, app.config.kafka.topic
+        self._filling = FillingThread(app, self.owned_partitions, lambda: self.consumer.topic_id)
         _note_size(app, self._db, self.consumer)
 
     def start(self) -> None:
@@ -93,6 +96,11 @@ class Poller:
         self._db.must_end = self._stop.is_set
         self._thread.start()
         self._tail.start(self.owned_partitions)
+        self._filling.start()
+
+    def being_read(self, db: Database) -> set[AccountId]:
+        """Returns the accounts whose customers are read again, since they were connected: they are not flushed yet."""
+        return being_read(db, self.owned_partitions, (self._topic, self.consumer.topic_id))
 
     def _run(self) -> None:
         try:
@@ -130,12 +138,14 @@ class Poller:
         self._live.remove()
         self._stop.set()
         self._tail.end(0)
+        self._filling.end(0)
         ends = time.monotonic() + POLL_END_SECONDS
         if self._thread.is_alive():
             self._thread.join(POLL_END_SECONDS)
         if not self._thread.is_alive():
             self._db.close()
         self._tail.end(max(ends - time.monotonic(), 0))
+        self._filling.end(max(ends - time.monotonic(), 0))
 
 
 def _note_size(app: App, db: Database, consumer: Consumer) -> None:
@@ -150,6 +160,8 @@ def _note_size(app: App, db: Database, consumer: Consumer) -> None:
 def read_to_end(poller: Poller, stop: threading.Event, progress: Callable[[int, int], None]) -> None:
     """Waits until everything that was in the log at the start is staged, and ledger and settings are known.
 
+    Customers of accounts that were connected since they were staged are read again by then, too.
+
     Args:
         poller: started.
         progress: again and again, how many records of how many.
@@ -163,7 +175,11 @@ def read_to_end(poller: Poller, stop: threading.Event, progress: Callable[[int, 
         done = poller.owned_partitions.wait_until_ready(0.2)
         progress(*poller.owned_partitions.backlog())
         if done:
-            return
+            break
+    with closing(poller.open_database()) as db:
+        while not stop.is_set() and poller.being_read(db):
+            poller.check()
+            stop.wait(0.1)
 
 
 class Daemon:
@@ -244,16 +260,18 @@ class Daemon:
             return
         flushing = Flushing(self._app, self._flusher, poller.owned_partitions, poller.consumer.topic_id)
         all_ready = poller.owned_partitions.wait_until_ready(0)
+        unread = being_read(db, poller.owned_partitions, (self._app.config.kafka.topic, poller.consumer.topic_id))
         if all_ready:
-            # Each at once: operators wait for them.
-            for request in requests[: max(MOST_FLUSHES - len(self._flushes), 0)]:
+            # Each at once: operators wait for them. But not by half of what is known of an account.
+            may = [one for one in requests if not (unread if one.account_id is None else {one.account_id} & unread)]
+            for request in may[: max(MOST_FLUSHES - len(self._flushes), 0)]:
                 self._flushes.append(FlushThread(flushing, request.trigger, request))
         if not all(one.has_begun for one in self._flushes):
             return  # its accounts are not known yet to be under way
         if all_ready or poller.owned_partitions.seconds_since_assignment() > TOGETHER_SECONDS:
-            if due := self._due(db, poller, now):
+            if due := self._due(db, poller, now, unread):
                 self._flushes.append(FlushThread(flushing, "daily", None, due))
-            elif all_ready and (failed := self._failed(db, now)):
+            elif all_ready and (failed := self._failed(db, now, unread)):
                 log.info("tried again after a failure: %s", ", ".join(failed), extra={"accounts": failed})
                 self._flushes.append(FlushThread(flushing, "retry", None, failed))
 
@@ -272,11 +290,11 @@ class Daemon:
                 runs.withdraw(db, one.request)
         return found
 
-    def _due(self, db: Database, poller: Poller, now: datetime) -> list[AccountId]:
+    def _due(self, db: Database, poller: Poller, now: datetime, unread: Set[AccountId]) -> list[AccountId]:
         flush, topic = self._app.config.flush, self._app.config.kafka.topic
         flush_time = latest_flush_time(now, flush.time_of_day, flush.zone)
         found = runs.not_completed(db, as_text(flush_time), as_text(now + CLOCK_TOLERANCE))
-        under_way = self._flusher.turns.accounts()
+        under_way = self._flusher.turns.accounts() | unread
         due = [
             one
             for one in found
@@ -298,9 +316,9 @@ class Daemon:
                 log.warning(told, one.account_id, one.completed_at, extra={"account": one.account_id})
         return accounts
 
-    def _failed(self, db: Database, now: datetime) -> list[AccountId]:
+    def _failed(self, db: Database, now: datetime, unread: Set[AccountId]) -> list[AccountId]:
         at, zone = self._app.config.flush.time_of_day, self._app.config.flush.zone
-        under_way = self._flusher.turns.accounts()
+        under_way = self._flusher.turns.accounts() | unread
         return [
             one.account_id
             for one in runs.failed_accounts(db)

@@ -1,4 +1,7 @@
-"""Drops personal data that a worker needs no more: of partitions that are another worker's since long, and by age."""
+"""Drops personal data that a worker needs no more.
+
+Of partitions that are another worker's since long all, fields of customers whose account has no settings, and by age.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from worker.app import App
 from worker.clock import as_text
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.plural import counted
-from worker.store import free_space, offsets, unowned
+from worker.store import bare_customers, free_space, offsets, unowned
 from worker.store.database import Database
 from worker.store.unowned import PartitionBack, Unowned
 from worker.tidy import tidy
@@ -70,8 +73,34 @@ def drop_unowned(app: App, db: Database, owned_partitions: OwnedPartitions) -> i
     return dropped
 
 
+def strip_unconnected(db: Database, owned_partitions: OwnedPartitions) -> int:
+    """Has customers lose their fields whose account has no settings, of a release that staged them; returns how many.
+
+    Args:
+        db: outside of a transaction.
+        owned_partitions: knows whether the settings were read.
+
+    Raises:
+        DatabaseError: not all is done; the rest is found again.
+    """
+    if owned_partitions.why_settings_unread() is not None:
+        return 0
+    accounts = bare_customers.to_strip(db)
+    count = sum(bare_customers.strip(db, one) for one in accounts)
+    if not accounts or (db.must_end is not None and db.must_end()):
+        return count
+    if count:
+        # As after every erasing. Noted as done only then, so that it is done again after a crash.
+        free_space.erase(db)
+        told = "fields of %s were removed, whose account is not connected"
+        log.info(told, counted(count, "customer"), extra={"count": count})
+    with db.transaction():
+        bare_customers.stripped(db, accounts)
+    return count
+
+
 class DroppingThread:
-    """Drops partitions of other workers, and what is too old, while a worker runs: also one that delivers nothing."""
+    """Drops what a worker needs no more, while it runs: also at one that delivers nothing."""
 
     def __init__(self, app: App, owned_partitions: OwnedPartitions) -> None:
         self._app, self._owned_partitions = app, owned_partitions
@@ -94,6 +123,7 @@ class DroppingThread:
             while not self._stop.wait(LOOK_SECONDS):
                 try:
                     tidy(db, self._app.clock(), self._app.config)
+                    strip_unconnected(db, self._owned_partitions)
                     if self._owned_partitions.why_no_member(STALE_SECONDS) is None:
                         drop_unowned(self._app, db, self._owned_partitions)
                 except Exception:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.connected import connected
 from tests.integration.topic import Topic
 from worker.clock import Clock, utc_now
 from worker.consumer.consumer import Consumer
@@ -27,7 +28,7 @@ class Reading:
 
     def __init__(self, topic: Topic, path: Path, clock: Clock = utc_now, **settings: str) -> None:
         self.owned_partitions = OwnedPartitions()
-        self.db = open_database(path)
+        self.db = connected(open_database(path))
         self.topic = topic
         self._stop = threading.Event()
         self.error: BaseException | None = None

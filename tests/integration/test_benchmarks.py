@@ -11,7 +11,7 @@ import pytest
 from benchmarks import accounts, first_sync, growth, read_back, stage
 from benchmarks.__main__ import PAGE, SHORT, written
 from benchmarks.chart import Panel, svg
-from benchmarks.delivered import settle_everybody
+from benchmarks.delivered import connect_all, settle_everybody
 from benchmarks.processes import NotDone, measured
 from benchmarks.report import goal
 from benchmarks.worker import StandInProcess
@@ -80,7 +80,8 @@ def test_a_delivered_database(tmp_path: Path) -> None:
     """The accounts of a database that was made lack nothing that a flush needs."""
     path, who = tmp_path / "worker.db", AccountId("acct-0")
     open_database(path).close()
-    settle_everybody(path, [who], parsed(growth.SECRET, "the test"))
+    connect_all(path, [who], parsed(growth.SECRET, "the test"))
+    settle_everybody(path)
     db = open_database(path)
     settings = stored_accounts.find(db, who)
     db.close()

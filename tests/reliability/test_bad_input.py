@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.connected import connected
 from tests.integration.topic import Topic, event
 from tests.reliability.commands import Commands
 from tests.reliability.mutations import mutated
@@ -80,7 +81,7 @@ def test_twenty_thousand_mutated_records_stop_nothing(
 @pytest.mark.parametrize("seed", range(2, 6))
 def test_a_million_mutated_records_stop_nothing(seed: int) -> None:
     """Straight into staging: each is staged, skipped or a dead letter, and what is staged can be read."""
-    with closing(open_database(":memory:")) as db:
+    with closing(connected(open_database(":memory:"), ACCOUNT)) as db:
         batch: list[Record] = []
         for offset, one in enumerate(with_valid_ones(SOAK_RECORDS // 4, seed)):
             batch.append(Record(0, offset, one.key, one.value, one.headers))

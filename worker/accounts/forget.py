@@ -17,6 +17,7 @@ from worker.errors import DatabaseError
 from worker.model import AccountId, AddressKey, CustomerId, MembershipKey
 from worker.store import (
     accounts,
+    bare_customers,
     customers,
     dead_letters,
     erasure,
@@ -45,8 +46,8 @@ def forget_account(db: Database, changelog: Changelog, account_id: AccountId, pr
     """Removes an account's API key, settings, lists, ledger, customer statuses, receipts and parts of runs.
 
     In many transactions, the settings first, so that nothing is delivered by half a ledger. Cut short, it goes on when
-    it is called again. Its customers stay staged, and changed: they came from the log, and would be delivered should it
-    connect again.
+    it is called again. Its customers stay staged, and changed, without their fields: these are read again from the log
+    should it connect again.
 
     Raises:
         DatabaseError: not all is removed; or it is, but its bytes may still be in the file.
@@ -54,6 +55,7 @@ def forget_account(db: Database, changelog: Changelog, account_id: AccountId, pr
 
     def forget_settings() -> Changed[None]:
         erasure.note(db, account_id, whole=True)
+        bare_customers.strip_later(db, account_id)
         rows = accounts.delete(db, account_id) + forgotten.delete_account(db, account_id)
         rows += settings_notes.delete(db, settings_log.ABOUT, account_id) + connected_user.delete(db, account_id)
         rows += new_lists.delete(db, account_id)
@@ -73,7 +75,10 @@ def forget_account(db: Database, changelog: Changelog, account_id: AccountId, pr
     )
     receipts.delete_account(db, account_id)
     customers.mark_the_rest(db, lambda count: progress("customers", count, None))
+    bare_customers.strip(db, account_id)
     _leave_no_trace(db, progress)
+    with db.transaction():
+        bare_customers.stripped(db, [account_id])
 
 
 def forget_person(

@@ -11,7 +11,7 @@ from typing import Any
 from worker.changelog.column_types import LIST_SHAPE, SHAPES
 from worker.clock import as_text
 from worker.model import AccountId
-from worker.store import accounts, customers
+from worker.store import accounts, bare_customers, customers
 from worker.store.changed_rows import Kind, RowKey
 from worker.store.database import Database
 
@@ -181,6 +181,7 @@ def _apply_account(db: Database, account_id: AccountId, row: Mapping[str, Any] |
     db.execute("DELETE FROM account WHERE account_id = ?", (account_id,))
     db.execute("DELETE FROM list WHERE account_id = ?", (account_id,))
     if row is None:
+        bare_customers.strip_later(db, account_id)
         return
     told = {column: row.get(column) for column in _ACCOUNT}
     told["api_key"] = None if told["api_key"] is None else base64.b64decode(told["api_key"])

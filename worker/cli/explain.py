@@ -24,6 +24,7 @@ from worker.flush.schedule import next_flush_time
 from worker.model import AccountId, Customer, address_key
 from worker.status.json_data import explanation_data
 from worker.status.other_workers import elsewhere
+from worker.store import bare_customers
 from worker.store.customer_outcomes import CustomerOutcome
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
@@ -51,7 +52,7 @@ def explain(
         letters = letters_naming(db, address)
         other = elsewhere(app.config, db, AccountId(account or found[0].account_id) if account or found else None)
         if not found:
-            raise _not_found(address, account, letters, other)
+            raise _not_found(address, account, letters, " ".join(filter(None, (other, _unconnected(db)))))
         asked = [_asked(app, db, one) if live else None for one in found]
     if other:
         output.note(other)
@@ -66,7 +67,12 @@ def explain(
         output.say(f"Dead letter {letter.number} names this address: {letter.reason}. {_see(letter)}")
 
 
-def _not_found(address: str, account: str | None, letters: Sequence[DeadLetter], other: str | None) -> NotFound:
+def _unconnected(db: Database) -> str:
+    known = bare_customers.any_unconnected(db)
+    return "Customers of accounts that are not connected are staged without their addresses." if known else ""
+
+
+def _not_found(address: str, account: str | None, letters: Sequence[DeadLetter], other: str) -> NotFound:
     what = f"No customer with the address {address} has been read yet{f' in account {account}' if account else ''}"
     if letters:
         return NotFound(f"{what}, but dead letter {letters[-1].number}: {letters[-1].reason}.", _see(letters[-1]))

@@ -18,7 +18,7 @@ from worker.cli.progress import Progress
 from worker.cli.stage import read_for_plan
 from worker.clock import as_text, utc_now
 from worker.daemon import FLUSH_END_SECONDS, Daemon, Poller, read_to_end
-from worker.dropping import drop_unowned
+from worker.dropping import drop_unowned, strip_unconnected
 from worker.ended import END_MEANINGS, LOOK, Ended
 from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
 from worker.flush_thread import Flushing, FlushThread
@@ -187,6 +187,7 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, sh
         calls_ended = _awaited(app, poller, stop, flushing, shown)
         if calls_ended and not stop.is_set():
             with opened(app) as db:
+                strip_unconnected(db, poller.owned_partitions)
                 drop_unowned(app, db, poller.owned_partitions)
                 try_to_renew(app, db, poller.owned_partitions.ready())
         if not calls_ended:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
-
-from worker.consumer.decode import Event, PublishedCustomer, Record, Skipped, decode, named_by
+from worker.consumer.decode import Event, Record, Skipped, decode, named_by
 from worker.consumer.erased_customers import ErasedCustomers, HashKey, is_newer, no_key
 from worker.consumer.event_order import Known, Verdict, came_later, judge, withdrawal_counts
+from worker.consumer.pending import Pending, Stored, bare_state_of, event_of, fills, size_of, state_of, withdraws
 from worker.kafka.partitioner import partition_of
-from worker.model import address_key
-from worker.store import counts, customers, dead_letters, first_reading, ignored, offsets
+from worker.store import bare_customers, counts, customers, dead_letters, first_reading, ignored, offsets
 from worker.store.counts import What
 from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
@@ -28,42 +26,6 @@ NOT_STAGED: tuple[What, ...] = ("skipped", "repeated", "older", "out_of_order", 
 RESULTS = ("staged", "dead_letter", *NOT_STAGED)
 """What became of a record; see What for those that are not staged."""
 _Key = tuple[str, str]
-_encode = msgspec.json.Encoder().encode
-
-
-class _Stored(NamedTuple):
-    """What is staged of a customer.
-
-    Attributes:
-        withdrawn: whether its consent is.
-        changed: whether that is not delivered yet.
-    """
-
-    known: Known
-    deleted: bool
-    withdrawn: bool
-    changed: bool
-
-
-class _Pending(NamedTuple):
-    """What is to be staged of a customer. Records as Kafka has them: they take a third of the memory until then.
-
-    Attributes:
-        at: the record that counts as its newest event.
-        state: the one with its state: another where that only deletes, or withdraws consent; None for the staged state.
-        withheld: whether consent is withdrawn, whatever the state says.
-    """
-
-    at: Record
-    state: Record | None
-    deleted: bool
-    withheld: bool
-    version: int | None
-    time: str | None
-
-    @property
-    def withdrawn(self) -> bool:
-        return self.withheld or (self.state is not None and _withdraws(decode(self.state)))
 
 
 class Batch:
@@ -98,9 +60,11 @@ class Batch:
         self._looked_up: set[_Key] = set()
         self._erased_customers = erased or ErasedCustomers(no_key)
         self._erased: dict[_Key, Forgotten] = {}
-        self._stored: dict[_Key, _Stored] = {}
-        self._newest: dict[_Key, _Pending] = {}
+        self._stored: dict[_Key, Stored] = {}
+        self._newest: dict[_Key, Pending] = {}
         self._ignored: dict[_Key, tuple[Record, Known]] = {}
+        self._fills: dict[_Key, Record] = {}  # of customers that are staged without their fields
+        self._connected: dict[str, bool] = {}
         self._overtaken: set[_Key] = set()  # what was ignored of these
         self._not_staged: set[tuple[int, str, str]] = set()
         self._seen: set[tuple[str, int]] = set()
@@ -157,7 +121,7 @@ class Batch:
         unknown = keys - self._looked_up
         if unknown:
             found = customers.positions_of(self._db, list(unknown))
-            self._stored |= {key: _Stored(Known(*row[:6]), *map(bool, row[6:])) for key, row in found.items()}
+            self._stored |= {key: Stored(Known(*row[:6]), *map(bool, row[6:])) for key, row in found.items()}
             self._erased |= self._erased_customers.among(self._db, unknown)
             self._looked_up |= unknown
 
@@ -167,8 +131,8 @@ class Batch:
             known = self._known(record, version, event.event_time)
             # The deletion that follows an erasing brings nobody back; one who came again since is staged.
             again = key in self._stored or key in self._newest
-            follows = event.deleted and not again and not _withdraws(event)
-            if follows or not is_newer(erased, known, withdraws=_withdraws(event)):
+            follows = event.deleted and not again and not withdraws(event)
+            if follows or not is_newer(erased, known, withdraws=withdraws(event)):
                 self._counts[record.partition]["erased"] += 1
                 return
         pending = self._newest.get(key)
@@ -184,24 +148,41 @@ class Batch:
             new = self._known(record, version, event.event_time)
             verdict = judge(before, new)
             if verdict is not Verdict.NEWER:
-                self._counts[record.partition][_COUNTED[verdict]] += 1
+                if not self._fill(key, event, record, new, verdict):
+                    self._counts[record.partition][_COUNTED[verdict]] += 1
                 self._pass_over(key, event, record, before, new, verdict)
                 return
             if version is None:
                 version = before.version
-        keeps = event.deleted and not _withdraws(event) and self._withdrawal_waits(key)
+        keeps = event.deleted and not withdraws(event) and self._withdrawal_waits(key)
         state: Record | None = record
         if keeps:
             # A deletion takes back no withdrawal that is not delivered: it unsubscribes whom no deletion would.
             state = pending.state if pending is not None else None
         self._ignored.pop(key, None)
         self._overtaken.add(key)
-        self._put(key, _Pending(record, state, event.deleted, keeps, version, event.event_time))
+        self._put(key, Pending(record, state, event.deleted, keeps, version, event.event_time))
 
-    def _put(self, key: _Key, new: _Pending) -> None:
+    def _put(self, key: _Key, new: Pending) -> None:
         before = self._newest.get(key)
-        self.kept += _size(new) - (_size(before) if before is not None else 0)
+        self.kept += size_of(new) - (size_of(before) if before is not None else 0)
         self._newest[key] = new
+
+    def _fill(self, key: _Key, event: Event, record: Record, new: Known, verdict: Verdict) -> bool:
+        stored = self._stored.get(key)
+        if stored is None or key in self._newest or not fills(stored, event, new, verdict):
+            return False
+        if not self._is_connected(key[0]):
+            return False  # once it is, its customers are read again
+        self._fills[key] = record
+        self.kept += len(record.value or b"")
+        self._stored[key] = stored._replace(bare=False, changed=True)
+        return True
+
+    def _is_connected(self, account_id: str) -> bool:
+        if account_id not in self._connected:
+            self._connected[account_id] = bool(bare_customers.connected_among(self._db, [account_id]))
+        return self._connected[account_id]
 
     def _withdrawal_waits(self, key: _Key) -> bool:
         if (pending := self._newest.get(key)) is not None:
@@ -210,7 +191,7 @@ class Batch:
         return stored is not None and stored.withdrawn and stored.changed
 
     def _pass_over(self, key: _Key, event: Event, record: Record, before: Known, new: Known, verdict: Verdict) -> None:
-        if _withdraws(event) and withdrawal_counts(before, new):
+        if withdraws(event) and withdrawal_counts(before, new):
             self._withdraw(key, record, before, new)
         if verdict is Verdict.REPEAT or not came_later(before, new):
             return
@@ -232,7 +213,7 @@ class Batch:
         if not withdrawn:
             # Of a deleted customer nothing else may be known.
             state = record if deleted else state
-            self._put(key, _Pending(record, state, deleted, True, before.version, new.time))
+            self._put(key, Pending(record, state, deleted, True, before.version, new.time))
 
     def _known(self, record: Record, version: int | None, event_time: str | None) -> Known:
         return Known(version, self._topic, self._topic_id, record.partition, record.offset, event_time)
@@ -259,33 +240,65 @@ class Batch:
 
     def write_customers(self, at: str) -> None:
         """Writes customers and counts only. Belongs in a transaction."""
+        connected = bare_customers.connected_among(self._db, {account_id for account_id, _ in self._seen})
         ignored.drop(self._db, sorted(self._overtaken))
-        pending = [self._newest[key] for key in sorted(self._newest)]
-        customers.stage(self._db, (self._row(one, at) for one in pending if one.state is not None))
-        customers.stage_withdrawals(self._db, (self._row(one, at) for one in pending if one.state is None))
-        ignored.keep(self._db, (self._ignored_row(*self._ignored[key], at) for key in sorted(self._ignored)))
+        self._write_fills(at, connected)
+        whole, bare, withdrawn = list[Pending](), list[Pending](), list[Pending]()
+        first = dict[tuple[str, int], int]()
+        for key in sorted(self._newest):
+            one = self._newest[key]
+            if one.state is None:
+                withdrawn.append(one)
+            elif key[0] in connected:
+                whole.append(one)
+            else:
+                bare.append(one)
+                where = key[0], one.at.partition
+                first[where] = min(one.first_offset, first.get(where, one.first_offset))
+        customers.stage(self._db, (self._row(one, at) for one in whole))
+        customers.stage(self._db, (self._row(one, at, bare=True) for one in bare if not one.is_needed))
+        customers.stage(self._db, (self._row(one, at, bare=True) for one in bare if one.is_needed), bare=True)
+        customers.stage_withdrawals(self._db, (self._row(one, at) for one in withdrawn))
+        bare_customers.note(self._db, self._topic, self._topic_id, first)
         first_reading.note_not_staged(self._db, self._topic, self._topic_id, self._not_staged)
         offsets.note_accounts(self._db, self._topic, self._topic_id, self._seen)
         for partition, counted in self._counts.items():
             counts.add(self._db, self._topic, partition, counted)
 
-    def _row(self, pending: _Pending, at: str) -> tuple[Any, ...]:
-        event = _event(pending.at)
+    def write_fills(self, at: str) -> None:
+        """Writes only what gives bare customers their fields, and what was ignored. Belongs in a transaction."""
+        self._write_fills(at, bare_customers.connected_among(self._db, {account_id for account_id, _ in self._seen}))
+
+    def _write_fills(self, at: str, connected: Collection[str]) -> None:
+        rows = (
+            (*state_of(event_of(record).customer), at, *key)
+            for key, record in self._fills.items()
+            if key[0] in connected
+        )
+        bare_customers.fill(self._db, rows)
+        # Of an account that is not connected nothing is kept that was ignored: it is read again with the others.
+        kept = (key for key in sorted(self._ignored) if key[0] in connected)
+        ignored.keep(self._db, (self._ignored_row(*self._ignored[key], at) for key in kept))
+
+    def _row(self, pending: Pending, at: str, *, bare: bool = False) -> tuple[Any, ...]:
+        event = event_of(pending.at)
+        if bare:
+            return self._columns(event, bare_state_of(pending), pending.deleted, pending.version, pending.at, at)
         customer = event.customer
         if pending.state is not pending.at:
-            customer = None if pending.state is None else _event(pending.state).customer
+            customer = None if pending.state is None else event_of(pending.state).customer
         if customer is not None and pending.withheld:
             customer.marketing_consent = False
-        return self._columns(event, customer, pending.deleted, pending.version, pending.at, at)
+        return self._columns(event, state_of(customer), pending.deleted, pending.version, pending.at, at)
 
     def _ignored_row(self, record: Record, known: Known, at: str) -> tuple[Any, ...]:
-        event = _event(record)
-        return self._columns(event, event.customer, event.deleted, known.version, record, at)
+        event = event_of(record)
+        return self._columns(event, state_of(event.customer), event.deleted, known.version, record, at)
 
     def _columns(
         self,
         event: Event,
-        customer: PublishedCustomer | None,
+        state: tuple[str | None, bytes | None],
         deleted: bool,
         version: int | None,
         record: Record,
@@ -294,7 +307,7 @@ class Batch:
         return (
             event.account_id,
             event.customer_id,
-            *_state(customer),
+            *state,
             deleted,
             version,
             event.event_id,
@@ -356,30 +369,3 @@ def replay(db: Database, letter: DeadLetter, at: str, hash_key: HashKey = no_key
             batch.write_customers(at)
             dead_letters.drop(db, letter.number)
     return batch.reason
-
-
-def _event(record: Record) -> Event:
-    event = decode(record)
-    assert isinstance(event, Event), "it was one when it was taken"
-    return event
-
-
-def _size(pending: _Pending) -> int:
-    size = len(pending.at.value or b"")
-    return size if pending.state is pending.at or pending.state is None else size + len(pending.state.value or b"")
-
-
-def _withdraws(decoded: object) -> bool:
-    return isinstance(decoded, Event) and decoded.customer is not None and decoded.customer.marketing_consent is False
-
-
-def _state(customer: PublishedCustomer | None) -> tuple[str | None, bytes | None]:
-    if customer is None:
-        return None, None
-    if customer.marketing_consent is None:
-        customer.marketing_consent = True
-    customer.list_id = customer.list_id or None
-    # An attribute that is null is none: what is staged has no nulls.
-    customer.attributes = {k: v for k, v in (customer.attributes or {}).items() if v is not None} or None
-    customer.tags = customer.tags or None
-    return address_key(customer.email), _encode(customer)

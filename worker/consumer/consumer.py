@@ -164,7 +164,9 @@ class Consumer:
 
     def read_some(self, stop: Stop) -> int:
         """Reads the next records, and stages them once there are enough or no more; returns how many it staged."""
-        behind = self._ownership.behind()
+        # What is staged before the settings are known is staged as of accounts that are not connected.
+        unread = self._ownership.why_settings_unread() is not None
+        behind = unread or self._ownership.behind()
         self._report.look(self._consumer)
         # Before too: what is assigned within may be asked for before it returns.
         self._ownership.polled()
@@ -178,7 +180,7 @@ class Consumer:
         some = self._take(polled)
         self._resume()
         grown = time.monotonic() - self._began >= (BEHIND_SECONDS if behind else UP_TO_DATE_SECONDS)
-        if some and not grown and self._batch.kept < MOST_KEPT:
+        if self._batch.kept < MOST_KEPT and ((some and not grown) or (unread and self._batch.size)):
             return 0
         return self._write()
 

@@ -12,11 +12,11 @@ from worker.clock import as_text
 from worker.ended import Ended, worst
 from worker.errors import WorkerError
 from worker.flush.commit_queue import CommitQueue
-from worker.flush.eligibility import Eligibility
+from worker.flush.eligibility import Eligibility, Refused
 from worker.flush.execute import HowToDeliver, Orders, deliver
 from worker.flush.settings_watch import CallPermission, SettingsWatch
 from worker.model import AccountId
-from worker.store import accounts, customers, erasure, runs
+from worker.store import accounts, bare_customers, customers, erasure, runs
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.runs import AccountRun, Request, Trigger
@@ -65,7 +65,7 @@ class AccountPart:
             try:
                 if lacking := missing(settings):
                     part = self._not_delivered(db, account_id, lacking[0].what, end_of_missing(lacking))
-                elif (refused := self.eligibility.why_not(account_id)) is not None:
+                elif (refused := self._why_not(db, account_id)) is not None:
                     # Who asks for this one account at the wrong worker does not get what was asked for.
                     left = self._alone and refused.end is Ended.DONE
                     end = Ended.INCOMPLETE if left else refused.end
@@ -89,6 +89,14 @@ class AccountPart:
         if _is_told(part):
             _log_end(self.run, part, (self.how.clock() - began).total_seconds())
         return part
+
+    def _why_not(self, db: Database, account_id: AccountId) -> Refused | None:
+        if (refused := self.eligibility.why_not(account_id)) is not None:
+            return refused
+        bare = bare_customers.of_account(db, account_id)
+        if bare is None or not bare.reading:
+            return None
+        return Refused(bare.in_words(), Ended.INCOMPLETE)
 
     def _write(self, db: Database, part: AccountRun, began: str, *, here: bool) -> None:
         who = part.account_id

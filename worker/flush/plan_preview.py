@@ -21,7 +21,7 @@ from worker.flush.related_customers import RelatedCustomers
 from worker.flush.steps import Add, Found
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.model import CustomerId, ListId, MembershipKey
-from worker.store import accounts, held_back
+from worker.store import accounts, bare_customers, held_back
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
@@ -160,6 +160,9 @@ def plan_account(
     """
     reads, now, account_id = _Reads(sender), clock(), settings.account_id
     plan = AccountPlan(db, settings, reads, bulk_add_above, now, accounts.stored_by_others(db, account_id))
+    if (bare := bare_customers.of_account(db, account_id)) is not None and bare.reading:
+        plan.problem = bare.in_words()
+        return plan
     flush = AccountFlush(db, reads, plan, lambda: now, departed, hashes, lambda seconds: None, state_if_missing)
     since = as_text(now - brake.CONFIRM_WITHIN)
     chosen = brake.confirmed_of(settings)

@@ -18,7 +18,7 @@ from worker.flush.steps import Archive, Move, Plan
 from worker.flush.terms import Terms
 from worker.model import ListId
 from worker.plural import counted
-from worker.store import accounts, ledger
+from worker.store import accounts, bare_customers, ledger
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
@@ -37,6 +37,7 @@ class WhatFollows:
         moves: contacts that would go on from one list to another.
         leaves: members that would leave each list for no other.
         departures: members that would leave each list in all.
+        unread: customers who are read again still, and are not counted.
     """
 
     settings: AccountSettings
@@ -45,6 +46,7 @@ class WhatFollows:
     moves: Counter[tuple[ListId, ListId]] = field(default_factory=Counter)
     leaves: Counter[ListId] = field(default_factory=Counter)
     departures: Counter[ListId] = field(default_factory=Counter)
+    unread: int = 0
 
     def take_in(self, plan: Plan) -> None:
         """Counts one more part of the account's plan."""
@@ -78,6 +80,8 @@ class WhatFollows:
         others += [f"{count} leave {self._name(one)}" for one, count in sorted(self.leaves.items())]
         if others:
             told.append(", ".join(others) + ("" if self.adds else f", {when}"))
+        if self.unread:
+            told.append(f"{counted(self.unread, 'customer')} of this account are still being read, and are not counted")
         return "; ".join(told) + "." if told else f"Nobody will be added, moved or taken off a list {when}."
 
     def _name(self, list_id: ListId) -> str:
@@ -102,7 +106,9 @@ def what_follows(
     # Which fields are sent changes none of these counts, so no hash is compared.
     fields = {one.list_id: () for one in settings.stored}
     terms = Terms(settings, fields, "", now, departed, FieldHashes(who, ()), accounts.stored_by_others(db, who))
-    found = WhatFollows(settings, ledger.present_count(db, who))
+    bare = bare_customers.of_account(db, who)
+    unread = bare.count if bare is not None and bare.reading else 0
+    found = WhatFollows(settings, ledger.present_count(db, who), unread=unread)
     for near in chunks(db, who, every=every):
         for _, plan in plans(db, terms, near):
             found.take_in(plan)

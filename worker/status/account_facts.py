@@ -10,7 +10,7 @@ from worker.flush.schedule import next_retry
 from worker.model import AccountId
 from worker.status.account_state import AccountFacts, AccountState, state_of
 from worker.status.next_flush import delivering
-from worker.store import accounts, customers, held_back, runs, totals
+from worker.store import accounts, bare_customers, customers, held_back, runs, totals
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.runs import Run
@@ -20,7 +20,7 @@ def facts_of_all(db: Database, under_way: Sequence[Run] = ()) -> list[AccountFac
     """Returns what is stored of each account that chose settings, by id."""
     waiting, held, parts = customers.waiting(db), held_back.all_shown(db), runs.last_parts(db)
     retries = {one.account_id: _retry(one.failures, one.failed_at) for one in runs.failed_accounts(db)}
-    delivered = delivering(under_way)
+    delivered, bare = delivering(under_way), bare_customers.of_connected(db)
     found = []
     for settings in accounts.all_accounts(db):
         who = settings.account_id
@@ -36,6 +36,7 @@ def facts_of_all(db: Database, under_way: Sequence[Run] = ()) -> list[AccountFac
                 part=part,
                 retry_at=retries.get(who),
                 delivering=who in delivered,
+                bare=bare.get(who),
             )
         )
     return found
@@ -56,6 +57,7 @@ def facts_of(db: Database, settings: AccountSettings, under_way: Sequence[Run] =
         part=part,
         retry_at=_retry(failed.failures, failed.failed_at) if failed is not None else None,
         delivering=who in delivering(under_way),
+        bare=bare_customers.of_account(db, who),
     )
 
 

@@ -15,6 +15,7 @@ from worker.flush.outcomes import MEANINGS
 from worker.model import AccountId
 from worker.plural import counted
 from worker.store.accounts import AccountSettings
+from worker.store.bare_customers import Bare
 from worker.store.held_back import HeldBack
 from worker.store.runs import AccountRun
 
@@ -53,6 +54,7 @@ class AccountFacts:
         part: its part of that run.
         retry_at: when it is tried again after a failure, before the daily flush.
         delivering: whether a flush of it is under way.
+        bare: customers who were staged without their fields before the account was connected, and are so still.
     """
 
     settings: AccountSettings
@@ -63,6 +65,7 @@ class AccountFacts:
     part: AccountRun | None = None
     retry_at: datetime | None = None
     delivering: bool = False
+    bare: Bare | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ def state_of(facts: AccountFacts, now: datetime) -> AccountState:
     found = next(_hindrances(facts, now), None)
     if found is not None:
         return found
+    if facts.bare is not None and facts.bare.reading:
+        return AccountState(who, State.WAITING, facts.bare.in_words())
     return AccountState(who, State.WAITING if facts.waiting else State.UP_TO_DATE)
 
 

@@ -162,7 +162,7 @@ def account_data(facts: AccountFacts, now: datetime, config: Config) -> dict[str
         "tried_again_at": as_text(facts.retry_at) if facts.retry_at else None,
         "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in settings.missing(one)],
         "paused_since": as_text(one.pause.since) if one.pause else None,
-        "notes": _list_notes(one, state.what or ""),
+        "notes": [*_list_notes(one, state.what or ""), *_bare_notes(facts, state)],
     }
 
 
@@ -185,6 +185,11 @@ def _list_notes(one: AccountSettings, said: str) -> list[str]:
         if each.marketing_permissions:
             notes.append(f"List {each.name} asks for marketing permissions: contacts are added without any.")
     return notes
+
+
+def _bare_notes(facts: AccountFacts, state: AccountState) -> list[str]:
+    told = facts.bare.in_words() if facts.bare is not None else ""
+    return [told] if told and told != state.what else []
 
 
 def _partitions(readings: Sequence[Reading], live: LiveWorker | None) -> list[dict[str, Any]]:

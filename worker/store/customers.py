@@ -38,11 +38,11 @@ def changed(
 ) -> list[Customer]:
     """Returns the account's customers that need a flush, or all, by id, at most so many beyond an id.
 
-    With a bound in bytes of their states no more than come within it, but one where there is one.
+    With a bound in bytes of their states no more than come within it, but one where there is one. None that is bare.
     """
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM customer WHERE account_id = ? {'' if every else 'AND changed = 1'} "
-        "AND customer_id > ? ORDER BY customer_id LIMIT ?",
+        "AND customer_id > ? AND bare = 0 ORDER BY customer_id LIMIT ?",
         (account_id, after or "", limit),
     )
     found, size = list[Customer](), 0
@@ -145,7 +145,7 @@ def reopen(db: Database, account_id: AccountId, customer_ids: Sequence[CustomerI
     rows = [(account_id, one) for one in customer_ids]
     which = "WHERE account_id = ? AND customer_id = ?"
     written = db.execute_each(f"UPDATE standing SET settled = NULL {which} AND settled IS NOT NULL", rows)
-    db.executemany(f"UPDATE customer SET {_AGAIN} {which}", rows)
+    db.executemany(f"UPDATE customer SET {_AGAIN} {which} AND bare = 0", rows)
     return customer_rows(account_id, [row[1] for row in written])
 
 
@@ -204,6 +204,7 @@ def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None
     statuses = db.execute(
         f"UPDATE standing SET settled = NULL WHERE {which} RETURNING customer_id", (account_id, address)
     ).fetchall()
+    which = f"bare = 0 AND {which}"
     cursor = db.execute(f"UPDATE customer SET {_AGAIN}, revision = revision + 1 WHERE {which}", (account_id, address))
     return Changed(int(cursor.rowcount), customer_rows(account_id, [row[0] for row in statuses]))
 
@@ -275,7 +276,7 @@ class _Marking:
 
 
 def _mark(db: Database, keys: Sequence[tuple[str, str]]) -> int:
-    which = "WHERE account_id = ? AND customer_id = ?"
+    which = "WHERE account_id = ? AND customer_id = ? AND bare = 0"
     return int(db.executemany(f"UPDATE customer SET {_AGAIN}, revision = revision + 1 {which}", keys).rowcount)
 
 
@@ -299,11 +300,11 @@ def positions_of(db: Database, keys: Sequence[tuple[str, str]]) -> dict[tuple[st
     """Returns, of those customers that are staged, what decides about a further event.
 
     Each value is a row of version, topic, topic_id, partition, offset and event_time of the newest event, whether the
-    customer is deleted, whether its consent is withdrawn, and whether it needs a flush.
+    customer is deleted, whether its consent is withdrawn, whether it needs a flush, and whether it is bare.
     """
     rows = db.execute(
         'SELECT account_id, customer_id, version, topic, topic_id, partition, "offset", event_time, deleted, '
-        f"{_WITHDRAWN}, changed "
+        f"{WITHDRAWN}, changed, bare "
         "FROM json_each(?) AS wanted CROSS JOIN customer ON account_id = wanted.value ->> 0 "
         "AND customer_id = wanted.value ->> 1",
         (msgspec.json.encode(keys).decode(),),
@@ -326,18 +327,18 @@ class Staged(NamedTuple):
 
 def staged_of(db: Database, account_id: AccountId, *, only_changed: bool) -> Iterator[list[Staged]]:
     """Gives an account's staged customers page by page, or those of them that need a flush."""
-    decides = (_WITHDRAWN, "version", "topic", "topic_id", "partition", '"offset"', "event_time")
+    decides = (WITHDRAWN, "version", "topic", "topic_id", "partition", '"offset"', "event_time")
     where = "account_id = ?" + (" AND changed = 1" if only_changed else "")
     for rows in db.pages("customer", ("customer_id",), where, (account_id,), more=("revision", *decides)):
         yield [Staged(row[0], row[1], bool(row[2]), tuple(row)[3:]) for row in rows]
 
 
-_WITHDRAWN = (  # JSON is only read where it can say so
+WITHDRAWN = (  # JSON is only read where it can say so
     "CASE WHEN instr(state, 'false') THEN coalesce(CAST(state AS TEXT) ->> '$.marketing_consent' = 0, 0) ELSE 0 END"
 )
 
 
-def stage(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
+def stage(db: Database, rows: Iterable[tuple[Any, ...]], *, bare: bool = False) -> None:
     """Writes customers' newest states and marks them changed. Belongs in the transaction that moves next_offset on.
 
     A row that got a higher version meanwhile, by a dead letter that was replayed, stays.
@@ -345,20 +346,22 @@ def stage(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
     Args:
         rows: account_id, customer_id, address, state, deleted, version, event_id, event_time, topic, topic_id,
             partition, offset and staged_at of each, each customer once.
+        bare: whether their fields are left out: see :mod:`worker.store.bare_customers`.
     """
-    db.executemany(_STAGE.format("address = excluded.address, state = excluded.state"), rows)
+    written = "address = excluded.address, state = excluded.state, bare = excluded.bare"
+    db.executemany(_STAGE.format(int(bare), written), rows)
 
 
 def stage_withdrawals(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
     """Like :func:`stage`, but address and state stay those that are staged, with consent withdrawn."""
     state = "json_set(CAST(state AS TEXT), '$.marketing_consent', json('false'))"
-    db.executemany(_STAGE.format(f"state = {state}"), rows)
+    db.executemany(_STAGE.format(0, f"state = {state}"), rows)
 
 
 _STAGE = (
     "INSERT INTO customer (account_id, customer_id, address, state, deleted, version, event_id, event_time, "
-    'topic, topic_id, partition, "offset", staged_at, revision, changed) '
-    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,1,1) "
+    'topic, topic_id, partition, "offset", staged_at, revision, changed, bare) '
+    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,1,1,{}) "
     "ON CONFLICT (account_id, customer_id) DO UPDATE SET {}, "
     "deleted = excluded.deleted, version = coalesce(excluded.version, version), event_id = excluded.event_id, "
     "event_time = excluded.event_time, topic = excluded.topic, topic_id = excluded.topic_id, "

@@ -97,6 +97,14 @@ def look_again(db: Database, since: str) -> None:
     db.execute("DELETE FROM erasure_done WHERE requested_at >= ?", (since,))
 
 
+def look_again_for_persons(db: Database) -> None:
+    """Has requests to erase a person carried out once more. Belongs in a transaction.
+
+    For addresses that became known here since, from events that were published before.
+    """
+    db.execute("DELETE FROM erasure_done WHERE digest <> ''")
+
+
 def renewed(db: Database, address: AddressKey, at: str) -> set[AccountId]:
     """Returns the accounts in which an event published after a moment brought an address: a request is older."""
     rows = db.execute(

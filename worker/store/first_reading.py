@@ -181,7 +181,8 @@ def delete_revived(db: Database) -> int:
         _revived(db),
         lambda keys: int(
             db.executemany(
-                "UPDATE customer SET deleted = 1, revision = revision + 1, version = (SELECT version FROM standing "
+                "UPDATE customer SET deleted = 1, bare = 0, revision = revision + 1, "
+                "version = (SELECT version FROM standing "
                 "WHERE standing.account_id = customer.account_id AND standing.customer_id = customer.customer_id) "
                 f"WHERE account_id = ? AND customer_id = ? AND {_REVIVED}",
                 keys,

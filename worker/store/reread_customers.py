@@ -43,7 +43,8 @@ def delete_others(db: Database, topic: str, topic_id: str, partition: int, last_
         How many there were.
     """
     cursor = db.execute(
-        "UPDATE customer SET deleted = 1, changed = 1, revision = revision + 1, event_id = NULL, event_time = NULL, "
+        "UPDATE customer SET deleted = 1, bare = 0, changed = 1, revision = revision + 1, "
+        "event_id = NULL, event_time = NULL, "
         '"offset" = ?4, staged_at = ?5 '
         "WHERE topic = ?1 AND topic_id = ?2 AND partition = ?3 AND deleted = 0 AND NOT EXISTS (SELECT 1 "
         "FROM scratch.seen WHERE seen.partition = ?3 AND seen.account_id = customer.account_id "

@@ -8,7 +8,15 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from worker.store.schema_parts import ERASURE, ERASURE_REQUEST, MEMBER_READING, RUNS, STATISTICS, UNOWNED_PARTITION
+from worker.store.schema_parts import (
+    BARE,
+    ERASURE,
+    ERASURE_REQUEST,
+    MEMBER_READING,
+    RUNS,
+    STATISTICS,
+    UNOWNED_PARTITION,
+)
 
 migrations = Migrations("staging")
 
@@ -180,6 +188,12 @@ def _unowned_partition(db: Database) -> None:
 @migrations(name="0021_member_reading")
 def _member_reading(db: Database) -> None:
     for statement in MEMBER_READING:
+        db.execute(statement)
+
+
+@migrations(name="0022_bare")
+def _bare(db: Database) -> None:
+    for statement in BARE:
         db.execute(statement)
 
 

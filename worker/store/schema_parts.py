@@ -1,4 +1,4 @@
-"""Tables of flushes, erasures and readings, and how many rows SQLite takes tables to have: parts of the schema."""
+"""Tables of flushes, erasures, readings and bare customers; how many rows SQLite takes tables to have."""
 
 from worker.store.settled_state import SETTLED_STATE
 
@@ -122,3 +122,25 @@ STATISTICS = (  # rows in the index, then rows that have the same first column, 
     ("account", "account", "100 1"),
 )
 """See the migration 0010_statistics."""
+
+BARE = (  # customers that are staged without their fields, because their account is not connected
+    # 1 where the fields of the newest event are not here.
+    "ALTER TABLE customer ADD COLUMN bare INTEGER NOT NULL DEFAULT 0",
+    """
+    CREATE TABLE bare_account (       -- where to read an account's customers again once it is connected
+        account_id TEXT NOT NULL, topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL,
+        first_offset INTEGER,         -- from here on; NULL once that is done, and records of some were gone
+        PRIMARY KEY (account_id, topic, topic_id, partition)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE stripping (          -- accounts whose staged customers may have fields though it is not connected
+        account_id TEXT PRIMARY KEY
+    ) WITHOUT ROWID
+    """,
+    # All accounts that are staged: each is looked up by the key, for the table may have millions of rows.
+    "WITH RECURSIVE one (account_id) AS (SELECT min(account_id) FROM customer UNION ALL "
+    "SELECT (SELECT min(account_id) FROM customer WHERE customer.account_id > one.account_id) FROM one "
+    "WHERE one.account_id IS NOT NULL) "
+    "INSERT INTO stripping SELECT account_id FROM one WHERE account_id IS NOT NULL",
+)

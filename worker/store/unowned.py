@@ -117,7 +117,7 @@ def end(db: Database, one: Unowned) -> None:
     """
     _check(db, one.partition)
     where = "topic = ? AND topic_id = ? AND partition = ?"
-    for table in ("account_partition", "not_staged"):
+    for table in ("account_partition", "bare_account", "not_staged"):
         db.execute(f"DELETE FROM {table} WHERE {where}", (*one.topic, one.partition))
     notes = "DELETE FROM changelog_topic WHERE about IN ('settings', 'outcomes') AND partition = ?"
     db.execute(notes, (str(one.partition),))

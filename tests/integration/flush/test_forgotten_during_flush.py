@@ -187,7 +187,7 @@ def test_nothing_is_written_of_an_account_that_was_forgotten_during_the_flush(tm
             assert bool(tables & {"account", "list"}) is again
             # The log of settings says who connected it again, and nothing is in it otherwise.
             of_settings = {"account", "list", "changelog_topic"} if again else set()
-            assert tables - of_settings == {"customer", "account_partition"}, moment
+            assert tables - of_settings == {"customer", "account_partition", "bare_account"}, moment
             assert forgotten.is_empty(world.db)
             assert len(world.calls()) <= acted_at[0]
     assert moment > 2

@@ -136,7 +136,7 @@ def test_an_account_is_forgotten_by_every_worker_unless_it_connected_since(db: D
     hand_on(db, other)
     assert carry_out(other, CHANGELOG, OWN_COPY, SECRET, "other", LATER) == {"accounts": 1}
     path = Path(other.execute("PRAGMA database_list").fetchone()["file"])
-    assert told(path, ACCOUNT) == {"customer", "erasure_request", "erasure_done"}
+    assert told(path, ACCOUNT) == {"customer", "bare_account", "erasure_request", "erasure_done"}
     connect(other)
     erasures.request_account(db, CHANGELOG, ACCOUNT, datetime(2026, 11, 19, tzinfo=UTC))
     hand_on(db, other)

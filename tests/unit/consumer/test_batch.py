@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.connected import connected
 from tests.unit.consumer.cases import cases, record
 from worker.consumer.batch import Batch, replay, stage_batch
 from worker.consumer.decode import Record
@@ -26,7 +27,7 @@ ACCOUNT = AccountId("acct-1")
 @pytest.fixture
 def db() -> Iterator[Database]:
     """An empty staging database."""
-    opened = open_database(":memory:")
+    opened = connected(open_database(":memory:"))
     yield opened
     opened.close()
 
@@ -223,7 +224,7 @@ def test_how_records_are_cut_into_batches_changes_nothing(
     edges = sorted({0, *(min(cut, len(records)) for cut in cuts), len(records)})
     outcomes = []
     for parts in ([0, len(records)], edges):
-        db = open_database(":memory:")
+        db = connected(open_database(":memory:"))
         for start, end in pairwise(parts):
             stage(db, *records[start:end])
         outcomes.append(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.checked_changelog import CHANGELOG
+from tests.connected import connected
 from tests.unit.accounts.build import OTHER_SECRET, SECRET
 from tests.unit.consumer.test_batch import ACCOUNT, AT, event
 from worker.accounts.forget import forget_person
@@ -33,7 +34,7 @@ EARLIER, LATER = as_text(NOW - timedelta(hours=1)), as_text(NOW + timedelta(hour
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
     """An empty staging database."""
-    opened = open_database(tmp_path / "x.db")
+    opened = connected(open_database(tmp_path / "x.db"))
     yield opened
     opened.close()
 
@@ -179,7 +180,7 @@ def test_a_dead_letter_of_who_was_erased_is_not_staged_when_it_is_replayed(db: D
 
 def rebuilt(db: Database, folder: Path, *records: Record) -> Database:
     """A database that read the log before it knew who was erased."""
-    other = open_database(folder / "rebuilt.db")
+    other = connected(open_database(folder / "rebuilt.db"))
     stage(other, *records)
     with other.transaction():
         table_rows.apply(other, [one for one in table_rows.everything(db) if one.kind in ("forgotten", "topic")])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.connected import connected
 from tests.unit.consumer.test_batch import ACCOUNT, AT, event, one, stage
 from worker.changelog import table_rows
 from worker.clock import as_moment
@@ -28,7 +29,7 @@ class World:
     """A database that was recreated: partition 0 is read to offset 10, and cus-1 to cus-3 are in the ledger."""
 
     def __init__(self) -> None:
-        self.before, self.db = open_database(":memory:"), open_database(":memory:")
+        self.before, self.db = connected(open_database(":memory:")), connected(open_database(":memory:"))
         self.bounds = 0, END
         self.away = RetentionGap(
             Kafka(topic=TOPIC),
@@ -53,7 +54,6 @@ class World:
             named += customers.settle(self.before, ACCOUNT, list(people.items()))
             rows = table_rows.rows_of(self.before, named)
         with self.db.transaction():
-            self.db.execute("INSERT OR IGNORE INTO account (account_id) VALUES (?)", (ACCOUNT,))
             table_rows.apply(self.db, [row for row in rows if row.kind != "account"])
 
     def read(self, *records: Record, to: int = END) -> None:
@@ -78,7 +78,6 @@ class World:
 def world() -> Iterator[World]:
     """Nothing is settled in it yet."""
     made = World()
-    made.before.execute("INSERT INTO account (account_id) VALUES (?)", (ACCOUNT,))
     yield made
     made.before.close()
     made.db.close()

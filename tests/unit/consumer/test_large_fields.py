@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.connected import connected
 from worker.consumer.batch import stage_batch
 from worker.consumer.decode import LONGEST_TEXT, LONGEST_VALUE, Event, Record, Undecodable, decode, whose
 from worker.model import LONGEST_ADDRESS, AccountId, is_address
@@ -71,7 +72,7 @@ def test_no_content_of_a_field_holds_the_worker(seed: int) -> None:
     """Decoded, staged, looked at as an address and written to the log, each within its time on the processor."""
     for where, text in large(seed):
         record, began = filled(where, text), time.process_time()
-        db = open_database(":memory:")
+        db = connected(open_database(":memory:"))
         stage_batch(db, "t", "id", [record], "2026-11-22T10:00:00.000Z")
         for one in customers.changed(db, AccountId("acct-1"), None, 10):
             is_address(one.address or "")
@@ -105,7 +106,7 @@ def test_a_header_over_its_bound_is_a_dead_letter(name: str) -> None:
 def test_an_address_that_is_too_long_is_staged_whole() -> None:
     """What else the event says counts, such as a withdrawn consent; and nothing of the address is cut off."""
     text = "a@" + "b" * 80_000 + ".com"
-    db = open_database(":memory:")
+    db = connected(open_database(":memory:"))
     stage_batch(db, "t", "id", [filled("email", text)], "2026-11-22T10:00:00.000Z")
     (one,) = customers.changed(db, AccountId("acct-1"), None, 10)
     assert (one.state.email, dead_letters.count(db)) == (text, 0)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.connected import connected
 from tests.unit.consumer.test_batch import ACCOUNT, AT, event, one, stage
 from worker.consumer.decode import Record
 from worker.consumer.event_order import Known, came_later, newest_first, withdrawal_counts
@@ -25,7 +26,7 @@ TOO_HIGH = 2**62
 @pytest.fixture
 def db() -> Iterator[Database]:
     """An empty staging database."""
-    opened = open_database(":memory:")
+    opened = connected(open_database(":memory:"))
     yield opened
     opened.close()
 
@@ -271,7 +272,7 @@ def test_how_records_are_cut_into_batches_changes_nothing(
     edges = sorted({0, *(min(cut, len(records)) for cut in cuts), len(records)})
     outcomes = []
     for parts in ([0, len(records)], edges):
-        db = open_database(":memory:")
+        db = connected(open_database(":memory:"))
         for start, end in pairwise(parts):
             stage(db, *records[start:end])
         found = []

@@ -173,7 +173,7 @@ def test_a_forgetting_that_was_cut_short_is_known_and_goes_on(db: Database, path
     assert is_known(db, ACCOUNT)
     forget_account(db, CHANGELOG, ACCOUNT)
     assert not is_known(db, ACCOUNT)
-    assert told(path, ACCOUNT) == {"customer"}
+    assert told(path, ACCOUNT) == {"customer", "bare_account"}
 
 
 def test_kafka_is_not_waited_for_with_the_lock_held(db: Database, path: Path) -> None:

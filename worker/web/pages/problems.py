@@ -266,6 +266,14 @@ def held_in_words(settings: AccountSettings, one: HeldBack) -> str:
 
 
 def _notes(facts: AccountFacts, around: Surroundings) -> Iterator[Problem]:
+    if facts.bare is not None and facts.bare.reading:
+        text = f"{people(facts.bare.count)} are left to read. The sync after that sends them."
+        yield Problem("reading", "note", "We are still reading your customers", text, Button("Look again", ""))
+    elif facts.bare is not None:
+        text = "We no longer have what billmywork said of them. Each is sent once it changes in billmywork."
+        yield Problem(
+            "not_read", "note", f"We could not read {people(facts.bare.count)}", text, Button("Look again", "")
+        )
     if not around.customers:
         text = "Add or change a customer in billmywork, and they appear here within a minute."
         yield Problem("no_customer", "note", "We have not seen a customer of yours yet", text, Button("Look again", ""))

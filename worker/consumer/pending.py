@@ -1,0 +1,113 @@
+"""What a batch knows of a customer: what is staged, what is to be staged, and the state as it is written."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from worker.consumer.decode import Event, PublishedCustomer, Record, decode
+from worker.consumer.event_order import Known, Verdict
+from worker.model import address_key
+from worker.store.bare_customers import CONSENTS, WITHDRAWS
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Stored(NamedTuple):
+    """What is staged of a customer.
+
+    Attributes:
+        withdrawn: whether its consent is.
+        changed: whether that is not delivered yet.
+        bare: whether its fields are not here, since its account was not connected when it was read.
+    """
+
+    known: Known
+    deleted: bool
+    withdrawn: bool
+    changed: bool
+    bare: bool
+
+
+class Pending(NamedTuple):
+    """What is to be staged of a customer. Records as Kafka has them: they take a third of the memory until then.
+
+    Attributes:
+        at: the record that counts as its newest event.
+        state: the one with its state: another where that only deletes, or withdraws consent; None for the staged state.
+        withheld: whether consent is withdrawn, whatever the state says.
+    """
+
+    at: Record
+    state: Record | None
+    deleted: bool
+    withheld: bool
+    version: int | None
+    time: str | None
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether consent is withdrawn."""
+        return self.withheld or (self.state is not None and withdraws(decode(self.state)))
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether its fields are needed once its account is connected: of a deletion, to unsubscribe its address."""
+        return self.state is not None and (not self.deleted or self.withdrawn)
+
+    @property
+    def first_offset(self) -> int:
+        """The offset of the first record that it is made of."""
+        return self.at.offset if self.state is None else min(self.at.offset, self.state.offset)
+
+
+def fills(stored: Stored, event: Event, new: Known, verdict: Verdict) -> bool:
+    """Returns whether an event that is not newer has the fields of a customer that is staged without them.
+
+    That is the event that was staged. Of a deletion that keeps a withdrawn consent it is the withdrawal before it.
+    """
+    if not stored.bare or event.customer is None:
+        return False
+    if stored.deleted:
+        return withdraws(event)
+    # An older event may have withdrawn consent: then its position is what is staged, and the version is a newer one's.
+    return not event.deleted and (verdict is Verdict.REPEAT or new[1:5] == stored.known[1:5])
+
+
+def event_of(record: Record) -> Event:
+    """Returns the event of a record that has one."""
+    event = decode(record)
+    assert isinstance(event, Event), "it was one when it was taken"
+    return event
+
+
+def size_of(pending: Pending) -> int:
+    """Returns the bytes of the values that are kept for it."""
+    size = len(pending.at.value or b"")
+    return size if pending.state is pending.at or pending.state is None else size + len(pending.state.value or b"")
+
+
+def withdraws(decoded: object) -> bool:
+    """Returns whether what a record says withdraws consent."""
+    return isinstance(decoded, Event) and decoded.customer is not None and decoded.customer.marketing_consent is False
+
+
+def state_of(customer: PublishedCustomer | None) -> tuple[str | None, bytes | None]:
+    """Returns address and state of a customer as they are staged."""
+    if customer is None:
+        return None, None
+    if customer.marketing_consent is None:
+        customer.marketing_consent = True
+    customer.list_id = customer.list_id or None
+    # An attribute that is null is none: what is staged has no nulls.
+    customer.attributes = {k: v for k, v in (customer.attributes or {}).items() if v is not None} or None
+    customer.tags = customer.tags or None
+    return address_key(customer.email), _encode(customer)
+
+
+def bare_state_of(pending: Pending) -> tuple[None, bytes | None]:
+    """Returns the same of a customer whose account is not connected: no address, and no more than its consent."""
+    if not pending.is_needed:
+        return None, None
+    return None, WITHDRAWS if pending.withdrawn else CONSENTS

@@ -1,0 +1,278 @@
+"""Customers staged without their fields, since their account has no API key: they are bare until they are read again.
+
+What decides about later events and consent is here: version, position, whether deleted, whether consent is withdrawn.
+Where an account's bare customers are to be read again is noted by partition, so that staging looks nothing up for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.model import AccountId
+from worker.plural import counted
+from worker.store.customers import WITHDRAWN
+from worker.store.database import Database
+from worker.store.parts import PAGE_ROWS
+
+CONSENTS, WITHDRAWS = b'{"marketing_consent":true}', b'{"marketing_consent":false}'
+"""The state of a bare customer: its consent, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class BareAccount:
+    """An account whose bare customers are in a partition, from an offset on.
+
+    Attributes:
+        topic_id: of the topic when they were read; it may have been recreated since.
+    """
+
+    account_id: AccountId
+    topic: str
+    topic_id: str
+    partition: int
+    first_offset: int
+
+
+def connected_among(db: Database, account_ids: Collection[str]) -> set[str]:
+    """Returns those of these accounts that have an API key."""
+    rows = db.execute(
+        "SELECT account_id FROM account WHERE key_hint IS NOT NULL AND account_id IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(account_ids)),),
+    )
+    return {row[0] for row in rows}
+
+
+def note(db: Database, topic: str, topic_id: str, first: Mapping[tuple[str, int], int]) -> None:
+    """Writes from which offset on bare customers were read. Belongs in the transaction that stages them.
+
+    Args:
+        first: the offset, of each account and partition.
+    """
+    db.executemany(
+        _NOTE, [(account_id, topic, topic_id, partition, offset) for (account_id, partition), offset in first.items()]
+    )
+
+
+_NOTE = (
+    "INSERT INTO bare_account (account_id, topic, topic_id, partition, first_offset) VALUES (?,?,?,?,?) "
+    "ON CONFLICT DO UPDATE SET first_offset = min(coalesce(first_offset, excluded.first_offset), excluded.first_offset)"
+)
+
+
+def fill(db: Database, rows: Iterable[tuple[Any, ...]]) -> int:
+    """Gives bare customers the fields of their newest event, so that they need a flush; returns how many.
+
+    Belongs in a transaction. Position and version stay, and so does a consent that was withdrawn.
+
+    Args:
+        rows: address, state, staged_at, account_id and customer_id of each.
+    """
+    return int(
+        db.executemany(
+            f"UPDATE customer SET address = ?1, state = CASE WHEN {WITHDRAWN} "
+            "THEN json_set(CAST(?2 AS TEXT), '$.marketing_consent', json('false')) ELSE ?2 END, "
+            "staged_at = ?3, bare = 0, changed = 1, revision = revision + 1 "
+            "WHERE account_id = ?4 AND customer_id = ?5 AND bare = 1",
+            rows,
+        ).rowcount
+    )
+
+
+# What is to be read again
+
+
+def to_read(db: Database) -> list[BareAccount]:
+    """Returns accounts that are connected now and have bare customers that were not read again."""
+    rows = db.execute(
+        "SELECT account_id, topic, topic_id, partition, first_offset FROM bare_account JOIN account USING (account_id) "
+        "WHERE key_hint IS NOT NULL AND first_offset IS NOT NULL ORDER BY partition, account_id"
+    )
+    return [BareAccount(*row) for row in rows]
+
+
+def move(db: Database, one: BareAccount, first_offset: int) -> BareAccount | None:
+    """Writes that a partition was read again up to an offset for an account. Belongs in the transaction that fills.
+
+    Returns:
+        As it is now; None where the account is not connected any more, or was not for a moment.
+    """
+    moved = db.execute(
+        f"UPDATE bare_account SET first_offset = ? WHERE {_SAME} AND EXISTS (SELECT 1 FROM account "
+        "WHERE account.account_id = bare_account.account_id AND key_hint IS NOT NULL)",
+        (first_offset, *_key_of(one), one.first_offset),
+    ).rowcount
+    return BareAccount(*_key_of(one), first_offset) if moved else None
+
+
+_SAME = "account_id = ? AND topic = ? AND topic_id = ? AND partition = ? AND first_offset = ?"
+
+
+def _key_of(one: BareAccount) -> tuple[AccountId, str, str, int]:
+    return one.account_id, one.topic, one.topic_id, one.partition
+
+
+def end(db: Database, one: BareAccount) -> int:
+    """Writes that all was read again; returns how many customers are bare still, since their records are gone.
+
+    They wait for their next event, and no flush for them. Outside of a transaction, in many; not all of it where the
+    thread must end.
+    """
+    db.in_parts(
+        _left(db, one),
+        lambda keys: int(
+            db.executemany(
+                # Of a deleted customer nothing more is needed than that.
+                "UPDATE customer SET changed = deleted, bare = NOT deleted "
+                "WHERE account_id = ? AND customer_id = ? AND bare = 1 AND changed = 1",
+                keys,
+            ).rowcount
+        ),
+    )
+    if db.must_end is not None and db.must_end():
+        return 0
+    left = _count(db, one.account_id, one)
+    with db.transaction():
+        if left:
+            db.execute(f"UPDATE bare_account SET first_offset = NULL WHERE {_SAME}", (*_key_of(one), one.first_offset))
+        else:
+            db.execute(f"DELETE FROM bare_account WHERE {_SAME}", (*_key_of(one), one.first_offset))
+    return left
+
+
+_IN_LOG = "topic = ? AND topic_id = ? AND partition = ?"
+_BARE = "account_id = ? AND address IS NULL AND bare = 1"  # read by the index of those without an address
+
+
+def _left(db: Database, one: BareAccount) -> Iterator[tuple[str, str]]:
+    after = ""
+    while rows := db.execute(
+        f"SELECT account_id, customer_id FROM customer WHERE {_BARE} AND changed = 1 AND {_IN_LOG} "
+        f"AND customer_id > ? ORDER BY customer_id LIMIT {PAGE_ROWS}",
+        (*_key_of(one), after),
+    ).fetchall():
+        yield from ((row[0], row[1]) for row in rows)
+        after = rows[-1][1]
+
+
+def _count(db: Database, account_id: AccountId, one: BareAccount) -> int:
+    row = db.execute(f"SELECT count(*) FROM customer WHERE {_BARE} AND {_IN_LOG}", _key_of(one)).fetchone()
+    return int(row[0])
+
+
+# What status shows
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """Bare customers of a connected account.
+
+    Attributes:
+        count: how many there are.
+        reading: whether they are to be read again, or are just now; else their records are gone.
+    """
+
+    count: int
+    reading: bool
+
+    def in_words(self) -> str:
+        """Returns that in a sentence."""
+        many = counted(self.count, "customer")
+        if self.reading:
+            return f"First to be read again from Kafka, because they came before the account was connected: {many}."
+        return f"Not delivered before the next event of each, because its record is gone from Kafka: {many}."
+
+
+def of_account(db: Database, account_id: AccountId) -> Bare | None:
+    """Returns how many customers of a connected account are bare; None where none is, quickly."""
+    return of_connected(db, account_id).get(account_id)
+
+
+def of_connected(db: Database, account_id: AccountId | None = None) -> dict[AccountId, Bare]:
+    """Returns that of all connected accounts that have any, or of one."""
+    rows = db.execute(
+        "SELECT account_id, count(first_offset) FROM bare_account JOIN account USING (account_id) "
+        "WHERE key_hint IS NOT NULL AND (?1 IS NULL OR account_id = ?1) GROUP BY account_id",
+        (account_id,),
+    ).fetchall()
+    found = {}
+    for who, to_read in rows:
+        count = int(db.execute(f"SELECT count(*) FROM customer WHERE {_BARE}", (who,)).fetchone()[0])
+        if count or to_read:
+            found[AccountId(who)] = Bare(count, bool(to_read))
+    return found
+
+
+def any_unconnected(db: Database) -> bool:
+    """Tells whether an account that is not connected has bare customers, whom nobody finds by address."""
+    row = db.execute(
+        "SELECT 1 FROM bare_account WHERE NOT EXISTS (SELECT 1 FROM account "
+        "WHERE account.account_id = bare_account.account_id AND key_hint IS NOT NULL) LIMIT 1"
+    ).fetchone()
+    return row is not None
+
+
+# Fields that are here already
+
+
+def strip_later(db: Database, account_id: AccountId) -> None:
+    """Notes that an account's customers are to lose their fields unless it is connected. Belongs in a transaction."""
+    db.execute("INSERT OR IGNORE INTO stripping (account_id) VALUES (?)", (account_id,))
+
+
+def to_strip(db: Database) -> list[AccountId]:
+    """Returns the accounts that were noted."""
+    return [AccountId(row[0]) for row in db.execute("SELECT account_id FROM stripping ORDER BY account_id")]
+
+
+def stripped(db: Database, account_ids: Sequence[AccountId]) -> None:
+    """Forgets that accounts were noted, but for one that was connected and forgotten meanwhile. In a transaction."""
+    left = f"{_NO_SETTINGS} AND EXISTS (SELECT 1 FROM customer WHERE account_id = ?1 AND address IS NOT NULL)"
+    db.executemany(f"DELETE FROM stripping WHERE account_id = ?1 AND NOT ({left})", [(one,) for one in account_ids])
+
+
+def strip(db: Database, account_id: AccountId) -> int:
+    """Has an account's customers lose their fields while it has no settings; returns how many did.
+
+    Outside of a transaction, in many. What is done stays done.
+    """
+    with db.transaction():
+        # Those of one account are few; what is ignored is found again when it is read again.
+        db.execute(f"DELETE FROM ignored_event WHERE account_id = ?1 AND {_NO_SETTINGS}", (account_id,))
+    return db.in_parts(_with_fields(db, account_id), lambda ids: _strip(db, account_id, ids))
+
+
+_NO_SETTINGS = "NOT EXISTS (SELECT 1 FROM account WHERE account_id = ?1)"
+_FIELDS_TO_GO = f"account_id = ?1 AND bare = 0 AND (address IS NOT NULL OR state IS NOT NULL) AND {_NO_SETTINGS}"
+
+
+def _with_fields(db: Database, account_id: AccountId) -> Iterator[str]:
+    after = ""
+    while rows := db.execute(
+        f"SELECT customer_id FROM customer WHERE {_FIELDS_TO_GO} AND customer_id > ?2 "
+        f"ORDER BY customer_id LIMIT {PAGE_ROWS}",
+        (account_id, after),
+    ).fetchall():
+        yield from (row[0] for row in rows)
+        after = rows[-1][0]
+
+
+def _strip(db: Database, account_id: AccountId, ids: Sequence[str]) -> int:
+    which = f"{_FIELDS_TO_GO} AND customer_id IN (SELECT value FROM json_each(?2))"
+    values = account_id, json.dumps(ids)
+    db.execute(
+        'INSERT INTO bare_account SELECT account_id, topic, topic_id, partition, min("offset") FROM customer '
+        f"WHERE {which} GROUP BY topic, topic_id, partition "
+        "ON CONFLICT DO UPDATE SET first_offset = "
+        "min(coalesce(first_offset, excluded.first_offset), excluded.first_offset)",
+        values,
+    )
+    # A deletion needs no field; one that keeps a withdrawal is to unsubscribe its address.
+    cursor = db.execute(
+        f"UPDATE customer SET address = NULL, bare = {WITHDRAWN} OR NOT deleted, state = CASE "
+        f"WHEN {WITHDRAWN} THEN ?3 WHEN deleted THEN NULL ELSE ?4 END WHERE {which}",
+        (*values, WITHDRAWS, CONSENTS),
+    )
+    return int(cursor.rowcount)
