@@ -24,7 +24,7 @@ from worker.flush.attempt import Guarded, StepContext
 from worker.flush.brake import Brake
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.field_hashes import FieldHashes
-from worker.flush.intents import Intents
+from worker.flush.intents import Intents, begin_updates, doubt_begun_updates
 from worker.flush.learning import PageWriter
 from worker.flush.list_readings import Page
 from worker.flush.plan_summary import PlanSummary
@@ -33,7 +33,7 @@ from worker.flush.related_customers import RelatedCustomers
 from worker.flush.run_steps import run_steps
 from worker.flush.settings_watch import CallPermission
 from worker.flush.step_result import EXPECTED, Halted, StepResult
-from worker.flush.steps import Add, Plan, Step, StepGroup, Target, customers_of
+from worker.flush.steps import Add, Plan, Step, StepGroup, Target, Update, customers_of
 from worker.flush.terms import Terms
 from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.rate_limit import Stop
@@ -41,7 +41,7 @@ from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.process_exit import CALL_THREADS
-from worker.store import accounts, held_back
+from worker.store import accounts, begun_updates, held_back
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
@@ -167,8 +167,10 @@ class _Execution:
         self.writer = PageWriter(self.db, self.settings.account_id, self.orders.how.clock, self.recorder.write)
 
     def go(self) -> None:
-        orders = self.orders
+        orders, account_id = self.orders, self.settings.account_id
         how, hashes = orders.how, orders.hashes
+        if begun_updates.of_account(self.db, account_id):
+            self.recorder.write(partial(doubt_begun_updates, account_id=account_id))
         flush = AccountFlush(
             self.db, self.sender, self, how.clock, orders.departed, hashes, how.stop.wait, how.state_if_missing
         )
@@ -292,8 +294,13 @@ class _Execution:
         self._choose_strategies(pool, dict.fromkeys(batch[0].membership.list_id for batch in added), prepared.summary)
         for batch in added:
             tasks += self._add_tasks(context, batch)
+        updates = [step for step in plan.steps() if isinstance(step, Update)]
+        begin_updates(self.db, self.settings.account_id, updates, as_text(self.orders.how.clock()))
         self._run(pool, tasks, context)
         self.recorder.wait()
+        if updates:
+            with self.db.transaction():
+                begun_updates.clear(self.db, self.settings.account_id)
 
     def _run(self, pool: ThreadPoolExecutor, tasks: Iterable[_Task], context: StepContext) -> None:
         # Not by waiting for thousands of futures at once: that looks at each of them again and again.

@@ -9,8 +9,12 @@ from datetime import datetime
 from worker.flush.field_hashes import not_sure
 from worker.flush.identity import lost
 from worker.flush.step_result import StepResult
-from worker.flush.steps import Target
-from worker.model import CustomerId, MembershipKey
+from worker.flush.steps import Target, Update
+from worker.model import AccountId, CustomerId, MembershipKey
+from worker.store import begun_updates, ledger
+from worker.store.begun_updates import BegunUpdate
+from worker.store.changed_rows import Rows
+from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
 
 WriteAhead = Callable[[Sequence[LedgerEntry], Sequence[tuple[CustomerId, MembershipKey]]], None]
@@ -115,6 +119,29 @@ class Intents:
         self._before.clear()
         self._taken_back.clear()
         self._lost.clear()
+
+
+def begin_updates(db: Database, account_id: AccountId, updates: Iterable[Update], at: str) -> None:
+    """Writes which fields updates are about to send, in a transaction of its own.
+
+    Not in Kafka, as the intents are: another worker that takes over from one that died does not know of them.
+    """
+    begun = [BegunUpdate(one.entry.customer_id, one.membership.list_id, list(one.changes), at) for one in updates]
+    if begun:
+        with db.transaction():
+            begun_updates.note(db, account_id, begun)
+
+
+def doubt_begun_updates(db: Database, account_id: AccountId) -> Rows:
+    """Writes into the ledger that updates of a process that died may have been done. Belongs in a transaction."""
+    begun = {(one.customer_id, one.list_id): one for one in begun_updates.of_account(db, account_id)}
+    doubtful = []
+    for entry in ledger.owned_by(db, account_id, {one.customer_id for one in begun.values()}):
+        update = begun.get((entry.customer_id, entry.membership.list_id))
+        if update is not None and entry.sent_at < update.begun_at:  # else its answer is known
+            doubtful.append(replace(entry, fields=not_sure(entry.fields, update.fields)))
+    begun_updates.clear(db, account_id)
+    return ledger.put_entries(db, account_id, doubtful)
 
 
 def _said(entry: LedgerEntry) -> tuple[object, ...]:

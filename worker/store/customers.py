@@ -373,6 +373,6 @@ _STAGE = (
 
 def delete(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:
     """Removes customers' rows; returns how many. Belongs in a transaction."""
-    for table in ("ignored_event", "not_staged"):
+    for table in ("ignored_event", "not_staged", "begun_update"):
         db.executemany(f"DELETE FROM {table} WHERE account_id = ? AND customer_id = ?", people)
     return int(db.executemany("DELETE FROM customer WHERE account_id = ? AND customer_id = ?", people).rowcount)

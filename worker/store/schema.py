@@ -10,6 +10,7 @@ from sqlite_utils.migrations import Migrations
 
 from worker.store.schema_parts import (
     BARE,
+    BEGUN_UPDATE,
     ERASURE,
     ERASURE_REQUEST,
     MEMBER_READING,
@@ -195,6 +196,11 @@ def _member_reading(db: Database) -> None:
 def _bare(db: Database) -> None:
     for statement in BARE:
         db.execute(statement)
+
+
+@migrations(name="0023_begun_update")
+def _begun_update(db: Database) -> None:
+    db.execute(BEGUN_UPDATE)
 
 
 _CHANGELOG_TOPIC = """

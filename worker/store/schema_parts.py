@@ -104,6 +104,15 @@ MEMBER_READING = (
     """,
 )
 
+BEGUN_UPDATE = """
+    CREATE TABLE begun_update (       -- of the chunk that is being delivered, or was when the process died
+        account_id TEXT NOT NULL, customer_id TEXT NOT NULL, list_id TEXT NOT NULL,
+        fields TEXT NOT NULL,         -- JSON: merge tags of what is sent
+        begun_at TEXT NOT NULL,       -- by this machine's clock
+        PRIMARY KEY (account_id, customer_id, list_id)
+    ) WITHOUT ROWID
+"""
+
 STATISTICS = (  # rows in the index, then rows that have the same first column, the same first two, and so on
     ("customer", "customer", "1000000 10000 1"),
     ("customer", "customer_changed", "10000 100 1"),
