@@ -18,6 +18,7 @@ from worker.model import AccountId, AddressKey, CustomerId, MembershipKey
 from worker.store import (
     accounts,
     bare_customers,
+    begun_updates,
     customers,
     dead_letters,
     erasure,
@@ -61,6 +62,7 @@ def forget_account(db: Database, changelog: Changelog, account_id: AccountId, pr
         rows += new_lists.delete(db, account_id)
         runs.delete_account(db, account_id)
         held_back.delete_account(db, account_id)
+        begun_updates.clear(db, account_id)
         readings.delete(db, account_id)
         return Changed(None, [*rows, *customers.mark_changed(db, account_id, None).rows])
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from queue import Empty, SimpleQueue
-from typing import Any
 
 from worker.accounts.settings import end_of_missing, missing
 from worker.clock import Clock, as_text
@@ -24,7 +20,7 @@ from worker.flush.attempt import Guarded, StepContext
 from worker.flush.brake import Brake
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.field_hashes import FieldHashes
-from worker.flush.intents import Intents, begin_updates, doubt_begun_updates
+from worker.flush.intents import Intents, doubt_begun_updates, note_updates
 from worker.flush.learning import PageWriter
 from worker.flush.list_readings import Page
 from worker.flush.plan_summary import PlanSummary
@@ -34,6 +30,7 @@ from worker.flush.run_steps import run_steps
 from worker.flush.settings_watch import CallPermission
 from worker.flush.step_result import EXPECTED, Halted, StepResult
 from worker.flush.steps import Add, Plan, Step, StepGroup, Target, Update, customers_of
+from worker.flush.task_pool import Task, run_tasks
 from worker.flush.terms import Terms
 from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.rate_limit import Stop
@@ -50,11 +47,6 @@ from worker.store.ledger import LedgerEntry
 from worker.store.runs import AccountRun
 
 log = logging.getLogger("worker.flush")
-
-GRACE_SECONDS = 4.0
-"""How long calls in flight are waited for when the worker must end."""
-LOOK_SECONDS = 0.5
-"""How often to look whether it must."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +139,6 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, ord
             elif not permission.watch.hold():
                 recorder.stop("the account's settings were changed; the next flush goes by the new ones")
         return recorder.part()
-
-
-_Task = Callable[[], Iterable[Step]]
-"""Done on a thread of the pool; returns steps that must be done each alone then."""
 
 
 @dataclass(slots=True)
@@ -251,8 +239,7 @@ class _Execution:
         if not self.orders.confirmed:
             return chosen
         shown = held_back.shown_since(self.db, account_id, as_text(self.orders.how.clock() - brake.CONFIRM_WITHIN))
-        with self.db.transaction():
-            held_back.delete_account(self.db, account_id)
+        self._note(held_back.delete_account)
         return [*chosen, *shown]
 
     def _show(self, guard: Brake) -> None:
@@ -261,10 +248,7 @@ class _Execution:
         for one in held:
             facts = {"account": self.settings.account_id, "run": self.orders.run, "list": one.list_id}
             log.warning("the brake holds %s of a list", one.what, extra={**facts, "what": one.what, "count": one.count})
-        with self.db.transaction():
-            if self.orders.permission.watch.erased(self.db):
-                raise Halted
-            held_back.show(self.db, self.settings.account_id, held, as_text(self.orders.how.clock()))
+        self._note(lambda db, account_id: held_back.show(db, account_id, held, as_text(self.orders.how.clock())))
 
     def _context(self, terms: Terms, guard: Brake, near: RelatedCustomers) -> StepContext:
         return StepContext(
@@ -287,54 +271,26 @@ class _Execution:
         unchanged = any(not target.customer.changed for step in plan.steps() for target in step.targets)
         if plan.no_calls or unchanged:
             self.recorder.commit(not_sent.without_call(context, plan))
-        tasks: list[_Task] = [
+        tasks: list[Task] = [
             partial(self._admitted, context, step_group, prepared.brake) for step_group in plan.step_groups
         ]
         added = list(batches(plan.adds))
         self._choose_strategies(pool, dict.fromkeys(batch[0].membership.list_id for batch in added), prepared.summary)
         for batch in added:
             tasks += self._add_tasks(context, batch)
-        updates = [step for step in plan.steps() if isinstance(step, Update)]
-        begin_updates(self.db, self.settings.account_id, updates, as_text(self.orders.how.clock()))
-        self._run(pool, tasks, context)
+        updates, at = [step for step in plan.steps() if isinstance(step, Update)], as_text(self.orders.how.clock())
+        if updates:
+            self._note(lambda db, account_id: note_updates(db, account_id, updates, at))
+        run_tasks(pool, tasks, partial(self._alone, context), self.orders.how.stop)
         self.recorder.wait()
         if updates:
-            with self.db.transaction():
-                begun_updates.clear(self.db, self.settings.account_id)
+            self._note(begun_updates.clear)
 
-    def _run(self, pool: ThreadPoolExecutor, tasks: Iterable[_Task], context: StepContext) -> None:
-        # Not by waiting for thousands of futures at once: that looks at each of them again and again.
-        lock, ended = threading.Lock(), SimpleQueue[Future[Iterable[Step]]]()
-        running, ends = 0, None
-
-        def begin(task: Callable[..., Iterable[Step]], *arguments: Any) -> None:
-            nonlocal running
-            with lock:
-                running += 1
-            pool.submit(task, *arguments).add_done_callback(end)
-
-        def end(task: Future[Iterable[Step]]) -> None:
-            nonlocal running
-            with lock:
-                # This thread is woken by what it must look at alone, and by the last one.
-                if running == 1 or task.cancelled() or task.exception() is not None or task.result():
-                    ended.put(task)
-                running -= 1
-
-        for task in tasks:
-            begin(task)
-        while running or not ended.empty():
-            if self.orders.how.stop.is_set():
-                # Calls in flight get a moment more, so that what they did is known; the rest is found out later.
-                ends = ends or time.monotonic() + GRACE_SECONDS
-                if time.monotonic() >= ends:
-                    return
-            try:
-                steps = _result(ended.get(timeout=LOOK_SECONDS))
-            except Empty:
-                continue
-            for step in steps:
-                begin(self._alone, context, step)
+    def _note(self, act: Callable[[Database, AccountId], None]) -> None:
+        with self.db.transaction():
+            if self.orders.permission.watch.erased(self.db):
+                raise Halted
+            act(self.db, self.settings.account_id)
 
     def _admitted(self, context: StepContext, step_group: StepGroup, guard: Brake) -> Iterable[Step]:
         if self.recorder.may_call():
@@ -363,7 +319,7 @@ class _Execution:
             new = [one for one in list_ids if one not in self.strategies]
             self.strategies.update(zip(new, pool.map(choose, new), strict=True))
 
-    def _add_tasks(self, context: StepContext, batch: Sequence[Add]) -> list[_Task]:
+    def _add_tasks(self, context: StepContext, batch: Sequence[Add]) -> list[Task]:
         strategy = self.strategies.get(batch[0].membership.list_id)
         if strategy is None:
             return []
@@ -371,7 +327,7 @@ class _Execution:
             self.recorder.commit(not_sent.refused(context, batch, strategy))
             return []
         alone, together = split_adds(batch, strategy)
-        tasks: list[_Task] = [partial(self._alone, context, add) for add in alone]
+        tasks: list[Task] = [partial(self._alone, context, add) for add in alone]
         return [*tasks, partial(self._together, context, together, strategy)] if together else tasks
 
     def _together(self, context: StepContext, batch: Sequence[Add], strategy: AddStrategy) -> Iterable[Step]:
@@ -396,10 +352,3 @@ class _Execution:
             log.exception("account %s: an add of %d contacts failed", who, count, extra=facts)
             left = (add for add in batch if add.membership not in written)
             return [replace(add, entry=together.intended.get(add.membership, add.entry)) for add in left]
-
-
-def _result(task: Future[Iterable[Step]]) -> Iterable[Step]:
-    try:
-        return task.result()
-    except Halted:
-        return ()

@@ -121,15 +121,13 @@ class Intents:
         self._lost.clear()
 
 
-def begin_updates(db: Database, account_id: AccountId, updates: Iterable[Update], at: str) -> None:
-    """Writes which fields updates are about to send, in a transaction of its own.
+def note_updates(db: Database, account_id: AccountId, updates: Iterable[Update], at: str) -> None:
+    """Writes which fields updates are about to send. Belongs in a transaction that is committed before the first call.
 
     Not in Kafka, as the intents are: another worker that takes over from one that died does not know of them.
     """
     begun = [BegunUpdate(one.entry.customer_id, one.membership.list_id, list(one.changes), at) for one in updates]
-    if begun:
-        with db.transaction():
-            begun_updates.note(db, account_id, begun)
+    begun_updates.note(db, account_id, begun)
 
 
 def doubt_begun_updates(db: Database, account_id: AccountId) -> Rows:
