@@ -13,8 +13,8 @@ from tests.integration.shared import FOLDER, broker_in, end_broker
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: much of the time, tests wait for brokers and for processes to end."""
-    return (os.cpu_count() or 1) + 1
+    """Two processes more than there are cores: much of the time, tests wait for brokers and for processes to end."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,7 +10,7 @@ from tests.integration.flush.world import ACCOUNT, KEY, Everybody, World
 from tests.integration.web.site import Site
 from worker.accounts import lists
 from worker.model import ListId
-from worker.store import runs
+from worker.store import bare_customers, runs
 from worker.store.runs import Run
 from worker.web.server import WebServer
 from worker.web.signing_in import account_path
@@ -37,6 +37,7 @@ class Shop(World):
         for list_id, name in NAMES.items():
             self.standin.find_list(list_id).name = name
         self._connected = connected
+        self._staged = list[dict[str, Any]]()
         self.site = Site(self, **web)
         self._port: WebServer | None = None
 
@@ -70,6 +71,18 @@ class Shop(World):
     def operators_link(self) -> str:
         """Returns a link that opens the operators' page."""
         return self.url + self.site.link(None)
+
+    def stage(self, event: dict[str, Any]) -> None:
+        """Stages any event, and keeps it as Kafka does."""
+        self._staged.append(event)
+        super().stage(event)
+
+    def read_again(self) -> None:
+        """Does what the worker does once the account is connected: it reads what came before with its fields."""
+        for event in self._staged:
+            super().stage(event)
+        for one in bare_customers.to_read(self.db):
+            assert bare_customers.end(self.db, one) == 0
 
     def people(self, count: int = len(PEOPLE), **fields: Any) -> None:
         """Stages so many customers."""

@@ -70,7 +70,7 @@ class Database:
             DatabaseError: the file is full, locked, read-only or corrupt.
         """
         if self._rehearsal is not None:
-            self._note(self._rehearsal, sql, [values])
+            self._rehearsal.note(sql, [values])
         return self._patiently(self.connection.execute, sql, values)
 
     def executemany(self, sql: str, rows: Any) -> Any:
@@ -82,7 +82,7 @@ class Database:
         if self._rehearsal is not None or not self.connection.in_transaction:
             rows = list(rows)  # to be given again, also should the database be locked
         if self._rehearsal is not None:
-            self._note(self._rehearsal, sql, rows)
+            self._rehearsal.note(sql, rows)
         return self._patiently(self.connection.executemany, sql, rows)
 
     def execute_each(self, sql: str, rows: Iterable[_Row]) -> list[_Row]:
@@ -263,21 +263,17 @@ class Database:
                 self._rehearsal = None
                 rehearsal.changes = self.connection.total_changes
 
-    def _note(self, rehearsal: Rehearsal, sql: str, rows: Sequence[Any]) -> None:
-        if sql.startswith(("SELECT", "PRAGMA")):
-            return
-        if rehearsal.statements and rehearsal.statements[-1][0] == sql:
-            rehearsal.statements[-1][1].extend(rows)
-        else:
-            rehearsal.statements.append((sql, list(rows)))
-
     def repeat(self, rehearsal: Rehearsal) -> bool:
-        """Writes what a rehearsal wrote, if nobody has written since; returns whether it did. Within a transaction.
+        """Writes what a rehearsal wrote, if it wrote rows alone and nobody has written since. Within a transaction.
+
+        Returns:
+            Whether it did.
 
         Raises:
             DatabaseError: it cannot be written.
         """
-        if (self.version(), self.connection.total_changes) != (rehearsal.version, rehearsal.changes):
+        nobody_wrote = (self.version(), self.connection.total_changes) == (rehearsal.version, rehearsal.changes)
+        if not (nobody_wrote and rehearsal.writes_rows_alone):
             return False
         for sql, rows in rehearsal.statements:
             if "RETURNING" in sql:  # not for executemany

@@ -44,6 +44,19 @@ def test_what_was_rehearsed_is_written_once_more(tmp_path: Path) -> None:
         assert notes(db) == there == ["a1", "b2", "e"]
 
 
+@pytest.mark.parametrize(
+    "statement", ["CREATE TEMP TABLE IF NOT EXISTS seen (x)", "WITH one AS (SELECT 1) SELECT * FROM one"]
+)
+def test_a_rehearsal_that_did_more_than_write_rows_is_not_repeated(tmp_path: Path, statement: str) -> None:
+    """What makes a table, or reads by another word than SELECT, is decided again."""
+    with closing(open_database(tmp_path / "worker.db")) as db:
+        with db.rehearsal() as rehearsal:
+            write(db, "a")
+            db.execute(statement)
+        with db.transaction():
+            assert not db.repeat(rehearsal)
+
+
 def by_another(db: Database, path: Path) -> None:
     """Commits by another connection."""
     with closing(open_database(path)) as other, other.transaction():
