@@ -5,12 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT = 560, 420
-LEFT, TOP, RIGHT, BOTTOM = 60, 40, 170, 46
+WIDTH, HEIGHT = 660, 420
+LEFT, TOP, RIGHT, BOTTOM = 60, 40, 270, 46
 LINE_HEIGHT = 15
-COLOURS = ("#1b6ca8", "#c8553d", "#588157", "#7b4b94", "#b8860b", "#2a9d8f", "#6c757d", "#d0006f", "#3d348b", "#000000")
+COLOURS = (
+    "#1b6ca8",
+    "#c8553d",
+    "#588157",
+    "#7b4b94",
+    "#b8860b",
+    "#2a9d8f",
+    "#6c757d",
+    "#d0006f",
+    "#3d348b",
+    "#000000",
+    "#8c564b",
+    "#17becf",
+)
+"""A line that two panels have has one colour; beyond these they begin again."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +55,14 @@ def svg(panels: Sequence[Panel], across: str) -> str:
         'font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{HEIGHT}" fill="#ffffff"/>',
     ]
+    names = dict.fromkeys(name for panel in panels for name in panel.lines)
+    colours = dict(zip(names, cycle(COLOURS), strict=False))
     for number, panel in enumerate(panels):
-        parts += [f'<g transform="translate({number * WIDTH} 0)">', *_panel(panel, across), "</g>"]
+        parts += [f'<g transform="translate({number * WIDTH} 0)">', *_panel(panel, across, colours), "</g>"]
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _panel(panel: Panel, across: str) -> list[str]:
+def _panel(panel: Panel, across: str, colours: Mapping[str, str]) -> list[str]:
     points = [point for line in panel.lines.values() for point in line]
     low_x, high_x = _decades([x for x, _ in points])
     low_y, high_y = _decades([y for _, y in points])
@@ -66,7 +83,8 @@ def _panel(panel: Panel, across: str) -> list[str]:
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, across, "text-anchor='middle'"))
     ends = sorted((at(*line[-1])[1], name) for name, line in panel.lines.items())
     heights = dict(zip((name for _, name in ends), _apart([y for y, _ in ends]), strict=True))
-    for (name, line), colour in zip(panel.lines.items(), COLOURS, strict=False):
+    for name, line in panel.lines.items():
+        colour = colours[name]
         drawn = [at(*point) for point in line]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in drawn)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
