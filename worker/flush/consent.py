@@ -110,7 +110,7 @@ class KnownPlaces:
         owned: Iterable[LedgerEntry],
         entries: Mapping[MembershipKey, LedgerEntry],
     ) -> None:
-        """Takes what is known.
+        """Makes it from the rows of a chunk, or of contacts that are about to be added.
 
         Args:
             people: customers, for who shares an address with whom.

@@ -109,7 +109,7 @@ def after_step(
     list_id = now.membership.list_id if now.membership is not None else receipt.list_id
     now_so = (version, receipt.event_id, list_id, status)
     if receipt.outcome == Outcome.TAGGED and _says(published, now_so):
-        return None  # what is known of the member says more
+        return None  # the outcome published before says more
     meaning = MEANINGS[receipt.outcome]
     new = CustomerOutcome(
         version=version,

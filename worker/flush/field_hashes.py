@@ -99,7 +99,8 @@ class FieldHashes:
             else self._hash(self.keys[0], _OF_VALUE, tag, _json(value))
             for (tag, one), value in zip(sent.items(), known.values(), strict=True)
         }
-        return Rehashed(fields, any(value is None for value in known.values()))
+        # A mark that nobody is sure of is no hash, and needs no key.
+        return Rehashed(fields, any(value is None and sent[tag] != NOT_SURE for tag, value in known.items()))
 
     def changes(
         self, values: Mapping[str, Any], sent: Mapping[str, str], available: Iterable[MergeField]

@@ -206,7 +206,7 @@ def of_connected(db: Database, account_id: AccountId | None = None) -> dict[Acco
 
 
 def any_unconnected(db: Database) -> bool:
-    """Tells whether an account that is not connected has bare customers, whom nobody finds by address."""
+    """Tells whether an account that is not connected has bare customers: no address finds them."""
     row = db.execute(
         "SELECT 1 FROM bare_account WHERE NOT EXISTS (SELECT 1 FROM account "
         "WHERE account.account_id = bare_account.account_id AND key_hint IS NOT NULL) LIMIT 1"

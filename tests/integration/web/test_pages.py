@@ -8,12 +8,12 @@ from html import unescape
 
 import pytest
 
-from tests.integration.flush.world import ACCOUNT, CHANGELOG
+from tests.integration.flush.world import ACCOUNT, CHANGELOG, TOPIC
 from tests.integration.web.site import OTHER, Site
 from worker.accounts import lists, settings
 from worker.errors import KafkaError
 from worker.model import AccountId, ListId
-from worker.store import accounts
+from worker.store import accounts, bare_customers
 from worker.store.accounts import AccountSettings, Pause
 from worker.store.changed_rows import Changed
 from worker.web.pages import operators
@@ -175,6 +175,22 @@ def test_the_number_of_those_who_wait_leads_to_them(site: Site) -> None:
         assert text in shown
     world.run()
     assert "Nobody." in client.get(link[1]).text
+
+
+def test_people_who_are_being_read_again_are_counted_apart(site: Site) -> None:
+    """Those staged before the account was connected have no name yet: the page says how many, and lists the others."""
+    world = site.world
+    world.event("ann", "ann@example.com")
+    with world.db.transaction():
+        world.db.execute("UPDATE customer SET bare = 1, address = NULL")
+        bare_customers.note(world.db, TOPIC, "", {(ACCOUNT, 0): 0})
+    shown = site.owner().get(f"{PAGE}/waiting").text
+    assert "1 more came before the account was connected" in shown
+    assert "Nobody." not in shown
+    world.event("bob", "bob@example.com")
+    shown = site.owner().get(f"{PAGE}/waiting").text
+    assert "bob@example.com" in shown
+    assert "are shown" not in shown
 
 
 def test_of_many_accounts_operators_see_those_first_that_need_somebody(site: Site, monkeypatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.flush.build import HASHES
-from worker.flush.field_hashes import FieldHashes
+from worker.flush.field_hashes import FieldHashes, not_sure
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import AccountId
 
@@ -60,6 +60,14 @@ def test_a_write_replaces_hashes_of_the_key_before():
     """Once a customer's row is written by the new key, the old one is not needed for it."""
     after = by(NOW, BEFORE).sent_after(by(BEFORE).of(ANN), {"LNAME": "Low"}, ANN | {"LNAME": "Low"})
     assert after == by(NOW).of({"FNAME": "Ann", "LNAME": "Low"})
+
+
+def test_a_field_that_nobody_is_sure_of_needs_no_key():
+    """Its mark stays, and does not count as a hash that the key before is needed for."""
+    sent = not_sure(HASHES.of({"FNAME": "Ann"}), ["LNAME"])
+    found = HASHES.rehashed(sent, lambda tag: ["Ann"] if tag == "FNAME" else ["Lee"])
+    assert (found.fields, found.left) == (sent, False)
+    assert HASHES.rehashed(sent, lambda tag: ()).left
 
 
 def test_a_hash_of_an_earlier_release_is_recognised_and_replaced_by_the_next_write():

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from worker.flush.target_list import choose
 from worker.model import Customer
-from worker.store import customers
+from worker.store import bare_customers, customers
 from worker.store.accounts import AccountSettings
 from worker.web.pages.people import MOST_SHOWN, name_of
 from worker.web.pages.shown import page, reading_of
@@ -18,14 +18,17 @@ from worker.web.routing import Call
 def show(call: Call) -> Response:
     """Shows those who wait, by their ids in billmywork, at most so many."""
     settings = reading_of(call).settings()
-    found = customers.changed(call.db, call.account, None, MOST_SHOWN + 1)
+    found = customers.changed(call.db, call.account, None, MOST_SHOWN)
+    bare = bare_customers.of_account(call.db, call.account)
+    unread = bare.count if bare is not None and bare.reading else 0
     return page(
         call,
         "waiting.html",
         tab="",
         title="People waiting for the next sync",
-        rows=[_row(one, settings) for one in found[:MOST_SHOWN]],
-        count=customers.changed_count(call.db, call.account),
+        rows=[_row(one, settings) for one in found],
+        count=customers.changed_count(call.db, call.account) - unread,
+        unread=unread,
     )
 
 
