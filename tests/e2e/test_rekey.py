@@ -13,7 +13,7 @@ from worker.accounts.secrets import parsed
 from worker.flush.field_hashes import HASHES, FieldHashes
 from worker.model import AccountId
 from worker.store.database import open_database
-from worker.store.field_hashes import pages
+from worker.store.sent_fields import pages
 
 OLD, NEW = (base64.b64encode(letter * 32).decode() for letter in (b"o", b"n"))
 ACCOUNT = AccountId("acct-1")

@@ -19,7 +19,7 @@ from worker.mailchimp import api_key
 from worker.model import AccountId
 from worker.plural import counted
 from worker.status.json_data import settings_data
-from worker.store import accounts, customers, erasure_requests, field_hashes, ledger_erasure, rekeying
+from worker.store import accounts, customers, erasure_requests, ledger_erasure, rekeying, sent_fields
 from worker.store.accounts import AccountSettings
 from worker.store.changed_rows import Changed
 from worker.store.rekeying import Rekeying
@@ -195,7 +195,7 @@ def rekey(json: Json = False) -> None:
             signed = app.signing(db, progress.counted).write_again(first_time=False)
         change = Rekeying(*app.secret.names, as_text(app.clock()))
         app.changelog.commit(db, lambda: Changed(None, rekeying.begin(db, change)))
-        rows = field_hashes.count_by_account(db).total()
+        rows = sent_fields.count_by_account(db).total()
     if json:
         signed_count = signed["ledger"] + signed["settings"]
         output.as_json({"encrypted": count, "signed": signed_count, "hashes_to_renew": rows if both else 0})

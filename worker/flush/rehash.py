@@ -14,11 +14,11 @@ from worker.changelog.commit import Changelog, commit_in_parts
 from worker.flush.field_hashes import FieldHashes, Rehashed
 from worker.flush.merge_values import every_value
 from worker.model import AccountId, CustomerState, ListId
-from worker.store import accounts, customers, field_hashes
+from worker.store import accounts, customers, sent_fields
 from worker.store.accounts import AccountSettings
 from worker.store.changed_rows import Changed
 from worker.store.database import Database
-from worker.store.field_hashes import SentFields
+from worker.store.sent_fields import SentFields
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Rehashing:
 
     def _wanted(self, counts: Counter[str]) -> Iterator[tuple[SentFields, Mapping[str, str]]]:
         # Most rows need nothing once a part was done before: those are not written.
-        for page in field_hashes.pages(self.db, self.hashes.account_id):
+        for page in sent_fields.pages(self.db, self.hashes.account_id):
             for one, rehashed in self._rehashed(page):
                 counts["left"] += rehashed.left
                 if rehashed.fields != one.fields:
@@ -60,7 +60,7 @@ class Rehashing:
 
     def _write(self, changed: Sequence[tuple[SentFields, Mapping[str, str]]]) -> Changed[int]:
         # A row that a flush has written since it was read stays as it is, and is looked at again.
-        return Changed(len(changed), field_hashes.replace(self.db, self.hashes.account_id, changed))
+        return Changed(len(changed), sent_fields.replace(self.db, self.hashes.account_id, changed))
 
     def _rehashed(self, some: Sequence[SentFields]) -> Iterator[tuple[SentFields, Rehashed]]:
         account_id = self.hashes.account_id
@@ -81,4 +81,4 @@ class Rehashing:
 
 def account_ids(db: Database) -> list[AccountId]:
     """Returns the accounts that have hashes."""
-    return sorted(field_hashes.count_by_account(db))
+    return sorted(sent_fields.count_by_account(db))

@@ -9,7 +9,7 @@ from worker.accounts.secrets import SecretKey
 from worker.kafka.partitioner import partition_of
 from worker.plural import counted
 from worker.status.checks import Finding, Level, ok
-from worker.store import accounts, field_hashes, forgotten, offsets, rekeying
+from worker.store import accounts, forgotten, offsets, rekeying, sent_fields
 from worker.store.database import Database
 
 UNSET = "Unset WORKER_PREVIOUS_SECRET_KEY at every worker."
@@ -78,7 +78,7 @@ def previous_key(db: Database, secret: SecretKey, topic: str) -> PreviousKey | N
     rekeyed = newest is not None and (newest.key, newest.before) == secret.names
     partitions = size.ledger if size is not None else 0
     renewed = rekeying.renewed(db, newest) if newest is not None and rekeyed else {}
-    rows = field_hashes.count_by_account(db)
+    rows = sent_fields.count_by_account(db)
     return PreviousKey(
         rekeyed,
         _sealed_by(db, secret.previous),
