@@ -262,8 +262,9 @@ class Daemon:
         all_ready = poller.owned_partitions.wait_until_ready(0)
         unread = being_read(db, poller.owned_partitions, (self._app.config.kafka.topic, poller.consumer.topic_id))
         if all_ready:
-            # Each at once, since operators wait for them; but not before an account's customers have their fields.
-            may = [one for one in requests if not (unread if one.account_id is None else {one.account_id} & unread)]
+            # Each at once, since operators wait for them. One for an account whose customers have no fields yet waits
+            # for these; one for all accounts leaves such an account out, and says so.
+            may = [one for one in requests if one.account_id not in unread]
             for request in may[: max(MOST_FLUSHES - len(self._flushes), 0)]:
                 self._flushes.append(FlushThread(flushing, request.trigger, request))
         if not all(one.has_begun for one in self._flushes):

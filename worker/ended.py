@@ -58,7 +58,8 @@ END_MEANINGS: Mapping[Ended, EndMeaning] = MappingProxyType(
             LOOK,
         ),
         Ended.INCOMPLETE: EndMeaning(
-            "Customers wait for the next flush, because Mailchimp did not take them or the worker met a fault.",
+            "Customers wait for the next flush, because Mailchimp did not take them, they were not read yet, or the "
+            "worker met a fault.",
             "The next flush tries again. See why: mailchimp-worker receipts --account {account} --run {run}",
             LOOK,
         ),

@@ -28,7 +28,8 @@ from worker.flush.run import Flusher
 from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId, ListId
-from worker.store import accounts, customers, runs
+from worker.status.run_summary import last_line
+from worker.store import accounts, bare_customers, customers, runs
 from worker.store.accounts import AccountList, AccountSettings
 from worker.store.database import Database, open_database
 from worker.store.forgotten import Departed
@@ -302,6 +303,31 @@ def ask(worker: Worker, *, confirmed: bool = False) -> Callable[[], list[runs.Re
     with worker.db.transaction():
         runs.ask(worker.db, as_text(worker.now), ONE, confirmed=confirmed)
     return lambda: runs.open_requests(worker.db)
+
+
+def test_a_flush_of_all_accounts_leaves_out_those_whose_customers_are_being_read_again(worker: Worker) -> None:
+    """It delivers the others at once, says why and what is next; the account's daily flush is still to come."""
+    worker.go_to(TEN - MINUTE)
+    worker.changed(ONE)
+    topic = worker.app.config.kafka.topic
+    with worker.db.transaction():
+        row = (TWO, "c", None, bare_customers.CONSENTS, 0, None, None, None, topic, "id", 0, 1, "now")
+        customers.stage(worker.db, [row], bare=True)
+        bare_customers.note(worker.db, topic, "id", {(TWO, 0): 1})
+        runs.ask(worker.db, as_text(worker.now), TWO, confirmed=False)
+        runs.ask(worker.db, as_text(worker.now), None, confirmed=False)
+    assert worker.tick() == [ONE]
+    (run,) = runs.last(worker.db, 5)
+    left = next(one for one in run.accounts if one.account_id == TWO)
+    assert (left.ended, left.to_do, left.settled) == (Ended.INCOMPLETE, 1, 0)
+    assert "being read again from Kafka" in (left.message or "")
+    assert "first flush after that delivers them" in (left.message or "")
+    assert last_line(run, ()).endswith("account acct-2 is incomplete: The next flush tries again.")
+    worker.go_to(TEN)
+    assert worker.tick() == [], "the one that asks for this account alone waits, and so does its daily flush"
+    bare_customers.end(worker.db, bare_customers.to_read(worker.db)[0])
+    worker.changed(TWO)
+    assert worker.tick() == [TWO]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from worker.status.account_facts import states_of_all
 from worker.status.account_state import AccountState
 from worker.status.left_out import sentences
 from worker.status.run_summary import last_line, run_data
-from worker.store import accounts, runs
+from worker.store import accounts, bare_customers, runs
 from worker.store.database import Database
 from worker.store.lock import DatabaseLock, is_locked
 from worker.store.runs import Request, Run
@@ -219,10 +219,7 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, sho
             working = is_locked(app.config.staging.path)  # asked first: it may end once the run is over
             now = runs.request(db, request.request)
             if now is None:
-                raise WorkerError(
-                    "The worker did not start within ten minutes, and nothing was sent.",
-                    "Check what it does with mailchimp-worker status, and try again.",
-                )
+                raise _not_begun(db, request)
             found = runs.get(db, now.run) if now.run is not None else None
             if found is not None:
                 progress.update(*shown.so_far(db, found))
@@ -237,6 +234,14 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, sho
         output.note("Stopped following; the worker continues the flush. See: mailchimp-worker status")
         return STOPPED_CODE
     return shown.tell(db, found, asked=stop.is_set(), as_json=as_json)
+
+
+def _not_begun(db: Database, request: Request) -> WorkerError:
+    told = "The worker did not start within ten minutes, and nothing was sent."
+    bare = bare_customers.of_account(db, request.account_id) if request.account_id is not None else None
+    if bare is not None and bare.reading:
+        return WorkerError(f"{told} {bare.in_words()}", "Ask again once mailchimp-worker status shows them read.")
+    return WorkerError(told, "Check what it does with mailchimp-worker status, and try again.")
 
 
 def _worker_ended(run: Run | None) -> WorkerError:

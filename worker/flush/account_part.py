@@ -96,7 +96,7 @@ class AccountPart:
         bare = bare_customers.of_account(db, account_id)
         if bare is None or not bare.reading:
             return None
-        return Refused(bare.in_words(), Ended.INCOMPLETE)
+        return Refused(_BEING_READ, Ended.INCOMPLETE)
 
     def _write(self, db: Database, part: AccountRun, began: str, *, here: bool) -> None:
         who = part.account_id
@@ -150,6 +150,10 @@ class AccountPart:
         return AccountRun(account_id, {}, customers.changed_count(db, account_id), ended=Ended.FAILED, message=message)
 
 
+_BEING_READ = (
+    "Left out: its customers were being read again from Kafka, because they came before the account was connected. The "
+    "first flush after that delivers them."
+)
 _SILENT = "does not answer, so none of this account's calls was made. The worker tries it again by itself."
 
 

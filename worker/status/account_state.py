@@ -151,4 +151,11 @@ def _by_last_part(facts: AccountFacts, part: AccountRun, run: int) -> Iterator[A
     elif part.ended in _FROM_END:
         said = part.message or END_MEANINGS[part.ended].sentence
         what = f"Run {run} settled {part.settled} of {part.to_do}. {said}"
-        yield AccountState(who, _FROM_END[part.ended], what, END_MEANINGS[part.ended].in_words(who, run))
+        yield AccountState(who, _FROM_END[part.ended], what, advice_of(part, run))
+
+
+def advice_of(part: AccountRun, run: int) -> str | None:
+    """Returns the general advice for how an account's part of a run ended; None where nothing is to be done."""
+    if part.ended is Ended.INCOMPLETE and not part.counts:
+        return "The next flush tries again."  # no receipt says why; the part's message does
+    return END_MEANINGS[part.ended].in_words(part.account_id, run)

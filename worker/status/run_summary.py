@@ -8,7 +8,7 @@ from typing import Any
 from worker.ended import END_MEANINGS, Ended
 from worker.model import AccountId
 from worker.plural import counted
-from worker.status.account_state import TROUBLE, AccountState
+from worker.status.account_state import TROUBLE, AccountState, advice_of
 from worker.status.left_out import as_rows
 from worker.store.runs import AccountRun, Run
 
@@ -23,7 +23,7 @@ def advice_for(run: Run, part: AccountRun, states: Mapping[AccountId, AccountSta
     state = states.get(part.account_id)
     if state is not None and state.state in TROUBLE and state.advice is not None:
         return state.advice
-    return END_MEANINGS[part.ended].in_words(part.account_id, run.run)
+    return advice_of(part, run.run)
 
 
 def last_line(run: Run, states: Iterable[AccountState]) -> str:
