@@ -345,8 +345,8 @@ def open_database(path: Path | str) -> Database:
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         tables = Tables(connection)
-        _refuse_newer(tables)
-        migrations.apply(tables)
+        if _lacks_migrations(tables):
+            migrations.apply(tables)
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SLICE_MS}")
     return Database(connection)
 
@@ -361,23 +361,21 @@ def open_read_only(path: Path, *, still: bool) -> Database:
     with _translated():
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         connection.row_factory = sqlite3.Row
-        _refuse_newer(Tables(connection))
-        if not migrations.pending(Tables(connection)):
+        if not _lacks_migrations(Tables(connection)):
             return Database(connection)
     raise DatabaseError("An earlier release wrote the database.", "Start this release's worker on it first.")
 
 
-def _refuse_newer(tables: Tables) -> None:
-    known = {migration.name for migration in migrations.pending(tables)} | {
-        migration.name for migration in migrations.applied(tables)
-    }
-    applied = {migration.name for migration in migrations.applied(tables)}
-    unknown = applied - {migration.name for migration in migrations._migrations}
-    if unknown and known:
+def _lacks_migrations(tables: Tables) -> bool:
+    # Asked once: a flush opens a connection for each of its threads.
+    applied = {one.name for one in migrations.applied(tables)}
+    known = {one.name for one in migrations._migrations}
+    if unknown := applied - known:
         raise DatabaseError(
             f"The database was written by a newer release (it has {', '.join(sorted(unknown))}).",
             "Run that release or a later one; nothing was changed.",
         )
+    return applied != known
 
 
 @contextmanager
