@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -16,6 +16,9 @@ from worker.sandbox.member import Member
 
 THERE = ("subscribed", "pending")
 GONE = ("unsubscribed", "cleaned", "archived")
+CLOSE = timedelta(seconds=2)
+ANSWER_WITHIN = timedelta(seconds=130)
+"""How long after a worker died its last call may have been carried out."""
 
 
 @dataclass
@@ -121,6 +124,8 @@ class Facts:
     tagged_off: set[str] = field(default_factory=set)
     reads: list[tuple[datetime, Exchange]] = field(default_factory=list)
     unanswered: list[tuple[Spot, datetime]] = field(default_factory=list)
+    lost_archives: list[tuple[Spot, datetime]] = field(default_factory=list)
+    died_in: list[tuple[datetime, datetime]] = field(default_factory=list)
     forgotten: set[str] = field(default_factory=set)
     edited: set[int] = field(default_factory=set)
     stays_by_herself: set[int] = field(default_factory=set)
@@ -197,6 +202,8 @@ class Facts:
                 self.touched.add(spot)
                 if _adds(exchange) and (answer.status is None or answer.status >= 500 or answer.body is None):
                     self.unanswered.append((spot, exchange.at))
+                if exchange.call.method == "DELETE":
+                    self.lost_archives.append((spot, exchange.at))
         if exchange.call.reads_only and answer.ok and answer.body:
             self.reads.append((exchange.at, exchange))
         self._note_told(exchange)
@@ -295,9 +302,38 @@ class Facts:
                 one.passed_over = not self._worth_noting(one)
                 one.told, one.by_page = (None, False) if one.passed_over else (began, True)
 
-    def flush_ended(self, *, died: bool) -> None:
+    def seemingly_archived(self, spot: Spot) -> bool:
+        """Tells whether somebody archived a member by hand right after a read, where the worker's own archive was lost.
+
+        Mailchimp's times are whole seconds: nothing that it tells shows which of the two did it.
+        """
+        by_hand = [one.at for one in self.departures if one.spot == spot and one.how == "archived"]
+        return any(
+            read_at <= at <= lost_at and at - read_at <= CLOSE
+            for at in by_hand
+            for lost, lost_at in self.lost_archives
+            if lost == spot
+            for read_at, read in self.reads
+            if spot in self.memberships(read)
+        )
+
+    def seemingly_added(self, spot: Spot, joined: datetime) -> bool:
+        """Tells whether somebody joined in a flush that died, or soon after, where a customer had that address then.
+
+        The worker may have noted that an add begins, in the same second, and nothing shows that it made no call.
+        """
+        return any(
+            began <= joined <= died + ANSWER_WITHIN
+            for began, died in self.died_in
+            for record in self.records.values()
+            for at, state in record.states
+            if at <= died and state is not None and state["email"] == spot[1]
+        )
+
+    def flush_ended(self, *, died: bool, at: datetime) -> None:
         """Keeps what the worker read; a worker that died forgets it."""
         if died and self.flush_began is not None:
+            self.died_in.append((self.flush_began, at))
             for one in self.departures:
                 # A page may not have been written yet; it is read again.
                 if one.by_page and one.told is not None and one.told >= self.flush_began:

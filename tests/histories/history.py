@@ -161,7 +161,7 @@ class History:
         if ready and not confirmed and not self.world.died and self._was_whole(part):
             there = [one for one in oracle.stored if self.actors.is_there(one)]
             self.facts.daily_flush_was_whole(there, oracle.flush_began)
-        self.facts.flush_ended(died=self.world.died)
+        self.facts.flush_ended(died=self.world.died, at=self.world.time.now)
         oracle.off_since = None
         told = self._read_receipts()
         if not self.world.died:

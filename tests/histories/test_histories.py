@@ -51,6 +51,8 @@ KEPT: dict[int, str] = {
     32634: "the oracle took the calls of a command, in which another one began and ended, for a flush's",
     41057: "the oracle took the answer to a withdrawal for one that tells of an archive a moment before",
     41079: "the outcome of a customer that came to another subscribed member kept the date of the one before",
+    43294: "the oracle took a receipt for wrong where somebody archived a member right after a read, as the worker did",
+    46094: "the oracle took who joined while a dying worker began to add her for somebody whom it could tell from that",
 }
 """Seeds that broke an earlier worker, or misled an earlier oracle, and how."""
 KEPT_WITH_TAGS = (183, 250, 253, 264, 42379, 43472)
