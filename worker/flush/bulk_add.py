@@ -213,7 +213,9 @@ class Batch:
     def _intend(self, adds: Sequence[Add], date: datetime | None, at: str) -> None:
         for add in adds:
             before = self.intended.get(add.membership)
-            noted = new_intent("add", date, before=before.intent if before is not None else None)
+            noted = new_intent(
+                "add", date, before=before.intent if before is not None else None, status=add.contact.status_if_new
+            )
             fields = not_sure({}, add.contact.fields.values)
             self.intended[add.membership] = LedgerEntry(
                 add.membership, add.contact.owner, "intended", "added", at, fields, intent=noted

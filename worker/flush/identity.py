@@ -72,7 +72,10 @@ def was_done(entry: LedgerEntry, member: Member) -> bool:
         return False
     match intent.kind:
         case "add":
-            return _within(intent, member.born, ANSWER_WITHIN)
+            # Who was added as subscribed and opted in later came back by herself; who was pending then confirmed.
+            back = intent.status == "subscribed" and member.opted_in is not None
+            times = (member.born, member.opted_in) if back else (member.born,)
+            return all(_within(intent, one, ANSWER_WITHIN) for one in times)
         case "rename":
             if intent.contact_id is not None and member.contact_id is not None:
                 return True
@@ -213,7 +216,11 @@ def status_before(seen: Member, seen_at: datetime | None, archived: Member) -> s
 
 
 def new_intent(
-    kind: IntentKind, date: datetime | None, member: Member | None = None, before: Intent | None = None
+    kind: IntentKind,
+    date: datetime | None,
+    member: Member | None = None,
+    before: Intent | None = None,
+    status: str | None = None,
 ) -> Intent:
     """Returns the note of a write that is about to be sent.
 
@@ -221,16 +228,17 @@ def new_intent(
         date: Mailchimp's time of the read before it.
         member: as it was read; None where there was none.
         before: the intent of an earlier try of the same write, which may have been done too.
+        status: of an add, as which it is sent.
     """
     at = as_text(date) if date is not None else ""
-    made = Intent(kind, at)
+    made = Intent(kind, at, status=status)
     if member is not None:
         born = as_text(member.born) if member.born is not None else None
         made = replace(
             made, contact_id=member.contact_id, status=member.status, last_changed=member.last_changed, born=born
         )
     if before is not None and before.kind == kind == "add":
-        made = replace(made, at=before.at)
+        made = replace(made, at=before.at, status=status if status == before.status else None)
     return made
 
 

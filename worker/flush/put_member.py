@@ -234,7 +234,12 @@ def add_or_find(
         lambda fields: calls.add_one(contact.membership, contact.email, status, fields),
         contact.fields.values,
         LedgerEntry(
-            contact.membership, contact.owner, "intended", "added", attempt.at(), intent=new_intent("add", read.date)
+            contact.membership,
+            contact.owner,
+            "intended",
+            "added",
+            attempt.at(),
+            intent=new_intent("add", read.date, status=status),
         ),
         None,
     )

@@ -42,7 +42,7 @@ class Intent:
         at: Mailchimp's time of the read before the write, as text; "" where it gave none.
         until: Mailchimp's time by which the write was done, if it was; None while that is not known.
         contact_id: of the member that the write is about; of a rename, the member that was to get the new address.
-        status: that member's status as it was read, None for an add.
+        status: that member's status as it was read; of an add, the status that was sent, None if tries differ in that.
         last_changed: that member's, as Mailchimp wrote it.
         born: when that member joined, as text.
         source: where a member was to be renamed from.

@@ -1,12 +1,12 @@
 """Which contact a member is, and what an unanswered write did to it, as its contact id and Mailchimp's times tell."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.unit.flush.build import entry
-from worker.flush.identity import as_read, same_membership, was_done
+from worker.flush.identity import as_read, new_intent, same_membership, was_done
 from worker.mailchimp.member import Member
 from worker.store.ledger import Intent
 
@@ -52,3 +52,29 @@ def test_a_member_that_left_and_is_back_joined_by_herself_whatever_its_times_say
     back = Member("ann@example.com", "subscribed", None, None, "c1", datetime(2026, 11, 22, 9, tzinfo=UTC))
     assert not same_membership(seen, back)
     assert same_membership(replace(seen, member_status="subscribed"), back)
+
+
+@pytest.mark.parametrize(
+    ("sent_as", "opted_in_after", "ours"),
+    [
+        ("subscribed", 0, True),
+        ("subscribed", 16, False),
+        ("subscribed", None, True),
+        ("pending", 16, True),
+        (None, 16, True),
+    ],
+)
+def test_who_was_added_as_subscribed_and_opted_in_later_came_back_by_herself(sent_as, opted_in_after, ours):
+    """The answer was lost, she left and joined again: only who was added as pending opts in later by confirming."""
+    at = datetime(2026, 11, 22, 10, tzinfo=UTC)
+    added = replace(entry(), state="intended", intent=new_intent("add", at, status=sent_as))
+    opted_in = at + timedelta(minutes=opted_in_after) if opted_in_after is not None else None
+    assert was_done(added, Member("ann@example.com", "unsubscribed", None, at, "c1", opted_in)) is ours
+
+
+def test_an_add_that_was_tried_as_pending_and_as_subscribed_may_be_either():
+    """The account turned double opt-in off between two tries; nothing tells which of them was carried out."""
+    at = datetime(2026, 11, 22, 10, tzinfo=UTC)
+    first = new_intent("add", at, status="pending")
+    assert new_intent("add", at, before=first, status="pending").status == "pending"
+    assert new_intent("add", at, before=first, status="subscribed").status is None
