@@ -346,7 +346,7 @@ def open_database(path: Path | str) -> Database:
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         tables = Tables(connection)
         if _lacks_migrations(tables):
-            migrations.apply(tables)
+            _migrate(tables)
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SLICE_MS}")
     return Database(connection)
 
@@ -364,6 +364,16 @@ def open_read_only(path: Path, *, still: bool) -> Database:
         if not _lacks_migrations(Tables(connection)):
             return Database(connection)
     raise DatabaseError("An earlier release wrote the database.", "Start this release's worker on it first.")
+
+
+def _migrate(tables: Tables) -> None:
+    # Another process may do the same just now: what is pending is looked at once this one has the lock.
+    tables.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(tables)
+        tables.conn.commit()
+    finally:
+        tables.conn.rollback()
 
 
 def _lacks_migrations(tables: Tables) -> bool:

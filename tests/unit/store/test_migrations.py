@@ -1,5 +1,7 @@
 """A database that an earlier release made serves this one: nothing in it is lost, and all of it can be read."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from tests.unit.store.frozen import NAMES, file_of, files, thaw
 from worker.changelog import table_rows
 from worker.model import AccountId, AddressKey, CustomerId, MembershipKey
-from worker.store import accounts, counts, customers, dead_letters, ledger, offsets, receipts, runs
+from worker.store import accounts, counts, customers, database, dead_letters, ledger, offsets, receipts, runs
 from worker.store.database import open_database
 from worker.store.sqlite import sqlite3
 
@@ -188,3 +190,20 @@ def test_what_is_written_next_has_a_number_of_its_own(db):
     with db.transaction():
         assert runs.start(db, MOMENT, "daily", None) == 3
         assert runs.ask(db, MOMENT, None, confirmed=False) == 3
+
+
+def test_two_that_open_a_new_database_at_once_both_have_it(tmp_path, monkeypatch):
+    """Both find that migrations are missing; the second one waits for the first, and finds none missing any more."""
+    both, lacks = threading.Barrier(2, timeout=20), database._lacks_migrations
+
+    def lacks_for_both(tables):
+        found = lacks(tables)
+        both.wait()
+        return found
+
+    monkeypatch.setattr(database, "_lacks_migrations", lacks_for_both)
+    with ThreadPoolExecutor(2) as threads:
+        opened = list(threads.map(open_database, [tmp_path / "worker.db"] * 2))
+    for one in opened:
+        assert runs.last(one, 1) == []
+        one.close()
