@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import fork_server
 from tests.integration.conftest import kafka, new_topic, own_kafka, topic, whole_kafka
 from tests.integration.topic import Topic
 from worker.accounts import api_keys, chosen_fields, lists, settings
@@ -52,9 +52,10 @@ class Cli:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Starts a command."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "worker", *arguments],
-            env=self.environment | environment,
+        return fork_server.start(
+            "worker",
+            arguments,
+            self.environment | environment,
             cwd=self.folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

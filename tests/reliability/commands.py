@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from tests.e2e import fork_server
 from tests.e2e.conftest import END_SECONDS, Cli
 from tests.integration.topic import Topic
 from worker.store.database import Database, open_database
@@ -34,9 +34,10 @@ class Commands(Cli):
 
     def start_killed(self, point: str, number: float, *arguments: str) -> subprocess.Popen[str]:
         """Starts a command that is killed when it passes a point so many times; see the driver."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.reliability.driver", *arguments],
-            env=self.environment | {"KILL_AT": f"{point}:{number}"},
+        return fork_server.start(
+            "tests.reliability.driver",
+            arguments,
+            self.environment | {"KILL_AT": f"{point}:{number}"},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -55,9 +56,10 @@ class Commands(Cli):
     def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Starts a command that runs on; what it prints goes into a file of the folder."""
         with (self.folder / "worker.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "worker", *arguments],
-                env=self.environment,
+            return fork_server.start(
+                "worker",
+                arguments,
+                self.environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
