@@ -49,7 +49,7 @@ class AccountPart:
         """Delivers what changed of an account, and writes how that ended.
 
         Args:
-            turn: called between chunks; returns once the account may go on.
+            turn: called between chunks, and between pages of members; returns once the account may go on.
 
         Raises:
             DatabaseError: the end could not be written.

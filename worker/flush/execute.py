@@ -48,6 +48,9 @@ from worker.store.runs import AccountRun
 
 log = logging.getLogger("worker.flush")
 
+PAGES_A_TURN = 10
+"""Full pages of members that an account reads in one turn: some seconds, as a chunk of customers takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class HowToDeliver:
@@ -94,7 +97,7 @@ class Orders:
             lists that customers move off.
         permission: asked before every call, and before anything is written down.
         queue: commits what the account's threads write.
-        turn: called between chunks; returns once the account may go on.
+        turn: called between chunks, and between pages of members; returns once the account may go on.
     """
 
     how: HowToDeliver
@@ -150,6 +153,7 @@ class _Execution:
     orders: Orders
     strategies: dict[ListId, AddStrategy] = field(default_factory=dict)
     writer: PageWriter = field(init=False)
+    pages: int = 0  # full ones
 
     def __post_init__(self) -> None:
         self.writer = PageWriter(self.db, self.settings.account_id, self.orders.how.clock, self.recorder.write)
@@ -207,6 +211,10 @@ class _Execution:
 
     def keep(self, page: Page) -> None:
         self.writer.keep(page)
+        if page.is_full:
+            self.pages += 1
+            if not self.pages % PAGES_A_TURN:
+                self.orders.turn()  # how far the reading is has been written
 
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         result = StepResult(self.orders.run, self.settings.account_id)

@@ -108,9 +108,14 @@ class Page:
     total: int
 
     @property
+    def is_full(self) -> bool:
+        """Whether it has as many members as a page can have."""
+        return len(self.members) >= calls.PAGE
+
+    @property
     def trivial(self) -> bool:
         """Whether nothing is lost if it is not noted how far the reading is: the page is soon read again."""
-        return self.then is not None and len(self.members) < calls.PAGE
+        return self.then is not None and not self.is_full
 
 
 Keep = Callable[[Page], None]

@@ -1,6 +1,7 @@
 """Whose turn it is: which accounts are delivered side by side, and in which order.
 
-One for a process. An account's turn lasts for a chunk of its customers; then it goes behind those who wait.
+One for a process. An account's turn lasts for a chunk of its customers, or for some pages of its lists' members; then
+it goes behind those who wait.
 """
 
 from __future__ import annotations
@@ -83,6 +84,10 @@ class Room:
         """How many threads there may be."""
         return self.accounts * (1 + self.connections)
 
+    def is_full(self, waiting: Iterable[Place]) -> bool:
+        """Tells whether as many have begun and wait for their next turn as may."""
+        return sum(bool(one.turns) for one in waiting) >= SUSPENDED * self.accounts
+
 
 def next_place(waiting: Iterable[Place], active: Collection[Place], room: Room, now: datetime) -> Place | None:
     """Returns whose turn is next; None where nobody may begin or go on now.
@@ -98,7 +103,7 @@ def next_place(waiting: Iterable[Place], active: Collection[Place], room: Room, 
         asked: room.threads - sum(one.threads(room.connections) for one in active if one.asked is asked)
         for asked in (False, True)
     }
-    full = len(suspended) >= SUSPENDED * room.accounts
+    full = room.is_full(waiting)
     return min(
         (
             one
@@ -175,7 +180,9 @@ class Turns:
         with self._lock:
             self._active.remove(place)
             others = next_place([*self._may_begin(), later], self._active, self._room, self._clock())
-            if others is None or others == later:
+            # A small one may have begun beyond those who may wait: it goes on, so that no more wait than may.
+            beyond = later.size <= self._room.connections and self._room.is_full(self._waiting)
+            if others is None or others == later or beyond:
                 self._active.add(later)
                 return later
             self._waiting[later] = lambda _: ready.set()

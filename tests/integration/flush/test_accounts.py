@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 
 import pytest
 
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, Everybody, World
 from worker.accounts import api_keys, lists, settings
+from worker.flush import calls, execute
 from worker.flush.run import to_deliver
+from worker.mailchimp.call import Call
 from worker.model import AccountId, ListId
 from worker.sandbox.faults import Fault
 from worker.store.runs import Run
@@ -161,3 +164,27 @@ def test_accounts_that_share_a_key_share_its_connections(world: World):
     run = world.app.flusher(world.stop).flush("daily", Everybody())
     assert parts(run) == {ACCOUNT: (60, "done"), "second": (60, "done")}
     assert 2 < world.standin.audit.most_at_once["owner"] <= 8
+
+
+def test_an_account_that_reads_a_large_list_lets_the_others_go_on(world: World, monkeypatch: pytest.MonkeyPatch):
+    """The first reading takes turns too, and goes on where it was: no page is read twice."""
+    monkeypatch.setattr(calls, "PAGE", 3)
+    monkeypatch.setattr(execute, "PAGES_A_TURN", 2)
+    add_accounts(world, 1)
+    for number in range(20):
+        world.by_hand(f"p{number}@example.com", "subscribe")
+        world.clock.forward(seconds=5)
+    size = world.app.config.mailchimp.connections + 1
+    for number in range(size):
+        world.event(f"c{number}", f"c{number}@example.com")
+        event_for(world, "more-0", f"c{number}", f"c{number}@example.com")
+    event_for(world, "more-0", "one-more", "one-more@example.com")  # so that the other one begins first
+    made: list[Call] = []
+    world.before_call(made.append)
+    run = replace(world.app.flusher(world.stop), accounts_at_once=1).flush("once", Everybody())
+    world.before_call(None)
+    assert parts(run) == {ACCOUNT: (size, "done"), "more-0": (size + 1, "done")}
+    lists = [one.path.split("/")[2] for one in made if one.path.endswith("/members") and one.query["count"] == "3"]
+    assert lists.index("list-0") < 6 < lists.count("master")
+    pages = [str(one) for one in made if one.path == "/lists/master/members" and one.query["count"] == "3"]
+    assert len(set(pages)) == len(pages)

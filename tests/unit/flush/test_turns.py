@@ -68,6 +68,22 @@ def test_no_more_large_accounts_begin_than_can_keep_their_place() -> None:
     assert next_place([*begun, new, small], (), ROOM, NOW) == small
 
 
+def test_a_small_account_that_has_long_to_read_adds_none_to_those_who_wait() -> None:
+    """Where as many wait as may, it keeps its turn, though others had fewer; else it goes behind them."""
+    for waiting, keeps in ((SUSPENDED - 1, False), (SUSPENDED, True)):
+        stop = threading.Event()
+        turns, began = Turns(Room(1, 4), lambda: NOW, stop), list[Place]()
+        turns.put(AccountId("small"), 1, began.append, asked=False, size=2)
+        turns.fill()
+        for number in range(waiting):
+            turns._waiting[place(f"a{number}", number=number + 9, turns=9)] = began.append
+        turns._waiting[place("new", 1, number=99)] = began.append
+        stop.set()
+        assert turns.again(began[0]).turns == 1
+        assert (began[0] not in turns._active and AccountId("small") in turns.accounts()) is True
+        assert any(one.account_id == "small" for one in turns._active) is keeps
+
+
 def test_accounts_of_a_daily_flush_begin_at_seconds_of_their_own() -> None:
     """Always the same for an account, within the spread, and different for most."""
     found = {begins_after(AccountId(f"acct-{n}"), 60) for n in range(200)}
