@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from worker.consumer.decode import Event, Record, Skipped, decode, named_by
+from worker.consumer.decode import Event, Record, Skipped, Undecodable, decode, ids_of, named_by
 from worker.consumer.erased_customers import ErasedCustomers, HashKey, is_newer, no_key
 from worker.consumer.event_order import Known, Verdict, came_later, judge, withdrawal_counts
 from worker.consumer.pending import Pending, Stored, bare_state_of, event_of, fills, size_of, state_of, withdraws
@@ -25,15 +25,18 @@ _COUNTED: dict[Verdict, What] = {
 NOT_STAGED: tuple[What, ...] = ("skipped", "repeated", "older", "out_of_order", "erased")
 RESULTS = ("staged", "dead_letter", *NOT_STAGED)
 """What became of a record; see What for those that are not staged."""
-_Key = tuple[str, str]
+CUSTOMER_BYTES = 500
+"""Memory that a customer takes beside the values of its records."""
 
 
 class Batch:
     """Records that were read and not written yet, folded as they come: of each customer only the newest event is kept.
 
+    Customers go by account_id/customer_id, as in their records' keys.
+
     Attributes:
         size: records in it.
-        kept: bytes of the values that are kept until they are written.
+        kept: bytes of memory that it takes, about.
         next_offsets: of each partition in it.
     """
 
@@ -57,17 +60,15 @@ class Batch:
         self._partitions = partitions
         self._topic = topic
         self._topic_id = topic_id
-        self._looked_up: set[_Key] = set()
         self._erased_customers = erased or ErasedCustomers(no_key)
-        self._erased: dict[_Key, Forgotten] = {}
-        self._stored: dict[_Key, Stored] = {}
-        self._newest: dict[_Key, Pending] = {}
-        self._ignored: dict[_Key, tuple[Record, Known]] = {}
-        self._fills: dict[_Key, Record] = {}  # of customers that are staged without their fields
+        self._erased: dict[str, Forgotten] = {}
+        self._stored: dict[str, Stored] = {}  # of those who are in the database, and not in newest
+        self._newest: dict[str, Pending] = {}
+        self._ignored: dict[str, tuple[Record, Known]] = {}
+        self._fills: dict[str, Record] = {}  # of customers that are staged without their fields
         self._connected: dict[str, bool] = {}
-        self._overtaken: set[_Key] = set()  # what was ignored of these
+        self._misplaced: dict[tuple[str, int], bool] = {}  # of each account and partition that was seen
         self._not_staged: set[tuple[int, str, str]] = set()
-        self._seen: set[tuple[str, int]] = set()
         self._letters: list[tuple[Record, str]] = []
         self._counts: defaultdict[int, Counter[What]] = defaultdict(Counter)
         self.size = 0
@@ -92,91 +93,106 @@ class Batch:
         Raises:
             DatabaseError: what is known of their customers cannot be read.
         """
-        events = []
+        events = list[tuple[Event, Record]]()
         for record in records:
             decoded = decode(record)
             if isinstance(decoded, Event):
-                events.append(((decoded.account_id, decoded.customer_id), decoded, record))
-                self.next_offsets[record.partition] = record.offset + 1
-                continue
-            if (name := named_by(record.key)) is not None:
-                self._not_staged.add((record.partition, *name))
-            if isinstance(decoded, Skipped):
-                self._counts[record.partition]["skipped"] += 1
+                events.append((decoded, record))
             else:
-                self._letters.append((record, decoded.reason))
-                self.kept += len(record.value or b"")
-            self.next_offsets[record.partition] = record.offset + 1
+                self._set_aside(record, decoded)
         self.size += len(records)
-        self._look_up({key for key, _, _ in events})
-        self._seen |= {(key[0], record.partition) for key, _, record in events}
-        for key, event, record in events:
-            if event.key_disagrees:
-                self._counts[record.partition]["key_disagrees"] += 1
-            if self._partitions and partition_of(key[0], self._partitions) != record.partition:
-                self._counts[record.partition]["misplaced"] += 1
-            self._fold(key, event, record)
+        self.next_offsets |= {record.partition: record.offset + 1 for record in records}
+        self._look_up(event for event, _ in events)
+        for event, record in events:
+            self._count_faults(event, record)
+            self._fold(event, record)
 
-    def _look_up(self, keys: set[_Key]) -> None:
-        unknown = keys - self._looked_up
-        if unknown:
-            found = customers.positions_of(self._db, list(unknown))
-            self._stored |= {key: Stored(Known(*row[:6]), *map(bool, row[6:])) for key, row in found.items()}
-            self._erased |= self._erased_customers.among(self._db, unknown)
-            self._looked_up |= unknown
-
-    def _fold(self, key: _Key, event: Event, record: Record) -> None:
-        version = event.version
-        if self._erased and (erased := self._erased.get(key)) is not None:
-            known = self._known(record, version, event.event_time)
-            # The deletion that follows an erasing brings nobody back; one who came again since is staged.
-            again = key in self._stored or key in self._newest
-            follows = event.deleted and not again and not withdraws(event)
-            if follows or not is_newer(erased, known, withdraws=withdraws(event)):
-                self._counts[record.partition]["erased"] += 1
-                return
-        pending = self._newest.get(key)
-        if pending is None:
-            stored = self._stored.get(key)
-            before = None if stored is None else stored.known
-        elif version is not None and pending.version is not None and version > pending.version:
-            # Within a backlog most events follow one with a lower version: that needs no closer look.
-            before = None
+    def _set_aside(self, record: Record, decoded: Skipped | Undecodable) -> None:
+        if (name := named_by(record.key)) is not None:
+            self._not_staged.add((record.partition, *name))
+        if isinstance(decoded, Skipped):
+            self._counts[record.partition]["skipped"] += 1
         else:
-            before = self._known(pending.at, pending.version, pending.time)
-        if before is not None:
-            new = self._known(record, version, event.event_time)
-            verdict = judge(before, new)
+            self._letters.append((record, decoded.reason))
+            self.kept += len(record.value or b"")
+
+    def _look_up(self, events: Iterable[Event]) -> None:
+        people = {
+            one.key: (one.account_id, one.customer_id)
+            for one in events
+            if one.key not in self._newest and one.key not in self._stored
+        }
+        if people:
+            found = customers.positions_of(self._db, list(people.values()))
+            self._stored |= {key: Stored._make(row) for key, row in found.items()}
+            self.kept += CUSTOMER_BYTES * len(found)
+            erased = self._erased_customers.among(self._db, people.values())
+            self._erased |= {"/".join(ids): one for ids, one in erased.items()}
+
+    def _count_faults(self, event: Event, record: Record) -> None:
+        where = event.account_id, record.partition
+        misplaced = self._misplaced.get(where)
+        if misplaced is None:
+            misplaced = bool(self._partitions) and partition_of(where[0], self._partitions) != where[1]
+            self._misplaced[where] = misplaced
+        if misplaced:
+            self._counts[record.partition]["misplaced"] += 1
+        if event.key_disagrees:
+            self._counts[record.partition]["key_disagrees"] += 1
+
+    def _fold(self, event: Event, record: Record) -> None:
+        key, version = event.key, event.version
+        if key in self._erased and self._is_erased(event, record):
+            self._counts[record.partition]["erased"] += 1
+            return
+        pending = self._newest.get(key)
+        before = pending or self._stored.get(key)
+        if before is not None and (version is None or before.version is None or version <= before.version):
+            # Most events have a higher version than what is known, and need no closer look.
+            known, new = self._known_of(before), self._known(record, version, event.event_time)
+            verdict = judge(known, new)
             if verdict is not Verdict.NEWER:
-                if not self._fill(key, event, record, new, verdict):
+                if not self._fill(event, record, new, verdict):
                     self._counts[record.partition][_COUNTED[verdict]] += 1
-                self._pass_over(key, event, record, before, new, verdict)
+                self._pass_over(event, record, known, new, verdict)
                 return
             if version is None:
-                version = before.version
+                version = known.version
         keeps = event.deleted and not withdraws(event) and self._withdrawal_waits(key)
         state: Record | None = record
         if keeps:
             # A deletion takes back no withdrawal that is not delivered: it unsubscribes whom no deletion would.
             state = pending.state if pending is not None else None
-        self._ignored.pop(key, None)
-        self._overtaken.add(key)
+        if self._ignored:
+            self._ignored.pop(key, None)
         self._put(key, Pending(record, state, event.deleted, keeps, version, event.event_time))
 
-    def _put(self, key: _Key, new: Pending) -> None:
+    def _is_erased(self, event: Event, record: Record) -> bool:
+        # The deletion that follows an erasing brings nobody back; one who came again since is staged.
+        again = event.key in self._stored or event.key in self._newest
+        if event.deleted and not again and not withdraws(event):
+            return True
+        known = self._known(record, event.version, event.event_time)
+        return not is_newer(self._erased[event.key], known, withdraws=withdraws(event))
+
+    def _put(self, key: str, new: Pending) -> None:
         before = self._newest.get(key)
-        self.kept += size_of(new) - (size_of(before) if before is not None else 0)
+        self.kept += size_of(new)
+        if before is not None:
+            self.kept -= size_of(before)
+        elif self._stored.pop(key, None) is None:
+            self.kept += CUSTOMER_BYTES
         self._newest[key] = new
 
-    def _fill(self, key: _Key, event: Event, record: Record, new: Known, verdict: Verdict) -> bool:
-        stored = self._stored.get(key)
-        if stored is None or key in self._newest or not fills(stored, event, new, verdict):
+    def _fill(self, event: Event, record: Record, new: Known, verdict: Verdict) -> bool:
+        stored = self._stored.get(event.key)
+        if stored is None or not fills(stored, event, new, verdict):
             return False
-        if not self._is_connected(key[0]):
+        if not self._is_connected(event.account_id):
             return False  # once it is, its customers are read again
-        self._fills[key] = record
+        self._fills[event.key] = record
         self.kept += len(record.value or b"")
-        self._stored[key] = stored._replace(bare=False, changed=True)
+        self._stored[event.key] = stored._replace(bare=False, changed=True)
         return True
 
     def _is_connected(self, account_id: str) -> bool:
@@ -184,39 +200,46 @@ class Batch:
             self._connected[account_id] = bool(bare_customers.connected_among(self._db, [account_id]))
         return self._connected[account_id]
 
-    def _withdrawal_waits(self, key: _Key) -> bool:
+    def _withdrawal_waits(self, key: str) -> bool:
         if (pending := self._newest.get(key)) is not None:
             return pending.withdrawn
         stored = self._stored.get(key)
-        return stored is not None and stored.withdrawn and stored.changed
+        return stored is not None and bool(stored.withdrawn and stored.changed)
 
-    def _pass_over(self, key: _Key, event: Event, record: Record, before: Known, new: Known, verdict: Verdict) -> None:
+    def _pass_over(self, event: Event, record: Record, before: Known, new: Known, verdict: Verdict) -> None:
         if withdraws(event) and withdrawal_counts(before, new):
-            self._withdraw(key, record, before, new)
+            self._withdraw(event.key, record, before, new)
         if verdict is Verdict.REPEAT or not came_later(before, new):
             return
-        known = self._ignored[key][1] if key in self._ignored else self._ignored_before(key)
+        known = self._ignored[event.key][1] if event.key in self._ignored else self._ignored_before(event.key)
         if known is None or judge(known, new) is Verdict.NEWER:
-            self._ignored[key] = record, new
+            self._ignored[event.key] = record, new
 
-    def _ignored_before(self, key: _Key) -> Known | None:
-        row = None if key in self._overtaken else ignored.positions_of(self._db, [key]).get(key)
+    def _ignored_before(self, key: str) -> Known | None:
+        pending = self._newest.get(key)
+        if pending is not None and pending.newer:
+            return None
+        ids = ids_of(key)
+        row = ignored.positions_of(self._db, [ids]).get(ids)
         return None if row is None else Known(*row)
 
-    def _withdraw(self, key: _Key, record: Record, before: Known, new: Known) -> None:
+    def _withdraw(self, key: str, record: Record, before: Known, new: Known) -> None:
         pending, stored = self._newest.get(key), self._stored.get(key)
         if pending is not None:
-            withdrawn, deleted, state = pending.withdrawn, pending.deleted, pending.state
+            withdrawn, deleted, state, newer = pending.withdrawn, pending.deleted, pending.state, pending.newer
         else:
             assert stored is not None, "there is something that is newer"
-            withdrawn, deleted, state = stored.withdrawn, stored.deleted, None
+            withdrawn, deleted, state, newer = bool(stored.withdrawn), bool(stored.deleted), None, False
         if not withdrawn:
             # Of a deleted customer nothing else may be known.
             state = record if deleted else state
-            self._put(key, Pending(record, state, deleted, True, before.version, new.time))
+            self._put(key, Pending(record, state, deleted, True, before.version, new.time, newer))
 
     def _known(self, record: Record, version: int | None, event_time: str | None) -> Known:
         return Known(version, self._topic, self._topic_id, record.partition, record.offset, event_time)
+
+    def _known_of(self, one: Pending | Stored) -> Known:
+        return one.known if isinstance(one, Stored) else self._known(one.at, one.version, one.time)
 
     def write(self, at: str, behind: Collection[int] = (), again: Mapping[int, int] | None = None) -> None:
         """Stages all of it, or nothing. It is spent then.
@@ -240,44 +263,49 @@ class Batch:
 
     def write_customers(self, at: str) -> None:
         """Writes customers and counts only. Belongs in a transaction."""
-        connected = bare_customers.connected_among(self._db, {account_id for account_id, _ in self._seen})
-        ignored.drop(self._db, sorted(self._overtaken))
+        connected = self._connected_now()
+        ignored.drop(self._db, (ids_of(key) for key, one in self._newest.items() if one.newer))
         self._write_fills(at, connected)
-        whole, bare, withdrawn = list[Pending](), list[Pending](), list[Pending]()
-        first = dict[tuple[str, int], int]()
-        for key in sorted(self._newest):
-            one = self._newest[key]
-            if one.state is None:
-                withdrawn.append(one)
-            elif key[0] in connected:
-                whole.append(one)
-            else:
-                bare.append(one)
-                where = key[0], one.at.partition
-                first[where] = min(one.first_offset, first.get(where, one.first_offset))
-        customers.stage(self._db, (self._row(one, at) for one in whole))
-        customers.stage(self._db, (self._row(one, at, bare=True) for one in bare if not one.is_needed))
-        customers.stage(self._db, (self._row(one, at, bare=True) for one in bare if one.is_needed), bare=True)
-        customers.stage_withdrawals(self._db, (self._row(one, at) for one in withdrawn))
-        bare_customers.note(self._db, self._topic, self._topic_id, first)
+        self._write_newest(at, connected)
         first_reading.note_not_staged(self._db, self._topic, self._topic_id, self._not_staged)
-        offsets.note_accounts(self._db, self._topic, self._topic_id, self._seen)
+        offsets.note_accounts(self._db, self._topic, self._topic_id, self._misplaced)
         for partition, counted in self._counts.items():
             counts.add(self._db, self._topic, partition, counted)
 
+    def _connected_now(self) -> set[str]:
+        return bare_customers.connected_among(self._db, {account_id for account_id, _ in self._misplaced})
+
+    def _write_newest(self, at: str, connected: Collection[str]) -> None:
+        whole, bare, withdrawn = list[Pending](), list[Pending](), list[Pending]()
+        first = dict[tuple[str, int], int]()
+        for key in sorted(self._newest):  # as the table is: its pages are written one after the other
+            one, account_id = self._newest[key], ids_of(key)[0]
+            if one.state is None:
+                withdrawn.append(one)
+            elif account_id in connected:
+                whole.append(one)
+            else:
+                bare.append(one)
+                where = account_id, one.at.partition
+                first[where] = min(one.first_offset, first.get(where, one.first_offset))
+        customers.stage(self._db, (self._row(one, at) for one in whole))
+        customers.stage(self._db, (self._row(one, at, bare=True) for one in bare), bare=True)
+        customers.stage_withdrawals(self._db, (self._row(one, at) for one in withdrawn))
+        bare_customers.note(self._db, self._topic, self._topic_id, first)
+
     def write_fills(self, at: str) -> None:
         """Writes only what gives bare customers their fields, and what was ignored. Belongs in a transaction."""
-        self._write_fills(at, bare_customers.connected_among(self._db, {account_id for account_id, _ in self._seen}))
+        self._write_fills(at, self._connected_now())
 
     def _write_fills(self, at: str, connected: Collection[str]) -> None:
         rows = (
-            (*state_of(event_of(record).customer), at, *key)
+            (*state_of(event_of(record).customer), at, *ids_of(key))
             for key, record in self._fills.items()
-            if key[0] in connected
+            if ids_of(key)[0] in connected
         )
         bare_customers.fill(self._db, rows)
         # Of an account that is not connected nothing is kept that was ignored: it is read again with the others.
-        kept = (key for key in sorted(self._ignored) if key[0] in connected)
+        kept = (key for key in sorted(self._ignored) if ids_of(key)[0] in connected)
         ignored.keep(self._db, (self._ignored_row(*self._ignored[key], at) for key in kept))
 
     def _row(self, pending: Pending, at: str, *, bare: bool = False) -> tuple[Any, ...]:

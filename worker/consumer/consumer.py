@@ -38,8 +38,8 @@ log = logging.getLogger("worker.consumer")
 
 MOST_AT_ONCE = 250
 """Records taken from librdkafka at once. Few, so that their memory is reused: 5,000 take twice as long."""
-MOST_KEPT = 32 * 1024 * 1024
-"""Bytes of values that wait for their transaction."""
+MOST_KEPT = 112 * 1024 * 1024
+"""Bytes of memory for records that wait for their transaction: those of 100,000 customers or so."""
 BEHIND_SECONDS, UP_TO_DATE_SECONDS = 5.0, 0.25
 """How long a transaction may grow while there is always something to read: behind, and once caught up."""
 LINGER_SECONDS = 0.1

@@ -126,10 +126,12 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         customer: its state; None after a null value, which says nothing but the deletion.
+        key: account_id/customer_id, as its record's key should be.
         event_id: None where the event had none, as with a null value.
         key_disagrees: whether the record's key names another customer than the data, which win.
     """
 
+    key: str
     account_id: str
     customer_id: str
     customer: PublishedCustomer | None
@@ -209,11 +211,19 @@ def _binary(record: Record, value: bytes, attributes: dict[str, str]) -> Decoded
 
 
 def _event(record: Record, kind: str, data: _Data, event_id: str | None, event_time: str | None) -> Decoded:
-    account_id, customer_id, key = data.account_id, data.customer.id, record.key
+    account_id, customer_id = data.account_id, data.customer.id
     if "/" in account_id or "/" in customer_id:
         return Undecodable("an id has a slash in it - at `$.data.account_id` or `$.data.customer.id`")
-    disagrees = key is not None and key != f"{account_id}/{customer_id}".encode()
-    return Event(account_id, customer_id, data.customer, kind == DELETED, data.version, event_id, event_time, disagrees)
+    key = f"{account_id}/{customer_id}"
+    disagrees = record.key is not None and record.key != key.encode()
+    deleted = kind == DELETED
+    return Event(key, account_id, customer_id, data.customer, deleted, data.version, event_id, event_time, disagrees)
+
+
+def ids_of(key: str) -> tuple[str, str]:
+    """Returns account and customer of an event's key."""
+    account_id, _, customer_id = key.partition("/")
+    return account_id, customer_id
 
 
 def named_by(key: bytes | None) -> tuple[str, str] | None:
@@ -237,7 +247,7 @@ def _deletion(key: bytes | None) -> Decoded:
         account_id, customer_id = _split(key)
     except ValueError as error:
         return Undecodable(f"a null value whose key is {error}")
-    return Event(account_id, customer_id, None, True, None, None, None, False)
+    return Event(f"{account_id}/{customer_id}", account_id, customer_id, None, True, None, None, None, False)
 
 
 def _split(key: bytes | None) -> tuple[str, str]:

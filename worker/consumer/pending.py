@@ -15,7 +15,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Stored(NamedTuple):
-    """What is staged of a customer.
+    """What is staged of a customer, as :func:`worker.store.customers.positions_of` reads it.
 
     Attributes:
         withdrawn: whether its consent is.
@@ -23,20 +23,31 @@ class Stored(NamedTuple):
         bare: whether its fields are not here, since its account was not connected when it was read.
     """
 
-    known: Known
+    version: int | None
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+    time: str | None
     deleted: bool
     withdrawn: bool
     changed: bool
     bare: bool
 
+    @property
+    def known(self) -> Known:
+        """What decides about a further event."""
+        return Known(*self[:6])
 
-class Pending(NamedTuple):
+
+class Pending(msgspec.Struct, frozen=True, gc=False):
     """What is to be staged of a customer. Records as Kafka has them: they take a third of the memory until then.
 
     Attributes:
         at: the record that counts as its newest event.
         state: the one with its state: another where that only deletes, or withdraws consent; None for the staged state.
         withheld: whether consent is withdrawn, whatever the state says.
+        newer: whether any event is newer than what is staged; else consent alone is withdrawn, by an older one.
     """
 
     at: Record
@@ -45,6 +56,7 @@ class Pending(NamedTuple):
     withheld: bool
     version: int | None
     time: str | None
+    newer: bool = True
 
     @property
     def withdrawn(self) -> bool:
@@ -100,8 +112,9 @@ def state_of(customer: PublishedCustomer | None) -> tuple[str | None, bytes | No
     if customer.marketing_consent is None:
         customer.marketing_consent = True
     customer.list_id = customer.list_id or None
-    # An attribute that is null is none: what is staged has no nulls.
-    customer.attributes = {k: v for k, v in (customer.attributes or {}).items() if v is not None} or None
+    if customer.attributes is not None:
+        # An attribute that is null is none: what is staged has no nulls.
+        customer.attributes = {k: v for k, v in customer.attributes.items() if v is not None} or None
     customer.tags = customer.tags or None
     return address_key(customer.email), _encode(customer)
 

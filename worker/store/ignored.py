@@ -57,7 +57,7 @@ def keep(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
     )
 
 
-def drop(db: Database, keys: Sequence[tuple[str, str]]) -> None:
+def drop(db: Database, keys: Iterable[tuple[str, str]]) -> None:
     """Forgets what was ignored of customers that have a newer event now. Belongs in a transaction."""
     # Almost always there is nothing: then staging pays nothing for it.
     if db.execute("SELECT 1 FROM ignored_event LIMIT 1").fetchone() is not None:
