@@ -57,7 +57,7 @@ def measure(adds: int, changes: int) -> int:
         rows.append(("changes, stopped", flushed(*where, stop_after=STOP_AFTER)))
         rows.append(("changes, the rest", flushed(*where)))
         counts = mailchimp.get("counts")
-    print("| Flush | Settled | Seconds | Processor time each | Peak memory | Ended | Seconds to stop |")
+    print("| Flush | Settled | Seconds | Processor time each | Peak memory | RunResult | Seconds to stop |")
     print("| --- | ---: | ---: | ---: | ---: | --- | ---: |")
     for what, told in rows:
         stopped = f"{told['seconds_to_stop']:.1f}" if "seconds_to_stop" in told else ""

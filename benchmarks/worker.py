@@ -31,7 +31,7 @@ from worker.kafka.partitioner import partition_of
 from worker.model import AccountId, ListId
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
-from worker.signals import stop_on_signals
+from worker.system.signals import stop_on_signals
 
 PARTITIONS = 8
 

@@ -11,9 +11,9 @@ import os
 import sys
 
 from worker.errors import WorkerError
-from worker.process_exit import leave
-from worker.redaction import redacted
-from worker.visible import json_escaped, visible
+from worker.system.process_exit import leave
+from worker.text.escape import json_escaped, visible
+from worker.text.redaction import redacted
 
 INTERRUPTED = 130
 JSON_OPTION = "--json"

@@ -32,11 +32,11 @@ from worker.mailchimp.rate_limit import Connections, Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
 from worker.model import AccountId
-from worker.redaction import hide
 from worker.store.database import Database, open_database
 from worker.store.existing import open_existing
 from worker.store.forgotten import Departed
 from worker.store.totals import why_not_writable
+from worker.text.redaction import hide
 from worker.web.health import Health
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Set
+from collections.abc import Iterator, Set
 from contextlib import closing
 from datetime import datetime, timedelta
 
@@ -14,15 +14,9 @@ import schedule
 from worker import __version__
 from worker.app import App
 from worker.clock import as_moment, as_text
-from worker.consumer.consumer import Consumer
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.dropping import DroppingThread
-from worker.ended import Ended
-from worker.erasing import ErasingThread
-from worker.errors import ConsumerStopped, RequestWithdrawn, WorkerError
-from worker.filling import FillingThread, being_read
+from worker.errors import RequestWithdrawn, WorkerError
 from worker.flush.account_part import level_of
-from worker.flush.eligibility import what_differs
 from worker.flush.run import end_left
 from worker.flush.schedule import (
     CLOCK_TOLERANCE,
@@ -34,152 +28,31 @@ from worker.flush.schedule import (
     latest_flush_time,
     run_again_at,
 )
-from worker.flush_thread import Flushing, FlushThread
-from worker.kafka.client import session_seconds
+from worker.jobs.erase import Erase
+from worker.jobs.flush import Flushing, FlushThread
+from worker.jobs.job import Job, start_all
+from worker.jobs.poller import Poller
+from worker.jobs.refetch import being_read
+from worker.jobs.rehash import Rehash
+from worker.jobs.retention import Retention, limit_dead_letters
 from worker.model import AccountId
-from worker.renewing import RenewingThread
-from worker.status.live import LiveFile
 from worker.store import offsets, runs
 from worker.store.database import Database
 from worker.store.lock import DatabaseLock
-from worker.store.offsets import TopicSize, note_size
+from worker.store.run_result import RunResult
 from worker.store.runs import Request, Run
-from worker.tidy import bound_letters
 from worker.web.health import STALE_SECONDS, Health
 
 log = logging.getLogger("worker.daemon")
 
 FLUSH_END_SECONDS = 6.0
 """How long a flush is waited for when the worker ends: longer than it gives its calls in flight."""
-POLL_END_SECONDS = 2.5
-"""How long the threads that read Kafka are waited for then. Supervisors kill after ten seconds in all."""
 MOST_FLUSHES = 16
 """Flushes that operators asked for, beside the daily ones: each has a thread and a connection to the database."""
 STOPPED_WAIT = timedelta(seconds=10)
 """How long after an account's flush was stopped it is begun again, such as when Kafka was silent for a while."""
 TOGETHER_SECONDS = 10.0
 """Partitions that become ready within this time of an assignment are flushed by one run."""
-
-
-class Poller:
-    """The poll thread: reads and stages until the end."""
-
-    def __init__(self, app: App) -> None:
-        """Connects to Kafka; joins the group with :meth:`start`.
-
-        Raises:
-            KafkaError: no broker answers, it refuses the credentials, or there is no such topic.
-            DatabaseError: the database cannot be used.
-        """
-        self.owned_partitions = OwnedPartitions(session_seconds=session_seconds(app.config.kafka), follows=True)
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
-        self._db = app.open_database()
-        self.consumer = Consumer(
-            app.config.kafka,
-            self._db,
-            self.owned_partitions,
-            app.clock,
-            call_seconds=app.config.mailchimp.timeout,
-            hash_key=app.hash_key,
-            metrics=app.metrics,
-        )
-        self._thread = threading.Thread(target=self._run, name="poll", daemon=True)
-        self._live = LiveFile(app.config.staging.path, app.clock)
-        self._tail = app.tail()
-        self.open_database, self._topic = app.open_database, app.config.kafka.topic
-        self._filling = FillingThread(app, self.owned_partitions, lambda: self.consumer.topic_id)
-        _note_size(app, self._db, self.consumer)
-
-    def start(self) -> None:
-        """Starts reading."""
-        self._db.must_end = self._stop.is_set
-        self._thread.start()
-        self._tail.start(self.owned_partitions)
-        self._filling.start()
-
-    def being_read(self, db: Database) -> set[AccountId]:
-        """Returns the accounts whose customers are read again, since they were connected: they are not flushed yet."""
-        return being_read(db, self.owned_partitions, (self._topic, self.consumer.topic_id))
-
-    def _run(self) -> None:
-        try:
-            self.consumer.read(self._stop)
-        except BaseException as error:
-            self._error = error
-
-    def check(self) -> None:
-        """Raises what ended reading, if anything did.
-
-        Raises:
-            ConsumerStopped: it reads no more.
-            KafkaError: ledger and settings are read no more.
-            DatabaseError: nothing can be staged.
-        """
-        self._live.write(self.owned_partitions)
-        if self._error is not None:
-            raise self._error
-        self._tail.check()
-        silence = self.owned_partitions.seconds_since_poll()
-        if not self._thread.is_alive() or (silence is not None and silence > STALE_SECONDS):
-            raise ConsumerStopped("Reading Kafka has stopped.", "Start the worker again.")
-
-    def reads(self) -> bool:
-        """Tells whether its thread runs."""
-        return self._thread.is_alive()
-
-    def end(self, *, calls_ended: bool = False) -> None:
-        """Ends reading; what was read is staged.
-
-        Args:
-            calls_ended: whether no call of a flush can be under way any more, so that nobody need wait for it.
-        """
-        self.consumer.released = calls_ended
-        self._live.remove()
-        self._stop.set()
-        self._tail.end(0)
-        self._filling.end(0)
-        ends = time.monotonic() + POLL_END_SECONDS
-        if self._thread.is_alive():
-            self._thread.join(POLL_END_SECONDS)
-        if not self._thread.is_alive():
-            self._db.close()
-        self._tail.end(max(ends - time.monotonic(), 0))
-        self._filling.end(max(ends - time.monotonic(), 0))
-
-
-def _note_size(app: App, db: Database, consumer: Consumer) -> None:
-    topic = app.config.kafka.topic
-    size = TopicSize(consumer.topic_id, consumer.partitions, app.changelog.topics.ledger.partitions)
-    with db.transaction():
-        note_size(db, topic, size)
-    if (told := what_differs(topic, size)) is not None:
-        log.warning("%s", told, extra={"partitions": size.partitions, "ledger_partitions": size.ledger})
-
-
-def read_to_end(poller: Poller, stop: threading.Event, progress: Callable[[int, int], None]) -> None:
-    """Waits until everything that was in the log at the start is staged, and ledger and settings are known.
-
-    Customers of accounts that were connected since they were staged are read again by then, too.
-
-    Args:
-        poller: started.
-        progress: again and again, how many records of how many.
-
-    Raises:
-        ConsumerStopped: reading ended.
-        DatabaseError: nothing can be staged.
-    """
-    while not stop.is_set():
-        poller.check()
-        done = poller.owned_partitions.wait_until_ready(0.2)
-        progress(*poller.owned_partitions.backlog())
-        if done:
-            break
-    with closing(poller.open_database()) as db:
-        while not stop.is_set() and poller.being_read(db):
-            poller.check()
-            stop.wait(0.1)
 
 
 class Daemon:
@@ -219,14 +92,9 @@ class Daemon:
             ticks.every(1).seconds.do(self._tick, lock, db, poller)
             ticks.every(1).seconds.do(lambda: health.looked(flushing=bool(self._flushes)))
             # A flood of what nobody understands must not fill the disk before the next flush tidies up.
-            ticks.every(1).minutes.do(bound_letters, db, self._app.config.dead_letters)
+            ticks.every(1).minutes.do(limit_dead_letters, db, self._app.config.dead_letters)
             poller.start()
-            erasing = ErasingThread(self._app, poller.owned_partitions)
-            erasing.start()
-            dropping = DroppingThread(self._app, poller.owned_partitions)
-            dropping.start()
-            renewing = RenewingThread(self._app, poller.owned_partitions)
-            renewing.start()
+            jobs = start_all(self._jobs(poller.owned_partitions), self._app.open_database)
             serve(health, poller.owned_partitions)
             facts = {"at": self._app.config.flush.at, "version": __version__}
             log.info("the worker runs; customers are delivered daily at %s", facts["at"], extra=facts)
@@ -240,11 +108,16 @@ class Daemon:
                 self._stop.set()
                 ends = time.monotonic() + FLUSH_END_SECONDS
                 ended = [one.wait(max(ends - time.monotonic(), 0)) for one in self._flushes]
-                erasing.end(0)
-                dropping.end(0)
-                renewing.end(0)
+                for job in jobs:
+                    job.end(0)
                 poller.end(calls_ended=all(ended))
             log.info("the worker ends")
+
+    def _jobs(self, owned_partitions: OwnedPartitions) -> Iterator[Job]:
+        yield Erase(self._app, owned_partitions)
+        yield Retention(self._app, owned_partitions)
+        if self._app.secret.previous is not None:
+            yield Rehash(self._app, owned_partitions)
 
     def _tick(self, lock: DatabaseLock, db: Database, poller: Poller) -> None:
         poller.check()
@@ -345,7 +218,7 @@ class Daemon:
             self._failures, self._not_before = 0, None
             now = self._app.clock()
             self._stopped_at = {one: at for one, at in self._stopped_at.items() if at <= now < at + STOPPED_WAIT} | {
-                part.account_id: now for part in run.accounts if part.ended is Ended.STOPPED
+                part.account_id: now for part in run.accounts if part.ended is RunResult.STOPPED
             }
             _log_end(run)
 
@@ -355,7 +228,7 @@ class Daemon:
 
 
 def _log_end(run: Run) -> None:
-    ended = run.ended or Ended.FAILED
+    ended = run.ended or RunResult.FAILED
     facts = {
         "run": run.run,
         "trigger": run.trigger,

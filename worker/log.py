@@ -14,8 +14,8 @@ from typing import Any
 import structlog
 
 from worker.config import Log
-from worker.redaction import redacted, without_addresses
-from worker.visible import visible
+from worker.text.escape import visible
+from worker.text.redaction import redacted, without_addresses
 
 _TRACEBACKS = ("exception", "stack")
 

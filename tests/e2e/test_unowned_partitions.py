@@ -19,7 +19,7 @@ from worker.app import App
 from worker.clock import as_text, utc_now
 from worker.config import Config, Kafka, Staging
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.dropping import drop_unowned
+from worker.jobs.retention import drop_unowned
 from worker.kafka.partitioner import partition_of
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn

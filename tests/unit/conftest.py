@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from worker import redaction
+from worker.text import redaction
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,6 @@ from worker.cli.run import asked
 from worker.clock import as_text
 from worker.config import Config, Flush, Staging
 from worker.daemon import Daemon
-from worker.ended import Ended
 from worker.errors import DatabaseError
 from worker.flush import account_part
 from worker.flush.execute import HowToDeliver
@@ -33,6 +32,7 @@ from worker.store import accounts, bare_customers, customers, runs
 from worker.store.accounts import AccountList, AccountSettings
 from worker.store.database import Database, open_database
 from worker.store.forgotten import Departed
+from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun
 
 ONE, TWO = AccountId("acct-1"), AccountId("acct-2")
@@ -117,7 +117,7 @@ class Worker:
             return AccountRun(who, {}, 0)  # only who left its lists is read
         self.delivered[-1].append(who)
         if who in self.failing:
-            return AccountRun(who, {}, 1, ended=Ended.FAILED, message="no answer")
+            return AccountRun(who, {}, 1, ended=RunResult.FAILED, message="no answer")
         with db.transaction():
             db.execute("UPDATE customer SET changed = 0 WHERE account_id = ?", (who,))
         return AccountRun(who, {}, 1, 1)
@@ -319,7 +319,7 @@ def test_a_flush_of_all_accounts_leaves_out_those_whose_customers_are_being_read
     assert worker.tick() == [ONE]
     (run,) = runs.last(worker.db, 5)
     left = next(one for one in run.accounts if one.account_id == TWO)
-    assert (left.ended, left.to_do, left.settled) == (Ended.INCOMPLETE, 1, 0)
+    assert (left.ended, left.to_do, left.settled) == (RunResult.INCOMPLETE, 1, 0)
     assert "being read again from Kafka" in (left.message or "")
     assert "first flush after that delivers them" in (left.message or "")
     assert last_line(run, ()).endswith("account acct-2 is incomplete: The next flush tries again.")

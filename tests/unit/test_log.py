@@ -17,7 +17,7 @@ from worker.config import Log
 from worker.log import configure
 from worker.mailchimp import api_key
 from worker.mailchimp.client import Client
-from worker.redaction import hide, redacted, without_addresses
+from worker.text.redaction import hide, redacted, without_addresses
 
 KEY = "0123456789abcdef0123456789abcdef-us21"
 

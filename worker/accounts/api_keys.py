@@ -21,11 +21,11 @@ from worker.mailchimp.errors import explained
 from worker.mailchimp.lists import all_lists
 from worker.mailchimp.user import ROOT, MailchimpUser, user_of
 from worker.model import AccountId
-from worker.plural import counted
 from worker.store import accounts, forgotten
 from worker.store.accounts import AccountSettings
 from worker.store.changed_rows import Changed, Rows
 from worker.store.database import Database
+from worker.text.plural import counted
 
 OpenSender = Callable[[ApiKey], AbstractContextManager[Sender]]
 """Opens what sends calls with an API key, and closes it afterwards."""

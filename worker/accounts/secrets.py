@@ -21,7 +21,7 @@ from worker.errors import SecretKeyError
 from worker.mailchimp import api_key
 from worker.mailchimp.api_key import ApiKey
 from worker.model import AccountId
-from worker.private_files import make_folder, open_file
+from worker.system.private_files import make_folder, open_file
 
 KEY_BYTES = 32
 

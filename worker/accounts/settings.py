@@ -9,13 +9,13 @@ from typing import Literal
 
 from worker.accounts.settings_log import Author, note
 from worker.changelog.commit import Changelog
-from worker.ended import Ended
 from worker.errors import AccountError, NotFound
 from worker.model import AccountId, ListId
 from worker.store import accounts
 from worker.store.accounts import AccountSettings, StatusIfNew
 from worker.store.changed_rows import Changed
 from worker.store.database import Database
+from worker.store.run_result import RunResult
 
 MissingCode = Literal[
     "record_not_applied",
@@ -109,15 +109,15 @@ def _missing_lists(settings: AccountSettings) -> tuple[Missing, ...]:
     return ()
 
 
-def end_of_missing(lacking: Sequence[Missing]) -> Ended:
+def end_of_missing(lacking: Sequence[Missing]) -> RunResult:
     """Returns how the part of an account ends that lacks something before anything is delivered for it.
 
     An account that was switched off has nothing due.
     """
     codes = {lack.code for lack in lacking}
     if not codes or "not_enabled" in codes:
-        return Ended.DONE
-    return Ended.PAUSED if "paused" in codes else Ended.HELD
+        return RunResult.DONE
+    return RunResult.PAUSED if "paused" in codes else RunResult.HELD
 
 
 def load(db: Database, account_id: AccountId) -> AccountSettings:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException, Message, Producer
 
+from worker.changelog.group_commit import GroupCommit
 from worker.config import Kafka
 from worker.errors import KafkaError, WriterFenced
-from worker.group_commit import GroupCommit
 from worker.kafka.client import ANSWER_SECONDS, AWAY, Problems, client, unreachable
 
 TAKEN_SECONDS = 20.0

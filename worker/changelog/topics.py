@@ -13,7 +13,7 @@ from worker.errors import KafkaError
 from worker.kafka.admin import MIN_INSYNC, MOST_LAG, POLICY, SEGMENT, Admin, TopicLayout
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
-from worker.plural import counted
+from worker.text.plural import counted
 
 ERASED_WITHIN_MS = 24 * 60 * 60 * 1000
 """Within a day Kafka removes what a newer record or a null replaced. Only what is in a closed segment is compacted, so

@@ -18,11 +18,11 @@ from worker.flush.list_readings import WHOLE, Page, read_list
 from worker.mailchimp.call import Sender
 from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId
-from worker.plural import counted
 from worker.store import accounts, customers, ledger
 from worker.store.changed_rows import Changed, Rows
 from worker.store.database import Database
 from worker.store.readings import Reading
+from worker.text.plural import counted
 
 NAMED = 20
 """Members named for people; --json names more."""

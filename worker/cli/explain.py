@@ -11,7 +11,10 @@ from worker.app import App
 from worker.cli import output
 from worker.cli.context import AccountOption, Json, existing, known_account, wired
 from worker.errors import NotFound, UsageError
-from worker.explain import (
+from worker.flush.outcomes import Outcome
+from worker.flush.schedule import next_flush_time
+from worker.model import AccountId, Customer, address_key
+from worker.status.explanation import (
     Explanation,
     LiveMember,
     ask_mailchimp,
@@ -19,9 +22,6 @@ from worker.explain import (
     explanations_of,
     letters_naming,
 )
-from worker.flush.outcomes import Outcome
-from worker.flush.schedule import next_flush_time
-from worker.model import AccountId, Customer, address_key
 from worker.status.json_data import explanation_data
 from worker.status.other_workers import elsewhere
 from worker.store import bare_customers

@@ -16,10 +16,10 @@ from worker.flush.planned_calls import PlannedCall
 from worker.flush.run import to_deliver
 from worker.mailchimp.call import member_hash
 from worker.model import AccountId, ListId
-from worker.plural import counted
 from worker.status.left_out import as_rows, sentences
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
+from worker.text.plural import counted
 
 NAMED = 5
 """Customers named beside a call; of more, its body has the addresses."""

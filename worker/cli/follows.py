@@ -8,10 +8,10 @@ from worker.clock import as_text
 from worker.flush.schedule import next_flush_time
 from worker.flush.what_follows import what_follows
 from worker.model import ListId
-from worker.plural import counted
 from worker.status.times import moment_in_words
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
+from worker.text.plural import counted
 
 
 def announce(

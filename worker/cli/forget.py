@@ -23,12 +23,12 @@ from worker.flush import calls
 from worker.kafka.group import members_of
 from worker.mailchimp.errors import explained
 from worker.model import AccountId, AddressKey, CustomerId, address_key
-from worker.plural import counted
 from worker.store import customers, erasure_requests, ledger, ledger_erasure
 from worker.store.changed_rows import Changed
 from worker.store.database import Database
 from worker.store.existing import is_there
 from worker.store.ledger import LedgerEntry
+from worker.text.plural import counted
 
 _NAMES = {"places": "list entry", "dead letters": "dead letter", "receipts": "receipt", "customers": "customer"}
 _PLURALS = {"list entry": "list entries"}

@@ -16,9 +16,9 @@ from worker.cli.context import Json, changing, wired
 from worker.cli.progress import Progress
 from worker.errors import UsageError
 from worker.model import AccountId
-from worker.plural import counted
 from worker.store.database import Database
 from worker.store.lock import DatabaseLock
+from worker.text.plural import counted
 
 commands = typer.Typer(no_args_is_help=True, help="The ledger in Kafka: sign it; continue after it was lost.")
 

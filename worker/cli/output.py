@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker import log
-from worker.visible import json_escaped, visible
+from worker.text.escape import json_escaped, visible
 
 PIPED_WIDTH = 200
 """Columns of tables that go into a file or another program, where ``COLUMNS`` does not say otherwise."""

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from worker.cli import output
 from worker.cli.context import AccountOption, Json, wired
 from worker.cli.run import Shown, carry_out
-from worker.ended import END_MEANINGS, Ended
 from worker.errors import FlushEndedEarly
-from worker.plural import counted
 from worker.store import readings
 from worker.store.database import Database
 from worker.store.readings import MemberReading
+from worker.store.run_result import RESULT_MEANINGS, RunResult
 from worker.store.runs import Run
+from worker.text.plural import counted
 
 
 def read_back(account: AccountOption = None, json: Json = False) -> None:
@@ -42,12 +42,12 @@ def _tell(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
         output.as_json(_data(run, found))
     else:
         _say(run, found)
-    if run.ended is Ended.STOPPED and not asked:
+    if run.ended is RunResult.STOPPED and not asked:
         raise FlushEndedEarly(
             "The reading ended early: it lost a partition to another worker or by a timeout, or its worker ended.",
             "Nothing is lost: it goes on where it was. Ask again.",
         )
-    return END_MEANINGS[run.ended].exit_code
+    return RESULT_MEANINGS[run.ended].exit_code
 
 
 def _data(run: Run, found: Sequence[MemberReading]) -> dict[str, object]:

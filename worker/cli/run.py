@@ -17,15 +17,13 @@ from worker.cli.context import AccountOption, Json, opened, wired
 from worker.cli.progress import Progress
 from worker.cli.stage import read_for_plan
 from worker.clock import as_text, utc_now
-from worker.daemon import FLUSH_END_SECONDS, Daemon, Poller, read_to_end
-from worker.dropping import drop_unowned, strip_unconnected
-from worker.ended import END_MEANINGS, LOOK, Ended
+from worker.daemon import FLUSH_END_SECONDS, Daemon
 from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
-from worker.flush_thread import Flushing, FlushThread
+from worker.jobs.flush import Flushing, FlushThread
+from worker.jobs.poller import Poller, read_to_end
+from worker.jobs.rehash import try_to_rehash
+from worker.jobs.retention import drop_unowned, strip_unconnected
 from worker.model import AccountId
-from worker.process_exit import leave
-from worker.renewing import try_to_renew
-from worker.signals import stop_on_signals
 from worker.status.account_facts import states_of_all
 from worker.status.account_state import AccountState
 from worker.status.left_out import sentences
@@ -33,7 +31,10 @@ from worker.status.run_summary import last_line, run_data
 from worker.store import accounts, bare_customers, runs
 from worker.store.database import Database
 from worker.store.lock import DatabaseLock, is_locked
+from worker.store.run_result import LOOK, RESULT_MEANINGS, RunResult
 from worker.store.runs import Request, Run
+from worker.system.process_exit import leave
+from worker.system.signals import stop_on_signals
 
 LOOK_SECONDS = 0.2
 STOPPED_CODE = LOOK
@@ -189,7 +190,7 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, sh
             with opened(app) as db:
                 strip_unconnected(db, poller.owned_partitions)
                 drop_unowned(app, db, poller.owned_partitions)
-                try_to_renew(app, db, poller.owned_partitions.ready())
+                try_to_rehash(app, db, poller.owned_partitions.ready())
         if not calls_ended:
             output.note("Stopped. Calls were in flight; the next flush finds out what they did.")
             return STOPPED_CODE
@@ -277,13 +278,13 @@ def _tell(run: Run, states: Sequence[AccountState], *, asked: bool, as_json: boo
     else:
         tell_run(run)
         output.say(last_line(run, states))
-    if run.ended is Ended.STOPPED and not asked:
+    if run.ended is RunResult.STOPPED and not asked:
         raise FlushEndedEarly(
             "The flush ended early: it lost a partition to another worker or by a timeout, or its worker ended.",
             "Nothing is lost: the worker that has the partition now delivers the rest with its next "
             "flush. If this is the only worker, run it again once Kafka answers.",
         )
-    return STOPPED_CODE if run.ended is Ended.STOPPED else END_MEANINGS[run.ended].exit_code
+    return STOPPED_CODE if run.ended is RunResult.STOPPED else RESULT_MEANINGS[run.ended].exit_code
 
 
 FLUSH = Shown("flush", "delivering", _so_far, _tell_now)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import threading
 
 from worker.app import App
-from worker.before_flush import finish_staging
 from worker.cli import output
 from worker.cli.context import Json, opened, wired
 from worker.cli.progress import Progress
-from worker.daemon import Poller, read_to_end
-from worker.ended import LOOK
 from worker.errors import AlreadyRunning, KafkaError
-from worker.plural import counted
-from worker.process_exit import leave
-from worker.signals import stop_on_signals
+from worker.jobs.finish_staging import finish_staging
+from worker.jobs.poller import Poller, read_to_end
 from worker.status.live import read_live
 from worker.store import customers
 from worker.store.lock import DatabaseLock
+from worker.store.run_result import LOOK
+from worker.system.process_exit import leave
+from worker.system.signals import stop_on_signals
+from worker.text.plural import counted
 
 
 def stage(json: Json = False) -> None:

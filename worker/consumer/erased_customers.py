@@ -70,7 +70,7 @@ class ErasedCustomers:
             only_changed = forgotten.compared_with(db, account_id) == hashes
             stale = self._not_newer(db, account_id, customers.staged_of(db, account_id, only_changed=only_changed))
             dropped += db.in_parts(stale, lambda part, who=account_id: _drop(db, who, part))  # type: ignore[misc]
-            if not only_changed and not (db.must_end is not None and db.must_end()):
+            if not only_changed and not db.is_ending:
                 with db.transaction():
                     forgotten.note_compared(db, account_id, hashes)
         return dropped

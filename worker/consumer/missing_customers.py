@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Collection
 
 from worker.model import AccountId
-from worker.plural import counted
 from worker.store import first_reading
 from worker.store.database import Database
+from worker.text.plural import counted
 
 log = logging.getLogger("worker.consumer")
 

@@ -19,7 +19,7 @@ from worker.errors import KafkaError, NotFound, PublishStopped, UsageError
 from worker.kafka.client import Problems, client, partitions_of_topic
 from worker.kafka.partitioner import partition_of
 from worker.model import partition_key
-from worker.plural import counted
+from worker.text.plural import counted
 
 FLUSH_SECONDS = 60.0
 STOP_SECONDS = 5.0

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from worker.clock import as_moment
 from worker.kafka.admin import Compaction
-from worker.plural import counted
 from worker.store.counts import What
 from worker.store.offsets import Reading
+from worker.text.plural import counted
 
 
 @dataclass(frozen=True, slots=True)

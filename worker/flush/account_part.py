@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from worker.accounts.settings import end_of_missing, missing
 from worker.clock import as_text
-from worker.ended import Ended, worst
 from worker.errors import WorkerError
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.eligibility import Eligibility, Refused
@@ -19,6 +18,7 @@ from worker.model import AccountId
 from worker.store import accounts, bare_customers, customers, erasure, runs
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
+from worker.store.run_result import RunResult, worst
 from worker.store.runs import AccountRun, Request, Trigger
 
 log = logging.getLogger("worker.flush")
@@ -67,8 +67,8 @@ class AccountPart:
                     part = self._not_delivered(db, account_id, lacking[0].what, end_of_missing(lacking))
                 elif (refused := self._why_not(db, account_id)) is not None:
                     # Who asks for this one account at the wrong worker does not get what was asked for.
-                    left = self._alone and refused.end is Ended.DONE
-                    end = Ended.INCOMPLETE if left else refused.end
+                    left = self._alone and refused.end is RunResult.DONE
+                    end = RunResult.INCOMPLETE if left else refused.end
                     part = self._not_delivered(db, account_id, refused.reason, end)
                 else:
                     part = self._deliver(db, settings, turn)
@@ -96,7 +96,7 @@ class AccountPart:
         bare = bare_customers.of_account(db, account_id)
         if bare is None or not bare.reading:
             return None
-        return Refused(_BEING_READ, Ended.INCOMPLETE)
+        return Refused(_BEING_READ, RunResult.INCOMPLETE)
 
     def _write(self, db: Database, part: AccountRun, began: str, *, here: bool) -> None:
         who = part.account_id
@@ -104,7 +104,7 @@ class AccountPart:
             runs.put_account(db, self.run, part)
         if self.trigger == "read back":
             return  # it is no flush: none is tried again for it
-        if part.ended not in (Ended.STOPPED, Ended.FAILED):
+        if part.ended not in (RunResult.STOPPED, RunResult.FAILED):
             # What another worker delivers, or who asks for this account alone, completes nothing.
             completes = here and not self._alone
             if completes or _is_told(part):
@@ -113,18 +113,18 @@ class AccountPart:
             # Of a flush of one account the operator sees the result, and decides.
             runs.account_failed(db, who, as_text(self.how.clock()), again=self.trigger == "retry")
 
-    def _not_delivered(self, db: Database, account_id: AccountId, reason: str, end: Ended) -> AccountRun:
+    def _not_delivered(self, db: Database, account_id: AccountId, reason: str, end: RunResult) -> AccountRun:
         if self.trigger == "read back":
             # Who asks for all accounts does not want to hear of each that is switched off.
-            told = AccountRun(account_id, {}, 0, ended=worst([end, Ended.INCOMPLETE]), message=reason)
-            return told if self._alone or end is not Ended.DONE else AccountRun(account_id, {}, 0)
+            told = AccountRun(account_id, {}, 0, ended=worst([end, RunResult.INCOMPLETE]), message=reason)
+            return told if self._alone or end is not RunResult.DONE else AccountRun(account_id, {}, 0)
         to_do = customers.changed_count(db, account_id)
         return AccountRun(account_id, {}, to_do, ended=end, message=reason) if to_do else AccountRun(account_id, {}, 0)
 
     def _deliver(self, db: Database, settings: AccountSettings, turn: Callable[[], object]) -> AccountRun:
         how, who = self.how, settings.account_id
         if how.stop.is_set():
-            return AccountRun(who, {}, customers.changed_count(db, who), ended=Ended.STOPPED)
+            return AccountRun(who, {}, customers.changed_count(db, who), ended=RunResult.STOPPED)
         if not self._alone and not how.data_centres.may_call(settings.data_centre):
             return self._failed(db, who, f"Mailchimp's data centre {settings.data_centre} {_SILENT}")
         # Before the key is read: a change from here on is seen.
@@ -147,7 +147,9 @@ class AccountPart:
             return deliver(db, settings, sender, orders)
 
     def _failed(self, db: Database, account_id: AccountId, message: str) -> AccountRun:
-        return AccountRun(account_id, {}, customers.changed_count(db, account_id), ended=Ended.FAILED, message=message)
+        return AccountRun(
+            account_id, {}, customers.changed_count(db, account_id), ended=RunResult.FAILED, message=message
+        )
 
 
 _BEING_READ = (
@@ -159,14 +161,14 @@ _SILENT = "does not answer, so none of this account's calls was made. The worker
 
 def _is_told(part: AccountRun) -> bool:
     """Tells whether a part is stored and logged: not that nothing was to be done."""
-    return bool(part.to_do or part.ended is not Ended.DONE or part.message)
+    return bool(part.to_do or part.ended is not RunResult.DONE or part.message)
 
 
-def level_of(ended: Ended) -> int:
+def level_of(ended: RunResult) -> int:
     """Returns at which level an end is logged: as an error where it failed, as a warning where something is left."""
-    if ended is Ended.FAILED:
+    if ended is RunResult.FAILED:
         return logging.ERROR
-    return logging.INFO if ended is Ended.DONE else logging.WARNING
+    return logging.INFO if ended is RunResult.DONE else logging.WARNING
 
 
 def _log_end(run: int, part: AccountRun, seconds: float) -> None:

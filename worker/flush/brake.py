@@ -11,9 +11,9 @@ from types import MappingProxyType
 from worker.flush.plan_summary import leaves, may_turn_out, unread
 from worker.flush.steps import StepGroup, Unsubscribe
 from worker.model import AccountId, ListId
-from worker.plural import counted
 from worker.store.accounts import AccountSettings
 from worker.store.held_back import HeldBack, What
+from worker.text.plural import counted
 
 FEW = 10
 """So many may leave any list in one run."""

@@ -173,7 +173,7 @@ class CommitQueue:
         return Changed(erased, rows, rest)
 
     def _apart(self, parts: _Parts, error: Exception) -> None:
-        ends = self._db.must_end is not None and self._db.must_end()
+        ends = self._db.is_ending
         everybody = isinstance(error, DatabaseError) and ends
         for owner, changes in parts.items():
             reason = error if everybody or len(parts) == 1 else self._changelog.failure_of(owner.account_id)

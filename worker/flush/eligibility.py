@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from worker.consumer.owned_partitions import Held, OwnedPartitions
-from worker.ended import Ended
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
-from worker.plural import counted
 from worker.store import offsets
 from worker.store.database import Database
 from worker.store.offsets import TopicSize
+from worker.store.run_result import RunResult
+from worker.text.plural import counted
 
 REMEDY = (
     "One worker alone delivers them. For several, make a new topic with as many partitions as you want and have all "
@@ -35,7 +35,7 @@ class Refused(NamedTuple):
     """
 
     reason: str
-    end: Ended
+    end: RunResult
 
 
 class Eligibility(Protocol):
@@ -126,13 +126,13 @@ class GroupEligibility:
                 f"No worker delivers it: its events and its ledger are in partitions {_listed(partitions)}, of which "
                 f"{_listed(foreign)} are not this worker's. {REMEDY}"
             )
-            return Refused(reason, Ended.FAILED)
+            return Refused(reason, RunResult.FAILED)
         if foreign:
             others = "its partition is" if len(partitions) == 1 else f"partitions {_listed(foreign)} of it are"
-            return Refused(f"Left to another worker: {others} not this worker's.", Ended.DONE)
+            return Refused(f"Left to another worker: {others} not this worker's.", RunResult.DONE)
         if not partitions <= self._ownership.ready():
             reason = "Its partition is not read to its end yet, or a former owner may still be calling."
-            return Refused(reason, Ended.INCOMPLETE)
+            return Refused(reason, RunResult.INCOMPLETE)
         self._held[account_id] = held
         return None
 

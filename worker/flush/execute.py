@@ -11,7 +11,6 @@ from functools import partial
 
 from worker.accounts.settings import end_of_missing, missing
 from worker.clock import Clock, as_text
-from worker.ended import Ended
 from worker.flush import brake, bulk_add, not_sent
 from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
@@ -37,14 +36,15 @@ from worker.mailchimp.rate_limit import Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
-from worker.process_exit import CALL_THREADS
 from worker.store import accounts, begun_updates, held_back
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
 from worker.store.held_back import HeldBack
 from worker.store.ledger import LedgerEntry
+from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun
+from worker.system.process_exit import CALL_THREADS
 
 log = logging.getLogger("worker.flush")
 
@@ -171,7 +171,7 @@ class _Execution:
         )
         if not orders.delivers:
             for list_id, why in sorted(flush.readings.not_read().items()):
-                self.recorder.end(f"List {list_id} could not be read: {why}. Ask again later.", Ended.FAILED)
+                self.recorder.end(f"List {list_id} could not be read: {why}. Ask again later.", RunResult.FAILED)
             return
         self.recorder.notices = flush.notices(prepared.brake if prepared is not None else None)
         if prepared is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from worker.ended import Ended, worst
+from worker.store.run_result import RunResult, worst
 
 
 class Outcome(StrEnum):
@@ -66,7 +66,7 @@ class Meaning:
     settles: bool | None = True
     final: bool = False
     needs_somebody: bool = False
-    waits_as: Ended | None = None
+    waits_as: RunResult | None = None
 
 
 MEANINGS: Mapping[str, Meaning] = MappingProxyType(
@@ -102,7 +102,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "Mailchimp refused the contact, or its e-mail address is not valid.",
             "Sent when the address changes, or on the day that the receipt names.",
             settles=None,
-            waits_as=Ended.INCOMPLETE,
+            waits_as=RunResult.INCOMPLETE,
         ),
         Outcome.SUPPRESSED: Meaning(
             "Mailchimp refuses this address or customer permanently.",
@@ -115,47 +115,47 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "Sent when that is done. The receipt says what to do.",
             settles=False,
             needs_somebody=True,
-            waits_as=Ended.HELD,
+            waits_as=RunResult.HELD,
         ),
         Outcome.LATER: Meaning(
             "Mailchimp gave no useful answer, or another customer with the address comes first.",
             NEXT_FLUSH,
             settles=False,
-            waits_as=Ended.INCOMPLETE,
+            waits_as=RunResult.INCOMPLETE,
         ),
         Outcome.LIST_PAUSED: Meaning(
             "The list refuses every contact, so the worker paused it.",
             "Sent when the list is corrected in Mailchimp and the account is resumed (account resume).",
             settles=False,
             needs_somebody=True,
-            waits_as=Ended.PAUSED,
+            waits_as=RunResult.PAUSED,
         ),
         Outcome.LIST_GONE: Meaning(
             "The list no longer exists in Mailchimp.",
             "Sent when the account has stored another list instead (lists store).",
             settles=False,
             needs_somebody=True,
-            waits_as=Ended.HELD,
+            waits_as=RunResult.HELD,
         ),
         Outcome.ACCOUNT_STOPPED: Meaning(
             "Mailchimp accepts no call of this account.",
             "Sent when the account has a working key (account connect) or is resumed (account resume).",
             settles=False,
             needs_somebody=True,
-            waits_as=Ended.PAUSED,
+            waits_as=RunResult.PAUSED,
         ),
         Outcome.FAULT: Meaning(
             "An internal error of the worker ended the step. The log has the traceback.",
             "Tried again by the next flush. Report it, with the traceback.",
             settles=False,
             needs_somebody=True,
-            waits_as=Ended.INCOMPLETE,
+            waits_as=RunResult.INCOMPLETE,
         ),
     }
 )
 
 
-def end_of(how: Ended, unsettled: int, counts: Mapping[str, int]) -> Ended:
+def end_of(how: RunResult, unsettled: int, counts: Mapping[str, int]) -> RunResult:
     """Returns how an account's part of a run ended.
 
     Args:
@@ -163,7 +163,7 @@ def end_of(how: Ended, unsettled: int, counts: Mapping[str, int]) -> Ended:
         unsettled: changed customers that it did not settle.
         counts: outcome to how many receipts had it.
     """
-    if how is not Ended.DONE or unsettled <= 0:
+    if how is not RunResult.DONE or unsettled <= 0:
         return how
     ends = (MEANINGS[outcome].waits_as for outcome, count in counts.items() if count)
-    return worst([one for one in ends if one is not None] or [Ended.INCOMPLETE])
+    return worst([one for one in ends if one is not None] or [RunResult.INCOMPLETE])

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 from worker.clock import Clock, as_text
-from worker.ended import Ended, worst
 from worker.errors import PartitionGivenUp, WorkerError
 from worker.flush.commit_queue import Change, CommitQueue
 from worker.flush.consent_check import departures_of
@@ -24,13 +23,14 @@ from worker.flush.step_result import Halted, StepResult
 from worker.flush.steps import Contact, PriorMembership
 from worker.metrics import Metrics
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
-from worker.plural import counted
 from worker.store import accounts, customers, ledger, receipts, runs
 from worker.store.accounts import AccountSettings, Pause
 from worker.store.changed_rows import Rows
 from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
+from worker.store.run_result import RunResult, worst
 from worker.store.runs import AccountRun
+from worker.text.plural import counted
 
 log = logging.getLogger("worker.flush")
 
@@ -80,7 +80,7 @@ class Recorder:
         self.notices: list[str] = []
         self.ended: str | None = None
         """Why no further call is made for this account in this run."""
-        self._how = Ended.DONE
+        self._how = RunResult.DONE
         self._shut = False
         self.closed: set[ListId] = set()
         """Lists found gone or paused in this run."""
@@ -103,7 +103,7 @@ class Recorder:
         ended = end_of(self._how, self.to_do - self._settled, self._counts)
         return self._part(self._counts, self._settled, self._left_out, ended)
 
-    def _part(self, counts: Counter[str], settled: int, left_out: LeftOutCounts, ended: Ended) -> AccountRun:
+    def _part(self, counts: Counter[str], settled: int, left_out: LeftOutCounts, ended: RunResult) -> AccountRun:
         told = [*([self.ended] if self.ended else []), *self.notices]
         if faults := counts[Outcome.FAULT]:
             told.append(f"{counted(faults, 'customer')} met an internal error and will be tried again; see the log.")
@@ -117,7 +117,7 @@ class Recorder:
             left_out=left_out.found(),
         )
 
-    def end(self, why: str, how: Ended) -> None:
+    def end(self, why: str, how: RunResult) -> None:
         """Lets no further call of this account be made in this run."""
         self.ended = self.ended or why
         self._how = worst((self._how, how))
@@ -130,11 +130,11 @@ class Recorder:
 
     def stop(self, why: str = "the worker ends or its partition is another worker's now") -> None:
         """Ends the account's part before all was done, for no fault of anybody."""
-        self.end(f"Ended early, because {why}.", Ended.STOPPED)
+        self.end(f"RunResult early, because {why}.", RunResult.STOPPED)
 
     def fail(self, why: str) -> None:
         """Ends the account's part as one that failed: its state is not known."""
-        self.end(f"{why} What is not delivered stays changed for the next flush.", Ended.FAILED)
+        self.end(f"{why} What is not delivered stays changed for the next flush.", RunResult.FAILED)
 
     def write_ahead(
         self, entries: Sequence[LedgerEntry], memberships: Sequence[tuple[CustomerId, MembershipKey]]
@@ -244,7 +244,7 @@ class Recorder:
         settled = self._settled + sum(one.changed_settled for one in results)
         left_out = sum((one.left_out for one in results), self._left_out)
         # As after a crash.
-        part = self._part(self._counts + _outcomes(results), settled, left_out, Ended.STOPPED)
+        part = self._part(self._counts + _outcomes(results), settled, left_out, RunResult.STOPPED)
         runs.put_account(db, self._run, part)
 
     def committed(self, results: Sequence[StepResult]) -> None:
@@ -304,7 +304,7 @@ class Recorder:
         self._tell(result)
         self.closed |= result.gone | result.paused.keys()
         if result.account_stopped is not None:
-            self.end(f"Paused: Mailchimp accepts no call of this account ({result.account_stopped}).", Ended.PAUSED)
+            self.end(f"Paused: Mailchimp accepts no call of this account ({result.account_stopped}).", RunResult.PAUSED)
         if result.later is None:
             # What is written without a call shows nothing.
             self._in_vain = 0 if any(one.call for one in result.receipts) else self._in_vain

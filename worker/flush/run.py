@@ -12,7 +12,6 @@ from queue import Empty, SimpleQueue
 
 from worker.changelog.commit import Changelog
 from worker.clock import Clock, as_text
-from worker.ended import Ended, worst
 from worker.errors import RequestWithdrawn, WorkerError
 from worker.flush.account_part import AccountPart
 from worker.flush.commit_queue import CommitQueue
@@ -24,6 +23,7 @@ from worker.model import AccountId
 from worker.store import accounts, customers, erasure, runs
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
+from worker.store.run_result import RunResult, worst
 from worker.store.runs import AccountRun, Request, Run, Trigger
 
 log = logging.getLogger("worker.flush")
@@ -115,10 +115,10 @@ class Flusher:
                 parts = self._wait_for(run, len(chosen), waiting, ended)
             except WorkerError:
                 with suppress(WorkerError), db.transaction():
-                    runs.end(db, run, as_text(self.how.clock()), Ended.FAILED)
+                    runs.end(db, run, as_text(self.how.clock()), RunResult.FAILED)
                 raise
             with db.transaction():
-                early = Ended.STOPPED if self.how.stop.is_set() else Ended.DONE
+                early = RunResult.STOPPED if self.how.stop.is_set() else RunResult.DONE
                 runs.end(db, run, as_text(self.how.clock()), worst([early, *(one.ended for one in parts)]))
             result = runs.get(db, run)
         assert result is not None, "the run was just written"
@@ -157,7 +157,7 @@ class Flusher:
             there = accounts.all_ids(db)
             for one, size in chosen:
                 if size and one.account_id in there:
-                    runs.put_account(db, run, AccountRun(one.account_id, {}, size, 0, Ended.STOPPED))
+                    runs.put_account(db, run, AccountRun(one.account_id, {}, size, 0, RunResult.STOPPED))
 
     def _beginning(
         self, part: AccountPart, waiting: set[AccountId], ended: SimpleQueue[AccountRun | BaseException]

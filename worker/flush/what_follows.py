@@ -17,11 +17,11 @@ from worker.flush.related_customers import chunks
 from worker.flush.steps import Archive, Move, Plan
 from worker.flush.terms import Terms
 from worker.model import ListId
-from worker.plural import counted
 from worker.store import accounts, bare_customers, ledger
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
+from worker.text.plural import counted
 
 SHARE = 10
 """More than one of so many members of a list that would leave it are asked for."""

@@ -25,7 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from worker.config import Kafka
 from worker.errors import KafkaError
 from worker.kafka.client import ANSWER_SECONDS, MOCK, Problems, client, partitions_of_topic
-from worker.plural import counted
+from worker.text.plural import counted
 
 POLICY, MIN_INSYNC = "cleanup.policy", "min.insync.replicas"
 MOST_LAG, SEGMENT = "max.compaction.lag.ms", "segment.ms"

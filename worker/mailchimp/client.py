@@ -31,7 +31,7 @@ from worker.errors import ConfigError
 from worker.mailchimp.alarms import Alarms
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Call, Failure
-from worker.redaction import hide
+from worker.text.redaction import hide
 
 CONNECT_SECONDS = 10.0
 """How long making a connection may take, where the timeout allows more."""

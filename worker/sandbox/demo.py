@@ -22,10 +22,10 @@ from worker.app import App
 from worker.clock import utc_now
 from worker.config import Config, Kafka, Log, Mailchimp, Staging, Web
 from worker.consumer.publish import publish
-from worker.daemon import Poller, read_to_end
 from worker.flush.outcomes import Outcome
 from worker.flush.plan_preview import plan_account
-from worker.flush_thread import Flushing
+from worker.jobs.flush import Flushing
+from worker.jobs.poller import Poller, read_to_end
 from worker.log import configure
 from worker.mailchimp.call import Call, member_hash
 from worker.model import AccountId, ListId, address_key

@@ -9,15 +9,15 @@ from enum import StrEnum
 
 from worker.accounts.settings import missing
 from worker.clock import as_moment
-from worker.ended import END_MEANINGS, Ended
 from worker.flush.brake import CONFIRM_WITHIN
 from worker.flush.outcomes import MEANINGS
 from worker.model import AccountId
-from worker.plural import counted
 from worker.store.accounts import AccountSettings
 from worker.store.bare_customers import Bare
 from worker.store.held_back import HeldBack
+from worker.store.run_result import RESULT_MEANINGS, RunResult
 from worker.store.runs import AccountRun
+from worker.text.plural import counted
 
 
 class State(StrEnum):
@@ -39,7 +39,11 @@ class State(StrEnum):
 
 TROUBLE = frozenset({State.NOT_READY, State.PAUSED, State.HELD, State.FAILED, State.INCOMPLETE})
 """States in which the next flush may not deliver everything."""
-_FROM_END = {Ended.FAILED: State.FAILED, Ended.INCOMPLETE: State.INCOMPLETE, Ended.STOPPED: State.INCOMPLETE}
+_FROM_END = {
+    RunResult.FAILED: State.FAILED,
+    RunResult.INCOMPLETE: State.INCOMPLETE,
+    RunResult.STOPPED: State.INCOMPLETE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +148,18 @@ def _held(facts: AccountFacts, now: datetime) -> AccountState:
 
 def _by_last_part(facts: AccountFacts, part: AccountRun, run: int) -> Iterator[AccountState]:
     who = facts.settings.account_id
-    held = sum(count for outcome, count in part.counts.items() if MEANINGS[outcome].waits_as is Ended.HELD)
-    if part.ended is Ended.HELD and held:
+    held = sum(count for outcome, count in part.counts.items() if MEANINGS[outcome].waits_as is RunResult.HELD)
+    if part.ended is RunResult.HELD and held:
         what = f"{counted(held, 'customer')} held in run {run}."
-        yield AccountState(who, State.HELD, what, END_MEANINGS[Ended.HELD].in_words(who, run))
+        yield AccountState(who, State.HELD, what, RESULT_MEANINGS[RunResult.HELD].in_words(who, run))
     elif part.ended in _FROM_END:
-        said = part.message or END_MEANINGS[part.ended].sentence
+        said = part.message or RESULT_MEANINGS[part.ended].sentence
         what = f"Run {run} settled {part.settled} of {part.to_do}. {said}"
         yield AccountState(who, _FROM_END[part.ended], what, advice_of(part, run))
 
 
 def advice_of(part: AccountRun, run: int) -> str | None:
     """Returns the general advice for how an account's part of a run ended; None where nothing is to be done."""
-    if part.ended is Ended.INCOMPLETE and not part.counts:
+    if part.ended is RunResult.INCOMPLETE and not part.counts:
         return "The next flush tries again."  # no receipt says why; the part's message does
-    return END_MEANINGS[part.ended].in_words(part.account_id, run)
+    return RESULT_MEANINGS[part.ended].in_words(part.account_id, run)

@@ -15,12 +15,12 @@ from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.errors import explained
 from worker.mailchimp.lists import all_lists
 from worker.model import AccountId, ListId
-from worker.plural import counted
 from worker.status.account_state import TROUBLE, AccountFacts, AccountState, State, state_of
 from worker.status.checks import Finding, Level, ok
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
+from worker.text.plural import counted
 
 _LEVELS = {State.NOT_READY: Level.FAILED, State.PAUSED: Level.FAILED, State.FAILED: Level.ATTENTION}
 

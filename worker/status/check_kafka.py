@@ -13,10 +13,10 @@ from worker.errors import KafkaError, LedgerLost, NotMoved, NotSigned
 from worker.flush import eligibility
 from worker.kafka import admin
 from worker.kafka.partitioner import partition_of
-from worker.plural import counted
 from worker.status.checks import Finding, Level, ok
 from worker.store import dead_letters, ignored, offsets
 from worker.store.database import Database
+from worker.text.plural import counted
 
 NAMED = 5
 """Customers and accounts that are named where more may be concerned."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from worker.ended import LOOK
+from worker.store.run_result import LOOK
 
 
 class Level(StrEnum):

@@ -10,7 +10,7 @@ from typing import Any
 from worker.accounts.field_mapping import MappedField
 from worker.accounts.settings import missing
 from worker.clock import as_text
-from worker.explain import Explanation, LiveMember
+from worker.status.explanation import Explanation, LiveMember
 from worker.store.accounts import AccountSettings
 from worker.store.dead_letters import DeadLetter
 from worker.store.receipts import Receipt

@@ -14,7 +14,7 @@ from typing import Any
 
 from worker.clock import Clock, as_text
 from worker.consumer.owned_partitions import Lag, OwnedPartitions
-from worker.private_files import open_file
+from worker.system.private_files import open_file
 
 WRITE_SECONDS = 1.0
 """How often it is written."""

@@ -8,12 +8,12 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from worker.clock import as_moment
-from worker.ended import Ended
 from worker.flush.schedule import latest_flush_time, next_flush_time
 from worker.model import AccountId
-from worker.plural import counted
 from worker.status.times import in_words, moment_in_words
+from worker.store.run_result import RunResult
 from worker.store.runs import Run
+from worker.text.plural import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def running_flush(run: Run, waiting: Mapping[AccountId, int], now: datetime) -> 
     """
     settled = sum(part.settled for part in run.accounts)
     # A part that has ended says how; until then it says that it was stopped, as after a crash.
-    left = sum(waiting.get(part.account_id, 0) for part in run.accounts if part.ended is Ended.STOPPED)
+    left = sum(waiting.get(part.account_id, 0) for part in run.accounts if part.ended is RunResult.STOPPED)
     seconds = max((now - as_moment(run.started_at)).total_seconds(), 0.001)
     rate = settled / seconds
     ends_at = now + timedelta(seconds=left / rate) if settled else None
@@ -88,7 +88,7 @@ def running_flush(run: Run, waiting: Mapping[AccountId, int], now: datetime) -> 
 def delivering(under_way: Sequence[Run]) -> frozenset[AccountId]:
     """Returns the accounts that runs which have not ended deliver, or will."""
     parts = (part for run in under_way for part in run.accounts)
-    return frozenset(part.account_id for part in parts if part.ended is Ended.STOPPED)
+    return frozenset(part.account_id for part in parts if part.ended is RunResult.STOPPED)
 
 
 def running_in_words(flush: RunningFlush, now: datetime, zone: ZoneInfo) -> str:

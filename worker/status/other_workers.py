@@ -8,11 +8,11 @@ from worker.config import Config
 from worker.kafka.group import Member, members_of
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
-from worker.plural import counted
 from worker.status.live import LiveWorker, read_live
 from worker.store import offsets
 from worker.store.database import Database
 from worker.store.lock import is_locked
+from worker.text.plural import counted
 
 
 def elsewhere(config: Config, db: Database, account_id: AccountId | None) -> str | None:

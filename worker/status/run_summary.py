@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from worker.ended import END_MEANINGS, Ended
 from worker.model import AccountId
-from worker.plural import counted
 from worker.status.account_state import TROUBLE, AccountState, advice_of
 from worker.status.left_out import as_rows
+from worker.store.run_result import RESULT_MEANINGS, RunResult
 from worker.store.runs import AccountRun, Run
+from worker.text.plural import counted
 
 NAMED = 3
 """Accounts whose advice is given; of more only the number."""
@@ -18,7 +18,7 @@ NAMED = 3
 
 def advice_for(run: Run, part: AccountRun, states: Mapping[AccountId, AccountState]) -> str | None:
     """Returns what to do about an account's part of a run; None where nothing is to be done."""
-    if part.ended is Ended.DONE:
+    if part.ended is RunResult.DONE:
         return None
     state = states.get(part.account_id)
     if state is not None and state.state in TROUBLE and state.advice is not None:
@@ -31,15 +31,15 @@ def last_line(run: Run, states: Iterable[AccountState]) -> str:
     if run.ended is None:
         return "The run has not ended."
     known = {one.account_id: one for one in states}
-    if run.ended is Ended.DONE:
+    if run.ended is RunResult.DONE:
         return "Nothing to do: everything due was settled."
     told = [
         f"account {part.account_id} is {part.ended}: {advice_for(run, part, known)}"
         for part in run.accounts
-        if part.ended is not Ended.DONE
+        if part.ended is not RunResult.DONE
     ]
     if not told:
-        return f"To do: {END_MEANINGS[run.ended].advice}"
+        return f"To do: {RESULT_MEANINGS[run.ended].advice}"
     rest = len(told) - NAMED
     if rest > 0:
         told[NAMED:] = [f"{counted(rest, 'more account')}: mailchimp-worker status"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from worker.plural import counted
+from worker.text.plural import counted
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 

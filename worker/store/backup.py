@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 from worker.errors import DatabaseError, UsageError
-from worker.private_files import open_file
 from worker.store.database import Database
 from worker.store.sqlite import sqlite3
+from worker.system.private_files import open_file
 
 COPIED_PAGES = 2000
 """Pages that one step copies, after which it looks whether it was interrupted."""

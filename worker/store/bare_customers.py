@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.model import AccountId
-from worker.plural import counted
 from worker.store.customers import WITHDRAWN
 from worker.store.database import Database
 from worker.store.parts import PAGE_ROWS
+from worker.text.plural import counted
 
 CONSENTS, WITHDRAWS = b'{"marketing_consent":true}', b'{"marketing_consent":false}'
 """The state of a bare customer: its consent, and nothing else."""
@@ -131,7 +131,7 @@ def end(db: Database, one: BareAccount) -> int:
             ).rowcount
         ),
     )
-    if db.must_end is not None and db.must_end():
+    if db.is_ending:
         return 0
     left = _count(db, one.account_id, one)
     with db.transaction():

@@ -247,7 +247,7 @@ def mark_the_rest(db: Database, progress: Progress = lambda count: None) -> int:
             marking.mark,
             progress=lambda count, before=before: progress(before + count),  # type: ignore[misc]
         )
-        if db.must_end is not None and db.must_end():
+        if db.is_ending:
             break
         with db.transaction():
             db.execute(

@@ -63,6 +63,11 @@ class Database:
         self.held_seconds = 0.0
         self._rehearsal: Rehearsal | None = None
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether its thread must end."""
+        return self.must_end is not None and self.must_end()
+
     def execute(self, sql: str, values: Any = ()) -> Any:
         """Runs one statement.
 
@@ -158,7 +163,7 @@ class Database:
                 part = Part(waiting, pace.rows, taken)
                 yield part
                 waiting, taken = waiting[part.done :], taken + part.done
-                if self.must_end is not None and self.must_end():
+                if self.is_ending:
                     break
                 pace.after(self.held_seconds, part.done)
                 self._write_back(WRITTEN_BACK_PAGES)

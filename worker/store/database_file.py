@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from worker.errors import DatabaseError
-from worker.private_files import make_folder, open_file, restrict
+from worker.system.private_files import make_folder, open_file, restrict
 
 
 def make_private(path: Path) -> None:

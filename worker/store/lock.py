@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from worker.errors import AlreadyRunning, DatabaseError
-from worker.private_files import make_folder, open_file
+from worker.system.private_files import make_folder, open_file
 
 FRESH_SECONDS = 60.0
 """A heartbeat so long ago at most is taken for a running worker by a user who may not ask for the lock."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from worker.ended import Ended
 from worker.model import AccountId, ListId
 from worker.store.database import Database
 from worker.store.rows import Form, RowMapper
+from worker.store.run_result import RunResult
 
 Trigger = Literal["daily", "command", "once", "retry", "read back"]
 """retry: of accounts that failed in the daily flush · read back: lists are read, and nothing is delivered."""
@@ -49,14 +49,14 @@ class AccountRun:
     counts: Mapping[str, int]
     to_do: int
     settled: int = 0
-    ended: Ended = Ended.DONE
+    ended: RunResult = RunResult.DONE
     message: str | None = None
     left_out: tuple[LeftOut, ...] = ()
 
     @property
     def failed(self) -> bool:
         """Whether it ended in a state that is not known, such as without an answer."""
-        return self.ended is Ended.FAILED
+        return self.ended is RunResult.FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Run:
     ended_at: str | None
     trigger: Trigger
     account_id: AccountId | None
-    ended: Ended | None
+    ended: RunResult | None
     accounts: tuple[AccountRun, ...] = ()
 
 
@@ -148,7 +148,7 @@ def start(db: Database, at: str, trigger: Trigger, account_id: AccountId | None)
     return int(cursor.lastrowid)
 
 
-def end(db: Database, run: int, at: str, ended: Ended) -> None:
+def end(db: Database, run: int, at: str, ended: RunResult) -> None:
     """Writes how and when a run ended."""
     db.execute("UPDATE flush_run SET ended_at = ?, ended = ? WHERE run = ?", (at, ended, run))
 
@@ -254,7 +254,7 @@ def under_way(db: Database) -> list[Run]:
 
 def end_left(db: Database, at: str) -> int:
     """Writes that runs were stopped which the process that carried them out did not end; returns how many."""
-    cursor = db.execute("UPDATE flush_run SET ended_at = ?, ended = ? WHERE ended IS NULL", (at, Ended.STOPPED))
+    cursor = db.execute("UPDATE flush_run SET ended_at = ?, ended = ? WHERE ended IS NULL", (at, RunResult.STOPPED))
     return int(cursor.rowcount)
 
 

@@ -15,10 +15,10 @@ from worker.accounts.wanted import Wanted
 from worker.clock import as_text
 from worker.errors import AccountError
 from worker.model import ListId
-from worker.plural import counted
 from worker.store import customers, runs
 from worker.store.accounts import AccountSettings
 from worker.store.runs import Request
+from worker.text.plural import counted
 from worker.web.account_reading import AccountReading
 from worker.web.problems import ConfirmationNeeded, TooManyTries
 from worker.web.refreshes import Refresh

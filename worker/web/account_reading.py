@@ -13,7 +13,6 @@ from worker.accounts.settings_log import SettingChange
 from worker.accounts.wanted import Wanted, lists_differ, with_wanted
 from worker.clock import as_moment, as_text
 from worker.errors import KafkaError, NotFound, WorkerError
-from worker.explain import Explanation, LiveMember, ask_mailchimp, explanations_of
 from worker.flush.outcomes import Outcome
 from worker.flush.schedule import next_flush_time
 from worker.flush.what_follows import WhatFollows, what_follows
@@ -21,6 +20,7 @@ from worker.mailchimp.user import MailchimpUser
 from worker.model import AccountId, CustomerId, ListId, address_key
 from worker.status.account_facts import facts_of
 from worker.status.account_state import AccountFacts, AccountState, state_of
+from worker.status.explanation import Explanation, LiveMember, ask_mailchimp, explanations_of
 from worker.status.times import moment_in_words
 from worker.store import accounts, receipts, runs
 from worker.store.accounts import AccountSettings

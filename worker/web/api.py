@@ -8,8 +8,8 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from worker.clock import as_text
-from worker.explain import letters_naming
 from worker.model import AccountId, CustomerId, ListId, address_key
+from worker.status.explanation import letters_naming
 from worker.status.json_data import (
     dead_letter_data,
     explanation_data,

@@ -18,13 +18,13 @@ from worker import __version__
 from worker.clock import Clock, as_moment
 from worker.consumer.batch import RESULTS
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.ended import Ended
 from worker.errors import DatabaseError
 from worker.flush.outcomes import Outcome
 from worker.mailchimp.observed import KINDS
 from worker.metrics import Histogram, Metrics
 from worker.store import counts, dead_letters, totals
 from worker.store.database import Database
+from worker.store.run_result import RunResult
 
 PREFIX = "mailchimp_worker_"
 ANSWERS = ("2xx", "4xx", "5xx", "throttled", "timeout", "connection")
@@ -125,7 +125,7 @@ class WorkerCollector(Collector):
         now = self._metrics.snapshot()
         yield _counter("events", "Events that were read, by result.", "result", _from_0(RESULTS, now.events))
         yield _counter("contacts", "Receipts, by outcome.", "outcome", _from_0(Outcome, now.contacts))
-        yield _counter("flushes", "Flushes that ended, by how.", "ended", _from_0(Ended, now.flushes))
+        yield _counter("flushes", "Flushes that ended, by how.", "ended", _from_0(RunResult, now.flushes))
         refused = _from_0(("ledger", "settings"), now.refused)
         told = "Records of ledger and settings that were not signed with this worker's secret key."
         yield _counter("changelog_refused", told, "what", refused)

@@ -20,8 +20,8 @@ from worker.accounts.secrets import parsed
 from worker.errors import KafkaError
 from worker.flush.field_hashes import HASHES, FieldHashes
 from worker.flush.rehash import Rehashing
+from worker.jobs.rehash import rehash
 from worker.model import ListId
-from worker.renewing import renew_hashes
 from worker.status.previous_key import previous_key
 from worker.store import rekeying
 from worker.store.changed_rows import Changed
@@ -168,13 +168,13 @@ def test_a_worker_renews_once_rekey_was_given_and_says_so(world: World) -> None:
         note_size(world.db, TOPIC, TopicSize("", 1, 1))
     told = partial(previous_key, world.db, both, TOPIC)
 
-    assert renew_hashes(app, world.db, {0}) == 0
+    assert rehash(app, world.db, {0}) == 0
     assert "were not all written again" in told().words  # type: ignore[union-attr]
     begin(world, Rekeying("another", "pair", "t"))
-    assert renew_hashes(app, world.db, {0}) == 0
+    assert rehash(app, world.db, {0}) == 0
     begin(world, Rekeying(*both.names, "t"))
     app.__dict__["secret"] = NEW
-    assert renew_hashes(app, world.db, {0}) == 0
+    assert rehash(app, world.db, {0}) == 0
     app.__dict__["secret"] = both
     found = told()
     assert found is not None
@@ -184,14 +184,14 @@ def test_a_worker_renews_once_rekey_was_given_and_says_so(world: World) -> None:
     assert found is not None
     assert (found.needed, found.partitions, found.rows) == (True, 1, 2)
     assert "hashes of 1 partition are being renewed" in found.words
-    assert renew_hashes(app, world.db, set()) == 0
-    assert renew_hashes(app, world.db, {0}) == 1
+    assert rehash(app, world.db, set()) == 0
+    assert rehash(app, world.db, {0}) == 1
     found = told()
     assert found is not None
     assert (found.needed, found.partitions, found.rows, found.left) == (False, 0, 0, 1)
     assert "needed no more. Hashes of 1 ledger row cannot be renewed" in found.words
     begin(world, Rekeying(*both.names, "later"))
-    assert renew_hashes(app, world.db, {0}) == 0
+    assert rehash(app, world.db, {0}) == 0
     assert rekeying.renewed(world.db, Rekeying(*both.names, "later")) == {0: 1}
 
 

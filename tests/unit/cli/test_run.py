@@ -5,9 +5,9 @@ import json
 import pytest
 
 from worker.cli import run as command
-from worker.ended import END_MEANINGS, Ended
 from worker.errors import FlushEndedEarly
 from worker.model import AccountId
+from worker.store.run_result import RESULT_MEANINGS, RunResult
 from worker.store.runs import AccountRun, Run
 
 MOMENT = "2026-11-20T10:00:00Z"
@@ -16,8 +16,8 @@ CODES = {"done": 0, "held": 3, "paused": 3, "incomplete": 3, "failed": 1}
 
 def run(ended):
     """A run that ended so."""
-    part = AccountRun(AccountId("acct-1"), {"added": 1}, 2, 1, Ended(ended))
-    return Run(1, MOMENT, MOMENT, "once", None, Ended(ended), (part,))
+    part = AccountRun(AccountId("acct-1"), {"added": 1}, 2, 1, RunResult(ended))
+    return Run(1, MOMENT, MOMENT, "once", None, RunResult(ended), (part,))
 
 
 @pytest.mark.parametrize(("ended", "code"), [*CODES.items(), ("stopped", 3)])
@@ -40,16 +40,16 @@ def test_a_flush_that_ended_early_though_nobody_asked_is_reported_as_an_error(ca
     assert json.loads(capsys.readouterr().out)["ended"] == "stopped"
 
 
-@pytest.mark.parametrize("ended", Ended)
+@pytest.mark.parametrize("ended", RunResult)
 def test_the_last_line_says_what_a_person_must_do(ended, capsys):
     """Nothing after a run that is done; else the account, how it ended and a command."""
-    if ended is Ended.STOPPED:
+    if ended is RunResult.STOPPED:
         with pytest.raises(FlushEndedEarly):
             command._tell(run(ended), (), asked=False, as_json=False)
     else:
         command._tell(run(ended), (), asked=False, as_json=False)
     last = capsys.readouterr().out.splitlines()[-1]
-    if ended is Ended.DONE:
+    if ended is RunResult.DONE:
         assert last == "Nothing to do: everything due was settled."
     else:
         assert last.startswith(f"To do: account acct-1 is {ended}: ")
@@ -62,4 +62,4 @@ def test_json_says_how_each_account_ended_and_what_to_do(capsys):
     data = json.loads(capsys.readouterr().out)
     (part,) = data["accounts"]
     assert (data["ended"], part["ended"]) == ("held", "held")
-    assert part["advice"] == END_MEANINGS[Ended.HELD].in_words("acct-1", 1)
+    assert part["advice"] == RESULT_MEANINGS[RunResult.HELD].in_words("acct-1", 1)

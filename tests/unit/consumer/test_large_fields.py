@@ -15,9 +15,9 @@ from tests.connected import connected
 from worker.consumer.batch import stage_batch
 from worker.consumer.decode import LONGEST_TEXT, LONGEST_VALUE, Event, Record, Undecodable, decode, whose
 from worker.model import LONGEST_ADDRESS, AccountId, is_address
-from worker.redaction import redacted
 from worker.store import customers, dead_letters
 from worker.store.database import open_database
+from worker.text.redaction import redacted
 
 SECONDS = 1.5
 """Of processor time for a record of any content. The worst takes a tenth; what grows by the square takes minutes."""

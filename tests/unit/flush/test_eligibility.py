@@ -9,13 +9,13 @@ import pytest
 from tests.unit.consumer.test_batch import AT, event, stage
 from worker.consumer.batch import Batch
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.ended import Ended
 from worker.flush.eligibility import GroupEligibility, misplaced, what_differs
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.store import counts, offsets
 from worker.store.database import Database, open_database
 from worker.store.offsets import TopicSize
+from worker.store.run_result import RunResult
 
 ACCOUNT = AccountId("acct-1")
 MINE = partition_of(ACCOUNT, 6)
@@ -45,7 +45,7 @@ def test_an_account_in_one_partition_is_its_owners(db: Database) -> None:
     assert eligibility(db, MINE).why_not(ACCOUNT) is None
     refused = eligibility(db, OTHER).why_not(ACCOUNT)
     assert refused is not None
-    assert (refused.end, misplaced(db, "t")) == (Ended.DONE, [])
+    assert (refused.end, misplaced(db, "t")) == (RunResult.DONE, [])
 
 
 def test_an_account_in_another_partition_than_its_ledger_may_be_nobodys(db: Database) -> None:
@@ -54,12 +54,12 @@ def test_an_account_in_another_partition_than_its_ledger_may_be_nobodys(db: Data
     for one in (MINE, OTHER):
         refused = eligibility(db, one).why_not(ACCOUNT)
         assert refused is not None
-        assert refused.end is Ended.FAILED
+        assert refused.end is RunResult.FAILED
         assert "One worker alone delivers them" in refused.reason
     assert eligibility(db, MINE, OTHER).why_not(ACCOUNT) is None
     refused = eligibility(db, (MINE + 2) % 6).why_not(ACCOUNT)
     assert refused is not None
-    assert refused.end is Ended.DONE
+    assert refused.end is RunResult.DONE
     assert [str(one) for one in misplaced(db, "t")] == [
         f"acct-1 (events in partition {OTHER}, by the contract {MINE}, ledger in {MINE})"
     ]

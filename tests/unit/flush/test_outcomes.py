@@ -51,7 +51,11 @@ def test_the_page_shows_the_table() -> None:
 def test_outcomes_are_spelled_once() -> None:
     """No other module of the flush or the commands names an outcome by its text where it writes or compares one."""
     found = []
-    for path in [*FLUSH.glob("*.py"), *(ROOT / "worker" / "cli").glob("*.py"), ROOT / "worker" / "explain.py"]:
+    for path in [
+        *FLUSH.glob("*.py"),
+        *(ROOT / "worker" / "cli").glob("*.py"),
+        ROOT / "worker" / "status" / "explanation.py",
+    ]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             texts: list[ast.expr] = []
             if isinstance(node, ast.keyword) and node.arg == "outcome":

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker.clock import as_text
-from worker.ended import Ended
 from worker.model import AccountId, ListId
 from worker.status.account_state import AccountFacts, AccountState, State, state_of
 from worker.status.run_summary import last_line
 from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.held_back import HeldBack
+from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun, Run
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -28,7 +28,7 @@ HELD = HeldBack(ListId("m"), "departures", 5000, as_text(NOW - timedelta(minutes
 
 def part(ended: str, **counts: int) -> AccountRun:
     """A part of a run that settled one of four."""
-    return AccountRun(ACCOUNT, counts, 4, 1, Ended(ended), "Mailchimp gave no useful answer.")
+    return AccountRun(ACCOUNT, counts, 4, 1, RunResult(ended), "Mailchimp gave no useful answer.")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_what_was_held_long_ago_is_shown_again_before_it_is_confirmed():
 def test_the_last_line_of_a_run_with_many_accounts_names_the_first_and_counts_the_rest():
     """One line, with the advice of each account's own state."""
     parts = tuple(replace(part("held"), account_id=AccountId(f"acct-{n}")) for n in range(1, 6))
-    run = Run(1, as_text(NOW), as_text(NOW), "once", None, Ended.HELD, parts)
+    run = Run(1, as_text(NOW), as_text(NOW), "once", None, RunResult.HELD, parts)
     states = [AccountState(ACCOUNT, State.HELD, "5000 members would leave", "Confirm it: flush --confirm")]
     line = last_line(run, states)
     assert line.startswith("To do: account acct-1 is held: Confirm it: flush --confirm; account acct-2 is held: See ")

@@ -3,13 +3,13 @@
 from contextlib import closing
 from datetime import UTC, datetime
 
-from worker.ended import Ended
 from worker.flush.merge_values import LeftOutCounts
 from worker.model import AccountId, ListId
 from worker.status.left_out import as_rows, sentences
 from worker.store import runs
 from worker.store.accounts import AccountList, AccountSettings
 from worker.store.database import open_database
+from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun, LeftOut
 
 AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -41,7 +41,7 @@ def test_a_run_keeps_what_it_left_out():
     with closing(open_database(":memory:")) as db:
         with db.transaction():
             run = runs.start(db, "2026-11-22T10:00:00Z", "daily", None)
-            runs.put_account(db, run, AccountRun(AccountId("acct-1"), {}, 3, 3, Ended.DONE, left_out=found))
+            runs.put_account(db, run, AccountRun(AccountId("acct-1"), {}, 3, 3, RunResult.DONE, left_out=found))
         kept = runs.last_parts(db)[AccountId("acct-1")][1].left_out
     assert kept == found
     assert kept[0] == LeftOut(ONE, "ADDRESS", "no city", 2, 3)

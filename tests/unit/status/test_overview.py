@@ -15,7 +15,6 @@ from worker.clock import as_text
 from worker.config import Config, Staging
 from worker.consumer.batch import stage_batch
 from worker.consumer.owned_partitions import Lag, OwnedPartitions
-from worker.ended import Ended
 from worker.model import AccountId, ListId
 from worker.status.live import LiveFile, LiveWorker, read_live
 from worker.status.overview import overview
@@ -26,6 +25,7 @@ from worker.store.held_back import HeldBack
 from worker.store.lock import DatabaseLock, is_locked, lock_path, seconds_since_beat
 from worker.store.offsets import TopicSize
 from worker.store.receipts import Receipt
+from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun
 
 NOW = datetime(2026, 11, 22, 9, 42, tzinfo=UTC)
@@ -98,7 +98,7 @@ def test_a_flush_under_way_is_shown_and_a_crashed_one_is_not(db: Database) -> No
     """Its account is delivering while a worker runs; after a crash it waits again."""
     with db.transaction():
         run = runs.start(db, "2026-11-22T09:41:40.000Z", "daily", None)
-        runs.put_account(db, run, AccountRun(ACCOUNT, {"added": 5000}, 5001, 5000, Ended.STOPPED))
+        runs.put_account(db, run, AccountRun(ACCOUNT, {"added": 5000}, 5001, 5000, RunResult.STOPPED))
     found = shown(db)
     assert found["flush"]["words"].startswith("run 1: 5000 of 5001 customers, 1 left, 250 a second, ends today 09:42")
     assert found["accounts"][0]["state"] == "delivering"

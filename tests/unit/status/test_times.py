@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from worker.clock import as_text
-from worker.ended import Ended
 from worker.model import AccountId
 from worker.status.next_flush import next_flush, running_flush, running_in_words
 from worker.status.times import in_words, span_in_words
+from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun, Run
 
 LONDON = ZoneInfo("Europe/London")
@@ -77,9 +77,9 @@ def test_a_flush_under_way_is_said_with_its_rate_and_end(settled: int, words: st
     """By what it settled since it began."""
     one, two, ended = (AccountId(name) for name in "abc")
     parts = (
-        AccountRun(one, {}, 15_000, settled, Ended.STOPPED),
-        AccountRun(two, {}, 5000, 0, Ended.STOPPED),
-        AccountRun(ended, {}, 3, 0, Ended.HELD),
+        AccountRun(one, {}, 15_000, settled, RunResult.STOPPED),
+        AccountRun(two, {}, 5000, 0, RunResult.STOPPED),
+        AccountRun(ended, {}, 3, 0, RunResult.HELD),
     )
     waiting = {one: 15_000 if settled < 5000 else 10_000, two: 5000, ended: 3}
     now = datetime(2026, 11, 22, 10, 1, 40, tzinfo=UTC)

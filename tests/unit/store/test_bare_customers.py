@@ -13,7 +13,7 @@ from tests.unit.accounts.build import ACCOUNT, NEIGHBOUR
 from tests.unit.store.test_long_operations import holds, stage
 from tests.unit.store.test_query_plans import plans
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.dropping import strip_unconnected
+from worker.jobs.retention import strip_unconnected
 from worker.store import bare_customers, customers
 from worker.store.bare_customers import CONSENTS, WITHDRAWS, Bare, BareAccount
 from worker.store.database import Database, open_database

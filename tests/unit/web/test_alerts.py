@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.web.test_collector import NOW, World, world
 from worker.clock import as_text
-from worker.ended import Ended
 from worker.store import runs
+from worker.store.run_result import RunResult
 
 __all__ = ["world"]
 
@@ -50,7 +50,7 @@ def expressions() -> Iterator[str]:
 def scraped(world: World) -> str:
     """An answer of /metrics, of a worker that flushed once and has a partition."""
     with world.db.transaction():
-        runs.end(world.db, runs.start(world.db, as_text(NOW), "daily", None), as_text(NOW), Ended.DONE)
+        runs.end(world.db, runs.start(world.db, as_text(NOW), "daily", None), as_text(NOW), RunResult.DONE)
     world.owned.given({0: (0, 10)})
     world.owned.read_times({0: 1.0})
     return world.scrape()

@@ -16,11 +16,11 @@ from worker.app import App
 from worker.clock import as_text
 from worker.config import Config
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.ended import Ended
 from worker.errors import DatabaseError
 from worker.metrics import Metrics
 from worker.store import counts, customers, runs
 from worker.store.database import Database, open_database
+from worker.store.run_result import RunResult
 from worker.web.application import web_application
 from worker.web.collector import PREFIX, WorkerCollector, registry_of
 from worker.web.context import WebContext
@@ -70,7 +70,9 @@ def test_what_is_stored_is_read_when_it_is_asked_for(world: World) -> None:
         staged = as_text(NOW - timedelta(hours=2))
         customers.stage(world.db, [("a", "c", None, None, 0, None, None, None, "t", "id", 0, 1, staged)])
         counts.add(world.db, "t", 0, {"recreated": 1, "misplaced": 4})
-        runs.end(world.db, runs.start(world.db, staged, "daily", None), as_text(NOW - timedelta(hours=1)), Ended.DONE)
+        runs.end(
+            world.db, runs.start(world.db, staged, "daily", None), as_text(NOW - timedelta(hours=1)), RunResult.DONE
+        )
     values = world.values()
     assert values["customers_waiting",] == 1
     assert values["oldest_waiting_seconds",] == 7200

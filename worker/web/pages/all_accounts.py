@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from worker.model import AccountId
-from worker.plural import counted
+from worker.text.plural import counted
 from worker.web import forwarding
 from worker.web.forwarding import HEADER, send_on
 from worker.web.problems import WorkerAway

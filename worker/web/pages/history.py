@@ -10,8 +10,8 @@ from typing import Any
 from starlette.responses import Response
 
 from worker.clock import as_moment
-from worker.ended import Ended
 from worker.flush.schedule import next_flush_time
+from worker.store.run_result import RunResult
 from worker.store.runs import PartOfRun
 from worker.web.pages.charts import Bar, bar_chart, share_bar
 from worker.web.pages.shown import GROUPS, SLUGS, page, reading_of, when
@@ -22,12 +22,12 @@ from worker.web.signing_in import account_path
 DAYS = 30
 _MAIN = (Group.ADDED, Group.UPDATED, Group.OFF)
 _ENDS = {
-    Ended.DONE: "complete",
-    Ended.HELD: "waiting for you",
-    Ended.PAUSED: "waiting for you",
-    Ended.INCOMPLETE: "the rest is tried again",
-    Ended.STOPPED: "the rest is tried again",
-    Ended.FAILED: "tried again",
+    RunResult.DONE: "complete",
+    RunResult.HELD: "waiting for you",
+    RunResult.PAUSED: "waiting for you",
+    RunResult.INCOMPLETE: "the rest is tried again",
+    RunResult.STOPPED: "the rest is tried again",
+    RunResult.FAILED: "tried again",
 }
 
 

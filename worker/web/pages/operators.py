@@ -10,7 +10,6 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from worker.clock import as_moment
 from worker.flush.outcomes import MEANINGS
 from worker.model import AccountId
-from worker.plural import counted
 from worker.status.account_state import State
 from worker.status.live import read_live
 from worker.status.other_workers import all_workers
@@ -18,6 +17,7 @@ from worker.status.overview import overview
 from worker.store import dead_letters, runs
 from worker.store.dead_letters import DeadLetter
 from worker.store.lock import seconds_since_beat
+from worker.text.plural import counted
 from worker.web.pages.all_accounts import AWAY, as_their_workers_say, away_in_words
 from worker.web.pages.charts import Bar, bar_chart
 from worker.web.pages.shown import GROUPS, SLUGS

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from worker.accounts.settings import missing
 from worker.clock import as_moment
 from worker.errors import NotFound
-from worker.explain import Explanation, LiveMember
 from worker.flush.outcomes import MEANINGS, Outcome
 from worker.model import is_address
+from worker.status.explanation import Explanation, LiveMember
 from worker.store.customer_outcomes import NO_MEMBER
 from worker.store.receipts import Receipt
 from worker.web.account_reading import Person

@@ -9,12 +9,12 @@ from typing import Literal
 
 from worker.accounts.settings import missing
 from worker.clock import as_moment
-from worker.ended import Ended
 from worker.flush.brake import CONFIRM_WITHIN
 from worker.flush.outcomes import Outcome
 from worker.status.account_state import AccountFacts
 from worker.store.accounts import AccountSettings, Pause
 from worker.store.held_back import HeldBack
+from worker.store.run_result import RunResult
 from worker.web.pages.words import people
 
 Level = Literal["problem", "step", "note"]
@@ -218,7 +218,7 @@ def _by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
     part = facts.part
     if part is None:
         return
-    if facts.waiting and not facts.held and part.ended in (Ended.INCOMPLETE, Ended.STOPPED, Ended.FAILED):
+    if facts.waiting and not facts.held and part.ended in (RunResult.INCOMPLETE, RunResult.STOPPED, RunResult.FAILED):
         yield Problem(
             "incomplete",
             "problem",
@@ -228,7 +228,7 @@ def _by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
             SYNC,
         )
     held = part.counts.get(Outcome.HELD, 0)
-    if facts.waiting and not facts.held and part.ended is Ended.HELD and held:
+    if facts.waiting and not facts.held and part.ended is RunResult.HELD and held:
         yield Problem(
             "held_otherwise",
             "problem",

@@ -7,11 +7,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from worker.ended import Ended
 from worker.errors import AccountError, MailchimpError, UsageError
 from worker.model import ListId
 from worker.store import runs
 from worker.store.accounts import AccountList, AccountSettings
+from worker.store.run_result import RunResult
 from worker.web.account_reading import Now
 from worker.web.owner_words import Said, owner_words
 from worker.web.pages.attention import needing_attention
@@ -112,7 +112,7 @@ def _state(text: str, more: str, waiting: str = "", *, tone: str = "") -> dict[s
 
 def _progress(call: Call, delivering: bool) -> Any:
     parts = (part for run in runs.under_way(call.db) for part in run.accounts) if delivering else ()
-    return next((one for one in parts if one.account_id == call.account and one.ended is Ended.STOPPED), None)
+    return next((one for one in parts if one.account_id == call.account and one.ended is RunResult.STOPPED), None)
 
 
 def _lists(settings: AccountSettings, new: Collection[ListId]) -> list[dict[str, Any]]:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from worker.clock import as_text
-from worker.ended import Ended
 from worker.model import AccountId, ListId
 from worker.status.account_state import AccountFacts
 from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.held_back import HeldBack
+from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun, LeftOut
 from worker.web.pages.problems import Surroundings, problems_of, set_up
 from worker.web.pages.your_data import not_sent
@@ -45,7 +45,7 @@ def facts(settings: AccountSettings = READY, **changes: Any) -> AccountFacts:
     return AccountFacts(**{"settings": settings, "run": 7, "part": DONE} | changes)
 
 
-def part(ended: Ended, **counts: int) -> AccountRun:
+def part(ended: RunResult, **counts: int) -> AccountRun:
     """A last sync that left somebody."""
     return replace(DONE, ended=ended, to_do=5, counts=counts)
 
@@ -80,20 +80,20 @@ CASES = {
         ["list_paused"],
         "/resume",
     ),
-    "held": (facts(waiting=40, held=HELD, part=part(Ended.HELD, held=40)), ["held"], "/held"),
-    "held long ago": (facts(waiting=40, held=OLD, part=part(Ended.HELD, held=40)), ["held"], "/sync"),
+    "held": (facts(waiting=40, held=HELD, part=part(RunResult.HELD, held=40)), ["held"], "/held"),
+    "held long ago": (facts(waiting=40, held=OLD, part=part(RunResult.HELD, held=40)), ["held"], "/sync"),
     "Mailchimp lets nobody in": (
         facts(replace(READY, pause=Pause("Mailchimp accepts no call of it: User Disabled.", NOW))),
         ["not_let_in"],
         "/resume",
     ),
     "held otherwise": (
-        facts(waiting=2, part=part(Ended.HELD, held=2)),
+        facts(waiting=2, part=part(RunResult.HELD, held=2)),
         ["held_otherwise"],
         "/people?run=7&outcome=held",
     ),
-    "incomplete": (facts(waiting=2, part=part(Ended.INCOMPLETE, later=2)), ["incomplete"], "/sync"),
-    "people refused": (facts(part=part(Ended.DONE, refused=2)), ["refused"], "/people?run=7&group=refused"),
+    "incomplete": (facts(waiting=2, part=part(RunResult.INCOMPLETE, later=2)), ["incomplete"], "/sync"),
+    "people refused": (facts(part=part(RunResult.DONE, refused=2)), ["refused"], "/people?run=7&group=refused"),
     "first sync to come": (facts(run=None, part=None), ["first_sync"], "/sync"),
     "nothing": (facts(), [], None),
 }

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from worker.changelog.group_commit import GroupCommit
 from worker.errors import DatabaseError
-from worker.group_commit import GroupCommit
 
 
 class Slow:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from worker.accounts.settings import Missing, MissingCode, end_of_missing
-from worker.ended import END_MEANINGS, Ended, worst
 from worker.flush.outcomes import MEANINGS, Outcome, end_of
+from worker.store.run_result import RESULT_MEANINGS, RunResult, worst
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from worker.flush.outcomes import MEANINGS, Outcome, end_of
 )
 def test_an_account_ends_by_what_its_customers_wait_for(how: str, unsettled: int, counts: dict[str, int], end: str):
     """Done only where every changed customer is settled; else as the worst of what they wait for."""
-    assert end_of(Ended(how), unsettled, counts) == end
+    assert end_of(RunResult(how), unsettled, counts) == end
 
 
 @pytest.mark.parametrize(
@@ -50,16 +50,16 @@ def test_an_account_that_is_switched_off_has_nothing_due(codes: list[MissingCode
 
 def test_a_run_ends_as_the_worst_of_its_accounts():
     """In the order of the table; one without accounts is done."""
-    assert worst([]) is Ended.DONE
-    assert worst([Ended.HELD, Ended.DONE, Ended.INCOMPLETE]) is Ended.INCOMPLETE
-    assert worst(Ended) is Ended.FAILED
+    assert worst([]) is RunResult.DONE
+    assert worst([RunResult.HELD, RunResult.DONE, RunResult.INCOMPLETE]) is RunResult.INCOMPLETE
+    assert worst(RunResult) is RunResult.FAILED
 
 
 def test_every_end_has_its_meaning_and_every_end_but_done_its_advice():
     """The table is complete, and only what is done needs nobody."""
-    assert list(END_MEANINGS) == list(Ended)
-    assert [end for end, meaning in END_MEANINGS.items() if meaning.advice is None] == [Ended.DONE]
-    assert [end for end, meaning in END_MEANINGS.items() if not meaning.exit_code] == [Ended.DONE]
+    assert list(RESULT_MEANINGS) == list(RunResult)
+    assert [end for end, meaning in RESULT_MEANINGS.items() if meaning.advice is None] == [RunResult.DONE]
+    assert [end for end, meaning in RESULT_MEANINGS.items() if not meaning.exit_code] == [RunResult.DONE]
 
 
 def test_what_leaves_a_customer_changed_says_how_its_account_ends():

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from worker import dropping
 from worker.app import App
 from worker.clock import as_text, utc_now
 from worker.config import Config, Staging
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.jobs.job import start_all
+from worker.jobs.retention import Retention
 from worker.store import dead_letters
 from worker.store.dead_letters import DeadLetter
 
@@ -23,7 +24,7 @@ def test_what_is_too_old_goes_at_a_worker_that_delivers_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a partition, and so without a flush that would tidy up."""
-    monkeypatch.setattr(dropping, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(Retention, "every", 0.01)
     app = App(Config(staging=Staging(path=tmp_path / "worker.db")))
     now = utc_now()
     with closing(app.open_database()) as db:
@@ -33,8 +34,7 @@ def test_what_is_too_old_goes_at_a_worker_that_delivers_nothing(
         ]
         with db.transaction():
             dead_letters.keep(db, letters)
-        thread = dropping.DroppingThread(app, OwnedPartitions())
-        thread.start()
+        (thread,) = start_all([Retention(app, OwnedPartitions())], app.open_database)
         pause = threading.Event()
         while dead_letters.count(db) > 1:
             pause.wait(0.01)

@@ -7,7 +7,6 @@ it finds is written only where a customer is bare still. So staging and the flus
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -21,19 +20,15 @@ from worker.consumer.decode import Event, Record, decode
 from worker.consumer.erased_customers import ErasedCustomers
 from worker.consumer.messages import record_of
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.errors import WorkerError
+from worker.jobs.job import Job
 from worker.model import AccountId
-from worker.plural import counted
 from worker.store import bare_customers, erasure_requests, offsets
 from worker.store.bare_customers import BareAccount
 from worker.store.database import Database
+from worker.text.plural import counted
 
 log = logging.getLogger("worker.daemon")
 
-LOOK_SECONDS = 0.5
-"""How often accounts are looked for that were connected."""
-AGAIN_SECONDS = 10.0
-"""How long to wait after Kafka could not be read."""
 MOST_AT_ONCE = 2000
 """Records of these accounts that are written in one transaction."""
 MOST_BYTES = 8 * 1024 * 1024
@@ -57,71 +52,66 @@ def _mine(db: Database, owned: Collection[int], log_id: tuple[str, str]) -> list
 
 
 @dataclass(slots=True)
-class Filling:
+class Refetch(Job):
     """Gives bare customers of connected accounts their fields.
 
     Attributes:
-        db: a connection of its own.
         topic_id: returns Kafka's id of the topic of events now.
-        stop: tells that the thread must end.
     """
 
+    name, failure = "refetch", "customers of accounts that were connected cannot be read again now"
+    every, retry_after = 0.5, 10.0
+
     app: App
-    db: Database
     owned_partitions: OwnedPartitions
     topic_id: Callable[[], str]
-    stop: Callable[[], bool]
 
-    def step(self) -> None:
-        """Reads what is to be read again now, partition by partition.
-
-        Raises:
-            KafkaError: a partition cannot be read; what is written stays so.
-            DatabaseError: nothing can be written.
-        """
+    def step(self, db: Database) -> None:
+        """Reads what is to be read again now, partition by partition; what is written stays so after a failure."""
         topic, topic_id, ready = self.app.config.kafka.topic, self.topic_id(), self.owned_partitions.ready()
         if not ready or topic_id != self.topic_id():
             return
         partitions: dict[int, list[BareAccount]] = {}
-        for one in _mine(self.db, ready, (topic, topic_id)):
+        for one in _mine(db, ready, (topic, topic_id)):
             if (one.topic, one.topic_id) == (topic, topic_id):
                 partitions.setdefault(one.partition, []).append(one)
             elif ready == self.owned_partitions.owned():
                 # Nothing reads a topic any more that was recreated since. The present one was read to its end.
-                self._end([one])
+                _end(db, [one])
         for partition, accounts in partitions.items():
-            self._read(_Partition(self, topic_id, partition, accounts))
+            self._read(_Partition(self, db, topic_id, partition, accounts))
 
     def _read(self, one: _Partition) -> None:
         topic = ChangelogTopic(self.app.config.kafka.topic, one.topic_id, 0)
         with closing(TopicLog(self.app.config.kafka)) as events:
             low, high = events.bounds(topic, one.partition)
-            end = min(offsets.next_of(self.db, topic.name, topic.topic_id, one.partition) or 0, high)
+            end = min(offsets.next_of(one.db, topic.name, topic.topic_id, one.partition) or 0, high)
             start = max(low, min(account.first_offset for account in one.accounts))
             named = ", ".join(account.account_id for account in one.accounts)
             facts = {"partition": one.partition, "offset": start, "end": end, "count": len(one.accounts)}
-            told = "customers of %s are read again, connected since: partition %d, offsets %d to %d"
-            log.info(told, named, one.partition, start, end, extra=facts)
+            line = "customers of %s are read again, connected since: partition %d, offsets %d to %d"
+            log.info(line, named, one.partition, start, end, extra=facts)
             one.written = start
             for messages in events.records(topic, one.partition, start, end, one.goes_on):
                 one.take([record_of(message) for message in messages])
         if one.write(end):
-            self._end(one.accounts)
+            _end(one.db, one.accounts)
 
-    def _end(self, accounts: Sequence[BareAccount]) -> None:
-        for one in accounts:
-            with self.db.transaction():
-                # Nobody could find a person by address who was not read yet.
-                erasure_requests.look_again_for_persons(self.db)
-            if left := bare_customers.end(self.db, one):
-                log.warning(
-                    "account %s: %s cannot be delivered before the next event of each, because its record is gone from "
-                    "partition %d. Publish these customers again",
-                    one.account_id,
-                    counted(left, "customer"),
-                    one.partition,
-                    extra={"account": one.account_id, "partition": one.partition, "count": left},
-                )
+
+def _end(db: Database, accounts: Sequence[BareAccount]) -> None:
+    for one in accounts:
+        with db.transaction():
+            # Nobody could find a person by address who was not read yet.
+            erasure_requests.look_again_for_persons(db)
+        if left := bare_customers.end(db, one):
+            log.warning(
+                "account %s: %s cannot be delivered before the next event of each, because its record is gone from "
+                "partition %d. Publish these customers again",
+                one.account_id,
+                counted(left, "customer"),
+                one.partition,
+                extra={"account": one.account_id, "partition": one.partition, "count": left},
+            )
 
 
 @dataclass(slots=True)
@@ -133,7 +123,8 @@ class _Partition:
         written: the offset up to which all is written.
     """
 
-    filling: Filling
+    job: Refetch
+    db: Database
     topic_id: str
     partition: int
     accounts: list[BareAccount]
@@ -142,10 +133,9 @@ class _Partition:
     _bytes: int = 0
 
     def goes_on(self) -> bool:
-        """Tells whether it is wanted still."""
-        filling = self.filling
-        here = self.partition in filling.owned_partitions.ready() and filling.topic_id() == self.topic_id
-        return here and bool(self.accounts) and not filling.stop()
+        """Tells whether it is still wanted."""
+        here = self.partition in self.job.owned_partitions.ready() and self.job.topic_id() == self.topic_id
+        return here and bool(self.accounts) and not self.db.is_ending
 
     def take(self, records: Sequence[Record]) -> None:
         """Takes what was read; writes once there is enough."""
@@ -163,7 +153,7 @@ class _Partition:
         """Writes what was taken, and that all up to an offset was read; returns whether it did."""
         if not self.goes_on():
             return False
-        app, db = self.filling.app, self.filling.db
+        app, db = self.job.app, self.db
         with db.transaction():
             batch = Batch(db, app.config.kafka.topic, self.topic_id, erased=ErasedCustomers(app.hash_key))
             batch.add(self._records)
@@ -172,41 +162,3 @@ class _Partition:
             self.accounts = [one for one in moved if one is not None]
         self._records, self._bytes, self.written = [], 0, end
         return True
-
-
-class FillingThread:
-    """Does so while a worker runs."""
-
-    def __init__(self, app: App, owned_partitions: OwnedPartitions, topic_id: Callable[[], str]) -> None:
-        self._app, self._owned_partitions, self._topic_id = app, owned_partitions, topic_id
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="filling", daemon=True)
-
-    def start(self) -> None:
-        """Starts it."""
-        self._thread.start()
-
-    def end(self, timeout: float) -> None:
-        """Ends it; what it did not finish is gone on with at the next start."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
-
-    def _run(self) -> None:
-        with closing(self._app.open_database()) as db:
-            db.must_end = self._stop.is_set
-            filling = Filling(self._app, db, self._owned_partitions, self._topic_id, self._stop.is_set)
-            pause = LOOK_SECONDS
-            while not self._stop.wait(pause):
-                pause = LOOK_SECONDS
-                try:
-                    filling.step()
-                except WorkerError as error:
-                    pause = AGAIN_SECONDS
-                    if not self._stop.is_set():
-                        told = "customers of accounts that were connected cannot be read again now: %s %s"
-                        log.warning(told, error.what, error.advice, extra={"reason": error.what})
-                except Exception:
-                    # Whatever it was, it is tried again as long as the worker runs.
-                    pause = AGAIN_SECONDS
-                    log.exception("reading customers again failed; see the traceback below")

@@ -11,7 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 
-class Ended(StrEnum):
+class RunResult(StrEnum):
     """How an account's part of a run ended, the best first; a run ended as the worst of its accounts."""
 
     DONE = "done"
@@ -23,7 +23,7 @@ class Ended(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class EndMeaning:
+class ResultMeaning:
     """What an end means.
 
     Attributes:
@@ -44,31 +44,31 @@ class EndMeaning:
 LOOK = 3
 """The exit code of what ran and leaves something for a person to look at."""
 
-END_MEANINGS: Mapping[Ended, EndMeaning] = MappingProxyType(
+RESULT_MEANINGS: Mapping[RunResult, ResultMeaning] = MappingProxyType(
     {
-        Ended.DONE: EndMeaning("Everything due was settled.", None, 0),
-        Ended.HELD: EndMeaning(
+        RunResult.DONE: ResultMeaning("Everything due was settled.", None, 0),
+        RunResult.HELD: ResultMeaning(
             "Customers wait until somebody confirms or corrects something.",
             "See what to do: mailchimp-worker receipts --account {account} --outcome held",
             LOOK,
         ),
-        Ended.PAUSED: EndMeaning(
+        RunResult.PAUSED: ResultMeaning(
             "Customers wait because the account or a list is paused.",
             "Correct it in Mailchimp, then: mailchimp-worker account resume {account}",
             LOOK,
         ),
-        Ended.INCOMPLETE: EndMeaning(
+        RunResult.INCOMPLETE: ResultMeaning(
             "Customers wait for the next flush, because Mailchimp did not take them, they were not read yet, or the "
             "worker met a fault.",
             "The next flush tries again. See why: mailchimp-worker receipts --account {account} --run {run}",
             LOOK,
         ),
-        Ended.STOPPED: EndMeaning(
+        RunResult.STOPPED: ResultMeaning(
             "The flush ended before everything was delivered.",
             "Nothing is lost: the next flush delivers the rest. To do it now: mailchimp-worker flush",
             1,
         ),
-        Ended.FAILED: EndMeaning(
+        RunResult.FAILED: ResultMeaning(
             "The account could not be delivered.",
             "The worker tries it again. If the reason stays, see its log. To try now: "
             "mailchimp-worker flush --account {account}",
@@ -78,7 +78,7 @@ END_MEANINGS: Mapping[Ended, EndMeaning] = MappingProxyType(
 )
 
 
-def worst(ends: Iterable[Ended]) -> Ended:
+def worst(ends: Iterable[RunResult]) -> RunResult:
     """Returns the worst of these ends; done where there is none."""
-    order = list(Ended)
-    return max(ends, key=order.index, default=Ended.DONE)
+    order = list(RunResult)
+    return max(ends, key=order.index, default=RunResult.DONE)

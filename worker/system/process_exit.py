@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from worker.signals import THREAD
+from worker.system.signals import THREAD
 
 CALL_THREADS = "calls of"
 """How the names of threads that make calls begin; the account's id follows."""

@@ -1,4 +1,4 @@
-"""A flush in a thread of its own, from what is done before it to what is tidied after it."""
+"""A flush in a thread of its own, from what is done before it to what is dropped after it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from worker.app import App
-from worker.before_flush import finish_staging
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.flush.eligibility import GroupEligibility
 from worker.flush.run import Flusher
 from worker.flush.schedule import latest_flush_time
+from worker.jobs.finish_staging import finish_staging
+from worker.jobs.retention import drop_old
 from worker.model import AccountId
 from worker.store.runs import Request, Run, Trigger
-from worker.tidy import tidy
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Flushing:
             if trigger != "read back":
                 app.metrics.flushed(run.ended or "failed", time.monotonic() - started)
             with self._preparing:
-                tidy(db, now, app.config)
+                drop_old(db, now, app.config)
         return run
 
 

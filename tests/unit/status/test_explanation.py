@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.explain import Explanation, event_name, explanations_of, letters_naming, live_member
 from worker.mailchimp.call import Answer
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
+from worker.status.explanation import Explanation, event_name, explanations_of, letters_naming, live_member
 from worker.store import customer_outcomes, dead_letters, ledger, receipts
 from worker.store.customer_outcomes import CustomerOutcome
 from worker.store.database import Database, open_database

@@ -8,12 +8,12 @@ import pytest
 from tests.unit.accounts.test_forget import receipt
 from worker.clock import as_text
 from worker.config import Config, DeadLetters, Receipts
+from worker.jobs.retention import drop_old, limit_dead_letters
 from worker.model import AccountId
 from worker.store import dead_letters, receipts, runs
 from worker.store.database import open_database
 from worker.store.dead_letters import DeadLetter
 from worker.store.runs import AccountRun
-from worker.tidy import bound_letters, tidy
 
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
 
@@ -50,10 +50,10 @@ def test_dead_letters_and_receipts_older_than_wanted_are_dropped_and_reported(db
         receipts.write(db, [receipt(1, "1@example.com")])  # of this day
     config = Config(dead_letters=DeadLetters(keep_days=7), receipts=Receipts(keep_days=1))
     with caplog.at_level(logging.INFO, "worker.daemon"):
-        tidy(db, NOW, config)
+        drop_old(db, NOW, config)
     assert numbers(db) == [3, 4]
     assert caplog.messages == ["dropped 2 dead letters older than 7 days"]
-    tidy(db, NOW + timedelta(days=2), config)
+    drop_old(db, NOW + timedelta(days=2), config)
     assert list(receipts.find(db)) == []
 
 
@@ -63,7 +63,7 @@ def test_of_too_many_dead_letters_the_newest_stay(db, caplog, most, left):
     keep(db, 4, 3, 2, 1, 0)
     with db.transaction():
         dead_letters.drop(db, 4)
-    bound_letters(db, DeadLetters(keep_at_most=most))
+    limit_dead_letters(db, DeadLetters(keep_at_most=most))
     assert numbers(db) == left
     lost = 4 - len(left)
     assert caplog.messages == (
@@ -71,10 +71,10 @@ def test_of_too_many_dead_letters_the_newest_stay(db, caplog, most, left):
     )
 
 
-def test_tidying_bounds_dead_letters_too(db):
+def test_too_many_dead_letters_are_dropped_too(db):
     """A flush ends with no more of them than wanted."""
     keep(db, 2, 1, 0)
-    tidy(db, NOW, Config(dead_letters=DeadLetters(keep_at_most=1)))
+    drop_old(db, NOW, Config(dead_letters=DeadLetters(keep_at_most=1)))
     assert numbers(db) == [3]
 
 
@@ -88,7 +88,7 @@ def test_runs_go_with_their_receipts(db, caplog):
             runs.take(db, runs.ask(db, at, None, confirmed=False), run)
         runs.ask(db, as_text(NOW - timedelta(days=9)), None, confirmed=False)
     with caplog.at_level(logging.INFO, "worker.daemon"):
-        tidy(db, NOW, Config(receipts=Receipts(keep_days=2)))
+        drop_old(db, NOW, Config(receipts=Receipts(keep_days=2)))
     assert caplog.messages == ["dropped 1 run older than 2 days"]
     assert [one.run for one in runs.last(db, 5)] == [2]
     left = [tuple(row) for row in db.execute("SELECT request, run FROM flush_request")]

@@ -8,7 +8,7 @@ import pytest
 
 HELD_UP = """
 import hashlib, os, threading
-from worker.signals import stop_on_signals
+from worker.system.signals import stop_on_signals
 
 stop = stop_on_signals()
 threading.Thread(target=lambda: (stop.wait(), os._exit(7))).start()

@@ -13,14 +13,14 @@ import pytest
 from tests.connected import connected
 from tests.unit.consumer.fake_kafka import FakeMessage
 from tests.unit.consumer.test_batch import AT, event
-from worker import filling
 from worker.app import App
 from worker.clock import as_text
 from worker.config import Config, Kafka, Staging
 from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.filling import Filling, being_read
+from worker.jobs import refetch
+from worker.jobs.refetch import Refetch, being_read
 from worker.store import bare_customers, customers, erasure_requests, offsets
 from worker.store.bare_customers import Bare
 from worker.store.database import Database
@@ -70,13 +70,14 @@ class World:
 
     def __init__(self, path: Path, patched: pytest.MonkeyPatch) -> None:
         self.log, self.topic_id = Log(), "id"
-        patched.setattr(filling, "TopicLog", lambda settings: _Reading(self.log))
+        patched.setattr(refetch, "TopicLog", lambda settings: _Reading(self.log))
         self.app = App(Config(staging=Staging(path=path), kafka=Kafka(topic="t")), lambda: NOW)
         self.db: Database = self.app.open_database()
         self.owned = OwnedPartitions()
         self.owned.given({0: (0, 0)})
         self.ended = False
-        self.filling = Filling(self.app, self.db, self.owned, lambda: self.topic_id, lambda: self.ended)
+        self.db.must_end = lambda: self.ended
+        self.job = Refetch(self.app, self.owned, lambda: self.topic_id)
 
     def publish(self, *records: Record) -> None:
         """Publishes records, which the worker stages."""
@@ -129,16 +130,16 @@ def many(account: str, offsets: Sequence[int]) -> list[Record]:
 def test_nobody_is_read_again_before_the_account_is_connected(world: World) -> None:
     """Then all of them are, from the first one on, and the account's flush waits until then."""
     world.publish(*many(TWO, range(3)), *many(ONE, range(3, 6)))
-    world.filling.step()
+    world.job.step(world.db)
     assert (world.log.read, world.waiting()) == ([], set())
     connected(world.db, ONE)
     assert world.waiting() == {ONE}
-    world.filling.step()
+    world.job.step(world.db)
     assert world.log.read == [(3, 6)]
     assert (world.bare(), world.waiting()) == ([f"{TWO}-{n}" for n in range(3)], set())
     changed = customers.changed(world.db, ONE, None, 10)  # type: ignore[arg-type]
     assert [one.address for one in changed] == ["3@example.com", "4@example.com", "5@example.com"]
-    world.filling.step()
+    world.job.step(world.db)
     assert len(world.log.read) == 1
 
 
@@ -146,23 +147,23 @@ def test_accounts_that_are_connected_together_are_read_together(world: World) ->
     """The partition is read once for both."""
     world.publish(*many(ONE, range(3)), *many(TWO, range(3, 6)))
     connected(world.db, ONE, TWO)
-    world.filling.step()
+    world.job.step(world.db)
     assert (world.log.read, world.bare()) == ([(0, 6)], [])
 
 
 def test_reading_goes_on_where_it_was_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a kill, or the loss of the partition for a while; the account's flush waits still."""
-    monkeypatch.setattr(filling, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(refetch, "MOST_AT_ONCE", 2)
     world.log.together = 2
     world.publish(*many(ONE, range(6)))
     connected(world.db, ONE)
     world.log.meanwhile = lambda begin: setattr(world, "ended", begin >= 2)
-    world.filling.step()
+    world.job.step(world.db)
     left = len(world.bare())
     assert 0 < left < 6
     assert world.waiting() == {ONE}
     world.ended, world.log.meanwhile = False, lambda begin: None
-    world.filling.step()
+    world.job.step(world.db)
     assert world.log.read == [(0, 6), (6 - left, 6)]
     assert (world.bare(), world.waiting()) == ([], set())
 
@@ -172,20 +173,20 @@ def test_a_partition_that_is_taken_is_left_to_its_new_owner(world: World) -> Non
     world.publish(*many(ONE, range(3)))
     connected(world.db, ONE)
     world.owned.taken({0})
-    world.filling.step()
+    world.job.step(world.db)
     assert world.log.read == []
     assert bare_customers.of_account(world.db, ONE) == Bare(3, reading=True)  # type: ignore[arg-type]
     world.owned.given({0: (3, 3)})
-    world.filling.step()
+    world.job.step(world.db)
     assert world.bare() == []
 
 
 def test_nothing_is_read_again_before_staging_reached_the_end(world: World) -> None:
-    """Until then newer events may come that need no filling."""
+    """Until then newer events may come that bring the fields anyway."""
     world.publish(*many(ONE, range(3)))
     connected(world.db, ONE)
     world.owned.given({0: (3, 9)})
-    world.filling.step()
+    world.job.step(world.db)
     assert (world.log.read, world.waiting()) == ([], {ONE})
 
 
@@ -197,7 +198,7 @@ def test_whose_records_expired_are_told_and_resolved_by_their_next_event(
     world.log.low = 2
     del world.log.records[0], world.log.records[1]
     connected(world.db, ONE)
-    world.filling.step()
+    world.job.step(world.db)
     assert "2 customers cannot be delivered before the next event" in caplog.text
     assert (world.bare(), world.waiting()) == ([f"{ONE}-0", f"{ONE}-1"], set())
     assert bare_customers.of_account(world.db, ONE) == Bare(2, reading=False)  # type: ignore[arg-type]
@@ -213,7 +214,7 @@ def test_customers_of_a_topic_that_was_recreated_are_not_waited_for(world: World
     connected(world.db, ONE)
     world.topic_id = "new"
     stage_batch(world.db, "t", "new", many(ONE, [0]), AT)
-    world.filling.step()
+    world.job.step(world.db)
     assert (world.log.read, world.bare()) == ([], [f"{ONE}-1"])
     assert being_read(world.db, world.owned, ("t", "new")) == set()
 
@@ -223,7 +224,7 @@ def test_an_account_that_is_forgotten_meanwhile_gets_no_fields(world: World, mon
     world.publish(*many(ONE, range(3)), *many(TWO, range(3, 6)))
     connected(world.db, ONE, TWO)
     world.log.meanwhile = lambda begin: world.db.execute("DELETE FROM account WHERE account_id = ?", (ONE,))
-    world.filling.step()
+    world.job.step(world.db)
     assert world.bare() == [f"{ONE}-{n}" for n in range(3)]
     assert world.waiting() == set()
 
@@ -236,7 +237,7 @@ def test_requests_to_erase_are_carried_out_once_more(world: World) -> None:
     world.publish(*many(ONE, [0]))
     assert erasure_requests.to_do(world.db) == []
     connected(world.db, ONE)
-    world.filling.step()
+    world.job.step(world.db)
     assert [one.digest for one in erasure_requests.to_do(world.db)] == ["digest"]
 
 
@@ -245,5 +246,5 @@ def test_staging_goes_on_where_it_was(world: World) -> None:
     world.publish(*many(ONE, range(3)))
     before = offsets.of_topic(world.db, "t")
     connected(world.db, ONE)
-    world.filling.step()
+    world.job.step(world.db)
     assert offsets.of_topic(world.db, "t") == before

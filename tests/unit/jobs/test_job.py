@@ -1,0 +1,64 @@
+"""The loop that all background jobs of a running worker share."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from worker.errors import DatabaseError
+from worker.jobs.job import Job, JobThread, start_all
+from worker.store.database import Database, open_database
+
+
+class Failing(Job):
+    """Fails as the test says, then goes on."""
+
+    name, failure = "failing", "nothing could be done"
+    every = retry_after = 0.001
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.succeeded = Event()
+
+    def step(self, db: Database) -> None:
+        """Raises the next error, while there is one."""
+        if self.errors:
+            raise self.errors.pop(0)
+        self.succeeded.set()
+
+
+def carried_out(job: Failing, path: Path) -> JobThread:
+    """Returns a thread that has taken a step without an error."""
+    (thread,) = start_all([job], lambda: open_database(path))
+    assert job.succeeded.wait(15)
+    return thread
+
+
+@pytest.mark.timeout(20)
+def test_a_job_goes_on_after_an_unexpected_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The error is logged with its traceback, and the next step comes all the same."""
+    carried_out(Failing(RuntimeError("unexpected")), tmp_path / "worker.db").end(15)
+    assert "nothing could be done: internal error" in caplog.text
+    assert "RuntimeError: unexpected" in caplog.text
+
+
+@pytest.mark.timeout(20)
+def test_an_error_with_advice_is_logged_without_a_traceback(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What operators can do something about is a warning."""
+    carried_out(Failing(DatabaseError("The disk is full.", "Make room.")), tmp_path / "worker.db").end(15)
+    assert [(one.levelno, one.message) for one in caplog.records] == [
+        (logging.WARNING, "nothing could be done: The disk is full. Make room.")
+    ]
+
+
+@pytest.mark.timeout(20)
+def test_a_job_ends_at_once_while_it_waits(tmp_path: Path) -> None:
+    """The end of the worker does not wait for the next step."""
+    job = Failing(DatabaseError("The disk is full.", "Make room."))
+    job.retry_after = 600.0
+    (thread,) = start_all([job], lambda: open_database(tmp_path / "worker.db"))
+    thread.end(15)
+    assert not thread._thread.is_alive()

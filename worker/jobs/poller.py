@@ -1,0 +1,150 @@
+"""The thread that reads Kafka and stages, with those that follow it: ledger and settings, and customers read again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+
+from worker.app import App
+from worker.consumer.consumer import Consumer
+from worker.consumer.owned_partitions import OwnedPartitions
+from worker.errors import ConsumerStopped
+from worker.flush.eligibility import what_differs
+from worker.jobs.job import JobThread
+from worker.jobs.refetch import Refetch, being_read
+from worker.kafka.client import session_seconds
+from worker.model import AccountId
+from worker.status.live import LiveFile
+from worker.store.database import Database
+from worker.store.offsets import TopicSize, note_size
+from worker.web.health import STALE_SECONDS
+
+log = logging.getLogger("worker.daemon")
+
+POLL_END_SECONDS = 2.5
+"""How long the threads that read Kafka are waited for at the end. Supervisors kill after ten seconds in all."""
+
+
+class Poller:
+    """The poll thread: reads and stages until the end."""
+
+    def __init__(self, app: App) -> None:
+        """Connects to Kafka; joins the group with :meth:`start`.
+
+        Raises:
+            KafkaError: no broker answers, it refuses the credentials, or there is no such topic.
+            DatabaseError: the database cannot be used.
+        """
+        self.owned_partitions = OwnedPartitions(session_seconds=session_seconds(app.config.kafka), follows=True)
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._db = app.open_database()
+        self.consumer = Consumer(
+            app.config.kafka,
+            self._db,
+            self.owned_partitions,
+            app.clock,
+            call_seconds=app.config.mailchimp.timeout,
+            hash_key=app.hash_key,
+            metrics=app.metrics,
+        )
+        self._thread = threading.Thread(target=self._run, name="poll", daemon=True)
+        self._live = LiveFile(app.config.staging.path, app.clock)
+        self._tail = app.tail()
+        self.open_database, self._topic = app.open_database, app.config.kafka.topic
+        refetch = Refetch(app, self.owned_partitions, lambda: self.consumer.topic_id)
+        self._refetch = JobThread(refetch, app.open_database)
+        _note_size(app, self._db, self.consumer)
+
+    def start(self) -> None:
+        """Starts reading."""
+        self._db.must_end = self._stop.is_set
+        self._thread.start()
+        self._tail.start(self.owned_partitions)
+        self._refetch.start()
+
+    def being_read(self, db: Database) -> set[AccountId]:
+        """Returns the accounts whose customers are read again, since they were connected: they are not flushed yet."""
+        return being_read(db, self.owned_partitions, (self._topic, self.consumer.topic_id))
+
+    def _run(self) -> None:
+        try:
+            self.consumer.read(self._stop)
+        except BaseException as error:
+            self._error = error
+
+    def check(self) -> None:
+        """Raises what ended reading, if anything did.
+
+        Raises:
+            ConsumerStopped: it reads no more.
+            KafkaError: ledger and settings are read no more.
+            DatabaseError: nothing can be staged.
+        """
+        self._live.write(self.owned_partitions)
+        if self._error is not None:
+            raise self._error
+        self._tail.check()
+        silence = self.owned_partitions.seconds_since_poll()
+        if not self._thread.is_alive() or (silence is not None and silence > STALE_SECONDS):
+            raise ConsumerStopped("Reading Kafka has stopped.", "Start the worker again.")
+
+    def reads(self) -> bool:
+        """Tells whether its thread runs."""
+        return self._thread.is_alive()
+
+    def end(self, *, calls_ended: bool = False) -> None:
+        """Ends reading; what was read is staged.
+
+        Args:
+            calls_ended: whether no call of a flush can be under way any more, so that nobody need wait for it.
+        """
+        self.consumer.released = calls_ended
+        self._live.remove()
+        self._stop.set()
+        self._tail.end(0)
+        self._refetch.end(0)
+        ends = time.monotonic() + POLL_END_SECONDS
+        if self._thread.is_alive():
+            self._thread.join(POLL_END_SECONDS)
+        if not self._thread.is_alive():
+            self._db.close()
+        self._tail.end(max(ends - time.monotonic(), 0))
+        self._refetch.end(max(ends - time.monotonic(), 0))
+
+
+def _note_size(app: App, db: Database, consumer: Consumer) -> None:
+    topic = app.config.kafka.topic
+    size = TopicSize(consumer.topic_id, consumer.partitions, app.changelog.topics.ledger.partitions)
+    with db.transaction():
+        note_size(db, topic, size)
+    if (told := what_differs(topic, size)) is not None:
+        log.warning("%s", told, extra={"partitions": size.partitions, "ledger_partitions": size.ledger})
+
+
+def read_to_end(poller: Poller, stop: threading.Event, progress: Callable[[int, int], None]) -> None:
+    """Waits until everything that was in the log at the start is staged, and ledger and settings are known.
+
+    Customers of accounts that were connected since they were staged are read again by then, too.
+
+    Args:
+        poller: started.
+        progress: again and again, how many records of how many.
+
+    Raises:
+        ConsumerStopped: reading ended.
+        DatabaseError: nothing can be staged.
+    """
+    while not stop.is_set():
+        poller.check()
+        done = poller.owned_partitions.wait_until_ready(0.2)
+        progress(*poller.owned_partitions.backlog())
+        if done:
+            break
+    with closing(poller.open_database()) as db:
+        while not stop.is_set() and poller.being_read(db):
+            poller.check()
+            stop.wait(0.1)
