@@ -53,7 +53,7 @@ def measured(
         report = Path(name) / "report"
         done = subprocess.run(
             [sys.executable, "-S", "-E", str(LAUNCH), str(report), *command],
-            env=os.environ | (variables or {}),
+            env=_environment() | (variables or {}),
             cwd=folder,
             capture_output=True,
             text=True,
@@ -64,3 +64,8 @@ def measured(
     if code := told.pop("code"):
         raise NotDone(f"{' '.join(command)} ended with {code}: {done.stdout[-500:]}{done.stderr[-1500:]}")
     return Measured(**told, output=done.stdout)
+
+
+def _environment() -> dict[str, str]:
+    # Compiled modules are written and read, as where the worker was installed by pip.
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

@@ -9,9 +9,8 @@ import logging
 import sys
 import threading
 from collections.abc import MutableMapping
+from functools import cached_property
 from typing import Any
-
-import structlog
 
 from worker.config import Log
 from worker.text.escape import visible
@@ -20,27 +19,42 @@ from worker.text.redaction import redacted, without_addresses
 _TRACEBACKS = ("exception", "stack")
 
 
-def configure(settings: Log) -> None:
-    """Sends all of this process's log to standard error, as the operator chose: warnings and threads' faults too."""
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),  # the facts that a line was given as ``extra``
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
-    rendered: Any = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
-        if settings.format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+class _Formatter(logging.Formatter):
+    """Formats as the operator chose, by structlog: imported with the first line, since most commands write none."""
+
+    def __init__(self, settings: Log) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._by_structlog.format(record)
+
+    @cached_property
+    def _by_structlog(self) -> logging.Formatter:
+        import structlog
+
+        shared: list[Any] = [
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.ExtraAdder(),  # the facts that a line was given as ``extra``
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+        ]
+        rendered: Any = (
+            structlog.processors.JSONRenderer(ensure_ascii=False)
+            if self._settings.format == "json"
+            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        )
+        return structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _spell_out, rendered, _redact],
         )
-    )
+
+
+def configure(settings: Log) -> None:
+    """Sends all of this process's log to standard error, as the operator chose: warnings and threads' faults too."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter(settings))
     root = logging.getLogger()
     root.handlers = [handler]
     handler.name = settings.format  # for writes_json

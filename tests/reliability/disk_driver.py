@@ -9,22 +9,21 @@ import os
 import sys
 from typing import Any
 
-from sqlite_utils import Database as Tables
-
 from worker.__main__ import main
 from worker.store import database
 
 
 def limit(most_pages: int) -> None:
     """Has each connection refuse to let the file grow, as a full disk does."""
-    product: Any = Tables
-    make = product.__init__
+    library: Any = database.sqlite3
+    connect = library.connect
 
-    def limited(self: Tables, connection: Any) -> None:
+    def limited(*arguments: Any, **named: Any) -> Any:
+        connection = connect(*arguments, **named)
         connection.execute(f"PRAGMA max_page_count = {most_pages}")
-        make(self, connection)
+        return connection
 
-    product.__init__ = limited
+    library.connect = limited
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ KNOWN_TO = {
     "urllib3": {"worker.mailchimp.client"},
     "confluent_kafka": {"worker.kafka", "worker.consumer", "worker.changelog", "worker.sandbox.broker"},
     "pysqlite3": {"worker.store.sqlite"},
-    "sqlite_utils": {"worker.store.database", "worker.store.schema"},
+    "sqlite_utils": {"worker.store.migrations", "worker.store.schema"},
     "cryptography": {"worker.accounts.secrets"},
     "schedule": {"worker.daemon"},
     "pydantic": {"worker.config"},

@@ -14,6 +14,7 @@ from worker import __main__ as edge
 from worker import errors, log
 from worker.config import Log
 from worker.errors import ConfigError, NotFound
+from worker.store.database import open_database
 
 KEY = "0123456789abcdef0123456789abcdef-us21"
 
@@ -163,6 +164,19 @@ def test_help_imports_no_part_of_the_worker():
     printed = _python("-c", program).stdout
     assert printed.endswith("[]\n")
     assert max(len(line) for line in printed.splitlines()) <= 80
+
+
+def test_status_imports_no_library_that_it_does_not_need(tmp_path):
+    """With a database that needs no migration, and nothing to log, four libraries that are slow to import stay out."""
+    open_database(tmp_path / "worker.db").close()
+    program = (
+        "import os, sys; os.environ['WORKER_STAGING__PATH'] = sys.argv[1]; sys.argv[1:] = ['status']\n"
+        "from worker.cli import app\n"
+        "try: app.main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted(sys.modules.keys() & {'rich.console', 'structlog', 'sqlite_utils', 'requests'}))"
+    )
+    assert _python("-c", program, str(tmp_path / "worker.db")).stdout.endswith("[]\n")
 
 
 def test_every_command_has_a_help_page():

@@ -95,7 +95,7 @@ def _asked(app: App, db: Database, explanation: Explanation) -> LiveMember | Non
 
 
 def _tell(explanation: Explanation, live: LiveMember | None) -> None:
-    output.say(f"Account {explanation.account_id}, customer {explanation.customer_id}", style="bold")
+    output.say(f"Account {explanation.account_id}, customer {explanation.customer_id}", bold=True)
     customer = explanation.customer
     event = None
     for receipt in explanation.receipts:

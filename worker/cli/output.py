@@ -9,31 +9,62 @@ import csv
 import json
 import logging
 import os
+import shutil
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TextIO
 
 import typer
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from worker import log
+from worker.cli.columns import GAP, fits, lines_of, widths_of
 from worker.text.escape import json_escaped, visible
 
 PIPED_WIDTH = 200
 """Columns of tables that go into a file or another program, where ``COLUMNS`` does not say otherwise."""
-LAST_COLUMN = 24
-"""Characters that the last column of a table, with its sentences, needs to be readable."""
-GAP = 2
 NAMED = 10
 
-out = Console(highlight=False, soft_wrap=True)
+
+class Console:
+    """Lines for people on standard output or standard error.
+
+    Attributes:
+        width: columns of a terminal, and of what is written elsewhere.
+    """
+
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        """Writes nothing yet.
+
+        Args:
+            width: None for the terminal's.
+        """
+        self._stderr = stderr
+        known = self.is_terminal or "COLUMNS" in os.environ
+        self.width = width or (shutil.get_terminal_size().columns if known else PIPED_WIDTH)
+
+    @property
+    def _file(self) -> TextIO:
+        return sys.stderr if self._stderr else sys.stdout
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person sees the lines as they come."""
+        return self._file.isatty()
+
+    def bold(self, text: str) -> str:
+        """Returns a text as a terminal shows it in bold, if this is one that can."""
+        plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in ("dumb", "unknown")
+        return f"\x1b[1m{text}\x1b[0m" if self.is_terminal and text.strip() and not plain else text
+
+    def write(self, lines: Iterable[str]) -> None:
+        """Writes lines, which must be safe to print."""
+        self._file.write("".join(f"{line.rstrip(' ')}\n" for line in lines))
+        self._file.flush()
+
+
+out = Console()
 """Data."""
-if not out.is_terminal and "COLUMNS" not in os.environ:
-    out.width = PIPED_WIDTH
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = Console(stderr=True)
 """Progress and notices."""
 
 
@@ -60,9 +91,10 @@ def some_of(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def say(text: str, style: str = "") -> None:
+def say(text: str, *, bold: bool = False) -> None:
     """Prints a line for a person."""
-    out.print(Text(visible(text), style=style))
+    line = visible(text)
+    out.write([out.bold(line) if bold else line])
 
 
 def note(text: str) -> None:
@@ -70,7 +102,7 @@ def note(text: str) -> None:
     if log.writes_json():
         logging.getLogger("worker").info(text)
     else:
-        err.print(Text(visible(text)))
+        err.write([visible(text)])
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -81,38 +113,27 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """Prints a table, numbers on the right; where it does not fit the terminal, each row as a block of lines."""
-    rows, columns = [[*row] for row in rows], [visible(one) for one in columns]
-    cells = [[_cell(value) for value in row] for row in rows]
-    if not _fits(columns, cells):
-        _blocks(columns, cells, title)
-        return
-    head = Text(visible(title)) if title else None
-    made = Table(title=head, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for number, name in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[number], int) for row in rows)
-        made.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in cells:
-        made.add_row(*map(Text, row))
-    out.print(made, soft_wrap=False)
-
-
-def _fits(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> bool:
-    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
-    needed = sum(widths[:-1]) + min(widths[-1], LAST_COLUMN) + GAP * (len(widths) - 1)
-    return len(columns) <= 2 or needed <= out.width
-
-
-def _blocks(columns: Sequence[str], cells: Sequence[Sequence[str]], title: str | None) -> None:
+    rows = [[*row] for row in rows]
+    right = {at for at in range(len(columns)) if rows and all(isinstance(row[at], int) for row in rows)}
+    head, cells = [visible(one) for one in columns], [[_cell(value) for value in row] for row in rows]
     if title:
-        say(title, style="bold")
-    for number, row in enumerate(cells):
-        if number:
-            say("")
-        block = Table(box=None, pad_edge=False, show_header=False)
-        for name, value in zip(columns, row, strict=True):
-            if value:
-                block.add_row(Text(name, style="bold"), Text(value))
-        out.print(block, soft_wrap=False)
+        say(title, bold=True)
+    if fits([head, *cells], out.width):
+        widths = widths_of([head, *cells], out.width)
+        lines = [out.bold(GAP.join(line)) for line in lines_of(head, widths, right)] if any(head) else []
+        lines += [GAP.join(line) for row in cells for line in lines_of(row, widths, right)]
+        out.write(lines)
+    else:
+        for number, row in enumerate(cells):
+            out.write([""] if number else [])
+            out.write(_block(head, row))
+
+
+def _block(columns: Sequence[str], row: Sequence[str]) -> Iterator[str]:
+    pairs = [pair for pair in zip(columns, row, strict=True) if pair[1]]
+    if pairs:
+        widths = widths_of(pairs, out.width)
+        yield from (out.bold(name) + GAP + value for pair in pairs for name, value in lines_of(pair, widths))
 
 
 def _cell(value: Any) -> str:

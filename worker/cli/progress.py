@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
@@ -22,7 +23,7 @@ class Progress:
             MofNCompleteColumn(),
             _Rate(),
             TimeRemainingColumn(),
-            console=err,
+            console=Console(stderr=True, highlight=False),
             disable=not err.is_terminal,
             transient=True,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from types import MappingProxyType
 
 from worker.flush.plan_summary import leaves, may_turn_out, unread
@@ -19,8 +18,6 @@ FEW = 10
 """So many may leave any list in one run."""
 SHARE = 10
 """Or one of so many of the members that this worker knows there, where that is more."""
-CONFIRM_WITHIN = timedelta(hours=1)
-"""How long after it was shown a number of departures can be confirmed."""
 
 UNREAD = "the list that it was on cannot be read any more, so the worker cannot find out whether the person left it"
 BRAKED = "more members would leave this list in one run than is usual"

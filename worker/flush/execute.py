@@ -246,7 +246,7 @@ class _Execution:
             self.recorder.write(lambda db: accounts.take_confirmed(db, account_id))
         if not self.orders.confirmed:
             return chosen
-        shown = held_back.shown_since(self.db, account_id, as_text(self.orders.how.clock() - brake.CONFIRM_WITHIN))
+        shown = held_back.shown_since(self.db, account_id, as_text(self.orders.how.clock() - held_back.CONFIRM_WITHIN))
         self._note(held_back.delete_account)
         return [*chosen, *shown]
 

@@ -164,7 +164,7 @@ def plan_account(
         plan.problem = bare.in_words()
         return plan
     flush = AccountFlush(db, reads, plan, lambda: now, departed, hashes, lambda seconds: None, state_if_missing)
-    since = as_text(now - brake.CONFIRM_WITHIN)
+    since = as_text(now - held_back.CONFIRM_WITHIN)
     chosen = brake.confirmed_of(settings)
     shown = held_back.shown_since(db, account_id, since) if confirmed else []
     prepared = flush.prepare(lambda: [*chosen, *shown])

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from worker.accounts.settings import missing
-from worker.clock import as_moment
-from worker.flush.brake import CONFIRM_WITHIN
 from worker.flush.outcomes import MEANINGS
 from worker.model import AccountId
 from worker.store.accounts import AccountSettings
 from worker.store.bare_customers import Bare
-from worker.store.held_back import HeldBack
+from worker.store.held_back import HeldBack, can_be_confirmed
 from worker.store.run_result import RESULT_MEANINGS, RunResult
 from worker.store.runs import AccountRun
 from worker.text.plural import counted
@@ -139,7 +137,7 @@ def _held(facts: AccountFacts, now: datetime) -> AccountState:
     who = facts.settings.account_id
     what = f"Held back: {'; '.join(held_in_words(facts.settings, one) for one in facts.held)}."
     confirm = f"mailchimp-worker flush --account {who} --confirm"
-    fresh = all(now - as_moment(one.shown_at) < CONFIRM_WITHIN - timedelta(minutes=1) for one in facts.held)
+    fresh = can_be_confirmed(facts.held, now)
     advice = f"If you want that, confirm it within an hour of the flush: {confirm}"
     if not fresh:
         advice = f"If you want that: mailchimp-worker flush --account {who}, and then within an hour: {confirm}"

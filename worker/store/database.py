@@ -11,8 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlite_utils import Database as Tables
-
 from worker.errors import DatabaseError
 from worker.store.database_file import advice, make_private, translated_file
 from worker.store.parts import PAGE_ROWS, Pace, Part
@@ -349,9 +347,8 @@ def open_database(path: Path | str) -> Database:
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        tables = Tables(connection)
-        if _lacks_migrations(tables):
-            _migrate(tables)
+        if _lacks_migrations(connection):
+            migrations.apply(connection)
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SLICE_MS}")
     return Database(connection)
 
@@ -366,25 +363,14 @@ def open_read_only(path: Path, *, still: bool) -> Database:
     with _translated():
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         connection.row_factory = sqlite3.Row
-        if not _lacks_migrations(Tables(connection)):
+        if not _lacks_migrations(connection):
             return Database(connection)
     raise DatabaseError("An earlier release wrote the database.", "Start this release's worker on it first.")
 
 
-def _migrate(tables: Tables) -> None:
-    # Another process may do the same just now: what is pending is looked at once this one has the lock.
-    tables.execute("BEGIN IMMEDIATE")
-    try:
-        migrations.apply(tables)
-        tables.conn.commit()
-    finally:
-        tables.conn.rollback()
-
-
-def _lacks_migrations(tables: Tables) -> bool:
+def _lacks_migrations(connection: Any) -> bool:
     # Asked once: a flush opens a connection for each of its threads.
-    applied = {one.name for one in migrations.applied(tables)}
-    known = {one.name for one in migrations._migrations}
+    applied, known = migrations.applied(connection), {*migrations.names}
     if unknown := applied - known:
         raise DatabaseError(
             f"The database was written by a newer release (it has {', '.join(sorted(unknown))}).",

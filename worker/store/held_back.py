@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal
 
+from worker.clock import as_moment
 from worker.model import AccountId, ListId
 from worker.store.database import Database
 
 What = Literal["departures", "moves"]
 """departures: members that would leave the list · moves: customers that would go on from a list that cannot be read."""
+
+CONFIRM_WITHIN = timedelta(hours=1)
+"""How long after it was shown it can be confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,11 @@ class HeldBack:
     what: What
     count: int
     shown_at: str = ""
+
+
+def can_be_confirmed(held: Iterable[HeldBack], now: datetime) -> bool:
+    """Returns whether all of it was shown so short a time ago that a person still has a minute to confirm it."""
+    return all(now - as_moment(one.shown_at) < CONFIRM_WITHIN - timedelta(minutes=1) for one in held)
 
 
 def show(db: Database, account_id: AccountId, held: Iterable[HeldBack], at: str) -> None:

@@ -5,9 +5,9 @@ All times are text, ISO 8601 in UTC. ``address`` is an address key: stripped and
 
 from __future__ import annotations
 
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
+from typing import TYPE_CHECKING
 
+from worker.store.migrations import Migrations
 from worker.store.schema_parts import (
     BARE,
     BEGUN_UPDATE,
@@ -18,6 +18,9 @@ from worker.store.schema_parts import (
     STATISTICS,
     UNOWNED_PARTITION,
 )
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 migrations = Migrations("staging")
 

@@ -43,7 +43,8 @@ def console(monkeypatch):
 
     def printing(width=80):
         written = io.StringIO()
-        monkeypatch.setattr(output, "out", output.Console(file=written, width=width, highlight=False, soft_wrap=True))
+        monkeypatch.setattr(output.Console, "_file", written)
+        monkeypatch.setattr(output, "out", output.Console(width=width))
         return written
 
     return printing

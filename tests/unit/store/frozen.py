@@ -17,7 +17,7 @@ from worker.store.schema import migrations
 from worker.store.sqlite import sqlite3
 
 FOLDER = Path(__file__).parents[2] / "data" / "schemas"
-NAMES = [migration.name for migration in migrations._migrations]
+NAMES = migrations.names
 """All migrations, in their order."""
 
 
@@ -43,7 +43,7 @@ def freeze(number: int) -> None:
         path = Path(folder) / "x.db"
         thaw(file_of(NAMES[number - 1]), path)
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            migrations.apply(Tables(connection), stop_before=NAMES[number + 1 :])
+            migrations.of_library().apply(Tables(connection), stop_before=NAMES[number + 1 :])
         with closing(library.connect(path)) as connection:
             lines = [line for line in connection.iterdump() if line not in ("BEGIN TRANSACTION;", "COMMIT;")]
     file_of(NAMES[number]).write_text("\n".join(lines) + "\n", encoding="utf-8")

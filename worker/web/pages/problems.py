@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from worker.accounts.settings import missing
-from worker.clock import as_moment
-from worker.flush.brake import CONFIRM_WITHIN
 from worker.flush.outcomes import Outcome
 from worker.status.account_state import AccountFacts
 from worker.store.accounts import AccountSettings, Pause
-from worker.store.held_back import HeldBack
+from worker.store.held_back import HeldBack, can_be_confirmed
 from worker.store.run_result import RunResult
 from worker.web.pages.words import people
 
@@ -245,7 +243,7 @@ def _by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
 
 
 def _held(facts: AccountFacts, now: datetime) -> Problem:
-    fresh = all(now - as_moment(one.shown_at) < CONFIRM_WITHIN - timedelta(minutes=1) for one in facts.held)
+    fresh = can_be_confirmed(facts.held, now)
     lines = tuple(held_in_words(facts.settings, one) for one in facts.held)
     text = (
         "That is more than usual, so we stopped and ask you first. If it is what you want, confirm it."

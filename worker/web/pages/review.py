@@ -12,11 +12,11 @@ from starlette.responses import RedirectResponse, Response
 from worker.accounts.wanted import Wanted
 from worker.clock import as_moment
 from worker.errors import AccountError, NotFound
-from worker.flush.brake import CONFIRM_WITHIN
 from worker.flush.what_follows import WhatFollows
 from worker.model import ListId
 from worker.store import accounts
 from worker.store.accounts import AccountSettings, StatusIfNew
+from worker.store.held_back import CONFIRM_WITHIN
 from worker.web.account_reading import Preview
 from worker.web.owner_words import owner_words
 from worker.web.pages.problems import held_in_words
