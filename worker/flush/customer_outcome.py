@@ -107,8 +107,7 @@ def after_step(
     ):
         return _unless_same(published, replace(published, member_status=status, since=receipt.at, at=receipt.at))
     list_id = now.membership.list_id if now.membership is not None else receipt.list_id
-    now_so = (version, receipt.event_id, list_id, status)
-    if receipt.outcome == Outcome.TAGGED and _says(published, now_so):
+    if receipt.outcome == Outcome.TAGGED and _answers(published, (version, receipt.event_id, list_id, status)):
         return None  # the outcome published before says more
     meaning = MEANINGS[receipt.outcome]
     new = CustomerOutcome(
@@ -126,8 +125,8 @@ def after_step(
         run=receipt.run,
         at=receipt.at,
     )
-    afresh = receipt.outcome in _JOINED or (bool(here) and receipt.outcome in _TAKEN_OFF)
-    return _unless_same(published, new, afresh=afresh)
+    status_set = receipt.outcome in _JOINED or (bool(here) and receipt.outcome in _TAKEN_OFF)
+    return _unless_same(published, new, status_set=status_set)
 
 
 def after_steps_of_others(now: CustomerNow, receipt: Receipt) -> CustomerOutcome | None:
@@ -202,10 +201,11 @@ def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None 
     )
 
 
-def _says(published: CustomerOutcome | None, so: tuple[object, ...]) -> bool:
+def _answers(published: CustomerOutcome | None, expected: tuple[object, ...]) -> bool:
+    # Whether an outcome answers an event already, for the same list and member status.
     if published is None or published.outcome == Outcome.LATER:
         return False
-    return (published.version, published.event_id, published.list_id, published.member_status) == so
+    return (published.version, published.event_id, published.list_id, published.member_status) == expected
 
 
 def _learnt(now: CustomerNow, status: str) -> _Learnt:
@@ -218,11 +218,11 @@ def _learnt(now: CustomerNow, status: str) -> _Learnt:
 
 
 def _unless_same(
-    published: CustomerOutcome | None, new: CustomerOutcome, *, afresh: bool = False
+    published: CustomerOutcome | None, new: CustomerOutcome, *, status_set: bool = False
 ) -> CustomerOutcome | None:
     if published is None:
         return new
-    if (published.list_id, published.member_status) == (new.list_id, new.member_status) and not afresh:
+    if (published.list_id, published.member_status) == (new.list_id, new.member_status) and not status_set:
         # The status is as old as it was, and what made it so is who did.
         caused_by = published.caused_by if new.member_status in OUT else new.caused_by
         new = replace(new, since=published.since, caused_by=caused_by)

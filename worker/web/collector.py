@@ -22,7 +22,7 @@ from worker.errors import DatabaseError
 from worker.flush.outcomes import Outcome
 from worker.mailchimp.observed import KINDS
 from worker.metrics import Histogram, Metrics
-from worker.store import counts, dead_letters, totals
+from worker.store import bare_customers, counts, dead_letters, totals
 from worker.store.database import Database
 from worker.store.run_result import RunResult
 
@@ -87,6 +87,8 @@ class WorkerCollector(Collector):
         oldest = self._oldest.look(db)
         age = 0.0 if oldest is None else max((now - as_moment(oldest)).total_seconds(), 0.0)
         yield _gauge("oldest_waiting_seconds", "Age of the oldest change that waits for a flush; 0 without any.", age)
+        bare = sum(one.count for one in bare_customers.of_connected(db).values())
+        yield _gauge("customers_without_fields", "Customers of connected accounts who are to be read again.", bare)
         yield _gauge("dead_letters", "Records that could not be understood.", dead_letters.count(db))
         yield _gauges("accounts", "Accounts by state.", "state", totals.accounts_by_state(db))
         yield _gauges("stored_lists", "Lists that accounts use, by state.", "state", totals.lists_by_state(db))

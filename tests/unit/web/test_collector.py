@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.connected import connected
 from tests.unit.web.asgi import get
 from worker.app import App
 from worker.clock import as_text
@@ -18,7 +19,7 @@ from worker.config import Config
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import DatabaseError
 from worker.metrics import Metrics
-from worker.store import counts, customers, runs
+from worker.store import bare_customers, counts, customers, runs
 from worker.store.database import Database, open_database
 from worker.store.run_result import RunResult
 from worker.web.application import web_application
@@ -27,8 +28,8 @@ from worker.web.context import WebContext
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 UNITS = {"seconds", "total", "records", "info", "bytes"}
-COUNTS = {"customers_waiting", "dead_letters", "accounts", "stored_lists", "held_changes", "partitions",
-          "partitions_ready", "calls_in_flight", "database_up"}  # fmt: skip
+COUNTS = {"customers_waiting", "customers_without_fields", "dead_letters", "accounts", "stored_lists", "held_changes",
+          "partitions", "partitions_ready", "calls_in_flight", "database_up"}  # fmt: skip
 """Gauges that count what their name says: they have no unit."""
 LABELS = {"result", "kind", "answer", "outcome", "ended", "state", "what", "partition", "le", "version", "python"}
 
@@ -75,11 +76,23 @@ def test_what_is_stored_is_read_when_it_is_asked_for(world: World) -> None:
         )
     values = world.values()
     assert values["customers_waiting",] == 1
+    assert values["customers_without_fields",] == 0
     assert values["oldest_waiting_seconds",] == 7200
     assert values["last_success_timestamp_seconds",] == NOW.timestamp() - 3600
     assert values["log_events_total", "recreated"] == 1
     assert values["publisher_faults_total", "misplaced"] == 4
     assert values["dead_letters",] == 0
+
+
+def test_who_is_still_to_be_read_again_is_counted(world: World) -> None:
+    """Of connected accounts; where no account is connected, nobody is missing anything yet."""
+    with world.db.transaction():
+        row = ("acct-1", "c", None, bare_customers.CONSENTS, 0, None, None, None, "t", "id", 0, 1, as_text(NOW))
+        customers.stage(world.db, [row], bare=True)
+        bare_customers.note(world.db, "t", "id", {("acct-1", 0): 1})
+    assert world.values()["customers_without_fields",] == 0
+    connected(world.db, "acct-1")
+    assert world.values()["customers_without_fields",] == 1
 
 
 def test_what_was_counted_and_read_is_shown(world: World) -> None:
