@@ -20,11 +20,11 @@ from typing import Any
 import requests
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.staged import stage_batch
 from worker.accounts import api_keys, lists, settings
 from worker.app import App
 from worker.clock import as_text, utc_now
 from worker.config import Config, Kafka, Mailchimp, Outcomes, Staging
-from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
 from worker.flush.eligibility import Refused
 from worker.kafka.partitioner import partition_of

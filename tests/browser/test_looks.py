@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.shop import Shop
 from tests.integration.flush.world import ACCOUNT, CHANGELOG
+from tests.staged import stage_batch
 from worker.accounts import settings
-from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
 from worker.store import accounts
 from worker.store.accounts import Pause

@@ -20,12 +20,12 @@ from tests.histories.clock import Time, Waits
 from tests.histories.tags import FIELDS, PLANS
 from tests.histories.topic import OutcomesTopic
 from tests.histories.wire import Death, Wire, differences, snapshot
+from tests.staged import stage_batch
 from worker.accounts import api_keys, chosen_fields, lists, settings
 from worker.accounts.forget import forget_person
 from worker.app import App
 from worker.clock import as_text
 from worker.config import Config, Flush, Mailchimp, Staging
-from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
 from worker.flush import list_readings
 from worker.flush.run import Flusher

@@ -14,7 +14,7 @@ from tests.connected import connected
 from tests.integration.topic import Topic, event
 from tests.reliability.commands import Commands
 from tests.reliability.mutations import mutated
-from worker.consumer.batch import stage_batch
+from tests.staged import stage_batch
 from worker.consumer.decode import Event, Record, Skipped, Undecodable, decode
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId

@@ -361,24 +361,6 @@ class Batch:
         )
 
 
-def stage_batch(
-    db: Database, topic: str, topic_id: str, records: Iterable[Record], at: str, hash_key: HashKey = no_key
-) -> None:
-    """Stages records as they were read: all of them, or none.
-
-    Args:
-        db: the staging database, outside of a transaction.
-        topic_id: Kafka's id of it; "" where the broker does not report it.
-        records: in the order in which they were read.
-
-    Raises:
-        DatabaseError: nothing was staged.
-    """
-    batch = Batch(db, topic, topic_id, erased=ErasedCustomers(hash_key))
-    batch.add(list(records))
-    batch.write(at)
-
-
 def replay(db: Database, letter: DeadLetter, at: str, hash_key: HashKey = no_key) -> str | None:
     """Reads a dead letter again as this release understands it; it is dropped once it is staged or skipped.
 

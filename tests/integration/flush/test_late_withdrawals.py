@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.integration.flush.world import ACCOUNT, TOPIC, World
+from tests.staged import stage_batch
 from worker.clock import as_text
-from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
 
 ANN = "ann@example.com"

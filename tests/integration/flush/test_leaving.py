@@ -301,8 +301,8 @@ def test_consent_withdrawn_while_archived_keeps_a_return_unsubscribed(world: Wor
 
 def test_a_null_value_deletes_like_an_event(world: World):
     """A null value, which tells nothing but the deletion, archives the member at its last known place."""
+    from tests.staged import stage_batch
     from worker.clock import as_text
-    from worker.consumer.batch import stage_batch
     from worker.consumer.decode import Record
 
     world.event("ann", ANN)

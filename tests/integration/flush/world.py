@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.checked_changelog import CHANGELOG, guarded
+from tests.staged import stage_batch
 from worker.accounts import api_keys, lists, settings
 from worker.app import App
 from worker.clock import as_text
 from worker.config import Config, Mailchimp, Staging
-from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
 from worker.flush.plan_preview import AccountPlan, plan_account
 from worker.flush.run import Flusher

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.connected import connected
+from tests.staged import stage_batch
 from tests.unit.consumer.test_batch import ACCOUNT, AT, event, one
-from worker.consumer.batch import Batch, stage_batch
+from worker.consumer.batch import Batch
 from worker.consumer.decode import Record
 from worker.consumer.erased_customers import ErasedCustomers, no_key
 from worker.store import bare_customers, counts, customers, dead_letters, ignored, offsets

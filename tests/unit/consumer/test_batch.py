@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.connected import connected
+from tests.staged import stage_batch
 from tests.unit.consumer.cases import cases, record
-from worker.consumer.batch import Batch, replay, stage_batch
+from worker.consumer.batch import Batch, replay
 from worker.consumer.decode import Record
 from worker.errors import DatabaseError
 from worker.model import AccountId, Customer

@@ -10,6 +10,7 @@ import pytest
 
 from tests.checked_changelog import CHANGELOG
 from tests.connected import connected
+from tests.staged import stage_batch
 from tests.unit.accounts.build import OTHER_SECRET, SECRET
 from tests.unit.consumer.test_batch import ACCOUNT, AT, event
 from worker.accounts.forget import forget_person
@@ -17,7 +18,7 @@ from worker.accounts.hash_key import departed_of, hash_key
 from worker.accounts.secrets import SecretKey
 from worker.changelog import table_rows
 from worker.clock import as_text
-from worker.consumer.batch import replay, stage_batch
+from worker.consumer.batch import replay
 from worker.consumer.decode import Record
 from worker.consumer.erased_customers import ErasedCustomers
 from worker.errors import SecretKeyError

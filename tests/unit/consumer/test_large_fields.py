@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.connected import connected
-from worker.consumer.batch import stage_batch
+from tests.staged import stage_batch
 from worker.consumer.decode import LONGEST_TEXT, LONGEST_VALUE, Event, Record, Undecodable, decode, whose
 from worker.model import LONGEST_ADDRESS, AccountId, is_address
 from worker.store import customers, dead_letters

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from tests.connected import connected
+from tests.staged import stage_batch
 from tests.unit.consumer.fake_kafka import FakeMessage
 from tests.unit.consumer.test_batch import AT, event
 from worker.app import App
 from worker.clock import as_text
 from worker.config import Config, Kafka, Staging
-from worker.consumer.batch import stage_batch
 from worker.consumer.decode import Record
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.jobs import refetch

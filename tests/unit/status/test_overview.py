@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.staged import stage_batch
 from tests.unit.consumer.test_batch import event
 from worker.clock import as_text
 from worker.config import Config, Staging
-from worker.consumer.batch import stage_batch
 from worker.consumer.owned_partitions import Lag, OwnedPartitions
 from worker.model import AccountId, ListId
 from worker.status.live import LiveFile, LiveWorker, read_live
