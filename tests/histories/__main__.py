@@ -1,4 +1,7 @@
-"""Runs histories by their seeds and tells what broke: ``python -m tests.histories FIRST [LAST] [--trace] [--tags]``."""
+"""Runs histories by their seeds and tells what broke: ``python -m tests.histories FIRST [LAST]``.
+
+With ``--trace`` it tells all that happened; ``--tags`` and ``--upheavals`` add what :class:`History` says.
+"""
 
 import sys
 import tempfile
@@ -13,7 +16,7 @@ def main() -> int:
     failed = 0
     for seed in range(numbers[0], numbers[-1] + 1):
         with tempfile.TemporaryDirectory() as folder:
-            history = History(Path(folder), seed, tags="--tags" in sys.argv)
+            history = History(Path(folder), seed, tags="--tags" in sys.argv, upheavals="--upheavals" in sys.argv)
             broken = history.run()
         if broken:
             failed += 1

@@ -210,6 +210,8 @@ class Actors:
         self._as_owner(self._replace_list)
 
     def _as_owner(self, act: Callable[[], None]) -> None:
+        if self.world.is_revoked:
+            return  # no setting is changed that Mailchimp is asked about
         self.oracle.on_its_way = self.world.wire.count
         # A call of one command may see another one begin and end.
         commanding, self.oracle.commanding = self.oracle.commanding, True

@@ -12,6 +12,7 @@ from tests.histories.facts import THERE, Facts, Record
 from tests.histories.oracle import Oracle
 from tests.histories.rest import judge_rest
 from tests.histories.telling import judge_receipts
+from tests.histories.upheavals import Upheavals
 from tests.histories.wire import FAULTS, Exchange
 from tests.histories.world import World
 from worker.mailchimp.call import Call
@@ -60,7 +61,9 @@ CALM = Theme(faults=0, outage=0, manual_actions=0, settings=0, events=0, deaths=
 class History:
     """A history and everything that is known of it."""
 
-    def __init__(self, folder: Path, seed: int, *, calm: bool = False, tags: bool = False) -> None:
+    def __init__(
+        self, folder: Path, seed: int, *, calm: bool = False, tags: bool = False, upheavals: bool = False
+    ) -> None:
         """Prepares it; nothing depends on anything but the seed and the worker.
 
         Args:
@@ -68,6 +71,7 @@ class History:
             seed: of all chance.
             calm: whether nothing happens by chance.
             tags: whether events have attributes and tags. Without them a seed makes the history that it always made.
+            upheavals: whether databases, keys and lists change between days; see :mod:`tests.histories.upheavals`.
         """
         self.chance = random.Random(seed)
         self.theme = CALM if calm else Theme.by(self.chance)
@@ -84,6 +88,7 @@ class History:
         )
         more = random.Random(seed + 2) if tags else None
         self.actors = Actors(self.world, self.facts, self.oracle, self.chance, more)
+        self.upheavals = Upheavals(self, random.Random(seed + 3)) if upheavals else None
         self._crowd = self.chance.randint(9, 30) if self.chance.random() < 0.1 else 0
         self._outage = 0
         self._exchanges: list[Exchange] = []
@@ -103,7 +108,7 @@ class History:
                 self._day()
                 if self.oracle.broken:
                     return self.oracle.broken
-            self._quiet()
+            self.quiet()
             return self.oracle.broken
 
     def listen(self) -> None:
@@ -137,6 +142,8 @@ class History:
         self._outage = chance.randint(1, 12) if chance.random() < self.theme.outage else 0
         if chance.random() < 0.3:
             self.world.resume()
+        if self.upheavals is not None:
+            self.upheavals.between_days()
         self.world.time.forward(hours=12)
         self.flush(confirmed=chance.random() < 0.1)
 
@@ -210,11 +217,16 @@ class History:
         told, began = self.facts.contact(member).told, self.oracle.flush_began
         return told[1] if told is not None and began is not None and told[0] >= began else member.status
 
-    def _quiet(self) -> None:
+    def quiet(self) -> None:
+        """Lets no more happen, flushes until all is settled, and judges what is so then."""
         theme = self.theme
         self.theme = CALM
         self._outage = 0
         self.world.time.skew = 0.0
+        if self.upheavals is not None:
+            self.upheavals.too_many = 0
+            if self.world.is_revoked:
+                self.upheavals.give_key_back()
         self.actors.put_in_order()
         for days in (1, 1, 2, 4, 8):
             self.world.time.forward(days=days)
@@ -255,6 +267,9 @@ class History:
         if self._outage and self.actors.in_flush:
             self._outage -= 1
             return self.chance.choice(("503 bare", "lost before", "500 after", "503 after", "lost after"))
+        if self.upheavals is not None and self.upheavals.too_many and self.actors.in_flush:
+            self.upheavals.too_many -= 1
+            return "429"
         if self.theme.faults and self.actors.in_flush and self.chance.random() < self.theme.faults:
             return self.chance.choice((*FAULTS, "slow"))
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -165,9 +166,10 @@ class World:
         self.topic: OutcomesTopic = self.app.changelog
         self._kept: dict[str, bytes | None] = {}
         self.key = 0
+        self.is_revoked = False
         self.double = double
         self._versions: Counter[str] = Counter()
-        self._records: list[Record] = []
+        self.records: list[Record] = []
         self.died = False
         self.flushing = False
 
@@ -222,14 +224,14 @@ class World:
         self._stage(customer, None)
 
     def _stage(self, customer: str, value: bytes | None) -> None:
-        self._records.append(Record(0, len(self._records), f"{ACCOUNT}/{customer}".encode(), value))
+        self.records.append(Record(0, len(self.records), f"{ACCOUNT}/{customer}".encode(), value))
         with self.opened() as db:
-            stage_batch(db, TOPIC, "", self._records[-1:], as_text(self.time.machine()), self.app.hash_key)
+            stage_batch(db, TOPIC, "", self.records[-1:], as_text(self.time.machine()), self.app.hash_key)
 
     def replay(self) -> None:
         """Stages all events again, as after a lost position."""
         with self.opened() as db:
-            stage_batch(db, TOPIC, "", self._records, as_text(self.time.machine()), self.app.hash_key)
+            stage_batch(db, TOPIC, "", self.records, as_text(self.time.machine()), self.app.hash_key)
 
     # Mailchimp
 
@@ -319,26 +321,34 @@ class World:
 
     def die(self) -> None:
         """Kills the worker: what it committed until now is all that is left."""
-        copy = self.folder / "kept.db"
+        self.copy_to(self.folder / "kept.db")
+        self._kept = dict(self.topic.newest)
+        self.wire.dead = True
+
+    def copy_to(self, copy: Path) -> None:
+        """Copies the database."""
         copy.unlink(missing_ok=True)
         # By the worker's own SQLite: a second library in one process takes its locks and its shared memory away.
         source, target = sqlite3.connect(self.app.config.staging.path), sqlite3.connect(copy)
         source.backup(target)
         source.close()
         target.close()
-        self._kept = dict(self.topic.newest)
-        self.wire.dead = True
 
-    def _revive(self) -> None:
+    def replace_by(self, copy: Path | None) -> None:
+        """Puts a copy in place of the database, or a new one where there is none."""
         self.db.close()
         path = self.app.config.staging.path
         for suffix in ("", "-wal", "-shm"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
-        (self.folder / "kept.db").rename(path)
+        if copy is not None:
+            shutil.copy(copy, path)
+        self.db = self.app.open_database()
+
+    def _revive(self) -> None:
+        self.replace_by(self.folder / "kept.db")
         self.topic.newest = self._kept
         self.wire.dead = False
         self.app.wired(self.wire, self.app.__dict__["chance"], self.time.seconds)
-        self.db = self.app.open_database()
 
     def receipts(self) -> list[Receipt]:
         """Returns the receipts of the last flush, oldest first."""

@@ -1,0 +1,70 @@
+"""What happens seldom in histories does no harm, and the oracle notices a worker that it does harm to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.histories.history import History
+from worker.changelog import table_rows
+from worker.flush import calls
+
+TAKEN_OVER = (47006, 47009, 47023)
+"""Seeds in which another worker takes over while a departure or a move depends on the ledger."""
+
+
+def require_a_field(history: History) -> None:
+    """A list gets a field that must be filled."""
+    assert history.upheavals is not None
+    history.upheavals.require_a_field()
+
+
+def too_many(history: History) -> None:
+    """Mailchimp says "too many requests" for a while."""
+    assert history.upheavals is not None
+    history.upheavals.too_many = 10
+
+
+def take_key_back(history: History) -> None:
+    """Mailchimp does not know the API key for one flush."""
+    assert history.upheavals is not None
+    history.upheavals.take_key_back()
+
+
+def told(folder: Path, upheaval: Callable[[History], None]) -> list[str]:
+    """Returns what broke in a calm history of three customers with one upheaval before its first flush."""
+    history = History(folder, 0, calm=True, upheavals=True)
+    with history.world:
+        history.listen()
+        history.actors.crowd(3)
+        upheaval(history)
+        history.flush()
+        history.quiet()
+    return history.oracle.broken
+
+
+@pytest.mark.parametrize("upheaval", [require_a_field, too_many, take_key_back])
+def test_an_upheaval_does_no_harm(tmp_path: Path, upheaval: Callable[[History], None]) -> None:
+    """Whatever field must be filled and however Mailchimp refuses to work, all customers are members in the end."""
+    assert told(tmp_path, upheaval) == []
+
+
+def test_the_oracle_notices_a_worker_that_has_required_fields_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mailchimp refuses the customers of such a worker, and they are no members in the end."""
+    monkeypatch.setattr(calls, "_NO_VALIDATION", {})
+    assert "wants to be on" in " ".join(told(tmp_path, require_a_field))
+
+
+def test_the_oracle_notices_a_worker_that_takes_over_without_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the ledger somebody is put back, or does not go where the customer does."""
+    everything = table_rows.everything
+    monkeypatch.setattr(table_rows, "everything", lambda db: [one for one in everything(db) if one.kind != "place"])
+    for seed in TAKEN_OVER:
+        (tmp_path / str(seed)).mkdir()
+        assert History(tmp_path / str(seed), seed, upheavals=True).run()
