@@ -45,7 +45,7 @@ KNOWN_TO = {
     "pydantic": {"worker.config"},
     "pydantic_settings": {"worker.config"},
     "structlog": {"worker.log"},
-    "msgspec": {"worker.consumer", "worker.store.customers"},
+    "msgspec": {"worker.consumer", "worker.store.customers", "worker.store.rows"},
     "typer": {"worker.cli"},
     "rich": {"worker.cli", "worker.sandbox.demo"},
     "starlette": {"worker.sandbox.server", "worker.sandbox.control", "worker.web"},

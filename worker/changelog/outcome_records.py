@@ -6,17 +6,16 @@ They are described in ``config/asyncapi.yaml`` and ``config/customer-outcome.sch
 from __future__ import annotations
 
 import hashlib
-import json
 
 from worker.changelog.table_rows import ChangelogRow
 from worker.model import partition_key
 from worker.store.customer_outcomes import CustomerOutcome, outcome_of
+from worker.store.rows import json_bytes
 
 TYPE = "com.billmywork.mailchimp.customer.synced"
 SOURCE = "/mailchimp-worker"
 HEADERS = [("content-type", b"application/cloudevents+json")]
 """Of a record with a value: Kafka's protocol binding of CloudEvents knows its structured mode by it."""
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def outcome_text(row: ChangelogRow | None) -> str | None:
@@ -37,15 +36,15 @@ def record_of(row: ChangelogRow) -> tuple[bytes, bytes | None]:
 
 def _event(account_id: str, customer_id: str, outcome: CustomerOutcome) -> bytes:
     data = {"account_id": account_id, "customer_id": customer_id, **outcome.as_data()}
-    told = _json(data)
+    told = json_bytes(data)
     event = {
         "specversion": "1.0",
         # What is written twice has the same id.
-        "id": hashlib.sha256(told.encode()).hexdigest()[:32],
+        "id": hashlib.sha256(told).hexdigest()[:32],
         "source": SOURCE,
         "type": TYPE,
         "subject": partition_key(account_id, customer_id),
         "time": outcome.at,
         "datacontenttype": "application/json",
     }
-    return f'{_json(event)[:-1]},"data":{told}}}'.encode()
+    return b'%s,"data":%s}' % (json_bytes(event)[:-1], told)

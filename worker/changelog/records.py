@@ -20,6 +20,7 @@ from worker.changelog.column_types import checked
 from worker.changelog.table_rows import ChangelogRow
 from worker.model import AccountId
 from worker.store.changed_rows import Kind
+from worker.store.rows import json_bytes
 
 FORMAT = 2
 """The format that this release writes, and the highest that it can read."""
@@ -42,7 +43,7 @@ class Unreadable:
 
 def key_of(kept: ChangelogRow) -> bytes:
     """Returns the record's key."""
-    return json.dumps([kept.kind, *kept.key], ensure_ascii=False, separators=(",", ":")).encode()
+    return json_bytes((kept.kind, *kept.key))
 
 
 def value_of(kept: ChangelogRow, *, erase: bool) -> bytes | None:
@@ -53,7 +54,7 @@ def value_of(kept: ChangelogRow, *, erase: bool) -> bytes | None:
     """
     if kept.row is None:
         return None if erase else b"{}"
-    return json.dumps({"format": FORMAT, **kept.row}, ensure_ascii=False, separators=(",", ":")).encode()
+    return json_bytes({"format": FORMAT, **kept.row})
 
 
 def changelog_row_of(key: bytes | None, value: bytes | None) -> ChangelogRow | Unreadable:

@@ -55,16 +55,18 @@ _LIST = tuple(LIST_SHAPE)
 def rows_of(db: Database, keys: Iterable[RowKey]) -> list[ChangelogRow]:
     """Returns rows as they are now, each once, also those that are gone."""
     found: list[ChangelogRow] = []
-    wanted = dict.fromkeys(keys)
+    wanted: dict[Kind, list[tuple[str, ...]]] = {}
+    for kind, key in dict.fromkeys(keys):
+        wanted.setdefault(kind, []).append(key)
     for kind, (_, columns, _) in _ROWS.items():
-        named = [one.key for one in wanted if one.kind == kind]
+        named = wanted.get(kind, [])
         names = ", ".join(f"column{number} AS {column}" for number, column in enumerate(columns, 1))
         mark = f"({','.join('?' * len(columns))})"
         for start in range(0, len(named), MOST_AT_ONCE):
             some = named[start : start + MOST_AT_ONCE]
             values = f"(SELECT {names} FROM (VALUES {','.join([mark] * len(some))}))"
             found += _rows(db, kind, values, tuple(part for key in some for part in key))
-    return found + _accounts(db, [one.key[0] for one in wanted if one.kind == "account"])
+    return found + _accounts(db, [key[0] for key in wanted.get("account", ())])
 
 
 def note_of(db: Database, about: str, partition: str = "") -> str | None:
@@ -151,11 +153,11 @@ def _rows(db: Database, kind: Kind, keys: str, values: tuple[str, ...] = ()) -> 
     same = " AND ".join(f"one.{column} = wanted.{column}" for column in key)
     rows = db.execute(f"SELECT {wanted}, {told} FROM {keys} AS wanted LEFT JOIN main.{table} AS one ON {same}", values)
     found = []
-    for row in rows:
-        columns_now = tuple(row)[len(key) :]
+    for row in map(tuple, rows):
+        columns_now = row[len(key) :]
         # Some column of each table is never NULL.
-        there = any(value is not None for value in columns_now)
-        found.append(ChangelogRow(kind, tuple(row)[: len(key)], _whole(columns, columns_now) if there else None))
+        gone = columns_now.count(None) == len(columns_now)
+        found.append(ChangelogRow(kind, row[: len(key)], None if gone else _whole(columns, columns_now)))
     return found
 
 

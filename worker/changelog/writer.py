@@ -359,7 +359,7 @@ def _given_up(topic: str, partition: int) -> PartitionGivenUp:
 def _refuse_unread(db: Database, rows: Sequence[ChangelogRow], *, erase: bool) -> None:
     letters = [] if erase or not rows else dead_letters.of_changelog(db)
     unread = {one.key: one for one in letters}
-    for one in rows:
+    for one in rows if unread else ():
         if (letter := unread.get(key_of(one))) is not None:
             raise KafkaError(
                 "This release cannot apply the record that Kafka has, so the worker does not overwrite it: "

@@ -40,6 +40,10 @@ class Owner(Protocol):
         """Returns, in a transaction, whether somebody was erased from the account meanwhile."""
         ...
 
+    def write_results(self, db: Database, results: Sequence[StepResult]) -> Rows:
+        """Writes results of different places and customers, as if one step had them all; returns which rows."""
+        ...
+
     def write_progress(self, db: Database, results: Sequence[StepResult]) -> None:
         """Writes receipts of results, and how far the account is then."""
         ...
@@ -61,6 +65,7 @@ class Change:
         write: writes ledger or settings, and returns which rows; called more than once.
         size: about how many customers it is about.
         result: what a step did, if that is what is written.
+        joins: whether that result may be written by the same statements as others of its account.
         instead: returns what is written instead if that cannot be, such as text that no database takes.
         done: ends once it is committed, or with what prevented it.
     """
@@ -69,6 +74,7 @@ class Change:
     write: Callable[[Database], Sequence[RowKey]]
     size: int = 1
     result: StepResult | None = None
+    joins: bool = False
     instead: Callable[[Exception], Change] | None = None
     done: Future[None] = field(default_factory=Future)
 
@@ -163,7 +169,9 @@ class CommitQueue:
         rows: Rows = []
         for owner, changes in parts.items():
             if owner not in erased:
-                rows += [row for one in changes for row in one.write(self._db)]
+                rows += [row for one in changes if not one.joins for row in one.write(self._db)]
+                if joined := _results([one for one in changes if one.joins]):
+                    rows += owner.write_results(self._db, joined)
 
         def rest() -> None:
             for owner, changes in parts.items():

@@ -122,8 +122,14 @@ class LeftOutCounts:
         self._written[list_id] += 1
         self._fields.update((list_id, tag, reason) for tag, reason in left_out.items())
 
-    def __add__(self, other: LeftOutCounts) -> LeftOutCounts:
-        return LeftOutCounts(self._written + other._written, self._fields + other._fields)
+    def with_all(self, others: Iterable[LeftOutCounts]) -> LeftOutCounts:
+        """Returns these counts and others together, in a new object."""
+        whole = LeftOutCounts(self._written.copy(), self._fields.copy())
+        for one in others:
+            whole._written.update(one._written)
+            if one._fields:
+                whole._fields.update(one._fields)
+        return whole
 
     def found(self) -> tuple[LeftOut, ...]:
         """Returns what was left out, list by list, the most frequent first."""

@@ -19,7 +19,7 @@ from worker.flush.customer_outcome import write_after_reading, write_after_step
 from worker.flush.merge_values import LeftOutCounts
 from worker.flush.outcomes import Outcome, end_of
 from worker.flush.settings_watch import CallPermission
-from worker.flush.step_result import Halted, StepResult
+from worker.flush.step_result import Halted, StepResult, joined
 from worker.flush.steps import Contact, PriorMembership
 from worker.metrics import Metrics
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
@@ -202,7 +202,7 @@ class Recorder:
             Halted: the recorder is closed, or the account another worker's.
             WorkerError: this or what was handed in before may not have been written.
         """
-        self._unwritten.append(self._put(self._change(result, lambda error: self._change(instead(error)))))
+        self._unwritten.append(self._put(self._change(result, lambda error: self._change(instead(error)), joins=True)))
         self._wait(MOST_UNWRITTEN)
 
     def wait(self) -> None:
@@ -223,10 +223,12 @@ class Recorder:
         self._queue.put(change)
         return change.done
 
-    def _change(self, result: StepResult, instead: Callable[[Exception], Change] | None = None) -> Change:
+    def _change(
+        self, result: StepResult, instead: Callable[[Exception], Change] | None = None, *, joins: bool = False
+    ) -> Change:
         now = self._clock()
         size = max(1, len(result.receipts))
-        return Change(self, lambda db: self._write(db, result, now), size, result, instead)
+        return Change(self, lambda db: self._write(db, result, now), size, result, joins, instead)
 
     # What the queue asks, and what it reports
 
@@ -238,21 +240,26 @@ class Recorder:
         """Returns, in a transaction, whether somebody was erased from the account since: then nothing is written."""
         return self._permission.watch.erased(db)
 
+    def write_results(self, db: Database, results: Sequence[StepResult]) -> Rows:
+        """Writes conclusive results of different places and customers, as if one step had them all."""
+        return self._write(db, joined(results), self._clock())
+
     def write_progress(self, db: Database, results: Sequence[StepResult]) -> None:
         """Writes how far the account is once these results are written too. Changes no attribute."""
         receipts.write(db, [receipt for result in results for receipt in result.receipts])
         settled = self._settled + sum(one.changed_settled for one in results)
-        left_out = sum((one.left_out for one in results), self._left_out)
+        left_out = self._left_out.with_all(one.left_out for one in results)
         # As after a crash.
         part = self._part(self._counts + _outcomes(results), settled, left_out, RunResult.STOPPED)
         runs.put_account(db, self._run, part)
 
     def committed(self, results: Sequence[StepResult]) -> None:
         """Learns from what was committed."""
-        self._counts += _outcomes(results)
+        outcomes = _outcomes(results)
+        self._counts += outcomes
         self._settled += sum(one.changed_settled for one in results)
-        self._left_out = sum((one.left_out for one in results), self._left_out)
-        self._metrics.contacts_recorded(_outcomes(results))
+        self._left_out = self._left_out.with_all(one.left_out for one in results)
+        self._metrics.contacts_recorded(outcomes)
         for one in results:
             self._learn(one)
 
@@ -314,6 +321,8 @@ class Recorder:
             self.fail(f"Mailchimp gave no useful answer {self._in_vain} times in a row, last: {result.later}.")
 
     def _tell(self, result: StepResult) -> None:
+        if not (result.gone or result.paused or result.account_stopped):
+            return
         facts = {"account": self.settings.account_id, "run": self._run}
         for list_id in result.gone - self.closed:
             log.warning("a list is gone from Mailchimp; its customers wait", extra={**facts, "list": list_id})

@@ -184,6 +184,25 @@ class StepResult:
             )
 
 
+def joined(results: Sequence[StepResult]) -> StepResult:
+    """Returns conclusive results of different places and customers as one, but for what they count.
+
+    Args:
+        results: at least one, all of one account and run.
+    """
+    whole = StepResult(results[0].run, results[0].account_id)
+    for one in results:
+        whole.entries += one.entries
+        whole.customer_statuses += one.customer_statuses
+        whole.receipts += one.receipts
+        whole.memberships += one.memberships
+        whole.settled += one.settled
+        whole.deleted += one.deleted
+        whole.versions |= one.versions
+        whole.before += one.before
+    return whole
+
+
 def _parts(said: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if said is None or "failure" in said:
         return said

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.store.changed_rows import Rows, customer_rows
 from worker.store.database import Database
+from worker.store.rows import from_json, json_text
 
 NO_MEMBER = "none"
 """The status of a customer who is no member."""
@@ -58,10 +59,9 @@ class CustomerOutcome:
 
     def as_text(self) -> str:
         """Returns it as JSON."""
-        return _json(self.as_data())
+        return json_text(self)
 
 
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 NAMES = tuple(one.name for one in dataclasses.fields(CustomerOutcome))
 
 
@@ -69,7 +69,7 @@ def outcome_of(text: str | None) -> CustomerOutcome | None:
     """Returns what a text holds, without what a later release may have added."""
     if text is None:
         return None
-    parts = json.loads(text)
+    parts = from_json(text)
     return CustomerOutcome(**{name: parts.get(name) for name in NAMES})
 
 

@@ -130,14 +130,14 @@ def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[Customer
     rows = [(account_id, customer_id, revision) for customer_id, revision in settled]
     which = "WHERE account_id = ? AND customer_id = ? AND revision = ?"
     db.executemany(f"UPDATE customer SET changed = 0, state = {SETTLED_STATE} {which}", rows)
-    written = db.execute_each(
+    db.executemany(
         "INSERT INTO standing (account_id, customer_id, settled, version, deleted) "
         f"SELECT account_id, customer_id, {_SETTLED}, version, deleted FROM customer {which} "
         "ON CONFLICT (account_id, customer_id) DO UPDATE SET settled = excluded.settled, "
         "version = excluded.version, deleted = excluded.deleted",
         rows,
     )
-    return customer_rows(account_id, [row[1] for row in written])
+    return customer_rows(account_id, [customer_id for customer_id, _ in settled])
 
 
 def reopen(db: Database, account_id: AccountId, customer_ids: Sequence[CustomerId]) -> Rows:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, Origin
 from worker.store.changed_rows import Changed, RowKey, Rows, customer_rows, entry_rows
 from worker.store.database import Database
-from worker.store.rows import Form, RowMapper
+from worker.store.rows import Form, RowMapper, from_json
 
 FOR_THE_CUSTOMER = frozenset({"Member In Compliance State", "Forgotten Email Not Subscribed"})
 """Titles of refusals that hold for the customer, whatever its address. Only the person can end them."""
@@ -59,7 +59,7 @@ class Intent:
 
     def as_text(self) -> str:
         """Returns it as the ledger keeps it: a JSON object without the parts that are not known."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value is not None})
+        return json.dumps({name: value for name in _PARTS if (value := getattr(self, name)) is not None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ _PARTS = tuple(one.name for one in fields(Intent))
 
 
 def _intent_of_json(text: str) -> Intent:
-    found = json.loads(text)
+    found = from_json(text)
     parts = {name: found[name] for name in _PARTS if name in found}
     source = parts.pop("source", None)
     return Intent(**parts, source=MembershipKey(*source) if source else None)
@@ -311,13 +311,13 @@ def put_memberships(
     db: Database, account_id: AccountId, memberships: Sequence[tuple[CustomerId, MembershipKey]]
 ) -> Rows:
     """Writes where customers are known that were known nowhere yet. Belongs in a transaction."""
-    written = db.execute_each(
+    db.executemany(
         "INSERT INTO standing (account_id, customer_id, list_id, address) VALUES (?,?,?,?) "
         "ON CONFLICT (account_id, customer_id) DO UPDATE SET list_id = excluded.list_id, address = excluded.address "
         "WHERE address IS NULL",
         [(account_id, customer_id, *membership) for customer_id, membership in memberships],
     )
-    return customer_rows(account_id, [row[1] for row in written])
+    return customer_rows(account_id, [customer_id for customer_id, _ in memberships])
 
 
 def put_waits(db: Database, account_id: AccountId, waits: Sequence[tuple[CustomerId, CustomerId]]) -> Rows:

@@ -8,13 +8,39 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from worker.clock import as_moment, as_text
 from worker.model import MembershipKey
 
 _Row = TypeVar("_Row")
+
+json_bytes = msgspec.json.Encoder().encode
+"""Returns a value, also a dataclass, as JSON without spaces; raises UnicodeEncodeError for half a surrogate pair."""
+
+
+def json_text(value: Any) -> str:
+    """Returns a value, also a dataclass, as JSON without spaces.
+
+    Raises:
+        UnicodeEncodeError: a text has half a surrogate pair.
+    """
+    return json_bytes(value).decode()
+
+
+def from_json(text: str) -> Any:
+    """Returns what JSON holds.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text)  # which also takes an escaped half of a surrogate pair, as older rows may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +71,6 @@ def _one(name: str, write: Callable[[Any], Any], read: Callable[[Any], Any]) -> 
     )
 
 
-_json = json.JSONEncoder(ensure_ascii=False).encode
-
-
 def _membership(row: Any) -> MembershipKey | None:
     return MembershipKey(row["list_id"], row["address"]) if row["address"] is not None else None
 
@@ -64,8 +87,8 @@ def _form(name: str, kind: Any) -> Form:
         if isinstance(one, type) and issubclass(one, StrEnum):
             return _one(name, str, one)
     if Mapping in kinds:
-        return _one(name, _json, json.loads)
-    return Form((name,), _as_it_is, lambda row: row[name])
+        return _one(name, json_text, from_json)
+    return Form((name,), _as_it_is, itemgetter(name))
 
 
 class RowMapper(Generic[_Row]):
@@ -93,6 +116,8 @@ class RowMapper(Generic[_Row]):
             for number, form in reversed(list(enumerate(self._forms.values())))
             if form.values is not _as_it_is
         ]
+        self._plain = tuple(name for name, form in self._forms.items() if form.values is _as_it_is)
+        self._other_reads = [(name, one.read) for name, one in self._forms.items() if one.values is not _as_it_is]
 
     def values(self, one: _Row) -> tuple[Any, ...]:
         """Returns the values of a row's columns."""
@@ -104,7 +129,11 @@ class RowMapper(Generic[_Row]):
 
     def read(self, row: Any, **others: Any) -> _Row:
         """Returns what a row holds, with the fields that were left out."""
-        return self._made(**{name: form.read(row) for name, form in self._forms.items()}, **others)
+        for name in self._plain:
+            others[name] = row[name]
+        for name, read in self._other_reads:
+            others[name] = read(row)
+        return self._made(**others)
 
     @property
     def names(self) -> str:

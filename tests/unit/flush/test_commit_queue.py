@@ -41,6 +41,11 @@ class Account:
         """As the test says."""
         return self.is_erased
 
+    def write_results(self, db: Database, results: Sequence[StepResult]) -> Rows:
+        """Writes how many there are."""
+        db.execute("INSERT INTO told VALUES (?,?)", (self.account_id, f"{len(results)} results"))
+        return []
+
     def write_progress(self, db: Database, results: Sequence[StepResult]) -> None:
         """Writes nothing."""
 
@@ -128,6 +133,19 @@ def test_what_comes_meanwhile_is_one_transaction(db: Database) -> None:
     changelog, one, other = Groups(), account("a"), account("b")
     assert outcomes(db, changelog, [change(one, "1"), change(other, "2"), change(one, "3")])[1] == [None] * 3
     assert changelog.sizes == [1, 3]
+
+
+def test_results_that_join_are_written_together(db: Database) -> None:
+    """What needs no order is handed to its account at once; each account learns all that it did."""
+    one, other = account("a"), account("b")
+    results = [StepResult(1, who.account_id) for who in (one, other, one)]
+    joining = [
+        Change(who, change(who, "apart").write, result=result, joins=True)
+        for who, result in zip((one, other, one), results, strict=True)
+    ]
+    words, ends = outcomes(db, Groups(), [*joining, change(one, "1")])
+    assert (words, ends) == (["1", "2 results", "1 results"], [None] * 4)
+    assert (one.learnt, other.learnt) == ([results[0], results[2]], [results[1]])
 
 
 def test_a_transaction_is_bounded(db: Database) -> None:

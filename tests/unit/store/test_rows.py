@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.database import open_database
 from worker.store.ledger import CustomerStatus, Intent, LedgerEntry
 from worker.store.receipts import Receipt
+from worker.store.rows import from_json, json_bytes, json_text
 
 ACCOUNT, CUSTOMER, AT = AccountId("acct-1"), CustomerId("cus-1"), datetime(2026, 11, 22, 10, tzinfo=UTC)
 PLACE = MembershipKey(ListId("master"), AddressKey("ann@example.com"))
@@ -93,3 +95,24 @@ def test_a_receipt_is_read_as_it_was_written(known: bool) -> None:
     with closing(open_database(":memory:")) as db:
         receipts.write(db, [wanted])
         assert list(receipts.find(db)) == [wanted]
+
+
+def test_every_character_is_written_as_json_writes_it() -> None:
+    """The key of a record is the same bytes as an earlier release wrote, so that compaction keeps one of them."""
+    everything = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)]))
+    plainly = json.dumps(["place", everything], ensure_ascii=False, separators=(",", ":")).encode()
+    assert json_bytes(["place", everything]) == plainly
+
+
+def test_half_a_surrogate_pair_is_read_where_an_earlier_release_escaped_it() -> None:
+    """Such a row can be read as before; and none is written."""
+    assert from_json(r'["\ud800"]') == ["\ud800"]
+    with pytest.raises(UnicodeEncodeError):
+        json_text(["\ud800"])
+
+
+def test_what_is_no_json_is_no_value() -> None:
+    """Text that is no JSON raises ValueError, as ``json`` does."""
+    for text in ("", "{", "[1,]"):
+        with pytest.raises(ValueError, match="Expecting"):
+            from_json(text)
