@@ -19,6 +19,8 @@ _COLUMNS = (
     '"offset", revision, changed'
 )
 _NOTHING_KNOWN = CustomerState()
+_state = msgspec.json.Decoder(CustomerState).decode
+"""Made once: msgspec looks at a dataclass when it is first decoded, and two threads that do so at once crash it."""
 _AGAIN = "changed = 1, staged_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 """Of a customer that is looked at again: it waits since now, and not since its last event."""
 
@@ -285,7 +287,7 @@ def _customer(row: Any) -> Customer:
     return Customer(
         account_id=row["account_id"],
         customer_id=row["customer_id"],
-        state=_NOTHING_KNOWN if state is None else msgspec.json.decode(state, type=CustomerState),
+        state=_NOTHING_KNOWN if state is None else _state(state),
         deleted=bool(row["deleted"]),
         version=row["version"],
         event_id=row["event_id"],
