@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
 import time
@@ -40,6 +41,32 @@ def test_what_goes_wrong_on_a_kept_connection_ends_it(raw: Raw, answer: bytes, g
         assert client.send(PING).ok
     assert [one.line.partition(" ")[0] for one in raw.requests] == ["GET", "PATCH", "GET"]
     assert raw.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        (_answer(b'{"a": 1}'), True),
+        (_answer(b'{"a": 1}', b"Set-Cookie: a=b\r\nset-cookie: c=d\r\nX-Long: one\r\n two\r\n"), True),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + _answer(b'{"a": 1}'), True),
+        (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n5\r\n": 1}\r\n0\r\n\r\n', True),
+        (_answer(gzip.compress(b'{"a": 1}', mtime=0), b"Content-Encoding: gzip\r\n"), True),
+        (_answer(b'{"a": 1}', b"Connection: close\r\n"), False),
+        (_answer(b'{"a": 1}').replace(b"1.1", b"1.0"), False),
+        (b'HTTP/1.1 200 OK\r\n\r\n{"a": 1}', False),
+    ],
+    ids=["plain", "more headers", "after another head", "in parts", "packed", "last", "HTTP/1.0", "without a length"],
+)
+def test_an_answer_in_any_form_is_read_on_a_kept_connection(raw: Raw, answer: bytes, kept: bool) -> None:
+    """In parts, packed, after another head, or until its connection ends; the next call goes on where it can."""
+    with Client(parse(KEY), raw.base_url, LONG) as client:
+        assert client.send(PING).ok
+        raw.act = lambda peer, request: bool(peer.sendall(answer)) or kept
+        told = client.send(PATCH)
+        assert (told.status, told.body) == (200, {"a": 1})
+        raw.act = lambda peer, request: bool(peer.sendall(WHOLE)) or True
+        assert client.send(PING).body == {}
+    assert raw.connections == (1 if kept else 2)
 
 
 def test_a_late_answer_on_a_kept_connection_is_a_timeout(raw: Raw) -> None:

@@ -107,14 +107,24 @@ class Read:
 
 @dataclass(slots=True, kw_only=True)
 class Attempt(StepResult):
-    """One try of a step."""
+    """One try of a step.
+
+    Attributes:
+        sender: sends its calls.
+    """
 
     context: StepContext
+    sender: Guarded
 
     @classmethod
-    def of(cls, context: StepContext) -> Attempt:
-        """Returns a try that has done nothing yet."""
-        return cls(run=context.run, account_id=context.settings.account_id, context=context)
+    def of(cls, context: StepContext, sender: Guarded | None = None) -> Attempt:
+        """Returns a try that has done nothing yet.
+
+        Args:
+            sender: None for that of the account.
+        """
+        who = context.settings.account_id
+        return cls(run=context.run, account_id=who, context=context, sender=sender or context.sender)
 
     @property
     def intents(self) -> Intents:
@@ -127,7 +137,7 @@ class Attempt(StepResult):
         Raises:
             Halted: nothing was sent, because nothing may be sent any more.
         """
-        return self.context.sender.send(call)
+        return self.sender.send(call)
 
     def now(self) -> datetime:
         """Returns the time."""
@@ -177,10 +187,12 @@ class Attempt(StepResult):
         """
         call = call or calls.read(membership)
         answer = self.send(call)
-        if entry is not None and entry.state != "gone" and classify_member(answer).kind is AnswerClass.NOT_THERE:
+        member, classified = member_in(answer)
+        if entry is not None and entry.state != "gone" and classified.kind is AnswerClass.NOT_THERE:
             self.context.wait(SECOND_LOOK)
             answer = self.send(call)
-        return Read(answered_member(answer), classify_member(answer), Exchange.of(call, answer), answer.date)
+            member, classified = member_in(answer)
+        return Read(member, classified, Exchange.of(call, answer), answer.date)
 
     def lacks_member(self, membership: MembershipKey, classified: ClassifiedAnswer) -> bool:
         """Returns whether an answer says that a list which is still there does not have a member."""
@@ -272,11 +284,10 @@ class Attempt(StepResult):
 def one_try(context: StepContext) -> Iterator[Attempt]:
     """Gives an attempt whose calls have a connection to themselves."""
     with context.retrying.together() as sender:
-        yield Attempt.of(replace(context, sender=replace(context.sender, sender=sender)))
+        yield Attempt.of(context, Guarded(sender, context.sender.ended, context.sender.may_call))
 
 
-def classify_member(answer: Answer) -> ClassifiedAnswer:
-    """Sorts an answer that must hold a member: a 2xx without one settles nothing."""
-    if answer.ok and answered_member(answer) is None:
-        return UNREADABLE
-    return classify(answer)
+def member_in(answer: Answer) -> tuple[Member | None, ClassifiedAnswer]:
+    """Returns the member in an answer that must hold one, and sorts it: a 2xx without one settles nothing."""
+    member = answered_member(answer)
+    return member, UNREADABLE if answer.ok and member is None else classify(answer)

@@ -105,6 +105,8 @@ class Brake:
         """
         leaving = Counter(step.membership.list_id for step in step_group if leaves(step))
         moving = Counter(list_id for step in step_group for list_id in unread(step))
+        if not leaving and not moving:
+            return step_group, ()
         with self._lock:
             if any(count > self._confirmed_moves[list_id] for list_id, count in moving.items()):
                 self._unread += Counter({one: count for one, count in moving.items() if one not in self._unread})

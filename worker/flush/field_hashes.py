@@ -20,6 +20,7 @@ NOT_SURE = "?"
 """In place of a hash: no answer told whether a field was taken. No value has it: the field is sent or cleared next."""
 _OF_VALUE, _OF_HASH = "v", "o"
 _OLD_DIGITS = 16
+_sorted = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 _BYTES = 16
 """Of the HMAC: the least that RFC 2104 advises for SHA-256."""
 
@@ -124,7 +125,7 @@ class FieldHashes:
             changed: merge tag to what was sent now.
             values: all that the customer has.
         """
-        now = self.renewed(sent, values) | self.of(changed)
+        now = self.renewed({tag: one for tag, one in sent.items() if tag not in changed}, values) | self.of(changed)
         return {tag: value for tag, value in now.items() if changed.get(tag) != ""}
 
     def _renewed(self, tag: str, sent: str, value: Any) -> str:
@@ -153,7 +154,7 @@ def _is_old(sent: str) -> bool:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return _sorted(value)
 
 
 def _unkeyed(value: Any) -> str:

@@ -182,6 +182,8 @@ def departed(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledge
 
 
 def _back(found: LedgerEntry) -> LedgerEntry:
+    if found.state == "present" and found.status_before is None and found.last_changed is None:
+        return found
     return replace(found, state="present", status_before=None, last_changed=None)
 
 

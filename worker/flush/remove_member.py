@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from worker.flush import calls
 from worker.flush.answers import AnswerClass, classify
-from worker.flush.attempt import Attempt, Read, classify_member
+from worker.flush.attempt import Attempt, Read, member_in
 from worker.flush.identity import (
     as_read,
     is_its_own,
@@ -21,7 +21,7 @@ from worker.flush.outcomes import NOTHING_NEXT, Outcome
 from worker.flush.step_result import Exchange, Halted
 from worker.flush.steps import Archive, Unsubscribe
 from worker.mailchimp.call import Answer
-from worker.mailchimp.member import Member, answered_member
+from worker.mailchimp.member import Member
 from worker.store.ledger import LedgerEntry
 
 NOT_OURS = "This worker did not add the member, so it stays."
@@ -145,12 +145,11 @@ def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read) -> N
     intent = new_intent("archive" if own else "unsubscribe", read.date, read.member)
     attempt.intents.begin(replace(entry, intent=intent), entry, () if own else step.targets)
     answer = attempt.send(call)
-    exchange, classified = Exchange.of(call, answer), classify_member(answer)
+    exchange, (member, classified) = Exchange.of(call, answer), member_in(answer)
     if answer.undone:
         attempt.intents.take_back(step.membership)
     else:
         attempt.left.add(step.membership)
-    member = answered_member(answer)
     if member is None:
         attempt.again = classified.kind is AnswerClass.NOT_THERE
         attempt.note_failure(step.targets, step.membership, classified, exchange)

@@ -269,7 +269,8 @@ def _as_now(step: Step, written: Mapping[MembershipKey, LedgerEntry], dropped: C
         # The member of another customer that has a new address now did not leave.
         left = (one for one in step.priors if not (one.others and one.membership in dropped))
         step = replace(step, priors=tuple(replace(one, entry=written.get(one.membership, one.entry)) for one in left))
-    return replace(step, entry=written.get(step.membership, step.entry))  # type: ignore[arg-type]
+    entry = written.get(step.membership, step.entry)
+    return step if entry is step.entry else replace(step, entry=entry)  # type: ignore[arg-type]
 
 
 def _anyone(step: Step, customers: set[CustomerId]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.clock import as_text
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
-from worker.flush.attempt import SECOND_LOOK, Attempt, classify_member
+from worker.flush.attempt import SECOND_LOOK, Attempt, member_in
 from worker.flush.field_hashes import not_sure
 from worker.flush.identity import as_read, fields_of, tags_of
 from worker.flush.merge_values import ADDRESS, Fields
@@ -17,7 +17,7 @@ from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.flush.step_result import Exchange
 from worker.flush.steps import Contact
 from worker.mailchimp.call import Call
-from worker.mailchimp.member import Member, answered_member
+from worker.mailchimp.member import Member
 from worker.model import CustomerId, MembershipKey, Origin
 from worker.store.ledger import LedgerEntry
 
@@ -82,15 +82,13 @@ def write_once(attempt: Attempt, membership: MembershipKey, build: Build, fields
     sent = {tag: value for tag, value in fields.items() if tag not in refused}
     call = build(sent)
     answer = attempt.send(call)
-    classified = classify_member(answer)
+    member, classified = member_in(answer)
     if classified.kind is AnswerClass.FIELD and any(tag in sent for tag in classified.fields):
         more = {tag: classified.title for tag in classified.fields if tag in sent}
         attempt.intents.refused[membership] = refused | more
         classified = replace(classified, kind=AnswerClass.AGAIN)
     exchange = Exchange.of(call, answer)
-    return Written(
-        answered_member(answer), classified, exchange, sent, refused, answer.date, answer.seconds, answer.undone
-    )
+    return Written(member, classified, exchange, sent, refused, answer.date, answer.seconds, answer.undone)
 
 
 def write_after_read(
@@ -165,7 +163,7 @@ def entry_after_changes(
     attempt: Attempt, contact: Contact, entry: LedgerEntry, member: Member, written: Written
 ) -> LedgerEntry:
     """Returns what the ledger says of a member after only some of its fields were written."""
-    now = as_read(replace(entry, state="present"), member, written.date)
+    now = as_read(entry if entry.state == "present" else replace(entry, state="present"), member, written.date)
     owner = owner_of(contact, entry, member)
     return replace(
         now,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from worker.model import AddressKey, ListId
@@ -117,3 +119,13 @@ def member_hash(address: AddressKey) -> str:
 def member_path(list_id: ListId, address: AddressKey) -> str:
     """Returns the path of one member of one list."""
     return f"/lists/{list_id}/members/{member_hash(address)}"
+
+
+@lru_cache(maxsize=8)  # calls side by side have one second
+def moment_of(date: str | None) -> datetime | None:
+    """Returns the time that a Date header says; None without one, or where it says none."""
+    try:
+        moment = parsedate_to_datetime(date) if date else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cached_property, lru_cache, partial
 from http.client import HTTPException
 from pathlib import Path
@@ -28,9 +26,10 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from worker import __version__
 from worker.errors import ConfigError
+from worker.mailchimp import kept_connection
 from worker.mailchimp.alarms import Alarms
 from worker.mailchimp.api_key import ApiKey
-from worker.mailchimp.call import Answer, Call, Failure
+from worker.mailchimp.call import Answer, Call, Failure, moment_of
 from worker.text.redaction import hide
 
 CONNECT_SECONDS = 10.0
@@ -107,7 +106,7 @@ class Client:
         if isinstance(outcome, str):
             return Answer(None, failure=outcome, seconds=seconds)
         status, content, date = outcome
-        return Answer(status, _json_object(content), seconds=seconds, date=_moment(date))
+        return Answer(status, _json_object(content), seconds=seconds, date=moment_of(date))
 
     @contextmanager
     def _line(self) -> Iterator[_Line]:
@@ -236,11 +235,16 @@ class _Line(HTTPAdapter):
 
     def _send_again(self, request: requests.PreparedRequest, common: _Common) -> _Outcome:
         # Proxy, certificates and time limits are those of the first request: what is the same is not done for each.
-        connection, target = self._connection, str(request.url).removeprefix(common.origin)
+        connection, method = self._connection, str(request.method)
+        target, length = str(request.url).removeprefix(common.origin), request.headers.get("Content-Length")
+        whole = kept_connection.request(connection.headers, method, target, request.body, length)  # type: ignore[arg-type]
+        if whole is None:
+            return self._send_first(request, common)
         try:
+            self._watch(connection)
             with suppress(BrokenPipeError):  # an answer may have come before
-                connection.request(request.method, target, request.body, request.headers, preload_content=False)
-            outcome = _content(connection.getresponse())
+                connection.sock.sendall(whole)
+            outcome = _answer(connection, method)
         except (OSError, HTTPException, urllib3.exceptions.HTTPError) as error:
             outcome = self._failure(error)
         if isinstance(outcome, str):
@@ -299,6 +303,20 @@ class _Line(HTTPAdapter):
         return "unknown_host" if _is_unknown_host(error) else "unconnected"
 
 
+def _answer(connection: Any, method: str) -> _Outcome:
+    with connection.sock.makefile("rb") as stream:
+        head = kept_connection.read_head(stream, PART)
+        if isinstance(head, kept_connection.PlainHead):
+            return head.status, head.body(stream), head.date
+        answer = kept_connection.read_again(head, stream, method)
+        headers = urllib3.HTTPHeaderDict(answer.getheaders())
+        raw = urllib3.HTTPResponse(answer, headers, answer.status, preload_content=False, request_method=method)
+        outcome = _content(raw)
+    if answer.will_close:
+        connection.close()
+    return outcome
+
+
 def _content(raw: Any) -> _Outcome:
     if raw.length_remaining is not None and raw.length_remaining <= PART and "Content-Encoding" not in raw.headers:
         content = raw.read()
@@ -315,17 +333,22 @@ def _content(raw: Any) -> _Outcome:
 
 
 def _watched(connection: Any, watch: Any) -> Any:
-    """Returns a class of connections that show themselves before they send, and send a request as a whole."""
+    """Returns a class of connections that show themselves before they send, and send a request as a whole.
+
+    Its `headers` are those of the last request that are the same for the next one.
+    """
 
     class Watched(connection):  # type: ignore[misc]  # urllib3 chooses the class: plain or TLS
         watched = True
         parts: list[bytes] | None = None
+        headers = b""
 
         def request(self, *args: Any, **kwargs: Any) -> None:
             self.parts = []
             try:
                 super().request(*args, **kwargs)
                 whole = b"".join(self.parts)
+                self.headers = kept_connection.same_headers(whole.partition(b"\r\n\r\n")[0])
             finally:
                 self.parts = None
             self.send(whole)
@@ -366,11 +389,3 @@ def _json_object(content: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _moment(date: str | None) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(date) if date else None
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

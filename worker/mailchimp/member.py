@@ -51,14 +51,14 @@ def member_of(body: Mapping[str, Any] | None) -> Member | None:
     address, status = (body or {}).get("email_address"), (body or {}).get("status")
     if body is None or not isinstance(address, str) or not isinstance(status, str):
         return None
-    times = [_moment(body.get(name)) for name in ("timestamp_signup", "timestamp_opt")]
+    signed_up, opted_in = _moment(body.get("timestamp_signup")), _moment(body.get("timestamp_opt"))
     changed, contact_id, count = body.get("last_changed"), body.get("contact_id"), body.get("tags_count")
     return Member(
         address=address,
         status=status,
         last_changed=changed if isinstance(changed, str) else None,
-        born=min((moment for moment in times if moment is not None), default=None),
-        opted_in=_moment(body.get("timestamp_opt")),
+        born=min((moment for moment in (signed_up, opted_in) if moment is not None), default=None),
+        opted_in=opted_in,
         contact_id=contact_id if isinstance(contact_id, str) and contact_id else None,
         names=_names(body.get("merge_fields")),
         tags=_tags(body.get("tags")),

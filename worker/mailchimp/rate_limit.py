@@ -97,6 +97,8 @@ class Window:
                 not_before=now + wait_after(troubles, chance),
                 round=self.round + 1,
             )
+        if self.limit >= self.most and not self.troubles:
+            return self
         if self.passed + 1 >= self.limit < self.most:
             return replace(self, limit=self.limit + 1, passed=0, troubles=0)
         return replace(self, passed=self.passed + 1, troubles=0)
@@ -181,8 +183,10 @@ class Limiter:
     def learn(self, answer: Answer, begun: int) -> None:
         """Sets the pace by an answer to a call that began in a round."""
         with self._changed:
-            self._pace = self._pace.after(answer, begun, self._clock(), self._chance())
-            self._changed.notify_all()
+            pace = self._pace.after(answer, begun, self._clock(), self._chance())
+            if pace is not self._pace:
+                self._pace = pace
+                self._changed.notify_all()
 
 
 @dataclass(slots=True)
