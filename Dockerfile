@@ -1,5 +1,5 @@
-# The worker, small and without rights. Data are on the volume /data, sample files in /etc/mailchimp-worker.
-# The base image is named by its digest, so that a build is repeatable. A newer one: docker pull python:3.13-slim
+# A small image with an unprivileged user. Data are on the volume /data, sample files in /etc/mailchimp-worker.
+# The base image is pinned by its digest, so that builds are repeatable. For a newer one: docker pull python:3.13-slim
 FROM python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b AS build
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \

@@ -10,7 +10,7 @@ MADE := .venv/made
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-install: $(MADE)  ## make the environment in .venv
+install: $(MADE)  ## create the environment in .venv
 
 $(MADE): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name it: make PYTHON=python3.13")'
@@ -20,16 +20,16 @@ $(MADE): requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(MADE)
 
-demo: $(MADE)  ## run the main job, everything embedded (ARGS=--serve: with pages to look at)
+demo: $(MADE)  ## run the main job, everything embedded (ARGS=--serve leaves the pages running)
 	$(BIN)/mailchimp-worker demo $(ARGS)
 
-test: $(MADE) lint  ## check style and types, and run all tests but the soaks
+test: $(MADE) lint  ## check style and types, and run all tests except the soaks
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not soak"
 
-coverage: $(MADE)  ## run the same tests, and show which lines none of them runs
+coverage: $(MADE)  ## run the same tests, and show uncovered lines
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --cov --cov-report term -m "not soak"
 
-soak: $(MADE)  ## run the long forms of the tests, for many minutes
+soak: $(MADE)  ## run the long tests, for hours
 	HISTORIES=5000 $(BIN)/python -m pytest --numprocesses auto -m soak
 
 screenshots: $(MADE)  ## take the pictures in docs/images again (needs Chromium)
@@ -38,7 +38,7 @@ screenshots: $(MADE)  ## take the pictures in docs/images again (needs Chromium)
 bench: $(MADE) .venv-bench/made  ## run all benchmarks in their short form, in less than five minutes
 	$(BIN)/python -m benchmarks
 
-measure: $(MADE) .venv-bench/made  ## run them in full, in less than an hour, and write benchmarks/README.md
+measure: $(MADE) .venv-bench/made  ## run all benchmarks in full, in less than an hour, and write benchmarks/README.md
 	$(BIN)/python -m benchmarks --full --write
 
 .venv-bench/made: benchmarks/peers/requirements.txt
@@ -51,11 +51,11 @@ lint: $(MADE)  ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(MADE)  ## write the code in its one style
+format: $(MADE)  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-audit: $(MADE)  ## list what the worker is made of (CycloneDX), its licences and known weaknesses
+audit: $(MADE)  ## list components (CycloneDX), licences and known vulnerabilities
 	$(BIN)/python -m supply_chain
 
 PLATFORMS := x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-apple-darwin aarch64-apple-darwin
@@ -69,5 +69,5 @@ lock:  ## resolve the dependencies again (needs uv)
 	    --no-deps --quiet >/dev/null; echo "$$platform $$python"; done; done >tests/data/wheels.txt
 	$(PYTHON) -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())' <requirements.lock >>tests/data/wheels.txt
 
-clean:  ## remove everything that was made
+clean:  ## remove everything that make created
 	rm -rf .venv .venv-bench build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

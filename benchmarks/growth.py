@@ -59,8 +59,8 @@ STAGING, UNCHANGED_PLAN, UNCHANGED = (
     "flush --plan, nothing changed",
     "flush, nothing changed",
 )
-FLUSH_ALONE = "of it the flush itself"
-READINGS = "run --once, nothing changed, who left is read"
+FLUSH_ALONE = "the flush alone"
+READINGS = "run --once, nothing changed, departures read"
 LOST, TAKEN_OVER = "run --once, the database lost", "a second worker takes over half"
 CHANGED_PLAN = "flush --plan, 1 % changed"
 

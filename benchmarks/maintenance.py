@@ -227,7 +227,7 @@ def main() -> int:
         make(path, given.customers)
         size = path.stat().st_size / 1e9
         print(f"{given.customers:,} customers, {size:.1f} GB, made in {time.monotonic() - began:.0f} s\n", flush=True)
-        print("| Operation | Rows | Seconds | Longest lock | of it at work | Peak memory | ", end="")
+        print("| Operation | Rows | Seconds | Longest lock | of which working | Peak memory | ", end="")
         print("Another waits, 99 % | at most |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
         for name in OPERATIONS:
             one = measured(path, name)

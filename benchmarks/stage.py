@@ -1,7 +1,7 @@
 """Stages events from a real Kafka beside others who read the same topic, round by round in one run.
 
-Beside consuming alone, Quix Streams with a batching SQLite sink, and the script that everybody writes first. Each round
-is a process of its own, so that its peak of memory is its own too. Then events trickle in, one at a time. Prints
+Beside a plain consumer, Quix Streams with a batching SQLite sink, and the script that everybody writes first. Each
+round is a process of its own, so that its peak of memory is its own too. Then events trickle in, one at a time. Prints
 Markdown; ends with 1 where somebody did not do the work. Run it with:
 python -m benchmarks.stage [--events N] [--customers N] [--accounts N] [--rounds N] [--script N]
 """
@@ -41,7 +41,7 @@ from worker.kafka.partitioner import partition_of
 from worker.store import customers
 from worker.store.database import open_database
 
-PLAIN, TUNED, STAGING = "consuming alone, plainly", "consuming alone, tuned", "the worker"
+PLAIN, TUNED, STAGING = "plain consumer, defaults", "plain consumer, tuned", "the worker"
 QUIX, SCRIPT = "Quix Streams, batching SQLite sink", "the first script: json, sqlite-utils upsert"
 PEERS = Path(__file__).with_name("peers")
 QUIX_PYTHON = Path(__file__).parents[1] / ".venv-bench" / "bin" / "python"
@@ -246,7 +246,7 @@ def report(load: Load, done: dict[str, list[Round]], delays: list[float]) -> str
     """Returns the figures: first what matters, then all of them."""
     rate = {kind: statistics.median(one.rate for one in rounds) for kind, rounds in done.items()}
     own = rate[STAGING]
-    first = [f"**{own:,.0f} events a second: {own / rate[PLAIN]:.2f} of consuming alone"]
+    first = [f"**{own:,.0f} events a second: {own / rate[PLAIN]:.2f} of a plain consumer"]
     if QUIX in rate:
         first.append(f"{own / rate[QUIX]:.1f} times Quix Streams")
     first.append(f"{own / rate[SCRIPT]:.0f} times the first script.**")
@@ -260,7 +260,7 @@ def report(load: Load, done: dict[str, list[Round]], delays: list[float]) -> str
         ]
         for kind, rounds in done.items()
     ]
-    goals = [goal("the worker ÷ consuming alone, plainly", own / rate[PLAIN], 0.5, least=True)]
+    goals = [goal("the worker ÷ plain consumer, defaults", own / rate[PLAIN], 0.5, least=True)]
     if QUIX in rate:
         goals.append(goal("the worker ÷ Quix Streams", own / rate[QUIX], 4.0, "{:.1f}", least=True))
     goals.append(goal("memory of the worker", max(one.memory_mb for one in done[STAGING]), 300, "{:.0f} MB"))
