@@ -280,7 +280,7 @@ class _File(TomlConfigSettingsSource):
             raise _unreadable(file_path, error) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(
-                f"The configuration file {file_path} is no TOML: {error}.", "Correct that line."
+                f"The configuration file {file_path} is not valid TOML: {error}.", "Correct that line."
             ) from error
         for name in list(values):
             if name in _VARIABLE_ONLY:

@@ -186,7 +186,7 @@ class Daemon:
                 continue
             accounts.append(one.account_id)
             if one.completed_at is not None and is_in_future(now, as_moment(one.completed_at)):
-                told = "the last flush of account %s is noted for %s: the clock was ahead"
+                told = "the last flush of account %s is recorded at %s, in the future: the clock was ahead"
                 log.warning(told, one.account_id, one.completed_at, extra={"account": one.account_id})
         return accounts
 

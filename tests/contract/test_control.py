@@ -100,7 +100,7 @@ def test_what_cannot_be_done_is_said(served: World, method, path, body):
 
 
 def test_bearer_tokens_and_bad_bodies(served: World):
-    """A key is taken as a bearer token too; a body that is no JSON object is refused as Mailchimp does."""
+    """A key is taken as a bearer token too; a body that is not a JSON object is refused as Mailchimp does."""
     assert served.base_url is not None
     bearer = {"Authorization": f"Bearer {KEY}"}
     assert requests.get(f"{served.base_url}/ping", headers=bearer, timeout=5).status_code == 200

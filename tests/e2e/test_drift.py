@@ -27,7 +27,7 @@ def test_what_was_edited_left_or_vanished_is_reported_and_sent_again_on_demand(c
     assert ANN not in deep
     said = cli("resync", "acct-1", "--from-mailchimp")
     assert f"{ANN} on master: edited in Mailchimp: FNAME" in said
-    assert f"{CAT} on master: not in Mailchimp any more" in said
+    assert f"{CAT} on master: no longer in Mailchimp" in said
     assert "unsubscribed" in cli("explain", BOB)
     cli("run", "--once")
     ann = standin.find_list("master").find(ANN)

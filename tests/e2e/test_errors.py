@@ -90,12 +90,12 @@ def test_each_wrong_step_of_an_account_says_what_to_do(cli: Cli, standin: StandI
 
 
 def test_a_stored_list_of_another_account_cannot_be_stored(cli: Cli):
-    """A list is stored by one account only; no other account learns which."""
+    """A list is Only one account can store a list; no other account learns which."""
     cli.connect()
     cli("account", "connect", "acct-2", "--api-key-stdin", stdin=KEY)
     cli("lists", "refresh", "acct-2")
     told = cli("lists", "store", "acct-2", "master", code=1)
-    assert "stored by one account only" in told
+    assert "Only one account can store a list" in told
     assert "acct-1" not in told
 
 
@@ -104,7 +104,7 @@ def test_a_line_that_is_no_event_is_named_and_nothing_is_published(cli: Cli, top
     path = cli.folder / "bad.jsonl"
     path.write_text(json.dumps(event("ann", version=1, email="a@example.com")) + "\n{}\n")
     told = cli("publish", str(path), code=2)
-    assert f"Line 2 of {path} is no event about a customer" in told
+    assert f"Line 2 of {path} is not an event about a customer" in told
     cli("run", "--once")
     assert cli.json("status")["customers"] == 0
     assert "cannot be read" in cli("publish", str(cli.folder / "none.jsonl"), code=1)
@@ -125,7 +125,7 @@ def test_records_that_cannot_be_understood_are_dead_letters(cli: Cli, topic: Top
     assert "no json" in shown
     assert "still not understood" in cli("dead-letters", "replay", str(found[0]["number"]), code=1)
     cli("dead-letters", "drop", str(found[1]["number"]))
-    assert "There are no such dead letters" in cli("dead-letters", "drop", "--account", "acct-2", "--yes", code=1)
+    assert "No dead letter matches" in cli("dead-letters", "drop", "--account", "acct-2", "--yes", code=1)
     assert "Abort" in cli("dead-letters", "drop", "--account", "acct-1", stdin="n", code=1)
     assert "Removed 1 dead letter." in cli("dead-letters", "drop", "--account", "acct-1", "--yes")
     assert "no dead letters" in cli("dead-letters", "list")

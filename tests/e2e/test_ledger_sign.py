@@ -15,7 +15,7 @@ def test_refused_records_are_reported_and_written_over(cli: Cli, topic: Topic) -
     settings.produce(b'{"format":2,"enabled":0}', b'["account","acct-1"]')
     settings.flush()
     told = " ".join(cli("check", code=1).split())
-    assert "Refused 1 record of ledger or settings, not written with the secret key." in told
+    assert "Refused 1 record of ledger or settings, because they are not signed with the secret key." in told
     assert "1 ledger or settings record refused" in " ".join(cli("status").split())
     cli.publish(event("ann", email="ann@example.com"))
     assert "cannot be applied" in cli("run", "--once", code=3)

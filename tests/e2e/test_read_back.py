@@ -44,7 +44,7 @@ def test_a_running_worker_is_asked_to_read(cli: Cli, standin: StandIn, until: Ca
     try:
         until(lambda: cli.json("status")["worker"]["running"])
         said = cli("read-back")
-        assert "1 member changed by what people or owners did; nothing was delivered." in said
+        assert "1 member were changed by people or owners. Nothing was delivered." in said
     finally:
         worker.send_signal(signal.SIGTERM)
         worker.communicate(timeout=30)
@@ -78,7 +78,7 @@ def test_a_lost_database_gets_the_last_outcomes_back(cli: Cli, standin: StandIn)
             file.unlink()
     cli("stage")
     said = cli("explain", "ann@example.com")
-    assert "Last outcome (no receipt of it is in this database): unsubscribed on Master (master) since " in said
+    assert "Last outcome (this database has no receipt for it): unsubscribed on Master (master) since " in said
     assert "Next: Only the person can join again" in said
     (told,) = cli.json("explain", "ann@example.com")
     assert (told["receipts"], told["outcome"]["member_status"]) == ([], "unsubscribed")

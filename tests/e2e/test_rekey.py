@@ -36,7 +36,7 @@ def test_after_rekey_the_key_before_may_be_unset(cli: Cli, whole_kafka: object) 
     assert "renew the hashes of what was sent, here of up to 1 ledger row" in told
     cli("run", "--once")
     told = " ".join(cli("status").split())
-    assert "needed no more. Unset WORKER_PREVIOUS_SECRET_KEY at every worker." in told
+    assert "no longer needed. Unset WORKER_PREVIOUS_SECRET_KEY at every worker." in told
     with closing(open_database(cli.path)) as db:
         ((one,),) = pages(db, ACCOUNT)
     hashes = FieldHashes(ACCOUNT, (parsed(NEW, "the test").derived(HASHES),))

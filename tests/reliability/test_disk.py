@@ -141,7 +141,7 @@ def test_a_database_locked_by_another_process_is_reported(commands: Commands, st
     with closing(commands.database()) as other:
         other.execute("BEGIN EXCLUSIVE")
         code, told = driven(commands, "run", "--once", BUSY_SECONDS="0.5")
-        assert (code, "database is locked" in told, "Another process holds it" in told) == (1, True, True)
+        assert (code, "database is locked" in told, "Another process has held it" in told) == (1, True, True)
         assert driven(commands, "account", "disable", "acct-1", BUSY_SECONDS="0.5")[0] == 1
         assert driven(commands, "status", BUSY_SECONDS="0.5") == (0, "")
         other.execute("ROLLBACK")

@@ -180,7 +180,7 @@ def test_a_file_that_is_missing_or_no_toml_is_reported(monkeypatch, tmp_path):
     broken = tmp_path / "broken.toml"
     broken.write_text("[flush\n")
     monkeypatch.setenv("WORKER_CONFIG", str(broken))
-    with pytest.raises(ConfigError, match="is no TOML"):
+    with pytest.raises(ConfigError, match="is not valid TOML"):
         load()
 
 

@@ -251,7 +251,7 @@ def test_a_flush_noted_for_the_future_counts_as_none_and_is_reported(
     worker.go_to(TEN + HOUR)
     with caplog.at_level(logging.WARNING, "worker.daemon"):
         assert worker.tick() == [ONE]
-    assert f"account {ONE} is noted for {future}: the clock was ahead" in caplog.text
+    assert f"account {ONE} is recorded at {future}, in the future: the clock was ahead" in caplog.text
     worker.changed(ONE)
     assert worker.tick() is None
     worker.go_to(TEN + DAY)

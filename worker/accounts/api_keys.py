@@ -115,7 +115,7 @@ def _about_lists(settings: AccountSettings, sender: Sender) -> str | None:
     found = all_lists(sender)
     again = f"mailchimp-worker lists refresh {settings.account_id}"
     if isinstance(found, Answer):
-        return f"The API key was replaced, and Mailchimp did not say which lists it may see. Ask again: {again}"
+        return f"The API key was replaced, and Mailchimp did not say which lists it may see. Try again: {again}"
     there = {one.list_id for one in found}
     gone = [f"{one.name} ({one.list_id})" for one in settings.stored if one.list_id not in there]
     if not gone:

@@ -79,6 +79,6 @@ def _known(settings: AccountSettings, list_id: ListId) -> AccountList:
     if one is None:
         raise NotFound(
             f"The last refresh of account {settings.account_id} found no list {list_id}.",
-            f"See those known: mailchimp-worker lists show {settings.account_id}",
+            f"Show the known lists: mailchimp-worker lists show {settings.account_id}",
         )
     return one

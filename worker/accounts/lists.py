@@ -165,7 +165,7 @@ def require_unused(db: Database, settings: AccountSettings) -> None:
     for one in settings.stored:
         if accounts.stored_by(db, one.list_id) not in (None, settings.account_id):
             raise AccountError(
-                f"A list is stored by one account only, and another has stored {_named(one)}.",
+                f"Only one account can store a list, and another account has stored {_named(one)}.",
                 "Leave it out, or let the other account un-store it first.",
             )
 
@@ -267,8 +267,8 @@ def _known(settings: AccountSettings, list_id: ListId) -> AccountList:
     if one is None:
         raise NotFound(
             f"The last refresh of account {settings.account_id} found no list {list_id}.",
-            "If it was made in Mailchimp since, refresh first: mailchimp-worker lists refresh "
-            f"{settings.account_id}. See those known: mailchimp-worker lists show {settings.account_id}",
+            "If it was created since then, refresh first: mailchimp-worker lists refresh "
+            f"{settings.account_id}. Show the known lists: mailchimp-worker lists show {settings.account_id}",
         )
     return one
 
@@ -276,7 +276,7 @@ def _known(settings: AccountSettings, list_id: ListId) -> AccountList:
 def _is_gone(settings: AccountSettings, one: AccountList) -> AccountError:
     return AccountError(
         f"{_named(one)} is gone from Mailchimp.",
-        f"Use another one; if it is there again, refresh first: mailchimp-worker lists refresh {settings.account_id}",
+        f"Use another one; if it is back, refresh first: mailchimp-worker lists refresh {settings.account_id}",
     )
 
 

@@ -32,8 +32,8 @@ _HEAD = len(_FORMAT) + _ID_BYTES
 _HASH_KEY = b"/hash-key"
 """Sealed for: no account has a slash in its id."""
 BESIDE_THE_DATA = (
-    "It lies beside the data: who copies the folder can decrypt the API keys. To keep it elsewhere, move the file and "
-    "name its place in WORKER_SECRET_KEY_FILE."
+    "It is beside the data, so anyone who copies the folder can decrypt the API keys. To keep it elsewhere, move the "
+    "file and set its new path in WORKER_SECRET_KEY_FILE."
 )
 """What to know of a key that was made by default, and what to do."""
 log = logging.getLogger("worker.accounts")

@@ -129,9 +129,9 @@ def load(db: Database, account_id: AccountId) -> AccountSettings:
     settings = accounts.find(db, account_id)
     if settings is None:
         raise NotFound(
-            f"There is no account {account_id} with Mailchimp settings.",
-            "List the accounts with mailchimp-worker account list, or begin with "
-            f"mailchimp-worker account connect {account_id}.",
+            f"Account {account_id} has no Mailchimp settings.",
+            "List the accounts: mailchimp-worker account list. Or connect it: mailchimp-worker account connect "
+            f"{account_id}",
         )
     return settings
 

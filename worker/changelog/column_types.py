@@ -33,13 +33,13 @@ class Column:
 
 def _text(value: Any) -> None:
     if not isinstance(value, str):
-        raise TypeError("is no text")
+        raise TypeError("is not a text")
     value.encode()  # half a surrogate pair cannot be stored
 
 
 def _whole(value: Any) -> None:
     if not isinstance(value, int) or abs(value) > LARGEST:
-        raise TypeError("is no whole number")
+        raise TypeError("is not a whole number")
 
 
 def _time(value: Any) -> None:
@@ -56,14 +56,14 @@ def _texts(value: Any) -> None:
     _text(value)
     told = json.loads(value)
     if not isinstance(told, dict) or not all(isinstance(one, str) for one in told.values()):
-        raise TypeError("is no JSON object of texts")
+        raise TypeError("is not a JSON object of texts")
 
 
 def _counts(value: Any) -> None:
     _text(value)
     told = json.loads(value)
     if not isinstance(told, dict):
-        raise TypeError("is no JSON object")
+        raise TypeError("is not a JSON object")
     for one in told.values():
         _whole(one)
 
@@ -72,7 +72,7 @@ def _intent(value: Any) -> None:
     _text(value)
     found = intent_of({"intent": value})
     if found is None or found.kind not in ("add", "rename", "restore", "archive", "unsubscribe"):
-        raise ValueError("is no intent that this release knows")
+        raise ValueError("is not an intent that this release knows")
 
 
 def _position(value: Any) -> None:
@@ -93,7 +93,7 @@ def _outcome(value: Any) -> None:
     _text(value)
     told = json.loads(value)
     if not isinstance(told, dict):
-        raise TypeError("is no JSON object")
+        raise TypeError("is not a JSON object")
     for name in ("member_status", "outcome", "reason", "next", "caused_by", "since", "at"):
         _text(told.get(name))
 
@@ -124,7 +124,7 @@ LIST_SHAPE = {
 
 def _lists(value: Any) -> None:
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-        raise TypeError("is no list of objects")
+        raise TypeError("is not a list of objects")
     for number, one in enumerate(value):
         value[number] = _checked(LIST_SHAPE, one)
     if len({one["list_id"] for one in value}) < len(value):

@@ -16,9 +16,10 @@ from worker.errors import LedgerLost
 
 NOT_KNOWN = (
     "Who left a list under an earlier address, so that a new address of the same customer would be added as new.",
-    "Who left each list: the next flush reads it again, but for who was deleted there or changed the address.",
-    "Which members this worker added: those it did not are never archived, so deleted customers may stay on a list.",
-    "Which members it archived and may put back, with the status from before.",
+    "Who left each list: the next flush reads that again, except for members who were deleted there or changed their "
+    "address.",
+    "Which members this worker added. It archives no others, so deleted customers may stay on a list.",
+    "Which members it archived and may put back, with their former status.",
     "What it last sent: every customer is checked again, and found members have their fields written again.",
     "Whom Mailchimp refused permanently, and who was erased and must not come back.",
 )

@@ -277,7 +277,7 @@ class Reader:
                 f"This database has {'settings' if topic == self._topics.settings else 'a ledger'} that Kafka's topic "
                 f"{topic.name} does not have.",
                 "Write what is missing there, once: mailchimp-worker move-ledger"
-                + (", then go on with: mailchimp-worker ledger accept-loss" if lost else ""),
+                + (", then continue with: mailchimp-worker ledger accept-loss" if lost else ""),
             )
         if start.event == "cut" and known is not None:
             raise cut(topic, partition, known, bounds[1])

@@ -64,7 +64,7 @@ def changelog_row_of(key: bytes | None, value: bytes | None) -> ChangelogRow | U
     except (ValueError, RecursionError):
         named = None
     if not isinstance(named, list) or len(named) < 2 or not all(isinstance(part, str) for part in named):
-        return Unreadable("its key is no JSON array of texts", None)
+        return Unreadable("its key is not a JSON array of texts", None)
     kind, *parts = named
     account_id = AccountId(parts[0]) if kind != "topic" and parts[0] else None
     known = cast("Kind", kind)
@@ -87,7 +87,7 @@ def account_of(one: ChangelogRow | Unreadable) -> AccountId | None:
 
 def _row(kind: Kind, row: Any) -> dict[str, Any] | None:
     if not isinstance(row, dict):
-        raise TypeError("it is no JSON object")
+        raise TypeError("it is not a JSON object")
     if not row:
         return None
     number = row.pop("format", 1)

@@ -117,8 +117,8 @@ class Signing:
                 self.progress(counts.total() - counts["signed"])
         if refused:
             raise NotSigned(
-                f"Partition {partition} of {topic.name} has {counted(len(refused), 'record')} that are not signed with "
-                "a secret key in force, so nothing was changed.",
+                f"Partition {partition} of {topic.name} has {counted(len(refused), 'record')} that are not signed "
+                f"with a secret key that this worker has, so nothing was changed.",
                 "Find out who wrote them; then: mailchimp-worker ledger sign"
                 + (" --believe, if it was an earlier release that still ran" if first_time else ""),
             )

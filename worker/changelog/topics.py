@@ -168,7 +168,8 @@ def unbounded(name: str, config: Mapping[str, str]) -> str | None:
         return None
     wanted = ",".join(f"{one}={value}" for one, value in _BOUNDED.items())
     return (
-        "who was erased stays in it until Kafka happens to compact it. Bound that to a day: kafka-configs.sh --alter "
+        "erased persons stay in it until Kafka happens to compact it. Limit that to a day: kafka-configs.sh "
+        "--bootstrap-server BROKER --alter "
         f"--topic {name} --add-config {wanted}"
     )
 
@@ -191,7 +192,8 @@ def durability_of(name: str, brokers: int, replicas: int, min_insync: int) -> tu
     if min_insync < 2:
         return (
             "Its min.insync.replicas is 1, so a record that only one broker has counts as written, and may be lost. "
-            f"Set it: kafka-configs.sh --alter --topic {name} --add-config min.insync.replicas=2",
+            f"Set it: kafka-configs.sh --bootstrap-server BROKER --alter --topic {name} --add-config "
+            "min.insync.replicas=2",
             None,
         )
     if replicas <= min_insync:
@@ -210,7 +212,7 @@ def _wrong_policy(name: str, policy: str) -> str | None:
         return None
     return (
         f"Its cleanup.policy is {policy}, so Kafka would forget what it must hold. Set it: kafka-configs.sh "
-        f"--alter --topic {name} --add-config cleanup.policy=compact"
+        f"--bootstrap-server BROKER --alter --topic {name} --add-config cleanup.policy=compact"
     )
 
 
@@ -221,7 +223,8 @@ def _create(admin: Admin, name: str, partitions: int) -> None:
 
 def _advice(name: str, partitions: int) -> str:
     return (
-        f"Create it: kafka-topics.sh --create --topic {name} --partitions {partitions} --config cleanup.policy=compact"
+        f"Create it: kafka-topics.sh --bootstrap-server BROKER --create --topic {name} --partitions {partitions} "
+        "--config cleanup.policy=compact"
         f" --config {MOST_LAG}={ERASED_WITHIN_MS} --config {SEGMENT}={ERASED_WITHIN_MS}"
         " --replication-factor 3 --config min.insync.replicas=2"
     )

@@ -24,7 +24,7 @@ from worker.store.changed_rows import Changed
 from worker.store.rekeying import Rekeying
 from worker.text.plural import counted
 
-commands = typer.Typer(no_args_is_help=True, help="Connect accounts to Mailchimp, enable, show and forget them.")
+commands = typer.Typer(no_args_is_help=True, help="Connect accounts to Mailchimp; enable, show and forget them.")
 
 LONGEST_KEY_INPUT = 4096
 
@@ -112,15 +112,17 @@ def enable(
         bool | None,
         typer.Option(
             "--double-opt-in/--single-opt-in",
-            help="Whether new contacts first confirm a mail from Mailchimp. Without it, it stays as it was.",
+            help="Ask new contacts to confirm by email first, or not. Default: as before.",
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many members would leave a list.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask, no matter how many members would leave a list.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Enable the integration: the daily flushes from the next one on deliver the account's customers.
+    """Enable the integration: from the next daily flush on, the account's customers are delivered.
 
-    Says what follows, and asks before many members would leave a list.
+    Says what the next flush will do, and asks first if many members would leave a list.
     """
     app = wired()
     status = None if double_opt_in is None else "pending" if double_opt_in else "subscribed"
@@ -147,7 +149,7 @@ def enable(
 
 @commands.command()
 def disable(account: AccountArgument, json: Json = False) -> None:
-    """Disable the integration: nothing more is delivered; settings and what waits are kept."""
+    """Disable the integration: nothing more is delivered. Settings and waiting changes are kept."""
     app = wired()
     with changing(app) as db:
         one = settings.disable(db, app.changelog, AccountId(account), author(app))
@@ -155,7 +157,7 @@ def disable(account: AccountArgument, json: Json = False) -> None:
     if json:
         output.as_json(settings_data(one, waiting))
         return
-    output.say(f"Account {account} is disabled: nothing more is delivered, and nothing is forgotten.")
+    output.say(f"Account {account} is disabled. Nothing more is delivered; its settings and changes are kept.")
 
 
 @commands.command()
@@ -176,9 +178,9 @@ def resume(account: AccountArgument, json: Json = False) -> None:
 
 @commands.command()
 def rekey(json: Json = False) -> None:
-    """Encrypt all API keys with the secret key that is configured now; asks for the one used before.
+    """Encrypt all API keys with the current secret key. Asks for the previous one.
 
-    Where WORKER_PREVIOUS_SECRET_KEY is set, that is the one.
+    If WORKER_PREVIOUS_SECRET_KEY is set, that is the previous key.
     """
     app = wired()
     both = app.secret.previous is not None
@@ -204,13 +206,13 @@ def rekey(json: Json = False) -> None:
     output.say(f"Signed {counted(signed['ledger'] + signed['settings'], 'record')} of ledger and settings with it.")
     if both:
         output.say(
-            f"The workers now renew the hashes of what was sent, here of up to {counted(rows, 'ledger row')}. When the "
-            "key before may be unset: mailchimp-worker status"
+            f"The workers now renew the hashes of sent fields, here in up to {counted(rows, 'ledger row')}. "
+            "mailchimp-worker status says when you can unset the previous key."
         )
     elif rows:
         output.say(
-            "Hashes of what was sent stay those of the key before, because WORKER_PREVIOUS_SECRET_KEY is not set: the "
-            "next change of a customer sends all of its fields."
+            "Hashes of sent fields cannot be renewed, because WORKER_PREVIOUS_SECRET_KEY is not set. The next change "
+            "of each customer sends all its fields."
         )
 
 
@@ -220,9 +222,9 @@ def forget_account(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Remove an account's API key, settings, ledger and receipts, here and at every other worker.
+    """Erase an account's API key, settings, ledger and receipts at every worker.
 
-    Its lists in Mailchimp stay as they are. Any worker will do, also during a flush.
+    Its lists in Mailchimp stay as they are. Run it at any worker, even during a flush.
     """
     if not account:
         raise UsageError("No account was given.", "Give the account's id.")
@@ -241,10 +243,10 @@ def forget_account(
         output.as_json({"account_id": account, "forgotten": True, "was_known": was_known})
         return
     if not was_known:
-        output.note(f"Nothing was known here of an account {account}. If that is a typing error, give the right id.")
+        output.note(f"This worker knows nothing about an account {account}. Check the id.")
     output.say(f"Account {account} is forgotten here. Nothing was changed in Mailchimp.")
     output.say(
-        "Every other worker erases its own copy, also one that is away now. See who has: mailchimp-worker status"
+        "Every other worker erases its own copy, even one that is away now. mailchimp-worker status shows which have."
     )
 
 

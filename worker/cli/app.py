@@ -21,25 +21,25 @@ LONGEST_LINE = 1000
 
 COMMANDS = {
     "run": ("run", "run", "Run the worker: read events, deliver once a day."),
-    "stage": ("stage", "stage", "Read to the end of the log, deliver nothing."),
+    "stage": ("stage", "stage", "Read to the end of the log; deliver nothing."),
     "flush": ("run", "flush", "Deliver what changed now, or show the plan."),
-    "read-back": ("read_back", "read_back", "Read what happened in Mailchimp, deliver nothing."),
+    "read-back": ("read_back", "read_back", "Read what changed in Mailchimp; deliver nothing."),
     "status": ("status", "status", "Show what is staged, due, paused and failing."),
     "check": ("check", "check", "Check that everything the worker needs is in place."),
     "explain": ("explain", "explain", "Explain what happened to one contact, and why."),
     "receipts": ("receipts", "list_receipts", "Show what became of each customer in each flush."),
-    "account": ("accounts", "commands", "Connect accounts to Mailchimp, enable, show, forget."),
-    "lists": ("lists", "commands", "Read an account's Mailchimp lists, choose those to use."),
-    "link": ("link", "link", "Make a link that opens an account's page once."),
-    "backup": ("backup", "backup", "Copy the database to a file, beside a running worker."),
-    "resync": ("maintenance", "resync", "Look at an account's customers again."),
-    "dead-letters": ("dead_letters", "commands", "Show, replay and drop records not understood."),
-    "ledger": ("ledger", "commands", "Sign the ledger in Kafka; go on after it was lost."),
-    "move-ledger": ("maintenance", "move_ledger", "Write what only this database knows to Kafka."),
-    "forget": ("forget", "forget", "Erase one person, here and at every other worker."),
-    "publish": ("maintenance", "publish", "Publish events from a file, one JSON a line."),
+    "account": ("accounts", "commands", "Manage accounts: connect, enable, show, forget."),
+    "lists": ("lists", "commands", "Manage an account's lists: refresh, store, map fields."),
+    "link": ("link", "link", "Print a link that opens an account's page once."),
+    "backup": ("backup", "backup", "Copy the database to a file; the worker may be running."),
+    "resync": ("maintenance", "resync", "Let the next flush check an account's customers again."),
+    "dead-letters": ("dead_letters", "commands", "Manage records that could not be understood."),
+    "ledger": ("ledger", "commands", "Sign the ledger in Kafka; continue after a loss."),
+    "move-ledger": ("maintenance", "move_ledger", "Copy an old database's ledger and settings to Kafka."),
+    "forget": ("forget", "forget", "Erase one person at every worker."),
+    "publish": ("maintenance", "publish", "Publish events from a file, one on each line."),
     "sandbox": ("sandbox", "sandbox", "Run a Mailchimp stand-in with three accounts."),
-    "demo": ("sandbox", "demo", "Run the whole main job, everything embedded."),
+    "demo": ("sandbox", "demo", "Run the main job with everything embedded."),
 }
 """Name to module, function or group, and its line in the list of commands."""
 
@@ -99,7 +99,9 @@ def _typer(cls: type[TyperGroup] | None = None, help: str | None = None) -> type
     )
 
 
-commands = _typer(LazyCommands, "Keeps billmywork's customers in their Mailchimp lists, and puts back nobody who left.")
+commands = _typer(
+    LazyCommands, "Keep billmywork's customers in their Mailchimp lists, and never put back anyone who left."
+)
 
 
 def _version(wanted: bool) -> None:
@@ -111,7 +113,10 @@ def _version(wanted: bool) -> None:
 @commands.callback()
 def _root(
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="The settings; without it, see WORKER_CONFIG.")
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="The settings file. Default: WORKER_CONFIG, or config/worker.toml."
+        ),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
@@ -137,8 +142,8 @@ def _for_programs() -> int:
     try:
         return int(commands(standalone_mode=False) or 0)
     except typer.Abort:
-        raise WorkerError("The question was not answered with yes.", "Answer it, or use --yes.") from None
+        raise WorkerError("You did not confirm.", "Answer yes, or use --yes.") from None
     except Exception as error:
         if not hasattr(error, "format_message"):  # only errors of use have it
             raise
-        raise UsageError(error.format_message(), "See what there is: mailchimp-worker --help") from error
+        raise UsageError(error.format_message(), "List the commands: mailchimp-worker --help") from error

@@ -14,10 +14,10 @@ from worker.store.backup import back_up
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write. It must not be there yet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write. It must not exist yet.")],
     json: Json = False,
 ) -> None:
-    """Write a copy of the database to a file, also beside a running worker. The secret key is not in it."""
+    """Copy the database to a file; the worker may be running. The copy does not include the secret key."""
     app = wired()
     with existing(app) as db, Progress("copying") as progress:
         size = back_up(db, file, progress.update)

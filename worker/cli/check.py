@@ -35,7 +35,7 @@ from worker.text.plural import counted
 
 def check(
     deep: Annotated[
-        bool, typer.Option("--deep", help="Also compare every list in Mailchimp in full; counts only.")
+        bool, typer.Option("--deep", help="Also compare every Mailchimp list in full; print counts only.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -61,7 +61,7 @@ def _secret_key(app: App) -> Finding:
 def _database(path: Path) -> Finding:
     can = f"{path.absolute()} can be used"
     if is_open_to_others(path.absolute().parent):
-        advice = "Its files are for the worker's user alone all the same. Better: chmod 700"
+        advice = "Only the worker's user can read its files anyway. To close the folder: chmod 700"
         found = f"{can}; other users may enter its folder."
         return Finding("database", Level.ATTENTION, found, f"{advice} {path.absolute().parent}", hinders=False)
     return ok("database", can)
@@ -76,7 +76,7 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
     yield ok("config", "valid")
     if not is_there(path):
         advice = "Run this in the worker's folder, or connect the first account: mailchimp-worker account connect ID"
-        yield Finding("database", Level.ATTENTION, f"There is none at {path.absolute()} yet.", advice)
+        yield Finding("database", Level.ATTENTION, f"There is no database at {path.absolute()} yet.", advice)
         yield from check_topics_of(app.config.kafka, outcomes=app.config.outcomes.enabled)
         return
     with existing(app) as db:
@@ -90,7 +90,7 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
         topics = list(check_topics_of(app.config.kafka, outcomes=app.config.outcomes.enabled))
         yield from topics
         if not is_writable(path):
-            what = "Not read: this user may not write the database."
+            what = "Not checked: this user may not write to the database."
             yield Finding("ledger", Level.ATTENTION, what, "Run check as the worker's user.")
         elif not any(one.hinders for one in topics if one.what != POLICY):
             with suppress(KafkaError):

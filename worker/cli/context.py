@@ -126,6 +126,8 @@ def known_account(db: Database, account: str | None) -> AccountId | None:
     if account not in known:
         raise NotFound(
             f"There is no account {account} here.",
-            f"Accounts here: {output.some_of(sorted(known))}." if known else "No account is connected or was read yet.",
+            f"Accounts here: {output.some_of(sorted(known))}."
+            if known
+            else "No account has been connected or read yet.",
         )
     return AccountId(account)

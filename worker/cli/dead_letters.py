@@ -26,7 +26,7 @@ commands = typer.Typer(no_args_is_help=True, help="Records that could not be und
 NumbersArgument = Annotated[list[int] | None, typer.Argument(metavar="N", help="Numbers of dead letters.")]
 EveryOption = Annotated[bool, typer.Option("--all", help="All of them.")]
 ReasonOption = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", help="All whose reason has this text in it.")
+    str | None, typer.Option("--reason", metavar="TEXT", help="All whose reason contains this text.")
 ]
 OfAccountOption = Annotated[
     str | None, typer.Option("--account", metavar="ID", help="All whose key names this account.")
@@ -36,7 +36,8 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 @commands.command("list")
 def list_letters(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest.")] = 100, json: Json = False
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many, the newest.")] = 100,
+    json: Json = False,
 ) -> None:
     """List records that could not be understood."""
     app = wired()
@@ -58,7 +59,7 @@ def list_letters(
 
 @commands.command()
 def show(number: Annotated[int, typer.Argument(metavar="N")], json: Json = False) -> None:
-    """Show one record whole, and why it could not be understood."""
+    """Show one record in full, and why it could not be understood."""
     app = wired()
     with existing(app) as db:
         one = _letter(db, number)
@@ -89,7 +90,7 @@ def replay(
     yes: YesOption = False,
     json: Json = False,
 ) -> None:
-    """Read records again as this release understands them; those it does are staged and no longer kept."""
+    """Read records again with this release. Those that it understands are staged and removed from here."""
     app = wired()
     with opened(app) as db:
         chosen = _chosen(app, db, numbers, reason, account, every=every)
@@ -99,10 +100,11 @@ def replay(
         output.as_json([{"number": one, "understood": not why, "reason": why} for one, why in results.items()])
     else:
         for number, why in results.items():
-            output.say(f"{number}: {f'still not understood: {why}' if why else 'understood, no longer kept'}")
+            output.say(f"{number}: {f'still not understood: {why}' if why else 'understood and removed'}")
     if failed := sum(why is not None for why in results.values()):
         raise WorkerError(
-            f"Not understood still: {failed} of {counted(len(results), 'record')}.", "Correct and publish them again."
+            f"{failed} of {counted(len(results), 'record')} could still not be understood.",
+            "Correct and publish them again.",
         )
 
 
@@ -115,11 +117,11 @@ def drop(
     yes: YesOption = False,
     json: Json = False,
 ) -> None:
-    """Remove records for good."""
+    """Remove records permanently."""
     app = wired()
     with opened(app) as db:
         chosen = _chosen(app, db, numbers, reason, account, every=every)
-        _ask("Remove {} for good?", chosen, asked=not numbers, yes=yes)
+        _ask("Remove {} permanently?", chosen, asked=not numbers, yes=yes)
         count = dead_letters.drop_all(db, chosen)
     if json:
         output.as_json({"dropped": count})
@@ -131,9 +133,7 @@ def _chosen(
     app: App, db: Database, numbers: list[int] | None, reason: str | None, account: str | None, *, every: bool
 ) -> list[int]:
     if bool(numbers) + every + (reason is not None or account is not None) != 1:
-        raise UsageError(
-            "It is not clear which dead letters are meant.", "Give numbers, or --all, or --reason and --account."
-        )
+        raise UsageError("You did not say which dead letters.", "Give their numbers, --all, --reason or --account.")
     if numbers:
         return [_letter(db, one).number for one in numbers]
     account_id = AccountId(account) if account is not None else None
@@ -144,7 +144,7 @@ def _chosen(
 
 def _ask(question: str, chosen: list[int], *, asked: bool, yes: bool) -> None:
     if not chosen:
-        raise NotFound("There are no such dead letters.", "List them: mailchimp-worker dead-letters list")
+        raise NotFound("No dead letter matches.", "List them: mailchimp-worker dead-letters list")
     if asked:
         output.confirm(question.format(counted(len(chosen), "dead letter")), yes=yes)
 

@@ -97,7 +97,7 @@ def differences(
         if refused is not None:
             raise MailchimpError(
                 f"List {on_list.name} ({on_list.list_id}) could not be read: {refused.title}.",
-                "Nothing of it is lost. Give the command again later.",
+                "Nothing is lost. Run the command again later.",
             )
         yield comparison.end()
 
@@ -119,14 +119,19 @@ def _tell(account_id: AccountId, found: Sequence[Drift], *, overwrite: bool) -> 
         for each in one.examples[:NAMED]:
             output.say(f"{each.address} on {one.list_id}: edited in Mailchimp: {', '.join(each.tags)}")
         for address in one.gone[:NAMED]:
-            output.say(f"{address} on {one.list_id}: not in Mailchimp any more")
+            output.say(f"{address} on {one.list_id}: no longer in Mailchimp")
         named = min(NAMED, len(one.examples)) + min(NAMED, len(one.gone))
         if (more := one.edited + one.vanished - named) > 0:
             output.say(f"{counted(more, 'more member')} of list {one.list_id}: see --json")
     edited = sum(one.edited for one in found)
     if edited and overwrite:
-        output.say(f"The next flush sends the edited fields of {counted(edited, 'member')} again, and no status.")
+        output.say(
+            f"The next flush sends the edited fields of {counted(edited, 'member')} again. It changes no status."
+        )
     elif edited:
-        output.say(f"Edited fields stay. To send billmywork's again: resync {account_id} --from-mailchimp --overwrite")
+        output.say(
+            f"Edited fields stay. To overwrite them with billmywork's values: resync {account_id} "
+            "--from-mailchimp --overwrite"
+        )
     else:
         output.say("No field was edited by hand. No status was changed in Mailchimp.")

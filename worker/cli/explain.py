@@ -33,14 +33,14 @@ from worker.store.receipts import Receipt
 
 
 def explain(
-    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The address, in any case.")],
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The address. Upper and lower case are the same.")],
     account: AccountOption = None,
     live: Annotated[
-        bool, typer.Option("--live", help="Also ask Mailchimp what the member is now; one read for each customer.")
+        bool, typer.Option("--live", help="Also ask Mailchimp for the current status; one read per customer.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Explain one contact: its events, the list and why, every call and answer, its status now, and what is next."""
+    """Explain one contact: its events, its list and why, each call and answer, its status now, and what is next."""
     address = address_key(email)
     if address is None:
         raise UsageError("No address was given.", "Give the address to explain.")
@@ -76,10 +76,7 @@ def _not_found(address: str, account: str | None, letters: Sequence[DeadLetter],
     what = f"No customer with the address {address} has been read yet{f' in account {account}' if account else ''}"
     if letters:
         return NotFound(f"{what}, but dead letter {letters[-1].number}: {letters[-1].reason}.", _see(letters[-1]))
-    advice = (
-        "Check the spelling. If the event was published just now, see with mailchimp-worker status how far the "
-        "worker has read."
-    )
+    advice = "Check the spelling. If the event is new, mailchimp-worker status shows how far the worker has read."
     return NotFound(f"{what}.", f"{other} {advice}" if other else advice)
 
 
@@ -118,7 +115,7 @@ def _tell(explanation: Explanation, live: LiveMember | None) -> None:
 
 
 def _last_known(explanation: Explanation, told: CustomerOutcome) -> str:
-    why = "since the last receipt" if explanation.receipts else "no receipt of it is in this database"
+    why = "since the last receipt" if explanation.receipts else "this database has no receipt for it"
     where = f" on {explanation.list_name(told.list_id)}" if told.list_id is not None else ""
     by = {"person": "the person", "mailchimp": "somebody in Mailchimp", "worker": "this worker"}.get(told.caused_by)
     what = f"{told.member_status}{where} since {told.since}, by {by or told.caused_by}"
@@ -171,13 +168,13 @@ def _now(explanation: Explanation) -> str:
 def _member(explanation: Explanation, entry: LedgerEntry) -> str:
     where = f"{entry.membership.address} on {explanation.list_name(entry.membership.list_id)}"
     if entry.state == "intended":
-        return f"{where}: adding it was begun at {entry.sent_at}, and the answer is not known yet"
+        return f"{where}: an add began at {entry.sent_at}, and its answer is not known yet"
     if entry.state == "gone" and entry.address_now is not None:
         return (
             f"{where}: the person changed the address to {entry.address_now}; {entry.member_status} at {entry.sent_at}"
         )
     if entry.state == "gone":
-        return f"{where}: last seen as no member any more at {entry.sent_at}"
+        return f"{where}: no longer a member when last read at {entry.sent_at}"
     whose = "added by this worker" if entry.origin == "added" else "found there, not added by this worker"
     status = "archived by this worker" if entry.state == "archived" else entry.member_status
     ours = [name for name, how in (entry.member_tags or {}).items() if how == "set"]
@@ -188,8 +185,8 @@ def _member(explanation: Explanation, entry: LedgerEntry) -> str:
 def _live(explanation: Explanation, live: LiveMember) -> str:
     where = f"{live.membership.address} on {explanation.list_name(live.membership.list_id)}"
     if live.problem is not None:
-        return f"{where}: Mailchimp does not say what it is now: {live.problem}"
+        return f"{where}: the current status could not be read: {live.problem}"
     if live.status is None:
-        return f"{where}: no member at Mailchimp now"
+        return f"{where}: not a member in Mailchimp now"
     changed = f", last changed at {live.last_changed}" if live.last_changed else ""
-    return f"{where}: {live.status} at Mailchimp now{changed}"
+    return f"{where}: {live.status} in Mailchimp now{changed}"

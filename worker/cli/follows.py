@@ -40,5 +40,5 @@ def announce(
     named = ", ".join(
         f"{count} of {counted(found.present.get(one, 0), 'member')} of {one}" for one, count in confirmed.items()
     )
-    output.confirm(f"More than a tenth would leave: {named}. Change it?", yes=yes)
+    output.confirm(f"More than a tenth would leave: {named}. Continue?", yes=yes)
     return confirmed

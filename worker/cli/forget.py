@@ -40,22 +40,25 @@ def forget(
     email: Annotated[str, typer.Argument(metavar="EMAIL", help="The person's address.")],
     archive: Annotated[
         bool | None,
-        typer.Option("--archive/--keep-members", help="Also archive the person's members in Mailchimp. Asked without."),
+        typer.Option(
+            "--archive/--keep-members",
+            help="Also archive the person's members in Mailchimp, or keep them. Default: ask.",
+        ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; without --archive, members stay.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. Without --archive, members stay.")] = False,
     json: Json = False,
 ) -> None:
-    """Erase one person: customers, ledger, receipts and dead letters, here and at every other worker.
+    """Erase one person at every worker: customers, ledger, receipts and dead letters.
 
-    The right order: delete the customer in billmywork, flush, then forget. Any worker will do, also during a flush.
+    First delete the customer in billmywork and flush; then forget. Run it at any worker, even during a flush.
     """
     address = address_key(email)
     if address is None:
-        raise UsageError("No address was given.", "Give the address that you mean.")
+        raise UsageError("No address was given.", "Give the person's address.")
     app = wired()
     there, members = _known(app, address)
     _tell_order(there)
-    output.confirm(f"Erase everything that the workers know of {address}?", yes=yes)
+    output.confirm(f"Erase everything that the workers know about {address}?", yes=yes)
     if archive is None:
         archive = (
             bool(members)
@@ -168,9 +171,9 @@ def _archive(app: App, db: Database, account_id: AccountId, entry: LedgerEntry) 
 def _tell_order(there: list[str]) -> None:
     if there:
         output.note(
-            f"billmywork has not deleted {output.some_of(there)}. In the right order its deletion comes first: delete "
-            "it there, flush, so that the member leaves the list, then forget. If you go on, a deletion that comes "
-            "later finds nobody, and any other event brings the customer back."
+            f"billmywork has not deleted {output.some_of(there)}. Delete it there first and flush, so that the "
+            "member leaves its list; then forget. If you continue now, a later deletion finds nobody to archive, "
+            "and any other event brings the customer back."
         )
 
 
@@ -186,12 +189,12 @@ def erased_in_words(address: AddressKey, gone: Mapping[str, int], by_worker: str
         counted(count, _NAMES[what], _PLURALS.get(_NAMES[what])) for what, count in gone.items() if count
     )
     if not erased:
-        yield f"Nothing was known here of {address}. If that is a typing error, give the right address."
+        yield f"This worker knows nothing about {address}. Check the spelling."
         return
     yield f"Erased of {address} from this worker's database: {erased}."
     if by_worker is not None:
-        how = "erased this" if by_worker == "all" else "erased a part of this"
-        yield f"The running worker {how}, since it took its partition back from this command."
+        how = "erased this" if by_worker == "all" else "erased part of this"
+        yield f"The running worker {how}, because it took its partition back from this command."
 
 
 def others_in_words(members: Collection[str], worker: str) -> str:
@@ -204,7 +207,7 @@ def others_in_words(members: Collection[str], worker: str) -> str:
     others = sum(1 for one in members if not one.startswith(f"{worker} on "))
     now = f" ({counted(others, 'other worker')} in the group now)" if others else ""
     return (
-        f"Every other worker erases its own copy, also one that is away{now}. See which have: mailchimp-worker status"
+        f"Every other worker erases its own copy, even one that is away{now}. mailchimp-worker status shows which have."
     )
 
 
@@ -212,6 +215,6 @@ def _tell(app: App, archived: list[str], stay: list[str], worker: str) -> None:
     if archived:
         output.say(f"Archived in Mailchimp: {output.some_of(archived)}.")
     if stay:
-        output.say(f"Its members stay in Mailchimp: {output.some_of(stay)}. To archive one: in Mailchimp itself.")
+        output.say(f"Its members stay in Mailchimp: {output.some_of(stay)}. You can archive them there.")
     output.say(others_in_words([one.name for one in members_of(app.config.kafka) or ()], worker))
-    output.say("Its events stay in Kafka until billmywork publishes its deletion. Delete backups from before.")
+    output.say("Its events stay in Kafka until billmywork publishes the deletion. Delete earlier backups.")

@@ -30,7 +30,7 @@ def _root() -> None:
 
 @commands.command("accept-loss")
 def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, json: Json = False) -> None:
-    """Continue with the ledger and the settings that Kafka has now, though records of them are lost."""
+    """Continue with the ledger and settings that Kafka still has, although records of them are lost."""
     app = wired()
     topics = app.changelog.topics
     tell = output.note if json else output.say
@@ -49,14 +49,15 @@ def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fal
         output.as_json({"accepted": [topics.ledger.name, topics.settings.name]})
         return
     output.say(
-        "This is stored in Kafka, for all workers. Start them again: the next flush reads who ever left each list."
+        "Your decision is stored in Kafka for all workers. Start them again. The next flush reads everyone who ever "
+        "left each list."
     )
 
 
 @commands.command("sign")
 def sign(
     drop_unknown: Annotated[
-        bool, typer.Option("--drop-unknown", help="Also remove refused records of which this database has nothing.")
+        bool, typer.Option("--drop-unknown", help="Also remove refused records that this database has nothing for.")
     ] = False,
     believe: Annotated[
         bool, typer.Option("--believe", help="Sign refused records as they are: an earlier release wrote them.")
@@ -64,9 +65,9 @@ def sign(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Sign the records of a release that did not sign: once, after an upgrade, with all workers ended.
+    """Sign the records of a release that did not sign. Run it once after the upgrade, with all workers stopped.
 
-    Later: write what this database has over records that were refused.
+    Later, it overwrites refused records with what this database has.
     """
     if drop_unknown and believe:
         raise UsageError("--drop-unknown and --believe exclude each other.", "Give one of them.")
@@ -81,8 +82,8 @@ def sign(
             signing = app.signing(db, lambda count: None)
             refused = signing.refused()
             if refused:
-                act = "Sign them as they are" if believe else "Write what this database has over them"
-                output.confirm(f"{counted(len(refused), 'record')} refused, see dead-letters list. {act}?", yes=yes)
+                act = "Sign them as they are" if believe else "Overwrite them with what this database has"
+                output.confirm(f"{counted(len(refused), 'record')} refused; see dead-letters list. {act}?", yes=yes)
             counts = signing.settle_refused("believe" if believe else "drop" if drop_unknown else "restore")
     _tell_settled(counts, json=json)
 
@@ -92,8 +93,8 @@ def _first_time(app: App, db: Database, *, yes: bool, believe: bool) -> Mapping[
         return None
     topics = app.changelog.topics
     output.confirm(
-        f"Sign all records of {topics.ledger.name} and {topics.settings.name} as they are? Only after a release that "
-        "did not sign: everybody who could write to these topics may have changed them.",
+        f"Sign all records of {topics.ledger.name} and {topics.settings.name} as they are? Do this only after a "
+        "release that did not sign: anyone who could write to these topics may have changed the records.",
         yes=yes,
     )
     with Progress("signing") as progress:
@@ -114,8 +115,8 @@ def _tell_signed(counts: Mapping[str, int], *, json: bool) -> None:
     output.say(f"Signed {counted(counts['ledger'], 'ledger record')} and {counts['settings']} of settings.")
     if counts["signed"]:
         output.say(
-            f"{counted(counts['signed'], 'record')} had a signature already. If this was not interrupted before, find "
-            "out who wrote the others: an earlier release cannot have written after this one."
+            f"{counted(counts['signed'], 'record')} were signed already. Unless an earlier run of this command was "
+            "interrupted, find out who wrote the others: an earlier release cannot have written after this one."
         )
     output.say("Start the workers.")
 
@@ -132,6 +133,6 @@ def _tell_settled(counts: Mapping[str, int], *, json: bool) -> None:
     output.say(f"Refused records: {done}.")
     if left := counts.get("left"):
         output.say(
-            f"This database has nothing of {counted(left, 'record')}: give the command at the worker that has the "
-            "account. If no worker has it: --drop-unknown"
+            f"This database has nothing for {counted(left, 'record')}. Run the command at the worker that has the "
+            "account. If no worker has it, add --drop-unknown."
         )

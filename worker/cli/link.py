@@ -16,16 +16,20 @@ from worker.web.signing import Signer, base64url
 
 
 def link(
-    account: Annotated[str | None, typer.Argument(metavar="ACCOUNT", help="Without it: the operators' page.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Who will use it, for the log of settings.")] = None,
+    account: Annotated[
+        str | None, typer.Argument(metavar="ACCOUNT", help="The account. Without it, the operators' page.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Who will use it; shown in the log of settings.")] = None,
     revoke: Annotated[bool, typer.Option("--revoke", help="End all sessions and links made so far instead.")] = False,
     key: Annotated[bool, typer.Option("--key", help="Print the key that signs links, for a program of yours.")] = False,
     json: Json = False,
 ) -> None:
-    """Make a link that opens an account's page once, within five minutes."""
+    """Print a link that opens an account's page once, within five minutes."""
     app = wired()
     if sum((revoke, key)) > 1 or (key and account is not None):
-        raise UsageError("It is not clear what is wanted.", "Give an account, or --revoke, or --key alone.")
+        raise UsageError(
+            "These options exclude each other.", "Use --key alone, or --revoke, with an account or without."
+        )
     account_id = AccountId(account) if account is not None else None
     if key:
         _print_key(app.secret.derived("web link"), json=json)
@@ -37,7 +41,7 @@ def link(
         if json:
             output.as_json({"account_id": account, "revoked": True})
         else:
-            output.say(f"All sessions and links of {whose} that were made until now are over.")
+            output.say(f"All earlier sessions and links of {whose} have ended.")
         return
     now = app.clock()
     token = sessions.new_link(

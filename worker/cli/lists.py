@@ -20,12 +20,12 @@ from worker.status.json_data import lists_data, mapping_data
 from worker.store import attribute_names
 from worker.store.accounts import AccountList, AccountSettings
 
-commands = typer.Typer(no_args_is_help=True, help="Read an account's Mailchimp lists, choose those to use.")
+commands = typer.Typer(no_args_is_help=True, help="Manage an account's lists: refresh, store, map fields.")
 
 
 @commands.command()
 def refresh(account: AccountArgument, json: Json = False) -> None:
-    """Read the account's lists from Mailchimp. New ones appear here, and serve once they are stored."""
+    """Read the account's lists from Mailchimp. New lists are used only after you store them."""
     app = wired()
     with changing(app) as db:
         found = account_lists.refresh(
@@ -34,7 +34,7 @@ def refresh(account: AccountArgument, json: Json = False) -> None:
     if json:
         output.as_json(lists_data(found.settings))
         return
-    for what, lists in (("New", found.new), ("Gone from Mailchimp", found.gone), ("There again", found.back)):
+    for what, lists in (("New", found.new), ("Gone from Mailchimp", found.gone), ("Back in Mailchimp", found.back)):
         if lists:
             output.say(f"{what}: {', '.join(f'{one.name} ({one.list_id})' for one in lists)}")
     _print(found.settings)
@@ -57,10 +57,12 @@ def store(
     account: AccountArgument,
     lists: Annotated[list[str] | None, typer.Argument(metavar="LIST", help="Ids of the lists to use.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Use every list that the last refresh found.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many members would leave a list.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask, no matter how many members would leave a list.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Store exactly these lists for use. Says what follows, and asks before many members would leave a list."""
+    """Use exactly these lists. Says what the next flush will do, and asks first if many members would leave one."""
     if every == bool(lists):
         raise UsageError("No list was named.", "Name the ids of the lists to store, or use --all.")
     app = wired()
@@ -83,10 +85,12 @@ def store(
 def master(
     account: AccountArgument,
     list_id: Annotated[str, typer.Argument(metavar="LIST", help="Id of a stored list.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many members would leave a list.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask, no matter how many members would leave a list.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Choose the master list, for customers without a stored list of their own. Says what follows, and asks."""
+    """Choose the list for customers without a stored list of their own. Says what the next flush will do, and asks."""
     app = wired()
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
@@ -110,10 +114,10 @@ def map_fields(
         list[str] | None,
         typer.Argument(
             metavar="TAG=ATTRIBUTE",
-            help="A merge field and the attribute, or the customer's field, that goes there; TAG= for nothing.",
+            help="A merge field, and the attribute or customer's field to send there; TAG= sends nothing.",
         ),
     ] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Go back to the default, then take what is named.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Reset to the default first.")] = False,
     json: Json = False,
 ) -> None:
     """Show or choose which fields and attributes of customers go to which merge fields of a list."""
@@ -145,7 +149,7 @@ def map_fields(
         ],
     )
     if changes:
-        output.say("The next flush looks at every customer again and sends what differs.")
+        output.say("The next flush checks every customer again and sends what differs.")
 
 
 def _assignments(given: Iterable[str]) -> dict[str, str]:
@@ -154,7 +158,8 @@ def _assignments(given: Iterable[str]) -> dict[str, str]:
         tag, equals, source = one.partition("=")
         if not equals or not tag.strip():
             raise UsageError(
-                f"{one} does not say what goes where.", "Write TAG=ATTRIBUTE, such as BIRTHDAY=birthday, or TAG=."
+                f"{one} is not a field mapping.",
+                "Write TAG=ATTRIBUTE, such as BIRTHDAY=birthday, or TAG= to send nothing.",
             )
         found[tag.strip().upper()] = source.strip()
     return found
@@ -167,7 +172,7 @@ def _of_field(one: MappedField, seen: Collection[str]) -> str:
         return "chosen" if one.chosen else ""
     why = field_mapping.unfit(one.source, one.field)
     if why is None and one.source not in (*field_mapping.CUSTOMER_FIELDS, *seen):
-        why = f"no customer with an attribute {one.source} was found yet"
+        why = f"no customer has an attribute {one.source} yet"
     return why or ("chosen" if one.chosen else "")
 
 

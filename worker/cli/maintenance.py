@@ -34,13 +34,13 @@ def resync(
     email: Annotated[str | None, typer.Option("--email", help="Only customers who have or had this address.")] = None,
     clear_suppressed: Annotated[
         bool,
-        typer.Option("--clear-suppressed", help="Also try again what was refused for a reason that may have passed."),
+        typer.Option("--clear-suppressed", help="Also retry what Mailchimp refused for a reason that may have passed."),
     ] = False,
     forget_version: Annotated[
         bool,
         typer.Option(
             "--forget-version",
-            help="Also forget the highest version: the event that was ignored for it, or the next one, counts.",
+            help="Also forget the highest version, so that the ignored event, or the next one, counts.",
         ),
     ] = False,
     from_mailchimp: Annotated[
@@ -52,7 +52,7 @@ def resync(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Mark every customer of the account, or one, for the next flush. People who left a list still stay off it."""
+    """Let the next flush check an account's customers again, or one of them. People who left a list stay off it."""
     app = wired()
     if overwrite and not from_mailchimp:
         raise UsageError("--overwrite was given without --from-mailchimp.", "Give both.")
@@ -98,7 +98,7 @@ def resync(
     if lasting:
         output.say(
             f"{counted(lasting, 'refusal')} not cleared: Mailchimp forgot these people or holds them in compliance "
-            "state. Only they can join again, by the list's form."
+            "state. Only they can join again, through the list's form."
         )
 
 
@@ -115,7 +115,7 @@ _PLURAL = {"list entry": "list entries"}
 
 
 def move_ledger(json: Json = False) -> None:
-    """Write what this database alone knows of ledger and settings to Kafka: once, after it was made without them."""
+    """Copy ledger and settings from this database to Kafka. Run it once, for a database of a release without them."""
     app = wired()
     with (
         DatabaseLock(app.config.staging.path),
@@ -132,10 +132,12 @@ def move_ledger(json: Json = False) -> None:
 
 
 def publish(
-    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Events, one JSON a line; - for standard input.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.jsonl", help="Events, one JSON object on each line; - reads standard input.")
+    ],
     json: Json = False,
 ) -> None:
-    """Publish events to Kafka, keyed and partitioned as the event contract says."""
+    """Check events, and publish them to Kafka with the key and partition of the event contract."""
     app = wired()
     topic, began = app.config.kafka.topic, time.monotonic()
     with Progress("publishing") as progress:
@@ -151,5 +153,5 @@ def publish(
 def _address(email: str) -> AddressKey:
     address = address_key(email)
     if address is None:
-        raise UsageError("No address was given.", "Give the address that you mean.")
+        raise UsageError("No address was given.", "Give the person's address.")
     return address

@@ -17,10 +17,10 @@ from worker.text.plural import counted
 
 
 def read_back(account: AccountOption = None, json: Json = False) -> None:
-    """Read what happened in Mailchimp since the last reading: who left, confirmed or joined again; deliver nothing.
+    """Read who left, confirmed or joined again in Mailchimp since the last reading. Deliver nothing.
 
-    A running worker is asked to do it. Exits with 0 if every stored list was read to its end, 3 if somebody must look,
-    1 if it failed.
+    If a worker is running, ask it to do so. Exits with 0 if every stored list was read to its end, 3 if somebody must
+    look, 1 if it failed.
     """
     shown = Shown("read the lists", "reading members", _so_far, _tell)
     carry_out(wired(), shown, account, reads_back=True, as_json=json)
@@ -45,7 +45,7 @@ def _tell(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
     if run.ended is RunResult.STOPPED and not asked:
         raise FlushEndedEarly(
             "The reading ended early: it lost a partition to another worker or by a timeout, or its worker ended.",
-            "Nothing is lost: it goes on where it was. Ask again.",
+            "Nothing is lost: it continues where it stopped. Run the command again.",
         )
     return RESULT_MEANINGS[run.ended].exit_code
 
@@ -73,7 +73,14 @@ def _data(run: Run, found: Sequence[MemberReading]) -> dict[str, object]:
 
 def _say(run: Run, found: Sequence[MemberReading]) -> None:
     rows = [
-        (one.account_id, one.list_id, one.members, one.learnt, one.unknown, "yes" if one.ended else "goes on next time")
+        (
+            one.account_id,
+            one.list_id,
+            one.members,
+            one.learnt,
+            one.unknown,
+            "yes" if one.ended else "continues next time",
+        )
         for one in found
     ]
     if rows:
@@ -85,4 +92,4 @@ def _say(run: Run, found: Sequence[MemberReading]) -> None:
         output.say("No account has a list to read: see mailchimp-worker status.")
         return
     news = sum(one.learnt for one in found)
-    output.say(f"{counted(news, 'member')} changed by what people or owners did; nothing was delivered.")
+    output.say(f"{counted(news, 'member')} were changed by people or owners. Nothing was delivered.")

@@ -28,13 +28,13 @@ def list_receipts(
     outcome: Annotated[Outcome | None, typer.Option("--outcome", metavar="OUTCOME", help="Only this outcome.")] = None,
     email: Annotated[str | None, typer.Option("--email", help="Only customers who have or had this address.")] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="Only from then on: 2026-11-20, or with a time.")
+        str | None, typer.Option("--since", metavar="TIME", help="Only since this date or time, such as 2026-11-20.")
     ] = None,
     run: Annotated[int | None, typer.Option("--run", help="Only this flush run.")] = None,
     refused: Annotated[
-        bool, typer.Option("--refused", help="Only customers whom Mailchimp refuses now, each with its last refusal.")
+        bool, typer.Option("--refused", help="Only customers whom Mailchimp refuses now, with their last refusal.")
     ] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many, the newest.")] = 100,
     csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values for a spreadsheet.")] = False,
     json: Json = False,
 ) -> None:
@@ -68,7 +68,7 @@ def list_receipts(
         rows = map(receipt_data, found)
         output.as_csv(COLUMNS, ([one[name] for name in COLUMNS] for one in rows))
     elif not found:
-        output.say("There are no such receipts.")
+        output.say("No receipt matches.")
     else:
         rows_shown = [
             (one.at, one.account_id, one.customer_id, one.address, one.list_id, one.outcome, one.detail)
@@ -92,5 +92,5 @@ def moment_of(text: str, zone: tzinfo) -> datetime:
         return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
     except ValueError as error:
         raise UsageError(
-            f"{text} is no time.", "Give a date, such as 2026-11-20, or a time, such as 2026-11-20T10:00."
+            f"{text} is not a date or time.", "Give a date, such as 2026-11-20, or a time, such as 2026-11-20T10:00."
         ) from error

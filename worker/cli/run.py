@@ -43,11 +43,11 @@ STOPPED_CODE = LOOK
 
 def run(
     once: Annotated[
-        bool, typer.Option("--once", help="Stage up to the log's end, flush what changed now, and exit.")
+        bool, typer.Option("--once", help="Read to the end of the log, deliver what changed, and exit.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Run the worker: read customer events as they come, deliver what changed once a day.
+    """Run the worker: read customer events as they come, and deliver what changed once a day.
 
     With --once, exits with 0 if everything due was settled, 3 if somebody must look, 1 if it failed.
     """
@@ -62,14 +62,16 @@ def run(
 
 def flush(
     account: AccountOption = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Read what is unread, show what would be done.")] = False,
-    calls: Annotated[bool, typer.Option("--calls", help="With --plan: every call in order.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show what a flush would do, after reading what is unread.")
+    ] = False,
+    calls: Annotated[bool, typer.Option("--calls", help="With --plan: show every call, in order.")] = False,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="With --account: let many members leave a list at once.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Flush what changed now; a running worker is asked to do it.
+    """Deliver what changed now. If a worker is running, ask it to do so.
 
     Exits with 0 if everything due was settled, 3 if somebody must look, 1 if it failed.
     """
@@ -143,8 +145,8 @@ def _known(db: Database, account: str | None) -> AccountId | None:
         return None
     if accounts.find(db, AccountId(account)) is None:
         raise AccountError(
-            f"There is no account {account} with Mailchimp settings.",
-            f"Begin with: mailchimp-worker account connect {account}",
+            f"Account {account} has no Mailchimp settings.",
+            f"Connect it: mailchimp-worker account connect {account}",
         )
     return AccountId(account)
 
@@ -229,7 +231,7 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, sho
             if not working:
                 raise _worker_ended(found)
     if found is None:
-        output.note("Stopped before the worker took the request; it is withdrawn.")
+        output.note("Stopped before the worker took the request; the request is withdrawn.")
         return STOPPED_CODE
     if found.ended is None:
         output.note("Stopped following; the worker continues the flush. See: mailchimp-worker status")
@@ -238,16 +240,18 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, sho
 
 
 def _not_begun(db: Database, request: Request) -> WorkerError:
-    told = "The worker did not start within ten minutes, and nothing was sent."
+    told = "The worker did not start the flush within ten minutes. Nothing was sent."
     bare = bare_customers.of_account(db, request.account_id) if request.account_id is not None else None
     if bare is not None and bare.reading:
-        return WorkerError(f"{told} {bare.in_words()}", "Ask again once mailchimp-worker status shows them read.")
+        return WorkerError(
+            f"{told} {bare.in_words()}", "Run the command again once mailchimp-worker status shows that they are read."
+        )
     return WorkerError(told, "Check what it does with mailchimp-worker status, and try again.")
 
 
 def _worker_ended(run: Run | None) -> WorkerError:
     if run is None:
-        return WorkerError("The worker ended before it took the request, and nothing was begun.", "Ask again.")
+        return WorkerError("The worker ended before it took the request. Nothing was sent.", "Run the command again.")
     return WorkerError(
         f"The worker ended during run {run.run}; what it did not settle waits for the next flush.",
         "See its log for the reason. Start the worker again, or repeat the command: the next flush delivers the rest.",

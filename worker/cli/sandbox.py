@@ -16,7 +16,7 @@ def sandbox(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 for any.")] = 8090,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Run a Mailchimp stand-in, with three accounts' lists in it, until it is stopped."""
+    """Run a Mailchimp stand-in with the lists of three accounts, until you stop it."""
     from worker.sandbox.content import ACCOUNTS, seed
     from worker.sandbox.server import SandboxServer
     from worker.sandbox.server_state import StandIn
@@ -37,16 +37,18 @@ def sandbox(
         output.say("API keys that it accepts:")
         for one in ACCOUNTS:
             output.say(f"  {one.api_key}   lists: {', '.join(f'{each.list_id} ({each.name})' for each in one.lists)}")
-        output.say("What happened: GET /sandbox/audit, /sandbox/calls. Faults: PUT /sandbox/faults. Ctrl-C ends it.")
+        output.say(
+            "See what happened: GET /sandbox/audit, /sandbox/calls. Cause faults: PUT /sandbox/faults. Stop it: Ctrl-C."
+        )
         server.join()
 
 
 def demo(
     serve: Annotated[
-        bool, typer.Option("--serve", help="Leave it running at the end, with its pages, to look at.")
+        bool, typer.Option("--serve", help="Leave the worker running at the end, with its pages.")
     ] = False,
 ) -> None:
-    """Run the whole main job on an embedded broker and a Mailchimp stand-in, and show what happened and why."""
+    """Run the main job on an embedded broker and a Mailchimp stand-in, and show what happened and why."""
     from worker.sandbox.demo import run_demo
 
     run_demo(serve=serve)

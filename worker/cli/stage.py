@@ -21,7 +21,7 @@ from worker.text.plural import counted
 
 
 def stage(json: Json = False) -> None:
-    """Read to the end of the log and deliver nothing, to see with flush --plan what a flush would do."""
+    """Read to the end of the log; deliver nothing. flush --plan then shows what a flush would do."""
     app = wired()
     with DatabaseLock(app.config.staging.path):
         read = _staged(app, stop_on_signals())
@@ -61,11 +61,11 @@ def read_for_plan(app: App, stop: threading.Event) -> None:
     try:
         with DatabaseLock(path):
             read = _staged(app, stop)
-            output.note("Stopped." if read is None else f"Read what was unread: {counted(read, 'record')}.")
+            output.note("Stopped." if read is None else f"Read {counted(read, 'unread record')}.")
     except AlreadyRunning:
         live = read_live(path)
         unread = None if live is None else sum(one.records for one in live.partitions.values())
         told = "not known" if unread is None else counted(unread, "record")
-        output.note(f"A worker is running; unread by it: {told}.")
+        output.note(f"A worker is running. Not yet read by it: {told}.")
     except KafkaError as error:
-        output.note(f"Kafka cannot be read, so this is the plan of what was read before. {error.what}")
+        output.note(f"Kafka cannot be read, so the plan covers only what was read before. {error.what}")

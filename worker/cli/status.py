@@ -24,10 +24,10 @@ from worker.text.plural import counted
 ALIVE_SECONDS = 60.0
 NAMED = 5
 NOTES = {
-    "key_disagrees": ("event", "whose key names another customer than the data"),
+    "key_disagrees": ("event", "whose key names a different customer from the data"),
     "out_of_order": ("event", "with a lower version at a higher offset: compaction may keep the wrong one"),
     "absent": ("customer", "in the ledger and not in the log; if they were deleted, publish them again as .deleted"),
-    "misplaced": ("event", "in another partition than the account's by the contract"),
+    "misplaced": ("event", "in another partition than the contract says"),
     "recreated": ("time", "that the topic was recreated"),
     "expired": ("time", "that events expired unread"),
     "away": (
@@ -43,7 +43,7 @@ def status(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show the worker, what it reads, what waits and since when, each account's state and what to do, the last flushes.
+    """Show the worker, what it reads, what waits and since when, each account's state and what to do, and past flushes.
 
     Run it as the worker's user. Accounts and flushes are those of this database's worker.
     """
@@ -85,7 +85,7 @@ def _worker(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "worker", "not running"
     else:
         where = f" on {worker['host']}, process {worker['pid']}" if worker["host"] else ""
-        stuck = f", but not at work for {beat:.0f} s" if beat >= ALIVE_SECONDS and worker["host"] else ""
+        stuck = f", but it has done nothing for {beat:.0f} s" if beat >= ALIVE_SECONDS and worker["host"] else ""
         yield "worker", f"running{where}{stuck}"
     yield "database", worker["database"]
     yield "Kafka", found["broker"]["words"]
@@ -94,10 +94,10 @@ def _worker(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if (before := found["previous_key"]) is not None:
         yield "previous key", " ".join(filter(None, (before["words"], before["advice"])))
     yield "next flush", f"{found['next_flush_in_words']} ({found['flush_at']})"
-    yield "customers", f"{found['customers']} staged, {found['customers_waiting']} changed since they were delivered"
+    yield "customers", f"{found['customers']} staged, {found['customers_waiting']} changed since the last delivery"
     yield (
         "receipts",
-        f"complete since {found['receipts_since_in_words']}; of earlier flushes see the last outcomes: explain",
+        f"complete since {found['receipts_since_in_words']}; for earlier flushes, explain shows the last outcomes",
     )
 
 
@@ -106,7 +106,7 @@ def _attention(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for held in one["held"]:
             yield "held", f"account {one['account_id']}: {held['words']}"
         for line in one["left_out_in_words"]:
-            yield "left out", f"account {one['account_id']}, last flush of it: {line}"
+            yield "left out", f"account {one['account_id']}, its last flush: {line}"
     if count := found["suppressed"]:
         without = count - found["refused_with_receipt"]
         missing = f" ({without} of them without a receipt in this database)" if without > 0 else ""
@@ -120,7 +120,7 @@ def _attention(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         by = ", ".join(one["done_by"]) or "no worker yet"
         yield "erasing", f"{whom}, asked {one['age']} ago: carried out by {by}"
     if refused := found["records_refused"]:
-        told = f"{counted(refused, 'ledger or settings record')} refused: not written with the secret key"
+        told = f"{counted(refused, 'ledger or settings record')} refused: not signed with the secret key"
         yield "attention", f"{told}; see check"
     if found["dead_letters"]:
         yield "dead letters", f"{counted(found['dead_letters'], 'record')} not understood; see dead-letters list"
@@ -152,8 +152,8 @@ def _failures(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for one in found["times_in_the_future"]:
         yield (
             "clock",
-            f"account {one['account_id']}'s last flush is noted for {one['completed_at']}: the clock was ahead, and "
-            "it counts as none",
+            f"account {one['account_id']}'s last flush is recorded at {one['completed_at']}, in the future: the "
+            "clock was ahead, so it is ignored",
         )
     for one in found["failed_accounts"]:
         retry = f"tried again at {one['next_try']}, or by the" if one["next_try"] else "tried again by the"
@@ -169,7 +169,7 @@ def _tell_partitions(found: dict[str, Any]) -> None:
     if not found["partitions"]:
         if found["worker"]["host"]:
             output.say("")
-            output.say("This worker has no partition now; another worker has them.")
+            output.say("This worker has no partition now; other workers have them.")
         return
     output.say("")
     live = found["worker"]["host"] is not None

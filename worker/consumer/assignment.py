@@ -19,7 +19,7 @@ class State(Enum):
     LOST = "lost"
     """The group took all partitions without asking: another worker may have them already."""
     FENCED = "fenced"
-    """The group will not have this worker any more. Nothing follows this state."""
+    """The group no longer accepts this worker. Nothing follows this state."""
 
 
 class AssignmentOver(RuntimeError):

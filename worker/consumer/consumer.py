@@ -190,7 +190,7 @@ class Consumer:
         if fatal is None:
             return False
         if says_name_is_taken(fatal) and self._assignment.state is State.IDLE:
-            log.warning("the group has a member of this name still, until its session ends", extra={"why": fatal.str()})
+            log.warning("the group still has a member of this name, until its session ends", extra={"why": fatal.str()})
             self._consumer.close()
             stop.wait(NAME_TAKEN_SECONDS)
             self._problems.fatal = None

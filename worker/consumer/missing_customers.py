@@ -32,12 +32,12 @@ def delete_missing(
     """
     revived = first_reading.delete_revived(db)
     if revived:
-        told = "deleted still: %s; the events that came again are older"
+        told = "still deleted: %s; the events that came again are older"
         log.info(told, counted(revived, "customer"), extra={"count": revived})
     for one in first_reading.judge(db, topic, topic_id, ready, ledger_partition, at):
         if one.deleted:
             log.warning(
-                "partition %d was read to its end. Not in it, and deleted therefore: %s of the ledger",
+                "partition %d was read to its end. Missing from it, and therefore deleted: %s of the ledger",
                 one.partition,
                 counted(one.deleted, "customer"),
                 extra={"partition": one.partition, "count": one.deleted},

@@ -293,9 +293,9 @@ class OwnedPartitions:
         """
         with self._lock:
             if self._fenced:
-                return "The group will not have this worker any more."
+                return "The group no longer accepts this worker."
             if not self._assigned and not self._partitions:
-                return "The group has no assignment for this worker now."
+                return "The group has given this worker no assignment."
         if self.seconds_since_heard() >= silent_seconds:
             return f"Kafka has confirmed nothing for {self.seconds_since_heard():.0f} seconds."
         return None

@@ -49,7 +49,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             yield source
     except OSError as error:
         raise NotFound(
-            f"{_named(path)} cannot be read: {error.strerror}.", "Name a file of events, one JSON a line."
+            f"{_named(path)} cannot be read: {error.strerror}.", "Name a file of events, one JSON object on each line."
         ) from error
 
 
@@ -94,14 +94,14 @@ def publish(settings: Kafka, path: Path, progress: Callable[[int], None] = lambd
         has = f"Kafka has {counted(receipt.taken, 'event')} of it" if receipt.taken else "nothing was published"
         raise PublishStopped(
             f"Stopped while {_named(path)} was published; {has}.",
-            "Publish it again to go on: an event that is published twice changes nothing.",
+            "Publish it again to continue: an event that is published twice changes nothing.",
         ) from None
 
 
 def _publish(settings: Kafka, path: Path, receipt: _Receipts) -> int:
     with opened(path) as lines:
         if not sum(1 for _ in events_of(lines, path)):
-            raise UsageError(f"There is no event in {_named(path)}.", "Give events, one JSON a line.")
+            raise UsageError(f"There is no event in {_named(path)}.", "Give events, one JSON object on each line.")
         problems = Problems()
         own = {"enable.idempotence": True, "acks": "all", "linger.ms": 20, "error_cb": problems}
         producer = client(Producer, settings, own)
@@ -168,6 +168,6 @@ def _checked(value: bytes, path: Path, number: int) -> Event:
         return decoded
     reason = f"its type is {decoded.type}" if isinstance(decoded, Skipped) else decoded.reason
     raise UsageError(
-        f"Line {number} of {_named(path)} is no event about a customer: {reason}.",
+        f"Line {number} of {_named(path)} is not an event about a customer: {reason}.",
         "Correct it; the event contract is config/customer-event.schema.json. Nothing was published.",
     )

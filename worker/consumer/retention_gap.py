@@ -218,7 +218,7 @@ class RetentionGap:
         del self._again[partition]
         self._ownership.read_again(partition)
         if reason is None:
-            message = "partition %d was read again. Not in it, and deleted therefore: %s"
+            message = "partition %d was read again. Missing from it, and therefore deleted: %s"
             log.warning(message, partition, counted(gone, "customer"), extra={"partition": partition, "count": gone})
         else:
             log.warning(

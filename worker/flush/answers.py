@@ -70,7 +70,7 @@ def classify(answer: Answer) -> ClassifiedAnswer:
     """Sorts the answer to a call for one contact, or the refusal of a whole call."""
     status, title = answer.status, answer.title
     if answer.failure == "stale":
-        return ClassifiedAnswer(AnswerClass.AGAIN, "it could not be sent soon enough after it was looked at")
+        return ClassifiedAnswer(AnswerClass.AGAIN, "it could not be sent soon enough after the read")
     if status is None:
         return ClassifiedAnswer(AnswerClass.LATER, answer.failure or "no answer")
     if answer.ok:

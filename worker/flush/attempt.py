@@ -29,7 +29,7 @@ from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 
 SECOND_LOOK = 1.0
 """Seconds to wait before a 404 is believed. Parallel writes of others to a member can answer stray ones."""
-NOT_KNOWN = "Sent, but it is not known whether it was done"
+NOT_KNOWN = "Sent, but the result is not known"
 TRIES_AT_ONCE = 3
 """Times that a step begins again without a wait: a write came too late after its reads, or a field was refused."""
 
@@ -237,7 +237,7 @@ class Attempt(StepResult):
         if kind is AnswerClass.ACCOUNT_STOPPED:
             self.account_stopped = title
             self.fail(targets)
-            told = Outcome.ACCOUNT_STOPPED, f"Mailchimp accepts no call of this account: {title}."
+            told = Outcome.ACCOUNT_STOPPED, f"Mailchimp accepts no calls for this account: {title}."
         elif kind is AnswerClass.NOT_THERE and (of_list or self.list_is_gone(membership.list_id)):
             self.gone.add(membership.list_id)
             self.fail(targets)

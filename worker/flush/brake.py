@@ -46,7 +46,7 @@ def confirmed_of(settings: AccountSettings) -> list[HeldBack]:
 def _not_known(read_at: str | None) -> str:
     if read_at is None:
         return "Who left it was never read."
-    return f"Who left it since {read_at} is not known."
+    return f"The worker does not know who left it since {read_at}."
 
 
 class Brake:

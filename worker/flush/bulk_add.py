@@ -33,7 +33,7 @@ Commit = Callable[[StepResult], None]
 def leave_archived(context: StepContext, adds: Sequence[Add]) -> StepResult:
     """Notes contacts whom somebody archived in Mailchimp: they are members, and a POST would put them back."""
     attempt = Attempt.of(context)
-    detail = "It is archived in Mailchimp and not by this worker, so it stays archived."
+    detail = "It is archived in Mailchimp, but not by this worker, so it stays archived."
     at, after = attempt.at(), then("archived")
     for add in adds:
         contact = add.contact

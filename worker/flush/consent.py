@@ -33,9 +33,9 @@ def erased_since(
     if entry is not None and entry.state == "present":
         return None
     if departed.has_address(membership.address):
-        return "somebody with this address left a list of this account, and was erased here since"
+        return "somebody with this address left a list of this account, and has been erased since"
     if departed.has_customer(customer.customer_id):
-        return "this customer left a list of this account, and was erased here since"
+        return "this customer left a list of this account, and has been erased since"
     return None
 
 
@@ -228,7 +228,7 @@ def may_add(
     if member is None:
         # Without an entry it never was there: an add was begun, or its consent was withdrawn before any.
         if entry is None or entry.state == "intended":
-            return MayAdd(status_if_new, "its add there was begun and never done", here=False)
+            return MayAdd(status_if_new, "an add began there and was never completed", here=False)
         return MayAdd(None, f"the member {old.address} is gone from list {old.list_id}", here=False)
     status = member.status
     if entry is not None and is_ours(entry, member):

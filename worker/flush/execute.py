@@ -140,7 +140,7 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, ord
             elif permission.watch.erased(reader):
                 recorder.fail(ERASED)
             elif not permission.watch.hold():
-                recorder.stop("the account's settings were changed; the next flush goes by the new ones")
+                recorder.stop("the account's settings were changed; the next flush uses the new ones")
         return recorder.part()
 
 
@@ -171,7 +171,7 @@ class _Execution:
         )
         if not orders.delivers:
             for list_id, why in sorted(flush.readings.not_read().items()):
-                self.recorder.end(f"List {list_id} could not be read: {why}. Ask again later.", RunResult.FAILED)
+                self.recorder.end(f"List {list_id} could not be read: {why}. Try again later.", RunResult.FAILED)
             return
         self.recorder.notices = flush.notices(prepared.brake if prepared is not None else None)
         if prepared is None:

@@ -44,7 +44,7 @@ class Outcome(StrEnum):
 
 
 NOTHING_NEXT = "Nothing until the customer changes."
-ONLY_THE_PERSON = "Only the person can join again, by the list's form."
+ONLY_THE_PERSON = "Only the person can join again, through the list's form."
 NEXT_FLUSH = "Tried again by the next flush."
 
 
@@ -76,11 +76,13 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         Outcome.UPDATED: Meaning("The member's fields were written. Its status was left alone."),
         Outcome.TAGGED: Meaning("The member's tags were written. Its status and its fields were left alone."),
         Outcome.RENAMED: Meaning("The member got the customer's new address."),
-        Outcome.MOVED: Meaning("The contact was added at its new list or address, because it was on another before."),
-        Outcome.RESTORED: Meaning("The member that this worker had archived is back, with the status it had then."),
+        Outcome.MOVED: Meaning("The contact was added to its new list, or with its new address."),
+        Outcome.RESTORED: Meaning("The member that this worker had archived was restored with its former status."),
         Outcome.SHARED: Meaning("Another customer has the same address and newer fields; the member has those."),
         Outcome.UNCHANGED: Meaning("The member has these fields already, so no call was needed."),
-        Outcome.ARCHIVED: Meaning("The member was archived, because no customer wants this address on this list."),
+        Outcome.ARCHIVED: Meaning(
+            "The member was archived, because no customer belongs on this list with this address."
+        ),
         Outcome.UNSUBSCRIBED: Meaning(
             "The member was unsubscribed: consent was withdrawn, or a pending member's customer moved or was deleted.",
             ONLY_THE_PERSON,
@@ -95,12 +97,12 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "Not added again, because the person may have left. The worker looks again when the customer changes.",
             final=True,
         ),
-        Outcome.DELETED: Meaning("The customer was deleted, and had no member to archive."),
+        Outcome.DELETED: Meaning("The customer was deleted and had no member to archive."),
         Outcome.WITHHELD: Meaning("Consent is withdrawn, and there was no member to unsubscribe."),
         Outcome.NO_ADDRESS: Meaning("The customer has no e-mail address."),
         Outcome.REFUSED: Meaning(
             "Mailchimp refused the contact, or its e-mail address is not valid.",
-            "Sent when the address changes, or on the day that the receipt names.",
+            "Tried again when the address changes, or on the date in the receipt.",
             settles=None,
             waits_as=RunResult.INCOMPLETE,
         ),
@@ -138,7 +140,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             waits_as=RunResult.HELD,
         ),
         Outcome.ACCOUNT_STOPPED: Meaning(
-            "Mailchimp accepts no call of this account.",
+            "Mailchimp accepts no calls for this account.",
             "Sent when the account has a working key (account connect) or is resumed (account resume).",
             settles=False,
             needs_somebody=True,

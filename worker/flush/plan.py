@@ -116,7 +116,7 @@ class _Planner:
             return NoCall(targets, None, Outcome.HELD, f"Held back: {choice.held}.", "Will be sent once this is fixed.")
         if address is not None and not is_address(address):
             what = repr(email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
-            detail = f"{what} is no e-mail address, so nothing was sent."
+            detail = f"{what} is not an e-mail address, so nothing was sent."
             return NoCall(targets, None, Outcome.REFUSED, detail, "Sent when the customer has another address.")
         membership = MembershipKey(choice.list_id, address) if address is not None else None
         if membership is not None and (
@@ -261,7 +261,7 @@ class _Planner:
         if tagged and not left and differs(contact.tags, entry.member_tags):
             self.steps.append(Tag(contact, entry))
             return
-        detail, after = "Nothing that Mailchimp has was changed since it was last sent.", NOTHING_NEXT
+        detail, after = "Nothing has changed since it was last sent.", NOTHING_NEXT
         if left:
             detail += f" The member is {entry.member_status} there and stays so."
             after = ONLY_THE_PERSON
@@ -354,7 +354,7 @@ class _Planner:
         targets = (Target(customer, choice.reason),)
         membership = self._customer_status(customer).membership
         if customer.deleted:
-            known = "It is no member by this worker's doing any more." if membership else "It was on no list."
+            known = "This worker keeps no member for it any more." if membership else "It was on no list."
             return NoCall(targets, membership, Outcome.DELETED, f"The customer was deleted. {known}")
         if not customer.state.marketing_consent:
             detail = "Consent is withdrawn and there is no list to unsubscribe it from."
@@ -363,7 +363,7 @@ class _Planner:
             return NoCall(targets, membership, Outcome.NO_ADDRESS, "The customer has no e-mail address.")
         if customer.address in self.withheld:
             detail = "Another customer with this address withdrew consent, and consent belongs to the address."
-            after = "Looked at again when that customer changes."
+            after = "Checked again when that customer changes."
             whom = self.withheld[customer.address]
             return NoCall(
                 targets, membership or self._left_at(customer), Outcome.WITHHELD, detail, after, waits_for=whom

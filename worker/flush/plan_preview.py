@@ -78,7 +78,7 @@ class AccountPlan:
             if lacking := missing(self.settings):
                 self.problem = lacking[0].what
         elif classified.kind is AnswerClass.ACCOUNT_STOPPED:
-            self.problem = f"Mailchimp accepts no call of this account: {classified.title}."
+            self.problem = f"Mailchimp accepts no calls for this account: {classified.title}."
         else:
             self.problem = f"Mailchimp gave no useful answer: {classified.title}."
 
@@ -105,7 +105,7 @@ class AccountPlan:
                 yield from self._add_calls(batch, strategies)
         for one in self.settings.stored:
             if not one.gone:
-                yield PlannedCall(calls.read_list(one.list_id), "each time a member of it is not found")
+                yield PlannedCall(calls.read_list(one.list_id), "whenever one of its members is not found")
 
     def _add_calls(self, batch: Sequence[Add], strategies: dict[ListId, AddStrategy]) -> Iterator[PlannedCall]:
         list_id = batch[0].membership.list_id
@@ -121,7 +121,7 @@ class AccountPlan:
         together = [add for add in rest if not strategy.leaves_out(add)]
         if together:
             look = strategy.look(list_id)
-            assert look is not None, "without it they go contact by contact"
+            assert look is not None, "otherwise they are added one by one"
             yield PlannedCall(look)
             whom = tuple(one for add in together for one in _ids(add))
             yield PlannedCall(calls.add_all(list_id, [add.as_contact() for add in together]), customers=whom)

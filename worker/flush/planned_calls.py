@@ -28,7 +28,7 @@ from worker.model import AddressKey, CustomerId
 from worker.store.ledger import LedgerEntry
 
 ONCE_THERE = "once it is on the list"
-STILL_NEEDED = "as far as its tags are not so"
+STILL_NEEDED = "if its tags differ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def _calls_of(step: Step) -> Iterator[PlannedCall]:
     match step:
         case Add():
             yield PlannedCall(calls.read(step.membership))
-            yield PlannedCall(_add(step.contact), "if it is no member")
+            yield PlannedCall(_add(step.contact), "if it is not a member")
             yield _write_found(step.contact, step.entry, "if it is a member already")
             yield from tag_calls(step.contact, step.entry)
         case Found():
@@ -99,13 +99,13 @@ def _calls_of(step: Step) -> Iterator[PlannedCall]:
             yield from _read_after(step)
             yield PlannedCall(
                 calls.restore(contact.membership, contact.email, status, whole),
-                "if it is archived still, and by this worker",
+                "if it is still archived, and by this worker",
             )
             yield _write_found(contact, step.entry, "if it is back, or somebody else archived it")
             yield from tag_calls(contact, step.entry)
         case Recheck():
             yield from _read_after(step)
-            yield _write_found(step.contact, step.entry, "if the member is there again")
+            yield _write_found(step.contact, step.entry, "if the member is back")
             yield from tag_calls(step.contact, step.entry)
         case Archive():
             yield from _archive_calls(step)

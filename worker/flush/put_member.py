@@ -194,7 +194,7 @@ def _written_found(
 ) -> None:
     attempt.entries.append(entry_for(attempt, contact, entry, member, origin, written))
     lost = entry is not None and entry.intent is not None and was_done(entry, member)
-    begun = "It is a member by a call whose answer was lost" if lost else "It was a member already"
+    begun = "A call whose answer was lost had added it" if lost else "It was a member already"
     detail = f"{begun}; its fields were written.{stays(member.status)}"
     settled(attempt, contact, written.exchange, Outcome.FOUND, detail, member.status, written.refused)
 

@@ -128,13 +128,13 @@ class Recorder:
             self.wait()
         self._shut = True
 
-    def stop(self, why: str = "the worker ends or its partition is another worker's now") -> None:
+    def stop(self, why: str = "the worker is stopping, or another worker has its partition now") -> None:
         """Ends the account's part before all was done, for no fault of anybody."""
         self.end(f"RunResult early, because {why}.", RunResult.STOPPED)
 
     def fail(self, why: str) -> None:
         """Ends the account's part as one that failed: its state is not known."""
-        self.end(f"{why} What is not delivered stays changed for the next flush.", RunResult.FAILED)
+        self.end(f"{why} The next flush delivers the rest.", RunResult.FAILED)
 
     def write_ahead(
         self, entries: Sequence[LedgerEntry], memberships: Sequence[tuple[CustomerId, MembershipKey]]
@@ -299,7 +299,7 @@ class Recorder:
         if result.receipts or result.before:
             rows += write_after_step(db, account_id, result)
         if result.account_stopped is not None:
-            reason = f"Mailchimp accepts no call of it: {result.account_stopped}."
+            reason = f"Mailchimp accepts no calls for it: {result.account_stopped}."
             rows += accounts.pause(db, account_id, Pause(reason, now))
         for list_id in result.gone:
             rows += accounts.mark_list_gone(db, account_id, list_id, now)
@@ -311,7 +311,9 @@ class Recorder:
         self._tell(result)
         self.closed |= result.gone | result.paused.keys()
         if result.account_stopped is not None:
-            self.end(f"Paused: Mailchimp accepts no call of this account ({result.account_stopped}).", RunResult.PAUSED)
+            self.end(
+                f"Paused: Mailchimp accepts no calls for this account ({result.account_stopped}).", RunResult.PAUSED
+            )
         if result.later is None:
             # What is written without a call shows nothing.
             self._in_vain = 0 if any(one.call for one in result.receipts) else self._in_vain

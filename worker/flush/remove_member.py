@@ -25,9 +25,10 @@ from worker.mailchimp.member import Member
 from worker.store.ledger import LedgerEntry
 
 NOT_OURS = "This worker did not add the member, so it stays."
-ARCHIVED = "Archived: no customer wants this address on this list any more."
+ARCHIVED = "Archived: no customer belongs on this list with this address any more."
 NEVER_CONFIRMED = (
-    "Unsubscribed: no customer wants this address on this list any more, and Mailchimp refuses to archive a member "
+    "Unsubscribed: no customer belongs on this list with this address any more, and Mailchimp refuses to archive a "
+    "member "
     "that has not confirmed."
 )
 
@@ -43,7 +44,13 @@ def unsubscribe(attempt: Attempt, step: Unsubscribe) -> None:
             attempt.undone.append(step.membership)
         elif step.entry is not None:
             attempt.entries.append(_gone(attempt, step.entry))
-        _note(attempt, step, exchange, Outcome.WITHHELD, "Consent is withdrawn; it is no member of this list.")
+        _note(
+            attempt,
+            step,
+            exchange,
+            Outcome.WITHHELD,
+            "Consent is withdrawn, and the contact is not a member of this list.",
+        )
     elif member.status in ("subscribed", "pending"):
         _unsubscribe(attempt, step, read)
     else:
@@ -73,7 +80,7 @@ def archive(attempt: Attempt, step: Archive) -> None:
     entry = as_read(step.entry, member, read.date)
     if entry.state == "archived":
         attempt.entries.append(replace(entry, sent_at=attempt.at()))
-        _taken_off(attempt, step, exchange, entry, " It is by a call whose answer was lost.")
+        _taken_off(attempt, step, exchange, entry, " A call whose answer was lost did that.")
     elif entry.origin == "found" and not (step.moved and is_its_own(entry, attempt.now())):
         _keep(attempt, step, read, member)
         _note(attempt, step, exchange, Outcome.LEFT_ALONE, NOT_OURS)
@@ -101,7 +108,7 @@ def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None
         # Somebody was quicker: whatever it is now, it is not archived by this worker.
         again = attempt.read_member(step.membership, entry)
         _keep(attempt, step, again if again.member is not None else read, again.member or before)
-        detail = "Its status changed meanwhile, so it stays as it is."
+        detail = "Its status has changed, so it stays as it is."
         _note(attempt, step, exchange, Outcome.LEFT_ALONE, detail)
         return
     if classified.kind is not AnswerClass.DONE:
@@ -175,7 +182,7 @@ def _taken_off(attempt: Attempt, step: Archive, exchange: Exchange, entry: Ledge
 def _forget(attempt: Attempt, step: Archive, exchange: Exchange) -> None:
     if step.entry.state == "intended":
         attempt.undone.append(step.membership)
-        _note(attempt, step, exchange, Outcome.LEFT_ALONE, "Its add here was begun and never done.")
+        _note(attempt, step, exchange, Outcome.LEFT_ALONE, "An add began here and was never completed.")
     else:
         attempt.entries.append(_gone(attempt, step.entry))
         _note(attempt, step, exchange, Outcome.GONE, "Mailchimp no longer has this member.")

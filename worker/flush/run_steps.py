@@ -124,7 +124,7 @@ class _Run:
         elif not self.blocked.issuperset(step.successors):
             # Other steps report on those who went elsewhere.
             once = [one for one in step.targets if self.parts[one.customer_id] == 1]
-            _stays(attempt, step, once, "Another customer has this address now: the member stays, for that one.")
+            _stays(attempt, step, once, "Another customer has this address now, so the member stays for that customer.")
         elif _anyone(step, self.blocked - self.kept_off):
             _leave(attempt, step, self.blocked)
         elif may_turn_out(step) and not self.context.brake.may_leave(step.membership.list_id):
@@ -280,7 +280,7 @@ def _anyone(step: Step, customers: set[CustomerId]) -> bool:
 def _leave(attempt: Attempt, step: Archive, blocked: set[CustomerId]) -> None:
     # Who may not go elsewhere is known by the old member; the others who left it are done with it.
     others = [target for target in step.targets if target.customer_id not in blocked]
-    _stays(attempt, step, others, "Another customer, who left, is known by this member: it stays as it is.")
+    _stays(attempt, step, others, "This member identifies another customer, who left, so it stays as it is.")
 
 
 def _stays(attempt: Attempt, step: Archive, targets: Sequence[Target], detail: str) -> None:

@@ -78,7 +78,7 @@ class StepResult:
         again: whether to begin again at once, from the reads on.
         kept_off: those of them who did not leave themselves: their old member is given up all the same.
         later: why Mailchimp gave no useful answer; None where it did.
-        account_stopped: why Mailchimp accepts no call of this account any more.
+        account_stopped: why Mailchimp accepts no calls for this account any more.
         gone: lists that Mailchimp does not have any more.
         paused: lists that refuse everybody, with the title.
         left_out: fields that were not sent, of contacts that were written.

@@ -208,7 +208,8 @@ def partitions_of_topic(client: Any, settings: Kafka, problems: Problems) -> tup
         reason = f": {topic.error.str()}" if topic is not None and topic.error is not None else ""
         raise KafkaError(
             f"Kafka has no topic {settings.topic} for this user{reason}.",
-            f"Create it (kafka-topics.sh --create --topic {settings.topic} --partitions 6 --config "
+            f"Create it (kafka-topics.sh --create --topic {settings.topic} --bootstrap-server "
+            f"{settings.bootstrap_servers} --partitions 12 --config "
             "cleanup.policy=compact), grant this Kafka user access to it, or correct kafka.topic "
             "(WORKER_KAFKA__TOPIC).",
         )

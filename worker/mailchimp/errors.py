@@ -11,7 +11,7 @@ _FAILURES = {
     "connection": "The connection to Mailchimp broke before its answer was whole",
     "unconnected": "Mailchimp cannot be reached",
     "stopped": "The call to Mailchimp was not made, because the worker is stopping",
-    "stale": "The call to Mailchimp was not made, because too much time had passed since what it hangs on was read",
+    "stale": "The call to Mailchimp was not made, because too much time had passed since the read that it depends on",
 }
 
 

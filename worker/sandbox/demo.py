@@ -99,7 +99,7 @@ def run_demo(*, serve: bool) -> None:
         calendar.days = 1
         demo.second_day()
         took = f"\nDone in {time.monotonic() - began:.0f} seconds."
-        out.print(took if serve else f"{took} Nothing of it is left running.", style="bold")
+        out.print(took if serve else f"{took} Nothing is left running.", style="bold")
         out.print(NEXT if serve else f"{NEXT}\n{IN_A_BROWSER}", soft_wrap=True)
         if serve:
             # The daemon reads by itself from here on. Its port is chosen late, so that nobody takes it meanwhile.
@@ -108,7 +108,7 @@ def run_demo(*, serve: bool) -> None:
             with suppress(KeyboardInterrupt), daemon_of(serving):
                 demo.third_day()
                 _serve(serving, server)
-            out.print("\nStopped. Nothing of it is left running.", style="bold")
+            out.print("\nStopped. Nothing is left running.", style="bold")
 
 
 def _serve(app: App, server: SandboxServer) -> None:
@@ -188,7 +188,7 @@ class _Demo:
         self._tell_why(run)
 
     def second_day(self) -> None:
-        _head("3. The second day: a few customers change, and one left a list meanwhile")
+        _head("3. The second day: a few customers change, and one person leaves a list")
         self._standin.by_hand(*UNSUBSCRIBED, "unsubscribe")
         self._standin.audit.calls.clear()
         self._stage("second.jsonl", second_day())

@@ -24,7 +24,7 @@ def do(mailing_list: MailingList, email: str, act: str, value: str | None) -> No
             mailing_list.set_status(member, status, BY_HAND)
         return
     if member is None:
-        raise KeyError(f"{email} is no member of {mailing_list.list_id}")
+        raise KeyError(f"{email} is not a member of {mailing_list.list_id}")
     match act:
         case "confirm" if member.status == "pending":
             mailing_list.set_status(member, "subscribed", BY_HAND)

@@ -55,7 +55,7 @@ def check_account(parts: Parts, db: Database, facts: AccountFacts) -> Finding:
     settings, state = facts.settings, state_of(facts, parts.clock())
     what = f"account {settings.account_id}"
     if state.state is State.OFF:
-        return ok(what, "Switched off: nothing is due.")
+        return ok(what, "Disabled: nothing is due.")
     if state.state in (State.NOT_READY, State.PAUSED):
         return _by_state(what, state)
     try:
@@ -125,7 +125,9 @@ def lists_not_there(settings: AccountSettings, there: Collection[ListId]) -> tup
 
 def _by_plan(what: str, plan: AccountPlan) -> Iterator[Finding]:
     if plan.problem is not None:
-        yield Finding(what, Level.FAILED, plan.problem, "Try again; if it stays, see Mailchimp's status page.")
+        yield Finding(
+            what, Level.FAILED, plan.problem, "Try again. If that does not help, see Mailchimp's status page."
+        )
     if plan.notices:
         yield Finding(what, Level.ATTENTION, " ".join(plan.notices))
     held = sum(count for (_, kind), count in plan.summary.counts.items() if kind == "held back")

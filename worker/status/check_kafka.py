@@ -81,8 +81,9 @@ def check_staging(db: Database, topic: str) -> Iterator[Finding]:
         yield Finding(
             "signatures",
             Level.FAILED,
-            f"Refused {counted(refused, 'record')} of ledger or settings, not written with the secret key.",
-            "Take the right to write there from others, see docs/operations.md. Then: mailchimp-worker ledger sign",
+            f"Refused {counted(refused, 'record')} of ledger or settings, because they are not signed with the "
+            "secret key.",
+            "Let only the workers write there; see docs/operations.md. Then: mailchimp-worker ledger sign",
         )
     if letters := dead_letters.of_changelog(db):
         numbers = ", ".join(str(one.number) for one in letters[:NAMED])
@@ -108,7 +109,7 @@ def _partitions(db: Database, topic: str) -> Iterator[Finding]:
         yield Finding(
             "partitions",
             Level.FAILED,
-            f"{counted(len(scattered), 'account')} with events in more than one partition, also lately: {named}.",
+            f"{counted(len(scattered), 'account')} with events in more than one partition, even recently: {named}.",
             "Publish them as the event contract says.",
         )
     if (differs := eligibility.what_differs(topic, size)) is not None:

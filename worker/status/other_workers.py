@@ -61,11 +61,14 @@ def in_words(
     if account_id is None:
         return (
             f"This worker has {len(own)} of {counted(partitions, 'partition')} now: other accounts are in the "
-            "databases of other workers. Ask there too."
+            "databases of other workers. Run the command there too."
         )
     partition = partition_of(account_id, partitions)
     if partition in own:
         return None
     name = next((one.name for one in members() if partition in one.partitions), None)
     which = f"Another worker, {name}," if name else "Another worker"
-    return f"{which} has account {account_id} now (partition {partition}): its customers are known there. Ask there."
+    return (
+        f"{which} has account {account_id} now (partition {partition}): its customers are known there. "
+        "Run the command there."
+    )

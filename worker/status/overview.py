@@ -179,9 +179,11 @@ def _list_notes(one: AccountSettings, said: str) -> list[str]:
         if f"({each.list_id})" in said:
             continue
         if each.gone_at:
-            notes.append(f"List {each.name} is gone from Mailchimp since {as_text(each.gone_at)}; its customers wait.")
+            notes.append(
+                f"List {each.name} has been gone from Mailchimp since {as_text(each.gone_at)}; its customers wait."
+            )
         if each.pause:
-            notes.append(f"List {each.name} is paused since {as_text(each.pause.since)}: {each.pause.reason}.")
+            notes.append(f"List {each.name} has been paused since {as_text(each.pause.since)}: {each.pause.reason}.")
         if each.marketing_permissions:
             notes.append(f"List {each.name} asks for marketing permissions: contacts are added without any.")
     return notes

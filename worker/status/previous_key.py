@@ -45,7 +45,7 @@ class PreviousKey:
         if not self.rekeyed:
             return "still needed: API keys, ledger and settings were not all written again with the new one."
         if self.api_keys:
-            return f"still needed: it encrypted {counted(self.api_keys, 'key')}."
+            return f"still needed: {counted(self.api_keys, 'API key')} encrypted with it."
         if self.partitions:
             rows = f", here of up to {counted(self.rows, 'ledger row')}" if self.rows else ""
             partitions = counted(self.partitions, "partition")
@@ -54,7 +54,7 @@ class PreviousKey:
             f" Hashes of {counted(self.left, 'ledger row')} cannot be renewed: their customers changed since, or are "
             "gone."
         )
-        return f"needed no more.{left if self.left else ''}"
+        return f"no longer needed.{left if self.left else ''}"
 
     @property
     def advice(self) -> str | None:

@@ -46,7 +46,7 @@ def translated_file() -> Iterator[None]:
 def advice(message: str) -> str:
     """Returns what to do about an error of SQLite, by its message."""
     for part, advice in (
-        ("locked", "Another process holds it for long; find and end it, then start again."),
+        ("locked", "Another process has held it for a long time. End that process, then start again."),
         ("full", "Make room on the disk, then start again; nothing is half-done."),
         ("readonly", "Grant this user write access to the file and its folder, then start again."),
         ("unable to open", "Check staging.path (WORKER_STAGING__PATH) and the rights of its folder."),

@@ -59,7 +59,7 @@ RESULT_MEANINGS: Mapping[RunResult, ResultMeaning] = MappingProxyType(
         ),
         RunResult.INCOMPLETE: ResultMeaning(
             "Customers wait for the next flush, because Mailchimp did not take them, they were not read yet, or the "
-            "worker met a fault.",
+            "worker met an internal error.",
             "The next flush tries again. See why: mailchimp-worker receipts --account {account} --run {run}",
             LOOK,
         ),

@@ -184,7 +184,7 @@ class AccountChanging:
         if now.missing:
             raise AccountError(f"Nothing can be delivered yet. {now.missing[0].what}", now.missing[0].advice)
         if confirm_held and not now.facts.held:
-            raise AccountError("Nothing is held back.", "Look at the account again.")
+            raise AccountError("Nothing is held back.", "Check the account again.")
         if now.sync_asked or (now.sync_again_at is not None and not confirm_held):
             assert now.sync_again_at is not None, "who asked may ask again some time"
             at = as_text(now.sync_again_at)

@@ -59,7 +59,7 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What would follow from a change of settings that was not made.
+    """What a change would do of settings that was not made.
 
     Attributes:
         follows: counts of contacts; None where nothing would be delivered, because something is missing still.

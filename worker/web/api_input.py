@@ -25,13 +25,13 @@ def fields(call: Call, *allowed: str) -> dict[str, Any]:
         call: the request; without a body it is an empty object.
 
     Raises:
-        BadInput: it is no JSON object, or has other fields.
+        BadInput: it is not a JSON object, or has other fields.
     """
     if not call.body:
         return {}
     found = call.json
     if not isinstance(found, dict):
-        raise _bad("The body is no JSON object.")
+        raise _bad("The body is not a JSON object.")
     if unknown := sorted(found.keys() - set(allowed)):
         raise _bad(f"There is no field {unknown[0][:50]!r}.")
     return found

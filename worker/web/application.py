@@ -63,7 +63,7 @@ async def _not_there(request: Request, error: Exception) -> Response:
         return error_response(request, PageNotFound("There is no such page.", "Check the address."))
     if status == 405:
         advice = "See /api/v1/openapi.json for what there is."
-        answer = error_response(request, WrongMethod("The page has no such method.", advice))
+        answer = error_response(request, WrongMethod("This page does not support that method.", advice))
         answer.headers.update(getattr(error, "headers", None) or {})
         return answer
     return error_response(request, BadInput("The request cannot be read.", "Check what was sent."))

@@ -96,7 +96,12 @@ class WorkerCollector(Collector):
         yield from _last_flushes(*totals.last_flushes(db))
         known = counts.totals(db, self._topic)
         events, faults = ({what: known.get(what, 0) for what in some} for some in (LOG_EVENTS, FAULTS))
-        yield _counter("log_events", "How often the log was not as it was left: events may be missing.", "what", events)
+        yield _counter(
+            "log_events",
+            "How often the log was recreated, or lost records that were not read: events may be missing.",
+            "what",
+            events,
+        )
         yield _counter("publisher_faults", "Events that the contract forbids, by what is wrong.", "what", faults)
 
     # What is read
@@ -117,7 +122,9 @@ class WorkerCollector(Collector):
                 seconds.add_metric([str(partition)], lag.seconds)
         yield from (records, seconds)
         yield _gauge("partitions", "Partitions that this worker has.", len(lags))
-        yield _gauge("partitions_ready", "Those of them that may be delivered.", len(self._ownership.ready()))
+        yield _gauge(
+            "partitions_ready", "Partitions of this worker that may be delivered.", len(self._ownership.ready())
+        )
         silence = self._ownership.seconds_since_heard()
         yield _gauge("kafka_silence_seconds", "How long ago Kafka last confirmed that it serves this worker.", silence)
 

@@ -71,7 +71,7 @@ class Health:
     def _flush_thread(self) -> str | None:
         now = self._clock()
         if (silence := now - self._looked_at) >= STALE_SECONDS:
-            return f"Nobody looked whether a flush is due for {silence:.0f} seconds."
+            return f"Nothing has checked whether a flush is due for {silence:.0f} seconds."
         if self._flush_began is None:
             return None
         idle = min(now - self._flush_began, self._metrics.seconds_idle())

@@ -57,7 +57,7 @@ _LETTER: Schema = {
     "offset": COUNT,
     "read_at": TIME,
     "reason": TEXT,
-    "key": _or_null({**TEXT, "description": "Bytes that are no UTF-8 as escapes, here and in value."}),
+    "key": _or_null({**TEXT, "description": "Bytes that are not UTF-8 are escaped, here and in value."}),
 }
 _PROBLEM = _object(
     {
@@ -77,7 +77,9 @@ SCHEMAS: dict[str, Schema] = {
         {
             "account_id": TEXT,
             "enabled": FLAG,
-            "api_key": _or_null({**TEXT, "description": "The four characters before the data centre, and that."}),
+            "api_key": _or_null(
+                {**TEXT, "description": "The last four characters before the data centre, and the data centre."}
+            ),
             "connected_at": _or_null(TIME),
             "status_if_new": {"enum": ["subscribed", "pending"]},
             "master_list_id": _or_null(TEXT),
@@ -88,7 +90,7 @@ SCHEMAS: dict[str, Schema] = {
             "missing": _list(_object({"code": TEXT, "what": TEXT, "advice": TEXT})),
         }
     ),
-    "Wanted": {**_WANTED, "description": "What is left out, or null, stays as it is."},
+    "Wanted": {**_WANTED, "description": "What is left out, or null, is not changed."},
     "Preview": _object(
         {
             "delivers": {**FLAG, "description": "False while something is missing, so that nothing is delivered."},
@@ -96,7 +98,10 @@ SCHEMAS: dict[str, Schema] = {
             "status_if_new": {"enum": ["subscribed", "pending"]},
             "moves": _list(_object({"from_list_id": TEXT, "to_list_id": TEXT, "count": COUNT})),
             "leaves": COUNTS,
-            "to_confirm": {**COUNTS, "description": "Send it as confirmed, to let so many members leave each list."},
+            "to_confirm": {
+                **COUNTS,
+                "description": "Send it back as confirmed to let this many members leave each list.",
+            },
             "words": TEXT,
         }
     ),
@@ -234,7 +239,7 @@ def _of_operators() -> dict[str, Schema]:
         "/api/v1/openapi.json": {
             "get": _operation("describe", "This description", anything, open_to_all=True),
         },
-        "/api/v1/status": {"get": _operation("status", "What is so now, as `status --json` prints it", anything)},
+        "/api/v1/status": {"get": _operation("status", "The current state, as `status --json` prints it", anything)},
         "/api/v1/accounts": {
             "get": _operation("list_accounts", "All accounts", _object({"accounts": _list(_ref("Settings"))}))
         },
@@ -255,12 +260,12 @@ def _of_operators() -> dict[str, Schema]:
             )
         },
         "/api/v1/dead-letters/{number}": {
-            "get": _operation("show_dead_letter", "One of them whole", _ref("WholeDeadLetter"))
+            "get": _operation("show_dead_letter", "One of them in full", _ref("WholeDeadLetter"))
         },
         "/api/v1/dead-letters/{number}/replay": {
             "post": _operation(
                 "replay_dead_letter",
-                "Read it again as this release understands it; it is kept where that is not so",
+                "Read it again with this release; it is kept if it still cannot be understood",
                 _object({"number": COUNT, "understood": FLAG, "reason": _or_null(TEXT)}),
             )
         },
@@ -289,14 +294,8 @@ def _of_accounts() -> dict[str, Schema]:
             "put": _operation("connect", "Store an API key once Mailchimp accepted it", settings, body=key),
             "delete": _operation("disconnect", "Remove the API key, and disable the integration", settings),
         },
-        "/settings": {
-            "put": _operation(
-                "put_settings", "Change settings; a second time does no harm", settings, body=_ref("Wanted")
-            )
-        },
-        "/preview": {
-            "post": _operation("preview", "What would follow from a change", _ref("Preview"), body=_ref("Wanted"))
-        },
+        "/settings": {"put": _operation("put_settings", "Change settings (idempotent)", settings, body=_ref("Wanted"))},
+        "/preview": {"post": _operation("preview", "What a change would do", _ref("Preview"), body=_ref("Wanted"))},
         "/resume": {"post": _operation("resume", "End every pause of the account and of its lists", settings)},
         "/lists": {
             "get": _operation(
@@ -307,7 +306,7 @@ def _of_accounts() -> dict[str, Schema]:
             "get": _operation("show_fields", "Merge fields of a list, and what goes there", _ref("Fields")),
             "put": _operation(
                 "put_fields",
-                "Choose what goes to which merge fields; a second time does no harm",
+                "Choose what goes to which merge fields (idempotent)",
                 _ref("Fields"),
                 body=_ref("ChosenFields"),
             ),
@@ -319,7 +318,7 @@ def _of_accounts() -> dict[str, Schema]:
         "/sync": {
             "post": _operation(
                 "sync",
-                "Ask for a flush now: once in ten minutes, but to confirm what is held",
+                "Ask for a flush now: once in ten minutes, except to confirm what is held",
                 asked,
                 body=_object({}, {"confirm_held": FLAG}, closed=True),
                 needed=False,
@@ -337,7 +336,7 @@ def _of_accounts() -> dict[str, Schema]:
         "/receipts": {
             "get": _operation(
                 "show_receipts",
-                "What became of customers, oldest first; the newest so many",
+                "What became of customers: the newest, oldest first",
                 _object({"receipts": _list(_ref("Receipt"))}),
                 query=(*receipts, _number("limit", 10_000)),
             )

@@ -47,13 +47,13 @@ _BY_CLASS: tuple[tuple[type[WorkerError], Said], ...] = (
         errors.DatabaseError,
         ("We cannot look anything up at the moment.", "Nothing was changed. Try again in a minute."),
     ),
-    (errors.NotFound, ("This is not there any more.", "Go back to your settings, and choose again.")),
+    (errors.NotFound, ("This no longer exists.", "Go back to your settings, and choose again.")),
     (
         errors.AccountError,
         ("This cannot be done at the moment.", "Go back to your settings: they say what is missing."),
     ),
 )
-_OTHERS = ("Something went wrong on our side.", "Try again. If it stays, tell our support.")
+_OTHERS = ("Something went wrong on our side.", "Try again. If this happens again, contact our support.")
 
 
 def owner_words(error: WorkerError) -> Said:

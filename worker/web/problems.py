@@ -33,7 +33,7 @@ class NotSignedIn(WebProblem):
 
     def __init__(self) -> None:
         super().__init__(
-            "You are not signed in, or your session is over.",
+            "You are not signed in, or your session has ended.",
             "Open this page again from your billmywork settings. Operators: sign in, or send web.token as a Bearer.",
         )
 

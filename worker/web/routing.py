@@ -118,7 +118,7 @@ class Call:
             json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # half a surrogate pair cannot be stored
             return found
         except (ValueError, RecursionError) as error:
-            raise BadInput("The body is no JSON.", "Send JSON, as /api/v1/openapi.json describes it.") from error
+            raise BadInput("The body is not JSON.", "Send JSON, as /api/v1/openapi.json describes it.") from error
 
     @property
     def csrf(self) -> str:
@@ -178,7 +178,7 @@ class Slots:
             Busy: too many wait already.
         """
         if self._taken >= self._most + self._waiting:
-            raise Busy("The worker has too much to answer now.", "Try again in a few seconds.")
+            raise Busy("The worker is too busy now.", "Try again in a few seconds.")
         self._taken += 1
         try:
             await self._free.acquire()
@@ -221,7 +221,7 @@ async def _body(request: Request) -> bytes:
                 if len(read) > LARGEST_BODY:
                     raise too_large
     except TimeoutError as error:
-        raise BadInput("The request did not come to its end in time.", "Send it again.") from error
+        raise BadInput("The request did not arrive in time.", "Send it again.") from error
     return bytes(read)
 
 

@@ -32,7 +32,7 @@ class Tries:
         """
         with self._lock:
             if len(self._recent(address)) >= MOST_TRIES:
-                raise TooManyTries("Too many wrong tries came from your address.", "Wait a minute, then try again.")
+                raise TooManyTries("Too many failed attempts came from your address.", "Wait a minute, then try again.")
 
     def failed(self, address: str) -> None:
         """Notes a wrong try."""

@@ -112,4 +112,4 @@ def test_an_account_that_is_switched_off_is_ok(world: World):
     """Somebody wanted it so, and nothing of it is due."""
     world.event("ann", "ann@example.com")
     settings.disable(world.db, CHANGELOG, ACCOUNT)
-    assert checked(world) == Finding(f"account {ACCOUNT}", Level.OK, "Switched off: nothing is due.", hinders=False)
+    assert checked(world) == Finding(f"account {ACCOUNT}", Level.OK, "Disabled: nothing is due.", hinders=False)

@@ -293,7 +293,7 @@ def test_an_attribute_that_does_not_fit_is_left_out_for_a_reason(world: World):
     assert world.flush().left_out == planned
     assert world.fields(ANN) == {"INVOICES": 1}
     detail = world.receipts("ann")[-1].detail
-    for said in ("PLAN (it is none of", "BORN (it is no day such as", "SITE (it is no URL"):
+    for said in ("PLAN (it is not one of", "BORN (it is neither a day such as", "SITE (it is not a URL"):
         assert said in detail
     assert "Bronze" not in detail
 

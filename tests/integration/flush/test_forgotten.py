@@ -56,7 +56,7 @@ def test_who_left_and_was_forgotten_is_not_added_to_another_list(world: World, a
     world.flush()
     assert world.members("other") == {}
     assert world.outcomes("eve") == ["left"]
-    assert "left a list of this account, and was erased here since" in world.receipts("eve")[0].detail
+    assert "left a list of this account, and has been erased since" in world.receipts("eve")[0].detail
     assert not world.waits("eve")
 
 

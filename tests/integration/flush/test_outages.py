@@ -97,7 +97,7 @@ def test_an_hour_away_fails_the_account_and_everything_is_delivered_once_afterwa
     assert [run.ended for run, _ in hour] == ["failed"] * 3
     parts = [run.accounts[0] for run, _ in hour]
     assert all("Mailchimp gave no useful answer" in str(part.message) for part in parts)
-    assert all("stays changed for the next flush" in str(part.message) for part in parts)
+    assert all("The next flush delivers the rest" in str(part.message) for part in parts)
     assert [part.settled for part in parts] == [DONE_BEFORE, 0, 0]
     assert world.settings.pause is None
     assert all(one.pause is None and one.gone_at is None for one in world.settings.lists)

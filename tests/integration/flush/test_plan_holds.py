@@ -98,7 +98,7 @@ def test_a_plan_counts_what_would_be_done_and_why_not(world: World):
     assert summary.counts[("master", "updates")] == 1
     assert summary.counts[("master", "adds")] == 1
     assert summary.counts[(None, "not sent")] == 1
-    assert list(summary.why) == ["'nonsense' is no e-mail address, so nothing was sent."]
+    assert list(summary.why) == ["'nonsense' is not an e-mail address, so nothing was sent."]
 
 
 def test_a_plan_says_what_stands_in_its_way(world: World, tmp_path: Path):

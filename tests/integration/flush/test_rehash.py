@@ -154,7 +154,7 @@ def test_renewing_that_was_cut_short_goes_on(world: World, monkeypatch: pytest.M
 
 
 def test_a_worker_renews_once_rekey_was_given_and_says_so(world: World) -> None:
-    """Not before, not for other keys; then status says that the key before is needed no more."""
+    """Not before, not for other keys; then status says that the key before is no longer needed."""
     app, old = world.app, world.app.secret.alone
     world.event("ann", ANN, first_name="Ann", last_name="Lee")
     world.event("bob", "bob@example.com", first_name="Bob")
@@ -189,7 +189,7 @@ def test_a_worker_renews_once_rekey_was_given_and_says_so(world: World) -> None:
     found = told()
     assert found is not None
     assert (found.needed, found.partitions, found.rows, found.left) == (False, 0, 0, 1)
-    assert "needed no more. Hashes of 1 ledger row cannot be renewed" in found.words
+    assert "no longer needed. Hashes of 1 ledger row cannot be renewed" in found.words
     begin(world, Rekeying(*both.names, "later"))
     assert rehash(app, world.db, {0}) == 0
     assert rekeying.renewed(world.db, Rekeying(*both.names, "later")) == {0: 1}

@@ -240,7 +240,7 @@ def test_the_plan_shows_the_calls_about_tags(world: World) -> None:
     told = [one for one in plan.calls() if one.address == ANN]
     assert [(one.call.method, one.when) for one in told] == [
         ("GET", None),
-        ("POST", "if it is on the list, as far as its tags are not so"),
+        ("POST", "if it is on the list, if its tags differ"),
     ]
     assert told[1].call.body == {
         "tags": [{"name": "gold", "status": "active"}, {"name": "vip", "status": "inactive"}],

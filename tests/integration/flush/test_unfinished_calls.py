@@ -76,7 +76,7 @@ def test_a_receipt_tells_of_a_write_though_the_next_try_ended_at_its_read(tmp_pa
         world.before_call(lose_the_reads)
         world.flush()
         told = [(one.list_id, one.address, (one.call or "")[:3], one.detail[:23]) for one in world.receipts("ann")[1:]]
-        assert ("master", B, "PUT", "Sent, but it is not kno") in told
+        assert ("master", B, "PUT", "Sent, but the result is") in told
         assert any(call == "GET" and detail.startswith("Not done") for _, _, call, detail in told)
 
 
@@ -100,7 +100,7 @@ def test_a_receipt_of_a_post_does_not_say_that_it_was_not_done_where_the_next_tr
         for customer in ("ann", "bob"):
             told = world.receipts(customer)
             assert (told[0].call or "").startswith("POST")
-            assert told[0].detail.startswith("Sent, but it is not known whether it was done")
+            assert told[0].detail.startswith("Sent, but the result is not known")
             assert told[-1].outcome == last
             assert not any("Not done" in one.detail for one in told)
 
@@ -112,4 +112,4 @@ def test_a_receipt_of_a_write_without_an_answer_does_not_say_that_it_was_not_don
     world.event("ann", A, first_name="Ann")
     world.standin.faults = [Fault("timeout_after", method="PATCH", times=1)]
     world.flush()
-    assert world.receipts("ann")[-1].detail == "Sent, but it is not known whether it was done: timeout."
+    assert world.receipts("ann")[-1].detail == "Sent, but the result is not known: timeout."

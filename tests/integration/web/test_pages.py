@@ -197,7 +197,7 @@ def test_of_many_accounts_operators_see_those_first_that_need_somebody(site: Sit
     """The others are counted, and found by a part of their names."""
     db, now = site.world.db, site.world.clock()
     for number in range(9):
-        held = Pause("Mailchimp accepts no call of it: API Key Invalid.", now) if number == 7 else None
+        held = Pause("Mailchimp accepts no calls for it: API Key Invalid.", now) if number == 7 else None
         made = AccountSettings(
             AccountId(f"Shop-{number}"), key_hint="cdef-us1", connected_at=now, pause=held, enabled=True
         )

@@ -341,7 +341,7 @@ def test_a_list_is_stored_by_one_account_only(ready, path, mailchimp):
         error = refused(
             ready, path, AccountError, lambda wanted=wanted: lists.store(ready, CHANGELOG, NEIGHBOUR, wanted)
         )
-        assert "one account only" in error.what
+        assert "Only one account" in error.what
     lists.store(ready, CHANGELOG, ACCOUNT, ["one"])
     assert ids(lists.store(ready, CHANGELOG, NEIGHBOUR, ["three", "two"]).stored) == ["three", "two"]
     assert accounts.stored_by(ready, ListId("two")) == NEIGHBOUR

@@ -158,7 +158,7 @@ def test_without_one_a_key_is_made_beside_the_database(tmp_path, caplog, umask):
         made = secret_key(None, None, database)
     finally:
         os.umask(before)
-    assert "lies beside the data" in caplog.text
+    assert "is beside the data" in caplog.text
     assert "WORKER_SECRET_KEY_FILE" in caplog.text
     file = tmp_path / "new" / "x.db.key"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -15,8 +15,8 @@ GONE = {"receipts": 2, "places": 1, "customers": 1, "dead letters": 0}
     ("by_worker", "said"),
     [
         (None, []),
-        ("all", ["The running worker erased this, since it took its partition back from this command."]),
-        ("part", ["The running worker erased a part of this, since it took its partition back from this command."]),
+        ("all", ["The running worker erased this, because it took its partition back from this command."]),
+        ("part", ["The running worker erased part of this, because it took its partition back from this command."]),
     ],
 )
 def test_it_is_said_what_was_erased_and_whether_the_running_worker_did(by_worker: str | None, said: list[str]) -> None:
@@ -28,7 +28,7 @@ def test_it_is_said_what_was_erased_and_whether_the_running_worker_did(by_worker
 def test_an_address_that_nobody_had_is_said_to_be_unknown() -> None:
     """With the hint that it may be a typing error."""
     (told,) = erased_in_words(ANN, dict.fromkeys(GONE, 0), None)
-    assert told == "Nothing was known here of ann@example.com. If that is a typing error, give the right address."
+    assert told == "This worker knows nothing about ann@example.com. Check the spelling."
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_an_address_that_nobody_had_is_said_to_be_unknown() -> None:
 def test_only_other_workers_are_counted_as_others(members: list[str], now: str) -> None:
     """The worker of this database is none of them, whether it runs or not; one that is away erases too."""
     told = others_in_words(members, "worker-1")
-    assert told.startswith(f"Every other worker erases its own copy, also one that is away{now}. See which have:")
+    assert told.startswith(f"Every other worker erases its own copy, even one that is away{now}. ")

@@ -68,7 +68,7 @@ def test_a_time_without_a_zone_is_in_the_zone_of_the_daily_flush(text: str, mome
 
 def test_what_is_no_time_is_refused():
     """With an example of what is one."""
-    with pytest.raises(UsageError, match="yesterday is no time") as caught:
+    with pytest.raises(UsageError, match="yesterday is not a date or time") as caught:
         moment_of("yesterday", LONDON)
     assert "2026-11-20" in caught.value.advice
 

@@ -296,7 +296,7 @@ def test_a_command_gives_up_on_a_lock(db: Database, locked: threading.Event, mon
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
     with pytest.raises(DatabaseError, match="locked") as caught, db.transaction():
         raise AssertionError("the lock is another's")
-    assert "Another process holds it" in caught.value.advice
+    assert "Another process has held it" in caught.value.advice
 
 
 def test_refusals_of_a_person_stay_when_an_operator_takes_refusals_back(db: Database) -> None:

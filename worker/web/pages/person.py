@@ -78,7 +78,7 @@ def in_short(one: Explanation, live: LiveMember | None) -> str:
         return f"{of_status(one.news.member_status).capitalize()} on “{_list(one, one.news.list_id)}”."
     if one.receipts:
         return words_of(one.receipts[-1].outcome).sentence
-    return "Known here, and not on a list yet." if one.customer is not None else "Not a customer of yours any more."
+    return "Known here, and not on a list yet." if one.customer is not None else "No longer one of your customers."
 
 
 def next_of(one: Explanation, live: LiveMember | None, next_sync: str) -> str:
@@ -138,7 +138,7 @@ def _event(call: Call, one: Explanation, receipt: Receipt) -> dict[str, Any]:
 def _live(call: Call, one: Explanation, live: LiveMember) -> dict[str, str]:
     where = _list(one, live.membership.list_id)
     if live.problem is not None:
-        return {"text": "Mailchimp does not say at the moment.", "note": "Try again later."}
+        return {"text": "Mailchimp does not answer at the moment.", "note": "Try again later."}
     if live.status is None:
         return {"text": f"Not on “{where}”.", "note": ""}
     since = ""

@@ -100,15 +100,15 @@ def _outside(settings: AccountSettings, around: Surroundings) -> Iterator[Proble
             "We cannot receive changes from billmywork at the moment",
             f"{around.away} Nothing is lost: everything is sent once we are connected again. What you see here may be "
             "a little old.",
-            Button("Look again", ""),
+            Button("Check again", ""),
         )
     if settings.unapplied is not None:
         yield Problem(
             "record_not_applied",
             "problem",
             "A part of your settings could not be read",
-            "Nothing is sent to Mailchimp until our support has put this right. They can see it already.",
-            Button("Look again", ""),
+            "Nothing is sent to Mailchimp until our support has corrected this. They can see it already.",
+            Button("Check again", ""),
         )
 
 
@@ -130,7 +130,7 @@ def _steps(settings: AccountSettings) -> Iterator[Problem]:
         )
         return
     if settings.refreshed_at is None:
-        text = "We are connected to Mailchimp. Now let us read the lists that you have there."
+        text = "We are connected to Mailchimp. Next, let us read the lists that you have there."
         yield Problem("lists_not_read", "step", "Read your lists from Mailchimp", text, REFRESH)
         return
     lacking = {one.code for one in missing(settings)}
@@ -141,7 +141,7 @@ def _steps(settings: AccountSettings) -> Iterator[Problem]:
         text = "Tick at least one of your Mailchimp lists. Your customers go to these lists and to no other."
         yield Problem("no_stored_list", "step", "Choose the lists to use", text, CHOOSE_LISTS)
     elif lacking & {"no_master_list", "master_list_not_stored"}:
-        text = "It is the list for every customer for whom no other list is chosen. Without it nobody is added."
+        text = "It is the list for customers that have no list of their own. Without it, nobody is added."
         yield Problem("no_master_list", "step", "Choose your master list", text, Button("Choose it", "#lists"))
     elif "master_list_gone" in lacking:
         master = settings.list_of(settings.master_list)
@@ -160,8 +160,8 @@ def _key_refused(settings: AccountSettings, pause: Pause) -> Problem:
         return Problem(
             "not_let_in",
             "problem",
-            "Mailchimp does not let us in to your account",
-            "Log in to Mailchimp and see whether your account is in order there. Then let us try again. Nothing is "
+            "Mailchimp does not let us into your account",
+            "Log in to Mailchimp and check whether your account is in order there. Then let us try again. Nothing is "
             "lost: your customers are sent once Mailchimp lets us in.",
             RESUME,
             (f"Mailchimp's answer: {said}",),
@@ -202,7 +202,7 @@ def _lists(settings: AccountSettings) -> Iterator[Problem]:
             yield Problem(
                 "list_paused",
                 "problem",
-                f"“{one.name}” takes nobody",
+                f"“{one.name}” accepts nobody",
                 "Mailchimp refuses everyone whom we add to this list, so we stopped. Look at the list's settings in "
                 "Mailchimp, such as required fields, then let us try again.",
                 RESUME,
@@ -221,8 +221,8 @@ def _by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
             "incomplete",
             "problem",
             "The last sync did not finish",
-            f"{part.settled:,} of {people(part.to_do)} are up to date. The others are tried again by themselves; you "
-            "need do nothing unless this stays.",
+            f"{part.settled:,} of {people(part.to_do)} are up to date. We try the others again automatically. Write "
+            "to our support if this message stays.",
             SYNC,
         )
     held = part.counts.get(Outcome.HELD, 0)
@@ -231,13 +231,13 @@ def _by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
             "held_otherwise",
             "problem",
             f"{people(held)} could not be sent",
-            "Something about them must be put right first. Look who they are, and write to our support if you cannot "
-            "see why. Nothing is lost.",
+            "Something about them must be corrected first. See who they are, and contact our support if the reason "
+            "is not clear. Nothing is lost.",
             Button("See who", f"/people?run={facts.run}&outcome={Outcome.HELD}"),
         )
     refused = sum(part.counts.get(one, 0) for one in (Outcome.REFUSED, Outcome.SUPPRESSED))
     if refused:
-        text = "Mostly the address has a spelling mistake. Correct it in billmywork, and we try again."
+        text = "Usually the address is misspelled. Correct it in billmywork, and we try again."
         where = f"/people?run={facts.run}&group=refused"
         yield Problem("refused", "note", f"Mailchimp did not accept {people(refused)}", text, Button("See who", where))
 
@@ -266,15 +266,17 @@ def held_in_words(settings: AccountSettings, one: HeldBack) -> str:
 def _notes(facts: AccountFacts, around: Surroundings) -> Iterator[Problem]:
     if facts.bare is not None and facts.bare.reading:
         text = f"{people(facts.bare.count)} are left to read. The sync after that sends them."
-        yield Problem("reading", "note", "We are still reading your customers", text, Button("Look again", ""))
+        yield Problem("reading", "note", "We are still reading your customers", text, Button("Check again", ""))
     elif facts.bare is not None:
-        text = "We no longer have what billmywork said of them. Each is sent once it changes in billmywork."
+        text = "We no longer have their details. We send each of them after their next change in billmywork."
         yield Problem(
-            "not_read", "note", f"We could not read {people(facts.bare.count)}", text, Button("Look again", "")
+            "not_read", "note", f"We could not read {people(facts.bare.count)}", text, Button("Check again", "")
         )
     if not around.customers:
         text = "Add or change a customer in billmywork, and they appear here within a minute."
-        yield Problem("no_customer", "note", "We have not seen a customer of yours yet", text, Button("Look again", ""))
+        yield Problem(
+            "no_customer", "note", "We have not seen any of your customers yet", text, Button("Check again", "")
+        )
     elif facts.part is None:
         text = f"It is {around.next_sync}. You can also start it now."
         yield Problem("first_sync", "note", "Your first sync is still to come", text, SYNC)

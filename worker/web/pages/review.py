@@ -30,8 +30,8 @@ from worker.web.signing_in import account_path
 WELCOME = "People you have not asked get your welcome mail, if your list has one."
 CONFIRM_MAIL = "Mailchimp sends each of them a mail to confirm. Only those who confirm are subscribed."
 UNKNOWN_CONSENT = (
-    "Today a customer who has not told billmywork whether they want marketing mail counts as a yes. Those who said no "
-    "are left out in any case."
+    "At present, a customer who has not told billmywork whether they want marketing mail counts as a yes. Those who "
+    "said no are always left out."
 )
 NEVER_BACK = "Nobody who unsubscribed is moved or added again."
 
@@ -180,7 +180,7 @@ def follow_lines(preview: Preview, at: str, *, turned_on: bool) -> list[str]:
     """Returns what the next sync would do, in the plan's own numbers: "662 people are added as subscribed …"."""
     follows, settings = preview.follows, preview.settings
     if follows is None:
-        return ["Nothing is sent to Mailchimp yet. You see below what is still missing, once this is saved."]
+        return ["Nothing is sent to Mailchimp yet. After you save, you see below what is still missing."]
     lines = []
     how = "as subscribed" if settings.status_if_new == "subscribed" else "once they confirm by mail"
     if follows.adds:

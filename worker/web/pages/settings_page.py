@@ -133,7 +133,11 @@ def _lists(settings: AccountSettings, new: Collection[ListId]) -> list[dict[str,
 
 def _marked(one: AccountList, *, new: bool) -> dict[str, str]:
     if one.gone:
-        return {"badge": "gone", "tone": "bad", "note": "No longer in Mailchimp. Untick it to let its customers go on."}
+        return {
+            "badge": "gone",
+            "tone": "bad",
+            "note": "No longer in Mailchimp. Untick it, so that its customers no longer wait.",
+        }
     if one.pause is not None:
         return {"badge": "paused", "tone": "warn", "note": "Mailchimp refuses everyone whom we add."}
     permissions = "It asks its members for marketing permissions; we add people without any."

@@ -24,7 +24,7 @@ GOOD: Mapping[str, str] = MappingProxyType(
         "on": "The integration is on.",
         "off": "The integration is off. Nothing more is sent to Mailchimp.",
         "saved": "Saved.",
-        "same": "Nothing was changed: it was so already.",
+        "same": "Nothing was changed: these settings were saved already.",
         "refreshed": "Your lists were read from Mailchimp.",
         "resumed": "The next sync tries again.",
         "syncing": "A sync begins within seconds. Load this page again to see how far it is.",

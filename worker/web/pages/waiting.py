@@ -55,4 +55,4 @@ def _sentence(one: Customer) -> str:
         return "Does not want marketing: unsubscribed where subscribed, and added nowhere."
     if one.address is None:
         return "Has no e-mail address, so nothing is sent."
-    return "New, changed, or looked at again."
+    return "New, changed, or to be checked again."

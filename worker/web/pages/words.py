@@ -44,13 +44,13 @@ OUTCOMES: Mapping[str, Words] = MappingProxyType(
     {
         Outcome.ADDED: Words(Group.ADDED, "added", "Added to the list."),
         Outcome.MOVED: Words(Group.ADDED, "moved", "Moved here from another list or from an earlier address."),
-        Outcome.RESTORED: Words(Group.ADDED, "put back by us", "Back on the list from which we had taken them off."),
+        Outcome.RESTORED: Words(Group.ADDED, "put back by us", "Back on the list that we had taken them off."),
         Outcome.FOUND: Words(
             Group.UPDATED, "on the list already", "On the list already. We updated their details and nothing else."
         ),
         Outcome.UPDATED: Words(Group.UPDATED, "updated", "Their details were updated."),
         Outcome.TAGGED: Words(Group.UPDATED, "with other tags", "Their tags were updated."),
-        Outcome.RENAMED: Words(Group.UPDATED, "with a new address", "Their new address was put in place of the old."),
+        Outcome.RENAMED: Words(Group.UPDATED, "with a new address", "Their new address replaced the old one."),
         Outcome.SHARED: Words(None, "sharing an address", "Another customer has the same address and newer details."),
         Outcome.UNCHANGED: Words(None, "unchanged", "The list had these details already."),
         Outcome.ARCHIVED: Words(
@@ -77,8 +77,10 @@ OUTCOMES: Mapping[str, Words] = MappingProxyType(
         Outcome.DELETED: Words(None, "deleted here", "Deleted in billmywork, and not on any list."),
         Outcome.WITHHELD: Words(Group.NOT_ADDED, "without consent", "Not added: they do not want marketing mail."),
         Outcome.NO_ADDRESS: Words(Group.NOT_ADDED, "without an address", "Not added: they have no email address."),
-        Outcome.REFUSED: Words(Group.NOT_ADDED, "refused", "Mailchimp refused them. We try again, or when it changes."),
-        Outcome.SUPPRESSED: Words(Group.NOT_ADDED, "refused for good", "Mailchimp does not accept this address."),
+        Outcome.REFUSED: Words(
+            Group.NOT_ADDED, "refused", "Mailchimp refused them. We try again later, or when the address changes."
+        ),
+        Outcome.SUPPRESSED: Words(Group.NOT_ADDED, "refused permanently", "Mailchimp does not accept this address."),
         Outcome.HELD: Words(Group.WAITING, "held", "Waiting, because something must be confirmed or corrected first."),
         Outcome.LATER: Words(Group.WAITING, "tried again", "Mailchimp did not answer. The next sync tries again."),
         Outcome.LIST_PAUSED: Words(Group.WAITING, "on a paused list", "Waiting, because their list is paused."),
@@ -86,9 +88,9 @@ OUTCOMES: Mapping[str, Words] = MappingProxyType(
             Group.WAITING, "on a missing list", "Waiting, because their list is no longer in Mailchimp."
         ),
         Outcome.ACCOUNT_STOPPED: Words(
-            Group.WAITING, "not sent", "Waiting, because Mailchimp did not let us in to this account."
+            Group.WAITING, "not sent", "Waiting, because Mailchimp did not let us into this account."
         ),
-        Outcome.FAULT: Words(Group.WAITING, "not sent", "Waiting, because of a fault on our side. We try again."),
+        Outcome.FAULT: Words(Group.WAITING, "not sent", "Waiting, because of an error on our side. We try again."),
     }
 )
 """Each outcome. A test compares it with the table of outcomes."""

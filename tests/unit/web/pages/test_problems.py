@@ -83,7 +83,7 @@ CASES = {
     "held": (facts(waiting=40, held=HELD, part=part(RunResult.HELD, held=40)), ["held"], "/held"),
     "held long ago": (facts(waiting=40, held=OLD, part=part(RunResult.HELD, held=40)), ["held"], "/sync"),
     "Mailchimp lets nobody in": (
-        facts(replace(READY, pause=Pause("Mailchimp accepts no call of it: User Disabled.", NOW))),
+        facts(replace(READY, pause=Pause("Mailchimp accepts no calls for it: User Disabled.", NOW))),
         ["not_let_in"],
         "/resume",
     ),
