@@ -26,7 +26,7 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import WebError
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
-from worker.mailchimp.data_centres import DataCentres, NotedSender
+from worker.mailchimp.data_centres import DataCentres, DataCentreSender
 from worker.mailchimp.observed import ObservedSender
 from worker.mailchimp.rate_limit import Connections, Stop
 from worker.mailchimp.retry import RetryingSender
@@ -180,7 +180,7 @@ class App:
         """
         key = key_of(db, account_id, self.secret)
         with self.open_client(key, account_id) as client:
-            noted = NotedSender(client, self.data_centres, key.data_centre)
+            noted = DataCentreSender(client, self.data_centres, key.data_centre)
             yield RetryingSender(
                 noted, self.connections.limiter(key), self.config.mailchimp.patience, stop, time.monotonic
             )
@@ -213,10 +213,10 @@ class App:
 
     def flusher(self, stop: Stop) -> Flusher:
         """Returns what carries out flushes: one for a process."""
-        from worker.flush.execute import HowToDeliver
+        from worker.flush.execute import DeliveryConfig
         from worker.flush.run import Flusher
 
-        how = HowToDeliver(
+        how = DeliveryConfig(
             open_database=self.open_database,
             open_sender=self.open_sender,
             departed_of=self.departed_of,
@@ -246,7 +246,7 @@ class App:
             yield lambda health, owned_partitions: None
             return
         # These take long to import, and only the daemon needs them.
-        from worker.web.announcing import Announcing
+        from worker.web.announcer import Announcer
         from worker.web.application import web_application
         from worker.web.collector import WorkerCollector, registry_of
         from worker.web.context import WebContext
@@ -263,7 +263,7 @@ class App:
                 collector = WorkerCollector(db, topic, owned_partitions, self.metrics, in_flight, self.clock)
                 elsewhere = Elsewhere(topic, owned_partitions.owned)
                 # The ledger of a partition that was another worker's is read later, once that one's calls are over.
-                announcing = Announcing(self, owned_partitions.owned, owned_partitions.why_settings_unread)
+                announcer = Announcer(self, owned_partitions.owned, owned_partitions.why_settings_unread)
                 server.start(
                     web_application(
                         health.live,
@@ -272,7 +272,7 @@ class App:
                         WebContext(self, owned_partitions.why_changelog_unread, elsewhere.url_of),
                     )
                 )
-                stack.enter_context(closing(announcing)).start()
+                stack.enter_context(closing(announcer)).start()
 
             yield serve
 

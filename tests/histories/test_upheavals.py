@@ -63,8 +63,8 @@ def test_the_oracle_notices_a_worker_that_takes_over_without_the_ledger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the ledger somebody is put back, or does not go where the customer does."""
-    everything = table_rows.everything
-    monkeypatch.setattr(table_rows, "everything", lambda db: [one for one in everything(db) if one.kind != "place"])
+    everything = table_rows.all_rows
+    monkeypatch.setattr(table_rows, "all_rows", lambda db: [one for one in everything(db) if one.kind != "place"])
     for seed in TAKEN_OVER:
         (tmp_path / str(seed)).mkdir()
         assert History(tmp_path / str(seed), seed, upheavals=True).run()

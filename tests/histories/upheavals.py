@@ -68,9 +68,9 @@ class Upheavals:
     def take_over(self, *, from_copy: bool) -> None:
         """Goes on with an empty database, or an old copy, and what Kafka has: ledger, settings and events."""
         world = self._world
-        told = [(key_of(one), value_of(one, erase=False)) for one in table_rows.everything(world.db)]
+        told = [(key_of(one), value_of(one, erase=False)) for one in table_rows.all_rows(world.db)]
         world.replace_by(self._copy if from_copy else None)
-        here = [key_of(one) for one in table_rows.everything(world.db)]
+        here = [key_of(one) for one in table_rows.all_rows(world.db)]
         gone = [(key, b"{}") for key in here if key not in dict(told)]
         rows = [changelog_row_of(key, value) for key, value in (*gone, *told)]
         with world.db.transaction():

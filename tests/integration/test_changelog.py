@@ -343,7 +343,7 @@ def test_a_release_that_can_applies_what_the_one_before_could_not(hire: Callable
     with closing(first.app.open_database()) as copy, closing(first.app.open_reader(copy)) as reader:
         with copy.transaction():
             dead_letters.keep(copy, [letter])
-        assert reader.apply_letters() == 1
+        assert reader.apply_dead_letters() == 1
     assert first.ledger() == {"a@example.com": "cus-1"}
     assert dead_letters.count(first.db) == 0
 

@@ -154,8 +154,8 @@ def test_what_was_refused_is_written_over_by_what_the_database_has(hire: Hire) -
     signing = worker.app.signing(worker.db, lambda count: None)
     assert not signing.unsigned()
     with changing(worker.app, lambda db: [ACCOUNT]):
-        assert signing.settle_refused("restore") == {"restored": 1, "left": 1}
-        assert signing.settle_refused("drop") == {"dropped": 1}
+        assert signing.resolve_refused("restore") == {"restored": 1, "left": 1}
+        assert signing.resolve_refused("drop") == {"dropped": 1}
     assert worker.letters() == []
     fresh = hire("fresh")
     assert fresh.read() == {A: "cus-1"}
@@ -170,7 +170,7 @@ def test_what_an_earlier_release_wrote_too_late_is_signed_if_an_operator_says_so
     forge(worker, (place(A), ROW))
     assert worker.read() == {A: "cus-1"}
     with changing(worker.app, lambda db: [ACCOUNT]):
-        assert worker.app.signing(worker.db, lambda count: None).settle_refused("believe") == {"believed": 1}
+        assert worker.app.signing(worker.db, lambda count: None).resolve_refused("believe") == {"believed": 1}
     assert worker.read() == {A: "forged"}
     assert hire("fresh").read() == {A: "forged"}
     assert worker.letters() == []
@@ -281,7 +281,7 @@ def test_a_worker_with_the_old_key_alone_catches_up_once_it_has_both(hire: Hire)
     with closing(both.app.open_reader(both.db)) as reader:
         reader.read_settings()
         assert len(both.letters()) == 1
-        assert reader.apply_letters() == 1
+        assert reader.apply_dead_letters() == 1
     assert both.letters() == []
     assert worker_urls.with_partition(both.db, 0) is not None
 

@@ -22,7 +22,7 @@ from worker.config import Config, Flush, Staging
 from worker.daemon import Daemon
 from worker.errors import DatabaseError
 from worker.flush import account_part
-from worker.flush.execute import HowToDeliver
+from worker.flush.execute import DeliveryConfig
 from worker.flush.run import Flusher
 from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.rate_limit import Stop
@@ -46,7 +46,7 @@ class FakeApp(App):
     def flusher(self, stop: Stop) -> Flusher:
         """Returns one whose accounts send nothing."""
         departed = lambda db, account_id: Departed(account_id)  # noqa: E731
-        how = HowToDeliver(
+        how = DeliveryConfig(
             self.open_database,
             nobody,
             departed,

@@ -1,4 +1,4 @@
-"""An account's API key: checked with Mailchimp before it is stored, and handed out to those who call Mailchimp."""
+"""An account's API key: checked with Mailchimp before it is stored, and decrypted for those who call Mailchimp."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.errors import AccountError, SecretKeyError, UsageError
 from worker.mailchimp import api_key
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Sender
-from worker.mailchimp.errors import explained
+from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import all_lists
 from worker.mailchimp.user import ROOT, MailchimpUser, user_of
 from worker.model import AccountId
@@ -28,19 +28,19 @@ from worker.store.database import Database
 from worker.text.plural import counted
 
 OpenSender = Callable[[ApiKey], AbstractContextManager[Sender]]
-"""Opens what sends calls with an API key, and closes it afterwards."""
+"""Opens a sender that uses an API key, and closes it afterwards."""
 
 LONGEST_ID = 128
-"""Characters of an account's id."""
+"""Characters of an account id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """What became of a new API key.
+    """A new API key was stored.
 
     Attributes:
-        user: whose the key is.
-        notice: what the person should know about the lists stored so far; None where there is nothing to know.
+        user: the owner of the key.
+        notice: what the person should know about the lists stored so far; None for nothing.
     """
 
     settings: AccountSettings
@@ -59,18 +59,18 @@ def connect(
     at: datetime,
     author: Author | None = None,
 ) -> Connected:
-    """Stores an API key once Mailchimp accepted it, and ends a pause of the account.
+    """Stores an API key once Mailchimp has accepted it, and ends a pause of the account.
 
-    The account is made if it is not there yet. Until the key is accepted, everything stays as it was.
+    Creates the account if it does not exist. Until the key is accepted, everything stays as it was.
 
     Args:
-        db: the staging database, outside of a transaction.
+        db: outside of a transaction.
         text: the API key as a person entered it.
 
     Raises:
-        UsageError: the account's id is none.
-        ApiKeyMalformed: the text is no API key; nothing was sent anywhere.
-        MailchimpError: Mailchimp refused the key, or was not reached; the kind says which.
+        UsageError: the account id is not valid.
+        ApiKeyMalformed: the text is not an API key; nothing was sent anywhere.
+        MailchimpError: Mailchimp refused the key or could not be reached; the subclass tells which.
     """
     _check_id(account_id)
     key = api_key.parse(text)
@@ -79,39 +79,39 @@ def connect(
     with open_sender(key) as sender:
         answer = sender.send(ROOT)
         if not answer.ok:
-            raise explained(answer)
+            raise error_for(answer)
         notice = _about_lists(before, sender) if replaced and before.stored else None
     sealed, user = secret.seal(account_id, key), user_of(answer)
 
-    def act() -> Changed[AccountSettings]:
+    def write() -> Changed[AccountSettings]:
         now = accounts.find(db, account_id) or AccountSettings(account_id)
         settings = replace(now, key_hint=key.hint, connected_at=at, pause=None)
         rows = accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, sealed)
         rows += note(db, now, settings, author) + connected_user.note(db, account_id, user)
         return Changed(settings, rows)
 
-    return Connected(changelog.commit(db, act), user, notice)
+    return Connected(changelog.commit(db, write), user, notice)
 
 
 def disconnect(db: Database, changelog: Changelog, account_id: AccountId, author: Author | None) -> AccountSettings:
-    """Removes an account's API key and disables the integration. Lists, ledger and what waits are kept.
+    """Removes an account's API key and disables the integration. Lists, ledger and waiting customers are kept.
 
     Raises:
-        NotFound: the account never chose any settings.
+        NotFound: the account has no settings.
     """
 
-    def act() -> Changed[AccountSettings]:
+    def write() -> Changed[AccountSettings]:
         before = load(db, account_id)
         settings = replace(before, key_hint=None, connected_at=None, enabled=False, pause=None)
         rows = accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, None)
         rows += note(db, before, settings, author) + connected_user.delete(db, account_id)
         return Changed(settings, rows)
 
-    return changelog.commit(db, act)
+    return changelog.commit(db, write)
 
 
 def _about_lists(settings: AccountSettings, sender: Sender) -> str | None:
-    """Asks Mailchimp for the stored lists; returns what a person should know, None where all are there."""
+    """Reads the stored lists from Mailchimp; returns what a person should know, None if all still exist."""
     found = all_lists(sender)
     again = f"mailchimp-worker lists refresh {settings.account_id}"
     if isinstance(found, Answer):
@@ -130,7 +130,7 @@ def key_of(db: Database, account_id: AccountId, secret: SecretKey) -> ApiKey:
     """Returns the account's API key.
 
     Raises:
-        AccountError: it has none.
+        AccountError: the account has no API key.
         SecretKeyError: it cannot be decrypted with this secret key.
     """
     sealed = accounts.encrypted_key(db, account_id)
@@ -143,22 +143,22 @@ def key_of(db: Database, account_id: AccountId, secret: SecretKey) -> ApiKey:
 
 
 def rekey(db: Database, changelog: Changelog, old: SecretKey, new: SecretKey) -> int:
-    """Encrypts every stored API key again, and the key of the hashes of erased persons: all of them, or none.
+    """Encrypts all stored API keys, and the key for hashes of erased persons, with a new secret key; all or none.
 
     Args:
-        db: the staging database, outside of a transaction.
-        old: what they were encrypted with; those that the new one opens already stay as they are.
-        new: what they are encrypted with from now on.
+        db: outside of a transaction.
+        old: decrypts them; those that the new one already decrypts stay as they are.
+        new: encrypts them.
 
     Returns:
-        How many API keys were encrypted again.
+        How many API keys were encrypted.
 
     Raises:
-        SecretKeyError: neither key opens one of them; nothing was changed.
+        SecretKeyError: neither key decrypts one of them; nothing was changed.
     """
     sealed_now: dict[bytes | str, Any] = {}
 
-    def act() -> Changed[int]:
+    def write() -> Changed[int]:
         changed, rows = 0, Rows()
         for one in accounts.all_accounts(db):
             sealed = accounts.encrypted_key(db, one.account_id)
@@ -170,7 +170,7 @@ def rekey(db: Database, changelog: Changelog, old: SecretKey, new: SecretKey) ->
             changed += 1
         return Changed(changed, rows + _rekey_hashes(db, old, new, sealed_now))
 
-    return changelog.commit(db, act)
+    return changelog.commit(db, write)
 
 
 def _rekey_hashes(db: Database, old: SecretKey, new: SecretKey, sealed_now: dict[bytes | str, Any]) -> Rows:
@@ -201,7 +201,7 @@ def _replaces(sealed: bytes | None, account_id: AccountId, key: ApiKey, secret: 
     try:
         return secret.open(account_id, sealed) != key
     except SecretKeyError:
-        return True  # it is no longer known which key it was
+        return True  # which key it was is unknown
 
 
 def _check_id(account_id: AccountId) -> None:

@@ -1,4 +1,4 @@
-"""What an account chose for the merge fields of its lists: read with the fields themselves, and stored."""
+"""An account's mapping of merge fields: reads it with the fields themselves, and stores it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.accounts.settings_log import Author, note
 from worker.changelog.commit import Changelog
 from worker.errors import NotFound
 from worker.mailchimp.call import Answer
-from worker.mailchimp.errors import explained
+from worker.mailchimp.errors import error_for
 from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import AccountId, ListId
 from worker.store import accounts, customers
@@ -24,19 +24,19 @@ from worker.store.database import Database
 def read(
     db: Database, account_id: AccountId, list_id: ListId, *, secret: SecretKey, open_sender: OpenSender
 ) -> tuple[AccountList, tuple[MergeField, ...]]:
-    """Returns a list of the account, and its merge fields as Mailchimp has them now.
+    """Returns one of the account's lists with its merge fields, as Mailchimp has them now.
 
     Raises:
-        NotFound: the account never chose any settings, or no refresh found such a list.
-        AccountError: it has no API key.
+        NotFound: the account has no settings, or no refresh has found this list.
+        AccountError: the account has no API key.
         SecretKeyError: its API key cannot be decrypted.
-        MailchimpError: Mailchimp refused, or was not reached; the kind says which.
+        MailchimpError: Mailchimp refused or could not be reached; the subclass tells which.
     """
     on_list = _known(load(db, account_id), list_id)
     with open_sender(key_of(db, account_id, secret)) as sender:
         found = merge_fields(sender, list_id)
     if isinstance(found, Answer):
-        raise explained(found)
+        raise error_for(found)
     return on_list, found
 
 
@@ -48,17 +48,17 @@ def choose(
     chosen: Mapping[str, str],
     author: Author | None = None,
 ) -> AccountSettings:
-    """Stores exactly this choice; every customer of the account is looked at again if it is another one.
+    """Replaces the mapping; if it differs, every customer of the account is compared with Mailchimp again.
 
     Args:
-        db: the staging database, outside of a transaction.
-        chosen: as :func:`worker.accounts.field_mapping.checked` returns it; empty for the default.
+        db: outside of a transaction.
+        chosen: from :func:`worker.accounts.field_mapping.checked`; empty for the default.
 
     Raises:
-        NotFound: the account never chose any settings, or no refresh found such a list.
+        NotFound: the account has no settings, or no refresh has found this list.
     """
 
-    def act() -> Changed[AccountSettings]:
+    def write() -> Changed[AccountSettings]:
         before = load(db, account_id)
         on_list = _known(before, list_id)
         if (on_list.merge_fields or {}) == chosen:
@@ -71,7 +71,7 @@ def choose(
         rows += customers.mark_changed(db, account_id, None).rows
         return Changed(after, rows)
 
-    return changelog.commit(db, act)
+    return changelog.commit(db, write)
 
 
 def _known(settings: AccountSettings, list_id: ListId) -> AccountList:

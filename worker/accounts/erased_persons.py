@@ -1,8 +1,8 @@
-"""What stays of an erased person: keyed hashes that keep an opt-out, and events of the past from being staged again.
+"""What is kept of an erased person: keyed hashes that preserve an opt-out, and keep old events from being staged again.
 
-By the rule for an opt-out, which belongs to the address and to the customers known by it. So of a person who had left
-all addresses and the customer stay, as hashes. Of a person who had not left, the hash of the customer alone stays,
-with the position up to which the log was read.
+An opt-out belongs to the address and to the customers known by it. So of a person who had left, hashes of all addresses
+and of the customer are kept. Of anybody else only the hash of the customer is kept, with the position up to which the
+log had been read.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from worker.store.ledger import FOR_THE_CUSTOMER, CustomerStatus, has_left
 
 @dataclass(frozen=True, slots=True)
 class Erasing:
-    """The erasing of who has an address.
+    """Erases the person who has an address.
 
     Attributes:
-        key: hashes.
+        key: of the keyed hashes.
     """
 
     db: Database
@@ -33,20 +33,20 @@ class Erasing:
     key: bytes = field(repr=False)
     at: str
 
-    def from_others(self, account_id: AccountId, others: Sequence[CustomerId]) -> None:
-        """Removes the address from what is known of an account's other customers; who left there stays kept out."""
+    def erase_from_customers(self, account_id: AccountId, others: Sequence[CustomerId]) -> None:
+        """Removes the address from an account's other customers; those who left under it stay excluded."""
 
-        def act() -> Changed[None]:
+        def write() -> Changed[None]:
             erasure.note(self.db, account_id)
             erased = ledger_erasure.erase_address(self.db, account_id, self.address, others)
             hashes = [self._hash(account_id, "customer", one, left=True) for one in erased.result]
             ignored.drop_address(self.db, account_id, self.address, others)
             return Changed(None, [*erased.rows, *forgotten.put(self.db, hashes)])
 
-        self.changelog.commit(self.db, act, erase=True)
-        self.from_texts(account_id)
+        self.changelog.commit(self.db, write, erase=True)
+        self.erase_from_texts(account_id)
 
-    def from_texts(self, account_id: AccountId) -> None:
+    def erase_from_texts(self, account_id: AccountId) -> None:
         """Removes the address from intents and receipts of an account's other customers, in many transactions."""
         commit_in_parts(
             self.changelog,
@@ -58,7 +58,7 @@ class Erasing:
         receipts.erase_address(self.db, account_id, self.address)
 
     def keep_hashes(self, people: Sequence[tuple[AccountId, CustomerId]]) -> Rows:
-        """Writes what stays of people, before their rows are removed. Belongs in that transaction."""
+        """Stores the hashes of people, in the transaction that removes their rows."""
         rows = Rows()
         for account_id, customer_id in people:
             staged = next(iter(customers.by_ids(self.db, account_id, [customer_id])), None)

@@ -1,7 +1,7 @@
-"""Requests to erase a person or an account, which every worker carries out on its own file.
+"""Requests to erase a person or an account, which every worker carries out on its own database.
 
-The worker that writes the ledger of an account erases in Kafka too. Another one erases its own copy alone, and reads
-that partition of the ledger from its beginning should it get it: what it erased and Kafka still has is erased then.
+The worker that writes an account's ledger also erases in Kafka. Any other worker erases only its own copy, and rereads
+that partition of the ledger from the beginning if it is assigned to it, so as to erase from Kafka what is still there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from worker.accounts.forget import forget_account, forget_person
-from worker.accounts.hash_key import hash_key, made_hash_key
+from worker.accounts.hash_key import ensure_hash_key, hash_key
 from worker.accounts.secrets import SecretKey
 from worker.changelog.commit import Changelog
 from worker.clock import as_text
@@ -28,13 +28,13 @@ _Result = TypeVar("_Result")
 
 
 def request_person(db: Database, changelog: Changelog, address: AddressKey, secret: SecretKey, at: datetime) -> str:
-    """Asks every worker to erase a person; returns the hash of its address.
+    """Asks every worker to erase a person; returns the hash of the address.
 
     Raises:
         SecretKeyError: the key of the hashes cannot be decrypted.
-        KafkaError: Kafka did not take it.
+        KafkaError: Kafka did not accept the request.
     """
-    digest = digest_of(made_hash_key(db, changelog, secret), AccountId(ANY_ACCOUNT), "address", address)
+    digest = digest_of(ensure_hash_key(db, changelog, secret), AccountId(ANY_ACCOUNT), "address", address)
     changelog.commit(db, lambda: Changed(None, erasure_requests.put(db, ANY_ACCOUNT, digest, as_text(at))))
     return digest
 
@@ -43,17 +43,17 @@ def request_account(db: Database, changelog: Changelog, account_id: AccountId, a
     """Asks every worker to erase an account.
 
     Raises:
-        KafkaError: Kafka did not take it.
+        KafkaError: Kafka did not accept the request.
     """
     changelog.commit(db, lambda: Changed(None, erasure_requests.put(db, account_id, WHOLE_ACCOUNT, as_text(at))))
 
 
 @dataclass(frozen=True, slots=True)
 class OwnCopy:
-    """Commits to this database alone what another worker erases in Kafka.
+    """Commits to this database only what another worker erases in Kafka.
 
     Attributes:
-        ledger: name of the ledger's topic.
+        ledger: name of the ledger topic.
         partition_of: returns the partition of an account's ledger.
     """
 
@@ -61,7 +61,7 @@ class OwnCopy:
     partition_of: Callable[[AccountId], int]
 
     def commit(self, db: Database, act: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
-        """Makes what a function writes one transaction."""
+        """Runs a function in one transaction."""
         with db.transaction():
             changed = act()
             if changed.rest is not None:
@@ -71,26 +71,26 @@ class OwnCopy:
         return changed.result
 
     def failure_of(self, account_id: AccountId) -> None:
-        """Returns nothing: this database can be written."""
+        """Returns None: this database can be written."""
 
 
 def carry_out(
     db: Database, changelog: Changelog, own_copy: OwnCopy, secret: SecretKey, worker: str, at: datetime
 ) -> Counter[str]:
-    """Carries out all requests that this database has not, and writes that it has.
+    """Carries out all requests that this database has not carried out yet, and records them as done.
 
     Args:
         db: outside of a transaction.
         changelog: commits for accounts whose ledger this worker writes.
-        own_copy: commits for the others.
+        own_copy: commits for other accounts.
 
     Returns:
-        How many rows of each kind went.
+        How many rows of each kind were deleted.
 
     Raises:
         SecretKeyError: the key of the hashes cannot be decrypted.
-        KafkaError: Kafka did not take it; what is done stays done, and the rest is found again.
-        DatabaseError: not all is erased.
+        KafkaError: Kafka did not accept it; what is done stays done, and the rest is found again.
+        DatabaseError: not everything is erased.
     """
     requests, gone = erasure_requests.to_do(db), Counter[str]()
     if not requests:
@@ -100,9 +100,9 @@ def carry_out(
         return changelog if changelog.failure_of(account_id) is None else own_copy
 
     for address, one in _addresses(db, secret, requests).items():
-        spared = erasure_requests.renewed(db, address, one.requested_at)
+        skipped = erasure_requests.renewed(db, address, one.requested_at)
         gone.update(
-            forget_person(db, changelog, address, secret=secret, at=at, changelog_of=changelog_of, spared=spared)
+            forget_person(db, changelog, address, secret=secret, at=at, changelog_of=changelog_of, skipped=skipped)
         )
     for one in requests:
         account_id = AccountId(one.account_id)
@@ -124,7 +124,7 @@ def _addresses(db: Database, secret: SecretKey, requests: Iterable[ErasureReques
             one = wanted.get(digest_of(key, AccountId(ANY_ACCOUNT), "address", address))
             if one is not None:
                 found[address] = one
-        seen = page  # one page is often like the next; all of them would take too much memory
+        seen = page  # consecutive pages often share addresses; keeping all would take too much memory
     return found
 
 

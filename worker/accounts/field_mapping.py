@@ -1,4 +1,4 @@
-"""Which fields and attributes of customers go to which merge fields of a list, as its account chose. Pure."""
+"""Which customer field or attribute fills which merge field of a list, as its account chose. Does no I/O."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ DEFAULT: Mapping[str, str] = {
     "PHONE": "phone",
     "ADDRESS": "address",
 }
-"""Merge tag to the customer's field that goes there, where the account chose nothing else."""
+"""Merge tag to the customer field that fills it, unless the account chose otherwise."""
 CUSTOMER_FIELDS = tuple(DEFAULT.values())
 NOTHING = ""
-"""What a tag is mapped to that gets nothing."""
+"""The source of a merge field that is not filled."""
 MOST_FIELDS = 100
 LONGEST_NAME = 64
-"""Characters of the name of an attribute. Source: the event contract."""
+"""Characters of an attribute name. Source: the event contract."""
 _TEXTS = ("text", "radio", "dropdown")
 _TAKEN_BY = {
     "first_name": _TEXTS,
@@ -32,17 +32,17 @@ _TAKEN_BY = {
     "phone": ("phone", "text"),
     "address": ("address", "text"),
 }
-"""A customer's field to the types of merge fields that take it. An attribute goes to any but an address."""
+"""A customer field to the types of merge fields that can take it. Attributes fit any type but an address."""
 
 
 @dataclass(frozen=True, slots=True)
 class MappedField:
-    """A merge field of a list, or a tag that the list does not have, and what goes there.
+    """A merge field of a list, or a tag that the list does not have, and its source.
 
     Attributes:
-        field: None where the list does not have it.
-        source: a customer's field or an attribute; None where nothing goes there.
-        chosen: whether the account chose that.
+        field: None if the list does not have it.
+        source: a customer field or an attribute; None for nothing.
+        chosen: whether the account chose the source.
     """
 
     tag: str
@@ -52,13 +52,13 @@ class MappedField:
 
 
 def mapping_of(on_list: AccountList | None) -> dict[str, str]:
-    """Returns merge tag to the customer's field, or the attribute, that goes there."""
+    """Returns merge tag to customer field or attribute."""
     chosen = (on_list.merge_fields or {}) if on_list is not None else {}
     return {tag: source for tag, source in {**DEFAULT, **chosen}.items() if source != NOTHING}
 
 
 def mapped(on_list: AccountList, available: Iterable[MergeField]) -> list[MappedField]:
-    """Returns every merge field of a list with what goes there, then the tags that the list does not have."""
+    """Returns every merge field of a list with its source, then the mapped tags that the list does not have."""
     there = {one.tag: one for one in available}
     mapping, chosen = mapping_of(on_list), on_list.merge_fields or {}
     tags = dict.fromkeys([*there, *mapping])
@@ -66,7 +66,7 @@ def mapped(on_list: AccountList, available: Iterable[MergeField]) -> list[Mapped
 
 
 def unfit(source: str, field: MergeField) -> str | None:
-    """Returns why a merge field cannot take a customer's field or an attribute; None where it can."""
+    """Returns why a merge field cannot take a customer field or an attribute; None if it can."""
     taken_by = _TAKEN_BY.get(source)
     if taken_by is not None and field.type not in taken_by:
         return f"{source} goes to fields of the type {' or '.join(taken_by)}; {field.tag} is {field.type}"
@@ -78,14 +78,14 @@ def unfit(source: str, field: MergeField) -> str | None:
 def checked(
     account_id: AccountId, list_id: ListId, chosen: Mapping[str, str], available: Sequence[MergeField]
 ) -> dict[str, str]:
-    """Returns what an account chose, less what the default says anyhow.
+    """Returns what an account chose, without what the default says anyway.
 
     Args:
-        chosen: merge tag to source; NOTHING for a tag that gets nothing.
+        chosen: merge tag to source; NOTHING for a tag that is not filled.
         available: the merge fields of the list.
 
     Raises:
-        AccountError: the list has no such field, its type does not take that, or it is too much.
+        AccountError: the list has no such field, its type does not take the source, or there are too many.
     """
     there = {one.tag: one for one in available}
     if len(chosen) > MOST_FIELDS:

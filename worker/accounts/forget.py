@@ -1,4 +1,4 @@
-"""Erases an account, or one person, from what is kept here. Nothing is changed in Mailchimp."""
+"""Erases an account or one person from the database and Kafka. Mailchimp is not changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 
 from worker.accounts import connected_user, new_lists, settings_log
 from worker.accounts.erased_persons import Erasing
-from worker.accounts.hash_key import made_hash_key
+from worker.accounts.hash_key import ensure_hash_key
 from worker.accounts.secrets import SecretKey
 from worker.changelog.commit import Changelog, commit_in_parts
 from worker.clock import as_text
@@ -18,40 +18,40 @@ from worker.model import AccountId, AddressKey, CustomerId, MembershipKey
 from worker.store import (
     accounts,
     bare_customers,
-    begun_updates,
     customers,
     dead_letters,
     erasure,
     forgotten,
     free_space,
-    held_back,
+    held_counts,
     ledger,
     ledger_erasure,
     readings,
     receipts,
     runs,
     settings_notes,
+    update_intents,
 )
 from worker.store.changed_rows import Changed
 from worker.store.database import Database
 
 Progress = Callable[[str, int, int | None], None]
-"""Called again and again with what is done, how much of it, and of how much where that is known."""
+"""Called repeatedly with what is done, how much of it, and the total if it is known."""
 
 
 def no_progress(what: str, done: int, total: int | None) -> None:
-    """Takes reports of progress."""
+    """Ignores progress."""
 
 
 def forget_account(db: Database, changelog: Changelog, account_id: AccountId, progress: Progress = no_progress) -> None:
     """Removes an account's API key, settings, lists, ledger, customer statuses, receipts and parts of runs.
 
-    In many transactions, the settings first, so that nothing is delivered by half a ledger. Cut short, it goes on when
-    it is called again. Its customers stay staged, and changed, without their fields: these are read again from the log
-    should it connect again.
+    Uses many transactions, the settings first, so that nothing is delivered from half a ledger. If interrupted, call it
+    again. The customers stay staged and changed, but without their fields, which are read from the log again if the
+    account is connected again.
 
     Raises:
-        DatabaseError: not all is removed; or it is, but its bytes may still be in the file.
+        DatabaseError: not everything is removed; or it is, but its bytes may still be in the file.
     """
 
     def forget_settings() -> Changed[None]:
@@ -61,8 +61,8 @@ def forget_account(db: Database, changelog: Changelog, account_id: AccountId, pr
         rows += settings_notes.delete(db, settings_log.ABOUT, account_id) + connected_user.delete(db, account_id)
         rows += new_lists.delete(db, account_id)
         runs.delete_account(db, account_id)
-        held_back.delete_account(db, account_id)
-        begun_updates.clear(db, account_id)
+        held_counts.delete_account(db, account_id)
+        update_intents.clear(db, account_id)
         readings.delete(db, account_id)
         return Changed(None, [*rows, *customers.mark_changed(db, account_id, None).rows])
 
@@ -92,54 +92,52 @@ def forget_person(
     at: datetime,
     progress: Progress = no_progress,
     changelog_of: Callable[[AccountId], Changelog] | None = None,
-    spared: Collection[AccountId] = (),
+    skipped: Collection[AccountId] = (),
 ) -> dict[str, int]:
-    """Erases a person: who has an address now, or, where nobody has it, who ever had it.
+    """Erases a person: everybody who has an address now, or, if nobody has it, everybody who ever had it.
 
-    Of the person stay keyed hashes: see :mod:`worker.accounts.erased_persons`. From what is known of other customers
-    only the address goes. Each customer in one transaction, so that one that is cut short is found again.
+    Keyed hashes of the person are kept, see :mod:`worker.accounts.erased_persons`. Other customers lose only the
+    address. Each customer has its own transaction, so that an interrupted call can be repeated.
 
     Args:
-        db: the staging database, outside of a transaction.
+        db: outside of a transaction.
         secret: decrypts the key of the hashes.
-        changelog_of: commits what is erased of an account; None for the one above.
-        spared: accounts that are left alone.
+        changelog_of: commits what is erased of an account; None for `changelog`.
+        spared: accounts to skip.
 
     Returns:
-        How many rows of each kind went.
+        How many rows of each kind were deleted.
 
     Raises:
         SecretKeyError: the key of the hashes cannot be decrypted; nothing was erased.
-        DatabaseError: not all is erased; or it is, but its bytes may still be in the file.
+        DatabaseError: not everything is erased; or it is, but its bytes may still be in the file.
     """
     letters = dead_letters.mentioning(db, address)
     people, same_address = known_at(db, address)
     gone = Counter({"receipts": 0, "places": 0, "customers": 0})
-    wanted = [one for one in people if one[0] not in spared]
-    key = made_hash_key(db, changelog, secret) if wanted else b""
+    wanted = [one for one in people if one[0] not in skipped]
+    key = ensure_hash_key(db, changelog, secret) if wanted else b""
     for account_id in sorted({account_id for account_id, _ in wanted}):
         erasing = Erasing(db, changelog_of(account_id) if changelog_of else changelog, address, key, as_text(at))
-        # Others first: once nobody has the address, they would count as the person.
-        erasing.from_others(account_id, [one for who, one in same_address if who == account_id])
+        # Others first: once nobody has the address, they would count as the person themselves.
+        erasing.erase_from_customers(account_id, [one for who, one in same_address if who == account_id])
         for one in wanted:
             if one[0] == account_id:
                 erased = erasing.changelog.commit(db, partial(_erase, db, erasing, one), erase=True)
                 gone.update(erased)
         if erasure.number_of(db, account_id):
-            # A flush that began in the midst may have written the address down again.
-            erasing.from_texts(account_id)
+            # A flush that began meanwhile may have written the address again.
+            erasing.erase_from_texts(account_id)
     gone["dead letters"] = dead_letters.drop_all(db, letters)
     _leave_no_trace(db, progress)
     return dict(gone)
 
 
 def rows_of(db: Database, address: AddressKey, people: Sequence[tuple[AccountId, CustomerId]]) -> dict[str, int]:
-    """Returns how many rows of each kind are kept of people and of an address, of the kinds that a forgetting counts.
+    """Returns how many rows of each kind exist for people and an address.
 
     Args:
-        db: the staging database.
-        address: the address.
-        people: who has it, or had it where nobody has it: see :func:`known_at`.
+        people: who has the address, or had it if nobody has it now: see :func:`known_at`.
     """
     entries = set[tuple[AccountId, MembershipKey]]()
     found = Counter(
@@ -173,11 +171,11 @@ def known_at(
 ) -> tuple[list[tuple[AccountId, CustomerId]], list[tuple[AccountId, CustomerId]]]:
     """Returns who has an address in each account, and who else had it once.
 
-    In an account where nobody has it, who had it counts as the person.
+    In an account where nobody has it, those who had it count as the person.
     """
     now = {(one.account_id, one.customer_id) for one in customers.find_by_address(db, address, None)}
     ever = {(one.account_id, one.customer_id) for one in receipts.find(db, address=address)}
-    ever |= set(ledger_erasure.customers_at(db, address))  # receipts are kept for a time only
+    ever |= set(ledger_erasure.customers_at(db, address))  # receipts expire
     accounts_now = {account_id for account_id, _ in now}
     people = now | {one for one in ever if one[0] not in accounts_now}
     return sorted(people), sorted(ever - people)
@@ -190,7 +188,7 @@ def people_at(db: Database, address: AddressKey) -> list[tuple[AccountId, Custom
 
 
 def _leave_no_trace(db: Database, progress: Progress) -> None:
-    # Although SQLite overwrites what it removes, cells that it moved before, to make room in a page, leave copies.
+    # SQLite overwrites what it deletes, but cells that it moved earlier to make room in a page leave copies.
     try:
         free_space.erase(db, lambda done, total: progress("pages", done, total))
     except DatabaseError as error:

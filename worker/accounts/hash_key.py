@@ -1,4 +1,4 @@
-"""The key of the hashes of erased persons: made at the first need, opened with the operator's secret key."""
+"""The key for hashes of erased persons: created when first needed, encrypted with the operator's secret key."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from worker.store.forgotten import Departed
 
 
 def departed_of(db: Database, account_id: AccountId, secret: SecretKey) -> Departed:
-    """Returns whom an account may not add again though their ledger entries were erased.
+    """Returns the hashes of those whom an account may not add again though their ledger entries were erased.
 
     Raises:
         SecretKeyError: somebody was erased, and the key of the hashes is lost or cannot be decrypted.
     """
     digests = forgotten.departed_digests(db, account_id)
-    # Also where nobody had left: without the key nobody can be recognised who was erased, and is staged again.
+    # Even if nobody had left: without the key, an erased person who is staged again cannot be recognised.
     needed = digests or forgotten.having_customers(db, [account_id])
     key = hash_key(db, secret) if needed else None
     if needed and key is None:
@@ -33,7 +33,7 @@ def departed_of(db: Database, account_id: AccountId, secret: SecretKey) -> Depar
 
 
 def hash_key(db: Database, secret: SecretKey) -> bytes | None:
-    """Returns the key of the hashes; None where nobody was ever erased.
+    """Returns the key of the hashes; None if nobody was ever erased.
 
     Raises:
         SecretKeyError: it cannot be decrypted.
@@ -42,8 +42,8 @@ def hash_key(db: Database, secret: SecretKey) -> bytes | None:
     return None if sealed is None else secret.open_hash_key(sealed)
 
 
-def made_hash_key(db: Database, changelog: Changelog, secret: SecretKey) -> bytes:
-    """Returns the key of the hashes; makes one where there is none. Not in a transaction.
+def ensure_hash_key(db: Database, changelog: Changelog, secret: SecretKey) -> bytes:
+    """Returns the key of the hashes, created if there is none. Call it outside of a transaction.
 
     Raises:
         SecretKeyError: it cannot be decrypted.
@@ -51,13 +51,13 @@ def made_hash_key(db: Database, changelog: Changelog, secret: SecretKey) -> byte
     new = secrets.token_bytes(forgotten.KEY_BYTES)
     sealed = secret.seal_hash_key(new)
 
-    def act() -> Changed[None]:
-        # A key that no hash was made with need not be decrypted ever.
+    def write() -> Changed[None]:
+        # A key that made no hash can be replaced even if it cannot be decrypted.
         wanted = forgotten.encrypted_key(db) is None or forgotten.is_empty(db)
         return Changed(None, forgotten.set_encrypted_key(db, sealed) if wanted else [])
 
     if forgotten.encrypted_key(db) is None or (forgotten.is_empty(db) and not _opens(db, secret)):
-        changelog.commit(db, act)
+        changelog.commit(db, write)
     found = hash_key(db, secret)
     assert found is not None, "it was just made"
     return found

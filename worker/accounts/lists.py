@@ -1,4 +1,4 @@
-"""The lists of an account: read from Mailchimp, stored for use, and the master list among them."""
+"""The lists of an account: read from Mailchimp, stored for use, and the master list."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.accounts.settings_log import Author, note
 from worker.changelog.commit import Changelog
 from worker.errors import AccountError, NotFound
 from worker.mailchimp.call import Answer
-from worker.mailchimp.errors import explained
+from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import MailchimpList, all_lists
 from worker.model import AccountId, ListId
 from worker.store import accounts, customers
@@ -25,13 +25,13 @@ from worker.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What a refresh found.
+    """The result of a refresh.
 
     Attributes:
         settings: with the lists as they are in Mailchimp now.
-        new: lists that were not known before.
-        gone: stored lists that Mailchimp no longer has, found so now.
-        back: stored lists that are there again.
+        new: lists that were unknown before.
+        gone: stored lists that Mailchimp no longer has, as this refresh found.
+        back: stored lists that were gone and exist again.
     """
 
     settings: AccountSettings
@@ -49,26 +49,26 @@ def refresh(
     open_sender: OpenSender,
     at: datetime,
 ) -> Refreshed:
-    """Reads all of the account's lists from Mailchimp; none is stored by that.
+    """Reads all of the account's lists from Mailchimp. Does not store any for use.
 
     Args:
-        db: the staging database, outside of a transaction.
+        db: outside of a transaction.
 
     Raises:
-        NotFound: the account never chose any settings.
-        AccountError: it has no API key, or got another one meanwhile.
+        NotFound: the account has no settings.
+        AccountError: it has no API key, or the key was replaced meanwhile.
         SecretKeyError: its API key cannot be decrypted.
-        MailchimpError: Mailchimp refused, or was not reached; the kind says which. Everything stays as it was.
+        MailchimpError: Mailchimp refused or could not be reached; the subclass tells which. Nothing was changed.
     """
     load(db, account_id)
     key = key_of(db, account_id, secret)
     with open_sender(key) as sender:
         found = all_lists(sender)
     if isinstance(found, Answer):
-        raise explained(found)
+        raise error_for(found)
 
-    def act() -> Changed[Refreshed]:
-        # From the settings as they are now, which may have been changed meanwhile, by another worker too.
+    def write() -> Changed[Refreshed]:
+        # From the current settings, which another thread or worker may have changed meanwhile.
         settings = load(db, account_id)
         if key_of(db, account_id, secret) != key:
             raise AccountError(
@@ -78,21 +78,21 @@ def refresh(
         result = refreshed(settings, found, at)
         left = {one.list_id for one in settings.lists} - {one.list_id for one in result.settings.lists}
         rows = accounts.save(db, result.settings) + accounts.delete_lists(db, account_id, left)
-        # By the first refresh every list is new, so that the mark would say nothing.
+        # The first refresh finds only new lists, so marking them would be pointless.
         rows += new_lists.note(db, result.settings, () if first else [one.list_id for one in result.new])
         if result.back:
             rows += customers.mark_changed(db, account_id, None).rows
         return Changed(result, rows)
 
-    return changelog.commit(db, act)
+    return changelog.commit(db, write)
 
 
 def refreshed(settings: AccountSettings, found: Iterable[MailchimpList], at: datetime) -> Refreshed:
-    """Returns the settings after Mailchimp was found to have these lists.
+    """Returns the settings updated with the lists that Mailchimp has.
 
-    A stored list that is not among them is kept as gone, because customers are on it. So is one that was stored once
-    and whose departures were read: who confirms that its customers move must see since when nothing is known. Any other
-    is forgotten.
+    A stored list that Mailchimp no longer has is kept as gone, because customers are on it. So is a formerly stored
+    list whose departures were read: somebody who confirms moving its customers must see since when departures are
+    unknown. Any other list is dropped.
     """
     known = {one.list_id: one for one in settings.lists}
     there = {one.list_id: _updated(known.get(one.list_id), one, at) for one in found}
@@ -131,19 +131,19 @@ def store(
     confirmed: Mapping[ListId, int] | None = None,
     author: Author | None = None,
 ) -> AccountSettings:
-    """Stores exactly these lists: what else was stored is no longer used, and its customers go to the master list.
+    """Stores exactly these lists. Others are no longer used, and their customers go to the master list.
 
     Args:
-        db: the staging database, outside of a transaction.
+        db: outside of a transaction.
         wanted: the lists to use; None for all that Mailchimp has.
-        confirmed: members of each list that may leave it in the next flush.
+        confirmed: how many members may leave each list in the next flush.
 
     Raises:
-        NotFound: the account never chose any settings, or no refresh found such a list.
-        AccountError: a rule forbids it, which the message names.
+        NotFound: the account has no settings, or no refresh has found one of the lists.
+        AccountError: a rule forbids it; the message says which.
     """
 
-    def act() -> Changed[AccountSettings]:
+    def write() -> Changed[AccountSettings]:
         before = load(db, account_id)
         settings = replace(stored(before, wanted), confirmed=confirmed)
         require_unused(db, settings)
@@ -153,14 +153,14 @@ def store(
             rows += customers.mark_changed(db, account_id, None).rows
         return Changed(settings, rows)
 
-    return changelog.commit(db, act)
+    return changelog.commit(db, write)
 
 
 def require_unused(db: Database, settings: AccountSettings) -> None:
-    """Refuses settings with a stored list that another account has stored.
+    """Checks that no other account has stored one of the stored lists.
 
     Raises:
-        AccountError: there is one.
+        AccountError: another account has.
     """
     for one in settings.stored:
         if accounts.stored_by(db, one.list_id) not in (None, settings.account_id):
@@ -171,11 +171,11 @@ def require_unused(db: Database, settings: AccountSettings) -> None:
 
 
 def stored(settings: AccountSettings, wanted: Collection[ListId] | None) -> AccountSettings:
-    """Returns the settings with exactly these lists stored; None means all that Mailchimp has.
+    """Returns the settings with exactly these lists stored; None for all that Mailchimp has.
 
     Raises:
-        NotFound: no refresh found such a list.
-        AccountError: a wanted list is gone, or the master list is left out.
+        NotFound: no refresh has found one of the lists.
+        AccountError: a list is gone, or the master list is left out.
     """
     _require_refresh(settings)
     if wanted is None:
@@ -194,7 +194,7 @@ def stored(settings: AccountSettings, wanted: Collection[ListId] | None) -> Acco
         )
     return replace(
         settings,
-        # A master list that is gone serves nobody: leaving it out takes the choice back.
+        # A master list that is gone is of no use: leaving it out clears the choice.
         master_list=None if dropped else settings.master_list,
         lists=tuple(
             replace(one, stored=one.list_id in wanted, pause=one.pause if one.list_id in wanted else None)
@@ -214,15 +214,15 @@ def choose_master(
     """Makes a stored list the master list.
 
     Args:
-        db: the staging database, outside of a transaction.
-        confirmed: members of each list that may leave it in the next flush.
+        db: outside of a transaction.
+        confirmed: how many members may leave each list in the next flush.
 
     Raises:
-        NotFound: the account never chose any settings, or no refresh found such a list.
-        AccountError: the list is not stored, or gone from Mailchimp.
+        NotFound: the account has no settings, or no refresh has found the list.
+        AccountError: the list is not stored, or is gone from Mailchimp.
     """
 
-    def act() -> Changed[AccountSettings]:
+    def write() -> Changed[AccountSettings]:
         before = load(db, account_id)
         settings = replace(with_master(before, list_id), confirmed=confirmed)
         rows = accounts.save(db, settings)
@@ -231,15 +231,15 @@ def choose_master(
             rows += customers.mark_changed(db, account_id, None).rows
         return Changed(settings, rows)
 
-    return changelog.commit(db, act)
+    return changelog.commit(db, write)
 
 
 def with_master(settings: AccountSettings, list_id: ListId) -> AccountSettings:
-    """Returns the settings with that list as the master list.
+    """Returns the settings with this list as the master list.
 
     Raises:
-        NotFound: no refresh found such a list.
-        AccountError: the list is not stored, or gone from Mailchimp.
+        NotFound: no refresh has found the list.
+        AccountError: the list is not stored, or is gone from Mailchimp.
     """
     _require_refresh(settings)
     one = _known(settings, list_id)

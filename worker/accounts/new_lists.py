@@ -1,4 +1,4 @@
-"""Lists that a refresh found and the account has not stored yet: kept beside its settings, so that they stay marked."""
+"""Lists that a refresh found and the account has not stored yet, kept beside its settings so that they stay marked."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from worker.store.changed_rows import Rows
 from worker.store.database import Database
 
 ABOUT = "new_lists"
-"""Names these rows among the notes beside the settings."""
+"""The kind of these rows among the notes beside the settings."""
 
 
 def read(db: Database, settings: AccountSettings) -> frozenset[ListId]:
-    """Returns those that are in Mailchimp still."""
+    """Returns the new lists that Mailchimp still has."""
     text = settings_notes.get(db, ABOUT, settings.account_id)
     noted = frozenset(json.loads(text)) if text is not None else frozenset()
     return frozenset(one.list_id for one in settings.lists if one.list_id in noted and not one.stored and not one.gone)
 
 
 def note(db: Database, settings: AccountSettings, found: Iterable[ListId] = ()) -> Rows:
-    """Adds lists that were just found, and leaves out those that were stored since. Belongs in a transaction."""
+    """Adds newly found lists and removes those that were stored since, in the caller's transaction."""
     before = settings_notes.get(db, ABOUT, settings.account_id)
     stored = {one.list_id for one in settings.stored}
     noted = sorted((set(json.loads(before)) if before is not None else set()) | set(found) - stored)
@@ -35,5 +35,5 @@ def note(db: Database, settings: AccountSettings, found: Iterable[ListId] = ()) 
 
 
 def delete(db: Database, account_id: AccountId) -> Rows:
-    """Removes what is noted of an account. Belongs in a transaction."""
+    """Deletes the account's new lists, in the caller's transaction."""
     return settings_notes.delete(db, ABOUT, account_id)

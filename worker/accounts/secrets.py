@@ -1,4 +1,4 @@
-"""Keeps API keys encrypted at rest, under one secret key that is not in the database."""
+"""Encrypts API keys at rest with one secret key that is not in the database."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _ID_BYTES = 4
 _NONCE_BYTES = 12
 _HEAD = len(_FORMAT) + _ID_BYTES
 _HASH_KEY = b"/hash-key"
-"""Sealed for: no account has a slash in its id."""
+"""Used in place of an account id, which has no slash."""
 BESIDE_THE_DATA = (
     "It is beside the data, so anyone who copies the folder can decrypt the API keys. To keep it elsewhere, move the "
     "file and set its new path in WORKER_SECRET_KEY_FILE."
 )
-"""What to know of a key that was made by default, and what to do."""
+"""A warning about a key that was created by default, with advice."""
 log = logging.getLogger("worker.accounts")
 
 _GROUP_READS, _OTHERS = 0o040, 0o037  # others may read or write, or the group write
@@ -46,12 +46,12 @@ _MAKE_ONE = "Make one with: openssl rand -base64 32"
 class SecretKey:
     """The operator's secret key; printing it never shows it.
 
-    A sealed API key is one byte of format, four that tell which secret key sealed it, a nonce, and the AES-256-GCM
-    text, which opens for its own account only.
+    An encrypted API key is one byte of format, four that identify the secret key, a nonce, and the AES-256-GCM
+    ciphertext, which only its own account can decrypt.
 
     Attributes:
-        where: what the key was read from, for messages.
-        previous: the one used before, which opens what this one did not seal; None where only one is in force.
+        where: where the key was read from, for messages.
+        previous: the key before this one, which decrypts what this one did not encrypt; None if only one is in force.
     """
 
     _bytes: bytes = field(repr=False)
@@ -60,23 +60,23 @@ class SecretKey:
 
     @property
     def alone(self) -> SecretKey:
-        """The same key without the one before it."""
+        """The same key without the previous one."""
         return replace(self, previous=None)
 
     @property
     def names(self) -> tuple[str, str]:
-        """The names of this key and of the one before; "" where there is none."""
+        """The names of this key and of the previous one; "" if there is none."""
         return self.name, self.previous.name if self.previous is not None else ""
 
     def seal(self, account_id: AccountId, key: ApiKey) -> bytes:
-        """Returns the API key encrypted, for this account."""
+        """Returns the API key encrypted for this account."""
         return self._seal(account_id.encode(), key.reveal().encode())
 
     def open(self, account_id: AccountId, sealed: bytes) -> ApiKey:
-        """Returns the API key that was sealed for this account.
+        """Returns the API key that was encrypted for this account.
 
         Raises:
-            SecretKeyError: another secret key sealed it, or it is damaged.
+            SecretKeyError: another secret key encrypted it, or it is damaged.
         """
         again = f"enter the API key again: mailchimp-worker account connect {account_id}"
         if self.previous is not None and self.previous.has_sealed(sealed):
@@ -95,23 +95,23 @@ class SecretKey:
         return api_key.parse(opened.decode())
 
     def has_sealed(self, sealed: bytes) -> bool:
-        """Tells whether this key itself sealed something."""
+        """Returns whether this key itself, not the previous one, encrypted it."""
         return sealed[:_HEAD] == _FORMAT + self._id
 
     @property
     def name(self) -> str:
-        """What tells this key from others without telling anything of it."""
+        """Identifies this key without revealing anything about it."""
         return self._id.hex()
 
     def seal_hash_key(self, key: bytes) -> str:
-        """Returns the key of the hashes of erased persons encrypted, as base64."""
+        """Returns the key for hashes of erased persons encrypted, as base64."""
         return base64.b64encode(self._seal(_HASH_KEY, key)).decode()
 
     def open_hash_key(self, sealed: str) -> bytes:
-        """Returns the key of the hashes of erased persons.
+        """Returns the key for hashes of erased persons.
 
         Raises:
-            SecretKeyError: another secret key sealed it, or it is damaged.
+            SecretKeyError: another secret key encrypted it, or it is damaged.
         """
         try:
             found = base64.b64decode(sealed, validate=True)
@@ -132,7 +132,7 @@ class SecretKey:
             ) from error
 
     def derived(self, purpose: str) -> bytes:
-        """Returns a key of 32 bytes for one purpose, from which neither this key nor another purpose's can be found.
+        """Returns a 32-byte key for one purpose, which reveals neither this key nor that of another purpose.
 
         Source: RFC 5869, HKDF with SHA-256 and no salt; the purpose is the info.
         """
@@ -140,7 +140,7 @@ class SecretKey:
         return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(self._bytes)
 
     def derived_by_each(self, purpose: str) -> tuple[bytes, ...]:
-        """Returns the key for one purpose of each secret key in force, of this one first."""
+        """Returns the derived key of each secret key in force, this one first."""
         before = self.previous.derived_by_each(purpose) if self.previous is not None else ()
         return (self.derived(purpose), *before)
 
@@ -158,15 +158,15 @@ class SecretKey:
 
 
 def secret_key(given: str | None, file: Path | None, database: Path) -> SecretKey:
-    """Returns the key that API keys are encrypted with; makes one beside the database where none is configured.
+    """Returns the secret key for API keys; creates one beside the database if none is configured.
 
     Args:
         given: the value of ``WORKER_SECRET_KEY``.
-        file: the file that ``WORKER_SECRET_KEY_FILE`` names.
+        file: the file named by ``WORKER_SECRET_KEY_FILE``.
         database: the staging database's file.
 
     Raises:
-        SecretKeyError: it is malformed, given twice, or cannot be read or made.
+        SecretKeyError: it is malformed, given twice, or cannot be read or created.
     """
     if given is not None and file is not None:
         raise SecretKeyError(
@@ -177,24 +177,24 @@ def secret_key(given: str | None, file: Path | None, database: Path) -> SecretKe
     if file is not None:
         return _read(file)
     own = database.with_name(f"{database.name}.key")
-    with contextlib.suppress(PermissionError):  # whether it is there: reading it says what is wrong
+    with contextlib.suppress(PermissionError):  # reading it reports what is wrong
         if not own.exists():
             _make(own)
     return _read(own)
 
 
 def parsed(text: str, where: str) -> SecretKey:
-    """Returns the secret key that a text holds.
+    """Parses a secret key.
 
     Args:
-        text: 32 bytes in base64, plain or for URLs.
-        where: what it was read from, for messages.
+        text: 32 bytes in base64, standard or URL-safe.
+        where: where it was read from, for messages.
 
     Raises:
-        SecretKeyError: it holds none.
+        SecretKeyError: it is not a secret key.
     """
     try:
-        # Keys made for URLs have - and _ where plain base64 has + and /.
+        # URL-safe base64 has - and _ in place of + and /.
         key = base64.b64decode(text.strip().replace("-", "+").replace("_", "/"), validate=True)
     except ValueError:
         key = b""
@@ -221,19 +221,19 @@ def _read(path: Path) -> SecretKey:
 
 
 def _refuse_exposed(path: Path) -> None:
-    told = path.stat()
-    # Kubernetes mounts a secret as root's, for the group that it gives the container: nobody else is in that.
-    refused = _OTHERS | (_GROUP_READS if told.st_uid == os.geteuid() else 0)
-    if stat.S_ISREG(told.st_mode) and told.st_mode & refused:
+    file_status = path.stat()
+    # Kubernetes mounts a secret owned by root, readable by the container's group, which has no other members.
+    refused = _OTHERS | (_GROUP_READS if file_status.st_uid == os.geteuid() else 0)
+    if stat.S_ISREG(file_status.st_mode) and file_status.st_mode & refused:
         raise SecretKeyError(
             f"Other users of this machine may read or write the secret key in {path} "
-            f"(mode {stat.S_IMODE(told.st_mode):04o}).",
+            f"(mode {stat.S_IMODE(file_status.st_mode):04o}).",
             f"If nobody did: chmod 600 {path}. Otherwise make a new key too, and: mailchimp-worker account rekey",
         )
 
 
 def _make(path: Path) -> None:
-    """Makes a key file, whole or not at all; one that another process made meanwhile stays."""
+    """Creates a key file atomically; one that another process created meanwhile stays."""
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         make_folder(path.parent)

@@ -1,4 +1,4 @@
-"""What an account's settings allow: the rules, and the steps that need no answer from Mailchimp."""
+"""The rules of an account's settings, and the changes that need no answer from Mailchimp."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MissingCode = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """One thing without which nothing is delivered for an account.
+    """One thing that an account needs before anything is delivered for it.
 
     Attributes:
         code: the same for every account, for programs.
@@ -45,10 +45,10 @@ class Missing:
 
 
 def missing(settings: AccountSettings) -> tuple[Missing, ...]:
-    """Returns what an account still lacks before anything is delivered for it, in the order of the steps.
+    """Returns what an account still needs before anything is delivered for it, in the order of the steps.
 
-    The settings page, status, the plan and the flush all ask here. Empty: its customers are delivered. A stored list
-    that is gone or paused holds back only the customers of that list, so it is here only if it is the master list.
+    Used by the settings page, status, plan and flush alike. If empty, the account's customers are delivered. A stored
+    list that is gone or paused holds back only its own customers, so it is included only if it is the master list.
     """
     found = []
     who = settings.account_id
@@ -109,11 +109,8 @@ def _missing_lists(settings: AccountSettings) -> tuple[Missing, ...]:
     return ()
 
 
-def end_of_missing(lacking: Sequence[Missing]) -> RunResult:
-    """Returns how the part of an account ends that lacks something before anything is delivered for it.
-
-    An account that was switched off has nothing due.
-    """
+def ended_by_missing(lacking: Sequence[Missing]) -> RunResult:
+    """Returns how an account's part of a run ends if something is missing. A disabled account has nothing due."""
     codes = {lack.code for lack in lacking}
     if not codes or "not_enabled" in codes:
         return RunResult.DONE
@@ -124,7 +121,7 @@ def load(db: Database, account_id: AccountId) -> AccountSettings:
     """Returns the settings of an account.
 
     Raises:
-        NotFound: the account never chose any.
+        NotFound: the account has no settings.
     """
     settings = accounts.find(db, account_id)
     if settings is None:
@@ -146,17 +143,17 @@ def enable(
     confirmed: Mapping[ListId, int] | None = None,
     author: Author | None = None,
 ) -> AccountSettings:
-    """Enables the integration; what is still missing is for :func:`missing` to say.
+    """Enables the integration. :func:`missing` returns what it still needs.
 
     Args:
-        db: the staging database, outside of a transaction.
-        status_if_new: how contacts are added from now on; None leaves it as it was.
-        at: the time now: the daily flushes after it deliver the account. None for the one that is due too.
-        confirmed: members of each list that may leave it in the next flush.
+        db: outside of a transaction.
+        status_if_new: how contacts are added from now on; None leaves it as it is.
+        at: now, so that the account takes part in daily flushes after it; None for the one that is already due.
+        confirmed: how many members may leave each list in the next flush.
 
     Raises:
-        NotFound: the account never chose any settings.
-        AccountError: it has no API key.
+        NotFound: the account has no settings.
+        AccountError: the account has no API key.
     """
 
     def enabled(settings: AccountSettings) -> AccountSettings:
@@ -176,7 +173,7 @@ def with_enabled(
     at: datetime | None,
     confirmed: Mapping[ListId, int] | None = None,
 ) -> AccountSettings:
-    """Returns the settings of an account as :func:`enable` leaves them; one that is enabled stays so since then."""
+    """Returns the settings as :func:`enable` leaves them; an account that is enabled already keeps its time."""
     return replace(
         settings,
         enabled=True,
@@ -187,10 +184,10 @@ def with_enabled(
 
 
 def disable(db: Database, changelog: Changelog, account_id: AccountId, author: Author | None = None) -> AccountSettings:
-    """Disables the integration: nothing more is delivered; key, lists and what waits are kept.
+    """Disables the integration: nothing more is delivered. Key, lists and waiting customers are kept.
 
     Raises:
-        NotFound: the account never chose any settings.
+        NotFound: the account has no settings.
     """
     return _change(db, changelog, account_id, lambda settings: replace(settings, enabled=False), author)
 
@@ -199,7 +196,7 @@ def resume(db: Database, changelog: Changelog, account_id: AccountId, author: Au
     """Ends every pause of the account and of its lists; the next flush tries again.
 
     Raises:
-        NotFound: the account never chose any settings.
+        NotFound: the account has no settings.
     """
     return _change(
         db,
@@ -217,11 +214,11 @@ def _change(
     step: Callable[[AccountSettings], AccountSettings],
     author: Author | None,
 ) -> AccountSettings:
-    def act() -> Changed[AccountSettings]:
+    def write() -> Changed[AccountSettings]:
         before = load(db, account_id)
         settings = step(before)
         rows = accounts.save(db, settings)
         rows += note(db, before, settings, author)
         return Changed(settings, rows)
 
-    return changelog.commit(db, act)
+    return changelog.commit(db, write)

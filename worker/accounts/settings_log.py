@@ -1,4 +1,4 @@
-"""Who changed which setting of an account when: kept with its settings, so that every worker knows it."""
+"""Who changed which setting of an account, and when; kept with its settings, so that every worker has it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from worker.store.changed_rows import Rows
 from worker.store.database import Database
 
 ABOUT = "settings_log"
-"""Names these rows among the notes beside the settings."""
+"""The kind of these rows among the notes beside the settings."""
 MOST_KEPT = 200
-"""Changes of an account that are kept, the newest."""
+"""The newest changes are kept, so many per account."""
 
 Setting = Literal["api_key", "enabled", "status_if_new", "stored_list", "master_list", "merge_field", "paused"]
 
@@ -28,7 +28,7 @@ class Author:
     """Who changes settings, and when.
 
     Attributes:
-        who: "operator", "account acct-1 (Ann)", or of a command "command (the user's name)".
+        who: "operator", "account acct-1 (Ann)", or for a command "command (the user's name)".
     """
 
     who: str
@@ -42,9 +42,8 @@ class SettingChange:
     Attributes:
         at: when, as text.
         by: who.
-        setting: which.
-        before: as text, in the names of JSON; None where there was nothing.
-        after: None where there is nothing any more.
+        before: the value as text, as JSON names it; None for none.
+        after: likewise; None for none.
     """
 
     at: str
@@ -58,7 +57,7 @@ _NAMES = tuple(one.name for one in fields(SettingChange))
 
 
 def changes(before: AccountSettings, after: AccountSettings, author: Author) -> list[SettingChange]:
-    """Returns what is other in the settings. An API key is named by its last four characters and its data centre."""
+    """Returns the differences between settings. An API key is shown as its last four characters and data centre."""
     at = as_text(author.at)
     return [SettingChange(at, author.who, *one) for one in _differences(before, after)]
 
@@ -87,11 +86,11 @@ def _fields_chosen(before: AccountSettings, after: AccountSettings) -> Iterator[
         old, new = (known.merge_fields or {}) if known is not None else {}, one.merge_fields or {}
         for tag in sorted(old.keys() | new.keys()):
             if old.get(tag) != new.get(tag):
-                told = [
+                sources = [
                     f"{tag}={each[tag]} on {_named(one.name, one.list_id)}" if tag in each else None
                     for each in (old, new)
                 ]
-                yield "merge_field", told[0], told[1]
+                yield "merge_field", sources[0], sources[1]
 
 
 def _hint(settings: AccountSettings) -> str | None:
@@ -108,10 +107,10 @@ def _named(name: str, list_id: str) -> str:
 
 
 def note(db: Database, before: AccountSettings, after: AccountSettings, author: Author | None) -> Rows:
-    """Writes what is other in the settings. Belongs in the transaction that saves them.
+    """Records the differences between settings, in the transaction that saves them.
 
     Args:
-        author: None where no person changes them: nothing is written.
+        author: None if no person changes them: nothing is recorded.
     """
     found = [] if author is None else changes(before, after, author)
     if not found:
@@ -122,7 +121,7 @@ def note(db: Database, before: AccountSettings, after: AccountSettings, author: 
 
 
 def read(db: Database, account_id: AccountId) -> list[SettingChange]:
-    """Returns the changes of an account's settings that are kept, oldest first."""
+    """Returns the recorded changes of an account's settings, oldest first."""
     text = settings_notes.get(db, ABOUT, account_id)
     return (
         [] if text is None else [SettingChange(**{name: one.get(name) for name in _NAMES}) for one in json.loads(text)]

@@ -1,4 +1,4 @@
-"""What an operator does with ledger and settings in Kafka: move into it what a database alone holds, accept a loss."""
+"""Operator commands on ledger and settings in Kafka: move an old database's rows there, accept a loss."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from worker.store.changed_rows import Kind
 from worker.store.database import Database
 
 MOST_AT_ONCE = 5000
-"""Rows written together."""
+"""Rows written in one batch."""
 
 
 def accept_loss(changelog: ChangelogWriter, reader: Reader) -> None:
-    """Writes to Kafka that ledger and settings are to be taken as they are now.
+    """Records in Kafka that ledger and settings are accepted as they are now.
 
-    Departures that were read before may be gone with the ledger, so the next flush of each account reads them again.
+    Departures that were read before may be lost with the ledger, so the next flush of each account reads them again.
 
     Raises:
-        KafkaError: Kafka cannot be read, or did not take it; the command can be given again.
+        KafkaError: Kafka cannot be read, or did not accept it; the command can be repeated.
         DatabaseError: the database cannot be used.
     """
     topics = changelog.topics
     take_everything(changelog)
-    there, _ = reader.everything(topics.settings)
+    there, _ = reader.read_all(topics.settings)
     lost = [one for one in map(table_rows.with_departures_lost, there.values()) if one is not None]
     for start in range(0, len(lost), MOST_AT_ONCE):
         changelog.write(lost[start : start + MOST_AT_ONCE])
@@ -37,15 +37,15 @@ def accept_loss(changelog: ChangelogWriter, reader: Reader) -> None:
     notes = [
         Note(topics.settings.name, topics.settings.topic_id).of_settings(one) for one in range(topics.ledger.partitions)
     ]
-    changelog.write_through(reader.db, [*notes, reader.note_now().of_ledger()])
-    reader.read_again_where_cut()
+    changelog.write_through(reader.db, [*notes, reader.current_note().of_ledger()])
+    reader.reread_truncated()
 
 
 def take_everything(changelog: ChangelogWriter) -> None:
-    """Becomes the one writer of all partitions of both topics, without reading them.
+    """Becomes the only writer of all partitions of both topics, without reading them.
 
     Raises:
-        KafkaError: they cannot be taken.
+        KafkaError: they cannot be taken over.
     """
     for topic in (changelog.topics.ledger, changelog.topics.settings):
         for partition in range(topic.partitions):
@@ -53,7 +53,7 @@ def take_everything(changelog: ChangelogWriter) -> None:
 
 
 def move(db: Database, changelog: ChangelogWriter, reader: Reader) -> Counter[Kind]:
-    """Writes what is missing in Kafka there; what Kafka has already is taken from there.
+    """Writes to Kafka the rows that it lacks; those that it has are read from it.
 
     Args:
         db: the reader's connection, outside of a transaction; no worker may run with this database.
@@ -62,17 +62,17 @@ def move(db: Database, changelog: ChangelogWriter, reader: Reader) -> Counter[Ki
         How many rows of each kind were written.
 
     Raises:
-        KafkaError: Kafka cannot be read, or did not take everything; the command can be given again.
+        KafkaError: Kafka cannot be read, or did not accept everything; the command can be repeated.
         DatabaseError: the database cannot be used.
     """
     topics = changelog.topics
     take_everything(changelog)
-    ledger, strays = reader.everything(topics.ledger)
-    settings, stray_settings = reader.everything(topics.settings)
+    ledger, strays = reader.read_all(topics.ledger)
+    settings, stray_settings = reader.read_all(topics.settings)
     there, strays = ledger | settings, strays | stray_settings
-    # Since the topic got more partitions, some rows are where nobody looks for them.
+    # After partitions were added to the topic, some rows are in partitions where nobody looks for them.
     missing = [one for key, one in strays.items() if key not in there]
-    missing += [one for one in table_rows.everything(db) if key_of(one) not in there | strays]
+    missing += [one for one in table_rows.all_rows(db) if key_of(one) not in there | strays]
     for start in range(0, len(missing), MOST_AT_ONCE):
         changelog.write(missing[start : start + MOST_AT_ONCE])
     with db.transaction():

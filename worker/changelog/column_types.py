@@ -1,4 +1,4 @@
-"""Which values the columns of a row may have, so that a row from Kafka can always be written and read. Pure."""
+"""The values that columns may have, so that a row from Kafka can always be stored and read. Does no I/O."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LARGEST = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What one column may hold.
+    """The values that one column may have.
 
     Attributes:
-        fits: raises ValueError, TypeError or KeyError for a value that cannot be used.
+        fits: raises ValueError, TypeError or KeyError for a value that is not valid.
         required: whether it must have a value.
-        default: what a record of a release that did not have it yet means.
+        default: used for a record of a release that did not have the column.
     """
 
     fits: Callable[[Any], object]
@@ -34,7 +34,7 @@ class Column:
 def _text(value: Any) -> None:
     if not isinstance(value, str):
         raise TypeError("is not a text")
-    value.encode()  # half a surrogate pair cannot be stored
+    value.encode()  # a lone surrogate cannot be stored
 
 
 def _whole(value: Any) -> None:
@@ -54,17 +54,17 @@ def _bytes(value: Any) -> None:
 
 def _texts(value: Any) -> None:
     _text(value)
-    told = json.loads(value)
-    if not isinstance(told, dict) or not all(isinstance(one, str) for one in told.values()):
+    data = json.loads(value)
+    if not isinstance(data, dict) or not all(isinstance(one, str) for one in data.values()):
         raise TypeError("is not a JSON object of texts")
 
 
 def _counts(value: Any) -> None:
     _text(value)
-    told = json.loads(value)
-    if not isinstance(told, dict):
+    data = json.loads(value)
+    if not isinstance(data, dict):
         raise TypeError("is not a JSON object")
-    for one in told.values():
+    for one in data.values():
         _whole(one)
 
 
@@ -77,8 +77,8 @@ def _intent(value: Any) -> None:
 
 def _position(value: Any) -> None:
     _text(value)
-    told = json.loads(value)
-    log, version = told["log"], told["version"]
+    data = json.loads(value)
+    log, version = data["log"], data["version"]
     if version is not None:
         _whole(version)
     if log is not None:
@@ -91,11 +91,11 @@ def _position(value: Any) -> None:
 
 def _outcome(value: Any) -> None:
     _text(value)
-    told = json.loads(value)
-    if not isinstance(told, dict):
+    data = json.loads(value)
+    if not isinstance(data, dict):
         raise TypeError("is not a JSON object")
     for name in ("member_status", "outcome", "reason", "next", "caused_by", "since", "at"):
-        _text(told.get(name))
+        _text(data.get(name))
 
 
 def _one_of(*allowed: str) -> Callable[[Any], None]:
@@ -187,10 +187,10 @@ SHAPES: Mapping[Kind, Mapping[str, Column]] = {
 
 
 def checked(kind: Kind, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a row whose known columns have values that can be stored and read, defaults put in.
+    """Returns a row whose known columns have valid values, with defaults.
 
     Raises:
-        ValueError: one has not; says which and why.
+        ValueError: a value is not valid; says which and why.
     """
     return _checked(SHAPES[kind], row)
 

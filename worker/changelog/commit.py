@@ -1,4 +1,4 @@
-"""What those need who write rows that Kafka keeps too: something that commits, and long operations in parts."""
+"""For code that writes rows that Kafka keeps too: what commits them, and long operations in parts."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Changelog(Protocol):
     """Commits changes of ledger and settings: see :class:`worker.changelog.writer.ChangelogWriter`."""
 
     def commit(self, db: Database, act: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
-        """Writes the rows that a function changes to Kafka, then all that it writes in one transaction."""
+        """Writes the changed rows to Kafka, then commits everything that the function writes in one transaction."""
         ...
 
     def failure_of(self, account_id: AccountId) -> KafkaError | None:
-        """Returns why the ledger of an account cannot be written; None where it can."""
+        """Returns why the ledger of an account cannot be written; None if it can."""
         ...
 
 
@@ -37,17 +37,17 @@ def commit_in_parts(
     erase: bool = False,
     progress: Callable[[int], None] = lambda count: None,
 ) -> int:
-    """Writes many rows that Kafka keeps too, a part at a time. What is done stays done.
+    """Writes many rows that Kafka keeps too, in parts. Parts that are done stay done.
 
     Args:
         db: outside of a transaction.
         rows: as in :meth:`worker.store.database.Database.parts`.
-        write: writes some of them; returns how many rows it changed, and which.
-        erase: whether rows that are gone must be forgotten in Kafka too.
-        progress: after each part, how many rows were taken so far.
+        write: writes one part; returns how many rows it changed, and which.
+        erase: whether deleted rows must be erased from Kafka too.
+        progress: called after each part with how many rows were processed so far.
 
     Returns:
-        How many rows were changed. Fewer than there are if the thread must end.
+        How many rows were changed; fewer than all if the thread must end.
 
     Raises:
         DatabaseError: the rest is not written.

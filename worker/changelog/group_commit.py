@@ -20,7 +20,7 @@ class _Waiting(Generic[_Item]):
 
 
 class GroupCommit(Generic[_Item]):
-    """Threads share it. The first one that comes carries out its item; those that come meanwhile form the next group.
+    """Thread-safe. The first one that comes carries out its item; those that come meanwhile form the next group.
 
     So nothing waits for more to come, and a slow commit makes groups larger, never a queue longer than the threads.
     """

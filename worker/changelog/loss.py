@@ -1,7 +1,8 @@
-"""Whether ledger and settings in Kafka are whole. Each of the two topics says which topic the other one is. Pure.
+"""Checks that ledger and settings in Kafka are complete. Each of the two topics names the other. Does no I/O.
 
-A compacted topic forgets no newest record, so it begins at offset 0 for ever. One that begins later, or has another id
-than the other topic says, was deleted, expired or cut: who left a list may not be known any more.
+Compaction never removes the newest record of a key, so a compacted topic begins at offset 0 forever. One that begins
+later, or whose id is not the one that the other topic names, was deleted, expired or truncated: who left a list may
+then be unknown.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ NOT_KNOWN = (
     "What it last sent: every customer is checked again, and found members have their fields written again.",
     "Whom Mailchimp refused permanently, and who was erased and must not come back.",
 )
-"""What is not known once the ledger is lost, for an operator to read."""
+"""What is unknown once the ledger is lost, for the operator."""
 _ADVICE = (
     "Nothing is delivered until you confirm. If a worker's database still knows what is missing, write that to Kafka "
     "first: mailchimp-worker move-ledger. Then: mailchimp-worker ledger accept-loss, which says what is not known."
@@ -32,14 +33,14 @@ _ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What one topic says of the other, or of itself.
+    """What one topic records about the other, or about itself.
 
     Attributes:
-        name: the topic's: a database may have notes of another one, from before kafka.topic was changed.
+        name: of the topic: a database may have notes of another one, from before kafka.topic was changed.
         topic_id: Kafka's id of it.
-        partitions: how many it has; 0 where the note does not say.
-        begins: partition to the first offset, where an operator accepted that it is not 0.
-        settings_begin: the same of the settings' topic.
+        partitions: how many it has; 0 if the note does not say.
+        begins: partition to first offset, where an operator accepted one that is not 0.
+        settings_begin: the same for the settings topic.
     """
 
     name: str
@@ -50,14 +51,14 @@ class Note:
 
     @classmethod
     def from_text(cls, text: str | None) -> Note | None:
-        """Returns the note that a record says; None without one, or for one that cannot be read."""
+        """Returns the note in a record; None without one, or if it cannot be parsed."""
         try:
-            told = json.loads(text or "null")
-            begins, settings_begin = told.get("begins", {}), told.get("settings_begin", {})
+            data = json.loads(text or "null")
+            begins, settings_begin = data.get("begins", {}), data.get("settings_begin", {})
             return cls(
-                str(told["name"]),
-                str(told["topic_id"]),
-                int(told.get("partitions", 0)),
+                str(data["name"]),
+                str(data["topic_id"]),
+                int(data.get("partitions", 0)),
                 {int(one): int(offset) for one, offset in begins.items()},
                 {int(one): int(offset) for one, offset in settings_begin.items()},
             )
@@ -65,40 +66,40 @@ class Note:
             return None
 
     def of_ledger(self) -> ChangelogRow:
-        """Returns the record that the settings' topic has of the ledger's."""
+        """Returns the record about the ledger, for the settings topic."""
         return self._kept("ledger", "")
 
     def of_settings(self, partition: int) -> ChangelogRow:
-        """Returns the record that a partition of the ledger has of the settings' topic."""
+        """Returns the record about the settings topic, for a partition of the ledger."""
         return self._kept("settings", str(partition))
 
     def _kept(self, about: str, partition: str) -> ChangelogRow:
-        told = {
+        data = {
             "name": self.name,
             "topic_id": self.topic_id,
             "partitions": self.partitions,
             "begins": self.begins,
             "settings_begin": self.settings_begin,
         }
-        return ChangelogRow("topic", (about, partition), {"note": json.dumps(told)})
+        return ChangelogRow("topic", (about, partition), {"note": json.dumps(data)})
 
 
-def check_identity(topic: ChangelogTopic, note: Note | None, said_by: str) -> None:
-    """Compares a topic with what the other one says of it.
+def check_identity(topic: ChangelogTopic, note: Note | None, source: str) -> None:
+    """Compares a topic with what the other one records about it.
 
     Args:
-        topic: as it is now; its id is "" where the broker does not report it.
-        note: None where nothing was said yet: at the first start, and after an upgrade.
-        said_by: where the note is.
+        topic: as it is now; its id is "" if the broker does not report it.
+        note: None if there is none yet: at the first start, and after an upgrade.
+        said_by: where the note is, for the message.
 
     Raises:
-        LedgerLost: it is another topic, or has other partitions.
+        LedgerLost: it is another topic, or has another number of partitions.
     """
     if note is None or not topic.topic_id:
         return
     if note.topic_id and note.topic_id != topic.topic_id:
         raise LedgerLost(
-            f"Kafka's topic {topic.name} was recreated: its id is {topic.topic_id}, and {said_by} says "
+            f"Kafka's topic {topic.name} was recreated: its id is {topic.topic_id}, and {source} says "
             f"{note.topic_id}. What the former topic held is lost.",
             _ADVICE,
         )
@@ -112,7 +113,7 @@ def check_identity(topic: ChangelogTopic, note: Note | None, said_by: str) -> No
 
 
 def check_beginning(topic: ChangelogTopic, partition: int, low: int, accepted: Mapping[int, int]) -> None:
-    """Looks whether a partition still begins where it did.
+    """Checks that a partition still begins where it did.
 
     Raises:
         LedgerLost: records before its first offset are gone.
@@ -125,8 +126,8 @@ def check_beginning(topic: ChangelogTopic, partition: int, low: int, accepted: M
         )
 
 
-def cut(topic: ChangelogTopic, partition: int, known: int, high: int) -> LedgerLost:
-    """Returns the error for a partition that ends before what was read of it already."""
+def truncated(topic: ChangelogTopic, partition: int, known: int, high: int) -> LedgerLost:
+    """Returns the error for a partition that ends before an offset that was read already."""
     return LedgerLost(
         f"Partition {partition} of {topic.name} ends at offset {high}, and was read up to {known}: its log was cut.",
         _ADVICE,

@@ -1,4 +1,4 @@
-"""Records of the outcomes topic: what is published about a customer, as a CloudEvent. Pure.
+"""Records of the outcomes topic, published about customers as CloudEvents. Does no I/O.
 
 They are described in ``config/asyncapi.yaml`` and ``config/customer-outcome.schema.json``.
 """
@@ -19,15 +19,15 @@ HEADERS = [("content-type", b"application/cloudevents+json")]
 
 
 def outcome_text(row: ChangelogRow | None) -> str | None:
-    """Returns the outcome that a customer's status holds; None where it holds none, or is gone."""
+    """Returns the outcome in a customer status; None if it has none, or is deleted."""
     return row.row.get("outcome") if row is not None and row.row is not None else None
 
 
 def record_of(row: ChangelogRow) -> tuple[bytes, bytes | None]:
-    """Returns key and value of the record about the customer of a status.
+    """Returns key and value of the record about a customer.
 
-    The key is that of the customer's own events. Without an outcome the value is None, so that compaction
-    forgets the customer.
+    The key is that of the customer's own events. Without an outcome the value is None, so that compaction removes the
+    customer.
     """
     account_id, customer_id = row.key
     key, outcome = partition_key(account_id, customer_id), outcome_of(outcome_text(row))
@@ -36,15 +36,15 @@ def record_of(row: ChangelogRow) -> tuple[bytes, bytes | None]:
 
 def _event(account_id: str, customer_id: str, outcome: CustomerOutcome) -> bytes:
     data = {"account_id": account_id, "customer_id": customer_id, **outcome.as_data()}
-    told = json_bytes(data)
+    body = json_bytes(data)
     event = {
         "specversion": "1.0",
         # What is written twice has the same id.
-        "id": hashlib.sha256(told).hexdigest()[:32],
+        "id": hashlib.sha256(body).hexdigest()[:32],
         "source": SOURCE,
         "type": TYPE,
         "subject": partition_key(account_id, customer_id),
         "time": outcome.at,
         "datacontenttype": "application/json",
     }
-    return b'%s,"data":%s}' % (json_bytes(event)[:-1], told)
+    return b'%s,"data":%s}' % (json_bytes(event)[:-1], body)

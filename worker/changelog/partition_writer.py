@@ -1,8 +1,8 @@
-"""Writes to one partition of a changelog topic, as its newest writer or not at all.
+"""Writes to one partition of a changelog topic as its only writer.
 
-Each partition has one transactional id, from topic and partition. Who opens a writer raises that id's epoch: the broker
-ends what the writer before had begun and refuses whatever it sends later, however late (KIP-98). So read the partition
-to its end after :meth:`PartitionWriter.open`: until the next writer opens, only this one changes it.
+Each partition has a transactional id made of topic and partition. Opening a writer raises that id's epoch: the broker
+aborts the previous writer's transaction and rejects whatever it sends later (KIP-98). So read the partition to its end
+after :meth:`PartitionWriter.open`: until the next writer opens, only this one changes it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from worker.errors import KafkaError, WriterFenced
 from worker.kafka.client import ANSWER_SECONDS, AWAY, Problems, client, unreachable
 
 TAKEN_SECONDS = 20.0
-"""How long Kafka may take, a restart of a broker included."""
+"""How long Kafka may take to accept a write, including a broker restart."""
 TRANSACTION_SECONDS = 60.0
-"""After how long a broker ends the transaction of a writer that is silent, where no other writer did before."""
+"""After how long a broker aborts the transaction of a silent writer, if no other writer did so before."""
 POLL_SECONDS = 0.2
 _FENCED = {LibraryError._FENCED, LibraryError.INVALID_PRODUCER_EPOCH}
 _FORBIDDEN = {
@@ -35,7 +35,7 @@ Record = tuple[bytes, bytes | None]
 """Key and value."""
 Headers = list[tuple[str, bytes]]
 HeadersOf = Callable[[bytes, bytes | None], Headers]
-"""Returns the headers of a record by its key and value."""
+"""Returns the headers of a record with this key and value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Beside:
     """Another topic, whose partition of the same number is written in the same transactions.
 
     Attributes:
-        headers: of each of its records that has a value.
+        headers: of each record that has a value.
     """
 
     topic: str
@@ -52,7 +52,7 @@ class Beside:
 
 @dataclass(eq=False)
 class _Wanted:
-    """Records of one caller, and where they are."""
+    """One caller's records, and their offsets once written."""
 
     records: Sequence[Record]
     beside: Sequence[Record] = ()
@@ -67,14 +67,14 @@ _Delivered = Callable[[LibraryError | None, Message], None]
 
 
 def _nothing(error: LibraryError | None, message: Message) -> None:
-    # What was not delivered is not committed either.
+    # A failed delivery also fails the commit.
     pass
 
 
 class PartitionWriter:
-    """Threads share it: what several of them write at one time becomes one transaction, acknowledged once.
+    """Thread-safe: concurrent writes share one transaction, acknowledged once.
 
-    After any failure it is closed: what Kafka took is unknown then, so open another one and read to the end.
+    After any failure it is closed. What Kafka accepted is unknown then, so open a new writer and read to the end.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class PartitionWriter:
         """Connects to nothing yet.
 
         Args:
-            beside: another topic; None for none.
+            beside: another topic to write with this one; None for none.
 
         Raises:
             ConfigError: the operator's properties cannot be used.
@@ -99,7 +99,7 @@ class PartitionWriter:
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": 0,
-            "retry.backoff.ms": 20,  # so long a broker is given to end the transaction before
+            "retry.backoff.ms": 20,  # time for the broker to end the previous transaction
             "error_cb": self._problems,
         }
         self._producer = client(Producer, settings, own)
@@ -111,13 +111,13 @@ class PartitionWriter:
         self._end = 0
 
     def open(self) -> None:
-        """Becomes the partition's one writer; returns once the transaction of the one before is ended.
+        """Becomes the partition's only writer; returns once the previous writer's transaction has ended.
 
         Raises:
-            KafkaError: no broker answers, or this user may not.
+            KafkaError: no broker answers, or this user lacks the right.
         """
         try:
-            # Without a connection at hand, what follows would wait for half a second.
+            # Connects first: otherwise the next request waits for half a second.
             self._producer.list_topics(self._topic, timeout=ANSWER_SECONDS)
             self._producer.init_transactions(TAKEN_SECONDS)
             self._opened = True
@@ -125,41 +125,41 @@ class PartitionWriter:
             raise self._failure(error.args[0]) from error
 
     def write(self, records: Sequence[Record], beside: Sequence[Record] = ()) -> range:
-        """Writes records in their order, all or none, and waits until every replica that must have them has them.
+        """Writes records in order, all or none, and waits until all in-sync replicas have them.
 
         Args:
             records: at least one.
-            beside: records for the topic beside this one; left out where there is none.
+            beside: records for the other topic; ignored without one.
 
         Returns:
-            The offsets from the first to the last of them.
+            The offsets from the first to the last record.
 
         Raises:
-            WriterFenced: a newer writer was opened, so none of them was taken.
-            KafkaError: they may not have been taken.
+            WriterFenced: a newer writer was opened; nothing was written.
+            KafkaError: the records may or may not have been written.
         """
         mine = _Wanted(records, beside)
         self._group.submit(mine)
         return range(min(mine.offsets), max(mine.offsets) + 1)
 
     def next_offset(self, written: range, known: int) -> int:
-        """Returns up to where a database knows the partition once it has these records too.
+        """Returns the offset up to which a database knows the partition once it has these records too.
 
         Args:
-            written: what :meth:`write` returned.
-            known: up to where it knows it before that.
+            written: from :meth:`write`.
+            known: the offset up to which it knew it before.
         """
         with self._offsets_lock:
             self._uncommitted = [one for one in self._uncommitted if one.stop > known]
             return min((one.start for one in self._uncommitted if one != written), default=self._end)
 
     def committed(self, written: range) -> None:
-        """Notes that the database has what was written."""
+        """Records that the database has what was written."""
         with self._offsets_lock:
             self._uncommitted = [one for one in self._uncommitted if one != written]
 
     def poll(self) -> None:
-        """Lets the library do what it does now and then, such as renewing its token."""
+        """Serves librdkafka's callbacks, such as the renewal of a token."""
         self._producer.poll(0)
 
     def _carry_out(self, group: Sequence[_Wanted]) -> None:
@@ -185,7 +185,7 @@ class PartitionWriter:
                     self._produce(self._beside.topic, key, value, _nothing, headers)
         self._producer.commit_transaction(TAKEN_SECONDS + 1)
         first = min(offset for one in together for offset in one.offsets)
-        if self._end and first - self._end > 1:  # the marker of a transaction takes one
+        if self._end and first - self._end > 1:  # a transaction marker takes one offset
             raise KafkaError(
                 f"Partition {self._partition} of {self._topic} has another writer, of an earlier release.",
                 "Nothing was confirmed. End the workers of that release.",
@@ -225,16 +225,16 @@ class PartitionWriter:
                 f"Kafka does not let this user write to {place}: {error.str()}",
                 f"Grant it write access to the topic and to the transactional ids that begin with {self._topic}-.",
             )
-        away = error.code() in AWAY or self._problems.hopeless
+        away = error.code() in AWAY or self._problems.no_broker
         if not away:
             return not_taken(error.str())
         absent = unreachable(self._settings, self._problems.last, KafkaException(error))
-        # A write that was begun says first that nothing was confirmed.
+        # For a write, say first that nothing was confirmed.
         return not_taken(absent.what.rstrip(".")) if self._opened else absent
 
 
 def not_taken(reason: str) -> KafkaError:
-    """Returns the error for what Kafka did not take."""
+    """Returns the error for records that Kafka did not accept."""
     return KafkaError(
         f"Kafka rejected a ledger or settings write: {reason}.",
         "Nothing was confirmed. Check that its brokers answer, and try again.",

@@ -1,4 +1,4 @@
-"""Reads the ledger and the settings from Kafka into the database, to the end of both topics."""
+"""Reads ledger and settings from Kafka into the database, to the end of both topics."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from confluent_kafka import Message
 
 from worker.changelog import table_rows
-from worker.changelog.beginnings import Beginnings
-from worker.changelog.loss import Note, check_beginning, check_identity, cut
+from worker.changelog.loss import Note, check_beginning, check_identity, truncated
 from worker.changelog.records import Unreadable, account_of, changelog_row_of, key_of
 from worker.changelog.signatures import Role, Signatures
+from worker.changelog.signed_from import SignedFromLookup
 from worker.changelog.table_rows import ChangelogRow
 from worker.changelog.topic_log import TopicLog, headers_of
 from worker.changelog.topics import ChangelogTopic, ChangelogTopics
@@ -29,14 +29,14 @@ from worker.text.plural import counted
 log = logging.getLogger("worker.changelog")
 
 MOST_REFUSED = 1000
-"""Records of a partition that are kept though they are not believed; with more, it is not read on."""
+"""Rejected records that are kept per partition; with more, reading stops."""
 
 
 class Reader:
-    """Brings a database up to what Kafka keeps. Belongs to one thread.
+    """Brings a database up to date with Kafka. Not thread-safe.
 
     Attributes:
-        db: the connection that it writes into.
+        db: the connection that it writes with.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class Reader:
         """Reads nothing yet.
 
         Args:
-            topics: both, which are there.
+            topics: both must exist.
             db: a connection of its own.
-            signatures: returns what checks records; asked when there is one.
-            metrics: counts records that are not believed.
+            signatures: returns what verifies records; called when there is a record.
+            metrics: counts rejected records.
 
         Raises:
             ConfigError: the operator's properties cannot be used.
@@ -64,50 +64,50 @@ class Reader:
         self._clock = clock
         self._signatures = signatures
         self._metrics = metrics or Metrics()
-        self._beginnings = Beginnings(settings, topics, db, signatures)
+        self._signed_from = SignedFromLookup(settings, topics, db, signatures)
         self._log = TopicLog(settings)
 
     def read_settings(self, partition: int | None = None) -> None:
-        """Reads the accounts' settings to their end.
+        """Reads the accounts' settings to the end.
 
         Args:
             partition: of their topic; None for all.
 
         Raises:
             KafkaError: they cannot be read.
-            NotMoved: this database has settings of its own, which Kafka never had.
+            NotMoved: this database has settings that were never in Kafka.
             DatabaseError: they cannot be written.
         """
         for one in range(self._topics.settings.partitions) if partition is None else (partition,):
             self._read(self._topics.settings, one)
 
     def check_signed(self) -> None:
-        """Looks whether the settings were written with a secret key in force.
+        """Checks that the settings were written with a secret key in force.
 
         Raises:
-            NotSigned: an earlier release wrote them, or one with another secret key.
+            NotSigned: an earlier release, or one with another secret key, wrote them.
             KafkaError: they cannot be read.
         """
         for partition in range(self._topics.settings.partitions):
-            self._beginnings.of(self._topics.settings, partition)
+            self._signed_from.of(self._topics.settings, partition)
 
     def ledger_note(self) -> Note | None:
-        """Returns what the settings' topic says of the ledger's, as far as it was read."""
+        """Returns the settings topic's note about the ledger, as far as it was read."""
         note = Note.from_text(table_rows.note_of(self.db, "ledger"))
         return note if note is not None and note.name == self._topics.ledger.name else None
 
     def settings_note(self, partition: int) -> Note | None:
-        """Returns what a partition of the ledger says of the settings' topic, as far as it was read."""
+        """Returns a ledger partition's note about the settings topic, as far as it was read."""
         note = Note.from_text(table_rows.note_of(self.db, "settings", str(partition)))
         return note if note is not None and note.name == self._topics.settings.name else None
 
     def check_topics(self) -> None:
-        """Looks whether the ledger's topic is the one that the settings' topic names, and the settings are whole.
+        """Checks that the settings are complete, and that the ledger topic is the one that they name.
 
         Raises:
-            KafkaError: a topic cannot be asked.
-            NotSigned: an earlier release wrote the settings, or one with another secret key.
-            LedgerLost: they are not, and an operator must say how to go on.
+            KafkaError: a topic cannot be queried.
+            NotSigned: an earlier release, or one with another secret key, wrote the settings.
+            LedgerLost: the check fails, and an operator must decide how to go on.
         """
         note, topic = self.ledger_note(), self._topics.settings
         check_identity(self._topics.ledger, note, topic.name)
@@ -117,26 +117,26 @@ class Reader:
             check_beginning(topic, partition, low, note.settings_begin if note is not None else {})
 
     def check_ledger(self) -> None:
-        """Looks whether all partitions of the ledger begin where they did, and those read name this settings' topic.
+        """Checks that all ledger partitions begin where they did, and that those read name this settings topic.
 
         Raises:
-            KafkaError: they cannot be asked.
-            NotSigned: an earlier release wrote one, or one with another secret key.
-            LedgerLost: one does not.
+            KafkaError: they cannot be queried.
+            NotSigned: an earlier release, or one with another secret key, wrote one.
+            LedgerLost: one fails.
         """
         note, ledger = self.ledger_note(), self._topics.ledger
         for partition in range(ledger.partitions):
-            self._beginnings.of(ledger, partition)
-            said_by = f"partition {partition} of {ledger.name}"
-            check_identity(self._topics.settings, self.settings_note(partition), said_by)
+            self._signed_from.of(ledger, partition)
+            source = f"partition {partition} of {ledger.name}"
+            check_identity(self._topics.settings, self.settings_note(partition), source)
             low, _ = self._log.bounds(ledger, partition)
             check_beginning(ledger, partition, low, note.begins if note is not None else {})
 
-    def note_now(self) -> Note:
-        """Returns what is to be said of the ledger's topic as it is now.
+    def current_note(self) -> Note:
+        """Returns the note about the ledger topic as it is now.
 
         Raises:
-            KafkaError: a topic cannot be asked.
+            KafkaError: a topic cannot be queried.
         """
         ledger, settings = self._topics.ledger, self._topics.settings
         begins = {one: self._log.bounds(ledger, one)[0] for one in range(ledger.partitions)}
@@ -149,18 +149,18 @@ class Reader:
             {one: low for one, low in settings_begin.items() if low},
         )
 
-    def read_ledger(self, partition: int, going_on: Callable[[], bool] = lambda: True) -> None:
+    def read_ledger(self, partition: int, keep_going: Callable[[], bool] = lambda: True) -> None:
         """Reads one partition of the ledger to its end.
 
         Args:
-            partition: which; there may be none of that number.
-            going_on: asked now and then whether it is wanted still.
+            partition: need not exist.
+            going_on: polled for whether to continue.
 
         Raises:
             KafkaError: it cannot be read.
-            NotSigned: an earlier release wrote it, or one with another secret key.
-            LedgerLost: it is not whole.
-            NotMoved: this database has a ledger of its own, which Kafka never had.
+            NotSigned: an earlier release, or one with another secret key, wrote it.
+            LedgerLost: it is not complete.
+            NotMoved: this database has a ledger that was never in Kafka.
             DatabaseError: it cannot be written.
         """
         ledger = self._topics.ledger
@@ -169,13 +169,13 @@ class Reader:
             note = self.ledger_note()
             low, _ = self._log.bounds(ledger, partition)
             check_beginning(ledger, partition, low, note.begins if note is not None else {})
-            self._beginnings.of(ledger, partition)
-            self._read(ledger, partition, going_on)
-            said_by = f"partition {partition} of {ledger.name}"
-            check_identity(self._topics.settings, self.settings_note(partition), said_by)
+            self._signed_from.of(ledger, partition)
+            self._read(ledger, partition, keep_going)
+            source = f"partition {partition} of {ledger.name}"
+            check_identity(self._topics.settings, self.settings_note(partition), source)
 
-    def apply_letters(self) -> int:
-        """Applies records that could not be applied before, where this release can; returns how many it could.
+    def apply_dead_letters(self) -> int:
+        """Applies earlier dead letters that this release can apply; returns how many.
 
         Raises:
             DatabaseError: they cannot be written.
@@ -191,23 +191,23 @@ class Reader:
                     dead_letters.drop(self.db, letter.number)
                 applied += 1
         if applied:
-            told = counted(applied, "ledger or settings record")
-            log.info("applied %s that an earlier release could not apply", told, extra={"count": applied})
+            applied_text = counted(applied, "ledger or settings record")
+            log.info("applied %s that an earlier release could not apply", applied_text, extra={"count": applied})
         return applied
 
-    def everything(self, topic: ChangelogTopic) -> tuple[dict[bytes, ChangelogRow], dict[bytes, ChangelogRow]]:
-        """Returns all that a topic holds, by record key.
+    def read_all(self, topic: ChangelogTopic) -> tuple[dict[bytes, ChangelogRow], dict[bytes, ChangelogRow]]:
+        """Returns everything that a topic holds, by record key.
 
         Returns:
-            What is in its account's partition; and what is in another one, since the topic got more partitions.
+            The rows in their account's partition; and those in another one, because partitions were added to the topic.
 
         Raises:
-            NotSigned: an earlier release wrote it, or one with another secret key.
+            NotSigned: an earlier release, or one with another secret key, wrote it.
             KafkaError: it cannot be read.
         """
         found, strays = dict[bytes, ChangelogRow](), dict[bytes, ChangelogRow]()
         for partition in range(topic.partitions):
-            self._beginnings.of(topic, partition)
+            self._signed_from.of(topic, partition)
             low, high = self._log.bounds(topic, partition)
             for messages in self._log.records(topic, partition, low, high):
                 for message in messages:
@@ -218,20 +218,20 @@ class Reader:
         return found, strays
 
     def note_read(self, topic: ChangelogTopic, partition: int) -> None:
-        """Notes that the database holds what a partition holds up to its end. Belongs in a transaction.
+        """Records that the database has a partition up to its end, in the caller's transaction.
 
         Raises:
-            KafkaError: its end cannot be asked.
+            KafkaError: its end cannot be queried.
         """
         _, high = self._log.bounds(topic, partition)
         offsets.move_on(self.db, topic.name, topic.topic_id, partition, high, as_text(self._clock()))
 
-    def read_again_where_cut(self) -> None:
-        """Has partitions read from their beginning that end before what was read of them already.
+    def reread_truncated(self) -> None:
+        """Schedules rereading of partitions that end before an offset that was read already.
 
         Raises:
-            KafkaError: their ends cannot be asked.
-            DatabaseError: that cannot be written.
+            KafkaError: their ends cannot be queried.
+            DatabaseError: the note cannot be written.
         """
         for topic in (self._topics.ledger, self._topics.settings):
             for partition in range(topic.partitions):
@@ -241,11 +241,11 @@ class Reader:
                         offsets.forget(self.db, topic.name, topic.topic_id, partition)
 
     def close(self) -> None:
-        """Ends it."""
+        """Closes the consumer."""
         self._log.close()
 
-    def _read(self, topic: ChangelogTopic, partition: int, going_on: Callable[[], bool] = lambda: True) -> None:
-        # Before Kafka is asked: what another thread writes from then on lies beyond the end that it names.
+    def _read(self, topic: ChangelogTopic, partition: int, keep_going: Callable[[], bool] = lambda: True) -> None:
+        # Before querying Kafka: what another thread writes later lies beyond the end that it reports.
         readings = offsets.of_topic(self.db, topic.name)
         known = next(
             (one.next_offset for one in readings if (one.topic_id, one.partition) == (topic.topic_id, partition)), None
@@ -257,9 +257,9 @@ class Reader:
         if known is not None and start < known:
             with self.db.transaction():
                 offsets.move_on(self.db, topic.name, topic.topic_id, partition, start, as_text(self._clock()))
-        for messages in self._log.records(topic, partition, start, high, going_on):
+        for messages in self._log.records(topic, partition, start, high, keep_going):
             self._apply(topic, partition, messages)
-        if going_on():
+        if keep_going():
             self._note_end(topic, partition, high)
 
     def _start(
@@ -280,7 +280,7 @@ class Reader:
                 + (", then continue with: mailchimp-worker ledger accept-loss" if lost else ""),
             )
         if start.event == "cut" and known is not None:
-            raise cut(topic, partition, known, bounds[1])
+            raise truncated(topic, partition, known, bounds[1])
         return start.offset
 
     def _has_its_own(self, topic: ChangelogTopic, partition: int) -> bool:
@@ -294,10 +294,10 @@ class Reader:
 
     def _apply(self, topic: ChangelogTopic, partition: int, messages: Sequence[Message]) -> None:
         flaws = [self._flaw_of(topic, message) for message in messages]
-        signed_from = self._beginnings.of(topic, partition) if any(flaws) else 0
+        signed_from = self._signed_from.of(topic, partition) if any(flaws) else 0
         refused = 0
         with self.db.transaction():
-            # Another process with this database, or the flush, may have moved on meanwhile.
+            # Another process with this database, or the flush, may be further meanwhile.
             known = offsets.next_of(self.db, topic.name, topic.topic_id, partition) or 0
             at = as_text(self._clock())
             rows, letters, last = dict[bytes, ChangelogRow](), dict[bytes, DeadLetter](), known - 1
@@ -307,13 +307,13 @@ class Reader:
                     continue
                 last = offset
                 if flaw is not None and offset < signed_from:
-                    continue  # it was written again, signed
+                    continue  # it was rewritten, signed
                 one = changelog_row_of(key, message.value())
                 if flaw is not None:
                     one, refused = Unreadable(flaw, account_of(one)), refused + 1
                 letters.pop(key, None)
                 if flaw is None:
-                    rows.pop(key, None)  # the newest of a key counts
+                    rows.pop(key, None)  # the newest record of a key wins
                 if isinstance(one, ChangelogRow):
                     rows[key] = one
                 else:

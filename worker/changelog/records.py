@@ -1,13 +1,13 @@
-"""Rows as Kafka keeps them, and back. Pure.
+"""Encodes rows as Kafka records, and decodes them. Does no I/O.
 
-A key is a JSON array: the kind of row and what names it, an account first. A value is a JSON object of columns, and
-the number of the format as ``format``. ``{}`` means a row that is gone, since compaction would take a null away,
-and a worker that had not read it would keep the row. Only who must be forgotten becomes a null.
+A key is a JSON array: the kind of row and its primary key, the account first. A value is a JSON object of columns with
+the number of the format as ``format``. ``{}`` marks a deleted row: compaction would remove a null, and a worker that
+had not read it would keep the row. Only a row that must be erased becomes a null.
 
-The formats: 1, of the releases before there was a number, has none · 2 adds it. A release that adds columns keeps the
-number: releases before it keep what they do not know when they write the row. A release that changes what a column
-means, or what ``{}`` or a key is, raises the number: releases before it do not apply such a record, and deliver nothing
-for its account.
+Formats: 1 has no number, of the releases before there was one · 2 adds it. A release that adds columns keeps the
+    number:
+earlier releases preserve unknown columns when they write the row. A release that changes the meaning of a column, of
+``{}`` or of a key raises the number: earlier releases do not apply such a record, and deliver nothing for its account.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from worker.store.changed_rows import Kind
 from worker.store.rows import json_bytes
 
 FORMAT = 2
-"""The format that this release writes, and the highest that it can read."""
+"""The format that this release writes, and the highest that it reads."""
 _KINDS = get_args(Kind)
 _PARTS: dict[Kind, int] = {"place": 3, "customer": 2, "forgotten": 2, "account": 1, "topic": 2, "erasure": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """What this release cannot apply.
+    """A record that this release cannot apply.
 
     Attributes:
         reason: why.
-        account_id: whose record it is, for whom nothing may be delivered meanwhile; None where the key does not say.
+        account_id: its account, for which nothing may be delivered meanwhile; None if the key does not tell.
     """
 
     reason: str
@@ -50,7 +50,7 @@ def value_of(kept: ChangelogRow, *, erase: bool) -> bytes | None:
     """Returns the record's value.
 
     Args:
-        erase: whether a row that is gone must be forgotten.
+        erase: whether a deleted row must be erased.
     """
     if kept.row is None:
         return None if erase else b"{}"
@@ -58,7 +58,7 @@ def value_of(kept: ChangelogRow, *, erase: bool) -> bytes | None:
 
 
 def changelog_row_of(key: bytes | None, value: bytes | None) -> ChangelogRow | Unreadable:
-    """Returns the row that a record describes, with all that is in it, or why this release cannot apply it."""
+    """Returns the complete row in a record, or why this release cannot apply it."""
     try:
         named = json.loads(key or b"null")
     except (ValueError, RecursionError):
@@ -79,7 +79,7 @@ def changelog_row_of(key: bytes | None, value: bytes | None) -> ChangelogRow | U
 
 
 def account_of(one: ChangelogRow | Unreadable) -> AccountId | None:
-    """Returns whose record it is; None where it does not say."""
+    """Returns the account of a row or record; None if it does not tell."""
     if isinstance(one, Unreadable):
         return one.account_id
     return AccountId(one.key[0]) if one.kind != "topic" and one.key[0] else None

@@ -1,4 +1,4 @@
-"""Signs what is in the topics already: once after releases that did not sign, and after a change of the secret key."""
+"""Signs existing records: once after releases that did not sign, and after a change of the secret key."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Literal
 
 from worker.changelog import table_rows
 from worker.changelog.backfill import take_everything
-from worker.changelog.beginnings import Beginnings
 from worker.changelog.partition_writer import Record
 from worker.changelog.records import changelog_row_of
 from worker.changelog.signatures import SIGNED, Role, Signatures, SignedFrom, place_of
+from worker.changelog.signed_from import SignedFromLookup
 from worker.changelog.table_rows import ChangelogRow
 from worker.changelog.topic_log import TopicLog, headers_of
 from worker.changelog.topics import ChangelogTopic
@@ -29,7 +29,7 @@ from worker.text.plural import counted
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """Writes all records of both topics again, signed by the key of now.
+    """Rewrites all records of both topics, signed with the current key.
 
     Attributes:
         signatures: by all keys in force.
@@ -43,30 +43,30 @@ class Signing:
     progress: Callable[[int], None]
 
     def unsigned(self) -> bool:
-        """Tells whether a partition is not signed by any key in force.
+        """Returns whether a partition is not signed by any key in force.
 
         Raises:
             KafkaError: it cannot be read.
         """
-        beginnings = Beginnings(self.settings, self.changelog.topics, self.db, lambda: self.signatures)
+        signed_from = SignedFromLookup(self.settings, self.changelog.topics, self.db, lambda: self.signatures)
         try:
             for topic in (self.changelog.topics.settings, self.changelog.topics.ledger):
                 for partition in range(topic.partitions):
-                    beginnings.of(topic, partition)
+                    signed_from.of(topic, partition)
         except NotSigned:
             return True
         return False
 
     def write_again(self, *, first_time: bool, believe: bool = False) -> Counter[str]:
-        """Writes everything again and notes from where on it is signed. If it fails, nothing counts: do it again.
+        """Rewrites everything and records from which offset it is signed. If it fails, nothing counts: repeat it.
 
         Args:
-            first_time: whether what is not signed is believed, where nothing before it is signed: an earlier release
-                wrote it. Else it is not written again, and keeps all from being noted if it is the newest of its key.
-            believe: whether it is believed also behind what is signed, where the earlier release still ran.
+            first_time: whether to accept unsigned records that no signed one precedes, as an earlier release wrote
+                them. Otherwise they are not rewritten, and nothing is recorded if one of them is the newest of its key.
+            believe: whether to accept them after signed ones too, if the earlier release was still running.
 
         Returns:
-            How many records there were: those of each topic, and "signed", which were before.
+            How many records there were: by topic, and "signed" for those that were signed before.
 
         Raises:
             NotSigned: somebody else wrote records, which an operator must look at.
@@ -80,7 +80,7 @@ class Signing:
                     low, high = topic_log.bounds(topic, partition)
                     starts[place_of(topic, partition)] = high
                     self._copy(topic_log, topic, partition, (low, high), counts, first_time=first_time, believe=believe)
-        # The database reads it like all others, since it may not have read what was there before.
+        # The database reads it like any other: it may not have read what came before.
         self.changelog.write([SignedFrom(starts).row(self.signatures)])
         return counts
 
@@ -96,7 +96,7 @@ class Signing:
         believe: bool,
     ) -> None:
         role: Role = "ledger" if topic == self.changelog.topics.ledger else "settings"
-        told = SignedFrom.from_text(table_rows.note_of(self.db, SIGNED), self.signatures).offset_of(topic, partition)
+        since = SignedFrom.from_text(table_rows.note_of(self.db, SIGNED), self.signatures).offset_of(topic, partition)
         refused, signed = set[bytes | None](), False
         for messages in topic_log.records(topic, partition, *span):
             records: list[Record] = []
@@ -106,7 +106,7 @@ class Signing:
                 counts["signed"] += flaw is None
                 signed = signed or flaw is None
                 if flaw is not None and not (first_time and (believe or not signed)):
-                    if offset >= (told or 0):
+                    if offset >= (since or 0):
                         refused.add(key)
                     continue
                 refused.discard(key)
@@ -124,15 +124,15 @@ class Signing:
             )
 
     def refused(self) -> list[DeadLetter]:
-        """Returns the records of accounts that were not believed, as far as this database has read."""
+        """Returns the rejected records of accounts, as far as this database has read."""
         return [one for one in dead_letters.of_changelog(self.db) if self._flaw_of(one) is not None]
 
-    def settle_refused(self, how: Literal["restore", "drop", "believe"]) -> Counter[str]:
-        """Ends that records were refused. This database must have read all, as the topics' writer.
+    def resolve_refused(self, how: Literal["restore", "drop", "believe"]) -> Counter[str]:
+        """Resolves rejected records. This database must have read everything, as the topics' writer.
 
         Args:
-            how: restore: this database's rows are written over them · drop: the same, and what this database has
-                nothing of is taken away · believe: they are written again, signed.
+            how: restore: overwrite them with this database's rows · drop: also delete those of which this database has
+                no row · believe: rewrite them, signed.
 
         Returns:
             How many were "restored", "dropped" or "believed", and how many are "left".

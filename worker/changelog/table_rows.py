@@ -1,4 +1,4 @@
-"""Rows that Kafka has too: ledger, customer statuses, settings. Read from their tables, and written back."""
+"""Rows that Kafka keeps too: ledger, customer statuses, settings. Reads them from their tables and writes them back."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from worker.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class ChangelogRow:
-    """One row as it is now, or an account's row with those of its lists.
+    """One current row, or an account's row with those of its lists.
 
     Attributes:
-        key: account and list and address, account and customer, or account.
-        row: column to value, without the key, with fields that this release does not know; None where it is gone.
+        key: account, list and address; account and customer; or account.
+        row: column to value, without the key, including fields unknown to this release; None if it is deleted.
     """
 
     kind: Kind
@@ -31,7 +31,7 @@ class ChangelogRow:
 
     @property
     def of_these_topics(self) -> bool:
-        """Whether it says what these topics are, so that it holds for no others."""
+        """Whether it describes these topics, so that it is valid for no others."""
         return self.kind == "topic" and self.key[0] in _OF_THESE_TOPICS
 
 
@@ -47,13 +47,13 @@ _ROWS = {kind: (table, key, tuple(SHAPES[kind])) for kind, (table, key) in _KEYS
 MOST_AT_ONCE = 500
 """Rows looked up by one statement."""
 _OTHERS = "other_fields"
-"""The column with fields that this release does not know: a later one wrote them, and they are kept for it."""
+"""The column for fields unknown to this release: a later one wrote them, and they are preserved for it."""
 _ACCOUNT = tuple(column for column in SHAPES["account"] if column != "lists")
 _LIST = tuple(LIST_SHAPE)
 
 
 def rows_of(db: Database, keys: Iterable[RowKey]) -> list[ChangelogRow]:
-    """Returns rows as they are now, each once, also those that are gone."""
+    """Returns the current rows of these keys, each once, including deleted ones."""
     found: list[ChangelogRow] = []
     wanted: dict[Kind, list[tuple[str, ...]]] = {}
     for kind, key in dict.fromkeys(keys):
@@ -70,15 +70,15 @@ def rows_of(db: Database, keys: Iterable[RowKey]) -> list[ChangelogRow]:
 
 
 def note_of(db: Database, about: str, partition: str = "") -> str | None:
-    """Returns what one of the two topics in Kafka says of the other, as text."""
+    """Returns what one of the two topics records about the other, as text."""
     row = db.execute(
         "SELECT note FROM changelog_topic WHERE about = ? AND partition = ?", (about, partition)
     ).fetchone()
     return None if row is None else str(row[0])
 
 
-def everything(db: Database) -> Iterable[ChangelogRow]:
-    """Returns all rows of accounts, settings last: a reader of these has what they rest on."""
+def all_rows(db: Database) -> Iterable[ChangelogRow]:
+    """Returns all rows of accounts. Settings come last, so that a reader of them has what they depend on."""
     for kind, (table, _, _) in _ROWS.items():
         if kind != "topic":
             yield from _rows(db, kind, table)
@@ -91,7 +91,7 @@ def everything(db: Database) -> Iterable[ChangelogRow]:
 
 
 def accounts_known(db: Database) -> tuple[set[AccountId], set[AccountId]]:
-    """Returns the accounts that the ledger or a customer status names, and those with settings."""
+    """Returns the accounts in the ledger or the customer statuses, and those with settings."""
     ledger = db.execute("SELECT account_id FROM ledger UNION SELECT account_id FROM standing")
     return {AccountId(row[0]) for row in ledger}, {
         AccountId(row[0]) for row in db.execute("SELECT account_id FROM account")
@@ -99,9 +99,9 @@ def accounts_known(db: Database) -> tuple[set[AccountId], set[AccountId]]:
 
 
 def apply(db: Database, rows: Iterable[ChangelogRow]) -> None:
-    """Writes rows as they are given, each over what is here. Belongs in a transaction.
+    """Writes rows over those in the database, in the caller's transaction.
 
-    Settings that a resync came with mark the account's customers here too.
+    Settings that come with a resync also mark the account's customers as changed.
     """
     newest: dict[tuple[Kind, tuple[str, ...]], ChangelogRow] = {}
     for one in rows:
@@ -126,12 +126,12 @@ def apply(db: Database, rows: Iterable[ChangelogRow]) -> None:
 
 
 def with_departures_lost(one: ChangelogRow) -> ChangelogRow | None:
-    """Returns an account's row by which what was read of its lists' departures is lost; None where nothing was read."""
-    told = one.row.get("lists", ()) if one.kind == "account" and one.row is not None else ()
-    if one.row is None or all(on_list.get("departures_read_at") is None for on_list in told):
+    """Returns an account's row marked as having lost its lists' departures; None if none were read."""
+    lists = one.row.get("lists", ()) if one.kind == "account" and one.row is not None else ()
+    if one.row is None or all(on_list.get("departures_read_at") is None for on_list in lists):
         return None
     lost = {"departures_read_at": as_text(accounts.DEPARTURES_LOST), "members_read_at": None}
-    read = [on_list if on_list.get("departures_read_at") is None else {**on_list, **lost} for on_list in told]
+    read = [on_list if on_list.get("departures_read_at") is None else {**on_list, **lost} for on_list in lists]
     return ChangelogRow(one.kind, one.key, {**one.row, "lists": read})
 
 
@@ -141,17 +141,19 @@ def _others(row: Mapping[str, Any], columns: Iterable[str]) -> str | None:
 
 
 def _whole(columns: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
-    # The last value is what this release does not know.
+    # The last value holds the fields unknown to this release.
     row = dict(zip(columns, values, strict=False))
     return row if values[-1] is None else {**json.loads(values[-1]), **row}
 
 
 def _rows(db: Database, kind: Kind, keys: str, values: tuple[str, ...] = ()) -> list[ChangelogRow]:
     table, key, columns = _ROWS[kind]
-    told = ", ".join(f"one.{column}" for column in (*columns, _OTHERS))
+    selected = ", ".join(f"one.{column}" for column in (*columns, _OTHERS))
     wanted = ", ".join(f"wanted.{column}" for column in key)
     same = " AND ".join(f"one.{column} = wanted.{column}" for column in key)
-    rows = db.execute(f"SELECT {wanted}, {told} FROM {keys} AS wanted LEFT JOIN main.{table} AS one ON {same}", values)
+    rows = db.execute(
+        f"SELECT {wanted}, {selected} FROM {keys} AS wanted LEFT JOIN main.{table} AS one ON {same}", values
+    )
     found = []
     for row in map(tuple, rows):
         columns_now = row[len(key) :]
@@ -170,11 +172,11 @@ def _accounts(db: Database, account_ids: Iterable[str]) -> list[ChangelogRow]:
         if row is None:
             found.append(ChangelogRow("account", (account_id,), None))
             continue
-        told = _whole(_ACCOUNT, tuple(row))
-        told["api_key"] = None if told["api_key"] is None else base64.b64encode(told["api_key"]).decode()
+        columns = _whole(_ACCOUNT, tuple(row))
+        columns["api_key"] = None if columns["api_key"] is None else base64.b64encode(columns["api_key"]).decode()
         lists = db.execute(f"SELECT {', '.join((*_LIST, _OTHERS))} FROM list WHERE account_id = ?", (account_id,))
-        told["lists"] = [_whole(_LIST, tuple(one)) for one in lists]
-        found.append(ChangelogRow("account", (account_id,), told))
+        columns["lists"] = [_whole(_LIST, tuple(one)) for one in lists]
+        found.append(ChangelogRow("account", (account_id,), columns))
     return found
 
 
@@ -185,18 +187,18 @@ def _apply_account(db: Database, account_id: AccountId, row: Mapping[str, Any] |
     if row is None:
         bare_customers.strip_later(db, account_id)
         return
-    told = {column: row.get(column) for column in _ACCOUNT}
-    told["api_key"] = None if told["api_key"] is None else base64.b64decode(told["api_key"])
-    if before is not None and before[0] != told["resyncs"]:
+    columns = {column: row.get(column) for column in _ACCOUNT}
+    columns["api_key"] = None if columns["api_key"] is None else base64.b64decode(columns["api_key"])
+    if before is not None and before[0] != columns["resyncs"]:
         customers.look_again(db, account_id)
     marks = ",".join("?" * (len(_ACCOUNT) + 2))
     db.execute(
         f"INSERT INTO account (account_id, {', '.join(_ACCOUNT)}, {_OTHERS}) VALUES ({marks})",
-        (account_id, *told.values(), _others(row, (*_ACCOUNT, "lists"))),
+        (account_id, *columns.values(), _others(row, (*_ACCOUNT, "lists"))),
     )
     marks = ",".join("?" * (len(_LIST) + 2))
     for one in row.get("lists", ()):
-        # Two accounts that stored one list at the same moment elsewhere: the first keeps it.
+        # Two accounts stored the same list at the same moment elsewhere: the first keeps it.
         stored = int(bool(one.get("stored")) and accounts.stored_by(db, one["list_id"]) is None)
         values = (account_id, *(stored if column == "stored" else one.get(column) for column in _LIST))
         db.execute(

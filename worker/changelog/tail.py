@@ -1,18 +1,18 @@
-"""Threads that keep a worker's copy of ledger and settings up to date, and take the partitions of the ledger."""
+"""Threads that keep a worker's copy of ledger and settings up to date, and take over the ledger's partitions."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import closing
-from typing import Protocol
 
-from worker.changelog.all_outcomes import tell_all
 from worker.changelog.loss import Note
+from worker.changelog.outcome_backfill import publish_all
 from worker.changelog.reader import Reader
 from worker.changelog.writer import ChangelogWriter
+from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import KafkaError, LedgerLost, NotMoved, NotSigned
 from worker.kafka.outage import Outage
 from worker.store.database import Database
@@ -20,45 +20,17 @@ from worker.store.database import Database
 log = logging.getLogger("worker.changelog")
 
 LOOK_SECONDS = 1.0
-"""How often settings are looked at that were changed elsewhere."""
+"""How often to check for settings that were changed elsewhere."""
 STOP_SECONDS = 0.1
-"""How long to wait for a partition before looking whether to stop."""
+"""How long to wait for a partition before checking whether to stop."""
 PATIENCE_SECONDS = 60.0
-"""How long the first reading is tried. Later ones are tried for ever: librdkafka reconnects by itself."""
-
-
-class Awaiting(Protocol):
-    """Knows for which partitions the ledger is waited for."""
-
-    def settings_read(self) -> None:
-        """Notes that the settings are known."""
-        ...
-
-    def owned(self) -> Collection[int]:
-        """Returns the partitions that are this worker's."""
-        ...
-
-    def wait_for_ledger(self, timeout: float) -> dict[int, int]:
-        """Returns partitions whose ledger is waited for, each with the number of its assignment."""
-        ...
-
-    def awaits_ledger(self, partition: int, assignment: int) -> bool:
-        """Tells whether a partition's ledger is waited for still, under that assignment."""
-        ...
-
-    def ledger_read(self, partition: int, assignment: int) -> None:
-        """Notes that a partition's ledger is known."""
-        ...
-
-    def ledger_lost(self, partition: int, fenced: bool) -> None:
-        """Notes that a partition's ledger cannot be written any more."""
-        ...
+"""How long the first read is retried. Later ones are retried forever: librdkafka reconnects by itself."""
 
 
 class ChangelogTail:
-    """Reads settings all the time, and takes and reads the ledger of each partition when it is assigned.
+    """Follows the settings, and takes over and reads the ledger of each partition when it is assigned.
 
-    A thread for each: settings are followed also while a large ledger is read.
+    Each has its own thread, so that settings are followed while a large ledger is read.
     """
 
     def __init__(
@@ -75,41 +47,41 @@ class ChangelogTail:
         self._error: BaseException | None = None
         self._threads: list[threading.Thread] = []
 
-    def start(self, awaiting: Awaiting) -> None:
-        """Starts reading."""
-        self._changelog.lost = awaiting.ledger_lost
+    def start(self, owned_partitions: OwnedPartitions) -> None:
+        """Starts the threads."""
+        self._changelog.lost = owned_partitions.ledger_lost
         for name, step in (("settings", self._follow_settings), ("ledger", self._follow_ledger)):
-            thread = threading.Thread(target=self._run, args=(step, awaiting), name=name, daemon=True)
+            thread = threading.Thread(target=self._run, args=(step, owned_partitions), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def check(self) -> None:
-        """Raises what ended a thread, if anything did.
+        """Raises the error that ended a thread, if one did.
 
         Raises:
-            KafkaError: it reads no more.
-            DatabaseError: nothing can be written.
+            KafkaError: a topic can no longer be read.
+            DatabaseError: the database cannot be written.
         """
         if self._error is not None:
             raise self._error
 
     def end(self, timeout: float) -> None:
-        """Ends reading."""
+        """Stops the threads."""
         self._stop.set()
         ends = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(ends - time.monotonic(), 0))
 
-    def _run(self, step: Callable[[Reader, Awaiting], None], awaiting: Awaiting) -> None:
+    def _run(self, step: Callable[[Reader, OwnedPartitions], None], owned_partitions: OwnedPartitions) -> None:
         began, ever_read, outage = time.monotonic(), False, Outage()
         read_at = began
         try:
             with closing(self._open_database()) as db, closing(self._open_reader(db)) as reader:
                 db.must_end = self._stop.is_set
-                reader.apply_letters()
+                reader.apply_dead_letters()
                 while not self._stop.is_set():
                     try:
-                        step(reader, awaiting)
+                        step(reader, owned_partitions)
                     except (NotMoved, NotSigned, LedgerLost):
                         raise
                     except KafkaError as error:
@@ -119,17 +91,17 @@ class ChangelogTail:
                         self._stop.wait(LOOK_SECONDS)
                     else:
                         ever_read, read_at = True, time.monotonic()
-                    _tell(outage, read_at)
+                    _log_outage(outage, read_at)
         except BaseException as error:
             self._error = error
 
-    def _follow_settings(self, reader: Reader, awaiting: Awaiting) -> None:
+    def _follow_settings(self, reader: Reader, owned_partitions: OwnedPartitions) -> None:
         reader.read_settings()
         if not self._whole.is_set():
             reader.check_topics()
             self._note_ledger(reader)
             self._whole.set()
-        awaiting.settings_read()
+        owned_partitions.settings_read()
         self._stop.wait(LOOK_SECONDS)
 
     def _note_ledger(self, reader: Reader) -> None:
@@ -141,16 +113,16 @@ class ChangelogTail:
                     reader.db, [Note(ledger.name, ledger.topic_id, ledger.partitions).of_ledger()]
                 )
 
-    def _follow_ledger(self, reader: Reader, awaiting: Awaiting) -> None:
+    def _follow_ledger(self, reader: Reader, owned_partitions: OwnedPartitions) -> None:
         if not self._whole.wait(STOP_SECONDS):
             return
-        for partition, assignment in awaiting.wait_for_ledger(STOP_SECONDS).items():
-            self._take(reader, awaiting, partition, assignment)
-        self._changelog.keep_only(awaiting.owned())
+        for partition, assignment in owned_partitions.wait_for_ledger(STOP_SECONDS).items():
+            self._take(reader, owned_partitions, partition, assignment)
+        self._changelog.keep_only(owned_partitions.owned())
 
-    def _take(self, reader: Reader, awaiting: Awaiting, partition: int, assignment: int) -> None:
+    def _take(self, reader: Reader, owned_partitions: OwnedPartitions, partition: int, assignment: int) -> None:
         def wanted() -> bool:
-            return not self._stop.is_set() and awaiting.awaits_ledger(partition, assignment)
+            return not self._stop.is_set() and owned_partitions.awaits_ledger(partition, assignment)
 
         if not wanted():
             return
@@ -165,16 +137,16 @@ class ChangelogTail:
         ):
             self._changelog.write_through(reader.db, [Note(settings.name, settings.topic_id).of_settings(partition)])
         if partition < topics.ledger.partitions and wanted():
-            tell_all(self._changelog, reader.db, partition)
+            publish_all(self._changelog, reader.db, partition)
         if wanted():
-            awaiting.ledger_read(partition, assignment)
+            owned_partitions.ledger_read(partition, assignment)
 
 
-def _tell(outage: Outage, read_at: float) -> None:
-    told = outage.look(read_at, time.monotonic())
-    if told is None:
+def _log_outage(outage: Outage, read_at: float) -> None:
+    news = outage.update(read_at, time.monotonic())
+    if news is None:
         return
-    away, seconds = told
+    away, seconds = news
     facts = {"seconds": round(seconds), "reason": outage.reason}
     if away:
         log.warning("ledger and settings cannot be read now: %s", outage.reason, extra=facts)

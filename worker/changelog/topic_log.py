@@ -1,4 +1,4 @@
-"""The log of a topic of ledger or settings: where it begins and ends, and the records between two offsets."""
+"""Reads a topic of ledger or settings: its first and last offsets, and the records between two offsets."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from worker.errors import KafkaError
 from worker.kafka.client import ANSWER_SECONDS, Problems, bounds, client, fetching, unreachable
 
 MOST_AT_ONCE = 1000
-"""Records that are given together."""
+"""Records returned in one batch."""
 WAIT_SECONDS = 0.5
-"""How long to wait for a record before looking whether to go on."""
+"""How long to wait for a record before checking whether to continue."""
 LINGER_SECONDS = 0.02
-"""How long to wait for more once there is one: while many are behind it, they are there."""
+"""How long to wait for more records after the first; during a long read more are already fetched."""
 
 
 def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
@@ -30,7 +30,7 @@ def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
 
 
 class TopicLog:
-    """Reads one partition at a time. Belongs to one thread."""
+    """Reads one partition at a time. Not thread-safe."""
 
     def __init__(self, settings: Kafka) -> None:
         """Reads nothing yet.
@@ -41,33 +41,33 @@ class TopicLog:
         self._settings = settings
         self._problems = Problems()
         self._own = {
-            "group.id": f"{settings.group_id}.keeping",  # asked for by the library; nothing is joined
+            "group.id": f"{settings.group_id}.keeping",  # required by the library; no group is joined
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
-            "isolation.level": "read_committed",  # what a fenced writer left behind does not count
+            "isolation.level": "read_committed",  # ignores aborted transactions of fenced writers
             "error_cb": self._problems,
             **fetching(settings),
         }
         self._consumer = client(LibraryConsumer, settings, self._own)
 
     def bounds(self, topic: ChangelogTopic, partition: int, consumer: LibraryConsumer | None = None) -> tuple[int, int]:
-        """Returns a partition's first offset, and the one behind its last.
+        """Returns a partition's low and high watermark.
 
         Raises:
-            KafkaError: they cannot be asked.
+            KafkaError: they cannot be queried.
         """
         settings = self._settings.model_copy(update={"topic": topic.name})
         return bounds(consumer or self._consumer, settings, partition, self._problems)
 
     def bounds_beyond(self, topic: ChangelogTopic, partition: int, known: int) -> tuple[int, int]:
-        """Returns the same where it is known up to an offset already.
+        """Returns the watermarks of a partition that is known up to an offset.
 
         Raises:
-            KafkaError: they cannot be asked.
+            KafkaError: they cannot be queried.
         """
-        # A transaction that was just committed is readable only once its marker is written, however long that takes.
+        # A transaction that was just committed can be read only once its marker is written, however long that takes.
         low, high = self.bounds(topic, partition)
         if high < known:
             with closing(
@@ -77,9 +77,14 @@ class TopicLog:
         return low, high
 
     def records(
-        self, topic: ChangelogTopic, partition: int, start: int, high: int, going_on: Callable[[], bool] = lambda: True
+        self,
+        topic: ChangelogTopic,
+        partition: int,
+        start: int,
+        high: int,
+        keep_going: Callable[[], bool] = lambda: True,
     ) -> Iterator[Sequence[Message]]:
-        """Yields what is between two offsets; compaction may have taken the last ones away.
+        """Yields the records between two offsets; compaction may have removed the last ones.
 
         Raises:
             KafkaError: it cannot be read.
@@ -89,7 +94,7 @@ class TopicLog:
         self._consumer.assign([TopicPartition(topic.name, partition, start)])
         silent_since, done = time.monotonic(), False
         try:
-            while not done and going_on():
+            while not done and keep_going():
                 messages = self._waiting()
                 if not messages and time.monotonic() - silent_since > ANSWER_SECONDS:
                     raise unreachable(self._settings, self._problems.last, TimeoutError("it sends nothing"))
@@ -117,10 +122,10 @@ class TopicLog:
             self._consumer.unassign()
 
     def close(self) -> None:
-        """Ends it."""
+        """Closes the consumer."""
         self._consumer.close()
 
     def _waiting(self) -> list[Message]:
-        # consume() waits for as many as were asked for, also where all that there are have come.
+        # consume() waits for the full number, even after the last record.
         first = self._consumer.poll(WAIT_SECONDS)
         return [] if first is None else [first, *self._consumer.consume(MOST_AT_ONCE - 1, LINGER_SECONDS)]

@@ -1,4 +1,4 @@
-"""The topics of ledger, settings and outcomes: found, created where the broker allows it, checked."""
+"""The topics of ledger, settings and outcomes: checked, and created if the broker allows it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from worker.model import AccountId
 from worker.text.plural import counted
 
 ERASED_WITHIN_MS = 24 * 60 * 60 * 1000
-"""Within a day Kafka removes what a newer record or a null replaced. Only what is in a closed segment is compacted, so
-a segment is closed as soon. Source: KIP-354."""
+"""Within a day Kafka removes what a newer record or a null replaced. Only closed segments are compacted, so segments
+are closed as often. Source: KIP-354."""
 _BOUNDED = {MOST_LAG: str(ERASED_WITHIN_MS), SEGMENT: str(ERASED_WITHIN_MS)}
 
 
@@ -26,7 +26,7 @@ class ChangelogTopic:
     """One of the topics.
 
     Attributes:
-        topic_id: Kafka's id of it; "" where the broker does not report it.
+        topic_id: Kafka's id of it; "" if the broker does not report it.
     """
 
     name: str
@@ -34,7 +34,7 @@ class ChangelogTopic:
     partitions: int
 
     def partition_of(self, account_id: AccountId | str) -> int:
-        """Returns the partition of an account's records: for the ledger, that of its events by the contract."""
+        """Returns the partition of an account's records: in the ledger, that of its events, by the contract."""
         return partition_of(account_id, self.partitions)
 
 
@@ -43,7 +43,7 @@ class ChangelogTopics:
     """All of them.
 
     Attributes:
-        outcomes: has as many partitions as the ledger; None where no outcomes are published.
+        outcomes: has as many partitions as the ledger; None if no outcomes are published.
     """
 
     ledger: ChangelogTopic
@@ -53,13 +53,13 @@ class ChangelogTopics:
 
 @dataclass(frozen=True, slots=True)
 class CheckedTopic:
-    """What was found of a topic.
+    """The result of checking a topic.
 
     Attributes:
-        partitions: 0 where the topic does not exist.
-        wrong: what is wrong with it and what to do, so that no worker starts; None where nothing is.
-        weak: how it could be lost, and what to do; None where it has copies enough.
-        warning: what an operator should know of it; None where there is nothing to know.
+        partitions: 0 if the topic does not exist.
+        wrong: an error that keeps any worker from starting, with advice; None if there is none.
+        weak: how the topic could be lost, with advice; None if it has enough replicas.
+        warning: what an operator should know; None for nothing.
     """
 
     name: str
@@ -70,14 +70,14 @@ class CheckedTopic:
 
 
 def topics(settings: Kafka, *, outcomes: bool = False) -> ChangelogTopics:
-    """Returns the topics, created where they did not exist.
+    """Returns the topics, created if they did not exist.
 
     Args:
-        outcomes: whether there is to be one of the outcomes.
+        outcomes: whether to include the outcomes topic.
 
     Raises:
         ConfigError: the operator's properties cannot be used.
-        KafkaError: no broker answers, or a topic cannot be created, or is not set up to hold the ledger.
+        KafkaError: no broker answers, a topic cannot be created, or its config is unfit for the ledger.
     """
     admin = Admin(settings)
     for name, wanted in ((settings.ledger_topic, admin.partitions), (settings.settings_topic, 1)):
@@ -93,10 +93,10 @@ def topics(settings: Kafka, *, outcomes: bool = False) -> ChangelogTopics:
 
 
 def check_topics(settings: Kafka, *, outcomes: bool) -> Iterator[CheckedTopic]:
-    """Yields what is found of the topics, and creates nothing.
+    """Checks the topics and creates none.
 
     Args:
-        outcomes: whether there is to be one of the outcomes.
+        outcomes: whether to include the outcomes topic.
 
     Raises:
         ConfigError: the operator's properties cannot be used.
@@ -158,13 +158,13 @@ def _check_config(admin: Admin, name: str, found: TopicLayout) -> CheckedTopic:
 
 
 def unbounded(name: str, config: Mapping[str, str]) -> str | None:
-    """Returns that a topic may keep for longer than a day what was erased, and what to do; None where it does not.
+    """Returns a warning if a topic may keep erased data for longer than a day, with advice; else None.
 
     Args:
-        config: its config; what the broker does not report counts as right.
+        config: values that the broker does not report count as right.
     """
     late = [one for one in _BOUNDED if int(config.get(one, 0)) > ERASED_WITHIN_MS]
-    if MOST_LAG not in late:  # a segment is closed by whichever of the two comes first
+    if MOST_LAG not in late:  # whichever of the two comes first closes a segment
         return None
     wanted = ",".join(f"{one}={value}" for one, value in _BOUNDED.items())
     return (
@@ -175,11 +175,11 @@ def unbounded(name: str, config: Mapping[str, str]) -> str | None:
 
 
 def durability_of(name: str, brokers: int, replicas: int, min_insync: int) -> tuple[str | None, str | None]:
-    """Returns how a topic could be lost, and what an operator should know; each None where there is nothing.
+    """Returns how a topic could be lost, and what an operator should know; each None for nothing.
 
     Args:
         replicas: copies of a partition, the fewest of any.
-        min_insync: its min.insync.replicas: how many have a record before it counts as written.
+        min_insync: its min.insync.replicas.
     """
     if brokers == 1:
         return None, "one broker has the only copy: good for trying out, not for production"
@@ -202,7 +202,7 @@ def durability_of(name: str, brokers: int, replicas: int, min_insync: int) -> tu
 
 
 def new_topic(name: str, partitions: int, brokers: int) -> NewTopic:
-    """Returns a topic that loses nothing, on as many brokers as there are, up to three."""
+    """Returns a durable topic, replicated on up to three brokers."""
     config = {POLICY: "compact"} | _BOUNDED | ({MIN_INSYNC: "2"} if brokers > 1 else {})
     return NewTopic(name, partitions, replication_factor=min(brokers, 3) if brokers > 1 else -1, config=config)
 

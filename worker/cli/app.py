@@ -1,4 +1,4 @@
-"""The command ``mailchimp-worker``: all commands, by name. The module of a command is imported when it is used."""
+"""The command ``mailchimp-worker``. Imports the module of a command only when it is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker import __version__
 from worker.errors import UsageError, WorkerError
 
 LONGEST_LINE = 1000
-"""Characters of a command's line in a list: as many as its first sentence has."""
+"""Characters of a command's line in a list: enough for any first sentence."""
 
 COMMANDS = {
     "run": ("run", "run", "Run the worker: read events, deliver once a day."),
@@ -45,7 +45,7 @@ COMMANDS = {
 
 
 class Commands(TyperGroup):
-    """A group whose list of commands has each line whole, however narrow the terminal is."""
+    """A group whose list of commands is never truncated, however narrow the terminal is."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Writes the list."""
@@ -53,25 +53,25 @@ class Commands(TyperGroup):
             formatter.write_dl([(name, line) for name, line in self.lines(ctx)])
 
     def lines(self, ctx: Any) -> Iterator[tuple[str, str]]:
-        """Gives the name of each command and its line: the first sentence of its help."""
+        """Yields the name of each command and the first sentence of its help."""
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name)
             yield name, command.get_short_help_str(LONGEST_LINE) if command is not None else ""
 
 
 class LazyCommands(Commands):
-    """Imports a command only when it is called or helped with."""
+    """Imports a command only when it is called or its help is shown."""
 
     def lines(self, ctx: Any) -> Iterator[tuple[str, str]]:
-        """Gives the name of each command and its line, without importing anything."""
+        """Yields the name of each command and its line, without importing anything."""
         yield from ((name, line) for name, (_, _, line) in COMMANDS.items())
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Returns the names, in the order of the list."""
+        """Returns the names in the order of the list."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Imports a command; None for a name that is none."""
+        """Imports a command; returns None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
@@ -127,10 +127,10 @@ def _root(
 
 
 def main() -> None:
-    """Runs the command that the arguments name.
+    """Runs the command in the arguments.
 
     Raises:
-        WorkerError: what went wrong, with advice.
+        WorkerError: the command failed; the error has advice.
     """
     if "--json" in sys.argv[1:]:
         sys.exit(_for_programs())
@@ -138,12 +138,12 @@ def main() -> None:
 
 
 def _for_programs() -> int:
-    """Runs the command with errors of its use as exceptions too; returns the exit code."""
+    """Runs the command with usage errors as exceptions too; returns the exit code."""
     try:
         return int(commands(standalone_mode=False) or 0)
     except typer.Abort:
         raise WorkerError("You did not confirm.", "Answer yes, or use --yes.") from None
     except Exception as error:
-        if not hasattr(error, "format_message"):  # only errors of use have it
+        if not hasattr(error, "format_message"):  # only usage errors have it
             raise
         raise UsageError(error.format_message(), "List the commands: mailchimp-worker --help") from error

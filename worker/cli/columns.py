@@ -29,7 +29,7 @@ def widths_of(rows: Sequence[Sequence[str]], width: int) -> list[int]:
 
 
 def fits(rows: Sequence[Sequence[str]], width: int) -> bool:
-    """Tells whether columns fit into a width, with a last one that is wide enough to be read."""
+    """Returns whether columns fit into a width, with a last one that is wide enough to be read."""
     widths = widths_of(rows, width)
     return len(widths) <= 2 or sum(widths) + len(GAP) * (len(widths) - 1) <= width
 

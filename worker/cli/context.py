@@ -1,4 +1,4 @@
-"""What every command begins with: the operator's config, the parts it wires and the database."""
+"""What every command starts with: the config, the App and the database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Result = TypeVar("_Result")
 
 
 def wired() -> App:
-    """Returns the parts, wired by the operator's config.
+    """Returns the App for the operator's config.
 
     Raises:
         ConfigError: a setting is wrong or unknown.
@@ -37,25 +37,25 @@ def wired() -> App:
 
 
 def author(app: App) -> Author:
-    """Returns who gives a command, for the log of settings."""
+    """Returns who runs the command, for the settings log."""
     try:
         name = getpass.getuser()
-    except (KeyError, OSError):  # in containers users often have no name
+    except (KeyError, OSError):  # users in containers often have no name
         return Author("command", app.clock())
     return Author(f"command ({name})", app.clock())
 
 
 @contextmanager
 def changing(app: App, ledger_of: Callable[[Database], Iterable[AccountId]] | None = None) -> Iterator[Database]:
-    """Opens the database for a command that changes settings, brought up to what Kafka keeps of them.
+    """Opens the database for a command that changes settings, up to date with Kafka.
 
     Args:
-        ledger_of: tells, once everything is read, of which accounts the ledger is changed too. The command takes their
-            partitions: a flush of another worker that is under way for one of them ends early.
+        ledger_of: returns, once everything is read, the accounts whose ledger is changed too. The command takes over
+            their partitions, which ends another worker's running flush of them early.
 
     Raises:
         DatabaseError: it cannot be used.
-        KafkaError: Kafka cannot be read, or is not whole.
+        KafkaError: Kafka cannot be read, or is not complete.
     """
     with closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
         reader.read_settings()
@@ -72,15 +72,15 @@ def changing(app: App, ledger_of: Callable[[Database], Iterable[AccountId]] | No
 
 
 def despite_workers(act: Callable[[], _Result], tries: int = 5) -> _Result:
-    """Does what takes partitions of the ledger from workers, again where one of them took its own back meanwhile.
+    """Runs what takes ledger partitions over from workers, again if one of them took its own back meanwhile.
 
-    Its flush has ended by then, and so it writes little: the next time the command has the partition to itself.
+    That worker's flush has ended by then, so it writes little, and the command soon has the partition to itself.
 
     Args:
-        act: may be done more than once, as what erases may.
+        act: must be safe to repeat.
 
     Raises:
-        WriterFenced: each time.
+        WriterFenced: every time.
     """
     for _ in range(tries - 1):
         with suppress(WriterFenced):
@@ -90,10 +90,10 @@ def despite_workers(act: Callable[[], _Result], tries: int = 5) -> _Result:
 
 @contextmanager
 def existing(app: App) -> Iterator[Database]:
-    """Opens the database for a command that only reads, and closes it at its end.
+    """Opens the database for a read-only command, and closes it afterwards.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no database.
         DatabaseError: it cannot be used.
     """
     with closing(app.open_existing()) as db:
@@ -102,7 +102,7 @@ def existing(app: App) -> Iterator[Database]:
 
 @contextmanager
 def opened(app: App) -> Iterator[Database]:
-    """Opens the database for a command, and closes it at its end.
+    """Opens the database for a command, and closes it afterwards.
 
     Raises:
         DatabaseError: it cannot be used.
@@ -115,10 +115,10 @@ def opened(app: App) -> Iterator[Database]:
 
 
 def known_account(db: Database, account: str | None) -> AccountId | None:
-    """Returns the account that was named; None where none was.
+    """Returns the given account; None if none was given.
 
     Raises:
-        NotFound: it has neither settings nor events here; names those that have.
+        NotFound: it has neither settings nor events here; names the accounts that have.
     """
     if account is None:
         return None

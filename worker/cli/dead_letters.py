@@ -151,7 +151,7 @@ def _ask(question: str, chosen: list[int], *, asked: bool, yes: bool) -> None:
 
 def _replayed(app: App, db: Database, number: int) -> str | None:
     found = dead_letters.find(db, number)
-    # One before it may have brought this one along, as those of ledger and settings do.
+    # Replaying an earlier one may have replayed this one too, as with ledger and settings.
     return None if found is None else _replay(app, db, found)
 
 
@@ -159,7 +159,7 @@ def _replay(app: App, db: Database, one: DeadLetter) -> str | None:
     if one.account_id is None:
         return replay_letter(db, one, as_text(app.clock()), app.hash_key)
     with closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
-        reader.apply_letters()
+        reader.apply_dead_letters()
     return None if dead_letters.find(db, one.number) is None else one.reason
 
 

@@ -1,4 +1,4 @@
-"""``resync ID --from-mailchimp``: what differs between an account's lists in Mailchimp and what the worker knows."""
+"""``resync ID --from-mailchimp``: differences between an account's lists in Mailchimp and the ledger."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ NAMED = 20
 
 
 def compare_with_mailchimp(app: App, account_id: AccountId, stop: Stop, *, overwrite: bool, json: bool) -> None:
-    """Reads every stored list in full, prints what differs, and learns statuses as a daily reading does.
+    """Reads every stored list in full, prints the differences, and records statuses as a daily reading does.
 
     Args:
-        overwrite: whether edited fields are sent again by the next flush; else they are left.
+        overwrite: whether the next flush sends edited fields again.
 
     Raises:
         MailchimpError: a list could not be read.
-        KafkaError: what was learnt cannot be written.
+        KafkaError: the statuses cannot be written.
     """
     with changing(app, lambda db: [account_id]) as db:
         settings.load(db, account_id)
@@ -64,7 +64,7 @@ def differences(
     """Compares every stored list of an account that Mailchimp still has.
 
     Args:
-        writes: whether what is learnt is written; else nothing is.
+        writes: whether to write what the members' statuses reveal.
 
     Raises:
         MailchimpError: a list could not be read.
@@ -85,11 +85,11 @@ def differences(
             if not writes:
                 return
 
-            def act() -> Changed[None]:
+            def write() -> Changed[None]:
                 rows = write_page(db, account_id, page, at, strangers=strangers, moved=moved)
                 return Changed(None, rows + (_forget_sent(db, account_id, page, edited) if overwrite else []))
 
-            app.changelog.commit(db, act)
+            app.changelog.commit(db, write)
 
         refused = read_list(
             sender, on_list.list_id, Reading(WHOLE[0], None, whole=True), None, keep, stop.wait, fields=True

@@ -104,8 +104,8 @@ def _tell(explanation: Explanation, live: LiveMember | None) -> None:
         at = customer.position
         _tell_event(_newest_event(customer), at.topic, at.partition, at.offset)
     output.say("")
-    if (told := explanation.news) is not None:
-        output.say(_last_known(explanation, told))
+    if (news := explanation.news) is not None:
+        output.say(_last_known(explanation, news))
     output.say(f"Now: {_now(explanation)}")
     for entry in explanation.entries:
         output.say(f"  {_member(explanation, entry)}")
@@ -114,12 +114,12 @@ def _tell(explanation: Explanation, live: LiveMember | None) -> None:
     output.say(f"Next: {explanation.next}")
 
 
-def _last_known(explanation: Explanation, told: CustomerOutcome) -> str:
+def _last_known(explanation: Explanation, news: CustomerOutcome) -> str:
     why = "since the last receipt" if explanation.receipts else "this database has no receipt for it"
-    where = f" on {explanation.list_name(told.list_id)}" if told.list_id is not None else ""
-    by = {"person": "the person", "mailchimp": "somebody in Mailchimp", "worker": "this worker"}.get(told.caused_by)
-    what = f"{told.member_status}{where} since {told.since}, by {by or told.caused_by}"
-    return f"Last outcome ({why}): {what}. {told.reason}"
+    where = f" on {explanation.list_name(news.list_id)}" if news.list_id is not None else ""
+    by = {"person": "the person", "mailchimp": "somebody in Mailchimp", "worker": "this worker"}.get(news.caused_by)
+    what = f"{news.member_status}{where} since {news.since}, by {by or news.caused_by}"
+    return f"Last outcome ({why}): {what}. {news.reason}"
 
 
 def _newest_event(customer: Customer) -> str:
@@ -129,7 +129,7 @@ def _newest_event(customer: Customer) -> str:
 def _brought_by(receipt: Receipt, customer: Customer | None) -> str:
     if customer is not None and receipt.offset == customer.position.offset:
         return _newest_event(customer)
-    # Of an earlier event only the receipt is left.
+    # Only the receipt is left of an earlier event.
     return event_name(receipt.event_id, deletion=receipt.outcome in (Outcome.ARCHIVED, Outcome.DELETED))
 
 

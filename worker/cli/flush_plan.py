@@ -22,18 +22,18 @@ from worker.store.database import Database
 from worker.text.plural import counted
 
 NAMED = 5
-"""Customers named beside a call; of more, its body has the addresses."""
+"""Customers named beside a call; for more, see the addresses in its body."""
 
 
 def show(app: App, db: Database, account_id: AccountId | None, *, confirmed: bool, calls: bool, json: bool) -> None:
-    """Prints the plan of one account, or of all that have changed customers. Only reads, here and in Mailchimp.
+    """Prints the plan of one account, or of all that have changed customers. Read-only, here and in Mailchimp.
 
     Raises:
         SecretKeyError: an API key cannot be decrypted.
     """
     chosen = [one for one in to_deliver(db) if account_id in (None, one.account_id)]
     if json:
-        # Written part by part: a plan may have more calls than memory has room.
+        # Streamed: a plan may have more calls than fit in memory.
         sys.stdout.write("[")
         for number, settings in enumerate(chosen):
             sys.stdout.write(",\n" if number else "\n")

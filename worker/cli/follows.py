@@ -1,4 +1,4 @@
-"""Says what follows from a change of settings, and asks before many members would leave a list."""
+"""Prints the consequences of a change of settings, and asks before many members would leave a list."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from worker.text.plural import counted
 def announce(
     app: App, db: Database, settings: AccountSettings, *, every: bool, yes: bool, json: bool
 ) -> dict[ListId, int] | None:
-    """Prints what the next flush would do by settings that are not in force yet, and asks where that is much.
+    """Prints what the next flush would do with settings that are not saved yet; asks if many members would leave.
 
-    With ``json`` it prints that beside the data.
+    With ``json``, prints to stderr.
 
     Returns:
-        How many members may leave each list, as the person confirmed; None where nothing had to be asked.
+        How many members may leave each list, as the person confirmed; None if confirmation was not needed.
 
     Raises:
-        typer.Abort: the person does not want that.
+        typer.Abort: the person declined.
     """
     now, flush = app.clock(), app.config.flush
     departed = app.departed_of(db, settings.account_id)

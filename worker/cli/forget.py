@@ -21,7 +21,7 @@ from worker.consumer.instance import instance_of
 from worker.errors import UsageError
 from worker.flush import calls
 from worker.kafka.group import members_of
-from worker.mailchimp.errors import explained
+from worker.mailchimp.errors import error_for
 from worker.model import AccountId, AddressKey, CustomerId, address_key
 from worker.store import customers, erasure_requests, ledger, ledger_erasure
 from worker.store.changed_rows import Changed
@@ -70,8 +70,8 @@ def forget(
     gone, archived, stay = erasing.gone, list(erasing.archived), [] if archive else list(erasing.members)
     if json:
         erased = {_COUNTED.get(what, what): count for what, count in gone.items()}
-        told = {"email": address, "erased": erased, "archived": archived, "members_left": stay, "done_by": worker}
-        output.as_json(told | {"running_worker_erased": erasing.by_worker, "customers_not_deleted": there})
+        data = {"email": address, "erased": erased, "archived": archived, "members_left": stay, "done_by": worker}
+        output.as_json(data | {"running_worker_erased": erasing.by_worker, "customers_not_deleted": there})
         return
     for line in erased_in_words(address, gone, erasing.by_worker):
         output.say(line)
@@ -80,13 +80,13 @@ def forget(
 
 @dataclass
 class _Erasing:
-    """What was erased until now, however often it was begun.
+    """What has been erased so far, over all attempts.
 
     Attributes:
         members: of the person, as "LIST of ACCOUNT", in the order found.
         archived: those of them that were archived.
-        gone: how many rows of each kind went since the beginning, also by the running worker, which carries the request
-            out too where the command has to begin again.
+        gone: deleted rows of each kind, including those deleted by the running worker, which carries out the request
+            too when the command has to start again.
     """
 
     app: App
@@ -104,14 +104,14 @@ class _Erasing:
 
     @property
     def by_worker(self) -> Literal["all", "part"] | None:
-        """How much the running worker erased between two beginnings; None where it did not."""
+        """How much the running worker erased between two attempts; None for nothing."""
         return ("part" if self._mine else "all") if self._worker_too else None
 
     def carry_out(self) -> str:
-        """Erases what is left, and returns the name of the worker that did.
+        """Erases what is left; returns the name of this database's worker.
 
         Raises:
-            WriterFenced: a worker took a partition meanwhile; what was erased before stays so.
+            WriterFenced: a worker took over a partition meanwhile; what was erased before stays erased.
         """
         app, address = self.app, self.address
         with changing(app, lambda db: [one for one, _ in people_at(db, address)]) as db, Steps() as steps:
@@ -142,7 +142,7 @@ class _Erasing:
 
 
 def _known(app: App, address: AddressKey) -> tuple[list[str], _Members]:
-    # Before anything is asked, and without holding what a flush needs.
+    # Before asking anything, and without locking what a flush needs.
     if not is_there(app.config.staging.path):
         return [], []
     with closing(app.open_database()) as db:
@@ -163,8 +163,8 @@ def _members(db: Database, address: AddressKey) -> _Members:
 def _archive(app: App, db: Database, account_id: AccountId, entry: LedgerEntry) -> None:
     with app.open_client_of(db, account_id) as client:
         answer = client.send(calls.archive(entry.membership))
-    if not answer.ok and answer.status not in (404, 405):  # gone, or archived already
-        error = explained(answer)
+    if not answer.ok and answer.status not in (404, 405):  # it is gone, or archived already
+        error = error_for(answer)
         raise type(error)(f"Nothing was erased: {error.what}", f"{error.advice} Or give --keep-members.")
 
 
@@ -178,12 +178,11 @@ def _tell_order(there: list[str]) -> None:
 
 
 def erased_in_words(address: AddressKey, gone: Mapping[str, int], by_worker: str | None) -> Iterator[str]:
-    """Gives what was erased here as sentences.
+    """Yields what was erased here as sentences.
 
     Args:
-        address: the person's.
-        gone: how many rows of each kind.
-        by_worker: "all" or "part" where the running worker erased; None where it did not.
+        gone: deleted rows of each kind.
+        by_worker: "all" or "part" if the running worker erased them; None if it did not.
     """
     erased = ", ".join(
         counted(count, _NAMES[what], _PLURALS.get(_NAMES[what])) for what, count in gone.items() if count
@@ -198,10 +197,10 @@ def erased_in_words(address: AddressKey, gone: Mapping[str, int], by_worker: str
 
 
 def others_in_words(members: Collection[str], worker: str) -> str:
-    """Returns who else erases.
+    """Returns which other workers still have to erase.
 
     Args:
-        members: names of the workers in the group, this one too where it runs.
+        members: names of the workers in the group, including this one if it runs.
         worker: the name of this database's worker.
     """
     others = sum(1 for one in members if not one.startswith(f"{worker} on "))

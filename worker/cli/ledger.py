@@ -84,7 +84,7 @@ def sign(
             if refused:
                 act = "Sign them as they are" if believe else "Overwrite them with what this database has"
                 output.confirm(f"{counted(len(refused), 'record')} refused; see dead-letters list. {act}?", yes=yes)
-            counts = signing.settle_refused("believe" if believe else "drop" if drop_unknown else "restore")
+            counts = signing.resolve_refused("believe" if believe else "drop" if drop_unknown else "restore")
     _tell_settled(counts, json=json)
 
 

@@ -1,6 +1,6 @@
-"""What commands print: tables for people, JSON for programs; data on standard output, all else on standard error.
+"""Prints tables for people and JSON for programs; data to standard output, all else to standard error.
 
-Whatever goes to a terminal passes by here: characters that would steer it are spelled out.
+Everything that goes to a terminal passes through here: control characters are escaped.
 """
 
 from __future__ import annotations
@@ -79,14 +79,14 @@ def one_line(data: Any) -> str:
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Prints comma-separated values for a spreadsheet, with a line of names; no cell is taken for a formula."""
+    """Prints CSV with a header line for a spreadsheet, without formulas."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([_no_formula(_cell(value)) for value in row] for row in rows)
 
 
 def some_of(names: Sequence[str]) -> str:
-    """Returns names for a sentence: the first, and how many more there are."""
+    """Returns names for a sentence: the first ones, and how many more there are."""
     rest = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -98,7 +98,7 @@ def say(text: str, *, bold: bool = False) -> None:
 
 
 def note(text: str) -> None:
-    """Prints a line beside the data; into the log where that is read by programs."""
+    """Prints a line to stderr, or to the log if programs read it."""
     if log.writes_json():
         logging.getLogger("worker").info(text)
     else:
@@ -106,7 +106,7 @@ def note(text: str) -> None:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Asks a person, unless the answer was given as an option; ends the command where it is no."""
+    """Asks a person, unless the answer was given as an option; aborts the command if it is no."""
     if not yes:
         typer.confirm(visible(question), abort=True, err=True)
 
@@ -141,5 +141,5 @@ def _cell(value: Any) -> str:
 
 
 def _no_formula(cell: str) -> str:
-    # A spreadsheet reads such a cell as a formula, and the addresses come from strangers. Source: OWASP, CSV injection.
+    # Spreadsheets read such a cell as a formula, and anybody can choose an address. Source: OWASP, CSV injection.
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell

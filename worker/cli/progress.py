@@ -14,7 +14,7 @@ from worker.cli.output import err
 
 
 class Progress:
-    """Shows how much of something is done, as a context manager. Elsewhere than on a terminal it shows nothing."""
+    """A progress bar, as a context manager. It shows nothing unless it writes to a terminal."""
 
     def __init__(self, what: str) -> None:
         self._bar = Bar(
@@ -39,23 +39,23 @@ class Progress:
         self._bar.stop()
 
     def update(self, done: int, total: int) -> None:
-        """Shows so many done of so many."""
+        """Shows progress towards a total."""
         self._bar.update(self._task, completed=done, total=total)
 
     def counted(self, done: int) -> None:
-        """Shows so many done of an unknown number."""
+        """Shows progress towards an unknown total."""
         self._bar.update(self._task, completed=done)
 
 
 class _Rate(ProgressColumn):
-    """How many a second are done."""
+    """Items per second."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 
 class Steps:
-    """Shows one step of long work after the other, as a context manager, each with how much of it is done."""
+    """Progress bars for the steps of long work, one after the other, as a context manager."""
 
     def __init__(self) -> None:
         self._what: str | None = None
@@ -70,7 +70,7 @@ class Steps:
         self._end()
 
     def update(self, what: str, done: int, total: int | None) -> None:
-        """Shows so many done of a step, of so many or of an unknown number."""
+        """Shows the progress of a step; None for an unknown total."""
         if what != self._what or self._shown is None:
             self._end()
             self._what, self._shown = what, Progress(what).__enter__()

@@ -18,7 +18,7 @@ from worker.status.other_workers import elsewhere
 from worker.store import receipts
 
 COLUMNS = ("at", "run", "account_id", "customer_id", "email", "list_id", "outcome", "detail", "next")
-"""Of the comma-separated values: the names of the JSON."""
+"""Of the CSV: the same names as in JSON."""
 
 
 def list_receipts(
@@ -78,11 +78,11 @@ def list_receipts(
 
 
 def moment_of(text: str, zone: tzinfo) -> datetime:
-    """Returns the moment that a person names.
+    """Parses a time that a person entered.
 
     Args:
         text: a date, or a date and time, in ISO 8601.
-        zone: in which it is, where it names none.
+        zone: used if the text has none.
 
     Raises:
         UsageError: it is neither.

@@ -38,7 +38,7 @@ from worker.system.signals import stop_on_signals
 
 LOOK_SECONDS = 0.2
 STOPPED_CODE = LOOK
-"""Of a command that a person stopped: no failure, but 0 would say that everything due was settled."""
+"""The exit code of a command that a person stopped: not a failure, but 0 would claim that everything was settled."""
 
 
 def run(
@@ -81,7 +81,7 @@ def flush(
     if calls and not plan:
         raise UsageError("--calls was given without --plan.", "Give both to see the calls before they are made.")
     if plan:
-        app.open_existing().close()  # a plan makes no database
+        app.open_existing().close()  # a plan creates no database
         read_for_plan(app, stop_on_signals())
         with opened(app) as db:
             wanted = _known(db, account)
@@ -92,13 +92,13 @@ def flush(
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How a command shows the run that it asks for.
+    """How a command shows the run that it requests.
 
     Attributes:
-        asked_for: what a running worker was asked to do.
-        progress: what the progress bar names.
+        asked_for: the request, for messages.
+        progress: the label of the progress bar.
         so_far: returns how much of how much a run has done.
-        tell: prints what became of a run, and returns the exit code.
+        tell: prints the result of a run, and returns the exit code.
     """
 
     asked_for: str
@@ -108,13 +108,13 @@ class Shown:
 
 
 class Tell(Protocol):
-    """Prints what became of a run, and returns the exit code."""
+    """Prints the result of a run, and returns the exit code."""
 
     def __call__(self, db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
         """Prints it.
 
         Args:
-            asked: whether a person stopped this command, so that an early end is no error.
+            asked: whether a person stopped this command, so that an early end is not an error.
         """
         ...
 
@@ -122,11 +122,11 @@ class Tell(Protocol):
 def carry_out(
     app: App, shown: Shown, account: str | None, *, confirmed: bool = False, reads_back: bool = False, as_json: bool
 ) -> None:
-    """Carries a request out in this process, or follows the worker that does, and ends the process.
+    """Carries out a request in this process, or follows the worker that does, and exits.
 
     Raises:
-        AccountError: there is no such account.
-        WorkerError: it was not begun, or did not end.
+        AccountError: the account does not exist.
+        WorkerError: the run did not start, or did not end.
     """
     with opened(app) as db:
         wanted, stop = _known(db, account), stop_on_signals()
@@ -155,12 +155,12 @@ def _known(db: Database, account: str | None) -> AccountId | None:
 def asked(
     app: App, db: Database, account_id: AccountId | None, *, confirmed: bool, reads_back: bool = False
 ) -> Iterator[Request]:
-    """Asks for a flush. A request that no run has taken at the end is withdrawn: nobody waits for its flush any more.
+    """Requests a flush. At the end, withdraws the request if no run has taken it: nobody waits for it any more.
 
     Args:
-        account_id: the one account; None for all.
+        account_id: None for all accounts.
         confirmed: whether many members may leave a list.
-        reads_back: whether members are read, and nothing is delivered.
+        reads_back: whether to read members and deliver nothing.
     """
     with db.transaction():
         number = runs.ask(db, as_text(app.clock()), account_id, confirmed=confirmed, reads_back=reads_back)
@@ -169,7 +169,7 @@ def asked(
     try:
         yield request
     finally:
-        # Where that fails too, it expires.
+        # If that fails too, it expires.
         with suppress(WorkerError), db.transaction():
             runs.withdraw(db, number)
 
@@ -203,7 +203,7 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, sh
 
 
 def _awaited(app: App, poller: Poller, stop: threading.Event, flushing: FlushThread, shown: Shown) -> bool:
-    """Shows the progress of a flush until it ends; returns whether it did before the worker must."""
+    """Shows the progress of a flush until it ends; returns False if the worker must stop first."""
     with opened(app) as db, Progress(shown.progress) as progress:
         while not flushing.wait(LOOK_SECONDS):
             poller.check()
@@ -219,7 +219,7 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, sho
     output.note(f"A worker is running; it was asked to {shown.asked_for}.")
     with Progress(shown.progress) as progress:
         while not stop.wait(LOOK_SECONDS):
-            working = is_locked(app.config.staging.path)  # asked first: it may end once the run is over
+            working = is_locked(app.config.staging.path)  # checked first: the worker may end once the run is over
             now = runs.request(db, request.request)
             if now is None:
                 raise _not_begun(db, request)
@@ -240,13 +240,14 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, sho
 
 
 def _not_begun(db: Database, request: Request) -> WorkerError:
-    told = "The worker did not start the flush within ten minutes. Nothing was sent."
+    problem = "The worker did not start the flush within ten minutes. Nothing was sent."
     bare = bare_customers.of_account(db, request.account_id) if request.account_id is not None else None
     if bare is not None and bare.reading:
         return WorkerError(
-            f"{told} {bare.in_words()}", "Run the command again once mailchimp-worker status shows that they are read."
+            f"{problem} {bare.in_words()}",
+            "Run the command again once mailchimp-worker status shows that they are read.",
         )
-    return WorkerError(told, "Check what it does with mailchimp-worker status, and try again.")
+    return WorkerError(problem, "Check what it does with mailchimp-worker status, and try again.")
 
 
 def _worker_ended(run: Run | None) -> WorkerError:
@@ -267,14 +268,14 @@ def _tell_now(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
 
 
 def _tell(run: Run, states: Sequence[AccountState], *, asked: bool, as_json: bool) -> int:
-    """Prints what became of a run and returns the exit code.
+    """Prints the result of a run and returns the exit code.
 
     Args:
-        states: what each account is in now.
-        asked: whether a person stopped this command, so that an early end is no error.
+        states: the accounts' current states.
+        asked: whether a person stopped this command, so that an early end is not an error.
 
     Raises:
-        FlushEndedEarly: nobody asked it to stop here, and something is left to do.
+        FlushEndedEarly: nobody asked it to stop, and something is left to do.
     """
     assert run.ended is not None, "a run that has not ended is followed"
     if as_json:
@@ -295,7 +296,7 @@ FLUSH = Shown("flush", "delivering", _so_far, _tell_now)
 
 
 def tell_run(run: Run) -> None:
-    """Prints what became of a run, account by account."""
+    """Prints the result of a run, account by account."""
     if not run.accounts:
         output.say(f"Run {run.run}: nothing has changed since the last flush.")
         return

@@ -34,13 +34,13 @@ def stage(json: Json = False) -> None:
         waits = [{"account_id": one, "customers_waiting": count} for one, count in sorted(waiting.items())]
         output.as_json({"records": read, "accounts": waits})
         leave(0)
-    told = f"{counted(sum(waiting.values()), 'customer')} of {counted(len(waiting), 'account')}"
-    output.say(f"Read {counted(read, 'record')} to the end of the log. Nothing was delivered. Waiting: {told}.")
+    text = f"{counted(sum(waiting.values()), 'customer')} of {counted(len(waiting), 'account')}"
+    output.say(f"Read {counted(read, 'record')} to the end of the log. Nothing was delivered. Waiting: {text}.")
     leave(0)
 
 
 def _staged(app: App, stop: threading.Event) -> int | None:
-    """Reads to the end of the log; returns how many records that were, or None if it was stopped before."""
+    """Reads to the end of the log; returns the number of records, or None if it was stopped first."""
     poller = Poller(app)
     poller.start()
     try:
@@ -56,7 +56,7 @@ def _staged(app: App, stop: threading.Event) -> int | None:
 
 
 def read_for_plan(app: App, stop: threading.Event) -> None:
-    """Reads what is unread before a plan where no worker does it, and says how much that is."""
+    """Reads what is unread before a plan, unless a worker does, and prints how much that is."""
     path = app.config.staging.path
     try:
         with DatabaseLock(path):
@@ -65,7 +65,7 @@ def read_for_plan(app: App, stop: threading.Event) -> None:
     except AlreadyRunning:
         live = read_live(path)
         unread = None if live is None else sum(one.records for one in live.partitions.values())
-        told = "not known" if unread is None else counted(unread, "record")
-        output.note(f"A worker is running. Not yet read by it: {told}.")
+        text = "not known" if unread is None else counted(unread, "record")
+        output.note(f"A worker is running. Not yet read by it: {text}.")
     except KafkaError as error:
         output.note(f"Kafka cannot be read, so the plan covers only what was read before. {error.what}")

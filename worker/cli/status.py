@@ -120,8 +120,8 @@ def _attention(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         by = ", ".join(one["done_by"]) or "no worker yet"
         yield "erasing", f"{whom}, asked {one['age']} ago: carried out by {by}"
     if refused := found["records_refused"]:
-        told = f"{counted(refused, 'ledger or settings record')} refused: not signed with the secret key"
-        yield "attention", f"{told}; see check"
+        refused_text = f"{counted(refused, 'ledger or settings record')} refused: not signed with the secret key"
+        yield "attention", f"{refused_text}; see check"
     if found["dead_letters"]:
         yield "dead letters", f"{counted(found['dead_letters'], 'record')} not understood; see dead-letters list"
 

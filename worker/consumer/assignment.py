@@ -1,4 +1,4 @@
-"""Which partitions are read, under which assignment, and how far: the consumer's state. Pure."""
+"""The consumer's state: which partitions are read, under which assignment, and how far. Does no I/O."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from enum import Enum
 
 
 class State(Enum):
-    """What this worker is to its consumer group."""
+    """The worker's state in its consumer group."""
 
     IDLE = "idle"
     """The group has not answered yet."""
     ASSIGNED = "assigned"
-    """The group has answered; it may have given no partition."""
+    """The group has answered, perhaps with no partition."""
     REVOKED = "revoked"
-    """The group asked for all partitions back; the next assignment is awaited."""
+    """The group revoked all partitions; the next assignment is awaited."""
     LOST = "lost"
-    """The group took all partitions without asking: another worker may have them already."""
+    """All partitions were lost: another worker may have them already."""
     FENCED = "fenced"
-    """The group no longer accepts this worker. Nothing follows this state."""
+    """The group has fenced this worker. This state is final."""
 
 
 class AssignmentOver(RuntimeError):
-    """Something was read under an assignment that is over. That is a defect: it should have been dropped before."""
+    """Something was read under an assignment that is over. This is a bug: it should have been dropped before."""
 
 
 @dataclass(slots=True)
@@ -32,8 +32,8 @@ class _Reading:
 
     Attributes:
         number: of its assignment; None while its reading is interrupted.
-        taken: the offset after the last record that was taken from the library.
-        next_offset: the offset from which on nothing is staged yet.
+        taken: the offset after the last record taken from the library.
+        next_offset: the first offset that is not staged yet.
     """
 
     number: int | None
@@ -42,11 +42,11 @@ class _Reading:
 
 
 class Assignment:
-    """The partitions that are read. Each has the number of its assignment; no two assignments share one.
+    """The partitions that are read. Each has the number of its assignment, which is never reused.
 
-    next_offset of a partition is moved only by records that were taken under its present number and that follow those
-    staged before, so no record that was dropped can be passed. A partition whose reading is interrupted has no number:
-    what is read of it counts for nothing until reading is resumed at its next_offset. Belongs to the poll thread.
+    The next_offset of a partition advances only past records that were taken under its current number and follow those
+    staged before, so that no dropped record is skipped. A partition whose reading is interrupted has no number: what is
+    read from it is ignored until reading resumes at its next_offset. Used only by the poll thread.
     """
 
     def __init__(self) -> None:
@@ -59,30 +59,30 @@ class Assignment:
 
     @property
     def partitions(self) -> frozenset[int]:
-        """The partitions that are this worker's."""
+        """The partitions assigned to this worker."""
         return frozenset(self._readings)
 
     def numbers(self) -> dict[int, int]:
-        """Returns each partition with the number of its assignment: what is read from now on belongs to these."""
+        """Returns each partition with the number of its assignment, under which it is read from now on."""
         return {partition: one.number for partition, one in self._readings.items() if one.number is not None}
 
     def holds(self, partition: int, number: int | None) -> bool:
-        """Returns whether a partition is still read under that number."""
+        """Returns whether a partition is still read under this number."""
         one = self._readings.get(partition)
         return one is not None and number is not None and one.number == number
 
     def next_offset(self, partition: int) -> int:
-        """Returns the offset from which on nothing of a partition is staged yet.
+        """Returns the first offset of a partition that is not staged yet.
 
         Raises:
-            AssignmentOver: it is not assigned.
+            AssignmentOver: the partition is not assigned.
         """
         if partition not in self._readings:
             raise AssignmentOver(f"partition {partition} is not assigned")
         return self._readings[partition].next_offset
 
     def assign(self, starts: Mapping[int, int]) -> None:
-        """Takes partitions that the group gives, in addition to those that it gave before.
+        """Adds newly assigned partitions.
 
         Raises:
             AssignmentOver: this worker was fenced.
@@ -95,15 +95,15 @@ class Assignment:
             self._readings[partition] = _Reading(self._last_number, start, start)
 
     def revoke(self, partitions: Iterable[int]) -> None:
-        """Gives back partitions for which the group asked; the others keep their numbers."""
+        """Removes revoked partitions; the others keep their numbers."""
         self._drop(partitions, State.REVOKED)
 
     def lose(self, partitions: Iterable[int]) -> None:
-        """Drops partitions that the group took; the others keep their numbers."""
+        """Removes lost partitions; the others keep their numbers."""
         self._drop(partitions, State.LOST)
 
     def fence(self) -> None:
-        """Drops everything, for good."""
+        """Removes everything, for good."""
         self._readings = {}
         self.state = State.FENCED
 
@@ -114,7 +114,7 @@ class Assignment:
             self.state = state
 
     def interrupt(self, partitions: Iterable[int]) -> None:
-        """Stops counting what is read of partitions: some of it was dropped before it was staged."""
+        """Ignores what is read from partitions from now on, because some of it was dropped before it was staged."""
         for partition in partitions:
             if partition in self._readings:
                 self._readings[partition].number = None
@@ -124,10 +124,10 @@ class Assignment:
         return frozenset(partition for partition, one in self._readings.items() if one.number is None)
 
     def resume(self, partitions: Iterable[int]) -> dict[int, int]:
-        """Counts what is read of partitions again, under a new number.
+        """Accepts what is read from partitions again, under a new number.
 
         Returns:
-            where reading each goes on, those that are assigned.
+            The offsets where reading of the assigned ones continues.
         """
         self._last_number += 1
         starts = {}
@@ -139,13 +139,13 @@ class Assignment:
         return starts
 
     def take(self, partition: int, number: int | None, end: int) -> int:
-        """Notes that records of a partition were taken from the library.
+        """Records that records of a partition were taken from the library.
 
         Args:
             end: the offset after the last of them.
 
         Returns:
-            where they begin: the offset after those that were taken before.
+            The offset after the records taken before.
 
         Raises:
             AssignmentOver: that assignment is over.
@@ -155,7 +155,7 @@ class Assignment:
         return begin
 
     def may_move(self, partition: int, number: int | None, begin: int) -> None:
-        """Does nothing where records of a partition may be staged, and its next_offset be moved past them.
+        """Checks that records of a partition may be staged and its next_offset advanced past them.
 
         Raises:
             AssignmentOver: that assignment is over, or records before them were dropped.
@@ -165,7 +165,7 @@ class Assignment:
             raise AssignmentOver(f"records of partition {partition} from offset {staged} to {begin} were dropped")
 
     def move(self, partition: int, number: int | None, next_offset: int) -> None:
-        """Notes that a partition is staged up to an offset.
+        """Records that a partition is staged up to an offset.
 
         Raises:
             AssignmentOver: the assignment under which that was read is over.

@@ -1,6 +1,6 @@
-"""Offsets committed to Kafka: for tools that measure lag, to name a partition's owner, and to learn that one still is.
+"""Commits offsets to Kafka, for tools that measure lag, to name a partition's owner, and to confirm that it still is.
 
-Reading itself goes on from SQLite.
+The worker itself continues from SQLite.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from worker.kafka.client import ANSWER_SECONDS, Problems, answer, is_fatal, unre
 log = logging.getLogger("worker.consumer")
 
 COMMIT_SECONDS = 5.0
-"""How often offsets are committed while there is always something to read."""
+"""How often offsets are committed during continuous reading."""
 CONFIRM_SECONDS = 15.0
-"""How often they are committed though nothing was read: the group takes them from its members only."""
+"""How often they are committed when nothing was read: the group accepts them only from its members."""
 
 
 class Commits:
-    """Commits offsets, the worker's name beside each. Belongs to the poll thread."""
+    """Commits offsets with the worker's name as metadata. Used only by the poll thread."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class Commits:
         """Commits nothing yet.
 
         Args:
-            owned_partitions: takes note when the group took offsets from this worker.
-            next_of: returns where reading a partition goes on.
-            wait: seconds that a call of a partition's former owner may last.
+            owned_partitions: notified when the group accepted offsets from this worker.
+            next_of: returns the next offset of a partition.
+            wait: how long a call of a partition's former owner may take, in seconds.
         """
         self._settings = settings
         self._topic = settings.topic
@@ -53,12 +53,12 @@ class Commits:
         self._unclaimed: dict[int, float] = {}
         self._committed_at = self._confirmed_at = time.monotonic()
         self.released = False
-        """Set before the end, where no call is under way that the next owner must wait for."""
+        """Set before the end if no call is in flight that the next owner must wait for."""
 
-    # Who had a partition last: its name is committed with the offset
+    # The last owner of a partition: its name is committed with the offset
 
     def former_owners(self, consumer: Any, partitions: Collection[int], problems: Problems) -> dict[int, float]:
-        """Returns how long to wait for calls of other owners: Mailchimp would take them as well as this worker's.
+        """Returns how long to wait for calls of other owners, which Mailchimp would accept as well as this worker's.
 
         Raises:
             KafkaError: no broker answers.
@@ -77,38 +77,38 @@ class Commits:
             raise unreachable(self._settings, problems.last, error) from error
         others = [one.partition for one in known if one.metadata and one.metadata != self._instance]
         if others and self._wait:
-            told = ", ".join(str(one) for one in others)
+            listed = ", ".join(str(one) for one in others)
             message = "partition %s was another worker's: waiting up to %.0f s for its last calls"
-            log.info(message, told, self._wait, extra={"partitions": others, "seconds": self._wait})
+            log.info(message, listed, self._wait, extra={"partitions": others, "seconds": self._wait})
         return dict.fromkeys(others, self._wait)
 
     def given(self, partitions: Collection[int], waits: Mapping[int, float]) -> None:
-        """Notes what was assigned: its owner is named once calls of the one before are over."""
+        """Records an assignment. The owner is named once the calls of the previous one are over."""
         now = time.monotonic()
         self._unclaimed |= {one: now + waits.get(one, 0.0) for one in partitions}
         for one in partitions:
             self._uncommitted.pop(one, None)
 
     def dropped(self, partitions: Collection[int]) -> None:
-        """Notes what is not this worker's any more."""
+        """Records partitions that are no longer assigned to this worker."""
         for one in partitions:
             self._uncommitted.pop(one, None)
             self._unclaimed.pop(one, None)
 
     def staged(self, next_offsets: Mapping[int, int]) -> None:
-        """Notes how far partitions are staged."""
+        """Records how far partitions are staged."""
         self._uncommitted |= next_offsets
 
     def release(self, partitions: Collection[int]) -> None:
-        """Commits partitions once more with the next :meth:`commit`, without a name where no call is under way."""
+        """Makes the next :meth:`commit` include partitions once more, without a name if no call is in flight."""
         self._add(partitions - self._unclaimed.keys())
 
     def due(self) -> bool:
-        """Returns whether the last commit was long ago."""
+        """Returns whether it is time for a commit."""
         return time.monotonic() - self._committed_at > COMMIT_SECONDS
 
     def claim(self, partitions: Collection[int]) -> None:
-        """Names the owner of partitions, also of those where nothing is read, and again now and then."""
+        """Names the owner of partitions, even idle ones, and repeats it now and then."""
         now = time.monotonic()
         for partition in [one for one, after in self._unclaimed.items() if now >= after]:
             del self._unclaimed[partition]
@@ -124,7 +124,7 @@ class Commits:
                 self._uncommitted.setdefault(partition, next_offset)
 
     def commit(self, consumer: Any) -> None:
-        """Commits what is staged. Waits for nothing, and a refusal changes nothing: reading goes on from SQLite."""
+        """Commits what is staged. Never blocks, and a refusal changes nothing: reading continues from SQLite."""
         self._committed_at = time.monotonic()
         name = "" if self.released else self._instance
         ready = {one: offset for one, offset in self._uncommitted.items() if one not in self._unclaimed}
@@ -138,6 +138,6 @@ class Commits:
             log.debug("offsets were not committed: %s", error, extra={"partitions": sorted(ready)})
 
     def answered(self, error: LibraryError | None, positions: Sequence[TopicPartition]) -> None:
-        """Takes the group's answer to a commit."""
+        """Handles the group's answer to a commit."""
         if error is None and not any(one.error for one in positions):
             self._ownership.heard()

@@ -1,4 +1,4 @@
-"""The Kafka consumer: a member of the group that stages what it reads, and goes on from SQLite's next_offset."""
+"""The Kafka consumer: a group member that stages what it reads, and continues from SQLite's next_offset."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ MOST_AT_ONCE = 250
 MOST_KEPT = 112 * 1024 * 1024
 """Bytes of memory for records that wait for their transaction: those of 100,000 customers or so."""
 BEHIND_SECONDS, UP_TO_DATE_SECONDS = 5.0, 0.25
-"""How long a transaction may grow while there is always something to read: behind, and once caught up."""
+"""How long a transaction may grow during continuous reading: while behind, and once caught up."""
 LINGER_SECONDS = 0.1
-"""How long to wait for more records of a partition that is behind before those at hand are staged."""
+"""How long to wait for more records of a partition that is behind before staging."""
 WAIT_SECONDS = 0.2
-"""How long to wait for a record before looking whether to stop."""
+"""How long to wait for a record before checking whether to stop."""
 NAME_TAKEN_SECONDS = 3.0
-"""How long to wait before joining again under a name that a killed worker's session has still."""
+"""How long to wait before joining again under a name that a killed worker's session still has."""
 
 
 class Consumer:
-    """Reads the topic as a member of the consumer group. Belongs to one thread, the poll thread.
+    """Reads the topic as a member of the consumer group. Used only by the poll thread.
 
-    A rebalance may be served within any call of librdkafka. So what a call returns counts only for partitions whose
-    assignment is the same after it as before it; those that changed and are this worker's are read again from where
-    nothing is staged yet. What was read before is staged before its partition is given back.
+    A rebalance may happen within any librdkafka call. So a call's results count only for partitions whose assignment is
+    the same after it as before; changed ones that are still assigned are reread from the first offset that is not
+    staged. Records read earlier are staged before their partition is given up.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class Consumer:
         hash_key: HashKey = no_key,
         metrics: Metrics | None = None,
     ) -> None:
-        """Asks the broker for the topic, and joins nothing yet.
+        """Looks up the topic, without joining the group.
 
         Args:
             db: the poll thread's own connection.
-            owned_partitions: takes note of what is assigned and read.
-            call_seconds: how long a call of a partition's former owner may still be under way.
+            owned_partitions: updated with what is assigned and read.
+            call_seconds: how long a call of a partition's former owner may still take.
             metrics: counts what is read.
 
         Raises:
@@ -86,12 +86,12 @@ class Consumer:
         self._problems, self._assignment = Problems(self._report.away), Assignment()
         self._refused, self._takings = False, Counter[int]()
         self._notices: list[tuple[Message, int | None]] = []
-        self._untold: dict[int, tuple[int | None, int]] = {}
+        self._unreported: dict[int, tuple[int | None, int]] = {}
         self._instance = instance_of(db, f"worker-{uuid.uuid4()}")
         self._commits = Commits(settings, self._instance, owned_partitions, self._next_of, call_seconds)
         admin = Admin(settings, self._problems)
         self.partitions = admin.partitions
-        # A member that comes back under its name gets what it had, which partitions added since are not part of.
+        # A static member that comes back gets its former partitions, without those added since.
         self._name = f"{self._instance}-of-{self.partitions}"
         self._consumer = self._opened()
         try:
@@ -107,7 +107,7 @@ class Consumer:
 
     @property
     def released(self) -> bool:
-        """Set before the end, where no call is under way that the next owner must wait for."""
+        """Set before the end if no call is in flight that the next owner must wait for."""
         return self._commits.released
 
     @released.setter
@@ -126,8 +126,8 @@ class Consumer:
         """Joins the group, and reads and stages until it is time to stop.
 
         Raises:
-            ConsumerStopped: the group will not have this worker any more.
-            KafkaError: what a partition's start depends on cannot be asked.
+            ConsumerStopped: the group has fenced this worker.
+            KafkaError: what a partition's start depends on cannot be queried.
             DatabaseError: nothing can be staged.
         """
         try:
@@ -144,14 +144,14 @@ class Consumer:
             self.leave()
 
     def join(self) -> None:
-        """Joins the group: partitions come with the next :meth:`read_some`."""
+        """Joins the group. Partitions arrive with the next :meth:`read_some`."""
         self._consumer.subscribe(
             [self._settings.topic], on_assign=self._given, on_revoke=self._revoked, on_lost=self._lost
         )
 
     def leave(self) -> None:
-        """Leaves the group; what is not staged is read again by the next owner."""
-        # Whatever ended reading: first no call is begun any more, then the group hears of it.
+        """Leaves the group; the next owner rereads what is not staged."""
+        # First no more calls start, then it leaves the group.
         owned = self._ownership.owned()
         self._ownership.taken(owned)
         if self._assignment.state is not State.FENCED:
@@ -164,11 +164,11 @@ class Consumer:
 
     def read_some(self, stop: Stop) -> int:
         """Reads the next records, and stages them once there are enough or no more; returns how many it staged."""
-        # What is staged before the settings are known is staged as of accounts that are not connected.
+        # Before the settings are read, all accounts would be staged as not connected.
         unread = self._ownership.why_settings_unread() is not None
         behind = unread or self._ownership.behind()
         self._report.look(self._consumer)
-        # Before too: what is assigned within may be asked for before it returns.
+        # Before the call too: a partition assigned within it may be queried before it returns.
         self._ownership.polled()
         polled = self._waiting(behind)
         self._ownership.polled()
@@ -185,7 +185,7 @@ class Consumer:
         return self._write()
 
     def _end_of(self, polled: Sequence[Message], stop: Stop) -> bool:
-        # Before anything else is done with what was read: a call of a fenced worker must not be begun.
+        # Before processing what was read: a fenced worker must not start a call.
         fatal = self._problems.fatal or messages.fatal_among(polled)
         if fatal is None:
             return False
@@ -205,7 +205,7 @@ class Consumer:
         return messages.stopped(fatal)
 
     def _waiting(self, behind: bool) -> list[Message]:
-        # Waits for one message, then takes all that are there.
+        # Waits for one message, then takes all that are available.
         if self._batch.size or self._notices:
             first = self._consumer.poll(LINGER_SECONDS if behind else 0)
         else:
@@ -220,7 +220,7 @@ class Consumer:
         return valid
 
     def _take(self, polled: Sequence[Message]) -> bool:
-        # Takes records and notices into the batch; returns whether there was anything.
+        # Adds records to the batch and handles events; returns whether there was anything.
         numbers = self._assignment.numbers()
         records: list[Record] = []
         for message in polled:
@@ -241,11 +241,11 @@ class Consumer:
         return bool(polled)
 
     def _write(self) -> int:
-        # Stages what was read; only then does the rest of the worker learn of it.
+        # Stages what was read, and only then tells the rest of the worker.
         count = self._stage()
         notices, self._notices = self._notices, []
-        untold, self._untold = self._untold, {}
-        for partition, (number, next_offset) in untold.items():
+        unreported, self._unreported = self._unreported, {}
+        for partition, (number, next_offset) in unreported.items():
             self._read_to(partition, number, next_offset, at_end=False)
         for message, number in notices:
             self._heed(message, number)
@@ -264,7 +264,7 @@ class Consumer:
             for partition, next_offset in batch.next_offsets.items():
                 number = begins[partition][0]
                 self._assignment.move(partition, number, next_offset)
-                self._untold[partition] = number, next_offset
+                self._unreported[partition] = number, next_offset
             self._commits.staged(batch.next_offsets)
             self._report.staged(batch.results, batch.reason)
         return batch.size
@@ -272,10 +272,10 @@ class Consumer:
     def _after_writing(self, *, idle: bool) -> None:
         self._commits.claim(self._assignment.partitions)
         self._retention_gap.watch()
-        told = self._id.watch()
-        if told is not None and self._assignment.state is State.ASSIGNED and not self._assignment.partitions:
+        new_id = self._id.watch()
+        if new_id is not None and self._assignment.state is State.ASSIGNED and not self._assignment.partitions:
             self._ownership.heard()
-        if told not in (None, self.topic_id):
+        if new_id not in (None, self.topic_id):
             self._begin_again()
         if self._membership.has_nothing(self._assignment.state):
             self._assignment.assign({})
@@ -303,13 +303,13 @@ class Consumer:
             log.warning("Kafka: %s", error.str(), extra={"partition": partition})
 
     def _read_to(self, partition: int, number: int | None, next_offset: int, *, at_end: bool) -> None:
-        # First what follows from it, then a flush may begin.
+        # First the consequences, then a flush may start.
         if self._assignment.holds(partition, number):
             self._retention_gap.reached(partition, next_offset, at_end=at_end)
         if self._assignment.holds(partition, number):
             self._ownership.read_to(partition, next_offset, at_end=at_end)
 
-    # Where reading begins
+    # Where reading starts
 
     def _given(self, consumer: LibraryConsumer, assigned: Sequence[TopicPartition]) -> None:
         if self._assignment.state is State.FENCED:
@@ -317,7 +317,7 @@ class Consumer:
         partitions = {one.partition for one in assigned}
         topic_id = self._id.now()
         if topic_id != self.topic_id:
-            # What this worker has already is of another topic than what it was given before.
+            # What this worker has is of the topic before it was recreated.
             partitions |= self._stop_all()
             self.topic_id = topic_id
             self._begin_batch()
@@ -331,7 +331,7 @@ class Consumer:
             if start.event == "away":
                 again[partition] = self._next_of(partition) or 0
         waits = self._commits.former_owners(self._consumer, spans, self._problems)
-        # Those that the group took meanwhile are left out.
+        # Without those revoked meanwhile.
         spans = {one: span for one, span in spans.items() if self._takings[one] == before[one]}
         again = {one: known for one, known in again.items() if one in spans}
         self._retention_gap.given(
@@ -351,7 +351,7 @@ class Consumer:
             self._consumer.incremental_unassign([TopicPartition(self._settings.topic, one) for one in partitions])
 
     def _begin_again(self) -> None:
-        # The log is not what it was when these partitions were assigned.
+        # The log has changed since these partitions were assigned.
         partitions = sorted(self._stop_all())
         self._given(self._consumer, [TopicPartition(self._settings.topic, one) for one in partitions])
 
@@ -363,7 +363,7 @@ class Consumer:
         return partitions
 
     def _resume(self) -> None:
-        # Reads on where nothing is staged, after a rebalance within a call made some of what was read count no more.
+        # Continues from the first offset that is not staged, after a rebalance within a call invalidated what was read.
         interrupted = self._assignment.interrupted()
         if interrupted:
             self._stop_reading(interrupted)
@@ -375,10 +375,10 @@ class Consumer:
     def _next_of(self, partition: int) -> int | None:
         return offsets.next_of(self._db, self._settings.topic, self.topic_id, partition)
 
-    # What the group takes. The library then stops reading it by itself
+    # Revoked and lost partitions, which the library stops reading by itself
 
     def _revoked(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
-        # First no call is begun any more; then what was read is staged, and committed while the group still takes it.
+        # First no more calls start; then what was read is staged, and committed while the group still accepts it.
         taken = {one.partition for one in partitions}
         self._ownership.taken(taken)
         self._stage()

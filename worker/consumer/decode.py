@@ -1,4 +1,4 @@
-"""What a record says: an event about a customer, something else, or nothing that can be understood. Pure.
+"""Decodes a record: an event about a customer, one of another type, or a record that cannot be decoded. Does no I/O.
 
 Source of the envelope: CloudEvents 1.0 and its Kafka protocol binding, structured and binary content mode.
 """
@@ -16,9 +16,9 @@ from worker.model import CustomerState, PostalAddress
 LONGEST_VALUE = 1_000_000
 """Bytes of a record's value."""
 LONGEST_ID = 128
-"""Characters of an account's or a customer's id."""
+"""Characters of an account id or customer id."""
 LONGEST_TEXT = 1000
-"""Characters of every other text, but of the address: one that is too long is staged, since no delivery takes it."""
+"""Characters of any other text except the address: a customer with a too long address is staged, but not delivered."""
 LONGEST_ATTRIBUTE_NAME = 64
 """Characters."""
 MOST_ATTRIBUTES = 100
@@ -26,11 +26,11 @@ MOST_ATTRIBUTES = 100
 LONGEST_TAG = 100
 """Characters of a tag. Source: Mailchimp's limit for the names of tags."""
 MOST_TAGS = 50
-"""Tags of one customer. Source: a member's answer tells at most 50 of its tags."""
+"""Tags of one customer. Source: Mailchimp's answers contain at most 50 tags of a member."""
 LARGEST_NUMBER = 2**53 - 1
-"""Of an attribute, with either sign: what every JSON parser reads exactly."""
+"""The largest absolute value of an attribute: every JSON parser reads it exactly."""
 STRUCTURED = b"application/cloudevents"
-"""What the content type of structured mode begins with."""
+"""The prefix of structured mode's content type."""
 TYPE_PREFIX = "com.billmywork.customer."
 DELETED = TYPE_PREFIX + "deleted"
 TYPES = frozenset({TYPE_PREFIX + "created", TYPE_PREFIX + "updated", DELETED})
@@ -39,7 +39,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """What Kafka carries, with its position."""
+    """A Kafka record with its position."""
 
     partition: int
     offset: int
@@ -69,7 +69,7 @@ class _Address(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class PublishedCustomer(msgspec.Struct, omit_defaults=True, gc=False):
-    """``data.customer`` of an event, as published; what is unknown in it is ignored."""
+    """``data.customer`` of an event, as published; unknown fields are ignored."""
 
     id: _Id
     email: str | None = None
@@ -84,7 +84,7 @@ class PublishedCustomer(msgspec.Struct, omit_defaults=True, gc=False):
     tags: _Tags | None = None
 
     def state(self) -> CustomerState:
-        """Returns what it says about the customer: absent and null mean the same."""
+        """Returns the customer's state; absent and null mean the same."""
         address = self.address
         return CustomerState(
             email=self.email,
@@ -125,9 +125,9 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """An event about a customer.
 
     Attributes:
-        customer: its state; None after a null value, which says nothing but the deletion.
+        customer: its state; None for a null value, which only says that it was deleted.
         key: account_id/customer_id, as its record's key should be.
-        event_id: None where the event had none, as with a null value.
+        event_id: None if the event had none, as with a null value.
         key_disagrees: whether the record's key names another customer than the data, which win.
     """
 
@@ -151,7 +151,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
-    """A record that cannot be understood, and why."""
+    """A record that cannot be decoded, and why."""
 
     reason: str
 
@@ -164,7 +164,7 @@ _only_type = msgspec.json.Decoder(_OnlyType)
 
 
 def decode(record: Record) -> Decoded:
-    """Returns what a record says; never raises, whatever its bytes are."""
+    """Decodes a record; never raises, whatever its bytes are."""
     value = record.value
     if value is None:
         return _deletion(record.key)
@@ -187,7 +187,7 @@ def _structured(record: Record, value: bytes) -> Decoded:
     try:
         envelope = _envelope.decode(value)
     except msgspec.ValidationError:
-        # Another type's data have their own shape.
+        # Other types have data of another shape.
         other = _only_type.decode(value)
         if other.type not in TYPES:
             return Skipped(other.type)
@@ -227,7 +227,7 @@ def ids_of(key: str) -> tuple[str, str]:
 
 
 def named_by(key: bytes | None) -> tuple[str, str] | None:
-    """Returns the account and customer that a record's key names; None where it names nobody."""
+    """Returns the account and customer in a record's key; None if it has none."""
     try:
         return _split(key)
     except ValueError:
@@ -235,7 +235,7 @@ def named_by(key: bytes | None) -> tuple[str, str] | None:
 
 
 def whose(record: Record) -> tuple[str, str] | None:
-    """Returns the account and customer that a record's key names, or its data where the key names nobody."""
+    """Returns the account and customer in a record's key, or in its data if the key has none."""
     if (named := named_by(record.key)) is not None:
         return named
     decoded = decode(record)
@@ -265,8 +265,8 @@ def _is_id(text: str) -> bool:
 
 
 def _attributes(headers: Headers) -> dict[str, str] | None:
-    # Binary mode shows in the headers of its attributes, unless the content type says structured; the first of several
-    # with one name counts.
+    # Binary mode is recognised by its attribute headers, unless the content type says structured; the first of several
+    # headers with the same name counts.
     found: dict[str, str] = {}
     for name, value in headers:
         lower = name.lower()

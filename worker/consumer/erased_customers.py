@@ -1,7 +1,7 @@
-"""Customers who were erased: their events are not staged again, unless they are newer than that.
+"""Keeps events of erased customers from being staged again, unless they are newer than the erasure.
 
-An event is newer if its log was not read as far as that, or by the order of events. Of each erased customer a keyed
-hash is known, and nothing else: so a customer is looked up by the hash of its id.
+An event is newer if its log had not been read that far, or by the order of events. Only a keyed hash of each erased
+customer is known, so customers are looked up by the hash of their id.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = logging.getLogger("worker.consumer")
 
 _Key = tuple[str, str]
 HashKey = Callable[[Database], bytes | None]
-"""Returns the key of the hashes, None where there is none; raises SecretKeyError if it cannot be decrypted."""
+"""Returns the key of the hashes; None if there is none. Raises SecretKeyError if it cannot be decrypted."""
 
 
 def no_key(db: Database) -> bytes | None:
@@ -29,16 +29,16 @@ def no_key(db: Database) -> bytes | None:
 
 
 class ErasedCustomers:
-    """Looks erased customers up."""
+    """Looks up erased customers."""
 
     def __init__(self, hash_key: HashKey) -> None:
         self._hash_key = hash_key
         self._warned = False
 
     def among(self, db: Database, keys: Collection[_Key]) -> Mapping[_Key, Forgotten]:
-        """Returns those of these customers, by account and id, who were erased; nobody where the key is not readable.
+        """Returns which of these customers, by account and id, were erased; none if the key cannot be decrypted.
 
-        Nothing is delivered then either, and they are removed before the next flush that has the key.
+        Nothing is delivered then either, and they are deleted before the next flush that has the key.
         """
         having = forgotten.having_customers(db, {account_id for account_id, _ in keys})
         key = self._key(db) if having else None
@@ -52,13 +52,13 @@ class ErasedCustomers:
         return {digests[digest]: one for digest, one in forgotten.find(db, digests).items()}
 
     def drop_staged(self, db: Database) -> int:
-        """Removes staged customers who were erased, and of whom nothing newer was read; returns how many.
+        """Deletes staged customers who were erased, and of whom nothing newer was read; returns how many.
 
-        Such are staged where the log was read before the hash of who was erased, as with a rebuilt database, or were
-        staged by another worker than the one that erased them. In many transactions.
+        They are staged if the log was read before the hash of the erased person, as with a rebuilt database, or by
+        another worker than the one that erased them. Uses many transactions.
 
         Args:
-            db: the staging database, outside of a transaction.
+            db: outside of a transaction.
         """
         dropped = 0
         for account_id in sorted(forgotten.accounts_with_customers(db)):
@@ -66,7 +66,7 @@ class ErasedCustomers:
             if key is None:
                 break
             hashes = forgotten.hashes_of_customers(db, account_id)
-            # Once all are compared, only what was staged at the same moment as somebody was erased can be left.
+            # Once all are compared, only customers staged at the very time of an erasure can be left.
             only_changed = forgotten.compared_with(db, account_id) == hashes
             stale = self._not_newer(db, account_id, customers.staged_of(db, account_id, only_changed=only_changed))
             dropped += db.in_parts(stale, lambda part, who=account_id: _drop(db, who, part))  # type: ignore[misc]
@@ -103,10 +103,10 @@ def _drop(db: Database, account_id: AccountId, part: Sequence[tuple[str, str, in
 
 
 def is_newer(erased: Forgotten, new: Known, *, withdraws: bool) -> bool:
-    """Returns whether an event of a customer is newer than the erasing of that customer.
+    """Returns whether an event is newer than the erasure of its customer.
 
     Args:
-        withdraws: whether it withdraws consent: that counts if it was published later, whatever its version.
+        withdraws: whether it withdraws consent, which counts if it was published later, whatever its version.
     """
     at = erased.read_to
     log_of = (at.topic, at.topic_id, at.partition, at.offset) if at is not None else ("", "", -1, -1)
@@ -114,6 +114,6 @@ def is_newer(erased: Forgotten, new: Known, *, withdraws: bool) -> bool:
     if at is not None and log_of[:3] == (new.topic, new.topic_id, new.partition) and new.offset <= at.offset:
         return False
     if erased.version is None:
-        # Any version would be above none; what is known is the order of the log, or the time.
+        # Any version would be above none, so only the order of the log or the time decides.
         new = new._replace(version=None)
     return judge(known, new) is Verdict.NEWER or (withdraws and came_later(known, new) is True)

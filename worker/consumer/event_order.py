@@ -1,7 +1,7 @@
-"""Which of two events is the newer one, of one customer or of two who share an address. Pure.
+"""Decides which of two events is newer, of one customer or of two who share an address. Does no I/O.
 
-Within one log, a partition of a topic by its id, offsets are an order. Between two logs they say nothing: there time
-decides. A version comes before both, but only between events of one customer.
+Within one log, a partition of a topic id, offsets decide. Between two logs, time decides. A version takes precedence
+over both, but only between events of one customer.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
 class Known(NamedTuple):
-    """What decides about an event.
+    """What the order of an event depends on.
 
     Attributes:
-        version: its own; of a customer's row, the highest seen so far.
+        version: its own; for a customer's row, the highest seen so far.
         topic_id: with partition and offset, where it was read.
     """
 
@@ -34,17 +34,17 @@ class Known(NamedTuple):
 
 
 class Verdict(Enum):
-    """What a new event is against what is known."""
+    """How a new event compares with what is known."""
 
     NEWER = "newer"
     REPEAT = "repeat"
     OLDER = "older"
     OUT_OF_ORDER = "lower version at a higher offset"
-    """The publisher's fault: compaction may keep the wrong one."""
+    """The publisher's fault: compaction may keep the wrong event."""
 
 
 def judge(known: Known, new: Known) -> Verdict:
-    """Returns what a new event is.
+    """Compares a new event with what is known.
 
     One with a version wins if that is higher than the highest so far. One without wins by offset within a partition of
     one topic, else by time, else because it was read later.
@@ -64,10 +64,10 @@ def judge(known: Known, new: Known) -> Verdict:
 
 
 def came_later(known: Known, new: Known) -> bool | None:
-    """Returns whether an event was published after what is known, whatever their versions say.
+    """Returns whether an event was published after what is known, whatever their versions are.
 
     Returns:
-        By offset within a log, else by time; None where neither decides.
+        By offset within a log, else by time; None if neither decides.
     """
     if _log_of(known) == _log_of(new):
         return new.offset > known.offset
@@ -76,19 +76,19 @@ def came_later(known: Known, new: Known) -> bool | None:
 
 
 def withdrawal_counts(known: Known, new: Known) -> bool:
-    """Returns whether a withdrawn consent counts whose event is not the newest by its version.
+    """Returns whether withdrawn consent counts though its event is not the newest by version.
 
-    A version may be too high by mistake, and then each later event is too old. So a withdrawal counts unless it is
-    known to have been published before what is known: it was read then, or consent was given again since.
+    A version may be too high by mistake, so that every later event looks old. So a withdrawal counts unless it was
+    certainly published before what is known: it was read then, or consent was given again since.
     """
     return came_later(known, new) is not False
 
 
 def newest_first(customers: Sequence[Customer]) -> list[Customer]:
-    """Returns customers of one account, the one with the newest event first.
+    """Returns customers of one account, newest event first.
 
-    By offset where all of their events are in one log, as they do where publishers keep to the contract; else by
-    time, those without one last. What is equal then goes by offset and by id, so that the order is always the same.
+    By offset if all their events are in one log, as the contract requires; else by time, those without one last. Ties
+    are broken by offset and id, so that the order is deterministic.
     """
     one_log = len({_log_of(one.position) for one in customers}) <= 1
 

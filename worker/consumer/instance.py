@@ -1,7 +1,7 @@
-"""The name of this worker in the consumer group: kept with its database, and not taken along by a copy of that.
+"""The static member name of this worker, kept with its database but not copied with it.
 
-A member that joins under a name takes it from the member that has it. So a backup, or a cloned volume, must not bring
-the name with it. A copy of a file is another file, on another device, or on another machine.
+A static member takes over the name from the member that has it. So a backup or a cloned volume must not bring the name
+along. A copy is recognised as another file, on another device, or on another machine.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from worker.store import offsets
 from worker.store.database import Database
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""Names this start of this machine, seen from inside of containers too. After a restart of the machine the worker has
-another name, which costs nothing: its session is over by then."""
+"""Identifies the current boot of the machine, even in a container. After a reboot the worker has another name, which
+costs
+nothing: its session has expired by then."""
 
 
 def instance_of(db: Database, new: str) -> str:
-    """Returns the name of the worker with this database.
+    """Returns the member name of the worker with this database.
 
     Args:
-        db: which keeps a part of it.
-        new: that part, where it has none yet.
+        db: keeps a part of the name.
+        new: that part, if there is none yet.
 
     Raises:
         DatabaseError: it cannot be read or written.
@@ -34,7 +35,7 @@ def instance_of(db: Database, new: str) -> str:
 
 
 def place_of(file: Path) -> str:
-    """Returns what tells a file from its copies: a digest of its inode, its device and the running machine."""
+    """Returns what distinguishes a file from its copies: a digest of its inode, its device and the running machine."""
     found = file.stat()
     text = f"{found.st_ino} {found.st_dev} {_machine()}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]

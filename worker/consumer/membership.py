@@ -1,6 +1,6 @@
-"""How this worker joins the consumer group, by the classic protocol or by the newer one (KIP-848).
+"""Joins the consumer group by the classic protocol or by the newer one (KIP-848).
 
-Both take and give single partitions, so that a worker that joins or leaves ends nothing on the others but what moves.
+Both rebalance incrementally, so that a worker that joins or leaves disturbs the others only where partitions move.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from worker.kafka.admin import Admin
 from worker.kafka.client import fetching, heartbeat_ms
 
 QUEUED_KIB = 16 * 1024
-"""Memory for records that were fetched and not read yet."""
+"""Memory for fetched records that were not read yet."""
 ASK_SECONDS = 1.0
-"""How often to ask whether the group has anything for this worker."""
+"""How often to query whether the group has partitions for this worker."""
 
 
 def properties(settings: Kafka, name: str) -> dict[str, Any]:
-    """Returns librdkafka's properties of a member.
+    """Returns librdkafka's properties for a group member.
 
     Args:
-        name: which this worker has in its group, so that it gets its partitions back after a restart.
+        name: the static member name, with which it gets its partitions back after a restart.
 
     Raises:
-        ConfigError: the operator's times do not go together.
+        ConfigError: the operator's timeouts contradict each other.
     """
     own = {
         "group.id": settings.group_id,
@@ -54,15 +54,15 @@ def properties(settings: Kafka, name: str) -> dict[str, Any]:
 
 
 def says_name_is_taken(error: LibraryError) -> bool:
-    """Returns whether the newer protocol refuses a member since the one before it has the name still.
+    """Returns whether the newer protocol refuses a member because its predecessor still has the name.
 
-    Only the text shows it: the error comes with the code _FATAL.
+    Only the text shows it: the error has the code _FATAL.
     """
     return LibraryError(LibraryError.UNRELEASED_INSTANCE_ID).str() in error.str()
 
 
 def refusal(settings: Kafka) -> str:
-    """Returns what to say where the group's other members share no protocol with this one."""
+    """Returns the message for a group whose other members share no protocol with this one."""
     return (
         f"the group {settings.group_id} has workers of an earlier release, or with another kafka.group_protocol; "
         "this one waits until they have ended"
@@ -70,13 +70,13 @@ def refusal(settings: Kafka) -> str:
 
 
 class Membership:
-    """Learns that the group has no partition for this worker: the newer protocol says nothing then."""
+    """Finds out that the group has no partition for this worker, which the newer protocol does not report."""
 
     def __init__(self, settings: Kafka, name: str, admin: Admin | None) -> None:
-        """Asks nothing yet.
+        """Queries nothing yet.
 
         Args:
-            admin: asks the broker; None for one that does not answer it.
+            admin: None for a broker that does not answer the query.
         """
         self._group = settings.group_id
         self._name = name
@@ -85,10 +85,10 @@ class Membership:
         self._asked: Future[Any] | None = None
 
     def has_nothing(self, state: State) -> bool:
-        """Returns whether this worker is in a group that is settled and gives it no partition. Waits for nothing.
+        """Returns whether the group is stable and has no partition for this worker. Never blocks.
 
         Args:
-            state: what is known already; asked is only where no assignment is known.
+            state: the known state; queries only if no assignment is known.
         """
         if self._admin is None or state is State.ASSIGNED:
             self._asked = None

@@ -1,4 +1,4 @@
-"""What librdkafka hands over, in this worker's words."""
+"""Translates librdkafka's messages and errors."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def record_of(message: Message) -> Record:
 
 
 def partition_of_message(message: Message) -> int:
-    """Returns the partition of a message; -1 for an error that is of none."""
+    """Returns the partition of a message; -1 for an error without one."""
     partition = message.partition()
     return -1 if partition is None else partition
 
 
 def is_end(message: Message) -> bool:
-    """Returns whether a message says that its partition's log ends here."""
+    """Returns whether a message marks the end of its partition."""
     error = message.error()
     return error is not None and error.code() == LibraryError._PARTITION_EOF
 
@@ -40,17 +40,17 @@ def is_end(message: Message) -> bool:
 def of_same_assignment(
     first: Message, others: Sequence[Message], before: Mapping[int, int], now: Mapping[int, int]
 ) -> tuple[list[Message], set[int]]:
-    """Returns which messages were read under the assignments that are in force.
+    """Returns the messages that were read under the current assignments.
 
     Args:
-        first: by poll(), which serves rebalances before it takes its one message, never after.
-        others: by consume(), which may serve them between two messages.
+        first: from poll(), which handles rebalances before it takes its one message, never after.
+        others: from consume(), which may handle them between two messages.
         before: the number of each partition's assignment between these two calls.
         now: the same after both.
 
     Returns:
-        those messages, and the partitions of which others may have been read under the assignment in force: those are
-        to be read again.
+        Those messages, and the partitions of which others may have been read under the current assignment: these must
+        be reread.
     """
     if before == now:
         return [first, *others], set()
@@ -65,25 +65,25 @@ def of_same_assignment(
 
 
 def fatal_among(messages: Sequence[Message]) -> LibraryError | None:
-    """Returns the first error among messages that ends the client for good."""
+    """Returns the first fatal error among messages."""
     errors = (one.error() for one in messages)
     return next((error for error in errors if error is not None and is_fatal(error)), None)
 
 
 def text_of(error: KafkaException) -> str:
-    """Returns what an exception of the library says."""
+    """Returns the text of a library exception."""
     cause = error.args[0] if error.args else error
     return cause.str() if isinstance(cause, LibraryError) else str(cause)
 
 
 def fatal_of(error: KafkaException) -> LibraryError | None:
-    """Returns the fatal error of an exception; None where it has none."""
+    """Returns the fatal error of an exception; None if it is not fatal."""
     cause = error.args[0] if error.args else None
     return cause if isinstance(cause, LibraryError) and is_fatal(cause) else None
 
 
 def stopped(error: LibraryError) -> ConsumerStopped:
-    """Returns the error that ends a worker whom the group will not have any more."""
+    """Returns the error that ends a worker that the group has fenced."""
     return ConsumerStopped(
         f"Kafka ended this worker's membership: {error.str()}.",
         "Start it again. If this repeats, look for another worker with this database's name in the group.",

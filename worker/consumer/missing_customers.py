@@ -1,4 +1,4 @@
-"""Customers that the ledger knows and the log no longer has, once a partition was read as a whole."""
+"""Deletes customers that are in the ledger but no longer in the log, once a partition was read completely."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def delete_missing(
     ledger_partition: Callable[[AccountId], int],
     at: str,
 ) -> None:
-    """Stages them as deleted, where nothing else can be the reason, and logs it.
+    """Stages them as deleted if nothing else can explain it, and logs it.
 
     Args:
-        db: the staging database, outside of a transaction.
-        ledger_partition: returns in which partition an account's ledger is kept.
+        db: outside of a transaction.
+        ledger_partition: returns the partition of an account's ledger.
 
     Raises:
         DatabaseError: the database cannot be used.
     """
     revived = first_reading.delete_revived(db)
     if revived:
-        told = "still deleted: %s; the events that came again are older"
-        log.info(told, counted(revived, "customer"), extra={"count": revived})
+        message = "still deleted: %s; the events that came again are older"
+        log.info(message, counted(revived, "customer"), extra={"count": revived})
     for one in first_reading.judge(db, topic, topic_id, ready, ledger_partition, at):
         if one.deleted:
             log.warning(

@@ -27,7 +27,7 @@ class Lag:
 
     Attributes:
         records: offsets that are not staged yet; some may hold no record.
-        seconds: how old the last record is that was read, where there are more; 0 at the end; None where none was read.
+        seconds: how old the last record is that was read, where there are more; 0 at the end; None if none was read.
     """
 
     records: int
@@ -49,7 +49,7 @@ class _Partition:
 
 
 class OwnedPartitions:
-    """What the consumer group gave this worker. Threads share it."""
+    """What the consumer group gave this worker. Thread-safe."""
 
     def __init__(
         self,
@@ -79,23 +79,23 @@ class OwnedPartitions:
         self._polled_at: float | None = None
         self._heard_at = clock()
         self.away_since: float | None = None
-        """Since when no broker can be reached, in seconds since 1970; None where one can."""
+        """Since when no broker can be reached, in seconds since 1970; None if one can."""
 
     # Called by the poll thread
 
     def polled(self) -> None:
-        """Notes that the consumer was polled."""
+        """Records that the consumer was polled."""
         now = self._clock()
         if self._polled_at is not None and now - self._polled_at >= self._session_seconds * SILENT:
             self._in_doubt_until = now + self._session_seconds * IN_DOUBT
         self._polled_at = now
 
     def heard(self) -> None:
-        """Notes that the group or a partition's broker answered this worker."""
+        """Records that the group or a partition's broker answered this worker."""
         self._heard_at = self._clock()
 
     def fenced(self) -> None:
-        """Notes that the group will not have this worker any more: from now on no call is begun, whatever follows."""
+        """Records that the group will not have this worker any more: from now on no call is begun, whatever follows."""
         with self._lock:
             self._fenced = True
             self._assigned = False
@@ -138,7 +138,7 @@ class OwnedPartitions:
                 self._partitions.pop(partition, None)
 
     def read_to(self, partition: int, next_offset: int, *, at_end: bool) -> None:
-        """Notes how far a partition was read and staged.
+        """Records how far a partition was read and staged.
 
         Args:
             next_offset: the offset to read next.
@@ -152,14 +152,14 @@ class OwnedPartitions:
             self._lock.notify_all()
 
     def read_times(self, times: Mapping[int, float]) -> None:
-        """Notes the times of the last records that were read, in seconds since 1970."""
+        """Records the times of the last records that were read, in seconds since 1970."""
         with self._lock:
             for partition in times.keys() & self._partitions.keys():
                 known = self._partitions[partition]
                 known.up_to_date_at = max(known.up_to_date_at or 0.0, times[partition])
 
     def ends_at(self, ends: Mapping[int, int], at: float) -> None:
-        """Notes where the logs of partitions end, at a time in seconds since 1970."""
+        """Records where the logs of partitions end, at a time in seconds since 1970."""
         with self._lock:
             for partition in ends.keys() & self._partitions.keys():
                 known = self._partitions[partition]
@@ -168,7 +168,7 @@ class OwnedPartitions:
                     known.up_to_date_at = at
 
     def read_again(self, partition: int) -> None:
-        """Notes that a partition was read again, and who is gone from it is known."""
+        """Records that a partition was read again, and who is gone from it is known."""
         with self._lock:
             if partition in self._partitions:
                 self._partitions[partition].again = False
@@ -177,7 +177,7 @@ class OwnedPartitions:
     # Called by what follows the ledger and the settings
 
     def settings_read(self) -> None:
-        """Notes that the settings are known."""
+        """Records that the settings are known."""
         with self._lock:
             self._settings_read = True
             self._lock.notify_all()
@@ -194,14 +194,14 @@ class OwnedPartitions:
             return self._awaited().get(partition) == assignment
 
     def ledger_read(self, partition: int, assignment: int) -> None:
-        """Notes that a partition's ledger is known; of no use if it was assigned again since."""
+        """Records that a partition's ledger is known; of no use if it was assigned again since."""
         with self._lock:
             if self._awaited().get(partition) == assignment:
                 self._partitions[partition].ledger_read = True
                 self._lock.notify_all()
 
     def ledger_lost(self, partition: int, fenced: bool) -> None:
-        """Notes that a partition's ledger cannot be written any more: it must be taken and read again.
+        """Records that a partition's ledger cannot be written any more: it must be taken and read again.
 
         No call is begun any more that rests on what was known of it.
 
@@ -286,7 +286,7 @@ class OwnedPartitions:
         return held == self.held([partition for partition, _ in held])
 
     def why_no_member(self, silent_seconds: float) -> str | None:
-        """Returns why this worker does not count as a member of the group; None where it does.
+        """Returns why this worker does not count as a member of the group; None if it does.
 
         Args:
             silent_seconds: without an answer for so long it does not.
@@ -301,12 +301,12 @@ class OwnedPartitions:
         return None
 
     def why_settings_unread(self) -> str | None:
-        """Returns that the settings are not read yet; None where they are, whatever the ledger is waited for."""
+        """Returns that the settings are not read yet; None if they are, whatever the ledger is waited for."""
         with self._lock:
             return None if self._settings_read else "The settings are not read from Kafka yet."
 
     def why_changelog_unread(self) -> str | None:
-        """Returns what of ledger and settings is not read yet; None where all is that this worker needs."""
+        """Returns what of ledger and settings is not read yet; None if all is that this worker needs."""
         if (why := self.why_settings_unread()) is not None:
             return why
         with self._lock:

@@ -1,4 +1,4 @@
-"""What a batch knows of a customer: what is staged, what is to be staged, and the state as it is written."""
+"""What a batch knows about a customer: its staged row, the pending change, and the state to write."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Stored(NamedTuple):
     """What is staged of a customer, as :func:`worker.store.customers.positions_of` reads it.
 
     Attributes:
-        withdrawn: whether its consent is.
-        changed: whether that is not delivered yet.
-        bare: whether its fields are not here, since its account was not connected when it was read.
+        withdrawn: whether consent is withdrawn.
+        changed: whether this is not delivered yet.
+        bare: whether its fields are missing, because its account was not connected when it was read.
     """
 
     version: int | None
@@ -36,16 +36,16 @@ class Stored(NamedTuple):
 
     @property
     def known(self) -> Known:
-        """What decides about a further event."""
+        """What the order of a further event depends on."""
         return Known(*self[:6])
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):
-    """What is to be staged of a customer. Records as Kafka has them: they take a third of the memory until then.
+    """A pending change of a customer. It keeps undecoded records, which take a third of the memory.
 
     Attributes:
         at: the record that counts as its newest event.
-        state: the one with its state: another where that only deletes, or withdraws consent; None for the staged state.
+        state: the record with its state, if `at` only deletes or withdraws consent; None for the staged state.
         withheld: whether consent is withdrawn, whatever the state says.
         newer: whether any event is newer than what is staged; else consent alone is withdrawn, by an older one.
     """
@@ -65,25 +65,25 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_needed(self) -> bool:
-        """Whether its fields are needed once its account is connected: of a deletion, to unsubscribe its address."""
+        """Whether its fields are needed once its account is connected; for a deletion, to unsubscribe its address."""
         return self.state is not None and (not self.deleted or self.withdrawn)
 
     @property
     def first_offset(self) -> int:
-        """The offset of the first record that it is made of."""
+        """The first offset of its records."""
         return self.at.offset if self.state is None else min(self.at.offset, self.state.offset)
 
 
 def fills(stored: Stored, event: Event, new: Known, verdict: Verdict) -> bool:
     """Returns whether an event that is not newer has the fields of a customer that is staged without them.
 
-    That is the event that was staged. Of a deletion that keeps a withdrawn consent it is the withdrawal before it.
+    That is the staged event, or for a deletion that keeps withdrawn consent the withdrawal before it.
     """
     if not stored.bare or event.customer is None:
         return False
     if stored.deleted:
         return withdraws(event)
-    # An older event may have withdrawn consent: then its position is what is staged, and the version is a newer one's.
+    # An older event may have withdrawn consent: then its position is staged, with the version of a newer one.
     return not event.deleted and (verdict is Verdict.REPEAT or new[1:5] == stored.known[1:5])
 
 
@@ -95,32 +95,32 @@ def event_of(record: Record) -> Event:
 
 
 def size_of(pending: Pending) -> int:
-    """Returns the bytes of the values that are kept for it."""
+    """Returns the size in bytes of the values that are kept for it."""
     size = len(pending.at.value or b"")
     return size if pending.state is pending.at or pending.state is None else size + len(pending.state.value or b"")
 
 
 def withdraws(decoded: object) -> bool:
-    """Returns whether what a record says withdraws consent."""
+    """Returns whether a decoded record withdraws consent."""
     return isinstance(decoded, Event) and decoded.customer is not None and decoded.customer.marketing_consent is False
 
 
 def state_of(customer: PublishedCustomer | None) -> tuple[str | None, bytes | None]:
-    """Returns address and state of a customer as they are staged."""
+    """Returns the address and state of a customer to stage."""
     if customer is None:
         return None, None
     if customer.marketing_consent is None:
         customer.marketing_consent = True
     customer.list_id = customer.list_id or None
     if customer.attributes is not None:
-        # An attribute that is null is none: what is staged has no nulls.
+        # Staged attributes have no nulls.
         customer.attributes = {k: v for k, v in customer.attributes.items() if v is not None} or None
     customer.tags = customer.tags or None
     return address_key(customer.email), _encode(customer)
 
 
 def bare_state_of(pending: Pending) -> tuple[None, bytes | None]:
-    """Returns the same of a customer whose account is not connected: no address, and no more than its consent."""
+    """Returns the same for a customer whose account is not connected: no address, and only its consent."""
     if not pending.is_needed:
         return None, None
     return None, WITHDRAWS if pending.withdrawn else CONSENTS

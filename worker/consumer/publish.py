@@ -1,4 +1,4 @@
-"""Publishes events from a file or a pipe, keyed and partitioned as the contract says."""
+"""Publishes events from a file or a pipe, keyed and partitioned as the contract requires."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from worker.text.plural import counted
 
 FLUSH_SECONDS = 60.0
 STOP_SECONDS = 5.0
-"""How long a person who stopped waits for the answers to what was sent already."""
+"""How long to wait for acknowledgements after a person stopped the command."""
 
 
 STANDARD_INPUT = Path("-")
 """The name for standard input."""
 MOST_IN_MEMORY = 8 * 1024 * 1024
-"""Bytes of what can be read only once that stay in memory; more go to a temporary file."""
+"""Bytes of a pipe's content kept in memory; more go to a temporary file."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Opens events that can be read more than once: what comes by a pipe or on standard input is copied before.
+    """Opens events so that they can be read repeatedly: content of a pipe or standard input is copied first.
 
     Raises:
-        NotFound: there is no such file, or it cannot be read.
+        NotFound: the file does not exist or cannot be read.
     """
     try:
         with ExitStack() as stack:
@@ -54,13 +54,13 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def events_of(lines: IO[bytes], path: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Gives account, customer and value of each line of events, one JSON a line; empty lines are left out.
+    """Yields account, customer and value of each line; empty lines are skipped.
 
     Args:
-        lines: read from their beginning.
+        lines: one JSON event per line, read from the start.
 
     Raises:
-        UsageError: a line is no event about a customer; names the line.
+        UsageError: a line is not an event about a customer; names the line.
     """
     lines.seek(0)
     for number, line in enumerate(lines, 1):
@@ -71,7 +71,7 @@ def events_of(lines: IO[bytes], path: Path) -> Iterator[tuple[str, str, bytes]]:
 
 
 def publish(settings: Kafka, path: Path, progress: Callable[[int], None] = lambda count: None) -> int:
-    """Publishes a file of events and waits until the broker has them all. The file is checked as a whole before.
+    """Publishes a file of events and waits until the broker has them all. The whole file is validated first.
 
     Args:
         path: the file, or a pipe; ``-`` for standard input.
@@ -81,10 +81,10 @@ def publish(settings: Kafka, path: Path, progress: Callable[[int], None] = lambd
         How many there were.
 
     Raises:
-        NotFound: there is no such file.
-        UsageError: a line is no event about a customer, or there is none; nothing was published.
+        NotFound: the file does not exist.
+        UsageError: a line is not an event about a customer, or there is none; nothing was published.
         ConfigError: the operator's properties cannot be used.
-        KafkaError: no broker answers, or it did not take an event.
+        KafkaError: no broker answers, or it refused an event.
         PublishStopped: a person stopped it; says how many Kafka has.
     """
     receipt = _Receipts(progress)

@@ -1,4 +1,4 @@
-"""What the poll thread says of its work in the log, at most once in a while, and counts in the metrics."""
+"""Logs the poll thread's work, not too often, and counts it in the metrics."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from worker.metrics import Metrics
 log = logging.getLogger("worker.consumer")
 
 LOOK_SECONDS = 1.0
-"""How often the ends of the partitions are noted. librdkafka knows them: no broker is asked."""
+"""How often the ends of the partitions are recorded. librdkafka knows them: no broker is queried."""
 PROGRESS_SECONDS = 10.0
-"""How often progress is logged while partitions are not read to their end."""
+"""How often progress is logged until partitions are read to their end."""
 LETTERS_SECONDS = 60.0
 """How often dead letters are logged."""
 
 
 class ConsumerReport:
-    """Belongs to the poll thread."""
+    """Used only by the poll thread."""
 
     def __init__(
         self,
@@ -35,11 +35,11 @@ class ConsumerReport:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Has nothing to say yet.
+        """Starts with nothing to log.
 
         Args:
-            clock: seconds that only go forward.
-            wall_clock: seconds since 1970, as records have them.
+            clock: monotonic, in seconds.
+            wall_clock: in seconds since 1970, as in records.
         """
         self._topic, self._ownership, self._metrics = topic, owned_partitions, metrics
         self._clock, self._wall_clock = clock, wall_clock
@@ -49,14 +49,14 @@ class ConsumerReport:
         self._letters, self._reason = 0, ""
         self._staged = 0
         self._began: float | None = None
-        """When reading what was behind began; None while nothing is."""
+        """When reading the backlog began; None without one."""
 
     def away(self, reason: str) -> None:
-        """Takes librdkafka's report that no broker can be reached."""
+        """Records librdkafka's report that no broker can be reached."""
         self._outage.report(reason, self._clock())
 
     def read(self, polled: Sequence[Message]) -> None:
-        """Takes what was read, to know how old the last record of each partition is."""
+        """Records what was read, for the age of each partition's last record."""
         now = self._clock()
         if now - self._times_at < LOOK_SECONDS:
             return
@@ -65,11 +65,11 @@ class ConsumerReport:
         self._ownership.read_times({one: milliseconds / 1000 for one, milliseconds in last.items()})
 
     def staged(self, results: Mapping[str, int], reason: str | None) -> None:
-        """Takes what was staged.
+        """Records what was staged.
 
         Args:
             results: how many records had each result.
-            reason: why the first record that could not be understood was not; None if all were.
+            reason: why the first undecodable record could not be decoded; None if all could.
         """
         self._metrics.events_read(results)
         self._staged += sum(results.values())
@@ -78,7 +78,7 @@ class ConsumerReport:
             self._letters += results["dead_letter"]
 
     def look(self, consumer: Any) -> None:
-        """Says what is to be said now; call it before each poll."""
+        """Logs what is due; call it before each poll."""
         now = self._clock()
         if now - self._looked_at < LOOK_SECONDS:
             return
@@ -90,7 +90,7 @@ class ConsumerReport:
             self._tell_letters(now)
 
     def end(self) -> None:
-        """Says what was not said yet."""
+        """Logs what is left."""
         self._tell_letters(self._clock())
 
     def _note_ends(self, consumer: Any) -> None:
@@ -102,12 +102,12 @@ class ConsumerReport:
         self._ownership.ends_at(ends, self._wall_clock())
 
     def _tell_outage(self, now: float) -> None:
-        told = self._outage.look(now - self._ownership.seconds_since_heard(), now)
+        news = self._outage.update(now - self._ownership.seconds_since_heard(), now)
         since = self._outage.since
         self._ownership.away_since = None if since is None else self._wall_clock() - (now - since)
-        if told is None:
+        if news is None:
             return
-        away, seconds = told
+        away, seconds = news
         facts: dict[str, Any] = {"seconds": round(seconds)}
         if away:
             reason = self._outage.reason or "no answer"

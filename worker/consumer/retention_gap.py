@@ -1,7 +1,7 @@
-"""Partitions that nobody read for longer than they keep deletions: read again, and searched for who is gone from them.
+"""Partitions that nobody read for longer than they keep tombstones: rereads them, and deletes missing customers.
 
-A null is gone some time after compaction. Who did not read it by then finds the customer in no record at all, so only
-reading the whole partition shows it: a customer that was staged from it and is not in it any more was deleted.
+A tombstone disappears some time after compaction. A reader that missed it finds the customer in no record at all, so
+only rereading the whole partition shows it: a customer staged from it that is no longer in it was deleted.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from worker.text.plural import counted
 log = logging.getLogger("worker.consumer")
 
 REFRESH_SECONDS = 600.0
-"""How often to note that idle partitions hold nothing unread, so that they do not look as if nobody had read them."""
+"""How often to record that idle partitions have nothing unread, so that they do not look unread."""
 
 
 @dataclass(slots=True)
 class _Again:
-    """A partition that is read again, or for the first time.
+    """A partition that is reread, or read for the first time.
 
     Attributes:
-        known: the offset from which on it was never read; 0 for the first time.
+        known: the offset from which it was never read; 0 for the first time.
         goal: the offset to reach.
         last: whether reaching that is enough.
-        read: the offset to read next.
+        read: the next offset.
     """
 
     known: int
@@ -50,7 +50,7 @@ class _Again:
 
 
 class RetentionGap:
-    """Knows what is behind and what is read again. Belongs to the poll thread."""
+    """Tracks which partitions are behind and which are reread. Used only by the poll thread."""
 
     def __init__(
         self,
@@ -61,13 +61,13 @@ class RetentionGap:
         admin: Admin | None,
         bounds: Callable[[int], tuple[int, int]],
     ) -> None:
-        """Asks nothing yet.
+        """Queries nothing yet.
 
         Args:
             db: the poll thread's own connection.
-            owned_partitions: what is owned; takes note of what was read again.
-            admin: asks the broker; None for one that does not answer it.
-            bounds: returns a partition's first offset and the one after its last.
+            owned_partitions: updated with what was reread.
+            admin: None for a broker that does not answer its queries.
+            bounds: returns a partition's low and high watermark.
         """
         self._settings = settings
         self._db = db
@@ -77,7 +77,7 @@ class RetentionGap:
         self._bounds = bounds
         self._session_seconds = session_seconds(settings)
         self.compaction: Compaction | None = None
-        """How the topic drops records; None where that is not known."""
+        """The topic's compaction settings; None if unknown."""
         self._topic_id = ""
         self._ends: dict[int, int] = {}
         self._again: dict[int, _Again] = {}
@@ -89,7 +89,7 @@ class RetentionGap:
     # At an assignment
 
     def ask(self) -> Compaction | None:
-        """Returns how the topic drops records, None where the broker does not report it.
+        """Returns the topic's compaction settings; None if the broker does not report them.
 
         Raises:
             KafkaError: no broker answers.
@@ -98,11 +98,11 @@ class RetentionGap:
         return self.compaction
 
     def given(self, topic_id: str, ends: Mapping[int, int], again: Mapping[int, int]) -> None:
-        """Notes what was assigned, in addition to what was before.
+        """Records an assignment, in addition to earlier ones.
 
         Args:
-            ends: where the log of each partition ends that has anything to read.
-            again: those that are read again from their beginning, each with the offset from which on it was never read.
+            ends: the end offset of each partition that has anything to read.
+            again: partitions to reread from their beginning, each with the offset from which it was never read.
         """
         self._topic_id = topic_id
         added = {partition: end for partition, end in ends.items() if partition not in again}
@@ -118,7 +118,7 @@ class RetentionGap:
         topic = self._settings.topic
         known = first_reading.state_of(self._db, topic, self._topic_id, partition)
         if known is None:
-            # A database of an earlier release notes it for what it reads from now on.
+            # For a database of an earlier release, this starts with what it reads from now on.
             begins = offsets.next_of(self._db, topic, self._topic_id, partition) == self._bounds(partition)[0]
             known = "begun" if begins else "judged"
             with self._db.transaction():
@@ -126,7 +126,7 @@ class RetentionGap:
         return known == "begun"
 
     def taken(self, partitions: Collection[int]) -> None:
-        """Notes what is not assigned any more: what was not read again to the end must be, another time."""
+        """Records partitions that are no longer assigned: an unfinished rereading must be repeated another time."""
         for partition in partitions:
             self._ends.pop(partition, None)
             self._again.pop(partition, None)
@@ -136,15 +136,15 @@ class RetentionGap:
 
     @property
     def again(self) -> Mapping[int, int]:
-        """Partitions that are read again, each with the offset from which on it was never read."""
+        """Partitions that are being reread, each with the offset from which it was never read."""
         return {partition: one.known for partition, one in self._again.items()}
 
     def behind(self, next_offsets: Mapping[int, int]) -> set[int]:
-        """Returns those partitions that are not read to where they ended when they were assigned."""
+        """Returns the partitions that are not read to where they ended when they were assigned."""
         return {partition for partition, offset in next_offsets.items() if offset < self._ends.get(partition, 0)}
 
     def saw(self, records: Sequence[Record]) -> None:
-        """Notes whose records these are, where that matters."""
+        """Records whose records were read, for partitions that are being reread."""
         if not self._again:
             return
         people: dict[int, set[tuple[str, str]]] = {}
@@ -156,13 +156,13 @@ class RetentionGap:
             reread_customers.note(self._db, partition, sorted(found))
 
     def reached(self, partition: int, next_offset: int, *, at_end: bool) -> None:
-        """Notes how far a partition was read and staged; deletes who is gone from it once it was read again.
+        """Records how far a partition was read and staged; deletes missing customers once it was reread.
 
         Args:
             next_offset: the offset to read next.
 
         Raises:
-            KafkaError: its bounds cannot be asked.
+            KafkaError: its bounds cannot be queried.
         """
         again = self._again.get(partition)
         if again is None:
@@ -176,15 +176,15 @@ class RetentionGap:
             self._sweep(partition, again.read, low)
 
     def _whole(self, partition: int, one: _Again, next_offset: int) -> int | None:
-        # Returns where the log begins once the partition was read as a whole.
+        # Returns where the log begins, once the partition was read completely.
         one.read = max(one.read, next_offset)
         if one.read < one.goal:
             return None
         low, high = self._bounds(partition)
         if one is not self._again.get(partition, self._first.get(partition)):
-            return None  # the group took it while its broker was asked
+            return None  # it was revoked while its broker was queried
         if not one.last:
-            # What was compacted before it was reached has a newer record, which may come after the first goal.
+            # Records compacted before they were reached have newer ones, which may come after the first goal.
             one.goal, one.last = high, True
         return low if one.read >= one.goal else None
 
@@ -201,7 +201,7 @@ class RetentionGap:
     def _arrived(self, partition: int, next_offset: int, *, at_end: bool) -> None:
         if partition in self._ends and (at_end or next_offset >= self._ends[partition]):
             del self._ends[partition]
-            if at_end:  # though no record's batch noted it: a transaction's marker is there
+            if at_end:  # though no batch recorded it: there is a transaction marker
                 self._note_end([partition], as_text(self._clock()))
 
     def _sweep(self, partition: int, next_offset: int, low: int) -> None:
@@ -232,14 +232,14 @@ class RetentionGap:
     # While nothing is read
 
     def slept(self) -> bool:
-        """Returns whether this process was frozen for longer than deletions are kept, since this was asked last."""
+        """Returns whether this process was frozen for longer than tombstones are kept, since the last call."""
         before, self._looked_at = self._looked_at, self._clock()
         if self.compaction is None or not self._ownership.owned():
             return False
         return (self._looked_at - before).total_seconds() > max(self.compaction.keeps_seconds, self._session_seconds)
 
     def watch(self) -> None:
-        """Notes now and then which partitions hold nothing unread, as the broker reports. Waits for nothing."""
+        """Records now and then which partitions have nothing unread, as the broker reports. Never blocks."""
         if self._asked is None:
             self._ask_ends()
             return

@@ -1,4 +1,4 @@
-"""Where reading a partition begins. Pure."""
+"""Decides where reading a partition starts. Does no I/O."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from worker.text.plural import counted
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where to begin.
+    """Where to start.
 
     Attributes:
-        event: what an operator must hear of; None where reading just goes on.
+        event: what an operator must know; None if reading just continues.
         notice: the same in words.
     """
 
@@ -36,15 +36,15 @@ def start_of(
     compaction: Compaction | None = None,
     now: datetime | None = None,
 ) -> Start:
-    """Returns where to begin reading a partition.
+    """Returns where to start reading a partition.
 
     Args:
         readings: how far the topic was read before, under any of its ids.
-        topic_id: its id now; "" where the broker does not report it.
-        low: offset of the first record in its log.
-        high: offset after the last one.
-        compaction: how the topic drops records; None where that is unknown, or does not matter.
-        now: the time; needed with compaction.
+        topic_id: its current id; "" if the broker does not report it.
+        low: the first offset of its log.
+        high: the offset after the last record.
+        compaction: the topic's settings; None if unknown, or not needed.
+        now: needed with compaction.
     """
     same = [one for one in readings if one.partition == partition and one.topic_id == topic_id]
     if not same:
@@ -67,7 +67,7 @@ def start_of(
             "log was cut. The worker reads it again from its beginning."
         )
         return Start(low, "cut", notice)
-    # Where nothing was written since, nothing was deleted.
+    # If nothing was written since, nothing was deleted.
     if compaction is not None and now is not None and next_offset < high:
         since = same[-1].updated_at
         if (now - as_moment(since)).total_seconds() > compaction.keeps_seconds:
@@ -90,12 +90,13 @@ def _retention_gap(partition: int, since: str, compaction: Compaction, low: int)
 
 
 def why_not_swept(compaction: Compaction, low: int, misnamed: int = 0) -> str | None:
-    """Returns why a partition may lack a customer that was not deleted; None where only a null can be the reason.
+    """Returns why a partition may lack a customer that was not deleted; None if only a tombstone can be the reason.
 
     Args:
-        compaction: how the topic drops records.
-        low: offset of the first record in the partition's log.
-        misnamed: records in it whose key named another customer than their data: they push that one's records out.
+        compaction: the topic's settings.
+        low: the first offset of the partition's log.
+        misnamed: records in it whose key names another customer than their data: compaction replaces that one's
+            records.
     """
     if compaction.policy != "compact":
         return f"its cleanup.policy is {compaction.policy}, which also drops records of existing customers"

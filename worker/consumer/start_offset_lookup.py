@@ -1,4 +1,4 @@
-"""Finds where reading a partition begins, and notes what an operator must know of it."""
+"""Finds out where reading a partition starts, and records what an operator must know about it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def find_start(
     compaction: Compaction | None,
     now: datetime,
 ) -> Start:
-    """Returns where reading a partition begins, and writes it down.
+    """Returns where reading a partition starts, and records it.
 
     Args:
         db: the poll thread's own connection, outside of a transaction.
-        topic_id: Kafka's id of it; "" where the broker does not report it.
-        bounds: offsets of the log's first record and after its last one.
-        compaction: how the topic forgets; None where that is not known.
+        topic_id: Kafka's id of the topic; "" if the broker does not report it.
+        bounds: the log's low and high watermark.
+        compaction: the topic's settings; None if unknown.
 
     Raises:
         DatabaseError: it cannot be written.
@@ -42,7 +42,7 @@ def find_start(
     with db.transaction():
         if start.event is not None:
             counts.add(db, topic, partition, {start.event: 1})
-        # A time that is old stays so until the end is reached, so that a crash before that leaves no trace.
+        # An old time is kept until the end is reached, so that a crash before that changes nothing.
         if start.event != "away" and not (goes_on and start.offset < bounds[1]):
             offsets.move_on(db, topic, topic_id, partition, start.offset, as_text(now))
     return start

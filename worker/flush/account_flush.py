@@ -28,7 +28,7 @@ from worker.store import accounts, ledger
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
-from worker.store.held_back import HeldBack
+from worker.store.held_counts import HeldCount
 from worker.store.ledger import LedgerEntry
 
 
@@ -102,7 +102,7 @@ class AccountFlush:
         self.readings = ListReadings(self.db, self.sender, self.last_step.keep, self.wait)
 
     def prepare(
-        self, confirm: Callable[[], Sequence[HeldBack]], *, customers: bool = True, every_list: bool = False
+        self, confirm: Callable[[], Sequence[HeldCount]], *, customers: bool = True, every_list: bool = False
     ) -> Prepared | None:
         """Reads what the plan goes by, and makes it as a whole.
 
@@ -170,7 +170,7 @@ class AccountFlush:
             if classified.kind in (AnswerClass.NOT_THERE, AnswerClass.ACCOUNT_STOPPED):
                 self.last_step.list_refused(list_id, classified)
 
-    def _brake(self, summary: PlanSummary, confirmed: Sequence[HeldBack]) -> Brake:
+    def _brake(self, summary: PlanSummary, confirmed: Sequence[HeldCount]) -> Brake:
         present = ledger.present_count(self.db, self.last_step.settings.account_id)
         departures, moves = brake.held_of(confirmed, "departures"), brake.held_of(confirmed, "moves")
         return Brake(summary.departures, present, departures, summary.moves, moves)
@@ -219,7 +219,7 @@ def _summary_of(
         read += 1
         made = []  # not more than one chunk in memory
         for part, plan in plans(db, terms, near, lambda part, error: faults.append(error)):
-            summary.take_in(plan, len(part.changed))
+            summary.add(plan, len(part.changed))
             made.append((part, plan))
     return summary, made if read <= 1 and not faults else None
 

@@ -1,4 +1,4 @@
-"""One account's part of a run, from reading its settings to writing how it ended."""
+"""One account's part of a run, from loading its settings to recording how it ended."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
-from worker.accounts.settings import end_of_missing, missing
+from worker.accounts.settings import ended_by_missing, missing
 from worker.clock import as_text
 from worker.errors import WorkerError
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.eligibility import Eligibility, Refused
-from worker.flush.execute import HowToDeliver, Orders, deliver
+from worker.flush.execute import DeliveryConfig, DeliveryRequest, deliver
 from worker.flush.settings_watch import CallPermission, SettingsWatch
 from worker.model import AccountId
 from worker.store import accounts, bare_customers, customers, erasure, runs
@@ -30,11 +30,11 @@ class AccountPart:
 
     Attributes:
         trigger: what started the run.
-        request: what an operator asked for; None for all accounts, braked.
+        request: the operator's request; None for all accounts, with the brake.
         queue: commits what is written.
     """
 
-    how: HowToDeliver
+    how: DeliveryConfig
     run: int
     trigger: Trigger
     eligibility: Eligibility
@@ -46,27 +46,27 @@ class AccountPart:
         return self.request is not None and self.request.account_id is not None
 
     def carry_out(self, account_id: AccountId, turn: Callable[[], object]) -> AccountRun:
-        """Delivers what changed of an account, and writes how that ended.
+        """Delivers an account's changes, and records how that ended.
 
         Args:
-            turn: called between chunks, and between pages of members; returns once the account may go on.
+            turn: called between chunks and between pages of members; returns once the account may continue.
 
         Raises:
-            DatabaseError: the end could not be written.
+            DatabaseError: the end could not be recorded.
         """
         began = self.how.clock()
         with closing(self.how.open()) as db:
             with db.transaction():
                 settings = accounts.find(db, account_id)
-                if settings is None:  # it was forgotten since the run began
+                if settings is None:  # it was erased after the run began
                     return AccountRun(account_id, {}, 0)
                 erasure.begin(db, account_id)
             refused = None
             try:
                 if lacking := missing(settings):
-                    part = self._not_delivered(db, account_id, lacking[0].what, end_of_missing(lacking))
+                    part = self._not_delivered(db, account_id, lacking[0].what, ended_by_missing(lacking))
                 elif (refused := self._why_not(db, account_id)) is not None:
-                    # Who asks for this one account at the wrong worker does not get what was asked for.
+                    # A request for one account at the wrong worker cannot be fulfilled.
                     left = self._alone and refused.end is RunResult.DONE
                     end = RunResult.INCOMPLETE if left else refused.end
                     part = self._not_delivered(db, account_id, refused.reason, end)
@@ -75,7 +75,7 @@ class AccountPart:
             except WorkerError as error:
                 part = self._failed(db, account_id, f"{error.what} {error.advice}")
             except Exception:
-                # A fault of this worker with one account's data must not keep the others waiting.
+                # An internal error with one account's data must not hold up the others.
                 log.exception(
                     "account %s could not be flushed", account_id, extra={"account": account_id, "run": self.run}
                 )
@@ -96,28 +96,28 @@ class AccountPart:
         bare = bare_customers.of_account(db, account_id)
         if bare is None or not bare.reading:
             return None
-        return Refused(_BEING_READ, RunResult.INCOMPLETE)
+        return Refused(_STILL_READING, RunResult.INCOMPLETE)
 
     def _write(self, db: Database, part: AccountRun, began: str, *, here: bool) -> None:
         who = part.account_id
         if _is_told(part):
             runs.put_account(db, self.run, part)
         if self.trigger == "read back":
-            return  # it is no flush: none is tried again for it
+            return  # it was not a flush, so none is retried
         if part.ended not in (RunResult.STOPPED, RunResult.FAILED):
-            # What another worker delivers, or who asks for this account alone, completes nothing.
+            # Neither another worker's delivery nor a request for this account alone completes a daily flush.
             completes = here and not self._alone
             if completes or _is_told(part):
                 runs.account_done(db, who, began, completes=completes)
         elif part.failed and not self._alone:
-            # Of a flush of one account the operator sees the result, and decides.
+            # An operator who requests one account sees the result, and decides.
             runs.account_failed(db, who, as_text(self.how.clock()), again=self.trigger == "retry")
 
     def _not_delivered(self, db: Database, account_id: AccountId, reason: str, end: RunResult) -> AccountRun:
         if self.trigger == "read back":
-            # Who asks for all accounts does not want to hear of each that is switched off.
-            told = AccountRun(account_id, {}, 0, ended=worst([end, RunResult.INCOMPLETE]), message=reason)
-            return told if self._alone or end is not RunResult.DONE else AccountRun(account_id, {}, 0)
+            # A flush of all accounts does not report each disabled one.
+            part = AccountRun(account_id, {}, 0, ended=worst([end, RunResult.INCOMPLETE]), message=reason)
+            return part if self._alone or end is not RunResult.DONE else AccountRun(account_id, {}, 0)
         to_do = customers.changed_count(db, account_id)
         return AccountRun(account_id, {}, to_do, ended=end, message=reason) if to_do else AccountRun(account_id, {}, 0)
 
@@ -132,7 +132,7 @@ class AccountPart:
             closing(SettingsWatch(how.open, settings)) as watch,
             how.open_sender(db, who, permission := CallPermission(how.stop, self.eligibility, who, watch)) as sender,
         ):
-            orders = Orders(
+            orders = DeliveryRequest(
                 how=how,
                 run=self.run,
                 confirmed=self.request is not None and self.request.confirmed,
@@ -152,7 +152,7 @@ class AccountPart:
         )
 
 
-_BEING_READ = (
+_STILL_READING = (
     "Left out: its customers were being read again from Kafka, because they came before the account was connected. The "
     "first flush after that delivers them."
 )
@@ -160,19 +160,19 @@ _SILENT = "does not answer, so none of this account's calls was made. The worker
 
 
 def _is_told(part: AccountRun) -> bool:
-    """Tells whether a part is stored and logged: not that nothing was to be done."""
+    """Returns whether a part is stored and logged, that is, whether it had anything to do."""
     return bool(part.to_do or part.ended is not RunResult.DONE or part.message)
 
 
 def level_of(ended: RunResult) -> int:
-    """Returns at which level an end is logged: as an error where it failed, as a warning where something is left."""
+    """Returns the log level of an end: error if it failed, warning if something is left."""
     if ended is RunResult.FAILED:
         return logging.ERROR
     return logging.INFO if ended is RunResult.DONE else logging.WARNING
 
 
 def _log_end(run: int, part: AccountRun, seconds: float) -> None:
-    told = f"; {part.message}" if part.message else ""
+    suffix = f"; {part.message}" if part.message else ""
     facts = {
         "account": part.account_id,
         "run": run,
@@ -188,6 +188,6 @@ def _log_end(run: int, part: AccountRun, seconds: float) -> None:
         part.account_id,
         part.settled,
         part.to_do,
-        told,
+        suffix,
         extra=facts,
     )

@@ -1,4 +1,4 @@
-"""Whom somebody archived on a list: a POST would put them back, so before one they are found out."""
+"""How to add contacts without putting back archived members: a POST would, so they are found out first."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from worker.mailchimp.member import total_items
 from worker.model import ListId
 
 MARGIN = timedelta(seconds=2)
-"""Before the time of the reading, whose whole seconds hide what came in the same one."""
+"""Subtracted from the time of the read: Mailchimp's times are whole seconds."""
 MOST_READINGS = 3
-"""Times that the archived members are read again while somebody changes them."""
+"""How often archived members are read again while somebody changes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddStrategy:
-    """How adds go to one list in this flush.
+    """How contacts are added to one list in this flush.
 
     Attributes:
-        together: whether by POSTs of many; else contact by contact.
-        archived: hashes of archived members, to be left out of POSTs.
-        read_at: Mailchimp's time when they began to be read; None where it gave none.
-        refusal: why nothing can be added now, and the call that said so; None where it can.
+        together: whether by batch POSTs; otherwise one by one.
+        archived: hashes of archived members, which POSTs must omit.
+        read_at: Mailchimp's time when reading them began; None if it gave none.
+        refusal: why nothing can be added now, and the call that showed it; None if it can.
     """
 
     together: bool = True
@@ -36,16 +36,16 @@ class AddStrategy:
     read_at: datetime | None = None
     refusal: tuple[ClassifiedAnswer, Exchange] | None = None
 
-    def leaves_out(self, add: Add) -> bool:
-        """Tells whether somebody archived this contact."""
+    def is_archived(self, add: Add) -> bool:
+        """Returns whether the contact is archived."""
         return bool(self.archived) and member_hash(add.membership.address) in self.archived
 
-    def look(self, list_id: ListId) -> Call | None:
-        """Returns the read before each POST: who was archived since; None where it is not known since when."""
+    def recheck(self, list_id: ListId) -> Call | None:
+        """Returns the read before each POST, of members archived since; None if the starting time is unknown."""
         return calls.archived_since(list_id, self.read_at - MARGIN) if self.read_at is not None else None
 
     def after(self, answer: Answer) -> AddStrategy:
-        """Returns the way of one POST, by the answer to that read."""
+        """Returns the strategy for one POST, after the answer to that read."""
         total, hashes = total_items(answer), _hashes(answer)
         if total is None or hashes is None:
             return AddStrategy(
@@ -57,11 +57,11 @@ class AddStrategy:
 
 
 def choose_strategy(sender: Sender, list_id: ListId, adds: int, bulk_add_above: int) -> AddStrategy:
-    """Finds out how to add contacts to a list without putting back anybody who is archived there.
+    """Finds out how to add contacts to a list without putting back archived members.
 
     Args:
-        adds: how many contacts the whole flush would add there.
-        bulk_add_above: so many are added contact by contact where the list has archived members.
+        adds: how many contacts the whole flush would add to the list.
+        bulk_add_above: up to this many are added one by one if the list has archived members.
     """
     call = calls.any_archived(list_id)
     answer = sender.send(call)
@@ -69,7 +69,7 @@ def choose_strategy(sender: Sender, list_id: ListId, adds: int, bulk_add_above: 
     if total is None:
         return AddStrategy(refusal=(_no_use(answer), Exchange.of(call, answer)))
     if answer.date is None or (total and adds <= bulk_add_above):
-        # Without Mailchimp's time nobody can ask who was archived since.
+        # Without Mailchimp's time, later archives cannot be queried.
         return AddStrategy(together=False)
     if total == 0:
         return AddStrategy(read_at=answer.date)
@@ -79,12 +79,12 @@ def choose_strategy(sender: Sender, list_id: ListId, adds: int, bulk_add_above: 
             return AddStrategy(refusal=found)
         if found:
             return AddStrategy(archived=found, read_at=answer.date)
-    # Somebody archives and restores all the while: contact by contact nothing can go wrong.
+    # Somebody keeps archiving and restoring: adding one by one is safe.
     return AddStrategy(together=False)
 
 
 def _read(sender: Sender, list_id: ListId) -> frozenset[str] | tuple[ClassifiedAnswer, Exchange]:
-    # Returns nobody where the members changed while they were read.
+    # Returns no hashes if the members changed while they were read.
     found: list[str] = []
     first: int | None = None
     while True:

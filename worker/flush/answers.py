@@ -1,4 +1,4 @@
-"""What an answer of Mailchimp means: one pure function sorts every one, by status, title and field, never by text.
+"""Classifies Mailchimp's answers by status, title and field, never by text. Does no I/O.
 
 Source of titles: Mailchimp's published list of API errors. ``detail`` and messages may be localised, titles are not.
 """
@@ -19,11 +19,11 @@ from worker.store.ledger import FOR_THE_CUSTOMER, CustomerStatus
 MEMBER_EXISTS = "Member Exists"
 _ADDRESS_FIELDS = frozenset({"email_address", "email address", "EMAIL"})
 RETRY_DAYS = (1, 3, 7)
-"""Days to wait after a refusal that may pass; after the last it is final."""
+"""Days to wait after a refusal that may be temporary; after the last one it is final."""
 
 
 class AnswerClass(StrEnum):
-    """The classes of answers."""
+    """What an answer means for the contact."""
 
     DONE = "done"
     EXISTS = "exists"
@@ -31,30 +31,30 @@ class AnswerClass(StrEnum):
     NOT_THERE = "not there"
     """404: the member, or its list."""
     NOT_ALLOWED = "not allowed"
-    """405: the member's status does not permit it."""
+    """405: the member's status does not allow it."""
     BAD_ADDRESS = "bad address"
     """Refused until the address changes."""
     BARRED = "barred"
-    """Refused for the customer, until an operator clears it."""
+    """The customer is refused, until an operator clears it."""
     UNCLEAR = "unclear"
-    """Refused for a reason that may pass: tried again after days."""
+    """Refused for a reason that may be temporary: retried after days."""
     FIELD = "field refused"
-    """Refused for fields, which are named."""
+    """Fields are refused; the answer names them."""
     LATER = "later"
-    """Nothing is known to be wrong with the call: it is made again."""
+    """The call itself may be fine: it is repeated."""
     AGAIN = "again"
-    """Not sent, since the reads that the call hangs on were too old by then: they are made again."""
+    """Not sent, because the reads that it depends on were too old: they are repeated."""
     ACCOUNT_STOPPED = "account stopped"
-    """No call of this account will be accepted."""
+    """Mailchimp accepts no call of this account."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifiedAnswer:
-    """How an answer is sorted.
+    """A classified answer.
 
     Attributes:
-        title: what to call it: Mailchimp's title, an error code, or why there is no answer.
-        fields: the merge tags refused.
+        title: Mailchimp's title, an error code, or why there is no answer.
+        fields: the refused merge tags.
     """
 
     kind: AnswerClass
@@ -63,11 +63,11 @@ class ClassifiedAnswer:
 
 
 UNREADABLE = ClassifiedAnswer(AnswerClass.LATER, "an answer that cannot be read")
-"""A 2xx that lacks what Mailchimp documents: it settles nothing."""
+"""A 2xx without what Mailchimp documents: it settles nothing."""
 
 
 def classify(answer: Answer) -> ClassifiedAnswer:
-    """Sorts the answer to a call for one contact, or the refusal of a whole call."""
+    """Classifies the answer to a call for one contact, or the refusal of a whole call."""
     status, title = answer.status, answer.title
     if answer.failure == "stale":
         return ClassifiedAnswer(AnswerClass.AGAIN, "it could not be sent soon enough after the read")
@@ -77,7 +77,7 @@ def classify(answer: Answer) -> ClassifiedAnswer:
         return ClassifiedAnswer(AnswerClass.DONE, "OK")
     if status == 401 or (status == 403 and answer.body is not None):
         return ClassifiedAnswer(AnswerClass.ACCOUNT_STOPPED, title or f"HTTP {status}")
-    # A 404 without Mailchimp's JSON says nothing of a member: parallel writes and front doors answer such.
+    # A 404 without Mailchimp's JSON says nothing about a member: parallel writes and load balancers cause such.
     if status in (403, 408, 425, 429) or status >= 500 or status < 400 or (status == 404 and answer.body is None):
         return ClassifiedAnswer(AnswerClass.LATER, title or f"HTTP {status}")
     if status == 404:
@@ -88,9 +88,9 @@ def classify(answer: Answer) -> ClassifiedAnswer:
 
 
 def sort_contact_error(error: Mapping[str, Any]) -> ClassifiedAnswer:
-    """Sorts one of the ``errors`` in the answer to a POST of many contacts.
+    """Classifies one of the ``errors`` in the answer to a batch POST.
 
-    One without a field is UNCLEAR here: only the answer to a call for that contact alone has the title.
+    One without a field is UNCLEAR: only the answer to a call for that contact alone has a title.
     """
     if error.get("error_code") == "ERROR_CONTACT_EXISTS":
         return ClassifiedAnswer(AnswerClass.EXISTS, "ERROR_CONTACT_EXISTS")
@@ -114,21 +114,21 @@ def _refusal(title: str, fields: tuple[str, ...]) -> ClassifiedAnswer:
 def _fields(body: Mapping[str, Any] | None) -> tuple[str, ...]:
     errors = (body or {}).get("errors")
     named = [error.get("field") for error in errors if isinstance(error, Mapping)] if isinstance(errors, list) else []
-    # A field of the address is named as ADDRESS.addr1 or the like; the tag is what was sent.
+    # A part of an address is named like ADDRESS.addr1; the merge tag comes first.
     return tuple(dict.fromkeys(name.split(".")[0] for name in named if isinstance(name, str) and name))
 
 
 def customer_status_after(
     classified: ClassifiedAnswer, customer_status: CustomerStatus, address: AddressKey | None, now: datetime
 ) -> CustomerStatus:
-    """Returns what prevents sending a customer after a refusal.
+    """Returns the customer's status after a refusal.
 
     Args:
         classified: BAD_ADDRESS, BARRED or UNCLEAR.
 
     Returns:
-        The status: final, or with a time to try again after 1, 3 and 7 days. Never final at first sight for a title
-        that does not say so by itself.
+        final, or with a time to retry after 1, 3 and 7 days. Never final at the first refusal for a title that does not
+        say so by itself.
     """
     attempts, retry_at = 0, None
     if classified.kind is AnswerClass.UNCLEAR:

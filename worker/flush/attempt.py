@@ -1,6 +1,6 @@
-"""One try of a step: what it sends and reads, and what must be written once it ends.
+"""One try of a step: what it sends and reads, and what must be written when it ends.
 
-A step is tried until it is done or patience is over: each try reads again and decides again, and writes once.
+A step is retried until it is done or patience runs out. Each try reads and decides again, and writes once.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from worker.store.accounts import AccountSettings
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 
 SECOND_LOOK = 1.0
-"""Seconds to wait before a 404 is believed. Parallel writes of others to a member can answer stray ones."""
+"""Seconds to wait before a 404 is believed. Parallel writes to a member can cause stray ones."""
 NOT_KNOWN = "Sent, but the result is not known"
 TRIES_AT_ONCE = 3
-"""Times that a step begins again without a wait: a write came too late after its reads, or a field was refused."""
+"""How often a step starts again without a wait, after a stale write or a refused field."""
 
 
 @dataclass(frozen=True, slots=True)
-class Guarded:
-    """Ends what its calls belong to once none may be made any more.
+class GuardedSender:
+    """Stops an attempt once the flush may make no more calls.
 
     Attributes:
-        sender: asks itself, right before each call, whether the flush may still make it.
-        ended: whether the account's part has ended before all of it was done.
-        may_call: asked where a call was not sent: whether others may be.
+        sender: checks by itself, right before each call, whether the flush may still make it.
+        ended: whether the account's part ended early.
+        may_call: checked when a call was not sent: whether others may be.
     """
 
     sender: Sender
@@ -52,7 +52,7 @@ class Guarded:
         """Sends a call and waits for its answer.
 
         Raises:
-            Halted: nothing was sent, because nothing may be sent any more.
+            Halted: the call was not sent, because no more calls may be made.
         """
         if self.ended():
             raise Halted
@@ -64,20 +64,20 @@ class Guarded:
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """One account's part of a flush, as its steps see it. Shared by the account's threads; they only read it.
+    """What the steps of one account's flush share. Its threads only read it.
 
     Attributes:
         sender: sends the calls of one try of a step.
-        retrying: gives each try a connection, and waits between tries.
-        intents: writes, before a call, what it is about to do to a place, in case its answer is lost.
-        wait: waits so many seconds, or less when the flush is asked to stop.
+        retrying: reserves a connection for each try, and waits between tries.
+        intents: stores what a call is about to do to a place, in case its answer is lost.
+        wait: waits so many seconds, or less if the flush is asked to stop.
         brake: counts the members that leave each list.
-        departures_of: returns where contacts are known to have left, by the ledger as it is now.
-        customer_statuses: of the customers of the chunk at hand.
-        hashes: makes those of what is sent.
+        departures_of: returns where contacts are known to have left, by the current ledger.
+        customer_statuses: of the customers of the current chunk.
+        hashes: of sent fields.
     """
 
-    sender: Guarded
+    sender: GuardedSender
     settings: AccountSettings
     run: int
     clock: Clock
@@ -92,10 +92,10 @@ class StepContext:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A member as it was just read.
+    """The result of reading a member.
 
     Attributes:
-        member: None with NOT_THERE for a 404, or with what prevented it.
+        member: None with NOT_THERE for a 404, or with the failure.
         date: Mailchimp's time of the answer.
     """
 
@@ -114,10 +114,10 @@ class Attempt(StepResult):
     """
 
     context: StepContext
-    sender: Guarded
+    sender: GuardedSender
 
     @classmethod
-    def of(cls, context: StepContext, sender: Guarded | None = None) -> Attempt:
+    def of(cls, context: StepContext, sender: GuardedSender | None = None) -> Attempt:
         """Returns a try that has done nothing yet.
 
         Args:
@@ -128,27 +128,27 @@ class Attempt(StepResult):
 
     @property
     def intents(self) -> Intents:
-        """Writes, before a call, what it is about to do."""
+        """The intents, stored before each call."""
         return self.context.intents
 
     def send(self, call: Call) -> Answer:
         """Sends a call and waits for its answer.
 
         Raises:
-            Halted: nothing was sent, because nothing may be sent any more.
+            Halted: the call was not sent, because no more calls may be made.
         """
         return self.sender.send(call)
 
     def now(self) -> datetime:
-        """Returns the time."""
+        """Returns the current time."""
         return self.context.clock()
 
     def at(self) -> str:
-        """Returns the time as text."""
+        """Returns the current time as text."""
         return as_text(self.context.clock())
 
     def customer_status(self, customer_id: CustomerId) -> CustomerStatus:
-        """Returns what prevents sending a customer, nothing by default."""
+        """Returns a customer's status, empty by default."""
         return self.context.customer_statuses.get(customer_id) or CustomerStatus(customer_id)
 
     def read_member(
@@ -159,13 +159,15 @@ class Attempt(StepResult):
         *,
         tags: bool = False,
     ) -> Read:
-        """Reads a member, and writes at once if it has left, or if an add in doubt proves to have been done.
+        """Reads a member, and records at once if it has left, or if an add in doubt turns out to be done.
 
-        This try may fail, and other steps must know it. Once the member is deleted, nothing else shows that it was
+        This try may fail, and other steps must know. If the member were then deleted, nothing else would show that it
+        had been
         there: its add would count as never done, and its opt-out would not follow.
 
         Args:
-            targets: the customers who are, or should be, there; of prior memberships none, since they are known there.
+            targets: the customers who are, or should be, there; none for prior memberships, where they are known
+                already.
         """
         read = self.look_at(membership, entry, calls.read_tags(membership) if tags else None)
         known = entry
@@ -180,7 +182,7 @@ class Attempt(StepResult):
         return read
 
     def look_at(self, membership: MembershipKey, entry: LedgerEntry | None, call: Call | None = None) -> Read:
-        """Reads a member; one that the ledger knows is missing only if two answers a moment apart say so.
+        """Reads a member. One that the ledger knows counts as missing only after two such answers a moment apart.
 
         Args:
             call: the read; None for the one without tags.
@@ -195,15 +197,15 @@ class Attempt(StepResult):
         return Read(member, classified, Exchange.of(call, answer), answer.date)
 
     def lacks_member(self, membership: MembershipKey, classified: ClassifiedAnswer) -> bool:
-        """Returns whether an answer says that a list which is still there does not have a member."""
+        """Returns whether an answer means that an existing list does not have a member."""
         return classified.kind is AnswerClass.NOT_THERE and not self.list_is_gone(membership.list_id)
 
     def list_is_gone(self, list_id: ListId) -> bool:
-        """Asks Mailchimp whether a list is gone, after a 404 below it."""
+        """Queries whether a list is gone, after a 404 for one of its members."""
         return classify(self.send(calls.read_list(list_id))).kind is AnswerClass.NOT_THERE
 
     def settle_at(self, targets: Iterable[Target], membership: MembershipKey) -> None:
-        """Notes that the customers are known by a membership, and that nothing prevents sending them any more."""
+        """Records that the customers are known at a membership, and that nothing prevents sending them any more."""
         self.customer_statuses += [CustomerStatus(target.customer_id, membership) for target in targets]
 
     def receipt(
@@ -216,7 +218,7 @@ class Attempt(StepResult):
         detail: str,
         then: str | None = None,
     ) -> None:
-        """Adds a receipt of now for each of the customers."""
+        """Adds a receipt with the current time for each customer."""
         self.write(targets, membership, exchange, at=self.at(), outcome=outcome, detail=detail, then=then)
 
     def note_failure(
@@ -228,31 +230,31 @@ class Attempt(StepResult):
         *,
         of_list: bool = False,
     ) -> None:
-        """Notes an answer that settles nothing now, or refuses the contact, with what happens next.
+        """Records an answer that settles nothing now, or refuses the contact, with what happens next.
 
         Args:
-            of_list: whether a 404 is the list's own; else it may be the member's, and the list is asked for.
+            of_list: whether a 404 means the list; otherwise it may mean the member, and the list is queried.
         """
         kind, title, then = classified.kind, classified.title, None
         if kind is AnswerClass.ACCOUNT_STOPPED:
             self.account_stopped = title
             self.fail(targets)
-            told = Outcome.ACCOUNT_STOPPED, f"Mailchimp accepts no calls for this account: {title}."
+            verdict = Outcome.ACCOUNT_STOPPED, f"Mailchimp accepts no calls for this account: {title}."
         elif kind is AnswerClass.NOT_THERE and (of_list or self.list_is_gone(membership.list_id)):
             self.gone.add(membership.list_id)
             self.fail(targets)
-            told = Outcome.LIST_GONE, "The list no longer exists in Mailchimp."
+            verdict = Outcome.LIST_GONE, "The list no longer exists in Mailchimp."
         elif kind in (AnswerClass.BAD_ADDRESS, AnswerClass.BARRED, AnswerClass.UNCLEAR):
             self.undone.append(membership)
-            told, then = self._refused(targets, membership, classified)
+            verdict, then = self._refused(targets, membership, classified)
         else:
             self.fail(targets)
             self.later = title if kind in (AnswerClass.LATER, AnswerClass.AGAIN) else None
             self.again = self.again or kind is AnswerClass.AGAIN
-            told = Outcome.LATER, f"{NOT_KNOWN if exchange.in_doubt else 'Not done'}: {title}."
+            verdict = Outcome.LATER, f"{NOT_KNOWN if exchange.in_doubt else 'Not done'}: {title}."
         first = len(self.receipts)
-        self.receipt(targets, membership, exchange, outcome=told[0], detail=told[1], then=then)
-        if told[0] is Outcome.LATER and exchange.in_doubt:
+        self.receipt(targets, membership, exchange, outcome=verdict[0], detail=verdict[1], then=then)
+        if verdict[0] is Outcome.LATER and exchange.in_doubt:
             self.in_doubt += self.receipts[first:]
 
     def _refused(
@@ -266,7 +268,7 @@ class Attempt(StepResult):
             for target in targets
         ]
         self.customer_statuses += after
-        # Nowhere else yet: the old member stays.
+        # It is not on another list yet, so the old member stays.
         self.blocked |= ids_of(targets)
         retry_at = after[0].retry_at
         if retry_at is not None:
@@ -282,9 +284,9 @@ class Attempt(StepResult):
 
 @contextmanager
 def one_try(context: StepContext) -> Iterator[Attempt]:
-    """Gives an attempt whose calls have a connection to themselves."""
-    with context.retrying.together() as sender:
-        yield Attempt.of(context, Guarded(sender, context.sender.ended, context.sender.may_call))
+    """Yields an attempt whose calls have a connection to themselves."""
+    with context.retrying.reserve() as sender:
+        yield Attempt.of(context, GuardedSender(sender, context.sender.ended, context.sender.may_call))
 
 
 def member_in(answer: Answer) -> tuple[Member | None, ClassifiedAnswer]:

@@ -1,4 +1,4 @@
-"""The brake: many members that would leave a list at once wait for an operator, since that is rarely meant."""
+"""The brake: when unusually many members would leave a list at once, they wait for an operator's confirmation."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from worker.flush.plan_summary import leaves, may_turn_out, unread
 from worker.flush.steps import StepGroup, Unsubscribe
 from worker.model import AccountId, ListId
 from worker.store.accounts import AccountSettings
-from worker.store.held_back import HeldBack, What
+from worker.store.held_counts import HeldCount, What
 from worker.text.plural import counted
 
 FEW = 10
-"""So many may leave any list in one run."""
+"""This many may always leave a list in one run."""
 SHARE = 10
 """Or one of so many of the members that this worker knows there, where that is more."""
 
@@ -25,12 +25,12 @@ CONFIRM = "Confirm it within an hour of the notice: flush --account ID --confirm
 
 
 def limit(present: int) -> int:
-    """Returns how many may leave a list in one run."""
+    """Returns how many members may leave a list in one run."""
     return max(FEW, present // SHARE)
 
 
-def held_of(held: Iterable[HeldBack], what: What) -> dict[ListId, int]:
-    """Returns how much of a kind was held back on each list; the most where it was shown twice."""
+def held_of(held: Iterable[HeldCount], what: What) -> dict[ListId, int]:
+    """Returns how much of one kind was held back on each list; the larger number if it was shown twice."""
     found: dict[ListId, int] = {}
     for one in held:
         if one.what == what:
@@ -38,9 +38,9 @@ def held_of(held: Iterable[HeldBack], what: What) -> dict[ListId, int]:
     return found
 
 
-def confirmed_of(settings: AccountSettings) -> list[HeldBack]:
-    """Returns what somebody confirmed when the settings were changed, for the next flush."""
-    return [HeldBack(list_id, "departures", count) for list_id, count in (settings.confirmed or {}).items()]
+def confirmed_of(settings: AccountSettings) -> list[HeldCount]:
+    """Returns what was confirmed when the settings were changed, for the next flush."""
+    return [HeldCount(list_id, "departures", count) for list_id, count in (settings.confirmed or {}).items()]
 
 
 def _not_known(read_at: str | None) -> str:
@@ -50,10 +50,10 @@ def _not_known(read_at: str | None) -> str:
 
 
 class Brake:
-    """Counts the members that leave each list. The account's threads share it.
+    """Counts the members that leave each list. One per account; thread-safe.
 
-    A step is admitted only where there is room for its member to leave; a member that stays in the end gives its room
-    back. Withdrawn consent is never held, and does not count: what this worker may not send is not for it to weigh.
+    A step is admitted only if the limit allows its member to leave; a member that stays in the end is not counted.
+    Withdrawn consent is never held, and does not count: the worker has no choice there.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class Brake:
         moves: Mapping[ListId, int] = MappingProxyType({}),
         confirmed_moves: Mapping[ListId, int] = MappingProxyType({}),
     ) -> None:
-        """Begins a run.
+        """Starts a run.
 
         Args:
-            planned: members that would leave each list, as far as is known at the beginning.
-            present: members that the ledger knows on each list.
-            confirmed: how many an operator was shown, list by list, and confirmed.
-            moves: customers that would go on from each list that cannot be read any more.
-            confirmed_moves: how many of these an operator was shown and confirmed.
+            planned: members that would leave each list, as far as is known at the start.
+            present: members on each list, by the ledger.
+            confirmed: departures that an operator confirmed, by list.
+            moves: customers that would move off each list that can no longer be read.
+            confirmed_moves: those that an operator confirmed.
         """
         self._unread = Counter({one: count for one, count in moves.items() if count > confirmed_moves.get(one, 0)})
         self._confirmed_moves = Counter(confirmed_moves)
@@ -80,7 +80,7 @@ class Brake:
         self._lock = threading.Lock()
         self._admitted = Counter[ListId]()
         self._undone = Counter[ListId]()
-        # Where it is too many from the start, none of them is begun.
+        # If there are too many from the start, none may leave.
         self._shut = {
             list_id
             for list_id, count in planned.items()
@@ -90,15 +90,15 @@ class Brake:
 
     @property
     def held(self) -> dict[ListId, int]:
-        """How many members would leave each list of which some are held, at the most: so many must be confirmed.
+        """How many members would leave each list with held departures, at most; this number must be confirmed.
 
-        Who was admitted and did not leave for another reason leaves together with them in the next run.
+        Members that were admitted but stayed for another reason would leave together with them in the next run.
         """
         with self._lock:
             return {list_id: count + self._undone[list_id] for list_id, count in self._held.items()}
 
     def admit(self, step_group: StepGroup) -> tuple[StepGroup, StepGroup]:
-        """Admits a step group, or holds it as a whole but for withdrawn consent.
+        """Admits a step group, or holds all of it except withdrawn consent.
 
         Returns:
             The steps to do, and those that are held.
@@ -118,14 +118,14 @@ class Brake:
                 self._confirmed_moves -= moving
                 return step_group, ()
             self._held += Counter({one: count for one, count in leaving.items() if one not in self._shut})
-            # Those that nobody planned need room too, should it come to them once the others are admitted.
+            # Unplanned departures must fit too, in case they happen once the others are admitted.
             if fits:
                 self._held.update(step.membership.list_id for step in step_group if may_turn_out(step))
         withdrawn = tuple(step for step in step_group if isinstance(step, Unsubscribe))
         return withdrawn, tuple(step for step in step_group if not isinstance(step, Unsubscribe))
 
     def may_leave(self, list_id: ListId) -> bool:
-        """Counts one more member that would leave a list, found only now; returns whether it may."""
+        """Counts one more departure that was found only now; returns whether it may happen."""
         with self._lock:
             if self._room(list_id, 1):
                 self._admitted[list_id] += 1
@@ -134,7 +134,7 @@ class Brake:
             return False
 
     def stayed(self, list_id: ListId, *, undone: bool) -> None:
-        """Takes a member that was admitted, and did not leave its list, out of the count.
+        """Uncounts a member that was admitted and did not leave its list.
 
         Args:
             undone: whether the next run tries again.
@@ -145,15 +145,15 @@ class Brake:
 
     @property
     def held_moves(self) -> dict[ListId, int]:
-        """How many customers are kept from going on from each list that cannot be read any more."""
+        """How many customers are kept from moving off each list that can no longer be read."""
         with self._lock:
             return dict(self._unread)
 
     def notices(self, account_id: AccountId, read_at: Mapping[ListId, str] = MappingProxyType({})) -> list[str]:
-        """Returns a sentence for each list on which departures are held, or from which nobody goes on.
+        """Returns a sentence for each list with held departures or moves.
 
         Args:
-            read_at: when it was last read who left each list, as text.
+            read_at: when departures from each list were last read, as text.
         """
         return [
             f"Held back: {counted(count, 'customer')} would move off list {list_id}, which cannot be read any more. "

@@ -1,4 +1,4 @@
-"""Adds contacts many at a time, and finds out which of them Mailchimp refuses, and why."""
+"""Adds contacts in batches, and finds out which of them Mailchimp refuses, and why."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from worker.model import AddressKey, MembershipKey, address_key
 from worker.store.ledger import LedgerEntry
 
 SAME_TITLE_IN_A_ROW = 5
-"""So many single contacts refused with one title, and none taken: then the list is at fault, not they."""
+"""After this many contacts in a row were refused with one title and none was accepted, the list is at fault."""
 
 Commit = Callable[[StepResult], None]
 
 
 def leave_archived(context: StepContext, adds: Sequence[Add]) -> StepResult:
-    """Notes contacts whom somebody archived in Mailchimp: they are members, and a POST would put them back."""
+    """Records contacts that are archived in Mailchimp: they are members, and a POST would put them back."""
     attempt = Attempt.of(context)
     detail = "It is archived in Mailchimp, but not by this worker, so it stays archived."
     at, after = attempt.at(), then("archived")
@@ -67,7 +67,7 @@ def _added(attempt: Attempt, add: Add, member: Member, posted: _Posted, said: Ma
 
 @dataclass(frozen=True, slots=True)
 class _Posted:
-    """One POST, or the read before it that prevented it."""
+    """One POST, or the failed read before it."""
 
     adds: Sequence[Add]
     call: Call
@@ -77,14 +77,14 @@ class _Posted:
 
 @dataclass(slots=True)
 class Batch:
-    """Adds contacts of one list together, and looks for those for whose sake Mailchimp refuses a whole call.
+    """Adds contacts to one list in batches, and finds those that make Mailchimp refuse a whole call.
 
     Attributes:
-        commit: writes what is done, as soon as it is.
-        strategy: how adds go to that list.
-        alone: steps for contacts that need a call of their own: members already, or refused without a title.
-        intended: what the ledger says of each place since a POST with it was sent.
-        unsent: places whose intent is written, and which surely no POST has filled.
+        commit: writes each result at once.
+        strategy: for this list.
+        alone: steps for contacts that need a call of their own: existing members, or those refused without a title.
+        intended: the ledger entry of each place since a POST with it was sent.
+        unsent: places whose intent is stored, but which certainly no POST has filled.
         in_doubt: the POST that may have filled a place, though its answer does not tell.
     """
 
@@ -99,21 +99,21 @@ class Batch:
     in_doubt: dict[MembershipKey, _Posted] = field(default_factory=dict)
 
     def add(self, adds: Sequence[Add]) -> list[Step]:
-        """Adds contacts by one POST, and by smaller ones where that is refused as a whole.
+        """Adds contacts with one POST, and with smaller ones if that is refused as a whole.
 
         Args:
-            adds: at most 500, of whom the ledger knows nothing.
+            adds: at most 500, without ledger entries.
 
         Returns:
-            The steps for those that need a call of their own.
+            Steps for those that need a call of their own.
 
         Raises:
-            Halted: no further call may be made; what was not sent is taken back.
+            Halted: no more calls may be made; intents of what was not sent are taken back.
         """
         try:
             return self._add(adds)
         except Halted:
-            # So the next flush need not look at each contact to find out whether it was added.
+            # So that the next flush need not read each contact to find out whether it was added.
             attempt = Attempt.of(self.context)
             self._take_back(attempt, self.unsent)
             self.commit(attempt)
@@ -147,7 +147,7 @@ class Batch:
         return self.alone
 
     def _post(self, adds: Sequence[Add]) -> _Posted | None:
-        # Tries until the answer says something; who was archived meanwhile is asked again before each try.
+        # Retries until there is a useful answer; checks again before each try who was archived meanwhile.
         tries, at_once = self.context.retrying.tries(), 0
         while True:
             with one_try(self.context) as attempt:
@@ -162,7 +162,7 @@ class Batch:
 
     def _once(self, attempt: Attempt, adds: Sequence[Add]) -> _Posted | None:
         list_id = adds[0].membership.list_id
-        look = self.strategy.look(list_id)
+        look = self.strategy.recheck(list_id)
         looked = attempt.send(look) if look is not None else None
         if look is None or looked is None or not self.strategy.together:
             self.alone += adds
@@ -173,9 +173,9 @@ class Batch:
         if not strategy.together:
             self.alone += adds
             return None
-        if left := [add for add in adds if strategy.leaves_out(add)]:
+        if left := [add for add in adds if strategy.is_archived(add)]:
             self.commit(leave_archived(self.context, left))
-        rest = self._not_kept_out([add for add in adds if not strategy.leaves_out(add)])
+        rest = self._not_kept_out([add for add in adds if not strategy.is_archived(add)])
         if not rest:
             return None
         self._intend(rest, looked.date, attempt.at())
@@ -189,7 +189,7 @@ class Batch:
         return posted
 
     def _not_kept_out(self, adds: Sequence[Add]) -> Sequence[Add]:
-        # What another call of this flush learned a moment ago counts.
+        # Another call of this flush may have just learned of a departure.
         left = self.context.departures_of([add.contact for add in adds])
         if not left:
             return adds
@@ -232,7 +232,7 @@ class Batch:
         for add in posted.adds:
             sent, last = self.in_doubt.get(add.membership, posted), posted
             if last.classified.kind in (AnswerClass.LATER, AnswerClass.AGAIN):
-                # A later try that came to nothing does not say that an earlier POST was not done.
+                # A later try that failed does not prove that an earlier POST was not done.
                 last = sent
             for one in [sent, last] if sent is not last else [last]:
                 exchange = _exchange(one, add, one.answer.body)
@@ -275,11 +275,11 @@ class Batch:
     def _refused(self, attempt: Attempt, posted: _Posted, add: Add, error: Mapping[str, Any]) -> None:
         classified = sort_contact_error(error)
         if classified.kind is AnswerClass.EXISTS:
-            # Not by this POST; it may be by an earlier try of it, which its intent shows.
+            # Not added by this POST; perhaps by an earlier try, as its intent shows.
             tried = self.intended[add.membership] if add.membership in self.in_doubt else None
             self.alone.append(Found(add.contact, tried))
             if tried is None:
-                # Known from now on, whatever becomes of the read: once it is deleted nothing else shows that it left.
+                # Recorded whatever the read says: once the member is deleted, nothing else shows that it left.
                 contact = add.contact
                 attempt.entries.append(LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at()))
         elif classified.kind is not AnswerClass.BAD_ADDRESS:

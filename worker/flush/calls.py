@@ -1,8 +1,8 @@
-"""The calls that a flush makes, one function each. No other place of a flush builds a call.
+"""The calls that a flush makes, one function each. No other module of a flush builds a call.
 
-None of the writes can change the status of somebody who left: ``status`` is only in :func:`unsubscribe` (consent
-was withdrawn, or a pending member's customer moved or was deleted) and :func:`restore` (what this worker itself took
-off the list), and ``update_existing`` is always false.
+None of the writes can change the status of somebody who left: only :func:`unsubscribe` (consent was withdrawn, or a
+pending member's customer moved or was deleted) and :func:`restore` (of what this worker itself took off the list)
+contain ``status``, and ``update_existing`` is always false.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from worker.model import ListId, MembershipKey
 POST_AT_MOST = 500
 """Contacts in one POST. Source: Mailchimp's batch subscribe endpoint."""
 PAGE = 1000
-"""Items on a page at most. Source: Mailchimp's paging."""
+"""Items per page at most. Source: Mailchimp's paging."""
 
 _NO_VALIDATION = {"skip_merge_validation": "true"}
 _MEMBER_PARTS = ",".join(
@@ -36,12 +36,12 @@ _LISTED_PARTS += ",total_items"
 
 
 def any_archived(list_id: ListId) -> Call:
-    """Asks whether a list has archived members, whom a POST would put back."""
+    """Queries whether a list has archived members, whom a POST would put back."""
     return Call("GET", f"/lists/{list_id}/members", {"status": "archived", "count": "1", "fields": "total_items"})
 
 
 def archived_page(list_id: ListId, offset: int) -> Call:
-    """Reads a page of the hashes of a list's archived members, those archived first."""
+    """Reads a page of the hashes of a list's archived members, in the order of their archiving."""
     return Call(
         "GET",
         f"/lists/{list_id}/members",
@@ -57,7 +57,7 @@ def archived_page(list_id: ListId, offset: int) -> Call:
 
 
 def archived_since(list_id: ListId, since: datetime) -> Call:
-    """Asks who was archived on a list since a time of Mailchimp's."""
+    """Queries the members archived on a list since a time of Mailchimp's clock."""
     return Call(
         "GET",
         f"/lists/{list_id}/members",
@@ -71,7 +71,7 @@ def archived_since(list_id: ListId, since: datetime) -> Call:
 
 
 def members(list_id: ListId, status: str, since: str | None, offset: int, *, fields: bool = False) -> Call:
-    """Reads a page of a list's members, those that changed first come first.
+    """Reads a page of a list's members, in the order of their last change.
 
     Args:
         status: unsubscribed, cleaned or archived; one call lists one status. "all" names none: then Mailchimp lists
@@ -93,17 +93,17 @@ def members(list_id: ListId, status: str, since: str | None, offset: int, *, fie
 
 
 def contact(address: str, status: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns one contact of an add."""
+    """Returns one contact of a batch add."""
     return {"email_address": address, "status": status, "merge_fields": dict(fields)}
 
 
 def add_all(list_id: ListId, contacts: Sequence[Mapping[str, Any]]) -> Call:
-    """Adds contacts that are not members, at most 500; existing members are left as they are."""
+    """Adds contacts that are not members, at most 500; existing members are left unchanged."""
     return Call("POST", f"/lists/{list_id}", _NO_VALIDATION, {"members": list(contacts), "update_existing": False})
 
 
 def add_one(membership: MembershipKey, address: str, status: str, fields: Mapping[str, Any]) -> Call:
-    """Adds one contact, or writes its fields where it is a member of any status, archived included."""
+    """Adds one contact, or writes its fields if it is a member of any status, including archived."""
     return Call(
         "PUT",
         member_path(*membership),
@@ -113,12 +113,12 @@ def add_one(membership: MembershipKey, address: str, status: str, fields: Mappin
 
 
 def update(membership: MembershipKey, fields: Mapping[str, Any]) -> Call:
-    """Writes fields of a member and leaves its status alone."""
+    """Writes fields of a member; its status is left unchanged."""
     return Call("PATCH", member_path(*membership), _NO_VALIDATION, {"merge_fields": dict(fields)})
 
 
 def rename(membership: MembershipKey, address: str, fields: Mapping[str, Any]) -> Call:
-    """Gives a member a new address, its status unchanged."""
+    """Changes a member's address; its status is left unchanged."""
     body: dict[str, Any] = {"email_address": address}
     if fields:
         body["merge_fields"] = dict(fields)
@@ -131,7 +131,7 @@ def read(membership: MembershipKey) -> Call:
 
 
 def read_tags(membership: MembershipKey) -> Call:
-    """Reads a member with its tags, of which the answer has at most 50."""
+    """Reads a member with its tags, at most 50 of them."""
     return Call("GET", member_path(*membership), {"fields": f"{_MEMBER_PARTS},tags.name,tags_count"})
 
 
@@ -142,13 +142,13 @@ def read_all_tags(membership: MembershipKey) -> Call:
 
 
 def tag(membership: MembershipKey, add: Sequence[str], remove: Sequence[str]) -> Call:
-    """Sets and removes tags of a member; its status is left alone, and no automation starts."""
+    """Sets and removes tags of a member; its status is left unchanged, and no automation starts."""
     named = [{"name": one, "status": "active"} for one in add] + [{"name": one, "status": "inactive"} for one in remove]
     return Call("POST", f"{member_path(*membership)}/tags", {}, {"tags": named, "is_syncing": True})
 
 
 def read_list(list_id: ListId) -> Call:
-    """Asks whether a list is there."""
+    """Queries whether a list exists."""
     return Call("GET", f"/lists/{list_id}", {"fields": "id"})
 
 
@@ -163,7 +163,7 @@ def unsubscribe(membership: MembershipKey) -> Call:
 
 
 def restore(membership: MembershipKey, address: str, status: str, fields: Mapping[str, Any]) -> Call:
-    """Puts back a member that this worker archived, with the status it had then."""
+    """Puts back a member that this worker archived, with its former status."""
     return Call(
         "PUT",
         member_path(*membership),

@@ -1,8 +1,8 @@
-"""Who may be put where: an opt-out belongs to the address and the customers known by it, on all lists of the account.
+"""Decides who may be added where: an opt-out belongs to the address and its customers, on all lists of the account.
 
-So an address that is known to have left one list is not added to another one, for whatever customer; nor is an address
-of a customer who is known to have left. Pure: which places must be asked before a contact is added anywhere, and what
-their members say, is decided here. Both are read by :mod:`worker.flush.consent_check`.
+So an address that is known to have left one list is not added to another one, for any customer; nor is an address of a
+customer who is known to have left. Does no I/O: it decides which places must be read before a contact is added, and
+what their members mean. :mod:`worker.flush.consent_check` reads them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 def erased_since(
     customer: Customer, membership: MembershipKey, entry: LedgerEntry | None, departed: Departed
 ) -> str | None:
-    """Tells why a customer may not be added at a place whose ledger entry was erased.
+    """Returns why a customer may not be added at a place whose ledger entry was erased.
 
     Args:
-        entry: what the ledger says of that place; a member that is there is written, not added.
+        entry: of that place; an existing member is updated, not added.
 
     Returns:
-        Half a sentence; None where nobody is known to have left.
+        Half a sentence; None if no departure is known.
     """
     if entry is not None and entry.state == "present":
         return None
@@ -42,7 +42,7 @@ def erased_since(
 def refused(
     targets: tuple[Target, ...], customer_status: CustomerStatus, address: AddressKey | None, now: str
 ) -> NoCall | None:
-    """Returns why nothing is sent for a customer that Mailchimp refused before; None where it may be sent."""
+    """Returns why nothing is sent for a customer that Mailchimp refused earlier; None if it may be sent."""
     if customer_status.refusal is None or customer_status.refused_address not in (None, address):
         return None
     if customer_status.retry_at is None:
@@ -60,14 +60,14 @@ def refused(
 
 
 def may_leave(entry: LedgerEntry | None) -> bool:
-    """Tells whether somebody may have left a place by now: a member, or an archive that was not read again yet."""
+    """Returns whether somebody may have left a place by now: a member, or an archived one that was not read since."""
     return entry is not None and (entry.state == "present" or (entry.state == "archived" and entry.intent is not None))
 
 
 def keeps_out(entry: LedgerEntry | None, destination: MembershipKey) -> bool:
-    """Tells whether a departure that the ledger knows keeps a contact from a place.
+    """Returns whether a departure in the ledger keeps a contact from a place.
 
-    An address that bounced keeps out itself, and not the person under another address.
+    A bounced address is kept out itself, but not the person under another address.
     """
     if entry is None or not has_left(entry):
         return False
@@ -82,13 +82,13 @@ def known_to_have_left(
     destination: MembershipKey,
     read_now: Collection[ListId],
 ) -> PriorMembership | None:
-    """Returns the first of the old places that keeps a contact out, as far as no other read is needed to know it.
+    """Returns the first prior place that keeps a contact out, if no further read is needed to know it.
 
     Args:
         read_now: lists whose members were read a moment ago.
     """
     if any(one is not None and one.intent is not None for one in (entry, *(prior.entry for prior in priors))):
-        return None  # what is in doubt is found out first
+        return None  # doubts are resolved first
     there = (prior for prior in priors if prior.membership.list_id in read_now)
     return next((prior for prior in there if keeps_out(prior.entry, destination)), None)
 
@@ -97,8 +97,8 @@ class KnownPlaces:
     """Where customers are known: by their statuses, and by entries that have their fields.
 
     Attributes:
-        entries: what the ledger says of places.
-        with_address: address to the places that the ledger knows of it.
+        entries: ledger entries by place.
+        with_address: address to the ledger's places with it.
         same_address: address to the customers who have it.
     """
 
@@ -110,11 +110,11 @@ class KnownPlaces:
         owned: Iterable[LedgerEntry],
         entries: Mapping[MembershipKey, LedgerEntry],
     ) -> None:
-        """Makes it from the rows of a chunk, or of contacts that are about to be added.
+        """Indexes the rows of a chunk, or of contacts that are about to be added.
 
         Args:
-            people: customers, for who shares an address with whom.
-            ids: the customers whose places are looked for.
+            people: customers, to find those who share an address.
+            ids: the customers whose places are wanted.
             owned: entries that have their fields, where a write for them was begun, or that they left for good.
         """
         self.entries = entries
@@ -135,7 +135,7 @@ class KnownPlaces:
         for customer_id in ids:
             status = customer_statuses.get(customer_id)
             settled = [status.membership] if status is not None and status.membership is not None else []
-            # Begun adds first: where one went through, it says more than the place before it.
+            # Begun adds first: one that went through says more than the place before it.
             known = [*begun.get(customer_id, ()), *settled, *half_left.get(customer_id, ())]
             self._at[customer_id] = list(dict.fromkeys(known))
             for membership in self._at[customer_id]:
@@ -148,10 +148,10 @@ class KnownPlaces:
     def prior(
         self, at: MembershipKey, *, list_gone: bool = False, others: bool = False, whom: Sequence[CustomerId] = ()
     ) -> PriorMembership:
-        """Returns a place with all who are known there.
+        """Returns a place with all customers who are known there.
 
         Args:
-            whom: customers for whose sake it is asked; they come first.
+            whom: customers on whose behalf the place is read; they come first.
         """
         known = tuple(dict.fromkeys([*whom, *self._known_by.get(at, ())]))
         return PriorMembership(at, self.entries.get(at), list_gone, known, others)
@@ -164,15 +164,15 @@ class KnownPlaces:
         changed: Collection[CustomerId] = (),
         more: Iterable[MembershipKey] = (),
     ) -> dict[MembershipKey, list[CustomerId]]:
-        """Returns which places must be asked beside a contact's own, each with the others for whose sake it is.
+        """Returns the places to read beside a contact's own, each with the other customers on whose behalf it is read.
 
-        Those are where the address, or one that its customers are known by, has left a list, or may have by now. And
-        where others who have the address are kept out by a departure, or may be found to be: their opt-out is that of
-        each address they are known by, on whatever list, and of whatever customer the member was.
+        These are places where the address, or another address of its customers, has left a list or may have by now. And
+        places where others who have the address are kept out by a departure, or may be: their opt-out covers every
+        address they are known by, on any list, whichever customer the member belonged to.
 
         Args:
-            changed: customers that are looked at in this flush: their places are read anyway.
-            more: places that must be asked for another reason.
+            changed: customers of this flush, whose places are read anyway.
+            more: further places to read.
         """
         entries = self.entries
         addresses = dict.fromkeys([destination.address, *(at.address for at in own)])
@@ -199,10 +199,10 @@ class KnownPlaces:
 
 @dataclass(frozen=True, slots=True)
 class MayAdd:
-    """What a prior membership says.
+    """What a prior membership allows.
 
     Attributes:
-        status: the status that the contact may be added with; None where it may not be added anywhere.
+        status: the status to add the contact with; None if it may not be added anywhere.
         reason: why not, or what the old member is.
         here: whether the old place has a member at all.
     """
@@ -215,18 +215,18 @@ class MayAdd:
 def may_add(
     old: MembershipKey, entry: LedgerEntry | None, member: Member | None, destination: MembershipKey, status_if_new: str
 ) -> MayAdd:
-    """Decides by the member that Mailchimp answered for the old place.
+    """Decides by the member that Mailchimp returned for the old place.
 
     Args:
-        entry: what the ledger says of it, now that it was read.
-        member: what Mailchimp says; None for a 404.
+        entry: of the old place, after the read.
+        member: None for a 404.
 
     Returns:
-        The status to add with, never better than the old member's; or none where somebody left: unsubscribed,
-        archived by somebody else, gone, or cleaned at the same address.
+        The status to add with, never better than the old member's; none if somebody left: unsubscribed, archived by
+        somebody else, gone, or cleaned at the same address.
     """
     if member is None:
-        # Without an entry it never was there: an add was begun, or its consent was withdrawn before any.
+        # Without an entry it was never there: an add was begun, or consent was withdrawn before any.
         if entry is None or entry.state == "intended":
             return MayAdd(status_if_new, "an add began there and was never completed", here=False)
         return MayAdd(None, f"the member {old.address} is gone from list {old.list_id}", here=False)
@@ -245,10 +245,10 @@ def may_add(
 def may_add_by_ledger(
     old: MembershipKey, entry: LedgerEntry | None, destination: MembershipKey, status_if_new: str
 ) -> MayAdd:
-    """Decides where the old list is gone from Mailchimp and only the ledger knows.
+    """Decides by the ledger alone, because the old list is gone from Mailchimp.
 
     Returns:
-        As :func:`may_add`, by the status that Mailchimp last reported. Who is no member by the ledger may not be added.
+        As :func:`may_add`, by the status that Mailchimp last reported. A non-member by the ledger may not be added.
     """
     if entry is None or entry.state == "gone":
         return MayAdd(None, f"the list {old.list_id} is gone, and nothing shows that {old.address} stayed", here=False)

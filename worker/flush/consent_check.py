@@ -1,6 +1,6 @@
-"""Passes a contact by the places where its customers are known: nobody is put elsewhere who left there.
+"""Checks a contact against the places where its customers are known: nobody who left there is added elsewhere.
 
-Asked twice: of Mailchimp before each try (:func:`check_priors`), and of the ledger right before the call, since other
+Checked twice: in Mailchimp before each try (:func:`check_priors`), and in the ledger right before the call, since other
 calls of this flush may have found a departure meanwhile (:func:`kept_off`, :func:`departures_of`).
 """
 
@@ -30,13 +30,12 @@ from worker.store.ledger import has_left
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A contact that nobody's departure keeps from its place.
+    """A contact that no departure keeps from its place.
 
     Attributes:
         status: to add it with.
-        old: the last old membership that was read, with the entry as the ledger should have it now;
-            None where there was none.
-        renamed: the old membership of a rename whose answer was lost, and which was done.
+        old: the last old membership that was read, with its new ledger entry; None if there was none.
+        renamed: the old membership of a rename that was done though its answer was lost.
     """
 
     status: str
@@ -47,11 +46,11 @@ class Passed:
 def is_known_to_have_left(
     attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership], left: PriorMembership | None
 ) -> bool:
-    """Tells whether a reading of a moment ago shows that a contact may go nowhere, and notes it.
+    """Returns whether members read a moment ago show that a contact may go nowhere, and records it.
 
     Args:
-        priors: the old places, with what the ledger says of them by now.
-        left: the one that somebody had left when it was planned.
+        priors: the old places, with their current ledger entries.
+        left: the one that somebody had left when the step was planned.
     """
     if left is None:
         return False
@@ -65,7 +64,7 @@ def is_known_to_have_left(
 def check_priors(
     attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership], left: PriorMembership | None = None
 ) -> Passed | None:
-    """Reads the old members; returns None after noting why the contact may not pass."""
+    """Reads the old members; returns None after recording why the contact may not be added."""
     if is_known_to_have_left(attempt, contact, priors, left):
         return None
     status, found_begun = contact.status_if_new, False
@@ -84,7 +83,7 @@ def check_priors(
             attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange)
             return None
         if read.member is None and prior.entry is not None and prior.entry.state in ("present", "archived"):
-            # Which of the two is gone decides whether somebody left.
+            # Whether somebody left depends on which of the two is gone.
             if attempt.list_is_gone(prior.membership.list_id):
                 attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange, of_list=True)
                 return None
@@ -99,17 +98,17 @@ def check_priors(
             _blocked(attempt, contact, prior, classified, read.exchange)
             return None
         if prior.others:
-            # Who left there is back, or never left.
+            # The person is back, or never left.
             if now.entry is not None and now.entry != prior.entry and not begun:
                 attempt.entries.append(now.entry)
             continue
         if begun and not done:
-            # Never done; who is there by now is somebody else. That it left is known already.
+            # It was never done: the current member is somebody else, and the departure is recorded already.
             if not has_left(now.entry):
                 attempt.dropped.append(prior.membership)
             continue
         if done:
-            # What was at the place before it is the same contact, or one that this customer left for it.
+            # The former place has the same contact, or one that this customer left for this one.
             found_begun = True
             if prior.entry is not None and prior.entry.intent is not None and prior.entry.intent.source is not None:
                 renamed = now, read
@@ -120,9 +119,9 @@ def check_priors(
 
 
 def kept_off(attempt: Attempt, contact: Contact, asked: Sequence[PriorMembership]) -> bool:
-    """Tells whether somebody is known by now to have left, for whose sake the contact is not put at its place.
+    """Returns whether a departure known by now keeps the contact from its place.
 
-    Asked right before the call: what another step of this flush read a moment ago counts.
+    Checked right before the call: another step of this flush may have just found one.
     """
     memberships = {prior.membership for prior in asked}
     for prior in attempt.context.departures_of([contact]).get(contact.membership, ()):
@@ -133,7 +132,7 @@ def kept_off(attempt: Attempt, contact: Contact, asked: Sequence[PriorMembership
 
 
 def note_departed(attempt: Attempt, contact: Contact, prior: PriorMembership) -> None:
-    """Notes that a departure which the ledger knows keeps a contact from its place."""
+    """Records that a departure in the ledger keeps a contact from its place."""
     entry = prior.entry
     status = "gone" if entry is None or entry.state == "gone" else entry.member_status
     reason = f"the member {prior.membership.address} is {status} on list {prior.membership.list_id}"
@@ -143,7 +142,7 @@ def note_departed(attempt: Attempt, contact: Contact, prior: PriorMembership) ->
 def departures_of(
     db: Database, account_id: AccountId, contacts: Sequence[Contact]
 ) -> Mapping[MembershipKey, Sequence[PriorMembership]]:
-    """Returns where the addresses of contacts, or the customers who have them, are known to have left.
+    """Returns where the addresses of contacts, or their customers, are known to have left.
 
     Returns:
         The places of departures by the place of the contact, for those that have any.
@@ -193,7 +192,7 @@ def _blocked(
     )
     targets = contact.targets
     if prior.membership.list_id != contact.membership.list_id:
-        # The receipt names the list that was left, which nobody chose.
+        # The receipt names the list that the person left, which the account did not choose.
         targets = tuple(replace(target, list_reason=None) for target in targets)
     attempt.receipt(targets, prior.membership, exchange, outcome=Outcome.LEFT, detail=detail)
     attempt.blocked |= ids_of(contact.targets)

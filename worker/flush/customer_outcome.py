@@ -1,4 +1,4 @@
-"""What is published about a customer after a step, or after its member was read. Pure but for the last functions."""
+"""Decides what is published about a customer after a step, or after its member was read, and writes it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REFUSED_BY_MAILCHIMP = frozenset(
 _OF_AN_OLD_PLACE = frozenset(
     {Outcome.ARCHIVED, Outcome.UNSUBSCRIBED, Outcome.LEFT_ALONE, Outcome.GONE, Outcome.DELETED, Outcome.WITHHELD}
 )
-"""What a step may do at a place that the customer has left: it says nothing of where the customer is."""
+"""What a step may do at a place that the customer has left, which says nothing about where the customer is."""
 _JOINED = frozenset({Outcome.ADDED, Outcome.MOVED, Outcome.RESTORED, Outcome.FOUND})
 """The customer has a member that it did not have before, whatever was published last."""
 _TAKEN_OFF = frozenset({Outcome.ARCHIVED, Outcome.UNSUBSCRIBED})
@@ -35,7 +35,7 @@ _TAKEN_OFF = frozenset({Outcome.ARCHIVED, Outcome.UNSUBSCRIBED})
 
 @dataclass(frozen=True, slots=True)
 class _Learnt:
-    """What a status means that was read.
+    """The meaning of a status that was read.
 
     Attributes:
         reason: one sentence.
@@ -77,7 +77,7 @@ _OTHERWISE = _Learnt(Outcome.FOUND, "The member's status was changed in Mailchim
 def status_of(now: CustomerNow) -> str:
     """Returns the status of a customer's member, as far as it is known."""
     if now.state == "archived":
-        # One that never confirmed is unsubscribed in place of that.
+        # A member that never confirmed is unsubscribed instead.
         return now.member_status if now.member_status in OUT else "archived"
     there = now.state == "present" or (now.state == "gone" and now.renamed)
     return (now.member_status or NO_MEMBER) if there else NO_MEMBER
@@ -86,12 +86,12 @@ def status_of(now: CustomerNow) -> str:
 def after_step(
     now: CustomerNow, receipts: Sequence[Receipt], version: int | None, *, settled: bool
 ) -> CustomerOutcome | None:
-    """Returns what is published about a customer after a step, or None where nothing changed.
+    """Returns what is published about a customer after a step; None if nothing changed.
 
     Args:
-        now: its state after everything that the step wrote.
+        now: the customer after everything that the step wrote.
         receipts: of the customer, at least one, oldest first.
-        version: the customer's when it was looked at.
+        version: of the customer when it was read for the flush.
         settled: whether no other step of the customer follows.
     """
     now = _without_successors(now)
@@ -99,7 +99,7 @@ def after_step(
     receipt = (here or receipts)[-1]
     published, status = now.published, status_of(now)
     elsewhere = not here and now.membership is not None and receipt.outcome in _OF_AN_OLD_PLACE
-    # Another step says what became of the customer; where none did or will, this one answers its event.
+    # Another step reports on the customer; if none did or will, this one answers its event.
     if (
         published is not None
         and elsewhere
@@ -118,7 +118,7 @@ def after_step(
         member_status=status,
         since=receipt.at,
         outcome=str(receipt.outcome),
-        # What was found elsewhere is said in general: the sentence speaks of another list.
+        # Something found elsewhere is described in general, since the sentence names another list.
         reason=meaning.sentence if elsewhere else _reason(receipt),
         next=_without_address(receipt.next, meaning.next),
         caused_by=_cause(receipt, now, status),
@@ -130,11 +130,11 @@ def after_step(
 
 
 def after_steps_of_others(now: CustomerNow, receipt: Receipt) -> CustomerOutcome | None:
-    """Returns what is published about a customer whose member was changed for another one, or None if it was not.
+    """Returns what is published about a customer whose member another customer's step changed; None if it did not.
 
     Args:
-        now: its state after everything that the step wrote.
-        receipt: the other customer's, of that place.
+        now: the customer after everything that the step wrote.
+        receipt: the other customer's, for that place.
     """
     status, published = status_of(now), now.published
     if published is None or now.membership is None:
@@ -142,7 +142,7 @@ def after_steps_of_others(now: CustomerNow, receipt: Receipt) -> CustomerOutcome
     if published.member_status == status and receipt.outcome not in _TAKEN_OFF:
         return None
     if _without_successors(now).membership is None:
-        # It is that one's member only: this customer's own steps say what became of it.
+        # The member belongs to the other customer only: this customer's own steps report on it.
         return None if published.member_status == NO_MEMBER else after_reading(now, None, receipt.at, receipt.run)
     meaning = MEANINGS[receipt.outcome]
     return replace(
@@ -160,22 +160,22 @@ def after_steps_of_others(now: CustomerNow, receipt: Receipt) -> CustomerOutcome
 
 
 def _without_successors(now: CustomerNow) -> CustomerNow:
-    # The member is another customer's now. Who left by it is known by it all the same.
+    # The member belongs to another customer now. A person who left as that member is still known by it.
     if now.succeeded and status_of(now) not in (*OUT, NO_MEMBER):
         return replace(now, membership=None, state=None, member_status=None, renamed=False)
     return now
 
 
 def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None = None) -> CustomerOutcome | None:
-    """Returns what is published about a customer after its member was read, or None if that is what was published.
+    """Returns what is published about a customer after its member was read; None if it was published already.
 
     Args:
-        now: its state after the reading.
-        since: when the member changed, by Mailchimp's clock, as text; None where it did not say.
+        now: the customer after the reading.
+        since: when the member changed, by Mailchimp's clock, as text; None if unknown.
         run: the flush that read it; None outside of one.
     """
     if now.deleted and now.published is None:
-        return None  # nothing is published of it any more
+        return None  # nothing is published about it any more
     now = _without_successors(now)
     status, published = status_of(now), now.published
     list_id = now.membership.list_id if now.membership is not None else None
@@ -261,7 +261,7 @@ def _reason(receipt: Receipt) -> str:
 
 
 def _without_address(sentence: str, otherwise: str) -> str:
-    # Erasing a person must find each place that names an address: here is none.
+    # Keeps addresses out, so that erasing a person need not look here.
     return otherwise if "@" in sentence else sentence
 
 
@@ -272,7 +272,7 @@ def write_after_step(
 ) -> Rows:
     """Writes what is published about a step's customers, and about others whose members it changed.
 
-    Belongs in its transaction, after the ledger.
+    Runs in the step's transaction, after the ledger.
     """
     by_customer: dict[CustomerId, list[Receipt]] = {}
     for one in (*result.before, *result.receipts):
@@ -324,7 +324,7 @@ def write_after_reading(
     members: Mapping[MembershipKey, Member],
     at: str,
 ) -> Rows:
-    """Writes what is published about customers whose members were read. Belongs in the transaction of the entries.
+    """Writes what is published about customers whose members were read, in the transaction of the entries.
 
     Args:
         members: as they were read, by membership.

@@ -1,6 +1,6 @@
-"""How a list in Mailchimp differs from what the ledger says of it: fields edited by hand, statuses, who is not there.
+"""How a list in Mailchimp differs from the ledger: edited fields, statuses, missing members.
 
-All members are read, page by page. In memory stay eight bytes of each, and some examples.
+Reads all members page by page. Memory holds eight bytes per member, and some examples.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
 
 EXAMPLES = 1000
-"""Of each kind so many are named; the others are counted."""
+"""This many of each kind are named; the others are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """A member whose fields somebody edited since this worker sent them.
+    """A member whose fields somebody edited after this worker sent them.
 
     Attributes:
         tags: merge tags, in their order.
@@ -39,15 +39,15 @@ class Edited:
 
 @dataclass(slots=True)
 class Drift:
-    """What differs on a list.
+    """The differences of one list.
 
     Attributes:
-        members: in Mailchimp, archived ones too.
-        unknown: of these, members that this worker knows nothing of.
-        appeared: of these, members with the address of a customer.
+        members: in Mailchimp, including archived ones.
+        unknown: members without a ledger entry.
+        appeared: unknown members with the address of a customer.
         edited: members with edited fields; `examples` names some.
-        statuses: members whose status, or address, the ledger did not know.
-        vanished: members that the ledger knows and Mailchimp does not list; `gone` names some.
+        statuses: members whose status or address the ledger did not know.
+        vanished: members in the ledger that Mailchimp does not list; `gone` names some.
     """
 
     list_id: ListId
@@ -62,7 +62,7 @@ class Drift:
 
     @property
     def any(self) -> bool:
-        """Whether anything differs that somebody may want to look at."""
+        """Whether there is any difference worth a look."""
         return bool(self.edited or self.statuses or self.vanished or self.appeared)
 
 
@@ -71,8 +71,8 @@ class Comparison:
     """Compares one list with the ledger.
 
     Attributes:
-        contacts: which contacts the ledger knows on the list.
-        found: what differs so far.
+        contacts: the contacts in the ledger on this list.
+        found: the differences so far.
     """
 
     db: Database
@@ -90,15 +90,15 @@ class Comparison:
         """Compares a page.
 
         Args:
-            strangers: whether addresses of customers are noted that left and that the ledger does not know.
+            strangers: whether to record departures of customers' addresses that the ledger does not know.
 
         Returns:
-            What the ledger learns of it, which contacts have another address, and whose fields were edited.
+            What the ledger learns from it, which contacts have another address, and whose fields were edited.
         """
         members, found = members_of(page), self.found
         self._seen.extend(hash(place.address) for place in members)
         moved = self.contacts.moved(page)
-        told = learnt(self.db, self.account_id, page, self.at, strangers=strangers, moved=moved)
+        result = learnt(self.db, self.account_id, page, self.at, strangers=strangers, moved=moved)
         entries = {
             one.membership: one
             for one in ledger.entries_of(self.db, self.account_id, [place.address for place in members])
@@ -106,12 +106,12 @@ class Comparison:
         }
         edited = [one for place, entry in entries.items() if (one := self._edited(entry, members[place])) is not None]
         found.members += len(page.new)
-        found.unknown += told.unknown
-        found.statuses += sum(_tells_status(one, entries.get(one.membership)) for one in told.entries)
+        found.unknown += result.unknown
+        found.statuses += sum(_tells_status(one, entries.get(one.membership)) for one in result.entries)
         found.appeared += self._appeared(place for place in members if place not in entries)
         found.edited += len(edited)
         found.examples += edited[: EXAMPLES - len(found.examples)]
-        return told, moved, edited
+        return result, moved, edited
 
     def _edited(self, entry: LedgerEntry, member: Member) -> Edited | None:
         if entry.state != "present" or entry.intent is not None:
@@ -127,7 +127,7 @@ class Comparison:
         return len({one.address for one in known if not one.deleted})
 
     def end(self) -> Drift:
-        """Returns what differs, once all pages were taken: also who is not there any more."""
+        """Returns the differences after all pages, including missing members."""
         self._seen = array("q", sorted(self._seen))
         for address in ledger.present_on(self.db, self.account_id, self.found.list_id):
             wanted = hash(address)
@@ -149,7 +149,7 @@ def _tells_status(now: LedgerEntry, before: LedgerEntry | None) -> bool:
 def _is_as_sent(hashes: FieldHashes, sent: str, tag: str, value: Any) -> bool:
     if sent == NOT_SURE:
         return True  # the next flush sends it again
-    # Mailchimp gives an address parts that were not sent, and a number as one.
+    # Mailchimp adds parts to an address that were not sent, and returns a number as one.
     forms = [value, str(value)]
     if isinstance(value, Mapping):
         filled = {name: part for name, part in value.items() if part}
@@ -158,12 +158,7 @@ def _is_as_sent(hashes: FieldHashes, sent: str, tag: str, value: Any) -> bool:
 
 
 def without(entries: Collection[LedgerEntry], edited: Collection[Edited]) -> list[LedgerEntry]:
-    """Returns entries as if edited fields had never been sent, so that the next flush sends them again.
-
-    Args:
-        entries: of the members.
-        edited: whose fields were edited.
-    """
+    """Returns entries as if edited fields had never been sent, so that the next flush sends them again."""
     tags = {one.address: one.tags for one in edited}
     return [
         replace(one, fields={tag: sent for tag, sent in one.fields.items() if tag not in tags[one.membership.address]})

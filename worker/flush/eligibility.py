@@ -1,8 +1,7 @@
-"""Whose customers a flush may deliver: those whose partitions the consumer group gave to this worker.
+"""Which accounts a flush may deliver: those whose partitions the consumer group assigned to this worker.
 
-An account's events and its ledger are in one partition, so that one worker has both. Where a publisher partitions
-otherwise, or one of the topics has other partitions than before, several workers may have a part each, and nobody
-delivers the account.
+An account's events and ledger are in one partition, so that one worker has both. If a publisher partitions differently,
+or a topic's number of partitions changed, several workers may each have a part, and none delivers the account.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Refused(NamedTuple):
     """Why an account is not delivered by this worker now.
 
     Attributes:
-        end: how its part of the run ends: failed where it is known that no other worker delivers it either.
+        end: how its part of the run ends: failed if it is known that no other worker delivers it either.
     """
 
     reason: str
@@ -39,14 +38,14 @@ class Refused(NamedTuple):
 
 
 class Eligibility(Protocol):
-    """Tells whose customers may be delivered: those whose partition is this worker's, and read to its end."""
+    """Decides which accounts may be delivered: their partition is assigned to this worker and read to its end."""
 
     def why_not(self, account_id: AccountId) -> Refused | None:
-        """Returns why nothing may be delivered for an account now; None where it may."""
+        """Returns why nothing may be delivered for an account now; None if it may."""
         ...
 
     def may_call(self, account_id: AccountId) -> bool:
-        """Tells whether a call for the account may still be begun."""
+        """Returns whether a call for the account may still start."""
         ...
 
 
@@ -55,9 +54,9 @@ class Misplaced:
     """An account whose events and ledger are not in one partition.
 
     Attributes:
-        partitions: in which its events were read.
-        expected: in which they belong by the contract.
-        ledger: in which its ledger is.
+        partitions: where its events were read.
+        expected: where they belong by the contract.
+        ledger: where its ledger is.
     """
 
     account_id: AccountId
@@ -83,8 +82,8 @@ def misplaced(db: Database, topic: str) -> list[Misplaced]:
     return sorted((one for one in found if one.partitions != {one.ledger}), key=lambda one: one.account_id)
 
 
-def what_differs(topic: str, size: TopicSize) -> str | None:
-    """Returns what it means that a topic and its ledger's have other numbers of partitions; None where they agree."""
+def partition_mismatch(topic: str, size: TopicSize) -> str | None:
+    """Returns a warning if a topic and its ledger topic differ in their number of partitions; else None."""
     if size.partitions == size.ledger:
         return None
     return (
@@ -94,7 +93,7 @@ def what_differs(topic: str, size: TopicSize) -> str | None:
 
 
 class GroupEligibility:
-    """Asks the ownership, by the partitions in which each account's records were read, and by its ledger's."""
+    """Decides by the assignment, the partitions of each account's records, and that of its ledger."""
 
     def __init__(
         self,
@@ -104,11 +103,11 @@ class GroupEligibility:
         topic_id: str,
         ledger_partition: Callable[[AccountId], int],
     ) -> None:
-        """Looks the accounts' partitions up.
+        """Looks up the accounts' partitions.
 
         Args:
-            db: the staging database; not used after this.
-            ledger_partition: returns in which partition an account's ledger is kept: the same, if publishers obey.
+            db: the staging database; not used afterwards.
+            ledger_partition: returns the partition of an account's ledger: that of its events, if publishers comply.
         """
         self._ownership = owned_partitions
         self._partitions = offsets.account_partitions(db, topic, topic_id)
@@ -116,12 +115,12 @@ class GroupEligibility:
         self._held: dict[AccountId, Held] = {}
 
     def why_not(self, account_id: AccountId) -> Refused | None:
-        """Returns why nothing may be delivered for an account now; None where it may."""
+        """Returns why nothing may be delivered for an account now; None if it may."""
         partitions = self._partitions.get(account_id, frozenset()) | {self._ledger_partition(account_id)}
         held = self._ownership.held(partitions)
         foreign = partitions - {partition for partition, _ in held}
         if foreign and held:
-            # Who has the others does not have these.
+            # A worker with the others does not have these.
             reason = (
                 f"No worker delivers it: its events and its ledger are in partitions {_listed(partitions)}, of which "
                 f"{_listed(foreign)} are not this worker's. {REMEDY}"
@@ -137,7 +136,7 @@ class GroupEligibility:
         return None
 
     def may_call(self, account_id: AccountId) -> bool:
-        """Tells whether a call for the account may still be begun, since it was found that it may be delivered."""
+        """Returns whether a call may still start for an account that :meth:`why_not` allowed."""
         held = self._held.get(account_id)
         return held is not None and self._ownership.may_call(held)
 

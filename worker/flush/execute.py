@@ -1,4 +1,4 @@
-"""Carries out one account's flush: its calls side by side on threads, each step written as soon as it is done."""
+"""Carries out one account's flush: calls run in parallel on threads, and each step is written as soon as it is done."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from worker.accounts.settings import end_of_missing, missing
+from worker.accounts.settings import ended_by_missing, missing
 from worker.clock import Clock, as_text
 from worker.flush import brake, bulk_add, not_sent
 from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
-from worker.flush.attempt import Guarded, StepContext
+from worker.flush.attempt import GuardedSender, StepContext
 from worker.flush.brake import Brake
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.field_hashes import FieldHashes
-from worker.flush.intents import Intents, doubt_begun_updates, note_updates
+from worker.flush.intents import Intents, doubt_update_intents, note_updates
 from worker.flush.learning import PageWriter
 from worker.flush.list_readings import Page
 from worker.flush.plan_summary import PlanSummary
@@ -36,11 +36,11 @@ from worker.mailchimp.rate_limit import Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
-from worker.store import accounts, begun_updates, held_back
+from worker.store import accounts, held_counts, update_intents
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
-from worker.store.held_back import HeldBack
+from worker.store.held_counts import HeldCount
 from worker.store.ledger import LedgerEntry
 from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun
@@ -53,18 +53,18 @@ PAGES_A_TURN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class HowToDeliver:
+class DeliveryConfig:
     """What is the same for every account of every run.
 
     Attributes:
         open_database: opens a connection for one thread.
-        open_sender: opens what sends an account's calls; the stop ends their waiting.
-        departed_of: returns who left lists of an account and was erased since.
-        hashes_of: returns what makes an account's hashes.
-        bulk_add_above: contacts added one by one to a list that has archived members; more are added together.
-        state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
-        connections: calls in flight an API key, and threads an account.
-        data_centres: which of Mailchimp's data centres answer.
+        open_sender: opens a sender with an account's API key; the stop ends its waits.
+        departed_of: returns the hashes of erased people who had left lists of an account.
+        hashes_of: returns the hashes of an account.
+        bulk_add_above: up to this many contacts are added one by one to a list with archived members, more in batches.
+        state_if_missing: sent as the state of an address without one; if empty, such an address is not sent.
+        connections: calls in flight per API key, and threads per account.
+        data_centres: knows which of Mailchimp's data centres answer.
     """
 
     open_database: Callable[[], Database]
@@ -80,27 +80,27 @@ class HowToDeliver:
     metrics: Metrics
 
     def open(self) -> Database:
-        """Opens a connection of a thread that ends once the worker must."""
+        """Opens a connection for a thread that must end with the worker."""
         db = self.open_database()
         db.must_end = self.stop.is_set
         return db
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class DeliveryRequest:
     """How to deliver one account in one run.
 
     Attributes:
-        confirmed: whether an operator confirmed what was shown as held back.
-        delivers: whether customers are delivered; else members are read, and no more.
-        reads_members: whether the members of each stored list are read, also where nobody changed; else only who left
-            lists that customers move off.
-        permission: asked before every call, and before anything is written down.
+        confirmed: whether an operator confirmed what was held back.
+        delivers: whether to deliver customers; otherwise only members are read.
+        reads_members: whether to read the members of each stored list, even unchanged ones; otherwise only departures
+            from lists that customers move off.
+        permission: checked before every call and every write.
         queue: commits what the account's threads write.
-        turn: called between chunks, and between pages of members; returns once the account may go on.
+        turn: called between chunks and between pages of members; returns once the account may continue.
     """
 
-    how: HowToDeliver
+    how: DeliveryConfig
     run: int
     confirmed: bool
     delivers: bool
@@ -112,15 +112,15 @@ class Orders:
     turn: Callable[[], object]
 
 
-def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, orders: Orders) -> AccountRun:
-    """Delivers what changed of one account, whose settings lack nothing.
+def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, orders: DeliveryRequest) -> AccountRun:
+    """Delivers the changes of one account, whose settings are complete.
 
     Args:
-        db: a connection of this thread alone. Were it shared with those that write, this one could wait inside SQLite
-            for a transaction of theirs, and the whole process with it.
+        db: a connection used only by this thread. If shared with writers, it could wait inside SQLite for one of their
+            transactions, and the whole process with it.
 
     Returns:
-        What became of it; the message says why it ended early, or what was held back.
+        The result; its message says why it ended early, or what was held back.
     """
     how, permission = orders.how, orders.permission
     with contextlib.closing(how.open()) as reader:
@@ -131,15 +131,15 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, ord
         if recorder.to_do or orders.reads_members:
             try:
                 with contextlib.suppress(Halted):
-                    guarded = Guarded(sender, recorder.has_ended, recorder.may_call)
+                    guarded = GuardedSender(sender, recorder.has_ended, recorder.may_call)
                     _Execution(db, recorder, sender, guarded, orders).go()
             finally:
                 recorder.shut()
-            if not permission.lasts():
+            if not permission.may_continue():
                 recorder.stop()
             elif permission.watch.erased(reader):
                 recorder.fail(ERASED)
-            elif not permission.watch.hold():
+            elif not permission.watch.unchanged():
                 recorder.stop("the account's settings were changed; the next flush uses the new ones")
         return recorder.part()
 
@@ -149,8 +149,8 @@ class _Execution:
     db: Database
     recorder: Recorder
     retrying: RetryingSender
-    sender: Guarded
-    orders: Orders
+    sender: GuardedSender
+    orders: DeliveryRequest
     strategies: dict[ListId, AddStrategy] = field(default_factory=dict)
     writer: PageWriter = field(init=False)
     pages: int = 0  # full ones
@@ -161,8 +161,8 @@ class _Execution:
     def go(self) -> None:
         orders, account_id = self.orders, self.settings.account_id
         how, hashes = orders.how, orders.hashes
-        if begun_updates.of_account(self.db, account_id):
-            self.recorder.write(partial(doubt_begun_updates, account_id=account_id))
+        if update_intents.of_account(self.db, account_id):
+            self.recorder.write(partial(doubt_update_intents, account_id=account_id))
         flush = AccountFlush(
             self.db, self.sender, self, how.clock, orders.departed, hashes, how.stop.wait, how.state_if_missing
         )
@@ -182,7 +182,7 @@ class _Execution:
                 self._chunk(pool, self._context(prepared.terms, prepared.brake, part), plan, prepared)
             seen += len(part.changed)
             if seen < self.recorder.to_do:
-                orders.turn()  # before the next chunk is read
+                orders.turn()  # wait for it before reading the next chunk
         self.recorder.notices = flush.notices(prepared.brake)
         self._show(prepared.brake)
 
@@ -193,7 +193,7 @@ class _Execution:
         try:
             yield pool
         finally:
-            # Asked to stop, a call in flight is not waited for: it may take minutes, and its answer is found later.
+            # When stopping, do not wait for calls in flight: they may take minutes, and the next flush checks them.
             pool.shutdown(wait=not self.orders.how.stop.is_set(), cancel_futures=True)
 
     # What the reads before the first write tell
@@ -226,11 +226,11 @@ class _Execution:
             self.recorder.fail(f"Mailchimp gave no useful answer: {classified.title}.")
         self.recorder.commit(result)
         settings = accounts.find(self.db, self.settings.account_id)
-        if settings is None:  # it was erased a moment ago
+        if settings is None:  # it has just been erased
             raise Halted
         self.recorder.settings = settings
         if lacking := missing(settings):
-            self.recorder.end(lacking[0].what, end_of_missing(lacking))
+            self.recorder.end(lacking[0].what, ended_by_missing(lacking))
 
     def faulty(self, part: RelatedCustomers, error: Exception) -> None:
         result = StepResult(self.orders.run, self.settings.account_id)
@@ -238,25 +238,27 @@ class _Execution:
         result.note_fault(targets, None, as_text(self.orders.how.clock()), error)
         self.recorder.commit(result)
 
-    def _confirmed(self) -> Sequence[HeldBack]:
-        # Taken back at once: what an operator confirms is for one run.
+    def _confirmed(self) -> Sequence[HeldCount]:
+        # Used up at once: a confirmation is for one run.
         account_id = self.settings.account_id
         chosen = brake.confirmed_of(self.settings)
         if chosen:
             self.recorder.write(lambda db: accounts.take_confirmed(db, account_id))
         if not self.orders.confirmed:
             return chosen
-        shown = held_back.shown_since(self.db, account_id, as_text(self.orders.how.clock() - held_back.CONFIRM_WITHIN))
-        self._note(held_back.delete_account)
+        shown = held_counts.shown_since(
+            self.db, account_id, as_text(self.orders.how.clock() - held_counts.CONFIRM_WITHIN)
+        )
+        self._note(held_counts.delete_account)
         return [*chosen, *shown]
 
     def _show(self, guard: Brake) -> None:
-        held = [HeldBack(list_id, "departures", count) for list_id, count in guard.held.items()]
-        held += [HeldBack(list_id, "moves", count) for list_id, count in guard.held_moves.items()]
+        held = [HeldCount(list_id, "departures", count) for list_id, count in guard.held.items()]
+        held += [HeldCount(list_id, "moves", count) for list_id, count in guard.held_moves.items()]
         for one in held:
             facts = {"account": self.settings.account_id, "run": self.orders.run, "list": one.list_id}
             log.warning("the brake holds %s of a list", one.what, extra={**facts, "what": one.what, "count": one.count})
-        self._note(lambda db, account_id: held_back.show(db, account_id, held, as_text(self.orders.how.clock())))
+        self._note(lambda db, account_id: held_counts.show(db, account_id, held, as_text(self.orders.how.clock())))
 
     def _context(self, terms: Terms, guard: Brake, near: RelatedCustomers) -> StepContext:
         return StepContext(
@@ -292,7 +294,7 @@ class _Execution:
         run_tasks(pool, tasks, partial(self._alone, context), self.orders.how.stop)
         self.recorder.wait()
         if updates:
-            self._note(begun_updates.clear)
+            self._note(update_intents.clear)
 
     def _note(self, act: Callable[[Database, AccountId], None]) -> None:
         with self.db.transaction():
@@ -305,7 +307,7 @@ class _Execution:
             free, held = guard.admit(step_group)
             self._steps(context, free, customers_of(held))
             if held:
-                # Last, since that is why its customers still wait.
+                # Last, since this is why its customers still wait.
                 self.recorder.commit(not_sent.held(context, held))
         return ()
 
@@ -354,7 +356,7 @@ class _Execution:
         except EXPECTED:
             raise
         except Exception:
-            # One of them has what this worker cannot deal with; each alone shows which.
+            # This worker cannot handle one of them; adding them one by one shows which.
             who, count = context.settings.account_id, len(batch)
             facts = {"account": who, "run": self.orders.run, "list": list_id, "count": count}
             log.exception("account %s: an add of %d contacts failed", who, count, extra=facts)

@@ -1,4 +1,4 @@
-"""Keyed hashes of the fields that were sent: they tell which of them a member still needs."""
+"""Keyed hashes of sent field values, which show which fields a member still needs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from worker.mailchimp.merge_fields import MergeField
 from worker.model import AccountId
 
 HASHES = "hashes of fields"
-"""What the keys of hashes are derived for from the operator's secret key."""
+"""The purpose for which the hash keys are derived from the operator's secret key."""
 NOT_SURE = "?"
-"""In place of a hash: no answer told whether a field was taken. No value has it: the field is sent or cleared next."""
+"""In place of a hash: unknown whether a field was accepted. It matches no value, so the field is sent again."""
 _OF_VALUE, _OF_HASH = "v", "o"
 _OLD_DIGITS = 16
 _sorted = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 _BYTES = 16
-"""Of the HMAC: the least that RFC 2104 advises for SHA-256."""
+"""Bytes of the HMAC: the least that RFC 2104 recommends for SHA-256."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rehashed:
-    """Hashes of what was sent, by the key of now as far as they can be.
+    """Hashes of sent values, renewed with the current key as far as possible.
 
     Attributes:
-        left: whether one of them is of none of the customer's values.
+        left: whether one of them matches none of the customer's values.
     """
 
     fields: Mapping[str, str]
@@ -39,14 +39,14 @@ class Rehashed:
 
 @dataclass(frozen=True, slots=True)
 class FieldHashes:
-    """Keyed hashes of what was sent: they tell a change, and without the key nothing. Each account has its own.
+    """Keyed hashes of sent values: they reveal changes, and without the key nothing else. Each account has its own key.
 
-    Three forms are read: ``v`` and the HMAC of a value · ``o`` and the HMAC of a hash without a key · a hash without a
-    key, as releases before wrote it. What is sent gets the first. When its row is written, the last becomes the first
-    if the customer still has the value, else the second.
+    Three forms are read: ``v`` and the HMAC of a value · ``o`` and the HMAC of an unkeyed hash · an unkeyed hash of an
+    earlier release. New values get the first form. When its row is written, an unkeyed hash becomes the first form if
+    the customer still has the value, otherwise the second.
 
     Attributes:
-        keys: the one that hashes are made with, then others that are recognised.
+        keys: the current key, then others that are recognised.
     """
 
     account_id: AccountId
@@ -56,16 +56,16 @@ class FieldHashes:
         """Returns the hash of each value.
 
         Args:
-            values: merge tag to what is sent.
+            values: merge tag to sent value.
         """
         return {tag: self._hash(self.keys[0], _OF_VALUE, tag, _json(value)) for tag, value in values.items()}
 
     def are_of(self, sent: str | None, tag: str, value: Any) -> bool:
-        """Tells whether a hash is that of a value.
+        """Returns whether a hash matches a value.
 
         Args:
             sent: the hash; None for none.
-            tag: the merge tag whose hash it is.
+            tag: of the merge field.
         """
         if sent is None:
             return False
@@ -75,20 +75,20 @@ class FieldHashes:
         return any(sent == self._hash(key, sent[:1], tag, text) for key in self.keys)
 
     def renewed(self, sent: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:
-        """Returns the same hashes by the key of now, as far as they can be made: of known values, and of old hashes.
+        """Returns the hashes renewed with the current key where possible: of known values, and of unkeyed hashes.
 
         Args:
             sent: merge tag to hash.
-            values: what the customer has now.
+            values: the customer's current values.
         """
         return {tag: self._renewed(tag, one, values.get(tag)) for tag, one in sent.items()}
 
     def rehashed(self, sent: Mapping[str, str], values: Callable[[str], Iterable[Any]]) -> Rehashed:
-        """Returns the same hashes by the key of now, as far as one of several values is what was sent.
+        """Returns the hashes renewed with the current key, where one of several values matches.
 
         Args:
             sent: merge tag to hash.
-            values: gives what may have been sent for a merge tag.
+            values: yields what may have been sent for a merge tag.
         """
         known = {
             tag: next((value for value in values(tag) if self.are_of(one, tag, value)), None)
@@ -100,17 +100,17 @@ class FieldHashes:
             else self._hash(self.keys[0], _OF_VALUE, tag, _json(value))
             for (tag, one), value in zip(sent.items(), known.values(), strict=True)
         }
-        # A mark that nobody is sure of is no hash, and needs no key.
+        # The mark NOT_SURE is not a hash and needs no key.
         return Rehashed(fields, any(value is None and sent[tag] != NOT_SURE for tag, value in known.items()))
 
     def changes(
         self, values: Mapping[str, Any], sent: Mapping[str, str], available: Iterable[MergeField]
     ) -> dict[str, Any]:
-        """Returns only what a member still needs: values that differ from what was sent, and "" for what is no more.
+        """Returns what a member still needs: values that differ from what was sent, and "" for removed ones.
 
         Args:
-            sent: hashes of what was sent last; a tag that is absent was never filled from here, so it is never cleared.
-            available: the list's fields; one that the list no longer has is not cleared.
+            sent: merge tag to hash; an absent tag was never filled by this worker, so it is never cleared.
+            available: the list's fields; others are not cleared.
         """
         changed = {tag: value for tag, value in values.items() if not self.are_of(sent.get(tag), tag, value)}
         return changed | cleared(values, sent, available)
@@ -118,12 +118,12 @@ class FieldHashes:
     def sent_after(
         self, sent: Mapping[str, str], changed: Mapping[str, Any], values: Mapping[str, Any]
     ) -> dict[str, str]:
-        """Returns the hashes to keep once the changes were sent: a cleared field counts as never filled.
+        """Returns the hashes to keep after sending changes. A cleared field counts as never filled.
 
         Args:
-            sent: hashes of what was sent before.
+            sent: merge tag to hash of what was sent before.
             changed: merge tag to what was sent now.
-            values: all that the customer has.
+            values: all values of the customer.
         """
         now = self.renewed({tag: one for tag, one in sent.items() if tag not in changed}, values) | self.of(changed)
         return {tag: value for tag, value in now.items() if changed.get(tag) != ""}
@@ -140,10 +140,10 @@ class FieldHashes:
 
 
 def not_sure(sent: Mapping[str, str], fields: Iterable[str]) -> dict[str, str]:
-    """Returns the hashes to keep when fields were sent and no answer told whether they were taken.
+    """Returns the hashes to keep when it is unknown whether sent fields were accepted.
 
     Args:
-        sent: hashes of what was sent before.
+        sent: merge tag to hash of what was sent before.
         fields: merge tags of what was sent now.
     """
     return {**sent, **dict.fromkeys(fields, NOT_SURE)}

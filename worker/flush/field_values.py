@@ -1,4 +1,4 @@
-"""A value as a merge field takes it, by the field's type, or why it does not. Pure.
+"""Converts a value to the type of a merge field, or says why it cannot. Does no I/O.
 
 Source of the forms: Mailchimp's documentation of merge fields.
 """
@@ -17,7 +17,7 @@ from worker.mailchimp.merge_fields import MergeField
 from worker.model import AttributeValue
 
 MAX_TEXT = 255
-"""Characters that a text field takes. Source: Mailchimp's limits for merge fields."""
+"""Characters that fit a text field. Source: Mailchimp's limits for merge fields."""
 CUT = "cut to"
 US_NUMBERS_ONLY = "the list's field takes US telephone numbers only"
 NO_NUMBER = "it is not a number"
@@ -38,11 +38,11 @@ _LEAP_YEAR = 2000
 
 @dataclass(frozen=True, slots=True)
 class Formed:
-    """A value in the form that a field takes.
+    """A converted value.
 
     Attributes:
         value: what to send; None to send nothing.
-        reason: why it is not sent as billmywork has it; None where it is.
+        reason: why it is not sent as billmywork has it; None if it is.
     """
 
     value: Any
@@ -50,15 +50,15 @@ class Formed:
 
 
 def formed(field: MergeField, value: AttributeValue) -> Formed:
-    """Returns a value that is not empty as a merge field takes it."""
+    """Converts a non-empty value for a merge field."""
     form = _FORMS.get(field.type)
     return form(field, value) if form is not None else _text(as_text(value))
 
 
 def every_form(value: AttributeValue) -> Iterator[Any]:
-    """Gives each form in which some merge field takes a value that is not empty, the most usual first.
+    """Yields a non-empty value in each form that some merge field takes, the most usual first.
 
-    For a list whose fields are not known. Of choices in other letters than the value's, the usual ones.
+    For a list whose fields are unknown. Of choices that differ in case, only the usual ones.
     """
     text, given = as_text(value), set[tuple[str, Any]]()
     fields = [MergeField("", kind) for kind in ("text", *_FORMS)] + [MergeField("", "phone", phone_format="US")]
@@ -70,7 +70,7 @@ def every_form(value: AttributeValue) -> Iterator[Any]:
 
 
 def as_text(value: AttributeValue) -> str:
-    """Returns a value as a text: a whole number without a fraction."""
+    """Returns a value as text; an integral number without a fraction."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()
@@ -94,14 +94,14 @@ def _date(field: MergeField, value: AttributeValue) -> Formed:
 
 
 def _birthday(field: MergeField, value: AttributeValue) -> Formed:
-    found, told = _day(value), _MONTH_DAY.fullmatch(as_text(value))
-    if found is None and told is not None:
-        found = _date_of(f"{_LEAP_YEAR}-{told[1]}-{told[2]}")
+    found, match = _day(value), _MONTH_DAY.fullmatch(as_text(value))
+    if found is None and match is not None:
+        found = _date_of(f"{_LEAP_YEAR}-{match[1]}-{match[2]}")
     return Formed(f"{found:%m/%d}") if found is not None else Formed(None, NO_BIRTHDAY)
 
 
 def _day(value: AttributeValue) -> date | None:
-    # Of a time the day that it has where it was written down.
+    # A time keeps its local date.
     text = as_text(value)
     if len(text) > len("2026-05-03"):
         try:
@@ -171,4 +171,4 @@ _FORMS: Mapping[str, Callable[[MergeField, AttributeValue], Formed]] = {
     "phone": _phone,
     "address": _address,
 }
-"""By the type of a merge field; any other is a text."""
+"""By the type of the merge field; any other type is text."""

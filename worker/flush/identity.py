@@ -1,7 +1,7 @@
-"""Which contact a member is: whether it is the one that the ledger means, and what an unanswered write did to it.
+"""Whether a member is the contact that the ledger means, and what an unanswered write did to it.
 
-Decided by Mailchimp's ``contact_id``, and where an answer has none by Mailchimp's own times, which are compared with
-each other and with its Date header only. An intent alone decides nothing.
+Decided by Mailchimp's ``contact_id``, or if an answer has none by Mailchimp's own times, which are compared only with
+each other and with its Date header. An intent alone decides nothing.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from worker.model import CustomerId, Origin
 from worker.store.ledger import OUT, Intent, IntentKind, LedgerEntry
 
 AT_ONCE = timedelta(seconds=2)
-"""An archive within this time of the read before it is this worker's; the status that was read is the one before it."""
+"""An archive within this time of the preceding read is this worker's; its former status is the one read."""
 ITS_OWN_AFTER = timedelta(days=30)
-"""How long a member that this worker found must have been one customer's to go along with its address or list."""
+"""How long a found member must have belonged to a customer before it follows its new address or list."""
 NOT_ADDED = "This worker did not add the member, so it stays on the list as it is."
 FOUND_AND_LEFT = (
     "This worker did not add the member, and nothing shows that it is this customer's: it had other names or none when "
     "it was found, less than 30 days ago. So it stays on the list as it is."
 )
 ANSWER_WITHIN = timedelta(minutes=3)
-"""How long after the read before it a write may be done whose end is not known: a whole answer may take two minutes."""
+"""How long after the preceding read an unanswered write may be done: a complete answer may take two minutes."""
 
 
 def same_membership(entry: LedgerEntry, member: Member) -> bool:
-    """Tells whether a member is there as the ledger tells, and did not join by itself since.
+    """Returns whether a member is the one in the ledger, and did not join again by itself.
 
-    Who confirms Mailchimp's mail after an add is the same still.
+    A member that confirmed Mailchimp's mail after an add is the same.
     """
     if entry.member_status in OUT and member.status not in OUT:
-        return False  # whatever its times say, which are whole seconds
+        return False  # whatever its times say: they are in whole seconds
     seen_at = _moment(entry.seen_at)
     opted_in = member.opted_in if entry.member_status != "pending" else None
     if seen_at is not None and opted_in is not None and opted_in > seen_at:
@@ -56,7 +56,7 @@ def status_after(status: str | None) -> str:
 
 
 def is_ours(entry: LedgerEntry, member: Member) -> bool:
-    """Tells whether a member is off its list because this worker did that, and untouched since."""
+    """Returns whether this worker took a member off its list, and nobody changed it since."""
     untouched = entry.last_changed is not None and entry.last_changed == member.last_changed
     return entry.state == "archived" and _still_off(entry, member) and untouched and _may_be(entry.contact_id, member)
 
@@ -66,7 +66,7 @@ def _still_off(entry: LedgerEntry, member: Member) -> bool:
 
 
 def was_done(entry: LedgerEntry, member: Member) -> bool:
-    """Tells whether a member is as the write that the ledger intends would have left it."""
+    """Returns whether a member is in the state in which the intended write would have left it."""
     intent = entry.intent
     if intent is None or not _may_be(intent.contact_id, member):
         return False
@@ -86,7 +86,7 @@ def was_done(entry: LedgerEntry, member: Member) -> bool:
             back = member.status != (intent.status or "archived")
             return back and any(_within(intent, one, ANSWER_WITHIN) for one in times)
         case "archive":
-            # However long the call took: after a moment the status that was read says nothing of the one it had then.
+            # However long the call took: after a moment the status that was read may be outdated.
             off = member.status == status_after(intent.status)
             return off and _within(replace(intent, until=None), member.changed, AT_ONCE)
         case "unsubscribe":
@@ -94,13 +94,13 @@ def was_done(entry: LedgerEntry, member: Member) -> bool:
 
 
 def add_was_done(entry: LedgerEntry, member: Member) -> bool:
-    """Tells whether a member is there by an add of this worker whose answer did not tell it."""
+    """Returns whether an unanswered add of this worker created a member."""
     kind = entry.intent.kind if entry.intent is not None else None
     return entry.state == "intended" and kind == "add" and was_done(entry, member)
 
 
 def continues(entry: LedgerEntry, member: Member) -> bool:
-    """Tells whether a member that was just read is the one that the ledger means, by any write of this worker."""
+    """Returns whether a member that was just read is the one in the ledger, allowing for this worker's writes."""
     if entry.state == "intended" or (entry.intent is not None and entry.intent.kind == "restore"):
         still_off = entry.state != "intended" and _still_off(entry, member)
         return still_off or was_done(entry, member)
@@ -110,12 +110,12 @@ def continues(entry: LedgerEntry, member: Member) -> bool:
 
 
 def origin_of(entry: LedgerEntry | None, member: Member) -> Origin:
-    """Tells whether this worker added a member that was just read: by an add of its own, answered or not."""
+    """Returns the origin of a member that was just read: added if this worker's add, answered or not, created it."""
     return entry.origin if entry is not None and continues(entry, member) else "found"
 
 
 def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> LedgerEntry:
-    """Returns what the ledger should say of a member now that it was read: no write to it is in doubt any more.
+    """Returns the ledger entry of a member that was just read. No write to it is in doubt any more.
 
     Args:
         date: Mailchimp's time of the answer.
@@ -131,7 +131,7 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
         intent=None,
         address_now=None,
         fields=fields_of(entry, member),
-        # Another member is its customer's from now on only, and its names were never looked at.
+        # A different member belongs to the customer only from now on, and its names were never compared.
         names_agreed=entry.names_agreed if same else None,
         customer_since=entry.customer_since if same else seen_at,
         member_tags=tags_of(entry, member),
@@ -150,14 +150,14 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
 
 
 def tags_of(entry: LedgerEntry | None, member: Member) -> Mapping[str, str] | None:
-    """Returns the tags that the ledger knows of a member: of another contact at its place it knows none."""
+    """Returns a member's tags in the ledger; none if the entry means another contact."""
     if entry is None or not entry.member_tags:
         return None
     return entry.member_tags if _same_contact(entry, member) else None
 
 
 def fields_of(entry: LedgerEntry | None, member: Member) -> Mapping[str, str]:
-    """Returns the hashes of what this worker sent to a member: to another contact at its place it sent nothing."""
+    """Returns the hashes of what this worker sent to a member; none if the entry means another contact."""
     if entry is None or not entry.fields:
         return {}
     return entry.fields if _same_contact(entry, member) else {}
@@ -169,7 +169,7 @@ def _same_contact(entry: LedgerEntry, member: Member) -> bool:
 
 
 def departed(entry: LedgerEntry, member: Member, date: datetime | None) -> LedgerEntry | None:
-    """Returns what the ledger should say of a member that was read and has left; None where it has not.
+    """Returns the ledger entry of a member that has left, after it was read; None if it has not left.
 
     Args:
         date: Mailchimp's time of the answer.
@@ -177,7 +177,7 @@ def departed(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledge
     now = as_read(entry, member, date)
     if member.status not in OUT or is_ours(now, member):
         return None
-    # Archived by this worker once, and by somebody else since: that is a departure.
+    # Archived by this worker earlier, and by somebody else since: this is a departure.
     return _back(now) if now.state == "archived" else now
 
 
@@ -188,7 +188,7 @@ def _back(found: LedgerEntry) -> LedgerEntry:
 
 
 def _as_archived(found: LedgerEntry, intent: Intent, member: Member) -> LedgerEntry:
-    # Mailchimp said that it was archived: by this worker, unless the member was changed again after that answer.
+    # The archive was confirmed, so it is this worker's, unless the member was changed again afterwards.
     if not (_may_be(intent.contact_id, member) and _within(intent, member.changed, ANSWER_WITHIN)):
         return replace(found, status_before="unsubscribed", last_changed=None)
     return replace(found, status_before=status_before_until(intent, member.changed), last_changed=member.last_changed)
@@ -198,7 +198,7 @@ def status_before_until(intent: Intent, moment: datetime | None = None) -> str:
     """Returns the status before an archive that was done, whose own time was not read yet.
 
     Args:
-        moment: when it was done; None for the time of its answer, which is the latest that it may be.
+        moment: when it was done; None for the time of its answer, which is the latest possible.
     """
     first, last = _moment(intent.at), moment or _moment(intent.until)
     at_once = first is not None and last is not None and last <= first + AT_ONCE
@@ -206,11 +206,11 @@ def status_before_until(intent: Intent, moment: datetime | None = None) -> str:
 
 
 def status_before(seen: Member, seen_at: datetime | None, archived: Member) -> str:
-    """Returns the status that a member had right before this worker archived it, as far as anybody knows.
+    """Returns a member's status right before this worker archived it, as far as it can be known.
 
     Args:
-        seen_at: Mailchimp's time of that.
-        archived: as it was read after.
+        seen_at: Mailchimp's time of `seen`.
+        archived: as it was read afterwards.
     """
     changed = archived.changed
     at_once = seen_at is not None and changed is not None and _second(seen_at) <= changed <= seen_at + AT_ONCE
@@ -224,11 +224,11 @@ def new_intent(
     before: Intent | None = None,
     status: str | None = None,
 ) -> Intent:
-    """Returns the note of a write that is about to be sent.
+    """Returns the intent of a write that is about to be sent.
 
     Args:
-        date: Mailchimp's time of the read before it.
-        member: as it was read; None where there was none.
+        date: Mailchimp's time of the preceding read.
+        member: as it was read; None if there was none.
         before: the intent of an earlier try of the same write, which may have been done too.
         status: of an add, as which it is sent.
     """
@@ -245,10 +245,10 @@ def new_intent(
 
 
 def lost(noted: Intent, date: datetime | None, seconds: float) -> Intent:
-    """Returns the note of a write with the time by which it was done, if it was.
+    """Returns an intent with the time by which it was done, if it was.
 
     Args:
-        date: Mailchimp's time of the answer; None where none came.
+        date: Mailchimp's time of the answer; None if there was none.
         seconds: how long the call took.
     """
     at = _moment(noted.at)
@@ -258,17 +258,16 @@ def lost(noted: Intent, date: datetime | None, seconds: float) -> Intent:
 
 
 def is_new(member: Member, date: datetime | None) -> bool:
-    """Tells whether a member that a PUT answered was made by it, and was not there already when it was read.
+    """Returns whether a PUT created the member in its answer, which did not exist when it was read.
 
     Args:
-        member: as the PUT answered.
         date: Mailchimp's time of the read that did not find it.
     """
     return date is None or member.born is None or member.born >= _second(date)
 
 
 def has_names(values: Mapping[str, Any]) -> bool:
-    """Tells whether a customer has a first and a last name.
+    """Returns whether a customer has a first and a last name.
 
     Args:
         values: merge tag to what would be sent.
@@ -277,10 +276,10 @@ def has_names(values: Mapping[str, Any]) -> bool:
 
 
 def names_agree(values: Mapping[str, Any], member: Member) -> bool:
-    """Tells whether customer and member have both names, and the same ones, whatever their case and spaces.
+    """Returns whether customer and member both have the same first and last name, ignoring case and spacing.
 
     Args:
-        values: merge tag to what would be sent of the customer.
+        values: merge tag to what would be sent.
         member: as it was read before anything was written to it.
     """
     names = [_normal(one) for one in member.names]
@@ -288,17 +287,17 @@ def names_agree(values: Mapping[str, Any], member: Member) -> bool:
 
 
 def is_first_sight(entry: LedgerEntry | None, member: Member) -> bool:
-    """Tells whether nothing was written to a member that was just read: else its names may be those of a write."""
+    """Returns whether this worker never wrote to a member that was just read; else its names may be the worker's."""
     if entry is None:
         return True
     return None not in (entry.contact_id, member.contact_id) and entry.contact_id != member.contact_id
 
 
 def agreed_when_found(entry: LedgerEntry | None, member: Member, owner: CustomerId, values: Mapping[str, Any]) -> bool:
-    """Tells whether a found member had its customer's names when it was found.
+    """Returns whether a found member had its customer's names when it was found.
 
     Args:
-        entry: what the ledger said of its place before it was read.
+        entry: of its place before it was read.
         member: as it was read, before anything is written to it.
     """
     if entry is None or is_first_sight(entry, member):
@@ -307,10 +306,10 @@ def agreed_when_found(entry: LedgerEntry | None, member: Member, owner: Customer
 
 
 def is_its_own(entry: LedgerEntry, now: datetime) -> bool:
-    """Tells whether a member surely is its customer's, so that it goes along with another address or list.
+    """Returns whether a member certainly belongs to its customer, so that it follows to another address or list.
 
-    A person who joined by herself may have become a customer's address by a typing error. So a member that was found
-    counts only where its names were the customer's before anything was written to it, or after 30 days.
+    A person who joined by herself may have a customer's address only by a typing error. So a found member counts only
+    if its names were the customer's before anything was written to it, or after 30 days.
     """
     since = as_moment(entry.customer_since) if entry.customer_since is not None else None
     long = since is not None and since <= now - ITS_OWN_AFTER

@@ -1,4 +1,4 @@
-"""The intents of one step group: each write that could lose its answer is noted before it is sent."""
+"""The intents of one step group: each write whose answer could be lost is recorded before it is sent."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from worker.flush.identity import lost
 from worker.flush.step_result import StepResult
 from worker.flush.steps import Target, Update
 from worker.model import AccountId, CustomerId, MembershipKey
-from worker.store import begun_updates, ledger
-from worker.store.begun_updates import BegunUpdate
+from worker.store import ledger, update_intents
 from worker.store.changed_rows import Rows
 from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
+from worker.store.update_intents import UpdateIntent
 
 WriteAhead = Callable[[Sequence[LedgerEntry], Sequence[tuple[CustomerId, MembershipKey]]], None]
-"""Writes entries with intents, and where customers are known who were known nowhere, in one transaction."""
+"""Writes entries with intents, and the memberships of customers who had none, in one transaction."""
 
 
 @dataclass(slots=True)
 class Intents:
-    """What a step group is about to do. Used by one thread.
+    """What a step group is about to do. Not thread-safe.
 
     Attributes:
-        known: what the ledger says of places by now, where that is more than when the flush was planned.
-        refused: merge tag to title, of fields that Mailchimp refused at a place: left out by the next try.
+        known: ledger entries that are newer than the plan.
+        refused: merge tag to title, of fields that Mailchimp refused at a place; the next try omits them.
     """
 
     write_ahead: WriteAhead
@@ -38,12 +38,12 @@ class Intents:
     _lost: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
 
     def begin(self, intended: LedgerEntry, before: LedgerEntry | None, targets: Iterable[Target]) -> None:
-        """Writes what is about to be done to a place.
+        """Records what is about to be done to a place.
 
         Args:
             intended: the entry with its intent.
-            before: what the ledger says again if nothing was done; None for nothing.
-            targets: the customers who must be known there, should the answer be lost.
+            before: the entry to restore if nothing was done; None for none.
+            targets: the customers who must be known there if the answer is lost.
 
         Raises:
             Halted: nothing may be written any more.
@@ -55,11 +55,11 @@ class Intents:
         self._lost.pop(membership, None)
 
     def note(self, seen: LedgerEntry, targets: Iterable[Target]) -> None:
-        """Writes at once what a read says of a member: that it left, or what a write is about to change.
+        """Records at once what a read shows about a member: that it left, or what a write is about to change.
 
         Args:
-            seen: what the ledger says of the place from now on, whatever becomes of the step that read it.
-            targets: the customers who are known by it from now on, if they are known nowhere.
+            seen: the place's new entry, however the step ends.
+            targets: the customers who are known there from now on, if they had no membership.
 
         Raises:
             Halted: nothing may be written any more.
@@ -70,7 +70,7 @@ class Intents:
             self.known[seen.membership] = seen
 
     def take_back(self, membership: MembershipKey) -> None:
-        """Notes that an answer proved that nothing was done."""
+        """Records that an answer proved that nothing was done."""
         if membership not in self._before:
             return
         before = self._taken_back[membership] = self._before.pop(membership)
@@ -80,10 +80,10 @@ class Intents:
             self.known.pop(membership, None)
 
     def lose(self, membership: MembershipKey, date: datetime | None, seconds: float) -> None:
-        """Notes that an answer did not say whether it was done.
+        """Records that it is unknown whether a write was done.
 
         Args:
-            date: Mailchimp's time of that answer; None where none came.
+            date: Mailchimp's time of the answer; None if there was none.
             seconds: how long the call took.
         """
         entry = self.known.get(membership)
@@ -91,11 +91,10 @@ class Intents:
             self.known[membership] = self._lost[membership] = replace(entry, intent=lost(entry.intent, date, seconds))
 
     def lose_fields(self, membership: MembershipKey, entry: LedgerEntry | None, fields: Iterable[str]) -> None:
-        """Notes that no answer said whether fields were taken.
+        """Records that it is unknown whether fields were accepted.
 
         Args:
-            membership: the place of the member.
-            entry: what the ledger said of it; None where it said nothing.
+            entry: of the place; None if there was none.
             fields: merge tags of what was sent.
         """
         known = self.known.get(membership, entry)
@@ -103,7 +102,7 @@ class Intents:
             self.known[membership] = self._lost[membership] = replace(known, fields=not_sure(known.fields, fields))
 
     def close(self, result: StepResult) -> None:
-        """Puts what was taken back into the report of the step that ended, and learns what that wrote."""
+        """Adds what was taken back to the result of the step that ended, and takes over what that wrote."""
         written = {entry.membership for entry in result.entries}.union(result.dropped, result.undone)
         for membership, before in self._taken_back.items():
             if membership in written:
@@ -122,23 +121,23 @@ class Intents:
 
 
 def note_updates(db: Database, account_id: AccountId, updates: Iterable[Update], at: str) -> None:
-    """Writes which fields updates are about to send. Belongs in a transaction that is committed before the first call.
+    """Stores which fields updates are about to send, in a transaction that is committed before the first call.
 
-    Not in Kafka, as the intents are: another worker that takes over from one that died does not know of them.
+    Not stored in Kafka, unlike intents: another worker that takes over from a dead one does not know of them.
     """
-    begun = [BegunUpdate(one.entry.customer_id, one.membership.list_id, list(one.changes), at) for one in updates]
-    begun_updates.note(db, account_id, begun)
+    begun = [UpdateIntent(one.entry.customer_id, one.membership.list_id, list(one.changes), at) for one in updates]
+    update_intents.note(db, account_id, begun)
 
 
-def doubt_begun_updates(db: Database, account_id: AccountId) -> Rows:
-    """Writes into the ledger that updates of a process that died may have been done. Belongs in a transaction."""
-    begun = {(one.customer_id, one.list_id): one for one in begun_updates.of_account(db, account_id)}
+def doubt_update_intents(db: Database, account_id: AccountId) -> Rows:
+    """Records in the ledger that updates of a dead process may have been done, in the caller's transaction."""
+    begun = {(one.customer_id, one.list_id): one for one in update_intents.of_account(db, account_id)}
     doubtful = []
     for entry in ledger.owned_by(db, account_id, {one.customer_id for one in begun.values()}):
         update = begun.get((entry.customer_id, entry.membership.list_id))
-        if update is not None and entry.sent_at < update.begun_at:  # else its answer is known
+        if update is not None and entry.sent_at < update.begun_at:  # otherwise its answer is known
             doubtful.append(replace(entry, fields=not_sure(entry.fields, update.fields)))
-    begun_updates.clear(db, account_id)
+    update_intents.clear(db, account_id)
     return ledger.put_entries(db, account_id, doubtful)
 
 

@@ -1,4 +1,4 @@
-"""What the ledger learns of a page of members: statuses, contact ids, and addresses that people changed themselves."""
+"""What the ledger learns from a page of members: statuses, contact ids, and addresses changed by people."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from worker.store.ledger import OUT, LedgerEntry, has_left
 
 _NOTHING: Mapping[MembershipKey, LedgerEntry] = MappingProxyType({})
 Moved = Mapping[MembershipKey, MembershipKey]
-"""Place of a member to the place where the ledger knows its contact: the person may have changed the address."""
+"""A member's place to the place where the ledger knows its contact: the person may have changed the address."""
 _NOWHERE: Moved = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What a page tells.
+    """What a page of members reveals.
 
     Attributes:
-        entries: those that it changes, and those of customers whose address left where nobody was known.
-        members: by the place of each of these entries, the member that it is about.
-        unknown: members that no page before had, and that this worker knows nothing of.
+        entries: changed ones, and those of customers whose address left a list where nobody was known.
+        members: by the place of each entry, the member that it describes.
+        unknown: members that were on no earlier page and have no entry.
         left_before: places that somebody was known to have left before.
     """
 
@@ -44,7 +44,7 @@ class Learnt:
     left_before: frozenset[MembershipKey]
 
     def departures(self) -> list[LedgerEntry]:
-        """Returns the entries by which somebody left, or is back."""
+        """Returns the entries that show that somebody left, or is back."""
         return [one for one in self.entries if has_left(one) or one.membership in self.left_before]
 
 
@@ -61,8 +61,8 @@ def learnt(
     """Returns what a page changes.
 
     Args:
-        strangers: whether addresses of customers are noted that left and that the ledger does not know on the list.
-        known: what was learnt already and is not written.
+        strangers: whether to record departures of customers' addresses that the ledger does not know on the list.
+        known: entries that were learnt already and are not written.
         moved: contacts that the ledger knows at another address.
     """
     members = members_of(page)
@@ -96,7 +96,7 @@ def _place(list_id: ListId, member: Member) -> MembershipKey | None:
 
 
 def members_of(page: Page) -> dict[MembershipKey, Member]:
-    """Returns the members of a page by their memberships."""
+    """Returns the members of a page by membership."""
     return {place: one for one in page.members if (place := _place(page.list_id, one)) is not None}
 
 
@@ -112,7 +112,7 @@ def _back(
     members: Mapping[MembershipKey, Member],
     entries: Mapping[MembershipKey, LedgerEntry],
 ) -> set[MembershipKey | None]:
-    # Members that this worker archived and that are there again, where a customer is known still.
+    # Members that this worker archived and that are back, where a customer is still known.
     again = [
         place
         for place, member in members.items()
@@ -126,36 +126,36 @@ def _back(
 def entry_of_member(
     entry: LedgerEntry, member: Member, date: datetime | None, at: str, *, back: bool = False
 ) -> LedgerEntry | None:
-    """Returns what the ledger should say of a member that was listed, or None where it says so already.
+    """Returns the new entry of a listed member; None if it is unchanged.
 
     Args:
         date: Mailchimp's time of the answer.
-        back: whether a customer is known at the place of a member that this worker archived: who is there again by
-            herself counts. Elsewhere nobody is concerned, and an archive stays one.
+        back: whether a customer is known at the place of a member that this worker archived, so that a return counts.
+            Elsewhere nobody is affected, and an archive stays one.
     """
     if member.status in OUT:
         return entry_of_departure(entry, member, date, at)
     if entry.intent is not None or entry.state == "intended" or (entry.state == "archived" and not back):
-        return None  # what is in doubt is found out by a read of that member alone
+        return None  # doubts are resolved by reading that member alone
     return _unless_said(as_read(entry, member, date), entry, at)
 
 
 def entry_of_departure(entry: LedgerEntry, member: Member, date: datetime | None, at: str) -> LedgerEntry | None:
-    """Returns what the ledger should say of a member that left its list, or None where it says so already.
+    """Returns the new entry of a member that left its list; None if it is unchanged.
 
     Args:
-        member: as it was read: unsubscribed, cleaned or archived.
+        member: unsubscribed, cleaned or archived.
         date: Mailchimp's time of the answer.
     """
     if entry.state == "gone" and member.status == "cleaned":
-        return None  # a bounce of a later member says less than that the one before it left
-    # A write in doubt is found out by a read of that member alone. But who is at the place of an add in doubt has
-    # left by now, and may be deleted before that read.
+        return None  # a later member's bounce says less than the earlier departure
+    # A write in doubt is resolved by reading that member alone. But the member at the place of an add in doubt has left
+    # by now, and may be deleted before that read.
     add = entry.state == "intended" and entry.intent is not None and entry.intent.kind == "add"
     if not add and (entry.intent is not None or entry.state == "intended"):
         return None
     if entry.state == "archived" and member.status == "archived" and entry.last_changed is None:
-        return None  # it is not known whose archive it is, so it counts as one who left already
+        return None  # it is unknown who archived it, so it counts as a departure already
     now = departed(entry, member, date)
     return None if now is None else _unless_said(now, entry, at)
 
@@ -167,15 +167,15 @@ def _unless_said(now: LedgerEntry, entry: LedgerEntry, at: str) -> LedgerEntry |
 def entry_of_renamed(
     entry: LedgerEntry, there: LedgerEntry | None, member: Member, date: datetime | None, at: str
 ) -> LedgerEntry | None:
-    """Returns what the ledger should say of a place whose member has another address, which the person gave it.
+    """Returns the new entry of a place whose member has another address, given by the person.
 
     Args:
-        there: what it says of the new address.
+        there: the entry of the new address.
         member: as it was listed, at the new address.
         date: Mailchimp's time of the answer.
 
     Returns:
-        None where it says so already, or the new address may be this worker's doing.
+        None if it is unchanged, or if this worker may have changed the address.
     """
     ours = there is not None and (there.intent is not None or there.origin == "added")
     if ours or entry.contact_id != member.contact_id or entry.intent is not None:
@@ -228,7 +228,7 @@ def _owners(
 
 @dataclass(slots=True)
 class KnownContacts:
-    """Which contacts the ledger knows on a list: eight bytes each, read once a reading, when a member has changed."""
+    """The contacts that the ledger knows on a list: eight bytes each, loaded when the first member has changed."""
 
     db: Database
     account_id: AccountId
@@ -273,11 +273,11 @@ class KnownContacts:
 
 @dataclass(slots=True)
 class PageWriter:
-    """Takes the pages of one account, and writes what they tell and how far each reading is.
+    """Writes the pages of one account, and how far each reading is.
 
     Attributes:
         db: for reads.
-        write: carries out a function in a transaction, with the database to write; it returns which rows it wrote.
+        write: runs a function in a transaction with the database to write; it returns the rows that it wrote.
     """
 
     db: Database
@@ -290,16 +290,16 @@ class PageWriter:
         self.contacts = KnownContacts(self.db, self.account_id)
 
     def keep(self, page: Page) -> None:
-        """Writes a page, unless it has nobody new and it need not be noted how far the reading is."""
+        """Writes a page, unless it has nobody new and its progress need not be stored."""
         if page.trivial and not page.new:
             return
         at, account_id = as_text(self.clock()), self.account_id
-        # A list of another account by now: its strangers are that one's.
+        # The list belongs to another account now, and so do its strangers.
         strangers = page.list_id not in accounts.stored_by_others(self.db, account_id)
         moved = self.contacts.moved(page)
         if page.trivial and not page.reading.whole:
-            told = learnt(self.db, account_id, page, at, strangers=strangers, moved=moved)
-            if not told.entries:
+            result = learnt(self.db, account_id, page, at, strangers=strangers, moved=moved)
+            if not result.entries:
                 return
         self.write(lambda own: write_page(own, account_id, page, at, strangers=strangers, moved=moved))
 
@@ -307,13 +307,18 @@ class PageWriter:
 def write_page(
     db: Database, account_id: AccountId, page: Page, at: str, *, strangers: bool, moved: Moved = _NOWHERE
 ) -> Rows:
-    """Writes what a page tells and how far the reading is. Belongs in a transaction."""
-    told = learnt(db, account_id, page, at, strangers=strangers, moved=moved)
-    rows = ledger.put_entries(db, account_id, told.entries)
-    rows += write_after_reading(db, account_id, told.entries, told.members, at)
+    """Writes what a page reveals and how far the reading is, in the caller's transaction."""
+    result = learnt(db, account_id, page, at, strangers=strangers, moved=moved)
+    rows = ledger.put_entries(db, account_id, result.entries)
+    rows += write_after_reading(db, account_id, result.entries, result.members, at)
     reading, then = page.reading, page.then
     if reading.whole:
-        counts = {"members": len(page.new), "total": page.total, "learnt": len(told.entries), "unknown": told.unknown}
+        counts = {
+            "members": len(page.new),
+            "total": page.total,
+            "learnt": len(result.entries),
+            "unknown": result.unknown,
+        }
         readings.put_page(db, account_id, page.list_id, reading, then, **counts, at=at)
     elif then is not None:
         readings.put_departures(db, account_id, page.list_id, then)

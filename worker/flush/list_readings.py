@@ -1,8 +1,8 @@
-"""What a flush reads of an account's lists before it plans: their merge fields, and their members.
+"""What a flush reads of an account's lists before it plans: their merge fields and their members.
 
-Members are read page by page: those that changed first come first, and each page goes on from the last time. Two calls
-read a list on which nothing changed: all members but the archived, and the archived. Where a list was never read whole,
-and it must only be known who left it, three calls read these: one for each way to leave.
+Members are read page by page in the order of their last change, and each page continues from the last time. Two calls
+read an unchanged list: all members but the archived, and the archived. If a list was never read in full and only
+departures matter, three calls read these: one per way to leave.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from worker.store.database import Database
 from worker.store.readings import DepartedStatus, Reading, ReadStatus
 
 SIDE_BY_SIDE = 8
-"""Lists that are read at one time; the sender decides how many of its calls are in flight."""
+"""Lists read in parallel; the sender limits the calls in flight."""
 OVERLAP = timedelta(minutes=10)
-"""How long before the beginning of the last reading the next one begins: Mailchimp's own servers may lag."""
+"""How long before the start of the last reading the next one begins, as Mailchimp's own servers may lag."""
 _FIRST = datetime.min.replace(tzinfo=UTC) + OVERLAP
 DEPARTED: tuple[ReadStatus, ...] = get_args(DepartedStatus)
-"""What is read of who left a list, in that order."""
+"""The statuses of departures, in the order of reading."""
 WHOLE: tuple[ReadStatus, ...] = ("all", "archived")
-"""What is read of all members."""
+"""The statuses of a full reading."""
 SECOND = timedelta(seconds=1)
 SECOND_LOOK = 1.0
-"""Seconds to wait before a list is asked for, when a read of its members answered 404."""
+"""Seconds to wait before checking whether a list exists, after a read of its members answered 404."""
 MOST_RESTARTS = 3
-"""Times that one page is begun again because members before it changed meanwhile."""
+"""How often one page is started again because members before it changed meanwhile."""
 
 _SHIFTED = ClassifiedAnswer(AnswerClass.LATER, "its members changed while they were read")
 
@@ -53,7 +53,7 @@ class FieldsRead:
 
     Attributes:
         found: of each list that answered.
-        refused: what prevented it, of the others; reading ends at the first that is not just a missing list.
+        refused: the failures of the others; reading stops at the first that is not just a missing list.
     """
 
     found: Mapping[ListId, Sequence[MergeField]]
@@ -61,7 +61,7 @@ class FieldsRead:
 
 
 def read_fields(sender: Sender, settings: AccountSettings) -> FieldsRead:
-    """Reads the merge fields of every stored list that is not gone: of the first alone, of the others side by side."""
+    """Reads the merge fields of every stored list that is not gone: the first alone, the others in parallel."""
     found: dict[ListId, Sequence[MergeField]] = {}
     refused: dict[ListId, ClassifiedAnswer] = {}
     there = [one.list_id for one in settings.stored if not one.gone]
@@ -76,7 +76,7 @@ def read_fields(sender: Sender, settings: AccountSettings) -> FieldsRead:
 
 
 def _read(sender: Sender, list_ids: Sequence[ListId]) -> Iterator[tuple[ListId, Sequence[MergeField] | Answer]]:
-    # The first shows whether the account is called at all.
+    # The first shows whether the account can be called at all.
     for list_id in list_ids[:1]:
         yield list_id, merge_fields(sender, list_id)
     if others := list_ids[1:]:
@@ -92,11 +92,11 @@ class Page:
     """Members of a list, as Mailchimp listed them.
 
     Attributes:
-        date: Mailchimp's time of the answer; None where it gave none.
-        reading: which one it belongs to, with the time of its first page.
-        then: where the reading goes on; None where the list is read to its end.
-        new: how many of the members the page before did not have.
-        total: how many there are to read, on the first page of each status; 0 on any other.
+        date: Mailchimp's time of the answer; None if it gave none.
+        reading: the reading that it belongs to, with the time of its first page.
+        then: where the reading continues; None at the end of the list.
+        new: how many of the members were not on the previous page.
+        total: how many there are to read, on the first page of each status; otherwise 0.
     """
 
     list_id: ListId
@@ -114,21 +114,21 @@ class Page:
 
     @property
     def trivial(self) -> bool:
-        """Whether nothing is lost if it is not noted how far the reading is: the page is soon read again."""
+        """Whether its progress need not be stored, because the page is quickly read again."""
         return self.then is not None and not self.is_full
 
 
 Keep = Callable[[Page], None]
-"""Takes a page before the next one is read."""
+"""Called with each page before the next one is read."""
 
 
 def start_of(
     db: Database, settings: AccountSettings, list_id: ListId, *, whole: bool = False
 ) -> tuple[Reading, str | None]:
-    """Returns where the reading of a list begins or goes on, and the time from which its members are not known.
+    """Returns where the reading of a list starts or continues, and the time since when its members are unknown.
 
     Args:
-        whole: whether all members must be read. A list that was read so once is always read so: that costs less.
+        whole: whether to read all members. A list that was once read in full always is: that costs less.
     """
     on_list, account_id = settings.list_of(list_id), settings.account_id
     departures = on_list.departures_read_at if on_list is not None else None
@@ -146,18 +146,18 @@ def _before(read_at: datetime | None) -> str | None:
 
 
 def read_at(settings: AccountSettings) -> dict[ListId, str]:
-    """Returns when the last whole reading of each list's departures began, as text."""
+    """Returns when the last complete reading of each list's departures began, as text."""
     known = (one for one in settings.lists if not one.departures_lost)
     return {one.list_id: as_text(one.departures_read_at) for one in known if one.departures_read_at}
 
 
 @dataclass(slots=True)
 class ListReadings:
-    """The readings of one account in one flush, or in one plan.
+    """The readings of one account in one flush or plan.
 
     Attributes:
-        done: lists that were read, or that could not be.
-        refused: what prevented it, of these.
+        done: lists that were read, or could not be.
+        refused: the failures of those that could not be.
     """
 
     db: Database
@@ -170,12 +170,12 @@ class ListReadings:
     def read(
         self, settings: AccountSettings, wanted: Collection[ListId], *, whole: bool = False
     ) -> dict[ListId, ClassifiedAnswer]:
-        """Reads lists that were not read yet; returns what prevented which.
+        """Reads lists that were not read yet; returns the failures.
 
-        Once Mailchimp says "later", or accepts no call of the account, no other list is tried.
+        Stops once Mailchimp says "later", or accepts no call of the account.
 
         Args:
-            whole: whether all members are read; else it is enough to know who left.
+            whole: whether to read all members; otherwise only departures.
         """
         refused: dict[ListId, ClassifiedAnswer] = {}
         classified: ClassifiedAnswer | None = None
@@ -195,7 +195,7 @@ class ListReadings:
         return frozenset(self.done - self.refused.keys())
 
     def not_read(self) -> dict[ListId, str]:
-        """Returns the lists of which nothing is known now, though they may be there, and why."""
+        """Returns the lists whose members are unknown now, though they may exist, and why."""
         return {
             list_id: classified.title
             for list_id, classified in self.refused.items()
@@ -227,12 +227,12 @@ def read_list(
     """Reads the members of one list.
 
     Args:
-        start: where to begin or go on.
+        start: where to start or continue.
         base: the time from which members of each status are read, as text; None for all.
         wait: waits so many seconds.
 
     Returns:
-        None where it was read to its end; else what prevented it: NOT_THERE only where the list surely is gone.
+        None if it was read to its end; else the failure: NOT_THERE only if the list is certainly gone.
     """
     for one in pages(sender, list_id, start, base, fields=fields):
         if isinstance(one, Page):
@@ -249,7 +249,7 @@ def read_list(
 def pages(
     sender: Sender, list_id: ListId, start: Reading, base: str | None, *, fields: bool = False
 ) -> Iterator[Page | ClassifiedAnswer]:
-    """Gives the members of a list page by page; the last one may be what prevented it."""
+    """Yields the members of a list page by page; the last item may be the failure."""
     reading, position, fresh = start, _Position(), start.began_at is None
     seen: set[AddressKey] = set()
     first_of_status = reading.since == base
@@ -291,10 +291,10 @@ def pages(
 
 @dataclass(frozen=True, slots=True)
 class _Position:
-    """Where a page begins among the members since a time.
+    """Where a page starts among the members since a time.
 
     Attributes:
-        last: the address of the last member of the page before, with which this one must begin.
+        last: the address of the last member of the previous page, with which this page must start.
     """
 
     offset: int = 0
@@ -302,18 +302,18 @@ class _Position:
     restarts: int = 0
 
     def shifted(self, members: Sequence[Member]) -> bool:
-        """Tells whether members before this page changed meanwhile, so that others may have been passed over."""
+        """Returns whether members before this page changed meanwhile, so that others may have been skipped."""
         return self.last is not None and (not members or address_key(members[0].address) != self.last)
 
 
 def _further(
     reading: Reading, position: _Position, last: datetime, members: Sequence[Member]
 ) -> tuple[Reading, _Position]:
-    # From a second before the last one: others may share its second, and Mailchimp may mean "later than".
+    # From a second before the last one: others may share its second, and Mailchimp's "since" may be exclusive.
     since = last - SECOND
     if reading.since is None or since > as_moment(reading.since):
         return replace(reading, since=as_text(since)), _Position()
-    # More in one second than a page holds.
+    # More members in one second than fit on a page.
     return reading, _Position(position.offset + len(members) - 1, address_key(members[-1].address), position.restarts)
 
 
@@ -326,9 +326,9 @@ def _next_status(reading: Reading, base: str | None) -> Reading | None:
 def _members(answer: Answer) -> tuple[Sequence[Member], int] | ClassifiedAnswer:
     if not answer.ok:
         return classify(answer)
-    told, total = (answer.body or {}).get("members"), total_items(answer)
-    if not isinstance(told, list) or total is None:
+    listed, total = (answer.body or {}).get("members"), total_items(answer)
+    if not isinstance(listed, list) or total is None:
         return UNREADABLE
-    members = [member_of(one) if isinstance(one, dict) else None for one in told]
-    found = [one for one in members if one is not None]  # some have an empty address: those of text messages alone
-    return (found, total) if len(found) == len(told) else UNREADABLE
+    members = [member_of(one) if isinstance(one, dict) else None for one in listed]
+    found = [one for one in members if one is not None]  # SMS-only contacts have an empty address
+    return (found, total) if len(found) == len(listed) else UNREADABLE

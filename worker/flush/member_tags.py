@@ -1,6 +1,6 @@
-"""Which tags a member needs, and which of them this worker set. Pure.
+"""Which tags a member needs, and which of them this worker set. Does no I/O.
 
-A tag that somebody set by hand is never removed, even where the customer had it too for a while.
+A tag that somebody set by hand is never removed, even if the customer had it too for a while.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from worker.model import CustomerState
 SET = "set"
 """Set by this worker."""
 THERE = "there"
-"""It was there before, or may have been: it is never removed."""
+"""It was set before, or may have been: it is never removed."""
 BEGUN = "begun"
 """Followed by Mailchimp's time: the member did not have it then, and a call to set it was about to be sent."""
 LEAVING = "leaving"
-"""Followed by Mailchimp's time: it was set by this worker then, and a call to remove it was about to be sent."""
+"""Followed by Mailchimp's time: this worker had set it, and a call to remove it was about to be sent."""
 
 Tags = Mapping[str, str]
-"""Names of tags, as the ledger has them, to how they came to the member: SET, THERE, BEGUN or LEAVING."""
+"""Names of tags in the ledger to how the member got them: SET, THERE, BEGUN or LEAVING."""
 
 
 @dataclass(frozen=True, slots=True)
 class TagChanges:
-    """What a member needs.
+    """What to do about a member's tags.
 
     Attributes:
         add: names.
-        remove: names: of tags that this worker set.
+        remove: names of tags that this worker set.
     """
 
     add: tuple[str, ...] = ()
@@ -45,12 +45,12 @@ class TagChanges:
 
 @dataclass(frozen=True, slots=True)
 class TagWrite:
-    """A call about the tags of a member that was read.
+    """A call for the tags of a member that was read.
 
     Attributes:
-        changes: what to send; empty where no call is needed.
-        ahead: what the ledger says from before the call on.
-        after: what it says once the call was done.
+        changes: what to send; empty if no call is needed.
+        ahead: the ledger's tags from before the call on.
+        after: the ledger's tags once the call was done.
     """
 
     changes: TagChanges
@@ -59,7 +59,7 @@ class TagWrite:
 
 
 def wanted_tags(state: CustomerState) -> tuple[str, ...]:
-    """Returns the tags of a customer; those that differ in capital letters or surrounding spaces only are one."""
+    """Returns the tags of a customer; those that differ only in case or surrounding spaces are one."""
     named: dict[str, str] = {}
     for name in state.tags:
         if name.strip():
@@ -78,21 +78,21 @@ def needed(wanted: Sequence[str], known: Tags | None) -> TagChanges:
 
 
 def differs(wanted: Sequence[str], known: Tags | None) -> bool:
-    """Tells whether the member's tags must be looked at: something is to be written, or to be known no more."""
+    """Returns whether the member's tags must be read, because something must be written or forgotten."""
     return bool(needed(wanted, known)) or len({name.casefold() for name in wanted}) != len(known or {})
 
 
 def in_doubt(known: Tags | None) -> bool:
-    """Tells whether it is not known what a call did to some tag: its answer was lost."""
+    """Returns whether a call that set or removed some tag lost its answer."""
     return any(how not in (SET, THERE) for how in (known or {}).values())
 
 
 def resolved(known: Tags | None, added: Mapping[str, datetime | None]) -> Tags:
-    """Returns what the ledger says once all tags of a member were read, with when each was added.
+    """Returns the ledger's tags once all tags of a member were read, with when each was added.
 
     Args:
-        known: what it said before.
-        added: names, as Mailchimp has them, to its own time of that.
+        known: the ledger's tags before.
+        added: names in Mailchimp to Mailchimp's time of their adding.
     """
     there = {name.casefold(): at for name, at in added.items()}
     found: dict[str, str] = {}
@@ -101,7 +101,7 @@ def resolved(known: Tags | None, added: Mapping[str, datetime | None]) -> Tags:
             found[name] = how
         elif name.casefold() in there:
             at, began = there[name.casefold()], _moment(how)
-            # Mailchimp gives whole seconds.
+            # Mailchimp's times are whole seconds.
             within = (
                 began is not None and at is not None and began.replace(microsecond=0) <= at <= began + ANSWER_WITHIN
             )
@@ -116,12 +116,12 @@ def _moment(how: str) -> datetime | None:
 
 
 def to_write(wanted: Sequence[str], known: Tags | None, member: Member, date: datetime | None) -> TagWrite:
-    """Returns what to send about the tags of a member.
+    """Returns what to send for the tags of a member.
 
     Args:
-        known: what the ledger says, with nothing in doubt.
-        member: as it was just read, with its tags. Of those that the answer does not tell, it may have any: they are
-            set where they are wanted, and count as set by hand.
+        known: the ledger's tags, none in doubt.
+        member: just read, with its tags. Those missing from the answer may exist: they are set if wanted, and count as
+            set by hand.
         date: Mailchimp's time of that answer.
     """
     there = {name.casefold(): name for name in member.tags or ()}
@@ -138,12 +138,12 @@ def to_write(wanted: Sequence[str], known: Tags | None, member: Member, date: da
     return TagWrite(TagChanges(add, remove), ahead, after)
 
 
-def _named(known: Iterable[str], told: Iterable[str]) -> list[str]:
-    keys = {name.casefold() for name in told}
+def _named(known: Iterable[str], names: Iterable[str]) -> list[str]:
+    keys = {name.casefold() for name in names}
     return [name for name in known if name.casefold() in keys]
 
 
 def in_words(changes: TagChanges) -> str:
-    """Returns sentences for a receipt."""
+    """Returns the changes as sentences for a receipt."""
     parts = [f"Tags set: {', '.join(changes.add)}."] if changes.add else []
     return " ".join([*parts, *([f"Tags removed: {', '.join(changes.remove)}."] if changes.remove else [])])

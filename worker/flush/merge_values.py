@@ -1,4 +1,4 @@
-"""What a customer looks like as merge fields of a list."""
+"""Converts a customer to merge fields of a list."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Fields:
     Attributes:
         values: merge tag to the value to send.
         left_out: merge tag to why its value is not sent as billmywork has it.
-        state_filled_in: what is sent as the state of the address, where billmywork has none; else None.
+        state_filled_in: the state sent with the address if billmywork has none; else None.
         available: the list's fields.
     """
 
@@ -34,10 +34,10 @@ class Fields:
     available: Sequence[MergeField] = field(default=(), repr=False, compare=False)
 
     def whole(self, sent: Mapping[str, str]) -> dict[str, Any]:
-        """Returns all that a member gets: the values, and "" for what was filled from here and is no more.
+        """Returns everything to send: the values, and "" for values sent earlier that the customer no longer has.
 
         Args:
-            sent: hashes of what was sent last.
+            sent: merge tag to hash of what was sent last.
         """
         return {**self.values, **cleared(self.values, sent, self.available)}
 
@@ -48,13 +48,13 @@ def merge_fields(
     state_if_missing: str,
     mapping: Mapping[str, str] = DEFAULT,
 ) -> Fields:
-    """Returns what to send of a customer to a list that has the given merge fields.
+    """Returns what to send of a customer to a list with these merge fields.
 
-    Empty values are never sent: a field that somebody filled in Mailchimp stays.
+    Empty values are never sent, so that a field filled in Mailchimp stays.
 
     Args:
-        state_if_missing: what to send as the state of an address without one; empty leaves the address out.
-        mapping: merge tag to the customer's field, or the attribute, that goes there.
+        state_if_missing: sent as the state of an address without one; if empty, such an address is not sent.
+        mapping: merge tag to customer field or attribute.
     """
     on_list = {field.tag: field for field in available}
     values: dict[str, Any] = {}
@@ -70,7 +70,7 @@ def merge_fields(
         elif isinstance(value, PostalAddress):
             filled_in = _put_address(field, value, state_if_missing, values, left_out) or filled_in
         elif field.type == "text" and isinstance(value, str) and len(value) <= MAX_TEXT:
-            values[tag] = value  # most are that
+            values[tag] = value  # the usual case
         else:
             found = formed(field, value)
             if found.value is not None:
@@ -81,11 +81,11 @@ def merge_fields(
 
 
 def every_value(state: CustomerState, source: str | None, state_if_missing: str) -> Iterator[Any]:
-    """Gives each value that some merge field gets of a customer's field or attribute; nothing where that is empty.
+    """Yields each value that some merge field gets from a customer field or attribute; nothing if that is empty.
 
     Args:
-        source: what goes there, as in a mapping of :func:`merge_fields`; None where nothing does.
-        state_if_missing: see there.
+        source: as in a mapping of :func:`merge_fields`; None for nothing.
+        state_if_missing: as in :func:`merge_fields`.
     """
     value = _value(state, source) if source is not None else None
     if isinstance(value, PostalAddress):
@@ -107,7 +107,7 @@ def _value(state: CustomerState, source: str) -> AttributeValue | PostalAddress 
 
 @dataclass(slots=True)
 class LeftOutCounts:
-    """Counts what is left out, contact by contact."""
+    """Counts fields that are left out."""
 
     _written: Counter[ListId] = field(default_factory=Counter)
     _fields: Counter[tuple[ListId, str, str]] = field(default_factory=Counter)
@@ -116,7 +116,6 @@ class LeftOutCounts:
         """Counts one contact.
 
         Args:
-            list_id: where it is written.
             left_out: merge tag to the reason.
         """
         self._written[list_id] += 1
@@ -132,17 +131,17 @@ class LeftOutCounts:
         return whole
 
     def found(self) -> tuple[LeftOut, ...]:
-        """Returns what was left out, list by list, the most frequent first."""
+        """Returns what was left out by list, the most frequent first."""
         rows = sorted(self._fields.items(), key=lambda one: (one[0][0], -one[1], one[0]))
         return tuple(LeftOut(*key, count, self._written[key[0]]) for key, count in rows)
 
 
 def cleared(values: Mapping[str, Any], sent: Mapping[str, str], available: Iterable[MergeField]) -> dict[str, str]:
-    """Returns "" for each field that was filled from here and that the customer has no more.
+    """Returns "" for each field that this worker filled and that the customer no longer has.
 
     Args:
-        sent: hashes of what was sent last; a tag that is absent was never filled from here, so it is never cleared.
-        available: the list's fields; one that the list no longer has is not cleared.
+        sent: merge tag to hash; an absent tag was never filled by this worker, so it is never cleared.
+        available: the list's fields; others are not cleared.
     """
     on_list = {field.tag for field in available}
     return {tag: "" for tag in sent if tag not in values and tag in on_list}
@@ -159,7 +158,7 @@ def _put_address(
     values: dict[str, Any],
     left_out: dict[str, str],
 ) -> str | None:
-    """Puts the address where it belongs; returns the state that was filled in, if one was."""
+    """Adds the address to the values or what is left out; returns the state that was filled in, if one was."""
     parts = {
         "addr1": _text(address.line1),
         "addr2": _text(address.line2),
@@ -175,7 +174,7 @@ def _put_address(
         return None
     filled_in = None if parts["state"] or not state_if_missing else state_if_missing
     parts["state"] = parts["state"] or state_if_missing
-    # Mailchimp takes an address only whole. British ones seldom have a county, which is their state.
+    # Mailchimp accepts only complete addresses. British ones seldom have a county, which counts as the state.
     lacking = [name for part, name in _NEEDED.items() if not parts[part]]
     if lacking:
         left_out[field.tag] = f"no {', '.join(lacking)}"
@@ -185,4 +184,4 @@ def _put_address(
 
 
 _NEEDED = {"addr1": "line1", "city": "city", "state": "state", "zip": "postcode"}
-"""Parts of an address that Mailchimp needs, with their names in events."""
+"""Parts of an address that Mailchimp requires, with their names in events."""

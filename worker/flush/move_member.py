@@ -1,4 +1,4 @@
-"""Takes a customer from where it is known to its new place: by a new address for its member, or by another member."""
+"""Moves a customer from where it is known to its new place: by changing its member's address, or as another member."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from worker.store.ledger import LedgerEntry
 
 
 def move(attempt: Attempt, step: Move) -> None:
-    """Takes a customer from where it is known to its new place, unless it left there."""
+    """Moves a customer to its new place, unless it left the old one."""
     if is_known_to_have_left(attempt, step.contact, step.priors, step.left):
         return
-    # The new place first: what nobody may have left is read last, right before the write that depends on it.
+    # The new place first: the old one, which nobody may have left, is read last, right before the write.
     destination = attempt.read_member(step.membership, step.entry, step.targets)
     if destination.member is None and destination.classified.kind is not AnswerClass.NOT_THERE:
         attempt.note_failure(step.targets, step.membership, destination.classified, destination.exchange)
@@ -36,7 +36,7 @@ def move(attempt: Attempt, step: Move) -> None:
         prior, read = passed.renamed
         back = prior.entry is not None and _source(step, prior) == step.membership
         if back and read.member is not None and read.member.status == "subscribed":
-            # Its entry here is of the member that has the other address since.
+            # Its entry here means the member that now has the other address.
             _rename(
                 attempt,
                 replace(step, entry=None, rename_changes=step.contact.fields.values),
@@ -75,7 +75,7 @@ def _rename(attempt: Attempt, step: Move, prior: PriorMembership, old: Read, tak
         contact,
         lambda fields: calls.rename(prior.membership, contact.email, fields),
         step.rename_changes,
-        # Its own customer's still, should the answer be lost.
+        # Still its own customer's, in case the answer is lost.
         replace(
             LedgerEntry(contact.membership, contact.owner, "intended", entry.origin, attempt.at(), intent=intent),
             names_agreed=entry.names_agreed if entry.customer_id == contact.owner else None,
@@ -87,7 +87,7 @@ def _rename(attempt: Attempt, step: Move, prior: PriorMembership, old: Read, tak
     )
     if written.member is None:
         if written.undone and _acted(attempt, prior):
-            # Its status is refused, not the address: somebody was quicker, so decide again.
+            # Its status is refused, not the address: somebody changed it first, so decide again.
             attempt.again = True
             again = ClassifiedAnswer(AnswerClass.LATER, "the member changed while it was looked at")
             attempt.note_failure(contact.targets, contact.membership, again, written.exchange)
@@ -101,7 +101,7 @@ def _rename(attempt: Attempt, step: Move, prior: PriorMembership, old: Read, tak
 
 
 def _acted(attempt: Attempt, prior: PriorMembership) -> bool:
-    # Whether somebody took the old member off its list between the read and the rename.
+    # Whether the old member was taken off its list between the read and the rename.
     old = attempt.read_member(prior.membership, prior.entry)
     return old.classified.kind is AnswerClass.NOT_THERE or (
         old.member is not None and old.member.status != "subscribed"
@@ -109,7 +109,7 @@ def _acted(attempt: Attempt, prior: PriorMembership) -> bool:
 
 
 def _renamed_before(attempt: Attempt, step: Move, read: Read) -> bool:
-    # Where the answer to a rename was lost: the member at the new place is the one of the old place.
+    # If the answer to a rename was lost, the member at the new place is the one from the old place.
     entry = step.entry
     if entry is None or entry.intent is None or entry.intent.source is None:
         return False

@@ -1,4 +1,4 @@
-"""What is written of customers for whom nothing is sent."""
+"""Records customers for whom nothing is sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.store.ledger import CustomerStatus
 
 
 def refused(context: StepContext, adds: Sequence[Add], strategy: AddStrategy) -> StepResult:
-    """Notes contacts that cannot be added now, since a read before that was refused."""
+    """Records contacts that cannot be added now, because a preceding read was refused."""
     attempt = Attempt.of(context)
     assert strategy.refusal is not None
     classified, exchange = strategy.refusal
@@ -26,11 +26,11 @@ def refused(context: StepContext, adds: Sequence[Add], strategy: AddStrategy) ->
 
 
 def _customer_status_of(attempt: Attempt, target: Target, none: NoCall) -> CustomerStatus:
-    # Only a member as wanted clears what prevented sending its customer.
+    # Only a member in the wanted state clears what prevented sending its customer.
     if none.outcome is Outcome.UNCHANGED:
         return CustomerStatus(target.customer_id, none.membership)
     known = attempt.customer_status(target.customer_id)
-    # What stays behind does not hide where the customer is known since.
+    # A leftover member does not hide where the customer is known now.
     membership = (
         known.membership or none.membership
         if none.outcome is Outcome.LEFT_ALONE
@@ -40,10 +40,10 @@ def _customer_status_of(attempt: Attempt, target: Target, none: NoCall) -> Custo
 
 
 def without_call(context: StepContext, plan: Plan) -> StepResult:
-    """Notes the customers for whom a plan has no call, and settles those that need nothing more."""
+    """Records the customers for whom a plan has no call, and settles those that need nothing more."""
     attempt = Attempt.of(context)
     in_steps = customers_of(plan.steps())
-    # Who did not change itself and has a call all the same waits for it like the others, should it fail or not be made.
+    # Unchanged customers with a call wait for it like the others, in case it fails or is not made.
     attempt.reopened += [one for step in plan.steps() for one in step.targets if not one.customer.changed]
     for none in plan.no_calls:
         if not none.settles:
@@ -64,7 +64,7 @@ def without_call(context: StepContext, plan: Plan) -> StepResult:
 
 
 def held(context: StepContext, steps: StepGroup) -> StepResult:
-    """Notes the steps that the brake holds."""
+    """Records the steps that the brake holds."""
     attempt = Attempt.of(context)
     for step in steps:
         detail = f"Held back: {brake.UNREAD if unread(step) else brake.BRAKED}."

@@ -1,6 +1,6 @@
-"""What can become of a customer in a flush: the table that receipts, commands, status and docs/explain.md read.
+"""All outcomes of a customer in a flush: the table behind receipts, commands, status and docs/explain.md.
 
-The values are stored in receipts, so they do not change. Pure.
+The values are stored in receipts, so they never change. Does no I/O.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from worker.store.run_result import RunResult, worst
 
 
 class Outcome(StrEnum):
-    """What a receipt says became of a customer."""
+    """A receipt's result for a customer."""
 
     ADDED = "added"
     FOUND = "found"
@@ -50,15 +50,15 @@ NEXT_FLUSH = "Tried again by the next flush."
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What an outcome means.
+    """The meaning of an outcome.
 
     Attributes:
         sentence: what happened.
-        next: what happens next, where the receipt does not know it better.
-        settles: whether this revision of the customer needs nothing more; None where it depends on the reason.
-        final: whether later events of the customer leave it so: only the person or an operator can change it.
-        needs_somebody: whether an operator or the account must do something.
-        waits_as: how the part of an account ends that leaves a customer changed so; None where that settles it.
+        next: what happens next, unless the receipt says more.
+        settles: whether this revision of the customer needs nothing more; None if it depends on the reason.
+        final: whether later events of the customer cannot change it: only the person or an operator can.
+        needs_somebody: whether an operator or the account must act.
+        waits_as: how an account's part ends that leaves a customer changed with this outcome; None if it settles it.
     """
 
     sentence: str
@@ -161,9 +161,9 @@ def end_of(how: RunResult, unsettled: int, counts: Mapping[str, int]) -> RunResu
     """Returns how an account's part of a run ended.
 
     Args:
-        how: what ended it early; done where it went through all its customers.
+        how: what ended it early; done if all customers were processed.
         unsettled: changed customers that it did not settle.
-        counts: outcome to how many receipts had it.
+        counts: outcome to number of receipts.
     """
     if how is not RunResult.DONE or unsettled <= 0:
         return how

@@ -1,7 +1,7 @@
-"""What a flush would do: the difference between what should be at each place and what the ledger says is there.
+"""Plans a flush: the difference between what should be at each place and what the ledger has there.
 
 Both sides are keyed by list and address, because consent belongs to the address. So swapped and shared addresses, and
-lists left and joined again, need no rules of their own. Pure: the same values give the same plan.
+lists left and joined again, need no special rules. Does no I/O, and is deterministic.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from worker.store.ledger import OUT, CustomerStatus, LedgerEntry, has_left
 
 
 def make_plan(near: RelatedCustomers, terms: Terms) -> Plan:
-    """Returns the calls for related customers that changed, and who needs none and why."""
+    """Returns the steps for related customers that changed, and which customers need none, and why."""
     return _Planner(terms.with_departures(near), terms).plan()
 
 
@@ -65,7 +65,7 @@ class _Planner:
         self.withheld: dict[AddressKey, CustomerId] = {}
         self.left: set[CustomerId] = set()
         for one in self.people.values():
-            # Of a deleted customer too, until its withdrawal is done.
+            # For a deleted customer too, until its withdrawal is done.
             if one.address is not None and not one.state.marketing_consent and (one.changed or not one.deleted):
                 self.withheld[one.address] = one.customer_id
 
@@ -95,18 +95,18 @@ class _Planner:
         if customer.deleted or not customer.state.marketing_consent or customer.address is None:
             return
         if customer.address in self.withheld:
-            # Unsubscribed for another customer's sake, who may share it: the member itself stays.
+            # Unsubscribed on behalf of another customer, who may share it: the member itself stays.
             self.protected.update(self.known.with_address.get(customer.address, ()))
             return
         membership = MembershipKey(choice.list_id, customer.address)
         if customer.customer_id not in self.near.changed and customer_status.membership not in (None, membership):
-            # It was found to have left there, and does not come here because others do.
+            # It is known to have left there, and must not come here just because others do.
             return
         if self._hindered(customer, choice, customer_status) is None:
             self.destinations[customer.customer_id] = membership
             self.wanted.setdefault(membership, []).append(customer)
         else:
-            # What is left over of it elsewhere stays too: to take it off would settle the customer.
+            # Its leftover members elsewhere stay too: removing them would settle the customer.
             self.protected |= {membership, *self.known.of(customer.customer_id)}
 
     def _hindered(self, customer: Customer, choice: TargetList, customer_status: CustomerStatus) -> NoCall | None:
@@ -157,7 +157,7 @@ class _Planner:
     def _priors_of_others(
         self, targets: Sequence[Target], destination: MembershipKey, own: Sequence[PriorMembership]
     ) -> tuple[PriorMembership, ...]:
-        # Where the address left another list, and where somebody else left who has it now.
+        # Where the address left another list, and where somebody else who has it now left.
         there = [prior.membership for prior in own]
         withdrawn = [at for at in self.unsubscribed.get(destination.address, ()) if at != destination]
         found = self.known.of_others(destination, there, ids_of(targets), self.near.changed, withdrawn)
@@ -195,12 +195,12 @@ class _Planner:
             )
         return set(targets)
 
-    # Somebody wants the place
+    # Places that a customer wants
 
     def _fill(self, membership: MembershipKey) -> None:
         claimants = self.wanted[membership]
         owner = claimants[0]
-        # Also who was withheld until now, though nothing of it changed.
+        # Also customers who were withheld until now, though they did not change.
         new = [
             one
             for one in claimants
@@ -214,7 +214,7 @@ class _Planner:
         if entry is None or entry.state == "intended":
             self.steps.append(self._seen(self._move(contact, entry, priors)) if priors else Add(contact, entry))
         elif entry.state == "archived" or entry.intent is not None:
-            # A write without an answer: what became of it is looked at first.
+            # A write without an answer is checked first.
             self.steps.append(self._seen(Restore(contact, entry, priors)))
         elif entry.state == "gone":
             self.steps.append(self._seen(Recheck(contact, entry, priors)))
@@ -224,7 +224,7 @@ class _Planner:
             self._leave(membership, successors=tuple(one.customer_id for one in claimants))
 
     def _join(self, membership: MembershipKey, entry: LedgerEntry, targets: Sequence[Target]) -> None:
-        # Who comes from elsewhere has its own priors read first; the others' fields do not wait for that.
+        # Priors of a customer who moves here are read first; the others' fields do not wait for that.
         arriving = [target for target in targets if self._arrives(target, membership)]
         arrivals = ids_of(arriving)
         residents = [one for one in self.wanted[membership] if one.customer_id not in arrivals]
@@ -238,7 +238,7 @@ class _Planner:
 
     def _arrives(self, target: Target, membership: MembershipKey) -> bool:
         priors = self._priors((target,), membership)
-        # Who is here already may have left a member behind that was to be archived: that keeps nothing from it here.
+        # A customer who is here already may have left a member that was to be archived, which holds nothing back here.
         here = self._customer_status(target.customer).membership == membership
         left_behind = all(prior.entry is not None and prior.entry.state != "intended" for prior in priors)
         return bool(priors) and not (here and left_behind)
@@ -297,10 +297,10 @@ class _Planner:
             and self.departing.get(old) == [contact.targets[0].customer]
         )
 
-    # Nobody wants the place
+    # Places that no customer wants
 
     def _leave(self, membership: MembershipKey, successors: tuple[CustomerId, ...] = ()) -> None:
-        # With successors, nobody may want it in the end: then it must not stay, where nothing ever looks at it again.
+        # With successors, it may be unwanted in the end: then it must not stay, since nothing would look at it again.
         entry = self.near.entries.get(membership)
         departing = self.departing.get(membership, [])
         if entry is None or entry.state in ("archived", "gone") or self._is_gone(membership.list_id):
@@ -338,7 +338,7 @@ class _Planner:
         return self.choices[customer.customer_id].reason
 
     def _left_at(self, customer: Customer) -> MembershipKey | None:
-        # Who has no place of its own is known by that of the address.
+        # A customer without a place of its own is known by that of its address.
         assert customer.address is not None
         there = (self.near.entries[membership] for membership in self.known.with_address.get(customer.address, ()))
         return next((entry.membership for entry in there if entry.state != "intended"), None)

@@ -1,4 +1,4 @@
-"""The plan of an account as people read it: what would be done list by list, and every call before it is made."""
+"""The plan of an account for people: what would be done list by list, and every call before it is made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.flush.related_customers import RelatedCustomers
 from worker.flush.steps import Add, Found
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.model import CustomerId, ListId, MembershipKey
-from worker.store import accounts, bare_customers, held_back
+from worker.store import accounts, bare_customers, held_counts
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
@@ -37,10 +37,10 @@ class AccountPlan:
     """What a flush of one account would do. It writes nothing; making it sends only reads to Mailchimp.
 
     Attributes:
-        settings: the account's, with the lists gone that Mailchimp does not have.
-        learnt: who left lists, as a flush would write it.
-        problem: why nothing would be done; None where the flush would go ahead.
-        summary: what would be done, counted.
+        settings: the account's, with lists marked as gone that Mailchimp does not have.
+        learnt: departures, as a flush would write them.
+        problem: why nothing would be done; None if the flush would proceed.
+        summary: counts of what would be done.
         notices: what could not be read, and what the brake would hold.
     """
 
@@ -57,21 +57,23 @@ class AccountPlan:
     _flush: AccountFlush | None = None
     _prepared: Prepared | None = None
 
-    # What the reads before the first write would tell a flush
+    # Results of the reads before the first write
 
     def may_go_on(self) -> bool:
-        """Tells whether the flush would go ahead."""
+        """Returns whether the flush would proceed."""
         return self.problem is None
 
     def keep(self, page: Page) -> None:
-        """Learns who left a list, or is back. Of the others a plan needs no more than the ledger has."""
+        """Records who left a list, or is back. A plan needs nothing else that the ledger lacks."""
         strangers, at = page.list_id not in self.of_others, as_text(self.now)
         moved = KnownContacts(self.db, self.settings.account_id).moved(page)
-        told = learnt(self.db, self.settings.account_id, page, at, strangers=strangers, known=self.learnt, moved=moved)
-        self.learnt.update({one.membership: one for one in told.departures()})
+        result = learnt(
+            self.db, self.settings.account_id, page, at, strangers=strangers, known=self.learnt, moved=moved
+        )
+        self.learnt.update({one.membership: one for one in result.departures()})
 
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
-        """Learns that a list is gone, or that the flush would not go ahead."""
+        """Records that a list is gone, or that the flush would not proceed."""
         if classified.kind is AnswerClass.NOT_THERE:
             known = (replace(one, gone_at=self.now) if one.list_id == list_id else one for one in self.settings.lists)
             self.settings = replace(self.settings, lists=tuple(known))
@@ -83,14 +85,14 @@ class AccountPlan:
             self.problem = f"Mailchimp gave no useful answer: {classified.title}."
 
     def faulty(self, part: RelatedCustomers, error: Exception) -> None:
-        """Leaves customers out that the flush could not plan either."""
+        """Omits customers that the flush could not plan either."""
 
-    # What is shown
+    # Output
 
     def calls(self) -> Iterator[PlannedCall]:
-        """Gives every call in order: reads as reads, and what hangs on an answer with the condition.
+        """Yields every call in order: reads as reads, and calls that depend on an answer with the condition.
 
-        Reads on which the rest of the plan hangs are made while this is asked.
+        Reads that the rest of the plan depends on are made during iteration.
         """
         yield from self.sender.made()
         if self._flush is None or self._prepared is None:
@@ -118,17 +120,17 @@ class AccountPlan:
         own_calls, rest = split_adds(batch, strategy)
         for add in own_calls:
             yield from planned_calls(add)
-        together = [add for add in rest if not strategy.leaves_out(add)]
+        together = [add for add in rest if not strategy.is_archived(add)]
         if together:
-            look = strategy.look(list_id)
+            look = strategy.recheck(list_id)
             assert look is not None, "otherwise they are added one by one"
             yield PlannedCall(look)
             whom = tuple(one for add in together for one in _ids(add))
             yield PlannedCall(calls.add_all(list_id, [add.as_contact() for add in together]), customers=whom)
         for add in together:
-            for told in tag_calls(add.contact, None, ONCE_ADDED):
-                if not told.call.reads_only:
-                    yield replace(told, when=ONCE_ADDED, address=add.membership.address, customers=_ids(add))
+            for result in tag_calls(add.contact, None, ONCE_ADDED):
+                if not result.call.reads_only:
+                    yield replace(result, when=ONCE_ADDED, address=add.membership.address, customers=_ids(add))
         for add in together:
             for found in planned_calls(Found(add.contact, None)):
                 yield replace(found, when=IF_MEMBER)
@@ -152,10 +154,10 @@ def plan_account(
     departed: Departed,
     hashes: FieldHashes,
 ) -> AccountPlan:
-    """Plans a flush of one account; only reads.
+    """Plans a flush of one account. Read-only.
 
     Args:
-        settings: the account's, which lack nothing.
+        settings: complete ones.
         confirmed: whether an operator would confirm what the last flush held back.
     """
     reads, now, account_id = _Reads(sender), clock(), settings.account_id
@@ -164,9 +166,9 @@ def plan_account(
         plan.problem = bare.in_words()
         return plan
     flush = AccountFlush(db, reads, plan, lambda: now, departed, hashes, lambda seconds: None, state_if_missing)
-    since = as_text(now - held_back.CONFIRM_WITHIN)
+    since = as_text(now - held_counts.CONFIRM_WITHIN)
     chosen = brake.confirmed_of(settings)
-    shown = held_back.shown_since(db, account_id, since) if confirmed else []
+    shown = held_counts.shown_since(db, account_id, since) if confirmed else []
     prepared = flush.prepare(lambda: [*chosen, *shown])
     if prepared is not None:
         plan._flush, plan._prepared, plan.summary = flush, prepared, prepared.summary
@@ -175,7 +177,7 @@ def plan_account(
 
 
 class _Reads:
-    """Notes the reads that planning makes, since a flush makes them too."""
+    """Records the reads that planning makes, since a flush makes them too."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender

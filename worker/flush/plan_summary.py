@@ -1,4 +1,4 @@
-"""What a whole flush of an account would do, counted list by list before any of it is done."""
+"""Counts what a whole flush of an account would do, list by list, before any of it is done."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class PlanSummary:
     Attributes:
         counts: list and kind to contacts; None for those that belong on no list.
         why: reason to contacts, of those held back or not sent.
-        adds: contacts that would go to each list together with others.
-        departures: members that the ledger knows and that would leave each list.
-        moves: customers that would go on from each list that cannot be read any more.
+        adds: contacts that would be added to each list in batches.
+        departures: members in the ledger that would leave each list.
+        moves: customers that would move off each list that can no longer be read.
         sources: lists that customers would move off, and that can be read.
         customers: changed customers in all.
         left_out: fields that would not be sent.
@@ -66,8 +66,8 @@ class PlanSummary:
     customers: int = 0
     left_out: LeftOutCounts = field(default_factory=LeftOutCounts)
 
-    def take_in(self, plan: Plan, customers: int) -> None:
-        """Counts one more part of the account's plan."""
+    def add(self, plan: Plan, customers: int) -> None:
+        """Counts one more chunk of the account's plan."""
         self.customers += customers
         self.adds.update(add.membership.list_id for add in plan.adds)
         for step in plan.steps():
@@ -98,7 +98,7 @@ class PlanSummary:
 
 
 def kind_of(step: Step) -> Kind:
-    """Returns what a step is counted as."""
+    """Returns the kind that a step counts as."""
     match step:
         case Add() | Found():
             return "adds"
@@ -118,18 +118,18 @@ def kind_of(step: Step) -> Kind:
 
 
 def unread(step: Step) -> set[ListId]:
-    """Returns the lists that cannot be read any more, and that a step takes customers on from by the ledger alone."""
+    """Returns the lists that can no longer be read, and that a step moves customers off by the ledger alone."""
     if not isinstance(step, Move | Restore) or step.left is not None:
         return set()
     contact = step.contact
     gone = [prior for prior in step.priors if prior.list_gone]
     known = (may_add_by_ledger(one.membership, one.entry, step.membership, contact.status_if_new) for one in gone)
-    # Where the ledger knows already that somebody left, nobody goes on.
+    # Nobody moves off a list that the ledger says somebody left.
     return {one.membership.list_id for one in gone} if all(one.status is not None for one in known) else set()
 
 
 def sources(step: Step) -> set[ListId]:
-    """Returns the other lists that a step takes its customers on from, and that can be read."""
+    """Returns the readable lists that a step moves its customers off."""
     if not isinstance(step, Move | Restore | Recheck):
         return set()
     own = (prior for prior in step.priors if not prior.others and not prior.list_gone)
@@ -137,14 +137,14 @@ def sources(step: Step) -> set[ListId]:
 
 
 def leaves(step: Step) -> bool:
-    """Tells whether a step takes a member off its list for another reason than that consent was withdrawn."""
+    """Returns whether a step takes a member off its list for a reason other than withdrawn consent."""
     return isinstance(step, Archive) and step.planned
 
 
 def may_turn_out(step: Step) -> bool:
-    """Tells whether a step that nobody counts beforehand may take a member off its list, unless consent is withdrawn.
+    """Returns whether a step that is not counted beforehand may take a member off its list, withdrawn consent aside.
 
-    That shows only when the steps before it are done.
+    This is known only after the steps before it.
     """
     return isinstance(step, Archive) and not step.planned and not step.withdrawn
 

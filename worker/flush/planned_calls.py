@@ -1,4 +1,4 @@
-"""The calls that a step may make, each with what must be answered before: what a plan that is only shown lists."""
+"""The calls that a step may make, each with its condition, for a plan that is only shown."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class PlannedCall:
     """A call that a flush would make.
 
     Attributes:
-        when: what must be answered before, None where the call is made in any case.
-        address: whose member it reads or writes; None where it is about a list, or many.
-        customers: whom it is for.
+        when: the condition; None if the call is made in any case.
+        address: of the member that it reads or writes; None if it is about a list, or many members.
+        customers: the customers on whose behalf it is made.
     """
 
     call: Call
@@ -48,9 +48,9 @@ class PlannedCall:
 
 
 def planned_calls(step: Step) -> Iterator[PlannedCall]:
-    """Gives the calls of a step, each with the address and the customers that it is about."""
+    """Yields the calls of a step, each with its address and customers."""
     if not isinstance(step, Archive | Unsubscribe) and step.left is not None:
-        return  # a reading shows already that somebody left
+        return  # a reading already shows that somebody left
     addresses = {member_path(*one): one.address for one in touched(step)}
     addresses[f"{member_path(*step.membership)}/tags"] = step.membership.address
     customers = tuple(target.customer_id for target in step.targets)
@@ -59,11 +59,11 @@ def planned_calls(step: Step) -> Iterator[PlannedCall]:
 
 
 def tag_calls(contact: Contact, known: LedgerEntry | None, when: str = ONCE_THERE) -> Iterator[PlannedCall]:
-    """Gives the calls about the tags of a member: the read, and what it may still need then.
+    """Yields the calls for the tags of a member: the read, and the write that may follow.
 
     Args:
-        known: what the ledger says of the member.
-        when: what must be so before; empty where nothing must.
+        known: the member's entry.
+        when: the condition; empty for none.
     """
     tags = known.member_tags if known is not None else None
     if differs(contact.tags, tags):
@@ -156,6 +156,6 @@ def _add(contact: Contact, status: str | None = None) -> Call:
 
 
 def _write_found(contact: Contact, entry: LedgerEntry | None, when: str | None) -> PlannedCall:
-    # Of a contact that turns out to be a member already: its fields, never its status.
+    # For a contact that turns out to be a member already: writes its fields, never its status.
     whole = contact.fields.whole(entry.fields if entry is not None else {})
     return PlannedCall(calls.update(contact.membership, whole), when)

@@ -1,4 +1,4 @@
-"""Puts one contact at its place: added, restored or written where it is, but never over a departure."""
+"""Puts one contact at its place: adds, restores or updates it, but never over a departure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from worker.store.ledger import LedgerEntry
 
 
 def update(attempt: Attempt, step: Update) -> None:
-    """Writes what changed of a member."""
+    """Writes the changes of a member."""
     written = write_fields(attempt, step.membership, lambda fields: calls.update(step.membership, fields), step.changes)
     contact = step.contact
     if written.member is not None:
@@ -58,7 +58,7 @@ def update(attempt: Attempt, step: Update) -> None:
 
 
 def recheck(attempt: Attempt, step: Recheck) -> None:
-    """Writes a member that was gone only if it is there again."""
+    """Writes a member that was gone, if it is back."""
     if check_priors(attempt, step.contact, step.priors, step.left) is None:
         return
     read = attempt.read_member(step.membership, step.entry, step.targets)
@@ -71,9 +71,9 @@ def recheck(attempt: Attempt, step: Recheck) -> None:
 
 
 def restore(attempt: Attempt, step: Restore) -> None:
-    """Puts back what this worker archived, with the status from before, unless somebody left meanwhile.
+    """Puts back what this worker archived, with its former status, unless somebody left meanwhile.
 
-    Looks likewise at a member of which a write has no answer yet, whichever that was.
+    Also resolves a write to a member that has no answer yet.
     """
     contact = step.contact
     if check_priors(attempt, contact, step.priors, step.left) is None:
@@ -103,9 +103,9 @@ def found(attempt: Attempt, step: Found) -> None:
             attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
             return
     elif entry is None:
-        # Known from now on, whatever becomes of the write.
-        told = LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at(), names_agreed=False)
-        attempt.intents.note(told, contact.targets)
+        # Recorded first, however the write ends.
+        added = LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at(), names_agreed=False)
+        attempt.intents.note(added, contact.targets)
     written = _write_whole(attempt, contact, contact.fields.values)
     if written.member is not None:
         _written_found(attempt, contact, entry, written, origin_of(entry, written.member), written.member)
@@ -114,10 +114,10 @@ def found(attempt: Attempt, step: Found) -> None:
 
 
 def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, read: Read, origin: Origin) -> None:
-    """Writes the fields of a contact that turned out to be a member already, and leaves its status alone.
+    """Writes the fields of a contact that turned out to be a member already; its status is left unchanged.
 
     Args:
-        entry: what the ledger said before the member was read.
+        entry: of the place before the member was read.
         origin: whether this worker added it.
     """
     seen = read.member
@@ -134,13 +134,13 @@ def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, r
 
 
 def note_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, read: Read) -> LedgerEntry | None:
-    """Writes down a member that was found, and returns what the ledger says of it from now on.
+    """Records a member that was found, and returns its new entry.
 
-    Whatever becomes of the step: a write gives it the customer's names, and once it is deleted or has another address
-    nothing else shows that it was there and left.
+    This happens however the step ends: a write gives the member the customer's names, and once it is deleted or
+    renamed, nothing else shows that it was there and left.
 
     Args:
-        entry: what the ledger said before the member was read.
+        entry: of the place before the member was read.
     """
     seen = read.member
     if seen is None or origin_of(entry, seen) != "found":
@@ -166,7 +166,7 @@ def note_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, re
 
 def _not_written(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, written: Written) -> None:
     if attempt.lacks_member(contact.membership, written.classified):
-        # It was there a moment ago, and went by itself.
+        # It was there a moment ago, and is gone without our doing.
         known = entry or LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at())
         gone(attempt, contact, known, written.exchange)
     else:
@@ -207,11 +207,11 @@ def add_or_find(
     read: Read | None = None,
     asked: Sequence[PriorMembership] = (),
 ) -> None:
-    """Reads a place, and adds the contact where nobody is.
+    """Reads a place, and adds the contact if it is empty.
 
     Args:
-        what: how the receipt begins.
-        read: the place, where this try has read it already.
+        what: the start of the receipt's text.
+        read: of the place, if this try has read it already.
         asked: the prior memberships that this try has read.
     """
     contact, entry = step.contact, step.entry
@@ -222,7 +222,7 @@ def add_or_find(
     if read.classified.kind is not AnswerClass.NOT_THERE:
         attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
         return
-    # Also where a step before this one found it gone.
+    # Even if an earlier step found it gone.
     if entry is not None and entry.state != "intended" and not attempt.list_is_gone(step.membership.list_id):
         gone(attempt, contact, entry, read.exchange)
         return
@@ -274,9 +274,9 @@ def _put_back(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None
 
 
 def gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: Exchange) -> None:
-    """Notes a contact whose member Mailchimp no longer has: it is not added again."""
+    """Records a contact whose member Mailchimp no longer has: it is not added again."""
     attempt.entries.append(replace(entry, state="gone", sent_at=attempt.at(), intent=None))
-    # Who comes from elsewhere stays known, and a member, there.
+    # A customer that would move here stays known, and a member, at its old place.
     arriving = [
         one
         for one in contact.targets

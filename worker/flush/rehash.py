@@ -1,6 +1,6 @@
-"""Renews hashes of what was sent, after a change of the secret key, where the customer's value is still that one.
+"""Renews hashes of sent values after a change of the secret key, where the customer still has the value.
 
-Asks Mailchimp nothing and changes nobody: which form a list's field took a value in, the hash itself tells.
+Makes no call: the hash itself tells in which form a field took the value.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ class Rehashing:
     state_if_missing: str
 
     def carry_out(self) -> Counter[str]:
-        """Renews all that can be, in many transactions. What is done stays done; again, it goes on.
+        """Renews all hashes that can be renewed, in many transactions. If interrupted, call it again.
 
         Returns:
-            How many rows were "renewed", and how many are "left" since their customers have other values by now.
+            How many rows were "renewed", and how many are "left" because their customers have other values now.
 
         Raises:
-            KafkaError: not all is renewed.
-            DatabaseError: not all is renewed.
+            KafkaError: not all are renewed.
+            DatabaseError: not all are renewed.
         """
         counts = Counter[str]()
         counts["renewed"] = commit_in_parts(self.changelog, self.db, self._wanted(counts), self._write)
         return counts
 
     def _wanted(self, counts: Counter[str]) -> Iterator[tuple[SentFields, Mapping[str, str]]]:
-        # Most rows need nothing once a part was done before: those are not written.
+        # Rows that are done already are not written again.
         for page in sent_fields.pages(self.db, self.hashes.account_id):
             for one, rehashed in self._rehashed(page):
                 counts["left"] += rehashed.left
@@ -59,7 +59,7 @@ class Rehashing:
                     yield one, rehashed.fields
 
     def _write(self, changed: Sequence[tuple[SentFields, Mapping[str, str]]]) -> Changed[int]:
-        # A row that a flush has written since it was read stays as it is, and is looked at again.
+        # A row that a flush wrote since it was read is left alone, and read again.
         return Changed(len(changed), sent_fields.replace(self.db, self.hashes.account_id, changed))
 
     def _rehashed(self, some: Sequence[SentFields]) -> Iterator[tuple[SentFields, Rehashed]]:

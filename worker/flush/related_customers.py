@@ -1,7 +1,7 @@
-"""The part of an account that a plan must look at together: changed customers and those who share an address with them.
+"""Customers that must be planned together: changed ones and those who share an address with them.
 
-Read in chunks, so that memory does not grow with the account. A chunk takes in every changed customer that shares an
-old or new address with one of its own, and those that share with these: so no place is planned in two chunks.
+Read in chunks, so that memory does not grow with the account. A chunk includes every changed customer that shares an
+old or new address with one of its own, and those that share with these, so that no place is planned in two chunks.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from worker.store.database import Database
 from worker.store.ledger import CustomerStatus, LedgerEntry
 
 CHUNK = 4000
-"""Changed customers looked at together: one POST of 500 for each of 8 connections."""
+"""Changed customers per chunk: one POST of 500 for each of 8 connections."""
 CHUNK_BYTES = 8 * 1024 * 1024
-"""Bytes of their states, as they are stored: rows of an earlier release may have a megabyte each."""
+"""Bytes of their states as stored: rows of an earlier release may have a megabyte each."""
 
 
 @dataclass(frozen=True, slots=True)
 class RelatedCustomers:
-    """Changed customers and what decides about them.
+    """Changed customers with everything that their plan depends on.
 
     Attributes:
         changed: the customers to settle, and those who wait for one of them.
-        others: unchanged ones with an address that a changed one has or had.
-        entries: what the ledger says of any place with one of these addresses, or where one of the others is known.
-        customer_statuses: of all these customers, where there is one.
+        others: unchanged ones with a current or former address of a changed one.
+        entries: of any place with one of these addresses, or where one of the others is known.
+        customer_statuses: of all these customers that have one.
     """
 
     changed: Mapping[CustomerId, Customer]
@@ -46,14 +46,14 @@ def chunks(
     every: bool = False,
     done: Collection[CustomerId] = (),
 ) -> Iterator[RelatedCustomers]:
-    """Gives the account's changed customers chunk by chunk, each customer once; or every one, as if it had changed.
+    """Yields the account's changed customers in chunks, each customer once; or all customers, as if changed.
 
-    Each chunk is read when it is asked for: what was settled meanwhile is not given again.
+    Each chunk is read when it is requested, so customers settled meanwhile are left out.
 
     Args:
-        size: changed customers a chunk, at most.
+        size: changed customers per chunk, at most.
         most_bytes: of their states, at most.
-        done: customers that were given already.
+        done: customers to skip.
     """
     ahead = set(done)
     after: CustomerId | None = None
@@ -68,7 +68,7 @@ def chunks(
 
 
 def apart(db: Database, account_id: AccountId, near: RelatedCustomers) -> Iterator[RelatedCustomers]:
-    """Gives the parts of a chunk that have nothing in common: each changed customer once, with those around it."""
+    """Yields the independent parts of a chunk: each changed customer once, with those related to it."""
     done: set[CustomerId] = set()
     for one, customer in near.changed.items():
         if one not in done:
@@ -99,9 +99,9 @@ def _around(
         known |= addresses
         entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, addresses)}
         new = _same_address(db, account_id, addresses, changed, others, customer_statuses, every=every)
-        # Also for those who only share an address with them, whose opt-out may be theirs.
+        # Also for those who only share an address with them, whose opt-out may apply to them.
         waiting = [one for one in ledger.waiting_for(db, account_id, [*ids, *others]) if one not in changed]
-        # Looked at as if they had changed: what kept them out may have ended.
+        # Treated as changed: what kept them out may have ended.
         new |= {one.customer_id: one for one in customers.by_ids(db, account_id, waiting)}
         for one in new:
             others.pop(one, None)
@@ -122,7 +122,7 @@ def _same_address(
     *,
     every: bool,
 ) -> dict[CustomerId, Customer]:
-    # Puts unchanged customers into others with their statuses; returns the changed ones that are new.
+    # Adds unchanged customers with their statuses to others; returns the new changed ones.
     by_membership = {one.customer_id: one for one in ledger.settled_at(db, account_id, addresses)}
     found = {one.customer_id: one for one in customers.by_addresses(db, account_id, addresses)}
     elsewhere = [one for one in by_membership if one not in found and one not in changed and one not in others]

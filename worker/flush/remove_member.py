@@ -1,4 +1,4 @@
-"""Takes members off lists: archived where no customer wants them, unsubscribed where consent was withdrawn."""
+"""Takes members off lists: archives those that no customer wants, unsubscribes where consent was withdrawn."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def unsubscribe(attempt: Attempt, step: Unsubscribe) -> None:
 
 
 def archive(attempt: Attempt, step: Archive) -> None:
-    """Archives a member that no customer wants any more, as far as its status and its origin permit."""
+    """Archives a member that no customer wants any more, if its status and origin allow it."""
     read = attempt.read_member(step.membership, step.entry, step.targets)
     member, classified, exchange = read.member, read.classified, read.exchange
     if member is None and not attempt.lacks_member(step.membership, classified):
@@ -71,7 +71,7 @@ def archive(attempt: Attempt, step: Archive) -> None:
         return
     if step.entry.state == "intended":
         if not was_done(step.entry, member):
-            # Somebody else, who was there before or joined since; the add was never done.
+            # A different member, there before or joined since; the add was never done.
             attempt.undone.append(step.membership)
             _note(attempt, step, exchange, Outcome.LEFT_ALONE, NOT_OURS)
             return
@@ -96,7 +96,7 @@ def archive(attempt: Attempt, step: Archive) -> None:
 def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None:
     call = calls.archive(step.membership)
     entry = _entry(attempt, step, read, before)
-    # Should the answer be lost, its customer must not be taken for one whom somebody else archived.
+    # If the answer is lost, the customer must not count as archived by somebody else.
     attempt.intents.begin(replace(entry, intent=new_intent("archive", read.date, before)), entry, ())
     answer = attempt.send(call)
     exchange, classified = Exchange.of(call, answer), classify(answer)
@@ -105,7 +105,7 @@ def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None
     else:
         attempt.left.add(step.membership)
     if classified.kind is AnswerClass.NOT_ALLOWED:
-        # Somebody was quicker: whatever it is now, it is not archived by this worker.
+        # Somebody changed it first: whatever it is now, this worker did not archive it.
         again = attempt.read_member(step.membership, entry)
         _keep(attempt, step, again if again.member is not None else read, again.member or before)
         detail = "Its status has changed, so it stays as it is."
@@ -123,7 +123,7 @@ def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None
 def _archived(
     attempt: Attempt, step: Archive, entry: LedgerEntry, read: Read, before: Member, done: Answer
 ) -> LedgerEntry:
-    # What a second read does not say is found out by the next one: until then the intent says when it was archived.
+    # The next reading resolves what a second read does not tell; until then the intent has the archive's time.
     archived = replace(entry, state="archived", member_status="archived")
     intent = lost(new_intent("archive", read.date, before), done.date, done.seconds)
     pending = replace(archived, status_before=status_before_until(intent), intent=intent)
@@ -147,7 +147,7 @@ def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read) -> N
     assert read.member is not None
     call = calls.unsubscribe(step.membership)
     entry = _entry(attempt, step, read, read.member)
-    # Without withdrawn consent it is no opt-out: this worker takes the member off the list, as an archive does.
+    # Without withdrawn consent this is not an opt-out: the worker only takes the member off the list.
     own = isinstance(step, Archive)
     intent = new_intent("archive" if own else "unsubscribe", read.date, read.member)
     attempt.intents.begin(replace(entry, intent=intent), entry, () if own else step.targets)
@@ -195,7 +195,7 @@ def _gone(attempt: Attempt, entry: LedgerEntry) -> LedgerEntry:
 def _keep(attempt: Attempt, step: Archive | Unsubscribe, read: Read, member: Member) -> None:
     entry = _entry(attempt, step, read, member)
     if entry.state == "archived" and isinstance(step, Unsubscribe):
-        # Consent was withdrawn while it was archived: a restore must not subscribe it.
+        # Consent was withdrawn while it was archived, so a restore must not subscribe it.
         off = member.status == "archived"
         entry = replace(
             entry,
@@ -207,7 +207,7 @@ def _keep(attempt: Attempt, step: Archive | Unsubscribe, read: Read, member: Mem
 
 
 def _entry(attempt: Attempt, step: Archive | Unsubscribe, read: Read, member: Member) -> LedgerEntry:
-    # What the ledger should say of the member as it was read.
+    # The new entry of the member as it was read.
     known = step.entry
     if known is None:
         owner = step.targets[0].customer.customer_id
@@ -217,19 +217,19 @@ def _entry(attempt: Attempt, step: Archive | Unsubscribe, read: Read, member: Me
 
 def _note(attempt: Attempt, step: Archive | Unsubscribe, exchange: Exchange, outcome: Outcome, detail: str) -> None:
     if isinstance(step, Unsubscribe):
-        _stand(attempt, step, outcome)
+        _finish(attempt, step, outcome)
     attempt.receipt(step.targets, step.membership, exchange, outcome=outcome, detail=detail)
 
 
-def _stand(attempt: Attempt, step: Unsubscribe, outcome: Outcome) -> None:
-    # Where it was a member its opt-out must follow the customer to another address.
+def _finish(attempt: Attempt, step: Unsubscribe, outcome: Outcome) -> None:
+    # If it was a member, its opt-out must follow the customer to another address.
     known = step.entry is not None or outcome is Outcome.UNSUBSCRIBED or bool(attempt.entries)
     known_at = [(target, attempt.customer_status(target.customer_id)) for target in step.targets]
     nowhere = [target for target, status in known_at if status.membership is None]
     if known:
         attempt.settle_at(nowhere, step.membership)
         attempt.customer_statuses += [
-            # The place of an earlier address stays known by the ledger; this one's member may be another customer's.
+            # The ledger keeps the place of an earlier address; the member here may be another customer's.
             replace(status, membership=step.membership)
             for target, status in known_at
             if status.membership is not None
@@ -237,5 +237,5 @@ def _stand(attempt: Attempt, step: Unsubscribe, outcome: Outcome) -> None:
         ]
         attempt.memberships += [(one, step.membership) for one in step.same_address]
     else:
-        # So that those who share the address are looked at when it is withheld no more.
+        # So that those who share the address are planned again once it is no longer withheld.
         attempt.memberships += [(target.customer_id, step.membership) for target in nowhere]

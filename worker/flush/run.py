@@ -16,7 +16,7 @@ from worker.errors import RequestWithdrawn, WorkerError
 from worker.flush.account_part import AccountPart
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.eligibility import Eligibility
-from worker.flush.execute import HowToDeliver
+from worker.flush.execute import DeliveryConfig
 from worker.flush.schedule import takes_part
 from worker.flush.turns import Place, Room, Turns, begins_after
 from worker.model import AccountId
@@ -42,7 +42,7 @@ class Flusher:
         spread: seconds within which the accounts of a daily flush begin, each at its own.
     """
 
-    how: HowToDeliver
+    how: DeliveryConfig
     changelog: Changelog
     accounts_at_once: int
     spread: float = 0.0
@@ -204,7 +204,7 @@ class Flusher:
 class _SharedCommits:
     """The one queue that commits what all runs of a process write, while any is under way."""
 
-    def __init__(self, how: HowToDeliver, changelog: Changelog) -> None:
+    def __init__(self, how: DeliveryConfig, changelog: Changelog) -> None:
         self._how = how
         self._changelog = changelog
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Does the steps of one group one after the other, and settles each customer with its last one."""
+"""Does the steps of one group in order, and settles each customer with its last one."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def run_steps(
     """Does the steps of one group.
 
     Args:
-        recorder: writes what each step did. On lists that it found gone or paused, steps are left for the next flush.
-        held: customers of whom other steps are held back, so that these here do not settle them.
+        recorder: writes each step's result. Steps on lists that it found gone or paused are left for the next flush.
+        held: customers with other steps held back, so that these steps do not settle them.
 
     Raises:
-        Halted: no further call may be made; what was done is written.
+        Halted: no more calls may be made; what was done is written.
     """
     step_group = tuple(_with_tags(step_group))
     run = _Run(context, step_group, recorder.closed, set(held))
@@ -57,14 +57,14 @@ def run_steps(
         step = _as_now(planned, context.intents.known, run.dropped)
         attempt = Attempt.of(context)
         admitted = isinstance(step, Archive) and step.planned
-        if not run.passes_over(step, attempt):
+        if not run.skips(step, attempt):
             admitted = admitted or may_turn_out(step)
             attempt = _guarded(context, planned, run.dropped)
         context.intents.close(attempt)
         left = step.membership in attempt.left
         attempt.failed |= run.failed
         attempt.settle(target for target in step.targets if not to_come[target.customer_id])
-        attempt.before = run.said_of({customer_id for customer_id, _ in attempt.settled})
+        attempt.before = run.receipts_of({customer_id for customer_id, _ in attempt.settled})
         attempt = _committed(context, step, attempt, recorder, last=number == len(step_group))
         run.learn(attempt)
         if admitted and not left:
@@ -73,12 +73,12 @@ def run_steps(
 
 @dataclass(slots=True)
 class _Run:
-    """What became of the steps of a group so far.
+    """The progress of a step group.
 
     Attributes:
-        braked: customers of whom a step is held by the brake.
+        braked: customers with a step held by the brake.
         parts: how many steps each customer has.
-        said: receipts of the steps until now.
+        receipts: of the steps so far.
     """
 
     context: StepContext
@@ -90,30 +90,30 @@ class _Run:
     blocked: set[CustomerId] = field(default_factory=set)
     kept_off: set[CustomerId] = field(default_factory=set)
     dropped: set[MembershipKey] = field(default_factory=set)
-    said: list[Receipt] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.parts = Counter(target.customer_id for step in self.step_group for target in step.targets)
         self.failed = set(self.braked)
 
     def learn(self, result: StepResult) -> None:
-        """Takes in what a step did."""
+        """Takes over the result of a step."""
         self.failed |= result.failed
         self.blocked |= result.blocked
         self.kept_off |= result.kept_off
         self.dropped.update(result.dropped)
-        self.said += result.receipts
+        self.receipts += result.receipts
 
-    def said_of(self, customers: Collection[CustomerId]) -> list[Receipt]:
-        """Returns what the steps until now wrote of some customers."""
-        return [one for one in self.said if one.customer_id in customers]
+    def receipts_of(self, customers: Collection[CustomerId]) -> list[Receipt]:
+        """Returns the receipts so far of some customers."""
+        return [one for one in self.receipts if one.customer_id in customers]
 
-    def passes_over(self, step: Step, attempt: Attempt) -> bool:
-        """Notes why a step is not done, and returns True; returns False where it must be done."""
+    def skips(self, step: Step, attempt: Attempt) -> bool:
+        """Returns whether to skip a step, and records why."""
         if step.membership.list_id in self.closed:
             attempt.fail(step.targets)
         elif isinstance(step, Tag):
-            # What the steps before it wrote says why.
+            # The receipts of earlier steps say why.
             return _anyone(step, self.failed | self.blocked)
         elif not isinstance(step, Archive):
             return False
@@ -122,7 +122,7 @@ class _Run:
         elif waits_for := self._undone(step):
             self._waits(attempt, step, waits_for)
         elif not self.blocked.issuperset(step.successors):
-            # Other steps report on those who went elsewhere.
+            # Other steps report on those who moved.
             once = [one for one in step.targets if self.parts[one.customer_id] == 1]
             _stays(attempt, step, once, "Another customer has this address now, so the member stays for that customer.")
         elif _anyone(step, self.blocked - self.kept_off):
@@ -137,7 +137,7 @@ class _Run:
         return self.failed & {*step.successors, *ids_of(step.targets)}
 
     def _waits(self, attempt: Attempt, step: Archive, waits_for: set[CustomerId]) -> None:
-        # Of those who are not done themselves another receipt says why.
+        # For customers that are not done themselves, another receipt says why.
         others = [target for target in step.targets if target.customer_id not in self.failed]
         whom = sorted(waits_for)[0]
         if waits_for & self.braked:
@@ -155,9 +155,9 @@ class _Run:
 
 
 def _guarded(context: StepContext, planned: Step, dropped: Collection[MembershipKey]) -> Attempt:
-    # A fault with one customer's data must not keep the others of the account waiting.
+    # An internal error with one customer's data must not hold up the account's others.
     try:
-        # What a try before wrote of its intents is known to the next one.
+        # Intents stored by an earlier try are known to the next one.
         return _try_step(context, lambda one: run_step(one, _as_now(planned, context.intents.known, dropped)))
     except EXPECTED:
         raise
@@ -169,7 +169,7 @@ def _guarded(context: StepContext, planned: Step, dropped: Collection[Membership
 
 def _committed(context: StepContext, step: Step, attempt: Attempt, recorder: Recorder, *, last: bool) -> Attempt:
     def failed(error: Exception) -> Attempt:
-        # Such as text that cannot be stored. Nothing of the report is written; what the call did is found out later.
+        # Such as text that cannot be stored. None of the result is written; the next flush finds out what the call did.
         instead = Attempt.of(context)
         instead.note_fault(step.targets, step.membership, instead.at(), error)
         return instead
@@ -188,16 +188,16 @@ def _committed(context: StepContext, step: Step, attempt: Attempt, recorder: Rec
 
 
 def _try_step(context: StepContext, do: Callable[[Attempt], None]) -> Attempt:
-    """Does a step, again while Mailchimp says "later" and patience lasts.
+    """Does a step, with retries while Mailchimp says "later" and patience lasts.
 
     Args:
-        do: one try; its calls have a connection to themselves.
+        do: one try; its calls have a connection of their own.
 
     Returns:
         The last attempt.
 
     Raises:
-        Halted: no further call may be made.
+        Halted: no more calls may be made.
     """
     tries, at_once = context.retrying.tries(), 0
     in_doubt: list[Receipt] = []
@@ -209,21 +209,21 @@ def _try_step(context: StepContext, do: Callable[[Attempt], None]) -> Attempt:
         if attempt.again and at_once < TRIES_AT_ONCE:
             at_once += 1
         elif attempt.later is None or not tries.again():
-            _tell_too(attempt, in_doubt)
+            _add_receipts_in_doubt(attempt, in_doubt)
             attempt.left = left
             return attempt
         in_doubt += attempt.in_doubt
 
 
-def _tell_too(attempt: Attempt, in_doubt: Sequence[Receipt]) -> None:
-    # The last try may have ended at a read, or elsewhere: an earlier one's receipt is written all the same.
-    told = {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.outcome != Outcome.LATER}
+def _add_receipts_in_doubt(attempt: Attempt, in_doubt: Sequence[Receipt]) -> None:
+    # The last try may have ended at a read or elsewhere: an earlier one's receipt is written too.
+    covered = {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.outcome != Outcome.LATER}
     calls = {one.call for one in in_doubt}
-    told |= {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.call in calls}
+    covered |= {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.call in calls}
     for one in in_doubt:
         key = one.customer_id, one.list_id, one.address
-        if key not in told:
-            told.add(key)
+        if key not in covered:
+            covered.add(key)
             attempt.receipts.insert(0, one)
 
 
@@ -251,7 +251,7 @@ def run_step(attempt: Attempt, step: Step) -> None:
 
 
 def _with_tags(steps: Iterable[Step]) -> Iterator[Step]:
-    # After each that puts a contact somewhere comes one for its tags, if there may be any to write.
+    # After each step that puts a contact somewhere, adds one for its tags, if there may be any to write.
     for step in steps:
         yield step
         if isinstance(step, Archive | Unsubscribe | Tag):
@@ -264,9 +264,9 @@ def _with_tags(steps: Iterable[Step]) -> Iterator[Step]:
 
 
 def _as_now(step: Step, written: Mapping[MembershipKey, LedgerEntry], dropped: Collection[MembershipKey]) -> Step:
-    # A step that writes back what the ledger said when it was planned would undo what the steps before it wrote.
+    # A step that restored the ledger's state at planning time would undo what earlier steps wrote.
     if isinstance(step, Move | Restore | Recheck):
-        # The member of another customer that has a new address now did not leave.
+        # Another customer's member that has a new address did not leave.
         left = (one for one in step.priors if not (one.others and one.membership in dropped))
         step = replace(step, priors=tuple(replace(one, entry=written.get(one.membership, one.entry)) for one in left))
     entry = written.get(step.membership, step.entry)
@@ -278,7 +278,7 @@ def _anyone(step: Step, customers: set[CustomerId]) -> bool:
 
 
 def _leave(attempt: Attempt, step: Archive, blocked: set[CustomerId]) -> None:
-    # Who may not go elsewhere is known by the old member; the others who left it are done with it.
+    # A customer that may not move stays known by the old member; the others are done with it.
     others = [target for target in step.targets if target.customer_id not in blocked]
     _stays(attempt, step, others, "This member identifies another customer, who left, so it stays as it is.")
 

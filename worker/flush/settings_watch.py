@@ -1,4 +1,4 @@
-"""Whether calls for an account may still be made: it is as it was, it is this worker's, and the flush need not end."""
+"""Whether calls for an account may still be made: its settings and assignment are unchanged, and no stop is due."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from worker.store.database import Database
 
 
 class SettingsWatch:
-    """Compares an account with what it was at the beginning of its flush. Threads share it."""
+    """Detects whether an account has changed since its flush began. Thread-safe."""
 
     def __init__(self, open_database: Callable[[], Database], settings: AccountSettings) -> None:
-        """Opens a connection of its own, so that no call waits for what the flush writes.
+        """Opens its own connection, so that no call waits for what the flush writes.
 
         Args:
-            settings: the account's, as its flush began.
+            settings: as they were when the flush began.
         """
         self._db = open_database()
         self._account_id = settings.account_id
@@ -35,14 +35,14 @@ class SettingsWatch:
         self._version: int | None = None
         self._holds = True
 
-    def hold(self) -> bool:
-        """Returns whether nobody was erased, and it is still enabled, with the key and the lists of the beginning.
+    def unchanged(self) -> bool:
+        """Returns whether nobody was erased, and the account is still enabled with the same key and lists.
 
-        One stored list more counts as well: who belongs there must not be settled elsewhere. So does a list of the
-        account that another account has stored since: nothing may be written there any more.
+        An additional stored list counts as a change: customers that belong there must not be settled elsewhere. So does
+        a list that another account has stored since: nothing may be written there any more.
         """
         with self._lock:
-            # Asked several times a call, and written to a few times a second.
+            # Checked several times per call, while the database is written a few times a second.
             version = self._db.version()
             if version != self._version:
                 self._holds = not self.erased(self._db) and accounts.in_force(self._db, self._account_id) == self._began
@@ -50,10 +50,10 @@ class SettingsWatch:
             return self._holds
 
     def erased(self, db: Database) -> bool:
-        """Returns whether somebody was erased from it since the beginning, so that what was read then counts no more.
+        """Returns whether somebody was erased from the account since its flush began, so earlier reads are stale.
 
         Args:
-            db: the connection of the thread that asks, also within a transaction.
+            db: the connection of the calling thread, possibly within a transaction.
         """
         return erasure.number_of(db, self._account_id) != self._erased
 
@@ -65,10 +65,10 @@ class SettingsWatch:
 
 @dataclass(frozen=True, slots=True)
 class CallPermission:
-    """Asked before each call of an account. As a stop it ends the waiting of calls that may not be made any more.
+    """Checked before each call of an account. As a `Stop` it ends the waits of calls that may not be made any more.
 
     Attributes:
-        watch: the account's settings, and who was erased.
+        watch: detects changes of the account.
     """
 
     stop: Stop
@@ -77,21 +77,21 @@ class CallPermission:
     watch: SettingsWatch
 
     def ours(self) -> bool:
-        """Returns whether the account's partition is this worker's: else nothing may be written down."""
+        """Returns whether the account's partition is still assigned to this worker; else nothing may be written."""
         return self.eligibility.may_call(self.account_id)
 
-    def lasts(self) -> bool:
-        """Returns whether the flush need not end."""
+    def may_continue(self) -> bool:
+        """Returns whether the flush may continue."""
         return not self.stop.is_set() and self.ours()
 
     def may_call(self) -> bool:
-        """Returns whether a call may be begun."""
-        return self.lasts() and self.watch.hold()
+        """Returns whether a call may start."""
+        return self.may_continue() and self.watch.unchanged()
 
     def is_set(self) -> bool:
-        """Returns whether no call may be begun any more."""
+        """Returns whether no more calls may start."""
         return not self.may_call()
 
     def wait(self, timeout: float) -> bool:
-        """Waits until no call may be begun, for so many seconds at most; returns whether that is so."""
+        """Waits until no more calls may start, up to `timeout` seconds; returns whether that is so."""
         return self.stop.wait(timeout) or self.is_set()

@@ -1,4 +1,4 @@
-"""What a step did: everything that must be written in one transaction once it is done."""
+"""The result of a step: everything that must be written in one transaction once it is done."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _ANSWER_PARTS = (
 
 
 class Halted(Exception):
-    """The flush must make no further call: it was asked to stop, or the partition is no longer this worker's."""
+    """No more calls may be made: the flush was asked to stop, or the partition was revoked."""
 
 
 EXPECTED = (Halted, WorkerError)
-"""What may end a step and is no internal error."""
+"""What may end a step without being an internal error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class Exchange:
     """One contact's part in a call and its answer.
 
     Attributes:
-        sent: what the call says of this contact; None for a read.
-        answer: the HTTP status, or None where no answer came.
-        said: what the answer says of this contact, or why there is none.
-        in_doubt: whether it is a write, and the answer does not prove that nothing was done.
+        sent: this contact's part of the request; None for a read.
+        answer: the HTTP status; None if no answer came.
+        said: this contact's part of the answer, or why there is none.
+        in_doubt: whether it is a write that may or may not have been done.
     """
 
     call: str
@@ -58,28 +58,28 @@ class Exchange:
 
 @dataclass(slots=True)
 class StepResult:
-    """Collects what a step did.
+    """Collects the result of a step.
 
     Attributes:
-        dropped: places whose member is now known under another one.
-        in_doubt: those of the receipts whose call was sent, and may have been done.
-        memberships: where customers are known who were known nowhere.
+        dropped: places whose member is now known at another one.
+        in_doubt: receipts whose call was sent and may have been done.
+        memberships: where customers are known who had no membership.
         waits: customers who are kept out, with the one whose opt-out does that.
-        left: places whose member this step took off its list, or may have: the answer does not tell.
-        undone: places where an add was begun and surely not done.
+        left: places whose member this step took off its list, or may have.
+        undone: places where an add was begun and certainly not done.
         settled: customers that need nothing more, with the revision that was sent.
         deleted: those of them that are deleted.
-        versions: the version of each customer that has a receipt or is settled, when it was looked at.
-        before: receipts of the customers settled here that earlier steps of their group wrote, oldest first.
-        reopened: customers that did not change, and need a flush from now on until they are settled.
-        changed_settled: how many of these had changed, and were not looked at for others' sake alone.
+        versions: the version of each customer with a receipt or settled, when it was read.
+        before: receipts of the customers settled here from earlier steps of their group, oldest first.
+        reopened: unchanged customers that need a flush from now on until they are settled.
+        changed_settled: how many of the settled had changed, rather than being read on behalf of others.
         failed: customers that this step does not settle.
         blocked: customers that may not go to their new place, and so stay known at the old one.
-        again: whether to begin again at once, from the reads on.
-        kept_off: those of them who did not leave themselves: their old member is given up all the same.
-        later: why Mailchimp gave no useful answer; None where it did.
-        account_stopped: why Mailchimp accepts no calls for this account any more.
-        gone: lists that Mailchimp does not have any more.
+        again: whether to start again at once with new reads.
+        kept_off: those of the blocked who did not leave themselves: their old member is given up all the same.
+        later: why Mailchimp gave no useful answer; None if it did.
+        account_stopped: why Mailchimp accepts no more calls of this account.
+        gone: lists that Mailchimp no longer has.
         paused: lists that refuse everybody, with the title.
         left_out: fields that were not sent, of contacts that were written.
     """
@@ -113,7 +113,7 @@ class StepResult:
 
     @property
     def conclusive(self) -> bool:
-        """Whether the next calls need not wait until it is written: all was done, and nobody has left."""
+        """Whether the next calls need not wait until it is written: everything was done, and nobody has left."""
         waited_for = (
             self.later, self.account_stopped, self.gone, self.paused, self.failed, self.blocked, self.kept_off,
             self.left, self.dropped, self.undone, self.in_doubt, self.reopened, self.waits,
@@ -121,13 +121,13 @@ class StepResult:
         return not any(waited_for) and not any(has_left(one) or one.state != "present" for one in self.entries)
 
     def fail(self, targets: Iterable[Target]) -> None:
-        """Notes that these customers are not settled."""
+        """Records that these customers are not settled."""
         self.failed |= {target.customer.customer_id for target in targets}
 
     def note_fault(
         self, targets: Sequence[Target], membership: MembershipKey | None, at: str, error: Exception
     ) -> None:
-        """Notes an internal error, and logs it with its traceback: it costs the customers of this step, nobody else."""
+        """Records an internal error, and logs it with its traceback. It affects only the customers of this step."""
         who = ", ".join(target.customer.customer_id for target in targets)
         message = "account %s: customer %s met an internal error; see the traceback below"
         facts = {"account": self.account_id, "run": self.run, "customers": who, "count": len(targets)}
@@ -137,7 +137,7 @@ class StepResult:
         self.write(targets, membership, None, at=at, outcome=Outcome.FAULT, detail=detail)
 
     def settle(self, targets: Iterable[Target]) -> None:
-        """Notes that these customers need nothing more, but for those that failed."""
+        """Records that these customers need nothing more, except those that failed."""
         people = [target.customer for target in targets if target.customer.customer_id not in self.failed]
         self.settled += [(one.customer_id, one.revision) for one in people]
         self.deleted += [one.customer_id for one in people if one.deleted]
@@ -155,7 +155,7 @@ class StepResult:
         detail: str,
         then: str | None = None,
     ) -> None:
-        """Adds a receipt for each of the customers; without `then` it says next what its outcome says."""
+        """Adds a receipt for each of the customers; if `then` is None, the outcome's default is what happens next."""
         for target in targets:
             customer, position = target.customer, target.customer.position
             self.versions[customer.customer_id] = customer.version

@@ -1,6 +1,6 @@
-"""What a plan consists of: steps, and which of them may run side by side.
+"""The steps of a plan, and which of them may run in parallel.
 
-Which customers a step is for are its targets; a customer is settled when all its steps are done.
+A step's targets are its customers; a customer is settled once all its steps are done.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Target:
 
     @property
     def customer_id(self) -> CustomerId:
-        """Whose part it is."""
+        """The customer's id."""
         return self.customer.customer_id
 
 
@@ -39,7 +39,7 @@ class Contact:
         email: the address as published.
         status_if_new: how a new member is added.
         owner: the newest customer with the address, whose fields the member has.
-        targets: the customers that this settles, the owner first where it is among them.
+        targets: the customers that this settles, the owner first if it is among them.
         tags: the owner's.
     """
 
@@ -54,12 +54,12 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class PriorMembership:
-    """A place where one of the contact's customers is known: it must be read before the contact is put anywhere else.
+    """A place where one of the contact's customers is known, to be read before the contact is added anywhere else.
 
     Attributes:
         list_gone: whether that list is gone, so that only the ledger knows.
         known: the customers who are known there.
-        others: whether none of the contact's customers is: the address left there, or somebody else who has it now.
+        others: whether they are not the contact's: its address left there, or somebody else who has it now.
     """
 
     membership: MembershipKey
@@ -74,10 +74,10 @@ class NoCall:
     """Nothing is sent for these customers.
 
     Attributes:
-        membership: where they are known from now on; None leaves what was known.
-        next: what happens next; None for what the outcome says.
-        silent: whether even the receipt is left out, since an earlier one says the same.
-        waits_for: the customer whose opt-out keeps these out: they are looked at again when it changes.
+        membership: where they are known from now on; None for no change.
+        next: what happens next; None for the outcome's default.
+        silent: whether even the receipt is omitted, because an earlier one says the same.
+        waits_for: the customer whose opt-out keeps these out: they are planned again when it changes.
     """
 
     targets: tuple[Target, ...]
@@ -96,7 +96,7 @@ class NoCall:
 
 @dataclass(frozen=True, slots=True)
 class _ForContact:
-    """What all steps that put a contact at its place have."""
+    """The common parts of steps that put a contact at its place."""
 
     contact: Contact
     left: PriorMembership | None = field(default=None, kw_only=True)  # a reading shows that somebody left there
@@ -108,18 +108,18 @@ class _ForContact:
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """Whom the step is for."""
+        """The customers of the step."""
         return self.contact.targets
 
 
 @dataclass(frozen=True, slots=True)
 class Add(_ForContact):
-    """A contact that is nowhere yet."""
+    """A contact that is on no list yet."""
 
     entry: LedgerEntry | None
 
     def as_contact(self) -> dict[str, Any]:
-        """Returns the contact as a POST carries it."""
+        """Returns the contact for a batch POST."""
         return calls.contact(self.contact.email, self.contact.status_if_new, self.contact.fields.values)
 
 
@@ -129,7 +129,7 @@ class Move(_ForContact):
 
     Attributes:
         priors: the places to read first.
-        rename: the one of them whose member may simply get the new address; None where it must be added.
+        rename: the one whose member can simply get the new address; None if the contact must be added.
         rename_changes: the fields that such a member still needs.
     """
 
@@ -152,8 +152,8 @@ class Tag(_ForContact):
     """A member whose tags differ from those that this worker set.
 
     Attributes:
-        follows: whether a step before it put the contact there, and says what became of it.
-        seen: the member with its tags, as the call that added it answered; None: it is read first.
+        follows: whether an earlier step put the contact there and reports on it.
+        seen: the member with its tags, from the answer to its add; None to read it first.
         seen_at: Mailchimp's time of that answer.
     """
 
@@ -165,7 +165,7 @@ class Tag(_ForContact):
 
 @dataclass(frozen=True, slots=True)
 class Restore(_ForContact):
-    """A contact that comes back to where this worker archived it."""
+    """A contact that returns to where this worker archived it."""
 
     entry: LedgerEntry
     priors: tuple[PriorMembership, ...]
@@ -173,7 +173,7 @@ class Restore(_ForContact):
 
 @dataclass(frozen=True, slots=True)
 class Recheck(_ForContact):
-    """A contact whose member Mailchimp did not know any more: written only if it is there again."""
+    """A contact whose member Mailchimp no longer had: written only if it is back."""
 
     entry: LedgerEntry
     priors: tuple[PriorMembership, ...]
@@ -181,7 +181,7 @@ class Recheck(_ForContact):
 
 @dataclass(frozen=True, slots=True)
 class Found(_ForContact):
-    """A contact of which Mailchimp said, when it was to be added, that it is a member already."""
+    """A contact that Mailchimp refused to add because it is a member already."""
 
     entry: LedgerEntry | None
 
@@ -191,9 +191,9 @@ class Archive:
     """A member that no customer wants any more.
 
     Attributes:
-        moved: whether its customers went elsewhere; then only a subscribed member is archived.
-        only_if_taken: the rename before it may have left nothing to archive.
-        successors: customers on their way to the place: it is archived only if none of them may come.
+        moved: whether its customers moved; then only a subscribed member is archived.
+        only_if_taken: whether the preceding rename may have left nothing to archive.
+        successors: customers that may come to the place: it is archived only if none of them does.
     """
 
     membership: MembershipKey
@@ -205,21 +205,21 @@ class Archive:
 
     @property
     def planned(self) -> bool:
-        """Whether the member leaves unless somebody looks and finds otherwise; else it most likely stays."""
+        """Whether the member leaves unless a read shows otherwise; if False, it most likely stays."""
         return not (self.only_if_taken or self.successors)
 
     @property
     def withdrawn(self) -> bool:
-        """Whether a customer that is known by the member withdrew consent."""
+        """Whether a customer known by the member withdrew consent."""
         return any(not target.customer.state.marketing_consent for target in self.targets)
 
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """An address whose customer withdrew consent, on one list, also if others added it there.
+    """An address whose customer withdrew consent, on one list, even if others added it there.
 
     Attributes:
-        same_address: other customers with the address, without a call of their own: what is found there is theirs too.
+        same_address: other customers with the address and no call of their own, for whom the result counts too.
     """
 
     membership: MembershipKey
@@ -229,7 +229,7 @@ class Unsubscribe:
 
 
 Step = Add | Found | Move | Update | Tag | Restore | Recheck | Archive | Unsubscribe
-"""What makes calls. A place is touched by the steps of one group only."""
+"""Anything that makes calls. The steps that touch a place are all in one group."""
 
 StepGroup = tuple[Step, ...]
 """Steps that share a place or a customer, in the order in which they must be done."""
@@ -237,10 +237,10 @@ StepGroup = tuple[Step, ...]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a flush would do for a part of an account's customers.
+    """What a flush would do for a chunk of an account's customers.
 
     Attributes:
-        adds: contacts that are nowhere yet and share nothing with other steps.
+        adds: contacts that are on no list yet and share nothing with other steps.
         step_groups: everything else that makes calls.
         no_calls: customers for whom nothing is sent.
     """
@@ -250,7 +250,7 @@ class Plan:
     no_calls: tuple[NoCall, ...]
 
     def steps(self) -> Iterator[Step]:
-        """Gives all steps that make calls."""
+        """Yields all steps that make calls."""
         yield from self.adds
         for step_group in self.step_groups:
             yield from step_group
@@ -275,9 +275,9 @@ def customers_of(steps: Iterable[Step]) -> frozenset[CustomerId]:
 
 
 def step_groups_of(steps: Sequence[Step]) -> tuple[tuple[Add, ...], tuple[StepGroup, ...]]:
-    """Sorts steps into adds that depend on nothing, and groups that may run side by side.
+    """Splits steps into adds that depend on nothing, and groups that may run in parallel.
 
-    Parallel writes to one member can answer bare 404s. Source: observed of Mailchimp's API, see the README.
+    Parallel writes to one member can cause bare 404s. Source: observed in Mailchimp's API, see the README.
 
     Returns:
         The adds that share no place and no customer with another step, and the groups of all others. In a group,
@@ -304,13 +304,13 @@ def step_groups_of(steps: Sequence[Step]) -> tuple[tuple[Add, ...], tuple[StepGr
 
 def _rank(step: Step) -> int:
     if isinstance(step, Archive):
-        # Where an add was begun first: it may be the member of the place before it, under its new address.
+        # Places with a begun add first: the add may be the former place's member under its new address.
         return 2 if step.entry.state == "intended" else 3
     return 0 if isinstance(step, Unsubscribe) else 1
 
 
 class _Groups:
-    """Disjoint sets."""
+    """A disjoint-set forest."""
 
     def __init__(self) -> None:
         self._parent: dict[Hashable, Hashable] = {}

@@ -23,7 +23,7 @@ def tag(attempt: Attempt, step: Tag) -> None:
     """Writes the tags of a contact that is a member, after a read that tells which of them somebody set by hand."""
     entry = step.entry
     if entry is None or entry.state != "present" or entry.member_status in OUT:
-        return  # it was not put there, or left: what was written of that says why
+        return  # it was not added there, or it left: another receipt says why
     if step.seen is not None:
         _write(attempt, step, entry, step.seen, step.seen_at)
         return
@@ -45,7 +45,7 @@ def tag(attempt: Attempt, step: Tag) -> None:
 
 
 def _find_out(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member) -> None:
-    # The answer to a call was lost: Mailchimp's own times tell which tags it set.
+    # The answer to a call was lost: Mailchimp's own times show which tags it set.
     call = calls.read_all_tags(step.membership)
     answer = attempt.send(call)
     added = tags_added(answer.body) if answer.ok else None
@@ -62,12 +62,12 @@ def _write(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member, date: 
     write = member_tags.to_write(step.contact.tags, entry.member_tags, seen, date)
     if not write.changes:
         attempt.entries.append(replace(entry, member_tags=write.after))
-        # A status that changed since the step before is published too: she may have confirmed meanwhile.
+        # A status that changed since the previous step is published too: the person may have confirmed meanwhile.
         if not step.follows or (step.entry is not None and step.entry.member_status != entry.member_status):
             detail = "The member has the customer's tags already."
             attempt.receipt(step.targets, step.membership, None, outcome=Outcome.UNCHANGED, detail=detail)
         return
-    # Should the answer be lost, this tells which of the tags that are there then are this worker's.
+    # If the answer is lost, this shows which tags are this worker's.
     attempt.intents.note(replace(entry, member_tags=write.ahead), step.targets)
     call = calls.tag(step.membership, write.changes.add, write.changes.remove)
     answer = attempt.send(call)
@@ -93,7 +93,7 @@ def _done(attempt: Attempt, step: Tag, entry: LedgerEntry, write: TagWrite, exch
 
 
 def _failed(attempt: Attempt, step: Tag, classified: ClassifiedAnswer, exchange: Exchange) -> None:
-    # What became of the member itself stays as it is written: no answer here refuses the contact.
+    # The member's own result stays as recorded: no answer here refuses the contact.
     if classified.kind in (AnswerClass.ACCOUNT_STOPPED, AnswerClass.NOT_THERE):
         attempt.note_failure(step.targets, step.membership, classified, exchange)
         return

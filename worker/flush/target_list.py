@@ -20,8 +20,8 @@ class TargetList:
     """The list for one customer.
 
     Attributes:
-        reason: why that list.
-        held: why nothing may be sent for the customer now; None where it may.
+        reason: why this list.
+        held: why nothing may be sent for the customer now; None if it may.
     """
 
     list_id: ListId
@@ -35,16 +35,16 @@ def choose(
     membership: MembershipKey | None,
     not_read: Mapping[ListId, str] = MappingProxyType({}),
 ) -> TargetList:
-    """Chooses the list: the customer's own where the account stored it, else the master list.
+    """Chooses the list: the customer's own if the account stored it, else the master list.
 
     Args:
         settings: complete ones, with a master list.
         membership: where the customer was last settled.
-        not_read: lists of which it is not known now who left them, and why.
+        not_read: lists whose departures are unknown now, and why.
 
     Returns:
-        The list and why; held where that list is paused, or where the customer was on a list that is gone from
-        Mailchimp: then the account must choose, because it can no longer be known who had left it. Held too where it
+        The list and why; held if that list is paused, or if the customer was on a list that is gone from Mailchimp:
+        then the account must choose, because it is no longer possible to know who left it. Also held if the customer
         would move off a list that could not be read.
     """
     own = settings.list_of(customer.state.list_id)

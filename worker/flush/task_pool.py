@@ -1,4 +1,4 @@
-"""Runs tasks on a pool of threads, and what they bring, until all have ended or the worker must stop."""
+"""Runs tasks and their follow-up steps on a thread pool, until all have ended or the worker must stop."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from worker.flush.steps import Step
 from worker.mailchimp.rate_limit import Stop
 
 GRACE_SECONDS = 4.0
-"""How long calls in flight are waited for when the worker must end."""
+"""How long to wait for calls in flight when the worker must end."""
 LOOK_SECONDS = 0.5
-"""How often to look whether it must."""
+"""How often to check whether it must."""
 
 Task = Callable[[], Iterable[Step]]
-"""Done on a thread of the pool; returns steps that must be done each alone then."""
+"""Runs on a thread of the pool; returns steps to run one by one afterwards."""
 
 
 def run_tasks(
     pool: ThreadPoolExecutor, tasks: Iterable[Task], alone: Callable[[Step], Iterable[Step]], stop: Stop
 ) -> None:
-    """Runs tasks, and the steps that they return; returns early once the worker must stop.
+    """Runs tasks, and the steps that they return; returns early if the worker must stop.
 
     Args:
-        alone: does one of these steps.
+        alone: runs one of these steps.
 
     Raises:
-        Exception: what a task raised, but for Halted.
+        Exception: raised by a task, except Halted.
     """
-    # Not by waiting for thousands of futures at once: that looks at each of them again and again.
+    # Does not wait for thousands of futures at once, which would check each of them again and again.
     lock, ended = threading.Lock(), SimpleQueue[Future[Iterable[Step]]]()
     running, ends = 0, None
 
@@ -46,7 +46,7 @@ def run_tasks(
     def end(task: Future[Iterable[Step]]) -> None:
         nonlocal running
         with lock:
-            # The caller's thread is woken by what it must look at alone, and by the last one.
+            # Wakes the caller's thread only for follow-up steps and for the last task.
             if running == 1 or task.cancelled() or task.exception() is not None or task.result():
                 ended.put(task)
             running -= 1
@@ -55,7 +55,7 @@ def run_tasks(
         begin(task)
     while running or not ended.empty():
         if stop.is_set():
-            # Calls in flight get a moment more, so that what they did is known; the rest is found out later.
+            # Calls in flight get a moment more, so that their results are known; the next flush finds out the rest.
             ends = ends or time.monotonic() + GRACE_SECONDS
             if time.monotonic() >= ends:
                 return

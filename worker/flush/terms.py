@@ -1,4 +1,4 @@
-"""What a plan goes by, beside the customers."""
+"""What a plan depends on, beside the customers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from worker.store.ledger import LedgerEntry
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a plan goes by, beside the customers.
+    """What a plan depends on, beside the customers.
 
     Attributes:
         merge_fields: of each stored list that is not gone.
-        state_if_missing: what is sent as the state of an address without one; empty leaves the address out.
+        state_if_missing: sent as the state of an address without one; if empty, such an address is not sent.
         hashes: recognise what was sent.
         of_others: lists that other accounts have stored: nothing is written to them.
-        not_read: lists of which it is not known now who left them, and why: nobody moves off them.
-        read_now: lists whose members were read a moment ago: who left them by then is known without another read.
-        learnt: entries that the ledger does not have yet, since a plan that is only shown writes nothing.
+        not_read: lists whose departures are unknown now, and why: nobody moves off them.
+        read_now: lists whose members were just read, so that departures are known without another read.
+        learnt: entries that are not in the ledger yet, because a plan that is only shown writes nothing.
     """
 
     settings: AccountSettings
@@ -48,7 +48,7 @@ class Terms:
         return merge_fields(state, self.merge_fields.get(list_id, ()), self.state_if_missing, mapping)
 
     def with_departures(self, near: RelatedCustomers) -> RelatedCustomers:
-        """Returns the customers with what was learnt of their addresses."""
+        """Returns the customers with the departures learnt about their addresses."""
         if not self.learnt:
             return near
         addresses = {one.address for one in (*near.changed.values(), *near.others.values())}

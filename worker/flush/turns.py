@@ -1,7 +1,7 @@
-"""Whose turn it is: which accounts are delivered side by side, and in which order.
+"""Which accounts are delivered in parallel, and in which order.
 
-One for a process. An account's turn lasts for a chunk of its customers, or for some pages of its lists' members; then
-it goes behind those who wait.
+One per process. An account's turn lasts for a chunk of its customers, or for some pages of its lists' members; then
+it queues again.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId
 
 SUSPENDED = 4
-"""So many times more accounts than are delivered at once may have begun and wait for their next turn: each keeps its
+"""How many times more accounts than are delivered at once may have started and wait for their next turn. Each keeps its
 place, a thread and three connections to the database."""
 LOOK_SECONDS = 0.5
-"""How often a thread that waits for its account's turn looks whether it must end."""
+"""How often a thread that waits for its account's turn checks whether it must end."""
 
 
 def begins_after(account_id: AccountId, spread: float) -> timedelta:
-    """Returns how long after the daily flush's time an account begins: always the same, less than so many seconds.
+    """Returns how long after the daily flush's time an account starts: always the same, less than `spread` seconds.
 
-    So not all accounts of all workers begin in the same second at Mailchimp.
+    So not all accounts of all workers call Mailchimp in the same second.
     """
     share = int.from_bytes(hashlib.sha256(account_id.encode()).digest()[:4]) / 2**32
     return timedelta(seconds=share * spread)
@@ -38,10 +38,10 @@ class Place:
     """An account's place in the queue, for one run.
 
     Attributes:
-        asked: whether an operator asked for this one account.
-        number: tells places apart; the lower one came first.
-        not_before: when it may begin; None for at once.
-        turns: how many it had.
+        asked: whether an operator requested this one account.
+        number: a sequence number.
+        not_before: when it may start; None for at once.
+        turns: how many it has had.
     """
 
     account_id: AccountId
@@ -55,25 +55,25 @@ class Place:
 
     @property
     def order(self) -> tuple[bool, int, bool, int, int]:
-        """What it is sorted by: operators first, then who had fewer turns, then small ones; unchanged ones last."""
+        """The sort key: requests first, then fewer turns, then small accounts; unchanged accounts last."""
         return not self.asked, self.turns, not self.size, self.size, self.number
 
     def threads(self, connections: int) -> int:
-        """Returns how many threads it needs: one that plans, and one for each call side by side."""
+        """Returns how many threads it needs: one that plans, and one for each parallel call."""
         return 1 + max(1, min(self.size, connections))
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much is delivered at one time.
+    """How much is delivered at the same time.
 
-    An account that has as many changes as connections needs a thread for each and one that plans, and has one chunk of
-    4,000 customers in memory, about 10 MB: with so many accounts at once, 80 MB. Smaller ones need less, so that more
-    of them are delivered at once. More threads make no more calls a second: one interpreter makes a few hundred.
+    An account with at least as many changes as connections needs a thread for each and one that plans, and has one
+    chunk of 4,000 customers in memory, about 10 MB; eight of them, 80 MB. Smaller ones need less, so more of them run
+    at once. More threads do not make more calls a second: one interpreter makes a few hundred.
 
     Attributes:
         accounts: how many large accounts at once.
-        connections: calls of one account side by side.
+        connections: parallel calls of one account.
     """
 
     accounts: int
@@ -81,23 +81,23 @@ class Room:
 
     @property
     def threads(self) -> int:
-        """How many threads there may be."""
+        """The limit of threads."""
         return self.accounts * (1 + self.connections)
 
     def is_full(self, waiting: Iterable[Place]) -> bool:
-        """Tells whether as many have begun and wait for their next turn as may."""
+        """Returns whether as many accounts wait for their next turn as may."""
         return sum(bool(one.turns) for one in waiting) >= SUSPENDED * self.accounts
 
 
 def next_place(waiting: Iterable[Place], active: Collection[Place], room: Room, now: datetime) -> Place | None:
-    """Returns whose turn is next; None where nobody may begin or go on now.
+    """Returns the place whose turn is next; None if none may start or continue now.
 
-    Operators' requests for one account find room of their own, as much again: they wait for nobody but for another
-    flush of the same account.
+    Requests for one account have the same amount of room of their own: they wait only for another flush of the same
+    account.
     """
     waiting = list(waiting)
     suspended = [one for one in waiting if one.turns]
-    # An account that has begun for one run ends it before it begins for another.
+    # An account finishes one run before it starts another.
     begun = {one.account_id: one.number for one in (*active, *suspended)}
     left = {
         asked: room.threads - sum(one.threads(room.connections) for one in active if one.asked is asked)
@@ -119,14 +119,14 @@ def next_place(waiting: Iterable[Place], active: Collection[Place], room: Room, 
 
 
 class Turns:
-    """Gives accounts their turns. Threads share it."""
+    """Schedules the turns of accounts. Thread-safe."""
 
     def __init__(self, room: Room, clock: Clock, stop: Stop, silent: Callable[[], Collection[str]] = tuple) -> None:
-        """Nobody waits yet.
+        """Starts with an empty queue.
 
         Args:
-            room: how much is delivered at one time.
-            silent: returns the data centres that answer nothing, whose accounts begin one after the other.
+            room: how much is delivered at the same time.
+            silent: returns the silent data centres, whose accounts start one after the other.
         """
         self._silent = silent
         self._room = room
@@ -148,19 +148,19 @@ class Turns:
         data_centre: str = "",
         not_before: datetime | None = None,
     ) -> None:
-        """Has an account wait for its first turn: see :meth:`fill`.
+        """Queues an account for its first turn: see :meth:`fill`.
 
         Args:
-            begin: begins its turn, in another thread, which calls :meth:`leave` at its end.
-            asked: whether an operator asked for this one account.
-            not_before: when it may begin; None for at once.
+            begin: starts its turn in another thread, which calls :meth:`leave` at its end.
+            asked: whether an operator requested this one account.
+            not_before: when it may start; None for at once.
         """
         place = Place(account_id, run, asked, size, next(self._numbers), data_centre, not_before)
         with self._lock:
             self._waiting[place] = begin
 
     def fill(self) -> None:
-        """Gives turns for which there is room now."""
+        """Starts the turns that there is room for now."""
         while not self._stop.is_set():
             with self._lock:
                 place = next_place(self._may_begin(), self._active, self._room, self._clock())
@@ -171,10 +171,10 @@ class Turns:
             begin(place)
 
     def again(self, place: Place) -> Place:
-        """Ends a turn and waits for the next one of the same account; goes on at once where nobody is before it.
+        """Ends a turn and waits for the account's next one; continues at once if no other account waits.
 
         Returns:
-            Its place from now on. It may have no turn where it is time to stop.
+            Its place from now on, without a turn if it is time to stop.
         """
         later, ready = replace(place, turns=place.turns + 1), threading.Event()
         with self._lock:
@@ -194,7 +194,7 @@ class Turns:
     def _may_begin(self) -> list[Place]:
         if not self._waiting:
             return []
-        # The first one tries a silent data centre; what it finds counts for those that begin after it.
+        # The first one probes a silent data centre on behalf of those after it.
         tried = {one.data_centre for one in self._active}.intersection(self._silent())
         return [one for one in self._waiting if one.asked or one.turns or one.data_centre not in tried]
 

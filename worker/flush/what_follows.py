@@ -1,6 +1,6 @@
-"""What follows from a change of an account's settings: counted before it is made, from what is staged alone.
+"""The consequences of a change of an account's settings, counted beforehand from staged data alone.
 
-No call is made, so a member who left a list unseen is counted still: the numbers are the most that there can be.
+Makes no calls, so members who left unnoticed are still counted: the numbers are upper bounds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from worker.store.forgotten import Departed
 from worker.text.plural import counted
 
 SHARE = 10
-"""More than one of so many members of a list that would leave it are asked for."""
+"""Confirmation is needed if more than one in this many members of a list would leave it."""
 
 
 @dataclass(slots=True)
@@ -32,12 +32,12 @@ class WhatFollows:
     """Counts of contacts.
 
     Attributes:
-        present: members that the ledger knows on each list.
+        present: members on each list, by the ledger.
         adds: contacts that would be added to any list.
-        moves: contacts that would go on from one list to another.
+        moves: contacts that would move from one list to another.
         leaves: members that would leave each list for no other.
         departures: members that would leave each list in all.
-        unread: customers who are read again still, and are not counted.
+        unread: customers whose fields are still being read, and who are not counted.
     """
 
     settings: AccountSettings
@@ -48,8 +48,8 @@ class WhatFollows:
     departures: Counter[ListId] = field(default_factory=Counter)
     unread: int = 0
 
-    def take_in(self, plan: Plan) -> None:
-        """Counts one more part of the account's plan."""
+    def add(self, plan: Plan) -> None:
+        """Counts one more chunk of the account's plan."""
         self.adds += len(plan.adds)
         for step in plan.steps():
             if isinstance(step, Move):
@@ -62,27 +62,29 @@ class WhatFollows:
 
     @property
     def to_confirm(self) -> dict[ListId, int]:
-        """The lists of which more than a tenth would leave, each with how many."""
+        """The lists that more than a tenth of the members would leave, each with their number."""
         return {one: count for one, count in self.departures.items() if count * SHARE > self.present.get(one, 0)}
 
     def in_words(self, when: str) -> str:
-        """Returns all of it in a sentence.
+        """Returns the counts in a sentence.
 
         Args:
             when: of the next flush: "today 10:00".
         """
-        told = []
+        parts = []
         if self.adds:
-            told.append(f"{counted(self.adds, 'contact')} will be added as {self.settings.status_if_new} {when}")
+            parts.append(f"{counted(self.adds, 'contact')} will be added as {self.settings.status_if_new} {when}")
         others = [
             f"{count} move from {self._name(a)} to {self._name(b)}" for (a, b), count in sorted(self.moves.items())
         ]
         others += [f"{count} leave {self._name(one)}" for one, count in sorted(self.leaves.items())]
         if others:
-            told.append(", ".join(others) + ("" if self.adds else f", {when}"))
+            parts.append(", ".join(others) + ("" if self.adds else f", {when}"))
         if self.unread:
-            told.append(f"{counted(self.unread, 'customer')} of this account are still being read, and are not counted")
-        return "; ".join(told) + "." if told else f"Nobody will be added, moved or taken off a list {when}."
+            parts.append(
+                f"{counted(self.unread, 'customer')} of this account are still being read, and are not counted"
+            )
+        return "; ".join(parts) + "." if parts else f"Nobody will be added, moved or taken off a list {when}."
 
     def _name(self, list_id: ListId) -> str:
         known = self.settings.list_of(list_id)
@@ -92,18 +94,18 @@ class WhatFollows:
 def what_follows(
     db: Database, settings: AccountSettings, departed: Departed, now: str, *, every: bool
 ) -> WhatFollows | None:
-    """Returns what the next flush would do by settings that are not in force yet; only reads, and only here.
+    """Returns what the next flush would do with settings that are not saved yet. Read-only, without calls.
 
     Args:
-        every: whether every customer will be looked at, as after a change of lists; else those that changed.
+        every: whether all customers are planned again, as after a change of lists; otherwise the changed ones.
 
     Returns:
-        None where nothing would be delivered, because something is missing still.
+        None if nothing would be delivered, because something is missing.
     """
     if missing(settings):
         return None
     who = settings.account_id
-    # Which fields are sent changes none of these counts, so no hash is compared.
+    # The counts do not depend on which fields are sent, so no hash is compared.
     fields = {one.list_id: () for one in settings.stored}
     terms = Terms(settings, fields, "", now, departed, FieldHashes(who, ()), accounts.stored_by_others(db, who))
     bare = bare_customers.of_account(db, who)
@@ -111,5 +113,5 @@ def what_follows(
     found = WhatFollows(settings, ledger.present_count(db, who), unread=unread)
     for near in chunks(db, who, every=every):
         for _, plan in plans(db, terms, near):
-            found.take_in(plan)
+            found.add(plan)
     return found

@@ -1,4 +1,4 @@
-"""Writes one member: its fields, which may be tried again, or what hangs on a read, which is sent once."""
+"""Writes one member: its fields, which may be tried again, or what depends on a read, which is sent once."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from worker.store.ledger import LedgerEntry
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How writing a member ended.
+    """The result of writing a member.
 
     Attributes:
-        member: the member afterwards; None unless it is done.
+        member: the member afterwards; None unless it was written.
         sent: the fields that were sent last.
-        refused: merge tag to the title with which Mailchimp refused it.
-        date: Mailchimp's time of the answer; None where it gave none.
+        refused: merge tag to the title of Mailchimp's refusal.
+        date: Mailchimp's time of the answer; None if it gave none.
         seconds: how long the call took.
-        undone: whether it is sure that nothing was done.
+        undone: whether certainly nothing was done.
     """
 
     member: Member | None
@@ -46,17 +46,17 @@ class Written:
 
 
 Build = Callable[[Mapping[str, Any]], Call]
-"""Makes a call of fields."""
+"""Builds a call from fields."""
 
 
 def write_fields(attempt: Attempt, membership: MembershipKey, build: Build, fields: Mapping[str, Any]) -> Written:
-    """Sends a write that hangs on no read, such as one of fields alone: again without each field that is refused.
+    """Sends a write that depends on no read, such as one of fields alone, repeating it without refused fields.
 
     Args:
         fields: merge tag to value.
 
     Returns:
-        How it ended; a refused field that was not sent leaves FIELD, which is final for this run.
+        The result; a refused field that was not sent leaves FIELD, which is final for this run.
     """
     looked_twice = False
     while True:
@@ -73,10 +73,10 @@ def write_fields(attempt: Attempt, membership: MembershipKey, build: Build, fiel
 
 
 def write_once(attempt: Attempt, membership: MembershipKey, build: Build, fields: Mapping[str, Any]) -> Written:
-    """Sends a write one time, without the fields that Mailchimp refused there before.
+    """Sends a write once, without the fields that Mailchimp refused there before.
 
     Returns:
-        How it ended; AGAIN where a field was refused, and may be left out after another look.
+        The result; AGAIN if a field was refused, so that it can be left out after another read.
     """
     refused = dict(attempt.intents.refused.get(membership, {}))
     sent = {tag: value for tag, value in fields.items() if tag not in refused}
@@ -99,12 +99,12 @@ def write_after_read(
     intended: LedgerEntry,
     before: LedgerEntry | None,
 ) -> Written:
-    """Sends a write that hangs on what was just read, one time, and notes it before.
+    """Records and sends a write that depends on what was just read, once.
 
     Args:
         fields: merge tag to value.
-        intended: the entry of the contact's place with the intent.
-        before: what the ledger says if nothing was done.
+        intended: the place's entry with the intent.
+        before: the place's entry if nothing was done.
     """
     sent = fields.keys() - attempt.intents.refused.get(contact.membership, {})
     intended = replace(intended, fields=not_sure(intended.fields, sent))
@@ -118,16 +118,16 @@ def write_after_read(
 
 
 def whole_fields(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, seen: Member) -> dict[str, Any]:
-    """Returns all fields that a member gets: the contact's, and "" for what this worker filled and it has no more.
+    """Returns all fields that a member gets: the contact's, and "" for what this worker filled and it no longer has.
 
     Args:
-        entry: what the ledger said of its place before it was read.
+        entry: of its place before it was read.
     """
     return contact.fields.whole(_sent_before(attempt, contact, entry, seen))
 
 
 def _sent_before(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, member: Member) -> Mapping[str, str]:
-    # A step before this one may have filled fields since the flush was planned.
+    # An earlier step may have filled fields since the flush was planned.
     return fields_of(attempt.intents.known.get(contact.membership, entry), member)
 
 
@@ -139,7 +139,7 @@ def entry_for(
     origin: Origin,
     written: Written | None,
 ) -> LedgerEntry:
-    """Returns what the ledger says of a member whose fields were just written as a whole."""
+    """Returns the entry of a member whose fields were just written as a whole."""
     date = written.date if written is not None else None
     owner = owner_of(contact, before, member)
     sent = written.sent if written is not None else contact.fields.values
@@ -177,14 +177,14 @@ def entry_after_changes(
 
 
 def owner_of(contact: Contact, before: LedgerEntry | None, member: Member) -> CustomerId:
-    """Returns whose a member is: an opt-out stays with the customer it was of, though another takes the address on."""
+    """Returns a member's customer: an opt-out stays with its customer, even if another takes over the address."""
     if before is None or member.status in ("subscribed", "pending"):
         return contact.owner
     return before.customer_id
 
 
 def _not_as_it_is(fields: Fields, left_out: Mapping[str, str]) -> str:
-    """Returns sentences on the fields that were not sent as billmywork has them, empty where there is none."""
+    """Returns sentences about fields that were not sent as billmywork has them; empty if there are none."""
     parts = [f"{tag} ({why})" for tag, why in left_out.items()]
     said = f" Not sent: {', '.join(parts)}." if parts else ""
     if fields.state_filled_in is not None and ADDRESS not in left_out:
@@ -193,7 +193,7 @@ def _not_as_it_is(fields: Fields, left_out: Mapping[str, str]) -> str:
 
 
 def stays(status: str) -> str:
-    """Returns a sentence for a member whose status a write did not touch, empty where that is subscribed or pending."""
+    """Returns a sentence about a status that a write did not change; empty if it is subscribed or pending."""
     if status in ("subscribed", "pending"):
         return ""
     return f" The member is {status} in Mailchimp and stays so."
@@ -217,10 +217,10 @@ def settled(
     status: str,
     refused: Mapping[str, str],
 ) -> None:
-    """Notes that a contact is done: for its owner, and for those who share the address.
+    """Records that a contact is done, for its owner and for those who share the address.
 
     Args:
-        detail: how the receipt begins; the fields that were left out follow.
+        detail: the start of the receipt's text; the fields that were left out follow.
         refused: merge tag to why Mailchimp refused it.
     """
     left_out = {**contact.fields.left_out, **refused}

@@ -12,7 +12,7 @@ from worker.app import App
 from worker.consumer.consumer import Consumer
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import ConsumerStopped
-from worker.flush.eligibility import what_differs
+from worker.flush.eligibility import partition_mismatch
 from worker.jobs.job import JobThread
 from worker.jobs.refetch import Refetch, being_read
 from worker.kafka.client import session_seconds
@@ -93,7 +93,7 @@ class Poller:
             raise ConsumerStopped("Reading Kafka has stopped.", "Start the worker again.")
 
     def reads(self) -> bool:
-        """Tells whether its thread runs."""
+        """Returns whether its thread runs."""
         return self._thread.is_alive()
 
     def end(self, *, calls_ended: bool = False) -> None:
@@ -121,8 +121,8 @@ def _note_size(app: App, db: Database, consumer: Consumer) -> None:
     size = TopicSize(consumer.topic_id, consumer.partitions, app.changelog.topics.ledger.partitions)
     with db.transaction():
         note_size(db, topic, size)
-    if (told := what_differs(topic, size)) is not None:
-        log.warning("%s", told, extra={"partitions": size.partitions, "ledger_partitions": size.ledger})
+    if (message := partition_mismatch(topic, size)) is not None:
+        log.warning("%s", message, extra={"partitions": size.partitions, "ledger_partitions": size.ledger})
 
 
 def read_to_end(poller: Poller, stop: threading.Event, progress: Callable[[int, int], None]) -> None:

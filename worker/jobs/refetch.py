@@ -133,7 +133,7 @@ class _Partition:
     _bytes: int = 0
 
     def goes_on(self) -> bool:
-        """Tells whether it is still wanted."""
+        """Returns whether it is still wanted."""
         here = self.partition in self.job.owned_partitions.ready() and self.job.topic_id() == self.topic_id
         return here and bool(self.accounts) and not self.db.is_ending
 

@@ -1,7 +1,7 @@
-"""Asks a broker about topics: their partitions, ids and configs, for the consumer, the changelog and `check` alike.
+"""Queries a broker about topics: partitions, ids and configs, for the consumer, the changelog and `check`.
 
-Not every broker answers everything: librdkafka's mock answers no admin request, an older broker has no topic ids, and a
-user may lack the right. What a broker does not report is None here, and "" for a topic id.
+Not every broker answers every query: librdkafka's mock answers no admin request, an older broker has no topic ids, and
+a user may lack the right. What a broker does not report is None here, and "" for a topic id.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from worker.text.plural import counted
 POLICY, MIN_INSYNC = "cleanup.policy", "min.insync.replicas"
 MOST_LAG, SEGMENT = "max.compaction.lag.ms", "segment.ms"
 WATCH_SECONDS = 10.0
-"""How often to ask whether the topic was recreated: a consumer reads on in the new one as if nothing had happened."""
+"""How often to check whether the topic was recreated: a consumer reads on in the new one without an error."""
 CREATED_SECONDS = 10.0
-"""How long a topic that was created may take to appear."""
+"""How long a new topic may take to appear."""
 POLL_SECONDS = 0.1
 _UNSUPPORTED = {LibraryError._UNSUPPORTED_FEATURE, LibraryError.UNSUPPORTED_VERSION}
 _DENIED = {LibraryError.TOPIC_AUTHORIZATION_FAILED, LibraryError.CLUSTER_AUTHORIZATION_FAILED}
@@ -40,11 +40,11 @@ _DENIED = {LibraryError.TOPIC_AUTHORIZATION_FAILED, LibraryError.CLUSTER_AUTHORI
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """How a topic drops records.
+    """A topic's compaction settings.
 
     Attributes:
         policy: its cleanup.policy.
-        keeps_seconds: how long it keeps a null at least, for its readers to see: its delete.retention.ms.
+        keeps_seconds: how long it keeps tombstones at least, for its readers to see: its delete.retention.ms.
     """
 
     policy: str
@@ -53,10 +53,10 @@ class Compaction:
 
 @dataclass(frozen=True, slots=True)
 class TopicLayout:
-    """Where a topic's records are.
+    """A topic's partitions and replicas.
 
     Attributes:
-        replicas: copies of a partition, the fewest of any.
+        replicas: copies of each partition; the fewest of any partition.
     """
 
     partitions: int
@@ -65,10 +65,10 @@ class TopicLayout:
 
 
 class Admin:
-    """Asks a broker.
+    """A connection to the cluster for admin queries.
 
     Attributes:
-        partitions: how many the topic of events has.
+        partitions: of the topic of events.
         mock: whether this is librdkafka's mock, which answers no admin request.
     """
 
@@ -76,7 +76,7 @@ class Admin:
         """Connects.
 
         Args:
-            problems: where librdkafka reports; None for a place of its own.
+            problems: librdkafka's error callback; None for a new one.
 
         Raises:
             ConfigError: the operator's properties cannot be used.
@@ -88,7 +88,7 @@ class Admin:
         self.mock = cluster_id.startswith(MOCK)
 
     def layout(self, topic: str) -> TopicLayout | None:
-        """Returns where a topic is; None where it does not exist, or not for this user.
+        """Returns a topic's layout; None if it does not exist or this user may not see it.
 
         Raises:
             KafkaError: no broker answers.
@@ -101,7 +101,7 @@ class Admin:
         return TopicLayout(len(found.partitions), replicas, len(answer.brokers))
 
     def brokers(self) -> int:
-        """Returns how many brokers the cluster has.
+        """Returns the number of brokers in the cluster.
 
         Raises:
             KafkaError: no broker answers.
@@ -109,14 +109,14 @@ class Admin:
         return len(self._metadata().brokers)
 
     def _metadata(self) -> Any:
-        # All topics are asked for: a broker may create a topic that is asked for by its name.
+        # Lists all topics: asking for one by name may create it.
         try:
             return self._client.list_topics(timeout=ANSWER_SECONDS)
         except KafkaException as error:
             raise KafkaError(f"Kafka did not list its topics: {_text(error)}", "Try again.") from error
 
     def config(self, topic: str) -> dict[str, str] | None:
-        """Returns a topic's config; None where the broker does not report it, or not to this user.
+        """Returns a topic's config; None if the broker does not report it, or not to this user.
 
         Raises:
             KafkaError: no broker answers.
@@ -136,7 +136,7 @@ class Admin:
             ) from error
 
     def compaction(self, topic: str) -> Compaction | None:
-        """Returns how a topic drops records; None where the broker does not report it, or not to this user.
+        """Returns a topic's compaction settings; None if the broker does not report them, or not to this user.
 
         Raises:
             KafkaError: no broker answers.
@@ -148,10 +148,10 @@ class Admin:
             return None
 
     def topic_id(self, topic: str) -> str:
-        """Returns Kafka's id of a topic, which a later one of the same name does not have; "" if it is not reported.
+        """Returns Kafka's id of a topic, which changes when it is recreated; "" if the broker does not report it.
 
         Raises:
-            KafkaError: no broker answers, or the topic does not exist now.
+            KafkaError: no broker answers, or the topic does not exist.
         """
         if self.mock:
             return ""
@@ -166,14 +166,14 @@ class Admin:
             ) from error
 
     def create(self, new: NewTopic, advice: str) -> None:
-        """Creates a topic, and waits until it appears. One that another worker creates meanwhile is as good.
+        """Creates a topic and waits until it appears. One that another worker creates meanwhile will do.
 
         Raises:
             KafkaError: the broker refuses.
         """
         name = new.topic
         if self.mock:
-            self._client.list_topics(name, timeout=ANSWER_SECONDS)  # the mock creates each topic that is asked for
+            self._client.list_topics(name, timeout=ANSWER_SECONDS)  # the mock creates a topic when it is asked for
             return
         try:
             self._client.create_topics([new], request_timeout=ANSWER_SECONDS)[name].result(ANSWER_SECONDS + 1)
@@ -186,44 +186,43 @@ class Admin:
         while self.layout(name) is None and time.monotonic() < ends:
             time.sleep(POLL_SECONDS)
 
-    # Questions whose answers come later; a mock never answers them
+    # Asynchronous queries, which the mock never answers
 
     def ask_topic(self, topic: str) -> Future[Any]:
-        """Asks for a topic's description."""
+        """Requests a topic's description."""
         return self._client.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_SECONDS)[topic]
 
     def ask_ends(self, topic: str, partitions: Iterable[int]) -> dict[TopicPartition, Future[Any]]:
-        """Asks for the offset after the last record of each partition."""
+        """Requests the end offset of each partition."""
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         wanted = {TopicPartition(topic, one): latest for one in partitions}
         return self._client.list_offsets(wanted, request_timeout=ANSWER_SECONDS) if wanted else {}
 
     def ask_group(self, group: str) -> Future[Any]:
-        """Asks for a consumer group's members and what each has."""
+        """Requests a consumer group's members and their assignments."""
         return self._client.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group]
 
 
 class TopicId:
-    """The id of one topic, asked for now and then. Belongs to one thread."""
+    """The id of one topic, queried now and then. Not thread-safe."""
 
     def __init__(self, admin: Admin, topic: str) -> None:
-        """Asks nothing yet."""
         self._admin = admin
         self._topic = topic
         self._asked_at = time.monotonic()
         self._asked: Future[Any] | None = None
 
     def now(self) -> str:
-        """Returns the id; see `Admin.topic_id`.
+        """Returns the id; see :meth:`Admin.topic_id`.
 
         Raises:
-            KafkaError: no broker answers, or the topic does not exist now.
+            KafkaError: no broker answers, or the topic does not exist.
         """
         self._asked_at = time.monotonic()
         return self._admin.topic_id(self._topic)
 
     def watch(self) -> str | None:
-        """Returns the id when a new answer came, else None. Waits for nothing."""
+        """Returns the id if a new answer has arrived, else None. Never blocks."""
         if self._admin.mock:
             return None
         if self._asked is None:
@@ -239,7 +238,7 @@ class TopicId:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One thing that was checked; ok is None where the broker does not report it."""
+    """The result of one check; ok is None if the broker does not report it."""
 
     what: str
     ok: bool | None
@@ -247,7 +246,7 @@ class Checked:
 
 
 def check(settings: Kafka) -> Iterator[Checked]:
-    """Yields what is right and wrong about the broker and the topic of events, without joining the group.
+    """Checks the broker and the topic of events, without joining the group.
 
     Raises:
         ConfigError: the operator's properties cannot be used.

@@ -1,4 +1,4 @@
-"""How Kafka is reached: librdkafka's properties, and its errors in this worker's words."""
+"""Creates Kafka clients: librdkafka's properties, and its errors in this worker's words."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from worker.errors import ConfigError, KafkaError
 log = logging.getLogger("worker.consumer")
 
 ANSWER_SECONDS = 10.0
-"""How long to wait for what a broker knows."""
+"""How long to wait for a broker's answer."""
 PART_SECONDS = 2.5
-"""How long to wait before looking whether it is any use to wait on."""
+"""How long to wait before checking whether waiting is any use."""
 ELECTION_SECONDS = 0.2
-"""How long to wait before a partition that has no leader just now is asked again."""
+"""How long to wait before asking again for a partition that has no leader."""
 _ELECTING = {LibraryError.NOT_LEADER_FOR_PARTITION, LibraryError.LEADER_NOT_AVAILABLE}
 _FORGOTTEN = {LibraryError._UNKNOWN_PARTITION, LibraryError._UNKNOWN_TOPIC}
-"""What librdkafka says of a partition that it knew before its broker restarted, until it asks for the topic again."""
+"""librdkafka's errors for a partition that it knew before its broker restarted, until it fetches metadata again."""
 AWAY = {
     LibraryError._TRANSPORT,
     LibraryError._ALL_BROKERS_DOWN,
@@ -32,10 +32,10 @@ AWAY = {
     LibraryError._TIMED_OUT,
     LibraryError._TIMED_OUT_QUEUE,
 }
-"""What librdkafka says of a call whose broker went away while it was under way."""
+"""librdkafka's errors for a request whose broker went away meanwhile."""
 RESTART_SECONDS = 30.0
-"""How long a partition's broker may be away, as in a restart, before a worker that had reached it gives up."""
-_HOPELESS = {LibraryError._ALL_BROKERS_DOWN, LibraryError._AUTHENTICATION, LibraryError.SASL_AUTHENTICATION_FAILED}
+"""How long a partition's broker may be away, as in a restart, before a worker that was connected gives up."""
+_UNREACHABLE = {LibraryError._ALL_BROKERS_DOWN, LibraryError._AUTHENTICATION, LibraryError.SASL_AUTHENTICATION_FAILED}
 _ENDED = {LibraryError._FATAL, LibraryError.FENCED_INSTANCE_ID}
 HEARTBEAT_MS = 3000
 """librdkafka's default."""
@@ -46,14 +46,14 @@ _CORRECT = "Correct [kafka.client] in the configuration file, or WORKER_KAFKA__C
 _Client = TypeVar("_Client")
 _Answer = TypeVar("_Answer")
 MOCK = "mockCluster"
-"""What the cluster id of librdkafka's own mock begins with; it answers no admin requests."""
+"""The prefix of the cluster id of librdkafka's mock, which answers no admin requests."""
 
 
 def client(kind: Callable[[dict[str, Any]], _Client], settings: Kafka, own: Mapping[str, Any]) -> _Client:
-    """Returns a client of the library with the operator's properties and those that this worker relies on.
+    """Returns a librdkafka client with the operator's properties and the worker's own.
 
     Args:
-        own: this worker's; the operator cannot change them.
+        own: properties that the operator cannot change.
 
     Raises:
         ConfigError: the operator's properties cannot be used.
@@ -64,34 +64,34 @@ def client(kind: Callable[[dict[str, Any]], _Client], settings: Kafka, own: Mapp
         raise ConfigError(f"kafka.client cannot set {', '.join(taken)}: the worker relies on its own.", _CORRECT)
     below = {
         "socket.connection.setup.timeout.ms": 10_000,
-        "log_level": 2,  # a line for each failed connection helps nobody; what matters is reported, see Problems
+        "log_level": 2,  # a line for each failed connection is noise; Problems reports what matters
     }
     try:
         return kind({**below, **settings.client, **fixed})
     except KafkaException as error:
         reason = error.args[0].str().strip().rstrip(".")
         raise ConfigError(f"kafka.client cannot be used: {reason}.", _CORRECT) from error
-    except (TypeError, ValueError) as error:  # a text where the library wants a function
+    except (TypeError, ValueError) as error:  # a text where the library expects a function
         raise ConfigError(f"kafka.client cannot be used: {error}.", _CORRECT) from error
 
 
 def fetching(settings: Kafka) -> dict[str, Any]:
-    """Returns a consumer's properties that decide how soon it learns that a partition is read to its end.
+    """Returns consumer properties that shorten the wait at the end of a partition.
 
-    The broker answers a fetch at the end only after this wait (librdkafka: 500 ms), and a start reads three topics to
-    their ends, one after the other. The operator's own value counts.
+    A broker answers a fetch at the end only after this wait (librdkafka: 500 ms), and a start reads three topics to
+    their ends, one after the other. The operator's own value wins.
     """
     return {} if _FETCH_WAIT in settings.client else {_FETCH_WAIT: FETCH_WAIT_MS}
 
 
 def session_seconds(settings: Kafka) -> float:
-    """Returns after how long without a sign of life the group takes a worker's partitions.
+    """Returns the group's session timeout in seconds.
 
     With ``group_protocol = "consumer"`` the broker decides: its group.consumer.session.timeout.ms must not be below the
-    45 seconds that it is by default.
+    default of 45 seconds.
 
     Raises:
-        ConfigError: the operator's session.timeout.ms is no number.
+        ConfigError: the operator's session.timeout.ms is not a number.
     """
     try:
         return float(settings.client.get("session.timeout.ms", 45_000)) / 1000
@@ -100,13 +100,13 @@ def session_seconds(settings: Kafka) -> float:
 
 
 def heartbeat_ms(settings: Kafka) -> int:
-    """Returns how often a member of the classic protocol tells the group that it is alive.
+    """Returns the heartbeat interval of the classic protocol in milliseconds.
 
-    A third of the session at most, unless the operator chose: with librdkafka's own three seconds in a session as short
-    one late heartbeat ends the session, and a member with a static name is then fenced by its own earlier id.
+    At most a third of the session timeout, unless the operator chose: with librdkafka's three seconds in a short
+    session, one late heartbeat ends it, and a static member is then fenced by its own earlier id.
 
     Raises:
-        ConfigError: the operator's are no numbers, or leave no room for a heartbeat that is lost.
+        ConfigError: the operator's values are not numbers, or do not allow for a lost heartbeat.
     """
     session = session_seconds(settings) * 1000
     try:
@@ -123,28 +123,28 @@ def heartbeat_ms(settings: Kafka) -> int:
 
 
 def is_fatal(error: LibraryError) -> bool:
-    """Returns whether an error ends a client for good.
+    """Returns whether an error is fatal for a client.
 
-    Its own word is not enough: of a member that was fenced, librdkafka gives the consumer the code _FATAL by an error
-    whose fatal() is False, and nothing else (confluent-kafka-python issue 869).
+    error.fatal() alone is not enough: for a fenced member, librdkafka gives the consumer only an error with the code
+    _FATAL whose fatal() is False (confluent-kafka-python issue 869).
     """
     return error.fatal() or error.code() in _ENDED
 
 
 class Problems:
-    """Keeps what librdkafka reports aside: it goes on by itself, unless that is fatal.
+    """Collects librdkafka's error reports. It recovers by itself from all but fatal ones.
 
     Attributes:
-        last: the last report, for the message when a request fails in the end.
-        fatal: the report that ends a client; None where there is none.
-        connected: whether a broker has answered: before, the message of the failed start says it all.
+        last: the latest report, for the message if a request finally fails.
+        fatal: the report of a fatal error; None if there was none.
+        connected: whether a broker has answered. Until then, the failed start reports everything.
     """
 
     def __init__(self, away: Callable[[str], None] = lambda reason: None) -> None:
-        """Begins without any.
+        """Starts empty.
 
         Args:
-            away: called with the reason while no broker can be reached that had answered, again and again.
+            away: called with the reason, repeatedly, while no broker can be reached though one had answered.
         """
         self._away = away
         self.last: LibraryError | None = None
@@ -153,18 +153,18 @@ class Problems:
         self._codes: set[int] = set()
 
     def __call__(self, error: LibraryError) -> None:
-        """Takes a report."""
+        """Records a report."""
         self.last = error
         self._codes.add(error.code())
         if is_fatal(error):
             self.fatal = error
-        if self.connected and error.code() in _HOPELESS:
+        if self.connected and error.code() in _UNREACHABLE:
             self._away(error.str())
 
     @property
-    def hopeless(self) -> bool:
-        """Whether no broker can be reached, or none lets this client in."""
-        return not self._codes.isdisjoint(_HOPELESS)
+    def no_broker(self) -> bool:
+        """Whether no broker can be reached, or all refuse this client."""
+        return not self._codes.isdisjoint(_UNREACHABLE)
 
 
 def unreachable(settings: Kafka, problem: LibraryError | None, error: Exception) -> KafkaError:
@@ -182,28 +182,28 @@ def unreachable(settings: Kafka, problem: LibraryError | None, error: Exception)
     )
 
 
-def _told_of_topic(client: Any, settings: Kafka, problems: Problems) -> Any:
-    # In parts: librdkafka goes on trying for all of the time where no broker can be reached, or none lets it in.
+def _metadata(client: Any, settings: Kafka, problems: Problems) -> Any:
+    # In parts: librdkafka would keep trying for the whole time even if every broker refuses it.
     waited = 0.0
     while True:
         try:
             return client.list_topics(settings.topic, timeout=PART_SECONDS)
         except KafkaException as error:
             waited += PART_SECONDS
-            client.poll(0)  # hands over what was reported
-            if problems.hopeless or waited >= ANSWER_SECONDS:
+            client.poll(0)  # runs the error callback
+            if problems.no_broker or waited >= ANSWER_SECONDS:
                 raise unreachable(settings, problems.last, error) from error
 
 
 def partitions_of_topic(client: Any, settings: Kafka, problems: Problems) -> tuple[int, str]:
-    """Returns how many partitions the topic has, and the cluster's id.
+    """Returns the topic's number of partitions, and the cluster's id.
 
     Raises:
         KafkaError: no broker answers, or there is no such topic.
     """
-    told = _told_of_topic(client, settings, problems)
+    metadata = _metadata(client, settings, problems)
     problems.connected = True
-    topic = told.topics.get(settings.topic)
+    topic = metadata.topics.get(settings.topic)
     if topic is None or topic.error is not None or not topic.partitions:
         reason = f": {topic.error.str()}" if topic is not None and topic.error is not None else ""
         raise KafkaError(
@@ -213,16 +213,16 @@ def partitions_of_topic(client: Any, settings: Kafka, problems: Problems) -> tup
             "cleanup.policy=compact), grant this Kafka user access to it, or correct kafka.topic "
             "(WORKER_KAFKA__TOPIC).",
         )
-    return len(topic.partitions), told.cluster_id or ""
+    return len(topic.partitions), metadata.cluster_id or ""
 
 
 def bounds(client: Any, settings: Kafka, partition: int, problems: Problems) -> tuple[int, int]:
-    """Returns a partition's first offset and the one after its last.
+    """Returns a partition's low and high watermark.
 
-    Waits for the election of a leader: a new partition has none at first, and one whose broker went for a moment.
+    Waits while a leader is elected: a new partition has none at first, nor has one whose broker just went away.
 
     Raises:
-        KafkaError: no broker answers, or the partition stays without a leader.
+        KafkaError: no broker answers, or the partition gets no leader.
     """
     ends = time.monotonic() + ANSWER_SECONDS
     place = TopicPartition(settings.topic, partition)
@@ -243,10 +243,10 @@ def bounds(client: Any, settings: Kafka, partition: int, problems: Problems) -> 
 
 
 def answer(ask: Callable[[], _Answer], client: Any, settings: Kafka, problems: Problems) -> _Answer:
-    """Returns what a broker answers, asking again for up to `RESTART_SECONDS` while one that had answered restarts.
+    """Returns a broker's answer, retrying for up to `RESTART_SECONDS` while a broker that had answered restarts.
 
     Raises:
-        KafkaException: the broker is not away, or stays away.
+        KafkaException: the broker is not restarting, or takes too long.
     """
     ends = time.monotonic() + RESTART_SECONDS
     while True:

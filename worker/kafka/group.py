@@ -31,7 +31,7 @@ class Member:
 
 
 def members_of(settings: Kafka) -> list[Member] | None:
-    """Returns the group's members; None where Kafka does not say."""
+    """Returns the group's members; None if Kafka does not say."""
     try:
         admin = client(AdminClient, settings, {"error_cb": Problems()})
         asked = admin.describe_consumer_groups([settings.group_id], request_timeout=ANSWER_SECONDS)
@@ -43,6 +43,6 @@ def members_of(settings: Kafka) -> list[Member] | None:
 
 
 def member(described: Any, topic: str) -> Member:
-    """Returns a member with its partitions of a topic, from the library's description of it."""
+    """Returns a member from the library's description, with its partitions of one topic."""
     has = sorted(one.partition for one in described.assignment.topic_partitions if one.topic == topic)
     return Member(f"{described.client_id} on {described.host.lstrip('/')}", tuple(has))

@@ -1,37 +1,37 @@
-"""When the brokers cannot be reached: what to say of it, and when. Pure but for its state."""
+"""Detects an outage of the brokers, and decides when to log it. Does no I/O."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 AGAIN_SECONDS = 60.0
-"""How often it is said while it lasts."""
+"""How often an ongoing outage is logged."""
 SILENT_SECONDS = 60.0
-"""Without any answer for so long the brokers count as away, whatever librdkafka reports."""
+"""Brokers that answered nothing for so long count as away, whatever librdkafka reports."""
 SETTLED_SECONDS = 2.0
-"""Only an answer so long after the last report shows that they are back: records at hand are no sign of it."""
+"""Only an answer this long after the last report shows that they are back: fetched records may be older."""
 
 
 @dataclass(slots=True)
 class Outage:
-    """Knows since when the brokers are away.
+    """The current outage, if any.
 
     Attributes:
-        since: when it began, in seconds of the caller's clock; None where there is none.
-        reason: what librdkafka last reported; None where it reported nothing.
+        since: when it began, in seconds of the caller's clock; None if there is none.
+        reason: librdkafka's last report; None if there was none.
     """
 
     since: float | None = None
     reason: str | None = None
     _reported_at: float | None = None
-    _told_at: float = 0.0
+    _logged_at: float = 0.0
 
     def report(self, reason: str, now: float) -> None:
-        """Takes a report that no broker can be reached."""
+        """Records a report that no broker can be reached."""
         self._reported_at, self.reason = now, reason
 
-    def look(self, heard_at: float, now: float) -> tuple[bool, float] | None:
-        """Returns what is to be said now, if anything: whether the brokers are away, and for how many seconds.
+    def update(self, heard_at: float, now: float) -> tuple[bool, float] | None:
+        """Returns what to log now, if anything: whether the brokers are away, and for how many seconds.
 
         Args:
             heard_at: when a broker last answered.
@@ -43,9 +43,9 @@ class Outage:
         if not away:
             since, self.since, self._reported_at, self.reason = self.since, None, None, None
             return None if since is None else (False, now - since)
-        if self.since is not None and now - self._told_at < AGAIN_SECONDS:
+        if self.since is not None and now - self._logged_at < AGAIN_SECONDS:
             return None
         if self.since is None:
             self.since = heard_at if reported_at is None else min(reported_at, now)
-        self._told_at = now
+        self._logged_at = now
         return True, now - self.since

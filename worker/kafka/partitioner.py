@@ -1,4 +1,4 @@
-"""Which partition an account's events belong in: all in one, so that they have one order and one worker."""
+"""Chooses the partition of an account's events: all share one, so that they have one order and one worker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MULTIPLIER = 0x5BD1E995
 def partition_of(account_id: str, partitions: int) -> int:
     """Returns the partition of an account's events.
 
-    Source: Kafka's default partitioner, applied to the account's id alone: toPositive(murmur2(bytes)) % partitions.
+    Source: Kafka's default partitioner, applied to the account id alone: toPositive(murmur2(bytes)) % partitions.
     """
     return (murmur2(account_id.encode()) & 0x7FFFFFFF) % partitions
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from worker.errors import ApiKeyMalformed
 
 LONGEST = 256
-"""Characters; Mailchimp's keys have under 40."""
+"""Characters; Mailchimp's keys have fewer than 40."""
 
 HINT = 4
 SHORTEST_HINTED = 16
-"""Characters before the dash of a key of which four may be shown; Mailchimp's keys have 32."""
+"""Characters before the dash that a key needs before four of them may be shown; Mailchimp's keys have 32."""
 
 _VISIBLE = re.compile(r"[!-~]+")
 # A label of a host name holds 63 characters. Letters and digits only: a dot, slash or @ here would choose the host.
@@ -32,13 +32,13 @@ class ApiKey:
 
     @property
     def hint(self) -> str:
-        """The four characters before the data centre, and it: all that commands show; of a short key less."""
+        """The last four characters of the secret, and the data centre: all that commands show. Less of a short key."""
         secret = self._text.rpartition("-")[0]
         shown = secret[-HINT:] if len(secret) >= SHORTEST_HINTED else ""
         return f"{shown}-{self.data_centre}"
 
     def reveal(self) -> str:
-        """Returns the key itself, to send or to encrypt it; never to print it."""
+        """Returns the key itself, to send or to encrypt it; never print it."""
         return self._text
 
     def __repr__(self) -> str:
@@ -49,12 +49,12 @@ class ApiKey:
 
 
 def parse(text: str) -> ApiKey:
-    """Returns the API key that a person entered, without the space around it.
+    """Returns the API key that a person entered, stripped of surrounding space.
 
     Raises:
-        ApiKeyMalformed: it cannot be one. The message does not repeat it.
+        ApiKeyMalformed: the text cannot be an API key. The message does not repeat it.
 
-    Source: Mailchimp's API keys end with a dash and the data centre, which is the first label of the host to call.
+    Source: Mailchimp's API keys end with a dash and the data centre, the first label of the API's host name.
     """
     key = text.strip()
     secret, dash, data_centre = key.rpartition("-")

@@ -1,4 +1,4 @@
-"""One call to Mailchimp and its answer, as plain values: what a plan names, a client sends and a receipt keeps."""
+"""One call to Mailchimp and its answer as plain values, which plans show, the client sends and receipts keep."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ from typing import Any, Literal, Protocol
 from worker.model import AddressKey, ListId
 
 Failure = Literal["timeout", "connection", "unconnected", "unknown_host", "stopped", "stale", "garbled", "too_large"]
-"""Why there is no answer that can be used.
+"""Why there is no usable answer.
 
-timeout: not whole in time · connection: it broke before the answer was whole · unconnected: it could not be made ·
-unknown_host: the host's name is not known · stopped: this worker was stopping and did not send it · stale: a write that
-hangs on a read was held back, since that was too long ago · garbled: whole, but not what Mailchimp documents (only the
-typed reads find that) · too_large: more than a call of this worker can ask for.
+timeout: not complete in time · connection: broken before the answer was complete · unconnected: no connection could be
+made · unknown_host: the host name does not resolve · stopped: this worker was stopping and did not send it · stale: a
+write was not sent, because the read that it depends on is too old · garbled: complete, but not what Mailchimp documents
+(only typed reads detect this) · too_large: larger than anything this worker asks for.
 """
 
 UNSENT: frozenset[Failure] = frozenset({"unconnected", "unknown_host", "stopped", "stale"})
-"""The failures after which it is sure that Mailchimp never saw the call."""
+"""The failures after which Mailchimp certainly never received the call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request below Mailchimp's ``/3.0``.
+    """A request to a path below Mailchimp's ``/3.0``.
 
     Attributes:
-        path: starts with ``/``, already quoted.
-        query: the query parameters, as text.
-        body: the JSON body, or None for none.
+        path: starts with ``/`` and is already quoted.
+        body: the JSON body; None for no body.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -42,26 +41,26 @@ class Call:
 
     @property
     def reads_only(self) -> bool:
-        """Whether the call changes nothing at Mailchimp."""
+        """Whether the call changes nothing in Mailchimp."""
         return self.method == "GET"
 
     def __str__(self) -> str:
-        """Returns the method, path and query, as plans and receipts print them."""
+        """Returns the method, path and query as plans and receipts print them."""
         query = "&".join(f"{name}={value}" for name, value in self.query.items())
         return f"{self.method} {self.path}" + (f"?{query}" if query else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back of a call.
+    """The result of a call.
 
     Attributes:
-        status: the HTTP status, or None when there was no whole answer.
-        body: the JSON object of the answer, or None where the body is empty or no JSON object.
-        failure: why there is no answer; None when there is one.
+        status: the HTTP status; None if there was no complete answer.
+        body: the answer's JSON object; None if it is empty or not a JSON object.
+        failure: why there is no usable answer; None if there is one.
         seconds: how long the call took.
-        date: Mailchimp's time when it answered, in whole seconds, from the Date header; None where there was none. Its
-            times are compared with this one only, never with this machine's.
+        date: Mailchimp's time of the answer, in whole seconds, from the Date header; None if it has none. Mailchimp's
+            timestamps are compared with this time only, never with this machine's clock.
     """
 
     status: int | None
@@ -77,37 +76,37 @@ class Answer:
 
     @property
     def unsent(self) -> bool:
-        """Whether it is sure that Mailchimp never saw the call, so that it cannot have acted."""
+        """Whether Mailchimp certainly never received the call and so cannot have acted on it."""
         return self.failure in UNSENT
 
     @property
     def undone(self) -> bool:
-        """Whether it is sure that Mailchimp did nothing of what was asked: it never saw the call, or refused it.
+        """Whether Mailchimp certainly did nothing: it never received the call, or refused it.
 
-        After a 5xx, a timeout, a broken connection or a 2xx that cannot be read it may have done it.
+        After a 5xx, a timeout, a broken connection or an unreadable 2xx it may have acted.
         """
         return self.unsent or (self.status is not None and 400 <= self.status < 500 and self.status != 408)
 
     @property
     def throttled(self) -> bool:
-        """Whether Mailchimp asks for fewer calls at once, and did not act on this one.
+        """Whether Mailchimp asks for fewer concurrent calls and did not act on this one.
 
-        Source: its answer to an eleventh connection is 429; its front door's, under load, a 403 without JSON.
+        Source: it answers an eleventh connection with 429; its load balancer, under load, with a 403 that has no JSON.
         """
         return self.status == 429 or (self.status == 403 and self.body is None)
 
     @property
     def title(self) -> str | None:
-        """The ``title`` of Mailchimp's problem document, which is stable where its ``detail`` is not."""
+        """The ``title`` of Mailchimp's problem document, which is stable; its ``detail`` is not."""
         title = self.body.get("title") if self.body is not None and not self.ok else None
         return title if isinstance(title, str) else None
 
 
 class Sender(Protocol):
-    """Whatever can send a call for one API key: the HTTP client, or the stand-in in tests without sockets."""
+    """Sends calls with one API key: the HTTP client, or the stand-in in tests without sockets."""
 
     def send(self, call: Call) -> Answer:
-        """Sends one call and waits for its answer; never raises for what Mailchimp or the network did."""
+        """Sends one call and waits for its answer. Never raises for a failure of Mailchimp or the network."""
         ...
 
 

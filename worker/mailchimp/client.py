@@ -1,4 +1,4 @@
-"""Calls to Mailchimp over HTTP: the only place that knows ``requests``."""
+"""Calls Mailchimp over HTTP: the only module that imports ``requests``."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from urllib3.util.ssl_ import create_urllib3_context
 from worker import __version__
 from worker.errors import ConfigError
 from worker.mailchimp import kept_connection
-from worker.mailchimp.alarms import Alarms
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Call, Failure, moment_of
+from worker.mailchimp.timers import Timers
 from worker.text.redaction import hide
 
 CONNECT_SECONDS = 10.0
-"""How long making a connection may take, where the timeout allows more."""
+"""How long connecting may take, where the timeout allows more."""
 
 LARGEST_ANSWER = 16 * 1024 * 1024
-"""Bytes of an answer once it is unpacked. The largest that is asked for, of an add of 500, has less than a tenth."""
-PART = 64 * 1024
-"""Bytes of an answer that are read at once."""
+"""Bytes of an unpacked answer. The largest expected, to an add of 500 contacts, has less than a tenth of this."""
+CHUNK = 64 * 1024
+"""Bytes of an answer read at a time."""
 
 _Outcome = tuple[int, bytes, str | None] | Failure
-"""Status, content and Date of an answer, or why there is none."""
+"""Status, content and Date header of an answer, or why there is none."""
 _HEADERS = {
     "User-Agent": f"mailchimp-worker/{__version__}",
     "Accept": "application/json",
     "Content-Type": "application/json",
 }
-# EAI_AGAIN is not among them: it says that no name could be looked up, not that this one is unknown.
+# Without EAI_AGAIN, which means that the lookup itself failed, not that the name is unknown.
 _NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 _MISCONFIGURED = (
     requests.exceptions.InvalidURL,
@@ -57,51 +57,51 @@ _MISCONFIGURED = (
 
 
 class Client:
-    """Sends calls with one API key. Threads may share it: each call has a connection to itself.
+    """Sends calls with one API key. Thread-safe: each call has a connection to itself.
 
-    It retries nothing and follows no redirect: an answer is handed back as it came. Connections are kept for the
-    calls that follow. Proxies and certificates come from the environment, as operators expect of ``requests``.
+    It never retries and follows no redirects. Connections are reused. Proxies and certificates come from the
+    environment, as operators expect of ``requests``.
     """
 
     def __init__(self, key: ApiKey, base_url: str, timeout: float) -> None:
         """Opens no connection yet.
 
         Args:
-            key: its data centre takes the place of ``{dc}`` in the URL.
-            base_url: Mailchimp's URL up to ``/3.0``, without a slash at its end.
-            timeout: seconds until an answer must be whole, however it trickles in.
+            key: its data centre replaces ``{dc}`` in the URL.
+            base_url: Mailchimp's URL up to ``/3.0``, without a trailing slash.
+            timeout: seconds until an answer must be complete, however slowly it arrives.
         """
         hide(key.reveal())
         self._base_url = base_url.replace("{dc}", key.data_centre)
         self._timeout = timeout
-        # Given with every request, so that no .netrc can put another in its place.
+        # Set on every request, so that no .netrc overrides it.
         self._auth = HTTPBasicAuth("mailchimp-worker", key.reveal())
-        self._alarms = Alarms(timeout)
-        self._idle: list[_Line] = []
+        self._timers = Timers(timeout)
+        self._idle: list[_Adapter] = []
         self._lock = threading.Lock()
 
     @cached_property
-    def _common(self) -> _Common:
-        # Read once: for each call, it would take as long as the call itself does.
+    def _defaults(self) -> _Defaults:
+        # Prepared once: it takes as long as a call.
         prepared = requests.Request("GET", self._base_url, headers=_HEADERS, auth=self._auth).prepare()
         environment = requests.Session().merge_environment_settings(prepared.url, {}, False, None, None)
         url, proxies = str(prepared.url), environment["proxies"]
         context = _tls(environment["verify"]) if url.startswith("https:") else None
         origin = url.removesuffix(HTTPAdapter().request_url(prepared, proxies))
-        return _Common(url, origin, dict(prepared.headers), proxies, context)
+        return _Defaults(url, origin, dict(prepared.headers), proxies, context)
 
     def send(self, call: Call) -> Answer:
-        """Sends one call and waits for its answer; never raises for what Mailchimp or the network did.
+        """Sends one call and waits for its answer. Never raises for a failure of Mailchimp or the network.
 
         Raises:
-            ConfigError: the URL, the proxy or the certificates that the operator named cannot be used.
+            ConfigError: the configured URL, proxy or certificates cannot be used.
         """
         started = time.monotonic()
         with _config_explained():
-            common = self._common
-            request = common.request(call)
-            with self._line() as line:
-                outcome = line.exchange(request, self._timeout, common)
+            defaults = self._defaults
+            request = defaults.request(call)
+            with self._adapter() as adapter:
+                outcome = adapter.exchange(request, self._timeout, defaults)
         seconds = time.monotonic() - started
         if isinstance(outcome, str):
             return Answer(None, failure=outcome, seconds=seconds)
@@ -109,22 +109,22 @@ class Client:
         return Answer(status, _json_object(content), seconds=seconds, date=moment_of(date))
 
     @contextmanager
-    def _line(self) -> Iterator[_Line]:
+    def _adapter(self) -> Iterator[_Adapter]:
         with self._lock:
-            line = self._idle.pop() if self._idle else _Line(self._alarms, self._common.tls)
+            adapter = self._idle.pop() if self._idle else _Adapter(self._timers, self._defaults.tls)
         try:
-            yield line
+            yield adapter
         finally:
             with self._lock:
-                self._idle.append(line)
+                self._idle.append(adapter)
 
     def close(self) -> None:
-        """Closes the connections that no call is using."""
+        """Closes the idle connections."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for line in idle:
-            line.close()
-        self._alarms.close()
+        for adapter in idle:
+            adapter.close()
+        self._timers.close()
 
     def __enter__(self) -> Self:
         return self
@@ -135,19 +135,19 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        """Returns the URL that is called, without the key."""
+        """Returns the base URL, without the key."""
         return f"Client({self._base_url})"
 
 
 @dataclass(frozen=True, slots=True)
-class _Common:
-    """What is the same for each call.
+class _Defaults:
+    """What all calls have in common.
 
     Attributes:
         url: up to the path of a call.
-        origin: what of it a request line leaves out; empty where a proxy needs all of it.
-        proxies: as the environment names them, by scheme.
-        tls: None where the URL has none.
+        origin: the part of it that a request line leaves out; empty for a proxy, which needs the whole URL.
+        proxies: from the environment, by scheme.
+        tls: None for plain HTTP.
     """
 
     url: str
@@ -157,7 +157,7 @@ class _Common:
     tls: ssl.SSLContext | None
 
     def request(self, call: Call) -> requests.PreparedRequest:
-        """Returns a call as it is sent."""
+        """Returns the prepared request of a call."""
         made = requests.PreparedRequest()
         made.method = call.method
         made.url = f"{self.url}{call.path}?{urlencode(call.query)}" if call.query else self.url + call.path
@@ -172,7 +172,7 @@ class _Common:
 
 @lru_cache(maxsize=4)
 def _tls(verify: Literal[True] | str) -> ssl.SSLContext:
-    """Returns what checks certificates: those of a file or folder, or the ones that ``requests`` trusts."""
+    """Returns a TLS context that trusts the certificates of a file or folder, or those that ``requests`` trusts."""
     context = create_urllib3_context()
     trusted = DEFAULT_CA_BUNDLE_PATH if verify is True else verify
     try:
@@ -183,63 +183,63 @@ def _tls(verify: Literal[True] | str) -> ssl.SSLContext:
     return context
 
 
-class _Line(HTTPAdapter):
-    """One connection, for one call at a time, that can be cut.
+class _Adapter(HTTPAdapter):
+    """One connection, used by one call at a time, with a limit for the whole exchange.
 
-    ``requests`` limits how long each read waits, not how long an answer takes: one that comes a byte at a time would
-    hold its connection for ever.
+    ``requests`` limits each read, not the whole answer: one that arrives byte by byte would hold its connection
+    forever.
     """
 
-    def __init__(self, alarms: Alarms, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, timers: Timers, tls: ssl.SSLContext | None) -> None:
         self._tls = {} if tls is None else {"ssl_context": tls}
         self._pool: Any = None
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-        self._alarms = alarms
+        self._timers = timers
         self._lock = threading.Lock()
         self._connection: Any = None
         self._socket: Any = None
         self._seconds = 0.0
-        self._number = 0  # of the exchange: an alarm that rings late must not cut the next one
+        self._number = 0  # of the exchange: a timer that expires late must not abort the next one
         self._late = False
         self._sent = False
 
-    def exchange(self, request: requests.PreparedRequest, seconds: float, common: _Common) -> _Outcome:
-        """Returns the status, content and Date that came back within so many seconds, or why none did."""
+    def exchange(self, request: requests.PreparedRequest, seconds: float, defaults: _Defaults) -> _Outcome:
+        """Returns the status, content and Date header received within so many seconds, or why there is none."""
         with self._lock:
             self._number += 1
             self._seconds, self._late, self._sent = seconds, False, False
-        alarm = self._alarms.set(partial(self._cut, self._number))
+        timer = self._timers.start(partial(self._abort, self._number))
         try:
-            if common.origin and self._connection is not None and self._connection.is_connected:
-                outcome = self._send_again(request, common)
+            if defaults.origin and self._connection is not None and self._connection.is_connected:
+                outcome = self._send_again(request, defaults)
             else:
-                outcome = self._send_first(request, common)
+                outcome = self._send_first(request, defaults)
         finally:
-            alarm.cancel()
+            timer.cancel()
             with self._lock:
                 self._socket = None
-        # Whatever was read: an answer without a length ends where its connection does, so that a cut one looks whole.
+        # Checked even after a full read: without a Content-Length, an aborted answer looks complete.
         return "timeout" if self._late and self._sent else outcome
 
-    def _send_first(self, request: requests.PreparedRequest, common: _Common) -> _Outcome:
-        # The alarm decides what is late; the reads' own limit only backs it up.
+    def _send_first(self, request: requests.PreparedRequest, defaults: _Defaults) -> _Outcome:
+        # The timer decides what is late; the read timeout is only a backstop.
         limits = (min(CONNECT_SECONDS, self._seconds), self._seconds + 1)
         try:
-            # Not Session.send: it would parse where a redirect points, and raise for what it finds.
-            response = self.send(request, stream=True, timeout=limits, proxies=dict(common.proxies))
+            # Not Session.send, which parses the target of a redirect and may raise for it.
+            response = self.send(request, stream=True, timeout=limits, proxies=dict(defaults.proxies))
             return _content(response.raw)
         except _MISCONFIGURED:
             raise
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             return self._failure(error)
 
-    def _send_again(self, request: requests.PreparedRequest, common: _Common) -> _Outcome:
+    def _send_again(self, request: requests.PreparedRequest, defaults: _Defaults) -> _Outcome:
         # Proxy, certificates and time limits are those of the first request: what is the same is not done for each.
         connection, method = self._connection, str(request.method)
-        target, length = str(request.url).removeprefix(common.origin), request.headers.get("Content-Length")
+        target, length = str(request.url).removeprefix(defaults.origin), request.headers.get("Content-Length")
         whole = kept_connection.request(connection.headers, method, target, request.body, length)  # type: ignore[arg-type]
         if whole is None:
-            return self._send_first(request, common)
+            return self._send_first(request, defaults)
         try:
             self._watch(connection)
             with suppress(BrokenPipeError):  # an answer may have come before
@@ -248,28 +248,28 @@ class _Line(HTTPAdapter):
         except (OSError, HTTPException, urllib3.exceptions.HTTPError) as error:
             outcome = self._failure(error)
         if isinstance(outcome, str):
-            connection.close()  # it may have the rest of an answer
+            connection.close()  # the rest of an answer may still be unread
         return outcome
 
-    # What requests would do for each call is done once
+    # Overrides of HTTPAdapter: done once instead of for each call
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Returns the pool of the URL, whose connections note in this line when they send."""
+        """Returns the URL's connection pool, whose connections register with this adapter before they send."""
         if self._pool is None:
             self._pool = super().get_connection_with_tls_context(*args, **kwargs)
             self._pool.ConnectionCls = _watched(self._pool.ConnectionCls, self._watch)
         return self._pool
 
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
-        """Returns what names the pool, with this client's way to check certificates."""
+        """Returns the pool's key, with this client's TLS context."""
         host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
         return host, dict(self._tls)
 
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:
-        """Does nothing: the pool has what checks certificates."""
+        """Does nothing: the pool has its TLS context already."""
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """Returns what is read from, without cookies: Mailchimp's answers need none."""
+        """Returns a response without cookies, which Mailchimp's API does not use."""
         response = requests.Response()
         response.raw = resp
         return response
@@ -281,9 +281,9 @@ class _Line(HTTPAdapter):
                 raise TimeoutError
         self._sent = True
         if self._socket.gettimeout() < self._seconds:
-            self._socket.settimeout(self._seconds)  # until now it had the limit for connecting
+            self._socket.settimeout(self._seconds)  # until now it had the connect timeout
 
-    def _cut(self, number: int) -> None:
+    def _abort(self, number: int) -> None:
         with self._lock:
             if number != self._number:
                 return
@@ -292,10 +292,10 @@ class _Line(HTTPAdapter):
                 return
             beneath = getattr(self._socket, "socket", self._socket)  # of TLS within a proxy's TLS
             try:
-                # Below TLS: its own shutdown would take the session from under the thread that reads.
+                # Not through TLS, whose shutdown would end the session while another thread reads from it.
                 socket.socket.shutdown(beneath, socket.SHUT_RDWR)
             except OSError:
-                return  # it ended by itself just now
+                return  # it has just ended by itself
 
     def _failure(self, error: Exception) -> Failure:
         if self._sent:
@@ -305,7 +305,7 @@ class _Line(HTTPAdapter):
 
 def _answer(connection: Any, method: str) -> _Outcome:
     with connection.sock.makefile("rb") as stream:
-        head = kept_connection.read_head(stream, PART)
+        head = kept_connection.read_head(stream, CHUNK)
         if isinstance(head, kept_connection.PlainHead):
             return head.status, head.body(stream), head.date
         answer = kept_connection.read_again(head, stream, method)
@@ -318,12 +318,12 @@ def _answer(connection: Any, method: str) -> _Outcome:
 
 
 def _content(raw: Any) -> _Outcome:
-    if raw.length_remaining is not None and raw.length_remaining <= PART and "Content-Encoding" not in raw.headers:
+    if raw.length_remaining is not None and raw.length_remaining <= CHUNK and "Content-Encoding" not in raw.headers:
         content = raw.read()
     else:
-        # Part by part: a packed answer of some kilobytes may unpack to any size; what is too large is not read on.
+        # In parts: a compressed answer of a few kilobytes may unpack to any size.
         content = bytearray()
-        for part in raw.stream(PART, decode_content=True):
+        for part in raw.stream(CHUNK, decode_content=True):
             content += part
             if len(content) > LARGEST_ANSWER:
                 raw.close()
@@ -375,7 +375,7 @@ def _is_unknown_host(error: Exception) -> bool:
 def _config_explained() -> Iterator[None]:
     try:
         yield
-    except OSError as error:  # those of requests are OSErrors too; what the network did was caught before
+    except OSError as error:  # those of requests are OSErrors too; network errors were caught before
         raise ConfigError(
             f"Mailchimp cannot be called with what is configured: {error}.",
             "Check mailchimp.base_url (WORKER_MAILCHIMP__BASE_URL) and the variables HTTPS_PROXY, HTTP_PROXY and "

@@ -1,7 +1,8 @@
-"""Which of Mailchimp's data centres answer, so that accounts of a silent one do not hold up the others.
+"""Tracks which of Mailchimp's data centres answer, so that accounts of a silent one do not hold up the others.
 
-An account whose data centre is silent costs two time-outs. A thousand of them, eight at once, would cost hours. So once
-a data centre is silent its accounts end at once, and from time to time one of them tries whether it answers again.
+An account whose data centre is silent costs two timeouts; a thousand of them, eight at a time, would cost hours. So
+once a data centre is silent, its accounts fail at once, and from time to time one of them probes whether it answers
+again.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from dataclasses import dataclass
 from worker.mailchimp.call import Answer, Call, Sender
 
 SILENT_CALLS = 2
-"""Calls in a row, of all accounts of a data centre, without any answer."""
+"""Consecutive unanswered calls, over all accounts of a data centre, before it counts as silent."""
 SILENT_SECONDS = 60.0
-"""How long none of its calls was answered. A short break of the network is dealt with by trying a call again."""
+"""How long they must span. Retries cover shorter network failures."""
 PROBE_SECONDS = 60.0
-"""How long after the last call without an answer one account tries again."""
+"""How long after the last unanswered call one account probes again."""
 
 
 @dataclass(slots=True)
@@ -32,20 +33,20 @@ class _DataCentre:
 
 
 class DataCentres:
-    """What the calls of all accounts tell of each data centre. One for a process; threads share it."""
+    """The state of each data centre, from the calls of all accounts. One per process; thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Takes it that all answer.
+        """Assumes that all data centres answer.
 
         Args:
-            clock: seconds that only go forward.
+            clock: monotonic, in seconds.
         """
         self._clock = clock
         self._lock = threading.Lock()
         self._all: dict[str, _DataCentre] = {}
 
     def note(self, data_centre: str, answer: Answer) -> None:
-        """Takes what came back from a call to a data centre."""
+        """Records the answer to a call to a data centre."""
         if answer.failure in ("stopped", "stale"):
             return  # it was not sent
         with self._lock:
@@ -56,26 +57,26 @@ class DataCentres:
             now = self._clock()
             began = now - answer.seconds
             if not one.silent() and began - one.last > SILENT_SECONDS:
-                one.unanswered = 0  # what was not answered before was another matter
+                one.unanswered = 0  # earlier failures belong to another outage
             one.since = one.since if one.unanswered else began
             one.unanswered += 1
             one.last = now
 
     def silent(self) -> frozenset[str]:
-        """Returns the data centres that answer nothing."""
+        """Returns the data centres that are silent."""
         with self._lock:
             return frozenset(name for name, one in self._all.items() if one.silent())
 
     def may_call(self, data_centre: str) -> bool:
-        """Tells whether an account that begins now may call its data centre: it answers, or it is time to try."""
+        """Returns whether an account may call its data centre now: it answers, or a probe is due."""
         with self._lock:
             one = self._all.get(data_centre)
             return one is None or not one.silent() or self._clock() - one.last >= PROBE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
-class NotedSender:
-    """Sends one account's calls and notes whether its data centre answers."""
+class DataCentreSender:
+    """Sends one account's calls and records whether its data centre answers."""
 
     sender: Sender
     data_centres: DataCentres

@@ -1,4 +1,4 @@
-"""What an answer that is no good means for a person who set Mailchimp up, and what to do about it."""
+"""What a failed call means to the person who set Mailchimp up, and what to do about it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _FAILURES = {
 }
 
 
-def explained(answer: Answer) -> MailchimpError:
-    """Returns the error that says what became of a read, for an answer that is not 2xx or cannot be used.
+def error_for(answer: Answer) -> MailchimpError:
+    """Returns the error for a read whose answer is not 2xx or not usable.
 
     Source: Mailchimp's error glossary names 401 API Key Invalid, and 403 with Forbidden, User Disabled or Wrong
-    Datacenter; a host name exists for each of its data centres only.
+    Datacenter; only its data centres' host names resolve.
     """
     if answer.failure == "unknown_host":
         return WrongDataCentre(

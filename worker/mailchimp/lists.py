@@ -10,7 +10,7 @@ from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.paging import garbled, read_all
 from worker.model import ListId
 
-# Made first, listed first: a list made while the pages are read comes last and moves none to a page already read.
+# Oldest first: a list created during the reading comes last and shifts no other to a page that was read already.
 _QUERY = {
     "fields": "lists.id,lists.name,lists.stats.member_count,lists.marketing_permissions,total_items",
     "sort_field": "date_created",
@@ -24,7 +24,7 @@ class MailchimpList:
 
     Attributes:
         member_count: its subscribed members.
-        marketing_permissions: whether it asks its members for them.
+        marketing_permissions: whether the list has GDPR marketing permissions.
     """
 
     list_id: ListId
@@ -34,11 +34,7 @@ class MailchimpList:
 
 
 def all_lists(sender: Sender) -> tuple[MailchimpList, ...] | Answer:
-    """Reads every list that the API key may see, each once.
-
-    Returns:
-        The lists, or the answer that ended the reading, which is never a good one (see :func:`paging.read_all`).
-    """
+    """Returns every list that the API key can access, each once, or the failed answer (see :func:`paging.read_all`)."""
     found = read_all(sender, "/lists", "lists", _QUERY)
     if isinstance(found, Answer):
         return found

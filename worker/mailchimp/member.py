@@ -1,4 +1,4 @@
-"""A member of a list, as an answer of Mailchimp describes it."""
+"""A member of a list, parsed from Mailchimp's JSON."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from worker.mailchimp.merge_fields import NAME_TAGS
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """The parts of a member that a flush decides by.
+    """The parts of a member that a flush depends on.
 
     Attributes:
         status: subscribed, pending, unsubscribed, cleaned, transactional or archived.
         last_changed: as Mailchimp wrote it.
-        contact_id: which contact it is, whatever its address; None where an answer does not say, as that to a POST of
-            many. Source: Mailchimp's API description.
-        names: first and last, as the member has them; empty where an answer does not say.
-        fields: merge tag to value, of those that were asked for.
-        opted_in: when it was last subscribed; None where the answer lacks it.
-        tags: names, at most 50 of them; None where the answer does not say.
-        tags_count: how many it has; None where the answer does not say.
-        born: when it joined the list, by the earlier of its sign-up and its opt-in; None where neither is known.
+        contact_id: identifies the contact, whatever its address; None if the answer lacks it, as that to a batch add
+            does. Source: Mailchimp's API description.
+        names: first and last name; empty where the answer lacks them.
+        fields: merge tag to value, of the fields that were requested.
+        opted_in: when it was last subscribed; None if the answer lacks it.
+        tags: names, at most 50 of them; None if the answer lacks them.
+        tags_count: how many it has; None if the answer lacks it.
+        born: when it joined the list: the earlier of sign-up and opt-in; None if both are missing.
     """
 
     address: str
@@ -42,12 +42,12 @@ class Member:
 
     @property
     def changed(self) -> datetime | None:
-        """When it was last changed; None where the answer lacks it."""
+        """When it was last changed; None if the answer lacks it."""
         return _moment(self.last_changed)
 
 
 def member_of(body: Mapping[str, Any] | None) -> Member | None:
-    """Returns the member that a JSON object describes, or None where it lacks an address or a status."""
+    """Returns the member that a JSON object describes; None if it lacks an address or a status."""
     address, status = (body or {}).get("email_address"), (body or {}).get("status")
     if body is None or not isinstance(address, str) or not isinstance(status, str):
         return None
@@ -68,33 +68,33 @@ def member_of(body: Mapping[str, Any] | None) -> Member | None:
 
 
 def tags_added(body: Mapping[str, Any] | None) -> Mapping[str, datetime | None] | None:
-    """Returns the names of a member's tags with when each was added, or None where a JSON object does not say."""
-    told = (body or {}).get("tags")
-    if not isinstance(told, list) or _tags(told) is None:
+    """Returns when each of a member's tags was added, by name; None if the JSON object lacks them."""
+    values = (body or {}).get("tags")
+    if not isinstance(values, list) or _tags(values) is None:
         return None
-    return {one["name"]: _moment(one.get("date_added")) for one in told if one.get("name") in (_tags(told) or ())}
+    return {one["name"]: _moment(one.get("date_added")) for one in values if one.get("name") in (_tags(values) or ())}
 
 
-def _tags(told: Any) -> tuple[str, ...] | None:
-    if not isinstance(told, list):
+def _tags(values: Any) -> tuple[str, ...] | None:
+    if not isinstance(values, list):
         return None
-    names = (one.get("name") for one in told if isinstance(one, Mapping))
+    names = (one.get("name") for one in values if isinstance(one, Mapping))
     return tuple(one for one in names if isinstance(one, str) and one)
 
 
 def _names(fields: Any) -> tuple[str, str]:
-    told = [fields.get(tag) for tag in NAME_TAGS] if isinstance(fields, Mapping) else ["", ""]
-    first, last = (one if isinstance(one, str) else "" for one in told)
+    values = [fields.get(tag) for tag in NAME_TAGS] if isinstance(fields, Mapping) else ["", ""]
+    first, last = (one if isinstance(one, str) else "" for one in values)
     return first, last
 
 
 def answered_member(answer: Answer) -> Member | None:
-    """Returns the member in a 2xx answer, or None: another status, no JSON, or a member that lacks its parts."""
+    """Returns the member in a 2xx answer; None for another status, no JSON, or an incomplete member."""
     return member_of(answer.body) if answer.ok else None
 
 
 def total_items(answer: Answer) -> int | None:
-    """Returns how many members a 2xx answer says there are, or None where it does not say so."""
+    """Returns the number of members in a 2xx answer; None if it lacks it."""
     total = (answer.body or {}).get("total_items") if answer.ok else None
     return total if isinstance(total, int) else None
 
@@ -102,5 +102,5 @@ def total_items(answer: Answer) -> int | None:
 def _moment(text: Any) -> datetime | None:
     try:
         return as_moment(text) if isinstance(text, str) and text else None
-    except (ValueError, OverflowError):  # an offset may carry a time out of the calendar
+    except (ValueError, OverflowError):  # an offset may move a time out of the calendar
         return None

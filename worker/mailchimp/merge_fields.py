@@ -1,4 +1,4 @@
-"""The merge fields of a list: what its members can hold beside their address."""
+"""The merge fields of a list: what its members have beside their address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.mailchimp.paging import garbled, read_all
 from worker.model import ListId
 
 NAME_TAGS = ("FNAME", "LNAME")
-"""The tags of first and last name. Source: the fields that Mailchimp gives to each new list."""
+"""The merge tags of first and last name. Source: the fields that Mailchimp gives each new list."""
 
 _QUERY = {
     "fields": ",".join(
@@ -25,12 +25,12 @@ class MergeField:
     """A merge field of a list.
 
     Attributes:
-        tag: what a member's fields are keyed by, such as FNAME.
+        tag: its merge tag, such as FNAME.
         type: text, number, address, phone, date, url, imageurl, radio, dropdown, birthday or zip.
-        required: whether Mailchimp refuses contacts without it, where validation is not skipped.
-        phone_format: of a phone field: US for NPA-NXX-LINE only; None where Mailchimp does not say.
+        required: whether Mailchimp refuses contacts without it, unless validation is skipped.
+        phone_format: of a phone field: US for NPA-NXX-LINE only; None if Mailchimp does not say.
         choices: of a radio or dropdown field.
-        size: of a text field, its width on forms, in characters; None where Mailchimp does not say.
+        size: of a text field: its width on forms in characters; None if Mailchimp does not say.
     """
 
     tag: str
@@ -43,11 +43,9 @@ class MergeField:
 
 
 def merge_fields(sender: Sender, list_id: ListId) -> tuple[MergeField, ...] | Answer:
-    """Reads every merge field of the list.
+    """Returns every merge field of the list, or the failed answer (see :func:`paging.read_all`).
 
-    Returns:
-        The fields, or the answer that ended the reading, which is never a good one (see :func:`paging.read_all`). A 404
-        says that the list is gone.
+    A 404 means that the list no longer exists.
     """
     found = read_all(sender, f"/lists/{list_id}/merge-fields", "merge_fields", _QUERY)
     if isinstance(found, Answer):
@@ -61,8 +59,8 @@ def _field(body: Mapping[str, Any]) -> MergeField | None:
     tag, kind, name = body.get("tag"), body.get("type"), body.get("name")
     if not isinstance(tag, str) or not tag or not isinstance(kind, str):
         return None
-    told = body.get("options")
-    options = told if isinstance(told, dict) else {}
+    found = body.get("options")
+    options = found if isinstance(found, dict) else {}
     phone_format, choices, size = options.get("phone_format"), options.get("choices"), options.get("size")
     return MergeField(
         tag=tag,

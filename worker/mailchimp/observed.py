@@ -1,4 +1,4 @@
-"""Calls as the log and the metrics show them: without the address, its hash or a key."""
+"""Calls as the log and the metrics show them: without addresses, their hashes, or keys."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ def kind_of(call: Call) -> str:
 
 
 def answer_of(answer: Answer) -> str:
-    """Returns what came back, in one of few words: a class of statuses, ``throttled``, or why there is no answer."""
+    """Returns the result of a call as a metric label: a status class, ``throttled``, or the failure."""
     if answer.failure is not None:
         return answer.failure
     return "throttled" if answer.throttled else f"{(answer.status or 0) // 100}xx"
 
 
 def shown_path(call: Call) -> str:
-    """Returns a call's path without the hash of an address, which can be guessed."""
+    """Returns a call's path without the hash of an address, from which the address can be guessed."""
     return _MEMBER.sub(r"\1/…", call.path)
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedSender:
-    """Counts calls and logs each at debug.
+    """Counts calls and logs each at debug level.
 
     Attributes:
-        account_id: whose calls they are; None where that is not known.
+        account_id: the account that makes the calls; None if it is unknown.
     """
 
     sender: Sender

@@ -1,4 +1,4 @@
-"""Collections that Mailchimp hands out a page at a time."""
+"""Reads Mailchimp's paged collections."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import Any
 from worker.mailchimp.call import Answer, Call, Sender
 
 PAGE = 1000
-"""The most that Mailchimp puts on a page."""
+"""Mailchimp's largest page."""
 
 
 def read_all(sender: Sender, path: str, member: str, query: Mapping[str, str]) -> tuple[dict[str, Any], ...] | Answer:
     """Reads a whole collection.
 
     Args:
-        path: of the collection.
-        member: the member of the answer that holds it.
+        member: the answer's field that holds the collection.
         query: beside ``count`` and ``offset``; where it names ``fields``, ``total_items`` must be among them.
 
     Returns:
-        Every object of it, or the answer that ended the reading, which is never a good one: where it was 2xx and not
-        what Mailchimp documents, it has the failure ``garbled``.
+        Every object, or the failed answer. One that was 2xx but not what Mailchimp documents has the failure
+        ``garbled``.
     """
     found: list[dict[str, Any]] = []
     while True:
@@ -36,9 +35,9 @@ def read_all(sender: Sender, path: str, member: str, query: Mapping[str, str]) -
         if len(found) >= total:
             return tuple(found)
         if not page:
-            return garbled(answer)  # a page that is empty too early: what is missing is not known to be gone
+            return garbled(answer)  # the page ended too early: missing objects may still exist
 
 
 def garbled(answer: Answer) -> Answer:
-    """Returns the answer as one that cannot be used."""
+    """Returns the answer marked as unusable."""
     return replace(answer, status=None, failure="garbled")

@@ -1,8 +1,8 @@
-"""How many calls of one API key may be in flight: the one place that decides.
+"""Limits the calls in flight of each API key.
 
-Mailchimp allows a user ten connections over all its apps, does not say how many are left, and answers one too many
-with a refusal. So the number is found by trying: from few, one more whenever a round of calls went well, half when
-Mailchimp refuses.
+Mailchimp allows a user ten connections over all its apps, does not say how many are left, and refuses one too many. So
+the limit is found by trying: it starts low, rises by one after each round of successful calls, and halves when
+Mailchimp refuses a call.
 """
 
 from __future__ import annotations
@@ -18,120 +18,119 @@ from typing import Protocol
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Call, Sender
 
-FEW = 2
-"""Calls in flight to begin with."""
+INITIAL_LIMIT = 2
+"""Calls in flight at first."""
 FIRST_WAIT = 1.0
-"""Seconds to wait after a first trouble, at most."""
+"""Seconds to wait after a first failure, at most."""
 LONGEST_WAIT = 30.0
-"""Seconds to wait after many troubles in a row, at most."""
+"""Seconds to wait after many failures in a row, at most."""
 FRESH_SECONDS = 2.0
-"""How long a write may be held up after the reads that it hangs on; after that they must be made again."""
+"""How long a write may wait after the reads that it depends on; after that they must be read again."""
 CHECK_SECONDS = 0.1
-"""How often a thread that waits for another's call to end looks whether it should stop."""
+"""How often a thread that waits for a free connection checks whether to stop."""
 
 
 class Stop(Protocol):
-    """Asks waiting threads to stop; a ``threading.Event`` is one."""
+    """Tells waiting threads to stop; a ``threading.Event`` is one."""
 
     def is_set(self) -> bool:
         """Returns whether to stop."""
         ...
 
     def wait(self, timeout: float) -> bool:
-        """Waits until it is time to stop, for so many seconds at most; returns whether it is."""
+        """Waits up to `timeout` seconds; returns whether to stop."""
         ...
 
 
-def wait_after(troubles: int, chance: float) -> float:
-    """Returns how many seconds to wait after so many troubles in a row.
+def wait_after(failures: int, jitter: float) -> float:
+    """Returns how many seconds to wait after so many failures in a row.
 
     Args:
         troubles: 1 or more.
-        chance: random, from 0 to 1. It takes up to half of the wait away, so that those who met trouble together do
-            not come back together.
+        chance: random, from 0 to 1. It shortens the wait by up to half, so that callers do not all retry at once.
     """
-    return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(troubles - 1, 16)) * (1 - chance / 2)
+    return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 16)) * (1 - jitter / 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How an API key may be called, as its answers so far say.
+    """The limit of calls in flight of an API key, learned from its answers.
 
     Attributes:
-        most: the operator's limit of calls in flight.
+        most: the operator's limit.
         limit: the limit for now.
         passed: good answers since the limit last changed.
-        troubles: how many came in a row.
+        troubles: failures in a row.
         not_before: the time of the clock before which no call may begin.
-        round: raised by each trouble. An answer to a call begun in an earlier one says nothing that is not known.
+        round: raised by each failure. An answer to a call of an earlier round is ignored.
     """
 
     most: int
-    limit: int = FEW
+    limit: int = INITIAL_LIMIT
     passed: int = 0
-    troubles: int = 0
+    failures: int = 0
     not_before: float = 0.0
     round: int = 0
 
     @property
     def allowed(self) -> int:
-        """How many calls may be in flight: after trouble one, to see whether it is over."""
-        return 1 if self.troubles else min(self.limit, self.most)
+        """How many calls may be in flight; only one after a failure, to see whether it is over."""
+        return 1 if self.failures else min(self.limit, self.most)
 
-    def after(self, answer: Answer, begun: int, now: float, chance: float) -> Window:
-        """Returns the pace after one more answer.
+    def after(self, answer: Answer, begun: int, now: float, jitter: float) -> Window:
+        """Returns the window after one more answer.
 
         Args:
-            begun: the round in which the call was begun.
+            begun: the round in which the call began.
             chance: random, from 0 to 1.
         """
         if begun != self.round or answer.failure == "stopped":
             return self
         if answer.throttled or answer.failure is not None or (answer.status or 0) >= 500:
-            troubles = self.troubles + 1
+            failures = self.failures + 1
             return replace(
                 self,
                 limit=max(1, min(self.limit, self.most) // 2) if answer.throttled else self.limit,
                 passed=0,
-                troubles=troubles,
-                not_before=now + wait_after(troubles, chance),
+                failures=failures,
+                not_before=now + wait_after(failures, jitter),
                 round=self.round + 1,
             )
-        if self.limit >= self.most and not self.troubles:
+        if self.limit >= self.most and not self.failures:
             return self
         if self.passed + 1 >= self.limit < self.most:
-            return replace(self, limit=self.limit + 1, passed=0, troubles=0)
-        return replace(self, passed=self.passed + 1, troubles=0)
+            return replace(self, limit=self.limit + 1, passed=0, failures=0)
+        return replace(self, passed=self.passed + 1, failures=0)
 
 
 class Limiter:
-    """Lets the calls of one API key through as its pace allows. Threads share it."""
+    """Limits the calls of one API key. Thread-safe."""
 
     def __init__(
         self,
         most: int,
         clock: Callable[[], float],
-        chance: Callable[[], float],
+        jitter: Callable[[], float],
         watch: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Lets few calls through to begin with.
+        """Starts with few calls in flight.
 
         Args:
-            clock: seconds that only go forward.
+            clock: monotonic, in seconds.
             chance: random, from 0 to 1.
-            watch: the same as the clock, for how old a read is.
+            watch: the same as the clock, for the age of a read.
         """
         self.watch = watch
-        self._pace = Window(most)
+        self._window = Window(most)
         self._in_flight = 0
         self._clock = clock
-        self._chance = chance
+        self._jitter = jitter
         self._changed = threading.Condition()
 
     @property
     def window(self) -> Window:
         """The pace for now."""
-        return self._pace
+        return self._window
 
     @property
     def in_flight(self) -> int:
@@ -141,39 +140,39 @@ class Limiter:
     @property
     def wait(self) -> float:
         """Seconds until a call may begin again."""
-        return max(0.0, self._pace.not_before - self._clock())
+        return max(0.0, self._window.not_before - self._clock())
 
     def send(self, sender: Sender, call: Call, stop: Stop) -> Answer:
-        """Sends a call once it may begin, and learns from its answer.
+        """Sends a call as soon as it may begin, and learns from its answer.
 
         Returns:
-            What came back; an answer with the failure ``stopped`` when it was time to stop before it could begin.
+            The answer, with the failure ``stopped`` if the call was not sent because it was time to stop.
         """
-        with self.turn(sender, stop) as turn:
-            return turn.send(call)
+        with self.reserve(sender, stop) as reserved:
+            return reserved.send(call)
 
     @contextmanager
-    def turn(self, sender: Sender, stop: Stop) -> Iterator[Turn]:
-        """Takes one of the key's connections for calls that hang on each other, so that none of them waits for one."""
-        entered = self._enter(stop)
+    def reserve(self, sender: Sender, stop: Stop) -> Iterator[ReservedConnection]:
+        """Reserves one of the key's connections for calls that depend on each other, so that none must wait for one."""
+        reserved = self._acquire(stop)
         try:
-            yield Turn(self, sender, stop, entered=entered)
+            yield ReservedConnection(self, sender, stop, reserved=reserved)
         finally:
-            if entered:
+            if reserved:
                 with self._changed:
                     self._in_flight -= 1
                     self._changed.notify_all()
 
-    def _enter(self, stop: Stop) -> bool:
+    def _acquire(self, stop: Stop) -> bool:
         # Whether to stop is asked after each wait, and before each call: see Turn.send.
         while True:
             with self._changed:
                 wait = self.wait
                 if wait == 0:
-                    if self._in_flight < self._pace.allowed:
+                    if self._in_flight < self._window.allowed:
                         self._in_flight += 1
                         return True
-                    # A stop cannot wake a condition, so the wait is looked up from.
+                    # A stop cannot wake a condition, so check it now and then.
                     self._changed.wait(CHECK_SECONDS)
             if wait:
                 stop.wait(wait)
@@ -181,49 +180,49 @@ class Limiter:
                 return False
 
     def learn(self, answer: Answer, begun: int) -> None:
-        """Sets the pace by an answer to a call that began in a round."""
+        """Adjusts the window by the answer to a call that began in round `begun`."""
         with self._changed:
-            pace = self._pace.after(answer, begun, self._clock(), self._chance())
-            if pace is not self._pace:
-                self._pace = pace
+            pace = self._window.after(answer, begun, self._clock(), self._jitter())
+            if pace is not self._window:
+                self._window = pace
                 self._changed.notify_all()
 
 
 @dataclass(slots=True)
-class Turn:
-    """One connection of a key, held for calls that hang on each other; each is sent once.
+class ReservedConnection:
+    """One reserved connection of a key, for calls that depend on each other. Each is sent once.
 
-    Between a read and the write that hangs on it a person may act, so the write goes out at once or not at all: it is
-    held back as ``stale`` when the calls before it have waited too long, for whatever reason.
+    Somebody may act between a read and the write that depends on it. So the write is sent at once or not at all: it
+    fails as ``stale`` if the calls before it have waited too long for any reason.
 
     Attributes:
-        entered: whether there is a connection; without one it was time to stop.
-        waited: seconds that passed between the calls so far, their own time left out.
+        entered: whether a connection was reserved; if not, it was time to stop.
+        waited: seconds between the calls so far, without the time of the calls themselves.
     """
 
     _limiter: Limiter
     _sender: Sender
     _stop: Stop
-    entered: bool
+    reserved: bool
     waited: float = 0.0
     _ended: float | None = None
 
     def send(self, call: Call) -> Answer:
-        """Sends a call, after trouble of the key's other calls only when that is over.
+        """Sends a call, once other calls of the key no longer fail.
 
         Returns:
-            What came back; an answer with the failure ``stopped`` or ``stale`` where it was not sent.
+            The answer, with the failure ``stopped`` or ``stale`` if the call was not sent.
         """
-        if not self.entered or self._stop.is_set():
+        if not self.reserved or self._stop.is_set():
             return Answer(None, failure="stopped")
-        hangs = not call.reads_only and self._ended is not None
-        if hangs and self._waited_until_now() + self._limiter.wait > FRESH_SECONDS:
+        depends = not call.reads_only and self._ended is not None
+        if depends and self._waited_until_now() + self._limiter.wait > FRESH_SECONDS:
             return Answer(None, failure="stale")
         while wait := self._limiter.wait:
             if self._stop.wait(wait):
                 return Answer(None, failure="stopped")
         self.waited = self._waited_until_now()
-        if hangs and self.waited > FRESH_SECONDS:
+        if depends and self.waited > FRESH_SECONDS:
             return Answer(None, failure="stale")
         begun = self._limiter.window.round
         try:
@@ -238,33 +237,33 @@ class Turn:
 
 
 class Connections:
-    """The limiters of all API keys; accounts with the same key have one limiter. Threads share it."""
+    """The limiters of all API keys. Accounts that share a key share its limiter. Thread-safe."""
 
     def __init__(
         self,
         most: int,
         clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Makes no limiter yet.
+        """Creates no limiter yet.
 
         Args:
-            most: calls of one key in flight.
-            clock: seconds that only go forward.
+            most: calls in flight per key.
+            clock: monotonic, in seconds.
             chance: random, from 0 to 1.
         """
         self._most = most
         self._clock = clock
-        self._chance = chance
+        self._jitter = jitter
         self._limiters: dict[ApiKey, Limiter] = {}
         self._lock = threading.Lock()
 
     def limiter(self, key: ApiKey) -> Limiter:
-        """Returns the limiter of the key, the same one every time."""
+        """Returns the key's limiter, always the same one."""
         with self._lock:
-            return self._limiters.setdefault(key, Limiter(self._most, self._clock, self._chance))
+            return self._limiters.setdefault(key, Limiter(self._most, self._clock, self._jitter))
 
     def in_flight(self) -> int:
-        """Returns how many calls of all keys wait for their answer."""
+        """Returns how many calls of all keys are in flight."""
         with self._lock:
             return sum(one.in_flight for one in self._limiters.values())

@@ -1,4 +1,4 @@
-"""Calls that are tried again while Mailchimp says "later", for as long as it pays and as is safe."""
+"""Retries calls while Mailchimp is busy, as long as retrying is safe."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from worker.mailchimp.call import Answer, Call, Sender
 from worker.mailchimp.rate_limit import Limiter, Stop, wait_after
 
 
-def worth_repeating(call: Call, answer: Answer) -> bool:
-    """Whether to send the call again, for this answer.
+def should_retry(call: Call, answer: Answer) -> bool:
+    """Returns whether to send the call again after this answer.
 
-    A read may always be sent again. A write may when Mailchimp surely did not act on it, or said itself that it failed;
-    after a timeout or a broken connection (504 is a timeout behind Mailchimp's front door) it may have acted, which is
-    for the caller to find out.
+    A read can always be sent again. A write can if Mailchimp certainly did not act on it, or reported a failure of its
+    own. After a timeout or a broken connection (504 is a timeout behind Mailchimp's load balancer) it may have acted,
+    which the caller must find out.
     """
     if answer.throttled or (answer.unsent and answer.failure != "stopped"):
         return True
@@ -26,7 +26,7 @@ def worth_repeating(call: Call, answer: Answer) -> bool:
 
 
 class RetryingSender:
-    """Sends the calls of one account: through its API key's limiter, and again while that is worth it."""
+    """Sends the calls of one account through its API key's limiter, and retries them."""
 
     def __init__(
         self,
@@ -35,14 +35,14 @@ class RetryingSender:
         patience: float,
         stop: Stop,
         clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Takes what it sends with.
+        """Sends nothing yet.
 
         Args:
             sender: the client of the account's API key.
-            patience: seconds from a call's first answer after which it is not begun again.
-            clock: seconds that only go forward.
+            patience: seconds after a call's first answer during which it may be retried.
+            clock: monotonic, in seconds.
             chance: random, from 0 to 1.
         """
         self._sender = sender
@@ -50,29 +50,29 @@ class RetryingSender:
         self._patience = patience
         self._stop = stop
         self._clock = clock
-        self._chance = chance
+        self._jitter = jitter
 
     @contextmanager
-    def together(self) -> Iterator[Sender]:
-        """Gives a sender for calls that hang on each other: it has a connection to itself and sends each call once."""
-        with self._limiter.turn(self._sender, self._stop) as turn:
-            yield turn
+    def reserve(self) -> Iterator[Sender]:
+        """Yields a sender for calls that depend on each other: it has its own connection and sends each call once."""
+        with self._limiter.reserve(self._sender, self._stop) as reserved:
+            yield reserved
 
     def tries(self) -> Tries:
-        """Returns what waits between the tries of one step, each of which reads again before it writes."""
+        """Returns the retry timer of a step whose tries each read before they write."""
         return Tries(self)
 
     def once(self, call: Call) -> Answer:
-        """Sends the call through the limiter, one time: for a write that hangs on what was just read."""
+        """Sends the call once: for a write that depends on what was just read."""
         return self._limiter.send(self._sender, call, self._stop)
 
     def send(self, call: Call) -> Answer:
-        """Sends the call, again while it is worth it; returns the last answer.
+        """Sends the call, with retries; returns the last answer.
 
-        Its failure is ``stopped`` only where the call was never sent.
+        Its failure is ``stopped`` only if the call was never sent.
         """
         answer, tries = self.once(call), self.tries()
-        while worth_repeating(call, answer) and tries.again():
+        while should_retry(call, answer) and tries.again():
             again = self.once(call)
             if again.failure == "stopped":
                 break
@@ -83,20 +83,21 @@ class RetryingSender:
         """Waits before one more try.
 
         Args:
-            give_up_at: the time of the clock after which none is begun; None before the first wait.
+            number: of tries made.
+            give_up_at: the time of the clock after which no try begins; None before the first wait.
 
         Returns:
-            Whether to try again, and that time.
+            Whether to try again, and when to give up.
         """
         if give_up_at is None:
             give_up_at = self._clock() + self._patience
-        wait = max(wait_after(number, self._chance()), self._limiter.wait)
+        wait = max(wait_after(number, self._jitter()), self._limiter.wait)
         over = self._clock() + wait > give_up_at or self._stop.wait(wait)
         return not over, give_up_at
 
 
 class Tries:
-    """The tries of one call, or of one step of several calls, within the patience of their sender."""
+    """The tries of one call, or of one step of several calls."""
 
     def __init__(self, sender: RetryingSender) -> None:
         """Counts the first try as made."""
@@ -105,7 +106,7 @@ class Tries:
         self._give_up_at: float | None = None
 
     def again(self) -> bool:
-        """Waits before one more try; returns false when patience is over or it is time to stop."""
+        """Waits before one more try; returns False if it is time to give up or to stop."""
         go_on, self._give_up_at = self._sender.wait_for_try(self._made, self._give_up_at)
         self._made += go_on
         return go_on

@@ -19,7 +19,7 @@ class StatusChange:
     """One member's change of status.
 
     Attributes:
-        before: None where the address was no member.
+        before: None if the address was no member.
         after: "forgotten" where the member was deleted for good.
         cause: the call and whose key it came with, or "by hand".
         hidden: of a member that was archived, its status before that.
@@ -42,7 +42,7 @@ class StatusChange:
 
 @dataclass(frozen=True, slots=True)
 class LoggedCall:
-    """One call and the status of its answer; None where there was none."""
+    """One call and the status of its answer; None if there was none."""
 
     at: datetime
     user: str

@@ -68,12 +68,12 @@ class _Made:
                 self._refuse(contact, "ERROR_CONTACT_EXISTS", detail)
         except Problem as problem:
             field, message = problem.errors[0] if problem.errors else ("", "")
-            told = "email address" if field == "email_address" else field
-            self._refuse(contact, "ERROR_GENERIC", problem.detail, told, message)
+            error_data = "email address" if field == "email_address" else field
+            self._refuse(contact, "ERROR_GENERIC", problem.detail, error_data, message)
 
     def _refuse(self, contact: Mapping[str, Any], code: str, error: str, field: str = "", message: str = "") -> None:
-        told = {"error": error, "error_code": code, "field": field, "field_message": message}
-        self.errors.append({"email_address": str(contact.get("email_address", "")), **told})
+        error_data = {"error": error, "error_code": code, "field": field, "field_message": message}
+        self.errors.append({"email_address": str(contact.get("email_address", "")), **error_data})
 
     def answer(self) -> Answer:
         return Answer(

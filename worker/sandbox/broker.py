@@ -19,8 +19,8 @@ class EmbeddedBroker:
 
     def __enter__(self) -> Self:
         self._producer = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1, "log_level": 0})
-        told = self._producer.list_topics(self._topic, timeout=10)
-        broker = next(iter(told.brokers.values()))
+        metadata = self._producer.list_topics(self._topic, timeout=10)
+        broker = next(iter(metadata.brokers.values()))
         self.bootstrap_servers = f"{broker.host}:{broker.port}"
         return self
 

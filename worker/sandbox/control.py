@@ -27,17 +27,17 @@ def control(standin: StandIn) -> Starlette:
 
 
 async def _help(request: Request) -> Response:
-    told = {
+    data = {
         f"{method} /sandbox/{path}": meaning for path, acts in _ACTS.items() for method, (_, meaning) in acts.items()
     }
-    return JSONResponse(told)
+    return JSONResponse(data)
 
 
 def _endpoint(standin: StandIn, act: Act) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            told = await request.json() if await request.body() else {}
-            result = act(standin, told)
+            data = await request.json() if await request.body() else {}
+            result = act(standin, data)
         except Problem as problem:
             return JSONResponse({"error": problem.detail, "fields": dict(problem.errors)}, status_code=400)
         except (KeyError, TypeError, ValueError) as error:
@@ -50,51 +50,51 @@ def _endpoint(standin: StandIn, act: Act) -> Callable[[Request], Awaitable[Respo
 # What happened
 
 
-def _audit(standin: StandIn, told: Any) -> Any:
+def _audit(standin: StandIn, data: Any) -> Any:
     return [one.as_json() for one in tuple(standin.audit.changes)]
 
 
-def _calls(standin: StandIn, told: Any) -> Any:
+def _calls(standin: StandIn, data: Any) -> Any:
     return [one.as_json() for one in tuple(standin.audit.calls)]
 
 
-def _clear_calls(standin: StandIn, told: Any) -> None:
+def _clear_calls(standin: StandIn, data: Any) -> None:
     standin.audit.clear_calls()
 
 
-def _counts(standin: StandIn, told: Any) -> Any:
+def _counts(standin: StandIn, data: Any) -> Any:
     return standin.audit.as_counts()
 
 
 # What goes wrong
 
 
-def _faults(standin: StandIn, told: Any) -> None:
-    if not isinstance(told, list):
+def _faults(standin: StandIn, data: Any) -> None:
+    if not isinstance(data, list):
         raise ValueError("faults are a list")
-    standin.faults = [Fault.from_json(one) for one in told]
+    standin.faults = [Fault.from_json(one) for one in data]
 
 
-def _no_faults(standin: StandIn, told: Any) -> None:
+def _no_faults(standin: StandIn, data: Any) -> None:
     standin.faults = []
 
 
-def _latency(standin: StandIn, told: Any) -> None:
-    standin.latency = max(0.0, float(told["seconds"]))
+def _latency(standin: StandIn, data: Any) -> None:
+    standin.latency = max(0.0, float(data["seconds"]))
 
 
 # What owners do
 
 
-def _add_key(standin: StandIn, told: Any) -> None:
-    standin.add_key(told["key"], told["user"])
+def _add_key(standin: StandIn, data: Any) -> None:
+    standin.add_key(data["key"], data["user"])
 
 
-def _revoke(standin: StandIn, told: Any) -> None:
-    standin.revoke(told["key"])
+def _revoke(standin: StandIn, data: Any) -> None:
+    standin.revoke(data["key"])
 
 
-def _lists(standin: StandIn, told: Any) -> Any:
+def _lists(standin: StandIn, data: Any) -> Any:
     return [
         {
             "user": user.name,
@@ -106,38 +106,38 @@ def _lists(standin: StandIn, told: Any) -> Any:
     ]
 
 
-def _create_list(standin: StandIn, told: Any) -> None:
-    permissions = told.get("marketing_permissions") is True
-    standin.create_list(told["user"], told["list"], told.get("name", told["list"]), marketing_permissions=permissions)
+def _create_list(standin: StandIn, data: Any) -> None:
+    permissions = data.get("marketing_permissions") is True
+    standin.create_list(data["user"], data["list"], data.get("name", data["list"]), marketing_permissions=permissions)
 
 
-def _refusals(standin: StandIn, told: Any) -> None:
-    mailing_list = standin.find_list(told["list"])
-    mailing_list.refuses = told.get("refuses")
-    mailing_list.fake = {str(one).lower() for one in told.get("fake", ())}
+def _refusals(standin: StandIn, data: Any) -> None:
+    mailing_list = standin.find_list(data["list"])
+    mailing_list.refuses = data.get("refuses")
+    mailing_list.fake = {str(one).lower() for one in data.get("fake", ())}
 
 
-def _delete_list(standin: StandIn, told: Any) -> None:
-    standin.delete_list(told["list"])
+def _delete_list(standin: StandIn, data: Any) -> None:
+    standin.delete_list(data["list"])
 
 
-def _add_merge_field(standin: StandIn, told: Any) -> None:
-    standin.add_merge_field(told["list"], told["field"])
+def _add_merge_field(standin: StandIn, data: Any) -> None:
+    standin.add_merge_field(data["list"], data["field"])
 
 
 # What persons do
 
 
-def _by_hand(standin: StandIn, told: Any) -> None:
-    standin.by_hand(told["list"], told["email"], told["act"], told.get("value"))
+def _by_hand(standin: StandIn, data: Any) -> None:
+    standin.by_hand(data["list"], data["email"], data["act"], data.get("value"))
 
 
-def _tag(standin: StandIn, told: Any) -> None:
-    standin.tag(told["list"], told["email"], told["tag"], active=bool(told.get("active", True)))
+def _tag(standin: StandIn, data: Any) -> None:
+    standin.tag(data["list"], data["email"], data["tag"], active=bool(data.get("active", True)))
 
 
-def _edit(standin: StandIn, told: Any) -> None:
-    standin.edit(told["list"], told["email"], told["tag"], told["value"])
+def _edit(standin: StandIn, data: Any) -> None:
+    standin.edit(data["list"], data["email"], data["tag"], data["value"])
 
 
 _ACTS: Mapping[str, Mapping[str, tuple[Act, str]]] = {

@@ -265,11 +265,11 @@ class _Demo:
         found = self._receipts(run)
         self._table_of(found)
         unwritten = Counter(one.outcome for one in found if not _writes(one))
-        told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(unwritten.items()))
+        counts_text = ", ".join(f"{count} {outcome}" for outcome, count in sorted(unwritten.items()))
         tagged = sum(one.outcome == Outcome.TAGGED for one in found)
         out.print(
             f"  {planned} planned + {tagged} who got tags too = {len(found)} receipts = {writes} calls that write + "
-            f"{len(found) - writes} for whom a read was enough ({told})"
+            f"{len(found) - writes} for whom a read was enough ({counts_text})"
         )
 
     def _table_of(self, found: Sequence[Receipt]) -> None:

@@ -75,9 +75,9 @@ def _lists(user: User, call: Call) -> Answer:
     found = sorted(user.lists.values(), key=lambda one: (one.created, one.list_id))
     if call.query.get("sort_dir") == "DESC":
         found.reverse()
-    told = [one.as_json() for one in found[offset : offset + count]]
+    listed = [one.as_json() for one in found[offset : offset + count]]
     constraints = {"may_create": True, "max_instances": 100, "current_total_instances": len(found)}
-    return Answer(200, {"lists": told, "total_items": len(found), "constraints": constraints})
+    return Answer(200, {"lists": listed, "total_items": len(found), "constraints": constraints})
 
 
 def _create_list(user: User, call: Call) -> Answer:
@@ -104,8 +104,8 @@ def _add_all(mailing_list: MailingList, call: Call, by: Author) -> Answer:
 def _merge_fields(mailing_list: MailingList, call: Call, by: Author) -> Answer:
     offset, count = _paging(call)
     found = [one for one in mailing_list.fields.values() if call.query.get("type") in (None, one.kind)]
-    told = [one.as_json(mailing_list.list_id) for one in found[offset : offset + count]]
-    return Answer(200, {"merge_fields": told, "list_id": mailing_list.list_id, "total_items": len(found)})
+    listed = [one.as_json(mailing_list.list_id) for one in found[offset : offset + count]]
+    return Answer(200, {"merge_fields": listed, "list_id": mailing_list.list_id, "total_items": len(found)})
 
 
 def _create_merge_field(mailing_list: MailingList, call: Call, by: Author) -> Answer:
@@ -132,8 +132,8 @@ def _members(mailing_list: MailingList, call: Call, by: Author) -> Answer:
         total = len(found)
     if sorting is not None and call.query.get("sort_dir") == "DESC":
         found = reversed(list(found))
-    told = [one.as_json() for one in page(found, offset, count)]
-    return Answer(200, {"members": told, "list_id": mailing_list.list_id, "total_items": total})
+    listed = [one.as_json() for one in page(found, offset, count)]
+    return Answer(200, {"members": listed, "list_id": mailing_list.list_id, "total_items": total})
 
 
 def _changed_within(members: Iterable[Member], call: Call) -> list[Member]:
@@ -170,7 +170,7 @@ def _archive(mailing_list: MailingList, call: Call, by: Author, hashed: str) -> 
 
 
 def _tags(mailing_list: MailingList, call: Call, by: Author, hashed: str) -> Answer:
-    return Answer(200, tags.told(mailing_list.get(hashed), *_paging(call)))
+    return Answer(200, tags.listed(mailing_list.get(hashed), *_paging(call)))
 
 
 def _change_tags(mailing_list: MailingList, call: Call, by: Author, hashed: str) -> Answer:

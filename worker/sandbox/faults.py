@@ -43,14 +43,14 @@ class Fault:
     chance: float = 1.0
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Fault:
+    def from_json(cls, data: Mapping[str, Any]) -> Fault:
         """Returns the fault that a control call describes.
 
         Raises:
             TypeError: it has a member that no fault has.
             ValueError: it is of no known kind, or an expression is none.
         """
-        made = cls(**told)
+        made = cls(**data)
         if made.kind not in get_args(Kind):
             raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}")
         for expression in (made.method, made.path, made.key):

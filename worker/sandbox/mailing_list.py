@@ -23,7 +23,7 @@ class MailingList:
     """A list, kept so that members of one status are found without going through all.
 
     Attributes:
-        refuses: the title with which it refuses every contact; None where it does not.
+        refuses: the title with which it refuses every contact; None if it does not.
         fake: addresses that are refused as fake, without naming a field; those below ``.invalid`` always are.
     """
 
@@ -165,7 +165,7 @@ class MailingList:
         self.touch(member)
 
     def touch(self, member: Member) -> None:
-        """Notes that a member changed."""
+        """Records that a member changed."""
         self._order += 1
         member.order = self._order
         member.last_changed = self.clock()

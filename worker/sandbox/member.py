@@ -92,5 +92,5 @@ class Member:
 
     def as_batch_json(self) -> dict[str, Any]:
         """Returns what the answer to a batch says of it, which is less."""
-        told = self.as_json()
-        return {name: value for name, value in told.items() if name not in _NOT_IN_BATCH}
+        data = self.as_json()
+        return {name: value for name, value in data.items() if name not in _NOT_IN_BATCH}

@@ -46,14 +46,14 @@ class MergeField:
     choices: tuple[str, ...] = ()
 
     @classmethod
-    def from_json(cls, merge_id: int, told: Mapping[str, Any]) -> MergeField:
+    def from_json(cls, merge_id: int, data: Mapping[str, Any]) -> MergeField:
         """Returns the field that a call, or an owner, describes; without a tag it gets Mailchimp's ``MERGE4``.
 
         Raises:
             Problem: its name, type or tag is not taken.
         """
-        name, kind, tag = told.get("name"), told.get("type"), told.get("tag") or f"MERGE{merge_id}"
-        options = told.get("options") or {}
+        name, kind, tag = data.get("name"), data.get("type"), data.get("tag") or f"MERGE{merge_id}"
+        options = data.get("options") or {}
         if not isinstance(name, str) or not name:
             raise invalid("Your merge field was invalid.", ("name", "This value should not be blank."))
         if kind not in KINDS:
@@ -65,7 +65,7 @@ class MergeField:
             tag=tag.upper(),
             name=name,
             kind=kind,
-            required=told.get("required") is True,
+            required=data.get("required") is True,
             phone_format=str(options.get("phone_format") or ""),
             choices=tuple(str(one) for one in options.get("choices") or ()),
         )

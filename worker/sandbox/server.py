@@ -166,15 +166,15 @@ def _rendered(answer: Answer) -> tuple[int, bytes, str]:
 
 def _call(scope: Scope, path: str, body: bytes) -> Call | Problem:
     query = dict(parse_qsl(scope["query_string"].decode("ascii"), keep_blank_values=True))
-    told: Any = None
+    parsed: Any = None
     if body:
         try:
-            told = json.loads(body)
+            parsed = json.loads(body)
         except (ValueError, RecursionError):
             return Problem(400, "JSON Parse Error", "We encountered an unspecified JSON parsing error.")
-        if not isinstance(told, dict):
+        if not isinstance(parsed, dict):
             return Problem(400, "Invalid Resource", "The body must be a JSON object.")
-    return Call(scope["method"], path, query, told)
+    return Call(scope["method"], path, query, parsed)
 
 
 def _key(scope: Scope) -> str:

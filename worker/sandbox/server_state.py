@@ -32,7 +32,7 @@ MOST_CONNECTIONS = 10
 
 
 class StandIn:
-    """All of it. Threads share it; one lock makes each call happen at once.
+    """All of it. Thread-safe; one lock makes each call happen at once.
 
     Attributes:
         latency: seconds that each call takes at least.
@@ -92,11 +92,11 @@ class StandIn:
             for user in self.users.values():
                 user.lists.pop(list_id, None)
 
-    def add_merge_field(self, list_id: str, told: Mapping[str, Any]) -> MergeField:
+    def add_merge_field(self, list_id: str, data: Mapping[str, Any]) -> MergeField:
         """Gives a list one more merge field, or another in place of the one with its tag.
 
         Args:
-            told: as in Mailchimp's API: name, type, tag, required, and options with phone_format or choices.
+            data: as in Mailchimp's API: name, type, tag, required, and options with phone_format or choices.
 
         Raises:
             KeyError: there is no such list.
@@ -104,7 +104,7 @@ class StandIn:
         """
         with self._lock:
             fields = self.find_list(list_id).fields
-            made = MergeField.from_json(max((one.merge_id for one in fields.values()), default=0) + 1, told)
+            made = MergeField.from_json(max((one.merge_id for one in fields.values()), default=0) + 1, data)
             fields[made.tag] = made
             return made
 
@@ -225,10 +225,10 @@ class StandIn:
         if fault is not None:
             return fault.answer()
         if answer.ok and answer.body is not None:
-            told = chosen(answer.body, call.query)
+            data = chosen(answer.body, call.query)
             if not self.tells_contact_ids:
-                told = {name: value for name, value in told.items() if name != "contact_id"}
-            return Answer(answer.status, told)
+                data = {name: value for name, value in data.items() if name != "contact_id"}
+            return Answer(answer.status, data)
         return answer
 
     def _unknown(self, key: str) -> Problem:

@@ -75,7 +75,7 @@ def daemon_of(app: App) -> Iterator[None]:
 
 
 def _answers(app: App) -> bool:
-    """Tells whether the daemon is ready, as a probe asks."""
+    """Returns whether the daemon is ready, as a probe asks."""
     connection = http.client.HTTPConnection("127.0.0.1", app.config.web.port, timeout=2)
     try:
         connection.request("GET", "/readyz")

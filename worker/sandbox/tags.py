@@ -13,7 +13,7 @@ LONGEST_TAG = 100
 STATUSES = ("active", "inactive")
 
 
-def told(member: Member, offset: int, count: int) -> dict[str, Any]:
+def listed(member: Member, offset: int, count: int) -> dict[str, Any]:
     """Returns a page of a member's tags."""
     found = [
         {"id": tag_id(name), "name": name, "date_added": as_date(added)} for name, added in sorted(member.tags.items())

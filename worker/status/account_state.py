@@ -1,4 +1,4 @@
-"""The true state of an account, and what a person should do about it. Pure."""
+"""The state of an account, and what a person should do about it. Does no I/O."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from worker.flush.outcomes import MEANINGS
 from worker.model import AccountId
 from worker.store.accounts import AccountSettings
 from worker.store.bare_customers import Bare
-from worker.store.held_back import HeldBack, can_be_confirmed
+from worker.store.held_counts import HeldCount, can_be_confirmed
 from worker.store.run_result import RESULT_MEANINGS, RunResult
 from worker.store.runs import AccountRun
 from worker.text.plural import counted
 
 
 class State(StrEnum):
-    """What an account is in."""
+    """The state of an account."""
 
     OFF = "off"
-    """Switched off on purpose: nothing is due."""
+    """Disabled on purpose: nothing is due."""
     NOT_READY = "not ready"
     """Something is missing before anything can be delivered."""
     PAUSED = "paused"
@@ -31,7 +31,7 @@ class State(StrEnum):
     INCOMPLETE = "incomplete"
     DELIVERING = "delivering"
     WAITING = "waiting"
-    """Customers wait for the next flush, and nothing hinders it."""
+    """Customers wait for the next flush, and nothing prevents it."""
     UP_TO_DATE = "up to date"
 
 
@@ -46,23 +46,23 @@ _FROM_END = {
 
 @dataclass(frozen=True, slots=True)
 class AccountFacts:
-    """What is stored of an account.
+    """What is stored about an account.
 
     Attributes:
         waiting: customers that changed since they were settled.
         waiting_since: when the first of them was staged, as text.
         held: what the last flush held back.
-        run: number of the last run in which the account had something to do; None where there was none.
+        run: number of the last run in which the account had something to do; None if there was none.
         part: its part of that run.
-        retry_at: when it is tried again after a failure, before the daily flush.
-        delivering: whether a flush of it is under way.
-        bare: customers who were staged without their fields before the account was connected, and are so still.
+        retry_at: when it is retried after a failure, before the daily flush.
+        delivering: whether it is being flushed.
+        bare: customers staged without their fields before the account was connected, and not filled yet.
     """
 
     settings: AccountSettings
     waiting: int = 0
     waiting_since: str | None = None
-    held: tuple[HeldBack, ...] = ()
+    held: tuple[HeldCount, ...] = ()
     run: int | None = None
     part: AccountRun | None = None
     retry_at: datetime | None = None
@@ -72,11 +72,11 @@ class AccountFacts:
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
-    """What an account is in.
+    """The state of an account, explained.
 
     Attributes:
-        what: what is so, in a sentence; None where the state says it all.
-        advice: what to do; None where nothing is to be done.
+        what: one sentence; None if the state explains itself.
+        advice: what to do; None for nothing.
     """
 
     account_id: AccountId
@@ -90,7 +90,7 @@ class AccountState:
 
 
 def state_of(facts: AccountFacts, now: datetime) -> AccountState:
-    """Returns what an account is in: the first thing that hinders its delivery."""
+    """Returns the state of an account: the first thing that prevents its delivery."""
     who = facts.settings.account_id
     if facts.delivering:
         return AccountState(who, State.DELIVERING)
@@ -124,7 +124,7 @@ def _hindrances(facts: AccountFacts, now: datetime) -> Iterator[AccountState]:
         yield from _by_last_part(facts, facts.part, facts.run)
 
 
-def held_in_words(settings: AccountSettings, one: HeldBack) -> str:
+def held_in_words(settings: AccountSettings, one: HeldCount) -> str:
     """Returns what was held back on a list: "5000 members would leave list Master (a1b2c3d4e5)"."""
     known = settings.list_of(one.list_id)
     name = f"list {known.name} ({one.list_id})" if known is not None else f"list {one.list_id}"
@@ -157,7 +157,7 @@ def _by_last_part(facts: AccountFacts, part: AccountRun, run: int) -> Iterator[A
 
 
 def advice_of(part: AccountRun, run: int) -> str | None:
-    """Returns the general advice for how an account's part of a run ended; None where nothing is to be done."""
+    """Returns the general advice for how an account's part of a run ended; None if nothing is to be done."""
     if part.ended is RunResult.INCOMPLETE and not part.counts:
         return "The next flush tries again."  # no receipt says why; the part's message does
     return RESULT_MEANINGS[part.ended].in_words(part.account_id, run)

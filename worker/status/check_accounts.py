@@ -1,4 +1,4 @@
-"""Checks of each account whether a flush now would deliver everything: by its settings, Mailchimp and a plan."""
+"""Checks whether a flush now would deliver everything of an account: its settings, Mailchimp and a plan."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.errors import WorkerError
 from worker.flush.field_hashes import FieldHashes
 from worker.flush.plan_preview import AccountPlan, plan_account
 from worker.mailchimp.call import Answer, Sender
-from worker.mailchimp.errors import explained
+from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import all_lists
 from worker.model import AccountId, ListId
 from worker.status.account_state import TROUBLE, AccountFacts, AccountState, State, state_of
@@ -26,32 +26,32 @@ _LEVELS = {State.NOT_READY: Level.FAILED, State.PAUSED: Level.FAILED, State.FAIL
 
 
 class Parts(Protocol):
-    """What is needed to ask Mailchimp, as the worker's App has it."""
+    """What the checks need to query Mailchimp, as the worker's App has it."""
 
     @property
     def config(self) -> Config:
-        """The operator's."""
+        """The operator's config."""
         ...
 
     def clock(self) -> datetime:
-        """Returns the time."""
+        """Returns the current time."""
         ...
 
     def open_client_of(self, db: Database, account_id: AccountId) -> AbstractContextManager[Sender]:
-        """Opens what sends calls with an account's API key, each once."""
+        """Opens a sender with the account's API key, without retries."""
         ...
 
     def departed_of(self, db: Database, account_id: AccountId) -> Departed:
-        """Returns who left lists of an account and was erased since."""
+        """Returns the hashes of erased people who had left lists of the account."""
         ...
 
     def hashes_of(self, account_id: AccountId) -> FieldHashes:
-        """Returns what recognises what was sent of an account's customers."""
+        """Returns the hashes of the fields that were sent for the account's customers."""
         ...
 
 
 def check_account(parts: Parts, db: Database, facts: AccountFacts) -> Finding:
-    """Returns whether a flush now would deliver everything of an account. Only reads, here and in Mailchimp."""
+    """Returns whether a flush now would deliver everything of an account. Read-only, here and in Mailchimp."""
     settings, state = facts.settings, state_of(facts, parts.clock())
     what = f"account {settings.account_id}"
     if state.state is State.OFF:
@@ -80,7 +80,7 @@ def _asked(parts: Parts, db: Database, facts: AccountFacts, sender: Sender) -> I
     what = f"account {settings.account_id}"
     there = all_lists(sender)
     if isinstance(there, Answer):
-        raise explained(there)
+        raise error_for(there)
     if (lost := lists_not_there(settings, {one.list_id for one in there})) is not None:
         yield Finding(what, Level.FAILED, *lost)
     if not facts.waiting:
@@ -100,10 +100,10 @@ def _asked(parts: Parts, db: Database, facts: AccountFacts, sender: Sender) -> I
 
 
 def lists_not_there(settings: AccountSettings, there: Collection[ListId]) -> tuple[str, str] | None:
-    """Returns what is wrong where Mailchimp lacks stored lists, and what to do; None where it has all.
+    """Returns what is wrong and what to do if Mailchimp lacks stored lists; None if it has all.
 
     Args:
-        there: the lists that the API key may see.
+        there: the lists that the API key can access.
     """
     who = settings.account_id
     lost = [one for one in settings.stored if one.list_id not in there]

@@ -1,4 +1,4 @@
-"""Checks the broker, the topics, and whether publishers partition events by the contract."""
+"""Checks the broker, the topics, and whether publishers partition events as the contract requires."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from worker.store.database import Database
 from worker.text.plural import counted
 
 NAMED = 5
-"""Customers and accounts that are named where more may be concerned."""
+"""Customers and accounts to name, of those affected."""
 
 
 def check_topics_of(settings: Kafka, *, outcomes: bool) -> Iterator[Finding]:
-    """Yields what is right and wrong about the broker and the topics.
+    """Checks the broker and the topics.
 
     Args:
-        outcomes: whether there is to be one of the outcomes.
+        outcomes: whether there should be an outcomes topic.
     """
     for one in admin.check(settings):
         if one.ok is None:
@@ -47,7 +47,7 @@ def _topic(topic: CheckedTopic) -> Finding:
 
 
 def check_changelog(reader: Reader) -> Finding:
-    """Returns whether ledger and settings are whole in Kafka.
+    """Checks that ledger and settings are complete in Kafka.
 
     Raises:
         KafkaError: they cannot be read.
@@ -62,7 +62,7 @@ def check_changelog(reader: Reader) -> Finding:
 
 
 def check_staging(db: Database, topic: str) -> Iterator[Finding]:
-    """Yields what the records that were read say of their publishers and of ledger and settings."""
+    """Checks what the staged records reveal about their publishers, and about ledger and settings."""
     yield from _partitions(db, topic)
     if found := ignored.stuck(db, NAMED):
         named = ", ".join(
@@ -112,9 +112,9 @@ def _partitions(db: Database, topic: str) -> Iterator[Finding]:
             f"{counted(len(scattered), 'account')} with events in more than one partition, even recently: {named}.",
             "Publish them as the event contract says.",
         )
-    if (differs := eligibility.what_differs(topic, size)) is not None:
+    if (differs := eligibility.partition_mismatch(topic, size)) is not None:
         yield Finding("numbers of partitions", Level.FAILED, differs)
-    # One that was published elsewhere once, and is published properly since, is no fault any more.
+    # One that was misplaced once, and published properly since, is no longer a fault.
     misplaced = [
         one
         for one in eligibility.misplaced(db, topic)

@@ -1,4 +1,4 @@
-"""What `check` finds: whether a flush now would deliver everything, and what to do where it would not."""
+"""The findings of `check`: whether a flush now would deliver everything, and what to do if not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.store.run_result import LOOK
 
 
 class Level(StrEnum):
-    """How a thing that was checked is."""
+    """How bad a finding is."""
 
     OK = "ok"
     ATTENTION = "attention"
@@ -19,11 +19,11 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was checked.
+    """The result of one check.
 
     Attributes:
-        advice: what to do; None where nothing is to be done.
-        hinders: whether a flush now would not deliver everything because of it.
+        advice: what to do; None for nothing.
+        hinders: whether it keeps a flush now from delivering everything.
     """
 
     what: str
@@ -34,12 +34,12 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """What was found and what to do."""
+        """What was found, and what to do."""
         return f"{self.found} {self.advice}" if self.advice else self.found
 
 
 def ok(what: str, found: str) -> Finding:
-    """Returns that a thing is as it should be."""
+    """Returns a finding without a problem."""
     return Finding(what, Level.OK, found, hinders=False)
 
 
@@ -51,5 +51,5 @@ def exit_code(findings: list[Finding]) -> int:
 
 
 def finding_data(one: Finding) -> dict[str, Any]:
-    """Returns a finding as JSON shows it."""
+    """Returns a finding as JSON data."""
     return {"what": one.what, "level": one.level, "found": one.found, "advice": one.advice, "hinders": one.hinders}

@@ -1,4 +1,4 @@
-"""Accounts, lists, receipts and explanations as JSON shows them: commands and the API alike."""
+"""Accounts, lists, receipts and explanations as JSON data, for commands and the API alike."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.store.receipts import Receipt
 
 
 def settings_data(one: AccountSettings, waiting: int) -> dict[str, Any]:
-    """Returns an account's settings as JSON shows them."""
+    """Returns an account's settings."""
     return {
         "account_id": one.account_id,
         "enabled": one.enabled,
@@ -34,7 +34,7 @@ def settings_data(one: AccountSettings, waiting: int) -> dict[str, Any]:
 
 
 def lists_data(one: AccountSettings) -> list[dict[str, Any]]:
-    """Returns an account's lists as JSON shows them."""
+    """Returns an account's lists."""
     return [
         {
             "list_id": each.list_id,
@@ -52,12 +52,12 @@ def lists_data(one: AccountSettings) -> list[dict[str, Any]]:
 
 
 def dead_letter_data(one: DeadLetter, *, whole: bool = True) -> dict[str, Any]:
-    """Returns a dead letter as JSON shows it.
+    """Returns a dead letter.
 
     Args:
-        whole: with its value, which may have 1 MB, and its headers.
+        whole: whether to include its headers and its value, which may have 1 MB.
     """
-    told = {
+    data = {
         "number": one.number,
         "topic": one.topic,
         "partition": one.partition,
@@ -67,8 +67,8 @@ def dead_letter_data(one: DeadLetter, *, whole: bool = True) -> dict[str, Any]:
         "key": in_text(one.key),
     }
     if not whole:
-        return told
-    return told | {
+        return data
+    return data | {
         "value": in_text(one.value),
         "value_base64": None if one.value is None else base64.b64encode(one.value).decode(),
         "headers": [[name, in_text(value)] for name, value in one.headers],
@@ -76,12 +76,12 @@ def dead_letter_data(one: DeadLetter, *, whole: bool = True) -> dict[str, Any]:
 
 
 def in_text(content: bytes | None) -> str | None:
-    """Returns what a record holds as text; bytes that are no UTF-8 as escapes."""
+    """Returns bytes as text, escaped if they are not UTF-8."""
     return None if content is None else content.decode("utf-8", "backslashreplace")
 
 
 def mapping_data(found: Sequence[MappedField]) -> list[dict[str, Any]]:
-    """Returns the merge fields of a list, with what goes there, as JSON shows them."""
+    """Returns the merge fields of a list with their sources."""
     return [
         {
             "tag": one.tag,
@@ -97,14 +97,14 @@ def mapping_data(found: Sequence[MappedField]) -> list[dict[str, Any]]:
 
 
 def receipt_data(one: Receipt) -> dict[str, Any]:
-    """Returns a receipt as JSON shows it."""
+    """Returns a receipt."""
     return {"email" if name == "address" else name: value for name, value in asdict(one).items()}
 
 
 def explanation_data(
     explanation: Explanation, live: LiveMember | None, letters: Sequence[DeadLetter]
 ) -> dict[str, Any]:
-    """Returns an explanation as JSON shows it."""
+    """Returns an explanation."""
     customer = explanation.customer
     return {
         "account_id": explanation.account_id,

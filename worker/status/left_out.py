@@ -1,4 +1,4 @@
-"""Which fields of customers were not sent as billmywork has them, as people and programs read it."""
+"""Customer fields that were not sent as billmywork has them, for people and programs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from worker.store.runs import LeftOut
 
 
 def sentences(found: Iterable[LeftOut], settings: AccountSettings | None = None) -> list[str]:
-    """Returns a line for each list, such as "list Customers (a1): ADDRESS not sent for 12 of 662: no city.".
+    """Returns a line per list, such as "list Customers (a1): ADDRESS not sent for 12 of 662: no city.".
 
     Args:
-        settings: of the account; without them the lists have no names.
+        settings: of the account, for the names of the lists.
     """
     lists = groupby(found, key=lambda one: one.list_id)
     return [f"{_name(list_id, settings)}: {'; '.join(map(_told, fields))}." for list_id, fields in lists]
@@ -37,7 +37,7 @@ def _told(one: LeftOut) -> str:
 
 
 def as_rows(found: Sequence[LeftOut]) -> list[dict[str, str | int]]:
-    """Returns what was left out as JSON shows it."""
+    """Returns the fields as JSON data."""
     return [
         {"list_id": one.list_id, "field": one.field, "reason": one.reason, "contacts": one.contacts, "of": one.of}
         for one in found

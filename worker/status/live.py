@@ -1,4 +1,4 @@
-"""What a running worker says of itself, in a file beside its database, for commands on its machine."""
+"""The status that a running worker writes to a file beside its database, for commands on its machine."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ WRITE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class LiveWorker:
-    """What a worker said of itself.
+    """What a worker last wrote about itself.
 
     Attributes:
-        since: when it began, as text.
-        at: when it said this, as text.
-        away_since: since when it can reach no broker, as text; None where it can.
-        partitions: those that it has now, each with how far it is behind.
+        since: when it started, as text.
+        at: when it wrote this, as text.
+        away_since: since when it can reach no broker, as text; None if it can.
+        partitions: those assigned to it, each with its lag.
     """
 
     host: str
@@ -40,19 +40,19 @@ class LiveWorker:
 
 
 def live_path(database: Path) -> Path:
-    """Returns the file of a database's worker."""
+    """Returns the path of the file of a database's worker."""
     return database.with_name(f"{database.name}.worker")
 
 
 class LiveFile:
-    """Written by the worker, at most once in a while. What cannot be written is left out: nothing hangs on it."""
+    """The file, as its worker writes it. Failures to write are ignored: nothing depends on it."""
 
     def __init__(self, database: Path, clock: Clock) -> None:
         self._path, self._clock, self._since = live_path(database), clock, as_text(clock())
         self._written_at = -WRITE_SECONDS
 
     def write(self, owned_partitions: OwnedPartitions) -> None:
-        """Writes what is so now."""
+        """Writes the current status, unless it was written just before."""
         now = time.monotonic()
         if now - self._written_at < WRITE_SECONDS:
             return
@@ -73,15 +73,15 @@ class LiveFile:
             new.replace(self._path)
 
     def remove(self) -> None:
-        """Removes the file: the worker ends."""
+        """Removes the file when the worker ends."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
 
 def read_live(database: Path) -> LiveWorker | None:
-    """Returns what the worker of a database last said of itself; None where nothing can be read.
+    """Returns what the worker of a database last wrote; None if nothing can be read.
 
-    After a crash it is what it said before: only the database's lock tells whether a worker runs.
+    A crashed worker leaves its last status: only the database's lock shows whether a worker runs.
     """
     try:
         found: dict[str, Any] = json.loads(live_path(database).read_text(encoding="utf-8"))

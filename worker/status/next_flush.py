@@ -1,4 +1,4 @@
-"""When the next daily flush is, and how far the one is that is under way. Pure."""
+"""The time of the next daily flush, and the progress of a running one. Does no I/O."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class NextFlush:
     """When the next daily flush is.
 
     Attributes:
-        at: when it should start; of one that is due, when it should have.
+        at: when it should start, or should have started if it is due.
         due: whether it should have started already.
-        words: that in an operator's words.
+        words: the same for an operator.
     """
 
     at: datetime
@@ -37,8 +37,8 @@ def next_flush(now: datetime, at: time, zone: ZoneInfo, *, due: bool, running: b
     Args:
         now: aware.
         at: the local time of day.
-        due: whether one is still to be begun for an account.
-        running: whether a worker runs that will start it.
+        due: whether a flush of some account has yet to start.
+        running: whether a worker is running that will start it.
     """
     if due:
         since = latest_flush_time(now, at, zone)
@@ -51,14 +51,14 @@ def next_flush(now: datetime, at: time, zone: ZoneInfo, *, due: bool, running: b
 
 @dataclass(frozen=True, slots=True)
 class RunningFlush:
-    """How far a flush is that is under way.
+    """The progress of a running flush.
 
     Attributes:
-        settled: customers that it settled.
-        to_do: those, and the ones that are left.
-        left: customers that are changed now, also since it began; not those whose account's part has ended.
-        per_second: customers settled a second since it began.
-        ends_at: when it ends if it goes on like that; None before anything is settled.
+        settled: customers settled.
+        to_do: customers settled or left.
+        left: changed customers, including those that changed since it began, of accounts whose part has not ended.
+        per_second: customers settled per second since it began.
+        ends_at: when it ends at this rate; None before anything is settled.
     """
 
     run: int
@@ -71,13 +71,13 @@ class RunningFlush:
 
 
 def running_flush(run: Run, waiting: Mapping[AccountId, int], now: datetime) -> RunningFlush:
-    """Returns how far a run is that has not ended.
+    """Returns the progress of a run that has not ended.
 
     Args:
         waiting: how many changed customers each account has now.
     """
     settled = sum(part.settled for part in run.accounts)
-    # A part that has ended says how; until then it says that it was stopped, as after a crash.
+    # Until a part has ended, it is stored as stopped, as it would be after a crash.
     left = sum(waiting.get(part.account_id, 0) for part in run.accounts if part.ended is RunResult.STOPPED)
     seconds = max((now - as_moment(run.started_at)).total_seconds(), 0.001)
     rate = settled / seconds
@@ -86,13 +86,13 @@ def running_flush(run: Run, waiting: Mapping[AccountId, int], now: datetime) -> 
 
 
 def delivering(under_way: Sequence[Run]) -> frozenset[AccountId]:
-    """Returns the accounts that runs which have not ended deliver, or will."""
+    """Returns the accounts that running runs deliver, or will."""
     parts = (part for run in under_way for part in run.accounts)
     return frozenset(part.account_id for part in parts if part.ended is RunResult.STOPPED)
 
 
 def running_in_words(flush: RunningFlush, now: datetime, zone: ZoneInfo) -> str:
-    """Returns how far a flush is: "run 7: 5000 of 20000 customers, 15000 left, 50 a second, ends today 10:06"."""
+    """Returns the progress as text: "run 7: 5000 of 20000 customers, 15000 left, 50 a second, ends today 10:06"."""
     words = f"run {flush.run}: {flush.settled} of {counted(flush.to_do, 'customer')}, {flush.left} left"
     if flush.ends_at is None:
         return f"{words}, began {in_words(as_moment(flush.started_at), now, zone)}"

@@ -1,4 +1,4 @@
-"""Whether another worker of the group has an account, and which: its customers are in that worker's database."""
+"""Which other worker of the group has an account, whose customers are then in that worker's database."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from worker.text.plural import counted
 
 
 def elsewhere(config: Config, db: Database, account_id: AccountId | None) -> str | None:
-    """Returns what to tell a person whose account another worker has, or may have, as far as is known.
+    """Returns a sentence or two for a person whose account another worker has, or may have.
 
     Args:
-        account_id: the account; None where it is not known.
+        account_id: None if it is unknown.
 
     Returns:
-        A sentence or two; None where this database's worker has it, or none runs that would know.
+        None if this database's worker has the account, or if no worker runs that would know.
     """
     path = config.staging.path
     live, size = read_live(path), offsets.size_of(db, config.kafka.topic)
@@ -32,13 +32,13 @@ def elsewhere(config: Config, db: Database, account_id: AccountId | None) -> str
 
 
 def all_workers(config: Config, db: Database, live: LiveWorker | None) -> list[Member] | None:
-    """Returns the workers of the group, those with the first partitions first.
+    """Returns the workers of the group, ordered by partition.
 
     Args:
-        live: what this database's worker last said of itself; None where it does not run.
+        live: what this database's worker last wrote about itself; None if it does not run.
 
     Returns:
-        All of them, this one too; None where this worker has all partitions, does not run, or Kafka does not say.
+        All of them, including this one; None if this worker has all partitions, does not run, or Kafka does not tell.
     """
     size = offsets.size_of(db, config.kafka.topic)
     if live is None or size is None or len(live.partitions) >= size.partitions:
@@ -53,8 +53,8 @@ def in_words(
     """Returns the sentence.
 
     Args:
-        account_id: the account; None where it is not known.
-        members: returns the workers of the group; none where Kafka does not say.
+        account_id: None if it is unknown.
+        members: returns the workers of the group; none if Kafka does not tell.
     """
     if len(own) >= partitions:
         return None

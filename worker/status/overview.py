@@ -1,4 +1,4 @@
-"""What is so now, as `status` shows it and JSON holds it: the worker, its partitions, accounts, flushes and faults."""
+"""The data of `status`: the worker, its partitions, accounts, flushes and faults."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ ERASURES_SHOWN = 5
 def overview(
     db: Database, config: Config, now: datetime, *, beat: float | None, live: LiveWorker | None
 ) -> dict[str, Any]:
-    """Returns all of it, for JSON.
+    """Returns all of it as JSON data.
 
     Args:
         now: aware.
-        beat: seconds since the worker's heartbeat; None where none runs.
+        beat: seconds since the worker's heartbeat; None if none is running.
     """
     topic, flush = config.kafka.topic, config.flush
     live = live if beat is not None else None
@@ -111,7 +111,7 @@ def overview(
 
 
 def worker_data(database: Path, now: datetime, beat: float | None, live: LiveWorker | None) -> dict[str, Any]:
-    """Returns which worker answers, and whether it runs."""
+    """Returns which worker this is, and whether it is running."""
     return {
         "running": beat is not None,
         "seconds_since_heartbeat": beat,
@@ -123,7 +123,7 @@ def worker_data(database: Path, now: datetime, beat: float | None, live: LiveWor
 
 
 def broker_data(live: LiveWorker | None, now: datetime, config: Config) -> dict[str, Any]:
-    """Returns whether the worker reaches the broker; None where no worker says so."""
+    """Returns whether the worker reaches the broker; None if no worker tells."""
     if live is None:
         return {"reached": None, "away_since": None, "words": "not known: no worker runs with this database"}
     if live.away_since is None:
@@ -134,7 +134,7 @@ def broker_data(live: LiveWorker | None, now: datetime, config: Config) -> dict[
 
 
 def account_data(facts: AccountFacts, now: datetime, config: Config) -> dict[str, Any]:
-    """Returns what an account is in, what waits, and what is held."""
+    """Returns the account's state, what is waiting and what is held back."""
     one, state = facts.settings, state_of(facts, now)
     since = facts.waiting_since
     return {
@@ -190,12 +190,12 @@ def _list_notes(one: AccountSettings, said: str) -> list[str]:
 
 
 def _bare_notes(facts: AccountFacts, state: AccountState) -> list[str]:
-    told = facts.bare.in_words() if facts.bare is not None else ""
-    return [told] if told and told != state.what else []
+    notice = facts.bare.in_words() if facts.bare is not None else ""
+    return [notice] if notice and notice != state.what else []
 
 
 def _partitions(readings: Sequence[Reading], live: LiveWorker | None) -> list[dict[str, Any]]:
-    # Of a running worker those that it has now; else how far each was read.
+    # The running worker's own partitions; else how far each was read.
     found = []
     for one in readings:
         lag = live.partitions.get(one.partition) if live is not None else None
@@ -211,7 +211,7 @@ def _age(updated_at: str, now: datetime) -> str:
 def _is_due(
     db: Database, now: datetime, config: Config, partitions: Sequence[dict[str, Any]], under_way: Sequence[Run]
 ) -> bool:
-    """Tells whether a daily flush is still to be begun for an account of these partitions."""
+    """Returns whether a daily flush has yet to start for an account of these partitions."""
     at, zone, topic = config.flush.time_of_day, config.flush.zone, config.kafka.topic
     size = offsets.size_of(db, topic)
     if size is None:
@@ -240,7 +240,7 @@ def _running(run: Run, waiting: Mapping[AccountId, int], now: datetime, config: 
 
 
 def _needing(last: Sequence[Run]) -> dict[str, int]:
-    # How many customers of the last run need somebody, by outcome.
+    # Customers of the last run that need attention, by outcome.
     found = sum((Counter(part.counts) for one in last for part in one.accounts), Counter[str]())
     return {one.value: found[one] for one in Outcome if MEANINGS[one].needs_somebody and found[one]}
 
@@ -257,7 +257,7 @@ def _failed_data(one: AccountFlush) -> dict[str, Any]:
 
 
 def _erasure_data(one: ErasureRequest, now: datetime) -> dict[str, Any]:
-    # A person's address is not known here any more, if ever it was.
+    # A person's address is no longer stored here, if it ever was.
     return {
         "account_id": one.account_id or None,
         "requested_at": one.requested_at,

@@ -1,4 +1,4 @@
-"""Whether the secret key used before is still needed, and for what."""
+"""Whether the previous secret key is still needed, and for what."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _REKEY = "Once all workers have both keys: mailchimp-worker account rekey"
 
 @dataclass(frozen=True, slots=True)
 class PreviousKey:
-    """For what the key before is needed.
+    """What the previous secret key is needed for.
 
     Attributes:
-        rekeyed: whether `account rekey` was given since.
-        api_keys: how many it encrypted; that of the hashes of erased persons counts too.
-        rows: ledger rows of this database that may have hashes of it which can be renewed.
-        partitions: partitions of the ledger whose hashes are not all renewed.
-        left: rows with hashes that cannot be renewed, since their customers have other values by now.
+        rekeyed: whether `account rekey` has run since the change.
+        api_keys: how many API keys it encrypted, including the key for hashes of erased persons.
+        rows: ledger rows of this database whose hashes may be renewed.
+        partitions: ledger partitions whose hashes are not all renewed.
+        left: rows with hashes that cannot be renewed, because their customers have other values now.
     """
 
     rekeyed: bool
@@ -58,18 +58,17 @@ class PreviousKey:
 
     @property
     def advice(self) -> str | None:
-        """What to do; None while the workers do it."""
+        """What to do; None while the workers do it themselves."""
         if not self.rekeyed or self.api_keys:
             return _REKEY
         return None if self.needed else UNSET
 
 
 def previous_key(db: Database, secret: SecretKey, topic: str) -> PreviousKey | None:
-    """Returns for what the key before is needed; None where none is in force.
+    """Returns what the previous secret key is needed for; None if none is in force.
 
     Args:
-        db: the staging database.
-        secret: with the one before.
+        secret: with the previous one.
         topic: that of events.
     """
     if secret.previous is None:
@@ -89,7 +88,7 @@ def previous_key(db: Database, secret: SecretKey, topic: str) -> PreviousKey | N
 
 
 def finding(found: PreviousKey) -> Finding:
-    """Returns it as `check` shows it; nothing is undelivered because of it."""
+    """Returns it as a finding of `check`. It never prevents a delivery."""
     what = "previous key"
     if found.needed:
         return Finding(what, Level.ATTENTION, f"It is {found.words}", found.advice, hinders=False)

@@ -1,4 +1,4 @@
-"""What a person must do after a run. Pure."""
+"""What a person must do after a run. Does no I/O."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from worker.store.runs import AccountRun, Run
 from worker.text.plural import counted
 
 NAMED = 3
-"""Accounts whose advice is given; of more only the number."""
+"""Accounts whose advice is printed; if there are more, only their number is."""
 
 
 def advice_for(run: Run, part: AccountRun, states: Mapping[AccountId, AccountState]) -> str | None:
-    """Returns what to do about an account's part of a run; None where nothing is to be done."""
+    """Returns what to do about an account's part of a run; None for nothing."""
     if part.ended is RunResult.DONE:
         return None
     state = states.get(part.account_id)
@@ -27,30 +27,30 @@ def advice_for(run: Run, part: AccountRun, states: Mapping[AccountId, AccountSta
 
 
 def last_line(run: Run, states: Iterable[AccountState]) -> str:
-    """Returns the one line that says what a person must do after a run, if anything."""
+    """Returns one line that says what a person must do after a run, if anything."""
     if run.ended is None:
         return "The run has not ended."
     known = {one.account_id: one for one in states}
     if run.ended is RunResult.DONE:
         return "Nothing to do: everything due was settled."
-    told = [
+    lines = [
         f"account {part.account_id} is {part.ended}: {advice_for(run, part, known)}"
         for part in run.accounts
         if part.ended is not RunResult.DONE
     ]
-    if not told:
+    if not lines:
         return f"To do: {RESULT_MEANINGS[run.ended].advice}"
-    rest = len(told) - NAMED
+    rest = len(lines) - NAMED
     if rest > 0:
-        told[NAMED:] = [f"{counted(rest, 'more account')}: mailchimp-worker status"]
-    return f"To do: {'; '.join(told)}"
+        lines[NAMED:] = [f"{counted(rest, 'more account')}: mailchimp-worker status"]
+    return f"To do: {'; '.join(lines)}"
 
 
 def run_data(run: Run, states: Iterable[AccountState] = ()) -> dict[str, Any]:
-    """Returns a run as JSON shows it.
+    """Returns a run as JSON data.
 
     Args:
-        states: what each account is in since; without them the advice is the general one of each end.
+        states: the accounts' current states; without them the advice is the general one of each end.
     """
     known = {one.account_id: one for one in states}
     return {

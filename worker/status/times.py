@@ -1,4 +1,4 @@
-"""Times as an operator says them. Pure."""
+"""Formats times for operators. Does no I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def span_in_words(span: timedelta) -> str:
-    """Returns a span, rounded: "18 minutes"; of a negative one, how long it is."""
+    """Returns a time span, rounded: "18 minutes". Ignores the sign."""
     seconds = round(abs(span).total_seconds())
     if seconds < MINUTE:
         return counted(seconds, "second")
@@ -23,13 +23,13 @@ def span_in_words(span: timedelta) -> str:
 
 
 def moment_in_words(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
-    """Returns a moment as its day and time: "today 10:00", "tomorrow 10:00", "Tue 1 Dec 10:00"."""
+    """Returns a time with its day: "today 10:00", "tomorrow 10:00", "Tue 1 Dec 10:00"."""
     local, days = moment.astimezone(zone), (moment.astimezone(zone).date() - now.astimezone(zone).date()).days
     day = {-1: "yesterday", 0: "today", 1: "tomorrow"}.get(days, f"{local:%a} {local.day} {local:%b}")
     return f"{day} {local:%H:%M}"
 
 
 def in_words(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
-    """Returns a moment with its distance: "today 10:00, in 18 minutes", "yesterday 10:00, 23 hours ago"."""
+    """Returns a time with its distance: "today 10:00, in 18 minutes", "yesterday 10:00, 23 hours ago"."""
     span = span_in_words(moment - now)
     return f"{moment_in_words(moment, now, zone)}, {f'in {span}' if moment > now else f'{span} ago'}"

@@ -1,4 +1,4 @@
-"""What each account chose, with its lists, as its last refresh found them in Mailchimp."""
+"""Each account's settings, and its lists as the last refresh found them in Mailchimp."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from worker.store.database import Database
 from worker.store.rows import Form, RowMapper
 
 DEPARTURES_LOST = datetime.min.replace(tzinfo=UTC)
-"""Instead of the time of a reading: what was read may be lost, with the ledger."""
+"""In place of the time of a reading: its results may be lost with the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Why nothing is delivered for the time being.
+    """Why nothing is delivered for now.
 
     Attributes:
-        reason: what Mailchimp refused, for a person to read.
+        reason: what Mailchimp refused, for a person.
     """
 
     reason: str
@@ -36,15 +36,15 @@ class AccountList:
 
     Attributes:
         stored: whether the account uses it.
-        member_count: subscribed members, as the last refresh read it.
-        marketing_permissions: whether the list asks its members for them; contacts are added without any.
-        gone_at: when Mailchimp was found not to have it any more; None while it is there.
-        pause: why nothing is delivered to this list; None when it is.
-        departures_read_at: Mailchimp's time when the last whole reading of its departures began; None where there was
-            none; DEPARTURES_LOST where what it found may be lost. :func:`save_lists` leaves it as it is.
-        merge_fields: merge tag to the customer's field or attribute that goes there, where the account chose other
-            ones than the default; empty text for a tag that gets nothing.
-        members_read_at: the same of the last reading of all members, whatever their status; None where there was none.
+        member_count: subscribed members, at the last refresh.
+        marketing_permissions: whether the list has them; contacts are added without any.
+        gone_at: when Mailchimp was found to no longer have it; None if it has.
+        pause: why nothing is delivered to this list; None if it is not paused.
+        departures_read_at: Mailchimp's time when the last complete reading of its departures began; None if there was
+            none; DEPARTURES_LOST if its results may be lost. :func:`save_lists` leaves it unchanged.
+        merge_fields: merge tag to customer field or attribute, where the account chose another than the default; "" for
+            a tag that is not filled.
+        members_read_at: the same for the last reading of all members, whatever their status; None if there was none.
     """
 
     list_id: ListId
@@ -61,7 +61,7 @@ class AccountList:
 
     @property
     def departures_lost(self) -> bool:
-        """Whether departures that were read are lost: any flush reads them again."""
+        """Whether departures that were read are lost, so that any flush reads them again."""
         return self.departures_read_at == DEPARTURES_LOST
 
     @property
@@ -80,15 +80,15 @@ class AccountSettings:
 
     Attributes:
         enabled: whether the account wants its customers delivered.
-        key_hint: the four characters of its API key before the data centre, and that; None without a key.
-        master_list: the list of every customer that is associated with no stored list; None until chosen.
+        key_hint: the last four characters of its API key and the data centre; None without a key.
+        master_list: the list of customers without a stored list of their own; None until chosen.
         connected_at: when the API key was stored.
         refreshed_at: when its lists were last read from Mailchimp.
-        enabled_at: since when it is enabled: it takes part in the daily flushes from the first one after that. None
-            where an earlier release enabled it.
-        confirmed: members of each list that may leave it in the next flush, as somebody confirmed when the settings
-            were changed; None where nothing was asked.
-        pause: why the whole account is paused; None when it is not.
+        enabled_at: when it was enabled: it takes part in daily flushes after that. None if an earlier release enabled
+            it.
+        confirmed: how many members may leave each list in the next flush, confirmed when the settings were changed;
+            None if confirmation was not needed.
+        pause: why the whole account is paused; None if it is not.
         lists: every list that a refresh found, stored or not, by name.
         unapplied: number of a dead letter: a record of its ledger or settings that this release cannot apply.
     """
@@ -113,11 +113,11 @@ class AccountSettings:
 
     @property
     def stored(self) -> tuple[AccountList, ...]:
-        """The lists that the account uses, those gone from Mailchimp included."""
+        """The lists that the account uses, including those gone from Mailchimp."""
         return tuple(one for one in self.lists if one.stored)
 
     def list_of(self, list_id: str | None) -> AccountList | None:
-        """Returns the list of that id if a refresh found it, stored or not."""
+        """Returns the list with this id if a refresh found it, stored or not."""
         return next((one for one in self.lists if one.list_id == list_id), None)
 
 
@@ -130,7 +130,7 @@ _PAUSE = Form(
     lambda pause: (None, None) if pause is None else (pause.reason, as_text(pause.since)),
     _pause,
 )
-"""How a pause is kept, of an account or a list."""
+"""How a pause is stored, of an account or a list."""
 _LIST = RowMapper(AccountList, pause=_PAUSE)
 _SAVED_LIST = RowMapper(AccountList, leave_out=("departures_read_at", "members_read_at"), pause=_PAUSE)
 _ROW = RowMapper(
@@ -150,14 +150,14 @@ def _settings(db: Database, row: Any) -> AccountSettings:
 
 
 def find(db: Database, account_id: AccountId) -> AccountSettings | None:
-    """Returns the account's settings, or None for an account that never chose any."""
+    """Returns the account's settings; None if it has none."""
     row = db.execute(f"{_SELECT} WHERE account_id = ?", (account_id,)).fetchone()
     return _settings(db, row) if row else None
 
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The settings by which calls are made, as they are now.
+    """The current settings that calls depend on.
 
     Attributes:
         api_key: encrypted.
@@ -173,7 +173,7 @@ class InForce:
 
 
 def in_force(db: Database, account_id: AccountId) -> InForce | None:
-    """Returns the settings by which calls are made, by one quick query; None for an account without any."""
+    """Returns the settings that calls depend on, by one quick query; None for an account without settings."""
     row = db.execute(
         "SELECT enabled, api_key, master_list, (SELECT json_group_array(list_id) FROM list "
         "WHERE account_id = ?1 AND stored = 1) AS stored, (SELECT json_group_array(mine.list_id) FROM list AS mine "
@@ -188,18 +188,18 @@ def in_force(db: Database, account_id: AccountId) -> InForce | None:
 
 
 def all_accounts(db: Database) -> tuple[AccountSettings, ...]:
-    """Returns the settings of every account that chose any, by id."""
+    """Returns the settings of all accounts that have any, by id."""
     rows = db.execute(f"{_SELECT} ORDER BY account_id").fetchall()
     return tuple(_settings(db, row) for row in rows)
 
 
 def all_ids(db: Database) -> set[AccountId]:
-    """Returns the ids of all accounts that chose any settings."""
+    """Returns the ids of all accounts with settings."""
     return {AccountId(row[0]) for row in db.execute("SELECT account_id FROM account")}
 
 
 def save(db: Database, settings: AccountSettings) -> Rows:
-    """Writes the account and its lists as given; its API key stays as it is."""
+    """Stores the account and its lists; its API key stays unchanged."""
     db.execute(
         f"INSERT INTO account ({_ROW.names}) VALUES ({_ROW.marks}) "
         f"ON CONFLICT (account_id) DO UPDATE SET {_ROW.over('account_id')}",
@@ -209,19 +209,19 @@ def save(db: Database, settings: AccountSettings) -> Rows:
 
 
 def encrypted_key(db: Database, account_id: AccountId) -> bytes | None:
-    """Returns the account's API key as it is kept, encrypted, or None without one."""
+    """Returns the account's encrypted API key; None without one."""
     row = db.execute("SELECT api_key FROM account WHERE account_id = ?", (account_id,)).fetchone()
     return bytes(row["api_key"]) if row and row["api_key"] is not None else None
 
 
 def set_encrypted_key(db: Database, account_id: AccountId, encrypted: bytes | None) -> Rows:
-    """Writes the encrypted API key of an account with settings; None removes it."""
+    """Stores the encrypted API key of an account with settings; None removes it."""
     written = db.execute("UPDATE account SET api_key = ? WHERE account_id = ?", (encrypted, account_id))
     return account_rows(account_id) if written.rowcount else []
 
 
 def pause(db: Database, account_id: AccountId, pause: Pause) -> Rows:
-    """Pauses the account; one that is paused already keeps its first reason and time."""
+    """Pauses the account; one that is already paused keeps its first reason and time."""
     paused = db.execute(
         "UPDATE account SET paused_reason = ?, paused_at = ? WHERE account_id = ? AND paused_at IS NULL",
         (pause.reason, as_text(pause.since), account_id),
@@ -230,7 +230,7 @@ def pause(db: Database, account_id: AccountId, pause: Pause) -> Rows:
 
 
 def take_confirmed(db: Database, account_id: AccountId) -> Rows:
-    """Takes back what somebody confirmed: it is for one flush."""
+    """Uses up what was confirmed, which is for one flush."""
     taken = db.execute(
         "UPDATE account SET confirmed = NULL WHERE account_id = ? AND confirmed IS NOT NULL", (account_id,)
     )
@@ -238,7 +238,7 @@ def take_confirmed(db: Database, account_id: AccountId) -> Rows:
 
 
 def delete(db: Database, account_id: AccountId) -> Rows:
-    """Removes the account's row and its lists."""
+    """Deletes the account's row and its lists."""
     gone = [db.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,)) for table in ("account", "list")]
     return account_rows(account_id) if any(one.rowcount for one in gone) else []
 
@@ -250,7 +250,7 @@ def lists_of(db: Database, account_id: AccountId) -> tuple[AccountList, ...]:
 
 
 def save_lists(db: Database, account_id: AccountId, lists: Iterable[AccountList]) -> Rows:
-    """Writes the lists as they are given, each over its row."""
+    """Stores lists, each over its row."""
     db.executemany(
         f"INSERT INTO list (account_id, {_SAVED_LIST.names}) VALUES (?, {_SAVED_LIST.marks}) "
         f"ON CONFLICT (account_id, list_id) DO UPDATE SET {_SAVED_LIST.over('list_id')}",
@@ -260,7 +260,7 @@ def save_lists(db: Database, account_id: AccountId, lists: Iterable[AccountList]
 
 
 def pause_list(db: Database, account_id: AccountId, list_id: ListId, pause: Pause) -> Rows:
-    """Pauses one list of the account; one that is paused already keeps its first reason and time."""
+    """Pauses one list of the account; one that is already paused keeps its first reason and time."""
     paused = db.execute(
         """
         UPDATE list SET paused_reason = ?, paused_at = ?
@@ -272,7 +272,7 @@ def pause_list(db: Database, account_id: AccountId, list_id: ListId, pause: Paus
 
 
 def mark_list_gone(db: Database, account_id: AccountId, list_id: ListId, at: datetime) -> Rows:
-    """Notes that Mailchimp no longer has the list; the first time it was noticed stays."""
+    """Records that Mailchimp no longer has the list, keeping the first time it was noticed."""
     marked = db.execute(
         "UPDATE list SET gone_at = ? WHERE account_id = ? AND list_id = ? AND gone_at IS NULL",
         (as_text(at), account_id, list_id),
@@ -281,13 +281,13 @@ def mark_list_gone(db: Database, account_id: AccountId, list_id: ListId, at: dat
 
 
 def delete_lists(db: Database, account_id: AccountId, list_ids: Iterable[ListId]) -> Rows:
-    """Removes the lists from the account."""
+    """Deletes lists of the account."""
     db.executemany("DELETE FROM list WHERE account_id = ? AND list_id = ?", [(account_id, one) for one in list_ids])
     return account_rows(account_id)
 
 
 def stored_by(db: Database, list_id: ListId) -> AccountId | None:
-    """Returns the one account that stored the list, or None."""
+    """Returns the one account that stored the list; None if there is none."""
     row = db.execute("SELECT account_id FROM list WHERE list_id = ? AND stored = 1", (list_id,)).fetchone()
     return AccountId(row["account_id"]) if row else None
 

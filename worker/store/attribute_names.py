@@ -1,4 +1,4 @@
-"""Which attributes customers have, as far as a look at some of them tells."""
+"""The names of customers' attributes, from a sample."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from worker.model import AccountId
 from worker.store.database import Database
 
 LOOKED_AT = 2000
-"""Customers of an account that are looked at: it may have a million."""
+"""Customers in the sample: an account may have a million."""
 
 
 def some(db: Database, account_id: AccountId) -> list[str]:
-    """Returns the names of attributes that some customers of an account have, by name."""
+    """Returns the sorted names of attributes of some customers of an account."""
     rows = db.execute(
         "SELECT DISTINCT one.key FROM (SELECT CAST(state AS TEXT) AS state FROM customer WHERE account_id = ? "
         "ORDER BY customer_id LIMIT ?) AS known, json_each(known.state, '$.attributes') AS one "

@@ -1,4 +1,4 @@
-"""A copy of the database in a file of its own, made beside a running worker."""
+"""Copies the database to a file while a worker is running."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from worker.store.sqlite import sqlite3
 from worker.system.private_files import open_file
 
 COPIED_PAGES = 2000
-"""Pages that one step copies, after which it looks whether it was interrupted."""
+"""Pages copied in one step, after which it checks for an interrupt."""
 
 
 def back_up(db: Database, file: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
-    """Writes a copy of the database that only this user can read; its file is there whole or not at all.
+    """Writes a copy of the database, readable only by this user. The file appears complete or not at all.
 
     Args:
-        file: where; nothing may be there.
-        progress: how many pages are copied of how many.
+        file: must not exist.
+        progress: called with the number of copied pages and the total.
 
     Returns:
-        The bytes of the copy.
+        The size of the copy in bytes.
 
     Raises:
-        UsageError: something is there already.
-        DatabaseError: the database cannot be read, or the file not be written.
+        UsageError: the file exists.
+        DatabaseError: the database cannot be read, or the file cannot be written.
     """
     unfinished = file.with_name(f"{file.name}.unfinished")
     try:
         _make_empty(file)
         try:
-            unfinished.unlink(missing_ok=True)  # of a backup that was killed
+            unfinished.unlink(missing_ok=True)  # left by a backup that was killed
             _make_empty(unfinished)
             _copy(db, unfinished, progress)
             unfinished.replace(file)
@@ -62,8 +62,8 @@ def _copy(db: Database, file: Path, progress: Callable[[int, int], None]) -> Non
     def copied(status: int, left: int, total: int) -> None:
         progress(total - left, total)
 
-    # By SQLite's online backup, all steps in one transaction that reads: else each commit of others between two steps
-    # would make it begin again. Others go on writing meanwhile.
+    # By SQLite's online backup, all steps in one read transaction: else a commit between two steps would restart it.
+    # Others can write meanwhile.
     db.execute("BEGIN")
     try:
         db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()

@@ -1,7 +1,7 @@
-"""Customers staged without their fields, since their account has no API key: they are bare until they are read again.
+"""Bare customers: staged without their fields, because their account has no API key, until their records are reread.
 
-What decides about later events and consent is here: version, position, whether deleted, whether consent is withdrawn.
-Where an account's bare customers are to be read again is noted by partition, so that staging looks nothing up for it.
+They keep what later events and consent depend on: version, position, deletion, withdrawn consent. Where an account's
+bare customers must be reread from is stored by partition, so that staging looks up nothing for it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from worker.store.parts import PAGE_ROWS
 from worker.text.plural import counted
 
 CONSENTS, WITHDRAWS = b'{"marketing_consent":true}', b'{"marketing_consent":false}'
-"""The state of a bare customer: its consent, and nothing else."""
+"""The state of a bare customer: only its consent."""
 
 
 @dataclass(frozen=True, slots=True)
 class BareAccount:
-    """An account whose bare customers are in a partition, from an offset on.
+    """An account with bare customers in a partition, from an offset on.
 
     Attributes:
         topic_id: of the topic when they were read; it may have been recreated since.
@@ -37,7 +37,7 @@ class BareAccount:
 
 
 def connected_among(db: Database, account_ids: Collection[str]) -> set[str]:
-    """Returns those of these accounts that have an API key."""
+    """Returns which of these accounts have an API key."""
     rows = db.execute(
         "SELECT account_id FROM account WHERE key_hint IS NOT NULL AND account_id IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(account_ids)),),
@@ -46,10 +46,10 @@ def connected_among(db: Database, account_ids: Collection[str]) -> set[str]:
 
 
 def note(db: Database, topic: str, topic_id: str, first: Mapping[tuple[str, int], int]) -> None:
-    """Writes from which offset on bare customers were read. Belongs in the transaction that stages them.
+    """Records from which offset bare customers were read. Call it in the transaction that stages them.
 
     Args:
-        first: the offset, of each account and partition.
+        first: the offset by account and partition.
     """
     db.executemany(
         _NOTE, [(account_id, topic, topic_id, partition, offset) for (account_id, partition), offset in first.items()]
@@ -65,7 +65,7 @@ _NOTE = (
 def fill(db: Database, rows: Iterable[tuple[Any, ...]]) -> int:
     """Gives bare customers the fields of their newest event, so that they need a flush; returns how many.
 
-    Belongs in a transaction. Position and version stay, and so does a consent that was withdrawn.
+    Call it in a transaction. Position, version and a withdrawn consent are kept.
 
     Args:
         rows: address, state, staged_at, account_id and customer_id of each.
@@ -81,11 +81,11 @@ def fill(db: Database, rows: Iterable[tuple[Any, ...]]) -> int:
     )
 
 
-# What is to be read again
+# Rereading
 
 
 def to_read(db: Database) -> list[BareAccount]:
-    """Returns accounts that are connected now and have bare customers that were not read again."""
+    """Returns accounts that are connected now and have bare customers to reread."""
     rows = db.execute(
         "SELECT account_id, topic, topic_id, partition, first_offset FROM bare_account JOIN account USING (account_id) "
         "WHERE key_hint IS NOT NULL AND first_offset IS NOT NULL ORDER BY partition, account_id"
@@ -94,10 +94,10 @@ def to_read(db: Database) -> list[BareAccount]:
 
 
 def move(db: Database, one: BareAccount, first_offset: int) -> BareAccount | None:
-    """Writes that a partition was read again up to an offset for an account. Belongs in the transaction that fills.
+    """Records that a partition was reread for an account up to an offset. Call it in the transaction that fills.
 
     Returns:
-        As it is now; None where the account is not connected any more, or was not for a moment.
+        The updated state; None if the account is no longer connected, or was disconnected meanwhile.
     """
     moved = db.execute(
         f"UPDATE bare_account SET first_offset = ? WHERE {_SAME} AND EXISTS (SELECT 1 FROM account "
@@ -115,16 +115,16 @@ def _key_of(one: BareAccount) -> tuple[AccountId, str, str, int]:
 
 
 def end(db: Database, one: BareAccount) -> int:
-    """Writes that all was read again; returns how many customers are bare still, since their records are gone.
+    """Records that rereading ended; returns how many customers are still bare because their records are gone.
 
-    They wait for their next event, and no flush for them. Outside of a transaction, in many; not all of it where the
-    thread must end.
+    They wait for their next event without delaying flushes. Call it outside of a transaction: it uses many, and stops
+    early if the thread must end.
     """
     db.in_parts(
         _left(db, one),
         lambda keys: int(
             db.executemany(
-                # Of a deleted customer nothing more is needed than that.
+                # A deleted customer needs no fields.
                 "UPDATE customer SET changed = deleted, bare = NOT deleted "
                 "WHERE account_id = ? AND customer_id = ? AND bare = 1 AND changed = 1",
                 keys,
@@ -162,7 +162,7 @@ def _count(db: Database, account_id: AccountId, one: BareAccount) -> int:
     return int(row[0])
 
 
-# What status shows
+# Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +171,14 @@ class Bare:
 
     Attributes:
         count: how many there are.
-        reading: whether they are to be read again, or are just now; else their records are gone.
+        reading: whether they are still to be reread; otherwise their records are gone.
     """
 
     count: int
     reading: bool
 
     def in_words(self) -> str:
-        """Returns that in a sentence."""
+        """Returns it as a sentence."""
         many = counted(self.count, "customer")
         if self.reading:
             return f"First to be read again from Kafka, because they came before the account was connected: {many}."
@@ -186,12 +186,12 @@ class Bare:
 
 
 def of_account(db: Database, account_id: AccountId) -> Bare | None:
-    """Returns how many customers of a connected account are bare; None where none is, quickly."""
+    """Returns the bare customers of a connected account; None without any. Quick."""
     return of_connected(db, account_id).get(account_id)
 
 
 def of_connected(db: Database, account_id: AccountId | None = None) -> dict[AccountId, Bare]:
-    """Returns that of all connected accounts that have any, or of one."""
+    """Returns the bare customers of all connected accounts that have any, or of one."""
     rows = db.execute(
         "SELECT account_id, count(first_offset) FROM bare_account JOIN account USING (account_id) "
         "WHERE key_hint IS NOT NULL AND (?1 IS NULL OR account_id = ?1) GROUP BY account_id",
@@ -206,7 +206,7 @@ def of_connected(db: Database, account_id: AccountId | None = None) -> dict[Acco
 
 
 def any_unconnected(db: Database) -> bool:
-    """Tells whether an account that is not connected has bare customers: no address finds them."""
+    """Returns whether an account that is not connected has bare customers, whom no address finds."""
     row = db.execute(
         "SELECT 1 FROM bare_account WHERE NOT EXISTS (SELECT 1 FROM account "
         "WHERE account.account_id = bare_account.account_id AND key_hint IS NOT NULL) LIMIT 1"
@@ -214,32 +214,32 @@ def any_unconnected(db: Database) -> bool:
     return row is not None
 
 
-# Fields that are here already
+# Removing fields
 
 
 def strip_later(db: Database, account_id: AccountId) -> None:
-    """Notes that an account's customers are to lose their fields unless it is connected. Belongs in a transaction."""
+    """Schedules the removal of an account's customers' fields unless it is connected. Call it in a transaction."""
     db.execute("INSERT OR IGNORE INTO stripping (account_id) VALUES (?)", (account_id,))
 
 
 def to_strip(db: Database) -> list[AccountId]:
-    """Returns the accounts that were noted."""
+    """Returns the accounts with a scheduled removal."""
     return [AccountId(row[0]) for row in db.execute("SELECT account_id FROM stripping ORDER BY account_id")]
 
 
 def stripped(db: Database, account_ids: Sequence[AccountId]) -> None:
-    """Forgets that accounts were noted, but for one that was connected and forgotten meanwhile. In a transaction."""
+    """Unschedules accounts, except one that was connected and forgotten meanwhile. Call it in a transaction."""
     left = f"{_NO_SETTINGS} AND EXISTS (SELECT 1 FROM customer WHERE account_id = ?1 AND address IS NOT NULL)"
     db.executemany(f"DELETE FROM stripping WHERE account_id = ?1 AND NOT ({left})", [(one,) for one in account_ids])
 
 
 def strip(db: Database, account_id: AccountId) -> int:
-    """Has an account's customers lose their fields while it has no settings; returns how many did.
+    """Removes the fields of an account's customers while it has no settings; returns how many customers had any.
 
-    Outside of a transaction, in many. What is done stays done.
+    Call it outside of a transaction: it uses many. What is done stays done.
     """
     with db.transaction():
-        # Those of one account are few; what is ignored is found again when it is read again.
+        # One account has few of these, and rereading finds ignored events again.
         db.execute(f"DELETE FROM ignored_event WHERE account_id = ?1 AND {_NO_SETTINGS}", (account_id,))
     return db.in_parts(_with_fields(db, account_id), lambda ids: _strip(db, account_id, ids))
 
@@ -269,7 +269,7 @@ def _strip(db: Database, account_id: AccountId, ids: Sequence[str]) -> int:
         "min(coalesce(first_offset, excluded.first_offset), excluded.first_offset)",
         values,
     )
-    # A deletion needs no field; one that keeps a withdrawal is to unsubscribe its address.
+    # A deletion needs no fields; one with withdrawn consent has to unsubscribe its address.
     cursor = db.execute(
         f"UPDATE customer SET address = NULL, bare = {WITHDRAWN} OR NOT deleted, state = CASE "
         f"WHEN {WITHDRAWN} THEN ?3 WHEN deleted THEN NULL ELSE ?4 END WHERE {which}",

@@ -1,4 +1,4 @@
-"""Names of the rows that are also kept in Kafka. A function that writes such rows returns which ones it wrote."""
+"""Keys of rows that are also kept in Kafka. A function that writes such rows returns their keys."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 from worker.model import AccountId, CustomerId, MembershipKey
 
 Kind = Literal["place", "customer", "forgotten", "topic", "account", "erasure"]
-"""place: a ledger entry · customer: its status, refusals and last settled event · forgotten: a person who was erased ·
+"""place: a ledger entry · customer: its status, refusals and last settled event · forgotten: an erased person ·
 topic: which topics belong together, and the key of the hashes · account: its settings with its lists ·
-erasure: who is to be erased by every worker."""
+erasure: a request to every worker to erase somebody."""
 
 _Result = TypeVar("_Result")
 
 
 class RowKey(NamedTuple):
-    """Names one row.
+    """The key of one row.
 
     Attributes:
         key: account and list and address, account and customer, account and digest, topic and partition, or account.
@@ -32,12 +32,12 @@ Rows = list[RowKey]
 
 @dataclass(frozen=True, slots=True)
 class Changed(Generic[_Result]):
-    """What a function did in a transaction.
+    """The result of a function that ran in a transaction.
 
     Attributes:
         result: what it returns to its caller.
-        rows: every row it wrote that is also kept in Kafka. A row that it may have written counts too.
-        rest: writes the rest, no such row, at the end of the transaction; it is not rehearsed.
+        rows: every row that it wrote, or may have written, that is also kept in Kafka.
+        rest: writes other rows at the end of the transaction; it is not rehearsed.
     """
 
     result: _Result
@@ -46,15 +46,15 @@ class Changed(Generic[_Result]):
 
 
 def entry_rows(account_id: AccountId, memberships: Iterable[MembershipKey]) -> Rows:
-    """Returns the names of an account's ledger entries."""
+    """Returns the keys of an account's ledger entries."""
     return [RowKey("place", (account_id, *membership)) for membership in memberships]
 
 
 def customer_rows(account_id: AccountId, customers: Iterable[CustomerId]) -> Rows:
-    """Returns the names of customers' statuses."""
+    """Returns the keys of customers' statuses."""
     return [RowKey("customer", (account_id, customer_id)) for customer_id in customers]
 
 
 def account_rows(account_id: AccountId) -> Rows:
-    """Returns the name of an account's settings with its lists."""
+    """Returns the key of an account's settings with its lists."""
     return [RowKey("account", (account_id,))]

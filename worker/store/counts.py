@@ -23,13 +23,13 @@ What = Literal[
 ]
 """skipped: events of other types · repeated: read before · older: lost against a newer one · out_of_order: a lower
 version at a higher offset · key_disagrees: key and data name different customers · recreated: the topic was recreated ·
-expired: the log began after where reading should have gone on · cut: it ended before · away: nobody read the partition
-for longer than it keeps deletions · absent: known by the ledger and not in the log, deleted or not · misplaced: read in
-another partition than that of their account by the contract · erased: of customers who were erased later."""
+expired: the log began after the next offset · cut: it ended before · away: nobody read the partition for longer than it
+keeps tombstones · absent: in the ledger but not in the log, deleted or not · misplaced: read in another partition than
+that of their account by the contract · erased: of customers who were erased later."""
 
 
 def add(db: Database, topic: str, partition: int, counts: Mapping[What, int]) -> None:
-    """Adds to a partition's counts. Belongs in the transaction that stages what was counted."""
+    """Adds to a partition's counts. Call it in the transaction that stages what was counted."""
     db.executemany(
         "INSERT INTO read_count (topic, partition, what, count) VALUES (?,?,?,?) "
         "ON CONFLICT (topic, partition, what) DO UPDATE SET count = count + excluded.count",
@@ -38,7 +38,7 @@ def add(db: Database, topic: str, partition: int, counts: Mapping[What, int]) ->
 
 
 def totals(db: Database, topic: str) -> dict[str, int]:
-    """Returns a topic's counts over all its partitions."""
+    """Returns a topic's counts, summed over its partitions."""
     rows = db.execute("SELECT what, sum(count) AS n FROM read_count WHERE topic = ? GROUP BY what", (topic,))
     return {row["what"]: row["n"] for row in rows}
 

@@ -17,27 +17,27 @@ NO_MEMBER = "none"
 """The status of a customer who is no member."""
 
 Cause = Literal["billmywork", "person", "mailchimp", "worker"]
-"""billmywork: a change or a setting there · person: whom the address belongs to · mailchimp: somebody in Mailchimp, or
+"""billmywork: a change or a setting there · person: the owner of the address · mailchimp: somebody in Mailchimp, or
 Mailchimp itself · worker: this worker, which waits for somebody or failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerOutcome:
-    """All that is published about a customer.
+    """Everything that is published about a customer.
 
     Attributes:
-        version: the highest version of the customer when it was looked at; None where no event had one.
-        event_id: the event that this answers; None where it had none.
-        list_id: where the member is, or was last; without one, the list that was chosen. None where there is none.
-        list_reason: why that list; None where it was not chosen for this event.
-        member_status: as Mailchimp says: subscribed, pending, unsubscribed, cleaned, archived, transactional or none.
-        since: from when on the member is known to have that status, as text: by Mailchimp's clock where it was read.
-        outcome: the class, see :mod:`worker.flush.outcomes`.
-        reason: what happened, one sentence, without anybody's address.
+        version: the customer's highest version when it was read for the flush; None if no event had one.
+        event_id: the event that this answers; None if it had no id.
+        list_id: where the member is, or was last; without one, the chosen list. None if there is none.
+        list_reason: why this list; None if it was not chosen for this event.
+        member_status: in Mailchimp: subscribed, pending, unsubscribed, cleaned, archived, transactional or none.
+        since: since when the member is known to have that status, as text: by Mailchimp's clock if it was read.
+        outcome: see :mod:`worker.flush.outcomes`.
+        reason: what happened, one sentence without addresses.
         next: what happens next, one sentence.
-        caused_by: who made it so.
+        caused_by: who caused it.
         run: the flush that found it; None outside of one.
-        at: when this was written down, as text.
+        at: when this was recorded, as text.
     """
 
     version: int | None
@@ -54,7 +54,7 @@ class CustomerOutcome:
     at: str
 
     def as_data(self) -> dict[str, Any]:
-        """Returns its values by their names in JSON."""
+        """Returns its fields as JSON data."""
         return {name: getattr(self, name) for name in NAMES}
 
     def as_text(self) -> str:
@@ -66,7 +66,7 @@ NAMES = tuple(one.name for one in dataclasses.fields(CustomerOutcome))
 
 
 def outcome_of(text: str | None) -> CustomerOutcome | None:
-    """Returns what a text holds, without what a later release may have added."""
+    """Parses an outcome, ignoring fields of later releases."""
     if text is None:
         return None
     parts = from_json(text)
@@ -78,12 +78,12 @@ class CustomerNow:
     """Where a customer is, and which outcome was published last.
 
     Attributes:
-        membership: where it is known; None where it is nowhere.
-        state: of the ledger's entry there; None without one.
+        membership: where it is known; None if it is nowhere.
+        state: of the ledger entry there; None without one.
         member_status: of that entry.
-        renamed: whether the person gave the member another address, under which it has that status.
-        version: of the staged customer, as is `event_id`; None where it is not staged.
-        published: the outcome that was published last; None before the first one.
+        renamed: whether the person changed the member's address, under which it has that status.
+        version: of the staged customer, like `event_id`; None if it is not staged.
+        published: the last published outcome; None before the first one.
         deleted: whether billmywork has deleted it.
         succeeded: whether another customer has the address of that place, and this one has another or none.
     """
@@ -113,7 +113,7 @@ _NOW = (
 
 
 def customers_now(db: Database, account_id: AccountId, customer_ids: Iterable[CustomerId]) -> list[CustomerNow]:
-    """Returns where customers are and what was published about them last, in the order given."""
+    """Returns where customers are and what was last published about them, in the given order."""
     wanted = list(customer_ids)
     rows = db.execute(_NOW, (account_id, json.dumps(wanted))) if wanted else ()
     return [_now(row) for row in rows]
@@ -130,7 +130,7 @@ def _now(row: Any) -> CustomerNow:
 def sharers(
     db: Database, account_id: AccountId, memberships: Collection[MembershipKey], but: Collection[CustomerId]
 ) -> list[CustomerId]:
-    """Returns customers that have a published outcome and are known at any of the places, but for some."""
+    """Returns customers with a published outcome that are known at any of the places, with some exceptions."""
     rows = db.execute(
         "SELECT customer_id, list_id, address FROM standing WHERE account_id = ? AND outcome IS NOT NULL "
         "AND address IN (SELECT value FROM json_each(?))",
@@ -141,18 +141,18 @@ def sharers(
 
 
 def find(db: Database, account_id: AccountId, customer_id: CustomerId) -> CustomerOutcome | None:
-    """Returns the outcome that was published last for a customer; None before the first one."""
+    """Returns the last published outcome of a customer; None before the first one."""
     return next(iter(customers_now(db, account_id, [customer_id]))).published
 
 
 def pages(db: Database, account_id: AccountId) -> Iterator[list[CustomerId]]:
-    """Returns the customers of an account that have a published outcome, page by page."""
+    """Yields the customers of an account with a published outcome, page by page."""
     pages = db.pages("standing", ("customer_id",), "account_id = ? AND outcome IS NOT NULL", (account_id,))
     return ([CustomerId(row[0]) for row in rows] for rows in pages)
 
 
 def put(db: Database, account_id: AccountId, outcomes: Mapping[CustomerId, CustomerOutcome]) -> Rows:
-    """Writes what is published about customers from now on. Belongs in a transaction."""
+    """Stores what is published about customers. Call it in a transaction."""
     db.executemany(
         "INSERT INTO standing (account_id, customer_id, outcome) VALUES (?,?,?) "
         "ON CONFLICT (account_id, customer_id) DO UPDATE SET outcome = excluded.outcome",
@@ -162,7 +162,7 @@ def put(db: Database, account_id: AccountId, outcomes: Mapping[CustomerId, Custo
 
 
 def drop(db: Database, account_id: AccountId, customer_ids: Sequence[CustomerId]) -> Rows:
-    """Removes the outcomes of customers. Belongs in a transaction."""
+    """Deletes the outcomes of customers. Call it in a transaction."""
     gone = db.execute_each(
         "UPDATE standing SET outcome = NULL WHERE account_id = ? AND customer_id = ? AND outcome IS NOT NULL",
         [(account_id, one) for one in customer_ids],

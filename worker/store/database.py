@@ -1,4 +1,4 @@
-"""Opens the staging database: one connection a thread, WAL, every commit on disk before it counts."""
+"""Opens the staging database: one connection per thread, WAL, every commit synced to disk."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ BUSY_SECONDS = 30.0
 """How long a command waits for another connection's transaction. A thread of a running worker waits until it must end:
 see :attr:`Database.must_end`."""
 ENDING_SECONDS = 1.0
-"""How long it still waits then."""
+"""How long it still waits after that."""
 TOLD_AFTER_SECONDS = 5.0
-"""A wait for so long is logged, and again when it has become twice as long."""
+"""A wait this long is logged, and again whenever it has doubled."""
 BUSY_SLICE_MS = 50
-"""How long SQLite itself waits for a lock before the worker looks whether it must end."""
+"""How long SQLite itself waits for a lock before the worker checks whether it must end."""
 BUSY_PAUSE_SECONDS = 0.01
-"""How long a thread then leaves the lock alone: an attempt to empty the write-ahead log keeps writers away."""
+"""How long a thread then leaves the lock alone: attempts to empty the write-ahead log keep writers away."""
 
 CACHE_KIB = 32 * 1024
-"""Memory for pages that a connection may keep: staging touches many of them again and again."""
+"""Memory for a connection's page cache: staging touches many pages repeatedly."""
 
 CHECKPOINT_PAGES = 8000
-"""Pages of 4 KiB in the write-ahead log at which it is written back: pages that many batches touch are written once."""
+"""Pages of 4 KiB in the write-ahead log before a checkpoint: pages that many batches touch are written once."""
 
 WRITTEN_BACK_PAGES = 2000
-"""The same between the steps of a long operation. Fewer, so that no commit waits for the disk behind very many."""
+"""The same during a long operation. Fewer, so that no commit waits for a long disk write."""
 
 _Row = TypeVar("_Row")
 _Result = TypeVar("_Result")
 
 
 class Database:
-    """One connection to the staging database. Not for sharing between threads: each opens its own.
+    """One connection to the staging database. Not thread-safe: each thread opens its own.
 
     Attributes:
         connection: SQLite's own, for what this class does not do.
-        must_end: tells a thread of a running worker that it must end. Such a thread waits for the database's lock for
-            as long as that is held; None for a command, which gives up after BUSY_SECONDS.
+        must_end: returns whether a thread of a running worker must end. Such a thread waits for the database lock
+            indefinitely; None for a command, which gives up after BUSY_SECONDS.
         held_seconds: how long the last transaction held the write lock.
     """
 
@@ -74,7 +74,7 @@ class Database:
         """
         if self._rehearsal is not None:
             self._rehearsal.note(sql, [values])
-        return self._patiently(self.connection.execute, sql, values)
+        return self._retry_while_locked(self.connection.execute, sql, values)
 
     def executemany(self, sql: str, rows: Any) -> Any:
         """Runs one statement for many rows.
@@ -83,13 +83,13 @@ class Database:
             DatabaseError: the file is full, locked, read-only or corrupt.
         """
         if self._rehearsal is not None or not self.connection.in_transaction:
-            rows = list(rows)  # to be given again, also should the database be locked
+            rows = list(rows)  # kept for a retry when the database is locked
         if self._rehearsal is not None:
             self._rehearsal.note(sql, rows)
-        return self._patiently(self.connection.executemany, sql, rows)
+        return self._retry_while_locked(self.connection.executemany, sql, rows)
 
     def execute_each(self, sql: str, rows: Iterable[_Row]) -> list[_Row]:
-        """Runs one statement for each of many rows, and returns those for which it changed something.
+        """Runs one statement for each of many rows; returns the rows for which it changed something.
 
         Raises:
             DatabaseError: the file is full, locked, read-only or corrupt.
@@ -98,10 +98,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Makes everything inside one transaction: all of it, or nothing when anything raises.
+        """Runs a block as one transaction, rolled back if it raises.
 
         Raises:
-            DatabaseError: it could not be begun or committed.
+            DatabaseError: it could not begin or commit.
         """
         self.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
@@ -125,12 +125,12 @@ class Database:
         more: Sequence[str] = (),
         after: Sequence[Any] = (),
     ) -> Iterator[list[Any]]:
-        """Gives rows page by page, each page by a short reading of its own, so that others can write between them.
+        """Yields rows page by page, each page in a short read of its own, so that others can write in between.
 
         Args:
-            key: columns that name a row and order the rows; an index should begin with them.
-            more: columns to give beyond the key.
-            after: the key beyond which to begin.
+            key: columns that identify and order the rows; an index should begin with them.
+            more: further columns to return.
+            after: the key after which to start.
         """
         names, marks = ", ".join(f'"{one}"' for one in key), ", ".join("?" * len(key))
         query, end = (
@@ -146,13 +146,13 @@ class Database:
             after = tuple(rows[-1])[: len(key)]
 
     def parts(self, rows: Iterable[_Row]) -> Generator[Part[_Row], None, None]:
-        """Splits a long operation into parts, for a short transaction each, so that others can write between them.
+        """Splits a long operation into parts, one short transaction each, so that others can write in between.
 
-        Carry out each part in a transaction before you take the next one: see :meth:`in_parts`. What is done stays
-        done. There are no more parts once the thread must end.
+        Run each part in a transaction before taking the next one: see :meth:`in_parts`. What is done stays done. Ends
+        early if the thread must end.
 
         Args:
-            rows: taken outside of the transactions, as many as fit into the next one.
+            rows: consumed outside of the transactions, as many as fit into the next one.
         """
         taken, pace, left = 0, Pace(), iter(rows)
         waiting: list[_Row] = []
@@ -173,15 +173,15 @@ class Database:
         *,
         progress: Callable[[int], None] = lambda count: None,
     ) -> int:
-        """Writes many rows of this database alone, in short transactions.
+        """Writes many rows that are only in this database, in short transactions.
 
         Args:
             rows: as in :meth:`parts`.
-            write: writes some of them, in a transaction; returns how many rows it changed.
-            progress: after each transaction, how many rows were taken so far.
+            write: writes some of them in a transaction; returns how many rows it changed.
+            progress: called after each transaction with how many rows were consumed.
 
         Returns:
-            How many rows were changed. Fewer than there are if the thread must end.
+            How many rows were changed; fewer than all if the thread must end.
 
         Raises:
             DatabaseError: the rest is not written.
@@ -201,15 +201,15 @@ class Database:
 
     @contextmanager
     def _writing_back_between(self) -> Iterator[None]:
-        # Within a commit the log is written back after the lock was let go: then a step would seem to take longer.
+        # A checkpoint within a commit runs after the lock is released, and would make the step seem longer.
         self.execute("PRAGMA wal_autocheckpoint = 0")
         try:
             yield
         finally:
             self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
-    def _patiently(self, act: Callable[..., _Result], *values: Any) -> _Result:
-        # Waits here and not in SQLite, where nothing could end it. Inside a transaction there is nothing to wait for.
+    def _retry_while_locked(self, act: Callable[..., _Result], *values: Any) -> _Result:
+        # Waits here, not in SQLite, where nothing could interrupt it. Inside a transaction there is no need to wait.
         began, tell_after = time.monotonic(), TOLD_AFTER_SECONDS
         while True:
             try:
@@ -220,8 +220,8 @@ class Database:
                     raise _translation(error) from error
                 time.sleep(BUSY_PAUSE_SECONDS)
                 if waited >= tell_after:
-                    told = "waiting for the database for %.0f s: another process or thread is writing"
-                    log.warning(told, waited, extra={"seconds": round(waited)})
+                    message = "waiting for the database for %.0f s: another process or thread is writing"
+                    log.warning(message, waited, extra={"seconds": round(waited)})
                     tell_after *= 2
 
     def _gives_up(self, waited: float) -> bool:
@@ -230,7 +230,7 @@ class Database:
         return waited >= ENDING_SECONDS and self.must_end()
 
     def version(self) -> int:
-        """Returns a number that is another one after each commit of another connection.
+        """Returns a number that changes with each commit of another connection.
 
         Raises:
             DatabaseError: the file cannot be read.
@@ -239,10 +239,10 @@ class Database:
 
     @contextmanager
     def snapshot(self, begin: str = "BEGIN") -> Iterator[None]:
-        """Has all reads inside see one state of the database; what is written is taken back.
+        """Runs a block on one snapshot of the database; writes are rolled back.
 
         Raises:
-            DatabaseError: it could not be begun.
+            DatabaseError: it could not begin.
         """
         self.execute(begin)
         try:
@@ -253,10 +253,10 @@ class Database:
 
     @contextmanager
     def rehearsal(self) -> Iterator[Rehearsal]:
-        """Takes back everything inside, to see what it would write; nobody else writes meanwhile.
+        """Runs a block and rolls it back, to see what it would write; nobody else writes meanwhile.
 
         Raises:
-            DatabaseError: it could not be begun.
+            DatabaseError: it could not begin.
         """
         with self.snapshot("BEGIN IMMEDIATE"):
             self._rehearsal = rehearsal = Rehearsal(self.version())
@@ -267,7 +267,7 @@ class Database:
                 rehearsal.changes = self.connection.total_changes
 
     def repeat(self, rehearsal: Rehearsal) -> bool:
-        """Writes what a rehearsal wrote, if it wrote rows alone and nobody has written since. Within a transaction.
+        """Repeats what a rehearsal wrote, if it only wrote rows and nobody has written since. Call it in a transaction.
 
         Returns:
             Whether it did.
@@ -279,7 +279,7 @@ class Database:
         if not (nobody_wrote and rehearsal.writes_rows_alone):
             return False
         for sql, rows in rehearsal.statements:
-            if "RETURNING" in sql:  # not for executemany
+            if "RETURNING" in sql:  # not allowed in executemany
                 for row in rows:
                     self.execute(sql, row).fetchall()
             else:
@@ -287,12 +287,12 @@ class Database:
         return True
 
     def open_scratch(self) -> None:
-        """Opens ``scratch``, a database for what need not outlive this connection, if it is not open yet.
+        """Opens ``scratch``, a database that lives as long as this connection, if it is not open yet.
 
-        A file beside this one without a name, since this library keeps TEMP tables in memory.
+        It is an unnamed file beside this one, because this library keeps TEMP tables in memory.
 
         Raises:
-            DatabaseError: it cannot be made.
+            DatabaseError: it cannot be created.
         """
         files = {row["name"]: row["file"] for row in self.execute("PRAGMA database_list")}
         if "scratch" in files:
@@ -306,17 +306,17 @@ class Database:
             self.execute("PRAGMA scratch.synchronous = OFF")
 
     def empty_log(self) -> None:
-        """Writes the write-ahead log back into the file and empties it. Not inside a transaction.
+        """Checkpoints and empties the write-ahead log. Not inside a transaction.
 
         Raises:
-            DatabaseError: it is not empty, because another connection keeps reading from it, or writing.
+            DatabaseError: it is not empty, because another connection keeps reading or writing.
         """
 
         def empty() -> None:
             if self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 raise sqlite3.OperationalError(_LOCKED)
 
-        self._patiently(empty)
+        self._retry_while_locked(empty)
 
     def close(self) -> None:
         """Closes the connection; an open transaction is rolled back."""
@@ -327,13 +327,13 @@ _LOCKED = "database is locked"
 
 
 def open_database(path: Path | str) -> Database:
-    """Opens the database at ``path``, creating it and its folder and bringing its schema up to date.
+    """Opens the database at ``path``, creating it and its folder, and migrates its schema.
 
     Args:
         path: the file, or ``":memory:"`` for a test.
 
     Raises:
-        DatabaseError: it cannot be opened, is no SQLite database, or was written by a newer release.
+        DatabaseError: it cannot be opened, is not an SQLite database, or was written by a newer release.
     """
     with _translated():
         require_current(sqlite3.sqlite_version_info)
@@ -343,7 +343,7 @@ def open_database(path: Path | str) -> Database:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        # What is removed or replaced is overwritten, whole pages too, unlike with FAST; staging takes no longer by it.
+        # Overwrites deleted content, whole pages too, unlike FAST; staging is no slower.
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
@@ -354,7 +354,10 @@ def open_database(path: Path | str) -> Database:
 
 
 def open_read_only(path: Path, *, still: bool) -> Database:
-    """Opens a database that this user may not write; `still` if nobody has it open, so that it has no log.
+    """Opens a database that this user may not write.
+
+    Args:
+        still: whether nobody has it open, so that it has no write-ahead log.
 
     Raises:
         DatabaseError: it cannot be read, or has another schema.

@@ -1,4 +1,4 @@
-"""The file of the staging database: private, and what to do where it cannot be used."""
+"""The file of the staging database: makes it private, and advises what to do if it cannot be used."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from worker.system.private_files import make_folder, open_file, restrict
 
 
 def make_private(path: Path) -> None:
-    """Makes the folder and the file of a database, for this user alone.
+    """Creates the folder and the file of a database, for this user only.
 
     Raises:
-        DatabaseError: they cannot be made.
+        DatabaseError: they cannot be created.
     """
     try:
         make_folder(path.parent)
@@ -24,8 +24,8 @@ def make_private(path: Path) -> None:
             f"The folder of the database, {path.parent}, cannot be made: {error.strerror}.",
             "Set staging.path (WORKER_STAGING__PATH) to a place this user may write to.",
         ) from error
-    # SQLite gives its log and index the file's mode. An existing file is not opened: to close it ends its locks.
-    with suppress(OSError):  # SQLite says what is wrong
+    # SQLite copies the file's mode to its log and index. An existing file is not opened, as closing it drops its locks.
+    with suppress(OSError):  # SQLite reports what is wrong
         os.close(open_file(path, os.O_RDWR | os.O_EXCL))
     for suffix in ("", "-wal", "-shm"):
         restrict(path.with_name(f"{path.name}{suffix}"))
@@ -33,7 +33,7 @@ def make_private(path: Path) -> None:
 
 @contextmanager
 def translated_file() -> Iterator[None]:
-    """Raises a DatabaseError for a file that cannot be made beside the database."""
+    """Translates errors of creating a file beside the database to DatabaseError."""
     try:
         yield
     except OSError as error:
@@ -44,7 +44,7 @@ def translated_file() -> Iterator[None]:
 
 
 def advice(message: str) -> str:
-    """Returns what to do about an error of SQLite, by its message."""
+    """Returns what to do about an SQLite error, by its message."""
     for part, advice in (
         ("locked", "Another process has held it for a long time. End that process, then start again."),
         ("full", "Make room on the disk, then start again; nothing is half-done."),

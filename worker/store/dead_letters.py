@@ -1,4 +1,4 @@
-"""Dead letters: records that could not be understood, kept whole."""
+"""Dead letters: records that could not be decoded or applied, kept whole."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from worker.store.rows import Form, RowMapper
 Headers = Sequence[tuple[str, bytes | None]]
 
 _READ_AT_ONCE = 20
-"""Whole dead letters in memory: each may have a megabyte."""
+"""Complete dead letters in memory: each may have a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record that could not be understood.
+    """A record that could not be decoded or applied.
 
     Attributes:
-        number: its name here; 0 before it is kept.
-        reason: why it could not be understood.
-        read_at: when.
-        account_id: of a record of ledger or settings, whose account it is: nothing is delivered for it meanwhile.
+        number: identifies it here; 0 before it is stored.
+        reason: why it could not be decoded.
+        read_at: when it was read.
+        account_id: the account of a record of ledger or settings; nothing is delivered for it meanwhile.
     """
 
     topic: str
@@ -57,7 +57,7 @@ _NEW = RowMapper(DeadLetter, leave_out=("number",), headers=_HEADERS)
 
 
 def keep(db: Database, letters: Sequence[DeadLetter]) -> None:
-    """Keeps dead letters, one read again once. Belongs in the transaction that moves next_offset on."""
+    """Stores dead letters, a reread one only once. Call it in the transaction that advances next_offset."""
     db.executemany(
         f"INSERT OR IGNORE INTO dead_letter ({_NEW.names}) VALUES ({_NEW.marks})", [_NEW.values(one) for one in letters]
     )
@@ -69,7 +69,7 @@ def count(db: Database) -> int:
 
 
 def all_letters(db: Database, limit: int | None = None) -> list[DeadLetter]:
-    """Returns dead letters, oldest first; with a limit, the newest so many."""
+    """Returns dead letters, oldest first; with a limit, only the newest ones."""
     rows = db.execute(
         "SELECT * FROM (SELECT * FROM dead_letter ORDER BY number DESC LIMIT ?) ORDER BY number",
         (-1 if limit is None else limit,),
@@ -87,8 +87,8 @@ def matching(db: Database, reason: str | None, account_id: AccountId | None) -> 
     """Returns the numbers of dead letters, oldest first.
 
     Args:
-        reason: only those whose reason has this text in it.
-        account_id: only those whose key names this account, or that hold it up.
+        reason: only those whose reason contains this text.
+        account_id: only those whose key names this account, or that block it.
     """
     prefix = f"{account_id}/".encode()
     rows = db.execute(
@@ -100,24 +100,24 @@ def matching(db: Database, reason: str | None, account_id: AccountId | None) -> 
 
 
 def drop(db: Database, number: int) -> bool:
-    """Removes a dead letter for good; returns whether it was there. Belongs in a transaction."""
+    """Deletes a dead letter for good; returns whether it existed. Call it in a transaction."""
     return bool(db.execute("DELETE FROM dead_letter WHERE number = ?", (number,)).rowcount)
 
 
 def of_changelog(db: Database) -> list[DeadLetter]:
-    """Returns records of ledger and settings that could not be applied, each the newest of its key; oldest first."""
+    """Returns records of ledger and settings that could not be applied, only the newest of each key; oldest first."""
     rows = db.execute("SELECT * FROM dead_letter WHERE account_id IS NOT NULL ORDER BY number")
     return [_ROW.read(row) for row in rows]
 
 
 def of_topics(db: Database, *topics: str) -> list[DeadLetter]:
-    """Returns the records of some topics that could not be applied, those without an account too; oldest first."""
+    """Returns the records of some topics that could not be applied, even without an account; oldest first."""
     query = f"SELECT * FROM dead_letter WHERE topic IN ({','.join('?' * len(topics))}) ORDER BY number"
     return [_ROW.read(row) for row in db.execute(query, topics)]
 
 
 def count_because(db: Database, *reasons: str) -> int:
-    """Returns how many there are for one of these reasons."""
+    """Returns how many have one of these reasons."""
     query = f"SELECT count(*) FROM dead_letter WHERE reason IN ({','.join('?' * len(reasons))})"
     return int(db.execute(query, reasons).fetchone()[0])
 
@@ -131,7 +131,7 @@ def count_of_topic(db: Database, topic: str, partition: int) -> int:
 
 
 def drop_superseded(db: Database, topic: str, keys: Iterable[bytes]) -> None:
-    """Removes records of ledger or settings that newer ones of the same keys replace. Belongs in a transaction."""
+    """Deletes records of ledger or settings that newer ones supersede. Call it in a transaction."""
     db.executemany(
         "DELETE FROM dead_letter WHERE topic = ? AND key = ?",
         [(topic, key) for key in keys],
@@ -139,19 +139,19 @@ def drop_superseded(db: Database, topic: str, keys: Iterable[bytes]) -> None:
 
 
 def oldest(db: Database) -> str | None:
-    """Returns when the oldest dead letter was read, or None."""
+    """Returns when the oldest dead letter was read; None without any."""
     row = db.execute("SELECT read_at FROM dead_letter WHERE account_id IS NULL ORDER BY number LIMIT 1").fetchone()
     return None if row is None else row["read_at"]
 
 
 def drop_before(db: Database, moment: str) -> int:
-    """Removes dead letters read before a moment, in many transactions; returns how many."""
+    """Deletes dead letters read before a time, in many transactions; returns how many."""
     rows = db.execute("SELECT number FROM dead_letter WHERE read_at < ? AND account_id IS NULL", (moment,)).fetchall()
     return drop_all(db, [row["number"] for row in rows])
 
 
 def drop_beyond(db: Database, most: int) -> int:
-    """Removes the oldest until no more than so many are left, in many transactions; returns how many went."""
+    """Deletes the oldest until at most `most` are left, in many transactions; returns how many."""
     surplus = max(0, count(db) - most)
     rows = db.execute(
         "SELECT number FROM dead_letter WHERE account_id IS NULL ORDER BY number LIMIT ?", (surplus,)
@@ -160,7 +160,7 @@ def drop_beyond(db: Database, most: int) -> int:
 
 
 def drop_all(db: Database, numbers: Sequence[int]) -> int:
-    """Removes dead letters, in many transactions; returns how many."""
+    """Deletes dead letters, in many transactions; returns how many."""
     return db.in_parts(
         [(one,) for one in numbers],
         lambda part: int(db.executemany("DELETE FROM dead_letter WHERE number = ?", part).rowcount),
@@ -168,16 +168,16 @@ def drop_all(db: Database, numbers: Sequence[int]) -> int:
 
 
 def mentioning(db: Database, text: str) -> list[int]:
-    """Returns the numbers of dead letters whose key, value or headers have a text in them.
+    """Returns the numbers of dead letters whose key, value or headers contain a text.
 
     Args:
-        text: found in any case, and in all that :mod:`worker.store.decodings` decodes.
+        text: matched ignoring case, in all decodings of :mod:`worker.store.decodings`.
     """
     return [number for number, content in _contents(db) if text.lower() in content]
 
 
 def texts(db: Database) -> Iterator[str]:
-    """Gives what each dead letter holds: key, value and headers, decoded in each way, in lower case."""
+    """Yields the contents of each dead letter: key, value and headers, in all decodings, lowercased."""
     for _, content in _contents(db):
         yield content
 

@@ -1,6 +1,6 @@
-"""The texts that bytes may be, of a record that could not be understood: so that an address is found in any of them.
+"""Decodes the bytes of undecodable records in every plausible way, so that an address in them can be found. No I/O.
 
-Pure. What is compressed, encrypted or encoded twice in other ways is not found.
+It does not see through compression, encryption, or other double encodings.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import re
 from collections.abc import Callable, Iterator
 
 _ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
-"""JSON's; with more backslashes where JSON holds JSON as a text."""
+"""JSON's escapes; with more backslashes if JSON is nested in JSON as text."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}(?:\r?\n[A-Za-z0-9+/_-]{12,})*(?:\r?\n[A-Za-z0-9+/_-]+)?")
-"""Nine bytes or more, as plain base64 or for URLs; the lines of MIME too, of which the last may be short."""
+"""Nine bytes or more, as standard or URL-safe base64, including MIME lines, of which the last may be short."""
 
 
 def decodings(content: bytes) -> list[str]:
-    """Returns what bytes may say, in lower case, JSON's escapes resolved: at most a fixed multiple of their size.
+    """Returns the texts that bytes may encode, lowercased, with JSON escapes resolved, in linear size.
 
-    As UTF-8, Latin-1 and UTF-16 of either order; of these percent-encoded, quoted-printable or base64.
+    As UTF-8, Latin-1 and UTF-16 of either byte order; within these percent-encoded, quoted-printable or base64.
     """
     found = dict[str, None]()
     for text in _plain(content):
@@ -35,8 +35,8 @@ def _plain(content: bytes) -> Iterator[str]:
     yield _unescaped(text)
     if "\N{REPLACEMENT CHARACTER}" in text:
         yield _unescaped(content.decode("latin-1"))
-    if b"\0" in content:  # an @ in UTF-16 has one
-        # It may begin at any byte, as in a record of some other format.
+    if b"\0" in content:  # an @ in UTF-16 contains one
+        # It may start at any byte in a record of another format.
         for start in (0, 1):
             for encoding in ("utf-16-le", "utf-16-be"):
                 yield _unescaped(content[start:].decode(encoding, errors="replace"))
@@ -52,7 +52,7 @@ def _percent(text: str) -> str:
 
 
 def _percent_once(text: str) -> str:
-    # By the decoder of quoted-printable: ten times as fast as urllib's, also where every third byte is a sign.
+    # Uses the quoted-printable decoder, ten times as fast as urllib's even if every third byte is a percent sign.
     return _quoted_printable(text.replace("=", "=3D").replace("%", "="))
 
 
@@ -62,10 +62,10 @@ def _quoted_printable(text: str) -> str:
 
 def _base64(text: str) -> str:
     runs = (re.sub(r"[\r\n]", "", one).replace("+", "-").replace("/", "_") for one in _BASE64.findall(text))
-    # What is no base64 gives bytes without a meaning, which do no harm.
+    # What is not base64 decodes to meaningless bytes, which do no harm.
     whole = (one[:-1] if len(one) % 4 == 1 else one for one in runs)
     return b"\n".join(base64.urlsafe_b64decode(one + "=" * (-len(one) % 4)) for one in whole).decode(errors="replace")
 
 
 _ENCODED: tuple[tuple[str, Callable[[str], str]], ...] = (("%", _percent), ("=", _quoted_printable), ("", _base64))
-"""By what a text must have in it."""
+"""By a substring that such a text contains."""

@@ -1,4 +1,4 @@
-"""Who is to be erased by every worker from its own file: in the settings' topic, by hash, and without an address."""
+"""Requests to every worker to erase somebody from its database: in the settings topic, by hash."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ErasureRequest:
         account_id: of a whole account; "" for a person, who is erased from every account.
         digest: of the person's address, see :func:`worker.store.forgotten.digest_of`; "" for a whole account.
         requested_at: as text.
-        done_by: which workers have carried it out, each with when.
+        done_by: the workers that have carried it out, and when.
     """
 
     account_id: str
@@ -36,7 +36,7 @@ _ROW = RowMapper(ErasureRequest)
 
 
 def put(db: Database, account_id: str, digest: str, at: str) -> Rows:
-    """Writes a request, over an earlier one for the same: every worker carries it out once more. In a transaction."""
+    """Stores a request, also again, so that all workers carry it out. Call it in a transaction."""
     db.execute(
         "INSERT INTO erasure_request (account_id, digest, requested_at, done_by) VALUES (?,?,?,'{}') "
         "ON CONFLICT (account_id, digest) DO UPDATE SET requested_at = excluded.requested_at, done_by = '{}'",
@@ -46,7 +46,7 @@ def put(db: Database, account_id: str, digest: str, at: str) -> Rows:
 
 
 def note_done(db: Database, done: Sequence[ErasureRequest], worker: str, at: str) -> Rows:
-    """Writes that this database has carried requests out, and for all workers to see which worker. In a transaction."""
+    """Records that this database has carried out requests, and by which worker. Call it in a transaction."""
     rows = Rows()
     for one in done:
         key = (one.account_id, one.digest)
@@ -55,18 +55,18 @@ def note_done(db: Database, done: Sequence[ErasureRequest], worker: str, at: str
             (*key, one.requested_at),
         ).fetchone()
         if row is None:
-            continue  # asked once more meanwhile
+            continue  # requested again meanwhile
         db.execute("INSERT OR REPLACE INTO erasure_done VALUES (?,?,?)", (*key, one.requested_at))
         done_by = json.loads(row["done_by"])
         if worker not in done_by:
-            told = json.dumps({**done_by, worker: at})
-            db.execute("UPDATE erasure_request SET done_by = ? WHERE account_id = ? AND digest = ?", (told, *key))
+            json_text = json.dumps({**done_by, worker: at})
+            db.execute("UPDATE erasure_request SET done_by = ? WHERE account_id = ? AND digest = ?", (json_text, *key))
             rows.append(RowKey("erasure", key))
     return rows
 
 
 def everyone(db: Database) -> list[ErasureRequest]:
-    """Returns all requests, the newest first."""
+    """Returns all requests, newest first."""
     return _read(db, "1")
 
 
@@ -90,23 +90,23 @@ def _read(db: Database, which: str) -> list[ErasureRequest]:
 
 
 def look_again(db: Database, since: str) -> None:
-    """Has requests carried out once more that were made since a moment. Belongs in a transaction.
+    """Schedules requests made since a time to be carried out again. Call it in a transaction.
 
-    For a partition that this worker got: who had it before may not have carried them out.
+    For a newly assigned partition, whose previous worker may not have carried them out.
     """
     db.execute("DELETE FROM erasure_done WHERE requested_at >= ?", (since,))
 
 
 def look_again_for_persons(db: Database) -> None:
-    """Has requests to erase a person carried out once more. Belongs in a transaction.
+    """Schedules requests to erase a person to be carried out again. Call it in a transaction.
 
-    For addresses that became known here since, from events that were published before.
+    For addresses that became known here since, from events published earlier.
     """
     db.execute("DELETE FROM erasure_done WHERE digest <> ''")
 
 
 def renewed(db: Database, address: AddressKey, at: str) -> set[AccountId]:
-    """Returns the accounts in which an event published after a moment brought an address: a request is older."""
+    """Returns the accounts in which an event published after a time has an address, so that its request is obsolete."""
     rows = db.execute(
         "SELECT DISTINCT account_id FROM customer WHERE address = ? AND deleted = 0 "
         "AND julianday(event_time) > julianday(?)",

@@ -1,4 +1,4 @@
-"""Opens a database for a command that only reads: it makes none, and reads one of another user."""
+"""Opens an existing database for a read-only command, even another user's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.store.database import Database, open_database, open_read_only
 
 
 def is_there(path: Path) -> bool:
-    """Tells whether there is a database.
+    """Returns whether the database exists.
 
     Raises:
         DatabaseError: this user may not look.
@@ -28,15 +28,15 @@ def is_there(path: Path) -> bool:
 
 
 def is_writable(path: Path) -> bool:
-    """Tells whether this user may write an existing database."""
+    """Returns whether this user may write an existing database."""
     return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def open_existing(path: Path) -> Database:
-    """Opens an existing database, to read it. Where this user may write it, its schema is brought up to date.
+    """Opens an existing database for reading. If this user may write it, its schema is migrated.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no database.
         DatabaseError: it cannot be used.
     """
     if not is_there(path):

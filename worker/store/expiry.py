@@ -1,4 +1,4 @@
-"""What is dropped once it is older than the operator wants: never much at once, for the clock may be wrong."""
+"""Drops rows older than the operator wants, never many at once, in case the clock is wrong."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from worker.clock import as_moment, as_text
 from worker.store.database import Database
 
 MOST_DAYS = 7
-"""Days' worth that are dropped together: a clock that is years ahead costs so much a day, and not everything."""
+"""At most this many days' worth are dropped together, which limits the damage of a clock that is years ahead."""
 BETWEEN = timedelta(hours=20)
-"""How long to wait before more is dropped."""
+"""How long to wait before dropping more."""
 
 
 class Table(Protocol):
-    """Rows that are kept for a time."""
+    """Rows that expire."""
 
     def oldest(self, db: Database) -> str | None:
-        """Returns the time of the oldest row, or None."""
+        """Returns the time of the oldest row; None without any."""
         ...
 
     def drop_before(self, db: Database, moment: str) -> int:
-        """Removes rows older than a moment; returns how many."""
+        """Deletes rows older than a time; returns how many."""
         ...
 
 
 def limit(now: datetime, days: int, oldest: datetime | None, dropped_at: datetime | None) -> datetime | None:
-    """Returns before which moment rows are dropped now; None for not at all.
+    """Returns the time before which rows are dropped now; None to drop none.
 
     Args:
-        dropped_at: when rows were dropped last; one in the future counts as none.
+        dropped_at: when rows were last dropped; ignored if it is in the future.
     """
     if oldest is None or (dropped_at is not None and timedelta(0) <= now - dropped_at < BETWEEN):
         return None
@@ -41,11 +41,11 @@ def limit(now: datetime, days: int, oldest: datetime | None, dropped_at: datetim
 def drop_old(
     db: Database, table: Table, what: str, days: int, now: datetime, report: Callable[[int, bool], None]
 ) -> None:
-    """Drops rows of a table that are too old, in many transactions.
+    """Drops expired rows of a table, in many transactions.
 
     Args:
-        db: the staging database, outside of a transaction.
-        report: where any were dropped, how many, and whether some are left for the next days.
+        db: outside of a transaction.
+        report: called if any were dropped, with how many, and whether some are left for the next days.
     """
     row = db.execute("SELECT at FROM tidied WHERE what = ?", (what,)).fetchone()
     oldest = table.oldest(db)

@@ -1,8 +1,8 @@
-"""The first reading of each partition from the beginning of its log to its end, and what follows from it.
+"""The first reading of each partition from its beginning to its end, and the deletions that it reveals.
 
-A null is gone some time after compaction. Where the database was lost before its deletion was delivered, nothing in the
-log has that customer any more; but the ledger, which Kafka keeps, does. So whom the ledger knows from a partition,
-and who is not in it any more, was deleted: if only nulls can be the reason that records are gone.
+A tombstone disappears some time after compaction. If the database was lost before the deletion was delivered, the log
+no longer mentions that customer; but the ledger, which Kafka keeps, does. So a customer in a partition's ledger who is
+no longer in its log was deleted, provided that only tombstones can explain missing records.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from worker.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """What a first reading led to.
+    """The result of a first reading.
 
     Attributes:
-        deleted: customers whom the ledger knows and who count as deleted now.
-        unclear: customers whom the ledger knows and who are not staged, of whom it is not sure that they were deleted.
-        reason: why it is not.
+        deleted: customers in the ledger that now count as deleted.
+        unclear: customers in the ledger that are not staged, but may not have been deleted.
+        reason: why that is unclear.
     """
 
     partition: int
@@ -33,7 +33,7 @@ class Absent:
 
 
 def state_of(db: Database, topic: str, topic_id: str, partition: int) -> str | None:
-    """Returns how far a first reading is: begun, read or judged; None where nothing is known of one."""
+    """Returns the state of a first reading: begun, read or judged; None if there was none."""
     row = db.execute(
         "SELECT state FROM first_reading WHERE topic = ? AND topic_id = ? AND partition = ?",
         (topic, topic_id, partition),
@@ -50,12 +50,12 @@ def note(
     next_offset: int | None = None,
     reason: str | None = None,
 ) -> None:
-    """Writes how far a first reading is. Belongs in a transaction.
+    """Records the state of a first reading. Call it in a transaction.
 
     Args:
         state: begun, read or judged.
-        next_offset: where a reading that reached the end goes on.
-        reason: why nothing can be concluded from what is not in the log.
+        next_offset: where a reading that reached the end continues.
+        reason: why missing records prove nothing.
     """
     db.execute(
         "INSERT OR REPLACE INTO first_reading VALUES (?,?,?,?,?,?)",
@@ -64,7 +64,7 @@ def note(
 
 
 def note_not_staged(db: Database, topic: str, topic_id: str, found: Iterable[tuple[int, str, str]]) -> None:
-    """Writes whose records were no events, or not understood: they are not gone. Belongs in a transaction.
+    """Records customers whose records were not staged, so that they do not count as missing. Call it in a transaction.
 
     Args:
         found: partition, account and customer of each.
@@ -90,15 +90,15 @@ def judge(
     ledger_partition: Callable[[AccountId], int],
     at: str,
 ) -> list[Absent]:
-    """Stages as deleted whom the ledger knows from a partition that was read whole, and who is not in it any more.
+    """Stages as deleted the customers in the ledger of a completely read partition who are no longer in its log.
 
     Args:
-        db: the staging database, outside of a transaction.
-        ready: partitions whose ledger is known too.
+        db: outside of a transaction.
+        ready: partitions whose ledger has been read too.
         ledger_partition: returns the partition of an account's ledger.
 
     Returns:
-        What became of each partition that was judged now and where somebody is missing.
+        The result for each partition that was judged now and has missing customers.
     """
     rows = db.execute(
         "SELECT partition, next_offset, reason FROM first_reading WHERE topic = ? AND topic_id = ? AND state = 'read'",
@@ -126,7 +126,7 @@ def _accounts(db: Database) -> set[AccountId]:
 
 
 def _gone(db: Database, log: str, next_offset: int, whose: Iterable[AccountId]) -> Iterator[tuple[str, str]]:
-    # Only who was settled by an event of this very log, under the topic's present id.
+    # Only customers settled by an event of this very log, under the topic's current id.
     for account_id in whose:
         rows = db.execute(
             "SELECT account_id, customer_id FROM standing AS one WHERE account_id = ?1 AND coalesce(deleted, 0) = 0 "
@@ -138,7 +138,7 @@ def _gone(db: Database, log: str, next_offset: int, whose: Iterable[AccountId]) 
 
 
 def _delete(db: Database, position: tuple[str, str, int, int, str], keys: Sequence[tuple[str, str]]) -> int:
-    # The deletion is noted where reading ended, so that it is none that was settled before, and a later event is newer.
+    # The deletion gets the position where reading ended, so that it is a new one, and any later event is newer.
     cursor = db.executemany(
         "INSERT OR IGNORE INTO customer (account_id, customer_id, deleted, version, topic, topic_id, partition, "
         '"offset", staged_at, revision, changed) SELECT account_id, customer_id, 1, version, ?3, ?4, ?5, ?6, ?7, 1, 1 '
@@ -170,9 +170,9 @@ _REVIVED = (
 
 
 def delete_revived(db: Database) -> int:
-    """Stages as deleted again whom only a late event revived: its version is not above that of a settled deletion.
+    """Stages customers as deleted again that a late event revived with a version not above the settled deletion's.
 
-    The database that knew the deletion's version was lost since; the ledger has it. In many transactions.
+    The database that knew the deletion's version was lost; the ledger has it. Uses many transactions.
 
     Returns:
         How many there were.

@@ -1,8 +1,8 @@
-"""Persons who were erased: keyed hashes of account and address, or of account and customer, and no more.
+"""Erased persons: only keyed hashes of account and address, or of account and customer.
 
-A hash keeps an opt-out when its ledger entry is erased, and events of an erased customer from being staged again. The
-key is random, one for the installation: it is kept beside the settings, encrypted with the operator's secret key. So
-all workers share it, it outlives a new secret key, and nobody can hash addresses without that secret key.
+A hash preserves an opt-out when its ledger entry is erased, and keeps events of an erased customer from being staged
+again. The key is random, one per installation, and kept beside the settings, encrypted with the operator's secret key.
+So all workers share it, it survives a change of the secret key, and nobody can hash addresses without that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from worker.store.changed_rows import RowKey, Rows
 from worker.store.database import Database
 
 HASH_KEY = "hash_key"
-"""Names the row with the encrypted key among the notes beside the settings."""
+"""The row with the encrypted key among the notes beside the settings."""
 KEY_BYTES = 32
 
 What = Literal["address", "customer"]
@@ -33,9 +33,9 @@ class Forgotten:
     Attributes:
         digest: see :func:`digest_of`.
         has_left: whether the person had left a list, or may not be added again for another reason.
-        read_to: of a customer, the last position that was read of its log; None where that is not known.
-        version: of a customer, the highest that was read; None where no event had one.
-        erased: of a customer, whether it was erased itself; else only an address of it was.
+        read_to: of a customer, the last position read in its log; None if unknown.
+        version: of a customer, the highest that was read; None if no event had one.
+        erased: of a customer, whether it was erased itself, not just one of its addresses.
     """
 
     account_id: AccountId
@@ -49,10 +49,10 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class Departed:
-    """Whom an account may not add again though their ledger entries were erased.
+    """The people whom an account may not add again though their ledger entries were erased.
 
     Attributes:
-        key: hashes; None where nobody was erased.
+        key: of the hashes; None if nobody was erased.
         digests: of addresses and customers who had left.
     """
 
@@ -61,11 +61,11 @@ class Departed:
     digests: frozenset[str] = frozenset()
 
     def has_address(self, address: AddressKey) -> bool:
-        """Tells whether somebody with this address left, and was erased since."""
+        """Returns whether somebody with this address had left and was erased."""
         return self._has("address", address)
 
     def has_customer(self, customer_id: CustomerId) -> bool:
-        """Tells whether this customer left under any address, and was erased since."""
+        """Returns whether this customer had left under any address and was erased."""
         return self._has("customer", customer_id)
 
     def _has(self, what: What, value: str) -> bool:
@@ -80,7 +80,7 @@ def digest_of(key: bytes, account_id: AccountId, what: What, value: str) -> str:
 
 
 def put(db: Database, found: Sequence[Forgotten]) -> Rows:
-    """Writes hashes; one that had left stays so. Belongs in a transaction."""
+    """Stores hashes; one that had left stays so. Call it in a transaction."""
     db.executemany(
         "INSERT INTO forgotten (account_id, digest, forgotten_at, has_left, position) VALUES (?,?,?,?,?) "
         "ON CONFLICT (account_id, digest) DO UPDATE SET forgotten_at = excluded.forgotten_at, "
@@ -97,19 +97,19 @@ def departed_digests(db: Database, account_id: AccountId) -> frozenset[str]:
 
 
 def is_empty(db: Database) -> bool:
-    """Tells whether nobody's hash is kept."""
+    """Returns whether there are no hashes."""
     query = "SELECT 1 FROM forgotten UNION ALL SELECT 1 FROM erasure_request WHERE digest <> '' LIMIT 1"
     return db.execute(query).fetchone() is None
 
 
 def accounts_with_customers(db: Database) -> set[AccountId]:
-    """Returns the accounts of which customers were erased."""
+    """Returns the accounts with erased customers."""
     rows = db.execute("SELECT DISTINCT account_id FROM forgotten WHERE position IS NOT NULL")
     return {AccountId(row[0]) for row in rows}
 
 
 def having_customers(db: Database, account_ids: Iterable[str]) -> frozenset[str]:
-    """Returns those of these accounts of which somebody was erased."""
+    """Returns which of these accounts have erased customers."""
     rows = db.execute(
         "SELECT value FROM json_each(?) WHERE EXISTS "
         "(SELECT 1 FROM forgotten WHERE account_id = value AND position IS NOT NULL)",
@@ -119,9 +119,9 @@ def having_customers(db: Database, account_ids: Iterable[str]) -> frozenset[str]
 
 
 def hashes_of_customers(db: Database, account_id: AccountId) -> str:
-    """Returns what changes whenever a customer of an account is erased, also once more: how many, and their times."""
+    """Returns a text that changes whenever a customer of an account is erased, even again: their number and times."""
     row = db.execute(
-        # In milliseconds, all together: by another machine's clock the last one may not be the latest.
+        # The sum of all times in milliseconds: by another machine's clock, the last one may not be the latest.
         "SELECT count(*) || ' ' || sum(CAST(round(unixepoch(forgotten_at, 'subsec') * 1000) AS INTEGER)) "
         "FROM forgotten WHERE account_id = ? AND position IS NOT NULL",
         (account_id,),
@@ -130,26 +130,26 @@ def hashes_of_customers(db: Database, account_id: AccountId) -> str:
 
 
 def compared_with(db: Database, account_id: AccountId) -> str | None:
-    """Returns with which hashes all staged customers of an account were compared last; None where never."""
+    """Returns the hashes with which all staged customers of an account were last compared; None if never."""
     row = db.execute("SELECT hashes FROM compared WHERE account_id = ?", (account_id,)).fetchone()
     return None if row is None else str(row[0])
 
 
 def note_compared(db: Database, account_id: AccountId, hashes: str) -> None:
-    """Writes with which hashes all staged customers of an account were compared. Belongs in a transaction."""
+    """Records the hashes with which all staged customers of an account were compared. Call it in a transaction."""
     db.execute("INSERT OR REPLACE INTO compared (account_id, hashes) VALUES (?,?)", (account_id, hashes))
 
 
 def delete_staged(db: Database, rows: Sequence[tuple[str, str, int]]) -> int:
-    """Removes staged customers with their ignored events, each only if its revision is still the one given.
+    """Deletes staged customers with their ignored events, each only if its revision is still the given one.
 
-    Belongs in a transaction.
+    Call it in a transaction.
 
     Args:
         rows: account, customer and revision.
 
     Returns:
-        How many went.
+        How many were deleted.
     """
     which = "account_id = ? AND customer_id = ? AND revision = ?"
     gone = int(db.executemany(f"DELETE FROM customer WHERE {which}", rows).rowcount)
@@ -162,7 +162,7 @@ def delete_staged(db: Database, rows: Sequence[tuple[str, str, int]]) -> int:
 
 
 def find(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Forgotten]:
-    """Returns, by account and hash, those of erased customers."""
+    """Returns the erased customers by account and hash."""
     rows = db.execute(
         "SELECT forgotten.* FROM json_each(?) AS wanted CROSS JOIN forgotten ON account_id = wanted.value ->> 0 "
         "AND digest = wanted.value ->> 1 WHERE position IS NOT NULL",
@@ -170,34 +170,34 @@ def find(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str],
     )
     found = {}
     for row in rows:
-        told = json.loads(row["position"])
-        position = told.get("log")
+        data = json.loads(row["position"])
+        position = data.get("log")
         found[row["account_id"], row["digest"]] = Forgotten(
             AccountId(row["account_id"]),
             row["digest"],
             row["forgotten_at"],
             bool(row["has_left"]),
             Position(*position) if position is not None else None,
-            told.get("version"),
+            data.get("version"),
             erased=True,
         )
     return found
 
 
 def delete_account(db: Database, account_id: AccountId) -> Rows:
-    """Removes an account's hashes. Belongs in a transaction."""
+    """Removes an account's hashes. Call it in a transaction."""
     db.execute("DELETE FROM compared WHERE account_id = ?", (account_id,))
     gone = db.execute("DELETE FROM forgotten WHERE account_id = ? RETURNING digest", (account_id,)).fetchall()
     return [RowKey("forgotten", (account_id, row[0])) for row in gone]
 
 
 def encrypted_key(db: Database) -> str | None:
-    """Returns the key as it is kept, encrypted, as base64; None before the first person is erased."""
+    """Returns the encrypted key as base64; None before the first person is erased."""
     return settings_notes.get(db, HASH_KEY, "")
 
 
 def set_encrypted_key(db: Database, encrypted: str) -> Rows:
-    """Writes the encrypted key. Belongs in a transaction."""
+    """Writes the encrypted key. Call it in a transaction."""
     return settings_notes.put(db, HASH_KEY, "", encrypted)
 
 
@@ -206,5 +206,5 @@ def _position_text(one: Forgotten) -> str | None:
         return None
     at = one.read_to
     log = None if at is None else [at.topic, at.topic_id, at.partition, at.offset]
-    told: Mapping[str, object] = {"log": log, "version": one.version}
-    return json.dumps(told)
+    data: Mapping[str, object] = {"log": log, "version": one.version}
+    return json.dumps(data)

@@ -1,12 +1,12 @@
-"""Overwrites what SQLite leaves in the unused parts of its pages, in steps, while others read and write.
+"""Overwrites the unused parts of SQLite's pages, in steps, while others read and write.
 
-``secure_delete`` overwrites what is removed. But cells that SQLite moved before, to make room in a page, leave copies
-in the page's unused part, and only VACUUM would drop these: in one transaction, with a copy of the database in memory.
+``secure_delete`` overwrites what is deleted. But cells that SQLite moved earlier to make room in a page leave copies in
+the page's unused part, and only VACUUM would drop these: in one transaction, with a copy of the database in memory.
 
-Why bytes may be written beside SQLite here: nothing reads the unused parts, so that a reader never sees a difference.
-Writers are kept away by the write lock. The write-ahead log is empty then, so that the file has the newest version of
-each page. The transaction ends with a write to page 1, after which every other connection reads its pages again, and so
-never writes an old copy back.
+Why bytes may be written without SQLite here: nothing reads the unused parts, so readers never see a difference. The
+write lock keeps writers away. The write-ahead log is empty, so the file has the newest version of each page. The
+transaction ends with a write to page 1, after which every other connection rereads its pages, and so never writes an
+old copy back.
 
 Page format: https://www.sqlite.org/fileformat2.html#b_tree_pages
 """
@@ -23,29 +23,29 @@ from worker.store.database import Database, open_database
 from worker.store.parts import Pace
 
 BLOCK_PAGES = 1024
-"""Pages looked at together: 4 MB, as a rule."""
+"""Pages scanned together, usually 4 MB."""
 PASSES = 2
-"""While a page is split it may get another number, and so move to where the first pass was already."""
+"""A page that is split may get another number, and so move to where the first pass already was."""
 TRIES = 1000
-"""Attempts to find the write-ahead log empty: other writers come between now and then."""
+"""Attempts to find the write-ahead log empty: other writers may come in between."""
 
 _INTERIOR, _LEAF = {2, 5}, {10, 13}
-_FIRST_FREEBLOCK, _CELLS, _CONTENT = 1, 3, 5  # where they are in a page's header, two bytes each
+_FIRST_FREEBLOCK, _CELLS, _CONTENT = 1, 3, 5  # offsets in a page's header, two bytes each
 
 _ZEROS = bytes(65536)
 
 _files: dict[tuple[int, int], int] = {}
-# Never closed: on POSIX systems closing any descriptor of a file gives up this process's locks on it, SQLite's too.
+# Never closed: on POSIX systems, closing any descriptor of a file drops the process's locks on it, even SQLite's.
 
 
 def unused(page: bytes) -> list[tuple[int, int]]:
-    """Returns the parts of a b-tree page that hold nothing, each from one offset to another.
+    """Returns the unused parts of a b-tree page, each from one offset to another.
 
     Args:
         page: any page but the first, without bytes reserved by extensions.
 
     Returns:
-        Nothing for a page of another kind, or one that is not as SQLite writes it.
+        Nothing for another kind of page, or one that SQLite would not write.
     """
     header = 12 if page[0] in _INTERIOR else 8 if page[0] in _LEAF else 0
     if not header:
@@ -66,19 +66,19 @@ def unused(page: bytes) -> list[tuple[int, int]]:
 
 
 def erase(db: Database, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-    """Overwrites all that was removed from a database and may still be in its file; empties its write-ahead log.
+    """Overwrites everything that was deleted from a database and may still be in its file; empties its write-ahead log.
 
     Others may read and write meanwhile.
 
     Args:
         db: a connection outside of a transaction.
-        progress: again and again, how many pages of how many were looked at.
+        progress: called with the number of scanned pages and the total.
 
     Raises:
-        DatabaseError: not all of it is overwritten, such as because another connection keeps reading.
+        DatabaseError: not everything is overwritten, for instance because another connection keeps reading.
     """
     file = Path(db.execute("PRAGMA database_list").fetchone()["file"])
-    # A connection of its own, whose cache holds no page that may have to be overwritten.
+    # A separate connection, whose cache contains no page that must be overwritten.
     with closing(open_database(file)) as own:
         own.must_end = db.must_end
         own.empty_log()
@@ -86,7 +86,7 @@ def erase(db: Database, progress: Callable[[int, int], None] = lambda done, tota
         size = own.execute("PRAGMA page_size").fetchone()[0]
         for turn in range(PASSES):
             total = os.fstat(descriptor).st_size // size
-            for first in range(1, total, BLOCK_PAGES):  # but for the first page, which holds the schema alone
+            for first in range(1, total, BLOCK_PAGES):  # all but the first page, which contains only the schema
                 stale = list(_stale(descriptor, first, BLOCK_PAGES, size))
                 _overwrite_all(own, file, descriptor, size, stale)
                 progress(turn * total + min(first + BLOCK_PAGES, total), PASSES * total)
@@ -96,8 +96,8 @@ def erase(db: Database, progress: Callable[[int, int], None] = lambda done, tota
 
 def _open(file: Path) -> int:
     try:
-        told = file.stat()
-        key = told.st_dev, told.st_ino
+        file_status = file.stat()
+        key = file_status.st_dev, file_status.st_ino
         if key not in _files:
             _files[key] = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
@@ -108,7 +108,7 @@ def _open(file: Path) -> int:
 
 
 def _stale(descriptor: int, first: int, count: int, size: int) -> Iterator[int]:
-    # Page numbers counted from 0.
+    # Page numbers start at 0.
     block = os.pread(descriptor, count * size, first * size)
     for start in range(0, len(block) - size + 1, size):
         page = block[start : start + size]
@@ -122,7 +122,7 @@ def _overwrite_all(db: Database, file: Path, descriptor: int, size: int, pages: 
         db.empty_log()
         part = left[: pace.rows]
         with db.transaction():
-            # Somebody else may have written between the two.
+            # Somebody else may have written in between.
             empty = not log.exists() or log.stat().st_size == 0
             if empty:
                 _overwrite(db, descriptor, size, part)

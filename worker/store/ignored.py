@@ -1,7 +1,7 @@
-"""Events that were ignored for their version though they were published after the one that is staged.
+"""Events that were ignored because of their version, though published after the staged one.
 
-A version that is too high by mistake makes all that come after it too old. The newest of them is kept, so that an
-operator can have the version forgotten and that event take its place.
+A version that is too high by mistake makes everything after it look old. The newest of these events is kept, so that an
+operator can forget the version and let that event take its place.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Stuck:
     Attributes:
         address: as staged; None without one.
         version: the one that is too high, or came too early.
-        ignored_version: the highest of those that came after it.
+        ignored_version: the highest that came after it.
     """
 
     account_id: AccountId
@@ -39,7 +39,7 @@ class Stuck:
 
 
 def positions_of(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Any]:
-    """Returns version, topic, topic_id, partition, offset and event_time of what was ignored of customers."""
+    """Returns version, topic, topic_id, partition, offset and event_time of customers' ignored events."""
     rows = db.execute(
         'SELECT account_id, customer_id, version, topic, topic_id, partition, "offset", event_time '
         "FROM json_each(?) AS wanted CROSS JOIN ignored_event ON account_id = wanted.value ->> 0 "
@@ -50,7 +50,7 @@ def positions_of(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[st
 
 
 def keep(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Keeps what was ignored, each over what was before: columns as a customer's. Belongs in a transaction."""
+    """Stores ignored events, each over an earlier one: columns as a customer's. Call it in a transaction."""
     db.executemany(
         f"INSERT OR REPLACE INTO ignored_event ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
         rows,
@@ -58,8 +58,8 @@ def keep(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
 
 
 def drop(db: Database, keys: Iterable[tuple[str, str]]) -> None:
-    """Forgets what was ignored of customers that have a newer event now. Belongs in a transaction."""
-    # Almost always there is nothing: then staging pays nothing for it.
+    """Deletes the ignored events of customers that have a newer event now. Call it in a transaction."""
+    # There is almost never anything to delete: then this costs staging nothing.
     if db.execute("SELECT 1 FROM ignored_event LIMIT 1").fetchone() is not None:
         db.executemany("DELETE FROM ignored_event WHERE account_id = ? AND customer_id = ?", keys)
 
@@ -70,7 +70,7 @@ def count(db: Database) -> int:
 
 
 def stuck(db: Database, limit: int) -> list[Stuck]:
-    """Returns customers whose last event was ignored, by account and customer, at most so many."""
+    """Returns customers whose last event was ignored, by account and customer, up to a limit."""
     rows = db.execute(
         "SELECT one.account_id, one.customer_id, customer.address, customer.version, one.version "
         "FROM ignored_event AS one JOIN customer USING (account_id, customer_id) "
@@ -81,12 +81,12 @@ def stuck(db: Database, limit: int) -> list[Stuck]:
 
 
 def forget_versions(db: Database, account_id: AccountId, address: AddressKey | None) -> Changed[int]:
-    """Forgets the highest version of customers, so that what was ignored takes its place, or the next event wins.
+    """Forgets the highest version of customers, so that the ignored event takes its place, or the next event wins.
 
-    A withdrawn consent stays so where it may be newer than the event that takes the place. Belongs in a transaction.
+    A withdrawn consent is kept if it may be newer than that event. Call it in a transaction.
 
     Args:
-        address: only those who have or had it; None for all whose last event was ignored.
+        address: only customers who have or had it; None for all whose last event was ignored.
 
     Returns:
         How many there were.
@@ -122,7 +122,7 @@ def forget_versions(db: Database, account_id: AccountId, address: AddressKey | N
     return Changed(found, customer_rows(account_id, [row[0] for row in statuses]))
 
 
-# Consent that is withdrawn stays so, unless what was ignored was surely published after that.
+# Withdrawn consent stays so, unless the ignored event was certainly published after that.
 _STATE = (
     "CASE WHEN coalesce(CAST(customer.state AS TEXT) ->> '$.marketing_consent' = 0, 0) "
     "AND NOT (customer.topic = one.topic AND customer.topic_id = one.topic_id "
@@ -132,7 +132,7 @@ _STATE = (
 
 
 def drop_address(db: Database, account_id: AccountId, address: AddressKey, ids: Sequence[CustomerId]) -> None:
-    """Removes ignored events with an address of customers who have another one. Belongs in a transaction."""
+    """Deletes ignored events with an address, of customers who have another one. Call it in a transaction."""
     db.execute(
         "DELETE FROM ignored_event WHERE account_id = ? AND address = ? "
         "AND customer_id IN (SELECT value FROM json_each(?))",

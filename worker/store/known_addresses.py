@@ -1,4 +1,4 @@
-"""Every address that a database holds, wherever it is: so a person is found of whom only the hash is known."""
+"""Every address in the database, wherever it is, to find a person of whom only the hash is known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BETWEEN = (
     re.compile(r"[\s\x00-\x1f\x7f\N{REPLACEMENT CHARACTER}\"<>()\[\]{},;:\\]+"),
     re.compile(r"[\s\x00-\x1f\x7f\N{REPLACEMENT CHARACTER}\"<>()\[\]{},;:\\'|=/?&#*!^`~]+"),
 )
-"""Characters around addresses: what none has in it, and what few have. A text is split by each, in linear time."""
+"""Characters around addresses: those that none contains, and those that few contain. Splitting takes linear time."""
 _COLUMNS = (
     ("customer", "address", ("account_id", "customer_id")),
     ("ignored_event", "address", ("account_id", "customer_id")),
@@ -30,7 +30,7 @@ _TEXTS = (
 
 
 def pages(db: Database) -> Iterator[set[AddressKey]]:
-    """Gives the addresses page by page, some more than once. In short readings, so that others can write."""
+    """Yields the addresses page by page, some repeatedly. Reads briefly, so that others can write."""
     for table, column, key in _COLUMNS:
         for page in _values(db, table, column, key):
             yield {AddressKey(one) for one in page}
@@ -42,7 +42,7 @@ def pages(db: Database) -> Iterator[set[AddressKey]]:
 
 
 def in_text(text: str) -> set[AddressKey]:
-    """Returns what may be an address in any text, also what turns out to be none."""
+    """Returns whatever may be an address in a text."""
     words = {
         word.strip(".")
         for between in (_BETWEEN if "@" in text else ())

@@ -1,7 +1,7 @@
 """The ledger: what each list is known to hold because this worker added or found it there.
 
-Beside it the customer statuses: where each was last settled, and what prevents sending it. Consent hangs on both: by
-them an opt-out follows a customer to a new address.
+Also the customer statuses: where each customer was last settled, and what prevents sending it. Consent depends on both:
+through them an opt-out follows a customer to a new address.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from worker.store.database import Database
 from worker.store.rows import Form, RowMapper, from_json
 
 FOR_THE_CUSTOMER = frozenset({"Member In Compliance State", "Forgotten Email Not Subscribed"})
-"""Titles of refusals that hold for the customer, whatever its address. Only the person can end them."""
+"""Titles of refusals of the customer, whatever its address. Only the person can end them."""
 
 State = Literal["intended", "present", "archived", "gone"]
 """intended: an add, or a rename to here, was about to be sent · present: a member, whatever its status · archived: by
@@ -25,7 +25,7 @@ this worker · gone: Mailchimp no longer knows the address."""
 
 
 OUT = frozenset({"unsubscribed", "cleaned", "archived"})
-"""Statuses of a member that left, or was taken off by somebody else."""
+"""Statuses of a member that left or was removed by somebody else."""
 
 
 IntentKind = Literal["add", "rename", "restore", "archive", "unsubscribe"]
@@ -33,18 +33,18 @@ IntentKind = Literal["add", "rename", "restore", "archive", "unsubscribe"]
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a write was about to do, stored before it is sent: if its answer is lost, the next flush decides by this.
+    """What a write was about to do, stored before it is sent, so that the next flush can decide if its answer is lost.
 
     It proves nothing by itself: the member's contact id and Mailchimp's own times show whether the write was done. See
     :mod:`worker.flush.identity`.
 
     Attributes:
-        at: Mailchimp's time of the read before the write, as text; "" where it gave none.
-        until: Mailchimp's time by which the write was done, if it was; None while that is not known.
-        contact_id: of the member that the write is about; of a rename, the member that was to get the new address.
-        status: that member's status as it was read; of an add, the status that was sent, None if tries differ in that.
-        last_changed: that member's, as Mailchimp wrote it.
-        born: when that member joined, as text.
+        at: Mailchimp's time of the read before the write, as text; "" if it gave none.
+        until: Mailchimp's time by which the write was done, if it was; None while unknown.
+        contact_id: of the member to write; for a rename, the member that was to get the new address.
+        status: the member's status when it was read; for an add the status that was sent, None if tries differ in it.
+        last_changed: the member's, as Mailchimp wrote it.
+        born: when the member joined, as text.
         source: where a member was to be renamed from.
     """
 
@@ -64,25 +64,25 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """What is known of one place.
+    """What is known about one place.
 
     Attributes:
-        customer_id: whose fields the member has.
+        customer_id: the customer whose fields the member has.
         member_status: the status in Mailchimp's last answer.
-        fields: merge tag to hash of the value that was sent last; a tag that is absent was never filled from here.
-        sent_at: when, by this machine's clock; for an intended entry, when that was written.
+        fields: merge tag to hash of the value that was sent last; an absent tag was never filled by this worker.
+        sent_at: when, by this machine's clock; for an intended entry, when it was written.
         status_before: the member's status before this worker archived it, or was about to.
         last_changed: the member's ``last_changed`` right after that, as Mailchimp wrote it.
         contact_id: Mailchimp's ``contact_id`` of the member; None until an answer has it.
-        seen_at: Mailchimp's time, from its Date header, of the last answer that had this member, as text.
-        intent: a write to this place whose answer is not known; None where every answer is.
-        names_agreed: of a found member, whether it had its customer's names when it was found; None if not known.
-        customer_since: when this very member became that customer's. :func:`put_entries` keeps it as long as it is
-            the same member and the same customer, and takes a later one.
-        member_tags: the customer's tags that the member has, by name, to how they came there (see
-            :mod:`worker.flush.member_tags`); None: none.
+        seen_at: Mailchimp's time, from the Date header, of the last answer with this member, as text.
+        intent: a write to this place whose answer is unknown; None if there is none.
+        names_agreed: of a found member, whether it had its customer's names when it was found; None if unknown.
+        customer_since: when this very member became that customer's. :func:`put_entries` keeps it while member and
+            customer stay the same, and accepts a later one.
+        member_tags: the customer's tags that the member has, by name, to how they got there (see
+            :mod:`worker.flush.member_tags`); None for none.
         address_now: the address that the person gave the member in Mailchimp, so that it is gone from this place; then
-            `member_status` is of the member there.
+            `member_status` is that of the member there.
     """
 
     membership: MembershipKey
@@ -108,12 +108,12 @@ class CustomerStatus:
     """Where a customer was last settled, and what prevents sending it again.
 
     Attributes:
-        membership: where it is, or was when it was last found to have left; None while it was nowhere.
-        refusal: the title of a refusal, or None.
-        refused_address: the address that the refusal holds for; None: for the customer, whatever its address.
-        attempts: how often a refusal that may pass was met.
-        retry_at: when it is tried again; None with a refusal means: not before the address changes or it is cleared.
-        waits_for: the customer whose opt-out keeps this one out: when that one changes it is looked at again.
+        membership: where it is, or was when it was last found to have left; None if it was nowhere.
+        refusal: the title of a refusal; None for none.
+        refused_address: the address that was refused; None for the customer, whatever its address.
+        attempts: how often a temporary refusal occurred.
+        retry_at: when it is retried; None with a refusal means not before the address changes or it is cleared.
+        waits_for: the customer whose opt-out keeps this one out, which is planned again when that one changes.
     """
 
     customer_id: CustomerId
@@ -126,7 +126,7 @@ class CustomerStatus:
 
 
 def has_left(entry: LedgerEntry | None) -> bool:
-    """Tells whether somebody is known to have left: unsubscribed, cleaned, archived by somebody else, or gone."""
+    """Returns whether a departure is known: unsubscribed, cleaned, archived by somebody else, or gone."""
     if entry is None or entry.state == "intended":
         return False
     if entry.state == "gone":
@@ -135,14 +135,14 @@ def has_left(entry: LedgerEntry | None) -> bool:
 
 
 def intent_of(row: Mapping[str, Any]) -> Intent | None:
-    """Returns the intent in a row of the ledger, also in one that an earlier release wrote.
+    """Returns the intent in a ledger row, including one written by an earlier release.
 
     Args:
         row: its state, intent, sent_at and status_before.
     """
     if row["intent"] is not None:
         return _intent_of_json(row["intent"])
-    # Earlier releases noted only these two, with their own machine's time.
+    # Earlier releases stored only these two, with their own machine's time.
     if row["state"] == "intended":
         return Intent("add", row["sent_at"])
     if row["state"] == "present" and row["status_before"] is not None:
@@ -167,12 +167,12 @@ _STATUS = RowMapper(CustomerStatus)
 _MARKS = {column: f"?{number}" for number, column in enumerate(("account_id", *_ENTRY.columns), 1)}
 _SINCE, _SENT = _MARKS["customer_since"], _MARKS["sent_at"]
 _PUT_ENTRY = (
-    # Not by REPLACE: fields that a later release wrote stay as they are.
+    # Not REPLACE, which would drop fields that a later release wrote.
     f"INSERT INTO ledger (account_id, {_ENTRY.names}) VALUES ({', '.join(_MARKS.values())}) ".replace(
         _SINCE, f"coalesce({_SINCE}, {_SENT})"
     )
     + f"ON CONFLICT (account_id, list_id, address) DO UPDATE SET {_ENTRY.over('customer_since')}, "
-    # Another member counts from its own beginning, though the customer and the address are the same.
+    # A different member starts over, even with the same customer and address.
     "customer_since = CASE WHEN customer_id = excluded.customer_id AND origin = excluded.origin "
     "AND coalesce(contact_id = excluded.contact_id, 1) "
     f"THEN max(coalesce(customer_since, sent_at), coalesce({_SINCE}, '')) ELSE excluded.sent_at END"
@@ -184,7 +184,7 @@ _PUT_STATUS = (
 
 
 def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[LedgerEntry]:
-    """Returns the account's entries with any of the addresses, on whatever list."""
+    """Returns the account's entries with any of the addresses, on any list."""
     rows = db.execute(
         f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(addresses))),
@@ -204,8 +204,8 @@ def entries_of_customer(db: Database, account_id: AccountId, customer_id: Custom
 def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[LedgerEntry]:
     """Returns the places that have a customer's fields, where a write for it was begun, or that it left for good.
 
-    One customer has more than one while a move is half done, or where its consent was withdrawn on several lists. What
-    it left for good is a member that is gone, or was unsubscribed when this worker archived it.
+    A customer has several while a move is half done, or if consent was withdrawn on several lists. It left a place for
+    good if the member is gone, or was unsubscribed when this worker archived it.
     """
     rows = db.execute(
         f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND (state <> 'archived' "
@@ -216,7 +216,7 @@ def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId
 
 
 def contact_ids(db: Database, account_id: AccountId, list_id: ListId) -> Iterator[str]:
-    """Returns the contact ids of a list's entries that have one."""
+    """Yields the contact ids of a list's entries that have one."""
     rows = db.execute(
         "SELECT contact_id FROM ledger WHERE account_id = ? AND list_id = ? AND contact_id IS NOT NULL",
         (account_id, list_id),
@@ -227,7 +227,7 @@ def contact_ids(db: Database, account_id: AccountId, list_id: ListId) -> Iterato
 def entries_of_contacts(
     db: Database, account_id: AccountId, list_id: ListId, contacts: Iterable[str]
 ) -> list[LedgerEntry]:
-    """Returns a list's entries with any of the contact ids. Reads all of the list's."""
+    """Returns a list's entries with any of the contact ids. Scans the whole list."""
     rows = db.execute(
         f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND list_id = ? "
         "AND contact_id IN (SELECT value FROM json_each(?))",
@@ -237,7 +237,7 @@ def entries_of_contacts(
 
 
 def present_on(db: Database, account_id: AccountId, list_id: ListId) -> Iterator[AddressKey]:
-    """Returns the addresses of members that a list is known to hold, read page by page."""
+    """Yields the addresses of members that a list is known to hold, page by page."""
     pages = db.pages(
         "ledger", ("address",), "account_id = ? AND list_id = ? AND state = 'present'", (account_id, list_id)
     )
@@ -254,7 +254,7 @@ def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
 
 
 def put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEntry]) -> Rows:
-    """Writes entries, each over what was known of its place. Belongs in a transaction."""
+    """Stores entries, each over the previous one of its place. Call it in a transaction."""
     db.executemany(
         _PUT_ENTRY,
         [(account_id, *_ENTRY.values(entry)) for entry in entries],
@@ -263,7 +263,7 @@ def put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEnt
 
 
 def drop_entries(db: Database, account_id: AccountId, memberships: Sequence[MembershipKey]) -> Rows:
-    """Forgets places whose member is now known under another one. Belongs in a transaction."""
+    """Deletes places whose member is now known at another one. Call it in a transaction."""
     gone = db.execute_each(
         "DELETE FROM ledger WHERE account_id = ? AND list_id = ? AND address = ?",
         [(account_id, *membership) for membership in memberships],
@@ -272,7 +272,7 @@ def drop_entries(db: Database, account_id: AccountId, memberships: Sequence[Memb
 
 
 def drop_intents(db: Database, account_id: AccountId, memberships: Sequence[MembershipKey]) -> Rows:
-    """Forgets adds that were begun and surely not done. Belongs in a transaction."""
+    """Deletes adds that were begun and certainly not done. Call it in a transaction."""
     gone = db.execute_each(
         "DELETE FROM ledger WHERE account_id = ? AND list_id = ? AND address = ? AND state = 'intended'",
         [(account_id, *membership) for membership in memberships],
@@ -281,7 +281,7 @@ def drop_intents(db: Database, account_id: AccountId, memberships: Sequence[Memb
 
 
 def customer_statuses_of(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[CustomerStatus]:
-    """Returns the statuses of those customers that have one."""
+    """Returns the statuses of the customers that have one."""
     rows = db.execute(
         "SELECT * FROM standing WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(customers))),
@@ -299,7 +299,7 @@ def settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressK
 
 
 def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses: Sequence[CustomerStatus]) -> Rows:
-    """Writes customer statuses, each over its customer's earlier one. Belongs in a transaction."""
+    """Stores customer statuses, each over the previous one. Call it in a transaction."""
     db.executemany(
         _PUT_STATUS,
         [(account_id, *_STATUS.values(one)) for one in customer_statuses],
@@ -310,7 +310,7 @@ def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses
 def put_memberships(
     db: Database, account_id: AccountId, memberships: Sequence[tuple[CustomerId, MembershipKey]]
 ) -> Rows:
-    """Writes where customers are known that were known nowhere yet. Belongs in a transaction."""
+    """Writes where customers are known that were known nowhere yet. Call it in a transaction."""
     db.executemany(
         "INSERT INTO standing (account_id, customer_id, list_id, address) VALUES (?,?,?,?) "
         "ON CONFLICT (account_id, customer_id) DO UPDATE SET list_id = excluded.list_id, address = excluded.address "
@@ -321,7 +321,7 @@ def put_memberships(
 
 
 def put_waits(db: Database, account_id: AccountId, waits: Sequence[tuple[CustomerId, CustomerId]]) -> Rows:
-    """Writes which customer's opt-out keeps others out. Belongs in a transaction."""
+    """Records whose opt-out keeps customers out. Call it in a transaction."""
     db.executemany(
         "INSERT INTO standing (account_id, customer_id, waits_for) VALUES (?,?,?) "
         "ON CONFLICT (account_id, customer_id) DO UPDATE SET waits_for = excluded.waits_for",
@@ -340,10 +340,10 @@ def waiting_for(db: Database, account_id: AccountId, customers: Iterable[Custome
 
 
 def refused(db: Database, account_id: AccountId, address: AddressKey | None) -> tuple[list[CustomerId], int]:
-    """Returns which customers' refusals an operator may take back, and how many others there are.
+    """Returns the customers whose refusals an operator may clear, and how many others there are.
 
-    Only what was unclear or about the address. Whom Mailchimp forgot, or holds in compliance state, can join again by
-    the list's form alone: see FOR_THE_CUSTOMER.
+    Only refusals that were unclear or about the address. People whom Mailchimp forgot, or holds in compliance state,
+    can only join again by the list's form: see FOR_THE_CUSTOMER.
 
     Args:
         address: only customers who have or had this address, or were refused for it.
@@ -363,7 +363,7 @@ def refused(db: Database, account_id: AccountId, address: AddressKey | None) -> 
 
 
 def clear_refusals(db: Database, account_id: AccountId, customers: Sequence[CustomerId]) -> Changed[int]:
-    """Clears what prevents sending customers; returns how many had a refusal. Belongs in a transaction."""
+    """Clears what prevents sending customers; returns how many had a refusal. Call it in a transaction."""
     cursor = db.executemany(
         "UPDATE standing SET refusal = NULL, refused_address = NULL, attempts = 0, retry_at = NULL "
         "WHERE account_id = ? AND customer_id = ? AND refusal IS NOT NULL",
@@ -373,5 +373,5 @@ def clear_refusals(db: Database, account_id: AccountId, customers: Sequence[Cust
 
 
 def refused_count(db: Database) -> int:
-    """Returns how many customers Mailchimp refuses, for good or for the time being."""
+    """Returns how many customers Mailchimp refuses, finally or temporarily."""
     return int(db.execute("SELECT count(*) FROM standing WHERE refusal IS NOT NULL").fetchone()[0])

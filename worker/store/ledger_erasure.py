@@ -1,4 +1,4 @@
-"""What erasing a person does to ledger and customer statuses: its own rows go, and its address from those of others."""
+"""Erases a person from ledger and customer statuses: deletes its own rows, and its address from other rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.store.ledger import customer_statuses_of, entries_of, entries_of_cus
 
 
 def rows_of_account(db: Database, account_id: AccountId) -> Iterator[RowKey]:
-    """Returns the names of all of an account's entries and statuses, read page by page."""
+    """Yields the keys of all of an account's entries and statuses, page by page."""
     for kind, table, key in _TABLES:
         for rows in db.pages(table, key, "account_id = ?", (account_id,)):
             yield from (RowKey(kind, (account_id, *row)) for row in rows)
@@ -26,7 +26,7 @@ _TABLES: tuple[tuple[Kind, str, tuple[str, ...]], ...] = (
 
 
 def delete(db: Database, rows: Sequence[RowKey]) -> Changed[int]:
-    """Removes entries and statuses; returns how many. Belongs in a transaction."""
+    """Deletes entries and statuses; returns how many. Call it in a transaction."""
     gone = 0
     for kind, table, key in _TABLES:
         which = " AND ".join(f"{column} = ?" for column in ("account_id", *key))
@@ -47,7 +47,7 @@ def customers_at(db: Database, address: AddressKey) -> list[tuple[AccountId, Cus
 
 
 def version_of(db: Database, account_id: AccountId, customer_id: CustomerId) -> int | None:
-    """Returns the highest version of a customer when it was last settled; None where that is not known."""
+    """Returns a customer's highest version when it was last settled; None if unknown."""
     row = db.execute(
         "SELECT version FROM standing WHERE account_id = ? AND customer_id = ?", (account_id, customer_id)
     ).fetchone()
@@ -55,10 +55,10 @@ def version_of(db: Database, account_id: AccountId, customer_id: CustomerId) -> 
 
 
 def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId, at: str) -> Rows:
-    """Leaves a customer's entries to others who are known at their places, or have their addresses. In a transaction.
+    """Transfers a customer's entries to others who are known at their places, or have their addresses.
 
-    So an opt-out of another customer who shares the address is kept when this one is erased. A found member is that
-    customer's from now on only.
+    So an opt-out of another customer who shares the address survives when this one is erased. A found member belongs to
+    that customer only from now on. Call it in a transaction.
     """
     successor = (
         "(SELECT customer_id FROM standing AS one WHERE one.account_id = ledger.account_id "
@@ -66,7 +66,7 @@ def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId, at: 
         "SELECT customer_id FROM customer AS one WHERE one.account_id = ledger.account_id "
         "AND one.customer_id <> ?2 AND one.address = ledger.address LIMIT 1)"
     )
-    # Place by place: an update by the very column that it changes reads the whole account.
+    # One place at a time: an update that filters by the column that it changes scans the whole account.
     memberships = [entry.membership for entry in entries_of_customer(db, account_id, customer_id)]
     db.executemany(
         f"UPDATE ledger SET customer_id = {successor}, names_agreed = NULL, customer_since = ?5 "
@@ -80,10 +80,10 @@ def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId, at: 
 def erase_address(
     db: Database, account_id: AccountId, address: AddressKey, keep_out: Sequence[CustomerId]
 ) -> Changed[list[CustomerId]]:
-    """Removes an address from what is known of customers who have another one. Belongs in a transaction.
+    """Deletes an address from what is known about customers who have another one. Call it in a transaction.
 
     Args:
-        address: the address; its own entries stay, for :func:`delete_customers`.
+        address: its own entries are left to :func:`delete_customers`.
 
     Returns:
         Those of them who left there.
@@ -118,7 +118,7 @@ def erase_address(
 
 
 def intents_naming(db: Database, account_id: AccountId, address: AddressKey) -> list[RowKey]:
-    """Returns the entries with a write that was begun for another place and names an address."""
+    """Returns the entries with an intent for another place that contains an address."""
     memberships = db.execute(
         "SELECT list_id, address FROM ledger WHERE account_id = ? AND instr(intent, ?)",
         (account_id, json.dumps(address)),
@@ -127,13 +127,13 @@ def intents_naming(db: Database, account_id: AccountId, address: AddressKey) -> 
 
 
 def erase_from_intents(db: Database, address: AddressKey, rows: Sequence[RowKey]) -> Changed[int]:
-    """Removes an address from writes that were begun for other places, as where the member came from. In a transaction.
+    """Deletes an address from intents for other places, such as where the member came from. Call it in a transaction.
 
     Args:
-        rows: some of those that :func:`intents_naming` found.
+        rows: some of those from :func:`intents_naming`.
 
     Returns:
-        How many named it still.
+        How many still contained it.
     """
     named = json.dumps(address)
     cursor = db.executemany(
@@ -145,10 +145,10 @@ def erase_from_intents(db: Database, address: AddressKey, rows: Sequence[RowKey]
 
 
 def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]], address: AddressKey) -> Changed[int]:
-    """Removes the entries and statuses of customers, and all with an address in their accounts. In a transaction.
+    """Deletes the entries and statuses of customers, and all with an address there. Call it in a transaction.
 
     Returns:
-        How many rows went.
+        How many rows were deleted.
     """
     waiting, entries, statuses = list[Any](), list[Any](), list[Any]()
     accounts = sorted({account_id for account_id, _ in people})
@@ -172,10 +172,10 @@ def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]
 
 
 def former_places(db: Database, person: tuple[AccountId, CustomerId], address: AddressKey) -> Rows:
-    """Returns where a person may have been known, by its addresses and the account's lists. Before it is erased.
+    """Returns where a person may have been known, by its addresses and the account's lists. Call it before erasing.
 
-    Kafka keeps a record of each place that is gone, by its address: these become nulls when it is committed as erased.
-    A place where somebody else is known now is not among them.
+    Kafka keeps a record of each deleted place under its address: these become nulls when they are committed as erased.
+    Places where somebody else is known now are left out.
     """
     account_id, customer_id = person
     rows = db.execute(

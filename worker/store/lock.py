@@ -1,4 +1,4 @@
-"""The lock that marks the one process that works on a database; gone with that process, however it ends."""
+"""The lock of the one process that works on a database; released however that process ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.errors import AlreadyRunning, DatabaseError
 from worker.system.private_files import make_folder, open_file
 
 FRESH_SECONDS = 60.0
-"""A heartbeat so long ago at most is taken for a running worker by a user who may not ask for the lock."""
+"""A user who may not query the lock takes a heartbeat this recent for a running worker."""
 
 
 def lock_path(database: Path) -> Path:
@@ -23,7 +23,7 @@ def lock_path(database: Path) -> Path:
 
 
 class DatabaseLock:
-    """Held as a context manager. Its file's time is the heartbeat of the process that holds it."""
+    """The lock as a context manager. The file's mtime is the heartbeat of its process."""
 
     def __init__(self, database: Path) -> None:
         self._path = lock_path(database)
@@ -64,16 +64,16 @@ class DatabaseLock:
             self._descriptor = None
 
     def beat(self) -> None:
-        """Notes that the process is alive and at work."""
+        """Updates the heartbeat."""
         os.utime(self._path)
 
     def beat_no_more(self) -> None:
-        """Notes that the process is no longer at work, though it has not ended yet."""
+        """Ends the heartbeat before the process itself ends."""
         os.utime(self._path, (0, 0))
 
 
 def is_locked(database: Path) -> bool:
-    """Tells whether a process holds the database's lock. Where this user may not ask, by its heartbeat."""
+    """Returns whether a process holds the database lock; by its heartbeat if this user may not query the lock."""
     try:
         descriptor = os.open(lock_path(database), os.O_RDONLY)
     except PermissionError:
@@ -90,9 +90,9 @@ def is_locked(database: Path) -> bool:
 
 
 def seconds_since_beat(database: Path) -> float | None:
-    """Returns how long ago the process that holds the lock was at work; None where nobody holds it.
+    """Returns the seconds since the last heartbeat; None if nobody holds the lock.
 
-    A time in the future was written by a clock that was ahead, and not since that was put right: it counts as old.
+    A time in the future comes from a clock that was ahead, and counts as old.
     """
     return _seconds_since_beat(database) if is_locked(database) else None
 
@@ -100,5 +100,5 @@ def seconds_since_beat(database: Path) -> float | None:
 def _seconds_since_beat(database: Path) -> float:
     try:
         return abs(time.time() - lock_path(database).stat().st_mtime)
-    except OSError:  # its folder is closed to this user
+    except OSError:  # this user may not read its folder
         return inf

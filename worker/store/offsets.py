@@ -1,4 +1,4 @@
-"""Where reading goes on: next_offset of each partition, and which accounts were read in which partition."""
+"""The next offset of each partition, and the partitions in which accounts were read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Reading:
     """How far a partition was read.
 
     Attributes:
-        updated_at: when everything that it held was last known to be read.
+        updated_at: when the partition was last known to be read to its end.
     """
 
     topic: str
@@ -26,7 +26,7 @@ class Reading:
 
 
 def move_on(db: Database, topic: str, topic_id: str, partition: int, next_offset: int, at: str) -> None:
-    """Writes where reading goes on. Belongs in the transaction that stages what was read."""
+    """Stores the next offset. Call it in the transaction that stages what was read."""
     db.execute(
         "INSERT OR REPLACE INTO next_offset (topic, topic_id, partition, next_offset, updated_at) VALUES (?,?,?,?,?)",
         (topic, topic_id, partition, next_offset, at),
@@ -34,9 +34,9 @@ def move_on(db: Database, topic: str, topic_id: str, partition: int, next_offset
 
 
 def read_on(db: Database, topic: str, topic_id: str, partition: int, next_offset: int, at: str) -> None:
-    """Writes where reading a partition goes on whose end is not reached: the time stays, unless it had none.
+    """Stores the next offset of a partition whose end is not reached: its time stays, unless it had none.
 
-    Belongs in the transaction that stages what was read.
+    Call it in the transaction that stages what was read.
     """
     db.execute(
         "INSERT INTO next_offset (topic, topic_id, partition, next_offset, updated_at) VALUES (?,?,?,?,?) "
@@ -46,7 +46,7 @@ def read_on(db: Database, topic: str, topic_id: str, partition: int, next_offset
 
 
 def still_at_end(db: Database, topic: str, topic_id: str, partitions: Iterable[int], at: str) -> None:
-    """Writes that partitions held nothing unread at a time. Belongs in a transaction."""
+    """Records that partitions had nothing unread at a time. Call it in a transaction."""
     db.executemany(
         "UPDATE next_offset SET updated_at = ?1 WHERE topic = ?2 AND topic_id = ?3 AND partition = ?4 "
         "AND updated_at < ?1",
@@ -55,7 +55,7 @@ def still_at_end(db: Database, topic: str, topic_id: str, partitions: Iterable[i
 
 
 def next_of(db: Database, topic: str, topic_id: str, partition: int) -> int | None:
-    """Returns where reading a partition goes on; None where it was never read under that id."""
+    """Returns the next offset of a partition; None if it was never read under this topic id."""
     row = db.execute(
         "SELECT next_offset FROM next_offset WHERE topic = ? AND topic_id = ? AND partition = ?",
         (topic, topic_id, partition),
@@ -74,24 +74,24 @@ def of_topic(db: Database, topic: str) -> list[Reading]:
 
 
 def forget(db: Database, topic: str, topic_id: str, partition: int) -> None:
-    """Forgets how far a partition was read, so that it is read from its beginning. Belongs in a transaction."""
+    """Deletes the next offset of a partition, so that it is read from its beginning. Call it in a transaction."""
     db.execute(
         "DELETE FROM next_offset WHERE topic = ? AND topic_id = ? AND partition = ?", (topic, topic_id, partition)
     )
 
 
 def read_again(db: Database, topic: str, partitions: Iterable[int]) -> None:
-    """Has partitions read again from their beginning; the rows they left here stay. Belongs in a transaction."""
+    """Schedules partitions to be reread from their beginning; their rows here stay. Call it in a transaction."""
     db.executemany(
         "UPDATE next_offset SET next_offset = 0 WHERE topic = ? AND partition = ?", [(topic, one) for one in partitions]
     )
 
 
 def note_accounts(db: Database, topic: str, topic_id: str, seen: Iterable[tuple[str, int]]) -> None:
-    """Writes that records of accounts were read in partitions. Belongs in the transaction that stages them.
+    """Records that accounts were read in partitions. Call it in the transaction that stages them.
 
     Args:
-        seen: each account with a partition.
+        seen: account and partition.
     """
     db.executemany(
         "INSERT OR IGNORE INTO account_partition (account_id, topic, topic_id, partition) VALUES (?,?,?,?)",
@@ -100,7 +100,7 @@ def note_accounts(db: Database, topic: str, topic_id: str, seen: Iterable[tuple[
 
 
 def last_read_of(db: Database, account_id: AccountId) -> Position | None:
-    """Returns the last position that was read of the partition in which an account's records were read last."""
+    """Returns the last position read in the partition in which an account's records were last read."""
     row = db.execute(
         "SELECT topic, topic_id, partition, next_offset FROM account_partition JOIN next_offset "
         "USING (topic, topic_id, partition) WHERE account_id = ? ORDER BY updated_at DESC LIMIT 1",
@@ -120,7 +120,7 @@ def account_partitions(db: Database, topic: str, topic_id: str) -> dict[AccountI
 
 
 def last_partition(db: Database, account_id: AccountId, topic: str, topic_id: str) -> int | None:
-    """Returns the partition of an account's newest event; None where nothing of it is staged."""
+    """Returns the partition of an account's newest event; None if nothing of it is staged."""
     row = db.execute(
         "SELECT partition FROM customer WHERE account_id = ? AND topic = ? AND topic_id = ? "
         "ORDER BY coalesce(event_time, staged_at) DESC LIMIT 1",
@@ -130,13 +130,13 @@ def last_partition(db: Database, account_id: AccountId, topic: str, topic_id: st
 
 
 def accounts_read(db: Database) -> set[AccountId]:
-    """Returns the accounts of which records were read, of any topic."""
+    """Returns the accounts whose records were read, of any topic."""
     rows = db.execute("SELECT DISTINCT account_id FROM account_partition")
     return {AccountId(row["account_id"]) for row in rows}
 
 
 def scattered_accounts(db: Database, topic: str) -> dict[AccountId, int]:
-    """Returns accounts whose records were read in more than one partition of a topic, with how many."""
+    """Returns accounts whose records were read in several partitions of a topic, with their number."""
     rows = db.execute(
         "SELECT account_id, count(DISTINCT partition) AS n FROM account_partition WHERE topic = ? "
         "GROUP BY account_id, topic_id HAVING n > 1",
@@ -147,7 +147,7 @@ def scattered_accounts(db: Database, topic: str) -> dict[AccountId, int]:
 
 @dataclass(frozen=True, slots=True)
 class TopicSize:
-    """Partitions of the topic of events and of its ledger's topic, as a worker last found them at its start."""
+    """The partitions of the events topic and of its ledger topic, as a worker found them at its last start."""
 
     topic_id: str
     partitions: int
@@ -155,7 +155,7 @@ class TopicSize:
 
 
 def note_size(db: Database, topic: str, size: TopicSize) -> None:
-    """Writes how many partitions there are. Belongs in a transaction."""
+    """Stores the numbers of partitions. Call it in a transaction."""
     db.execute(
         "INSERT OR REPLACE INTO topic_size (topic, topic_id, partitions, ledger) VALUES (?,?,?,?)",
         (topic, size.topic_id, size.partitions, size.ledger),
@@ -163,15 +163,15 @@ def note_size(db: Database, topic: str, size: TopicSize) -> None:
 
 
 def size_of(db: Database, topic: str) -> TopicSize | None:
-    """Returns how many partitions there were; None before a worker has started with this database."""
+    """Returns the numbers of partitions; None before a worker has started with this database."""
     row = db.execute("SELECT topic_id, partitions, ledger FROM topic_size WHERE topic = ?", (topic,)).fetchone()
     return None if row is None else TopicSize(*row)
 
 
 def instance_id(db: Database, new: str) -> str:
-    """Returns this database's name in the consumer group, the new one if it has none yet.
+    """Returns this database's static member name in the consumer group, `new` if it had none.
 
-    Kept with the database: a worker that comes back with it gets its partitions back at once.
+    It is kept with the database, so that a worker that comes back with it gets its partitions back at once.
     """
     with db.transaction():
         row = db.execute("SELECT id FROM group_instance").fetchone()

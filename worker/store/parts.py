@@ -1,4 +1,4 @@
-"""How a long operation is divided into transactions, none of which holds the write lock for long."""
+"""Splits a long operation into transactions, none of which holds the write lock for long."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Generic, TypeVar
 STEP_SECONDS = 0.03
 """How long one transaction of a long operation should hold the write lock."""
 REST_SECONDS = 0.02
-"""How long such an operation leaves the lock to others then."""
+"""How long such an operation then leaves the lock to others."""
 SLICES = 16
-"""Parts of a step after each of which it looks at the time."""
+"""Slices of a step, after each of which it checks the time."""
 PAGE_ROWS = 5000
-"""Keys that such an operation reads together, before it takes the lock."""
+"""Keys that such an operation reads in one page, before it takes the lock."""
 FIRST_ROWS, MOST_ROWS = 200, 20_000
-"""Rows in the first of these transactions, before it is known how long a row takes; and in any."""
+"""Rows in the first of these transactions, while the time per row is unknown; and in any."""
 
 _Row = TypeVar("_Row")
 
 
 class Pace:
-    """How many rows a step of a long operation takes, by how long the steps before held the write lock."""
+    """How many rows a step of a long operation takes, by how long earlier steps held the write lock."""
 
     def __init__(self) -> None:
         self.rows = FIRST_ROWS
 
     def after(self, seconds: float, rows: int | None = None) -> None:
-        """Takes how long the last step held it, for how many rows, and leaves it to others for a moment."""
+        """Records how long the last step held the lock, for how many rows, and sleeps to leave it to others."""
         done = self.rows if rows is None else rows
         self.rows = max(1, min(int(done * min(STEP_SECONDS / max(seconds, 1e-4), 2.0)), MOST_ROWS))
         time.sleep(REST_SECONDS)
@@ -37,11 +37,11 @@ class Pace:
 class Part(Generic[_Row]):
     """Rows of a long operation for one transaction: as many as can be written in :data:`STEP_SECONDS`.
 
-    Iterate over it to get them, some at a time. By time, and not by number alone: a busy machine may leave this thread
-    waiting at any moment. Iterated again, as in a rehearsal and then in the transaction, it gives just the same rows.
+    Iterating yields some at a time. Limited by time, not only by number, since a busy machine may stall this thread at
+    any moment. A second iteration, after a rehearsal, yields exactly the same rows.
 
     Attributes:
-        done: how many rows it gave.
+        done: how many rows it yielded.
     """
 
     def __init__(self, rows: Sequence[_Row], at_most: int, before: int) -> None:
@@ -50,7 +50,7 @@ class Part(Generic[_Row]):
 
     @property
     def taken(self) -> int:
-        """How many rows of the whole operation are taken by now."""
+        """How many rows of the whole operation are consumed by now."""
         return self._before + self.done
 
     def __iter__(self) -> Iterator[list[_Row]]:

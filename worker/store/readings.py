@@ -1,6 +1,6 @@
-"""How far the readings of each list's members are, and what the last one found. Kept here alone.
+"""The progress of reading each list's members, and what the last reading found. Kept in this database only.
 
-A reading is of all members, or of those who left. What is lost of it is read again.
+A reading covers all members, or only departures. If it is lost, it is repeated.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from worker.store.database import Database
 DepartedStatus = Literal["unsubscribed", "cleaned", "archived"]
 """Statuses of members that left a list."""
 ReadStatus = Literal["all", "unsubscribed", "cleaned", "archived"]
-"""Which members one call lists; all: but the archived."""
+"""The members that one call lists; all: except archived ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A reading that is under way: the members of one status, those that changed first come first.
+    """A running reading of the members of one status, in the order of their last change.
 
     Attributes:
-        began_at: Mailchimp's time of the first page, as text; None where it gave none, or before that page.
+        began_at: Mailchimp's time of the first page, as text; None if it gave none, or before that page.
         since: only members that changed at this time or later, as text; None for all.
-        whole: whether members of all statuses are read; else those who left.
+        whole: whether members of all statuses are read; otherwise only departures.
     """
 
     status: ReadStatus
@@ -37,15 +37,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class MemberReading:
-    """What a reading of all members of a list has found so far, or found in all.
+    """What a reading of all members of a list has found, so far or in all.
 
     Attributes:
-        began_at: Mailchimp's time of the first page, as text; None where it gave none.
+        began_at: Mailchimp's time of the first page, as text; None if it gave none.
         ended: whether the list was read to its end.
         members: members that were read.
         total: how many there are to read, as far as Mailchimp has said.
-        learnt: places of which the ledger learnt something.
-        unknown: members that this worker knows nothing of.
+        learnt: places whose entry changed.
+        unknown: members that this worker does not know.
     """
 
     account_id: AccountId
@@ -59,10 +59,9 @@ class MemberReading:
 
 
 def find(db: Database, account_id: AccountId, list_id: ListId, *, whole: bool) -> Reading | None:
-    """Returns the reading of a list that is under way, or None.
+    """Returns the running reading of a list; None without one.
 
-    One that began before the list's last whole reading, which another worker did, or at a time that Mailchimp did not
-    tell, is not gone on with.
+    Ignores one that began before the list's last complete reading by another worker, or at an unknown time.
     """
     table, last = ("member_reading", "members_read_at") if whole else ("departure_reading", "departures_read_at")
     row = db.execute(
@@ -80,11 +79,11 @@ def find(db: Database, account_id: AccountId, list_id: ListId, *, whole: bool) -
 
 
 def of_members(db: Database, account_id: AccountId | None = None, since: str = "") -> list[MemberReading]:
-    """Returns what readings found, by account and list.
+    """Returns the results of readings, by account and list.
 
     Args:
-        account_id: of one account; None for all.
-        since: only those of which something was written at this time or later, as text.
+        account_id: None for all accounts.
+        since: only those updated at this time or later, as text.
     """
     rows = db.execute(
         "SELECT account_id, list_id, began_at, status, members, total, learnt, unknown FROM member_reading "
@@ -110,15 +109,15 @@ def put_page(
     unknown: int,
     at: str,
 ) -> None:
-    """Writes what a page held, and where the reading goes on. Belongs in the transaction that writes what was read.
+    """Records a page, and where the reading continues. Call it in the transaction that writes what was read.
 
     Args:
-        reading: of the page; one that begins counts from nothing.
-        then: where it goes on; None at its end.
-        members: members of the page that no earlier page had.
-        total: more members that are to be read, by the first page of each status; 0 for any other page.
-        learnt: places of which the ledger learnt something.
-        unknown: members that this worker knows nothing of.
+        reading: of the page; a new one starts counting from zero.
+        then: where it continues; None at its end.
+        members: members of the page that were on no earlier page.
+        total: additional members to read, from the first page of each status; 0 for other pages.
+        learnt: places whose entry changed.
+        unknown: members that this worker does not know.
     """
     here = (account_id, list_id)
     where = "WHERE account_id = ? AND list_id = ?"
@@ -136,7 +135,7 @@ def put_page(
 
 
 def put_departures(db: Database, account_id: AccountId, list_id: ListId, reading: Reading) -> None:
-    """Writes how far a reading of departures is. Belongs in the transaction that writes what was read."""
+    """Records the progress of a reading of departures. Call it in the transaction that writes what was read."""
     db.execute(
         "INSERT OR REPLACE INTO departure_reading (account_id, list_id, began_at, status, since) VALUES (?,?,?,?,?)",
         (account_id, list_id, reading.began_at, reading.status, reading.since),
@@ -144,9 +143,9 @@ def put_departures(db: Database, account_id: AccountId, list_id: ListId, reading
 
 
 def end(db: Database, account_id: AccountId, list_id: ListId, reading: Reading) -> Rows:
-    """Notes that a list was read to its end, and so who left it. Belongs in the transaction of the last page.
+    """Records that a list was read to its end, and so its departures. Call it in the transaction of the last page.
 
-    Without a time of its beginning the time of the reading before it stays.
+    If the reading has no starting time, that of the previous reading stays.
     """
     db.execute("DELETE FROM departure_reading WHERE account_id = ? AND list_id = ?", (account_id, list_id))
     if reading.began_at is None:
@@ -159,6 +158,6 @@ def end(db: Database, account_id: AccountId, list_id: ListId, reading: Reading) 
 
 
 def delete(db: Database, account_id: AccountId | None = None) -> None:
-    """Removes all readings, or those of an account. Belongs in a transaction."""
+    """Deletes all readings, or those of an account. Call it in a transaction."""
     for table in ("departure_reading", "member_reading"):
         db.execute(f"DELETE FROM {table} WHERE ?1 IS NULL OR account_id = ?1", (account_id,))

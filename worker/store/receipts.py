@@ -1,4 +1,4 @@
-"""Receipts: what became of one customer in one flush, call by call. Written in the transaction that settles it."""
+"""Receipts: what happened to one customer in one flush, call by call, written in the transaction that settles it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from worker.store.database import Database
 from worker.store.rows import RowMapper
 
 ERASED = "(erased)"
-"""Written where the address of an erased person was."""
+"""In place of the address of an erased person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One customer's share in one call, or why none was made.
+    """One customer's part of one call, or why none was made.
 
     Attributes:
-        run: the flush it belongs to.
+        run: the flush that it belongs to.
         at: when, as text.
         event_id: of the event that brought the revision, with topic, partition and offset.
-        list_reason: why that list.
-        call: method and path; None where nothing was sent.
-        sent: this contact's part of what was sent.
-        answer_status: Mailchimp's HTTP status; None where there was no call or no answer.
+        list_reason: why this list.
+        call: method and path; None if nothing was sent.
+        sent: this contact's part of the request.
+        answer_status: Mailchimp's HTTP status; None if there was no call or no answer.
         answer: this contact's part of the answer, or why there is none.
-        outcome: the class, see :mod:`worker.flush.answers`.
+        outcome: see :mod:`worker.flush.outcomes`.
         detail: what that means here, one sentence.
         next: what happens next, one sentence.
     """
@@ -67,7 +67,7 @@ _WRITE = (
 )
 
 
-# Who has an address by its event, had it by a receipt, or is a member with it.
+# Customers who have an address by their event, had it by a receipt, or are a member with it.
 _HOLDERS = (
     "SELECT account_id, customer_id FROM receipt WHERE address = ? "
     "UNION SELECT account_id, customer_id FROM customer WHERE address = ? "
@@ -88,9 +88,9 @@ def refused_count(db: Database) -> int:
 
 
 def write(db: Database, receipts: Sequence[Receipt]) -> None:
-    """Adds receipts. Belongs in the transaction that settles their customers.
+    """Adds receipts. Call it in the transaction that settles their customers.
 
-    A customer that is held back flush after flush for one reason gets one receipt for it.
+    A customer that is held back in flush after flush for the same reason gets only one receipt.
     """
     db.executemany(
         _WRITE,
@@ -111,15 +111,15 @@ def find(
     refused: bool = False,
     limit: int | None = None,
 ) -> Iterator[Receipt]:
-    """Returns receipts, oldest first; with a limit, the newest so many.
+    """Yields receipts, oldest first; with a limit, only the newest ones.
 
     Args:
-        address: only of customers who have or ever had this address: an address change hides none.
+        address: only of customers who have or ever had this address, so that an address change hides none.
         refused: only the last refusal of each customer whom Mailchimp refuses now.
     """
     where, values = ["1"], list[Any]()
-    told = {"account_id": account_id, "customer_id": customer_id, "list_id": list_id, "outcome": outcome, "run": run}
-    for name, value in told.items():
+    filters = {"account_id": account_id, "customer_id": customer_id, "list_id": list_id, "outcome": outcome, "run": run}
+    for name, value in filters.items():
         if value is not None:
             where.append(f"{name} = ?")
             values.append(value)
@@ -140,22 +140,22 @@ def find(
 
 
 def oldest(db: Database) -> str | None:
-    """Returns the time of the oldest receipt, or None."""
+    """Returns the time of the oldest receipt; None without any."""
     found: str | None = db.execute("SELECT min(at) FROM receipt").fetchone()[0]
     return found
 
 
 def complete_since(db: Database, now: datetime, keep_days: int) -> datetime:
-    """Returns from when on this database has all receipts that its worker wrote.
+    """Returns since when this database has all receipts that its worker wrote.
 
-    Since it was made, or since the oldest ones were dropped for their age.
+    Since it was created, or since the oldest ones expired.
     """
     row = db.execute("SELECT min(applied_at) FROM _sqlite_migrations").fetchone()
     return max(as_moment(row[0]), now - timedelta(days=keep_days))
 
 
 def drop_before(db: Database, moment: str) -> int:
-    """Removes receipts older than a moment, in many transactions; returns how many."""
+    """Deletes receipts older than a time, in many transactions; returns how many."""
     return db.in_parts(_numbers_before(db, moment), lambda part: _delete(db, part))
 
 
@@ -165,7 +165,7 @@ def _numbers_before(db: Database, moment: str) -> Iterator[int]:
 
 
 def delete_account(db: Database, account_id: AccountId) -> int:
-    """Removes all of an account's receipts, in many transactions; returns how many."""
+    """Deletes all of an account's receipts, in many transactions; returns how many."""
     return db.in_parts(_numbers_of(db, account_id), lambda part: _delete(db, part))
 
 
@@ -179,13 +179,13 @@ def _delete(db: Database, numbers: Sequence[int]) -> int:
 
 
 def erase_address(db: Database, account_id: AccountId, address: AddressKey) -> int:
-    """Removes an address from an account's receipts, which stay but for that, in many transactions.
+    """Deletes an address from an account's receipts, which are otherwise kept, in many transactions.
 
-    Receipts that name it are looked for before them, without the lock, and until no more come.
+    Searches without the lock, again until no more are found.
 
     Args:
-        db: the staging database, outside of a transaction.
-        address: however it is spelt; also its MD5, by which Mailchimp's paths name a member.
+        db: outside of a transaction.
+        address: in any case; its MD5, which names a member in Mailchimp's paths, is deleted too.
 
     Returns:
         How many were changed.
@@ -200,7 +200,7 @@ _TEXTS = ("address", "detail", "next", "call", "sent", "answer")
 
 
 class _Naming:
-    """Receipts that name an address."""
+    """Receipts that contain an address."""
 
     def __init__(self, address: AddressKey) -> None:
         self._address = address
@@ -208,11 +208,11 @@ class _Naming:
         self._pattern = re.compile(f"{re.escape(address)}|{self._hash}", re.IGNORECASE)
 
     def numbers(self, db: Database, account_id: AccountId) -> list[int]:
-        # SQLite lowers no letter beyond ASCII.
+        # SQLite's lower() handles only ASCII.
         ascii_only = self._address.isascii()
-        told = " OR ".join(f"instr(lower({one}), ?2)" for one in _TEXTS) if ascii_only else "1"
+        filters = " OR ".join(f"instr(lower({one}), ?2)" for one in _TEXTS) if ascii_only else "1"
         rows = db.execute(
-            f"SELECT number FROM receipt WHERE account_id = ?1 AND ({told} OR instr(call, ?3))",
+            f"SELECT number FROM receipt WHERE account_id = ?1 AND ({filters} OR instr(call, ?3))",
             (account_id, self._address, self._hash),
         )
         return [row["number"] for row in rows]
@@ -234,5 +234,5 @@ class _Naming:
 
 
 def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:
-    """Removes the receipts of customers; returns how many. Belongs in a transaction."""
+    """Removes the receipts of customers; returns how many. Call it in a transaction."""
     return int(db.executemany("DELETE FROM receipt WHERE account_id = ? AND customer_id = ?", people).rowcount)

@@ -1,4 +1,4 @@
-"""What a rehearsal wrote and took back, to be written for good while nobody else has written."""
+"""What a rehearsal wrote before it was rolled back, to repeat it if nobody else has written."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 @dataclass(slots=True)
 class Rehearsal:
-    """The statements of a rehearsal that do not only read.
+    """The writing statements of a rehearsal.
 
     Attributes:
-        version: the database's, see :meth:`worker.store.database.Database.version`: another one once another connection
+        version: of the database, see :meth:`worker.store.database.Database.version`; it changes once another connection
             has committed.
-        changes: rows that this connection had changed in all when it ended: more once it has changed others since.
-        writes_rows_alone: whether each of them does: what makes a table, or begins with another word, is not repeated.
+        changes: total rows changed by this connection when it ended; more once it has changed others.
+        writes_rows_alone: whether all of them only write rows; others, such as CREATE TABLE, cannot be repeated.
         statements: each with the values of one run or of several.
     """
 
@@ -25,7 +25,7 @@ class Rehearsal:
     statements: list[tuple[str, list[Any]]] = field(default_factory=list)
 
     def note(self, sql: str, rows: Sequence[Any]) -> None:
-        """Notes a statement, unless it only reads.
+        """Records a statement, unless it only reads.
 
         Args:
             rows: the values of each run.

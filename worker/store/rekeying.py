@@ -1,4 +1,4 @@
-"""How far a change of the secret key is: notes beside the settings in Kafka, so that every worker knows them."""
+"""The progress of a change of the secret key, kept beside the settings in Kafka, so that every worker has it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from worker.store.changed_rows import Rows
 from worker.store.database import Database
 
 ABOUT = "rekey"
-"""Names these rows among the notes beside the settings."""
+"""The kind of these rows among the notes beside the settings."""
 _ASKED = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rekeying:
-    """A change of the secret key: API keys are encrypted and records signed by the new one; hashes may be left.
+    """A change of the secret key: API keys are encrypted and records signed with the new one; old hashes may be left.
 
     Attributes:
         key: the new key's name.
-        before: the name of the one used before.
-        at: when all was encrypted and signed, as text.
+        before: the previous key's name.
+        at: when everything was encrypted and signed, as text.
     """
 
     key: str
@@ -30,32 +30,29 @@ class Rekeying:
 
 
 def begin(db: Database, rekeying: Rekeying) -> Rows:
-    """Writes that hashes are to be renewed by every worker that has both keys. Belongs in a transaction."""
+    """Records that every worker with both keys must renew hashes. Call it in a transaction."""
     return settings_notes.put(db, ABOUT, _ASKED, json.dumps(asdict(rekeying)))
 
 
 def newest(db: Database) -> Rekeying | None:
-    """Returns the last change of the secret key; None where there was none."""
+    """Returns the last change of the secret key; None without any."""
     text = settings_notes.get(db, ABOUT, _ASKED)
     return None if text is None else Rekeying(**json.loads(text))
 
 
 def note_renewed(db: Database, partition: int, rekeying: Rekeying, left: int) -> Rows:
-    """Writes that a partition of the ledger has no hash of the key before that could be renewed. In a transaction.
+    """Records that a ledger partition has no more hashes that could be renewed. Call it in a transaction.
 
     Args:
-        db: the staging database.
-        partition: of the ledger.
-        rekeying: the change.
-        left: how many rows have hashes of values that their customers have no more.
+        left: how many rows have hashes of values that their customers no longer have.
     """
     return settings_notes.put(db, ABOUT, str(partition), json.dumps({**asdict(rekeying), "left": left}))
 
 
 def renewed(db: Database, rekeying: Rekeying) -> dict[int, int]:
-    """Returns the partitions of the ledger that are done, each with how many rows were left as they are."""
-    told = {whose: json.loads(text) for whose, text in settings_notes.all_about(db, ABOUT).items() if whose != _ASKED}
-    return {int(whose): one.pop("left") for whose, one in told.items() if Rekeying(**_without_left(one)) == rekeying}
+    """Returns the finished ledger partitions, each with how many rows were left."""
+    data = {whose: json.loads(text) for whose, text in settings_notes.all_about(db, ABOUT).items() if whose != _ASKED}
+    return {int(whose): one.pop("left") for whose, one in data.items() if Rekeying(**_without_left(one)) == rekeying}
 
 
 def _without_left(one: dict[str, str]) -> dict[str, str]:

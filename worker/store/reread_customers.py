@@ -1,6 +1,6 @@
-"""Customers whose records were seen while a partition is read again, and the deletion of those who were not.
+"""The customers seen while a partition is reread, and the deletion of those who were not.
 
-They are noted in the scratch database of the one connection that asks: on disk, and gone after a crash.
+They are kept in the connection's scratch database: on disk, and gone after a crash.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from worker.store.database import Database
 
 
 def begin(db: Database, partition: int) -> None:
-    """Begins for a partition: nobody was seen in it yet."""
+    """Starts for a partition with no customers seen."""
     db.open_scratch()
     db.execute(
         "CREATE TABLE IF NOT EXISTS scratch.seen (partition INTEGER NOT NULL, account_id TEXT NOT NULL, "
@@ -22,7 +22,7 @@ def begin(db: Database, partition: int) -> None:
 
 
 def note(db: Database, partition: int, people: Sequence[tuple[str, str]]) -> None:
-    """Notes account and customer of those who were seen in a partition that was begun."""
+    """Records account and customer of those seen in a partition."""
     db.execute(
         "INSERT OR IGNORE INTO scratch.seen SELECT ?, value ->> 0, value ->> 1 FROM json_each(?)",
         (partition, json.dumps(people)),
@@ -30,13 +30,13 @@ def note(db: Database, partition: int, people: Sequence[tuple[str, str]]) -> Non
 
 
 def delete_others(db: Database, topic: str, topic_id: str, partition: int, last_offset: int, at: str) -> int:
-    """Stages as deleted who was staged from a partition, and was not seen in it again. Belongs in a transaction.
+    """Stages as deleted the customers of a partition that were not seen again. Call it in a transaction.
 
-    A deletion that was not read has no event. It is noted where reading ended, so that it is not one that was settled,
-    and any later event is newer.
+    Such a deletion has no event. It gets the position where reading ended, so that it is a new one, and any later event
+    is newer.
 
     Args:
-        db: the connection that noted who was seen.
+        db: the connection that recorded who was seen.
         last_offset: the last one that was read.
 
     Returns:
@@ -55,5 +55,5 @@ def delete_others(db: Database, topic: str, topic_id: str, partition: int, last_
 
 
 def forget(db: Database, partition: int) -> None:
-    """Forgets who was seen in a partition."""
+    """Deletes what was recorded for a partition."""
     db.execute("DELETE FROM scratch.seen WHERE partition = ?", (partition,))

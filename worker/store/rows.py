@@ -1,4 +1,4 @@
-"""Dataclasses to rows and back: a table's columns are the fields of its dataclass, each spelled there alone."""
+"""Maps dataclasses to rows: the columns of a table are the fields of its dataclass, each written down only once."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def from_json(text: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How one field is kept.
+    """How one field is stored.
 
     Attributes:
-        columns: the columns that hold it; none means the one of its own name.
+        columns: its columns; none means one with its own name.
         values: returns their values.
-        read: returns the field's value from a row, by the names of columns.
+        read: returns the field's value from a row, accessed by column name.
     """
 
     columns: tuple[str, ...]
@@ -92,25 +92,25 @@ def _form(name: str, kind: Any) -> Form:
 
 
 class RowMapper(Generic[_Row]):
-    """Rows of one table.
+    """Maps the rows of one table.
 
     Attributes:
         columns: their names, in the order of :meth:`values`.
     """
 
     def __init__(self, made: type[_Row], *, leave_out: tuple[str, ...] = (), **forms: Form) -> None:
-        """Takes the fields of a dataclass.
+        """Inspects the fields of a dataclass.
 
         Args:
-            leave_out: fields that have no column.
-            forms: how fields are kept that are not kept by their type.
+            leave_out: fields without a column.
+            forms: how to store fields that are not stored by their type.
         """
         hints, names = get_type_hints(made), [one.name for one in dataclasses.fields(made)]  # type: ignore[arg-type]
         self._made = made
         self._forms = {name: forms.get(name) or _form(name, hints[name]) for name in names if name not in leave_out}
         self.columns = tuple(column for form in self._forms.values() for column in form.columns)
         self._fields = attrgetter(*self._forms)
-        # The last first, so that one with two columns moves none that comes later.
+        # Backwards, so that a field with two columns does not shift later ones.
         self._other_forms = [
             (slice(number, number + 1), form.values)
             for number, form in reversed(list(enumerate(self._forms.values())))
@@ -121,7 +121,7 @@ class RowMapper(Generic[_Row]):
 
     def values(self, one: _Row) -> tuple[Any, ...]:
         """Returns the values of a row's columns."""
-        # Written per change many times: most fields are kept as they are.
+        # A hot path: most fields are stored unchanged.
         values = list(self._fields(one))
         for place, form in self._other_forms:
             values[place] = form(values[place.start])
@@ -142,9 +142,9 @@ class RowMapper(Generic[_Row]):
 
     @property
     def marks(self) -> str:
-        """A mark for each value."""
+        """A placeholder for each value."""
         return ", ".join("?" * len(self.columns))
 
     def over(self, *leave_out: str) -> str:
-        """Returns what ON CONFLICT DO UPDATE sets: each column as given, but those left out."""
+        """Returns the SET clause of ON CONFLICT DO UPDATE: each column as inserted, except those left out."""
         return ", ".join(f'"{one}" = excluded."{one}"' for one in self.columns if one not in leave_out)

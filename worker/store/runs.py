@@ -1,4 +1,4 @@
-"""Flush runs: when each started and ended, what became of its accounts, and what operators asked for."""
+"""Flush runs: when each started and ended, the results of its accounts, and operators' requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LeftOut:
 
     Attributes:
         field: its merge tag.
-        contacts: for how many.
+        contacts: how many are affected.
         of: how many contacts were written to that list in all.
     """
 
@@ -38,10 +38,10 @@ class AccountRun:
     """One account's part in a run.
 
     Attributes:
-        counts: outcome to how many receipts had it.
+        counts: outcome to number of receipts.
         to_do: how many changed customers it started with.
         settled: how many of them need nothing more.
-        message: why it ended early or did nothing; None when it went through.
+        message: why it ended early or did nothing; None if it went through.
         left_out: fields that were not sent, of contacts that were written.
     """
 
@@ -55,7 +55,7 @@ class AccountRun:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended in a state that is not known, such as without an answer."""
+        """Whether it ended in an unknown state, such as without an answer."""
         return self.ended is RunResult.FAILED
 
 
@@ -74,10 +74,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A flush that an operator asked a running daemon for.
+    """An operator's request to a running daemon for a flush.
 
     Attributes:
-        reads_back: whether members are read, and nothing is delivered.
+        reads_back: whether to read members and deliver nothing.
     """
 
     request: int
@@ -98,10 +98,10 @@ class AccountFlush:
     """How an account's last flushes ended.
 
     Attributes:
-        done_at: when the last one began that went through.
-        completed_at: when the last one began that counts as a daily flush of it.
-        failed_at: when the last one ended that failed; None once one went through.
-        failures: in a row, since the daily flush.
+        done_at: when the last one that went through began.
+        completed_at: when the last one that counts as its daily flush began.
+        failed_at: when the last one that failed ended; None once one went through.
+        failures: consecutive ones, since the daily flush.
     """
 
     account_id: AccountId
@@ -113,11 +113,11 @@ class AccountFlush:
 
 @dataclass(frozen=True, slots=True)
 class FlushTimes:
-    """What decides whether an account is due.
+    """What determines whether an account is due.
 
     Attributes:
-        enabled_at: when the account was enabled; None where an earlier release did that.
-        completed_at: when its last flush began that counts as a daily one; None without one.
+        enabled_at: when the account was enabled; None if an earlier release did that.
+        completed_at: when its last flush that counts as a daily one began; None without one.
         failed_at: when its last flush ended, if that failed.
     """
 
@@ -141,7 +141,7 @@ _FLUSH = RowMapper(AccountFlush)
 
 
 def start(db: Database, at: str, trigger: Trigger, account_id: AccountId | None) -> int:
-    """Writes that a run starts and returns its number."""
+    """Records the start of a run and returns its number."""
     cursor = db.execute(
         "INSERT INTO flush_run (started_at, trigger, account_id) VALUES (?,?,?)", (at, trigger, account_id)
     )
@@ -149,12 +149,12 @@ def start(db: Database, at: str, trigger: Trigger, account_id: AccountId | None)
 
 
 def end(db: Database, run: int, at: str, ended: RunResult) -> None:
-    """Writes how and when a run ended."""
+    """Records how and when a run ended."""
     db.execute("UPDATE flush_run SET ended_at = ?, ended = ? WHERE run = ?", (at, ended, run))
 
 
 def put_account(db: Database, run: int, part: AccountRun) -> None:
-    """Writes how far an account's part is, over what was written before."""
+    """Stores the progress of an account's part."""
     db.execute(
         f"INSERT OR REPLACE INTO flush_run_account (run, {_PART.names}) VALUES (?, {_PART.marks})",
         (run, *_PART.values(part)),
@@ -162,7 +162,7 @@ def put_account(db: Database, run: int, part: AccountRun) -> None:
 
 
 def account_done(db: Database, account_id: AccountId, began: str, *, completes: bool) -> None:
-    """Writes that a flush of an account went through. Belongs in a transaction.
+    """Records that a flush of an account went through. Call it in a transaction.
 
     Args:
         completes: whether it counts as a daily flush of the account.
@@ -177,10 +177,10 @@ def account_done(db: Database, account_id: AccountId, began: str, *, completes: 
 
 
 def account_failed(db: Database, account_id: AccountId, at: str, *, again: bool) -> None:
-    """Writes that a flush of an account failed. Belongs in a transaction.
+    """Records that a flush of an account failed. Call it in a transaction.
 
     Args:
-        again: whether it had been tried again after a failure; the daily flush begins to count again.
+        again: whether it was a retry; the daily flush starts counting failures again.
     """
     db.execute(
         "INSERT INTO account_flush (account_id, failed_at, failures) VALUES (?1,?2,1) "
@@ -190,7 +190,7 @@ def account_failed(db: Database, account_id: AccountId, at: str, *, again: bool)
 
 
 def account_given_up(db: Database, account_id: AccountId) -> None:
-    """Writes that an account that failed has nothing left to do until its next flush. Belongs in a transaction."""
+    """Records that a failed account has nothing to do until its next flush. Call it in a transaction."""
     db.execute(
         "UPDATE account_flush SET completed_at = failed_at, failed_at = NULL, failures = 0 "
         "WHERE account_id = ? AND failed_at IS NOT NULL",
@@ -205,11 +205,11 @@ def failed_accounts(db: Database) -> list[AccountFlush]:
 
 
 def not_completed(db: Database, since: str, until: str) -> list[FlushTimes]:
-    """Returns the accounts with settings that have no completed flush of this time.
+    """Returns the accounts with settings that have no completed flush of this period.
 
     Args:
-        since: a completed flush that began before counts no more.
-        until: one that is noted for a later time was noted by a clock that was ahead.
+        since: a completed flush that began earlier does not count.
+        until: a later time comes from a clock that was ahead.
     """
     rows = db.execute(
         f"SELECT account_id, enabled_at, {_COMPLETED} AS completed, failed_at FROM account LEFT JOIN account_flush "
@@ -219,7 +219,7 @@ def not_completed(db: Database, since: str, until: str) -> list[FlushTimes]:
     return [FlushTimes(*row) for row in rows]
 
 
-# Of an account without a time of its own, what an earlier release noted of its partition.
+# For an account without a time of its own, the time that an earlier release stored for its partition.
 _COMPLETED = (
     "coalesce(completed_at, (SELECT min(completed_run.completed_at) FROM account_partition JOIN completed_run "
     "USING (topic, topic_id, partition) WHERE account_partition.account_id = account.account_id))"
@@ -227,7 +227,7 @@ _COMPLETED = (
 
 
 def completed_after(db: Database, moment: str) -> list[tuple[AccountId, str]]:
-    """Returns accounts whose last completed flush is noted for a time after a moment, with that time."""
+    """Returns accounts whose last completed flush has a later time, with that time."""
     rows = db.execute(
         "SELECT account_id, completed_at FROM account_flush WHERE completed_at > ? ORDER BY account_id", (moment,)
     )
@@ -235,7 +235,7 @@ def completed_after(db: Database, moment: str) -> list[tuple[AccountId, str]]:
 
 
 def get(db: Database, run: int) -> Run | None:
-    """Returns one run with its accounts' parts, or None."""
+    """Returns one run with its accounts' parts; None if it does not exist."""
     row = db.execute("SELECT * FROM flush_run WHERE run = ?", (run,)).fetchone()
     return None if row is None else _run(db, row)
 
@@ -253,13 +253,13 @@ def under_way(db: Database) -> list[Run]:
 
 
 def end_left(db: Database, at: str) -> int:
-    """Writes that runs were stopped which the process that carried them out did not end; returns how many."""
+    """Marks runs as stopped that a dead process left; returns how many."""
     cursor = db.execute("UPDATE flush_run SET ended_at = ?, ended = ? WHERE ended IS NULL", (at, RunResult.STOPPED))
     return int(cursor.rowcount)
 
 
 def last_parts(db: Database) -> dict[AccountId, tuple[int, AccountRun]]:
-    """Returns each account's part of the last run in which it had something to do, with the number of that run."""
+    """Returns each account's part of the last run in which it had something to do, with that run's number."""
     rows = db.execute("SELECT *, max(run) FROM flush_run_account GROUP BY account_id")
     return {AccountId(row["account_id"]): (row["run"], _PART.read(row)) for row in rows}
 
@@ -274,7 +274,7 @@ def last_part(db: Database, account_id: AccountId) -> tuple[int, AccountRun] | t
 
 @dataclass(frozen=True, slots=True)
 class PartOfRun:
-    """An account's part of a run, with what the run was."""
+    """An account's part of a run, with the run's own data."""
 
     run: int
     started_at: str
@@ -284,7 +284,7 @@ class PartOfRun:
 
 
 def parts_since(db: Database, account_id: AccountId, moment: str) -> list[PartOfRun]:
-    """Returns an account's parts of the runs that started since a moment, oldest first."""
+    """Returns an account's parts of runs started since a time, oldest first."""
     rows = db.execute(
         "SELECT part.*, started_at, ended_at, trigger, part.ended AS ended FROM flush_run CROSS JOIN "
         "flush_run_account AS part USING (run) WHERE started_at >= ? AND part.account_id = ? ORDER BY run",
@@ -294,7 +294,7 @@ def parts_since(db: Database, account_id: AccountId, moment: str) -> list[PartOf
 
 
 def requests_since(db: Database, account_id: AccountId, moment: str) -> list[Request]:
-    """Returns the requests for a flush of one account since a moment, oldest first, withdrawn ones left out."""
+    """Returns the requests for a flush of one account since a time, oldest first, without withdrawn ones."""
     rows = db.execute(
         "SELECT * FROM flush_request WHERE account_id = ? AND requested_at >= ? ORDER BY request", (account_id, moment)
     )
@@ -318,18 +318,18 @@ def open_requests(db: Database) -> list[Request]:
 
 
 def withdraw(db: Database, number: int) -> bool:
-    """Removes a request that no run has taken; returns whether there was one. Belongs in a transaction."""
+    """Deletes a request that no run has taken; returns whether there was one. Call it in a transaction."""
     return bool(db.execute("DELETE FROM flush_request WHERE request = ? AND run IS NULL", (number,)).rowcount)
 
 
 def request(db: Database, number: int) -> Request | None:
-    """Returns one request, or None."""
+    """Returns one request; None if it does not exist."""
     row = db.execute("SELECT * FROM flush_request WHERE request = ?", (number,)).fetchone()
     return None if row is None else _REQUEST.read(row)
 
 
 def take(db: Database, number: int, run: int) -> bool:
-    """Writes which run carries a request out; returns whether it was not withdrawn meanwhile."""
+    """Records which run carries out a request; returns False if it was withdrawn meanwhile."""
     return bool(db.execute("UPDATE flush_request SET run = ? WHERE request = ?", (run, number)).rowcount)
 
 
@@ -339,13 +339,13 @@ def _run(db: Database, row: Any) -> Run:
 
 
 def oldest(db: Database) -> str | None:
-    """Returns when the oldest run started, or None."""
+    """Returns when the oldest run started; None without any."""
     row = db.execute("SELECT started_at FROM flush_run ORDER BY run LIMIT 1").fetchone()
     return None if row is None else row["started_at"]
 
 
 def drop_before(db: Database, moment: str) -> int:
-    """Removes runs that started before a moment, with their requests, in many transactions; returns how many."""
+    """Deletes runs that started before a time, with their requests, in many transactions; returns how many."""
     rows = db.execute("SELECT run FROM flush_run WHERE started_at < ?", (moment,)).fetchall()
     return db.in_parts([(row["run"],) for row in rows], lambda part: _delete(db, part))
 
@@ -357,6 +357,6 @@ def _delete(db: Database, numbers: Sequence[tuple[int]]) -> int:
 
 
 def delete_account(db: Database, account_id: AccountId) -> None:
-    """Removes an account's parts of all runs. Belongs in a transaction."""
+    """Removes an account's parts of all runs. Call it in a transaction."""
     db.execute("DELETE FROM flush_run_account WHERE account_id = ?", (account_id,))
     db.execute("DELETE FROM account_flush WHERE account_id = ?", (account_id,))

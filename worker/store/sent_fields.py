@@ -1,4 +1,4 @@
-"""The hashes of what members were sent, in the ledger: read page by page, and renewed after a change of the key."""
+"""The hashes of sent values in the ledger: read page by page, and renewed after a change of the secret key."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from worker.store.database import Database
 _PAGE_ROWS = 1000
 """Rows whose customers are read together."""
 _HAS = "state = 'present' AND fields <> '{}'"
-"""Of other members all fields are sent, should they be written again: nobody looks at their hashes."""
+"""Other members get all fields if they are written again, so their hashes do not matter."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentFields:
-    """What a member was sent.
+    """What was sent to a member.
 
     Attributes:
-        customer_id: whose fields it has.
+        customer_id: the customer whose fields it has.
         fields: merge tag to hash.
-        text: the same, as the row has it.
+        text: the same as stored.
     """
 
     membership: MembershipKey
@@ -40,7 +40,7 @@ def count_by_account(db: Database) -> Counter[AccountId]:
 
 
 def pages(db: Database, account_id: AccountId) -> Iterator[list[SentFields]]:
-    """Gives an account's, page by page."""
+    """Yields an account's sent fields, page by page."""
     after = ("", "")
     while rows := db.execute(
         f"SELECT list_id, address, customer_id, fields FROM ledger WHERE account_id = ? AND {_HAS} "
@@ -52,11 +52,9 @@ def pages(db: Database, account_id: AccountId) -> Iterator[list[SentFields]]:
 
 
 def replace(db: Database, account_id: AccountId, changed: Sequence[tuple[SentFields, Mapping[str, str]]]) -> Rows:
-    """Writes other hashes of members that still have those that were read, and nothing else. Belongs in a transaction.
+    """Replaces the hashes of members that still have those that were read. Call it in a transaction.
 
     Args:
-        db: the staging database.
-        account_id: whose members they are.
         changed: each as it was read, with its new hashes.
     """
     db.executemany(

@@ -1,4 +1,4 @@
-"""Notes that are kept beside the settings in Kafka, so that every worker knows them, each by what it is about."""
+"""Notes kept beside the settings in Kafka, so that every worker has them, by kind and subject."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from worker.store.database import Database
 
 
 def get(db: Database, about: str, whose: str) -> str | None:
-    """Returns a note as text, or None."""
+    """Returns a note as text; None without one."""
     row = db.execute("SELECT note FROM changelog_topic WHERE about = ? AND partition = ?", (about, whose)).fetchone()
     return None if row is None else str(row["note"])
 
 
 def all_about(db: Database, about: str) -> dict[str, str]:
-    """Returns all notes of a kind, by whose they are."""
+    """Returns all notes of a kind, by subject."""
     rows = db.execute("SELECT partition, note FROM changelog_topic WHERE about = ? ORDER BY partition", (about,))
     return {str(row["partition"]): str(row["note"]) for row in rows}
 
 
 def put(db: Database, about: str, whose: str, text: str) -> Rows:
-    """Writes a note, or replaces it. Belongs in a transaction."""
+    """Stores a note, over an earlier one. Call it in a transaction."""
     db.execute(
         "INSERT INTO changelog_topic (about, partition, note) VALUES (?,?,?) "
         "ON CONFLICT (about, partition) DO UPDATE SET note = excluded.note",
@@ -29,6 +29,6 @@ def put(db: Database, about: str, whose: str, text: str) -> Rows:
 
 
 def delete(db: Database, about: str, whose: str) -> Rows:
-    """Removes a note. Belongs in a transaction."""
+    """Deletes a note. Call it in a transaction."""
     gone = db.execute("DELETE FROM changelog_topic WHERE about = ? AND partition = ?", (about, whose))
     return [RowKey("topic", (about, whose))] if gone.rowcount else []

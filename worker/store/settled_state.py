@@ -1,6 +1,6 @@
-"""What of a customer's state stays once its deletion is settled, as SQL."""
+"""SQL for what is kept of a customer's state once its deletion is settled."""
 
 NAMING = ("first_name", "last_name", "company", "phone", "address", "attributes", "tags")
-"""Fields of a customer's state that no decision needs: once a deletion is settled they go."""
+"""Fields of a customer's state that no decision needs; they are deleted once a deletion is settled."""
 _PATHS = ", ".join(f"'$.{one}'" for one in NAMING)
 SETTLED_STATE = f"CASE WHEN deleted THEN json_remove(CAST(state AS TEXT), {_PATHS}) ELSE state END"

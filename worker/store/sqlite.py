@@ -1,4 +1,4 @@
-"""The SQLite that the worker uses: pysqlite3's, which is current; else the interpreter's own, where that is new enough.
+"""The SQLite library that the worker uses: pysqlite3's, which is current; otherwise the interpreter's, if new enough.
 
 pysqlite3 has no wheels for Linux on ARM64 and for macOS on Intel.
 """
@@ -13,13 +13,13 @@ except ModuleNotFoundError:  # pragma: no cover
     import sqlite3
 
 OLDEST = (3, 51, 3)
-"""Releases before it may corrupt a database in WAL mode. Source: https://sqlite.org/wal.html, the WAL-reset bug."""
+"""Earlier releases may corrupt a database in WAL mode. Source: https://sqlite.org/wal.html, the WAL-reset bug."""
 
 __all__ = ["require_current", "sqlite3"]
 
 
 def require_current(version: tuple[int, ...]) -> None:
-    """Refuses an SQLite that may corrupt the database.
+    """Checks that SQLite does not have the bug that may corrupt a database.
 
     Raises:
         DatabaseError: it is too old.

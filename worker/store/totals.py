@@ -1,4 +1,4 @@
-"""Counts over all accounts, quick enough to be asked every few seconds: by index, or a part at a time."""
+"""Counts over all accounts, quick enough to be read every few seconds: by index, or incrementally."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ ACCOUNT_STATES = ("ready", "paused", "not_ready", "off")
 LIST_STATES = ("ready", "paused", "gone")
 HELD = ("departures", "moves")
 PAGE = 10_000
-"""Waiting customers whose times are looked at together: some ten milliseconds."""
+"""Waiting customers whose times are read together, in some ten milliseconds."""
 _RUNS = 1000
-"""Among so many runs the last ones that went through are looked for."""
+"""How many of the latest runs to search for the last ones that went through."""
 
 _STATE = """CASE
     WHEN NOT enabled AND key_hint IS NOT NULL THEN 'off'
@@ -28,7 +28,7 @@ _STATE = """CASE
 
 
 def accounts_by_state(db: Database) -> dict[str, int]:
-    """Returns how many accounts are in each of ACCOUNT_STATES, as :func:`worker.accounts.settings.missing` has it."""
+    """Returns how many accounts are in each of ACCOUNT_STATES, by :func:`worker.accounts.settings.missing`."""
     rows = db.execute(f"SELECT {_STATE} AS state, count(*) FROM account GROUP BY state")
     return dict.fromkeys(ACCOUNT_STATES, 0) | {row[0]: row[1] for row in rows}
 
@@ -43,7 +43,7 @@ def lists_by_state(db: Database) -> dict[str, int]:
 
 
 def held(db: Database) -> dict[str, int]:
-    """Returns how many changes the brake holds, of each kind of HELD."""
+    """Returns how many changes the brake holds, by each kind of HELD."""
     rows = db.execute("SELECT what, sum(count) FROM held_back GROUP BY what")
     return dict.fromkeys(HELD, 0) | {row[0]: row[1] for row in rows}
 
@@ -57,7 +57,7 @@ def last_flushes(db: Database) -> tuple[str | None, str | None]:
     """Returns when flushes of all accounts ended; None without one.
 
     Returns:
-        The last one in which everything due was settled, and the last one that went through, whatever waits since.
+        The last one in which everything due was settled, and the last one that went through.
     """
     row = db.execute(
         "SELECT max(CASE ended WHEN 'done' THEN ended_at END), max(ended_at) FROM (SELECT ended, ended_at, account_id, "
@@ -69,9 +69,9 @@ def last_flushes(db: Database) -> tuple[str | None, str | None]:
 
 @dataclass(slots=True)
 class OldestWaiting:
-    """Finds since when customers wait, a page of them at each look: all of a million would take a second.
+    """Finds since when customers wait, one page of them per call: reading a million at once would take a second.
 
-    So what it returns is of the last time that all were looked at, unless what is looked at now is older.
+    So its result is that of the last full round, unless the current one has found an older time.
     """
 
     page: int = PAGE
@@ -80,7 +80,7 @@ class OldestWaiting:
     _so_far: str | None = None
 
     def look(self, db: Database) -> str | None:
-        """Returns when the oldest event was staged that waits for a flush; None where none does."""
+        """Returns when the oldest event that waits for a flush was staged; None without any."""
         beyond = "FROM customer WHERE changed = 1 AND (account_id, customer_id) > (?,?)"
         last = db.execute(
             f"SELECT account_id, customer_id {beyond} ORDER BY account_id, customer_id LIMIT 1 OFFSET {self.page - 1}",
@@ -101,9 +101,9 @@ def _older(one: str | None, other: str | None) -> str | None:
 
 
 def why_not_writable(db: Database) -> str | None:
-    """Returns why nothing can be written to the database; None where it can, or where somebody writes just now."""
+    """Returns why the database cannot be written; None if it can, or if somebody is just writing."""
     try:
-        # Writes the page that holds it to disk, though it stays the same; nothing else uses it.
+        # Writes the page that contains it to disk, though its value stays the same; nothing else uses it.
         db.execute("PRAGMA user_version = 0")
     except DatabaseError as error:
         return None if "locked" in error.what else error.what

@@ -1,8 +1,8 @@
-"""Partitions that are another worker's: since when, and what this database still has of them.
+"""Partitions assigned to other workers: since when, and what this database still has of them.
 
-What is dropped can be read again: events and ledger from their topics. Receipts and dead letters are gone then. While a
-partition is dropped, what is here of it is not whole, so it has no next_offset: it is read from its beginning should it
-come back, and who reads it ends the dropping first.
+What is dropped can be reread: events and ledger from their topics. Receipts and dead letters are lost. While a
+partition is being dropped, its rows here are incomplete, so it has no next_offset: it is read from its beginning if it
+comes back, and its reader ends the dropping first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from worker.store import offsets
 from worker.store.database import Database
 
 KEPT, DROPPING, BACK = 0, 1, 2
-"""States of a partition: back is one whose events are read again, and whose ledger is not yet."""
+"""States of a partition: back means that its events are being reread, but its ledger is not yet."""
 _OF_ACCOUNTS = {
     "ledger": ("list_id", "address"),
     "standing": ("customer_id",),
@@ -23,16 +23,16 @@ _OF_ACCOUNTS = {
     "receipt": ("customer_id", "number"),
     "compared": ("account_id",),
 }
-"""Tables of which an account's rows go with its ledger's partition, with what names a row of an account."""
+"""Tables whose rows of an account are dropped with its ledger's partition, with a row's key within an account."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unowned:
-    """One partition, of the events' topic and of the ledger's.
+    """A partition of the events topic and of the ledger topic.
 
     Attributes:
-        topic: the topic of events, with Kafka's id of it.
-        ledger: the ledger's topic, with its id.
+        topic: the events topic, with Kafka's id of it.
+        ledger: the ledger topic, with its id.
     """
 
     partition: int
@@ -41,15 +41,15 @@ class Unowned:
 
 
 class PartitionBack(Exception):
-    """The partition is this worker's again, or somebody reads its ledger."""
+    """The partition is assigned to this worker again, or somebody is reading its ledger."""
 
 
 def note(db: Database, topics: Collection[str], owned: Collection[int], at: str) -> None:
-    """Writes since when partitions are another worker's. Belongs in a transaction.
+    """Records since when partitions are assigned to other workers. Call it in a transaction.
 
     Args:
-        topics: names of the topics of events and of the ledger.
-        owned: partitions that are this worker's now.
+        topics: names of the events topic and the ledger topic.
+        owned: the partitions assigned to this worker.
     """
     marks = ",".join("?" * len(topics))
     rows = db.execute(f"SELECT DISTINCT partition FROM next_offset WHERE topic IN ({marks})", tuple(topics)).fetchall()
@@ -61,7 +61,7 @@ def note(db: Database, topics: Collection[str], owned: Collection[int], at: str)
 
 
 def due(db: Database, before: str) -> list[int]:
-    """Returns the partitions that are another worker's since a moment before that one, or are half dropped."""
+    """Returns the partitions that other workers have had since before a time, or that are half dropped."""
     rows = db.execute(
         "SELECT partition FROM unowned_partition WHERE since <= ? OR state = ? ORDER BY partition", (before, DROPPING)
     )
@@ -69,18 +69,18 @@ def due(db: Database, before: str) -> list[int]:
 
 
 def events_back(db: Database, partition: int, at: str) -> None:
-    """Writes that a partition is this worker's, before it is looked up where reading goes on. Not in a transaction."""
+    """Records that a partition is assigned again, before its next offset is looked up. Not in a transaction."""
     if _state(db, partition) is None:
-        return  # then it is not dropped within a moment either
+        return  # then it is not about to be dropped either
     with db.transaction():
         db.execute("DELETE FROM unowned_partition WHERE partition = ? AND state = ?", (partition, KEPT))
         db.execute("UPDATE unowned_partition SET state = ?, since = ? WHERE partition = ?", (BACK, at, partition))
 
 
 def ledger_back(db: Database, topic: str, topic_id: str, partition: int, at: str) -> None:
-    """Writes that a partition's ledger is about to be read: from its beginning if it is not whole here.
+    """Records that a partition's ledger is about to be read: from its beginning if it is incomplete here.
 
-    Before it is looked up where reading goes on; not in a transaction.
+    Call it before its next offset is looked up, and not in a transaction.
     """
     if _state(db, partition) is None:
         return
@@ -91,12 +91,12 @@ def ledger_back(db: Database, topic: str, topic_id: str, partition: int, at: str
         if state == BACK:
             db.execute("DELETE FROM unowned_partition WHERE partition = ?", (partition,))
         else:
-            # Who reads it may need it: the time counts from now.
+            # Its reader may need it: the time starts again now.
             db.execute("UPDATE unowned_partition SET state = ?, since = ? WHERE partition = ?", (KEPT, at, partition))
 
 
 def begin(db: Database, one: Unowned, before: str) -> bool:
-    """Begins to drop a partition, unless it came back meanwhile; returns whether it may go on. In a transaction."""
+    """Starts to drop a partition, unless it came back; returns whether to continue. Call it in a transaction."""
     changed = db.execute(
         "UPDATE unowned_partition SET state = ?1 WHERE partition = ?2 AND (state = ?1 OR since <= ?3)",
         (DROPPING, one.partition, before),
@@ -110,10 +110,10 @@ def begin(db: Database, one: Unowned, before: str) -> bool:
 
 
 def end(db: Database, one: Unowned) -> None:
-    """Writes that nothing of a partition is here any more. Belongs in a transaction.
+    """Records that nothing of a partition is here any more. Call it in a transaction.
 
     Raises:
-        PartitionBack: it is not dropped any more.
+        PartitionBack: it is no longer being dropped.
     """
     _check(db, one.partition)
     where = "topic = ? AND topic_id = ? AND partition = ?"
@@ -125,12 +125,12 @@ def end(db: Database, one: Unowned) -> None:
 
 
 def drop_events(db: Database, one: Unowned) -> int:
-    """Removes staged customers whose newest event is in a partition, and its dead letters; returns how many.
+    """Deletes staged customers whose newest event is in a partition, and its dead letters; returns how many.
 
-    Outside of a transaction, in many. Customers of the topic before it was recreated stay: nothing can read them again.
+    Uses many transactions. Customers of the topic before it was recreated stay: they cannot be reread.
 
     Raises:
-        PartitionBack: it is not dropped any more; what is done stays done.
+        PartitionBack: it is no longer being dropped; what is done stays done.
     """
     here = {"topic": one.topic[0], "topic_id": one.topic[1], "partition": one.partition}
     query = f"SELECT account_id FROM account_partition WHERE {_where(here)}"
@@ -145,12 +145,12 @@ def drop_events(db: Database, one: Unowned) -> int:
 
 
 def drop_accounts(db: Database, one: Unowned, partition_of: Callable[[AccountId], int]) -> int:
-    """Removes ledger, receipts and hashes of accounts whose ledger is in a partition; returns how many rows.
+    """Deletes ledger, receipts and hashes of accounts whose ledger is in a partition; returns how many rows.
 
-    Outside of a transaction, in many.
+    Uses many transactions.
 
     Raises:
-        PartitionBack: it is not dropped any more; what is done stays done.
+        PartitionBack: it is no longer being dropped; what is done stays done.
     """
     done = 0
     for table, columns in _OF_ACCOUNTS.items():
@@ -160,7 +160,7 @@ def drop_accounts(db: Database, one: Unowned, partition_of: Callable[[AccountId]
 
 
 def _accounts(db: Database, table: str) -> Iterator[AccountId]:
-    # Each is looked up by the index: millions of rows may have a hundred accounts.
+    # Looks up each account by the index: millions of rows may belong to a hundred accounts.
     after = ""
     query = f"SELECT min(account_id) FROM {table} WHERE account_id > ?"
     while (found := db.execute(query, (after,)).fetchone()[0]) is not None:

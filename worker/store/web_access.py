@@ -1,4 +1,4 @@
-"""Which sessions and links of the web pages are over: kept beside the settings, so that every worker knows it."""
+"""Revoked sessions and links of the web pages, kept beside the settings, so that every worker has them."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ from worker.store.changed_rows import Rows
 from worker.store.database import Database
 
 ABOUT = "web_access"
-"""Names these rows among the notes beside the settings."""
+"""The kind of these rows among the notes beside the settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebAccess:
-    """What is over, for one account or for the operators.
+    """What is revoked, for one account or for the operators.
 
     Attributes:
-        since: sessions and links that were made before are over; None where all are good.
-        spent: links that were used and sessions that were ended, each with the time at which it ends anyway.
+        since: sessions and links created earlier are revoked; None if all are valid.
+        spent: used links and ended sessions, each with the time when it expires anyway.
     """
 
     since: datetime | None = None
     spent: Mapping[str, datetime] = field(default_factory=dict)
 
     def good(self, name: str, made_at: datetime) -> bool:
-        """Tells whether a session or link may still be used."""
+        """Returns whether a session or link is still valid."""
         return name not in self.spent and (self.since is None or made_at >= self.since)
 
     def with_spent(self, name: str, expires: datetime, now: datetime) -> WebAccess:
-        """Returns it with one more that is over, without those that ended anyway."""
+        """Returns it with another used link or ended session, without expired ones."""
         left = {one: until for one, until in self.spent.items() if until > now}
         return replace(self, spent={**left, name: expires})
 
 
 def find(db: Database, account_id: AccountId | None) -> WebAccess:
-    """Returns what is over of an account; with None, of the operators."""
+    """Returns what is revoked for an account; None for the operators."""
     text = settings_notes.get(db, ABOUT, account_id or "")
     if text is None:
         return WebAccess()
-    told = json.loads(text)
-    since = told["since"]
+    data = json.loads(text)
+    since = data["since"]
     return WebAccess(
         as_moment(since) if since is not None else None,
-        {name: as_moment(until) for name, until in told["spent"].items()},
+        {name: as_moment(until) for name, until in data["spent"].items()},
     )
 
 
 def save(db: Database, account_id: AccountId | None, access: WebAccess) -> Rows:
-    """Writes what is over. Belongs in a transaction."""
-    told = {
+    """Stores what is revoked. Call it in a transaction."""
+    data = {
         "since": as_text(access.since) if access.since is not None else None,
         "spent": {name: as_text(until) for name, until in access.spent.items()},
     }
-    return settings_notes.put(db, ABOUT, account_id or "", json.dumps(told))
+    return settings_notes.put(db, ABOUT, account_id or "", json.dumps(data))

@@ -51,7 +51,7 @@ def restrict(path: Path) -> None:
 
 
 def is_open_to_others(folder: Path) -> bool:
-    """Tells whether users beside the owner may enter, list or change a folder."""
+    """Returns whether users beside the owner may enter, list or change a folder."""
     try:
         return bool(folder.stat().st_mode & _OTHERS)
     except OSError:

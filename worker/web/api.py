@@ -1,4 +1,4 @@
-"""The API for programs, ``/api/v1``: everything that the pages do, as JSON. Described in :mod:`worker.web.openapi`."""
+"""The API for programs, ``/api/v1``: everything that the pages do, as JSON. :mod:`worker.web.openapi` describes it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from worker.store.accounts import AccountSettings
 from worker.store.lock import seconds_since_beat
 from worker.store.runs import PartOfRun
 from worker.web import api_input, sessions
-from worker.web.account_changing import AccountChanging
-from worker.web.account_reading import AccountReading, Preview
+from worker.web.account_editor import editor_of
+from worker.web.account_reader import Preview, reader_of
+from worker.web.dead_letter_replay import dead_letter_of, replayed
 from worker.web.openapi import document
 from worker.web.pages.attention import needing_attention
 from worker.web.refreshes import Refresh
-from worker.web.replaying import letter_of, replayed
 from worker.web.routing import Call, Page
 from worker.web.visitor import Need
 
@@ -40,18 +40,8 @@ ROOT = "/api/v1"
 OF_ACCOUNT = f"{ROOT}/accounts/{{account_id}}"
 MOST_RECEIPTS = 10_000
 MOST_RUNS = 1000
-MOST_LETTERS = 1000
+MOST_DEAD_LETTERS = 1000
 MOST_DAYS = 400
-
-
-def reading_of(call: Call) -> AccountReading:
-    """Returns what reads the account that the path names."""
-    return AccountReading(call.context, call.db, call.account, call.now)
-
-
-def changing_of(call: Call) -> AccountChanging:
-    """Returns what changes the account that the path names."""
-    return AccountChanging(reading_of(call), call.me)
 
 
 def _settings(call: Call, one: AccountSettings) -> dict[str, Any]:
@@ -62,12 +52,12 @@ def _settings(call: Call, one: AccountSettings) -> dict[str, Any]:
 
 
 def describe(call: Call) -> Response:
-    """Returns the description of the API."""
+    """Returns the OpenAPI document."""
     return JSONResponse(document())
 
 
 def status(call: Call) -> Response:
-    """Returns what ``status --json`` prints, but for the other workers."""
+    """Returns what ``status --json`` prints, without the other workers."""
     config = call.context.parts.config
     beat, live = seconds_since_beat(config.staging.path), read_live(config.staging.path)
     return JSONResponse(overview(call.db, config, call.now, beat=beat, live=live))
@@ -103,21 +93,21 @@ def revoke_sessions(call: Call) -> Response:
     return Response(status_code=204)
 
 
-def list_letters(call: Call) -> Response:
+def list_dead_letters(call: Call) -> Response:
     """Returns the newest dead letters, newest first, without their values."""
-    limit = api_input.number(call, "limit", 100, MOST_LETTERS)
+    limit = api_input.number(call, "limit", 100, MOST_DEAD_LETTERS)
     found = dead_letters.all_letters(call.db, limit)
-    told = [dead_letter_data(one, whole=False) for one in reversed(found)]
-    return JSONResponse({"count": dead_letters.count(call.db), "dead_letters": told})
+    data = [dead_letter_data(one, whole=False) for one in reversed(found)]
+    return JSONResponse({"count": dead_letters.count(call.db), "dead_letters": data})
 
 
-def show_letter(call: Call) -> Response:
-    """Returns one dead letter whole."""
-    return JSONResponse(dead_letter_data(letter_of(call, api_input.number_in_path(call))))
+def show_dead_letter(call: Call) -> Response:
+    """Returns one dead letter with its value."""
+    return JSONResponse(dead_letter_data(dead_letter_of(call, api_input.number_in_path(call))))
 
 
-def replay_letter(call: Call) -> Response:
-    """Reads a dead letter again as this release understands it."""
+def replay_dead_letter(call: Call) -> Response:
+    """Decodes a dead letter again with this release."""
     number = api_input.number_in_path(call)
     why = replayed(call, number)
     return JSONResponse({"number": number, "understood": why is None, "reason": why})
@@ -128,11 +118,11 @@ def replay_letter(call: Call) -> Response:
 
 def show_account(call: Call) -> Response:
     """Returns an account's settings, its state and what comes next."""
-    reading = reading_of(call)
+    reading = reader_of(call)
     now, config = reading.state(), call.context.parts.config
-    told, user = settings_data(now.facts.settings, now.facts.waiting), reading.user()
+    data, user = settings_data(now.facts.settings, now.facts.waiting), reading.user()
     return JSONResponse(
-        told
+        data
         | {
             "mailchimp": {"account_name": user.name, "login": user.login} if user is not None else None,
             "problems": [
@@ -148,28 +138,28 @@ def show_account(call: Call) -> Response:
 
 
 def connect(call: Call) -> Response:
-    """Stores an API key once Mailchimp accepted it."""
+    """Stores an API key once Mailchimp has accepted it."""
     given = api_input.fields(call, "api_key")
-    done = changing_of(call).connect(api_input.text(given, "api_key"))
+    done = editor_of(call).connect(api_input.text(given, "api_key"))
     user = {"account_name": done.user.name, "login": done.user.login}
     return JSONResponse(_settings(call, done.settings) | {"mailchimp": user, "notice": done.notice})
 
 
 def disconnect(call: Call) -> Response:
     """Removes the API key."""
-    return JSONResponse(_settings(call, changing_of(call).disconnect()))
+    return JSONResponse(_settings(call, editor_of(call).disconnect()))
 
 
 def put_settings(call: Call) -> Response:
     """Changes settings."""
     wanted, confirmed = api_input.wanted_settings(call)
-    return JSONResponse(_settings(call, changing_of(call).change(wanted, confirmed)))
+    return JSONResponse(_settings(call, editor_of(call).change(wanted, confirmed)))
 
 
 def preview(call: Call) -> Response:
-    """Returns what would follow from a change of settings."""
+    """Returns the consequences of a change of settings."""
     wanted, _ = api_input.wanted_settings(call)
-    return JSONResponse(_preview_data(reading_of(call).preview(wanted)))
+    return JSONResponse(_preview_data(reader_of(call).preview(wanted)))
 
 
 def _preview_data(found: Preview) -> dict[str, Any]:
@@ -190,38 +180,38 @@ def _preview_data(found: Preview) -> dict[str, Any]:
 
 def resume(call: Call) -> Response:
     """Ends every pause."""
-    return JSONResponse(_settings(call, changing_of(call).resume()))
+    return JSONResponse(_settings(call, editor_of(call).resume()))
 
 
 def show_lists(call: Call) -> Response:
     """Returns the lists that the last refresh found."""
-    reading = reading_of(call)
+    reading = reader_of(call)
     settings = reading.settings()
     new = reading.new_lists(settings)
     return JSONResponse({"lists": [one | {"new": one["list_id"] in new} for one in lists_data(settings)]})
 
 
 def show_fields(call: Call) -> Response:
-    """Returns the merge fields of a list, as Mailchimp has them now, with what goes there."""
+    """Returns the merge fields of a list, as Mailchimp has them now, with their sources."""
     list_id = ListId(call.path["list_id"])
-    return JSONResponse({"list_id": list_id, "fields": mapping_data(reading_of(call).fields(list_id))})
+    return JSONResponse({"list_id": list_id, "fields": mapping_data(reader_of(call).fields(list_id))})
 
 
 def put_fields(call: Call) -> Response:
-    """Stores exactly what goes to which merge fields of a list, beside the default."""
+    """Replaces the mapping of a list's merge fields."""
     list_id = ListId(call.path["list_id"])
     chosen = api_input.chosen_fields(call)
-    return JSONResponse({"list_id": list_id, "fields": mapping_data(changing_of(call).choose_fields(list_id, chosen))})
+    return JSONResponse({"list_id": list_id, "fields": mapping_data(editor_of(call).choose_fields(list_id, chosen))})
 
 
 def show_refresh(call: Call) -> Response:
-    """Returns the last reading of the lists."""
-    return JSONResponse(_refresh_data(reading_of(call).refresh()))
+    """Returns the last refresh of the lists."""
+    return JSONResponse(_refresh_data(reader_of(call).refresh()))
 
 
 def refresh(call: Call) -> Response:
-    """Begins to read the lists from Mailchimp."""
-    return JSONResponse(_refresh_data(changing_of(call).refresh_lists()), 202)
+    """Starts reading the lists from Mailchimp."""
+    return JSONResponse(_refresh_data(editor_of(call).refresh_lists()), 202)
 
 
 def _refresh_data(one: Refresh | None) -> dict[str, Any]:
@@ -239,16 +229,16 @@ def _refresh_data(one: Refresh | None) -> dict[str, Any]:
 
 
 def sync(call: Call) -> Response:
-    """Asks for a flush of the account now."""
+    """Requests a flush of the account now."""
     given = api_input.fields(call, "confirm_held")
-    found = changing_of(call).sync_now(confirm_held=api_input.flag(given, "confirm_held", default=False))
+    found = editor_of(call).sync_now(confirm_held=api_input.flag(given, "confirm_held", default=False))
     return JSONResponse({"request": found.request, "requested_at": found.requested_at}, 202)
 
 
 def show_runs(call: Call) -> Response:
-    """Returns the account's parts of the last flushes, oldest first."""
+    """Returns the account's parts of recent flushes, oldest first."""
     days = api_input.number(call, "days", 30, MOST_DAYS)
-    return JSONResponse({"runs": [_part_data(one) for one in reading_of(call).runs(days or 30)]})
+    return JSONResponse({"runs": [_part_data(one) for one in reader_of(call).runs(days or 30)]})
 
 
 def _part_data(one: PartOfRun) -> dict[str, Any]:
@@ -257,9 +247,9 @@ def _part_data(one: PartOfRun) -> dict[str, Any]:
 
 
 def show_receipts(call: Call) -> Response:
-    """Returns what became of customers, oldest first; the newest so many."""
+    """Returns the newest receipts, oldest first."""
     list_id, customer_id = call.query.get("list_id"), call.query.get("customer_id")
-    found = reading_of(call).receipts(
+    found = reader_of(call).receipts(
         run=api_input.number(call, "run", None, api_input.LARGEST),
         outcome=api_input.outcome(call),
         list_id=ListId(list_id) if list_id is not None else None,
@@ -270,19 +260,19 @@ def show_receipts(call: Call) -> Response:
 
 
 def explain(call: Call) -> Response:
-    """Returns what happened to one person; the address is in the body, so that no log of addresses has it."""
+    """Returns the history of one person. The address is in the body, so that no access log contains it."""
     given = api_input.fields(call, "email", "live")
     email = api_input.text(given, "email")
-    found = reading_of(call).person(email, live=api_input.flag(given, "live", default=False))
+    found = reader_of(call).person(email, live=api_input.flag(given, "live", default=False))
     address = address_key(email)
-    # A dead letter may be of any account: only operators see them.
+    # A dead letter may belong to any account, so only operators see them.
     letters = letters_naming(call.db, address) if address is not None and call.me.operator else []
     return JSONResponse({"customers": [explanation_data(one.explanation, one.live, letters) for one in found]})
 
 
 def show_settings_log(call: Call) -> Response:
-    """Returns who changed which setting when, newest first."""
-    return JSONResponse({"changes": [asdict(one) for one in reading_of(call).settings_log()]})
+    """Returns who changed which setting, and when, newest first."""
+    return JSONResponse({"changes": [asdict(one) for one in reader_of(call).settings_log()]})
 
 
 PAGES = (
@@ -290,9 +280,9 @@ PAGES = (
     Page(f"{ROOT}/status", status, Need.OPERATOR),
     Page(f"{ROOT}/accounts", list_accounts, Need.OPERATOR),
     Page(f"{ROOT}/runs", list_runs, Need.OPERATOR),
-    Page(f"{ROOT}/dead-letters", list_letters, Need.OPERATOR),
-    Page(f"{ROOT}/dead-letters/{{number}}", show_letter, Need.OPERATOR),
-    Page(f"{ROOT}/dead-letters/{{number}}/replay", replay_letter, Need.OPERATOR, ("POST",)),
+    Page(f"{ROOT}/dead-letters", list_dead_letters, Need.OPERATOR),
+    Page(f"{ROOT}/dead-letters/{{number}}", show_dead_letter, Need.OPERATOR),
+    Page(f"{ROOT}/dead-letters/{{number}}/replay", replay_dead_letter, Need.OPERATOR, ("POST",)),
     Page(f"{ROOT}/links", make_link, Need.OPERATOR, ("POST",)),
     Page(f"{OF_ACCOUNT}/sessions", revoke_sessions, Need.OPERATOR, ("DELETE",), anywhere=True),
     Page(OF_ACCOUNT, show_account, Need.ACCOUNT),

@@ -1,4 +1,4 @@
-"""What programs send, checked: the fields of JSON bodies and the parameters of addresses."""
+"""Validates what programs send: fields of JSON bodies and query parameters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from worker.accounts.field_mapping import MOST_FIELDS, NOTHING
-from worker.accounts.wanted import Wanted
+from worker.accounts.requested_settings import RequestedSettings
 from worker.flush.outcomes import Outcome
 from worker.model import ListId
 from worker.store.accounts import StatusIfNew
@@ -19,13 +19,10 @@ LONGEST_TEXT = 1000
 
 
 def fields(call: Call, *allowed: str) -> dict[str, Any]:
-    """Returns the fields of a JSON object.
-
-    Args:
-        call: the request; without a body it is an empty object.
+    """Returns the fields of a JSON object; an empty one without a body.
 
     Raises:
-        BadInput: it is not a JSON object, or has other fields.
+        BadInput: the body is not a JSON object, or has other fields.
     """
     if not call.body:
         return {}
@@ -38,10 +35,10 @@ def fields(call: Call, *allowed: str) -> dict[str, Any]:
 
 
 def text(given: Mapping[str, Any], name: str, *, longest: int = LONGEST_TEXT) -> str:
-    """Returns a text that must be there.
+    """Returns a required text.
 
     Raises:
-        BadInput: it is not, or is too long.
+        BadInput: it is missing or too long.
     """
     value = given.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= longest:
@@ -50,19 +47,19 @@ def text(given: Mapping[str, Any], name: str, *, longest: int = LONGEST_TEXT) ->
 
 
 def optional_text(given: Mapping[str, Any], name: str, *, longest: int = LONGEST_TEXT) -> str | None:
-    """Returns a text, or None where there is none.
+    """Returns an optional text.
 
     Raises:
-        BadInput: it is no text, or too long.
+        BadInput: it is not a text, or too long.
     """
     return None if given.get(name) is None else text(given, name, longest=longest)
 
 
 def flag(given: Mapping[str, Any], name: str, *, default: bool) -> bool:
-    """Returns true or false.
+    """Returns a boolean.
 
     Raises:
-        BadInput: it is neither.
+        BadInput: it is not a boolean.
     """
     value = given.get(name, default)
     if not isinstance(value, bool):
@@ -73,11 +70,11 @@ def flag(given: Mapping[str, Any], name: str, *, default: bool) -> bool:
 SETTINGS = ("enabled", "status_if_new", "stored_list_ids", "master_list_id", "confirmed")
 
 
-def wanted_settings(call: Call) -> tuple[Wanted, dict[ListId, int]]:
-    """Returns the settings that a body wants, and how many members may leave each list.
+def wanted_settings(call: Call) -> tuple[RequestedSettings, dict[ListId, int]]:
+    """Returns the settings that a body requests, and how many members may leave each list.
 
     Raises:
-        BadInput: a field is wrong.
+        BadInput: a field is invalid.
     """
     given = fields(call, *SETTINGS)
     enabled, status, stored = given.get("enabled"), given.get("status_if_new"), given.get("stored_list_ids")
@@ -88,7 +85,7 @@ def wanted_settings(call: Call) -> tuple[Wanted, dict[ListId, int]]:
     if stored is not None and not _is_texts(stored):
         raise _bad("The field stored_list_ids must be a list of ids.")
     master = optional_text(given, "master_list_id")
-    return Wanted(
+    return RequestedSettings(
         enabled=enabled,
         status_if_new=cast("StatusIfNew | None", status),
         stored=frozenset(ListId(one) for one in stored) if stored is not None else None,
@@ -108,10 +105,10 @@ def _confirmed(given: Any) -> dict[ListId, int]:
 
 
 def chosen_fields(call: Call) -> dict[str, str]:
-    """Returns merge tag to what goes there, as a body chooses; null and empty text for nothing.
+    """Returns merge tag to source; null and "" for nothing.
 
     Raises:
-        BadInput: a field is wrong.
+        BadInput: a field is invalid.
     """
     given = fields(call, "fields").get("fields")
     if not isinstance(given, dict) or len(given) > MOST_FIELDS:
@@ -127,20 +124,20 @@ def _is_texts(given: Any) -> bool:
 
 
 def number(call: Call, name: str, default: int | None, most: int) -> int | None:
-    """Returns a whole number from 1 of the address, or the default.
+    """Returns a positive integer from the query, or the default.
 
     Raises:
-        BadInput: it is none, or too large.
+        BadInput: it is not one, or too large.
     """
     given = call.query.get(name)
     return default if given is None else _number(name, given, most)
 
 
 def number_in_path(call: Call) -> int:
-    """Returns the whole number from 1 that the path names.
+    """Returns the positive integer in the path.
 
     Raises:
-        BadInput: it is none, or too large.
+        BadInput: it is not one, or too large.
     """
     return _number("number", call.path["number"], LARGEST)
 
@@ -152,7 +149,7 @@ def _number(name: str, given: str, most: int) -> int:
 
 
 def outcome(call: Call) -> Outcome | None:
-    """Returns the outcome that the address names.
+    """Returns the outcome in the query.
 
     Raises:
         BadInput: there is no such outcome.

@@ -1,4 +1,4 @@
-"""The web application: health and metrics, which hold no personal data and ask for no token; the pages and the API."""
+"""The web application: health and metrics, which hold no personal data and need no token; the pages and the API."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from worker.web.routing import Page, Slots, error_response, routes
 
 STATIC = Path(__file__).parent / "static"
 PAGES: Sequence[Page] = (*signing_in.PAGES, *page_routes.PAGES, *api.PAGES)
-"""All pages and paths of the API."""
+"""All pages, and the routes of the API."""
 
 
 def web_application(
@@ -36,12 +36,12 @@ def web_application(
 ) -> Starlette:
     """Returns the application.
 
-    Health and metrics are answered in the server's one thread, so what they read need not be shared; all other work
-    is done in threads of its own.
+    Health and metrics run in the server's only thread, so what they read need not be shared; all other work has threads
+    of its own.
 
     Args:
-        live: what must hold for a worker that need not be started again.
-        ready: what must hold for one that can do its work.
+        live: must hold, or the worker must be restarted.
+        ready: must hold for a worker that can do its work.
     """
     made: list[BaseRoute] = [
         *_health_routes(live, ready),
@@ -81,12 +81,12 @@ def _health_routes(live: Callable[[], Conditions], ready: Callable[[], Condition
 
 def _answer(what: str, conditions: Conditions) -> Response:
     missing = [name for name, reason in conditions.items() if reason is not None]
-    told = {
+    data = {
         what: not missing,
         "missing": missing,
         "conditions": {name: reason or "ok" for name, reason in conditions.items()},
     }
-    return JSONResponse(told, status_code=503 if missing else 200, headers={"Cache-Control": "no-store"})
+    return JSONResponse(data, status_code=503 if missing else 200, headers={"Cache-Control": "no-store"})
 
 
 def _metrics_route(registry: CollectorRegistry) -> Route:

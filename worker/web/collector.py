@@ -1,6 +1,6 @@
-"""All metrics, read when they are asked for: from SQLite, from the consumer and from what the process counted.
+"""All metrics, collected on request: from SQLite, from the consumer and from the process's counters.
 
-Names and units: https://prometheus.io/docs/practices/naming. No label has an account, a list or an address.
+Names and units: https://prometheus.io/docs/practices/naming. No label contains an account, a list or an address.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FAULTS = ("key_disagrees", "misplaced", "out_of_order")
 
 
 def registry_of(collector: Collector) -> CollectorRegistry:
-    """Returns a registry with a collector and what the library tells of the process: memory, CPU, open files."""
+    """Returns a registry with a collector and the library's metrics of the process: memory, CPU, open files."""
     made = CollectorRegistry()
     made.register(collector)
     ProcessCollector(registry=made)
@@ -41,7 +41,7 @@ def registry_of(collector: Collector) -> CollectorRegistry:
 
 
 class WorkerCollector(Collector):
-    """Reads the metrics of one worker. Belongs to the web server's thread."""
+    """Collects the metrics of one worker. Used only by the web server's thread."""
 
     def __init__(
         self,
@@ -52,19 +52,18 @@ class WorkerCollector(Collector):
         in_flight: Callable[[], int],
         clock: Clock,
     ) -> None:
-        """Reads nothing yet.
+        """Collects nothing yet.
 
         Args:
-            db: a connection of the web server's thread alone.
-            owned_partitions: what is read, and how far.
-            in_flight: returns how many calls to Mailchimp wait for their answer.
+            db: a connection used only by the web server's thread.
+            in_flight: returns how many calls to Mailchimp are in flight.
         """
         self._db, self._topic, self._ownership = db, topic, owned_partitions
         self._metrics, self._in_flight, self._clock = metrics, in_flight, clock
         self._oldest = totals.OldestWaiting()
 
     def collect(self) -> Iterable[Metric]:
-        """Returns all of them. Those of the database are left out, and it is said so, where it cannot be read."""
+        """Returns all metrics. If the database cannot be read, leaves its metrics out and reports that."""
         yield InfoMetricFamily(
             f"{PREFIX}build",
             "The release, and the Python that runs it.",
@@ -136,8 +135,8 @@ class WorkerCollector(Collector):
         yield _counter("contacts", "Receipts, by outcome.", "outcome", _from_0(Outcome, now.contacts))
         yield _counter("flushes", "Flushes that ended, by how.", "ended", _from_0(RunResult, now.flushes))
         refused = _from_0(("ledger", "settings"), now.refused)
-        told = "Records of ledger and settings that were not signed with this worker's secret key."
-        yield _counter("changelog_refused", told, "what", refused)
+        message = "Records of ledger and settings that were not signed with this worker's secret key."
+        yield _counter("changelog_refused", message, "what", refused)
         yield _calls(now.calls)
         yield _gauge("calls_in_flight", "Calls to Mailchimp that wait for their answer.", self._in_flight())
         by_kind = {kind: now.call_seconds[kind] for kind in KINDS}
@@ -173,7 +172,7 @@ def _gauges(name: str, meaning: str, label: str, values: Mapping[str, int]) -> M
 
 
 def _from_0(known: Iterable[str], values: Mapping[str, int]) -> Mapping[str, int]:
-    # What may come begins at 0, so that a rate sees the first one.
+    # Known labels start at 0, so that a rate sees their first increase.
     return {**dict.fromkeys(known, 0), **values}
 
 

@@ -1,4 +1,4 @@
-"""What the web pages and the API work with, as the worker's App has it."""
+"""What the pages and the API need from the worker's App."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from worker.mailchimp.call import Sender
 from worker.model import AccountId
 from worker.store.database import Database
 from worker.store.forgotten import Departed
-from worker.web.forwarding import SeenOnce
+from worker.web.failed_logins import FailedLogins
+from worker.web.forwarding import SeenRequests
 from worker.web.refreshes import Refreshes
 from worker.web.sessions import LINK_PURPOSES
 from worker.web.signing import Signer
-from worker.web.tries import Tries
 
 
 class Parts(Protocol):
-    """The parts of the worker that the web needs."""
+    """The parts of the worker that the web server needs."""
 
     @property
     def config(self) -> Config:
-        """The operator's."""
+        """The operator's config."""
         ...
 
     @property
     def secret(self) -> SecretKey:
-        """What API keys are encrypted with."""
+        """Encrypts API keys."""
         ...
 
     @property
@@ -43,7 +43,7 @@ class Parts(Protocol):
         ...
 
     def clock(self) -> datetime:
-        """Returns the time."""
+        """Returns the current time."""
         ...
 
     def open_database(self) -> Database:
@@ -51,19 +51,19 @@ class Parts(Protocol):
         ...
 
     def open_client(self, key: ApiKey, account_id: AccountId | None = None) -> AbstractContextManager[Sender]:
-        """Opens what sends calls with an API key, each once."""
+        """Opens a sender with an API key, without retries."""
         ...
 
     def open_client_of(self, db: Database, account_id: AccountId) -> AbstractContextManager[Sender]:
-        """Opens what sends calls with an account's API key, each once."""
+        """Opens a sender with the account's API key, without retries."""
         ...
 
     def hash_key(self, db: Database) -> bytes | None:
-        """Returns the key of the hashes of erased persons; None where nobody was ever erased."""
+        """Returns the key for hashes of erased persons; None if nobody was ever erased."""
         ...
 
     def departed_of(self, db: Database, account_id: AccountId) -> Departed:
-        """Returns who left lists of an account and was erased since."""
+        """Returns the hashes of erased people who had left lists of the account."""
         ...
 
 
@@ -85,21 +85,21 @@ class WebContext:
     Attributes:
         parts: of the worker.
         why_not_ready: returns why settings cannot be shown or changed yet; None once they are read.
-        elsewhere: returns where the worker can be reached that has an account; None where this one has it.
-        refreshes: readings of lists from Mailchimp that are under way, or were.
-        seen: requests of other workers that came.
-        tries: how often somebody came with a wrong token or link.
+        elsewhere: returns the URL of the worker that has an account; None if this one has it.
+        refreshes: of lists from Mailchimp, running or ended.
+        seen: forwarded requests that arrived here.
+        tries: failed attempts to sign in.
     """
 
     parts: Parts
     why_not_ready: Callable[[], str | None] = _ready
     elsewhere: Callable[[Database, AccountId], str | None] = _everything_is_here
     refreshes: Refreshes = field(default_factory=Refreshes)
-    seen: SeenOnce = field(default_factory=SeenOnce)
-    tries: Tries = field(default_factory=Tries)
+    seen: SeenRequests = field(default_factory=SeenRequests)
+    failed_logins: FailedLogins = field(default_factory=FailedLogins)
 
     def signer(self, purpose: str) -> Signer:
-        """Returns what signs for a purpose: one of ``_PURPOSES``."""
+        """Returns the signer for a purpose: one of ``_PURPOSES``."""
         return self._signers[purpose]
 
     @cached_property
@@ -109,5 +109,5 @@ class WebContext:
         return {one: Signer(keys[0], keys[1:]) for one, keys in by_each.items()}
 
     def open_database(self) -> Database:
-        """Opens a connection for one request; a wait for the database's lock ends with the request's patience."""
+        """Opens a connection for one request, which waits for the database lock no longer than a request may take."""
         return self.parts.open_database()

@@ -1,7 +1,7 @@
-"""Sends requests on to the worker that has an account: its customers, runs and receipts are known there alone.
+"""Forwards requests to the worker that has an account: only that one has its customers, runs and receipts.
 
-As Kafka Streams does with ``application.server``. A request is sent on once, with who asks, signed with a key that is
-derived from the secret key; cookies and tokens are left out, so that none travels between workers.
+Kafka Streams does the same with ``application.server``. A request is forwarded at most once, together with its visitor,
+signed with a key derived from the secret key. Cookies and tokens are not forwarded.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from worker.web.signing import Signer
 from worker.web.visitor import Visitor
 
 HEADER = "x-worker-visitor"
-"""Says who asks, in a request that was sent on."""
+"""The header that names the visitor of a forwarded request."""
 GOOD_FOR = timedelta(seconds=30)
 ANSWER_SECONDS = 60.0
 LARGEST_ANSWER = 64 * 1024 * 1024
-"""Bytes. A larger answer is refused: half a list of people would look like a whole one."""
-SENT_ON = ("accept", "content-type", "sec-fetch-site", "x-csrf-token")
-SENT_BACK = ("content-type", "location", "retry-after", "content-disposition")
+"""Bytes. Larger answers are refused: a truncated list of people would look complete."""
+FORWARDED_HEADERS = ("accept", "content-type", "sec-fetch-site", "x-csrf-token")
+RETURNED_HEADERS = ("content-type", "location", "retry-after", "content-disposition")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the other worker answered."""
+    """The other worker's answer."""
 
     status: int
     headers: dict[str, str]
@@ -44,21 +44,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Which worker has an account, as far as this one knows.
+    """Finds the worker that has an account.
 
     Attributes:
         topic: of the events.
-        owned: returns the partitions that this worker has now.
+        owned: returns the partitions assigned to this worker.
     """
 
     topic: str
     owned: Callable[[], Collection[int]]
 
     def url_of(self, db: Database, account_id: AccountId) -> str | None:
-        """Returns where the worker can be reached that has an account; None where this one has it.
+        """Returns the URL of the worker that has an account; None if this one has it.
 
         Raises:
-            WorkerAway: this one has it not, and no other one has said where it can be reached.
+            WorkerAway: another worker has it, and none has announced its URL.
         """
         size = offsets.size_of(db, self.topic)
         if size is None:
@@ -73,7 +73,7 @@ class Elsewhere:
 
 
 def away(why: str) -> WorkerAway:
-    """Returns that the account's worker cannot be reached."""
+    """Returns the error for a worker that cannot be reached."""
     return WorkerAway(
         f"What happened in this account is known to another worker, which cannot be reached now: {why}.",
         "Nothing is lost. Try again in a minute.",
@@ -81,62 +81,62 @@ def away(why: str) -> WorkerAway:
 
 
 def signed(signer: Signer, visitor: Visitor, method: str, target: str, body: bytes, now: datetime) -> str:
-    """Returns the header of a request that is sent on."""
-    told = {
+    """Returns the header of a forwarded request."""
+    payload = {
         "account_id": visitor.account_id,
         "session": visitor.session,
         "name": visitor.name,
         "request": _digest(method, target, body),
         "once": secrets.token_urlsafe(12),
     }
-    return signer.signed(told, now + GOOD_FOR)
+    return signer.signed(payload, now + GOOD_FOR)
 
 
-class SeenOnce:
-    """Remembers which requests came that were sent on, so that none is good a second time. Threads share it."""
+class SeenRequests:
+    """Remembers forwarded requests, so that none can be replayed. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._until: dict[str, datetime] = {}
 
-    def first(self, name: str, now: datetime) -> bool:
-        """Notes a request, and tells whether it came for the first time."""
+    def is_new(self, name: str, now: datetime) -> bool:
+        """Records a request; returns whether it is new."""
         with self._lock:
-            # In the order in which they came, so that the oldest are first.
+            # In order of arrival, so that the oldest are first.
             while self._until and next(iter(self._until.values())) < now:
                 del self._until[next(iter(self._until))]
             if name in self._until:
                 return False
-            # Twice as long as one is good: clocks of two machines are never quite the same.
+            # Twice the validity: clocks of two machines are never quite the same.
             self._until[name] = now + 2 * GOOD_FOR
             return True
 
 
 def visitor_of(
-    signer: Signer, seen: SeenOnce, header: str, method: str, target: str, body: bytes, now: datetime
+    signer: Signer, seen: SeenRequests, header: str, method: str, target: str, body: bytes, now: datetime
 ) -> Visitor | None:
-    """Returns who asks in a request that another worker sent on.
+    """Returns the visitor of a forwarded request.
 
-    None where no worker of ours did, or where the same came before: who listens cannot send it again.
+    None if it is not signed by one of our workers, or was seen before: an eavesdropper cannot replay it.
     """
-    told = signer.opened(header, now)
-    if told is None or told.get("request") != _digest(method, target, body):
+    payload = signer.opened(header, now)
+    if payload is None or payload.get("request") != _digest(method, target, body):
         return None
-    if not seen.first(str(told.get("once")), now):
+    if not seen.is_new(str(payload.get("once")), now):
         return None
-    return Visitor(told["account_id"], told["session"], told["name"])
+    return Visitor(payload["account_id"], payload["session"], payload["name"])
 
 
-def send_on(
+def forward(
     url: str, method: str, target: str, headers: dict[str, str], body: bytes, seconds: float = ANSWER_SECONDS
 ) -> Answer:
-    """Sends a request to another worker and returns its answer.
+    """Forwards a request to another worker and returns its answer.
 
     Args:
-        seconds: how long to wait for it to connect, and for each part of its answer.
+        seconds: timeout for connecting, and for each read.
 
     Raises:
-        WorkerAway: it cannot be reached, does not answer, or answers with more than can be passed on.
+        WorkerAway: it cannot be reached, does not answer, or its answer is too large.
     """
     to = urlsplit(url)
     made = http.client.HTTPSConnection if to.scheme == "https" else http.client.HTTPConnection
@@ -147,7 +147,7 @@ def send_on(
         content = answer.read(LARGEST_ANSWER + 1)
         if len(content) > LARGEST_ANSWER:
             raise away(f"its answer is larger than {LARGEST_ANSWER // 1024**2} MiB")
-        back = {name: value for name in SENT_BACK if (value := answer.getheader(name)) is not None}
+        back = {name: value for name in RETURNED_HEADERS if (value := answer.getheader(name)) is not None}
         return Answer(answer.status, back, content)
     except (OSError, http.client.HTTPException) as error:
         raise away(type(error).__name__) from error

@@ -1,4 +1,4 @@
-"""Headers that keep browsers from showing, storing or sending on what they should not."""
+"""Headers that restrict what browsers do with the pages: frames, caching, referrers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 def security_headers(embed_origins: str) -> dict[str, str]:
-    """Returns the headers of every answer.
+    """Returns the headers of every response.
 
     Args:
-        embed_origins: sites that may show the pages in a frame, separated by blanks; "" for none.
+        embed_origins: sites that may show the pages in a frame, separated by spaces; "" for none.
     """
     policy = {
         "default-src": "'none'",
@@ -35,13 +35,13 @@ def security_headers(embed_origins: str) -> dict[str, str]:
 
 
 class SecurityHeaders:
-    """Adds them to every answer that does not say otherwise itself."""
+    """Middleware that adds them to every response that does not set them itself."""
 
     def __init__(self, app: ASGIApp, embed_origins: str) -> None:
         self._app, self._headers = app, security_headers(embed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
+        """Handles a request."""
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""Whether a running worker lives, and whether it is ready: what probes ask."""
+"""Liveness and readiness of a running worker, for probes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.metrics import Metrics
 
 STALE_SECONDS = 120.0
-"""What did nothing for so long, though it should each second, is stuck; so is a worker that Kafka does not answer."""
+"""What should happen every second but did not for this long is stuck; so is a consumer that Kafka does not answer."""
 FLUSH_STUCK_SECONDS = 1800.0
-"""A flush that ended no call and wrote no receipt for so long is stuck. A call may take minutes, with its retries."""
+"""A flush that ended no call and wrote no receipt for this long is stuck. With retries, a call may take minutes."""
 
 Conditions = Mapping[str, str | None]
-"""Each condition with what is missing; None where it holds."""
+"""Each condition with what is wrong; None if it holds."""
 
 
 class Health:
-    """Knows how the threads of a running worker are. The main thread tells; the web server's thread asks."""
+    """The health of a running worker's threads. Updated by the main thread, read by the web server's thread."""
 
     def __init__(
         self,
@@ -27,13 +27,13 @@ class Health:
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Takes a worker that has just started.
+        """Starts healthy.
 
         Args:
-            owned_partitions: knows when the consumer was polled, and what the group and the changelog said.
-            reads: tells whether the poll thread runs.
+            owned_partitions: knows when the consumer was last polled, and what the group and the changelog reported.
+            reads: returns whether the poll thread is running.
             metrics: know when a flush last did something.
-            clock: seconds that only go forward.
+            clock: monotonic, in seconds.
         """
         self._ownership = owned_partitions
         self._reads = reads
@@ -43,7 +43,7 @@ class Health:
         self._flush_began: float | None = None
 
     def looked(self, *, flushing: bool) -> None:
-        """Notes that the main thread looked whether a flush is due, and whether one is under way."""
+        """Records that the main thread checked for a due flush, and whether one is running."""
         self._looked_at = self._clock()
         if not flushing:
             self._flush_began = None
@@ -51,11 +51,11 @@ class Health:
             self._flush_began = self._looked_at
 
     def live(self) -> Conditions:
-        """Returns what must hold for a worker that need not be started again."""
+        """Returns the conditions of liveness; if one fails, the worker must be restarted."""
         return {"poll_loop": self._poll_loop(), "flush_thread": self._flush_thread()}
 
     def ready(self) -> Conditions:
-        """Returns what else must hold for one that can deliver what it is given. It may have no partition."""
+        """Returns the further conditions of readiness. A worker without partitions can be ready."""
         return {
             "changelog_read": self._ownership.why_changelog_unread(),
             "group_member": self._ownership.why_no_member(STALE_SECONDS),

@@ -1,4 +1,4 @@
-"""The description of the API, as OpenAPI 3.1 has it. Pure.
+"""The OpenAPI 3.1 document of the API.
 
 Source: https://spec.openapis.org/oas/v3.1.1.
 """

@@ -1,4 +1,4 @@
-"""What goes to which merge fields of a list, as the description of the API has it. Pure."""
+"""The OpenAPI schemas of a list's merge fields and their sources."""
 
 from __future__ import annotations
 

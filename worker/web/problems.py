@@ -1,4 +1,4 @@
-"""What can go wrong for a visitor, and the HTTP status of each error. Pure."""
+"""The errors of requests, and the HTTP status of each error. Does no I/O."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from worker.model import ListId
 
 
 class WebProblem(WorkerError):
-    """A request cannot be answered as asked.
+    """A request cannot be answered as requested.
 
     Attributes:
-        status: of HTTP.
+        status: the HTTP status.
     """
 
     status = 400
 
 
 class BadInput(WebProblem):
-    """The request holds something that it may not, or lacks something."""
+    """The request contains something invalid, or lacks something."""
 
     status = 422
 
 
 class NotSignedIn(WebProblem):
-    """There is no session and no token."""
+    """The request has neither a session nor a token."""
 
     status = 401
 
@@ -39,31 +39,31 @@ class NotSignedIn(WebProblem):
 
 
 class NotAllowed(WebProblem):
-    """The visitor is known, and may not do this."""
+    """The visitor is known but may not do this."""
 
     status = 403
 
 
 class PageNotFound(WebProblem):
-    """There is no such page."""
+    """The page does not exist."""
 
     status = 404
 
 
 class WrongMethod(WebProblem):
-    """The page is there, and has no such method."""
+    """The page exists but does not support the method."""
 
     status = 405
 
 
 class NotHere(WebProblem):
-    """It can be done, but not over HTTP."""
+    """The request can be carried out, but not over HTTP."""
 
     status = 409
 
 
 class ConfirmationNeeded(WebProblem):
-    """More members would leave a list than was confirmed.
+    """More members would leave a list than were confirmed.
 
     Attributes:
         to_confirm: members that would leave, by list.
@@ -77,25 +77,25 @@ class ConfirmationNeeded(WebProblem):
 
 
 class BodyTooLarge(WebProblem):
-    """The request is larger than any that is needed."""
+    """The request's body is too large."""
 
     status = 413
 
 
 class TooManyTries(WebProblem):
-    """Somebody tries too often."""
+    """Somebody tried too often."""
 
     status = 429
 
 
 class Busy(WebProblem):
-    """More is asked at one time than the worker answers."""
+    """The worker has too many requests already."""
 
     status = 503
 
 
 class WorkerAway(WebProblem):
-    """What is asked for is known by another worker, which cannot be reached."""
+    """Another worker has the data, and cannot be reached."""
 
     status = 503
 
@@ -121,9 +121,9 @@ def status_of(error: WorkerError) -> int:
 
 
 def problem_of(error: WorkerError) -> dict[str, Any]:
-    """Returns an error as RFC 9457 has it, with ``code`` and ``advice`` as the commands print them."""
+    """Returns an error as an RFC 9457 problem, with ``code`` and ``advice`` as the commands print them."""
     status = status_of(error)
-    told: dict[str, Any] = {
+    data: dict[str, Any] = {
         "type": f"urn:mailchimp-worker:{error.code}",
         "title": error.code.replace("_", " "),
         "status": status,
@@ -132,5 +132,5 @@ def problem_of(error: WorkerError) -> dict[str, Any]:
         "advice": error.advice,
     }
     if isinstance(error, ConfirmationNeeded):
-        told["to_confirm"] = dict(error.to_confirm)
-    return told
+        data["to_confirm"] = dict(error.to_confirm)
+    return data

@@ -1,4 +1,4 @@
-"""Readings of accounts' lists from Mailchimp, each in a thread: one may take two minutes, and nobody waits for it."""
+"""Refreshes of accounts' lists from Mailchimp, each in a thread: one may take two minutes, and nobody waits for it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ MOST_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """A reading of an account's lists.
+    """One refresh of an account's lists.
 
     Attributes:
-        began_at: when somebody asked for it.
-        ended_at: None while it is under way.
-        problem: what went wrong; None where it went well, or is under way.
-        new: lists that were not known before.
-        gone: stored lists that Mailchimp no longer has, found so then.
-        back: stored lists that are there again.
+        began_at: when it was requested.
+        ended_at: None while it is running.
+        problem: what went wrong; None if nothing did, or while it is running.
+        new: lists that were unknown before.
+        gone: stored lists that Mailchimp no longer has, as this refresh found.
+        back: stored lists that were gone and exist again.
     """
 
     began_at: datetime
@@ -40,27 +40,27 @@ class Refresh:
 
     @property
     def running(self) -> bool:
-        """Whether it is under way."""
+        """Whether it is still running."""
         return self.ended_at is None
 
 
 class Refreshes:
-    """The last reading of each account since the worker began. Threads share it."""
+    """The last refresh of each account since the worker started. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._of: dict[AccountId, Refresh] = {}
 
     def of(self, account_id: AccountId) -> Refresh | None:
-        """Returns the account's last reading; None where there was none since the worker began."""
+        """Returns the account's last refresh; None if there was none since the worker started."""
         with self._lock:
             return self._of.get(account_id)
 
     def start(self, account_id: AccountId, clock: Callable[[], datetime], read: Callable[[], Refreshed]) -> Refresh:
-        """Starts a reading, unless one of the account is under way; returns it.
+        """Starts a refresh, unless the account has one running; returns it.
 
         Raises:
-            Busy: too many of other accounts are under way.
+            Busy: too many refreshes of other accounts are running.
         """
         with self._lock:
             known = self._of.get(account_id)

@@ -1,6 +1,6 @@
-"""What every route does before its own work: reads the request, finds out who asks, and refuses what may not be.
+"""What every route does before its own work: reads the request, identifies the visitor, and checks permissions.
 
-A route's work is a plain function. It runs in a thread with a connection of its own, so that the event loop answers
+A route's work is a plain function. It runs in a thread with its own connection, so that the event loop can answer
 /healthz and /metrics meanwhile.
 """
 
@@ -27,7 +27,7 @@ from worker.model import AccountId
 from worker.store.database import Database
 from worker.web import forwarding, sessions
 from worker.web.context import WebContext
-from worker.web.owner_words import owner_words
+from worker.web.owner_messages import message_for_owner
 from worker.web.problems import (
     BadInput,
     BodyTooLarge,
@@ -46,28 +46,28 @@ from worker.web.visitor import Need, Visitor
 log = logging.getLogger("worker.web")
 
 LARGEST_BODY = 64 * 1024
-"""Bytes of a request's body."""
+"""Bytes of a request body."""
 BODY_SECONDS = 10.0
-"""How long a request's body is waited for."""
+"""How long to wait for a request body."""
 MOST_FIELDS = 2000
 """Fields of a form."""
 MOST_AT_ONCE = 8
-"""Requests that are worked on at one time."""
+"""Requests handled at the same time."""
 MOST_WAITING = 32
-"""Requests that wait for that; more are refused."""
+"""Requests that wait for that; any more are refused."""
 SAFE = ("GET", "HEAD")
 COOKIE, SECURE_COOKIE = "mailchimp_worker", "__Host-mailchimp_worker"
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request, as a route's work has it.
+    """One request, for the route's function.
 
     Attributes:
-        db: a connection of this request alone.
-        visitor: who asks; None only where the route demands nothing and nobody is signed in.
-        account_id: the account that the path names; None where it names none.
-        now: when it came.
+        db: a connection used only by this request.
+        visitor: None only if the route needs none and nobody is signed in.
+        account_id: the account in the path; None if there is none.
+        now: when the request arrived.
     """
 
     request: Request
@@ -80,20 +80,20 @@ class Call:
 
     @property
     def query(self) -> Mapping[str, str]:
-        """The parameters of the address."""
+        """The query parameters."""
         return self.request.query_params
 
     @property
     def path(self) -> Mapping[str, str]:
-        """The parameters of the path."""
+        """The path parameters."""
         return self.request.path_params
 
     @cached_property
     def form(self) -> Mapping[str, list[str]]:
-        """The fields of a form that was sent, each with its values.
+        """The fields of a submitted form, each with its values.
 
         Raises:
-            BadInput: it is no such form.
+            BadInput: it is not a form.
         """
         if not _content_type(self.request).startswith("application/x-www-form-urlencoded"):
             return {}
@@ -103,34 +103,34 @@ class Call:
             raise BadInput("The form cannot be read.", "Load the page again, and send the form from there.") from error
 
     def field(self, name: str, default: str = "") -> str:
-        """Returns the last value of a form's field."""
+        """Returns the last value of a form field."""
         return (self.form.get(name) or [default])[-1]
 
     @cached_property
     def json(self) -> Any:
-        """The JSON that was sent.
+        """The JSON body.
 
         Raises:
-            BadInput: it is none.
+            BadInput: it is not JSON.
         """
         try:
             found = json.loads(self.body)
-            json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # half a surrogate pair cannot be stored
+            json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # a lone surrogate cannot be stored
             return found
         except (ValueError, RecursionError) as error:
             raise BadInput("The body is not JSON.", "Send JSON, as /api/v1/openapi.json describes it.") from error
 
     @property
     def csrf(self) -> str:
-        """What each form sends along as the hidden field ``csrf``, and a script as the header ``X-CSRF-Token``."""
+        """The CSRF token that forms send as the hidden field ``csrf``, and scripts as the header ``X-CSRF-Token``."""
         return sessions.form_token(self.context.signer("form"), self.visitor) if self.visitor is not None else ""
 
     @property
     def me(self) -> Visitor:
-        """Who asks.
+        """The visitor.
 
         Raises:
-            NotSignedIn: there is no session and no token.
+            NotSignedIn: there is neither a session nor a token.
         """
         if self.visitor is None:
             raise NotSignedIn
@@ -138,7 +138,7 @@ class Call:
 
     @property
     def account(self) -> AccountId:
-        """The account that the path names."""
+        """The account in the path."""
         assert self.account_id is not None, "the route has {account_id} in its path"
         return self.account_id
 
@@ -151,10 +151,10 @@ class Page:
     """A route before it is bound to a context.
 
     Attributes:
-        path: with {account_id} where it is about one account.
-        need: who may ask.
-        methods: of HTTP; GET brings HEAD along.
-        anywhere: whether each worker can answer, because settings are everywhere; else the account's worker does.
+        path: with {account_id} if it is about one account.
+        need: who may use it.
+        methods: HTTP methods; GET includes HEAD.
+        anywhere: whether any worker can answer, because it needs only settings; else only the account's worker can.
     """
 
     path: str
@@ -165,7 +165,7 @@ class Page:
 
 
 class Slots:
-    """Bounds how many requests are worked on and wait. Belongs to the event loop."""
+    """Limits how many requests are handled and how many wait. Used by the event loop only."""
 
     def __init__(self, most: int = MOST_AT_ONCE, waiting: int = MOST_WAITING) -> None:
         self._most, self._waiting, self._taken = most, waiting, 0
@@ -175,7 +175,7 @@ class Slots:
         """Waits for a slot.
 
         Raises:
-            Busy: too many wait already.
+            Busy: too many are waiting already.
         """
         if self._taken >= self._most + self._waiting:
             raise Busy("The worker is too busy now.", "Try again in a few seconds.")
@@ -187,7 +187,7 @@ class Slots:
             raise
 
     async def __aexit__(self, *raised: object) -> None:
-        """Gives the slot back."""
+        """Releases the slot."""
         self._taken -= 1
         self._free.release()
 
@@ -206,7 +206,7 @@ def _endpoint(page: Page, context: WebContext, slots: Slots) -> Callable[[Reques
         except WorkerError as error:
             return error_response(request, error)
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody is there to read it
+            return Response(status_code=400)  # the client is gone
 
     return endpoint
 
@@ -262,7 +262,7 @@ def _answered(page: Page, context: WebContext, request: Request, body: bytes) ->
         if account_id is not None and not page.anywhere and given is None:
             url = context.elsewhere(db, account_id)
             if url is not None:
-                return _sent_on(call, url, target)
+                return _forwarded(call, url, target)
         return page.handle(call)
 
 
@@ -271,13 +271,13 @@ def _target(request: Request) -> str:
     return f"{path}?{request.url.query}" if request.url.query else path
 
 
-def _sent_on(call: Call, url: str, target: str) -> Response:
+def _forwarded(call: Call, url: str, target: str) -> Response:
     request = call.request
-    headers = {name: request.headers[name] for name in forwarding.SENT_ON if name in request.headers}
+    headers = {name: request.headers[name] for name in forwarding.FORWARDED_HEADERS if name in request.headers}
     headers[forwarding.HEADER] = forwarding.signed(
         call.context.signer("forwarded"), call.me, request.method, target, call.body, call.now
     )
-    answer = forwarding.send_on(url, request.method, target, headers, call.body)
+    answer = forwarding.forward(url, request.method, target, headers, call.body)
     return Response(answer.body, answer.status, answer.headers)
 
 
@@ -291,42 +291,42 @@ def _visitor(context: WebContext, request: Request, db: Database, now: datetime)
 
 
 def session_of_request(context: WebContext, request: Request, db: Database, now: datetime) -> Session | None:
-    """Returns the session of the request's cookie; None without a good one."""
+    """Returns the session of the request's cookie; None without a valid one."""
     value = request.cookies.get(cookie_name(context))
     return sessions.session_of(context.signer("session"), db, value, now) if value else None
 
 
 def check_token(context: WebContext, request: Request, given: str) -> None:
-    """Refuses what is not the operators' token.
+    """Checks the operators' token.
 
     Raises:
-        NotSignedIn: it is another one, or none is configured.
+        NotSignedIn: it is wrong, or none is configured.
         TooManyTries: it was wrong too often.
     """
     address = address_of(request)
-    context.tries.check(address)
+    context.failed_logins.check(address)
     wanted = context.parts.config.web.token.get_secret_value()
     if not wanted or not same(wanted, given):
-        context.tries.failed(address)
+        context.failed_logins.failed(address)
         raise NotSignedIn
 
 
 def address_of(request: Request) -> str:
-    """Returns where a request came from."""
+    """Returns the client's address."""
     return request.client.host if request.client is not None else ""
 
 
 def cookie_name(context: WebContext) -> str:
-    """Returns the session cookie's name; browsers take one with this prefix by https and for this host alone."""
+    """Returns the session cookie's name. Browsers accept the __Host- prefix only over https, for this host only."""
     return SECURE_COOKIE if context.parts.config.web.secure else COOKIE
 
 
 def _check_origin(call: Call) -> None:
-    """Refuses a change that another site makes a browser send."""
+    """Refuses a cross-site request (CSRF)."""
     if call.request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise NotAllowed("Another site sent this request.", "Use the forms of this site.")
     if call.visitor is None or call.visitor.session is None:
-        return  # nobody's session could be misused
+        return  # there is no session to misuse
     given = call.request.headers.get("x-csrf-token") or call.field("csrf")
     if not same(call.csrf, given):
         raise NotAllowed("This form is out of date.", "Load the page again, then send the form from there.")
@@ -337,7 +337,7 @@ def _content_type(request: Request) -> str:
 
 
 def error_response(request: Request, error: WorkerError) -> Response:
-    """Returns an error as a page, or for programs as RFC 9457 has it."""
+    """Returns an error as a page, or for programs as an RFC 9457 problem."""
     status = status_of(error)
     headers = {"Retry-After": "60"} if status in (429, 503) else {}
     if isinstance(error, NotSignedIn):
@@ -350,7 +350,7 @@ def error_response(request: Request, error: WorkerError) -> Response:
 def _error_page(request: Request, error: WorkerError, status: int) -> str:
     path = request.url.path
     of_account, visitor = path.startswith("/accounts/"), getattr(request.state, "visitor", None)
-    what, advice = owner_words(error) if of_account else (error.what, error.advice)
+    what, advice = message_for_owner(error) if of_account else (error.what, error.advice)
     operator = visitor is not None and visitor.operator
     settings = quote("/".join(path.split("/")[:3]), safe="/~") + "/mailchimp" if of_account and visitor else None
     again = request.method in SAFE and (status >= 500 or isinstance(error, TooManyTries))
@@ -366,5 +366,5 @@ def _error_page(request: Request, error: WorkerError, status: int) -> str:
 
 
 def for_programs(request: Request) -> bool:
-    """Tells whether programs ask there."""
+    """Returns whether the route is for programs."""
     return request.url.path.startswith("/api/")

@@ -1,4 +1,4 @@
-"""Serves the web application from a thread of its own."""
+"""Serves the web application in a thread of its own."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from starlette.types import ASGIApp
 from worker.errors import WebError
 
 END_SECONDS = 1.0
-"""How long answers under way are waited for at the end."""
+"""How long to wait for running requests at the end."""
 
 
 class WebServer:
-    """Binds its port at once, so that a port in use ends the start before anything else is done."""
+    """Binds its port at once, so that a port in use fails the start before anything else."""
 
     def __init__(self, host: str, port: int) -> None:
         """Binds the port.
 
         Raises:
-            WebError: it is in use, may not be used, or the host is no address of this machine.
+            WebError: it is in use, may not be used, or the host is not an address of this machine.
         """
         self._where = f"http://{host}:{port}"
         try:
@@ -36,11 +36,11 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        """Where it answers, with the port that it has."""
+        """The server's URL, with its actual port."""
         return f"{self._where.rpartition(':')[0]}:{self._socket.getsockname()[1]}"
 
     def start(self, application: ASGIApp) -> None:
-        """Begins to answer."""
+        """Starts to serve."""
         config = uvicorn.Config(
             application,
             log_config=None,
@@ -55,7 +55,7 @@ class WebServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends answering and gives the port back."""
+        """Stops serving and releases the port."""
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(END_SECONDS)

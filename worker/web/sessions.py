@@ -1,4 +1,4 @@
-"""Sessions of browsers, links that open one, and tokens of forms. Signed, so that any worker knows them."""
+"""Browser sessions, links that open one, and form tokens. All are signed, so that any worker accepts them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from worker.web.visitor import Visitor
 
 SESSION = timedelta(hours=12)
 LINK = timedelta(minutes=5)
-"""How long a link may be used, once."""
+"""How long a link can be used, once."""
 LONGEST_NAME = 200
 LINK_PURPOSES = ("link", "operators link")
-"""What accounts' links are signed for, and operators'. Programs get the key of the first alone."""
+"""The purposes that accounts' and operators' links are signed for. Programs get only the first one's key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session as its cookie says it.
+    """A browser session.
 
     Attributes:
-        value: of the cookie.
+        value: the cookie's value.
     """
 
     visitor: Visitor
@@ -39,7 +39,7 @@ class Session:
 
 
 def link_purpose(account_id: AccountId | None) -> str:
-    """Returns what a link of an account is signed for; with None, of the operators."""
+    """Returns the purpose that a link is signed for; None for the operators' account id."""
     return LINK_PURPOSES[account_id is None]
 
 
@@ -47,15 +47,15 @@ def new_link(signer: Signer, account_id: AccountId | None, name: str | None, now
     """Returns the token of a link that opens one session, once, within five minutes.
 
     Args:
-        signer: for the purpose that :func:`link_purpose` names.
-        account_id: whose page it opens; None for the operators'.
-        name: of the person who will use it, for the log of settings; None where it does not matter.
+        signer: for the purpose from :func:`link_purpose`.
+        account_id: the account whose page it opens; None for the operators' page.
+        name: of the person who will use it, for the settings log; None if it does not matter.
     """
     return signer.signed(_payload(account_id, name, now), now + LINK)
 
 
 def session_of(signer: Signer, db: Database, value: str, now: datetime) -> Session | None:
-    """Returns the session of a cookie; None where it is not ours, or over."""
+    """Returns the session of a cookie; None if it is forged or expired."""
     payload = signer.opened(value, now)
     if payload is None:
         return None
@@ -74,14 +74,14 @@ def new_session(signer: Signer, account_id: AccountId | None, name: str | None, 
 def use_link(
     signer: Signer, of_operators: Signer, db: Database, changelog: Changelog, token: str, now: datetime
 ) -> Visitor:
-    """Uses a link up, and returns for whom a session may be opened.
+    """Uses up a link, and returns the visitor for whom to open a session.
 
-    That it was used is written to Kafka before, under the one writer that the settings have at a time: so no second
-    worker takes it, and none does after a restart.
+    Its use is written to Kafka first. The settings have one writer at a time, so no second worker accepts the link, nor
+    does this one after a restart.
 
     Raises:
-        NotAllowed: it is not ours, too old, used, or revoked.
-        KafkaError: Kafka cannot be written, so the link stays good.
+        NotAllowed: it is forged, expired, used, or revoked.
+        KafkaError: Kafka cannot be written; the link stays valid.
     """
     payload, operator = signer.opened(token, now), False
     if payload is None:
@@ -96,13 +96,13 @@ def use_link(
         raise _bad_link()
     name = visitor.session
 
-    def act() -> Changed[None]:
+    def write() -> Changed[None]:
         access = web_access.find(db, visitor.account_id)
         if not access.good(name, made_at):
             raise _bad_link()
         return Changed(None, web_access.save(db, visitor.account_id, access.with_spent(name, expires, now)))
 
-    changelog.commit(db, act)
+    changelog.commit(db, write)
     return visitor
 
 
@@ -116,40 +116,40 @@ def end_session(db: Database, changelog: Changelog, visitor: Visitor, now: datet
     if name is None:
         return
 
-    def act() -> Changed[None]:
+    def write() -> Changed[None]:
         access = web_access.find(db, visitor.account_id).with_spent(name, now + SESSION, now)
         return Changed(None, web_access.save(db, visitor.account_id, access))
 
-    changelog.commit(db, act)
+    changelog.commit(db, write)
 
 
 def revoke(db: Database, changelog: Changelog, account_id: AccountId | None, now: datetime) -> None:
-    """Ends every session and link of an account that was made until now; with None, of the operators.
+    """Ends every session and link of an account created so far; None for the operators'.
 
     Raises:
         KafkaError: Kafka cannot be written.
     """
 
-    def act() -> Changed[None]:
-        # What was spent before is over by its time.
+    def write() -> Changed[None]:
+        # Links used earlier have expired or are revoked by this.
         access = replace(WebAccess(), since=now + timedelta(milliseconds=1))
         return Changed(None, web_access.save(db, account_id, access))
 
-    changelog.commit(db, act)
+    changelog.commit(db, write)
 
 
 def form_token(signer: Signer, visitor: Visitor) -> str:
-    """Returns what each form of a session sends along, and no other site can know."""
+    """Returns the CSRF token of a session's forms."""
     return base64url(signer.mac(visitor.session or ""))
 
 
 def _payload(account_id: AccountId | None, name: str | None, now: datetime) -> dict[str, Any]:
-    told = {"account_id": account_id, "id": secrets.token_urlsafe(12), "at": as_text(now)}
-    return told | ({"name": name[:LONGEST_NAME]} if name else {})
+    fields = {"account_id": account_id, "id": secrets.token_urlsafe(12), "at": as_text(now)}
+    return fields | ({"name": name[:LONGEST_NAME]} if name else {})
 
 
 def _visitor(payload: dict[str, Any]) -> tuple[Visitor, datetime]:
-    # Links are made by others too: what they hold is looked at.
+    # Other programs make links too, so their payload is validated.
     account_id, name = payload["account_id"], payload.get("name")
     if not isinstance(payload["id"], str) or not isinstance(account_id, str | None) or not isinstance(name, str | None):
         raise TypeError("it holds other values than it may")

@@ -1,7 +1,7 @@
-"""Signed texts, which nobody forges without the secret key: sessions, links, forms, forwarded requests. Pure.
+"""Signed texts, which cannot be forged without the secret key: sessions, links, forms, forwarded requests. No I/O.
 
-A signed text is ``PAYLOAD.SIGNATURE``: JSON, and its HMAC-SHA256, both as base64 for URLs without padding. Each purpose
-has a key of its own, so that none serves for another.
+A signed text is ``PAYLOAD.SIGNATURE``: JSON and its HMAC-SHA256, both as URL-safe base64 without padding. Each purpose
+has its own key, so that a text signed for one is invalid for another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 LONGEST = 4096
-"""Characters of a signed text that is looked at."""
+"""Characters of the longest signed text that is verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +24,20 @@ class Signer:
     """Signs for one purpose.
 
     Attributes:
-        others: keys of the secret keys used before, whose signatures count too.
+        others: keys derived from previous secret keys, whose signatures are also accepted.
     """
 
     key: bytes = field(repr=False)
     others: Sequence[bytes] = field(default=(), repr=False)
 
     def signed(self, payload: Mapping[str, Any], expires: datetime) -> str:
-        """Returns a signed text that is good until a moment."""
-        told = json.dumps({**payload, "expires": int(expires.timestamp())}, ensure_ascii=False, separators=(",", ":"))
-        encoded = base64url(told.encode())
+        """Returns a signed text that is valid until a time."""
+        body = json.dumps({**payload, "expires": int(expires.timestamp())}, ensure_ascii=False, separators=(",", ":"))
+        encoded = base64url(body.encode())
         return f"{encoded}.{base64url(self.mac(encoded))}"
 
     def opened(self, text: str, now: datetime) -> dict[str, Any] | None:
-        """Returns what a signed text says; None where it is not ours, or over."""
+        """Returns the payload of a signed text; None if it is forged or expired."""
         encoded, _, signature = text.partition(".")
         if len(text) > LONGEST or not text.isascii():
             return None
@@ -61,10 +61,10 @@ def _mac(key: bytes, text: str) -> bytes:
 
 
 def base64url(content: bytes) -> str:
-    """Returns base64 for URLs, without padding."""
+    """Returns URL-safe base64 without padding."""
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
 def same(one: str, other: str) -> bool:
-    """Tells whether two secrets are the same, in a time that does not say where they differ."""
+    """Compares two secrets in constant time."""
     return hmac.compare_digest(hashlib.sha256(one.encode()).digest(), hashlib.sha256(other.encode()).digest())

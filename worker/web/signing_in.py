@@ -1,4 +1,4 @@
-"""How a session begins and ends: by the operators' token, or by a link that is good once."""
+"""Starts and ends sessions: with the operators' token, or with a link that works once."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def account_path(account_id: AccountId) -> str:
 
 
 def logout_path(account_id: AccountId) -> str:
-    """Returns where a session of an account is ended."""
+    """Returns the path that ends a session of an account."""
     return f"/accounts/{quote(account_id, safe='')}/logout"
 
 
 def open_link(call: Call) -> Response:
-    """Uses a link up and opens a session; HEAD, which programs ask to look at a link, leaves it as it is."""
+    """Uses up a link and opens a session; HEAD, which programs use to preview a link, does not use it up."""
     if call.request.method == "HEAD":
         return Response()
     address = address_of(call.request)
-    call.context.tries.check(address)
+    call.context.failed_logins.check(address)
     of_accounts, of_operators = (call.context.signer(one) for one in sessions.LINK_PURPOSES)
     token, changelog = call.query.get("link", ""), call.context.parts.changelog
     try:
         visitor = sessions.use_link(of_accounts, of_operators, call.db, changelog, token, call.now)
     except NotAllowed:
-        call.context.tries.failed(address)
+        call.context.failed_logins.failed(address)
         raise
     made = sessions.new_session(call.context.signer("session"), visitor.account_id, visitor.name, call.now)
     to = "/" if visitor.account_id is None else account_path(visitor.account_id)
@@ -50,7 +50,7 @@ def show_login(call: Call) -> Response:
 
 
 def login(call: Call) -> Response:
-    """Opens an operator's session by the token."""
+    """Opens an operator's session with the token."""
     try:
         check_token(call.context, call.request, call.field("token"))
     except NotSignedIn:
@@ -60,7 +60,7 @@ def login(call: Call) -> Response:
 
 
 def logout(call: Call) -> Response:
-    """Ends the session, at every worker; while that cannot be written, in this browser at least."""
+    """Ends the session at every worker, or at least in this browser while that cannot be written."""
     everywhere = True
     try:
         sessions.end_session(call.db, call.context.parts.changelog, call.me, call.now)
@@ -73,7 +73,7 @@ def logout(call: Call) -> Response:
 
 
 def show_signed_out(call: Call) -> Response:
-    """Says that the session is over, and how to come back."""
+    """Tells that the session has ended, and how to come back."""
     return HTMLResponse(render("signed_out.html", here_only="here" in call.query))
 
 
@@ -83,7 +83,7 @@ def _with_session(call: Call, answer: Response, made: Session) -> Response:
 
 
 def _set_cookie(call: Call, answer: Response, value: str, seconds: int) -> None:
-    # A browser takes the end of a cookie only with the attributes that it was made with.
+    # A browser deletes a cookie only if its attributes match.
     web = call.context.parts.config.web
     parts = [
         f"{cookie_name(call.context)}={value}",
@@ -95,7 +95,7 @@ def _set_cookie(call: Call, answer: Response, value: str, seconds: int) -> None:
     if web.secure:
         parts.append("Secure")
     if web.embed_origins:
-        # In a frame of another site, browsers keep the cookie apart for that site.
+        # In another site's frame, browsers partition the cookie by that site.
         parts.append("Partitioned")
     answer.headers.append("Set-Cookie", "; ".join(parts))
 

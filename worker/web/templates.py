@@ -1,4 +1,4 @@
-"""Makes HTML of templates; whatever is put in is escaped."""
+"""Renders HTML templates; all values are escaped."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Controls, what reorders the rest of a line, and halves of characters. Joiners stay: names are written with them."""
+"""Control characters, bidirectional controls, and lone surrogates. Joiners are kept: names use them."""
 
 
 def _spelled_out(value: Any) -> Any:
-    """Returns what is put into a page; a name cannot turn the words around it."""
+    """Escapes control characters in a value, so that a name cannot reorder the text around it."""
     if not isinstance(value, str) or _STEERING.search(value) is None:
         return value
-    told = _STEERING.sub(lambda one: one[0].encode("unicode_escape").decode(), value)
-    return type(value)(told)  # markup stays markup
+    text = _STEERING.sub(lambda one: one[0].encode("unicode_escape").decode(), value)
+    return type(value)(text)  # keeps Markup as Markup
 
 
 @cache
@@ -34,5 +34,5 @@ def _environment() -> Environment:
 
 
 def render(template: str, **values: Any) -> str:
-    """Returns the page that a file in ``templates/`` makes of values."""
+    """Returns the page rendered from a file in ``templates/``."""
     return _environment().get_template(template).render(**values)

@@ -1,4 +1,4 @@
-"""Who asks, and what each visitor may see. Pure."""
+"""The visitor of a request, and what each visitor may see. Does no I/O."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from worker.model import AccountId
 
 
 class Need(Enum):
-    """What a route demands of who asks."""
+    """Who may use a route."""
 
     NOTHING = "nothing"
     ACCOUNT = "account"
-    """A visitor of the account that the path names, or an operator."""
+    """A visitor of the account in the path, or an operator."""
     OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks.
+    """The visitor of a request.
 
     Attributes:
-        account_id: the one account that the visitor may see and change; None for an operator, who may all.
-        session: names the session, for its forms; None for a program that came with the operators' token.
-        name: of the person, as who made the link said; None where nobody did.
+        account_id: the only account that the visitor may see and change; None for an operator, who may see all.
+        session: identifies the session, for its forms; None for a program that used the operators' token.
+        name: of the person, as the link says; None if unknown.
     """
 
     account_id: AccountId | None
@@ -33,14 +33,14 @@ class Visitor:
 
     @property
     def operator(self) -> bool:
-        """Whether it is an operator."""
+        """Whether the visitor is an operator."""
         return self.account_id is None
 
     def may(self, need: Need, account_id: AccountId | None) -> bool:
-        """Tells whether a route is for this visitor.
+        """Returns whether the visitor may use a route.
 
         Args:
-            account_id: the account that the path names; None where it names none.
+            account_id: the account in the path; None if there is none.
         """
         if need is Need.NOTHING or self.operator:
             return True

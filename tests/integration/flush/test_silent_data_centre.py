@@ -12,7 +12,7 @@ import pytest
 from tests.integration.flush.test_accounts import add_accounts, event_for, parts
 from tests.integration.flush.world import Everybody, WatchedApp, World
 from worker.mailchimp.call import Answer, Call
-from worker.mailchimp.data_centres import NotedSender
+from worker.mailchimp.data_centres import DataCentreSender
 from worker.mailchimp.rate_limit import Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId
@@ -55,7 +55,7 @@ def centre(world: World, monkeypatch: pytest.MonkeyPatch) -> DataCentre:
                     made.calls[account_id] += 1
                     return TIME_OUT if made.silent else inner.send(call)
 
-            retrying._sender = NotedSender(Sender(), app.data_centres, name)
+            retrying._sender = DataCentreSender(Sender(), app.data_centres, name)
             yield retrying
 
     monkeypatch.setattr(WatchedApp, "open_sender", open_sender)

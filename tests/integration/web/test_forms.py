@@ -153,7 +153,7 @@ def test_a_field_may_hold_anything(full: Site, who: str, page: str) -> None:
     @given(st.data())
     @FULL
     def sent(data: st.DataObject) -> None:
-        full.context.tries.__init__()  # type: ignore[misc]
+        full.context.failed_logins.__init__()  # type: ignore[misc]
         client = visitor(full, who)
         now = forms_of(client.get(page).text) or forms
         form = data.draw(st.sampled_from(now))

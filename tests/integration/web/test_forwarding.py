@@ -21,7 +21,7 @@ from worker.kafka.partitioner import partition_of
 from worker.store import offsets, worker_urls
 from worker.store.offsets import TopicSize
 from worker.web import forwarding
-from worker.web.announcing import Announcing
+from worker.web.announcer import Announcer
 from worker.web.application import web_application
 from worker.web.forwarding import Elsewhere
 from worker.web.server import WebServer
@@ -102,8 +102,8 @@ def test_a_worker_says_where_it_is_when_its_partitions_change(site: Site) -> Non
     config = site.world.app.config.model_copy(update={"web": Web(worker_url="http://worker-1:8080")})
     object.__setattr__(site.world.app, "config", config)
     owned, changed = {1, 2}, threading.Event()
-    with closing(Announcing(site.world.app, lambda: owned, lambda: None)) as announcing:
-        announcing.start()
+    with closing(Announcer(site.world.app, lambda: owned, lambda: None)) as announcer:
+        announcer.start()
         deadline = time.monotonic() + 10
         while worker_urls.with_partition(site.world.db, 2) != "http://worker-1:8080":
             assert time.monotonic() < deadline
@@ -125,11 +125,11 @@ def test_an_answer_that_is_too_large_is_refused_whole(site: Site, away: Site, mo
 
 def test_requests_that_came_are_remembered_as_long_as_they_are_good() -> None:
     """Not longer, so that they do not pile up."""
-    seen, at = forwarding.SeenOnce(), datetime(2026, 11, 22, tzinfo=UTC)
-    assert [seen.first(name, at) for name in ("a", "b", "a")] == [True, True, False]
+    seen, at = forwarding.SeenRequests(), datetime(2026, 11, 22, tzinfo=UTC)
+    assert [seen.is_new(name, at) for name in ("a", "b", "a")] == [True, True, False]
     later = at + forwarding.GOOD_FOR
-    assert [seen.first(name, later) for name in ("a", "c")] == [False, True]
-    assert seen.first("a", later + 2 * forwarding.GOOD_FOR), "its time is over, so that its signature is refused"
+    assert [seen.is_new(name, later) for name in ("a", "c")] == [False, True]
+    assert seen.is_new("a", later + 2 * forwarding.GOOD_FOR), "its time is over, so that its signature is refused"
 
 
 def test_operators_see_accounts_as_their_workers_know_them(site: Site, away: Site) -> None:

@@ -13,16 +13,16 @@ import pytest
 from tests.integration.flush.world import ACCOUNT, CHANGELOG, World
 from tests.integration.web.site import OTHER, Site
 from worker.accounts import connected_user
+from worker.accounts.requested_settings import RequestedSettings, save
 from worker.accounts.settings_log import Author
-from worker.accounts.wanted import Wanted, save
 from worker.clock import as_text
 from worker.mailchimp.user import MailchimpUser
 from worker.model import AccountId, ListId
-from worker.store import accounts, dead_letters, held_back
+from worker.store import accounts, dead_letters, held_counts
 from worker.store.accounts import AccountSettings, Pause
 from worker.store.changed_rows import Changed
 from worker.store.dead_letters import DeadLetter
-from worker.store.held_back import HeldBack
+from worker.store.held_counts import HeldCount
 from worker.web.pages.routes import PAGES
 
 STEERING = "\u202e\u2066\u200f\x07"
@@ -81,8 +81,8 @@ def _set_by_others(world: World) -> None:
     db, now = world.db, world.clock()
     at, author = as_text(now), Author(f"account {ACCOUNT} ({EVIL})", now)
     stored = frozenset(ListId(one) for one in ("master", "other", "fresh"))
-    save(db, CHANGELOG, ACCOUNT, Wanted(stored=stored, master_list=ListId("fresh")), None, author)
-    save(db, CHANGELOG, ACCOUNT, Wanted(stored=stored, master_list=ListId("master")), None, author)
+    save(db, CHANGELOG, ACCOUNT, RequestedSettings(stored=stored, master_list=ListId("fresh")), None, author)
+    save(db, CHANGELOG, ACCOUNT, RequestedSettings(stored=stored, master_list=ListId("master")), None, author)
     lists = [(ListId("other"), EVIL), (ListId("fresh"), EVIL)]
     CHANGELOG.commit(db, lambda: Changed(None, connected_user.note(db, ACCOUNT, MailchimpUser(EVIL, EVIL))))
     for list_id, reason in lists:
@@ -97,7 +97,7 @@ def _set_by_others(world: World) -> None:
         db.execute("UPDATE receipt SET outcome = ? WHERE customer_id = 'third'", (EVIL,))
         db.execute("UPDATE flush_run_account SET message = ?, left_out = ?", (EVIL, json.dumps(left_out)))
         db.execute("UPDATE flush_run_account SET counts = json_set(counts, '$.' || ?, 3)", (json.dumps(EVIL),))
-        held_back.show(db, ACCOUNT, [HeldBack(ListId(EVIL), "departures", 40, at)], at)
+        held_counts.show(db, ACCOUNT, [HeldCount(ListId(EVIL), "departures", 40, at)], at)
         raw = EVIL.encode()
         letter = DeadLetter("billmywork.customers", "", 0, 9, raw, raw, [(EVIL, raw)], EVIL, at)
         dead_letters.keep(db, [letter, DeadLetter(EVIL, "", 0, 9, b"\xff" + raw, None, [], EVIL, at)])

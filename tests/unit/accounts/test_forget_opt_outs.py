@@ -119,7 +119,7 @@ def test_a_wrong_secret_key_erases_nothing(db, path):
 def test_hashes_and_their_key_go_through_kafka(db):
     """Written as records and read by another worker, they gate there too, and carry no address."""
     erase(db, [entry(member_status="unsubscribed")])
-    rows = [one for one in table_rows.everything(db) if one.kind in ("forgotten", "topic")]
+    rows = [one for one in table_rows.all_rows(db) if one.kind in ("forgotten", "topic")]
     records = [(key_of(one), value_of(one, erase=False)) for one in rows]
     assert not any(b"example.com" in key + value or b"cus-1" in key + value for key, value in records)
     assert [one.key for one in rows if one.kind == "topic"] == [(HASH_KEY, "")]

@@ -53,7 +53,7 @@ def db() -> Iterator[Database]:
 
 def written(db: Database) -> list[Record]:
     """Records of everything that a database has, as this release writes them."""
-    return [(key_of(one), value_of(one, erase=False)) for one in table_rows.everything(db)]
+    return [(key_of(one), value_of(one, erase=False)) for one in table_rows.all_rows(db)]
 
 
 def table(db: Any, name: str, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
@@ -162,7 +162,7 @@ def test_every_column_has_its_shape(db: Database) -> None:
     with db.transaction():
         table_rows.apply(db, rows(frozen("format-1")))
         table_rows.apply(db, rows(frozen("later-fields")))
-    found = {one.kind: set(one.row or ()) for one in table_rows.everything(db)}
+    found = {one.kind: set(one.row or ()) for one in table_rows.all_rows(db)}
     unknown = {"tags", "score", "reviewed", "quota"}
     for kind, columns in found.items():
         assert columns - unknown == set(SHAPES[kind]), kind
@@ -199,7 +199,7 @@ def test_what_is_read_can_be_written_and_read_again(record: Record, row: dict[st
     with closing(open_database(":memory:")) as db:
         with db.transaction():
             table_rows.apply(db, [found])
-        for one in table_rows.everything(db):
+        for one in table_rows.all_rows(db):
             assert changelog_row_of(key_of(one), value_of(one, erase=False)) == one
         accounts.all_accounts(db)
         ledger.owned_by(db, ACCOUNT, [CustomerId("ann"), CustomerId("bob"), CustomerId("")])

@@ -56,7 +56,7 @@ class FakeReader:
         self.go_on.set()
         self.fails: KafkaError | None = None
 
-    def apply_letters(self) -> int:
+    def apply_dead_letters(self) -> int:
         """Applies none."""
         return 0
 

@@ -184,7 +184,7 @@ def rebuilt(db: Database, folder: Path, *records: Record) -> Database:
     other = connected(open_database(folder / "rebuilt.db"))
     stage(other, *records)
     with other.transaction():
-        table_rows.apply(other, [one for one in table_rows.everything(db) if one.kind in ("forgotten", "topic")])
+        table_rows.apply(other, [one for one in table_rows.all_rows(db) if one.kind in ("forgotten", "topic")])
     return other
 
 
@@ -219,7 +219,7 @@ def test_who_came_back_and_was_erased_once_more_is_removed_whatever_the_clock_sa
     stage(db, back)
     forget_person(db, CHANGELOG, AddressKey(ANN), secret=SECRET, at=NOW + timedelta(hours=1))
     with other.transaction():
-        table_rows.apply(other, table_rows.everything(db))
+        table_rows.apply(other, table_rows.all_rows(db))
     ErasedCustomers(key_of).drop_staged(other)
     assert ids(other) == set()
     other.close()

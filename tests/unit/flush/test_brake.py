@@ -13,7 +13,7 @@ def all_deleted(many):
     entries = [entry(n, f"a{n}@example.com") for n in range(many)]
     plan = make_plan(near(people, entries, [customer_status(n, f"a{n}@example.com") for n in range(many)]), terms())
     summary = PlanSummary()
-    summary.take_in(plan, many)
+    summary.add(plan, many)
     return plan, summary
 
 

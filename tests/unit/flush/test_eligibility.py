@@ -9,7 +9,7 @@ import pytest
 from tests.unit.consumer.test_batch import AT, event, stage
 from worker.consumer.batch import Batch
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.flush.eligibility import GroupEligibility, misplaced, what_differs
+from worker.flush.eligibility import GroupEligibility, misplaced, partition_mismatch
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.store import counts, offsets
@@ -83,9 +83,9 @@ def test_added_partitions_misplace_accounts_whose_publisher_obeys(db: Database) 
     moved = [name for name in names if partition_of(name, 12) != partition_of(name, 6)]
     assert [one.account_id for one in misplaced(db, "t")] == sorted(moved)
     assert 10 < len(moved) < 30
-    told = what_differs("t", TopicSize("id", 12, 6))
+    told = partition_mismatch("t", TopicSize("id", 12, 6))
     assert "t has 12 partitions, and its ledger's topic 6" in str(told)
-    assert what_differs("t", TopicSize("id", 6, 6)) is None
+    assert partition_mismatch("t", TopicSize("id", 6, 6)) is None
 
 
 def test_each_record_in_another_partition_than_the_contracts_is_counted(db: Database) -> None:

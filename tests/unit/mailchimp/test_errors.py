@@ -4,7 +4,7 @@ import pytest
 
 from worker.errors import ApiKeyRefused, MailchimpError, MailchimpUnreachable, WrongDataCentre
 from worker.mailchimp.call import Answer, Failure
-from worker.mailchimp.errors import explained
+from worker.mailchimp.errors import error_for
 
 
 @pytest.mark.parametrize(
@@ -36,27 +36,27 @@ from worker.mailchimp.errors import explained
 )
 def test_each_answer_has_the_error_that_tells_whose_it_is(answer, kind):
     """A bad key, a wrong data centre, an unreachable Mailchimp and a wrong URL have different errors."""
-    assert type(explained(answer)) is kind
+    assert type(error_for(answer)) is kind
 
 
 @pytest.mark.parametrize("failure", get_args(Failure))
 def test_every_failure_is_explained(failure):
     """Each failure has a sentence of its own and advice."""
-    error = explained(Answer(None, failure=failure))
+    error = error_for(Answer(None, failure=failure))
     assert error.what.endswith(".")
     assert error.advice.endswith(".")
-    others = [explained(Answer(None, failure=one)).what for one in get_args(Failure) if one != failure]
+    others = [error_for(Answer(None, failure=one)).what for one in get_args(Failure) if one != failure]
     assert error.what not in others
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 405, 500, 502, 504])
 def test_what_mailchimp_said_is_repeated(status):
     """The title of Mailchimp's problem document is in the message; without one the message says that there is none."""
-    assert "Some Title" in explained(Answer(status, {"title": "Some Title"})).what
-    assert "no reason given" in explained(Answer(status, {})).what
+    assert "Some Title" in error_for(Answer(status, {"title": "Some Title"})).what
+    assert "no reason given" in error_for(Answer(status, {})).what
 
 
 @pytest.mark.parametrize("answer", [Answer(302), Answer(404, {}), Answer(None, failure="garbled")])
 def test_what_no_mailchimp_answers_points_at_the_url(answer):
     """Where something else than Mailchimp seems to answer, the advice names the setting of the URL."""
-    assert "mailchimp.base_url" in explained(answer).advice
+    assert "mailchimp.base_url" in error_for(answer).advice

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from worker.mailchimp import api_key
 from worker.mailchimp.call import Answer, Call
-from worker.mailchimp.rate_limit import FEW, LONGEST_WAIT, Connections, Limiter, Window, wait_after
-from worker.mailchimp.retry import RetryingSender, worth_repeating
+from worker.mailchimp.rate_limit import INITIAL_LIMIT, LONGEST_WAIT, Connections, Limiter, Window, wait_after
+from worker.mailchimp.retry import RetryingSender, should_retry
 
 READ = Call("GET", "/ping")
 WRITE = Call("PATCH", "/lists/a/members/b", body={"merge_fields": {}})
@@ -74,8 +74,8 @@ def _after(window, *answers, now=0.0):
 def test_pace_grows_by_one_a_round_of_good_answers_up_to_the_most():
     """From few calls in flight the pace grows by one for each round of good answers, and never over the most."""
     window = Window(8)
-    assert window.allowed == FEW
-    assert _after(window, OK, OK).allowed == FEW + 1
+    assert window.allowed == INITIAL_LIMIT
+    assert _after(window, OK, OK).allowed == INITIAL_LIMIT + 1
     assert _after(window, *[OK] * 100).allowed == 8
     assert _after(Window(1), *[OK] * 100).allowed == 1
 
@@ -108,7 +108,7 @@ def test_a_wave_of_refusals_counts_once():
     for _ in range(8):
         window = window.after(BUSY, begun.round, 0.0, 0.0)
     assert window.limit == 4
-    assert window.troubles == 1
+    assert window.failures == 1
 
 
 def test_a_late_good_answer_does_not_end_the_wait():
@@ -129,7 +129,7 @@ def test_failures_make_the_next_call_wait_but_do_not_halve(answer):
 @pytest.mark.parametrize("answer", [FORBIDDEN, Answer(400, {}), Answer(404, {}), Answer(401, {})])
 def test_refusals_of_what_was_asked_are_no_trouble(answer):
     """An answer that refuses what was asked shows that Mailchimp is well."""
-    assert _after(Window(8), answer).troubles == 0
+    assert _after(Window(8), answer).failures == 0
 
 
 def test_a_stopped_call_tells_nothing():
@@ -138,11 +138,11 @@ def test_a_stopped_call_tells_nothing():
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1))
-def test_waits_grow_within_a_bound(troubles, chance):
+def test_waits_grow_within_a_bound(failures, chance):
     """Each wait is at least half a second, at most the longest, and chance takes at most half of it away."""
-    wait = wait_after(troubles, chance)
+    wait = wait_after(failures, chance)
     assert 0.5 <= wait <= LONGEST_WAIT
-    assert wait_after(troubles, 0.0) / 2 <= wait <= wait_after(troubles + 1, 0.0)
+    assert wait_after(failures, 0.0) / 2 <= wait <= wait_after(failures + 1, 0.0)
 
 
 @given(st.lists(st.sampled_from([OK, BUSY, BARE_403, DOWN, FORBIDDEN])), st.integers(1, 10))
@@ -259,7 +259,7 @@ def test_accounts_that_share_a_key_share_its_limiter():
 )
 def test_a_write_that_may_have_acted_is_not_repeated(call, answer, again):
     """Reads are repeated after any trouble; writes only when Mailchimp did not act or said that it failed."""
-    assert worth_repeating(call, answer) is again
+    assert should_retry(call, answer) is again
 
 
 def test_patience_brings_a_call_through_trouble():

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.rate_limit import Limiter
-from worker.mailchimp.retry import RetryingSender, worth_repeating
+from worker.mailchimp.retry import RetryingSender, should_retry
 
 READ, WRITE = Call("GET", "/ping"), Call("POST", "/lists/a1", body={})
 LATER_ANSWERS = [Answer(429, {}), Answer(403), Answer(500, {}), Answer(503), Answer(None, failure="unconnected")]
@@ -54,7 +54,7 @@ def test_a_call_is_sent_until_an_answer_is_not_worth_another(before, final, read
     """Whatever comes first, the answer that comes back is the first one that ends the trying."""
     time, call = _Waits(), READ if reads else WRITE
     script = [*before, final]
-    expected = next(one for one in script if not worth_repeating(call, one))
+    expected = next(one for one in script if not should_retry(call, one))
     sender = _Endless(time, *script)
     assert patient(sender, time, 1000).send(call) == expected
     assert sender.calls == script.index(expected) + 1

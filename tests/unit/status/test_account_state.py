@@ -12,7 +12,7 @@ from worker.model import AccountId, ListId
 from worker.status.account_state import AccountFacts, AccountState, State, state_of
 from worker.status.run_summary import last_line
 from worker.store.accounts import AccountList, AccountSettings, Pause
-from worker.store.held_back import HeldBack
+from worker.store.held_counts import HeldCount
 from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun, Run
 
@@ -23,7 +23,7 @@ MASTER = AccountList(ListId("m"), "Master", True, 10, False, NOW)
 GONE = replace(MASTER, list_id=ListId("o"), gone_at=NOW)
 SETTINGS = AccountSettings(ACCOUNT, True, "c3d4", ListId("m"), lists=(MASTER,))
 FACTS = AccountFacts(SETTINGS, waiting=3, waiting_since=as_text(NOW))
-HELD = HeldBack(ListId("m"), "departures", 5000, as_text(NOW - timedelta(minutes=5)))
+HELD = HeldCount(ListId("m"), "departures", 5000, as_text(NOW - timedelta(minutes=5)))
 
 
 def part(ended: str, **counts: int) -> AccountRun:

@@ -18,10 +18,10 @@ from worker.consumer.owned_partitions import Lag, OwnedPartitions
 from worker.model import AccountId, ListId
 from worker.status.live import LiveFile, LiveWorker, read_live
 from worker.status.overview import overview
-from worker.store import accounts, held_back, lock, offsets, receipts, runs
+from worker.store import accounts, held_counts, lock, offsets, receipts, runs
 from worker.store.accounts import AccountList, AccountSettings
 from worker.store.database import Database, open_database
-from worker.store.held_back import HeldBack
+from worker.store.held_counts import HeldCount
 from worker.store.lock import DatabaseLock, is_locked, lock_path, seconds_since_beat
 from worker.store.offsets import TopicSize
 from worker.store.receipts import Receipt
@@ -88,7 +88,7 @@ def test_an_account_shows_what_waits_since_when_and_what_is_held(db: Database) -
     assert (account["state"], account["customers_waiting"]) == ("waiting", 1)
     assert account["waiting_since_in_words"] == "today 08:42, 60 minutes ago"
     with db.transaction():
-        held_back.show(db, ACCOUNT, [HeldBack(ListId("m"), "departures", 5000)], as_text(NOW))
+        held_counts.show(db, ACCOUNT, [HeldCount(ListId("m"), "departures", 5000)], as_text(NOW))
     (account,) = shown(db)["accounts"]
     assert account["state"] == "held"
     assert [one["words"] for one in account["held"]] == ["5000 members would leave list Master (m)"]

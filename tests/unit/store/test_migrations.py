@@ -149,7 +149,7 @@ def test_the_ledger_is_read(db):
         MOMENT,
     )
     assert cat.membership is None
-    everything = [(one.kind, one.key) for one in table_rows.everything(db) if one.kind not in ("forgotten", "erasure")]
+    everything = [(one.kind, one.key) for one in table_rows.all_rows(db) if one.kind not in ("forgotten", "erasure")]
     assert len(everything) == 5 + 3 + 2
 
 

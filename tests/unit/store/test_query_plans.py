@@ -109,7 +109,7 @@ def test_what_names_an_erased_address_is_looked_for_without_the_lock(db: Databas
         return execute(sql, values)
 
     db.execute = noted  # type: ignore[method-assign]
-    Erasing(db, CHANGELOG, ANN, b"key", "now").from_others(ACCOUNT, [CUSTOMER])
+    Erasing(db, CHANGELOG, ANN, b"key", "now").erase_from_customers(ACCOUNT, [CUSTOMER])
     assert locked
     whole = [plan for plan in locked if plan.endswith("(account_id=?)")]
     assert set(whole) == {"SEARCH erasure USING PRIMARY KEY (account_id=?)"}  # one row an account

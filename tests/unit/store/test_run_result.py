@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.accounts.settings import Missing, MissingCode, end_of_missing
+from worker.accounts.settings import Missing, MissingCode, ended_by_missing
 from worker.flush.outcomes import MEANINGS, Outcome, end_of
 from worker.store.run_result import RESULT_MEANINGS, RunResult, worst
 
@@ -45,7 +45,7 @@ def test_an_account_ends_by_what_its_customers_wait_for(how: str, unsettled: int
 )
 def test_an_account_that_is_switched_off_has_nothing_due(codes: list[MissingCode], end: str):
     """What else is missing waits for somebody; a pause is one."""
-    assert end_of_missing([Missing(code, "", "") for code in codes]) == end
+    assert ended_by_missing([Missing(code, "", "") for code in codes]) == end
 
 
 def test_a_run_ends_as_the_worst_of_its_accounts():

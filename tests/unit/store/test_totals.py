@@ -13,10 +13,10 @@ import pytest
 from worker.accounts.settings import missing
 from worker.model import AccountId, ListId
 from worker.status.account_state import AccountFacts, state_of
-from worker.store import accounts, customers, held_back, runs, totals
+from worker.store import accounts, customers, held_counts, runs, totals
 from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.database import Database, open_database
-from worker.store.held_back import HeldBack
+from worker.store.held_counts import HeldCount
 
 AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
@@ -72,8 +72,8 @@ def test_what_the_brake_holds_is_added_up(db: Database) -> None:
     """Over accounts and lists, each kind for itself."""
     with db.transaction():
         for who in ("a", "b"):
-            kept = [HeldBack(ListId("l1"), "departures", 20), HeldBack(ListId("l2"), "departures", 3)]
-            held_back.show(db, AccountId(who), kept, "now")
+            kept = [HeldCount(ListId("l1"), "departures", 20), HeldCount(ListId("l2"), "departures", 3)]
+            held_counts.show(db, AccountId(who), kept, "now")
     assert totals.held(db) == {"departures": 46, "moves": 0}
 
 

@@ -1,4 +1,4 @@
-"""Each account as its own worker knows it: asked there, and said to be away where that worker does not answer."""
+"""All accounts, each as its own worker knows it; marked as away if that worker does not answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from worker.model import AccountId
 from worker.text.plural import counted
 from worker.web import forwarding
-from worker.web.forwarding import HEADER, send_on
+from worker.web.forwarding import HEADER, forward
 from worker.web.problems import WorkerAway
 from worker.web.routing import Call
 
@@ -18,32 +18,32 @@ AWAY = "worker away"
 """The state of an account whose worker does not answer."""
 STATUS = "/api/v1/status"
 STATUS_SECONDS = 3.0
-"""How long each of the other workers is waited for, all at one time."""
+"""How long to wait for each of the other workers, all queried at once."""
 _MOST_ASKED_AT_ONCE = 16
 
 
-def as_their_workers_say(call: Call, accounts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Returns accounts as :func:`worker.status.overview.account_data` gives them, each of the worker that has it.
+def from_their_workers(call: Call, accounts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns accounts as :func:`worker.status.overview.account_data` gives them, each from the worker that has it.
 
     Args:
-        accounts: as this worker knows them: settings are everywhere, and all else only at the account's worker.
+        accounts: as this worker knows them. It has all settings, but other data only of its own accounts.
     """
     own = list(accounts)
     places = {one["account_id"]: _place(call, AccountId(one["account_id"])) for one in own}
-    told = _asked(call, {url for url, _ in places.values() if url is not None})
+    reports = _asked(call, {url for url, _ in places.values() if url is not None})
     found = []
     for one in own:
         url, away = places[one["account_id"]]
         if url is None:
             found.append(_away(one, away) if away is not None else {**one, "at": None})
             continue
-        there = told[url].get(one["account_id"])
+        there = reports[url].get(one["account_id"])
         found.append({**one, **there, "at": url} if there is not None else _away(one, f"{url} does not answer"))
     return found
 
 
 def _place(call: Call, account_id: AccountId) -> tuple[str | None, str | None]:
-    """Returns where an account's worker is, None for here; and why that is not known, None where it is."""
+    """Returns the URL of an account's worker, None for this one; and why it is unknown, None if it is not."""
     try:
         return call.context.elsewhere(call.db, account_id), None
     except WorkerAway as error:
@@ -57,7 +57,7 @@ def _away(one: Mapping[str, Any], why: str) -> dict[str, Any]:
 
 
 def _asked(call: Call, urls: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-    """Returns what each worker says of the accounts, by id; nothing of one that does not answer."""
+    """Returns what each worker reports of its accounts, by id; nothing from one that does not answer."""
     signer, ordered = call.context.signer("forwarded"), sorted(urls)
     if not ordered:
         return {}
@@ -69,14 +69,14 @@ def _asked(call: Call, urls: Iterable[str]) -> dict[str, Mapping[str, Any]]:
 def _accounts_at(url: str, visitor: str) -> Mapping[str, Any]:
     headers = {HEADER: visitor}
     try:
-        answer = send_on(url, "GET", STATUS, headers, b"", STATUS_SECONDS)
+        answer = forward(url, "GET", STATUS, headers, b"", STATUS_SECONDS)
         return {one["account_id"]: one for one in json.loads(answer.body)["accounts"]} if answer.status == 200 else {}
     except (WorkerAway, ValueError, KeyError, TypeError):
         return {}
 
 
 def away_in_words(accounts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Gives a warning where accounts' workers are away."""
+    """Yields a warning if accounts' workers are away."""
     if some := [one["account_id"] for one in accounts if one["state"] == AWAY]:
         named = ", ".join(some[:5]) + (", …" if len(some) > 5 else "")
         yield f"The workers of {counted(len(some), 'account')} are away: {named}."

@@ -1,20 +1,20 @@
-"""What needs an account's owner now: by the page and by the API alike."""
+"""What an account's owner must attend to now, for the pages and the API alike."""
 
 from __future__ import annotations
 
 from worker.status.live import read_live
 from worker.store import customers
 from worker.store.lock import is_locked
-from worker.web.account_reading import Now
-from worker.web.pages.problems import Problem, Surroundings, problems_of
+from worker.web.account_reader import Now
+from worker.web.pages.problems import Problem, ProblemContext, problems_of
 from worker.web.pages.shown import when
 from worker.web.routing import Call
 
 
 def needing_attention(call: Call, now: Now) -> list[Problem]:
-    """Returns what the owner of the account of a call must do or know, the most important first."""
-    around = Surroundings(_away(call), customers.count_of(call.db, call.account), when(call, now.next_flush))
-    return problems_of(now.facts, around, call.now)
+    """Returns what the account's owner must do or know, the most important first."""
+    context = ProblemContext(_away(call), customers.count_of(call.db, call.account), when(call, now.next_flush))
+    return problems_of(now.facts, context, call.now)
 
 
 def _away(call: Call) -> str | None:

@@ -1,4 +1,4 @@
-"""Who changed which setting when."""
+"""The page of who changed which setting, and when."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 from starlette.responses import Response
 
 from worker.accounts.settings_log import SettingChange
-from worker.web.pages.shown import page, reading_of, when
+from worker.web.account_reader import reader_of
+from worker.web.pages.shown import page, when
 from worker.web.routing import Call
 
 
@@ -15,13 +16,13 @@ def show(call: Call) -> Response:
     """Shows the changes of the account's settings, newest first."""
     rows = [
         {"when": when(call, one.at), "who": in_words_who(one.by), "what": in_words(one)}
-        for one in reading_of(call).settings_log()
+        for one in reader_of(call).settings_log()
     ]
     return page(call, "log.html", tab="/log", title="Changes", rows=rows)
 
 
 def in_words_who(by: str) -> str:
-    """Returns who changed something: the name where there is one, "you", or "support"."""
+    """Returns who made a change: their name if known, "you", or "support"."""
     named = re.search(r"\((.+)\)$", by)
     if by.startswith("account "):
         return named[1] if named else "your billmywork account"

@@ -1,4 +1,4 @@
-"""Charts as SVG, drawn by the server: pure functions from numbers to markup. Colours are the style sheet's."""
+"""Charts as SVG, rendered by the server: pure functions from numbers to markup. The style sheet has the colours."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from math import ceil, log10
 WIDTH, HEIGHT = 720, 150
 _TOP, _BOTTOM, _RIGHT = 14, 22, 2
 _LABEL = 150
-"""Between two labels, so that they have room on a telephone too, where they are larger."""
+"""Between two labels, so that they fit on a phone too, where they are larger."""
 _GAP = 0.28
-"""Of a bar's place, between it and the next one."""
+"""The gap between bars, as a share of a bar's slot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar, of parts one above the other.
+    """One stacked bar.
 
     Attributes:
-        label: below it, where there is room: "28 Nov".
-        title: all of it in words, shown where the pointer is.
-        parts: the class of each part with its number, the lowest first.
+        label: below the bar, where there is room: "28 Nov".
+        title: the tooltip, which says all of it in words.
+        parts: class to number, from the bottom up.
         href: where a click leads; None for nowhere.
     """
 
@@ -38,16 +38,16 @@ class Bar:
 
 
 def bar_chart(bars: Sequence[Bar], places: int = 0) -> str:
-    """Returns stacked bars over a line of labels.
+    """Returns a stacked bar chart with labels.
 
-    It is for the eye alone: a page says the same in a table beside it, so that it is hidden from screen readers.
+    It is hidden from screen readers, so the page must say the same in a table.
 
     Args:
         bars: the newest last.
-        places: room for so many; fewer bars are at the right.
+        places: the number of slots; fewer bars are aligned right.
     """
     top = _rounded_up(max((one.total for one in bars), default=0))
-    # Room for the numbers at the lines, in a face whose digits are about seven wide.
+    # Room for the axis numbers, whose digits are about seven units wide.
     left = 10 + 11 * len(f"{top:,}")
     places = max(places, len(bars), 1)
     place = (WIDTH - left - _RIGHT) / places
@@ -68,7 +68,7 @@ def bar_chart(bars: Sequence[Bar], places: int = 0) -> str:
 
 
 def share_bar(parts: Mapping[str, int]) -> str:
-    """Returns one lying bar that shows how a whole is divided; hidden from screen readers too."""
+    """Returns one horizontal bar that shows the shares of a whole; also hidden from screen readers."""
     total, x, drawn = sum(parts.values()), 0.0, []
     for name, number in parts.items():
         if number:
@@ -95,7 +95,7 @@ def _bar(one: Bar, x: float, width: float, top: int) -> str:
         )
     if not drawn:
         drawn.append(f'<rect class="part none" x="{x:.1f}" y="{y - 2:.1f}" width="{width:.1f}" height="2"/>')
-    # The whole column answers to the pointer, not only what is filled.
+    # The whole column reacts to the pointer, not only the bar.
     reach = f'<rect class="reach" x="{x:.1f}" y="{_TOP}" width="{width:.1f}" height="{HEIGHT - _TOP - _BOTTOM}"/>'
     inner = f"<title>{escape(one.title)}</title>{reach}{''.join(drawn)}"
     return f'<a href="{escape(one.href)}" tabindex="-1">{inner}</a>' if one.href else f"<g>{inner}</g>"
@@ -110,7 +110,7 @@ def _line(value: int, top: int, left: int) -> str:
 
 
 def _rounded_up(most: int) -> int:
-    """Returns the number of the highest line: 1, 2 or 5 with noughts, or 4 and 8, not below the most."""
+    """Returns the value of the topmost grid line: 1, 2, 4, 5 or 8 times a power of ten, not below the largest value."""
     if most <= 2:
         return 2
     base = 10 ** int(log10(most))

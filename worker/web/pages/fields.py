@@ -1,4 +1,4 @@
-"""Which details of customers go to which fields of one list, and a form that changes that."""
+"""The form that maps customers' details to the merge fields of a list."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from worker.accounts.field_mapping import CUSTOMER_FIELDS, NOTHING, MappedField,
 from worker.errors import AccountError, MailchimpError, NotFound, WorkerError
 from worker.model import ListId
 from worker.store import attribute_names
+from worker.web.account_editor import editor_of
+from worker.web.account_reader import reader_of
 from worker.web.pages.settings_page import shown
-from worker.web.pages.shown import back, changing_of, page, reading_of
+from worker.web.pages.shown import back, page
 from worker.web.pages.your_data import detail_of
 from worker.web.routing import Call
 
 GETS = "gets-"
-"""What the names of the form's fields begin with; the merge tag follows."""
+"""The prefix of the form's field names; the merge tag follows."""
 
 
 def show(call: Call) -> Response:
-    """Shows the fields of the list that the address names, as Mailchimp has them now."""
+    """Shows the merge fields of the list in the query, as Mailchimp has them now."""
     return _shown(call, ListId(call.query.get("list", "")))
 
 
 def save(call: Call) -> Response:
-    """Takes the form: what is named goes where it is named, and an empty field gets nothing."""
+    """Saves the form: each field gets what was chosen, an empty one gets nothing."""
     list_id = ListId(call.field("list"))
     given = {name.removeprefix(GETS).upper(): call.field(name).strip() for name in call.form if name.startswith(GETS)}
     try:
-        changing_of(call).choose_fields(list_id, given)
+        editor_of(call).choose_fields(list_id, given)
     except AccountError as error:
         return _shown(call, list_id, given=given, error=error.what, status=422)
     except (MailchimpError, NotFound) as error:
@@ -44,7 +46,7 @@ def _shown(
     error: str | None = None,
     status: int = 200,
 ) -> Response:
-    reading = reading_of(call)
+    reading = reader_of(call)
     on_list = reading.settings().list_of(list_id)
     try:
         found = reading.fields(list_id)

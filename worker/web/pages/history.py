@@ -1,4 +1,4 @@
-"""What became of an account's people in its syncs: the last one in a sentence, the last days as a chart."""
+"""The results of an account's syncs: the last one in a sentence, recent days as a chart."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from worker.clock import as_moment
 from worker.flush.schedule import next_flush_time
 from worker.store.run_result import RunResult
 from worker.store.runs import PartOfRun
+from worker.web.account_reader import reader_of
 from worker.web.pages.charts import Bar, bar_chart, share_bar
-from worker.web.pages.shown import GROUPS, SLUGS, page, reading_of, when
+from worker.web.pages.shown import GROUPS, SLUGS, page, when
 from worker.web.pages.words import Group, by_group, people, run_in_words, words_of
 from worker.web.routing import Call
 from worker.web.signing_in import account_path
@@ -32,7 +33,7 @@ _ENDS = {
 
 
 def last_sync(call: Call, parts: Sequence[PartOfRun]) -> dict[str, Any] | None:
-    """Returns what the last sync did, for its sentence and its bar; None where there was none."""
+    """Returns the last sync's results, for its sentence and its bar; None if there was none."""
     if not parts:
         return None
     last = parts[-1]
@@ -59,11 +60,11 @@ def last_sync(call: Call, parts: Sequence[PartOfRun]) -> dict[str, Any] | None:
 
 
 def chart_of(call: Call, parts: Iterable[PartOfRun], base: str | None = None) -> str:
-    """Returns the last thirty days as a chart, today the last; a day's bar leads to the people of all its syncs.
+    """Returns the last thirty days as a chart ending today. A day's bar links to the people of all its syncs.
 
     Args:
         parts: the account's parts of these days' runs, oldest first.
-        base: the path of the account's page; None for that of the call.
+        base: the path of the account's page; None for the path of the call.
     """
     zone = call.context.parts.config.flush.zone
     base = base if base is not None else account_path(call.account)
@@ -75,16 +76,16 @@ def chart_of(call: Call, parts: Iterable[PartOfRun], base: str | None = None) ->
     bars = []
     for day in (today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)):
         groups = by_group(counts.get(day, {}))
-        told = ", ".join(f"{count:,} {group.value}" for group, count in groups.items() if count) or "no change"
+        summary = ", ".join(f"{count:,} {group.value}" for group, count in groups.items() if count) or "no change"
         name = f"{day.day} {day:%b}"
         href = f"{base}/people?day={day}" if day in counts else None
-        bars.append(Bar(name, f"{name}: {told}", {SLUGS[group]: count for group, count in groups.items()}, href))
+        bars.append(Bar(name, f"{name}: {summary}", {SLUGS[group]: count for group, count in groups.items()}, href))
     return bar_chart(bars)
 
 
 def show_runs(call: Call) -> Response:
-    """Shows the syncs of the last thirty days, each number with a way to its people."""
-    found = reading_of(call).runs(DAYS)
+    """Shows the syncs of the last thirty days; each number links to its people."""
+    found = reader_of(call).runs(DAYS)
     flush = call.context.parts.config.flush
     rows = [
         {

@@ -1,4 +1,4 @@
-"""The operators' page: what runs, what waits, what is wrong, and what can be done about it from here."""
+"""The operators' page: what is running, waiting or wrong, and what to do about it."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from worker.store import dead_letters, runs
 from worker.store.dead_letters import DeadLetter
 from worker.store.lock import seconds_since_beat
 from worker.text.plural import counted
-from worker.web.pages.all_accounts import AWAY, as_their_workers_say, away_in_words
+from worker.web.dead_letter_replay import may_replay, replayed
+from worker.web.pages.all_accounts import AWAY, away_in_words, from_their_workers
 from worker.web.pages.charts import Bar, bar_chart
 from worker.web.pages.shown import GROUPS, SLUGS
 from worker.web.pages.words import all_counts, by_group, day_and_time
-from worker.web.replaying import may_replay, replayed
 from worker.web.routing import Call
 from worker.web.signing_in import account_path
 from worker.web.templates import render
 
 RUNS = 30
 ACCOUNTS = 200
-"""Accounts in the table, those that need somebody first; others are found by their names."""
+"""Accounts in the table, those that need attention first; a search finds the others."""
 LONGEST_SEARCH = 128
 ACCOUNTS_NAMED = 3
-"""Of a flush that is under way."""
+"""Accounts named of a running flush."""
 LETTERS = 50
-"""Dead letters on their page, the newest."""
+"""Dead letters on their page, newest first."""
 SHOWN_BYTES = 400
-"""Of a dead letter's key and value."""
+"""Bytes shown of a dead letter's key and value."""
 TONES: Mapping[str, str] = {
     State.NOT_READY: "warn",
     State.PAUSED: "bad",
@@ -59,7 +59,7 @@ def show(call: Call) -> Response:
     found = overview(call.db, config, call.now, beat=beat, live=live)
     members = all_workers(config, call.db, live if beat is not None else None)
     last = runs.last(call.db, RUNS)
-    known = as_their_workers_say(call, found["accounts"])
+    known = from_their_workers(call, found["accounts"])
     wanted = call.query.get("find", "").strip()[:LONGEST_SEARCH]
     matching = [one for one in known if wanted.lower() in one["account_id"].lower()]
     matching.sort(key=lambda one: (_WORST_FIRST.index(TONES.get(one["state"], "")), one["account_id"]))
@@ -100,7 +100,7 @@ def _account(one: dict[str, Any]) -> dict[str, Any]:
 
 
 def warnings_of(found: Mapping[str, Any]) -> Iterator[str]:
-    """Returns what operators should look at, from what :func:`worker.status.overview.overview` returns."""
+    """Yields what operators should attend to, from :func:`worker.status.overview.overview`."""
     worker, broker = found["worker"], found["broker"]
     if not worker["running"]:
         yield "No worker runs with this database: nothing is read and nothing delivered."
@@ -133,8 +133,8 @@ def _chart(call: Call, last: list[runs.Run]) -> Any:
     bars = []
     for run in reversed(last):
         groups = by_group(all_counts([run]))
-        told = ", ".join(f"{count:,} {group.value}" for group, count in groups.items() if count) or "no change"
-        title = f"Run {run.run}, {_when(call, run.started_at)}: {told}"
+        summary = ", ".join(f"{count:,} {group.value}" for group, count in groups.items() if count) or "no change"
+        title = f"Run {run.run}, {_when(call, run.started_at)}: {summary}"
         local = as_moment(run.started_at).astimezone(zone)
         bars.append(Bar(f"{local.day} {local:%b}", title, {SLUGS[one]: count for one, count in groups.items()}))
     return bar_chart(bars, RUNS)
@@ -156,8 +156,8 @@ def _when(call: Call, moment: str) -> str:
     return day_and_time(as_moment(moment), call.now, call.context.parts.config.flush.zone)
 
 
-def show_letters(call: Call) -> Response:
-    """Shows the newest dead letters, each with a way to read it again."""
+def show_dead_letters(call: Call) -> Response:
+    """Shows the newest dead letters, each with a button to replay it."""
     letters = [_letter(call, one) for one in reversed(dead_letters.all_letters(call.db, LETTERS))]
     said = {"understood": "Understood, and no longer here.", "not": "Still not understood. It is kept."}
     return HTMLResponse(
@@ -192,7 +192,7 @@ def _start_of(content: bytes | None) -> str:
 
 
 def replay(call: Call) -> Response:
-    """Reads a dead letter again as this release understands it."""
+    """Replays a dead letter with this release."""
     given = call.field("number")
     why = replayed(call, int(given) if given.isascii() and given.isdecimal() and len(given) < 12 else 0)
     return RedirectResponse(f"/dead-letters?done={'not' if why else 'understood'}", 303)

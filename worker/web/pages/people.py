@@ -1,4 +1,4 @@
-"""The people behind each number, one by one, and as comma-separated values."""
+"""The people behind each number, as a page and as CSV."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from worker.store import customers, runs
 from worker.store.accounts import AccountSettings
 from worker.store.receipts import Receipt
 from worker.store.runs import PartOfRun
-from worker.web.pages.shown import SLUGS, page, reading_of, when
+from worker.web.account_reader import reader_of
+from worker.web.pages.shown import SLUGS, page, when
 from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, run_in_words, words_of
 from worker.web.problems import PageNotFound
 from worker.web.routing import Call
 
 MOST_SHOWN = 200
 LONGEST_DAYS = 5000
-"""How long ago a day may be that is looked for."""
+"""How many days ago the requested day may be."""
 TONES = {
     Group.ADDED: "good",
     Group.UPDATED: "",
@@ -38,15 +39,15 @@ TONES = {
 }
 _COLUMNS = ("time", "name", "email", "list", "what happened", "why", "customer id")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""Where a cell begins so, a spreadsheet would run it."""
+"""A spreadsheet would run a cell that begins with one of these as a formula."""
 
 
 def outcomes_of(group: str, outcome: str) -> tuple[str, ...] | None:
-    """Returns the outcomes that a page is about; None for all of a sync.
+    """Returns the outcomes that a page shows; None for all outcomes of a sync.
 
     Args:
-        group: a group's name in addresses, "missed" for all that were not added, "refused" for those Mailchimp refused.
-        outcome: one outcome, which goes before the group.
+        group: a group's name in the URL, "missed" for all who were not added, "refused" for those Mailchimp refused.
+        outcome: one outcome, which takes precedence over the group.
     """
     if outcome in OUTCOMES:
         return (outcome,)
@@ -60,10 +61,10 @@ def outcomes_of(group: str, outcome: str) -> tuple[str, ...] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a page of people is about.
+    """What a page of people shows.
 
     Attributes:
-        parts: the account's parts of the syncs that were asked for; None for all that is kept.
+        parts: the account's parts of the requested syncs; None for all receipts.
         name: of these syncs: "run" and its number, or "day" and its date; None for all.
         title: of the page.
     """
@@ -73,15 +74,15 @@ class _Asked:
     title: str
 
     def counts(self) -> Counter[str]:
-        """Returns outcomes with how many people had each."""
+        """Returns how many people had each outcome."""
         return sum((Counter(one.part.counts) for one in self.parts or ()), Counter[str]())
 
 
 def show(call: Call) -> Response:
-    """Shows the people of a sync or of a day's syncs, or those of one outcome or group."""
+    """Shows the people of a sync, of a day's syncs, or of one outcome or group."""
     asked = _asked(call)
     found = _found(call, asked, MOST_SHOWN + 1)
-    known, settings = _customers(call, found), reading_of(call).settings()
+    known, settings = _customers(call, found), reader_of(call).settings()
     rows = [_row(one, known.get(one.customer_id), settings) for one in reversed(found[-MOST_SHOWN:])]
     return page(
         call,
@@ -96,10 +97,10 @@ def show(call: Call) -> Response:
 
 
 def as_csv(call: Call) -> Response:
-    """Returns the same people as a file for a spreadsheet, all of them."""
+    """Returns all of the same people as CSV for a spreadsheet."""
     asked = _asked(call)
     found = _found(call, asked, None)
-    known, settings = _customers(call, found), reading_of(call).settings()
+    known, settings = _customers(call, found), reader_of(call).settings()
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(_COLUMNS)
@@ -109,7 +110,7 @@ def as_csv(call: Call) -> Response:
         writer.writerow([_harmless(str(cell or "")) for cell in cells])
     name = f"mailchimp-sync-{asked.name[1]}.csv" if asked.name is not None else "mailchimp-syncs.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    # The mark tells spreadsheets that it is UTF-8.
+    # The byte order mark tells spreadsheets that it is UTF-8.
     return Response("\ufeff" + out.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
 
 
@@ -118,10 +119,10 @@ def _harmless(cell: str) -> str:
 
 
 def _asked(call: Call) -> _Asked:
-    """Returns what the address asks for.
+    """Returns what the query requests.
 
     Raises:
-        PageNotFound: there is no such sync of the account.
+        PageNotFound: the account has no such sync.
     """
     run, day = call.query.get("run", ""), call.query.get("day", "")
     if run:
@@ -149,8 +150,8 @@ def _of_day(call: Call, given: str) -> _Asked:
     except ValueError as error:
         raise _no_such_sync() from error
     since = max((call.now.astimezone(zone).date() - day).days + 1, 1)
-    # Nothing is kept for so long.
-    found = reading_of(call).runs(since) if since < LONGEST_DAYS else []
+    # No receipt is kept this long.
+    found = reader_of(call).runs(since) if since < LONGEST_DAYS else []
     parts = tuple(one for one in found if as_moment(one.started_at).astimezone(zone).date() == day)
     if not parts:
         raise _no_such_sync()
@@ -164,7 +165,7 @@ def _no_such_sync() -> PageNotFound:
 
 def _found(call: Call, asked: _Asked, limit: int | None) -> list[Receipt]:
     chosen = outcomes_of(call.query.get("group", ""), call.query.get("outcome", ""))
-    reading = reading_of(call)
+    reading = reader_of(call)
     numbers: Sequence[int | None] = [one.run for one in asked.parts] if asked.parts is not None else [None]
     wanted = [Outcome(one) for one in chosen] if chosen is not None else [None]
     parts = [reading.receipts(run=run, outcome=one, limit=limit) for run in numbers for one in wanted]
@@ -178,7 +179,7 @@ def _customers(call: Call, found: Iterable[Receipt]) -> dict[CustomerId, Custome
 
 
 def name_of(customer: Customer | None) -> str:
-    """Returns a customer's name, or the company's; "" where it is not known."""
+    """Returns a customer's name, or the company's; "" if unknown."""
     if customer is None:
         return ""
     state = customer.state

@@ -1,4 +1,4 @@
-"""One person: what became of them and why, in plain words, with the status in Mailchimp asked now."""
+"""One person: what happened to them and why, in plain words, with their current status in Mailchimp."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from worker.model import is_address
 from worker.status.explanation import Explanation, LiveMember
 from worker.store.customer_outcomes import NO_MEMBER
 from worker.store.receipts import Receipt
-from worker.web.account_reading import Person
+from worker.web.account_reader import Person, reader_of
 from worker.web.pages.people import TONES, name_of
-from worker.web.pages.shown import page, reading_of, when
+from worker.web.pages.shown import page, when
 from worker.web.pages.words import LIST_REASONS, Group, of_status, words_of
 from worker.web.routing import Call
 
@@ -37,7 +37,7 @@ BY = {
     "billmywork": "This follows from a change in billmywork.",
     "worker": "We wait until something is confirmed or corrected.",
 }
-"""What is said of who caused an outcome."""
+"""Who caused an outcome, in words."""
 NOTHING = "Nothing, until you change this customer in billmywork."
 
 
@@ -47,7 +47,7 @@ def show(call: Call) -> Response:
     found = []
     if email and is_address(email):
         try:
-            found = list(reading_of(call).person(email))
+            found = list(reader_of(call).person(email))
         except NotFound:
             found = []
     people = [_person(call, one) for one in found]
@@ -63,13 +63,13 @@ def _person(call: Call, person: Person) -> dict[str, Any]:
         "name": f"{known} · {address}" if known and address else name,
         "now": in_short(one, person.live),
         "live": [_live(call, one, person.live)] if person.live is not None else [],
-        "next": next_of(one, person.live, when(call, reading_of(call).state().next_flush)),
+        "next": next_of(one, person.live, when(call, reader_of(call).state().next_flush)),
         "events": [*_news(call, one), *(_event(call, one, receipt) for receipt in reversed(one.receipts))],
     }
 
 
 def in_short(one: Explanation, live: LiveMember | None) -> str:
-    """Returns what a person is now, in a sentence."""
+    """Returns a person's current state in a sentence."""
     if one.customer is not None and one.customer.deleted:
         return "Deleted in billmywork."
     if live is not None and live.status is not None and live.problem is None:
@@ -85,7 +85,7 @@ def next_of(one: Explanation, live: LiveMember | None, next_sync: str) -> str:
     """Returns what happens next to a person.
 
     Args:
-        live: what Mailchimp says now; None where it was not asked.
+        live: the member's current state in Mailchimp; None if it was not read.
         next_sync: when the next sync is: "today at 10:00".
     """
     customer, last = one.customer, one.receipts[-1] if one.receipts else None
@@ -101,22 +101,22 @@ def next_of(one: Explanation, live: LiveMember | None, next_sync: str) -> str:
     known = one.news or last
     if known is None:
         return NOTHING
-    told = NEXT_AFTER.get(Outcome(known.outcome)) if known.outcome in MEANINGS else None
-    return told or NOTHING
+    next_step = NEXT_AFTER.get(Outcome(known.outcome)) if known.outcome in MEANINGS else None
+    return next_step or NOTHING
 
 
 def _news(call: Call, one: Explanation) -> Iterator[dict[str, Any]]:
-    # What was read of the member since the last receipt, or all that is left of what a lost database knew.
-    if (told := one.news) is None:
+    # What was read after the last receipt, or all that survives of a lost database.
+    if (news := one.news) is None:
         return
-    member = told.member_status != NO_MEMBER
-    label = of_status(told.member_status) if member else words_of(told.outcome).label
+    member = news.member_status != NO_MEMBER
+    label = of_status(news.member_status) if member else words_of(news.outcome).label
     yield {
-        "when": when(call, told.since),
+        "when": when(call, news.since),
         "label": label,
-        "tone": TONES[words_of(told.outcome).group],
-        "sentence": BY[told.caused_by],
-        "place": f"List: {_list(one, told.list_id)}." if told.list_id is not None else "",
+        "tone": TONES[words_of(news.outcome).group],
+        "sentence": BY[news.caused_by],
+        "place": f"List: {_list(one, news.list_id)}." if news.list_id is not None else "",
     }
 
 

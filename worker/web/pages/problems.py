@@ -1,4 +1,4 @@
-"""What an account's owner must do, and what can wait: each with its text and one button. Pure."""
+"""What an account's owner must do or can postpone, each with its text and one button. Does no I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.accounts.settings import missing
 from worker.flush.outcomes import Outcome
 from worker.status.account_state import AccountFacts
 from worker.store.accounts import AccountSettings, Pause
-from worker.store.held_back import HeldBack, can_be_confirmed
+from worker.store.held_counts import HeldCount, can_be_confirmed
 from worker.store.run_result import RunResult
 from worker.web.pages.words import people
 
@@ -20,10 +20,10 @@ Level = Literal["problem", "step", "note"]
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """What is done about a problem.
+    """The action for a problem.
 
     Attributes:
-        to: the page, or what the form is sent to, below the account's page; "" for that page, "#…" for a part of it.
+        to: the link's or form's target below the account's page; "" for that page, "#…" for a part of it.
         post: whether it changes something, so that it is a form.
         fields: hidden fields of that form.
         away: whether it leads to Mailchimp.
@@ -42,7 +42,7 @@ class Problem:
 
     Attributes:
         code: its kind, the same for every account.
-        level: problem: something is wrong · step: the account is not set up yet · note: nothing need be done.
+        level: problem: something is wrong · step: the account is not set up yet · note: nothing to do.
         details: further lines.
     """
 
@@ -55,12 +55,12 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What else decides about an account's problems.
+class ProblemContext:
+    """What else the account's problems depend on.
 
     Attributes:
-        away: why the worker gets no news of customers; None where it does.
-        customers: how many of the account are known.
+        away: why the worker gets no events; None if it does.
+        customers: how many customers of the account are known.
         next_sync: when it is, in words: "today at 10:00".
     """
 
@@ -75,30 +75,30 @@ REFRESH = Button("Refresh list", "/refresh", post=True)
 SYNC = Button("Sync now", "/sync", post=True)
 
 
-def problems_of(facts: AccountFacts, around: Surroundings, now: datetime) -> list[Problem]:
+def problems_of(facts: AccountFacts, context: ProblemContext, now: datetime) -> list[Problem]:
     """Returns what an owner must do or know, the most important first.
 
-    While the account is not set up, only the next step is among them: the others follow from it.
+    While the account is not set up, only the next step is included: everything else follows from it.
     """
     settings = facts.settings
-    found = [*_outside(settings, around)]
+    found = [*_outside(settings, context)]
     steps = [*_steps(settings)]
     found += steps[:1]
     found += _lists(settings)
     if not steps:
         found += [*_by_last_sync(facts, now)]
-        found += [*_notes(facts, around)]
+        found += [*_notes(facts, context)]
     order = ("problem", "step", "note")
     return sorted(found, key=lambda one: order.index(one.level))
 
 
-def _outside(settings: AccountSettings, around: Surroundings) -> Iterator[Problem]:
-    if around.away is not None:
+def _outside(settings: AccountSettings, context: ProblemContext) -> Iterator[Problem]:
+    if context.away is not None:
         yield Problem(
             "away",
             "problem",
             "We cannot receive changes from billmywork at the moment",
-            f"{around.away} Nothing is lost: everything is sent once we are connected again. What you see here may be "
+            f"{context.away} Nothing is lost: everything is sent once we are connected again. What you see here may be "
             "a little old.",
             Button("Check again", ""),
         )
@@ -178,7 +178,7 @@ def _key_refused(settings: AccountSettings, pause: Pause) -> Problem:
 
 
 def _answer_in(pause: Pause) -> str:
-    """Returns Mailchimp's own words of a pause: "API Key Invalid"."""
+    """Returns Mailchimp's own words for a pause: "API Key Invalid"."""
     return pause.reason.rpartition(": ")[2].removesuffix(".")
 
 
@@ -254,8 +254,8 @@ def _held(facts: AccountFacts, now: datetime) -> Problem:
     return Problem("held", "problem", "Some changes need your confirmation", text, button, lines)
 
 
-def held_in_words(settings: AccountSettings, one: HeldBack) -> str:
-    """Returns what was held back on a list: "5,000 people would leave “Readers”.", as an owner reads it."""
+def held_in_words(settings: AccountSettings, one: HeldCount) -> str:
+    """Returns what was held back on a list, for an owner: "5,000 people would leave “Readers”."."""
     known = settings.list_of(one.list_id)
     name = f"“{known.name}”" if known is not None else f"the list {one.list_id}"
     if one.what == "moves":
@@ -263,7 +263,7 @@ def held_in_words(settings: AccountSettings, one: HeldBack) -> str:
     return f"{people(one.count)} would leave {name}."
 
 
-def _notes(facts: AccountFacts, around: Surroundings) -> Iterator[Problem]:
+def _notes(facts: AccountFacts, context: ProblemContext) -> Iterator[Problem]:
     if facts.bare is not None and facts.bare.reading:
         text = f"{people(facts.bare.count)} are left to read. The sync after that sends them."
         yield Problem("reading", "note", "We are still reading your customers", text, Button("Check again", ""))
@@ -272,13 +272,13 @@ def _notes(facts: AccountFacts, around: Surroundings) -> Iterator[Problem]:
         yield Problem(
             "not_read", "note", f"We could not read {people(facts.bare.count)}", text, Button("Check again", "")
         )
-    if not around.customers:
+    if not context.customers:
         text = "Add or change a customer in billmywork, and they appear here within a minute."
         yield Problem(
             "no_customer", "note", "We have not seen any of your customers yet", text, Button("Check again", "")
         )
     elif facts.part is None:
-        text = f"It is {around.next_sync}. You can also start it now."
+        text = f"It is {context.next_sync}. You can also start it now."
         yield Problem("first_sync", "note", "Your first sync is still to come", text, SYNC)
 
 

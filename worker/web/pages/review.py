@@ -1,4 +1,4 @@
-"""What follows is said before it is done: settings that are saved, a disconnection, changes that were held back."""
+"""Shows the consequences before settings are saved, an account is disconnected, or held changes are confirmed."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from worker.accounts.wanted import Wanted
+from worker.accounts.requested_settings import RequestedSettings
 from worker.clock import as_moment
 from worker.errors import AccountError, NotFound
 from worker.flush.what_follows import WhatFollows
 from worker.model import ListId
 from worker.store import accounts
 from worker.store.accounts import AccountSettings, StatusIfNew
-from worker.store.held_back import CONFIRM_WITHIN
-from worker.web.account_reading import Preview
-from worker.web.owner_words import owner_words
+from worker.store.held_counts import CONFIRM_WITHIN
+from worker.web.account_editor import editor_of
+from worker.web.account_reader import Preview, reader_of
+from worker.web.owner_messages import message_for_owner
 from worker.web.pages.problems import held_in_words
 from worker.web.pages.settings_page import shown
-from worker.web.pages.shown import back, changing_of, page, reading_of, when
+from worker.web.pages.shown import back, page, when
 from worker.web.pages.words import people
 from worker.web.problems import ConfirmationNeeded
 from worker.web.routing import Call
@@ -38,42 +39,42 @@ NEVER_BACK = "Nobody who unsubscribed is moved or added again."
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A form of settings as it was sent.
+    """A submitted form of settings.
 
     Attributes:
         kind: "enable" or "lists".
-        fields: of the form, to be sent again once the owner has seen what follows.
+        fields: of the form, to be submitted again once the owner has seen the consequences.
     """
 
     kind: str
-    wanted: Wanted
+    wanted: RequestedSettings
     fields: tuple[tuple[str, str], ...]
 
 
 def asked_of(fields: Mapping[str, Sequence[str]]) -> Asked:
-    """Returns what a form asks for."""
+    """Parses a submitted form."""
     if (fields.get("kind") or ["lists"])[-1] == "enable":
         enabled = bool(fields.get("enabled"))
         given = (fields.get("status") or [""])[-1]
         status: StatusIfNew | None = "pending" if given == "pending" else "subscribed" if given else None
         sent = [("kind", "enable"), ("status", given)] + ([("enabled", "1")] if enabled else [])
-        return Asked("enable", Wanted(enabled=enabled, status_if_new=status), tuple(sent))
+        return Asked("enable", RequestedSettings(enabled=enabled, status_if_new=status), tuple(sent))
     lists = [one for one in fields.get("list", ()) if one]
     master = (fields.get("master") or [""])[-1]
-    wanted = Wanted(stored=frozenset(map(ListId, lists)), master_list=ListId(master) if master else None)
+    wanted = RequestedSettings(stored=frozenset(map(ListId, lists)), master_list=ListId(master) if master else None)
     sent = [("kind", "lists"), *(("list", one) for one in lists)] + ([("master", master)] if master else [])
     return Asked("lists", wanted, tuple(sent))
 
 
 def enable(call: Call) -> Response:
-    """Takes the checkbox: switching off is done at once, all else is shown first."""
+    """Handles the switch: turning it off takes effect at once, anything else is shown first."""
     asked = asked_of({**call.form, "kind": ["enable"]})
-    before = reading_of(call).settings()
+    before = reader_of(call).settings()
     if not asked.wanted.enabled:
         if before.enabled:
-            changing_of(call).change(asked.wanted)
+            editor_of(call).change(asked.wanted)
             return back(call, "", "off")
-        changing_of(call).change(asked.wanted)
+        editor_of(call).change(asked.wanted)
         return back(call, "#enable", "saved")
     if before.enabled and before.status_if_new == asked.wanted.status_if_new:
         return back(call, "#enable", "same")
@@ -81,22 +82,22 @@ def enable(call: Call) -> Response:
 
 
 def lists(call: Call) -> Response:
-    """Takes the lists that were ticked, and shows what follows."""
+    """Handles the selected lists, and shows the consequences."""
     asked = asked_of({**call.form, "kind": ["lists"]})
     if (error := _list_error(call, asked)) is not None:
         return shown(call, list_error=error, status=422)
-    preview = reading_of(call).preview(asked.wanted)
-    if preview.settings == reading_of(call).settings():
+    preview = reader_of(call).preview(asked.wanted)
+    if preview.settings == reader_of(call).settings():
         return back(call, "#lists", "same")
     if preview.follows is None and not preview.settings.enabled:
-        # Nobody is concerned yet, so there is nothing to show first.
-        changing_of(call).change(asked.wanted)
+        # Nobody is affected yet, so there is nothing to show first.
+        editor_of(call).change(asked.wanted)
         return back(call, "", "saved")
     return _to_review(call, asked)
 
 
 def _list_error(call: Call, asked: Asked) -> str | None:
-    wanted, before = asked.wanted, reading_of(call).settings()
+    wanted, before = asked.wanted, reader_of(call).settings()
     assert wanted.stored is not None, "a form of lists has lists"
     if not wanted.stored:
         return "Tick at least one list."
@@ -109,7 +110,7 @@ def _list_error(call: Call, asked: Asked) -> str | None:
         names = " and ".join(_name(before, one) for one in sorted(taken))
         return f"Another account uses {names}. A list can be used by one account only."
     try:
-        reading_of(call).preview(wanted)
+        reader_of(call).preview(wanted)
     except (AccountError, NotFound):
         return "One of these lists cannot be used any more. Refresh the lists, and choose again."
     return None
@@ -120,17 +121,17 @@ def _to_review(call: Call, asked: Asked) -> Response:
 
 
 def review(call: Call) -> Response:
-    """Shows what follows from settings that were asked for."""
+    """Shows the consequences of the requested settings."""
     query = call.request.query_params
     return _review(call, asked_of({name: query.getlist(name) for name in query}))
 
 
 def _review(call: Call, asked: Asked, error: str | None = None) -> Response:
-    reading = reading_of(call)
+    reading = reader_of(call)
     try:
         preview = reading.preview(asked.wanted)
     except (AccountError, NotFound) as failed:
-        return shown(call, warning=" ".join(owner_words(failed)), status=409)
+        return shown(call, warning=" ".join(message_for_owner(failed)), status=409)
     at = when(call, reading.state().next_flush)
     before, follows = reading.settings(), preview.follows
     turned_on = asked.kind == "enable" and not before.enabled
@@ -162,7 +163,7 @@ def _review(call: Call, asked: Asked, error: str | None = None) -> Response:
 
 
 def _ask_instead(call: Call, asked: Asked) -> tuple[str, str] | None:
-    """Returns the other choice for people who have not said whether they want mail: its label and address."""
+    """Returns the alternative for people whose consent is unknown: its label and URL."""
     if asked.kind != "enable" or asked.wanted.status_if_new == "pending":
         return None
     fields = [("kind", "enable"), ("status", "pending"), ("enabled", "1")]
@@ -208,17 +209,17 @@ def _name(settings: AccountSettings, list_id: ListId) -> str:
 
 
 def save(call: Call) -> Response:
-    """Saves what was reviewed; shows it again where more than was seen would follow."""
+    """Saves what was reviewed; shows it again if more would happen than was seen."""
     asked = asked_of(call.form)
     if asked.kind == "enable" and not call.form.get("agreed"):
         return _review(call, asked, "Tick the box if you may write to these people. Otherwise nothing is sent.")
-    before = reading_of(call).settings()
+    before = reader_of(call).settings()
     try:
-        changing_of(call).change(asked.wanted, _confirmed(call))
+        editor_of(call).change(asked.wanted, _confirmed(call))
     except ConfirmationNeeded:
         return _review(call, asked, "More people would leave a list than you confirmed. Look at the numbers again.")
     except (AccountError, NotFound) as error:
-        return shown(call, warning=" ".join(owner_words(error)), status=409)
+        return shown(call, warning=" ".join(message_for_owner(error)), status=409)
     return back(call, "", "on" if asked.kind == "enable" and not before.enabled else "saved")
 
 
@@ -257,13 +258,13 @@ def ask_disconnect(call: Call) -> Response:
 
 def disconnect(call: Call) -> Response:
     """Removes the API key and switches the integration off."""
-    changing_of(call).disconnect()
+    editor_of(call).disconnect()
     return back(call, "", "disconnected")
 
 
 def held(call: Call) -> Response:
     """Shows how many would leave which list, for the owner to confirm."""
-    facts = reading_of(call).state().facts
+    facts = reader_of(call).state().facts
     if not facts.held:
         return back(call)
     seen: list[Any] = [(f"held-{one.list_id}-{one.what}", str(one.count)) for one in facts.held]
@@ -290,14 +291,14 @@ def held(call: Call) -> Response:
 
 
 def confirm_held(call: Call) -> Response:
-    """Lets happen what was held back, if it is still what the owner saw."""
-    facts = reading_of(call).state().facts
+    """Confirms what was held back, if it is still what the owner saw."""
+    facts = reader_of(call).state().facts
     shown_now = {f"held-{one.list_id}-{one.what}": str(one.count) for one in facts.held}
     seen = {name: call.field(name) for name in call.form if name.startswith("held-")}
     if not call.form.get("sure") or seen != shown_now:
         return held(call)
     try:
-        changing_of(call).sync_now(confirm_held=True)
+        editor_of(call).sync_now(confirm_held=True)
     except AccountError as error:
-        return shown(call, warning=" ".join(owner_words(error)), status=409)
+        return shown(call, warning=" ".join(message_for_owner(error)), status=409)
     return back(call, "", "confirmed")

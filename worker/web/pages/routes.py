@@ -38,6 +38,6 @@ PAGES = (
     *(Page(f"{_ACCOUNT}{path}", handle, Need.ACCOUNT, anywhere=path == "/log") for path, handle in _GET),
     *(Page(f"{_ACCOUNT}{path}", handle, Need.ACCOUNT, ("POST",)) for path, handle in _POST),
     Page("/", operators.show, Need.OPERATOR),
-    Page("/dead-letters", operators.show_letters, Need.OPERATOR),
+    Page("/dead-letters", operators.show_dead_letters, Need.OPERATOR),
     Page("/dead-letters/replay", operators.replay, Need.OPERATOR, ("POST",)),
 )

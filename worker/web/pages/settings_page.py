@@ -1,4 +1,4 @@
-"""Settings → Mailchimp: what needs the owner first, then every setting in the order in which it is chosen."""
+"""Settings → Mailchimp: what needs the owner's attention, then every setting in the order of setup."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from worker.model import ListId
 from worker.store import runs
 from worker.store.accounts import AccountList, AccountSettings
 from worker.store.run_result import RunResult
-from worker.web.account_reading import Now
-from worker.web.owner_words import Said, owner_words
+from worker.web.account_editor import editor_of
+from worker.web.account_reader import Now, reader_of
+from worker.web.owner_messages import OwnerMessage, message_for_owner
 from worker.web.pages.attention import needing_attention
 from worker.web.pages.history import chart_of, last_sync
 from worker.web.pages.problems import REFRESH, SYNC, Problem, set_up
-from worker.web.pages.shown import GROUPS, back, changing_of, just_done, page, reading_of, when
+from worker.web.pages.shown import GROUPS, back, just_done, page, when
 from worker.web.pages.words import people
 from worker.web.pages.your_data import fields_of, not_sent
 from worker.web.problems import TooManyTries
@@ -32,13 +33,13 @@ def show(call: Call) -> Response:
 def shown(
     call: Call,
     *,
-    key_error: Said | None = None,
+    key_error: OwnerMessage | None = None,
     list_error: str | None = None,
     warning: str | None = None,
     status: int = 200,
 ) -> Response:
-    """Returns the page, with what went wrong beside the field that it is about."""
-    reading = reading_of(call)
+    """Returns the page, with each error beside the field that it is about."""
+    reading = reader_of(call)
     now, parts = reading.state(), reading.runs(30)
     settings, facts = now.facts.settings, now.facts
     next_sync = when(call, now.next_flush)
@@ -70,7 +71,9 @@ def shown(
         list_error=list_error,
         read_at=when(call, settings.refreshed_at) if settings.refreshed_at else None,
         refresh=REFRESH,
-        refresh_problem=owner_words(refresh.problem) if refresh is not None and refresh.problem is not None else None,
+        refresh_problem=message_for_owner(refresh.problem)
+        if refresh is not None and refresh.problem is not None
+        else None,
         sync=SYNC,
         last=last_sync(call, parts),
         next_sync=next_sync,
@@ -146,32 +149,32 @@ def _marked(one: AccountList, *, new: bool) -> dict[str, str]:
 
 
 def connect(call: Call) -> Response:
-    """Takes an API key, if Mailchimp does; else says beside the field what is wrong with it."""
+    """Stores an API key, or shows beside the field why it cannot be used."""
     try:
-        changing_of(call).connect(call.field("key").strip())
+        editor_of(call).connect(call.field("key").strip())
     except (UsageError, MailchimpError) as error:
-        return shown(call, key_error=owner_words(error), status=422)
-    reading = reading_of(call)
+        return shown(call, key_error=message_for_owner(error), status=422)
+    reading = reader_of(call)
     if reading.settings().refreshed_at is None:
-        # The next step anyway; it goes on by itself.
-        changing_of(call).refresh_lists()
+        # The next step anyway, so start it.
+        editor_of(call).refresh_lists()
         return back(call, "/refreshing")
     return back(call, "", "connected")
 
 
 def refresh(call: Call) -> Response:
-    """Begins to read the lists from Mailchimp, and goes to the page that waits for it."""
-    changing_of(call).refresh_lists()
+    """Starts reading the lists from Mailchimp, and redirects to the page that waits for it."""
+    editor_of(call).refresh_lists()
     return back(call, "/refreshing")
 
 
 SECONDS = 1
-"""Between two looks at a reading of lists."""
+"""Seconds between two reloads of the waiting page."""
 
 
 def refreshing(call: Call) -> Response:
-    """Shows that lists are being read, and comes back by itself; once they are read, it goes to them."""
-    found = reading_of(call).refresh()
+    """Shows that lists are being read, and reloads itself; once they are read, redirects to them."""
+    found = reader_of(call).refresh()
     if found is None or not found.running:
         return back(call, "#lists", "refreshed" if found is not None and found.problem is None else None)
     answer = page(call, "refreshing.html", tab="", title="Reading your lists", began=when(call, found.began_at))
@@ -180,19 +183,19 @@ def refreshing(call: Call) -> Response:
 
 
 def resume(call: Call) -> Response:
-    """Ends what Mailchimp's refusals paused."""
-    changing_of(call).resume()
+    """Ends the pauses that Mailchimp's refusals caused."""
+    editor_of(call).resume()
     return back(call, "", "resumed")
 
 
 def sync(call: Call) -> Response:
-    """Asks for a sync now; says when there was one just before."""
+    """Requests a sync now; says so if there has just been one."""
     try:
-        changing_of(call).sync_now()
+        editor_of(call).sync_now()
     except TooManyTries:
-        again = reading_of(call).state().sync_again_at
-        told = f" You can ask again {when(call, again)}." if again is not None else ""
-        return shown(call, warning=f"A sync was asked for within the last ten minutes.{told}", status=429)
+        again = reader_of(call).state().sync_again_at
+        advice = f" You can ask again {when(call, again)}." if again is not None else ""
+        return shown(call, warning=f"A sync was asked for within the last ten minutes.{advice}", status=429)
     except AccountError:
         return shown(call, warning="A sync cannot begin yet. See below what is missing.", status=409)
     return back(call, "", "syncing")

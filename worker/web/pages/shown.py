@@ -1,4 +1,4 @@
-"""What all pages of an account share: where they are, who looks, and what was just done."""
+"""What all pages of an account share: navigation, visitor, and what was just done."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from worker.clock import as_moment
-from worker.web.account_changing import AccountChanging
-from worker.web.account_reading import AccountReading
 from worker.web.pages.words import Group, day_and_time
 from worker.web.routing import Call
 from worker.web.signing_in import account_path, logout_path
@@ -31,24 +29,14 @@ GOOD: Mapping[str, str] = MappingProxyType(
         "confirmed": "Confirmed. The sync begins within seconds.",
     }
 )
-"""What a page says once after something was done, by the name in its address: no text comes from there."""
+"""Messages after an action, by the name in the URL, so that no text comes from the URL."""
 
 SLUGS: Mapping[Group, str] = MappingProxyType(
     {group: "off" if group is Group.OFF else group.value.replace(" ", "-") for group in Group}
 )
-"""The groups of outcomes in addresses and in the style sheet."""
+"""The groups of outcomes in URLs and in the style sheet."""
 GROUPS = tuple({"name": SLUGS[group], "label": group.value.capitalize()} for group in Group)
-"""The same for legends and heads of tables."""
-
-
-def reading_of(call: Call) -> AccountReading:
-    """Returns what reads the account of a call."""
-    return AccountReading(call.context, call.db, call.account, call.now)
-
-
-def changing_of(call: Call) -> AccountChanging:
-    """Returns what changes the account of a call."""
-    return AccountChanging(reading_of(call), call.me)
+"""The same for legends and table headers."""
 
 
 def page(call: Call, template: str, *, tab: str | None, title: str, status: int = 200, **values: Any) -> Response:
@@ -78,7 +66,7 @@ def back(call: Call, to: str = "", done: str | None = None) -> Response:
 
 
 def just_done(call: Call) -> str | None:
-    """Returns what the page says about what was just done; None where nothing was."""
+    """Returns what the page says about what was just done; None if nothing was."""
     return GOOD.get(call.query.get("done", ""))
 
 

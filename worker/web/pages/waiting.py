@@ -10,14 +10,15 @@ from worker.flush.target_list import choose
 from worker.model import Customer
 from worker.store import bare_customers, customers
 from worker.store.accounts import AccountSettings
+from worker.web.account_reader import reader_of
 from worker.web.pages.people import MOST_SHOWN, name_of
-from worker.web.pages.shown import page, reading_of
+from worker.web.pages.shown import page
 from worker.web.routing import Call
 
 
 def show(call: Call) -> Response:
-    """Shows those who wait, by their ids in billmywork, at most so many."""
-    settings = reading_of(call).settings()
+    """Shows the waiting customers, ordered by their billmywork ids, up to a limit."""
+    settings = reader_of(call).settings()
     found = customers.changed(call.db, call.account, None, MOST_SHOWN)
     bare = bare_customers.of_account(call.db, call.account)
     unread = bare.count if bare is not None and bare.reading else 0

@@ -1,4 +1,4 @@
-"""What became of people, and when, in the words of a shop's owner. Pure."""
+"""Outcomes and times in words for a shop's owner. Does no I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.store.runs import Run
 
 
 class Group(StrEnum):
-    """What an owner tells apart at a glance; the order is that of charts and sentences."""
+    """Groups of outcomes, in the order of charts and sentences."""
 
     ADDED = "added"
     UPDATED = "updated"
@@ -27,12 +27,12 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How an outcome is said.
+    """An outcome in words.
 
     Attributes:
-        group: which part of a chart it belongs to; None where nothing happened that an owner would ask about.
+        group: its group in charts; None if nothing happened that an owner would ask about.
         label: after a number: "3 added".
-        sentence: of one person.
+        sentence: about one person.
     """
 
     group: Group | None
@@ -93,7 +93,7 @@ OUTCOMES: Mapping[str, Words] = MappingProxyType(
         Outcome.FAULT: Words(Group.WAITING, "not sent", "Waiting, because of an error on our side. We try again."),
     }
 )
-"""Each outcome. A test compares it with the table of outcomes."""
+"""All outcomes. A test compares it with the table of outcomes."""
 
 _UNKNOWN = Words(None, "others", "Something else happened.")
 
@@ -121,7 +121,7 @@ LIST_REASONS: Mapping[str, str] = MappingProxyType(
 
 
 def words_of(outcome: str) -> Words:
-    """Returns how an outcome is said; one that a later release wrote is said in general."""
+    """Returns an outcome in words; general ones for an outcome of a later release."""
     return OUTCOMES.get(outcome, _UNKNOWN)
 
 
@@ -131,7 +131,7 @@ def people(number: int) -> str:
 
 
 def day_and_time(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
-    """Returns a moment as people say it: "today at 10:00", "Tue 1 Dec at 10:00"."""
+    """Returns a time in words: "today at 10:00", "Tue 1 Dec at 10:00"."""
     day, at = moment_in_words(moment, now, zone).rsplit(" ", 1)
     return f"{day} at {at}"
 
@@ -143,7 +143,7 @@ def of_status(status: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """How many people one thing happened to.
+    """How many people had one outcome.
 
     Attributes:
         outcome: for the link to them.
@@ -157,7 +157,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class RunInWords:
-    """What one sync did, group by group, those with nobody left out."""
+    """The results of one sync by group, without empty groups."""
 
     groups: Mapping[Group, tuple[Part, ...]]
 
@@ -167,10 +167,10 @@ class RunInWords:
 
 
 def run_in_words(counts: Mapping[str, int]) -> RunInWords:
-    """Returns what became of people in a sync.
+    """Returns the results of a sync in words.
 
     Args:
-        counts: outcome to how many people.
+        counts: outcome to number of people.
     """
     found: dict[Group, list[Part]] = {group: [] for group in Group}
     for outcome in [*OUTCOMES, *(set(counts) - set(OUTCOMES))]:
@@ -181,11 +181,11 @@ def run_in_words(counts: Mapping[str, int]) -> RunInWords:
 
 
 def by_group(counts: Mapping[str, int]) -> dict[Group, int]:
-    """Returns how many people are in each group, for a chart."""
+    """Returns the number of people per group, for a chart."""
     found = run_in_words(counts)
     return {group: found.total(group) for group in Group}
 
 
 def all_counts(runs: Iterable[Run]) -> Counter[str]:
-    """Returns what became of all people in some runs."""
+    """Returns the summed results of some runs."""
     return sum((Counter(part.counts) for run in runs for part in run.accounts), Counter[str]())

@@ -1,4 +1,4 @@
-"""Which details of a customer go to which field of a list, what is not sent, and what to do about it. Pure."""
+"""Which customer details fill which fields of a list, what is not sent, and what to do about it. Does no I/O."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ DETAILS: Mapping[str, str] = {
     "phone": "Phone number",
     "address": "Address",
 }
-"""A customer's field, as billmywork calls it."""
+"""A customer field, as billmywork calls it."""
 _KINDS = {"PHONE": "phone", "ADDRESS": "address"}
-"""The type of field to add in Mailchimp where a list has none; else text."""
+"""The type of field to add in Mailchimp if a list has none; otherwise text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A detail of customers, and the field of Mailchimp lists that gets it.
+    """A customer detail, and the merge field that it fills.
 
     Attributes:
         detail: as billmywork calls it.
         tag: Mailchimp's merge tag.
-        only_on: names of the lists where it is so; empty where it is so on all that are used.
+        only_on: names of the lists to which this applies; empty for all lists in use.
     """
 
     detail: str
@@ -40,12 +40,12 @@ class Field:
 
 
 def detail_of(source: str) -> str:
-    """Returns what a customer's field, or an attribute, is called on the page."""
+    """Returns the name of a customer field or an attribute on the page."""
     return DETAILS.get(source, f"“{source}”")
 
 
 def fields_of(settings: AccountSettings) -> list[Field]:
-    """Returns which details go to which fields of the lists that are used."""
+    """Returns which details fill which fields of the lists in use."""
     stored = [one for one in settings.stored if not one.gone]
     found: dict[tuple[str, str], list[str]] = {}
     for on_list in stored:

@@ -12,15 +12,15 @@ from worker.clock import as_text
 from worker.model import AccountId, ListId
 from worker.status.account_state import AccountFacts
 from worker.store.accounts import AccountList, AccountSettings, Pause
-from worker.store.held_back import HeldBack
+from worker.store.held_counts import HeldCount
 from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun, LeftOut
-from worker.web.pages.problems import Surroundings, problems_of, set_up
+from worker.web.pages.problems import ProblemContext, problems_of, set_up
 from worker.web.pages.your_data import not_sent
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 WHO = AccountId("acct-1")
-AROUND = Surroundings(None, 5, "today at 10:00")
+CONTEXT = ProblemContext(None, 5, "today at 10:00")
 
 
 def a_list(list_id: str, **changes: Any) -> AccountList:
@@ -50,7 +50,7 @@ def part(ended: RunResult, **counts: int) -> AccountRun:
     return replace(DONE, ended=ended, to_do=5, counts=counts)
 
 
-HELD = (HeldBack(ListId("all"), "departures", 40, as_text(NOW - timedelta(minutes=5))),)
+HELD = (HeldCount(ListId("all"), "departures", 40, as_text(NOW - timedelta(minutes=5))),)
 OLD = (replace(HELD[0], shown_at=as_text(NOW - timedelta(hours=3))),)
 CASES = {
     "no key": (facts(AccountSettings(WHO)), ["no_key"], "#connection"),
@@ -103,7 +103,7 @@ CASES = {
 def test_each_problem_has_its_text_and_one_button(name: str) -> None:
     """What the issue of an account is, and where its button leads."""
     given, codes, to = CASES[name]
-    found = problems_of(given, AROUND, NOW)
+    found = problems_of(given, CONTEXT, NOW)
     assert [one.code for one in found] == codes
     assert [one.button.to for one in found] == ([to] if to is not None else [])
     assert all(one.title and one.text.endswith(".") for one in found)
@@ -111,14 +111,14 @@ def test_each_problem_has_its_text_and_one_button(name: str) -> None:
 
 def test_problems_come_before_steps_and_notes() -> None:
     """Kafka away is first, also while an account is being set up."""
-    around = replace(AROUND, away="The connection has been away since today at 09:00.")
-    found = problems_of(facts(replace(READY, enabled=False)), around, NOW)
+    context = replace(CONTEXT, away="The connection has been away since today at 09:00.")
+    found = problems_of(facts(replace(READY, enabled=False)), context, NOW)
     assert [(one.code, one.level) for one in found] == [("away", "problem"), ("not_enabled", "step")]
 
 
 def test_an_account_without_customers_is_told_so() -> None:
     """Before the first customer there is nothing to sync."""
-    found = problems_of(facts(run=None, part=None), replace(AROUND, customers=0), NOW)
+    found = problems_of(facts(run=None, part=None), replace(CONTEXT, customers=0), NOW)
     assert [one.code for one in found] == ["no_customer"]
 
 

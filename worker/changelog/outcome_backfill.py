@@ -1,6 +1,6 @@
-"""Writes all known outcomes of a partition to a topic that lacks them: it is new, or was switched off for a while.
+"""Publishes all known outcomes of a partition to a topic that lacks them: a new one, or one that was switched off.
 
-Each partition of the ledger names the outcomes topic that has what it tells.
+Each partition of the ledger has a note of the outcomes topic that has its outcomes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from worker.store.database import Database
 _ABOUT = "outcomes"
 
 
-def tell_all(changelog: ChangelogWriter, db: Database, partition: int) -> None:
-    """Writes all outcomes of a partition, unless the topic has them.
+def publish_all(changelog: ChangelogWriter, db: Database, partition: int) -> None:
+    """Publishes all outcomes of a partition, unless the topic has them.
 
     Args:
-        changelog: has taken the partition.
-        db: the staging database, which holds all of the partition.
+        changelog: must have taken the partition.
+        db: the staging database, which must hold the whole partition.
 
     Raises:
-        KafkaError: not all may have been written; the next call begins again.
+        KafkaError: some may not have been written; the next call starts over.
         DatabaseError: the database cannot be used.
     """
     topics = changelog.topics
@@ -36,7 +36,7 @@ def tell_all(changelog: ChangelogWriter, db: Database, partition: int) -> None:
     if wanted == (json.loads(known) if known is not None else None):
         return
     for some in _told(changelog, db, partition) if wanted is not None else ():
-        changelog.write_through(db, some, some)  # the outcomes topic gets no record alone
+        changelog.write_through(db, some, some)  # records reach the outcomes topic only with ledger records
     changelog.write_through(db, [_note(partition, wanted)])
 
 

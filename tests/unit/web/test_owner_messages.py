@@ -9,7 +9,7 @@ import pytest
 from worker import errors
 from worker.errors import WorkerError
 from worker.web import problems
-from worker.web.owner_words import owner_words
+from worker.web.owner_messages import message_for_owner
 from worker.web.problems import ConfirmationNeeded, NotSignedIn, WebProblem
 
 OF_OPERATORS = "Run mailchimp-worker account connect acct-1, or set WORKER_KAFKA__TOPIC for Kafka."
@@ -26,7 +26,7 @@ def test_no_error_tells_an_owner_of_commands(kind: type[WorkerError]) -> None:
     """Whatever an error says to operators, owners read other words, which end as sentences do."""
     if issubclass(kind, WebProblem) and kind.__name__ != "WorkerAway":
         return  # said for the visitor where it is raised
-    what, advice = owner_words(kind(OF_OPERATORS, OF_OPERATORS))
+    what, advice = message_for_owner(kind(OF_OPERATORS, OF_OPERATORS))
     for word in ("mailchimp-worker", "WORKER_", "Kafka"):
         assert word not in what + advice
     assert what.endswith(".")
@@ -35,5 +35,5 @@ def test_no_error_tells_an_owner_of_commands(kind: type[WorkerError]) -> None:
 
 def test_problems_of_a_visitor_are_said_as_they_are() -> None:
     """They are written for visitors; who is not signed in reads nothing of the operators' token."""
-    assert owner_words(ConfirmationNeeded("What?", "Do it.", {})) == ("What?", "Do it.")
-    assert "Bearer" not in " ".join(owner_words(NotSignedIn()))
+    assert message_for_owner(ConfirmationNeeded("What?", "Do it.", {})) == ("What?", "Do it.")
+    assert "Bearer" not in " ".join(message_for_owner(NotSignedIn()))

@@ -1,4 +1,4 @@
-"""What can be done for one account: by the pages and by the API alike. Each change is noted with who made it."""
+"""Changes one account, for the pages and the API alike, and records who made each change."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from worker.accounts import api_keys, chosen_fields, field_mapping, lists, settings, wanted
+from worker.accounts import api_keys, chosen_fields, field_mapping, lists, requested_settings, settings
 from worker.accounts.api_keys import Connected
 from worker.accounts.field_mapping import MappedField
 from worker.accounts.lists import Refreshed
+from worker.accounts.requested_settings import RequestedSettings
 from worker.accounts.settings_log import Author
-from worker.accounts.wanted import Wanted
 from worker.clock import as_text
 from worker.errors import AccountError
 from worker.model import ListId
@@ -19,22 +19,23 @@ from worker.store import customers, runs
 from worker.store.accounts import AccountSettings
 from worker.store.runs import Request
 from worker.text.plural import counted
-from worker.web.account_reading import AccountReading
+from worker.web.account_reader import AccountReader, reader_of
 from worker.web.problems import ConfirmationNeeded, TooManyTries
 from worker.web.refreshes import Refresh
+from worker.web.routing import Call
 from worker.web.visitor import Visitor
 
 
 @dataclass(frozen=True)
-class AccountChanging:
+class AccountEditor:
     """Changes one account.
 
     Attributes:
-        reading: reads the same account.
-        visitor: who asks.
+        reading: of the same account.
+        visitor: who makes the request.
     """
 
-    reading: AccountReading
+    reading: AccountReader
     visitor: Visitor
 
     @property
@@ -42,11 +43,11 @@ class AccountChanging:
         return Author(str(self.visitor), self.reading.now)
 
     def connect(self, api_key: str) -> Connected:
-        """Stores an API key once Mailchimp accepted it.
+        """Stores an API key once Mailchimp has accepted it.
 
         Raises:
-            ApiKeyMalformed: the text is no API key; nothing was sent anywhere.
-            MailchimpError: Mailchimp refused the key, or was not reached; the kind says which.
+            ApiKeyMalformed: the text is not an API key; nothing was sent anywhere.
+            MailchimpError: Mailchimp refused the key or could not be reached; the subclass tells which.
             KafkaError: the settings cannot be written now.
         """
         self.reading.require_ready()
@@ -63,58 +64,57 @@ class AccountChanging:
         )
 
     def disconnect(self) -> AccountSettings:
-        """Removes the API key and disables the integration; what is in Mailchimp stays.
+        """Removes the API key and disables the integration. Mailchimp is not changed.
 
         Raises:
-            NotFound: the account never chose any settings.
+            NotFound: the account has no settings.
             KafkaError: the settings cannot be written now.
         """
         self.reading.require_ready()
         reading = self.reading
         return api_keys.disconnect(reading.db, reading.context.parts.changelog, reading.account_id, self._author)
 
-    def change(self, change: Wanted, confirmed: Mapping[ListId, int] | None = None) -> AccountSettings:
-        """Changes settings, unless more members would leave a list than was confirmed.
+    def change(self, change: RequestedSettings, confirmed: Mapping[ListId, int] | None = None) -> AccountSettings:
+        """Changes settings, unless more members would leave a list than were confirmed. Idempotent.
 
         Args:
-            change: what is to change. Settings that are so already stay, so that a second time does no harm.
-            confirmed: members that may leave each list, as a preview showed them.
+            confirmed: how many members may leave each list, as a preview showed them.
 
         Raises:
-            NotFound: the account never chose any settings, or no refresh found such a list.
-            AccountError: a rule forbids it, which the message names.
-            ConfirmationNeeded: more than a tenth of a list would leave, and more than was confirmed.
+            NotFound: the account has no settings, or no refresh has found one of the lists.
+            AccountError: a rule forbids it; the message says which.
+            ConfirmationNeeded: more than a tenth of a list would leave, and more than were confirmed.
             KafkaError: the settings cannot be written now.
         """
         self.reading.require_ready()
         reading = self.reading
         before = settings.load(reading.db, reading.account_id)
-        if wanted.with_wanted(before, change, reading.now) == before:
+        if requested_settings.with_requested(before, change, reading.now) == before:
             return before
         preview = reading.preview(change)
         allowed = confirmed or {}
         over = {one: count for one, count in preview.to_confirm.items() if count > allowed.get(one, 0)}
         if over:
             names = {one.list_id: one.name for one in before.lists}
-            told = ", ".join(f"{counted(count, 'member')} of {names.get(one, one)}" for one, count in over.items())
+            message = ", ".join(f"{counted(count, 'member')} of {names.get(one, one)}" for one, count in over.items())
             advice = "Confirm it by sending these numbers as confirmed."
-            raise ConfirmationNeeded(f"More than a tenth would leave: {told}.", advice, preview.to_confirm)
+            raise ConfirmationNeeded(f"More than a tenth would leave: {message}.", advice, preview.to_confirm)
         changelog = reading.context.parts.changelog
         given = preview.to_confirm or None
-        after = wanted.save(reading.db, changelog, reading.account_id, change, given, self._author)
+        after = requested_settings.save(reading.db, changelog, reading.account_id, change, given, self._author)
         customers.mark_the_rest(reading.db)
         return after
 
     def choose_fields(self, list_id: ListId, chosen: Mapping[str, str]) -> list[MappedField]:
-        """Stores exactly this choice for the merge fields of a list; returns them with what goes there.
+        """Replaces the mapping of a list's merge fields; returns the fields with their sources.
 
         Args:
-            chosen: merge tag to a customer's field or an attribute; empty text for a tag that gets nothing.
+            chosen: merge tag to a customer field or an attribute; "" for a tag that is not filled.
 
         Raises:
-            NotFound: the account never chose any settings, or no refresh found such a list.
-            AccountError: the list has no such field, its type does not take that, or there is no API key.
-            MailchimpError: Mailchimp refused, or was not reached; the kind says which.
+            NotFound: the account has no settings, or no refresh has found the list.
+            AccountError: the list has no such field, its type does not take the source, or there is no API key.
+            MailchimpError: Mailchimp refused or could not be reached; the subclass tells which.
             KafkaError: the settings cannot be written now.
         """
         self.reading.require_ready()
@@ -132,7 +132,7 @@ class AccountChanging:
         """Ends every pause of the account and of its lists.
 
         Raises:
-            NotFound: the account never chose any settings.
+            NotFound: the account has no settings.
             KafkaError: the settings cannot be written now.
         """
         self.reading.require_ready()
@@ -140,10 +140,10 @@ class AccountChanging:
         return settings.resume(reading.db, reading.context.parts.changelog, reading.account_id, self._author)
 
     def refresh_lists(self) -> Refresh:
-        """Begins to read the account's lists from Mailchimp, unless that is under way; returns at once.
+        """Starts reading the account's lists from Mailchimp, unless that is running already. Does not wait.
 
         Raises:
-            NotFound: the account never chose any settings.
+            NotFound: the account has no settings.
             AccountError: it has no API key.
             Busy: the lists of too many other accounts are being read.
             KafkaError: the settings cannot be written now.
@@ -168,15 +168,15 @@ class AccountChanging:
         return context.refreshes.start(account_id, parts.clock, read)
 
     def sync_now(self, *, confirm_held: bool = False) -> Request:
-        """Asks the worker for a flush of the account now.
+        """Requests a flush of the account now.
 
         Args:
-            confirm_held: whether what the last flush held back may happen; then it may be asked for at once.
+            confirm_held: whether to do what the last flush held back; this may be requested at any time.
 
         Raises:
-            NotFound: the account never chose any settings.
-            AccountError: something is missing, so that nothing would be delivered, or nothing is held.
-            TooManyTries: it was asked for within the last ten minutes.
+            NotFound: the account has no settings.
+            AccountError: something is missing, so that nothing would be delivered, or nothing is held back.
+            TooManyTries: a flush was requested within the last ten minutes.
         """
         reading = self.reading
         settings.load(reading.db, reading.account_id)
@@ -194,3 +194,8 @@ class AccountChanging:
         found = runs.request(reading.db, number)
         assert found is not None, "it was just written"
         return found
+
+
+def editor_of(call: Call) -> AccountEditor:
+    """Returns the editor of the account in the path."""
+    return AccountEditor(reader_of(call), call.me)

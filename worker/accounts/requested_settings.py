@@ -1,4 +1,4 @@
-"""Several settings of an account, changed together: what they would be, and the change."""
+"""Changes several settings of an account together."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from worker.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Settings as somebody wants them; None leaves one as it is.
+class RequestedSettings:
+    """The settings that somebody asks for; None leaves one as it is.
 
     Attributes:
         stored: exactly the lists to use.
@@ -33,19 +33,19 @@ class Wanted:
     master_list: ListId | None = None
 
 
-def with_wanted(before: AccountSettings, wanted: Wanted, at: datetime) -> AccountSettings:
-    """Returns the settings as they would be.
+def with_requested(before: AccountSettings, wanted: RequestedSettings, at: datetime) -> AccountSettings:
+    """Returns the settings with these changes.
 
     Args:
-        at: the time now: one that is enabled takes part in daily flushes after it.
+        at: now; an account that is newly enabled takes part in daily flushes after it.
 
     Raises:
-        NotFound: no refresh found such a list.
-        AccountError: a rule forbids it, which the message names.
+        NotFound: no refresh has found one of the lists.
+        AccountError: a rule forbids it; the message says which.
     """
     found = before
     if wanted.stored is not None:
-        # The old master list may only be left out once there is a new one.
+        # The old master list can be left out only after a new one is chosen.
         both = wanted.stored | ({before.master_list} if wanted.master_list and before.master_list else frozenset())
         found = _stored(found, both & {one.list_id for one in before.lists} | wanted.stored)
     if wanted.master_list is not None:
@@ -69,7 +69,7 @@ def _stored(settings: AccountSettings, wanted: frozenset[ListId]) -> AccountSett
 
 
 def lists_differ(before: AccountSettings, after: AccountSettings) -> bool:
-    """Tells whether another list may be right for a customer, so that all of them are looked at."""
+    """Returns whether customers may belong on another list, so that all must be compared again."""
     return (before.master_list, {one.list_id for one in before.stored}) != (
         after.master_list,
         {one.list_id for one in after.stored},
@@ -80,24 +80,24 @@ def save(
     db: Database,
     changelog: Changelog,
     account_id: AccountId,
-    wanted: Wanted,
+    wanted: RequestedSettings,
     confirmed: Mapping[ListId, int] | None,
     author: Author,
 ) -> AccountSettings:
-    """Changes the settings; what is as wanted already stays, and a second time changes nothing.
+    """Changes the settings. Idempotent.
 
     Args:
-        db: the staging database, outside of a transaction.
-        confirmed: members of each list that may leave it in the next flush; None where nothing had to be asked.
+        db: outside of a transaction.
+        confirmed: how many members may leave each list in the next flush; None if confirmation was not needed.
 
     Raises:
-        NotFound: the account never chose any settings, or no refresh found such a list.
-        AccountError: a rule forbids it, which the message names.
+        NotFound: the account has no settings, or no refresh has found one of the lists.
+        AccountError: a rule forbids it; the message says which.
     """
 
-    def act() -> Changed[AccountSettings]:
+    def write() -> Changed[AccountSettings]:
         before = load(db, account_id)
-        after = with_wanted(before, wanted, author.at)
+        after = with_requested(before, wanted, author.at)
         if after == before and confirmed is None:
             return Changed(before, [])
         lists.require_unused(db, after)
@@ -108,4 +108,4 @@ def save(
             rows += customers.mark_changed(db, account_id, None).rows
         return Changed(after, rows)
 
-    return changelog.commit(db, act)
+    return changelog.commit(db, write)

@@ -1,4 +1,4 @@
-"""What can be read of one account: by the pages and by the API alike."""
+"""Reads one account, for the pages and the API alike."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from worker.accounts import chosen_fields, connected_user, new_lists, settings_log
 from worker.accounts.field_mapping import MappedField, mapped
+from worker.accounts.requested_settings import RequestedSettings, lists_differ, with_requested
 from worker.accounts.settings import Missing, missing
 from worker.accounts.settings_log import SettingChange
-from worker.accounts.wanted import Wanted, lists_differ, with_wanted
 from worker.clock import as_moment, as_text
 from worker.errors import KafkaError, NotFound, WorkerError
 from worker.flush.outcomes import Outcome
@@ -31,21 +31,22 @@ from worker.store.runs import PartOfRun
 from worker.web.context import WebContext
 from worker.web.problems import BadInput
 from worker.web.refreshes import Refresh
+from worker.web.routing import Call
 
 SYNC_AGAIN = timedelta(minutes=10)
-"""How long after one sync the owner may ask for the next."""
+"""How long after one sync the owner may request the next."""
 
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """What an account is in now.
+    """The current state of an account.
 
     Attributes:
-        missing: what it lacks before anything is delivered, in the order of the steps.
+        missing: what it needs before anything is delivered, in the order of the steps.
         next_flush: when the next daily flush starts.
         next_flush_in_words: "today 10:00".
-        sync_again_at: from when on the account may ask for a sync again; None where it may now.
-        sync_asked: whether a sync that was asked for has not begun yet.
+        sync_again_at: when the account may request a sync again; None if it may now.
+        sync_asked: whether a requested sync has not started yet.
     """
 
     facts: AccountFacts
@@ -59,10 +60,10 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a change would do of settings that was not made.
+    """The consequences of a change of settings that was not made.
 
     Attributes:
-        follows: counts of contacts; None where nothing would be delivered, because something is missing still.
+        follows: counts of contacts; None if nothing would be delivered, because something is missing.
         in_words: the same in a sentence, for operators.
     """
 
@@ -72,16 +73,16 @@ class Preview:
 
     @property
     def to_confirm(self) -> dict[ListId, int]:
-        """The lists of which more than a tenth would leave, each with how many."""
+        """The lists that more than a tenth of the members would leave, each with their number."""
         return self.follows.to_confirm if self.follows is not None else {}
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What happened to one customer, and what Mailchimp says of the member now.
+    """The history of one customer, and the member's current state in Mailchimp.
 
     Attributes:
-        live: None where it was not asked for, or there is no member to ask for.
+        live: None if it was not requested, or if there is no member.
     """
 
     explanation: Explanation
@@ -89,11 +90,11 @@ class Person:
 
 
 @dataclass(frozen=True)
-class AccountReading:
-    """Reads one account. It only reads, here and in Mailchimp.
+class AccountReader:
+    """Reads one account. Read-only, here and in Mailchimp.
 
     Attributes:
-        db: a connection of this request alone.
+        db: a connection used only by this request.
     """
 
     context: WebContext
@@ -102,28 +103,28 @@ class AccountReading:
     now: datetime
 
     def settings(self) -> AccountSettings:
-        """Returns the account's settings; those of an account that chose none are empty."""
+        """Returns the account's settings, empty ones if it has none."""
         return accounts.find(self.db, self.account_id) or AccountSettings(self.account_id)
 
     def user(self) -> MailchimpUser | None:
-        """Returns whose API key it is; None without one, or where an earlier release stored it."""
+        """Returns the owner of the API key; None without a key, or if an earlier release stored it."""
         return connected_user.read(self.db, self.account_id)
 
     def new_lists(self, settings: AccountSettings) -> frozenset[ListId]:
-        """Returns the lists that a later refresh than the first found, and nobody has stored since."""
+        """Returns the lists that a refresh after the first one found, and that are not stored yet."""
         return new_lists.read(self.db, settings)
 
     def refresh(self) -> Refresh | None:
-        """Returns the last reading of its lists, also while it is under way; None where none was since the start."""
+        """Returns the last refresh of its lists, maybe still running; None if there was none since the start."""
         return self.context.refreshes.of(self.account_id)
 
     def fields(self, list_id: ListId) -> list[MappedField]:
-        """Returns the merge fields of a list, as Mailchimp has them now, with what goes there.
+        """Returns the merge fields of a list, as Mailchimp has them now, with their sources.
 
         Raises:
-            NotFound: the account never chose any settings, or no refresh found such a list.
+            NotFound: the account has no settings, or no refresh has found the list.
             AccountError: it has no API key.
-            MailchimpError: Mailchimp refused, or was not reached; the kind says which.
+            MailchimpError: Mailchimp refused or could not be reached; the subclass tells which.
         """
         parts = self.context.parts
         return mapped(
@@ -131,9 +132,9 @@ class AccountReading:
         )
 
     def state(self) -> Now:
-        """Returns what the account is in now, what it lacks, and what comes next."""
+        """Returns the account's current state, what it lacks, and what comes next."""
         config, settings = self.context.parts.config, self.settings()
-        # A worker that was killed left its runs without an end.
+        # Runs of a killed worker never ended.
         runs_now = runs.under_way(self.db) if seconds_since_beat(config.staging.path) else ()
         facts = facts_of(self.db, settings, runs_now)
         at = next_flush_time(self.now, config.flush.time_of_day, config.flush.zone)
@@ -148,17 +149,17 @@ class AccountReading:
             sync_asked=any(one.run is None for one in asked),
         )
 
-    def preview(self, wanted: Wanted) -> Preview:
-        """Returns what would follow from a change, by the same numbers as the plan; changes nothing.
+    def preview(self, wanted: RequestedSettings) -> Preview:
+        """Returns the consequences of a change, by the same numbers as the plan; changes nothing.
 
         Raises:
-            NotFound: no refresh found such a list.
-            AccountError: a rule forbids it, which the message names.
-            KafkaError: who is on which list is not known yet, so that the numbers would be wrong.
+            NotFound: no refresh has found one of the lists.
+            AccountError: a rule forbids it; the message says which.
+            KafkaError: the ledger is not read yet, so the numbers would be wrong.
         """
         self.require_ready()
         before = self.settings()
-        after = with_wanted(before, wanted, self.now)
+        after = with_requested(before, wanted, self.now)
         departed = self.context.parts.departed_of(self.db, self.account_id)
         found = what_follows(self.db, after, departed, as_text(self.now), every=lists_differ(before, after))
         if found is None:
@@ -168,16 +169,16 @@ class AccountReading:
         return Preview(after, found, found.in_words(moment_in_words(at, self.now, flush.zone)))
 
     def require_ready(self) -> None:
-        """Refuses what rests on ledger and settings, while they are not read.
+        """Checks that ledger and settings have been read.
 
         Raises:
-            KafkaError: they are not.
+            KafkaError: they have not.
         """
         if (why := self.context.why_not_ready()) is not None:
             raise KafkaError(f"The worker is starting: {why}", "Try again in a few seconds.")
 
     def runs(self, days: int = 30) -> list[PartOfRun]:
-        """Returns the account's parts of the flushes of the last days, oldest first."""
+        """Returns the account's parts of recent flushes, oldest first."""
         return runs.parts_since(self.db, self.account_id, as_text(self.now - timedelta(days=days)))
 
     def receipts(
@@ -189,7 +190,7 @@ class AccountReading:
         customer_id: CustomerId | None = None,
         limit: int | None = 100,
     ) -> list[Receipt]:
-        """Returns receipts of the account, oldest first; with a limit, the newest so many."""
+        """Returns receipts of the account, oldest first; with a limit, only the newest ones."""
         return list(
             receipts.find(
                 self.db,
@@ -203,14 +204,14 @@ class AccountReading:
         )
 
     def person(self, email: str, *, live: bool = True) -> Sequence[Person]:
-        """Returns what happened to everybody in the account who has or had an address.
+        """Returns the history of everybody in the account who has or had an address.
 
         Args:
             email: in any case.
-            live: whether to ask Mailchimp too; where that fails, each says why.
+            live: whether to query Mailchimp too; if that fails, each result says why.
 
         Raises:
-            BadInput: it is no address.
+            BadInput: it is not an address.
             NotFound: nobody in the account has or had it.
         """
         address = address_key(email)
@@ -237,5 +238,10 @@ class AccountReading:
             return LiveMember(membership, None, None, error.what)
 
     def settings_log(self) -> list[SettingChange]:
-        """Returns who changed which setting when, newest first."""
+        """Returns who changed which setting, and when, newest first."""
         return settings_log.read(self.db, self.account_id)[::-1]
+
+
+def reader_of(call: Call) -> AccountReader:
+    """Returns the reader of the account in the path."""
+    return AccountReader(call.context, call.db, call.account, call.now)

@@ -1,4 +1,4 @@
-"""Tells the other workers where this one can be reached, whenever its partitions change."""
+"""Announces this worker's URL to the other workers whenever its partitions change."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ log = logging.getLogger("worker.web")
 LOOK_SECONDS = 1.0
 
 
-class Announcing:
-    """A thread that writes to the settings topic. What cannot be written now is written later."""
+class Announcer:
+    """A thread that writes to the settings topic. It retries what cannot be written."""
 
     def __init__(
         self, parts: Parts, owned: Callable[[], Collection[int]], why_not_ready: Callable[[], str | None]
@@ -27,7 +27,7 @@ class Announcing:
         """Starts nothing yet.
 
         Args:
-            owned: returns the partitions that this worker has now.
+            owned: returns the partitions assigned to this worker.
             why_not_ready: returns why settings cannot be written yet; None once they can.
         """
         self._parts, self._owned, self._why_not_ready = parts, owned, why_not_ready
@@ -36,12 +36,12 @@ class Announcing:
         self._failed = False
 
     def start(self) -> None:
-        """Begins, where the operator said where this worker can be reached."""
+        """Starts the thread, if the operator configured this worker's URL."""
         if self._parts.config.web.worker_url:
             self._thread.start()
 
     def close(self) -> None:
-        """Ends it."""
+        """Stops the thread."""
         self._stop.set()
 
     def _run(self) -> None:

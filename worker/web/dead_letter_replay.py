@@ -1,4 +1,4 @@
-"""Reads dead letters again: by the operators' page and by the API alike."""
+"""Decodes dead letters again, for the operators' page and the API alike."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from worker.web.problems import NotHere
 from worker.web.routing import Call
 
 
-def letter_of(call: Call, number: int) -> DeadLetter:
+def dead_letter_of(call: Call, number: int) -> DeadLetter:
     """Returns one dead letter.
 
     Raises:
-        NotFound: there is none of that number.
+        NotFound: there is no dead letter with this number.
     """
     found = dead_letters.find(call.db, number)
     if found is None:
@@ -24,18 +24,18 @@ def letter_of(call: Call, number: int) -> DeadLetter:
 
 
 def may_replay(one: DeadLetter) -> bool:
-    """Tells whether a dead letter can be read again alone: one of ledger or settings hangs on others."""
+    """Returns whether a dead letter can be replayed on its own; one of ledger or settings depends on others."""
     return one.account_id is None
 
 
 def replayed(call: Call, number: int) -> str | None:
-    """Reads a dead letter again as this release understands it; returns why it is still not understood, or None.
+    """Decodes a dead letter again with this release; returns why it still cannot be decoded, else None.
 
     Raises:
-        NotFound: there is none of that number.
-        NotHere: it is a record of ledger or settings, which a command reads again.
+        NotFound: there is no dead letter with this number.
+        NotHere: it is a record of ledger or settings, which only a command can replay.
     """
-    one = letter_of(call, number)
+    one = dead_letter_of(call, number)
     if not may_replay(one):
         advice = f"Read it again by the command: mailchimp-worker dead-letters replay {number}"
         raise NotHere("It is a record of ledger or settings, which is read again together with others.", advice)

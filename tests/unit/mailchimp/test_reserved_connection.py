@@ -53,7 +53,7 @@ def test_a_write_that_was_held_up_after_its_read_is_not_sent(seconds: float, exp
     """Whatever held it up: two seconds after the read somebody may have acted."""
     time = _Time()
     sender = _Sender(time)
-    with _limiter(time).turn(sender, time) as turn:
+    with _limiter(time).reserve(sender, time) as turn:
         turn.send(READ)
         time.now += seconds
         assert turn.send(WRITE) == expected
@@ -64,7 +64,7 @@ def test_holdups_between_several_calls_add_up():
     """Two reads and a write: what passed between the first two counts too."""
     time = _Time()
     sender = _Sender(time)
-    with _limiter(time).turn(sender, time) as turn:
+    with _limiter(time).reserve(sender, time) as turn:
         turn.send(READ)
         time.now += 1.5
         assert turn.send(READ) == OK
@@ -76,7 +76,7 @@ def test_holdups_between_several_calls_add_up():
 def test_how_long_the_calls_themselves_take_does_not_count():
     """A slow Mailchimp holds nobody's write back for good."""
     time = _Time()
-    with _limiter(time).turn(_Sender(time, seconds=60), time) as turn:
+    with _limiter(time).reserve(_Sender(time, seconds=60), time) as turn:
         assert [turn.send(one) for one in (READ, READ, WRITE)] == [OK, OK, OK]
 
 
@@ -85,7 +85,7 @@ def test_the_first_call_of_a_turn_hangs_on_nothing(call: Call):
     """It is sent after any wait: of fields alone, or as the read itself."""
     time = _Time()
     sender = _Sender(time)
-    with _limiter(time).turn(sender, time) as turn:
+    with _limiter(time).reserve(sender, time) as turn:
         time.now += 100
         assert turn.send(call) == OK
 
@@ -93,7 +93,7 @@ def test_the_first_call_of_a_turn_hangs_on_nothing(call: Call):
 def test_a_read_is_sent_after_any_wait():
     """What was read a moment ago is only read again."""
     time = _Time()
-    with _limiter(time).turn(_Sender(time), time) as turn:
+    with _limiter(time).reserve(_Sender(time), time) as turn:
         turn.send(READ)
         time.now += 100
         assert turn.send(READ) == OK
@@ -104,15 +104,15 @@ def _troubled(limiter: Limiter, times: int) -> None:
         limiter.learn(BUSY, limiter.window.round)
 
 
-@pytest.mark.parametrize(("troubles", "expected"), [(1, OK), (3, STALE)])
-def test_a_write_that_must_wait_for_trouble_of_its_key_is_not_kept_waiting(troubles: int, expected: Answer):
+@pytest.mark.parametrize(("failures", "expected"), [(1, OK), (3, STALE)])
+def test_a_write_that_must_wait_for_trouble_of_its_key_is_not_kept_waiting(failures: int, expected: Answer):
     """Trouble of another call of the key: one second is waited out, four are not even begun."""
     time = _Time()
     limiter = _limiter(time)
     sender = _Sender(time)
-    with limiter.turn(sender, time) as turn:
+    with limiter.reserve(sender, time) as turn:
         turn.send(READ)
-        _troubled(limiter, troubles)
+        _troubled(limiter, failures)
         assert turn.send(WRITE) == expected
     assert time.now == (1.0 if expected == OK else 0.0)
 
@@ -132,7 +132,7 @@ def test_a_write_whose_wait_grows_while_it_waits_is_not_sent():
         return wait(timeout)
 
     time.wait = worse  # type: ignore[method-assign]
-    with limiter.turn(sender, time) as turn:
+    with limiter.reserve(sender, time) as turn:
         turn.send(READ)
         _troubled(limiter, 1)
         assert turn.send(WRITE) == STALE
@@ -144,7 +144,7 @@ def test_a_stale_write_tells_the_pace_nothing():
     """It was not sent, so it neither slows the key down nor speeds it up."""
     time = _Time()
     limiter = _limiter(time)
-    with limiter.turn(_Sender(time), time) as turn:
+    with limiter.reserve(_Sender(time), time) as turn:
         turn.send(READ)
         before = limiter.window
         time.now += 100
@@ -157,14 +157,14 @@ def test_nothing_is_sent_once_it_is_time_to_stop():
     time = _Time()
     limiter = _limiter(time)
     sender = _Sender(time)
-    with limiter.turn(sender, time) as turn:
+    with limiter.reserve(sender, time) as turn:
         turn.send(READ)
         _troubled(limiter, 1)
         time.stop_at = 0.5
         assert turn.send(READ) == STOPPED
         assert turn.send(READ) == STOPPED
-    with limiter.turn(sender, time) as late:
-        assert not late.entered
+    with limiter.reserve(sender, time) as late:
+        assert not late.reserved
         assert late.send(READ) == STOPPED
     assert sender.calls == [READ]
 
@@ -173,7 +173,7 @@ def test_the_connection_is_given_back():
     """Also where the calls broke: the next turn of the key gets it."""
     time = _Time()
     limiter = Limiter(1, time, lambda: 0.0, watch=time)
-    with pytest.raises(RuntimeError), limiter.turn(_Sender(time), time):
+    with pytest.raises(RuntimeError), limiter.reserve(_Sender(time), time):
         raise RuntimeError
-    with limiter.turn(_Sender(time), time) as turn:
-        assert turn.entered
+    with limiter.reserve(_Sender(time), time) as turn:
+        assert turn.reserved

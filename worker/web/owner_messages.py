@@ -1,4 +1,4 @@
-"""What went wrong, in the words of a shop's owner: no command, no file, no name of a setting of the operators. Pure."""
+"""Errors in words for a shop's owner, without commands, files or the operators' settings. Does no I/O."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from worker import errors
 from worker.errors import WorkerError
 from worker.web.problems import NotSignedIn, WebProblem, WorkerAway
 
-Said = tuple[str, str]
-"""What went wrong, and what to do."""
+OwnerMessage = tuple[str, str]
+"""What went wrong, and what to do about it."""
 
-_BY_CODE: Mapping[str, Said] = MappingProxyType(
+_BY_CODE: Mapping[str, OwnerMessage] = MappingProxyType(
     {
         "api_key_malformed": (
             "This is not a Mailchimp API key.",
@@ -32,7 +32,7 @@ _BY_CODE: Mapping[str, Said] = MappingProxyType(
         ),
     }
 )
-_BY_CLASS: tuple[tuple[type[WorkerError], Said], ...] = (
+_BY_CLASS: tuple[tuple[type[WorkerError], OwnerMessage], ...] = (
     (
         WorkerAway,
         (
@@ -56,8 +56,8 @@ _BY_CLASS: tuple[tuple[type[WorkerError], Said], ...] = (
 _OTHERS = ("Something went wrong on our side.", "Try again. If this happens again, contact our support.")
 
 
-def owner_words(error: WorkerError) -> Said:
-    """Returns what an owner reads of an error, and what to do."""
+def message_for_owner(error: WorkerError) -> OwnerMessage:
+    """Returns what went wrong and what to do, for an owner."""
     if error.code in _BY_CODE:
         return _BY_CODE[error.code]
     if isinstance(error, NotSignedIn):
@@ -65,5 +65,5 @@ def owner_words(error: WorkerError) -> Said:
     for kind, said in _BY_CLASS:
         if isinstance(error, kind):
             return said
-    # What is wrong with a request is said for its visitor already.
+    # Errors of a request are already worded for its visitor.
     return (error.what, error.advice) if isinstance(error, WebProblem) else _OTHERS

@@ -1,4 +1,4 @@
-"""What a flush held back and showed to an operator, who may confirm so much of it."""
+"""What a flush held back and showed to an operator, who may confirm that much of it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from worker.model import AccountId, ListId
 from worker.store.database import Database
 
 What = Literal["departures", "moves"]
-"""departures: members that would leave the list · moves: customers that would go on from a list that cannot be read."""
+"""departures: members that would leave the list · moves: customers that would move off a list that cannot be read."""
 
 CONFIRM_WITHIN = timedelta(hours=1)
 """How long after it was shown it can be confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
-class HeldBack:
-    """What was held back on one list, and how much of it.
+class HeldCount:
+    """How much of one kind was held back on one list.
 
     Attributes:
         shown_at: when it was shown, as text.
@@ -32,13 +32,13 @@ class HeldBack:
     shown_at: str = ""
 
 
-def can_be_confirmed(held: Iterable[HeldBack], now: datetime) -> bool:
+def can_be_confirmed(held: Iterable[HeldCount], now: datetime) -> bool:
     """Returns whether all of it was shown so short a time ago that a person still has a minute to confirm it."""
     return all(now - as_moment(one.shown_at) < CONFIRM_WITHIN - timedelta(minutes=1) for one in held)
 
 
-def show(db: Database, account_id: AccountId, held: Iterable[HeldBack], at: str) -> None:
-    """Writes what a flush held back, in place of what an earlier one did. Belongs in a transaction."""
+def show(db: Database, account_id: AccountId, held: Iterable[HeldCount], at: str) -> None:
+    """Writes what a flush held back, in place of what an earlier one did. Call it in a transaction."""
     delete_account(db, account_id)
     db.executemany(
         "INSERT INTO held_back (account_id, list_id, what, count, shown_at) VALUES (?,?,?,?,?)",
@@ -46,24 +46,24 @@ def show(db: Database, account_id: AccountId, held: Iterable[HeldBack], at: str)
     )
 
 
-def shown_since(db: Database, account_id: AccountId, moment: str) -> list[HeldBack]:
-    """Returns what was shown since a moment."""
+def shown_since(db: Database, account_id: AccountId, moment: str) -> list[HeldCount]:
+    """Returns what was shown since a time."""
     rows = db.execute(
         "SELECT list_id, what, count, shown_at FROM held_back WHERE account_id = ? AND shown_at >= ?",
         (account_id, moment),
     )
-    return [HeldBack(*row) for row in rows]
+    return [HeldCount(*row) for row in rows]
 
 
-def all_shown(db: Database) -> dict[AccountId, list[HeldBack]]:
+def all_shown(db: Database) -> dict[AccountId, list[HeldCount]]:
     """Returns what the last flush of each account held back."""
-    found: dict[AccountId, list[HeldBack]] = {}
+    found: dict[AccountId, list[HeldCount]] = {}
     rows = db.execute("SELECT account_id, list_id, what, count, shown_at FROM held_back ORDER BY account_id, list_id")
     for account_id, *row in rows:
-        found.setdefault(AccountId(account_id), []).append(HeldBack(*row))
+        found.setdefault(AccountId(account_id), []).append(HeldCount(*row))
     return found
 
 
 def delete_account(db: Database, account_id: AccountId) -> None:
-    """Removes what was shown of an account. Belongs in a transaction."""
+    """Deletes what was shown for an account. Call it in a transaction."""
     db.execute("DELETE FROM held_back WHERE account_id = ?", (account_id,))

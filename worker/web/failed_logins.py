@@ -1,4 +1,4 @@
-"""Counts how often somebody came with a wrong token or link, and refuses those who try too often."""
+"""Counts failed attempts to sign in with a token or link, and refuses clients that fail too often."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Callable
 from worker.web.problems import TooManyTries
 
 MOST_TRIES = 10
-"""Wrong tries of one address within :data:`WITHIN_SECONDS`."""
+"""Failed attempts of one client within :data:`WITHIN_SECONDS`."""
 WITHIN_SECONDS = 60.0
 MOST_ADDRESSES = 1000
-"""Addresses that are remembered; those that tried longest ago are forgotten first."""
+"""Clients that are remembered; the least recent are dropped first."""
 
 
-class Tries:
-    """Threads share it."""
+class FailedLogins:
+    """Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -25,17 +25,17 @@ class Tries:
         self._failed: dict[str, deque[float]] = {}
 
     def check(self, address: str) -> None:
-        """Refuses an address that was wrong too often.
+        """Checks that a client has not failed too often.
 
         Raises:
-            TooManyTries: it was.
+            TooManyTries: it has.
         """
         with self._lock:
             if len(self._recent(address)) >= MOST_TRIES:
                 raise TooManyTries("Too many failed attempts came from your address.", "Wait a minute, then try again.")
 
     def failed(self, address: str) -> None:
-        """Notes a wrong try."""
+        """Records a failed attempt."""
         with self._lock:
             recent = self._recent(address)
             recent.append(self._clock())

@@ -1,4 +1,4 @@
-"""Updates that a flush has begun: should the process die, no answer tells which of their fields Mailchimp has."""
+"""Updates about to be sent by a flush: if the process dies, it is unknown which of their fields Mailchimp has."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from worker.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
-class BegunUpdate:
-    """An update of a member.
+class UpdateIntent:
+    """An update of a member that is about to be sent.
 
     Attributes:
-        customer_id: whose fields the member has, by the ledger.
+        customer_id: the customer whose fields the member has, by the ledger.
         fields: merge tags of what is sent.
         begun_at: by this machine's clock, as text.
     """
@@ -26,20 +26,22 @@ class BegunUpdate:
     begun_at: str
 
 
-def note(db: Database, account_id: AccountId, updates: Iterable[BegunUpdate]) -> None:
-    """Writes that updates begin. Belongs in a transaction that is committed before the first of them is sent."""
+def note(db: Database, account_id: AccountId, updates: Iterable[UpdateIntent]) -> None:
+    """Stores updates. Call it in a transaction that is committed before the first of them is sent."""
     db.executemany(
         "INSERT OR REPLACE INTO begun_update (account_id, customer_id, list_id, fields, begun_at) VALUES (?,?,?,?,?)",
         [(account_id, one.customer_id, one.list_id, json.dumps(one.fields), one.begun_at) for one in updates],
     )
 
 
-def of_account(db: Database, account_id: AccountId) -> list[BegunUpdate]:
-    """Returns the updates that were begun and of which it was not written how they ended."""
+def of_account(db: Database, account_id: AccountId) -> list[UpdateIntent]:
+    """Returns the updates whose result was not recorded."""
     rows = db.execute("SELECT * FROM begun_update WHERE account_id = ?", (account_id,))
-    return [BegunUpdate(row["customer_id"], row["list_id"], json.loads(row["fields"]), row["begun_at"]) for row in rows]
+    return [
+        UpdateIntent(row["customer_id"], row["list_id"], json.loads(row["fields"]), row["begun_at"]) for row in rows
+    ]
 
 
 def clear(db: Database, account_id: AccountId) -> None:
-    """Removes them, once the ledger says how each ended. Belongs in a transaction."""
+    """Deletes them once the ledger has their results. Call it in a transaction."""
     db.execute("DELETE FROM begun_update WHERE account_id = ?", (account_id,))

@@ -1,4 +1,4 @@
-"""From where on the records of a partition are signed: by the note in the settings' topic, or by its first record."""
+"""The offset from which a partition's records are signed: from the note in the settings topic, or the first record."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from worker.errors import NotSigned
 from worker.store.database import Database
 
 
-class Beginnings:
-    """Finds where signatures begin, each partition once. Belongs to one thread."""
+class SignedFromLookup:
+    """Finds where signed records begin, once per partition. Not thread-safe."""
 
     def __init__(
         self, settings: Kafka, topics: ChangelogTopics, db: Database, signatures: Callable[[], Signatures]
@@ -26,10 +26,10 @@ class Beginnings:
         self._found: dict[str, int] = {}
 
     def of(self, topic: ChangelogTopic, partition: int) -> int:
-        """Returns from which offset on every record of a partition must be signed.
+        """Returns the offset from which every record of a partition must be signed.
 
         Raises:
-            NotSigned: an earlier release wrote it, or one with another secret key.
+            NotSigned: an earlier release, or one with another secret key, wrote it.
             KafkaError: it cannot be read.
         """
         place = place_of(topic, partition)
@@ -38,8 +38,8 @@ class Beginnings:
         return self._found[place]
 
     def _look(self, topic: ChangelogTopic, partition: int) -> int:
-        told = SignedFrom.from_text(table_rows.note_of(self._db, SIGNED), self._signatures())
-        if (offset := told.offset_of(topic, partition)) is not None:
+        signed_from = SignedFrom.from_text(table_rows.note_of(self._db, SIGNED), self._signatures())
+        if (offset := signed_from.offset_of(topic, partition)) is not None:
             return offset
         with closing(TopicLog(self._settings)) as topic_log:
             flaw = self._flaw_of_first(topic_log, topic, partition)
@@ -57,13 +57,13 @@ class Beginnings:
         return None
 
     def _note(self, topic_log: TopicLog) -> SignedFrom:
-        # Where this database does not have it yet.
+        # For when this database does not have it yet.
         key, found, topic = key_of(ChangelogRow("topic", (SIGNED, ""), None)), SignedFrom(), self._topics.settings
         for messages in topic_log.records(topic, 0, *topic_log.bounds(topic, 0)):
             for message in messages:
                 if message.key() == key:
-                    told = SignedFrom.from_record(message.value(), self._signatures())
-                    found = told if told.offsets else found
+                    signed_from = SignedFrom.from_record(message.value(), self._signatures())
+                    found = signed_from if signed_from.offsets else found
         return found
 
 
