@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -246,9 +247,9 @@ class Histories(Promise):
             lists.choose_master(self.world.db, CHANGELOG, ACCOUNT, ListId(list_id))
 
 
-HistoriesTest = Histories.TestCase
-HistoriesTest.settings = settings(
-    max_examples=int(os.environ.get("HISTORIES", "60")),
+PARTS = 4
+SETTINGS = settings(
+    max_examples=int(os.environ.get("HISTORIES", "60")) // PARTS,
     stateful_step_count=40,
     # The same in each run of make test; HISTORIES=1000 and make soak draw new ones.
     derandomize="HISTORIES" not in os.environ,
@@ -260,12 +261,23 @@ HistoriesTest.settings = settings(
 )
 
 
+def part(number: int) -> Any:
+    """Returns a part of the histories, so that processes run the parts side by side."""
+    machine: Any = type(f"Histories{number}", (Histories,), {})  # by its name Hypothesis draws others for each
+    test = machine.TestCase
+    test.settings = SETTINGS
+    test.__doc__ = "Random histories never put back somebody who left, and leave every customer explained."
+    return test
+
+
+FirstHistoriesTest, SecondHistoriesTest, ThirdHistoriesTest, FourthHistoriesTest = map(part, range(PARTS))
+
+
 @pytest.mark.soak
 class LongHistoriesTest(Histories.TestCase):  # type: ignore[misc,name-defined]
     """The same, for many minutes."""
 
-    settings = settings(HistoriesTest.settings, max_examples=20_000, derandomize=False)
+    settings = settings(SETTINGS, max_examples=20_000, derandomize=False)
 
 
-HistoriesTest.__doc__ = "Random histories never put back somebody who left, and leave every customer explained."
 pytestmark = pytest.mark.timeout(900)
