@@ -17,10 +17,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.integration.broker import Broker, any_broker
+from tests.integration.broker import FOLDER, Broker, any_broker
 
-FOLDER = "MAILCHIMP_WORKER_TESTS_FOLDER"
-"""The environment variable that names the folder which the processes share."""
+__all__ = ["FOLDER", "broker_in", "end_broker", "the_broker"]
+
 STATE = "broker.json"
 START_SECONDS = 600.0
 """The first start may fetch Kafka."""
