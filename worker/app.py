@@ -42,7 +42,9 @@ from worker.web.health import Health
 if TYPE_CHECKING:
     from worker.changelog.signing import Signing
     from worker.flush.field_hashes import FieldHashes
+    from worker.flush.plan_preview import AccountPlan
     from worker.flush.run import Flusher
+    from worker.store.accounts import AccountSettings
 
 SELDOM = (50_000, 20)
 """How many more objects, and rounds, before Python looks for cycles among them. Most of what a flush makes lives until
@@ -210,6 +212,33 @@ class App:
         from worker.flush.field_hashes import HASHES, FieldHashes
 
         return FieldHashes(account_id, self.secret.derived_by_each(HASHES))
+
+    def plan_of(
+        self, db: Database, settings: AccountSettings, sender: Sender, *, confirmed: bool = False
+    ) -> AccountPlan:
+        """Plans a flush of one account; only reads.
+
+        Args:
+            settings: the account's, which lack nothing.
+            sender: sends the reads with the account's API key.
+            confirmed: whether an operator would confirm what the last flush held back.
+
+        Raises:
+            SecretKeyError: the key of the hashes cannot be decrypted.
+        """
+        from worker.flush.plan_preview import plan_account
+
+        return plan_account(
+            db,
+            settings,
+            sender,
+            bulk_add_above=self.config.flush.bulk_add_above,
+            state_if_missing=self.config.mailchimp.state_if_missing,
+            confirmed=confirmed,
+            clock=self.clock,
+            departed=self.departed_of(db, settings.account_id),
+            hashes=self.hashes_of(settings.account_id),
+        )
 
     def flusher(self, stop: Stop) -> Flusher:
         """Returns what carries out flushes: one for a process."""

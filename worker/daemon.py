@@ -32,7 +32,6 @@ from worker.jobs.erase import Erase
 from worker.jobs.flush import Flushing, FlushThread
 from worker.jobs.job import Job, start_all
 from worker.jobs.poller import Poller
-from worker.jobs.refetch import being_read
 from worker.jobs.rehash import Rehash
 from worker.jobs.retention import Retention, limit_dead_letters
 from worker.model import AccountId
@@ -133,7 +132,7 @@ class Daemon:
             return
         flushing = Flushing(self._app, self._flusher, poller.owned_partitions, poller.consumer.topic_id)
         all_ready = poller.owned_partitions.wait_until_ready(0)
-        unread = being_read(db, poller.owned_partitions, (self._app.config.kafka.topic, poller.consumer.topic_id))
+        unread = poller.being_read(db)
         if all_ready:
             # Each at once, since operators wait for them. One for an account whose customers have no fields yet waits
             # for these; one for all accounts leaves such an account out, and says so.

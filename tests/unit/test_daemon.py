@@ -24,6 +24,7 @@ from worker.errors import DatabaseError
 from worker.flush import account_part
 from worker.flush.execute import DeliveryConfig
 from worker.flush.run import Flusher
+from worker.jobs.refetch import being_read
 from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId, ListId
@@ -107,7 +108,12 @@ class Worker:
         self.db = self.app.open_database()
         self.daemon = Daemon(self.app, Event())
         consumer = SimpleNamespace(topic_id="id")
-        self._poller: Any = SimpleNamespace(check=lambda: None, owned_partitions=OwnedPartitions(), consumer=consumer)
+        self._poller: Any = SimpleNamespace(
+            check=lambda: None,
+            owned_partitions=OwnedPartitions(),
+            consumer=consumer,
+            being_read=lambda db: being_read(db, (0,), (self.app.config.kafka.topic, "id")),
+        )
         self._lock: Any = SimpleNamespace(beat=lambda: None)
         patched.setattr(account_part, "deliver", self._deliver)
 

@@ -10,7 +10,7 @@ from typing import Any
 from worker.accounts.settings import missing
 from worker.app import App
 from worker.cli import output
-from worker.flush.plan_preview import AccountPlan, plan_account
+from worker.flush.plan_preview import AccountPlan
 from worker.flush.plan_summary import KINDS
 from worker.flush.planned_calls import PlannedCall
 from worker.flush.run import to_deliver
@@ -66,17 +66,7 @@ def _tell(app: App, db: Database, settings: AccountSettings, *, confirmed: bool,
 @contextmanager
 def _planned(app: App, db: Database, settings: AccountSettings, *, confirmed: bool) -> Iterator[AccountPlan]:
     with app.open_client_of(db, settings.account_id) as sender:
-        yield plan_account(
-            db,
-            settings,
-            sender,
-            bulk_add_above=app.config.flush.bulk_add_above,
-            state_if_missing=app.config.mailchimp.state_if_missing,
-            confirmed=confirmed,
-            clock=app.clock,
-            departed=app.departed_of(db, settings.account_id),
-            hashes=app.hashes_of(settings.account_id),
-        )
+        yield app.plan_of(db, settings, sender, confirmed=confirmed)
 
 
 def _tell_counts(plan: AccountPlan) -> None:

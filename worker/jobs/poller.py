@@ -68,7 +68,7 @@ class Poller:
 
     def being_read(self, db: Database) -> set[AccountId]:
         """Returns the accounts whose customers are read again, since they were connected: they are not flushed yet."""
-        return being_read(db, self.owned_partitions, (self._topic, self.consumer.topic_id))
+        return being_read(db, self.owned_partitions.owned(), (self._topic, self.consumer.topic_id))
 
     def _run(self) -> None:
         try:

@@ -37,13 +37,14 @@ NOTED_AFTER = 100_000
 """Offsets after which it is noted how far a partition is read, though it had nothing of these accounts."""
 
 
-def being_read(db: Database, owned_partitions: OwnedPartitions, log_id: tuple[str, str]) -> set[AccountId]:
+def being_read(db: Database, owned: Collection[int], log_id: tuple[str, str]) -> set[AccountId]:
     """Returns the accounts whose customers this worker reads again, or is about to.
 
     Args:
+        owned: the partitions that are this worker's.
         log_id: the topic of events, with Kafka's id of it now.
     """
-    return {one.account_id for one in _mine(db, owned_partitions.owned(), log_id)}
+    return {one.account_id for one in _mine(db, owned, log_id)}
 
 
 def _mine(db: Database, owned: Collection[int], log_id: tuple[str, str]) -> list[BareAccount]:

@@ -23,7 +23,6 @@ from worker.clock import utc_now
 from worker.config import Config, Kafka, Log, Mailchimp, Staging, Web
 from worker.consumer.publish import publish
 from worker.flush.outcomes import Outcome
-from worker.flush.plan_preview import plan_account
 from worker.jobs.flush import Flushing
 from worker.jobs.poller import Poller, read_to_end
 from worker.log import configure
@@ -285,17 +284,7 @@ class _Demo:
         with closing(self._app.open_database()) as db:
             for one in accounts.all_accounts(db):
                 with self._app.open_client_of(db, one.account_id) as sender:
-                    plan = plan_account(
-                        db,
-                        one,
-                        sender,
-                        bulk_add_above=1000,
-                        state_if_missing=self._app.config.mailchimp.state_if_missing,
-                        confirmed=False,
-                        clock=self._app.clock,
-                        departed=self._app.departed_of(db, one.account_id),
-                        hashes=self._app.hashes_of(one.account_id),
-                    )
+                    plan = self._app.plan_of(db, one, sender)
                 for (list_id, kind), count in plan.summary.counts.items():
                     known = one.list_of(list_id)
                     rows.append((one.account_id, known.name if known else "no list", kind, count))

@@ -7,10 +7,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
-from worker.config import Config
 from worker.errors import WorkerError
-from worker.flush.field_hashes import FieldHashes
-from worker.flush.plan_preview import AccountPlan, plan_account
+from worker.flush.plan_preview import AccountPlan
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import all_lists
@@ -19,7 +17,6 @@ from worker.status.account_state import TROUBLE, AccountFacts, AccountState, Sta
 from worker.status.checks import Finding, Level, ok
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
-from worker.store.forgotten import Departed
 from worker.text.plural import counted
 
 _LEVELS = {State.NOT_READY: Level.FAILED, State.PAUSED: Level.FAILED, State.FAILED: Level.ATTENTION}
@@ -27,11 +24,6 @@ _LEVELS = {State.NOT_READY: Level.FAILED, State.PAUSED: Level.FAILED, State.FAIL
 
 class Parts(Protocol):
     """What the checks need to query Mailchimp, as the worker's App has it."""
-
-    @property
-    def config(self) -> Config:
-        """The operator's config."""
-        ...
 
     def clock(self) -> datetime:
         """Returns the current time."""
@@ -41,12 +33,8 @@ class Parts(Protocol):
         """Opens a sender with the account's API key, without retries."""
         ...
 
-    def departed_of(self, db: Database, account_id: AccountId) -> Departed:
-        """Returns the hashes of erased people who had left lists of the account."""
-        ...
-
-    def hashes_of(self, account_id: AccountId) -> FieldHashes:
-        """Returns the hashes of the fields that were sent for the account's customers."""
+    def plan_of(self, db: Database, settings: AccountSettings, sender: Sender) -> AccountPlan:
+        """Plans a flush of an account; only reads."""
         ...
 
 
@@ -85,18 +73,7 @@ def _asked(parts: Parts, db: Database, facts: AccountFacts, sender: Sender) -> I
         yield Finding(what, Level.FAILED, *lost)
     if not facts.waiting:
         return
-    plan = plan_account(
-        db,
-        settings,
-        sender,
-        bulk_add_above=parts.config.flush.bulk_add_above,
-        state_if_missing=parts.config.mailchimp.state_if_missing,
-        confirmed=False,
-        clock=parts.clock,
-        departed=parts.departed_of(db, settings.account_id),
-        hashes=parts.hashes_of(settings.account_id),
-    )
-    yield from _by_plan(what, plan)
+    yield from _by_plan(what, parts.plan_of(db, settings, sender))
 
 
 def lists_not_there(settings: AccountSettings, there: Collection[ListId]) -> tuple[str, str] | None:

@@ -90,7 +90,7 @@ class World:
 
     def waiting(self) -> set[str]:
         """The accounts whose flush waits."""
-        return set(being_read(self.db, self.owned, TOPIC))
+        return set(being_read(self.db, self.owned.owned(), TOPIC))
 
 
 class _Reading:
@@ -216,7 +216,7 @@ def test_customers_of_a_topic_that_was_recreated_are_not_waited_for(world: World
     stage_batch(world.db, "t", "new", many(ONE, [0]), AT)
     world.job.step(world.db)
     assert (world.log.read, world.bare()) == ([], [f"{ONE}-1"])
-    assert being_read(world.db, world.owned, ("t", "new")) == set()
+    assert being_read(world.db, world.owned.owned(), ("t", "new")) == set()
 
 
 def test_an_account_that_is_forgotten_meanwhile_gets_no_fields(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
