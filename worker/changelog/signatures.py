@@ -10,10 +10,12 @@ import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from worker.changelog.table_rows import ChangelogRow
-from worker.changelog.topics import ChangelogTopic
+
+if TYPE_CHECKING:
+    from worker.changelog.topics import ChangelogTopic
 
 Role = Literal["ledger", "settings"]
 HEADER = "mailchimp-worker-hmac"

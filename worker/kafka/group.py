@@ -6,12 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
 from worker.config import Kafka
 from worker.errors import WorkerError
-from worker.kafka.client import Problems, client
 
 ANSWER_SECONDS = 5.0
 """How long a person waits at most to learn which worker it is."""
@@ -32,6 +28,12 @@ class Member:
 
 def members_of(settings: Kafka) -> list[Member] | None:
     """Returns the group's members; None if Kafka does not say."""
+    # Imported here: commands that only read seldom ask Kafka, and the library takes long to import.
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    from worker.kafka.client import Problems, client
+
     try:
         admin = client(AdminClient, settings, {"error_cb": Problems()})
         asked = admin.describe_consumer_groups([settings.group_id], request_timeout=ANSWER_SECONDS)
