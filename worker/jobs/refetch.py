@@ -96,15 +96,15 @@ class Refetch(Job):
             for messages in events.records(topic, one.partition, start, end, one.goes_on):
                 one.take([record_of(message) for message in messages])
         if one.write(end):
-            _end(one.db, one.accounts)
+            _end(one.db, one.accounts, end)
 
 
-def _end(db: Database, accounts: Sequence[BareAccount]) -> None:
+def _end(db: Database, accounts: Sequence[BareAccount], read_to: int | None = None) -> None:
     for one in accounts:
         with db.transaction():
             # Nobody could find a person by address who was not read yet.
             erasure_requests.look_again_for_persons(db)
-        if left := bare_customers.end(db, one):
+        if left := bare_customers.end(db, one, read_to):
             log.warning(
                 "account %s: %s cannot be delivered before the next event of each, because its record is gone from "
                 "partition %d. Publish these customers again",

@@ -114,14 +114,19 @@ def _key_of(one: BareAccount) -> tuple[AccountId, str, str, int]:
     return one.account_id, one.topic, one.topic_id, one.partition
 
 
-def end(db: Database, one: BareAccount) -> int:
+def end(db: Database, one: BareAccount, read_to: int | None = None) -> int:
     """Records that rereading ended; returns how many customers are still bare because their records are gone.
 
-    They wait for their next event without delaying flushes. Call it outside of a transaction: it uses many, and stops
-    early if the thread must end.
+    They wait for their next event without delaying flushes. Customers whose record comes after what was read are read
+    next: they were staged while the account was not connected for a moment. Call it outside of a transaction: it uses
+    many, and stops early if the thread must end.
+
+    Args:
+        read_to: the offset up to which records were read; None if no more can be read.
     """
+    to = _LAST if read_to is None else read_to
     db.in_parts(
-        _left(db, one),
+        _left(db, one, to),
         lambda keys: int(
             db.executemany(
                 # A deleted customer needs no fields.
@@ -133,8 +138,10 @@ def end(db: Database, one: BareAccount) -> int:
     )
     if db.is_ending:
         return 0
-    left = _count(db, one.account_id, one)
     with db.transaction():
+        if any(_left(db, one)):
+            return 0
+        left = _count(db, one.account_id, one)
         if left:
             db.execute(f"UPDATE bare_account SET first_offset = NULL WHERE {_SAME}", (*_key_of(one), one.first_offset))
         else:
@@ -142,16 +149,17 @@ def end(db: Database, one: BareAccount) -> int:
     return left
 
 
+_LAST = 2**63 - 1
 _IN_LOG = "topic = ? AND topic_id = ? AND partition = ?"
 _BARE = "account_id = ? AND address IS NULL AND bare = 1"  # read by the index of those without an address
 
 
-def _left(db: Database, one: BareAccount) -> Iterator[tuple[str, str]]:
+def _left(db: Database, one: BareAccount, read_to: int = _LAST) -> Iterator[tuple[str, str]]:
     after = ""
     while rows := db.execute(
         f"SELECT account_id, customer_id FROM customer WHERE {_BARE} AND changed = 1 AND {_IN_LOG} "
-        f"AND customer_id > ? ORDER BY customer_id LIMIT {PAGE_ROWS}",
-        (*_key_of(one), after),
+        f'AND "offset" < ? AND customer_id > ? ORDER BY customer_id LIMIT {PAGE_ROWS}',
+        (*_key_of(one), read_to, after),
     ).fetchall():
         yield from ((row[0], row[1]) for row in rows)
         after = rows[-1][1]

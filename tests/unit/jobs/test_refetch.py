@@ -229,6 +229,27 @@ def test_an_account_that_is_forgotten_meanwhile_gets_no_fields(world: World, mon
     assert world.waiting() == set()
 
 
+def test_who_came_while_the_account_was_disconnected_for_a_moment_is_read_too(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its record lies behind what was read then, and does not count as gone."""
+    world.publish(*many(ONE, range(3)))
+    connected(world.db, ONE)
+
+    def disconnected_for_a_moment(begin: int) -> None:
+        world.log.meanwhile = lambda begin: None
+        world.db.execute("UPDATE account SET key_hint = NULL")
+        world.publish(*many(ONE, [3]))
+        connected(world.db, ONE)
+
+    world.log.meanwhile = disconnected_for_a_moment
+    world.job.step(world.db)
+    assert (world.bare(), world.waiting()) == ([f"{ONE}-3"], {ONE})
+    world.job.step(world.db)
+    assert (world.bare(), world.waiting()) == ([], set())
+    assert "gone from" not in caplog.text
+
+
 def test_requests_to_erase_are_carried_out_once_more(world: World) -> None:
     """A person whose address was not known then may be among those who were read again."""
     with world.db.transaction():
