@@ -147,12 +147,6 @@ def departures_of(
     Returns:
         The places of departures by the place of the contact, for those that have any.
     """
-    known = _known_now(db, account_id, contacts)
-    found = {contact.membership: _departures(known, contact) for contact in contacts}
-    return {membership: priors for membership, priors in found.items() if priors}
-
-
-def _known_now(db: Database, account_id: AccountId, contacts: Sequence[Contact]) -> KnownPlaces:
     addresses = {contact.membership.address for contact in contacts}
     people = customers.by_addresses(db, account_id, addresses)
     targets = (target.customer_id for contact in contacts for target in contact.targets)
@@ -162,7 +156,11 @@ def _known_now(db: Database, account_id: AccountId, contacts: Sequence[Contact])
     addresses |= {one.membership.address for one in statuses.values() if one.membership is not None}
     addresses |= {entry.membership.address for entry in owned}
     entries = {entry.membership: entry for entry in ledger.entries_of(db, account_id, addresses)}
-    return KnownPlaces(people, ids, statuses, owned, entries)
+    if not any(has_left(one) for one in entries.values()):
+        return {}
+    known = KnownPlaces(people, ids, statuses, owned, entries)
+    found = {contact.membership: _departures(known, contact) for contact in contacts}
+    return {membership: priors for membership, priors in found.items() if priors}
 
 
 def _departures(known: KnownPlaces, contact: Contact) -> Sequence[PriorMembership]:
