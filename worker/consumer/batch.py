@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from worker.consumer.decode import Event, Record, Skipped, Undecodable, decode, ids_of, named_by
 from worker.consumer.erased_customers import ErasedCustomers, HashKey, is_newer, no_key
 from worker.consumer.event_order import Known, Verdict, came_later, judge, withdrawal_counts
-from worker.consumer.pending import Pending, Stored, bare_state_of, event_of, fills, size_of, state_of, withdraws
+from worker.consumer.pending import Change, Pending, Stored, bare_state_of, event_of, fills, size_of, state_of
 from worker.kafka.partitioner import partition_of
 from worker.store import bare_customers, counts, customers, dead_letters, first_reading, ignored, offsets
 from worker.store.counts import What
@@ -93,19 +93,19 @@ class Batch:
         Raises:
             DatabaseError: what is known of their customers cannot be read.
         """
-        events = list[tuple[Event, Record]]()
+        changes = list[Change]()
         for record in records:
             decoded = decode(record)
             if isinstance(decoded, Event):
-                events.append((decoded, record))
+                changes.append(Change.of(record, decoded))
+                self._count_faults(decoded, record)
             else:
                 self._set_aside(record, decoded)
         self.size += len(records)
         self.next_offsets |= {record.partition: record.offset + 1 for record in records}
-        self._look_up(event for event, _ in events)
-        for event, record in events:
-            self._count_faults(event, record)
-            self._fold(event, record)
+        self._look_up(changes)
+        for change in changes:
+            self._fold(change)
 
     def _set_aside(self, record: Record, decoded: Skipped | Undecodable) -> None:
         if (name := named_by(record.key)) is not None:
@@ -116,10 +116,10 @@ class Batch:
             self._letters.append((record, decoded.reason))
             self.kept += len(record.value or b"")
 
-    def _look_up(self, events: Iterable[Event]) -> None:
+    def _look_up(self, changes: Sequence[Change]) -> None:
         people = {
             one.key: (one.account_id, one.customer_id)
-            for one in events
+            for one in changes
             if one.key not in self._newest and one.key not in self._stored
         }
         if people:
@@ -140,40 +140,40 @@ class Batch:
         if event.key_disagrees:
             self._counts[record.partition]["key_disagrees"] += 1
 
-    def _fold(self, event: Event, record: Record) -> None:
-        key, version = event.key, event.version
-        if key in self._erased and self._is_erased(event, record):
+    def _fold(self, change: Change) -> None:
+        key, version, record = change.key, change.version, change.record
+        if key in self._erased and self._is_erased(change):
             self._counts[record.partition]["erased"] += 1
             return
         pending = self._newest.get(key)
         before = pending or self._stored.get(key)
         if before is not None and (version is None or before.version is None or version <= before.version):
             # Most events have a higher version than what is known, and need no closer look.
-            known, new = self._known_of(before), self._known(record, version, event.event_time)
+            known, new = self._known_of(before), self._known(record, version, change.time)
             verdict = judge(known, new)
             if verdict is not Verdict.NEWER:
-                if not self._fill(event, record, new, verdict):
+                if not self._fill(change, new, verdict):
                     self._counts[record.partition][_COUNTED[verdict]] += 1
-                self._pass_over(event, record, known, new, verdict)
+                self._pass_over(change, known, new, verdict)
                 return
             if version is None:
                 version = known.version
-        keeps = event.deleted and not withdraws(event) and self._withdrawal_waits(key)
+        keeps = change.deleted and not change.withdraws and self._withdrawal_waits(key)
         state: Record | None = record
         if keeps:
             # A deletion takes back no withdrawal that is not delivered: it unsubscribes whom no deletion would.
             state = pending.state if pending is not None else None
         if self._ignored:
             self._ignored.pop(key, None)
-        self._put(key, Pending(record, state, event.deleted, keeps, version, event.event_time))
+        self._put(key, Pending(record, state, change.deleted, keeps, version, change.time))
 
-    def _is_erased(self, event: Event, record: Record) -> bool:
+    def _is_erased(self, change: Change) -> bool:
         # The deletion that follows an erasing brings nobody back; one who came again since is staged.
-        again = event.key in self._stored or event.key in self._newest
-        if event.deleted and not again and not withdraws(event):
+        again = change.key in self._stored or change.key in self._newest
+        if change.deleted and not again and not change.withdraws:
             return True
-        known = self._known(record, event.version, event.event_time)
-        return not is_newer(self._erased[event.key], known, withdraws=withdraws(event))
+        known = self._known(change.record, change.version, change.time)
+        return not is_newer(self._erased[change.key], known, withdraws=change.withdraws)
 
     def _put(self, key: str, new: Pending) -> None:
         before = self._newest.get(key)
@@ -184,15 +184,15 @@ class Batch:
             self.kept += CUSTOMER_BYTES
         self._newest[key] = new
 
-    def _fill(self, event: Event, record: Record, new: Known, verdict: Verdict) -> bool:
-        stored = self._stored.get(event.key)
-        if stored is None or not fills(stored, event, new, verdict):
+    def _fill(self, change: Change, new: Known, verdict: Verdict) -> bool:
+        stored = self._stored.get(change.key)
+        if stored is None or not fills(stored, change, new, verdict):
             return False
-        if not self._is_connected(event.account_id):
+        if not self._is_connected(change.account_id):
             return False  # once it is, its customers are read again
-        self._fills[event.key] = record
-        self.kept += len(record.value or b"")
-        self._stored[event.key] = stored._replace(bare=False, changed=True)
+        self._fills[change.key] = change.record
+        self.kept += len(change.record.value or b"")
+        self._stored[change.key] = stored._replace(bare=False, changed=True)
         return True
 
     def _is_connected(self, account_id: str) -> bool:
@@ -206,14 +206,15 @@ class Batch:
         stored = self._stored.get(key)
         return stored is not None and bool(stored.withdrawn and stored.changed)
 
-    def _pass_over(self, event: Event, record: Record, before: Known, new: Known, verdict: Verdict) -> None:
-        if withdraws(event) and withdrawal_counts(before, new):
-            self._withdraw(event.key, record, before, new)
+    def _pass_over(self, change: Change, before: Known, new: Known, verdict: Verdict) -> None:
+        key = change.key
+        if change.withdraws and withdrawal_counts(before, new):
+            self._withdraw(key, change.record, before, new)
         if verdict is Verdict.REPEAT or not came_later(before, new):
             return
-        known = self._ignored[event.key][1] if event.key in self._ignored else self._ignored_before(event.key)
+        known = self._ignored[key][1] if key in self._ignored else self._ignored_before(key)
         if known is None or judge(known, new) is Verdict.NEWER:
-            self._ignored[event.key] = record, new
+            self._ignored[key] = change.record, new
 
     def _ignored_before(self, key: str) -> Known | None:
         pending = self._newest.get(key)

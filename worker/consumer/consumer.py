@@ -40,7 +40,7 @@ MOST_AT_ONCE = 250
 """Records taken from librdkafka at once. Few, so that their memory is reused: 5,000 take twice as long."""
 MOST_KEPT = 112 * 1024 * 1024
 """Bytes of memory for records that wait for their transaction: those of 100,000 customers or so."""
-BEHIND_SECONDS, UP_TO_DATE_SECONDS = 5.0, 0.25
+BEHIND_SECONDS, UP_TO_DATE_SECONDS = 10.0, 0.25
 """How long a transaction may grow during continuous reading: while behind, and once caught up."""
 LINGER_SECONDS = 0.1
 """How long to wait for more records of a partition that is behind before staging."""
