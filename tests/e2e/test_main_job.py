@@ -187,7 +187,7 @@ def test_a_plan_shows_the_calls_and_sends_nothing(cli: Cli, standin: StandIn):
     assert "POST /lists/master?skip_merge_validation=true  (customer ann)" in told
     assert "/lists/master/members/ann@example.com" in told
     assert '"FNAME": "Anne"' in told
-    assert "Read what was unread: 1 record." in cli.printed[-1]
+    assert "Read 1 unread record." in cli.printed[-1]
     plan = cli.json("flush", "--plan")[0]
     assert plan["counts"] == [{"list_id": "master", "what": "adds", "contacts": 1}]
     assert [one["if"] for one in plan["calls"] if one["method"] == "POST"] == [None]
@@ -205,7 +205,7 @@ def test_explain_shows_everything(cli: Cli, standin: StandIn):
     cli.publish(event("ann", version=2, email="ann.new@example.com", first_name="Ann"))
     cli("run", "--once")
     told = cli("explain", "ANN@example.com", "--live")
-    assert "at Mailchimp now, last changed at" in told
+    assert "in Mailchimp now, last changed at" in told
     assert "last seen" in told
     for part in (
         "Event acct-1-ann-1",

@@ -30,7 +30,7 @@ def test_what_people_did_is_read_and_nothing_is_delivered(cli: Cli, standin: Sta
     bob = standin.find_list("master").find("bob@example.com")
     assert bob is not None
     assert not bob.merge_fields.get("FNAME")
-    assert "0 members changed" in cli("read-back")
+    assert "Changed by people or owners: 0 members." in cli("read-back")
     assert cli.json("status")["accounts"][0]["customers_waiting"] == 1
 
 
@@ -44,7 +44,7 @@ def test_a_running_worker_is_asked_to_read(cli: Cli, standin: StandIn, until: Ca
     try:
         until(lambda: cli.json("status")["worker"]["running"])
         said = cli("read-back")
-        assert "1 member were changed by people or owners. Nothing was delivered." in said
+        assert "Changed by people or owners: 1 member. Nothing was delivered." in said
     finally:
         worker.send_signal(signal.SIGTERM)
         worker.communicate(timeout=30)
@@ -53,7 +53,7 @@ def test_a_running_worker_is_asked_to_read(cli: Cli, standin: StandIn, until: Ca
 def test_what_prevents_it_is_said(cli: Cli, standin: StandIn) -> None:
     """An account that is not known, one that is switched off, and Mailchimp that does not answer."""
     said = cli("read-back", "--account", "acct-9", code=1)
-    assert "There is no account acct-9 with Mailchimp settings." in said
+    assert "Account acct-9 has no Mailchimp settings." in said
     cli.connect()
     standin.faults = [Fault("bare", status=503)]
     said = cli("read-back", code=1)

@@ -33,7 +33,7 @@ def test_after_rekey_the_key_before_may_be_unset(cli: Cli, whole_kafka: object) 
     cli.environment["WORKER_PREVIOUS_SECRET_KEY"] = OLD
     told = " ".join(cli("account", "rekey").split())
     assert "Encrypted 1 API key with" in told
-    assert "renew the hashes of what was sent, here of up to 1 ledger row" in told
+    assert "renew the hashes of sent fields, here in up to 1 ledger row" in told
     cli("run", "--once")
     told = " ".join(cli("status").split())
     assert "no longer needed. Unset WORKER_PREVIOUS_SECRET_KEY at every worker." in told

@@ -92,4 +92,4 @@ def _say(run: Run, found: Sequence[MemberReading]) -> None:
         output.say("No account has a list to read: see mailchimp-worker status.")
         return
     news = sum(one.learnt for one in found)
-    output.say(f"{counted(news, 'member')} were changed by people or owners. Nothing was delivered.")
+    output.say(f"Changed by people or owners: {counted(news, 'member')}. Nothing was delivered.")
