@@ -1,4 +1,4 @@
-"""One account's flush up to its last step: list fields, members, all that would be done, brake, then chunk by chunk.
+"""One account's flush up to its last step: list fields, members, who would leave lists, brake, then chunk by chunk.
 
 Who carries it out and who only shows it (see :mod:`worker.flush.execute` and :mod:`worker.flush.plan_preview`) go
 through it alike, so that a plan that was shown is the one that is carried out.
@@ -19,12 +19,12 @@ from worker.flush.field_hashes import FieldHashes
 from worker.flush.list_readings import ListReadings, Page, read_at, read_fields
 from worker.flush.plan import make_plan
 from worker.flush.plan_summary import PlanSummary
-from worker.flush.related_customers import RelatedCustomers, apart, chunks
+from worker.flush.related_customers import CHUNK, RelatedCustomers, apart, chunks
 from worker.flush.steps import Add, Plan
 from worker.flush.terms import Terms
 from worker.mailchimp.call import Sender
 from worker.model import CustomerId, ListId, MembershipKey
-from worker.store import accounts, ledger
+from worker.store import accounts, customers, elsewhere, ledger
 from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.forgotten import Departed
@@ -67,13 +67,13 @@ class Prepared:
     """What is known before the first chunk.
 
     Attributes:
-        summary: all that would be done, counted.
+        adds: contacts that would be added to each list, at the most.
         brake: counts what leaves, and holds what is too much.
-        plans: those of an account whose customers fit one chunk, so that it is planned once; None of a larger one.
+        plans: those of an account whose customers fit one chunk; None of a larger one, which is planned chunk by chunk.
     """
 
     terms: Terms
-    summary: PlanSummary
+    adds: Mapping[ListId, int]
     brake: Brake
     plans: Sequence[tuple[RelatedCustomers, Plan]] | None
 
@@ -104,7 +104,7 @@ class AccountFlush:
     def prepare(
         self, confirm: Callable[[], Sequence[HeldCount]], *, customers: bool = True, every_list: bool = False
     ) -> Prepared | None:
-        """Reads what the plan goes by, and makes it as a whole.
+        """Reads what the plan goes by, and counts who would leave lists.
 
         Args:
             customers: whether there are any to deliver; else members are read, and no more.
@@ -119,7 +119,7 @@ class AccountFlush:
             self._read({one.list_id for one in stored if every_list or one.departures_lost}, whole=every_list)
         if terms is None or not self.last_step.may_go_on():
             return None
-        # Before anybody moves off a list it is read who left it, and everything is planned with that.
+        # Before anybody moves off a list it is read who left it, and all is planned with that.
         while True:
             terms = replace(
                 terms,
@@ -128,10 +128,12 @@ class AccountFlush:
                 read_now=self.readings.read_now,
                 learnt=self.last_step.learnt,
             )
-            summary, made = _summary_of(self.db, terms, self.last_step.may_go_on)
+            made = self._whole(terms)
+            summary = self._summary_of(terms, made)
             wanted = summary.sources - self.readings.done
             if not wanted:
-                return Prepared(terms, summary, self._brake(summary, confirm()), made)
+                new = summary.adds if made is not None else elsewhere.new_by_list(self.db, terms.settings)
+                return Prepared(terms, new, self._brake(summary, confirm()), made)
             self._read(wanted)
             if not self.last_step.may_go_on():
                 return None
@@ -146,6 +148,13 @@ class AccountFlush:
         reading = chunks(self.db, self.last_step.settings.account_id, done=given)
         while self.last_step.may_go_on() and (near := next(reading, None)) is not None:
             yield from plans(self.db, prepared.terms, near, self.last_step.faulty)
+
+    def count(self, prepared: Prepared) -> PlanSummary:
+        """Counts all that would be done, as long as nothing of it is done."""
+        summary = PlanSummary()
+        for part, plan in self.chunks(prepared):
+            summary.add(plan, len(part.changed))
+        return summary
 
     def notices(self, guard: Brake | None) -> list[str]:
         """Returns what an operator should know: what the brake holds, and whose departures could not be read."""
@@ -169,6 +178,30 @@ class AccountFlush:
         for list_id, classified in self.readings.read(self.last_step.settings, wanted, whole=whole).items():
             if classified.kind in (AnswerClass.NOT_THERE, AnswerClass.ACCOUNT_STOPPED):
                 self.last_step.list_refused(list_id, classified)
+
+    def _whole(self, terms: Terms) -> list[tuple[RelatedCustomers, Plan]] | None:
+        """Plans all customers where they fit one chunk; None where they do not, or one of them cannot be planned."""
+        account_id = terms.settings.account_id
+        many = customers.changed_count(self.db, account_id)
+        near = next(chunks(self.db, account_id), None) if many <= CHUNK else None
+        if near is None or sum(one.changed for one in near.changed.values()) < many:
+            return None
+        faults = list[Exception]()
+        made = list(plans(self.db, terms, near, lambda part, error: faults.append(error)))
+        return made if not faults else None
+
+    def _summary_of(self, terms: Terms, made: list[tuple[RelatedCustomers, Plan]] | None) -> PlanSummary:
+        # Of many customers only those who may leave a list: what happens to the others decides nothing beforehand.
+        summary = PlanSummary()
+        if made is not None:
+            for part, plan in made:
+                summary.add(plan, len(part.changed))
+            return summary
+        reading = chunks(self.db, terms.settings.account_id, elsewhere_by=terms.settings)
+        while self.last_step.may_go_on() and (near := next(reading, None)) is not None:
+            for part, plan in plans(self.db, terms, near):
+                summary.add(plan, len(part.changed))
+        return summary
 
     def _brake(self, summary: PlanSummary, confirmed: Sequence[HeldCount]) -> Brake:
         present = ledger.present_count(self.db, self.last_step.settings.account_id)
@@ -203,25 +236,6 @@ def plans(
             faulty(part, error)
         else:
             yield part, plan
-
-
-def _summary_of(
-    db: Database, terms: Terms, go_on: Callable[[], bool]
-) -> tuple[PlanSummary, list[tuple[RelatedCustomers, Plan]] | None]:
-    """Counts all that the account's flush would do, without doing any of it.
-
-    Returns:
-        The counts; and the plans, where all customers fit one chunk and none of them was given up.
-    """
-    summary, made, faults, read = PlanSummary(), list[tuple[RelatedCustomers, Plan]](), list[Exception](), 0
-    reading = chunks(db, terms.settings.account_id)
-    while go_on() and (near := next(reading, None)) is not None:
-        read += 1
-        made = []  # not more than one chunk in memory
-        for part, plan in plans(db, terms, near, lambda part, error: faults.append(error)):
-            summary.add(plan, len(part.changed))
-            made.append((part, plan))
-    return summary, made if read <= 1 and not faults else None
 
 
 def split_adds(batch: Sequence[Add], strategy: AddStrategy) -> tuple[list[Add], list[Add]]:

@@ -22,7 +22,6 @@ from worker.flush.field_hashes import FieldHashes
 from worker.flush.intents import Intents, doubt_update_intents, note_updates
 from worker.flush.learning import PageWriter
 from worker.flush.list_readings import Page
-from worker.flush.plan_summary import PlanSummary
 from worker.flush.recorder import ERASED, Recorder
 from worker.flush.related_customers import RelatedCustomers
 from worker.flush.run_steps import run_steps
@@ -285,7 +284,7 @@ class _Execution:
             partial(self._admitted, context, step_group, prepared.brake) for step_group in plan.step_groups
         ]
         added = list(batches(plan.adds))
-        self._choose_strategies(pool, dict.fromkeys(batch[0].membership.list_id for batch in added), prepared.summary)
+        self._choose_strategies(pool, dict.fromkeys(batch[0].membership.list_id for batch in added), prepared.adds)
         for batch in added:
             tasks += self._add_tasks(context, batch)
         updates, at = [step for step in plan.steps() if isinstance(step, Update)], as_text(self.orders.how.clock())
@@ -321,9 +320,11 @@ class _Execution:
             own = replace(context, intents=Intents(self.recorder.write_ahead))
             run_steps(own, step_group, self.recorder, held)
 
-    def _choose_strategies(self, pool: ThreadPoolExecutor, list_ids: Iterable[ListId], summary: PlanSummary) -> None:
+    def _choose_strategies(
+        self, pool: ThreadPoolExecutor, list_ids: Iterable[ListId], adds: Mapping[ListId, int]
+    ) -> None:
         def choose(list_id: ListId) -> AddStrategy:
-            return choose_strategy(self.sender, list_id, summary.adds[list_id], self.orders.how.bulk_add_above)
+            return choose_strategy(self.sender, list_id, adds.get(list_id, 0), self.orders.how.bulk_add_above)
 
         if self.recorder.may_call():
             new = [one for one in list_ids if one not in self.strategies]

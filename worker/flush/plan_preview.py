@@ -112,7 +112,8 @@ class AccountPlan:
     def _add_calls(self, batch: Sequence[Add], strategies: dict[ListId, AddStrategy]) -> Iterator[PlannedCall]:
         list_id = batch[0].membership.list_id
         if list_id not in strategies:
-            strategies[list_id] = choose_strategy(self.sender, list_id, self.summary.adds[list_id], self.bulk_add_above)
+            adds = self._prepared.adds.get(list_id, 0) if self._prepared is not None else 0
+            strategies[list_id] = choose_strategy(self.sender, list_id, adds, self.bulk_add_above)
             yield from self.sender.made()
         strategy = strategies[list_id]
         if strategy.refusal is not None:
@@ -171,7 +172,7 @@ def plan_account(
     shown = held_counts.shown_since(db, account_id, since) if confirmed else []
     prepared = flush.prepare(lambda: [*chosen, *shown])
     if prepared is not None:
-        plan._flush, plan._prepared, plan.summary = flush, prepared, prepared.summary
+        plan._flush, plan._prepared, plan.summary = flush, prepared, flush.count(prepared)
         plan.notices = flush.notices(prepared.brake)
     return plan
 

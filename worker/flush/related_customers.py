@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
-from worker.store import customers, ledger
+from worker.store import customers, elsewhere, ledger
+from worker.store.accounts import AccountSettings
 from worker.store.database import Database
 from worker.store.ledger import CustomerStatus, LedgerEntry
 
@@ -44,6 +45,7 @@ def chunks(
     most_bytes: int = CHUNK_BYTES,
     *,
     every: bool = False,
+    elsewhere_by: AccountSettings | None = None,
     done: Collection[CustomerId] = (),
 ) -> Iterator[RelatedCustomers]:
     """Yields the account's changed customers in chunks, each customer once; or all customers, as if changed.
@@ -53,11 +55,18 @@ def chunks(
     Args:
         size: changed customers per chunk, at most.
         most_bytes: of their states, at most.
+        elsewhere_by: settings by which only customers are given that are known elsewhere than where they belong.
         done: customers to skip.
     """
     ahead = set(done)
     after: CustomerId | None = None
-    while rows := customers.changed(db, account_id, after, size, most_bytes, every=every):
+    while True:
+        if elsewhere_by is not None:
+            rows = elsewhere.changed(db, elsewhere_by, after, size, most_bytes)
+        else:
+            rows = customers.changed(db, account_id, after, size, most_bytes, every=every)
+        if not rows:
+            return
         after = rows[-1].customer_id
         fresh = {row.customer_id: row for row in rows if row.customer_id not in ahead}
         if not fresh:

@@ -14,7 +14,7 @@ from worker.store.changed_rows import Changed, Rows, account_rows, customer_rows
 from worker.store.database import Database
 from worker.store.settled_state import SETTLED_STATE
 
-_COLUMNS = (
+COLUMNS = (
     "account_id, customer_id, state, deleted, version, event_id, event_time, topic, topic_id, partition, "
     '"offset", revision, changed'
 )
@@ -43,10 +43,15 @@ def changed(
     With a bound in bytes of their states no more than come within it, but one where there is one. None that is bare.
     """
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM customer WHERE account_id = ? {'' if every else 'AND changed = 1'} "
+        f"SELECT {COLUMNS} FROM customer WHERE account_id = ? {'' if every else 'AND changed = 1'} "
         "AND customer_id > ? AND bare = 0 ORDER BY customer_id LIMIT ?",
         (account_id, after or "", limit),
     )
+    return within(rows, most_bytes)
+
+
+def within(rows: Iterable[Any], most_bytes: int | None) -> list[Customer]:
+    """Returns the customers of the first rows whose states come within a bound in bytes, of the first row always."""
     found, size = list[Customer](), 0
     for row in rows:
         size += len(row["state"] or b"")
@@ -59,7 +64,7 @@ def changed(
 def by_ids(db: Database, account_id: AccountId, ids: Iterable[CustomerId]) -> list[Customer]:
     """Returns those customers of the account that are staged."""
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM customer WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))",
+        f"SELECT {COLUMNS} FROM customer WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(ids))),
     )
     return [_customer(row) for row in rows]
@@ -68,7 +73,7 @@ def by_ids(db: Database, account_id: AccountId, ids: Iterable[CustomerId]) -> li
 def by_addresses(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[Customer]:
     """Returns the account's customers whose address is any of these."""
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM customer WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
+        f"SELECT {COLUMNS} FROM customer WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(addresses))),
     )
     return [_customer(row) for row in rows]
@@ -77,7 +82,7 @@ def by_addresses(db: Database, account_id: AccountId, addresses: Iterable[Addres
 def find_by_address(db: Database, address: AddressKey, account_id: AccountId | None) -> list[Customer]:
     """Returns the customers with an address, in one account or in all."""
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM customer WHERE address = ?1 AND (?2 IS NULL OR account_id = ?2) "
+        f"SELECT {COLUMNS} FROM customer WHERE address = ?1 AND (?2 IS NULL OR account_id = ?2) "
         "ORDER BY account_id, customer_id",
         (address, account_id),
     )

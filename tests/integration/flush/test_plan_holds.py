@@ -3,12 +3,14 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.integration.flush.world import World
+from tests.integration.flush.world import Everybody, World
 from worker.flush import account_flush
+from worker.flush.related_customers import chunks
 from worker.mailchimp.call import Call
 
 
@@ -134,3 +136,54 @@ def test_an_account_whose_customers_fit_one_chunk_is_planned_once(world: World, 
     world.before_call(None)
     assert planned == [2, 1]
     assert sorted(world.members()) == ["ann@example.com", "bob@example.com", "late@example.com"]
+
+
+def test_of_a_large_account_only_who_may_leave_a_list_is_planned_before_its_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """New and updated customers are planned once, chunk by chunk; the brake still knows of all who would leave."""
+    for number in range(20):
+        world.event(f"c{number:02}", f"c{number}@example.com", first_name="Ann")
+    world.run()
+    monkeypatch.setattr(account_flush, "chunks", partial(chunks, size=5))
+    planned = Counter[str]()
+    make_plan = account_flush.make_plan
+
+    def counted(near, terms):  # type: ignore[no-untyped-def]
+        planned.update(list(near.changed))
+        return make_plan(near, terms)
+
+    for number in range(8):
+        world.event(f"c{number:02}", f"c{number}@example.com", first_name="Bob")
+    world.event("c08", "other@example.com", first_name="Ann")
+    for number in range(9, 20):
+        world.deleted(f"c{number:02}", f"c{number}@example.com")
+    for number in range(20, 30):
+        world.event(f"c{number}", f"c{number}@example.com")
+    summary = world.plan().summary
+    assert summary.counts == {
+        ("master", "updates"): 8,
+        ("master", "address changes"): 1,
+        ("master", "archives"): 11,
+        ("master", "adds"): 10,
+    }
+    assert (summary.customers, summary.departures["master"]) == (30, 11)
+    monkeypatch.setattr(account_flush, "make_plan", counted)
+    part = world.flush()
+    assert "11 members would leave it in one run" in (part.message or "")
+    assert not any(call.method == "DELETE" for call in world.writes())
+    assert {one for one, times in planned.items() if times > 1} == {f"c{number:02}" for number in range(8, 20)}
+    assert len(planned) == 30
+
+
+def test_a_large_account_adds_together_what_is_many_in_all_its_chunks(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Where a list has archived members, it counts how many the whole flush may add, and not a chunk alone."""
+    world.by_hand("gone@example.com", "subscribe")
+    world.by_hand("gone@example.com", "archive")
+    monkeypatch.setattr(account_flush, "chunks", partial(chunks, size=5))
+    for number in range(12):
+        world.event(f"c{number:02}", f"c{number}@example.com")
+    flusher = world.app.flusher(world.stop)
+    replace(flusher, how=replace(flusher.how, bulk_add_above=11)).flush("once", Everybody())
+    posts = [call for call in world.writes() if call.method == "POST" and call.path == "/lists/master"]
+    assert [len((call.body or {})["members"]) for call in posts] == [5, 5, 2]

@@ -11,7 +11,8 @@ import pytest
 from tests.checked_changelog import CHANGELOG
 from worker.accounts.erased_persons import Erasing
 from worker.model import AccountId, AddressKey, CustomerId
-from worker.store import customers, dead_letters, ledger, ledger_erasure, receipts, totals
+from worker.store import customers, dead_letters, elsewhere, ledger, ledger_erasure, receipts, totals
+from worker.store.accounts import AccountSettings
 from worker.store.database import Database, open_database
 
 ACCOUNT, ANN = AccountId("acct-1"), AddressKey("ann@example.com")
@@ -76,6 +77,8 @@ def test_only_changed_customers_are_read_where_these_are_wanted(db: Database) ->
     for act in (
         lambda: customers.changed(db, ACCOUNT, None, 10),
         lambda: customers.changed_count(db, ACCOUNT),
+        lambda: elsewhere.changed(db, AccountSettings(ACCOUNT), None, 10, 1000),
+        lambda: elsewhere.new_by_list(db, AccountSettings(ACCOUNT)),
         lambda: customers.settle_known(db),
     ):
         assert any("customer_changed" in plan for plan in plans(db, act))
