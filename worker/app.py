@@ -287,7 +287,7 @@ class App:
         from worker.web.application import web_application
         from worker.web.collector import WorkerCollector, registry_of
         from worker.web.context import WebContext
-        from worker.web.forwarding import Elsewhere
+        from worker.web.forwarding import Elsewhere, SeenRequests
         from worker.web.server import WebServer
 
         with ExitStack() as stack:
@@ -306,7 +306,12 @@ class App:
                         health.live,
                         lambda: {"database_writable": why_not_writable(db), **health.ready()},
                         registry_of(collector),
-                        WebContext(self, owned_partitions.why_changelog_unread, elsewhere.url_of),
+                        WebContext(
+                            self,
+                            owned_partitions.why_changelog_unread,
+                            elsewhere.url_of,
+                            seen=SeenRequests(self.clock()),
+                        ),
                     )
                 )
                 stack.enter_context(closing(announcer)).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from worker.model import AccountId
 from worker.store.database import Database
 from worker.store.forgotten import Departed
 from worker.web.failed_logins import FailedLogins
-from worker.web.forwarding import SeenRequests
+from worker.web.forwarding import MOST_AT_ONCE, SeenRequests
 from worker.web.refreshes import Refreshes
 from worker.web.sessions import LINK_PURPOSES
 from worker.web.signing import Signer
@@ -88,6 +89,7 @@ class WebContext:
         elsewhere: returns the URL of the worker that has an account; None if this one has it.
         refreshes: of lists from Mailchimp, running or ended.
         seen: forwarded requests that arrived here.
+        forwarding: limits how many requests are forwarded at the same time.
         tries: failed attempts to sign in.
     """
 
@@ -96,6 +98,7 @@ class WebContext:
     elsewhere: Callable[[Database, AccountId], str | None] = _everything_is_here
     refreshes: Refreshes = field(default_factory=Refreshes)
     seen: SeenRequests = field(default_factory=SeenRequests)
+    forwarding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST_AT_ONCE))
     failed_logins: FailedLogins = field(default_factory=FailedLogins)
 
     def signer(self, purpose: str) -> Signer:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import http.client
 import secrets
+import socket
 import threading
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from worker.kafka.partitioner import partition_of
@@ -27,6 +30,12 @@ HEADER = "x-worker-visitor"
 """The header that names the visitor of a forwarded request."""
 GOOD_FOR = timedelta(seconds=30)
 ANSWER_SECONDS = 60.0
+"""For the whole answer: the other worker may ask Mailchimp for it."""
+MOST_AT_ONCE = 4
+"""Requests forwarded at the same time: half of those in progress, so that a worker that hangs does not block the pages
+of this worker's own accounts."""
+WAIT_SECONDS = 1.0
+"""How long a request waits to be forwarded."""
 LARGEST_ANSWER = 64 * 1024 * 1024
 """Bytes. Larger answers are refused: a truncated list of people would look complete."""
 FORWARDED_HEADERS = ("accept", "content-type", "sec-fetch-site", "x-csrf-token")
@@ -95,9 +104,23 @@ def signed(signer: Signer, visitor: Visitor, method: str, target: str, body: byt
 class SeenRequests:
     """Remembers forwarded requests, so that none can be replayed. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: datetime | None = None) -> None:
+        """Starts empty.
+
+        Args:
+            since: the start of this worker. Requests signed before may have been seen before a restart.
+        """
         self._lock = threading.Lock()
         self._until: dict[str, datetime] = {}
+        self._since = int(since.timestamp()) if since is not None else 0
+
+    def covers(self, expires: int) -> bool:
+        """Returns whether a request was signed after the start of this worker.
+
+        Args:
+            expires: when its signature expires, in seconds since 1970.
+        """
+        return expires - GOOD_FOR.total_seconds() >= self._since
 
     def is_new(self, name: str, now: datetime) -> bool:
         """Records a request; returns whether it is new."""
@@ -122,7 +145,7 @@ def visitor_of(
     payload = signer.opened(header, now)
     if payload is None or payload.get("request") != _digest(method, target, body):
         return None
-    if not seen.is_new(str(payload.get("once")), now):
+    if not seen.covers(payload["expires"]) or not seen.is_new(str(payload.get("once")), now):
         return None
     return Visitor(payload["account_id"], payload["session"], payload["name"])
 
@@ -133,26 +156,62 @@ def forward(
     """Forwards a request to another worker and returns its answer.
 
     Args:
-        seconds: timeout for connecting, and for each read.
+        seconds: timeout for connecting, and for the whole answer.
 
     Raises:
-        WorkerAway: it cannot be reached, does not answer, or its answer is too large.
+        WorkerAway: it cannot be reached, does not answer, refuses the signature, or its answer is incomplete or too
+            large.
     """
     to = urlsplit(url)
     made = http.client.HTTPSConnection if to.scheme == "https" else http.client.HTTPConnection
     connection = made(to.netloc, timeout=seconds)
     try:
-        connection.request(method, target, body or None, headers)
-        answer = connection.getresponse()
-        content = answer.read(LARGEST_ANSWER + 1)
+        connection.connect()
+        with _Deadline(connection.sock, seconds) as deadline:
+            connection.request(method, target, body or None, headers)
+            answer = connection.getresponse()
+            content = answer.read(LARGEST_ANSWER + 1)
+        if deadline.passed:
+            raise away("it did not answer in time")
         if len(content) > LARGEST_ANSWER:
             raise away(f"its answer is larger than {LARGEST_ANSWER // 1024**2} MiB")
+        if answer.length:
+            raise away("its answer is incomplete")
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            # The visitor is signed in here.
+            raise away("it refuses this worker's signature. Compare their clocks and secret keys")
         back = {name: value for name in RETURNED_HEADERS if (value := answer.getheader(name)) is not None}
         return Answer(answer.status, back, content)
     except (OSError, http.client.HTTPException) as error:
         raise away(type(error).__name__) from error
     finally:
         connection.close()
+
+
+class _Deadline:
+    """Closes a connection after some seconds. A socket's own timeout starts again with each byte received.
+
+    Attributes:
+        passed: whether it did.
+    """
+
+    def __init__(self, connected: socket.socket, seconds: float) -> None:
+        self.passed = False
+        self._socket = connected
+        self._timer = threading.Timer(seconds, self._close)
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._timer.cancel()
+
+    def _close(self) -> None:
+        self.passed = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def _digest(method: str, target: str, body: bytes) -> str:

@@ -259,8 +259,11 @@ def _answered(page: Page, context: WebContext, request: Request, body: bytes) ->
         call = Call(request, context, db, visitor, account_id, body, now)
         if request.method not in SAFE:
             _check_origin(call)
-        if account_id is not None and not page.anywhere and given is None:
+        if account_id is not None and not page.anywhere:
             url = context.elsewhere(db, account_id)
+            if url is not None and given is not None:
+                # Requests are forwarded once. What this worker has of the account is out of date.
+                raise forwarding.away("the account has just moved")
             if url is not None:
                 return _forwarded(call, url, target)
         return page.handle(call)
@@ -277,7 +280,12 @@ def _forwarded(call: Call, url: str, target: str) -> Response:
     headers[forwarding.HEADER] = forwarding.signed(
         call.context.signer("forwarded"), call.me, request.method, target, call.body, call.now
     )
-    answer = forwarding.forward(url, request.method, target, headers, call.body)
+    if not call.context.forwarding.acquire(timeout=forwarding.WAIT_SECONDS):
+        raise forwarding.away("it does not answer, and other requests wait for it")
+    try:
+        answer = forwarding.forward(url, request.method, target, headers, call.body)
+    finally:
+        call.context.forwarding.release()
     return Response(answer.body, answer.status, answer.headers)
 
 
