@@ -57,8 +57,9 @@ def missing(settings: AccountSettings) -> tuple[Missing, ...]:
             Missing(
                 "record_not_applied",
                 f"A record of its ledger or settings cannot be applied: dead letter {settings.unapplied}.",
-                f"See why: mailchimp-worker dead-letters show {settings.unapplied}. If a later release wrote it, run "
-                f"that release. Only if it is of no use: mailchimp-worker dead-letters drop {settings.unapplied}",
+                f"See why: mailchimp-worker dead-letters show {settings.unapplied}. If it is signed with another "
+                "secret key, see mailchimp-worker check. If a later release wrote it, run that release. Only "
+                f"if it is of no use: mailchimp-worker dead-letters drop {settings.unapplied}",
             )
         )
     if settings.key_hint is None:

@@ -22,6 +22,13 @@ NAMED = 5
 """Customers and accounts to name, of those affected."""
 
 
+_KEY_CHANGED = (
+    "If the secret key was changed, set the new one here, with the previous one as WORKER_PREVIOUS_SECRET_KEY, and "
+    "restart this worker. Do not use ledger sign then: it would write older records over newer ones. "
+    "If the key was not changed: "
+)
+
+
 def check_topics_of(settings: Kafka, *, outcomes: bool) -> Iterator[Finding]:
     """Checks the broker and the topics.
 
@@ -83,7 +90,8 @@ def check_staging(db: Database, topic: str) -> Iterator[Finding]:
             Level.FAILED,
             f"Refused {counted(refused, 'record')} of ledger or settings, because they are not signed with the "
             "secret key.",
-            "Let only the workers write there; see docs/operations.md. Then: mailchimp-worker ledger sign",
+            (_KEY_CHANGED if dead_letters.count_because(db, WRONG) else "")
+            + "Let only the workers write there; see docs/operations.md. Then: mailchimp-worker ledger sign",
         )
     if letters := dead_letters.of_changelog(db):
         numbers = ", ".join(str(one.number) for one in letters[:NAMED])

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from tests.unit.consumer.test_batch import event, stage
+from worker.changelog import signatures
+from worker.clock import as_text
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId, ListId
 from worker.status.check_accounts import lists_not_there
 from worker.status.check_kafka import check_staging
 from worker.status.checks import Finding, Level, exit_code, ok
-from worker.store import offsets
+from worker.store import dead_letters, offsets
 from worker.store.accounts import AccountList, AccountSettings
 from worker.store.database import Database, open_database
+from worker.store.dead_letters import DeadLetter
 from worker.store.offsets import TopicSize
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -79,3 +83,14 @@ def test_stored_lists_that_mailchimp_does_not_have_are_named(
         assert told is not None
         assert found in told[0]
         assert advice in told[1]
+
+
+def test_where_the_secret_key_was_changed_nobody_is_told_to_write_over_newer_records(db: Database) -> None:
+    """Records that are signed with another key may be the newer ones; those without a signature are somebody else's."""
+    letter = DeadLetter("t.settings", "id", 0, 0, b"key", b"{}", (), signatures.UNSIGNED, as_text(NOW))
+    dead_letters.keep(db, [letter])
+    (found,) = (one for one in check_staging(db, "t") if one.what == "signatures")
+    assert "WORKER_PREVIOUS_SECRET_KEY" not in (found.advice or "")
+    dead_letters.keep(db, [replace(letter, offset=1, reason=signatures.WRONG)])
+    (found,) = (one for one in check_staging(db, "t") if one.what == "signatures")
+    assert (found.advice or "").startswith("If the secret key was changed, set the new one here")
