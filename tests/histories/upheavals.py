@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from tests.histories.world import KEYS, TOPIC, WiredApp
+from tests.staged import stage_batch
 from worker.accounts import api_keys
 from worker.changelog import table_rows
 from worker.changelog.records import changelog_row_of, key_of, value_of
 from worker.changelog.table_rows import ChangelogRow
 from worker.clock import as_text
-from worker.consumer.batch import stage_batch
 from worker.store import offsets, rekeying
 from worker.store.changed_rows import Changed
 from worker.store.rekeying import Rekeying
