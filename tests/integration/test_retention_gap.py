@@ -108,7 +108,7 @@ def test_who_is_gone_from_the_partition_is_deleted(topic: Topic, path: Path, cap
         assert age(worker.db, MINE) < 1
         assert worker.next_offsets()[MINE] == 6
     assert "delete.retention.ms: 24 h" in caplog.text
-    assert "deleted therefore: 1 customer" in caplog.text
+    assert "therefore deleted: 1 customer" in caplog.text
     topic.publish([event("newer")])
     with reading(topic, path) as worker:
         worker.to_the_end()
