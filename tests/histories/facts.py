@@ -346,12 +346,14 @@ class Facts:
     def forgets(self, email: str, at: datetime) -> None:
         """Notes that the operator erased the people with an address; departures that receipts named stay known."""
         self.forgotten.add(email)
+        # Who has it now; if nobody has, who ever had it, as far as the worker knows.
+        erased = list(self.at_address(email)) or [one for one in self.records.values() if email in one.met]
         for record in self.records.values():
             if email in record.addresses:
                 record.known_by.clear()
                 record.memberships.clear()
-            if record.email == email:
-                record.states.append((at, None))
+        for record in erased:
+            record.states.append((at, None))
         known = {one.spot for one in self.departures if one.told is not None}
         self.touched = {one for one in self.touched if one[1] != email or one in known}
         self.met = {one: when for one, when in self.met.items() if one[1] != email or one in known}

@@ -38,8 +38,12 @@ def _wrong(history: History, record: Record) -> str | None:
         return None
     members = _members(history, record, told.list_id)
     if told.member_status in THERE and record.state["marketing_consent"] is False:
-        # Another customer's member says nothing of this one, who wants none.
-        members = [one for one in members if record.email in (one.email, first_address(one.email))]
+        # Another customer's member says nothing of this one, who wants none; one with another address may be its own.
+        members = [
+            one
+            for one in members
+            if record.email in (one.email, first_address(one.email)) or one.email != first_address(one.email)
+        ]
     if any(one.status == told.member_status for one in members) or _cannot_know(history, record, told):
         return None
     found = ", ".join(f"{one.email} {one.status}" for one in members) or "no member"

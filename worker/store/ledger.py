@@ -272,12 +272,20 @@ def drop_entries(db: Database, account_id: AccountId, memberships: Sequence[Memb
 
 
 def drop_intents(db: Database, account_id: AccountId, memberships: Sequence[MembershipKey]) -> Rows:
-    """Deletes adds that were begun and certainly not done. Call it in a transaction."""
+    """Deletes adds that were begun and certainly not done. Call it in a transaction.
+
+    Their customers are known nowhere then, as before: else they could not leave the list once it is gone.
+    """
     gone = db.execute_each(
         "DELETE FROM ledger WHERE account_id = ? AND list_id = ? AND address = ? AND state = 'intended'",
         [(account_id, *membership) for membership in memberships],
     )
-    return [RowKey("place", key) for key in gone]
+    nowhere = (
+        "UPDATE standing SET list_id = NULL, address = NULL WHERE account_id = ? AND list_id = ? AND address = ? "
+        "RETURNING customer_id"
+    )
+    known = [customer_id for key in gone for (customer_id,) in db.execute(nowhere, key).fetchall()]
+    return [RowKey("place", key) for key in gone] + list(customer_rows(account_id, known))
 
 
 def customer_statuses_of(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[CustomerStatus]:

@@ -1,9 +1,12 @@
 """A customer's list changes."""
 
+import pytest
+
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import lists
+from worker.accounts import lists, settings
 from worker.model import ListId
+from worker.sandbox.faults import Fault
 
 ANN = "ann@example.com"
 
@@ -112,6 +115,27 @@ def test_when_another_list_is_stored_in_place_of_one_that_is_gone_its_customers_
     assert world.flush(confirmed=True).message is None
     assert world.status(ANN, "spare") == "subscribed"
     assert world.status("bob@example.com", "spare") is None
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_who_was_never_added_to_a_list_goes_on_once_it_is_deleted_and_replaced(world: World, number: int):
+    """Mailchimp refused the only add: nobody can have left that list, and its customers are on the one in its place."""
+    people = [f"p{one}" for one in range(number)]
+    for one in people:
+        world.event(one, f"{one}@example.com", list_id="other")
+    world.standin.faults = [Fault("status", method="POST|PUT", path="/lists/other", status=401)]
+    world.flush()
+    assert {outcome for one in people for outcome in world.outcomes(one)} == {"account stopped"}
+    world.standin.faults = []
+    settings.resume(world.db, CHANGELOG, ACCOUNT)
+    world.standin.delete_list("other")
+    world.refresh()
+    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("spare")])
+    for one in people:
+        world.event(one, f"{one}@example.com", list_id="spare")
+    world.run()
+    world.run(confirmed=True)
+    assert world.members("spare") == {f"{one}@example.com": "subscribed" for one in people}
 
 
 def test_a_master_list_that_is_gone_pauses_the_account(world: World):
