@@ -37,7 +37,7 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, s
 
 
 async def serve(port: int, target: int, seconds: float) -> None:
-    """Passes on what comes to a port, for ever.
+    """Passes on what comes to a port, forever.
 
     Args:
         port: where it listens.

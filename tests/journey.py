@@ -37,7 +37,7 @@ class Journey:
         self._on_way = False
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
-        """Takes note of a call, as a profiler."""
+        """Records a call, as a profiler."""
         if event != "call":
             return
         path = Path(frame.f_code.co_filename)

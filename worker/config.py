@@ -77,7 +77,7 @@ def _encrypted(url: str, info: ValidationInfo) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tells whether a host is this machine, as nobody else can listen on the way there."""
+    """Returns whether a host is this machine, as nobody else can listen on the way there."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -42,7 +42,7 @@ class Histogram:
 
 
 class Metrics:
-    """Counts for one process. Threads share it; read it by :meth:`snapshot`.
+    """Counts for one process. Thread-safe; read it by :meth:`snapshot`.
 
     Attributes:
         events: read events, by result.

@@ -66,7 +66,7 @@ def lose_database(cli: Commands) -> None:
 
 
 def compacted(topic: Topic, *customers: str) -> bool:
-    """Publishes once more about somebody else, so that Kafka goes on, and tells whether no record of these is left."""
+    """Publishes once more about somebody else, so that Kafka goes on; returns whether no record of these is left."""
     publish(topic, 1, "filler")
     return not {f"{ACCOUNT}/{one}".encode() for one in customers} & keys(topic)
 

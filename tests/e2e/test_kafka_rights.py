@@ -164,7 +164,7 @@ def _raise(error: KafkaError | None) -> None:
 
 
 def refused(act: Callable[..., object], *arguments: str) -> bool:
-    """Tells whether Kafka refuses something for want of a right."""
+    """Returns whether Kafka refuses something for want of a right."""
     try:
         act(*arguments)
     except (NotDone, KafkaException) as error:

@@ -191,7 +191,7 @@ class Actors:
             self.facts.by_hand(change, act, self.world.time.now)
 
     def is_there(self, list_id: str) -> bool:
-        """Tells whether Mailchimp has a list."""
+        """Returns whether Mailchimp has a list."""
         return any(list_id in user.lists for user in self.world.standin.users.values())
 
     # The account's owner and the operator

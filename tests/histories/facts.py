@@ -303,7 +303,7 @@ class Facts:
                 one.told, one.by_page = (None, False) if one.passed_over else (began, True)
 
     def seemingly_archived(self, spot: Spot) -> bool:
-        """Tells whether somebody archived a member by hand right after a read, where the worker's own archive was lost.
+        """Returns whether somebody archived a member by hand right after a read, if the worker's own archive was lost.
 
         Mailchimp's times are whole seconds: nothing that it tells shows which of the two did it.
         """
@@ -318,7 +318,7 @@ class Facts:
         )
 
     def seemingly_added(self, spot: Spot, joined: datetime) -> bool:
-        """Tells whether somebody joined in a flush that died, or soon after, where a customer had that address then.
+        """Returns whether somebody joined in a flush that died, or soon after, where a customer had that address then.
 
         The worker may have noted that an add begins, in the same second, and nothing shows that it made no call.
         """

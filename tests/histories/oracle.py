@@ -6,7 +6,7 @@ By each call:
     renamed by hand, or consent withdrawn; until she joins by herself. A list that is replaced takes no departure
     along, but for one that no daily flush could read before the list was deleted, and then by an operator's
     confirmation only. A departure that no answer could tell in time is excused, and so is an event of the last two
-    seconds. On the place that a write hangs on: where it fell between a read of that place and the write, within
+    seconds. On the place that a write depends on: where it fell between a read of that place and the write, within
     two seconds. On another place: where it fell into this flush, or the worker never met her there. A page of a
     list's departures tells only of addresses that customers had by then, or where the worker met them. Nobody is
     put anywhere by an address that no customer has.

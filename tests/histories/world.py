@@ -315,7 +315,7 @@ class World:
         return run.accounts[0] if run.accounts else None
 
     def is_ready(self) -> bool:
-        """Tells whether the account lacks nothing and is not paused, as its owner sees it."""
+        """Returns whether the account lacks nothing and is not paused, as its owner sees it."""
         found = accounts.find(self.db, ACCOUNT)
         return found is not None and not settings.missing(found)
 

@@ -87,7 +87,7 @@ def another(worker: Commands) -> Commands:
 
 
 def stands_still(standin: StandIn) -> bool:
-    """Tells whether no call is made for a second."""
+    """Returns whether no call is made for a second."""
     before = len(standin.audit.calls)
     time.sleep(1)
     return len(standin.audit.calls) == before

@@ -22,7 +22,8 @@ PAGES = [
 ]
 COINED = frozenset(
     {
-        "anew", "audience", "books", "desk", "heirs", "keeper", "keeping", "lane", "lanes", "leavers", "neighbourhood",
+        "afresh", "anew", "audience", "books", "desk", "heirs", "keeper", "keeping", "lane", "lanes", "leavers",
+        "neighbourhood",
         "permits", "playing", "standing", "standings", "stories", "story", "stumble", "stumbled", "survey", "upkeep",
         "wanters", "whoever", "wiring",
     }
@@ -32,7 +33,8 @@ IN_TEXT = COINED - {"audience", "keeping", "playing"} | {"mended", "stands"}
 """Those that a log line, a comment or a page has no use for either; the others are also plain English there."""
 PHRASES = (
     "is told", "are told", "told apart", "told so", "what is there", "so too", "nobody knows", "fault of the worker",
-    "has a fault",
+    "has a fault", "hang on each other", "hangs on", "tells whether", "takes note of", "threads share it",
+    "only go forward", "belongs in a transaction", "for ever", "whose fate",
 )  # fmt: skip
 FOR_READERS = (
     "bare still", "by the list s form", "counts as none", "goes by the", "hangs on", "in force", "in the midst",

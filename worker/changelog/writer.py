@@ -1,4 +1,4 @@
-"""Commits what a function changes: the rows of ledger and settings to Kafka first, then all of it to the database."""
+"""Commits changes: rows of ledger and settings to Kafka first, then everything to the database."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from worker.store.changed_rows import Changed, RowKey
 from worker.store.database import Database
 
 MOST_TRIES = 10
-"""How often a change is made, because another worker, command or thread changed what it rests on meanwhile."""
+"""How often a change is retried because another worker, command or thread changed what it depends on."""
 
 OF_SETTINGS = ("account", "erasure")
-"""Kinds of rows that are in the settings' topic."""
+"""Kinds of rows in the settings topic."""
 
 MOST_SIDE_BY_SIDE = 32
-"""Partitions that are written at one time."""
+"""Partitions written in parallel."""
 
 BY_PARTITION = frozenset({"settings", "outcomes"})
-"""What each partition of the ledger has a note about, read with it."""
+"""Subjects of notes that each partition of the ledger has, read with it."""
 
 _Result = TypeVar("_Result")
 _Place = tuple[str, int]
@@ -46,7 +46,7 @@ _Place = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """Records that Kafka has, of one partition."""
+    """Records of one partition that Kafka has accepted."""
 
     topic: ChangelogTopic
     partition: int
@@ -55,19 +55,19 @@ class Acknowledged:
 
 
 class _ChangedMeanwhile(Exception):
-    """The transaction would write other rows than Kafka was given."""
+    """The transaction would write other rows than those sent to Kafka."""
 
 
 class ChangelogWriter:
-    """Writes changes to Kafka, then to a database. Threads share it; it connects when it is first needed.
+    """Writes changes to Kafka, then to a database. Thread-safe; connects when first needed.
 
-    So Kafka is never behind the database: what a crash leaves there alone is read from there at the next start. What a
-    partition of these topics gets is written by the one who took it last, see :meth:`take`.
+    So Kafka is never behind the database: after a crash, the next start reads what only Kafka has. A partition of these
+    topics is written only by the worker that took it over last, see :meth:`take`.
 
     Attributes:
-        lost: called when a partition of the ledger cannot be written any more, with its number and whether another
-            writer took it.
-        take_settings: takes the settings' topic again and reads it to its end, after another writer took it.
+        lost: called when a partition of the ledger can no longer be written, with its number and whether another writer
+            took it over.
+        take_settings: takes the settings topic over again and reads it to its end, after another writer took it over.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class ChangelogWriter:
 
     @cached_property
     def topics(self) -> ChangelogTopics:
-        """The topics, made if need be.
+        """The topics, created if necessary.
 
         Raises:
-            KafkaError: no broker answers, or a topic is not there, cannot be made, or cannot keep what it must.
+            KafkaError: no broker answers, or a topic is missing, cannot be created, or has an unfit config.
         """
         return topics(self._settings, outcomes=self._outcomes)
 
@@ -104,18 +104,18 @@ class ChangelogWriter:
         """Returns the ledger's partition of an account."""
         return self.topics.ledger.partition_of(account_id)
 
-    # Whose partition it is to write
+    # Taking partitions over
 
     def take(self, topic: ChangelogTopic, partition: int, read: Callable[[], None]) -> None:
-        """Becomes the one writer of a partition, and knows all of it before it writes.
+        """Becomes the only writer of a partition, and reads all of it before writing.
 
         Args:
             topic: one of the two.
-            partition: which of it; there may be none of that number.
-            read: brings the database up to the partition's end. Nobody else can write to it any more by then.
+            partition: need not exist.
+            read: brings the database up to the partition's end, when nobody else can write to it any more.
 
         Raises:
-            KafkaError: it cannot be taken, or not be read.
+            KafkaError: it cannot be taken over or read.
             DatabaseError: what was read cannot be written.
         """
         if partition >= topic.partitions:
@@ -132,13 +132,13 @@ class ChangelogWriter:
             self._failed.pop((topic.name, partition), None)
 
     def take_all_settings(self, read: Callable[[int], None]) -> None:
-        """Becomes the one writer of all settings, until somebody else does.
+        """Becomes the only writer of all settings, until somebody else does.
 
         Args:
             read: brings the database up to a partition's end.
 
         Raises:
-            KafkaError: they cannot be taken, or not be read.
+            KafkaError: they cannot be taken over or read.
             DatabaseError: what was read cannot be written.
         """
         topic = self.topics.settings
@@ -146,7 +146,7 @@ class ChangelogWriter:
             self.take(topic, partition, lambda partition=partition: read(partition))  # type: ignore[misc]
 
     def keep_only(self, partitions: Collection[int]) -> None:
-        """Gives up the ledger's partitions that are not among these, and serves the library."""
+        """Releases all ledger partitions but these, and serves librdkafka's callbacks."""
         with self._lock:
             name = self.topics.ledger.name
             for place in [one for one in self._writers if one[0] == name and one[1] not in partitions]:
@@ -155,25 +155,25 @@ class ChangelogWriter:
         for writer in writers:
             writer.poll()
 
-    # What is written
+    # Writing
 
     def write(
         self, rows: Sequence[ChangelogRow], *, told: Sequence[ChangelogRow] = (), erase: bool = False
     ) -> list[Acknowledged]:
-        """Writes rows and waits until every replica that must have them has them.
+        """Writes rows and waits until all in-sync replicas have them.
 
-        Rows of one partition are written together or not at all. Those of the ledger's partitions are written side by
-        side, then the settings.
+        Rows of one partition are written all or none. The ledger's partitions are written in parallel, then the
+        settings.
 
         Args:
-            rows: as they are to be.
-            told: those of them that say something new of their customers, for the outcomes topic.
-            erase: whether rows that are gone must be forgotten.
+            rows: in their new state.
+            told: those of them with new outcomes, for the outcomes topic.
+            erase: whether deleted rows must be erased.
 
         Raises:
-            WriterFenced: somebody else took a partition.
+            WriterFenced: somebody else took over a partition.
             PartitionGivenUp: this worker gave a partition up before.
-            KafkaError: they may not have been taken, so nothing may be committed that rests on them.
+            KafkaError: they may not have been written, so nothing that depends on them may be committed.
         """
         ledger: dict[int, list[Record]] = defaultdict(list)
         settings: dict[int, list[Record]] = defaultdict(list)
@@ -199,24 +199,24 @@ class ChangelogWriter:
         return [one.result() for one in written]
 
     def failure_of(self, account_id: AccountId) -> KafkaError | None:
-        """Returns why the ledger of an account cannot be written; None where it can."""
+        """Returns why the ledger of an account cannot be written; None if it can."""
         place = self.topics.ledger.name, self.ledger_partition(account_id)
         with self._lock:
             return self._failed.get(place) or (None if place in self._writers else _given_up(*place))
 
     def _place(self, one: ChangelogRow) -> tuple[ChangelogTopic, int]:
         if one.kind == "topic":
-            # Each topic says what the other one is: the ledger in every partition, which workers read one by one.
+            # Each topic names the other one: the ledger in every partition, since workers read them one by one.
             about, partition = one.key
             return (self.topics.ledger, int(partition)) if about in BY_PARTITION else (self.topics.settings, 0)
         topic = self.topics.settings if one.kind in OF_SETTINGS else self.topics.ledger
         return topic, topic.partition_of(one.key[0])
 
     def write_again(self, topic: ChangelogTopic, partition: int, records: Sequence[Record]) -> None:
-        """Writes records as they are, in their order, signed by the key of now.
+        """Rewrites records in their order, signed with the current key.
 
         Raises:
-            KafkaError: they may not have been taken.
+            KafkaError: they may not have been written.
         """
         self._write_part(topic, partition, records)
 
@@ -225,11 +225,11 @@ class ChangelogWriter:
 
         Args:
             db: outside of a transaction.
-            rows: of partitions that were taken.
-            told: customer statuses for the outcomes topic alone.
+            rows: of partitions that were taken over.
+            told: customer statuses for the outcomes topic only.
 
         Raises:
-            KafkaError: Kafka may not have taken them.
+            KafkaError: Kafka may not have accepted them.
             DatabaseError: they cannot be written.
         """
         acknowledged = self.write(rows, told=told)
@@ -260,10 +260,10 @@ class ChangelogWriter:
                 self.lost(partition, isinstance(error, WriterFenced))
             raise
 
-    # A change: Kafka first, and the database is not locked meanwhile
+    # Commits: Kafka first, without locking the database meanwhile
 
     def commit(self, db: Database, act: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
-        """Makes what a function writes one transaction, whose rows of ledger and settings Kafka has before.
+        """Commits what a function writes in one transaction, after Kafka has its rows of ledger and settings.
 
         First the function is rehearsed, and what it would write is taken back. Its rows go to Kafka while the database
         is not locked. If nobody else has written meanwhile, what was rehearsed is written in a transaction. Else the
@@ -315,7 +315,7 @@ class ChangelogWriter:
         )
 
     def _told(self, db: Database, rows: Sequence[ChangelogRow], *, erase: bool) -> list[ChangelogRow]:
-        # Which customer statuses tell something else than the database has committed.
+        # The customer statuses whose outcome differs from the committed one.
         if not self._outcomes:
             return []
         customers = [one for one in rows if one.kind == "customer"]
@@ -323,7 +323,7 @@ class ChangelogWriter:
         return [one for one in customers if outcome_text(one) != before[one.key] or (erase and one.row is None)]
 
     def _may_try_again(self, rows: Sequence[ChangelogRow]) -> bool:
-        # Only the settings are shared: who lost a partition of the ledger must not go on.
+        # Only the settings are shared: a worker that lost a partition of the ledger must not continue.
         ledger = self.topics.ledger
         with self._lock:
             held = {partition for name, partition in self._writers if name == ledger.name}

@@ -1,4 +1,4 @@
-"""Stages records by batches: rows, dead letters, counts and next_offset in one transaction."""
+"""Stages records in batches: rows, dead letters, counts and next_offset in one transaction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COUNTED: dict[Verdict, What] = {
 }
 NOT_STAGED: tuple[What, ...] = ("skipped", "repeated", "older", "out_of_order", "erased")
 RESULTS = ("staged", "dead_letter", *NOT_STAGED)
-"""What became of a record; see What for those that are not staged."""
+"""The result of a record; see What for those that are not staged."""
 CUSTOMER_BYTES = 500
 """Memory that a customer takes beside the values of its records."""
 
@@ -48,13 +48,13 @@ class Batch:
         partitions: int | None = None,
         erased: ErasedCustomers | None = None,
     ) -> None:
-        """Begins an empty one.
+        """Starts an empty batch.
 
         Args:
             db: the staging database, which is only read until :meth:`write`.
-            topic_id: Kafka's id of it; "" where the broker does not report it.
-            partitions: how many it has, to count records that are in another one than the contract's; None: do not.
-            erased: looks up who was erased; None where nobody was.
+            topic_id: Kafka's id of the topic; "" if the broker does not report it.
+            partitions: of the topic, to count records that are in another one than the contract's; None not to count.
+            erased: looks up erased customers; None if nobody was erased.
         """
         self._db = db
         self._partitions = partitions
@@ -77,7 +77,7 @@ class Batch:
 
     @property
     def reason(self) -> str | None:
-        """Why the first record that could not be understood was not; None if all were."""
+        """Why the first undecodable record could not be decoded; None if all could."""
         return self._letters[0][1] if self._letters else None
 
     @property
@@ -88,10 +88,10 @@ class Batch:
         return {"staged": self.size - sum(found.values()), **found}
 
     def add(self, records: Sequence[Record]) -> None:
-        """Takes records, in the order in which they were read.
+        """Adds records, in the order in which they were read.
 
         Raises:
-            DatabaseError: what is known of their customers cannot be read.
+            DatabaseError: their customers cannot be looked up.
         """
         changes = list[Change]()
         for record in records:
@@ -161,7 +161,7 @@ class Batch:
         keeps = change.deleted and not change.withdraws and self._withdrawal_waits(key)
         state: Record | None = record
         if keeps:
-            # A deletion takes back no withdrawal that is not delivered: it unsubscribes whom no deletion would.
+            # A deletion does not replace an undelivered withdrawal, which unsubscribes where a deletion would not.
             state = pending.state if pending is not None else None
         if self._ignored:
             self._ignored.pop(key, None)
@@ -189,7 +189,7 @@ class Batch:
         if stored is None or not fills(stored, change, new, verdict):
             return False
         if not self._is_connected(change.account_id):
-            return False  # once it is, its customers are read again
+            return False  # once it is, its customers are reread
         self._fills[change.key] = change.record
         self.kept += len(change.record.value or b"")
         self._stored[change.key] = stored._replace(bare=False, changed=True)
@@ -232,7 +232,7 @@ class Batch:
             assert stored is not None, "there is something that is newer"
             withdrawn, deleted, state, newer = bool(stored.withdrawn), bool(stored.deleted), None, False
         if not withdrawn:
-            # Of a deleted customer nothing else may be known.
+            # Nothing else may be known about a deleted customer.
             state = record if deleted else state
             self._put(key, Pending(record, state, deleted, True, before.version, new.time, newer))
 
@@ -243,12 +243,12 @@ class Batch:
         return one.known if isinstance(one, Stored) else self._known(one.at, one.version, one.time)
 
     def write(self, at: str, behind: Collection[int] = (), again: Mapping[int, int] | None = None) -> None:
-        """Stages all of it, or nothing. It is spent then.
+        """Stages the whole batch, or nothing. It cannot be used afterwards.
 
         Args:
             behind: partitions that are not read to their end yet.
-            again: partitions that are read again, each with the offset from which on it was never read. Where reading
-                goes on stays until that is done, and what was a dead letter before does not become one again.
+            again: partitions that are being reread, each with the offset from which it was never read. Their next
+                offset stays until that is done, and their former dead letters are not stored again.
 
         Raises:
             DatabaseError: nothing was staged.
@@ -263,7 +263,7 @@ class Batch:
                 write(self._db, self._topic, self._topic_id, partition, self.next_offsets[partition], at)
 
     def write_customers(self, at: str) -> None:
-        """Writes customers and counts only. Belongs in a transaction."""
+        """Writes only customers and counts. Call it in a transaction."""
         connected = self._connected_now()
         ignored.drop(self._db, (ids_of(key) for key, one in self._newest.items() if one.newer))
         self._write_fills(at, connected)
@@ -295,7 +295,7 @@ class Batch:
         bare_customers.note(self._db, self._topic, self._topic_id, first)
 
     def write_fills(self, at: str) -> None:
-        """Writes only what gives bare customers their fields, and what was ignored. Belongs in a transaction."""
+        """Writes only the fields of bare customers and ignored events. Call it in a transaction."""
         self._write_fills(at, self._connected_now())
 
     def _write_fills(self, at: str, connected: Collection[str]) -> None:
@@ -305,7 +305,7 @@ class Batch:
             if ids_of(key)[0] in connected
         )
         bare_customers.fill(self._db, rows)
-        # Of an account that is not connected nothing is kept that was ignored: it is read again with the others.
+        # Ignored events of an account that is not connected are not kept: they are reread with the others.
         kept = (key for key in sorted(self._ignored) if ids_of(key)[0] in connected)
         ignored.keep(self._db, (self._ignored_row(*self._ignored[key], at) for key in kept))
 
@@ -363,15 +363,15 @@ class Batch:
 
 
 def replay(db: Database, letter: DeadLetter, at: str, hash_key: HashKey = no_key) -> str | None:
-    """Reads a dead letter again as this release understands it; it is dropped once it is staged or skipped.
+    """Decodes a dead letter again with this release; deletes it once it is staged or skipped.
 
     An event of a customer who was erased since is skipped.
 
     Args:
-        db: the staging database, outside of a transaction.
+        db: outside of a transaction.
 
     Returns:
-        Why it still cannot be understood, or None.
+        Why it still cannot be decoded; None if it can.
     """
     with db.transaction():
         batch = Batch(db, letter.topic, letter.topic_id, erased=ErasedCustomers(hash_key))

@@ -1,7 +1,7 @@
-"""One account's flush up to its last step: list fields, members, who would leave lists, brake, then chunk by chunk.
+"""One account's flush up to its last step: list fields, members, departures for the brake, then chunk by chunk.
 
-Who carries it out and who only shows it (see :mod:`worker.flush.execute` and :mod:`worker.flush.plan_preview`) go
-through it alike, so that a plan that was shown is the one that is carried out.
+Carrying out a flush and only showing it (:mod:`worker.flush.execute` and :mod:`worker.flush.plan_preview`) share this
+code, so that the plan that was shown is the one that is carried out.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ from worker.store.ledger import LedgerEntry
 
 
 class LastStep(Protocol):
-    """Who carries a flush out, or shows it: keeps what the reads before the first write tell."""
+    """Carries a flush out or shows it, and keeps the results of the reads before the first write."""
 
     @property
     def settings(self) -> AccountSettings:
-        """The account's, with what was learnt of its lists."""
+        """The account's settings, updated with what was learnt about its lists."""
         ...
 
     @property
     def learnt(self) -> Mapping[MembershipKey, LedgerEntry]:
-        """Entries that were learnt and are not in the ledger, since nothing may be written."""
+        """Entries that were learnt but are not in the ledger, because nothing may be written."""
         ...
 
     def may_go_on(self) -> bool:
-        """Tells whether anything more is to be read or done."""
+        """Returns whether to read or do anything more."""
         ...
 
     def keep(self, page: Page) -> None:
-        """Takes a page of a list's members."""
+        """Handles a page of a list's members."""
         ...
 
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
-        """Takes why a list could not be read. The flush goes on only if that list is gone and another one is there."""
+        """Handles a list that could not be read. The flush continues only if it is gone and another one exists."""
         ...
 
     def faulty(self, part: RelatedCustomers, error: Exception) -> None:
-        """Takes customers that this worker cannot plan, for a fault of its own."""
+        """Handles customers that cannot be planned because of an internal error."""
         ...
 
 
@@ -67,9 +67,9 @@ class Prepared:
     """What is known before the first chunk.
 
     Attributes:
-        adds: contacts that would be added to each list, at the most.
-        brake: counts what leaves, and holds what is too much.
-        plans: those of an account whose customers fit one chunk; None of a larger one, which is planned chunk by chunk.
+        adds: contacts that would be added to each list, at most.
+        brake: counts departures, and holds excessive ones.
+        plans: of an account whose customers fit one chunk; None for a larger one, which is planned chunk by chunk.
     """
 
     terms: Terms
@@ -80,7 +80,7 @@ class Prepared:
 
 @dataclass(slots=True)
 class AccountFlush:
-    """One account's way through a flush.
+    """One account's flush.
 
     Attributes:
         sender: sends the reads before the first write.
@@ -104,14 +104,15 @@ class AccountFlush:
     def prepare(
         self, confirm: Callable[[], Sequence[HeldCount]], *, customers: bool = True, every_list: bool = False
     ) -> Prepared | None:
-        """Reads what the plan goes by, and counts who would leave lists.
+        """Reads what the plan depends on, and counts who would leave lists.
 
         Args:
-            customers: whether there are any to deliver; else members are read, and no more.
-            every_list: whether to read the members of each stored list; else who left those that customers move off.
+            customers: whether there are any to deliver; otherwise only members are read.
+            every_list: whether to read the members of each stored list; otherwise only departures from lists that
+                customers move off.
 
         Returns:
-            None where nothing is to be done.
+            None if there is nothing to do.
         """
         terms = self._terms() if customers else None
         if self.last_step.may_go_on():
@@ -119,7 +120,7 @@ class AccountFlush:
             self._read({one.list_id for one in stored if every_list or one.departures_lost}, whole=every_list)
         if terms is None or not self.last_step.may_go_on():
             return None
-        # Before anybody moves off a list it is read who left it, and all is planned with that.
+        # Before anybody moves off a list, its departures are read, and everything is planned with them.
         while True:
             terms = replace(
                 terms,
@@ -139,12 +140,12 @@ class AccountFlush:
                 return None
 
     def chunks(self, prepared: Prepared) -> Iterator[tuple[RelatedCustomers, Plan]]:
-        """Gives the account's changed customers part by part, each with its plan."""
+        """Yields the account's changed customers in chunks, each with its plan."""
         given = set[CustomerId]()
         if prepared.plans is not None and self.last_step.may_go_on():
             yield from prepared.plans
             given = {one for part, _ in prepared.plans for one in part.changed}
-        # Also what came meanwhile.
+        # Includes customers that changed meanwhile.
         reading = chunks(self.db, self.last_step.settings.account_id, done=given)
         while self.last_step.may_go_on() and (near := next(reading, None)) is not None:
             yield from plans(self.db, prepared.terms, near, self.last_step.faulty)
@@ -157,7 +158,7 @@ class AccountFlush:
         return summary
 
     def notices(self, guard: Brake | None) -> list[str]:
-        """Returns what an operator should know: what the brake holds, and whose departures could not be read."""
+        """Returns what an operator should know: what the brake holds, and lists whose departures could not be read."""
         settings = self.last_step.settings
         held = guard.notices(settings.account_id, read_at(settings)) if guard is not None else []
         return [*held, *self.readings.notices()]
@@ -215,7 +216,7 @@ def plans(
     near: RelatedCustomers,
     faulty: Callable[[RelatedCustomers, Exception], None] = lambda part, error: None,
 ) -> Iterator[tuple[RelatedCustomers, Plan]]:
-    """Plans a chunk. Where that meets a fault of this worker, each part of it, and gives up those alone that meet it.
+    """Plans a chunk. If that meets an internal error, plans each part of it, and gives up only those that meet it.
 
     Args:
         faulty: called with a part that cannot be planned.
@@ -239,15 +240,15 @@ def plans(
 
 
 def split_adds(batch: Sequence[Add], strategy: AddStrategy) -> tuple[list[Add], list[Add]]:
-    """Returns the adds of a batch that have a call of their own, and those that go together."""
+    """Returns the adds of a batch that need a call of their own, and those that go together."""
     if not strategy.together:
         return list(batch), []
-    # Where the answer to an add was lost, somebody may have joined since: each is looked at by itself.
+    # If the answer to an add was lost, somebody may have joined since: such adds are checked one by one.
     return [add for add in batch if add.entry is not None], [add for add in batch if add.entry is None]
 
 
 def batches(adds: Sequence[Add]) -> Iterator[tuple[Add, ...]]:
-    """Gives the adds list by list, as many together as one POST takes."""
+    """Yields the adds list by list, as many as one POST takes."""
     by_list: dict[str, list[Add]] = {}
     for add in adds:
         by_list.setdefault(add.membership.list_id, []).append(add)

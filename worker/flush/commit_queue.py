@@ -1,6 +1,6 @@
-"""Commits what the flushes of all accounts hand in: together, acknowledged by Kafka once, by one thread.
+"""Commits what the flushes of all accounts submit: in groups, each acknowledged by Kafka once, on one thread.
 
-The next group is what was handed in while the one before was committed: nothing waits for more to come.
+The next group consists of what was submitted while the previous one was committed, so nothing waits for more to come.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from worker.store.changed_rows import Changed, RowKey, Rows
 from worker.store.database import Database
 
 MOST_IN_GROUP = 500
-"""Customers of one transaction, about: it holds the write lock for less than 100 ms."""
+"""Customers per transaction, roughly: it holds the write lock for less than 100 ms."""
 
 
 class Owner(Protocol):
-    """The account's part of a flush that hands changes in. Called by the queue's thread."""
+    """An account's part of a flush that submits changes. Called by the queue's thread."""
 
     @property
     def account_id(self) -> AccountId:
-        """Whose changes they are."""
+        """The account."""
         ...
 
     def may_write(self) -> bool:
@@ -45,15 +45,15 @@ class Owner(Protocol):
         ...
 
     def write_progress(self, db: Database, results: Sequence[StepResult]) -> None:
-        """Writes receipts of results, and how far the account is then."""
+        """Writes receipts of results, and the account's progress including them."""
         ...
 
     def committed(self, results: Sequence[StepResult]) -> None:
-        """Takes what was committed into account."""
+        """Called with committed results."""
         ...
 
     def not_committed(self, error: Exception) -> Exception:
-        """Closes the account's part, and returns what its threads are to raise."""
+        """Closes the account's part, and returns the error for its threads to raise."""
         ...
 
 
@@ -83,17 +83,17 @@ _Parts = Mapping[Owner, Sequence[Change]]
 
 
 class CommitQueue:
-    """Threads of all accounts hand changes in; one thread of its own commits them, in their order.
+    """Threads of all accounts submit changes; one thread commits them in order.
 
-    A change is committed in Kafka and in the database, or in neither as far as its account goes on by it. What fails
-    for the sake of one account is committed again without that one.
+    A change is committed in both Kafka and the database, or its account does not rely on it. If one account makes a
+    commit fail, the rest is committed again without it.
     """
 
     def __init__(self, db: Database, changelog: Changelog) -> None:
         """Commits nothing yet.
 
         Args:
-            db: a connection of its own, closed at its end.
+            db: a connection of its own, closed at the end.
         """
         self._db = db
         self._changelog = changelog
@@ -116,7 +116,7 @@ class CommitQueue:
         self._db.close()
 
     def put(self, change: Change) -> None:
-        """Hands in a change: see when it is done by :attr:`Change.done`."""
+        """Submits a change; :attr:`Change.done` completes once it is committed."""
         with self._handed_in:
             if not self._ends:
                 self._waiting.append(change)
@@ -128,7 +128,7 @@ class CommitQueue:
         while group := self._next_group():
             try:
                 self._carry_out(group)
-            except BaseException as error:  # nobody must wait for ever
+            except BaseException as error:  # nobody may wait forever
                 _end(group, error)
 
     def _next_group(self) -> list[Change]:
@@ -151,7 +151,7 @@ class CommitQueue:
         if not parts:
             return
         try:
-            # The rows of ledger and settings go to Kafka, then all of it to the database.
+            # Rows of ledger and settings go to Kafka first, then everything to the database.
             erased = self._changelog.commit(self._db, lambda: self._write(parts))
         except Exception as error:
             self._apart(parts, error)
@@ -164,7 +164,7 @@ class CommitQueue:
                 _end(changes)
 
     def _write(self, parts: _Parts) -> Changed[set[Owner]]:
-        # Asked in the transaction: what was read of who is erased would be written down again.
+        # Checked in the transaction: otherwise what was read of an erased person would be written again.
         erased = {owner for owner in parts if owner.erased(self._db)}
         rows: Rows = []
         for owner, changes in parts.items():

@@ -1,4 +1,4 @@
-"""What the threads of one account's flush write, and how far its part is."""
+"""Writes what the threads of one account's flush do, and tracks its progress."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ log = logging.getLogger("worker.flush")
 
 ERASED = "Somebody was erased from this account during the flush, which therefore makes no further call for it."
 MOST_UNWRITTEN = 64
-"""Results of an account that may wait to be written while its calls go on: a slow broker slows the calls down then."""
+"""Results of an account that may wait to be written while its calls continue, so that a slow broker slows them."""
 
 
 class Recorder:
-    """Hands in what a flush does for one account, and knows when it is better to end it. Threads share it."""
+    """Submits an account's results for commit, and knows when to end its flush. Thread-safe."""
 
     def __init__(
         self,
@@ -54,13 +54,13 @@ class Recorder:
         *,
         end_after: int,
     ) -> None:
-        """Takes the account's part of a run.
+        """Starts the account's part of a run.
 
         Args:
-            reader: a connection to read what was committed; only the recorder uses it.
-            settings: the account's, as they were when its part began.
-            permission: says whether calls may be made, and whether the account is still this worker's.
-            end_after: useless answers in a row after which the account is given up for this run.
+            reader: a connection to read what was committed; used only by the recorder.
+            settings: as they were when the part began.
+            permission: whether calls may be made, and whether the account is still this worker's.
+            end_after: after this many useless answers in a row the account is given up for this run.
         """
         self._reader = reader
         self._reading = threading.Lock()
@@ -91,15 +91,15 @@ class Recorder:
         return self.settings.account_id
 
     def has_ended(self) -> bool:
-        """Tells whether no further call of this account is made in this run."""
+        """Returns whether no more calls of this account are made in this run."""
         return self.ended is not None
 
     def may_call(self) -> bool:
-        """Tells whether calls of this account may still be made."""
+        """Returns whether calls of this account may still be made."""
         return not self.has_ended() and self._permission.may_call()
 
     def part(self) -> AccountRun:
-        """Returns how far the account's part is."""
+        """Returns the account's part so far."""
         ended = end_of(self._how, self.to_do - self._settled, self._counts)
         return self._part(self._counts, self._settled, self._left_out, ended)
 
@@ -118,22 +118,22 @@ class Recorder:
         )
 
     def end(self, why: str, how: RunResult) -> None:
-        """Lets no further call of this account be made in this run."""
+        """Ends the account's part: no more calls are made in this run."""
         self.ended = self.ended or why
         self._how = worst((self._how, how))
 
     def shut(self) -> None:
-        """Lets nothing more be written: a call that is still in flight then is found out by the next flush."""
+        """Prevents further writes: the next flush finds out what calls still in flight did."""
         with suppress(Halted, WorkerError):
             self.wait()
         self._shut = True
 
     def stop(self, why: str = "the worker is stopping, or another worker has its partition now") -> None:
-        """Ends the account's part before all was done, for no fault of anybody."""
+        """Ends the account's part early, without an error."""
         self.end(f"RunResult early, because {why}.", RunResult.STOPPED)
 
     def fail(self, why: str) -> None:
-        """Ends the account's part as one that failed: its state is not known."""
+        """Ends the account's part as failed: its state is unknown."""
         self.end(f"{why} The next flush delivers the rest.", RunResult.FAILED)
 
     def write_ahead(
@@ -143,24 +143,24 @@ class Recorder:
 
         Args:
             entries: with their intents.
-            memberships: where customers are known from now on who were known nowhere: should the answer be lost, every
-                customer of a contact must be known there, not its owner alone.
+            memberships: new memberships of customers who had none: if the answer is lost, every customer of a contact
+                must be known there, not only its owner.
 
         Raises:
-            Halted: the recorder is closed, or the account another worker's.
+            Halted: the recorder is closed, or the account is another worker's.
         """
         at, seen = as_text(self._clock()), [one for one in entries if one.intent is None]
 
         def write(db: Database) -> Rows:
             rows = ledger.put_entries(db, self.account_id, entries)
-            if seen:  # what a read showed of a member, who may be other customers' too
+            if seen:  # a read's result about a member, who may be other customers' too
                 rows += write_after_reading(db, self.account_id, seen, {}, at)
             return rows + ledger.put_memberships(db, self.account_id, memberships)
 
         self._put(Change(self, write, max(1, len(entries)))).result()
 
     def departures_of(self, contacts: Sequence[Contact]) -> Mapping[MembershipKey, Sequence[PriorMembership]]:
-        """Returns where contacts are known to have left, by the ledger with all that was committed until now.
+        """Returns where contacts are known to have left, by everything committed so far.
 
         Raises:
             Halted: the recorder is closed.
@@ -174,42 +174,42 @@ class Recorder:
         """Writes in one transaction, in Kafka too, and returns once that is done.
 
         Args:
-            act: changes nothing but the database, may be repeated, and returns which rows it wrote.
+            act: changes only the database, may be called repeatedly, and returns the keys of the rows that it wrote.
 
         Raises:
-            Halted: the recorder is closed, or the account another worker's.
+            Halted: the recorder is closed, or the account is another worker's.
             WorkerError: it may not have been written.
         """
         self._put(Change(self, act)).result()
 
     def commit(self, result: StepResult) -> None:
-        """Writes what a step did and settles its customers, and returns once that is done.
+        """Writes a step's result and settles its customers; returns once that is done.
 
         Raises:
-            Halted: the recorder is closed, or the account another worker's.
+            Halted: the recorder is closed, or the account is another worker's.
             WorkerError: it may not have been written.
         """
         self._put(self._change(result)).result()
 
     def commit_later(self, result: StepResult, instead: Callable[[Exception], StepResult]) -> None:
-        """Does the same and does not wait, unless very much waits to be written.
+        """Does the same without waiting, unless too much is waiting to be written.
 
         Args:
-            result: what was done. Nothing that follows hangs on it.
-            instead: returns what is written where that cannot be.
+            result: what was done. Nothing that follows may depend on it.
+            instead: returns what to write if that cannot be written.
 
         Raises:
-            Halted: the recorder is closed, or the account another worker's.
-            WorkerError: this or what was handed in before may not have been written.
+            Halted: the recorder is closed, or the account is another worker's.
+            WorkerError: this or an earlier result may not have been written.
         """
         self._unwritten.append(self._put(self._change(result, lambda error: self._change(instead(error)), joins=True)))
         self._wait(MOST_UNWRITTEN)
 
     def wait(self) -> None:
-        """Waits until all that was handed in is written.
+        """Waits until everything submitted is written.
 
         Raises:
-            Halted: the recorder is closed, or the account another worker's.
+            Halted: the recorder is closed, or the account is another worker's.
             WorkerError: it may not have been written.
         """
         self._wait(0)
@@ -230,7 +230,7 @@ class Recorder:
         size = max(1, len(result.receipts))
         return Change(self, lambda db: self._write(db, result, now), size, result, joins, instead)
 
-    # What the queue asks, and what it reports
+    # Called by the queue
 
     def may_write(self) -> bool:
         """Returns whether anything may still be written for the account."""
@@ -245,7 +245,7 @@ class Recorder:
         return self._write(db, joined(results), self._clock())
 
     def write_progress(self, db: Database, results: Sequence[StepResult]) -> None:
-        """Writes how far the account is once these results are written too. Changes no attribute."""
+        """Writes the account's progress including these results. Changes no attribute."""
         receipts.write(db, [receipt for result in results for receipt in result.receipts])
         settled = self._settled + sum(one.changed_settled for one in results)
         left_out = self._left_out.with_all(one.left_out for one in results)
@@ -254,7 +254,7 @@ class Recorder:
         runs.put_account(db, self._run, part)
 
     def committed(self, results: Sequence[StepResult]) -> None:
-        """Learns from what was committed."""
+        """Updates its state from committed results."""
         outcomes = _outcomes(results)
         self._counts += outcomes
         self._settled += sum(one.changed_settled for one in results)
@@ -264,17 +264,17 @@ class Recorder:
             self._learn(one)
 
     def not_committed(self, error: Exception) -> Exception:
-        """Closes the account's part, and returns what its threads are to raise.
+        """Closes the account's part, and returns the error for its threads to raise.
 
         Args:
-            error: what Kafka or the database refused; Halted where somebody was erased.
+            error: the refusal of Kafka or the database; Halted if somebody was erased.
         """
-        # The next one need not wait for the same: a crash here would have the same effect.
+        # Others need not wait for the same failure: a crash here would have the same effect.
         self._shut = True
         if isinstance(error, Halted):
             self.fail(ERASED)
         elif isinstance(error, PartitionGivenUp) and not self._permission.ours():
-            # Given up since this group began: what its calls did is found out by the partition's next owner.
+            # Given up since this group began: the partition's next owner finds out what its calls did.
             return Halted()
         elif isinstance(error, WorkerError):
             self.fail(error.what)
@@ -315,7 +315,7 @@ class Recorder:
                 f"Paused: Mailchimp accepts no calls for this account ({result.account_stopped}).", RunResult.PAUSED
             )
         if result.later is None:
-            # What is written without a call shows nothing.
+            # Results without a call prove nothing.
             self._in_vain = 0 if any(one.call for one in result.receipts) else self._in_vain
             return
         self._in_vain += 1

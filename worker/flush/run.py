@@ -1,4 +1,4 @@
-"""Flushes: every account that has something to deliver, several at once, each on its own."""
+"""Flushes every account that has something to deliver, several at once and independently."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from worker.store.runs import AccountRun, Request, Run, Trigger
 log = logging.getLogger("worker.flush")
 
 LOOK_SECONDS = 0.1
-"""How often a run looks whether one of its accounts may begin, or whether it must end."""
+"""How often a run checks whether one of its accounts may start, or whether it must end."""
 
 
 @dataclass(slots=True, eq=False)
 class Flusher:
-    """Carries out flushes, several at once. One for a process: accounts of all runs take turns.
+    """Carries out flushes, several at once. One per process, so that accounts of all runs take turns.
 
     Attributes:
-        changelog: commits what changes ledger or settings.
-        accounts_at_once: how many large accounts are delivered side by side: see :class:`worker.flush.turns.Room`.
-        spread: seconds within which the accounts of a daily flush begin, each at its own.
+        changelog: commits changes of ledger or settings.
+        accounts_at_once: how many large accounts are delivered in parallel: see :class:`worker.flush.turns.Room`.
+        spread: seconds within which the accounts of a daily flush start, each at its own time.
     """
 
     how: DeliveryConfig
@@ -64,22 +64,22 @@ class Flusher:
         flush_time: datetime | None = None,
         begun: Callable[[], object] = lambda: None,
     ) -> Run:
-        """Flushes all accounts, or the one that an operator asked for.
+        """Flushes all accounts, or the one that an operator requested.
 
-        An account that another run flushes now waits for the end of that.
+        An account that another run is flushing waits for that to end.
 
         Args:
-            request: what an operator asked for; None for all accounts, braked.
-            only: accounts that are due, or failed and are tried again; None for all.
-            flush_time: of the daily flush, which leaves out accounts that were enabled since; None for a flush now.
-            begun: called once all accounts of the run have their place in the queue.
+            request: the operator's request; None for all accounts, with the brake.
+            only: accounts that are due, or are retried; None for all.
+            flush_time: of the daily flush, which omits accounts enabled later; None for a flush now.
+            begun: called once all accounts of the run are queued.
 
         Returns:
             The run as it ended.
 
         Raises:
             DatabaseError: the database cannot be used.
-            RequestWithdrawn: nothing was begun.
+            RequestWithdrawn: nothing was started.
         """
         account_id = request.account_id if request is not None else None
         with closing(self.how.open()) as db, self._commits.queue(db) as queue:
@@ -95,7 +95,7 @@ class Flusher:
             ended = SimpleQueue[AccountRun | BaseException]()
             waiting = {one.account_id for one, _ in chosen}
             for one, size in chosen:
-                # What a person waits for begins at once.
+                # A person's request starts at once.
                 at = (
                     flush_time + begins_after(one.account_id, self.spread)
                     if flush_time and trigger == "daily"
@@ -148,11 +148,11 @@ class Flusher:
                     runs.account_given_up(db, who)
         if trigger == "read back":
             return [(one, 0) for one, _ in chosen]
-        # Of those without a change members are read, and no more.
+        # For unchanged accounts only members are read.
         return chosen if trigger in ("daily", "once") else changed
 
     def _put_first(self, db: Database, run: int, chosen: Sequence[tuple[AccountSettings, int]]) -> None:
-        # As it is found after a crash.
+        # As it would be found after a crash.
         with db.transaction():
             there = accounts.all_ids(db)
             for one, size in chosen:
@@ -202,7 +202,7 @@ class Flusher:
 
 
 class _SharedCommits:
-    """The one queue that commits what all runs of a process write, while any is under way."""
+    """The one queue that commits what all runs of a process write, while any is running."""
 
     def __init__(self, how: DeliveryConfig, changelog: Changelog) -> None:
         self._how = how
@@ -213,7 +213,7 @@ class _SharedCommits:
 
     @contextmanager
     def queue(self, db: Database) -> Iterator[CommitQueue]:
-        """Gives the queue to one run."""
+        """Yields the queue to one run."""
         with self._lock:
             if self._queue is None:
                 end_left(db, self._how.clock)
@@ -232,7 +232,7 @@ class _SharedCommits:
 
 
 def end_left(db: Database, clock: Clock) -> None:
-    """Ends what a process left that ended in the midst of flushes. Belongs to the one that has the database's lock."""
+    """Ends the runs of a dead process. Call it only with the database lock."""
     with db.transaction():
         erasure.end_all(db)
         if left := runs.end_left(db, as_text(clock())):
@@ -240,9 +240,9 @@ def end_left(db: Database, clock: Clock) -> None:
 
 
 def to_deliver(db: Database) -> Sequence[AccountSettings]:
-    """Returns the settings of accounts that have changed customers, those with the fewest first, done in seconds.
+    """Returns the settings of accounts that have changed customers, those with the fewest first.
 
-    Customers of accounts that never chose any settings wait, and are counted by status.
+    Customers of accounts without settings wait, and are counted by status.
     """
     waiting = customers.accounts_with_changes(db)
     chosen = [one for one in accounts.all_accounts(db) if waiting.get(one.account_id)]

@@ -1,7 +1,7 @@
 """Reads customers again that are staged without their fields, once their account is connected.
 
 A consumer of its own reads the partition from the first of them on, for all accounts that were connected by then; what
-it finds is written only where a customer is bare still. So staging and the flushes of other accounts go on meanwhile.
+it finds is written only where a customer is still bare. So staging and the flushes of other accounts go on meanwhile.
 """
 
 from __future__ import annotations

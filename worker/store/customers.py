@@ -1,4 +1,4 @@
-"""Customers as staged: one row each, its newest state and whether that still needs a flush."""
+"""Customers as staged: one row each, with the newest state and whether it still needs a flush."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _NOTHING_KNOWN = CustomerState()
 _state = msgspec.json.Decoder(CustomerState).decode
 """Made once: msgspec looks at a dataclass when it is first decoded, and two threads that do so at once crash it."""
 _AGAIN = "changed = 1, staged_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-"""Of a customer that is looked at again: it waits since now, and not since its last event."""
+"""For a customer that is marked again: it has waited since now, not since its last event."""
 
 MARKED_AT_ONCE = 1000
-"""Customers marked in the transaction that wants all of an account marked; more are marked after it."""
+"""Customers marked in the transaction that marks a whole account; the others are marked afterwards."""
 
 Progress = Callable[[int], None]
 
@@ -38,9 +38,9 @@ def changed(
     most_bytes: int | None = None,
     every: bool = False,
 ) -> list[Customer]:
-    """Returns the account's customers that need a flush, or all, by id, at most so many beyond an id.
+    """Returns the account's customers that need a flush, or all, by id, up to a limit.
 
-    With a bound in bytes of their states no more than come within it, but one where there is one. None that is bare.
+    With a limit of bytes, only as many as their states fit, but at least one. Never bare customers.
     """
     rows = db.execute(
         f"SELECT {COLUMNS} FROM customer WHERE account_id = ? {'' if every else 'AND changed = 1'} "
@@ -62,7 +62,7 @@ def within(rows: Iterable[Any], most_bytes: int | None) -> list[Customer]:
 
 
 def by_ids(db: Database, account_id: AccountId, ids: Iterable[CustomerId]) -> list[Customer]:
-    """Returns those customers of the account that are staged."""
+    """Returns the customers of the account that are staged."""
     rows = db.execute(
         f"SELECT {COLUMNS} FROM customer WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(ids))),
@@ -71,7 +71,7 @@ def by_ids(db: Database, account_id: AccountId, ids: Iterable[CustomerId]) -> li
 
 
 def by_addresses(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[Customer]:
-    """Returns the account's customers whose address is any of these."""
+    """Returns the account's customers with any of the addresses."""
     rows = db.execute(
         f"SELECT {COLUMNS} FROM customer WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(addresses))),
@@ -90,13 +90,13 @@ def find_by_address(db: Database, address: AddressKey, account_id: AccountId | N
 
 
 def accounts_with_changes(db: Database) -> dict[AccountId, int]:
-    """Returns how many customers need a flush, account by account."""
+    """Returns how many customers need a flush, by account."""
     rows = db.execute("SELECT account_id, count(*) AS n FROM customer WHERE changed = 1 GROUP BY account_id")
     return {AccountId(row["account_id"]): row["n"] for row in rows}
 
 
 def waiting(db: Database) -> dict[AccountId, tuple[int, str]]:
-    """Returns how many customers need a flush, account by account, and when the first of them was staged."""
+    """Returns how many customers need a flush, by account, and when the first of them was staged."""
     rows = db.execute(
         "SELECT account_id, count(*) AS n, min(staged_at) AS since FROM customer WHERE changed = 1 GROUP BY account_id"
     )
@@ -110,18 +110,18 @@ def changed_count(db: Database, account_id: AccountId) -> int:
 
 
 def count_of(db: Database, account_id: AccountId) -> int:
-    """Returns how many customers of an account are staged, deleted ones included."""
+    """Returns how many customers of an account are staged, including deleted ones."""
     return int(db.execute("SELECT count(*) FROM customer WHERE account_id = ?", (account_id,)).fetchone()[0])
 
 
 def total_count(db: Database) -> int:
-    """Returns how many customers are staged, deleted ones included."""
-    # Two narrow indexes are read; the table is five times their size.
+    """Returns how many customers are staged, including deleted ones."""
+    # Reads two narrow indexes; the table is five times their size.
     halves = ("address IS NOT NULL", "address IS NULL")
     return sum(int(db.execute(f"SELECT count(*) FROM customer WHERE {half}").fetchone()[0]) for half in halves)
 
 
-# A customer's event, and how often its account had wanted everybody looked at again.
+# A customer's event, and how many resyncs its account had.
 _SETTLED = (
     "(SELECT resyncs FROM account WHERE account.account_id = customer.account_id) "
     "|| ' ' || topic_id || ' ' || partition || ' ' || \"offset\""
@@ -129,10 +129,10 @@ _SETTLED = (
 
 
 def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[CustomerId, int]]) -> Rows:
-    """Writes that customers need nothing more, each only if the revision is still the one given.
+    """Records that customers need nothing more, each only if its revision is still the given one.
 
-    Belongs in the transaction that writes what was done. A newer event, or a resync, keeps its customer changed. The
-    customer's status tells workers that read the event again which event it was, and its highest version.
+    Call it in the transaction that writes what was done. A newer event, or a resync, keeps its customer changed. The
+    customer's status tells workers that reread the event which event it was, and its highest version.
     """
     rows = [(account_id, customer_id, revision) for customer_id, revision in settled]
     which = "WHERE account_id = ? AND customer_id = ? AND revision = ?"
@@ -148,7 +148,7 @@ def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[Customer
 
 
 def reopen(db: Database, account_id: AccountId, customer_ids: Sequence[CustomerId]) -> Rows:
-    """Writes that customers need a flush, though no event of theirs came: their revision stays. In a transaction."""
+    """Marks customers as changed without a new event: their revision stays. Call it in a transaction."""
     rows = [(account_id, one) for one in customer_ids]
     which = "WHERE account_id = ? AND customer_id = ?"
     written = db.execute_each(f"UPDATE standing SET settled = NULL {which} AND settled IS NOT NULL", rows)
@@ -163,13 +163,13 @@ _KNOWN = (
 
 
 def settle_known(db: Database, progress: Progress = lambda count: None) -> int:
-    """Writes that customers need nothing more whose event was settled already, by another worker or another database.
+    """Settles customers whose event was settled already, by another worker or with another database.
 
-    In many transactions: what is done stays done, and what is not is done by the next call.
+    Uses many transactions. If interrupted, call it again.
 
     Args:
-        db: the staging database, outside of a transaction.
-        progress: again and again, how many were looked at.
+        db: outside of a transaction.
+        progress: called with how many were checked.
 
     Returns:
         How many there were.
@@ -193,12 +193,12 @@ def _changed_and_known(db: Database) -> Iterator[tuple[str, str]]:
 
 
 def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None) -> Changed[int]:
-    """Marks every customer of the account, or those who have or had an address, for the next flush.
+    """Marks every customer of the account as changed, or those who have or had an address.
 
-    Belongs in a transaction. Where an account has very many, the rest is marked by :func:`mark_the_rest`.
+    Call it in a transaction. If an account has very many, :func:`mark_the_rest` marks the others.
 
     Returns:
-        How many were marked in this transaction: to count a large account takes longer than it may last.
+        How many were marked in this transaction; counting a large account would take too long.
     """
     if address is None:
         counted = db.execute("UPDATE account SET resyncs = resyncs + 1 WHERE account_id = ?", (account_id,))
@@ -217,7 +217,7 @@ def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None
 
 
 def look_again(db: Database, account_id: AccountId) -> int:
-    """Marks every customer of the account in this database alone, as :func:`mark_changed` does. In a transaction."""
+    """Marks every customer of the account, like :func:`mark_changed`, but only in this database."""
     rows = db.execute(
         "SELECT customer_id FROM customer WHERE account_id = ? ORDER BY customer_id LIMIT ?",
         (account_id, MARKED_AT_ONCE),
@@ -225,7 +225,7 @@ def look_again(db: Database, account_id: AccountId) -> int:
     first = [row[0] for row in rows]
     marked = _mark(db, [(account_id, one) for one in first])
     if len(first) == MARKED_AT_ONCE:
-        # Noted in this transaction, so that a crash before the rest is marked leaves nobody out.
+        # Recorded in this transaction, so that a crash before the rest is marked omits nobody.
         db.execute(
             "INSERT INTO marking (account_id, after) VALUES (?,?) "
             "ON CONFLICT (account_id) DO UPDATE SET after = excluded.after",
@@ -238,11 +238,11 @@ def mark_the_rest(db: Database, progress: Progress = lambda count: None) -> int:
     """Marks customers of accounts with very many that :func:`mark_changed` left, in many transactions.
 
     Args:
-        db: the staging database, outside of a transaction.
-        progress: again and again, how many are marked.
+        db: outside of a transaction.
+        progress: called with how many are marked.
 
     Returns:
-        How many were.
+        How many were marked.
     """
     marked = 0
     while (row := db.execute("SELECT account_id, after FROM marking LIMIT 1").fetchone()) is not None:
@@ -272,7 +272,7 @@ class _Marking:
     after: str
 
     def mark(self, ids: Sequence[str]) -> int:
-        # Not where all were wanted again meanwhile: then it goes on from there.
+        # Not if all were marked again meanwhile: then it starts over.
         cursor = self.db.execute(
             "UPDATE marking SET after = ? WHERE account_id = ? AND after = ?", (ids[-1], self.account_id, self.after)
         )
@@ -320,7 +320,7 @@ def positions_of(db: Database, people: Sequence[tuple[str, str]]) -> dict[str, t
 
 
 class Staged(NamedTuple):
-    """What decides whether a staged customer is newer than something else.
+    """What determines whether a staged customer is newer than something else.
 
     Attributes:
         known: version, topic, topic_id, partition, offset and event_time of the newest event.
@@ -333,20 +333,20 @@ class Staged(NamedTuple):
 
 
 def staged_of(db: Database, account_id: AccountId, *, only_changed: bool) -> Iterator[list[Staged]]:
-    """Gives an account's staged customers page by page, or those of them that need a flush."""
+    """Yields an account's staged customers page by page, or those of them that need a flush."""
     decides = (WITHDRAWN, "version", "topic", "topic_id", "partition", '"offset"', "event_time")
     where = "account_id = ?" + (" AND changed = 1" if only_changed else "")
     for rows in db.pages("customer", ("customer_id",), where, (account_id,), more=("revision", *decides)):
         yield [Staged(row[0], row[1], bool(row[2]), tuple(row)[3:]) for row in rows]
 
 
-WITHDRAWN = (  # JSON is only read where it can say so
+WITHDRAWN = (  # JSON is only parsed if it can contain it
     "CASE WHEN instr(state, 'false') THEN coalesce(CAST(state AS TEXT) ->> '$.marketing_consent' = 0, 0) ELSE 0 END"
 )
 
 
 def stage(db: Database, rows: Iterable[tuple[Any, ...]], *, bare: bool = False) -> None:
-    """Writes customers' newest states and marks them changed. Belongs in the transaction that moves next_offset on.
+    """Writes customers' newest states and marks them changed. Call it in the transaction that moves next_offset on.
 
     A row that got a higher version meanwhile, by a dead letter that was replayed, stays.
 
@@ -361,7 +361,7 @@ def stage(db: Database, rows: Iterable[tuple[Any, ...]], *, bare: bool = False) 
 
 
 def stage_withdrawals(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Like :func:`stage`, but address and state stay those that are staged, with consent withdrawn."""
+    """Like :func:`stage`, but keeps the staged address and state, with consent withdrawn."""
     state = "json_set(CAST(state AS TEXT), '$.marketing_consent', json('false'))"
     db.executemany(_STAGE.format(0, f"state = {state}"), rows)
 
@@ -380,7 +380,7 @@ _STAGE = (
 
 
 def delete(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:
-    """Removes customers' rows; returns how many. Belongs in a transaction."""
+    """Deletes customers' rows; returns how many. Call it in a transaction."""
     for table in ("ignored_event", "not_staged", "begun_update"):
         db.executemany(f"DELETE FROM {table} WHERE account_id = ? AND customer_id = ?", people)
     return int(db.executemany("DELETE FROM customer WHERE account_id = ? AND customer_id = ?", people).rowcount)

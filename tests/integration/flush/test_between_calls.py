@@ -1,4 +1,4 @@
-"""Somebody acts at each moment between two calls: nobody who left is put back, and no write hangs on an old read."""
+"""Somebody acts at each moment between two calls: nobody who left is put back, and no write depends on an old read."""
 
 from contextlib import closing
 from pathlib import Path

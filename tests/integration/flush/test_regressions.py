@@ -212,7 +212,7 @@ def test_archived_members_that_change_while_they_are_read_are_not_put_back(
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_a_list_is_not_taken_for_gone_because_a_member_went_meanwhile(world: World, method: str):
-    """A member that is deleted between a read and the write that hangs on it leaves its list as it is."""
+    """A member that is deleted between a read and the write that depends on it leaves its list as it is."""
     world.event("ann", A)
     world.event("bob", D)
     world.flush()

@@ -229,7 +229,7 @@ def test_of_two_who_share_an_address_the_newest_ones_tags_count(world: World) ->
 
 
 def test_the_plan_shows_the_calls_about_tags(world: World) -> None:
-    """Of a new contact once it is added; of a member the read and what hangs on it. Nothing is sent."""
+    """Of a new contact once it is added; of a member the read and what depends on it. Nothing is sent."""
     world.event("ann", ANN, tags=["vip"])
     planned = [(str(one.call), one.when, one.address) for one in world.plan().calls() if TAGS in one.call.path]
     assert planned[0][1:] == ("once it is added", ANN)

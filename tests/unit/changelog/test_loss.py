@@ -32,7 +32,7 @@ def test_another_topic_is_a_loss(note: Note, told: str) -> None:
 
 
 def test_a_log_that_begins_later_is_a_loss_until_that_is_accepted() -> None:
-    """A compacted log begins at offset 0 for ever."""
+    """A compacted log begins at offset 0 forever."""
     check_beginning(TOPIC, 2, 0, {})
     check_beginning(TOPIC, 2, 7, {2: 7})
     for accepted in ({}, {1: 7}, {2: 6}):

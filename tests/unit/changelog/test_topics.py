@@ -18,7 +18,7 @@ def test_a_topic_that_the_worker_makes_drops_within_a_day_what_was_erased() -> N
 
 @pytest.mark.parametrize("lag", [str(2**63 - 1), "86400001"])
 def test_a_topic_without_that_bound_is_reported_with_the_command_that_sets_it(lag: str) -> None:
-    """As topics are that an earlier release or an operator made: who was erased may stay in them for ever."""
+    """As topics are that an earlier release or an operator made: who was erased may stay in them forever."""
     told = unbounded("customers.ledger", {"max.compaction.lag.ms": lag, "segment.ms": "604800000"})
     assert told is not None
     assert f"--topic customers.ledger --add-config max.compaction.lag.ms={DAY},segment.ms={DAY}" in told

@@ -65,7 +65,7 @@ def test_a_partition_is_not_ready_while_calls_of_its_former_owner_may_last() -> 
 
 
 def test_a_partition_is_not_ready_before_its_ledger_and_the_settings_are_known() -> None:
-    """Consent hangs on them, and another worker may have written there."""
+    """Consent depends on them, and another worker may have written there."""
     owned_partitions = OwnedPartitions(Timer(), follows=True)
     owned_partitions.given({0: (0, 0)})
     assert owned_partitions.ready() == set()

@@ -169,7 +169,7 @@ def test_reading_goes_on_where_it_was_written(world: World, monkeypatch: pytest.
 
 
 def test_a_partition_that_is_taken_is_left_to_its_new_owner(world: World) -> None:
-    """It is not read to its end here, and nothing is concluded from what is bare still."""
+    """It is not read to its end here, and nothing is concluded from what is still bare."""
     world.publish(*many(ONE, range(3)))
     connected(world.db, ONE)
     world.owned.taken({0})

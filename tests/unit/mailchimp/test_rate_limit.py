@@ -312,7 +312,7 @@ def test_the_next_call_of_a_key_waits_for_its_trouble_to_pass():
 
 
 def test_once_sends_once():
-    """A write that hangs on what was just read is sent one time, whatever comes back."""
+    """A write that depends on what was just read is sent one time, whatever comes back."""
     time, sender = _Time(), _Scripted(DOWN)
     assert _patient(sender, time).once(WRITE) == DOWN
     assert len(sender.calls) == 1

@@ -1,4 +1,4 @@
-"""Calls that hang on each other: a write goes out at once after the reads that it hangs on, or not at all."""
+"""Calls that depend on each other: a write goes out at once after the reads that it depends on, or not at all."""
 
 from collections.abc import Callable
 

@@ -61,7 +61,7 @@ def raw(path: Path) -> bytes:
 
 
 def intact(db: Database) -> bool:
-    """Tells whether SQLite finds nothing wrong."""
+    """Returns whether SQLite finds nothing wrong."""
     return [row[0] for row in db.execute("PRAGMA integrity_check")] == ["ok"]
 
 

@@ -139,7 +139,7 @@ def test_what_was_settled_elsewhere_is_settled_in_parts(db: Database) -> None:
 
 
 def is_known(db: Database, account_id: AccountId) -> bool:
-    """Tells whether anything of an account is kept but its customers, such as after a forgetting that was cut short."""
+    """Returns whether anything of an account is kept but its customers, as after an interrupted forgetting."""
     for table in ("account", "ledger", "standing", "receipt", "forgotten", "flush_run_account"):
         if db.execute(f"SELECT 1 FROM {table} WHERE account_id = ? LIMIT 1", (account_id,)).fetchone():
             return True

@@ -124,7 +124,7 @@ def test_customers_are_read(db):
 
 
 def test_the_ledger_is_read(db):
-    """What consent hangs on: every place with its state, every customer status with its refusal."""
+    """What consent depends on: every place with its state, every customer status with its refusal."""
     found = {
         (one.membership.list_id, one.membership.address): one for one in ledger.entries_of(db, ONE, [ANN, BOB, CAT])
     }
