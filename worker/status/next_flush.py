@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -83,6 +83,21 @@ def running_flush(run: Run, waiting: Mapping[AccountId, int], now: datetime) -> 
     rate = settled / seconds
     ends_at = now + timedelta(seconds=left / rate) if settled else None
     return RunningFlush(run.run, run.started_at, settled, settled + left, left, rate, ends_at)
+
+
+def running_flush_of(
+    account_id: AccountId, under_way: Sequence[Run], waiting: int, now: datetime
+) -> RunningFlush | None:
+    """Returns how far one account's part is of a run that has not ended; None where no such run delivers it.
+
+    Args:
+        waiting: how many changed customers the account has now.
+    """
+    for run in under_way:
+        own = tuple(part for part in run.accounts if part.account_id == account_id and part.ended is RunResult.STOPPED)
+        if own:
+            return running_flush(replace(run, accounts=own), {account_id: waiting}, now)
+    return None
 
 
 def delivering(under_way: Sequence[Run]) -> frozenset[AccountId]:

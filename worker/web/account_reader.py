@@ -21,6 +21,7 @@ from worker.model import AccountId, CustomerId, ListId, address_key
 from worker.status.account_facts import facts_of
 from worker.status.account_state import AccountFacts, AccountState, state_of
 from worker.status.explanation import Explanation, LiveMember, ask_mailchimp, explanations_of
+from worker.status.next_flush import RunningFlush, running_flush_of
 from worker.status.times import moment_in_words
 from worker.store import accounts, receipts, runs
 from worker.store.accounts import AccountSettings
@@ -45,8 +46,9 @@ class Now:
         missing: what it needs before anything is delivered, in the order of the steps.
         next_flush: when the next daily flush starts.
         next_flush_in_words: "today 10:00".
-        sync_again_at: when the account may request a sync again; None if it may now.
+            sync_again_at: when the account may request a sync again; None if it may now.
         sync_asked: whether a requested sync has not started yet.
+        flush: progress of the running flush of the account; None if none runs.
     """
 
     facts: AccountFacts
@@ -56,6 +58,7 @@ class Now:
     next_flush_in_words: str
     sync_again_at: datetime | None
     sync_asked: bool
+    flush: RunningFlush | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,7 @@ class AccountReader:
             next_flush_in_words=moment_in_words(at, self.now, config.flush.zone),
             sync_again_at=as_moment(asked[-1].requested_at) + SYNC_AGAIN if asked else None,
             sync_asked=any(one.run is None for one in asked),
+            flush=running_flush_of(self.account_id, runs_now, facts.waiting, self.now),
         )
 
     def preview(self, wanted: RequestedSettings) -> Preview:

@@ -20,6 +20,7 @@ from worker.status.json_data import (
 )
 from worker.status.left_out import as_rows
 from worker.status.live import read_live
+from worker.status.next_flush import RunningFlush
 from worker.status.overview import account_data, overview
 from worker.status.run_summary import run_data
 from worker.store import accounts, customers, dead_letters, runs
@@ -133,8 +134,17 @@ def show_account(call: Call) -> Response:
             "next_flush": as_text(now.next_flush),
             "sync_again_at": as_text(now.sync_again_at) if now.sync_again_at else None,
             "sync_asked": now.sync_asked,
+            "flush": _flush(now.flush) if now.flush is not None else None,
         }
     )
+
+
+def _flush(flush: RunningFlush) -> dict[str, Any]:
+    return {
+        "settled": flush.settled,
+        "left": flush.left,
+        "ends_at": as_text(flush.ends_at) if flush.ends_at is not None else None,
+    }
 
 
 def connect(call: Call) -> Response:

@@ -282,7 +282,9 @@ def _of_accounts() -> dict[str, Schema]:
     settings, root = _ref("Settings"), "/api/v1/accounts/{account_id}"
     key = _object({"api_key": ID}, closed=True)
     user = _object({"account_name": TEXT, "login": TEXT})
+    flush = _object({"settled": COUNT, "left": COUNT, "ends_at": _or_null(TIME)})
     now = {"state": {"type": "object"}, "next_flush": TIME, "mailchimp": _or_null(user), "problems": _list(_PROBLEM)}
+    now |= {"flush": _or_null(flush)}
     state: Schema = {"allOf": [settings, _object(now)]}
     outcome = _query("outcome", {"enum": [one.value for one in Outcome]})
     receipts = (_number("run", 2**53 - 1), outcome, _query("list_id", TEXT), _query("customer_id", TEXT))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 from html import unescape
 
 import pytest
@@ -11,11 +12,15 @@ import pytest
 from tests.integration.flush.world import ACCOUNT, CHANGELOG, TOPIC
 from tests.integration.web.site import OTHER, Site
 from worker.accounts import lists, settings
+from worker.clock import as_moment, as_text
 from worker.errors import KafkaError
 from worker.model import AccountId, ListId
-from worker.store import accounts, bare_customers
+from worker.store import accounts, bare_customers, runs
 from worker.store.accounts import AccountSettings, Pause
 from worker.store.changed_rows import Changed
+from worker.store.run_result import RunResult
+from worker.store.runs import AccountRun
+from worker.web import account_reader
 from worker.web.pages import operators
 from worker.web.problems import WorkerAway
 from worker.web.refreshes import Refreshes
@@ -55,6 +60,22 @@ def test_a_list_that_mailchimp_lost_is_no_longer_new(site: Site) -> None:
     world.standin.delete_list("fresh")
     world.refresh()
     assert "Spring offers" not in badges(site.owner().get(PAGE).text)
+
+
+def test_a_sync_under_way_shows_who_is_left_and_when_it_should_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the page and in the API, by what waits now: who changed since it began is among them."""
+    world = site.world
+    monkeypatch.setattr(account_reader, "seconds_since_beat", lambda path: 1.0)
+    began = world.clock() - timedelta(hours=1)
+    with world.db.transaction():
+        run = runs.start(world.db, as_text(began), "daily", None)
+        runs.put_account(world.db, run, AccountRun(ACCOUNT, {}, 8, 6, RunResult.STOPPED))
+    for number in range(3):
+        world.event(f"c{number}", f"c{number}@example.com")
+    assert re.search(r"3 people left\. It should end [^.]+ at \d\d:\d\d\.", site.owner().get(PAGE).text)
+    flush = site.owner().get(f"/api/v1/accounts/{ACCOUNT}").json()["flush"]
+    assert (flush["settled"], flush["left"]) == (6, 3)
+    assert timedelta(minutes=89) < as_moment(flush["ends_at"]) - began < timedelta(minutes=92)
 
 
 def test_an_owner_reads_of_no_command(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

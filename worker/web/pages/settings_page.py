@@ -9,9 +9,7 @@ from starlette.responses import Response
 
 from worker.errors import AccountError, MailchimpError, UsageError
 from worker.model import ListId
-from worker.store import runs
 from worker.store.accounts import AccountList, AccountSettings
-from worker.store.run_result import RunResult
 from worker.web.account_editor import editor_of
 from worker.web.account_reader import Now, reader_of
 from worker.web.owner_messages import OwnerMessage, message_for_owner
@@ -59,8 +57,8 @@ def shown(
         has_problem=any(one.level == "problem" for one in pressing),
         notes=notes,
         set_up=set_up(settings),
-        headline=_headline(now, pressing, next_sync),
-        progress=_progress(call, facts.delivering),
+        headline=_headline(call, now, pressing, next_sync),
+        progress=now.flush,
         connected=when(call, settings.connected_at) if settings.key_hint and settings.connected_at else None,
         user=reading.user(),
         settings=settings,
@@ -94,10 +92,14 @@ def shown(
     )
 
 
-def _headline(now: Now, pressing: list[Problem], next_sync: str) -> Mapping[str, str] | None:
+def _headline(call: Call, now: Now, pressing: list[Problem], next_sync: str) -> Mapping[str, str] | None:
     facts = now.facts
     if facts.delivering:
-        return _state("A sync is under way", "Load this page again to see how far it is.")
+        more = "Load this page again to see how far it is."
+        if now.flush is not None and now.flush.ends_at is not None:
+            end = when(call, now.flush.ends_at)
+            more = f"{people(now.flush.left)} left. It should end {end}. {more}"
+        return _state("A sync is under way", more)
     if now.sync_asked:
         return _state("A sync begins within seconds", "Load this page again to see it.")
     if now.missing:
@@ -111,11 +113,6 @@ def _headline(now: Now, pressing: list[Problem], next_sync: str) -> Mapping[str,
 
 def _state(text: str, more: str, waiting: str = "", *, tone: str = "") -> dict[str, str]:
     return {"tone": tone, "text": text, "more": more, "waiting": waiting}
-
-
-def _progress(call: Call, delivering: bool) -> Any:
-    parts = (part for run in runs.under_way(call.db) for part in run.accounts) if delivering else ()
-    return next((one for one in parts if one.account_id == call.account and one.ended is RunResult.STOPPED), None)
 
 
 def _lists(settings: AccountSettings, new: Collection[ListId]) -> list[dict[str, Any]]:
