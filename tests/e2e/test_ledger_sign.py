@@ -6,6 +6,7 @@ import json
 
 from tests.e2e.conftest import Cli
 from tests.integration.topic import Topic, event
+from worker.changelog.signatures import HEADER
 
 
 def test_refused_records_are_reported_and_written_over(cli: Cli, topic: Topic) -> None:
@@ -19,8 +20,12 @@ def test_refused_records_are_reported_and_written_over(cli: Cli, topic: Topic) -
     assert "1 ledger or settings record refused" in " ".join(cli("status").split())
     cli.publish(event("ann", email="ann@example.com"))
     assert "cannot be applied" in cli("run", "--once", code=3)
+    settings.produce(b'{"format":2,"enabled":0}', b'["account","acct-1"]', headers=[(HEADER, b"x" * 32)])
+    settings.flush()
+    assert "If the secret key was changed" in cli("check", code=1)
     assert "exclude each other" in cli("ledger", "sign", "--believe", "--drop-unknown", code=2)
     assert "1 restored" in cli("ledger", "sign", "--yes")
+    assert "signed with another secret key" in cli.printed[-1]
     assert "Everything is signed" in cli("ledger", "sign")
     assert json.loads(cli("account", "show", "acct-1", "--json"))["enabled"]
     cli("run", "--once")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -108,6 +109,19 @@ def hire(whole_kafka: object, topic: Topic, tmp_path: Path) -> Iterator[Callable
 
 
 # One writer a partition
+
+
+def test_a_writer_that_is_fenced_raises_no_alarm_in_the_log(
+    hire: Callable[[str], Worker], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A command that writes takes a partition from the running worker, which takes it back: nothing is wrong."""
+    one, other = hire("one"), hire("other")
+    one.take()
+    one.write("a@example.com")
+    other.take()
+    with pytest.raises(WriterFenced):
+        one.write("b@example.com")
+    assert [line for line in caplog.records if line.levelno >= logging.ERROR] == []
 
 
 def test_who_lost_the_ledger_to_another_worker_writes_nothing_more(hire: Callable[[str], Worker]) -> None:

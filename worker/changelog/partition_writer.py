@@ -7,6 +7,7 @@ after :meth:`PartitionWriter.open`: until the next writer opens, only this one c
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,11 @@ from worker.changelog.group_commit import GroupCommit
 from worker.config import Kafka
 from worker.errors import KafkaError, WriterFenced
 from worker.kafka.client import ANSWER_SECONDS, AWAY, Problems, client, unreachable
+
+_librdkafka = logging.getLogger("worker.changelog.librdkafka")
+# librdkafka calls it critical. Here it is normal: a command takes a partition over from the running worker, which takes
+# it back. WriterFenced says so.
+_librdkafka.addFilter(lambda line: "fenced" not in line.getMessage())
 
 TAKEN_SECONDS = 20.0
 """How long Kafka may take to accept a write, including a broker restart."""
@@ -101,6 +107,7 @@ class PartitionWriter:
             "linger.ms": 0,
             "retry.backoff.ms": 20,  # time for the broker to end the previous transaction
             "error_cb": self._problems,
+            "logger": _librdkafka,
         }
         self._producer = client(Producer, settings, own)
         self._group = GroupCommit(self._carry_out)

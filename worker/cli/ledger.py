@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from worker.app import App
+from worker.changelog import signatures
 from worker.changelog.backfill import accept_loss
 from worker.changelog.loss import NOT_KNOWN
 from worker.cli import output
@@ -16,10 +17,15 @@ from worker.cli.context import Json, changing, wired
 from worker.cli.progress import Progress
 from worker.errors import UsageError
 from worker.model import AccountId
+from worker.store import dead_letters
 from worker.store.database import Database
 from worker.store.lock import DatabaseLock
 from worker.text.plural import counted
 
+_ANOTHER_KEY = (
+    "Some of these records are signed with another secret key. If another worker has a new key, answer no: this "
+    "command would write older rows over newer ones. Set the new key here first; mailchimp-worker check says how."
+)
 commands = typer.Typer(no_args_is_help=True, help="The ledger in Kafka: sign it; continue after it was lost.")
 
 
@@ -82,6 +88,8 @@ def sign(
             signing = app.signing(db, lambda count: None)
             refused = signing.refused()
             if refused:
+                if not believe and dead_letters.count_because(db, signatures.WRONG):
+                    output.note(_ANOTHER_KEY)
                 act = "Sign them as they are" if believe else "Overwrite them with what this database has"
                 output.confirm(f"{counted(len(refused), 'record')} refused; see dead-letters list. {act}?", yes=yes)
             counts = signing.resolve_refused("believe" if believe else "drop" if drop_unknown else "restore")
