@@ -161,6 +161,27 @@ def test_what_a_frozen_writer_began_is_ended_by_the_next_one(hire: Callable[[str
     assert isinstance(frozen._failure(refused.value.args[0]), WriterFenced)
 
 
+def test_a_writer_learns_beside_its_writes_that_it_is_fenced(hire: Callable[[str], Worker]) -> None:
+    """A record of it that Kafka refuses late ends no thread that only serves callbacks; its next write raises it."""
+    first, second = hire("first"), hire("second")
+    first.take()
+    frozen = first.writer(signed=True)
+    frozen.open()
+    refused = threading.Event()
+    late = {"topic": first.changelog.topics.ledger.name, "key": b"[]", "partition": first.partition}
+    frozen._producer.begin_transaction()
+    frozen._producer.produce(value=b"{}", **late)
+    frozen._producer.flush(10)
+    second.take()
+    frozen._producer.produce(value=b"{}", on_delivery=lambda error, message: refused.set(), **late)
+    for _ in range(200):
+        frozen.poll()
+        if refused.wait(0.05):
+            break
+    with pytest.raises(WriterFenced):
+        frozen.write([(b"[]", None)])
+
+
 def test_what_is_written_and_not_readable_yet_does_not_look_lost(hire: Callable[[str], Worker], topic: Topic) -> None:
     """However late a broker ends a transaction: the log holds what the database knows, so nothing was cut."""
     worker = hire("first")

@@ -232,7 +232,10 @@ def test_a_log_truncated_past_what_was_read_is_reported_and_read_on(
 def test_partitions_that_were_added_are_read_too(
     whole_kafka: object, commands: Commands, standin: StandIn, until: Until, meanwhile: str
 ) -> None:
-    """Though the account's events are in two partitions then, the newest of each customer counts."""
+    """Though the account's events are in two partitions then, the newest of each customer counts.
+
+    A worker that is back within its session gets the partitions that it had, without a rebalance; the others follow.
+    """
     topic = commands.topic
     commands.environment["WORKER_KAFKA__CLIENT"] = json.dumps(
         {"session.timeout.ms": 3000, "topic.metadata.refresh.interval.ms": 500}
@@ -245,6 +248,8 @@ def test_partitions_that_were_added_are_read_too(
     until(lambda: staged(commands) == 11)
     if meanwhile == "is down":
         assert end(process) == 0
+        group = f"group-{topic.name}"
+        until(lambda: not topic.admin.describe_consumer_groups([group])[group].result(10).members)
     topic.admin.create_partitions([NewPartitions(topic.name, 7)])[topic.name].result(30)
     grown = Topic(topic.broker, topic.name, 7)
     assert partition_of(ACCOUNT, 7) != partition_of(ACCOUNT, topic.partitions)

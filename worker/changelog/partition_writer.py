@@ -166,8 +166,14 @@ class PartitionWriter:
             self._uncommitted = [one for one in self._uncommitted if one != written]
 
     def poll(self) -> None:
-        """Serves librdkafka's callbacks, such as the renewal of a token."""
-        self._producer.poll(0)
+        """Serves librdkafka's callbacks, such as the renewal of a token.
+
+        A fatal error is raised by the next write: with one, the library raises here instead of calling ``error_cb``.
+        """
+        try:
+            self._producer.poll(0)
+        except KafkaException as error:
+            self._closed = self._closed or self._failure(error.args[0])
 
     def _carry_out(self, group: Sequence[_Wanted]) -> None:
         if self._closed is not None:

@@ -89,7 +89,7 @@ def test_what_follows_is_what_the_flush_then_does(world: World, monkeypatch: pyt
     lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), SPARE])
     after = lists.with_master(world.settings, SPARE)
     confirmed = follows.announce(world.app, world.db, after, every=True, yes=False, json=False)
-    assert asked == ["More than a tenth would leave: 40 of 40 members of master. Change it?"]
+    assert asked == ["More than a tenth would leave: 40 of 40 members of master. Continue?"]
     assert confirmed == {"master": 40}
     lists.choose_master(world.db, CHANGELOG, ACCOUNT, SPARE, confirmed)
     assert world.plan().notices == []
