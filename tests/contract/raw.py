@@ -37,6 +37,7 @@ class Raw:
         self.requests: list[Request] = []
         self.connections = 0
         self.act: Callable[[socket.socket, Request], bool] = lambda peer, request: bool(peer.sendall(WHOLE)) or True
+        self.ended = threading.Event()  # set once a connection has ended
         self.over = threading.Event()  # releases what hangs
         self.base_url = ""
 
@@ -74,6 +75,8 @@ def serving() -> Iterator[Raw]:
                 made.serve(self.request)
             except OSError:
                 return  # the client left
+            finally:
+                made.ended.set()
 
     class _Server(socketserver.ThreadingTCPServer):
         daemon_threads = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import socket
 import threading
@@ -118,3 +119,16 @@ def test_a_call_on_a_kept_connection_goes_out_as_the_first_one_does(raw: Raw) ->
     first, second = raw.requests
     assert first.raw == second.raw
     assert raw.connections == 1
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_a_client_that_is_closed_leaves_no_connection_open(raw: Raw, calls: int) -> None:
+    """Not until Python looks for cycles: with hundreds of accounts that is too late for the limit of open files."""
+    gc.disable()
+    try:
+        with Client(parse(KEY), raw.base_url, LONG) as client:
+            for _ in range(calls):
+                assert client.send(PING).ok
+        assert raw.ended.wait(LONG)
+    finally:
+        gc.enable()
