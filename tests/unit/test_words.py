@@ -142,6 +142,25 @@ def test_no_message_is_translated_word_by_word(package: Path) -> None:
     assert wrong == []
 
 
+def test_no_message_names_a_class() -> None:
+    """A class that is renamed everywhere at once renames no word of a sentence."""
+    trees = [(path, path.read_text(encoding="utf-8")) for path in CODE]
+    classes = {
+        node.name
+        for _, source in trees
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ClassDef) and re.fullmatch(r"([A-Z][a-z]+){2,}", node.name)
+    }
+    assert "RunResult" in classes
+    wrong = [
+        f"{path.name}:{at} {found}"
+        for path, source in trees
+        for at, text in messages(source)
+        if (found := sorted(classes & set(re.findall(r"\w+", text))))
+    ]
+    assert wrong == []
+
+
 def test_no_test_is_described_by_a_coined_word() -> None:
     """Docstrings and comments of tests and benchmarks do without them too."""
     paths = sorted([*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])

@@ -1,4 +1,4 @@
-"""What is kept of an erased person: keyed hashes that preserve an opt-out, and keep old events from being staged again.
+"""The record of an erased person: keyed hashes that preserve an opt-out, and keep old events from being staged again.
 
 An opt-out belongs to the address and to the customers known by it. So of a person who had left, hashes of all addresses
 and of the customer are kept. Of anybody else only the hash of the customer is kept, with the position up to which the

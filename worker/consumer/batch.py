@@ -148,7 +148,7 @@ class Batch:
         pending = self._newest.get(key)
         before = pending or self._stored.get(key)
         if before is not None and (version is None or before.version is None or version <= before.version):
-            # Most events have a higher version than what is known, and need no closer look.
+            # Most events have a higher version than the staged one, and need no further comparison.
             known, new = self._known_of(before), self._known(record, version, change.time)
             verdict = judge(known, new)
             if verdict is not Verdict.NEWER:

@@ -34,7 +34,7 @@ class Known(NamedTuple):
 
 
 class Verdict(Enum):
-    """How a new event compares with what is known."""
+    """How a new event compares with the newest one so far."""
 
     NEWER = "newer"
     REPEAT = "repeat"
@@ -44,7 +44,7 @@ class Verdict(Enum):
 
 
 def judge(known: Known, new: Known) -> Verdict:
-    """Compares a new event with what is known.
+    """Compares a new event with the newest one so far.
 
     One with a version wins if that is higher than the highest so far. One without wins by offset within a partition of
     one topic, else by time, else because it was read later.
@@ -64,7 +64,7 @@ def judge(known: Known, new: Known) -> Verdict:
 
 
 def came_later(known: Known, new: Known) -> bool | None:
-    """Returns whether an event was published after what is known, whatever their versions are.
+    """Returns whether an event was published after the newest one so far, whatever their versions are.
 
     Returns:
         By offset within a log, else by time; None if neither decides.
@@ -79,7 +79,7 @@ def withdrawal_counts(known: Known, new: Known) -> bool:
     """Returns whether withdrawn consent counts though its event is not the newest by version.
 
     A version may be too high by mistake, so that every later event looks old. So a withdrawal counts unless it was
-    certainly published before what is known: it was read then, or consent was given again since.
+    certainly published before the newest one so far: it was read then, or consent was given again since.
     """
     return came_later(known, new) is not False
 

@@ -130,7 +130,7 @@ class Recorder:
 
     def stop(self, why: str = "the worker is stopping, or another worker has its partition now") -> None:
         """Ends the account's part early, without an error."""
-        self.end(f"RunResult early, because {why}.", RunResult.STOPPED)
+        self.end(f"Ended early, because {why}.", RunResult.STOPPED)
 
     def fail(self, why: str) -> None:
         """Ends the account's part as failed: its state is unknown."""

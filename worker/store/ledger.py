@@ -64,7 +64,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """What is known about one place.
+    """One membership of the ledger.
 
     Attributes:
         customer_id: the customer whose fields the member has.

@@ -80,7 +80,7 @@ def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId, at: 
 def erase_address(
     db: Database, account_id: AccountId, address: AddressKey, keep_out: Sequence[CustomerId]
 ) -> Changed[list[CustomerId]]:
-    """Deletes an address from what is known about customers who have another one. Call it in a transaction.
+    """Deletes an address from the rows of customers who have another one. Call it in a transaction.
 
     Args:
         address: its own entries are left to :func:`delete_customers`.

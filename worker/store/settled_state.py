@@ -1,4 +1,4 @@
-"""SQL for what is kept of a customer's state once its deletion is settled."""
+"""SQL for the part of a customer's state that stays once its deletion is settled."""
 
 NAMING = ("first_name", "last_name", "company", "phone", "address", "attributes", "tags")
 """Fields of a customer's state that no decision needs; they are deleted once a deletion is settled."""

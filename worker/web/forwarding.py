@@ -211,7 +211,8 @@ class _Deadline:
     def _close(self) -> None:
         self.passed = True
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            # Not through TLS, whose shutdown would end the session while another thread reads from it.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 def _digest(method: str, target: str, body: bytes) -> str:
