@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.broker import Broker, KafkaProcess, can_run_kafka, kafka_process
+from tests.integration.changelog_worker import Worker
 from tests.integration.shared import FOLDER, the_broker
 from tests.integration.topic import Topic
 
@@ -58,3 +59,17 @@ def new_topic(kafka: Broker) -> Iterator[Callable[..., Topic]]:
 def topic(new_topic: Callable[..., Topic]) -> Topic:
     """A topic of two partitions."""
     return new_topic()
+
+
+@pytest.fixture
+def hire(whole_kafka: object, topic: Topic, tmp_path: Path) -> Iterator[Callable[[str], Worker]]:
+    """Makes workers by their names."""
+    made: list[Worker] = []
+
+    def new(name: str) -> Worker:
+        made.append(Worker(tmp_path / name, topic))
+        return made[-1]
+
+    yield new
+    for one in made:
+        one.db.close()
