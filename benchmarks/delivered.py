@@ -10,7 +10,7 @@ from benchmarks.worker import key_of, list_of
 from worker.accounts.secrets import SecretKey
 from worker.mailchimp.api_key import parse
 from worker.model import AccountId
-from worker.store.database import open_database
+from worker.sqlite.database import open_database
 
 MOMENT = "2026-11-20T10:00:00.000Z"
 _HASH = "v0123456789abcdefghijkl"

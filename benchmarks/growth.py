@@ -37,8 +37,8 @@ from worker.accounts.secrets import parsed
 from worker.clock import as_moment
 from worker.config import Kafka
 from worker.kafka.group import members_of
+from worker.sqlite.existing import open_existing
 from worker.store import customers, offsets, runs
-from worker.store.existing import open_existing
 
 SIZES = (10_000, 100_000, 1_000_000)
 ACCOUNTS = 500

@@ -28,8 +28,8 @@ from worker.changelog.writer import Acknowledged, ChangelogWriter
 from worker.clock import as_moment, utc_now
 from worker.config import Kafka
 from worker.model import AccountId, AddressKey
+from worker.sqlite.database import Database, open_database
 from worker.store import customers
-from worker.store.database import Database, open_database
 
 LARGE, ACCOUNTS = AccountId("acct-00"), 20
 LARGE_PART = 0.3

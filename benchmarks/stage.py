@@ -38,8 +38,8 @@ from worker.consumer.consumer import MOST_AT_ONCE, Consumer
 from worker.consumer.membership import QUEUED_KIB
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.kafka.partitioner import partition_of
+from worker.sqlite.database import open_database
 from worker.store import customers
-from worker.store.database import open_database
 
 PLAIN, TUNED, STAGING = "plain consumer, defaults", "plain consumer, tuned", "the worker"
 QUIX, SCRIPT = "Quix Streams, batching SQLite sink", "the first script: json, sqlite-utils upsert"

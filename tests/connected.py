@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 
 def connected(db: Database, *account_ids: str) -> Database:

@@ -19,7 +19,7 @@ from tests.integration.flush.world import World
 
 WORKER = Path(__file__).parents[1] / "worker"
 NOT_COUNTED = ("mailchimp/client.py", "kafka/", "changelog/", "daemon.py", "sandbox/")
-FIRST, LAST = ("flush/plan.py", "make_plan"), ("store/receipts.py", "write")
+FIRST, LAST = ("plan/plan.py", "make_plan"), ("store/receipts.py", "write")
 """Where the way begins and what ends it: the ledger's row is written in the same transaction, before the receipt."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from worker.consumer.batch import Batch
 from worker.consumer.decode import Record
 from worker.consumer.erased_customers import ErasedCustomers, HashKey, no_key
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 
 def stage_batch(

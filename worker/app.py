@@ -28,8 +28,8 @@ from worker.mailchimp.rate_limit import Connections, Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
 from worker.model import AccountId
-from worker.store.database import Database, open_database
-from worker.store.existing import open_existing
+from worker.sqlite.database import Database, open_database
+from worker.sqlite.existing import open_existing
 from worker.store.forgotten import Departed
 from worker.store.totals import why_not_writable
 from worker.text.redaction import hide
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from worker.changelog.signing import Signing
     from worker.changelog.tail import ChangelogTail
     from worker.changelog.writer import ChangelogWriter
-    from worker.flush.field_hashes import FieldHashes
+    from worker.fields.field_hashes import FieldHashes
     from worker.flush.plan_preview import AccountPlan
     from worker.flush.run import Flusher
     from worker.store.accounts import AccountSettings
@@ -217,7 +217,7 @@ class App:
         Raises:
             SecretKeyError: the secret key is malformed or cannot be read.
         """
-        from worker.flush.field_hashes import HASHES, FieldHashes
+        from worker.fields.field_hashes import HASHES, FieldHashes
 
         return FieldHashes(account_id, self.secret.derived_by_each(HASHES))
 

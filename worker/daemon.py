@@ -35,9 +35,9 @@ from worker.jobs.poller import Poller
 from worker.jobs.rehash import Rehash
 from worker.jobs.retention import Retention, limit_dead_letters
 from worker.model import AccountId
+from worker.sqlite.database import Database
+from worker.sqlite.lock import DatabaseLock
 from worker.store import offsets, runs
-from worker.store.database import Database
-from worker.store.lock import DatabaseLock
 from worker.store.run_result import RunResult
 from worker.store.runs import Request, Run
 from worker.web.health import STALE_SECONDS, Health

@@ -13,8 +13,8 @@ from tests.browser.shop import Shop
 from tests.integration.flush.world import ACCOUNT, CHANGELOG
 from worker.accounts import connected_user
 from worker.mailchimp.user import MailchimpUser
-from worker.store.changed_rows import Changed
-from worker.store.lock import DatabaseLock
+from worker.sqlite.changed_rows import Changed
+from worker.sqlite.lock import DatabaseLock
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 DAYS = 12

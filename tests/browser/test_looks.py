@@ -17,10 +17,10 @@ from tests.integration.flush.world import ACCOUNT, CHANGELOG
 from tests.staged import stage_batch
 from worker.accounts import settings
 from worker.consumer.decode import Record
+from worker.sqlite.changed_rows import Changed
+from worker.sqlite.lock import DatabaseLock
 from worker.store import accounts
 from worker.store.accounts import Pause
-from worker.store.changed_rows import Changed
-from worker.store.lock import DatabaseLock
 
 EVIL = "<script>window.evil=1</script><img src=x onerror=window.evil=1>\"'>"
 LONG = "A very long name of a list that somebody typed without ever thinking of telephones " * 2

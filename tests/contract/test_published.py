@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract.published import check_answer, check_request, needed
 from tests.contract.world import LIST, World, contact, member
-from worker.flush import calls as calls
+from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.user import ROOT
 from worker.model import AddressKey, ListId, MembershipKey

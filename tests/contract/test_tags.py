@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.contract.world import LIST, World, contact, member
-from worker.flush import calls
+from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.member import answered_member
 from worker.model import AddressKey, ListId, MembershipKey

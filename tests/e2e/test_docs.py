@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.e2e.conftest import Cli
 from tests.integration.topic import event
-from tests.unit.flush.test_outcomes import as_markdown
+from tests.unit.plan.test_outcomes import as_markdown
 from worker.sandbox.server_state import StandIn
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,7 @@ from worker.consumer import instance
 from worker.mailchimp.call import Answer, Call
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
-from worker.store.lock import seconds_since_beat
+from worker.sqlite.lock import seconds_since_beat
 
 ACCOUNT = "acct-1"
 COUNT = 40

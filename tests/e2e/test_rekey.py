@@ -10,9 +10,9 @@ import pytest
 from tests.e2e.conftest import Cli
 from tests.integration.topic import event
 from worker.accounts.secrets import parsed
-from worker.flush.field_hashes import HASHES, FieldHashes
+from worker.fields.field_hashes import HASHES, FieldHashes
 from worker.model import AccountId
-from worker.store.database import open_database
+from worker.sqlite.database import open_database
 from worker.store.sent_fields import pages
 
 OLD, NEW = (base64.b64encode(letter * 32).decode() for letter in (b"o", b"n"))

@@ -23,8 +23,8 @@ from worker.jobs.retention import drop_unowned
 from worker.kafka.partitioner import partition_of
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
+from worker.sqlite.database import Database, open_database
 from worker.store import unowned
-from worker.store.database import Database, open_database
 from worker.store.unowned import PartitionBack
 
 pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("whole_kafka")]

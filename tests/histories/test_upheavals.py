@@ -9,7 +9,7 @@ import pytest
 
 from tests.histories.history import History
 from worker.changelog import table_rows
-from worker.flush import calls
+from worker.mailchimp import calls
 
 TAKEN_OVER = (47006, 47009, 47023)
 """Seeds in which another worker takes over while a departure or a move depends on the ledger."""

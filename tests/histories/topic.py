@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from tests.checked_changelog import CheckedChangelog
 from worker.changelog.outcome_records import record_of
 from worker.changelog.table_rows import rows_of
-from worker.store.changed_rows import Changed, RowKey
-from worker.store.database import Database
+from worker.sqlite.changed_rows import Changed, RowKey
+from worker.sqlite.database import Database
 
 _Result = TypeVar("_Result")
 

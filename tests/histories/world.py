@@ -37,11 +37,11 @@ from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId, AddressKey, ListId
 from worker.sandbox.in_process import DirectSender
 from worker.sandbox.server_state import StandIn
+from worker.sqlite.database import Database
+from worker.sqlite.library import sqlite3
 from worker.store import accounts, customers, receipts, runs
-from worker.store.database import Database
 from worker.store.receipts import Receipt
 from worker.store.runs import AccountRun
-from worker.store.sqlite import sqlite3
 
 ACCOUNT = AccountId("acct-1")
 KEYS = tuple(f"0123456789abcdef0123456789abcde{number}-us1" for number in range(10))

@@ -14,8 +14,8 @@ from worker.clock import Clock, utc_now
 from worker.consumer.consumer import Consumer
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.model import AccountId
+from worker.sqlite.database import open_database
 from worker.store import customers, offsets
-from worker.store.database import open_database
 
 ACCOUNT = AccountId("acct-1")
 SECONDS = 30.0

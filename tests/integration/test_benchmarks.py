@@ -18,8 +18,8 @@ from benchmarks.worker import StandInProcess
 from tests.integration.broker import Broker
 from worker.accounts.secrets import parsed
 from worker.model import AccountId
+from worker.sqlite.database import open_database
 from worker.store import accounts as stored_accounts
-from worker.store.database import open_database
 
 
 @pytest.mark.kafka

@@ -11,8 +11,8 @@ from tests.integration.reading import ACCOUNT, reading
 from tests.integration.topic import Topic, event
 from worker.kafka import admin
 from worker.kafka.partitioner import partition_of
+from worker.sqlite.database import open_database
 from worker.store import counts, customers, dead_letters
-from worker.store.database import open_database
 
 
 @pytest.fixture

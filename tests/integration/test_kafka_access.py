@@ -20,7 +20,7 @@ from worker.consumer.publish import publish
 from worker.errors import KafkaError, UsageError
 from worker.kafka.partitioner import partition_of
 from worker.sandbox.broker import EmbeddedBroker
-from worker.store.database import open_database
+from worker.sqlite.database import open_database
 
 
 def consumer(settings: Kafka) -> Consumer:

@@ -18,9 +18,9 @@ from worker.changelog.partition_writer import PartitionWriter
 from worker.cli.context import changing
 from worker.errors import WriterFenced
 from worker.model import AddressKey, CustomerId, MembershipKey
+from worker.sqlite.changed_rows import Changed
+from worker.sqlite.database import Database
 from worker.store import ledger
-from worker.store.changed_rows import Changed
-from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
 
 pytestmark = pytest.mark.kafka

@@ -18,8 +18,8 @@ from worker.consumer import retention_gap
 from worker.errors import DatabaseError
 from worker.kafka.partitioner import partition_of
 from worker.model import Customer
+from worker.sqlite.database import Database, open_database
 from worker.store import counts, customers, reread_customers
-from worker.store.database import Database, open_database
 
 PAUSE = timedelta(days=3)
 DAY = 24 * 3600 * 1000

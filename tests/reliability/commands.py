@@ -12,7 +12,7 @@ from typing import Any
 from tests.e2e import fork_server
 from tests.e2e.conftest import END_SECONDS, Cli
 from tests.integration.topic import Topic
-from worker.store.database import Database, open_database
+from worker.sqlite.database import Database, open_database
 
 ROOT = Path(__file__).parents[2]
 KILLED = -signal.SIGKILL

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from worker.__main__ import main
-from worker.store import database
+from worker.sqlite import database
 
 
 def limit(most_pages: int) -> None:

@@ -25,7 +25,7 @@ from worker.__main__ import main
 from worker.changelog.writer import ChangelogWriter
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.client import Client
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 POINTS = ("begin", "statement", "inside", "commit", "call", "answer", "keep", "kept")
 

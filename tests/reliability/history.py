@@ -12,8 +12,8 @@ from tests.integration.topic import event
 from worker.model import AccountId, CustomerId
 from worker.sandbox.member import Member
 from worker.sandbox.server_state import StandIn
+from worker.sqlite.database import Database
 from worker.store import customers, receipts
-from worker.store.database import Database
 from worker.store.receipts import Receipt
 
 ON_THE_LIST = ("subscribed", "pending")

@@ -20,8 +20,8 @@ from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
+from worker.sqlite.database import open_database
 from worker.store import accounts, counts, customers, dead_letters, offsets
-from worker.store.database import open_database
 
 RECORDS = 20_000
 SOAK_RECORDS = int(os.environ.get("RECORDS", "1000000"))

@@ -24,8 +24,8 @@ from worker.model import AccountId
 from worker.sandbox.faults import Fault
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
+from worker.sqlite.database import open_database
 from worker.store import accounts, customers, ledger_erasure, offsets
-from worker.store.database import open_database
 
 pytestmark = pytest.mark.kafka
 A, B, C = "a@example.com", "b@example.com", "c@example.com"

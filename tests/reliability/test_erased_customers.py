@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.reliability.shop import Shop
-from worker.store.database import open_database
+from worker.sqlite.database import open_database
 
 pytestmark = pytest.mark.kafka
 

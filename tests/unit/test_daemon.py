@@ -28,10 +28,10 @@ from worker.jobs.refetch import being_read
 from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId, ListId
+from worker.sqlite.database import Database, open_database
 from worker.status.run_summary import last_line
 from worker.store import accounts, bare_customers, customers, runs
 from worker.store.accounts import AccountList, AccountSettings
-from worker.store.database import Database, open_database
 from worker.store.forgotten import Departed
 from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun

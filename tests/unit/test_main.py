@@ -14,7 +14,7 @@ from worker import __main__ as edge
 from worker import errors, log
 from worker.config import Log
 from worker.errors import ConfigError, NotFound
-from worker.store.database import open_database
+from worker.sqlite.database import open_database
 
 KEY = "0123456789abcdef0123456789abcdef-us21"
 

@@ -8,7 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from worker.errors import DatabaseError
-from worker.store.sqlite import OLDEST, require_current, sqlite3
+from worker.sqlite.library import OLDEST, require_current, sqlite3
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"

@@ -6,7 +6,7 @@ import re
 from contextlib import closing
 from pathlib import Path
 
-from worker.store.database import open_database
+from worker.sqlite.database import open_database
 
 PAGE = Path(__file__).parents[2] / "docs" / "privacy.md"
 OF_SQLITE = ("sqlite_", "_sqlite_")

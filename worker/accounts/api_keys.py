@@ -21,10 +21,10 @@ from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import all_lists
 from worker.mailchimp.user import ROOT, MailchimpUser, user_of
 from worker.model import AccountId
+from worker.sqlite.changed_rows import Changed, Rows
+from worker.sqlite.database import Database
 from worker.store import accounts, forgotten
 from worker.store.accounts import AccountSettings
-from worker.store.changed_rows import Changed, Rows
-from worker.store.database import Database
 from worker.text.plural import counted
 
 OpenSender = Callable[[ApiKey], AbstractContextManager[Sender]]

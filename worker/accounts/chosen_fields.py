@@ -15,10 +15,10 @@ from worker.mailchimp.call import Answer
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import AccountId, ListId
+from worker.sqlite.changed_rows import Changed
+from worker.sqlite.database import Database
 from worker.store import accounts, customers
 from worker.store.accounts import AccountList, AccountSettings
-from worker.store.changed_rows import Changed
-from worker.store.database import Database
 
 
 def read(
@@ -52,7 +52,7 @@ def choose(
 
     Args:
         db: outside of a transaction.
-        chosen: from :func:`worker.accounts.field_mapping.checked`; empty for the default.
+        chosen: from :func:`worker.fields.field_mapping.checked`; empty for the default.
 
     Raises:
         NotFound: the account has no settings, or no refresh has found this list.

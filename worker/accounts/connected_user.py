@@ -6,9 +6,9 @@ import json
 
 from worker.mailchimp.user import MailchimpUser
 from worker.model import AccountId
+from worker.sqlite.changed_rows import Rows
+from worker.sqlite.database import Database
 from worker.store import settings_notes
-from worker.store.changed_rows import Rows
-from worker.store.database import Database
 
 ABOUT = "mailchimp_user"
 """The kind of these rows among the notes beside the settings."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from worker.changelog.commit import Changelog, commit_in_parts
 from worker.model import AccountId, AddressKey, Customer, CustomerId, Position
+from worker.sqlite.changed_rows import Changed, Rows
+from worker.sqlite.database import Database
 from worker.store import customers, erasure, forgotten, ignored, ledger, ledger_erasure, offsets, receipts
-from worker.store.changed_rows import Changed, Rows
-from worker.store.database import Database
 from worker.store.forgotten import Forgotten, What, digest_of
 from worker.store.ledger import FOR_THE_CUSTOMER, CustomerStatus, has_left
 

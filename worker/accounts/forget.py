@@ -15,6 +15,9 @@ from worker.changelog.commit import Changelog, commit_in_parts
 from worker.clock import as_text
 from worker.errors import DatabaseError
 from worker.model import AccountId, AddressKey, CustomerId, MembershipKey
+from worker.sqlite import free_space
+from worker.sqlite.changed_rows import Changed
+from worker.sqlite.database import Database
 from worker.store import (
     accounts,
     bare_customers,
@@ -22,7 +25,6 @@ from worker.store import (
     dead_letters,
     erasure,
     forgotten,
-    free_space,
     held_counts,
     ledger,
     ledger_erasure,
@@ -32,8 +34,6 @@ from worker.store import (
     settings_notes,
     update_intents,
 )
-from worker.store.changed_rows import Changed
-from worker.store.database import Database
 
 Progress = Callable[[str, int, int | None], None]
 """Called repeatedly with what is done, how much of it, and the total if it is known."""

@@ -17,10 +17,10 @@ from worker.mailchimp.call import Answer
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import MailchimpList, all_lists
 from worker.model import AccountId, ListId
+from worker.sqlite.changed_rows import Changed
+from worker.sqlite.database import Database
 from worker.store import accounts, customers
 from worker.store.accounts import AccountList, AccountSettings
-from worker.store.changed_rows import Changed
-from worker.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable
 
 from worker.model import AccountId, ListId
+from worker.sqlite.changed_rows import Rows
+from worker.sqlite.database import Database
 from worker.store import settings_notes
 from worker.store.accounts import AccountSettings
-from worker.store.changed_rows import Rows
-from worker.store.database import Database
 
 ABOUT = "new_lists"
 """The kind of these rows among the notes beside the settings."""

@@ -12,10 +12,10 @@ from worker.accounts.settings_log import Author
 from worker.changelog.commit import Changelog
 from worker.errors import AccountError
 from worker.model import AccountId, ListId
+from worker.sqlite.changed_rows import Changed
+from worker.sqlite.database import Database
 from worker.store import accounts, customers
 from worker.store.accounts import AccountSettings, StatusIfNew
-from worker.store.changed_rows import Changed
-from worker.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from worker.accounts.settings_log import Author, note
 from worker.changelog.commit import Changelog
 from worker.errors import AccountError, NotFound
 from worker.model import AccountId, ListId
+from worker.sqlite.changed_rows import Changed
+from worker.sqlite.database import Database
 from worker.store import accounts
 from worker.store.accounts import AccountSettings, StatusIfNew
-from worker.store.changed_rows import Changed
-from worker.store.database import Database
 from worker.store.run_result import RunResult
 
 MissingCode = Literal[

@@ -10,10 +10,10 @@ from typing import Literal
 
 from worker.clock import as_text
 from worker.model import AccountId
+from worker.sqlite.changed_rows import Rows
+from worker.sqlite.database import Database
 from worker.store import settings_notes
 from worker.store.accounts import AccountSettings
-from worker.store.changed_rows import Rows
-from worker.store.database import Database
 
 ABOUT = "settings_log"
 """The kind of these rows among the notes beside the settings."""

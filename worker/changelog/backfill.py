@@ -9,9 +9,9 @@ from worker.changelog.loss import Note
 from worker.changelog.reader import Reader
 from worker.changelog.records import key_of
 from worker.changelog.writer import ChangelogWriter
+from worker.sqlite.changed_rows import Kind
+from worker.sqlite.database import Database
 from worker.store import readings
-from worker.store.changed_rows import Kind
-from worker.store.database import Database
 
 MOST_AT_ONCE = 5000
 """Rows written in one batch."""

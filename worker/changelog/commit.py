@@ -8,9 +8,9 @@ from typing import Protocol, TypeVar
 
 from worker.errors import KafkaError
 from worker.model import AccountId
-from worker.store.changed_rows import Changed, RowKey
-from worker.store.database import Database
-from worker.store.parts import Part
+from worker.sqlite.changed_rows import Changed, RowKey
+from worker.sqlite.database import Database
+from worker.sqlite.parts import Part
 
 _Result = TypeVar("_Result")
 _Row = TypeVar("_Row")
@@ -41,7 +41,7 @@ def commit_in_parts(
 
     Args:
         db: outside of a transaction.
-        rows: as in :meth:`worker.store.database.Database.parts`.
+        rows: as in :meth:`worker.sqlite.database.Database.parts`.
         write: writes one part; returns how many rows it changed, and which.
         erase: whether deleted rows must be erased from Kafka too.
         progress: called after each part with how many rows were processed so far.

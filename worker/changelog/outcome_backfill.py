@@ -12,9 +12,9 @@ from worker.changelog import table_rows
 from worker.changelog.table_rows import ChangelogRow
 from worker.changelog.writer import ChangelogWriter
 from worker.model import AccountId
+from worker.sqlite.changed_rows import customer_rows
+from worker.sqlite.database import Database
 from worker.store import customer_outcomes
-from worker.store.changed_rows import customer_rows
-from worker.store.database import Database
 
 _ABOUT = "outcomes"
 

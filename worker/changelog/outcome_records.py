@@ -9,8 +9,8 @@ import hashlib
 
 from worker.changelog.table_rows import ChangelogRow
 from worker.model import partition_key
+from worker.sqlite.rows import json_bytes
 from worker.store.customer_outcomes import CustomerOutcome, outcome_of
-from worker.store.rows import json_bytes
 
 TYPE = "com.billmywork.mailchimp.customer.synced"
 SOURCE = "/mailchimp-worker"

@@ -20,8 +20,8 @@ from worker.config import Kafka
 from worker.consumer.start_offset import start_of
 from worker.errors import NotMoved, NotSigned
 from worker.metrics import Metrics
+from worker.sqlite.database import Database
 from worker.store import dead_letters, offsets, unowned
-from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
 from worker.store.offsets import Reading
 from worker.text.plural import counted

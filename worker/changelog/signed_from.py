@@ -13,7 +13,7 @@ from worker.changelog.topic_log import TopicLog, headers_of
 from worker.changelog.topics import ChangelogTopic, ChangelogTopics
 from worker.config import Kafka
 from worker.errors import NotSigned
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 
 class SignedFromLookup:

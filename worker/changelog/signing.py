@@ -20,9 +20,9 @@ from worker.changelog.topics import ChangelogTopic
 from worker.changelog.writer import ChangelogWriter
 from worker.config import Kafka
 from worker.errors import NotSigned
+from worker.sqlite.changed_rows import RowKey
+from worker.sqlite.database import Database
 from worker.store import dead_letters
-from worker.store.changed_rows import RowKey
-from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
 from worker.text.plural import counted
 

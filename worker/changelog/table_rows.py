@@ -11,9 +11,9 @@ from typing import Any
 from worker.changelog.column_types import LIST_SHAPE, SHAPES
 from worker.clock import as_text
 from worker.model import AccountId
+from worker.sqlite.changed_rows import Kind, RowKey
+from worker.sqlite.database import Database
 from worker.store import accounts, bare_customers, customers
-from worker.store.changed_rows import Kind, RowKey
-from worker.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from worker.changelog.writer import ChangelogWriter
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import KafkaError, LedgerLost, NotMoved, NotSigned
 from worker.kafka.outage import Outage
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 log = logging.getLogger("worker.changelog")
 

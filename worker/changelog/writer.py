@@ -24,9 +24,9 @@ from worker.config import Kafka
 from worker.errors import KafkaError, PartitionGivenUp, WriterFenced
 from worker.metrics import Metrics
 from worker.model import AccountId
+from worker.sqlite.changed_rows import Changed, RowKey
+from worker.sqlite.database import Database
 from worker.store import dead_letters, offsets
-from worker.store.changed_rows import Changed, RowKey
-from worker.store.database import Database
 
 MOST_TRIES = 10
 """How often a change is retried because another worker, command or thread changed what it depends on."""

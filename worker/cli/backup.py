@@ -10,7 +10,7 @@ import typer
 from worker.cli import output
 from worker.cli.context import Json, existing, wired
 from worker.cli.progress import Progress
-from worker.store.backup import back_up
+from worker.sqlite.backup import back_up
 
 
 def backup(

@@ -20,14 +20,14 @@ from worker.errors import KafkaError, WorkerError
 from worker.kafka.admin import POLICY
 from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId
+from worker.sqlite.database import Database
+from worker.sqlite.existing import is_there, is_writable
 from worker.status.account_facts import facts_of_all
 from worker.status.check_accounts import check_account
 from worker.status.check_kafka import check_changelog, check_staging, check_topics_of
 from worker.status.checks import Finding, Level, exit_code, finding_data, ok
 from worker.status.previous_key import finding, previous_key
 from worker.store import accounts
-from worker.store.database import Database
-from worker.store.existing import is_there, is_writable
 from worker.system.private_files import is_open_to_others
 from worker.system.signals import stop_on_signals
 from worker.text.plural import counted

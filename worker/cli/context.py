@@ -16,8 +16,8 @@ from worker.cli import output
 from worker.config import load
 from worker.errors import NotFound, WriterFenced
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.store import accounts, customers, offsets
-from worker.store.database import Database
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The billmywork account's id.")]

@@ -14,10 +14,10 @@ from worker.clock import as_text
 from worker.consumer.batch import replay as replay_letter
 from worker.errors import NotFound, UsageError, WorkerError
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.status.json_data import dead_letter_data, in_text
 from worker.status.other_workers import elsewhere
 from worker.store import dead_letters
-from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
 from worker.text.plural import counted
 

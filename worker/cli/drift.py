@@ -18,9 +18,9 @@ from worker.flush.list_readings import WHOLE, Page, read_list
 from worker.mailchimp.call import Sender
 from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId
+from worker.sqlite.changed_rows import Changed, Rows
+from worker.sqlite.database import Database
 from worker.store import accounts, customers, ledger
-from worker.store.changed_rows import Changed, Rows
-from worker.store.database import Database
 from worker.store.readings import Reading
 from worker.text.plural import counted
 

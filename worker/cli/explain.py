@@ -11,9 +11,10 @@ from worker.app import App
 from worker.cli import output
 from worker.cli.context import AccountOption, Json, existing, known_account, wired
 from worker.errors import NotFound, UsageError
-from worker.flush.outcomes import Outcome
 from worker.flush.schedule import next_flush_time
 from worker.model import AccountId, Customer, address_key
+from worker.plan.outcomes import Outcome
+from worker.sqlite.database import Database
 from worker.status.explanation import (
     Explanation,
     LiveMember,
@@ -26,7 +27,6 @@ from worker.status.json_data import explanation_data
 from worker.status.other_workers import elsewhere
 from worker.store import bare_customers
 from worker.store.customer_outcomes import CustomerOutcome
-from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import LedgerEntry
 from worker.store.receipts import Receipt

@@ -11,14 +11,14 @@ from worker.accounts.settings import missing
 from worker.app import App
 from worker.cli import output
 from worker.flush.plan_preview import AccountPlan
-from worker.flush.plan_summary import KINDS
-from worker.flush.planned_calls import PlannedCall
 from worker.flush.run import to_deliver
 from worker.mailchimp.call import member_hash
 from worker.model import AccountId, ListId
+from worker.plan.planned_calls import PlannedCall
+from worker.plan.summary import KINDS
+from worker.sqlite.database import Database
 from worker.status.left_out import as_rows, sentences
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
 from worker.text.plural import counted
 
 NAMED = 5

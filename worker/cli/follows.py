@@ -8,9 +8,9 @@ from worker.clock import as_text
 from worker.flush.schedule import next_flush_time
 from worker.flush.what_follows import what_follows
 from worker.model import ListId
+from worker.sqlite.database import Database
 from worker.status.times import moment_in_words
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
 from worker.text.plural import counted
 
 

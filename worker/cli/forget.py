@@ -19,14 +19,14 @@ from worker.cli.progress import Steps
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
 from worker.errors import UsageError
-from worker.flush import calls
 from worker.kafka.group import members_of
+from worker.mailchimp import calls
 from worker.mailchimp.errors import error_for
 from worker.model import AccountId, AddressKey, CustomerId, address_key
+from worker.sqlite.changed_rows import Changed
+from worker.sqlite.database import Database
+from worker.sqlite.existing import is_there
 from worker.store import customers, erasure_requests, ledger, ledger_erasure
-from worker.store.changed_rows import Changed
-from worker.store.database import Database
-from worker.store.existing import is_there
 from worker.store.ledger import LedgerEntry
 from worker.text.plural import counted
 

@@ -17,9 +17,9 @@ from worker.cli.context import Json, changing, wired
 from worker.cli.progress import Progress
 from worker.errors import UsageError
 from worker.model import AccountId
+from worker.sqlite.database import Database
+from worker.sqlite.lock import DatabaseLock
 from worker.store import dead_letters
-from worker.store.database import Database
-from worker.store.lock import DatabaseLock
 from worker.text.plural import counted
 
 _ANOTHER_KEY = (

@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from worker.accounts import chosen_fields, field_mapping, settings
+from worker.accounts import chosen_fields, settings
 from worker.accounts import lists as account_lists
-from worker.accounts.field_mapping import MappedField
 from worker.cli import follows, output
 from worker.cli.context import AccountArgument, Json, author, changing, existing, wired
 from worker.clock import as_text
 from worker.errors import UsageError
+from worker.fields import field_mapping
+from worker.fields.field_mapping import MappedField
 from worker.model import AccountId, ListId
 from worker.status.json_data import lists_data, mapping_data
 from worker.store import attribute_names

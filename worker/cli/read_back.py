@@ -8,8 +8,8 @@ from worker.cli import output
 from worker.cli.context import AccountOption, Json, wired
 from worker.cli.run import Shown, carry_out
 from worker.errors import FlushEndedEarly
+from worker.sqlite.database import Database
 from worker.store import readings
-from worker.store.database import Database
 from worker.store.readings import MemberReading
 from worker.store.run_result import RESULT_MEANINGS, RunResult
 from worker.store.runs import Run

@@ -11,8 +11,8 @@ from worker.cli import output
 from worker.cli.context import AccountOption, Json, existing, known_account, wired
 from worker.clock import as_text
 from worker.errors import UsageError
-from worker.flush.outcomes import Outcome
 from worker.model import CustomerId, ListId, address_key
+from worker.plan.outcomes import Outcome
 from worker.status.json_data import receipt_data
 from worker.status.other_workers import elsewhere
 from worker.store import receipts

@@ -24,13 +24,13 @@ from worker.jobs.poller import Poller, read_to_end
 from worker.jobs.rehash import try_to_rehash
 from worker.jobs.retention import drop_unowned, strip_unconnected
 from worker.model import AccountId
+from worker.sqlite.database import Database
+from worker.sqlite.lock import DatabaseLock, is_locked
 from worker.status.account_facts import states_of_all
 from worker.status.account_state import AccountState
 from worker.status.left_out import sentences
 from worker.status.run_summary import last_line, run_data
 from worker.store import accounts, bare_customers, runs
-from worker.store.database import Database
-from worker.store.lock import DatabaseLock, is_locked
 from worker.store.run_result import LOOK, RESULT_MEANINGS, RunResult
 from worker.store.runs import Request, Run
 from worker.system.process_exit import leave

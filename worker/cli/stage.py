@@ -11,9 +11,9 @@ from worker.cli.progress import Progress
 from worker.errors import AlreadyRunning, KafkaError
 from worker.jobs.finish_staging import finish_staging
 from worker.jobs.poller import Poller, read_to_end
+from worker.sqlite.lock import DatabaseLock
 from worker.status.live import read_live
 from worker.store import customers
-from worker.store.lock import DatabaseLock
 from worker.store.run_result import LOOK
 from worker.system.process_exit import leave
 from worker.system.signals import stop_on_signals

@@ -12,13 +12,13 @@ from worker.app import App
 from worker.cli import output
 from worker.cli.context import Json, existing, wired
 from worker.errors import SecretKeyError
-from worker.flush.outcomes import MEANINGS
+from worker.plan.outcomes import MEANINGS
+from worker.sqlite.database import Database
+from worker.sqlite.lock import seconds_since_beat
 from worker.status.live import read_live
 from worker.status.other_workers import all_workers
 from worker.status.overview import overview
 from worker.status.previous_key import previous_key
-from worker.store.database import Database
-from worker.store.lock import seconds_since_beat
 from worker.text.plural import counted
 
 ALIVE_SECONDS = 60.0

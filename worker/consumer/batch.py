@@ -11,9 +11,9 @@ from worker.consumer.erased_customers import ErasedCustomers, HashKey, is_newer,
 from worker.consumer.event_order import Known, Verdict, came_later, judge, withdrawal_counts
 from worker.consumer.pending import Change, Pending, Stored, bare_state_of, event_of, fills, size_of, state_of
 from worker.kafka.partitioner import partition_of
+from worker.sqlite.database import Database
 from worker.store import bare_customers, counts, customers, dead_letters, first_reading, ignored, offsets
 from worker.store.counts import What
-from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
 from worker.store.forgotten import Forgotten
 

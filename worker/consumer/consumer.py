@@ -31,8 +31,8 @@ from worker.kafka.admin import Admin, TopicId
 from worker.kafka.client import Problems, bounds, client
 from worker.mailchimp.rate_limit import Stop
 from worker.metrics import Metrics
+from worker.sqlite.database import Database
 from worker.store import offsets
-from worker.store.database import Database
 
 log = logging.getLogger("worker.consumer")
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from worker.consumer.event_order import Known, Verdict, came_later, judge
 from worker.errors import SecretKeyError
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.store import customers, erasure, forgotten
-from worker.store.database import Database
 from worker.store.forgotten import Forgotten, digest_of
 
 log = logging.getLogger("worker.consumer")

@@ -10,8 +10,8 @@ import hashlib
 import platform
 from pathlib import Path
 
+from worker.sqlite.database import Database
 from worker.store import offsets
-from worker.store.database import Database
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """Identifies the current boot of the machine, even in a container. After a reboot the worker has another name, which

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Collection
 
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.store import first_reading
-from worker.store.database import Database
 from worker.text.plural import counted
 
 log = logging.getLogger("worker.consumer")

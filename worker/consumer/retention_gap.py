@@ -22,8 +22,8 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.consumer.start_offset import why_not_swept
 from worker.kafka.admin import Admin, Compaction
 from worker.kafka.client import session_seconds
+from worker.sqlite.database import Database
 from worker.store import counts, first_reading, offsets, reread_customers
-from worker.store.database import Database
 from worker.text.plural import counted
 
 log = logging.getLogger("worker.consumer")

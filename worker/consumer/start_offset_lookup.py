@@ -8,8 +8,8 @@ from datetime import datetime
 from worker.clock import as_text
 from worker.consumer.start_offset import Start, start_of
 from worker.kafka.admin import Compaction
+from worker.sqlite.database import Database
 from worker.store import counts, offsets, unowned
-from worker.store.database import Database
 
 log = logging.getLogger("worker.consumer")
 

@@ -11,22 +11,24 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from worker.clock import Clock, as_text
-from worker.flush import brake, calls
+from worker.fields.field_hashes import FieldHashes
+from worker.flush import brake
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake
-from worker.flush.field_hashes import FieldHashes
 from worker.flush.list_readings import ListReadings, Page, read_at, read_fields
-from worker.flush.plan import make_plan
-from worker.flush.plan_summary import PlanSummary
-from worker.flush.related_customers import CHUNK, RelatedCustomers, apart, chunks
-from worker.flush.steps import Add, Plan
-from worker.flush.terms import Terms
+from worker.mailchimp import calls
 from worker.mailchimp.call import Sender
 from worker.model import CustomerId, ListId, MembershipKey
-from worker.store import accounts, customers, elsewhere, ledger
+from worker.plan import elsewhere
+from worker.plan.plan import make_plan
+from worker.plan.related_customers import CHUNK, RelatedCustomers, apart, chunks
+from worker.plan.steps import Add, Plan
+from worker.plan.summary import PlanSummary
+from worker.plan.terms import Terms
+from worker.sqlite.database import Database
+from worker.store import accounts, customers, ledger
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
 from worker.store.forgotten import Departed
 from worker.store.held_counts import HeldCount
 from worker.store.ledger import LedgerEntry
@@ -85,7 +87,7 @@ class AccountFlush:
     Attributes:
         sender: sends the reads before the first write.
         wait: waits so many seconds before a second look.
-        state_if_missing: see :class:`worker.flush.terms.Terms`.
+        state_if_missing: see :class:`worker.plan.terms.Terms`.
     """
 
     db: Database

@@ -15,9 +15,9 @@ from worker.flush.eligibility import Eligibility, Refused
 from worker.flush.execute import DeliveryConfig, DeliveryRequest, deliver
 from worker.flush.settings_watch import CallPermission, SettingsWatch
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.store import accounts, bare_customers, customers, erasure, runs
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
 from worker.store.run_result import RunResult, worst
 from worker.store.runs import AccountRun, Request, Trigger
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from worker.flush import calls
 from worker.flush.answers import UNREADABLE, ClassifiedAnswer, classify
 from worker.flush.step_result import Exchange
-from worker.flush.steps import Add
+from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Call, Sender, member_hash
 from worker.mailchimp.member import total_items
 from worker.model import ListId
+from worker.plan.steps import Add
 
 MARGIN = timedelta(seconds=2)
 """Subtracted from the time of the read: Mailchimp's times are whole seconds."""

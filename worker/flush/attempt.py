@@ -11,19 +11,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from worker.clock import Clock, as_text
-from worker.flush import calls
+from worker.fields.field_hashes import FieldHashes
 from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify, customer_status_after
 from worker.flush.brake import Brake
-from worker.flush.field_hashes import FieldHashes
-from worker.flush.identity import add_was_done, as_read, departed
 from worker.flush.intents import Intents
-from worker.flush.outcomes import Outcome
 from worker.flush.step_result import Exchange, Halted, StepResult
-from worker.flush.steps import Contact, PriorMembership, Target, ids_of
+from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.mailchimp.member import Member, answered_member
 from worker.mailchimp.retry import RetryingSender
 from worker.model import CustomerId, ListId, MembershipKey
+from worker.plan.identity import add_was_done, as_read, departed
+from worker.plan.outcomes import Outcome
+from worker.plan.steps import Contact, PriorMembership, Target, ids_of
 from worker.store.accounts import AccountSettings
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 

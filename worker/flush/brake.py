@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from worker.flush.plan_summary import leaves, may_turn_out, unread
-from worker.flush.steps import StepGroup, Unsubscribe
 from worker.model import AccountId, ListId
+from worker.plan.steps import StepGroup, Unsubscribe
+from worker.plan.summary import leaves, may_turn_out, unread
 from worker.store.accounts import AccountSettings
 from worker.store.held_counts import HeldCount, What
 from worker.text.plural import counted

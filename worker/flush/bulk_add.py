@@ -8,20 +8,20 @@ from datetime import datetime
 from typing import Any
 
 from worker.clock import as_text
-from worker.flush import calls
+from worker.fields.field_hashes import not_sure
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer, classify, sort_contact_error
 from worker.flush.attempt import TRIES_AT_ONCE, Attempt, StepContext, one_try
 from worker.flush.consent_check import note_departed
-from worker.flush.field_hashes import not_sure
-from worker.flush.identity import lost, new_intent
-from worker.flush.outcomes import Outcome
 from worker.flush.step_result import Exchange, Halted, StepResult
-from worker.flush.steps import Add, Found, Step, Tag
 from worker.flush.write_member import entry_for, settled, then
+from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.member import Member, member_of
 from worker.model import AddressKey, MembershipKey, address_key
+from worker.plan.identity import lost, new_intent
+from worker.plan.outcomes import Outcome
+from worker.plan.steps import Add, Found, Step, Tag
 from worker.store.ledger import LedgerEntry
 
 SAME_TITLE_IN_A_ROW = 5

@@ -17,8 +17,8 @@ from worker.changelog.commit import Changelog
 from worker.errors import DatabaseError, WorkerError
 from worker.flush.step_result import Halted, StepResult
 from worker.model import AccountId
-from worker.store.changed_rows import Changed, RowKey, Rows
-from worker.store.database import Database
+from worker.sqlite.changed_rows import Changed, RowKey, Rows
+from worker.sqlite.database import Database
 
 MOST_IN_GROUP = 500
 """Customers per transaction, roughly: it holds the write lock for less than 100 ms."""

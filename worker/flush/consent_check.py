@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 
 from worker.flush.answers import AnswerClass
 from worker.flush.attempt import Attempt, Read
-from worker.flush.consent import (
+from worker.flush.step_result import Exchange
+from worker.model import AccountId, MembershipKey
+from worker.plan.consent import (
     KnownPlaces,
     MayAdd,
     keeps_out,
     may_add,
     may_add_by_ledger,
 )
-from worker.flush.identity import as_read, was_done
-from worker.flush.outcomes import Outcome
-from worker.flush.step_result import Exchange
-from worker.flush.steps import Contact, PriorMembership, ids_of
-from worker.model import AccountId, MembershipKey
+from worker.plan.identity import as_read, was_done
+from worker.plan.outcomes import Outcome
+from worker.plan.steps import Contact, PriorMembership, ids_of
+from worker.sqlite.database import Database
 from worker.store import customers, ledger
-from worker.store.database import Database
 from worker.store.ledger import has_left
 
 

@@ -6,14 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from worker.clock import as_text
-from worker.flush.outcomes import MEANINGS, NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.flush.step_result import StepResult
 from worker.mailchimp.member import Member
 from worker.model import AccountId, CustomerId, MembershipKey
+from worker.plan.outcomes import MEANINGS, NOTHING_NEXT, ONLY_THE_PERSON, Outcome
+from worker.sqlite.changed_rows import Rows
+from worker.sqlite.database import Database
 from worker.store import customer_outcomes, ledger
-from worker.store.changed_rows import Rows
 from worker.store.customer_outcomes import NO_MEMBER, Cause, CustomerNow, CustomerOutcome
-from worker.store.database import Database
 from worker.store.ledger import OUT, LedgerEntry
 from worker.store.receipts import Receipt
 

@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from worker.flush.field_hashes import NOT_SURE, FieldHashes
+from worker.fields.field_hashes import NOT_SURE, FieldHashes
 from worker.flush.learning import KnownContacts, Learnt, learnt, members_of
 from worker.flush.list_readings import Page
 from worker.mailchimp.member import Member
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
+from worker.sqlite.database import Database
 from worker.store import customers, ledger
-from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
 
 EXAMPLES = 1000

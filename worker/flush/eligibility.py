@@ -13,8 +13,8 @@ from typing import NamedTuple, Protocol
 from worker.consumer.owned_partitions import Held, OwnedPartitions
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.store import offsets
-from worker.store.database import Database
 from worker.store.offsets import TopicSize
 from worker.store.run_result import RunResult
 from worker.text.plural import counted

@@ -11,6 +11,7 @@ from functools import partial
 
 from worker.accounts.settings import ended_by_missing, missing
 from worker.clock import Clock, as_text
+from worker.fields.field_hashes import FieldHashes
 from worker.flush import brake, bulk_add, not_sent
 from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
@@ -18,26 +19,25 @@ from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import GuardedSender, StepContext
 from worker.flush.brake import Brake
 from worker.flush.commit_queue import CommitQueue
-from worker.flush.field_hashes import FieldHashes
 from worker.flush.intents import Intents, doubt_update_intents, note_updates
 from worker.flush.learning import PageWriter
 from worker.flush.list_readings import Page
 from worker.flush.recorder import ERASED, Recorder
-from worker.flush.related_customers import RelatedCustomers
 from worker.flush.run_steps import run_steps
 from worker.flush.settings_watch import CallPermission
 from worker.flush.step_result import EXPECTED, Halted, StepResult
-from worker.flush.steps import Add, Plan, Step, StepGroup, Target, Update, customers_of
 from worker.flush.task_pool import Task, run_tasks
-from worker.flush.terms import Terms
 from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.rate_limit import Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
+from worker.plan.related_customers import RelatedCustomers
+from worker.plan.steps import Add, Plan, Step, StepGroup, Target, Update, customers_of
+from worker.plan.terms import Terms
+from worker.sqlite.database import Database
 from worker.store import accounts, held_counts, update_intents
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
 from worker.store.forgotten import Departed
 from worker.store.held_counts import HeldCount
 from worker.store.ledger import LedgerEntry

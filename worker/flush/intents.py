@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from worker.flush.field_hashes import not_sure
-from worker.flush.identity import lost
+from worker.fields.field_hashes import not_sure
 from worker.flush.step_result import StepResult
-from worker.flush.steps import Target, Update
 from worker.model import AccountId, CustomerId, MembershipKey
+from worker.plan.identity import lost
+from worker.plan.steps import Target, Update
+from worker.sqlite.changed_rows import Rows
+from worker.sqlite.database import Database
 from worker.store import ledger, update_intents
-from worker.store.changed_rows import Rows
-from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
 from worker.store.update_intents import UpdateIntent
 

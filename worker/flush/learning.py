@@ -12,13 +12,13 @@ from types import MappingProxyType
 from worker.clock import Clock, as_text
 from worker.consumer.event_order import newest_first
 from worker.flush.customer_outcome import write_after_reading
-from worker.flush.identity import as_read, departed
 from worker.flush.list_readings import Page
 from worker.mailchimp.member import Member
 from worker.model import AccountId, CustomerId, ListId, MembershipKey, address_key
+from worker.plan.identity import as_read, departed
+from worker.sqlite.changed_rows import Rows
+from worker.sqlite.database import Database
 from worker.store import accounts, customers, ledger, readings
-from worker.store.changed_rows import Rows
-from worker.store.database import Database
 from worker.store.ledger import OUT, LedgerEntry, has_left
 
 _NOTHING: Mapping[MembershipKey, LedgerEntry] = MappingProxyType({})

@@ -15,15 +15,15 @@ from functools import partial
 from typing import get_args
 
 from worker.clock import as_moment, as_text
-from worker.flush import calls
 from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify
+from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.member import Member, member_of, total_items
 from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import AddressKey, ListId, address_key
+from worker.sqlite.database import Database
 from worker.store import readings
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
 from worker.store.readings import DepartedStatus, Reading, ReadStatus
 
 SIDE_BY_SIDE = 8

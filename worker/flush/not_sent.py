@@ -8,10 +8,10 @@ from dataclasses import replace
 from worker.flush import brake
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.attempt import Attempt, StepContext
-from worker.flush.outcomes import Outcome
-from worker.flush.plan_summary import unread
 from worker.flush.step_result import StepResult
-from worker.flush.steps import Add, NoCall, Plan, StepGroup, Target, customers_of
+from worker.plan.outcomes import Outcome
+from worker.plan.steps import Add, NoCall, Plan, StepGroup, Target, customers_of
+from worker.plan.summary import unread
 from worker.store.ledger import CustomerStatus
 
 

@@ -8,22 +8,23 @@ from datetime import datetime
 
 from worker.accounts.settings import missing
 from worker.clock import Clock, as_text
-from worker.flush import brake, calls
+from worker.fields.field_hashes import FieldHashes
+from worker.flush import brake
 from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
-from worker.flush.field_hashes import FieldHashes
 from worker.flush.learning import KnownContacts, learnt
 from worker.flush.list_readings import Page
-from worker.flush.plan_summary import PlanSummary
-from worker.flush.planned_calls import PlannedCall, planned_calls, tag_calls
-from worker.flush.related_customers import RelatedCustomers
-from worker.flush.steps import Add, Found
+from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Call, Sender
 from worker.model import CustomerId, ListId, MembershipKey
+from worker.plan.planned_calls import PlannedCall, planned_calls, tag_calls
+from worker.plan.related_customers import RelatedCustomers
+from worker.plan.steps import Add, Found
+from worker.plan.summary import PlanSummary
+from worker.sqlite.database import Database
 from worker.store import accounts, bare_customers, held_counts
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
 from worker.store.forgotten import Departed
 from worker.store.ledger import LedgerEntry
 

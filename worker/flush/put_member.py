@@ -7,11 +7,25 @@ from dataclasses import replace
 from typing import Any
 
 from worker.clock import as_text
-from worker.flush import calls
 from worker.flush.answers import AnswerClass
 from worker.flush.attempt import Attempt, Read
 from worker.flush.consent_check import check_priors, kept_off
-from worker.flush.identity import (
+from worker.flush.step_result import Exchange
+from worker.flush.write_member import (
+    Written,
+    entry_after_changes,
+    entry_for,
+    owner_of,
+    settled,
+    stays,
+    whole_fields,
+    write_after_read,
+    write_fields,
+)
+from worker.mailchimp import calls
+from worker.mailchimp.member import Member
+from worker.model import Origin
+from worker.plan.identity import (
     agreed_when_found,
     as_read,
     continues,
@@ -24,22 +38,8 @@ from worker.flush.identity import (
     tags_of,
     was_done,
 )
-from worker.flush.outcomes import Outcome
-from worker.flush.step_result import Exchange
-from worker.flush.steps import Add, Contact, Found, PriorMembership, Recheck, Restore, Update, ids_of
-from worker.flush.write_member import (
-    Written,
-    entry_after_changes,
-    entry_for,
-    owner_of,
-    settled,
-    stays,
-    whole_fields,
-    write_after_read,
-    write_fields,
-)
-from worker.mailchimp.member import Member
-from worker.model import Origin
+from worker.plan.outcomes import Outcome
+from worker.plan.steps import Add, Contact, Found, PriorMembership, Recheck, Restore, Update, ids_of
 from worker.store.ledger import LedgerEntry
 
 

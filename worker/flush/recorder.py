@@ -13,20 +13,20 @@ from typing import Any
 
 from worker.clock import Clock, as_text
 from worker.errors import PartitionGivenUp, WorkerError
+from worker.fields.merge_values import LeftOutCounts
 from worker.flush.commit_queue import Change, CommitQueue
 from worker.flush.consent_check import departures_of
 from worker.flush.customer_outcome import write_after_reading, write_after_step
-from worker.flush.merge_values import LeftOutCounts
-from worker.flush.outcomes import Outcome, end_of
 from worker.flush.settings_watch import CallPermission
 from worker.flush.step_result import Halted, StepResult, joined
-from worker.flush.steps import Contact, PriorMembership
 from worker.metrics import Metrics
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
+from worker.plan.outcomes import Outcome, end_of
+from worker.plan.steps import Contact, PriorMembership
+from worker.sqlite.changed_rows import Rows
+from worker.sqlite.database import Database
 from worker.store import accounts, customers, ledger, receipts, runs
 from worker.store.accounts import AccountSettings, Pause
-from worker.store.changed_rows import Rows
-from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
 from worker.store.run_result import RunResult, worst
 from worker.store.runs import AccountRun

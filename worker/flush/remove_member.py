@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from worker.flush import calls
 from worker.flush.answers import AnswerClass, classify
 from worker.flush.attempt import Attempt, Read, member_in
-from worker.flush.identity import (
+from worker.flush.step_result import Exchange, Halted
+from worker.mailchimp import calls
+from worker.mailchimp.call import Answer
+from worker.mailchimp.member import Member
+from worker.plan.identity import (
     as_read,
     is_its_own,
     lost,
@@ -17,11 +20,8 @@ from worker.flush.identity import (
     status_before_until,
     was_done,
 )
-from worker.flush.outcomes import NOTHING_NEXT, Outcome
-from worker.flush.step_result import Exchange, Halted
-from worker.flush.steps import Archive, Unsubscribe
-from worker.mailchimp.call import Answer
-from worker.mailchimp.member import Member
+from worker.plan.outcomes import NOTHING_NEXT, Outcome
+from worker.plan.steps import Archive, Unsubscribe
 from worker.store.ledger import LedgerEntry
 
 NOT_OURS = "This worker did not add the member, so it stays."

@@ -20,9 +20,9 @@ from worker.flush.execute import DeliveryConfig
 from worker.flush.schedule import takes_part
 from worker.flush.turns import Place, Room, Turns, begins_after
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.store import accounts, customers, erasure, runs
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
 from worker.store.run_result import RunResult, worst
 from worker.store.runs import AccountRun, Request, Run, Trigger
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from worker.flush import move_member, put_member, remove_member, tag_member
 from worker.flush.attempt import TRIES_AT_ONCE, Attempt, StepContext, one_try
 from worker.flush.brake import BRAKED, CONFIRM
-from worker.flush.outcomes import NEXT_FLUSH, Outcome
-from worker.flush.plan_summary import may_turn_out
 from worker.flush.recorder import Recorder
 from worker.flush.step_result import EXPECTED, StepResult
-from worker.flush.steps import (
+from worker.model import CustomerId, ListId, MembershipKey
+from worker.plan.outcomes import NEXT_FLUSH, Outcome
+from worker.plan.steps import (
     Add,
     Archive,
     Found,
@@ -28,7 +28,7 @@ from worker.flush.steps import (
     Update,
     ids_of,
 )
-from worker.model import CustomerId, ListId, MembershipKey
+from worker.plan.summary import may_turn_out
 from worker.store.ledger import LedgerEntry
 from worker.store.receipts import Receipt
 

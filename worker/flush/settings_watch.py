@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from worker.flush.eligibility import Eligibility
 from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.store import accounts, erasure
 from worker.store.accounts import AccountSettings, InForce
-from worker.store.database import Database
 
 
 class SettingsWatch:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.errors import WorkerError
-from worker.flush.merge_values import LeftOutCounts
-from worker.flush.outcomes import MEANINGS, Outcome
-from worker.flush.steps import Target
+from worker.fields.merge_values import LeftOutCounts
 from worker.mailchimp.call import Answer, Call
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
+from worker.plan.outcomes import MEANINGS, Outcome
+from worker.plan.steps import Target
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 from worker.store.receipts import Receipt
 

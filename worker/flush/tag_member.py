@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from worker.flush import calls, member_tags
+from worker.fields import member_tags
+from worker.fields.member_tags import TagWrite
 from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify
 from worker.flush.attempt import Attempt
-from worker.flush.identity import as_read
-from worker.flush.member_tags import TagWrite
-from worker.flush.outcomes import NEXT_FLUSH, NOTHING_NEXT, Outcome
 from worker.flush.put_member import gone
 from worker.flush.step_result import Exchange
-from worker.flush.steps import Tag
 from worker.flush.write_member import then
+from worker.mailchimp import calls
 from worker.mailchimp.member import Member, tags_added, total_items
+from worker.plan.identity import as_read
+from worker.plan.outcomes import NEXT_FLUSH, NOTHING_NEXT, Outcome
+from worker.plan.steps import Tag
 from worker.store.ledger import OUT, LedgerEntry
 
 

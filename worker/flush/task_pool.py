@@ -10,8 +10,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from worker.flush.step_result import Halted
-from worker.flush.steps import Step
 from worker.mailchimp.rate_limit import Stop
+from worker.plan.steps import Step
 
 GRACE_SECONDS = 4.0
 """How long to wait for calls in flight when the worker must end."""

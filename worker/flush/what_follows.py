@@ -10,16 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from worker.accounts.settings import missing
+from worker.fields.field_hashes import FieldHashes
 from worker.flush.account_flush import plans
-from worker.flush.field_hashes import FieldHashes
-from worker.flush.plan_summary import leaves
-from worker.flush.related_customers import chunks
-from worker.flush.steps import Archive, Move, Plan
-from worker.flush.terms import Terms
 from worker.model import ListId
+from worker.plan.related_customers import chunks
+from worker.plan.steps import Archive, Move, Plan
+from worker.plan.summary import leaves
+from worker.plan.terms import Terms
+from worker.sqlite.database import Database
 from worker.store import accounts, bare_customers, ledger
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
 from worker.store.forgotten import Departed
 from worker.text.plural import counted
 

@@ -8,17 +8,17 @@ from datetime import datetime
 from typing import Any
 
 from worker.clock import as_text
+from worker.fields.field_hashes import not_sure
+from worker.fields.merge_values import ADDRESS, Fields
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import SECOND_LOOK, Attempt, member_in
-from worker.flush.field_hashes import not_sure
-from worker.flush.identity import as_read, fields_of, tags_of
-from worker.flush.merge_values import ADDRESS, Fields
-from worker.flush.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.flush.step_result import Exchange
-from worker.flush.steps import Contact
 from worker.mailchimp.call import Call
 from worker.mailchimp.member import Member
 from worker.model import CustomerId, MembershipKey, Origin
+from worker.plan.identity import as_read, fields_of, tags_of
+from worker.plan.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
+from worker.plan.steps import Contact
 from worker.store.ledger import LedgerEntry
 
 

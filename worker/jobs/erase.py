@@ -14,8 +14,8 @@ from worker.clock import as_text
 from worker.consumer.instance import instance_of
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.jobs.job import Job, attempt
+from worker.sqlite.database import Database
 from worker.store import erasure_requests
-from worker.store.database import Database
 
 log = logging.getLogger("worker.daemon")
 

@@ -10,8 +10,8 @@ from worker.consumer.erased_customers import ErasedCustomers
 from worker.consumer.missing_customers import delete_missing
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.jobs.erase import try_to_carry_out
+from worker.sqlite.database import Database
 from worker.store import customers
-from worker.store.database import Database
 from worker.text.plural import counted
 
 log = logging.getLogger("worker.daemon")

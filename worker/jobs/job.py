@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import ClassVar
 
 from worker.errors import WorkerError
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 log = logging.getLogger("worker.daemon")
 

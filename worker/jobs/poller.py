@@ -17,8 +17,8 @@ from worker.jobs.job import JobThread
 from worker.jobs.refetch import Refetch, being_read
 from worker.kafka.client import session_seconds
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.status.live import LiveFile
-from worker.store.database import Database
 from worker.store.offsets import TopicSize, note_size
 from worker.web.health import STALE_SECONDS
 

@@ -22,9 +22,9 @@ from worker.consumer.messages import record_of
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.jobs.job import Job
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.store import bare_customers, erasure_requests, offsets
 from worker.store.bare_customers import BareAccount
-from worker.store.database import Database
 from worker.text.plural import counted
 
 log = logging.getLogger("worker.daemon")

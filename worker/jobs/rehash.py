@@ -9,11 +9,11 @@ from functools import partial
 
 from worker.app import App
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.flush.rehash import Rehashing, account_ids
+from worker.fields.rehash import Rehashing, account_ids
 from worker.jobs.job import Job, attempt
+from worker.sqlite.changed_rows import Changed
+from worker.sqlite.database import Database
 from worker.store import rekeying
-from worker.store.changed_rows import Changed
-from worker.store.database import Database
 from worker.text.plural import counted
 
 log = logging.getLogger("worker.daemon")

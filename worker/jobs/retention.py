@@ -15,8 +15,9 @@ from worker.clock import as_text
 from worker.config import Config, DeadLetters
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.jobs.job import Job
-from worker.store import bare_customers, dead_letters, expiry, free_space, offsets, receipts, runs, unowned
-from worker.store.database import Database
+from worker.sqlite import free_space
+from worker.sqlite.database import Database
+from worker.store import bare_customers, dead_letters, expiry, offsets, receipts, runs, unowned
 from worker.store.unowned import PartitionBack, Unowned
 from worker.text.plural import counted
 from worker.web.health import STALE_SECONDS

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from worker.model import AddressKey, ListId
+
+ANSWER_WITHIN = timedelta(minutes=3)
+"""How long after the preceding read an unanswered write may be done: a complete answer may take two minutes."""
 
 Failure = Literal["timeout", "connection", "unconnected", "unknown_host", "stopped", "stale", "garbled", "too_large"]
 """Why there is no usable answer.

@@ -8,11 +8,11 @@ from datetime import datetime
 from worker.clock import as_moment
 from worker.flush.schedule import next_retry
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.status.account_state import AccountFacts, AccountState, state_of
 from worker.status.next_flush import delivering
 from worker.store import accounts, bare_customers, customers, held_counts, runs, totals
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
 from worker.store.runs import Run
 
 

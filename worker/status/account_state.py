@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from worker.accounts.settings import missing
-from worker.flush.outcomes import MEANINGS
 from worker.model import AccountId
+from worker.plan.outcomes import MEANINGS
 from worker.store.accounts import AccountSettings
 from worker.store.bare_customers import Bare
 from worker.store.held_counts import HeldCount, can_be_confirmed

@@ -13,10 +13,10 @@ from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import all_lists
 from worker.model import AccountId, ListId
+from worker.sqlite.database import Database
 from worker.status.account_state import TROUBLE, AccountFacts, AccountState, State, state_of
 from worker.status.checks import Finding, Level, ok
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
 from worker.text.plural import counted
 
 _LEVELS = {State.NOT_READY: Level.FAILED, State.PAUSED: Level.FAILED, State.FAILED: Level.ATTENTION}

@@ -13,9 +13,9 @@ from worker.errors import KafkaError, LedgerLost, NotMoved, NotSigned
 from worker.flush import eligibility
 from worker.kafka import admin
 from worker.kafka.partitioner import partition_of
+from worker.sqlite.database import Database
 from worker.status.checks import Finding, Level, ok
 from worker.store import dead_letters, ignored, offsets
-from worker.store.database import Database
 from worker.text.plural import counted
 
 NAMED = 5

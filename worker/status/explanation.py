@@ -8,15 +8,15 @@ from datetime import datetime
 
 from worker.accounts.settings import missing
 from worker.clock import as_text
-from worker.flush import calls
-from worker.flush.outcomes import MEANINGS, Outcome
+from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.member import member_of
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
+from worker.plan.outcomes import MEANINGS, Outcome
+from worker.sqlite.database import Database
 from worker.store import accounts, customer_outcomes, customers, dead_letters, ledger, ledger_erasure, receipts
 from worker.store.accounts import AccountSettings
 from worker.store.customer_outcomes import CustomerOutcome
-from worker.store.database import Database
 from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import CustomerStatus, LedgerEntry
 from worker.store.receipts import Receipt

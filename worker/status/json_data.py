@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from worker.accounts.field_mapping import MappedField
 from worker.accounts.settings import missing
 from worker.clock import as_text
+from worker.fields.field_mapping import MappedField
 from worker.status.explanation import Explanation, LiveMember
 from worker.store.accounts import AccountSettings
 from worker.store.dead_letters import DeadLetter

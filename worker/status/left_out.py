@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from worker.flush.field_values import CUT
-from worker.flush.merge_values import NO_SUCH_FIELD
+from worker.fields.field_values import CUT
+from worker.fields.merge_values import NO_SUCH_FIELD
 from worker.model import ListId
 from worker.store.accounts import AccountSettings
 from worker.store.runs import LeftOut

@@ -8,10 +8,10 @@ from worker.config import Config
 from worker.kafka.group import Member, members_of
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
+from worker.sqlite.database import Database
+from worker.sqlite.lock import is_locked
 from worker.status.live import LiveWorker, read_live
 from worker.store import offsets
-from worker.store.database import Database
-from worker.store.lock import is_locked
 from worker.text.plural import counted
 
 

@@ -14,7 +14,6 @@ from worker.changelog.signatures import UNSIGNED, WRONG
 from worker.clock import as_moment, as_text
 from worker.config import Config
 from worker.flush import eligibility
-from worker.flush.outcomes import MEANINGS, Outcome
 from worker.flush.schedule import (
     CLOCK_TOLERANCE,
     is_account_due,
@@ -26,6 +25,8 @@ from worker.flush.schedule import (
 )
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
+from worker.plan.outcomes import MEANINGS, Outcome
+from worker.sqlite.database import Database
 from worker.status.account_facts import facts_of_all, without_settings
 from worker.status.account_state import AccountFacts, AccountState, State, held_in_words, state_of
 from worker.status.left_out import as_rows, sentences
@@ -35,7 +36,6 @@ from worker.status.run_summary import run_data
 from worker.status.times import in_words, span_in_words
 from worker.store import counts, customers, dead_letters, erasure_requests, ignored, ledger, offsets, receipts, runs
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
 from worker.store.erasure_requests import ErasureRequest
 from worker.store.offsets import Reading
 from worker.store.runs import AccountFlush, Request, Run

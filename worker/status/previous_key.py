@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from worker.accounts.secrets import SecretKey
 from worker.kafka.partitioner import partition_of
+from worker.sqlite.database import Database
 from worker.status.checks import Finding, Level, ok
 from worker.store import accounts, forgotten, offsets, rekeying, sent_fields
-from worker.store.database import Database
 from worker.text.plural import counted
 
 UNSET = "Unset WORKER_PREVIOUS_SECRET_KEY at every worker."

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from worker.clock import as_moment, as_text
 from worker.model import AccountId, ListId
-from worker.store.changed_rows import Rows, account_rows
-from worker.store.database import Database
-from worker.store.rows import Form, RowMapper
+from worker.sqlite.changed_rows import Rows, account_rows
+from worker.sqlite.database import Database
+from worker.sqlite.rows import Form, RowMapper
 
 DEPARTURES_LOST = datetime.min.replace(tzinfo=UTC)
 """In place of the time of a reading: its results may be lost with the ledger."""

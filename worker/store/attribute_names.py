@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.model import AccountId
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 LOOKED_AT = 2000
 """Customers in the sample: an account may have a million."""

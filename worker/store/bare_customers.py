@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.model import AccountId
+from worker.sqlite.database import Database
+from worker.sqlite.parts import PAGE_ROWS
 from worker.store.customers import WITHDRAWN
-from worker.store.database import Database
-from worker.store.parts import PAGE_ROWS
 from worker.text.plural import counted
 
 CONSENTS, WITHDRAWS = b'{"marketing_consent":true}', b'{"marketing_consent":false}'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 What = Literal[
     "skipped",

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
-from worker.store.changed_rows import Rows, customer_rows
-from worker.store.database import Database
-from worker.store.rows import from_json, json_text
+from worker.sqlite.changed_rows import Rows, customer_rows
+from worker.sqlite.database import Database
+from worker.sqlite.rows import from_json, json_text
 
 NO_MEMBER = "none"
 """The status of a customer who is no member."""
@@ -32,7 +32,7 @@ class CustomerOutcome:
         list_reason: why this list; None if it was not chosen for this event.
         member_status: in Mailchimp: subscribed, pending, unsubscribed, cleaned, archived, transactional or none.
         since: since when the member is known to have that status, as text: by Mailchimp's clock if it was read.
-        outcome: see :mod:`worker.flush.outcomes`.
+        outcome: see :mod:`worker.plan.outcomes`.
         reason: what happened, one sentence without addresses.
         next: what happens next, one sentence.
         caused_by: who caused it.

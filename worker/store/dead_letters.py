@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.model import AccountId
-from worker.store.database import Database
+from worker.sqlite.database import Database
+from worker.sqlite.rows import Form, RowMapper
 from worker.store.decodings import decodings
-from worker.store.rows import Form, RowMapper
 
 Headers = Sequence[tuple[str, bytes | None]]
 

@@ -6,7 +6,7 @@ Kept in this database only, and only during the flush: one that starts later rea
 from __future__ import annotations
 
 from worker.model import AccountId
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 
 def begin(db: Database, account_id: AccountId) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.model import AccountId, AddressKey
-from worker.store.changed_rows import RowKey, Rows
-from worker.store.database import Database
-from worker.store.rows import RowMapper
+from worker.sqlite.changed_rows import RowKey, Rows
+from worker.sqlite.database import Database
+from worker.sqlite.rows import RowMapper
 
 ANY_ACCOUNT = ""
 WHOLE_ACCOUNT = ""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from worker.clock import as_moment, as_text
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 MOST_DAYS = 7
 """At most this many days' worth are dropped together, which limits the damage of a clock that is years ahead."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.store import counts
-from worker.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, Position
+from worker.sqlite.changed_rows import RowKey, Rows
+from worker.sqlite.database import Database
 from worker.store import settings_notes
-from worker.store.changed_rows import RowKey, Rows
-from worker.store.database import Database
 
 HASH_KEY = "hash_key"
 """The row with the encrypted key among the notes beside the settings."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 from worker.clock import as_moment
 from worker.model import AccountId, ListId
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 What = Literal["departures", "moves"]
 """departures: members that would leave the list · moves: customers that would move off a list that cannot be read."""

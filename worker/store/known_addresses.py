@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from worker.model import LONGEST_ADDRESS, AddressKey
+from worker.sqlite.database import Database
 from worker.store import dead_letters
-from worker.store.database import Database
 
 _BETWEEN = (
     re.compile(r"[\s\x00-\x1f\x7f\N{REPLACEMENT CHARACTER}\"<>()\[\]{},;:\\]+"),

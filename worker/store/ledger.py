@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, Origin
-from worker.store.changed_rows import Changed, RowKey, Rows, customer_rows, entry_rows
-from worker.store.database import Database
-from worker.store.rows import Form, RowMapper, from_json
+from worker.sqlite.changed_rows import Changed, RowKey, Rows, customer_rows, entry_rows
+from worker.sqlite.database import Database
+from worker.sqlite.rows import Form, RowMapper, from_json
 
 FOR_THE_CUSTOMER = frozenset({"Member In Compliance State", "Forgotten Email Not Subscribed"})
 """Titles of refusals of the customer, whatever its address. Only the person can end them."""
@@ -36,7 +36,7 @@ class Intent:
     """What a write was about to do, stored before it is sent, so that the next flush can decide if its answer is lost.
 
     It proves nothing by itself: the member's contact id and Mailchimp's own times show whether the write was done. See
-    :mod:`worker.flush.identity`.
+    :mod:`worker.plan.identity`.
 
     Attributes:
         at: Mailchimp's time of the read before the write, as text; "" if it gave none.
@@ -80,7 +80,7 @@ class LedgerEntry:
         customer_since: when this very member became that customer's. :func:`put_entries` keeps it while member and
             customer stay the same, and accepts a later one.
         member_tags: the customer's tags that the member has, by name, to how they got there (see
-            :mod:`worker.flush.member_tags`); None for none.
+            :mod:`worker.fields.member_tags`); None for none.
         address_now: the address that the person gave the member in Mailchimp, so that it is gone from this place; then
             `member_status` is that of the member there.
     """

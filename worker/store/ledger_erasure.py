@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from worker.model import AccountId, AddressKey, CustomerId
-from worker.store.changed_rows import Changed, Kind, RowKey, Rows, customer_rows, entry_rows
-from worker.store.database import Database
+from worker.sqlite.changed_rows import Changed, Kind, RowKey, Rows, customer_rows, entry_rows
+from worker.sqlite.database import Database
 from worker.store.ledger import customer_statuses_of, entries_of, entries_of_customer, has_left
 
 

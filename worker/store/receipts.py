@@ -12,8 +12,8 @@ from typing import Any
 
 from worker.clock import as_moment
 from worker.model import AccountId, AddressKey, CustomerId, ListId
-from worker.store.database import Database
-from worker.store.rows import RowMapper
+from worker.sqlite.database import Database
+from worker.sqlite.rows import RowMapper
 
 ERASED = "(erased)"
 """In place of the address of an erased person."""
@@ -32,7 +32,7 @@ class Receipt:
         sent: this contact's part of the request.
         answer_status: Mailchimp's HTTP status; None if there was no call or no answer.
         answer: this contact's part of the answer, or why there is none.
-        outcome: see :mod:`worker.flush.outcomes`.
+        outcome: see :mod:`worker.plan.outcomes`.
         detail: what that means here, one sentence.
         next: what happens next, one sentence.
     """

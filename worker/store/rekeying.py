@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from worker.sqlite.changed_rows import Rows
+from worker.sqlite.database import Database
 from worker.store import settings_notes
-from worker.store.changed_rows import Rows
-from worker.store.database import Database
 
 ABOUT = "rekey"
 """The kind of these rows among the notes beside the settings."""

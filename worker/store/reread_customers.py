@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 
 def begin(db: Database, partition: int) -> None:

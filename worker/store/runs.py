@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from worker.model import AccountId, ListId
-from worker.store.database import Database
-from worker.store.rows import Form, RowMapper
+from worker.sqlite.database import Database
+from worker.sqlite.rows import Form, RowMapper
 from worker.store.run_result import RunResult
 
 Trigger = Literal["daily", "command", "once", "retry", "read back"]

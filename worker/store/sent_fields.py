@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.model import AccountId, CustomerId, MembershipKey
-from worker.store.changed_rows import Rows, entry_rows
-from worker.store.database import Database
+from worker.sqlite.changed_rows import Rows, entry_rows
+from worker.sqlite.database import Database
 
 _PAGE_ROWS = 1000
 """Rows whose customers are read together."""

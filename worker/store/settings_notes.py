@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from worker.store.changed_rows import RowKey, Rows
-from worker.store.database import Database
+from worker.sqlite.changed_rows import RowKey, Rows
+from worker.sqlite.database import Database
 
 
 def get(db: Database, about: str, whose: str) -> str | None:

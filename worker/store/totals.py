@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from worker.errors import DatabaseError
 from worker.model import AccountId
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 ACCOUNT_STATES = ("ready", "paused", "not_ready", "off")
 """not_ready: something is missing before anything can be delivered · off: on purpose."""

@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.store import offsets
-from worker.store.database import Database
 
 KEPT, DROPPING, BACK = 0, 1, 2
 """States of a partition: back means that its events are being reread, but its ledger is not yet."""

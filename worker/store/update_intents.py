@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from worker.model import AccountId, CustomerId, ListId
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from worker.clock import as_moment, as_text
 from worker.model import AccountId
+from worker.sqlite.changed_rows import Rows
+from worker.sqlite.database import Database
 from worker.store import settings_notes
-from worker.store.changed_rows import Rows
-from worker.store.database import Database
 
 ABOUT = "web_access"
 """The kind of these rows among the notes beside the settings."""

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from worker.accounts import api_keys, chosen_fields, field_mapping, lists, requested_settings, settings
+from worker.accounts import api_keys, chosen_fields, lists, requested_settings, settings
 from worker.accounts.api_keys import Connected
-from worker.accounts.field_mapping import MappedField
 from worker.accounts.lists import Refreshed
 from worker.accounts.requested_settings import RequestedSettings
 from worker.accounts.settings_log import Author
 from worker.clock import as_text
 from worker.errors import AccountError
+from worker.fields import field_mapping
+from worker.fields.field_mapping import MappedField
 from worker.model import ListId
 from worker.store import customers, runs
 from worker.store.accounts import AccountSettings

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker.accounts import chosen_fields, connected_user, new_lists, settings_log
-from worker.accounts.field_mapping import MappedField, mapped
 from worker.accounts.requested_settings import RequestedSettings, lists_differ, with_requested
 from worker.accounts.settings import Missing, missing
 from worker.accounts.settings_log import SettingChange
 from worker.clock import as_moment, as_text
 from worker.errors import KafkaError, NotFound, WorkerError
-from worker.flush.outcomes import Outcome
+from worker.fields.field_mapping import MappedField, mapped
 from worker.flush.schedule import next_flush_time
 from worker.flush.what_follows import WhatFollows, what_follows
 from worker.mailchimp.user import MailchimpUser
 from worker.model import AccountId, CustomerId, ListId, address_key
+from worker.plan.outcomes import Outcome
+from worker.sqlite.database import Database
+from worker.sqlite.lock import seconds_since_beat
 from worker.status.account_facts import facts_of
 from worker.status.account_state import AccountFacts, AccountState, state_of
 from worker.status.explanation import Explanation, LiveMember, ask_mailchimp, explanations_of
@@ -25,8 +27,6 @@ from worker.status.next_flush import RunningFlush, running_flush_of
 from worker.status.times import moment_in_words
 from worker.store import accounts, receipts, runs
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
-from worker.store.lock import seconds_since_beat
 from worker.store.receipts import Receipt
 from worker.store.runs import PartOfRun
 from worker.web.context import WebContext

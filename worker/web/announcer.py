@@ -9,8 +9,8 @@ from contextlib import closing
 
 from worker.clock import as_text
 from worker.errors import WorkerError
+from worker.sqlite.changed_rows import Changed
 from worker.store import worker_urls
-from worker.store.changed_rows import Changed
 from worker.web.context import Parts
 
 log = logging.getLogger("worker.web")

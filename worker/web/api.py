@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from worker.clock import as_text
 from worker.model import AccountId, CustomerId, ListId, address_key
+from worker.sqlite.lock import seconds_since_beat
 from worker.status.explanation import letters_naming
 from worker.status.json_data import (
     dead_letter_data,
@@ -25,7 +26,6 @@ from worker.status.overview import account_data, overview
 from worker.status.run_summary import run_data
 from worker.store import accounts, customers, dead_letters, runs
 from worker.store.accounts import AccountSettings
-from worker.store.lock import seconds_since_beat
 from worker.store.runs import PartOfRun
 from worker.web import api_input, sessions
 from worker.web.account_editor import editor_of

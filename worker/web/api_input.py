@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from worker.accounts.field_mapping import MOST_FIELDS, NOTHING
 from worker.accounts.requested_settings import RequestedSettings
-from worker.flush.outcomes import Outcome
+from worker.fields.field_mapping import MOST_FIELDS, NOTHING
 from worker.model import ListId
+from worker.plan.outcomes import Outcome
 from worker.store.accounts import StatusIfNew
 from worker.web.problems import BadInput
 from worker.web.routing import Call

@@ -19,11 +19,11 @@ from worker.clock import Clock, as_moment
 from worker.consumer.batch import RESULTS
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import DatabaseError
-from worker.flush.outcomes import Outcome
 from worker.mailchimp.observed import KINDS
 from worker.metrics import Histogram, Metrics
+from worker.plan.outcomes import Outcome
+from worker.sqlite.database import Database
 from worker.store import bare_customers, counts, dead_letters, totals
-from worker.store.database import Database
 from worker.store.run_result import RunResult
 
 PREFIX = "mailchimp_worker_"

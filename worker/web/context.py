@@ -16,7 +16,7 @@ from worker.config import Config
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
 from worker.model import AccountId
-from worker.store.database import Database
+from worker.sqlite.database import Database
 from worker.store.forgotten import Departed
 from worker.web.failed_logins import FailedLogins
 from worker.web.forwarding import MOST_AT_ONCE, SeenRequests

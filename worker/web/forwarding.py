@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.store import offsets, worker_urls
-from worker.store.database import Database
 from worker.web.problems import WorkerAway
 from worker.web.signing import Signer
 from worker.web.visitor import Visitor

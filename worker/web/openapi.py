@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from worker import __version__
-from worker.flush.outcomes import Outcome
+from worker.plan.outcomes import Outcome
 from worker.web.openapi_fields import CHOSEN_FIELDS, FIELDS
 
 Schema = dict[str, Any]

@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from worker.errors import WorkerError
 from worker.model import AccountId
-from worker.store.database import Database
+from worker.sqlite.database import Database
 from worker.web import forwarding, sessions
 from worker.web.context import WebContext
 from worker.web.owner_messages import message_for_owner

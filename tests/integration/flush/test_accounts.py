@@ -11,8 +11,9 @@ import pytest
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, Everybody, World
 from worker.accounts import api_keys, lists, settings
-from worker.flush import calls, execute
+from worker.flush import execute
 from worker.flush.run import to_deliver
+from worker.mailchimp import calls
 from worker.mailchimp.call import Call
 from worker.model import AccountId, ListId
 from worker.sandbox.faults import Fault

@@ -17,7 +17,7 @@ from worker.mailchimp.call import Answer, Call
 from worker.model import ListId
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.faults import Fault
-from worker.store.database import Database
+from worker.sqlite.database import Database
 
 A, B = "a@example.com", "b@example.com"
 LATER = {

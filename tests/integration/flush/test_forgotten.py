@@ -14,8 +14,8 @@ from worker.cli import forget as command
 from worker.cli.context import despite_workers
 from worker.errors import WriterFenced
 from worker.model import AddressKey
+from worker.sqlite.database import Database
 from worker.store import customers
-from worker.store.database import Database
 
 EVE, A, B, C = (f"{one}@example.com" for one in ("eve", "a", "b", "c"))
 

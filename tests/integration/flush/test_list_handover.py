@@ -11,8 +11,8 @@ from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import lists
 from worker.mailchimp.call import Call
 from worker.model import AccountId, ListId
+from worker.sqlite.database import Database
 from worker.store import accounts
-from worker.store.database import Database
 
 ANN = "ann@example.com"
 

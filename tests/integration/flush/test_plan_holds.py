@@ -10,8 +10,8 @@ import pytest
 
 from tests.integration.flush.world import Everybody, World
 from worker.flush import account_flush
-from worker.flush.related_customers import chunks
 from worker.mailchimp.call import Call
+from worker.plan.related_customers import chunks
 
 
 def named(call: Call) -> str:

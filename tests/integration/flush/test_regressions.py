@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration.flush.world import World
-from worker.flush import account_flush, calls
-from worker.flush.related_customers import chunks
+from worker.flush import account_flush
+from worker.mailchimp import calls
 from worker.mailchimp.call import Call
+from worker.plan.related_customers import chunks
 from worker.sandbox.faults import Fault
 
 A, B, C, D = (f"{one}@example.com" for one in "abcd")

@@ -14,18 +14,18 @@ import pytest
 
 from tests.checked_changelog import CHANGELOG, CheckedChangelog
 from tests.integration.flush.world import ACCOUNT, World
-from tests.unit.flush.test_field_hashes import unkeyed
+from tests.unit.fields.test_field_hashes import unkeyed
 from worker.accounts import api_keys, chosen_fields
 from worker.accounts.secrets import parsed
 from worker.errors import KafkaError
-from worker.flush.field_hashes import HASHES, FieldHashes
-from worker.flush.rehash import Rehashing
+from worker.fields.field_hashes import HASHES, FieldHashes
+from worker.fields.rehash import Rehashing
 from worker.jobs.rehash import rehash
 from worker.model import ListId
+from worker.sqlite.changed_rows import Changed
+from worker.sqlite.database import Database
 from worker.status.previous_key import previous_key
 from worker.store import rekeying
-from worker.store.changed_rows import Changed
-from worker.store.database import Database
 from worker.store.offsets import TopicSize, note_size
 from worker.store.rekeying import Rekeying
 
@@ -141,8 +141,8 @@ class Failing(CheckedChangelog):
 
 def test_renewing_that_was_cut_short_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was done stays done, and the next time only the rest is written."""
-    monkeypatch.setattr("worker.store.parts.FIRST_ROWS", 4)
-    monkeypatch.setattr("worker.store.parts.MOST_ROWS", 4)
+    monkeypatch.setattr("worker.sqlite.parts.FIRST_ROWS", 4)
+    monkeypatch.setattr("worker.sqlite.parts.MOST_ROWS", 4)
     for number in range(10):
         world.event(f"cus-{number}", f"{number}@example.com", first_name="Ann")
     world.flush()

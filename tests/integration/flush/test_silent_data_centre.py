@@ -16,7 +16,7 @@ from worker.mailchimp.data_centres import DataCentreSender
 from worker.mailchimp.rate_limit import Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId
-from worker.store.database import Database
+from worker.sqlite.database import Database
 from worker.store.runs import Run
 
 AT_ONCE = 5

@@ -31,9 +31,9 @@ from worker.model import AccountId, AddressKey, ListId, MembershipKey
 from worker.sandbox.in_process import DirectSender
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
+from worker.sqlite.database import Database
 from worker.store import accounts, customers, ledger, receipts, runs
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
 from worker.store.receipts import Receipt
 from worker.store.runs import AccountRun, Run

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.integration.flush.world import ACCOUNT
 from tests.integration.web.site import OTHER, Site
-from worker.store.database import Database
+from worker.sqlite.database import Database
 from worker.web import forwarding
 from worker.web.application import web_application
 from worker.web.forwarding import GOOD_FOR, SeenRequests, forward

@@ -18,9 +18,9 @@ from worker.accounts.settings_log import Author
 from worker.clock import as_text
 from worker.mailchimp.user import MailchimpUser
 from worker.model import AccountId, ListId
+from worker.sqlite.changed_rows import Changed
 from worker.store import accounts, dead_letters, held_counts
 from worker.store.accounts import AccountSettings, Pause
-from worker.store.changed_rows import Changed
 from worker.store.dead_letters import DeadLetter
 from worker.store.held_counts import HeldCount
 from worker.web.pages.routes import PAGES

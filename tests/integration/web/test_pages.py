@@ -15,9 +15,9 @@ from worker.accounts import lists, settings
 from worker.clock import as_moment, as_text
 from worker.errors import KafkaError
 from worker.model import AccountId, ListId
+from worker.sqlite.changed_rows import Changed
 from worker.store import accounts, bare_customers, runs
 from worker.store.accounts import AccountSettings, Pause
-from worker.store.changed_rows import Changed
 from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun
 from worker.web import account_reader

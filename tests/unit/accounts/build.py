@@ -16,9 +16,11 @@ from worker.mailchimp.call import Answer, Call
 from worker.model import AccountId
 from worker.sandbox.in_process import DirectSender
 from worker.sandbox.server_state import StandIn
+from worker.sqlite.database import Database
+from worker.sqlite.library import (
+    sqlite3,  # the one library that the worker opens it with: two in one process break locks
+)
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
-from worker.store.sqlite import sqlite3  # the one library that the worker opens it with: two in one process break locks
 
 AT = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)

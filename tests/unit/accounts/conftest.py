@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.store.database import Database, open_database
+from worker.sqlite.database import Database, open_database
 
 
 @pytest.fixture

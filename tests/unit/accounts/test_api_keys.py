@@ -34,9 +34,9 @@ from worker.errors import (
 from worker.mailchimp.api_key import parse
 from worker.mailchimp.call import Answer
 from worker.mailchimp.user import ROOT, MailchimpUser
+from worker.sqlite.database import open_database
 from worker.store import accounts
 from worker.store.accounts import Pause
-from worker.store.database import open_database
 
 NO_LISTS = Answer(200, {"lists": [], "total_items": 0})
 REFUSALS = [

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.accounts.field_mapping import DEFAULT, checked, mapped, mapping_of, unfit
 from worker.errors import AccountError
+from worker.fields.field_mapping import DEFAULT, checked, mapped, mapping_of, unfit
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import AccountId, ListId
 from worker.store.accounts import AccountList

@@ -13,8 +13,9 @@ from worker.accounts.forget import forget_account
 from worker.accounts.settings import load
 from worker.errors import DatabaseError, NotFound
 from worker.model import AddressKey, CustomerId, ListId, MembershipKey
-from worker.store import customers, database, dead_letters, ledger, receipts, runs
-from worker.store.database import open_database
+from worker.sqlite import database
+from worker.sqlite.database import open_database
+from worker.store import customers, dead_letters, ledger, receipts, runs
 from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import CustomerStatus, LedgerEntry
 from worker.store.receipts import Receipt

@@ -14,8 +14,8 @@ from worker.changelog import table_rows
 from worker.changelog.records import changelog_row_of, key_of, value_of
 from worker.errors import SecretKeyError
 from worker.model import AddressKey, CustomerId, ListId, MembershipKey
+from worker.sqlite.database import open_database
 from worker.store import forgotten, ledger
-from worker.store.database import open_database
 from worker.store.forgotten import HASH_KEY, digest_of
 from worker.store.ledger import CustomerStatus, LedgerEntry
 

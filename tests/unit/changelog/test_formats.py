@@ -20,8 +20,8 @@ from worker.changelog.column_types import LIST_SHAPE, SHAPES
 from worker.changelog.records import FORMAT, Unreadable, changelog_row_of, key_of, value_of
 from worker.changelog.table_rows import ChangelogRow
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
+from worker.sqlite.database import Database, open_database
 from worker.store import accounts, customers, dead_letters, ledger
-from worker.store.database import Database, open_database
 from worker.store.dead_letters import DeadLetter
 
 DATA = Path(__file__).parents[2] / "data"

@@ -19,10 +19,10 @@ from worker.changelog.writer import Acknowledged, ChangelogWriter
 from worker.config import Kafka
 from worker.errors import KafkaError
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
+from worker.sqlite.changed_rows import Changed, RowKey, account_rows
+from worker.sqlite.database import Database, open_database
 from worker.store import accounts, customers, forgotten, ignored, ledger, ledger_erasure, readings
 from worker.store.accounts import AccountList, AccountSettings, Pause
-from worker.store.changed_rows import Changed, RowKey, account_rows
-from worker.store.database import Database, open_database
 from worker.store.ledger import CustomerStatus, LedgerEntry
 from worker.store.readings import Reading
 

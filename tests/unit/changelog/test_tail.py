@@ -15,7 +15,7 @@ from worker.changelog.tail import ChangelogTail
 from worker.changelog.topics import ChangelogTopic, ChangelogTopics
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import KafkaError, LedgerLost
-from worker.store.database import Database, open_database
+from worker.sqlite.database import Database, open_database
 
 SECONDS = 10.0
 

@@ -13,10 +13,10 @@ from worker.cli.receipts import moment_of
 from worker.clock import as_text
 from worker.errors import NotFound, UsageError
 from worker.model import AccountId, AddressKey, CustomerId, ListId
+from worker.sqlite.database import Database, open_database
 from worker.status.json_data import receipt_data
 from worker.store import accounts, receipts
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database, open_database
 from worker.store.receipts import Receipt
 
 LONDON = ZoneInfo("Europe/London")

@@ -13,9 +13,9 @@ from tests.unit.consumer.test_batch import ACCOUNT, AT, event, one
 from worker.consumer.batch import Batch
 from worker.consumer.decode import Record
 from worker.consumer.erased_customers import ErasedCustomers, no_key
+from worker.sqlite.database import Database, open_database
 from worker.store import bare_customers, counts, customers, dead_letters, ignored, offsets
 from worker.store.bare_customers import BareAccount
-from worker.store.database import Database, open_database
 
 FIELDS: dict[str, Any] = {
     "email": "ann@example.com",

@@ -18,8 +18,8 @@ from worker.consumer.batch import Batch, replay
 from worker.consumer.decode import Record
 from worker.errors import DatabaseError
 from worker.model import AccountId, Customer
+from worker.sqlite.database import Database, open_database
 from worker.store import counts, customers, dead_letters, offsets
-from worker.store.database import Database, open_database
 
 AT = "2026-11-22T10:00:00.000Z"
 ACCOUNT = AccountId("acct-1")

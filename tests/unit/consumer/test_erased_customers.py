@@ -23,8 +23,8 @@ from worker.consumer.decode import Record
 from worker.consumer.erased_customers import ErasedCustomers
 from worker.errors import SecretKeyError
 from worker.model import AddressKey, CustomerId, MembershipKey
+from worker.sqlite.database import Database, open_database
 from worker.store import counts, customers, dead_letters, forgotten, ledger
-from worker.store.database import Database, open_database
 from worker.store.ledger import CustomerStatus
 
 ANN = "ann@example.com"

@@ -10,7 +10,7 @@ import pytest
 from worker.consumer import instance
 from worker.consumer.instance import instance_of
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.store.database import open_database
+from worker.sqlite.database import open_database
 
 
 def name_of(path: Path) -> str:

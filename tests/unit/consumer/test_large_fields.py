@@ -15,8 +15,8 @@ from tests.connected import connected
 from tests.staged import stage_batch
 from worker.consumer.decode import LONGEST_TEXT, LONGEST_VALUE, Event, Record, Undecodable, decode, whose
 from worker.model import LONGEST_ADDRESS, AccountId, is_address
+from worker.sqlite.database import open_database
 from worker.store import customers, dead_letters
-from worker.store.database import open_database
 from worker.text.redaction import redacted
 
 SECONDS = 1.5

@@ -25,8 +25,8 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import ConsumerStopped
 from worker.kafka import admin
 from worker.kafka.client import Problems, is_fatal
+from worker.sqlite.database import open_database
 from worker.store import offsets
-from worker.store.database import open_database
 
 PARTITIONS = 3
 SOME = st.sets(st.integers(0, PARTITIONS - 1), min_size=1)

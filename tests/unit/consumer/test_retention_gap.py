@@ -14,8 +14,8 @@ from worker.consumer.decode import Record, whose
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.consumer.retention_gap import RetentionGap
 from worker.consumer.start_offset import Compaction
+from worker.sqlite.database import Database, open_database
 from worker.store import offsets
-from worker.store.database import Database, open_database
 
 
 class World:

@@ -16,8 +16,8 @@ from tests.unit.consumer.test_batch import ACCOUNT, AT, event, one, stage
 from worker.consumer.decode import Record
 from worker.consumer.event_order import Known, came_later, newest_first, withdrawal_counts
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, Position
+from worker.sqlite.database import Database, open_database
 from worker.store import customers, ignored
-from worker.store.database import Database, open_database
 
 ANN = AddressKey("ann@example.com")
 TOO_HIGH = 2**62

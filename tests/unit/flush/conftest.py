@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.flush import build
+from tests.unit.plan import build
+from worker.sqlite.database import Database, open_database
 from worker.store import accounts
-from worker.store.database import Database, open_database
 
 
 @pytest.fixture

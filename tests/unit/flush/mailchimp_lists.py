@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from tests.unit.flush import build
+from tests.unit.plan import build
 from worker.clock import as_moment
 from worker.flush.list_readings import Page, read_list
 from worker.mailchimp.call import Answer, Call
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.store import ledger
-from worker.store.database import Database
 from worker.store.ledger import LedgerEntry
 from worker.store.readings import Reading
 

@@ -1,10 +1,10 @@
 """How many members may leave a list in one run."""
 
-from tests.unit.flush.build import MASTER, OTHER, customer, customer_status, entry, near, terms
+from tests.unit.plan.build import MASTER, OTHER, customer, customer_status, entry, near, terms
 from worker.flush.brake import Brake, limit
-from worker.flush.plan import make_plan
-from worker.flush.plan_summary import PlanSummary
-from worker.flush.steps import Archive, Move, Unsubscribe
+from worker.plan.plan import make_plan
+from worker.plan.steps import Archive, Move, Unsubscribe
+from worker.plan.summary import PlanSummary
 
 
 def all_deleted(many):

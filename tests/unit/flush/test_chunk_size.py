@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tracemalloc
 
-from worker.flush.related_customers import CHUNK, CHUNK_BYTES, chunks
 from worker.model import AccountId
-from worker.store.database import open_database
+from worker.plan.related_customers import CHUNK, CHUNK_BYTES, chunks
+from worker.sqlite.database import open_database
 
 ACCOUNT = AccountId("acct-1")
 LARGE = 500_000

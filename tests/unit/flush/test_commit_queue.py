@@ -15,8 +15,8 @@ from worker.errors import DatabaseError, KafkaError
 from worker.flush.commit_queue import MOST_IN_GROUP, Change, CommitQueue
 from worker.flush.step_result import Halted, StepResult
 from worker.model import AccountId
-from worker.store.changed_rows import Changed, Rows
-from worker.store.database import Database, open_database
+from worker.sqlite.changed_rows import Changed, Rows
+from worker.sqlite.database import Database, open_database
 
 _Result = TypeVar("_Result")
 NO_DISK = DatabaseError("The disk is full.", "Make room.")

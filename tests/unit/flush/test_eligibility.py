@@ -12,8 +12,8 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.flush.eligibility import GroupEligibility, misplaced, partition_mismatch
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
+from worker.sqlite.database import Database, open_database
 from worker.store import counts, offsets
-from worker.store.database import Database, open_database
 from worker.store.offsets import TopicSize
 from worker.store.run_result import RunResult
 

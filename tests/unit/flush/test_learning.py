@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.flush import build
 from tests.unit.flush.mailchimp_lists import ACCOUNT, DATE, Lists, read
+from tests.unit.plan import build
 from worker.flush.learning import KnownContacts, entry_of_departure, entry_of_member, learnt
 from worker.mailchimp.member import Member
+from worker.sqlite.database import Database
 from worker.store import ledger
-from worker.store.database import Database
 from worker.store.ledger import Intent, LedgerEntry
 from worker.store.readings import Reading
 

@@ -9,17 +9,17 @@ from datetime import timedelta
 
 import pytest
 
-from tests.unit.flush import build
 from tests.unit.flush.mailchimp_lists import ACCOUNT, DATE, FIRST, START, Lists, entry, read
+from tests.unit.plan import build
 from worker.clock import as_text
 from worker.flush.answers import AnswerClass
 from worker.flush.learning import write_page
 from worker.flush.list_readings import ListReadings, Page, pages, read_list, start_of
 from worker.mailchimp.call import Answer
+from worker.sqlite.database import Database
 from worker.store import accounts, ledger
 from worker.store import readings as stored
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database
 from worker.store.readings import Reading
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from worker.errors import DatabaseError
 from worker.jobs.job import Job, JobThread, start_all
-from worker.store.database import Database, open_database
+from worker.sqlite.database import Database, open_database
 
 
 class Failing(Job):

@@ -21,9 +21,9 @@ from worker.consumer.decode import Record
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.jobs import refetch
 from worker.jobs.refetch import Refetch, being_read
+from worker.sqlite.database import Database
 from worker.store import bare_customers, customers, erasure_requests, offsets
 from worker.store.bare_customers import Bare
-from worker.store.database import Database
 
 ONE, TWO = "acct-1", "acct-2"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

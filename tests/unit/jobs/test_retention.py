@@ -16,8 +16,8 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.jobs.job import start_all
 from worker.jobs.retention import Retention, drop_old, limit_dead_letters
 from worker.model import AccountId
+from worker.sqlite.database import open_database
 from worker.store import dead_letters, receipts, runs
-from worker.store.database import open_database
 from worker.store.dead_letters import DeadLetter
 from worker.store.runs import AccountRun
 

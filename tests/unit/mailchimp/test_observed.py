@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from worker.flush import calls
+from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Call, Failure, member_hash, member_path
 from worker.mailchimp.observed import KINDS, ObservedSender, answer_of, kind_of
 from worker.mailchimp.user import ROOT

@@ -13,12 +13,12 @@ from worker.changelog import signatures
 from worker.clock import as_text
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId, ListId
+from worker.sqlite.database import Database, open_database
 from worker.status.check_accounts import lists_not_there
 from worker.status.check_kafka import check_staging
 from worker.status.checks import Finding, Level, exit_code, ok
 from worker.store import dead_letters, offsets
 from worker.store.accounts import AccountList, AccountSettings
-from worker.store.database import Database, open_database
 from worker.store.dead_letters import DeadLetter
 from worker.store.offsets import TopicSize
 

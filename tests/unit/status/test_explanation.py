@@ -9,10 +9,10 @@ import pytest
 
 from worker.mailchimp.call import Answer
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
+from worker.sqlite.database import Database, open_database
 from worker.status.explanation import Explanation, event_name, explanations_of, letters_naming, live_member
 from worker.store import customer_outcomes, dead_letters, ledger, receipts
 from worker.store.customer_outcomes import CustomerOutcome
-from worker.store.database import Database, open_database
 from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import CustomerStatus, LedgerEntry
 from worker.store.receipts import Receipt

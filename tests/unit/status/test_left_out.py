@@ -3,12 +3,12 @@
 from contextlib import closing
 from datetime import UTC, datetime
 
-from worker.flush.merge_values import LeftOutCounts
+from worker.fields.merge_values import LeftOutCounts
 from worker.model import AccountId, ListId
+from worker.sqlite.database import open_database
 from worker.status.left_out import as_rows, sentences
 from worker.store import runs
 from worker.store.accounts import AccountList, AccountSettings
-from worker.store.database import open_database
 from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun, LeftOut
 

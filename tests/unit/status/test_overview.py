@@ -16,13 +16,14 @@ from worker.clock import as_text
 from worker.config import Config, Staging
 from worker.consumer.owned_partitions import Lag, OwnedPartitions
 from worker.model import AccountId, ListId
+from worker.sqlite import lock
+from worker.sqlite.database import Database, open_database
+from worker.sqlite.lock import DatabaseLock, is_locked, lock_path, seconds_since_beat
 from worker.status.live import LiveFile, LiveWorker, read_live
 from worker.status.overview import overview
-from worker.store import accounts, held_counts, lock, offsets, receipts, runs
+from worker.store import accounts, held_counts, offsets, receipts, runs
 from worker.store.accounts import AccountList, AccountSettings
-from worker.store.database import Database, open_database
 from worker.store.held_counts import HeldCount
-from worker.store.lock import DatabaseLock, is_locked, lock_path, seconds_since_beat
 from worker.store.offsets import TopicSize
 from worker.store.receipts import Receipt
 from worker.store.run_result import RunResult

@@ -14,9 +14,9 @@ from tests.unit.store.test_long_operations import holds, stage
 from tests.unit.store.test_query_plans import plans
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.jobs.retention import strip_unconnected
+from worker.sqlite.database import Database, open_database
 from worker.store import bare_customers, customers
 from worker.store.bare_customers import CONSENTS, WITHDRAWS, Bare, BareAccount
-from worker.store.database import Database, open_database
 
 MANY = 2500
 HERE = BareAccount(ACCOUNT, "t", "id", 0, 0)

@@ -7,8 +7,8 @@ import pytest
 
 from tests.unit.accounts.test_forget import receipt
 from worker.clock import as_text
+from worker.sqlite.database import open_database
 from worker.store import expiry, receipts
-from worker.store.database import open_database
 
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
 DAY = timedelta(days=1)

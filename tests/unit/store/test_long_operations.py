@@ -22,8 +22,9 @@ from worker.clock import utc_now
 from worker.config import Kafka
 from worker.errors import DatabaseError
 from worker.model import AccountId
-from worker.store import customers, database, dead_letters, ledger, ledger_erasure, parts, receipts
-from worker.store.database import Database, open_database
+from worker.sqlite import database, parts
+from worker.sqlite.database import Database, open_database
+from worker.store import customers, dead_letters, ledger, ledger_erasure, receipts
 
 MANY = 2500
 

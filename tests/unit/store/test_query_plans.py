@@ -11,9 +11,10 @@ import pytest
 from tests.checked_changelog import CHANGELOG
 from worker.accounts.erased_persons import Erasing
 from worker.model import AccountId, AddressKey, CustomerId
-from worker.store import customers, dead_letters, elsewhere, ledger, ledger_erasure, receipts, totals
+from worker.plan import elsewhere
+from worker.sqlite.database import Database, open_database
+from worker.store import customers, dead_letters, ledger, ledger_erasure, receipts, totals
 from worker.store.accounts import AccountSettings
-from worker.store.database import Database, open_database
 
 ACCOUNT, ANN = AccountId("acct-1"), AddressKey("ann@example.com")
 CUSTOMER = CustomerId("cus-1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker.accounts.settings import Missing, MissingCode, ended_by_missing
-from worker.flush.outcomes import MEANINGS, Outcome, end_of
+from worker.plan.outcomes import MEANINGS, Outcome, end_of
 from worker.store.run_result import RESULT_MEANINGS, RunResult, worst
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from worker.accounts.settings import missing
 from worker.model import AccountId, ListId
+from worker.sqlite.database import Database, open_database
 from worker.status.account_state import AccountFacts, state_of
 from worker.store import accounts, customers, held_counts, runs, totals
 from worker.store.accounts import AccountList, AccountSettings, Pause
-from worker.store.database import Database, open_database
 from worker.store.held_counts import HeldCount
 
 AT = datetime(2026, 11, 22, 10, tzinfo=UTC)

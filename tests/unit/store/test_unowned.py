@@ -12,8 +12,8 @@ from tests.unit.accounts.build import ACCOUNT, NEIGHBOUR
 from tests.unit.accounts.test_forget import customer_status, entry, receipt
 from tests.unit.store.test_long_operations import holds, stage
 from worker.model import AccountId
+from worker.sqlite.database import Database, open_database
 from worker.store import ledger, offsets, receipts, unowned
-from worker.store.database import Database, open_database
 from worker.store.unowned import BACK, DROPPING, KEPT, PartitionBack, Unowned
 
 MANY = 2500

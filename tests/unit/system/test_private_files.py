@@ -13,10 +13,10 @@ import pytest
 
 from worker.accounts.secrets import secret_key
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.sqlite.backup import back_up
+from worker.sqlite.database import open_database
+from worker.sqlite.lock import DatabaseLock
 from worker.status.live import LiveFile
-from worker.store.backup import back_up
-from worker.store.database import open_database
-from worker.store.lock import DatabaseLock
 from worker.system.private_files import is_open_to_others
 
 NAMES = {f"worker.db{suffix}" for suffix in ("", "-wal", "-shm", ".lock", ".key", ".worker")} | {"copy.db"}

@@ -19,8 +19,8 @@ from worker.config import Config
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import DatabaseError
 from worker.metrics import Metrics
+from worker.sqlite.database import Database, open_database
 from worker.store import bare_customers, counts, customers, runs
-from worker.store.database import Database, open_database
 from worker.store.run_result import RunResult
 from worker.web.application import web_application
 from worker.web.collector import PREFIX, WorkerCollector, registry_of

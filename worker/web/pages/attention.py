@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from worker.sqlite.lock import is_locked
 from worker.status.live import read_live
 from worker.store import customers
-from worker.store.lock import is_locked
 from worker.web.account_reader import Now
 from worker.web.pages.problems import Problem, ProblemContext, problems_of
 from worker.web.pages.shown import when

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from starlette.responses import Response
 
-from worker.accounts.field_mapping import CUSTOMER_FIELDS, NOTHING, MappedField, unfit
 from worker.errors import AccountError, MailchimpError, NotFound, WorkerError
+from worker.fields.field_mapping import CUSTOMER_FIELDS, NOTHING, MappedField, unfit
 from worker.model import ListId
 from worker.store import attribute_names
 from worker.web.account_editor import editor_of

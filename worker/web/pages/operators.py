@@ -8,15 +8,15 @@ from typing import Any
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from worker.clock import as_moment
-from worker.flush.outcomes import MEANINGS
 from worker.model import AccountId
+from worker.plan.outcomes import MEANINGS
+from worker.sqlite.lock import seconds_since_beat
 from worker.status.account_state import State
 from worker.status.live import read_live
 from worker.status.other_workers import all_workers
 from worker.status.overview import overview
 from worker.store import dead_letters, runs
 from worker.store.dead_letters import DeadLetter
-from worker.store.lock import seconds_since_beat
 from worker.text.plural import counted
 from worker.web.dead_letter_replay import may_replay, replayed
 from worker.web.pages.all_accounts import AWAY, away_in_words, from_their_workers

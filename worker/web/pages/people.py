@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from worker.clock import as_moment
-from worker.flush.outcomes import Outcome
 from worker.model import Customer, CustomerId
+from worker.plan.outcomes import Outcome
 from worker.store import customers, runs
 from worker.store.accounts import AccountSettings
 from worker.store.receipts import Receipt

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from worker.accounts.settings import missing
 from worker.clock import as_moment
 from worker.errors import NotFound
-from worker.flush.outcomes import MEANINGS, Outcome
 from worker.model import is_address
+from worker.plan.outcomes import MEANINGS, Outcome
 from worker.status.explanation import Explanation, LiveMember
 from worker.store.customer_outcomes import NO_MEMBER
 from worker.store.receipts import Receipt

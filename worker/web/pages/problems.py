@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from worker.accounts.settings import missing
-from worker.flush.outcomes import Outcome
+from worker.plan.outcomes import Outcome
 from worker.status.account_state import AccountFacts
 from worker.store.accounts import AccountSettings, Pause
 from worker.store.held_counts import HeldCount, can_be_confirmed

@@ -10,7 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
-from worker.flush.outcomes import Outcome
+from worker.plan.outcomes import Outcome
 from worker.status.times import moment_in_words
 from worker.store.runs import Run
 
@@ -117,7 +117,7 @@ LIST_REASONS: Mapping[str, str] = MappingProxyType(
         "master list: the list given is gone from Mailchimp": "your master list, as the customer's own list is gone",
     }
 )
-"""Why a customer is on a list; see :mod:`worker.flush.target_list`."""
+"""Why a customer is on a list; see :mod:`worker.plan.target_list`."""
 
 
 def words_of(outcome: str) -> Words:

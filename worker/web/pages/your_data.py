@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from worker.accounts.field_mapping import mapping_of
-from worker.flush import field_values
-from worker.flush.field_values import CUT
-from worker.flush.merge_values import NO_SUCH_FIELD
+from worker.fields import field_values
+from worker.fields.field_mapping import mapping_of
+from worker.fields.field_values import CUT
+from worker.fields.merge_values import NO_SUCH_FIELD
 from worker.store.accounts import AccountSettings
 from worker.store.runs import LeftOut
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.web.pages.test_problems import READY
-from worker.flush import field_values
+from worker.fields import field_values
 from worker.model import ListId
 from worker.store.runs import LeftOut
 from worker.web.pages.your_data import Field, fields_of, not_sent

@@ -1,0 +1,187 @@
+"""Converts a customer to merge fields of a list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.fields.field_mapping import CUSTOMER_FIELDS, DEFAULT
+from worker.fields.field_values import MAX_TEXT, every_form, formed
+from worker.mailchimp.merge_fields import MergeField
+from worker.model import AttributeValue, CustomerState, ListId, PostalAddress
+from worker.store.runs import LeftOut
+
+ADDRESS = "ADDRESS"
+NO_SUCH_FIELD = "this list has no such field"
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A customer's merge fields on one list.
+
+    Attributes:
+        values: merge tag to the value to send.
+        left_out: merge tag to why its value is not sent as billmywork has it.
+        state_filled_in: the state sent with the address if billmywork has none; else None.
+        available: the list's fields.
+    """
+
+    values: Mapping[str, Any]
+    left_out: Mapping[str, str]
+    state_filled_in: str | None = None
+    available: Sequence[MergeField] = field(default=(), repr=False, compare=False)
+
+    def whole(self, sent: Mapping[str, str]) -> dict[str, Any]:
+        """Returns everything to send: the values, and "" for values sent earlier that the customer no longer has.
+
+        Args:
+            sent: merge tag to hash of what was sent last.
+        """
+        return {**self.values, **cleared(self.values, sent, self.available)}
+
+
+def merge_fields(
+    state: CustomerState,
+    available: Sequence[MergeField],
+    state_if_missing: str,
+    mapping: Mapping[str, str] = DEFAULT,
+) -> Fields:
+    """Returns what to send of a customer to a list with these merge fields.
+
+    Empty values are never sent, so that a field filled in Mailchimp stays.
+
+    Args:
+        state_if_missing: sent as the state of an address without one; if empty, such an address is not sent.
+        mapping: merge tag to customer field or attribute.
+    """
+    on_list = {field.tag: field for field in available}
+    values: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    filled_in = None
+    for tag, source in mapping.items():
+        value = _value(state, source)
+        if not value and value != 0:
+            continue
+        field = on_list.get(tag)
+        if field is None:
+            left_out[tag] = NO_SUCH_FIELD
+        elif isinstance(value, PostalAddress):
+            filled_in = _put_address(field, value, state_if_missing, values, left_out) or filled_in
+        elif field.type == "text" and isinstance(value, str) and len(value) <= MAX_TEXT:
+            values[tag] = value  # the usual case
+        else:
+            found = formed(field, value)
+            if found.value is not None:
+                values[tag] = found.value
+            if found.reason is not None:
+                left_out[tag] = found.reason
+    return Fields(values, left_out, filled_in, available)
+
+
+def every_value(state: CustomerState, source: str | None, state_if_missing: str) -> Iterator[Any]:
+    """Yields each value that some merge field gets from a customer field or attribute; nothing if that is empty.
+
+    Args:
+        source: as in a mapping of :func:`merge_fields`; None for nothing.
+        state_if_missing: as in :func:`merge_fields`.
+    """
+    value = _value(state, source) if source is not None else None
+    if isinstance(value, PostalAddress):
+        for kind in ("address", "text"):
+            values: dict[str, Any] = {}
+            _put_address(MergeField("", kind), value, state_if_missing, values, {})
+            yield from values.values()
+    elif value or value == 0:
+        yield from every_form(value)
+
+
+def _value(state: CustomerState, source: str) -> AttributeValue | PostalAddress | None:
+    if source in CUSTOMER_FIELDS:
+        found = getattr(state, source)
+        return found if isinstance(found, PostalAddress) else _text(found)
+    value = state.attributes.get(source)
+    return _text(value) if isinstance(value, str) else value
+
+
+@dataclass(slots=True)
+class LeftOutCounts:
+    """Counts fields that are left out."""
+
+    _written: Counter[ListId] = field(default_factory=Counter)
+    _fields: Counter[tuple[ListId, str, str]] = field(default_factory=Counter)
+
+    def count(self, list_id: ListId, left_out: Mapping[str, str]) -> None:
+        """Counts one contact.
+
+        Args:
+            left_out: merge tag to the reason.
+        """
+        self._written[list_id] += 1
+        self._fields.update((list_id, tag, reason) for tag, reason in left_out.items())
+
+    def with_all(self, others: Iterable[LeftOutCounts]) -> LeftOutCounts:
+        """Returns these counts and others together, in a new object."""
+        whole = LeftOutCounts(self._written.copy(), self._fields.copy())
+        for one in others:
+            whole._written.update(one._written)
+            if one._fields:
+                whole._fields.update(one._fields)
+        return whole
+
+    def found(self) -> tuple[LeftOut, ...]:
+        """Returns what was left out by list, the most frequent first."""
+        rows = sorted(self._fields.items(), key=lambda one: (one[0][0], -one[1], one[0]))
+        return tuple(LeftOut(*key, count, self._written[key[0]]) for key, count in rows)
+
+
+def cleared(values: Mapping[str, Any], sent: Mapping[str, str], available: Iterable[MergeField]) -> dict[str, str]:
+    """Returns "" for each field that this worker filled and that the customer no longer has.
+
+    Args:
+        sent: merge tag to hash; an absent tag was never filled by this worker, so it is never cleared.
+        available: the list's fields; others are not cleared.
+    """
+    on_list = {field.tag for field in available}
+    return {tag: "" for tag in sent if tag not in values and tag in on_list}
+
+
+def _text(value: str | None) -> str:
+    return (value or "").strip()
+
+
+def _put_address(
+    field: MergeField,
+    address: PostalAddress,
+    state_if_missing: str,
+    values: dict[str, Any],
+    left_out: dict[str, str],
+) -> str | None:
+    """Adds the address to the values or what is left out; returns the state that was filled in, if one was."""
+    parts = {
+        "addr1": _text(address.line1),
+        "addr2": _text(address.line2),
+        "city": _text(address.city),
+        "state": _text(address.state),
+        "zip": _text(address.postcode),
+        "country": _text(address.country),
+    }
+    if not any(parts.values()):
+        return None
+    if field.type != "address":
+        values[field.tag] = ", ".join(part for part in parts.values() if part)[:MAX_TEXT]
+        return None
+    filled_in = None if parts["state"] or not state_if_missing else state_if_missing
+    parts["state"] = parts["state"] or state_if_missing
+    # Mailchimp accepts only complete addresses. British ones seldom have a county, which counts as the state.
+    lacking = [name for part, name in _NEEDED.items() if not parts[part]]
+    if lacking:
+        left_out[field.tag] = f"no {', '.join(lacking)}"
+        return None
+    values[field.tag] = {name: part for name, part in parts.items() if part}
+    return filled_in
+
+
+_NEEDED = {"addr1": "line1", "city": "city", "state": "state", "zip": "postcode"}
+"""Parts of an address that Mailchimp requires, with their names in events."""

@@ -1,0 +1,257 @@
+"""Decides who may be added where: an opt-out belongs to the address and its customers, on all lists of the account.
+
+So an address that is known to have left one list is not added to another one, for any customer; nor is an address of a
+customer who is known to have left. Does no I/O: it decides which places must be read before a contact is added, and
+what their members mean. :mod:`worker.flush.consent_check` reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from worker.mailchimp.member import Member
+from worker.model import AddressKey, Customer, CustomerId, ListId, MembershipKey
+from worker.plan.identity import is_ours
+from worker.plan.outcomes import Outcome
+from worker.plan.steps import NoCall, PriorMembership, Target
+from worker.store.forgotten import Departed
+from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
+
+
+def erased_since(
+    customer: Customer, membership: MembershipKey, entry: LedgerEntry | None, departed: Departed
+) -> str | None:
+    """Returns why a customer may not be added at a place whose ledger entry was erased.
+
+    Args:
+        entry: of that place; an existing member is updated, not added.
+
+    Returns:
+        Half a sentence; None if no departure is known.
+    """
+    if entry is not None and entry.state == "present":
+        return None
+    if departed.has_address(membership.address):
+        return "somebody with this address left a list of this account, and has been erased since"
+    if departed.has_customer(customer.customer_id):
+        return "this customer left a list of this account, and has been erased since"
+    return None
+
+
+def refused(
+    targets: tuple[Target, ...], customer_status: CustomerStatus, address: AddressKey | None, now: str
+) -> NoCall | None:
+    """Returns why nothing is sent for a customer that Mailchimp refused earlier; None if it may be sent."""
+    if customer_status.refusal is None or customer_status.refused_address not in (None, address):
+        return None
+    if customer_status.retry_at is None:
+        whom = "this address" if customer_status.refused_address else "this customer"
+        detail = f"Mailchimp refuses {whom}: {customer_status.refusal}."
+        after = "Nothing until an operator clears it (resync --clear-suppressed)"
+        after += " or the address changes." if customer_status.refused_address else "."
+        return NoCall(targets, None, Outcome.SUPPRESSED, detail, after)
+    if customer_status.retry_at > now:
+        detail = f"Mailchimp refused it {customer_status.attempts} times: {customer_status.refusal}."
+        return NoCall(
+            targets, None, Outcome.HELD, detail, f"Tried again after {customer_status.retry_at}.", silent=True
+        )
+    return None
+
+
+def may_leave(entry: LedgerEntry | None) -> bool:
+    """Returns whether somebody may have left a place by now: a member, or an archived one that was not read since."""
+    return entry is not None and (entry.state == "present" or (entry.state == "archived" and entry.intent is not None))
+
+
+def keeps_out(entry: LedgerEntry | None, destination: MembershipKey) -> bool:
+    """Returns whether a departure in the ledger keeps a contact from a place.
+
+    A bounced address is kept out itself, but not the person under another address.
+    """
+    if entry is None or not has_left(entry):
+        return False
+    return (
+        entry.member_status != "cleaned" or entry.state != "present" or entry.membership.address == destination.address
+    )
+
+
+def known_to_have_left(
+    entry: LedgerEntry | None,
+    priors: Sequence[PriorMembership],
+    destination: MembershipKey,
+    read_now: Collection[ListId],
+) -> PriorMembership | None:
+    """Returns the first prior place that keeps a contact out, if no further read is needed to know it.
+
+    Args:
+        read_now: lists whose members were read a moment ago.
+    """
+    if any(one is not None and one.intent is not None for one in (entry, *(prior.entry for prior in priors))):
+        return None  # doubts are resolved first
+    there = (prior for prior in priors if prior.membership.list_id in read_now)
+    return next((prior for prior in there if keeps_out(prior.entry, destination)), None)
+
+
+class KnownPlaces:
+    """Where customers are known: by their statuses, and by entries that have their fields.
+
+    Attributes:
+        entries: ledger entries by place.
+        with_address: address to the ledger's places with it.
+        same_address: address to the customers who have it.
+    """
+
+    def __init__(
+        self,
+        people: Iterable[Customer],
+        ids: Iterable[CustomerId],
+        customer_statuses: Mapping[CustomerId, CustomerStatus],
+        owned: Iterable[LedgerEntry],
+        entries: Mapping[MembershipKey, LedgerEntry],
+    ) -> None:
+        """Indexes the rows of a chunk, or of contacts that are about to be added.
+
+        Args:
+            people: customers, to find those who share an address.
+            ids: the customers whose places are wanted.
+            owned: entries that have their fields, where a write for them was begun, or that they left for good.
+        """
+        self.entries = entries
+        self.with_address: dict[AddressKey, list[MembershipKey]] = {}
+        self.same_address: dict[AddressKey, list[Customer]] = {}
+        self._at: dict[CustomerId, list[MembershipKey]] = {}
+        self._known_by: dict[MembershipKey, list[CustomerId]] = {}
+        for membership in entries:
+            self.with_address.setdefault(membership.address, []).append(membership)
+        for one in people:
+            if one.address is not None:
+                self.same_address.setdefault(one.address, []).append(one)
+        begun: dict[CustomerId, list[MembershipKey]] = {}
+        half_left: dict[CustomerId, list[MembershipKey]] = {}
+        for entry in owned:
+            places = begun if entry.state == "intended" else half_left
+            places.setdefault(entry.customer_id, []).append(entry.membership)
+        for customer_id in ids:
+            status = customer_statuses.get(customer_id)
+            settled = [status.membership] if status is not None and status.membership is not None else []
+            # Begun adds first: one that went through says more than the place before it.
+            known = [*begun.get(customer_id, ()), *settled, *half_left.get(customer_id, ())]
+            self._at[customer_id] = list(dict.fromkeys(known))
+            for membership in self._at[customer_id]:
+                self._known_by.setdefault(membership, []).append(customer_id)
+
+    def of(self, customer_id: CustomerId) -> Sequence[MembershipKey]:
+        """Returns where a customer is known."""
+        return self._at.get(customer_id, ())
+
+    def prior(
+        self, at: MembershipKey, *, list_gone: bool = False, others: bool = False, whom: Sequence[CustomerId] = ()
+    ) -> PriorMembership:
+        """Returns a place with all customers who are known there.
+
+        Args:
+            whom: customers on whose behalf the place is read; they come first.
+        """
+        known = tuple(dict.fromkeys([*whom, *self._known_by.get(at, ())]))
+        return PriorMembership(at, self.entries.get(at), list_gone, known, others)
+
+    def of_others(
+        self,
+        destination: MembershipKey,
+        own: Sequence[MembershipKey],
+        mine: Collection[CustomerId],
+        changed: Collection[CustomerId] = (),
+        more: Iterable[MembershipKey] = (),
+    ) -> dict[MembershipKey, list[CustomerId]]:
+        """Returns the places to read beside a contact's own, each with the other customers on whose behalf it is read.
+
+        These are places where the address, or another address of its customers, has left a list or may have by now. And
+        places where others who have the address are kept out by a departure, or may be: their opt-out covers every
+        address they are known by, on any list, whichever customer the member belonged to.
+
+        Args:
+            changed: customers of this flush, whose places are read anyway.
+            more: further places to read.
+        """
+        entries = self.entries
+        addresses = dict.fromkeys([destination.address, *(at.address for at in own)])
+        places = [
+            at
+            for address in addresses
+            for at in self.with_address.get(address, ())
+            if at != destination and (has_left(entries.get(at)) or may_leave(entries.get(at)))
+        ]
+        found: dict[MembershipKey, list[CustomerId]] = {at: [] for at in (*places, *more)}
+        for one in self.same_address.get(destination.address, ()):
+            if one.deleted or one.customer_id in mine:
+                continue
+            theirs = [at for at in self.of(one.customer_id) if at.address != destination.address]
+            looked_at = one.customer_id in changed
+            asked = [at for at in theirs if looked_at or has_left(entries.get(at))]
+            for address in dict.fromkeys(at.address for at in theirs):
+                rest = (at for at in self.with_address.get(address, ()) if at not in theirs)
+                asked += [at for at in rest if has_left(entries.get(at)) or (looked_at and may_leave(entries.get(at)))]
+            for at in asked:
+                found.setdefault(at, []).append(one.customer_id)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class MayAdd:
+    """What a prior membership allows.
+
+    Attributes:
+        status: the status to add the contact with; None if it may not be added anywhere.
+        reason: why not, or what the old member is.
+        here: whether the old place has a member at all.
+    """
+
+    status: str | None
+    reason: str
+    here: bool
+
+
+def may_add(
+    old: MembershipKey, entry: LedgerEntry | None, member: Member | None, destination: MembershipKey, status_if_new: str
+) -> MayAdd:
+    """Decides by the member that Mailchimp returned for the old place.
+
+    Args:
+        entry: of the old place, after the read.
+        member: None for a 404.
+
+    Returns:
+        The status to add with, never better than the old member's; none if somebody left: unsubscribed, archived by
+        somebody else, gone, or cleaned at the same address.
+    """
+    if member is None:
+        # Without an entry it was never there: an add was begun, or consent was withdrawn before any.
+        if entry is None or entry.state == "intended":
+            return MayAdd(status_if_new, "an add began there and was never completed", here=False)
+        return MayAdd(None, f"the member {old.address} is gone from list {old.list_id}", here=False)
+    status = member.status
+    if entry is not None and is_ours(entry, member):
+        status = entry.status_before or "unsubscribed"
+    if status == "subscribed":
+        return MayAdd(status_if_new, "subscribed", here=True)
+    if status == "pending":
+        return MayAdd("pending", "pending", here=True)
+    if status == "cleaned" and old.address != destination.address:
+        return MayAdd(status_if_new, "cleaned", here=True)
+    return MayAdd(None, f"the member {old.address} is {status} on list {old.list_id}", here=True)
+
+
+def may_add_by_ledger(
+    old: MembershipKey, entry: LedgerEntry | None, destination: MembershipKey, status_if_new: str
+) -> MayAdd:
+    """Decides by the ledger alone, because the old list is gone from Mailchimp.
+
+    Returns:
+        As :func:`may_add`, by the status that Mailchimp last reported. A non-member by the ledger may not be added.
+    """
+    if entry is None or entry.state == "gone":
+        return MayAdd(None, f"the list {old.list_id} is gone, and nothing shows that {old.address} stayed", here=False)
+    status = entry.status_before if entry.state == "archived" else entry.member_status
+    member = Member(old.address, status or "unsubscribed", entry.last_changed, None)
+    return may_add(old, entry, member if entry.state != "intended" else None, destination, status_if_new)

@@ -1,0 +1,342 @@
+"""Whether a member is the contact that the ledger means, and what an unanswered write did to it.
+
+Decided by Mailchimp's ``contact_id``, or if an answer has none by Mailchimp's own times, which are compared only with
+each other and with its Date header. An intent alone decides nothing.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from worker.clock import as_moment, as_text
+from worker.mailchimp.call import ANSWER_WITHIN
+from worker.mailchimp.member import Member
+from worker.mailchimp.merge_fields import NAME_TAGS
+from worker.model import CustomerId, Origin
+from worker.store.ledger import OUT, Intent, IntentKind, LedgerEntry
+
+AT_ONCE = timedelta(seconds=2)
+"""An archive within this time of the preceding read is this worker's; its former status is the one read."""
+ITS_OWN_AFTER = timedelta(days=30)
+"""How long a found member must have belonged to a customer before it follows its new address or list."""
+NOT_ADDED = "This worker did not add the member, so it stays on the list as it is."
+FOUND_AND_LEFT = (
+    "This worker did not add the member, and nothing shows that it is this customer's: it had other names or none when "
+    "it was found, less than 30 days ago. So it stays on the list as it is."
+)
+
+
+def same_membership(entry: LedgerEntry, member: Member) -> bool:
+    """Returns whether a member is the one in the ledger, and did not join again by itself.
+
+    A member that confirmed Mailchimp's mail after an add is the same.
+    """
+    if entry.member_status in OUT and member.status not in OUT:
+        return False  # whatever its times say: they are in whole seconds
+    seen_at = _moment(entry.seen_at)
+    opted_in = member.opted_in if entry.member_status != "pending" else None
+    if seen_at is not None and opted_in is not None and opted_in > seen_at:
+        return False
+    if entry.contact_id is not None and member.contact_id is not None:
+        return entry.contact_id == member.contact_id
+    return seen_at is None or member.born is None or member.born <= seen_at
+
+
+def status_after(status: str | None) -> str:
+    """Returns the status of a member that this worker took off its list because no customer wants it there.
+
+    Mailchimp refuses to archive a member that has not confirmed, so that one is unsubscribed.
+    """
+    return "unsubscribed" if status == "pending" else "archived"
+
+
+def is_ours(entry: LedgerEntry, member: Member) -> bool:
+    """Returns whether this worker took a member off its list, and nobody changed it since."""
+    untouched = entry.last_changed is not None and entry.last_changed == member.last_changed
+    return entry.state == "archived" and _still_off(entry, member) and untouched and _may_be(entry.contact_id, member)
+
+
+def _still_off(entry: LedgerEntry, member: Member) -> bool:
+    return member.status == status_after(entry.status_before)
+
+
+def was_done(entry: LedgerEntry, member: Member) -> bool:
+    """Returns whether a member is in the state in which the intended write would have left it."""
+    intent = entry.intent
+    if intent is None or not _may_be(intent.contact_id, member):
+        return False
+    match intent.kind:
+        case "add":
+            # Who was added as subscribed and opted in later came back by herself; who was pending then confirmed.
+            back = intent.status == "subscribed" and member.opted_in is not None
+            times = (member.born, member.opted_in) if back else (member.born,)
+            return all(_within(intent, one, ANSWER_WITHIN) for one in times)
+        case "rename":
+            if intent.contact_id is not None and member.contact_id is not None:
+                return True
+            born = _moment(intent.born)
+            return born is not None and born == member.born and _within(intent, member.changed, ANSWER_WITHIN)
+        case "restore":
+            times = (member.opted_in, member.changed)
+            back = member.status != (intent.status or "archived")
+            return back and any(_within(intent, one, ANSWER_WITHIN) for one in times)
+        case "archive":
+            # However long the call took: after a moment the status that was read may be outdated.
+            off = member.status == status_after(intent.status)
+            return off and _within(replace(intent, until=None), member.changed, AT_ONCE)
+        case "unsubscribe":
+            return member.status == "unsubscribed"
+
+
+def add_was_done(entry: LedgerEntry, member: Member) -> bool:
+    """Returns whether an unanswered add of this worker created a member."""
+    kind = entry.intent.kind if entry.intent is not None else None
+    return entry.state == "intended" and kind == "add" and was_done(entry, member)
+
+
+def continues(entry: LedgerEntry, member: Member) -> bool:
+    """Returns whether a member that was just read is the one in the ledger, allowing for this worker's writes."""
+    if entry.state == "intended" or (entry.intent is not None and entry.intent.kind == "restore"):
+        still_off = entry.state != "intended" and _still_off(entry, member)
+        return still_off or was_done(entry, member)
+    if entry.state == "gone" or (entry.state == "archived" and not _still_off(entry, member)):
+        return False  # it joined again by itself
+    return same_membership(entry, member)
+
+
+def origin_of(entry: LedgerEntry | None, member: Member) -> Origin:
+    """Returns the origin of a member that was just read: added if this worker's add, answered or not, created it."""
+    return entry.origin if entry is not None and continues(entry, member) else "found"
+
+
+def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> LedgerEntry:
+    """Returns the ledger entry of a member that was just read. No write to it is in doubt any more.
+
+    Args:
+        date: Mailchimp's time of the answer.
+    """
+    seen_at = as_text(date) if date is not None else None
+    same = continues(entry, member)
+    found = replace(
+        entry,
+        origin=origin_of(entry, member),
+        member_status=member.status,
+        contact_id=member.contact_id or entry.contact_id,
+        seen_at=seen_at or entry.seen_at,
+        intent=None,
+        address_now=None,
+        fields=fields_of(entry, member),
+        # A different member belongs to the customer only from now on, and its names were never compared.
+        names_agreed=entry.names_agreed if same else None,
+        customer_since=entry.customer_since if same else seen_at,
+        member_tags=tags_of(entry, member),
+    )
+    intent = entry.intent
+    if entry.state == "archived" and intent is not None and intent.kind == "archive":
+        return _as_archived(found, intent, member) if member.status == "archived" else _back(found)
+    if intent is not None and intent.kind == "archive" and was_done(entry, member):
+        before = intent.status or "unsubscribed"
+        return replace(found, state="archived", status_before=before, last_changed=member.last_changed)
+    if intent is not None and intent.kind == "restore" and is_ours(replace(entry, state="archived"), member):
+        return replace(found, state="archived")
+    if entry.state == "archived" and _still_off(entry, member):
+        return found
+    return _back(found)
+
+
+def tags_of(entry: LedgerEntry | None, member: Member) -> Mapping[str, str] | None:
+    """Returns a member's tags in the ledger; none if the entry means another contact."""
+    if entry is None or not entry.member_tags:
+        return None
+    return entry.member_tags if _same_contact(entry, member) else None
+
+
+def fields_of(entry: LedgerEntry | None, member: Member) -> Mapping[str, str]:
+    """Returns the hashes of what this worker sent to a member; none if the entry means another contact."""
+    if entry is None or not entry.fields:
+        return {}
+    return entry.fields if _same_contact(entry, member) else {}
+
+
+def _same_contact(entry: LedgerEntry, member: Member) -> bool:
+    ids = entry.contact_id, member.contact_id
+    return ids[0] == ids[1] if None not in ids else continues(entry, member)
+
+
+def departed(entry: LedgerEntry, member: Member, date: datetime | None) -> LedgerEntry | None:
+    """Returns the ledger entry of a member that has left, after it was read; None if it has not left.
+
+    Args:
+        date: Mailchimp's time of the answer.
+    """
+    now = as_read(entry, member, date)
+    if member.status not in OUT or is_ours(now, member):
+        return None
+    # Archived by this worker earlier, and by somebody else since: this is a departure.
+    return _back(now) if now.state == "archived" else now
+
+
+def _back(found: LedgerEntry) -> LedgerEntry:
+    if found.state == "present" and found.status_before is None and found.last_changed is None:
+        return found
+    return replace(found, state="present", status_before=None, last_changed=None)
+
+
+def _as_archived(found: LedgerEntry, intent: Intent, member: Member) -> LedgerEntry:
+    # The archive was confirmed, so it is this worker's, unless the member was changed again afterwards.
+    if not (_may_be(intent.contact_id, member) and _within(intent, member.changed, ANSWER_WITHIN)):
+        return replace(found, status_before="unsubscribed", last_changed=None)
+    return replace(found, status_before=status_before_until(intent, member.changed), last_changed=member.last_changed)
+
+
+def status_before_until(intent: Intent, moment: datetime | None = None) -> str:
+    """Returns the status before an archive that was done, whose own time was not read yet.
+
+    Args:
+        moment: when it was done; None for the time of its answer, which is the latest possible.
+    """
+    first, last = _moment(intent.at), moment or _moment(intent.until)
+    at_once = first is not None and last is not None and last <= first + AT_ONCE
+    return (intent.status or "unsubscribed") if at_once else "unsubscribed"
+
+
+def status_before(seen: Member, seen_at: datetime | None, archived: Member) -> str:
+    """Returns a member's status right before this worker archived it, as far as it can be known.
+
+    Args:
+        seen_at: Mailchimp's time of `seen`.
+        archived: as it was read afterwards.
+    """
+    changed = archived.changed
+    at_once = seen_at is not None and changed is not None and _second(seen_at) <= changed <= seen_at + AT_ONCE
+    return seen.status if at_once and _may_be(seen.contact_id, archived) else "unsubscribed"
+
+
+def new_intent(
+    kind: IntentKind,
+    date: datetime | None,
+    member: Member | None = None,
+    before: Intent | None = None,
+    status: str | None = None,
+) -> Intent:
+    """Returns the intent of a write that is about to be sent.
+
+    Args:
+        date: Mailchimp's time of the preceding read.
+        member: as it was read; None if there was none.
+        before: the intent of an earlier try of the same write, which may have been done too.
+        status: of an add, as which it is sent.
+    """
+    at = as_text(date) if date is not None else ""
+    made = Intent(kind, at, status=status)
+    if member is not None:
+        born = as_text(member.born) if member.born is not None else None
+        made = replace(
+            made, contact_id=member.contact_id, status=member.status, last_changed=member.last_changed, born=born
+        )
+    if before is not None and before.kind == kind == "add":
+        made = replace(made, at=before.at, status=status if status == before.status else None)
+    return made
+
+
+def lost(noted: Intent, date: datetime | None, seconds: float) -> Intent:
+    """Returns an intent with the time by which it was done, if it was.
+
+    Args:
+        date: Mailchimp's time of the answer; None if there was none.
+        seconds: how long the call took.
+    """
+    at = _moment(noted.at)
+    if date is None and at is not None:
+        date = at + timedelta(seconds=seconds) + AT_ONCE
+    return replace(noted, until=as_text(date) if date is not None else None)
+
+
+def is_new(member: Member, date: datetime | None) -> bool:
+    """Returns whether a PUT created the member in its answer, which did not exist when it was read.
+
+    Args:
+        date: Mailchimp's time of the read that did not find it.
+    """
+    return date is None or member.born is None or member.born >= _second(date)
+
+
+def has_names(values: Mapping[str, Any]) -> bool:
+    """Returns whether a customer has a first and a last name.
+
+    Args:
+        values: merge tag to what would be sent.
+    """
+    return all(_normal(values.get(tag)) for tag in NAME_TAGS)
+
+
+def names_agree(values: Mapping[str, Any], member: Member) -> bool:
+    """Returns whether customer and member both have the same first and last name, ignoring case and spacing.
+
+    Args:
+        values: merge tag to what would be sent.
+        member: as it was read before anything was written to it.
+    """
+    names = [_normal(one) for one in member.names]
+    return all(names) and names == [_normal(values.get(tag)) for tag in NAME_TAGS]
+
+
+def is_first_sight(entry: LedgerEntry | None, member: Member) -> bool:
+    """Returns whether this worker never wrote to a member that was just read; else its names may be the worker's."""
+    if entry is None:
+        return True
+    return None not in (entry.contact_id, member.contact_id) and entry.contact_id != member.contact_id
+
+
+def agreed_when_found(entry: LedgerEntry | None, member: Member, owner: CustomerId, values: Mapping[str, Any]) -> bool:
+    """Returns whether a found member had its customer's names when it was found.
+
+    Args:
+        entry: of its place before it was read.
+        member: as it was read, before anything is written to it.
+    """
+    if entry is None or is_first_sight(entry, member):
+        return names_agree(values, member)
+    return bool(entry.names_agreed) and entry.customer_id == owner and continues(entry, member)
+
+
+def is_its_own(entry: LedgerEntry, now: datetime) -> bool:
+    """Returns whether a member certainly belongs to its customer, so that it follows to another address or list.
+
+    A person who joined by herself may have a customer's address only by a typing error. So a found member counts only
+    if its names were the customer's before anything was written to it, or after 30 days.
+    """
+    since = as_moment(entry.customer_since) if entry.customer_since is not None else None
+    long = since is not None and since <= now - ITS_OWN_AFTER
+    return entry.origin == "added" or bool(entry.names_agreed) or long
+
+
+def _may_be(contact_id: str | None, member: Member) -> bool:
+    return contact_id is None or member.contact_id is None or contact_id == member.contact_id
+
+
+def _within(intent: Intent, moment: datetime | None, span: timedelta) -> bool:
+    first, until = _moment(intent.at), _moment(intent.until)
+    if first is None or moment is None:
+        return False
+    last = first + span if until is None else until
+    return _second(first) <= moment <= last
+
+
+def _second(moment: datetime) -> datetime:
+    # Mailchimp gives whole seconds.
+    return moment.replace(microsecond=0)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return as_moment(text) if text else None
+
+
+def _normal(name: object) -> str:
+    # Compatibility caseless matching, as Unicode defines it (D146), with single spaces.
+    text = unicodedata.normalize("NFKC", name if isinstance(name, str) else "")
+    return " ".join(unicodedata.normalize("NFKC", text.casefold()).split())

@@ -1,0 +1,373 @@
+"""Plans a flush: the difference between what should be at each place and what the ledger has there.
+
+Both sides are keyed by list and address, because consent belongs to the address. So swapped and shared addresses, and
+lists left and joined again, need no special rules. Does no I/O, and is deterministic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from worker.clock import as_moment
+from worker.consumer.event_order import newest_first
+from worker.fields.member_tags import differs, wanted_tags
+from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
+from worker.plan import consent
+from worker.plan.identity import FOUND_AND_LEFT, NOT_ADDED, is_its_own
+from worker.plan.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
+from worker.plan.related_customers import RelatedCustomers
+from worker.plan.steps import (
+    Add,
+    Archive,
+    Contact,
+    Move,
+    NoCall,
+    Plan,
+    PriorMembership,
+    Recheck,
+    Restore,
+    Step,
+    Tag,
+    Target,
+    Unsubscribe,
+    Update,
+    ids_of,
+    step_groups_of,
+)
+from worker.plan.target_list import TargetList, choose
+from worker.plan.terms import Terms
+from worker.store.ledger import OUT, CustomerStatus, LedgerEntry, has_left
+
+
+def make_plan(near: RelatedCustomers, terms: Terms) -> Plan:
+    """Returns the steps for related customers that changed, and which customers need none, and why."""
+    return _Planner(terms.with_departures(near), terms).plan()
+
+
+class _Planner:
+    def __init__(self, near: RelatedCustomers, terms: Terms) -> None:
+        self.near = near
+        self.terms = terms
+        self.people = {**near.others, **near.changed}
+        self.choices: dict[CustomerId, TargetList] = {}
+        self.destinations: dict[CustomerId, MembershipKey] = {}
+        self.wanted: dict[MembershipKey, list[Customer]] = {}
+        self.rank: dict[CustomerId, int] = {}
+        self.protected: set[MembershipKey] = set()
+        self.steps: list[Step] = []
+        self.no_calls: list[NoCall] = []
+        self.departing: dict[MembershipKey, list[Customer]] = {}
+        self.renamed: set[MembershipKey] = set()
+        owned = (one for one in near.entries.values() if one.state != "archived" or one.status_before == "unsubscribed")
+        self.known = consent.KnownPlaces(self.people.values(), self.people, near.customer_statuses, owned, near.entries)
+        self.unsubscribed: dict[AddressKey, list[MembershipKey]] = {}
+        self.withheld: dict[AddressKey, CustomerId] = {}
+        self.left: set[CustomerId] = set()
+        for one in self.people.values():
+            # For a deleted customer too, until its withdrawal is done.
+            if one.address is not None and not one.state.marketing_consent and (one.changed or not one.deleted):
+                self.withheld[one.address] = one.customer_id
+
+    def plan(self) -> Plan:
+        for customer in self.people.values():
+            self._want(customer)
+        self.wanted = {membership: newest_first(claimants) for membership, claimants in self.wanted.items()}
+        self.rank = {one.customer_id: rank for claimants in self.wanted.values() for rank, one in enumerate(claimants)}
+        for customer in self.near.changed.values():
+            self._note_memberships_left(customer)
+        unsubscribed = self._withdrawals()
+        memberships = self._memberships() - unsubscribed
+        for membership in sorted(memberships & self.wanted.keys()):
+            self._fill(membership)
+        for membership in sorted(memberships - self.wanted.keys() - self.protected):
+            self._leave(membership)
+        self._cover()
+        alone, step_groups = step_groups_of(self.steps)
+        return Plan(alone, step_groups, tuple(self.no_calls))
+
+    # What each customer wants
+
+    def _want(self, customer: Customer) -> None:
+        customer_status = self._customer_status(customer)
+        choice = choose(customer, self.terms.settings, customer_status.membership, self.terms.not_read)
+        self.choices[customer.customer_id] = choice
+        if customer.deleted or not customer.state.marketing_consent or customer.address is None:
+            return
+        if customer.address in self.withheld:
+            # Unsubscribed on behalf of another customer, who may share it: the member itself stays.
+            self.protected.update(self.known.with_address.get(customer.address, ()))
+            return
+        membership = MembershipKey(choice.list_id, customer.address)
+        if customer.customer_id not in self.near.changed and customer_status.membership not in (None, membership):
+            # It is known to have left there, and must not come here just because others do.
+            return
+        if self._hindered(customer, choice, customer_status) is None:
+            self.destinations[customer.customer_id] = membership
+            self.wanted.setdefault(membership, []).append(customer)
+        else:
+            # Its leftover members elsewhere stay too: removing them would settle the customer.
+            self.protected |= {membership, *self.known.of(customer.customer_id)}
+
+    def _hindered(self, customer: Customer, choice: TargetList, customer_status: CustomerStatus) -> NoCall | None:
+        targets = (Target(customer, choice.reason),)
+        address, email, departed = customer.address, customer.state.email, self.terms.departed
+        if choice.held is not None:
+            return NoCall(targets, None, Outcome.HELD, f"Held back: {choice.held}.", "Will be sent once this is fixed.")
+        if address is not None and not is_address(address):
+            what = repr(email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
+            detail = f"{what} is not an e-mail address, so nothing was sent."
+            return NoCall(targets, None, Outcome.REFUSED, detail, "Sent when the customer has another address.")
+        membership = MembershipKey(choice.list_id, address) if address is not None else None
+        if membership is not None and (
+            why := consent.erased_since(customer, membership, self.near.entries.get(membership), departed)
+        ):
+            detail = (
+                f"Not put on list {choice.list_id} as {customer.state.email}: {why}, and an opt-out goes with the "
+                "person to every list."
+            )
+            return NoCall(targets, None, Outcome.LEFT, detail)
+        return consent.refused(targets, customer_status, address, self.terms.now)
+
+    # Places to look at
+
+    def _customer_status(self, customer: Customer) -> CustomerStatus:
+        return self.near.customer_statuses.get(customer.customer_id) or CustomerStatus(customer.customer_id)
+
+    def _note_memberships_left(self, customer: Customer) -> None:
+        for membership in self.known.of(customer.customer_id):
+            if membership != self.destinations.get(customer.customer_id):
+                self.departing.setdefault(membership, []).append(customer)
+
+    def _memberships(self) -> set[MembershipKey]:
+        memberships = set()
+        for customer in self.near.changed.values():
+            memberships |= set(self.known.of(customer.customer_id))
+            if (destination := self.destinations.get(customer.customer_id)) is not None:
+                memberships.add(destination)
+        return memberships
+
+    def _priors(self, targets: Sequence[Target], destination: MembershipKey) -> tuple[PriorMembership, ...]:
+        memberships = [at for target in targets for at in self.known.of(target.customer_id) if at != destination]
+        return tuple(self._prior(at) for at in dict.fromkeys(memberships))
+
+    def _prior(self, at: MembershipKey, *, others: bool = False, whom: Sequence[CustomerId] = ()) -> PriorMembership:
+        return self.known.prior(at, list_gone=self._is_gone(at.list_id), others=others, whom=whom)
+
+    def _priors_of_others(
+        self, targets: Sequence[Target], destination: MembershipKey, own: Sequence[PriorMembership]
+    ) -> tuple[PriorMembership, ...]:
+        # Where the address left another list, and where somebody else who has it now left.
+        there = [prior.membership for prior in own]
+        withdrawn = [at for at in self.unsubscribed.get(destination.address, ()) if at != destination]
+        found = self.known.of_others(destination, there, ids_of(targets), self.near.changed, withdrawn)
+        return tuple(self._prior(at, others=True, whom=whom) for at, whom in found.items() if at not in there)
+
+    def _is_gone(self, list_id: ListId) -> bool:
+        on_list = self.terms.settings.list_of(list_id)
+        return on_list is None or on_list.gone
+
+    # Consent withdrawn: before everything else
+
+    def _withdrawals(self) -> set[MembershipKey]:
+        targets: dict[MembershipKey, list[Target]] = {}
+        for customer in self.near.changed.values():
+            if customer.state.marketing_consent:
+                continue
+            memberships = {
+                membership for membership in self.known.of(customer.customer_id) if membership not in self.wanted
+            }
+            if customer.address is not None:
+                memberships |= {MembershipKey(one.list_id, customer.address) for one in self.terms.settings.stored}
+                memberships.update(self.known.with_address.get(customer.address, ()))
+            for membership in memberships:
+                if membership.list_id in self.terms.of_others:
+                    self._leave_to_others(membership, (Target(customer, "consent withdrawn"),))
+                elif not self._is_gone(membership.list_id) and membership not in self.wanted:
+                    targets.setdefault(membership, []).append(Target(customer, "consent withdrawn"))
+        for membership in sorted(targets):
+            self.unsubscribed.setdefault(membership.address, []).append(membership)
+            mine = ids_of(targets[membership])
+            same = self.known.same_address.get(membership.address, ())
+            same_address = tuple(one.customer_id for one in same if one.customer_id not in mine and not one.deleted)
+            self.steps.append(
+                Unsubscribe(membership, self.near.entries.get(membership), tuple(targets[membership]), same_address)
+            )
+        return set(targets)
+
+    # Places that a customer wants
+
+    def _fill(self, membership: MembershipKey) -> None:
+        claimants = self.wanted[membership]
+        owner = claimants[0]
+        # Also customers who were withheld until now, though they did not change.
+        new = [
+            one
+            for one in claimants
+            if one.customer_id in self.near.changed or self._customer_status(one).membership is None
+        ]
+        targets = tuple(self._target(one) for one in new) or (self._target(owner),)
+        contact = self._contact(membership, owner, targets)
+        entry = self.near.entries.get(membership)
+        own = self._priors(targets, membership)
+        priors = (*own, *self._priors_of_others(targets, membership, own))
+        if entry is None or entry.state == "intended":
+            self.steps.append(self._seen(self._move(contact, entry, priors)) if priors else Add(contact, entry))
+        elif entry.state == "archived" or entry.intent is not None:
+            # A write without an answer is checked first.
+            self.steps.append(self._seen(Restore(contact, entry, priors)))
+        elif entry.state == "gone":
+            self.steps.append(self._seen(Recheck(contact, entry, priors)))
+        else:
+            self._join(membership, entry, targets)
+        if membership in self.departing and all(self._priors((self._target(one),), membership) for one in claimants):
+            self._leave(membership, successors=tuple(one.customer_id for one in claimants))
+
+    def _join(self, membership: MembershipKey, entry: LedgerEntry, targets: Sequence[Target]) -> None:
+        # Priors of a customer who moves here are read first; the others' fields do not wait for that.
+        arriving = [target for target in targets if self._arrives(target, membership)]
+        arrivals = ids_of(arriving)
+        residents = [one for one in self.wanted[membership] if one.customer_id not in arrivals]
+        staying = tuple(target for target in targets if target.customer_id not in arrivals)
+        if staying:
+            self._update(self._contact(membership, residents[0], staying), entry)
+        for target in reversed(arriving):
+            owner = min([*residents[:1], target.customer], key=lambda one: self.rank[one.customer_id])
+            contact = self._contact(membership, owner, (target,))
+            self.steps.append(self._seen(Move(contact, entry, self._priors((target,), membership), None, {})))
+
+    def _arrives(self, target: Target, membership: MembershipKey) -> bool:
+        priors = self._priors((target,), membership)
+        # A customer who is here already may have left a member that was to be archived, which holds nothing back here.
+        here = self._customer_status(target.customer).membership == membership
+        left_behind = all(prior.entry is not None and prior.entry.state != "intended" for prior in priors)
+        return bool(priors) and not (here and left_behind)
+
+    def _contact(self, membership: MembershipKey, owner: Customer, targets: tuple[Target, ...]) -> Contact:
+        email, fields = (owner.state.email or "").strip(), self.terms.fields_of(owner.state, membership.list_id)
+        tags, status = wanted_tags(owner.state) if owner.state.tags else (), self.terms.settings.status_if_new
+        return Contact(membership, email, fields, status, owner.customer_id, targets, tags)
+
+    def _target(self, customer: Customer) -> Target:
+        return Target(customer, self.choices[customer.customer_id].reason)
+
+    def _update(self, contact: Contact, entry: LedgerEntry) -> None:
+        available = self.terms.merge_fields.get(contact.membership.list_id, ())
+        changes = self.terms.hashes.changes(contact.fields.values, entry.fields, available)
+        left, tagged = entry.member_status in OUT, bool(contact.tags or entry.member_tags)
+        if changes:
+            self.steps.append(Update(contact, entry, changes))
+            return
+        if tagged and not left and differs(contact.tags, entry.member_tags):
+            self.steps.append(Tag(contact, entry))
+            return
+        detail, after = "Nothing has changed since it was last sent.", NOTHING_NEXT
+        if left:
+            detail += f" The member is {entry.member_status} there and stays so."
+            after = ONLY_THE_PERSON
+        self.no_calls.append(NoCall(contact.targets, contact.membership, Outcome.UNCHANGED, detail, after))
+
+    def _move(self, contact: Contact, entry: LedgerEntry | None, priors: tuple[PriorMembership, ...]) -> Move:
+        own = [prior for prior in priors if not prior.others]
+        rename = own[0] if len(own) == 1 and self._may_rename(contact, entry, own[0]) else None
+        changes: Mapping[str, object] = {}
+        if rename is not None and rename.entry is not None:
+            self.renamed.add(rename.membership)
+            available = self.terms.merge_fields.get(contact.membership.list_id, ())
+            changes = self.terms.hashes.changes(contact.fields.values, rename.entry.fields, available)
+        return Move(contact, entry, priors, rename, changes)
+
+    def _seen(self, step: Move | Restore | Recheck) -> Step:
+        left = consent.known_to_have_left(step.entry, step.priors, step.membership, self.terms.read_now)
+        self.left |= ids_of(step.targets) if left is not None else set()
+        return replace(step, left=left)
+
+    def _may_rename(self, contact: Contact, entry: LedgerEntry | None, prior: PriorMembership) -> bool:
+        old = prior.membership
+        return (
+            (entry is None or entry.state == "intended")
+            and old.list_id == contact.membership.list_id
+            and prior.entry is not None
+            and prior.entry.state == "present"
+            and prior.entry.intent is None
+            and is_its_own(prior.entry, as_moment(self.terms.now))
+            and old not in self.wanted
+            and old not in self.protected
+            and len(contact.targets) == 1
+            and self.departing.get(old) == [contact.targets[0].customer]
+        )
+
+    # Places that no customer wants
+
+    def _leave(self, membership: MembershipKey, successors: tuple[CustomerId, ...] = ()) -> None:
+        # With successors, it may be unwanted in the end: then it must not stay, since nothing would look at it again.
+        entry = self.near.entries.get(membership)
+        departing = self.departing.get(membership, [])
+        if entry is None or entry.state in ("archived", "gone") or self._is_gone(membership.list_id):
+            return
+        moved = any(one.customer_id in self.destinations for one in departing)
+        targets = tuple(Target(one, self._why_left(one)) for one in departing)
+        if membership.list_id in self.terms.of_others:
+            self._leave_to_others(membership, targets)
+            return
+        if moved and entry.intent is None and has_left(entry) and membership.list_id in self.terms.read_now:
+            rest = tuple(target for target in targets if target.customer_id not in self.left)
+            why = f"The member is {entry.member_status}, and stays so."
+            self.no_calls += [NoCall(rest, membership, Outcome.LEFT_ALONE, why)] if rest else []
+            return
+        goes_along = moved and is_its_own(entry, as_moment(self.terms.now))
+        if entry.origin == "found" and entry.state == "present" and not goes_along:
+            if successors:
+                return
+            detail = FOUND_AND_LEFT if moved else NOT_ADDED
+            self.no_calls.append(NoCall(targets, membership, Outcome.LEFT_ALONE, detail))
+            return
+        self.steps.append(
+            Archive(membership, entry, targets, moved, only_if_taken=membership in self.renamed, successors=successors)
+        )
+
+    def _leave_to_others(self, membership: MembershipKey, targets: tuple[Target, ...]) -> None:
+        detail = f"Another account has stored the list {membership.list_id}, so nothing is written there."
+        self.no_calls.append(NoCall(targets, membership, Outcome.LEFT_ALONE, detail))
+
+    def _why_left(self, customer: Customer) -> str:
+        if customer.deleted:
+            return "customer deleted"
+        if customer.address is None:
+            return "customer without an address"
+        return self.choices[customer.customer_id].reason
+
+    def _left_at(self, customer: Customer) -> MembershipKey | None:
+        # A customer without a place of its own is known by that of its address.
+        assert customer.address is not None
+        there = (self.near.entries[membership] for membership in self.known.with_address.get(customer.address, ()))
+        return next((entry.membership for entry in there if entry.state != "intended"), None)
+
+    def _cover(self) -> None:
+        covered = ids_of(target for step in (*self.steps, *self.no_calls) for target in step.targets)
+        for customer in self.near.changed.values():
+            if customer.customer_id not in covered:
+                self.no_calls.append(self._why_nothing(customer))
+
+    def _why_nothing(self, customer: Customer) -> NoCall:
+        choice = self.choices[customer.customer_id]
+        targets = (Target(customer, choice.reason),)
+        membership = self._customer_status(customer).membership
+        if customer.deleted:
+            known = "This worker keeps no member for it any more." if membership else "It was on no list."
+            return NoCall(targets, membership, Outcome.DELETED, f"The customer was deleted. {known}")
+        if not customer.state.marketing_consent:
+            detail = "Consent is withdrawn and there is no list to unsubscribe it from."
+            return NoCall(targets, membership, Outcome.WITHHELD, detail)
+        if customer.address is None:
+            return NoCall(targets, membership, Outcome.NO_ADDRESS, "The customer has no e-mail address.")
+        if customer.address in self.withheld:
+            detail = "Another customer with this address withdrew consent, and consent belongs to the address."
+            after = "Checked again when that customer changes."
+            whom = self.withheld[customer.address]
+            return NoCall(
+                targets, membership or self._left_at(customer), Outcome.WITHHELD, detail, after, waits_for=whom
+            )
+        hindered = self._hindered(customer, choice, self._customer_status(customer))
+        assert hindered is not None, "a customer that wants a place has a step"
+        return hindered

@@ -1,0 +1,144 @@
+"""Customers that must be planned together: changed ones and those who share an address with them.
+
+Read in chunks, so that memory does not grow with the account. A chunk includes every changed customer that shares an
+old or new address with one of its own, and those that share with these, so that no place is planned in two chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
+from worker.plan import elsewhere
+from worker.sqlite.database import Database
+from worker.store import customers, ledger
+from worker.store.accounts import AccountSettings
+from worker.store.ledger import CustomerStatus, LedgerEntry
+
+CHUNK = 4000
+"""Changed customers per chunk: one POST of 500 for each of 8 connections."""
+CHUNK_BYTES = 8 * 1024 * 1024
+"""Bytes of their states as stored: rows of an earlier release may have a megabyte each."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedCustomers:
+    """Changed customers with everything that their plan depends on.
+
+    Attributes:
+        changed: the customers to settle, and those who wait for one of them.
+        others: unchanged ones with a current or former address of a changed one.
+        entries: of any place with one of these addresses, or where one of the others is known.
+        customer_statuses: of all these customers that have one.
+    """
+
+    changed: Mapping[CustomerId, Customer]
+    others: Mapping[CustomerId, Customer]
+    entries: Mapping[MembershipKey, LedgerEntry]
+    customer_statuses: Mapping[CustomerId, CustomerStatus]
+
+
+def chunks(
+    db: Database,
+    account_id: AccountId,
+    size: int = CHUNK,
+    most_bytes: int = CHUNK_BYTES,
+    *,
+    every: bool = False,
+    elsewhere_by: AccountSettings | None = None,
+    done: Collection[CustomerId] = (),
+) -> Iterator[RelatedCustomers]:
+    """Yields the account's changed customers in chunks, each customer once; or all customers, as if changed.
+
+    Each chunk is read when it is requested, so customers settled meanwhile are left out.
+
+    Args:
+        size: changed customers per chunk, at most.
+        most_bytes: of their states, at most.
+        elsewhere_by: settings by which only customers are given that are known elsewhere than where they belong.
+        done: customers to skip.
+    """
+    ahead = set(done)
+    after: CustomerId | None = None
+    while True:
+        if elsewhere_by is not None:
+            rows = elsewhere.changed(db, elsewhere_by, after, size, most_bytes)
+        else:
+            rows = customers.changed(db, account_id, after, size, most_bytes, every=every)
+        if not rows:
+            return
+        after = rows[-1].customer_id
+        fresh = {row.customer_id: row for row in rows if row.customer_id not in ahead}
+        if not fresh:
+            continue
+        near = _around(db, account_id, fresh, every=every)
+        ahead |= {one for one in near.changed if one > after}
+        yield near
+
+
+def apart(db: Database, account_id: AccountId, near: RelatedCustomers) -> Iterator[RelatedCustomers]:
+    """Yields the independent parts of a chunk: each changed customer once, with those related to it."""
+    done: set[CustomerId] = set()
+    for one, customer in near.changed.items():
+        if one not in done:
+            part = _around(db, account_id, {one: customer})
+            done |= part.changed.keys()
+            yield part
+
+
+def _around(
+    db: Database, account_id: AccountId, changed: dict[CustomerId, Customer], *, every: bool = False
+) -> RelatedCustomers:
+    others: dict[CustomerId, Customer] = {}
+    entries: dict[MembershipKey, LedgerEntry] = {}
+    customer_statuses: dict[CustomerId, CustomerStatus] = {}
+    known: set[AddressKey] = set()
+    new = changed
+    while new:
+        ids = list(new)
+        customer_statuses |= {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, ids)}
+        addresses = {one.address for one in new.values() if one.address is not None}
+        addresses |= {
+            customer_statuses[one].membership.address  # type: ignore[union-attr]
+            for one in ids
+            if one in customer_statuses and customer_statuses[one].membership
+        }
+        addresses |= {entry.membership.address for entry in ledger.owned_by(db, account_id, ids)}
+        addresses -= known
+        known |= addresses
+        entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, addresses)}
+        new = _same_address(db, account_id, addresses, changed, others, customer_statuses, every=every)
+        # Also for those who only share an address with them, whose opt-out may apply to them.
+        waiting = [one for one in ledger.waiting_for(db, account_id, [*ids, *others]) if one not in changed]
+        # Treated as changed: what kept them out may have ended.
+        new |= {one.customer_id: one for one in customers.by_ids(db, account_id, waiting)}
+        for one in new:
+            others.pop(one, None)
+        changed |= new
+    known_at = {one.membership.address for one in customer_statuses.values() if one.membership is not None}
+    known_at |= {entry.membership.address for entry in ledger.owned_by(db, account_id, others)}
+    entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, known_at - known)}
+    return RelatedCustomers(changed, others, entries, customer_statuses)
+
+
+def _same_address(
+    db: Database,
+    account_id: AccountId,
+    addresses: set[AddressKey],
+    changed: Mapping[CustomerId, Customer],
+    others: dict[CustomerId, Customer],
+    customer_statuses: dict[CustomerId, CustomerStatus],
+    *,
+    every: bool,
+) -> dict[CustomerId, Customer]:
+    # Adds unchanged customers with their statuses to others; returns the new changed ones.
+    by_membership = {one.customer_id: one for one in ledger.settled_at(db, account_id, addresses)}
+    found = {one.customer_id: one for one in customers.by_addresses(db, account_id, addresses)}
+    elsewhere = [one for one in by_membership if one not in found and one not in changed and one not in others]
+    found |= {one.customer_id: one for one in customers.by_ids(db, account_id, elsewhere)}
+    new = {key: one for key, one in found.items() if key not in changed and key not in others}
+    unchanged = {key: one for key, one in new.items() if not (every or one.changed)}
+    others |= unchanged
+    customer_statuses |= {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, unchanged)}
+    return {key: one for key, one in new.items() if key not in unchanged}

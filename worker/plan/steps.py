@@ -1,0 +1,326 @@
+"""The steps of a plan, and which of them may run in parallel.
+
+A step's targets are its customers; a customer is settled once all its steps are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from worker.fields.merge_values import Fields
+from worker.mailchimp import calls
+from worker.mailchimp.member import Member
+from worker.model import Customer, CustomerId, MembershipKey
+from worker.plan.outcomes import MEANINGS, Outcome
+from worker.store.ledger import LedgerEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One customer's part in a step, with the reason for its list."""
+
+    customer: Customer
+    list_reason: str | None
+
+    @property
+    def customer_id(self) -> CustomerId:
+        """The customer's id."""
+        return self.customer.customer_id
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What a membership should hold, and for whom.
+
+    Attributes:
+        email: the address as published.
+        status_if_new: how a new member is added.
+        owner: the newest customer with the address, whose fields the member has.
+        targets: the customers that this settles, the owner first if it is among them.
+        tags: the owner's.
+    """
+
+    membership: MembershipKey
+    email: str
+    fields: Fields
+    status_if_new: str
+    owner: CustomerId
+    targets: tuple[Target, ...]
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PriorMembership:
+    """A place where one of the contact's customers is known, to be read before the contact is added anywhere else.
+
+    Attributes:
+        list_gone: whether that list is gone, so that only the ledger knows.
+        known: the customers who are known there.
+        others: whether they are not the contact's: its address left there, or somebody else who has it now.
+    """
+
+    membership: MembershipKey
+    entry: LedgerEntry | None
+    list_gone: bool = False
+    known: tuple[CustomerId, ...] = ()
+    others: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NoCall:
+    """Nothing is sent for these customers.
+
+    Attributes:
+        membership: where they are known from now on; None for no change.
+        next: what happens next; None for the outcome's default.
+        silent: whether even the receipt is omitted, because an earlier one says the same.
+        waits_for: the customer whose opt-out keeps these out: they are planned again when it changes.
+    """
+
+    targets: tuple[Target, ...]
+    membership: MembershipKey | None
+    outcome: Outcome
+    detail: str
+    next: str | None = None
+    silent: bool = False
+    waits_for: CustomerId | None = None
+
+    @property
+    def settles(self) -> bool:
+        """Whether they need nothing more."""
+        return MEANINGS[self.outcome].settles is not False
+
+
+@dataclass(frozen=True, slots=True)
+class _ForContact:
+    """The common parts of steps that put a contact at its place."""
+
+    contact: Contact
+    left: PriorMembership | None = field(default=None, kw_only=True)  # a reading shows that somebody left there
+
+    @property
+    def membership(self) -> MembershipKey:
+        """Where the contact goes, or is."""
+        return self.contact.membership
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The customers of the step."""
+        return self.contact.targets
+
+
+@dataclass(frozen=True, slots=True)
+class Add(_ForContact):
+    """A contact that is on no list yet."""
+
+    entry: LedgerEntry | None
+
+    def as_contact(self) -> dict[str, Any]:
+        """Returns the contact for a batch POST."""
+        return calls.contact(self.contact.email, self.contact.status_if_new, self.contact.fields.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Move(_ForContact):
+    """A contact that is known elsewhere: it goes to its new place only if nobody left the old one.
+
+    Attributes:
+        priors: the places to read first.
+        rename: the one whose member can simply get the new address; None if the contact must be added.
+        rename_changes: the fields that such a member still needs.
+    """
+
+    entry: LedgerEntry | None
+    priors: tuple[PriorMembership, ...]
+    rename: PriorMembership | None
+    rename_changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Update(_ForContact):
+    """A member whose fields differ from what was sent last."""
+
+    entry: LedgerEntry
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tag(_ForContact):
+    """A member whose tags differ from those that this worker set.
+
+    Attributes:
+        follows: whether an earlier step put the contact there and reports on it.
+        seen: the member with its tags, from the answer to its add; None to read it first.
+        seen_at: Mailchimp's time of that answer.
+    """
+
+    entry: LedgerEntry | None
+    follows: bool = False
+    seen: Member | None = None
+    seen_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restore(_ForContact):
+    """A contact that returns to where this worker archived it."""
+
+    entry: LedgerEntry
+    priors: tuple[PriorMembership, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recheck(_ForContact):
+    """A contact whose member Mailchimp no longer had: written only if it is back."""
+
+    entry: LedgerEntry
+    priors: tuple[PriorMembership, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found(_ForContact):
+    """A contact that Mailchimp refused to add because it is a member already."""
+
+    entry: LedgerEntry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A member that no customer wants any more.
+
+    Attributes:
+        moved: whether its customers moved; then only a subscribed member is archived.
+        only_if_taken: whether the preceding rename may have left nothing to archive.
+        successors: customers that may come to the place: it is archived only if none of them does.
+    """
+
+    membership: MembershipKey
+    entry: LedgerEntry
+    targets: tuple[Target, ...]
+    moved: bool
+    only_if_taken: bool = False
+    successors: tuple[CustomerId, ...] = ()
+
+    @property
+    def planned(self) -> bool:
+        """Whether the member leaves unless a read shows otherwise; if False, it most likely stays."""
+        return not (self.only_if_taken or self.successors)
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether a customer known by the member withdrew consent."""
+        return any(not target.customer.state.marketing_consent for target in self.targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """An address whose customer withdrew consent, on one list, even if others added it there.
+
+    Attributes:
+        same_address: other customers with the address and no call of their own, for whom the result counts too.
+    """
+
+    membership: MembershipKey
+    entry: LedgerEntry | None
+    targets: tuple[Target, ...]
+    same_address: tuple[CustomerId, ...] = ()
+
+
+Step = Add | Found | Move | Update | Tag | Restore | Recheck | Archive | Unsubscribe
+"""Anything that makes calls. The steps that touch a place are all in one group."""
+
+StepGroup = tuple[Step, ...]
+"""Steps that share a place or a customer, in the order in which they must be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a flush would do for a chunk of an account's customers.
+
+    Attributes:
+        adds: contacts that are on no list yet and share nothing with other steps.
+        step_groups: everything else that makes calls.
+        no_calls: customers for whom nothing is sent.
+    """
+
+    adds: tuple[Add, ...]
+    step_groups: tuple[StepGroup, ...]
+    no_calls: tuple[NoCall, ...]
+
+    def steps(self) -> Iterator[Step]:
+        """Yields all steps that make calls."""
+        yield from self.adds
+        for step_group in self.step_groups:
+            yield from step_group
+
+
+def touched(step: Step) -> Iterable[MembershipKey]:
+    """Returns the places that a step reads or writes."""
+    memberships = [step.membership]
+    if isinstance(step, Move | Restore | Recheck):
+        memberships += [prior.membership for prior in step.priors]
+    return memberships
+
+
+def ids_of(targets: Iterable[Target]) -> frozenset[CustomerId]:
+    """Returns the customers of targets."""
+    return frozenset(target.customer_id for target in targets)
+
+
+def customers_of(steps: Iterable[Step]) -> frozenset[CustomerId]:
+    """Returns the customers that steps are for."""
+    return ids_of(target for step in steps for target in step.targets)
+
+
+def step_groups_of(steps: Sequence[Step]) -> tuple[tuple[Add, ...], tuple[StepGroup, ...]]:
+    """Splits steps into adds that depend on nothing, and groups that may run in parallel.
+
+    Parallel writes to one member can cause bare 404s. Source: observed in Mailchimp's API, see the README.
+
+    Returns:
+        The adds that share no place and no customer with another step, and the groups of all others. In a group,
+        withdrawn consent comes first and archiving last.
+    """
+    groups = _Groups()
+    for number, step in enumerate(steps):
+        for membership in touched(step):
+            groups.join(number, membership)
+        for target in step.targets:
+            groups.join(number, target.customer_id)
+    together: dict[Hashable, list[Step]] = {}
+    for number, step in enumerate(steps):
+        together.setdefault(groups.root(number), []).append(step)
+    alone: list[Add] = []
+    step_groups: list[StepGroup] = []
+    for step_group in together.values():
+        if len(step_group) == 1 and isinstance(step_group[0], Add):
+            alone.append(step_group[0])
+        else:
+            step_groups.append(tuple(sorted(step_group, key=_rank)))
+    return tuple(alone), tuple(step_groups)
+
+
+def _rank(step: Step) -> int:
+    if isinstance(step, Archive):
+        # Places with a begun add first: the add may be the former place's member under its new address.
+        return 2 if step.entry.state == "intended" else 3
+    return 0 if isinstance(step, Unsubscribe) else 1
+
+
+class _Groups:
+    """A disjoint-set forest."""
+
+    def __init__(self) -> None:
+        self._parent: dict[Hashable, Hashable] = {}
+
+    def root(self, item: Hashable) -> Hashable:
+        parent = self._parent.setdefault(item, item)
+        while parent != self._parent[parent]:
+            self._parent[item] = self._parent[parent]
+            item, parent = parent, self._parent[parent]
+        return parent
+
+    def join(self, one: Hashable, other: Hashable) -> None:
+        self._parent[self.root(one)] = self.root(other)

@@ -1,0 +1,394 @@
+"""Opens the staging database: one connection per thread, WAL, every commit synced to disk."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from worker.errors import DatabaseError
+from worker.sqlite.file import advice, make_private, translated_file
+from worker.sqlite.library import require_current, sqlite3
+from worker.sqlite.parts import PAGE_ROWS, Pace, Part
+from worker.sqlite.rehearsal import Rehearsal
+from worker.sqlite.schema import migrations
+
+log = logging.getLogger("worker.store")
+
+BUSY_SECONDS = 30.0
+"""How long a command waits for another connection's transaction. A thread of a running worker waits until it must end:
+see :attr:`Database.must_end`."""
+ENDING_SECONDS = 1.0
+"""How long it still waits after that."""
+TOLD_AFTER_SECONDS = 5.0
+"""A wait this long is logged, and again whenever it has doubled."""
+BUSY_SLICE_MS = 50
+"""How long SQLite itself waits for a lock before the worker checks whether it must end."""
+BUSY_PAUSE_SECONDS = 0.01
+"""How long a thread then leaves the lock alone: attempts to empty the write-ahead log keep writers away."""
+
+CACHE_KIB = 32 * 1024
+"""Memory for a connection's page cache: staging touches many pages repeatedly."""
+
+CHECKPOINT_PAGES = 8000
+"""Pages of 4 KiB in the write-ahead log before a checkpoint: pages that many batches touch are written once."""
+
+WRITTEN_BACK_PAGES = 2000
+"""The same during a long operation. Fewer, so that no commit waits for a long disk write."""
+
+_Row = TypeVar("_Row")
+_Result = TypeVar("_Result")
+
+
+class Database:
+    """One connection to the staging database. Not thread-safe: each thread opens its own.
+
+    Attributes:
+        connection: SQLite's own, for what this class does not do.
+        must_end: returns whether a thread of a running worker must end. Such a thread waits for the database lock
+            indefinitely; None for a command, which gives up after BUSY_SECONDS.
+        held_seconds: how long the last transaction held the write lock.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.must_end: Callable[[], bool] | None = None
+        self.held_seconds = 0.0
+        self._rehearsal: Rehearsal | None = None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether its thread must end."""
+        return self.must_end is not None and self.must_end()
+
+    def execute(self, sql: str, values: Any = ()) -> Any:
+        """Runs one statement.
+
+        Raises:
+            DatabaseError: the file is full, locked, read-only or corrupt.
+        """
+        if self._rehearsal is not None:
+            self._rehearsal.note(sql, [values])
+        return self._retry_while_locked(self.connection.execute, sql, values)
+
+    def executemany(self, sql: str, rows: Any) -> Any:
+        """Runs one statement for many rows.
+
+        Raises:
+            DatabaseError: the file is full, locked, read-only or corrupt.
+        """
+        if self._rehearsal is not None or not self.connection.in_transaction:
+            rows = list(rows)  # kept for a retry when the database is locked
+        if self._rehearsal is not None:
+            self._rehearsal.note(sql, rows)
+        return self._retry_while_locked(self.connection.executemany, sql, rows)
+
+    def execute_each(self, sql: str, rows: Iterable[_Row]) -> list[_Row]:
+        """Runs one statement for each of many rows; returns the rows for which it changed something.
+
+        Raises:
+            DatabaseError: the file is full, locked, read-only or corrupt.
+        """
+        return [row for row in rows if self.execute(sql, row).rowcount > 0]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Runs a block as one transaction, rolled back if it raises.
+
+        Raises:
+            DatabaseError: it could not begin or commit.
+        """
+        self.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        try:
+            yield
+        except BaseException:
+            with _translated():
+                self.connection.rollback()
+            raise
+        with _translated():
+            self.connection.commit()
+        self.held_seconds = time.monotonic() - began
+
+    def pages(
+        self,
+        table: str,
+        key: Sequence[str],
+        where: str = "1",
+        values: Sequence[Any] = (),
+        *,
+        more: Sequence[str] = (),
+        after: Sequence[Any] = (),
+    ) -> Iterator[list[Any]]:
+        """Yields rows page by page, each page in a short read of its own, so that others can write in between.
+
+        Args:
+            key: columns that identify and order the rows; an index should begin with them.
+            more: further columns to return.
+            after: the key after which to start.
+        """
+        names, marks = ", ".join(f'"{one}"' for one in key), ", ".join("?" * len(key))
+        query, end = (
+            f"SELECT {', '.join([names, *more])} FROM {table} WHERE {where}",
+            f"ORDER BY {names} LIMIT {PAGE_ROWS}",
+        )
+        while True:
+            beyond = f"AND ({names}) > ({marks})" if after else ""
+            rows = self.execute(f"{query} {beyond} {end}", (*values, *after)).fetchall()
+            if not rows:
+                return
+            yield rows
+            after = tuple(rows[-1])[: len(key)]
+
+    def parts(self, rows: Iterable[_Row]) -> Generator[Part[_Row], None, None]:
+        """Splits a long operation into parts, one short transaction each, so that others can write in between.
+
+        Run each part in a transaction before taking the next one: see :meth:`in_parts`. What is done stays done. Ends
+        early if the thread must end.
+
+        Args:
+            rows: consumed outside of the transactions, as many as fit into the next one.
+        """
+        taken, pace, left = 0, Pace(), iter(rows)
+        waiting: list[_Row] = []
+        with self._writing_back_between():
+            while waiting := waiting or list(islice(left, pace.rows)):
+                part = Part(waiting, pace.rows, taken)
+                yield part
+                waiting, taken = waiting[part.done :], taken + part.done
+                if self.is_ending:
+                    break
+                pace.after(self.held_seconds, part.done)
+                self._write_back(WRITTEN_BACK_PAGES)
+
+    def in_parts(
+        self,
+        rows: Iterable[_Row],
+        write: Callable[[list[_Row]], int],
+        *,
+        progress: Callable[[int], None] = lambda count: None,
+    ) -> int:
+        """Writes many rows that are only in this database, in short transactions.
+
+        Args:
+            rows: as in :meth:`parts`.
+            write: writes some of them in a transaction; returns how many rows it changed.
+            progress: called after each transaction with how many rows were consumed.
+
+        Returns:
+            How many rows were changed; fewer than all if the thread must end.
+
+        Raises:
+            DatabaseError: the rest is not written.
+        """
+        changed = 0
+        with closing(self.parts(rows)) as parts:
+            for part in parts:
+                with self.transaction():
+                    changed += sum(write(some) for some in part)
+                progress(part.taken)
+        return changed
+
+    def _write_back(self, pages: int) -> None:
+        _, written, written_back = self.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+        if written - written_back > pages:
+            self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    @contextmanager
+    def _writing_back_between(self) -> Iterator[None]:
+        # A checkpoint within a commit runs after the lock is released, and would make the step seem longer.
+        self.execute("PRAGMA wal_autocheckpoint = 0")
+        try:
+            yield
+        finally:
+            self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+
+    def _retry_while_locked(self, act: Callable[..., _Result], *values: Any) -> _Result:
+        # Waits here, not in SQLite, where nothing could interrupt it. Inside a transaction there is no need to wait.
+        began, tell_after = time.monotonic(), TOLD_AFTER_SECONDS
+        while True:
+            try:
+                return act(*values)
+            except sqlite3.Error as error:
+                waited = time.monotonic() - began
+                if str(error) != _LOCKED or self.connection.in_transaction or self._gives_up(waited):
+                    raise _translation(error) from error
+                time.sleep(BUSY_PAUSE_SECONDS)
+                if waited >= tell_after:
+                    message = "waiting for the database for %.0f s: another process or thread is writing"
+                    log.warning(message, waited, extra={"seconds": round(waited)})
+                    tell_after *= 2
+
+    def _gives_up(self, waited: float) -> bool:
+        if self.must_end is None:
+            return waited >= BUSY_SECONDS
+        return waited >= ENDING_SECONDS and self.must_end()
+
+    def version(self) -> int:
+        """Returns a number that changes with each commit of another connection.
+
+        Raises:
+            DatabaseError: the file cannot be read.
+        """
+        return int(self.execute("PRAGMA data_version").fetchone()[0])
+
+    @contextmanager
+    def snapshot(self, begin: str = "BEGIN") -> Iterator[None]:
+        """Runs a block on one snapshot of the database; writes are rolled back.
+
+        Raises:
+            DatabaseError: it could not begin.
+        """
+        self.execute(begin)
+        try:
+            yield
+        finally:
+            with _translated():
+                self.connection.rollback()
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[Rehearsal]:
+        """Runs a block and rolls it back, to see what it would write; nobody else writes meanwhile.
+
+        Raises:
+            DatabaseError: it could not begin.
+        """
+        with self.snapshot("BEGIN IMMEDIATE"):
+            self._rehearsal = rehearsal = Rehearsal(self.version())
+            try:
+                yield rehearsal
+            finally:
+                self._rehearsal = None
+                rehearsal.changes = self.connection.total_changes
+
+    def repeat(self, rehearsal: Rehearsal) -> bool:
+        """Repeats what a rehearsal wrote, if it only wrote rows and nobody has written since. Call it in a transaction.
+
+        Returns:
+            Whether it did.
+
+        Raises:
+            DatabaseError: it cannot be written.
+        """
+        nobody_wrote = (self.version(), self.connection.total_changes) == (rehearsal.version, rehearsal.changes)
+        if not (nobody_wrote and rehearsal.writes_rows_alone):
+            return False
+        for sql, rows in rehearsal.statements:
+            if "RETURNING" in sql:  # not allowed in executemany
+                for row in rows:
+                    self.execute(sql, row).fetchall()
+            else:
+                self.executemany(sql, rows)
+        return True
+
+    def open_scratch(self) -> None:
+        """Opens ``scratch``, a database that lives as long as this connection, if it is not open yet.
+
+        It is an unnamed file beside this one, because this library keeps TEMP tables in memory.
+
+        Raises:
+            DatabaseError: it cannot be created.
+        """
+        files = {row["name"]: row["file"] for row in self.execute("PRAGMA database_list")}
+        if "scratch" in files:
+            return
+        if not files["main"]:
+            self.execute("ATTACH ':memory:' AS scratch")
+            return
+        with translated_file(), tempfile.NamedTemporaryFile(dir=Path(files["main"]).parent) as file:
+            self.execute("ATTACH ? AS scratch", (file.name,))
+            self.execute("PRAGMA scratch.journal_mode = MEMORY")
+            self.execute("PRAGMA scratch.synchronous = OFF")
+
+    def empty_log(self) -> None:
+        """Checkpoints and empties the write-ahead log. Not inside a transaction.
+
+        Raises:
+            DatabaseError: it is not empty, because another connection keeps reading or writing.
+        """
+
+        def empty() -> None:
+            if self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                raise sqlite3.OperationalError(_LOCKED)
+
+        self._retry_while_locked(empty)
+
+    def close(self) -> None:
+        """Closes the connection; an open transaction is rolled back."""
+        self.connection.close()
+
+
+_LOCKED = "database is locked"
+
+
+def open_database(path: Path | str) -> Database:
+    """Opens the database at ``path``, creating it and its folder, and migrates its schema.
+
+    Args:
+        path: the file, or ``":memory:"`` for a test.
+
+    Raises:
+        DatabaseError: it cannot be opened, is not an SQLite database, or was written by a newer release.
+    """
+    with _translated():
+        require_current(sqlite3.sqlite_version_info)
+        if path != ":memory:":
+            make_private(Path(path))
+        connection = sqlite3.connect(str(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        # Overwrites deleted content, whole pages too, unlike FAST; staging is no slower.
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        if _lacks_migrations(connection):
+            migrations.apply(connection)
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SLICE_MS}")
+    return Database(connection)
+
+
+def open_read_only(path: Path, *, still: bool) -> Database:
+    """Opens a database that this user may not write.
+
+    Args:
+        still: whether nobody has it open, so that it has no write-ahead log.
+
+    Raises:
+        DatabaseError: it cannot be read, or has another schema.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+    with _translated():
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        if not _lacks_migrations(connection):
+            return Database(connection)
+    raise DatabaseError("An earlier release wrote the database.", "Start this release's worker on it first.")
+
+
+def _lacks_migrations(connection: Any) -> bool:
+    # Asked once: a flush opens a connection for each of its threads.
+    applied, known = migrations.applied(connection), {*migrations.names}
+    if unknown := applied - known:
+        raise DatabaseError(
+            f"The database was written by a newer release (it has {', '.join(sorted(unknown))}).",
+            "Run that release or a later one; nothing was changed.",
+        )
+    return applied != known
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translation(error) from error
+
+
+def _translation(error: Exception) -> DatabaseError:
+    return DatabaseError(f"The database cannot be used: {error}.", advice(str(error)))

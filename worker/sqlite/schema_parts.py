@@ -1,0 +1,155 @@
+"""Tables of flushes, erasures, readings and bare customers; how many rows SQLite takes tables to have."""
+
+from worker.sqlite.settled_state import SETTLED_STATE
+
+RUNS = (
+    """
+    CREATE TABLE flush_run (
+        run INTEGER PRIMARY KEY AUTOINCREMENT,
+        started_at TEXT NOT NULL, ended_at TEXT,
+        trigger TEXT NOT NULL,        -- daily, command, once
+        account_id TEXT,              -- the one account it was for; NULL: all
+        ended TEXT                    -- done, stopped, failed; NULL while it runs, or after a crash
+    )
+    """,
+    """
+    CREATE TABLE flush_run_account (
+        run INTEGER NOT NULL, account_id TEXT NOT NULL,
+        counts TEXT NOT NULL,         -- JSON: outcome to number of customers
+        to_do INTEGER NOT NULL,       -- changed customers when it began
+        settled INTEGER NOT NULL, ended TEXT NOT NULL, message TEXT,
+        PRIMARY KEY (run, account_id)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE completed_run (      -- by earlier releases: the last completed run of each partition
+        topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL, completed_at TEXT NOT NULL,
+        PRIMARY KEY (topic, topic_id, partition)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE flush_request (      -- what an operator asked a running daemon to flush
+        request INTEGER PRIMARY KEY AUTOINCREMENT,
+        requested_at TEXT NOT NULL, account_id TEXT, confirmed INTEGER NOT NULL,
+        run INTEGER                   -- the run that took it
+    )
+    """,
+)
+
+ERASURE = (
+    """
+    CREATE TABLE erasure (            -- of the flush under way: who is erased meanwhile; no rows: there is none
+        account_id TEXT PRIMARY KEY,
+        number INTEGER NOT NULL,      -- of transactions that erased
+        whole INTEGER NOT NULL        -- 1 where the whole account was
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE compared (           -- accounts whose staged customers were compared with the hashes of the erased
+        account_id TEXT PRIMARY KEY,
+        hashes TEXT NOT NULL          -- which these were: their number, and the time of the newest
+    ) WITHOUT ROWID
+    """,
+)
+
+ERASURE_REQUEST = (
+    """
+    CREATE TABLE erasure_request (    -- who is to be erased by every worker from its own file
+        account_id TEXT NOT NULL,     -- '' for a person, in whatever account
+        digest TEXT NOT NULL,         -- of the person's address; '' for a whole account
+        requested_at TEXT NOT NULL,
+        done_by TEXT NOT NULL,        -- JSON: worker to when it had done so
+        other_fields TEXT,
+        PRIMARY KEY (account_id, digest)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE erasure_done (       -- which of these this database had carried out
+        account_id TEXT NOT NULL, digest TEXT NOT NULL, requested_at TEXT NOT NULL,
+        PRIMARY KEY (account_id, digest)
+    ) WITHOUT ROWID
+    """,
+    # Deletions that earlier releases settled.
+    f"UPDATE customer SET state = {SETTLED_STATE} WHERE deleted = 1 AND changed = 0",
+)
+
+UNOWNED_PARTITION = """
+    CREATE TABLE unowned_partition (  -- partitions of which something is here, and that are another worker's
+        partition INTEGER PRIMARY KEY,
+        since TEXT NOT NULL,
+        state INTEGER NOT NULL DEFAULT 0  -- 0 kept · 1 being dropped · 2 back, and its ledger is not read again yet
+    ) WITHOUT ROWID
+    """
+
+MEMBER_READING = (
+    # The address that the person gave a member, of a place that the member is gone from.
+    "ALTER TABLE ledger ADD COLUMN address_now TEXT",
+    "CREATE INDEX ledger_address_now ON ledger (address_now) WHERE address_now IS NOT NULL",
+    # Of a request: 1 where members are read and nothing is delivered.
+    "ALTER TABLE flush_request ADD COLUMN reads_back INTEGER NOT NULL DEFAULT 0",
+    # Mailchimp's time of the last reading of all members.
+    "ALTER TABLE list ADD COLUMN members_read_at TEXT",
+    """
+    CREATE TABLE member_reading (     -- how far the reading of all members of a list is, or what the last one found
+        account_id TEXT NOT NULL, list_id TEXT NOT NULL,
+        began_at TEXT,                -- Mailchimp's time of the first page; NULL where it told none
+        status TEXT,                  -- which members are being read; NULL: all were
+        since TEXT,                   -- those changed since; NULL: from the first one on
+        members INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0,  -- read, of how many
+        learnt INTEGER NOT NULL DEFAULT 0,   -- places of which the ledger learnt something
+        unknown INTEGER NOT NULL DEFAULT 0,  -- members that this worker knows nothing of
+        written_at TEXT NOT NULL,     -- by this machine's clock
+        PRIMARY KEY (account_id, list_id)
+    ) WITHOUT ROWID
+    """,
+)
+
+BEGUN_UPDATE = """
+    CREATE TABLE begun_update (       -- of the chunk that is being delivered, or was when the process died
+        account_id TEXT NOT NULL, customer_id TEXT NOT NULL, list_id TEXT NOT NULL,
+        fields TEXT NOT NULL,         -- JSON: merge tags of what is sent
+        begun_at TEXT NOT NULL,       -- by this machine's clock
+        PRIMARY KEY (account_id, customer_id, list_id)
+    ) WITHOUT ROWID
+"""
+
+STATISTICS = (  # rows in the index, then rows that have the same first column, the same first two, and so on
+    ("customer", "customer", "1000000 10000 1"),
+    ("customer", "customer_changed", "10000 100 1"),
+    ("customer", "customer_address", "1000000 10000 1"),
+    ("ledger", "ledger", "1000000 10000 5000 1"),
+    ("ledger", "ledger_address", "1000000 10000 1"),
+    ("ledger", "ledger_customer", "1000000 10000 1"),
+    ("standing", "standing", "1000000 10000 1"),
+    ("standing", "standing_address", "1000000 10000 1"),
+    ("standing", "standing_waits", "1000 10 1"),
+    ("receipt", "receipt_customer", "10000000 100000 10"),
+    ("receipt", "receipt_address", "10000000 10"),
+    ("receipt", "receipt_at", "10000000 1000"),
+    ("list", "list", "300 3 1"),
+    ("list", "list_stored_once", "200 1"),
+    ("account", "account", "100 1"),
+)
+"""See the migration 0010_statistics."""
+
+BARE = (  # customers that are staged without their fields, because their account is not connected
+    # 1 where the fields of the newest event are not here.
+    "ALTER TABLE customer ADD COLUMN bare INTEGER NOT NULL DEFAULT 0",
+    """
+    CREATE TABLE bare_account (       -- where to read an account's customers again once it is connected
+        account_id TEXT NOT NULL, topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL,
+        first_offset INTEGER,         -- from here on; NULL once that is done, and records of some were gone
+        PRIMARY KEY (account_id, topic, topic_id, partition)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE stripping (          -- accounts whose staged customers may have fields though it is not connected
+        account_id TEXT PRIMARY KEY
+    ) WITHOUT ROWID
+    """,
+    # All accounts that are staged: each is looked up by the key, for the table may have millions of rows.
+    "WITH RECURSIVE one (account_id) AS (SELECT min(account_id) FROM customer UNION ALL "
+    "SELECT (SELECT min(account_id) FROM customer WHERE customer.account_id > one.account_id) FROM one "
+    "WHERE one.account_id IS NOT NULL) "
+    "INSERT INTO stripping SELECT account_id FROM one WHERE account_id IS NOT NULL",
+)
