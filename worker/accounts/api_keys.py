@@ -112,17 +112,17 @@ def disconnect(db: Database, changelog: Changelog, account_id: AccountId, author
 
 def _about_lists(settings: AccountSettings, sender: Sender) -> str | None:
     """Reads the stored lists from Mailchimp; returns what a person should know, None if all still exist."""
-    found = all_lists(sender)
+    mailchimp_lists = all_lists(sender)
     again = f"mailchimp-worker lists refresh {settings.account_id}"
-    if isinstance(found, Answer):
+    if isinstance(mailchimp_lists, Answer):
         return f"The API key was replaced, and Mailchimp did not say which lists it may see. Try again: {again}"
-    there = {one.list_id for one in found}
-    gone = [f"{one.name} ({one.list_id})" for one in settings.stored if one.list_id not in there]
-    if not gone:
+    ids_there = {mailchimp_list.list_id for mailchimp_list in mailchimp_lists}
+    missing = [account_list.label for account_list in settings.stored if account_list.list_id not in ids_there]
+    if not missing:
         return None
     return (
-        f"With this API key Mailchimp does not have {len(gone)} of {counted(len(settings.stored), 'stored list')}: "
-        f"{', '.join(gone)}. If the key is right, refresh and store lists again: {again}"
+        f"With this API key Mailchimp does not have {len(missing)} of {counted(len(settings.stored), 'stored list')}: "
+        f"{', '.join(missing)}. If the key is right, refresh and store lists again: {again}"
     )
 
 
@@ -160,13 +160,13 @@ def rekey(db: Database, changelog: Changelog, old: SecretKey, new: SecretKey) ->
 
     def write() -> Changed[int]:
         changed, rows = 0, Rows()
-        for one in accounts.all_accounts(db):
-            sealed = accounts.encrypted_key(db, one.account_id)
-            if sealed is None or _opens(new, one.account_id, sealed):
+        for settings in accounts.all_accounts(db):
+            sealed = accounts.encrypted_key(db, settings.account_id)
+            if sealed is None or _opens(new, settings.account_id, sealed):
                 continue
             if sealed not in sealed_now:
-                sealed_now[sealed] = new.seal(one.account_id, old.open(one.account_id, sealed))
-            rows += accounts.set_encrypted_key(db, one.account_id, sealed_now[sealed])
+                sealed_now[sealed] = new.seal(settings.account_id, old.open(settings.account_id, sealed))
+            rows += accounts.set_encrypted_key(db, settings.account_id, sealed_now[sealed])
             changed += 1
         return Changed(changed, rows + _rekey_hashes(db, old, new, sealed_now))
 
@@ -205,7 +205,7 @@ def _replaces(sealed: bytes | None, account_id: AccountId, key: ApiKey, secret: 
 
 
 def _check_id(account_id: AccountId) -> None:
-    has_blank = any(one.isspace() for one in account_id)
+    has_blank = any(character.isspace() for character in account_id)
     if not 1 <= len(account_id) <= LONGEST_ID or "/" in account_id or has_blank or not account_id.isprintable():
         raise UsageError(
             "Invalid account id.",

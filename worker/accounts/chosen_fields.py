@@ -34,10 +34,10 @@ def read(
     """
     on_list = _known(load(db, account_id), list_id)
     with open_sender(key_of(db, account_id, secret)) as sender:
-        found = merge_fields(sender, list_id)
-    if isinstance(found, Answer):
-        raise error_for(found)
-    return on_list, found
+        fields = merge_fields(sender, list_id)
+    if isinstance(fields, Answer):
+        raise error_for(fields)
+    return on_list, fields
 
 
 def choose(
@@ -63,10 +63,13 @@ def choose(
         on_list = _known(before, list_id)
         if (on_list.merge_fields or {}) == chosen:
             return Changed(before, [])
-        there = tuple(
-            replace(one, merge_fields=dict(chosen) or None) if one.list_id == list_id else one for one in before.lists
+        lists = tuple(
+            replace(account_list, merge_fields=dict(chosen) or None)
+            if account_list.list_id == list_id
+            else account_list
+            for account_list in before.lists
         )
-        after = replace(before, lists=there)
+        after = replace(before, lists=lists)
         rows = accounts.save(db, after) + note(db, before, after, author)
         rows += customers.mark_changed(db, account_id, None).rows
         return Changed(after, rows)
@@ -75,10 +78,10 @@ def choose(
 
 
 def _known(settings: AccountSettings, list_id: ListId) -> AccountList:
-    one = settings.list_of(list_id)
-    if one is None:
+    account_list = settings.list_of(list_id)
+    if account_list is None:
         raise NotFound(
             f"The last refresh of account {settings.account_id} found no list {list_id}.",
             f"Show the known lists: mailchimp-worker lists show {settings.account_id}",
         )
-    return one
+    return account_list

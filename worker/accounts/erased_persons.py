@@ -8,7 +8,7 @@ log had been read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from worker.changelog.commit import Changelog, commit_in_parts
 from worker.model import AccountId, AddressKey, Customer, CustomerId, Position
@@ -33,14 +33,14 @@ class Erasing:
     key: bytes = field(repr=False)
     at: str
 
-    def erase_from_customers(self, account_id: AccountId, others: Sequence[CustomerId]) -> None:
+    def erase_from_customers(self, account_id: AccountId, customer_ids: Sequence[CustomerId]) -> None:
         """Removes the address from an account's other customers; those who left under it stay excluded."""
 
         def write() -> Changed[None]:
             erasure.note(self.db, account_id)
-            erased = ledger_erasure.erase_address(self.db, account_id, self.address, others)
-            hashes = [self._hash(account_id, "customer", one, left=True) for one in erased.result]
-            ignored.drop_address(self.db, account_id, self.address, others)
+            erased = ledger_erasure.erase_address(self.db, account_id, self.address, customer_ids)
+            hashes = [self._hash(account_id, "customer", customer_id, left=True) for customer_id in erased.result]
+            ignored.drop_address(self.db, account_id, self.address, customer_ids)
             return Changed(None, [*erased.rows, *forgotten.put(self.db, hashes)])
 
         self.changelog.commit(self.db, write, erase=True)
@@ -72,23 +72,24 @@ class Erasing:
     def _hashes(
         self, account_id: AccountId, customer_id: CustomerId, staged: Customer | None, customer_status: CustomerStatus
     ) -> list[Forgotten]:
-        own = ledger.entries_of_customer(self.db, account_id, customer_id)
-        addresses = {self.address, customer_status.refused_address, *(entry.membership.address for entry in own)}
-        addresses |= {entry.address_now for entry in own}
+        own_entries = ledger.entries_of_customer(self.db, account_id, customer_id)
+        addresses = {self.address, customer_status.refused_address}
+        addresses |= {entry.membership.address for entry in own_entries}
+        addresses |= {entry.address_now for entry in own_entries}
         addresses |= {
             staged.address if staged else None,
             customer_status.membership.address if customer_status.membership else None,
         }
-        known = sorted(one for one in addresses if one is not None)
-        there = [*own, *ledger.entries_of(self.db, account_id, known)]
+        addresses_known = sorted(address for address in addresses if address is not None)
+        entries = [*own_entries, *ledger.entries_of(self.db, account_id, addresses_known)]
         left = (
-            any(has_left(entry) for entry in there)
+            any(has_left(entry) for entry in entries)
             or (staged is not None and not staged.state.marketing_consent)
             or (customer_status.refusal is not None and customer_status.refusal in FOR_THE_CUSTOMER)
-            or self._left_before(account_id, customer_id, known)
+            or self._left_before(account_id, customer_id, addresses_known)
         )
         read_to, version = self._read_to(account_id, staged)
-        found = [
+        hashes = [
             Forgotten(
                 account_id,
                 digest_of(self.key, account_id, "customer", customer_id),
@@ -99,18 +100,21 @@ class Erasing:
                 erased=True,
             )
         ]
-        return [*found, *(self._hash(account_id, "address", one, left=True) for one in known if left)]
+        return [
+            *hashes,
+            *(self._hash(account_id, "address", address, left=True) for address in addresses_known if left),
+        ]
 
-    def _left_before(self, account_id: AccountId, customer_id: CustomerId, known: Sequence[AddressKey]) -> bool:
+    def _left_before(self, account_id: AccountId, customer_id: CustomerId, addresses: Sequence[AddressKey]) -> bool:
         departed = forgotten.Departed(account_id, self.key, forgotten.departed_digests(self.db, account_id))
-        return departed.has_customer(customer_id) or any(departed.has_address(one) for one in known)
+        return departed.has_customer(customer_id) or any(departed.has_address(address) for address in addresses)
 
     def _read_to(self, account_id: AccountId, staged: Customer | None) -> tuple[Position | None, int | None]:
         if staged is None:
             return offsets.last_read_of(self.db, account_id), None
-        at = staged.position
-        known = offsets.next_of(self.db, at.topic, at.topic_id, at.partition) or 0
-        return Position(at.topic, at.topic_id, at.partition, max(at.offset, known - 1)), staged.version
+        position = staged.position
+        next_offset = offsets.next_of(self.db, position.topic, position.topic_id, position.partition) or 0
+        return replace(position, offset=max(position.offset, next_offset - 1)), staged.version
 
-    def _hash(self, account_id: AccountId, what: What, value: str, *, left: bool) -> Forgotten:
-        return Forgotten(account_id, digest_of(self.key, account_id, what, value), self.at, left)
+    def _hash(self, account_id: AccountId, kind: What, value: str, *, left: bool) -> Forgotten:
+        return Forgotten(account_id, digest_of(self.key, account_id, kind, value), self.at, left)

@@ -60,14 +60,14 @@ class OwnCopy:
     ledger: str
     partition_of: Callable[[AccountId], int]
 
-    def commit(self, db: Database, act: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
+    def commit(self, db: Database, write: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
         """Runs a function in one transaction."""
         with db.transaction():
-            changed = act()
+            changed = write()
             if changed.rest is not None:
                 changed.rest()
-            account_ids = {AccountId(one.key[0]) for one in changed.rows if one.kind not in ("topic", "erasure")}
-            offsets.read_again(db, self.ledger, {self.partition_of(one) for one in account_ids})
+            account_ids = {AccountId(row.key[0]) for row in changed.rows if row.kind not in ("topic", "erasure")}
+            offsets.read_again(db, self.ledger, {self.partition_of(account_id) for account_id in account_ids})
         return changed.result
 
     def failure_of(self, account_id: AccountId) -> None:
@@ -92,40 +92,40 @@ def carry_out(
         KafkaError: Kafka did not accept it; what is done stays done, and the rest is found again.
         DatabaseError: not everything is erased.
     """
-    requests, gone = erasure_requests.to_do(db), Counter[str]()
+    requests, deleted = erasure_requests.to_do(db), Counter[str]()
     if not requests:
-        return gone
+        return deleted
 
     def changelog_of(account_id: AccountId) -> Changelog:
         return changelog if changelog.failure_of(account_id) is None else own_copy
 
-    for address, one in _addresses(db, secret, requests).items():
-        skipped = erasure_requests.renewed(db, address, one.requested_at)
-        gone.update(
+    for address, request in _addresses(db, secret, requests).items():
+        skipped = erasure_requests.renewed(db, address, request.requested_at)
+        deleted.update(
             forget_person(db, changelog, address, secret=secret, at=at, changelog_of=changelog_of, skipped=skipped)
         )
-    for one in requests:
-        account_id = AccountId(one.account_id)
-        if one.digest == WHOLE_ACCOUNT and not _connected_since(db, account_id, one.requested_at):
+    for request in requests:
+        account_id = AccountId(request.account_id)
+        if request.digest == WHOLE_ACCOUNT and not _connected_since(db, account_id, request.requested_at):
             forget_account(db, changelog_of(account_id), account_id)
-            gone["accounts"] += 1
+            deleted["accounts"] += 1
     changelog.commit(db, lambda: Changed(None, erasure_requests.note_done(db, requests, worker, as_text(at))))
-    return gone
+    return deleted
 
 
 def _addresses(db: Database, secret: SecretKey, requests: Iterable[ErasureRequest]) -> dict[AddressKey, ErasureRequest]:
-    wanted = {one.digest: one for one in requests if one.digest}
-    key = hash_key(db, secret) if wanted else None
+    by_digest = {request.digest: request for request in requests if request.digest}
+    key = hash_key(db, secret) if by_digest else None
     if key is None:
         return {}
-    found, seen = dict[AddressKey, ErasureRequest](), set[AddressKey]()
+    requested, seen = dict[AddressKey, ErasureRequest](), set[AddressKey]()
     for page in known_addresses.pages(db):
         for address in page - seen:
-            one = wanted.get(digest_of(key, AccountId(ANY_ACCOUNT), "address", address))
-            if one is not None:
-                found[address] = one
+            request = by_digest.get(digest_of(key, AccountId(ANY_ACCOUNT), "address", address))
+            if request is not None:
+                requested[address] = request
         seen = page  # consecutive pages often share addresses; keeping all would take too much memory
-    return found
+    return requested
 
 
 def _connected_since(db: Database, account_id: AccountId, at: str) -> bool:

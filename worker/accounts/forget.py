@@ -39,7 +39,7 @@ Progress = Callable[[str, int, int | None], None]
 """Called repeatedly with what is done, how much of it, and the total if it is known."""
 
 
-def no_progress(what: str, done: int, total: int | None) -> None:
+def no_progress(step: str, done: int, total: int | None) -> None:
     """Ignores progress."""
 
 
@@ -114,23 +114,25 @@ def forget_person(
     """
     letters = dead_letters.mentioning(db, address)
     people, same_address = known_at(db, address)
-    gone = Counter({"receipts": 0, "places": 0, "customers": 0})
-    wanted = [one for one in people if one[0] not in skipped]
-    key = ensure_hash_key(db, changelog, secret) if wanted else b""
-    for account_id in sorted({account_id for account_id, _ in wanted}):
+    deleted = Counter({"receipts": 0, "places": 0, "customers": 0})
+    to_erase = [person for person in people if person[0] not in skipped]
+    key = ensure_hash_key(db, changelog, secret) if to_erase else b""
+    for account_id in sorted({account_id for account_id, _ in to_erase}):
         erasing = Erasing(db, changelog_of(account_id) if changelog_of else changelog, address, key, as_text(at))
         # Others first: once nobody has the address, they would count as the person themselves.
-        erasing.erase_from_customers(account_id, [one for who, one in same_address if who == account_id])
-        for one in wanted:
-            if one[0] == account_id:
-                erased = erasing.changelog.commit(db, partial(_erase, db, erasing, one), erase=True)
-                gone.update(erased)
+        erasing.erase_from_customers(
+            account_id, [customer_id for other_account, customer_id in same_address if other_account == account_id]
+        )
+        for person in to_erase:
+            if person[0] == account_id:
+                erased = erasing.changelog.commit(db, partial(_erase, db, erasing, person), erase=True)
+                deleted.update(erased)
         if erasure.number_of(db, account_id):
             # A flush that began meanwhile may have written the address again.
             erasing.erase_from_texts(account_id)
-    gone["dead letters"] = dead_letters.drop_all(db, letters)
+    deleted["dead letters"] = dead_letters.drop_all(db, letters)
     _leave_no_trace(db, progress)
-    return dict(gone)
+    return dict(deleted)
 
 
 def rows_of(db: Database, address: AddressKey, people: Sequence[tuple[AccountId, CustomerId]]) -> dict[str, int]:
@@ -140,17 +142,19 @@ def rows_of(db: Database, address: AddressKey, people: Sequence[tuple[AccountId,
         people: who has the address, or had it if nobody has it now: see :func:`known_at`.
     """
     entries = set[tuple[AccountId, MembershipKey]]()
-    found = Counter(
+    counts = Counter(
         {"receipts": 0, "places": 0, "customers": 0, "dead letters": len(dead_letters.mentioning(db, address))}
     )
     for account_id, customer_id in people:
-        own = ledger.entries_of_customer(db, account_id, customer_id)
-        entries |= {(account_id, one.membership) for one in (*own, *ledger.entries_of(db, account_id, [address]))}
-        found["receipts"] += sum(1 for _ in receipts.find(db, account_id=account_id, customer_id=customer_id))
-        found["places"] += len(ledger.customer_statuses_of(db, account_id, [customer_id]))
-        found["customers"] += len(customers.by_ids(db, account_id, [customer_id]))
-    found["places"] += len(entries)
-    return dict(found)
+        own_entries = ledger.entries_of_customer(db, account_id, customer_id)
+        entries |= {
+            (account_id, entry.membership) for entry in (*own_entries, *ledger.entries_of(db, account_id, [address]))
+        }
+        counts["receipts"] += sum(1 for _ in receipts.find(db, account_id=account_id, customer_id=customer_id))
+        counts["places"] += len(ledger.customer_statuses_of(db, account_id, [customer_id]))
+        counts["customers"] += len(customers.by_ids(db, account_id, [customer_id]))
+    counts["places"] += len(entries)
+    return dict(counts)
 
 
 def _erase(db: Database, erasing: Erasing, person: tuple[AccountId, CustomerId]) -> Changed[dict[str, int]]:
@@ -158,12 +162,12 @@ def _erase(db: Database, erasing: Erasing, person: tuple[AccountId, CustomerId])
     rows = erasing.keep_hashes([person])
     rows += ledger_erasure.former_places(db, person, erasing.address)
     entries = ledger_erasure.delete_customers(db, [person], erasing.address)
-    gone = {
+    deleted = {
         "receipts": receipts.delete_customers(db, [person]),
         "places": entries.result,
         "customers": customers.delete(db, [person]),
     }
-    return Changed(gone, [*rows, *entries.rows])
+    return Changed(deleted, [*rows, *entries.rows])
 
 
 def known_at(
@@ -173,11 +177,11 @@ def known_at(
 
     In an account where nobody has it, those who had it count as the person.
     """
-    now = {(one.account_id, one.customer_id) for one in customers.find_by_address(db, address, None)}
-    ever = {(one.account_id, one.customer_id) for one in receipts.find(db, address=address)}
+    now = {(customer.account_id, customer.customer_id) for customer in customers.find_by_address(db, address, None)}
+    ever = {(receipt.account_id, receipt.customer_id) for receipt in receipts.find(db, address=address)}
     ever |= set(ledger_erasure.customers_at(db, address))  # receipts expire
     accounts_now = {account_id for account_id, _ in now}
-    people = now | {one for one in ever if one[0] not in accounts_now}
+    people = now | {person for person in ever if person[0] not in accounts_now}
     return sorted(people), sorted(ever - people)
 
 

@@ -53,14 +53,14 @@ def ensure_hash_key(db: Database, changelog: Changelog, secret: SecretKey) -> by
 
     def write() -> Changed[None]:
         # A key that made no hash can be replaced even if it cannot be decrypted.
-        wanted = forgotten.encrypted_key(db) is None or forgotten.is_empty(db)
-        return Changed(None, forgotten.set_encrypted_key(db, sealed) if wanted else [])
+        replaceable = forgotten.encrypted_key(db) is None or forgotten.is_empty(db)
+        return Changed(None, forgotten.set_encrypted_key(db, sealed) if replaceable else [])
 
     if forgotten.encrypted_key(db) is None or (forgotten.is_empty(db) and not _opens(db, secret)):
         changelog.commit(db, write)
-    found = hash_key(db, secret)
-    assert found is not None, "it was just made"
-    return found
+    key = hash_key(db, secret)
+    assert key is not None, "it was just made"
+    return key
 
 
 def _opens(db: Database, secret: SecretKey) -> bool:

@@ -63,9 +63,9 @@ def refresh(
     load(db, account_id)
     key = key_of(db, account_id, secret)
     with open_sender(key) as sender:
-        found = all_lists(sender)
-    if isinstance(found, Answer):
-        raise error_for(found)
+        mailchimp_lists = all_lists(sender)
+    if isinstance(mailchimp_lists, Answer):
+        raise error_for(mailchimp_lists)
 
     def write() -> Changed[Refreshed]:
         # From the current settings, which another thread or worker may have changed meanwhile.
@@ -75,11 +75,15 @@ def refresh(
                 f"Account {account_id} got another API key while its lists were read.", "Refresh its lists again."
             )
         first = settings.refreshed_at is None
-        result = refreshed(settings, found, at)
-        left = {one.list_id for one in settings.lists} - {one.list_id for one in result.settings.lists}
-        rows = accounts.save(db, result.settings) + accounts.delete_lists(db, account_id, left)
+        result = refreshed(settings, mailchimp_lists, at)
+        dropped = {account_list.list_id for account_list in settings.lists} - {
+            account_list.list_id for account_list in result.settings.lists
+        }
+        rows = accounts.save(db, result.settings) + accounts.delete_lists(db, account_id, dropped)
         # The first refresh finds only new lists, so marking them would be pointless.
-        rows += new_lists.note(db, result.settings, () if first else [one.list_id for one in result.new])
+        rows += new_lists.note(
+            db, result.settings, () if first else [account_list.list_id for account_list in result.new]
+        )
         if result.back:
             rows += customers.mark_changed(db, account_id, None).rows
         return Changed(result, rows)
@@ -87,34 +91,46 @@ def refresh(
     return changelog.commit(db, write)
 
 
-def refreshed(settings: AccountSettings, found: Iterable[MailchimpList], at: datetime) -> Refreshed:
+def refreshed(settings: AccountSettings, mailchimp_lists: Iterable[MailchimpList], at: datetime) -> Refreshed:
     """Returns the settings updated with the lists that Mailchimp has.
 
     A stored list that Mailchimp no longer has is kept as gone, because customers are on it. So is a formerly stored
     list whose departures were read: somebody who confirms moving its customers must see since when departures are
     unknown. Any other list is dropped.
     """
-    known = {one.list_id: one for one in settings.lists}
-    there = {one.list_id: _updated(known.get(one.list_id), one, at) for one in found}
-    missed = [
-        one for one in settings.lists if one.list_id not in there and (one.stored or one.departures_read_at is not None)
+    known = {account_list.list_id: account_list for account_list in settings.lists}
+    current = {
+        mailchimp_list.list_id: _updated(known.get(mailchimp_list.list_id), mailchimp_list, at)
+        for mailchimp_list in mailchimp_lists
+    }
+    missing = [
+        account_list
+        for account_list in settings.lists
+        if account_list.list_id not in current and (account_list.stored or account_list.departures_read_at is not None)
     ]
-    lists = (*there.values(), *(replace(one, gone_at=one.gone_at or at) for one in missed))
+    lists = (
+        *current.values(),
+        *(replace(account_list, gone_at=account_list.gone_at or at) for account_list in missing),
+    )
     return Refreshed(
         settings=replace(settings, refreshed_at=at, lists=_by_name(lists)),
-        new=_by_name(one for one in there.values() if one.list_id not in known),
-        gone=_by_name(one for one in missed if one.stored and not one.gone),
-        back=_by_name(one for one in there.values() if one.stored and known[one.list_id].gone),
+        new=_by_name(account_list for account_list in current.values() if account_list.list_id not in known),
+        gone=_by_name(account_list for account_list in missing if account_list.stored and not account_list.gone),
+        back=_by_name(
+            account_list
+            for account_list in current.values()
+            if account_list.stored and known[account_list.list_id].gone
+        ),
     )
 
 
-def _updated(known: AccountList | None, found: MailchimpList, at: datetime) -> AccountList:
+def _updated(known: AccountList | None, mailchimp_list: MailchimpList, at: datetime) -> AccountList:
     return AccountList(
-        list_id=found.list_id,
-        name=found.name,
+        list_id=mailchimp_list.list_id,
+        name=mailchimp_list.name,
         stored=known.stored if known else False,
-        member_count=found.member_count,
-        marketing_permissions=found.marketing_permissions,
+        member_count=mailchimp_list.member_count,
+        marketing_permissions=mailchimp_list.marketing_permissions,
         refreshed_at=at,
         pause=known.pause if known else None,
         departures_read_at=known.departures_read_at if known else None,
@@ -127,7 +143,7 @@ def store(
     db: Database,
     changelog: Changelog,
     account_id: AccountId,
-    wanted: Collection[ListId] | None,
+    list_ids: Collection[ListId] | None,
     confirmed: Mapping[ListId, int] | None = None,
     author: Author | None = None,
 ) -> AccountSettings:
@@ -135,7 +151,7 @@ def store(
 
     Args:
         db: outside of a transaction.
-        wanted: the lists to use; None for all that Mailchimp has.
+        list_ids: the lists to use; None for all that Mailchimp has.
         confirmed: how many members may leave each list in the next flush.
 
     Raises:
@@ -145,11 +161,11 @@ def store(
 
     def write() -> Changed[AccountSettings]:
         before = load(db, account_id)
-        settings = replace(stored(before, wanted), confirmed=confirmed)
+        settings = replace(stored(before, list_ids), confirmed=confirmed)
         require_unused(db, settings)
         rows = accounts.save(db, settings) + new_lists.note(db, settings)
         rows += note(db, before, settings, author)
-        if {one.list_id for one in settings.stored} != {one.list_id for one in before.stored}:
+        if settings.stored_ids != before.stored_ids:
             rows += customers.mark_changed(db, account_id, None).rows
         return Changed(settings, rows)
 
@@ -162,15 +178,15 @@ def require_unused(db: Database, settings: AccountSettings) -> None:
     Raises:
         AccountError: another account has.
     """
-    for one in settings.stored:
-        if accounts.stored_by(db, one.list_id) not in (None, settings.account_id):
+    for account_list in settings.stored:
+        if accounts.stored_by(db, account_list.list_id) not in (None, settings.account_id):
             raise AccountError(
-                f"Only one account can store a list, and another account has stored {_named(one)}.",
+                f"Only one account can store a list, and another account has stored List {account_list.label}.",
                 "Leave it out, or let the other account un-store it first.",
             )
 
 
-def stored(settings: AccountSettings, wanted: Collection[ListId] | None) -> AccountSettings:
+def stored(settings: AccountSettings, list_ids: Collection[ListId] | None) -> AccountSettings:
     """Returns the settings with exactly these lists stored; None for all that Mailchimp has.
 
     Raises:
@@ -178,17 +194,17 @@ def stored(settings: AccountSettings, wanted: Collection[ListId] | None) -> Acco
         AccountError: a list is gone, or the master list is left out.
     """
     _require_refresh(settings)
-    if wanted is None:
-        wanted = [one.list_id for one in settings.lists if not one.gone]
-    for list_id in wanted:
-        one = _known(settings, list_id)
-        if one.gone and not one.stored:
-            raise _is_gone(settings, one)
+    if list_ids is None:
+        list_ids = [account_list.list_id for account_list in settings.lists if not account_list.gone]
+    for list_id in list_ids:
+        account_list = _known(settings, list_id)
+        if account_list.gone and not account_list.stored:
+            raise _is_gone(settings, account_list)
     master = settings.list_of(settings.master_list)
-    dropped = master is not None and master.stored and master.list_id not in wanted
+    dropped = master is not None and master.stored and master.list_id not in list_ids
     if master is not None and dropped and not master.gone:
         raise AccountError(
-            f"{_named(master)} is the master list, so it must stay stored.",
+            f"List {master.label} is the master list, so it must stay stored.",
             "Name it too, or choose another stored list as the master list first: "
             f"mailchimp-worker lists master {settings.account_id} LIST",
         )
@@ -197,8 +213,10 @@ def stored(settings: AccountSettings, wanted: Collection[ListId] | None) -> Acco
         # A master list that is gone is of no use: leaving it out clears the choice.
         master_list=None if dropped else settings.master_list,
         lists=tuple(
-            replace(one, stored=one.list_id in wanted, pause=one.pause if one.list_id in wanted else None)
-            for one in settings.lists
+            replace(account_list, stored=True)
+            if account_list.list_id in list_ids
+            else replace(account_list, stored=False, pause=None)
+            for account_list in settings.lists
         ),
     )
 
@@ -242,14 +260,14 @@ def with_master(settings: AccountSettings, list_id: ListId) -> AccountSettings:
         AccountError: the list is not stored, or is gone from Mailchimp.
     """
     _require_refresh(settings)
-    one = _known(settings, list_id)
-    if one.gone:
-        raise _is_gone(settings, one)
-    if not one.stored:
-        together = " ".join((*(each.list_id for each in settings.stored), list_id))
+    account_list = _known(settings, list_id)
+    if account_list.gone:
+        raise _is_gone(settings, account_list)
+    if not account_list.stored:
+        list_ids = " ".join((*(account_list.list_id for account_list in settings.stored), list_id))
         raise AccountError(
-            f"{_named(one)} is not stored, so it cannot be the master list.",
-            f"Store it first: mailchimp-worker lists store {settings.account_id} {together}",
+            f"List {account_list.label} is not stored, so it cannot be the master list.",
+            f"Store it first: mailchimp-worker lists store {settings.account_id} {list_ids}",
         )
     return replace(settings, master_list=list_id)
 
@@ -263,26 +281,22 @@ def _require_refresh(settings: AccountSettings) -> None:
 
 
 def _known(settings: AccountSettings, list_id: ListId) -> AccountList:
-    one = settings.list_of(list_id)
-    if one is None:
+    account_list = settings.list_of(list_id)
+    if account_list is None:
         raise NotFound(
             f"The last refresh of account {settings.account_id} found no list {list_id}.",
             "If it was created since then, refresh first: mailchimp-worker lists refresh "
             f"{settings.account_id}. Show the known lists: mailchimp-worker lists show {settings.account_id}",
         )
-    return one
+    return account_list
 
 
-def _is_gone(settings: AccountSettings, one: AccountList) -> AccountError:
+def _is_gone(settings: AccountSettings, account_list: AccountList) -> AccountError:
     return AccountError(
-        f"{_named(one)} is gone from Mailchimp.",
+        f"List {account_list.label} is gone from Mailchimp.",
         f"Use another one; if it is back, refresh first: mailchimp-worker lists refresh {settings.account_id}",
     )
 
 
-def _named(one: AccountList) -> str:
-    return f"List {one.name} ({one.list_id})"
-
-
 def _by_name(lists: Iterable[AccountList]) -> tuple[AccountList, ...]:
-    return tuple(sorted(lists, key=lambda one: (one.name, one.list_id)))
+    return tuple(sorted(lists, key=lambda account_list: (account_list.name, account_list.list_id)))

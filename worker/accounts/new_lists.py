@@ -18,16 +18,16 @@ ABOUT = "new_lists"
 def read(db: Database, settings: AccountSettings) -> frozenset[ListId]:
     """Returns the new lists that Mailchimp still has."""
     text = settings_notes.get(db, ABOUT, settings.account_id)
-    noted = frozenset(json.loads(text)) if text is not None else frozenset()
-    return frozenset(one.list_id for one in settings.lists if one.list_id in noted and not one.stored and not one.gone)
+    offered = {
+        account_list.list_id for account_list in settings.lists if not account_list.stored and not account_list.gone
+    }
+    return frozenset(json.loads(text or "[]")) & offered
 
 
-def note(db: Database, settings: AccountSettings, found: Iterable[ListId] = ()) -> Rows:
+def note(db: Database, settings: AccountSettings, list_ids: Iterable[ListId] = ()) -> Rows:
     """Adds newly found lists and removes those that were stored since, in the caller's transaction."""
     before = settings_notes.get(db, ABOUT, settings.account_id)
-    stored = {one.list_id for one in settings.stored}
-    noted = sorted((set(json.loads(before)) if before is not None else set()) | set(found) - stored)
-    noted = [one for one in noted if one not in stored]
+    noted = sorted(({*json.loads(before or "[]")} | {*list_ids}) - settings.stored_ids)
     if not noted:
         return delete(db, settings.account_id)
     text = json.dumps(noted)

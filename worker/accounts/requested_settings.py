@@ -33,7 +33,7 @@ class RequestedSettings:
     master_list: ListId | None = None
 
 
-def with_requested(before: AccountSettings, wanted: RequestedSettings, at: datetime) -> AccountSettings:
+def with_requested(before: AccountSettings, requested: RequestedSettings, at: datetime) -> AccountSettings:
     """Returns the settings with these changes.
 
     Args:
@@ -43,44 +43,43 @@ def with_requested(before: AccountSettings, wanted: RequestedSettings, at: datet
         NotFound: no refresh has found one of the lists.
         AccountError: a rule forbids it; the message says which.
     """
-    found = before
-    if wanted.stored is not None:
+    after = before
+    if requested.stored is not None:
         # The old master list can be left out only after a new one is chosen.
-        both = wanted.stored | ({before.master_list} if wanted.master_list and before.master_list else frozenset())
-        found = _stored(found, both & {one.list_id for one in before.lists} | wanted.stored)
-    if wanted.master_list is not None:
-        found = lists.with_master(found, wanted.master_list)
-        found = found if wanted.stored is None else _stored(found, wanted.stored)
-    if wanted.enabled and found.key_hint is None:
+        allowed = requested.stored | (
+            {before.master_list} if requested.master_list and before.master_list else frozenset()
+        )
+        after = _stored(after, allowed & {account_list.list_id for account_list in before.lists} | requested.stored)
+    if requested.master_list is not None:
+        after = lists.with_master(after, requested.master_list)
+        after = after if requested.stored is None else _stored(after, requested.stored)
+    if requested.enabled and after.key_hint is None:
         raise AccountError(
             f"Account {before.account_id} has no Mailchimp API key, so it cannot be enabled.",
             f"Enter the key first: mailchimp-worker account connect {before.account_id}",
         )
-    if wanted.enabled:
-        found = with_enabled(found, wanted.status_if_new, at)
-    elif wanted.enabled is False:
-        found = replace(found, enabled=False)
-    return replace(found, status_if_new=wanted.status_if_new or found.status_if_new)
+    if requested.enabled:
+        after = with_enabled(after, requested.status_if_new, at)
+    elif requested.enabled is False:
+        after = replace(after, enabled=False)
+    return replace(after, status_if_new=requested.status_if_new or after.status_if_new)
 
 
-def _stored(settings: AccountSettings, wanted: frozenset[ListId]) -> AccountSettings:
-    same = wanted == {one.list_id for one in settings.stored}
-    return settings if same else lists.stored(settings, wanted)
+def _stored(settings: AccountSettings, list_ids: frozenset[ListId]) -> AccountSettings:
+    same = list_ids == settings.stored_ids
+    return settings if same else lists.stored(settings, list_ids)
 
 
 def lists_differ(before: AccountSettings, after: AccountSettings) -> bool:
     """Returns whether customers may belong on another list, so that all must be compared again."""
-    return (before.master_list, {one.list_id for one in before.stored}) != (
-        after.master_list,
-        {one.list_id for one in after.stored},
-    )
+    return (before.master_list, before.stored_ids) != (after.master_list, after.stored_ids)
 
 
 def save(
     db: Database,
     changelog: Changelog,
     account_id: AccountId,
-    wanted: RequestedSettings,
+    requested: RequestedSettings,
     confirmed: Mapping[ListId, int] | None,
     author: Author,
 ) -> AccountSettings:
@@ -97,7 +96,7 @@ def save(
 
     def write() -> Changed[AccountSettings]:
         before = load(db, account_id)
-        after = with_requested(before, wanted, author.at)
+        after = with_requested(before, requested, author.at)
         if after == before and confirmed is None:
             return Changed(before, [])
         lists.require_unused(db, after)

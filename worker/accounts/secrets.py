@@ -114,17 +114,17 @@ class SecretKey:
             SecretKeyError: another secret key encrypted it, or it is damaged.
         """
         try:
-            found = base64.b64decode(sealed, validate=True)
-            if self.previous is not None and self.previous.has_sealed(found):
+            encrypted = base64.b64decode(sealed, validate=True)
+            if self.previous is not None and self.previous.has_sealed(encrypted):
                 return self.previous.open_hash_key(sealed)
-            if not self.has_sealed(found):
+            if not self.has_sealed(encrypted):
                 raise SecretKeyError(
                     "The hashes of erased persons, which keep them from being added again, were made with a key that "
                     f"was encrypted with another secret key than {self.where}.",
                     "Start with the secret key that it was encrypted with, or give that one to: mailchimp-worker "
                     "account rekey",
                 )
-            return self._opened(_HASH_KEY, found)
+            return self._opened(_HASH_KEY, encrypted)
         except (InvalidTag, ValueError) as error:
             raise SecretKeyError(
                 "The key of the hashes of erased persons, which keep them from being added again, is damaged.",
@@ -144,43 +144,43 @@ class SecretKey:
         before = self.previous.derived_by_each(purpose) if self.previous is not None else ()
         return (self.derived(purpose), *before)
 
-    def _seal(self, whose: bytes, text: bytes) -> bytes:
+    def _seal(self, owner: bytes, text: bytes) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        return _FORMAT + self._id + nonce + AESGCM(self._bytes).encrypt(nonce, text, whose)
+        return _FORMAT + self._id + nonce + AESGCM(self._bytes).encrypt(nonce, text, owner)
 
-    def _opened(self, whose: bytes, sealed: bytes) -> bytes:
+    def _opened(self, owner: bytes, sealed: bytes) -> bytes:
         nonce, text = sealed[_HEAD : _HEAD + _NONCE_BYTES], sealed[_HEAD + _NONCE_BYTES :]
-        return AESGCM(self._bytes).decrypt(nonce, text, whose)
+        return AESGCM(self._bytes).decrypt(nonce, text, owner)
 
     @property
     def _id(self) -> bytes:
         return hashlib.sha256(b"mailchimp-worker secret key" + self._bytes).digest()[:_ID_BYTES]
 
 
-def secret_key(given: str | None, file: Path | None, database: Path) -> SecretKey:
+def secret_key(value: str | None, file: Path | None, database: Path) -> SecretKey:
     """Returns the secret key for API keys; creates one beside the database if none is configured.
 
     Args:
-        given: the value of ``WORKER_SECRET_KEY``.
+        value: the value of ``WORKER_SECRET_KEY``.
         file: the file named by ``WORKER_SECRET_KEY_FILE``.
         database: the staging database's file.
 
     Raises:
         SecretKeyError: it is malformed, given twice, or cannot be read or created.
     """
-    if given is not None and file is not None:
+    if value is not None and file is not None:
         raise SecretKeyError(
             "Both WORKER_SECRET_KEY and WORKER_SECRET_KEY_FILE are set.", "Unset the one that you do not want."
         )
-    if given is not None:
-        return parsed(given, "WORKER_SECRET_KEY")
+    if value is not None:
+        return parsed(value, "WORKER_SECRET_KEY")
     if file is not None:
         return _read(file)
-    own = database.with_name(f"{database.name}.key")
+    default = database.with_name(f"{database.name}.key")
     with contextlib.suppress(PermissionError):  # reading it reports what is wrong
-        if not own.exists():
-            _make(own)
-    return _read(own)
+        if not default.exists():
+            _make(default)
+    return _read(default)
 
 
 def parsed(text: str, where: str) -> SecretKey:

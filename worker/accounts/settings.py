@@ -50,10 +50,10 @@ def missing(settings: AccountSettings) -> tuple[Missing, ...]:
     Used by the settings page, status, plan and flush alike. If empty, the account's customers are delivered. A stored
     list that is gone or paused holds back only its own customers, so it is included only if it is the master list.
     """
-    found = []
-    who = settings.account_id
+    lacking = []
+    account_id = settings.account_id
     if settings.unapplied is not None:
-        found.append(
+        lacking.append(
             Missing(
                 "record_not_applied",
                 f"A record of its ledger or settings cannot be applied: dead letter {settings.unapplied}.",
@@ -63,50 +63,50 @@ def missing(settings: AccountSettings) -> tuple[Missing, ...]:
             )
         )
     if settings.key_hint is None:
-        found.append(
+        lacking.append(
             Missing(
                 "no_key",
                 "No Mailchimp API key is stored.",
-                f"Enter it: mailchimp-worker account connect {who}",
+                f"Enter it: mailchimp-worker account connect {account_id}",
             )
         )
     if not settings.enabled:
-        found.append(
+        lacking.append(
             Missing(
                 "not_enabled",
                 "The integration is not enabled.",
-                f"Enable it: mailchimp-worker account enable {who}",
+                f"Enable it: mailchimp-worker account enable {account_id}",
             )
         )
     if settings.pause is not None:
-        found.append(
+        lacking.append(
             Missing(
                 "paused",
                 f"The account is paused: {settings.pause.reason}",
-                f"Store a new API key (mailchimp-worker account connect {who}), or, when the cause is gone: "
-                f"mailchimp-worker account resume {who}",
+                f"Store a new API key (mailchimp-worker account connect {account_id}), or, when the cause is gone: "
+                f"mailchimp-worker account resume {account_id}",
             )
         )
     lists = _missing_lists(settings)
-    return (*found, *lists)
+    return (*lacking, *lists)
 
 
 def _missing_lists(settings: AccountSettings) -> tuple[Missing, ...]:
-    who = settings.account_id
+    account_id = settings.account_id
     if not settings.stored:
-        refresh = f"mailchimp-worker lists refresh {who}, then " if settings.refreshed_at is None else ""
-        advice = f"Store the lists to use: {refresh}mailchimp-worker lists store {who} LIST..."
+        refresh = f"mailchimp-worker lists refresh {account_id}, then " if settings.refreshed_at is None else ""
+        advice = f"Store the lists to use: {refresh}mailchimp-worker lists store {account_id} LIST..."
         return (Missing("no_stored_list", "No list is stored.", advice),)
-    choose = f"Choose a stored list: mailchimp-worker lists master {who} LIST"
+    choose = f"Choose a stored list: mailchimp-worker lists master {account_id} LIST"
     if settings.master_list is None:
         return (Missing("no_master_list", "No master list is chosen.", choose),)
     master = settings.list_of(settings.master_list)
     if master is None or not master.stored:
-        what = f"The master list {settings.master_list} is not stored."
-        return (Missing("master_list_not_stored", what, choose),)
+        sentence = f"The master list {settings.master_list} is not stored."
+        return (Missing("master_list_not_stored", sentence, choose),)
     if master.gone:
-        what = f"The master list {master.name} ({master.list_id}) is gone from Mailchimp."
-        return (Missing("master_list_gone", what, f"{choose} that is still there."),)
+        sentence = f"The master list {master.label} is gone from Mailchimp."
+        return (Missing("master_list_gone", sentence, f"{choose} that is still there."),)
     return ()
 
 
@@ -203,7 +203,9 @@ def resume(db: Database, changelog: Changelog, account_id: AccountId, author: Au
         db,
         changelog,
         account_id,
-        lambda settings: replace(settings, pause=None, lists=tuple(replace(one, pause=None) for one in settings.lists)),
+        lambda settings: replace(
+            settings, pause=None, lists=tuple(replace(account_list, pause=None) for account_list in settings.lists)
+        ),
         author,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Literal
@@ -13,7 +13,7 @@ from worker.model import AccountId
 from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
 from worker.store import settings_notes
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountList, AccountSettings
 
 ABOUT = "settings_log"
 """The kind of these rows among the notes beside the settings."""
@@ -53,13 +53,13 @@ class SettingChange:
     after: str | None
 
 
-_NAMES = tuple(one.name for one in fields(SettingChange))
+_NAMES = tuple(column.name for column in fields(SettingChange))
 
 
 def changes(before: AccountSettings, after: AccountSettings, author: Author) -> list[SettingChange]:
     """Returns the differences between settings. An API key is shown as its last four characters and data centre."""
     at = as_text(author.at)
-    return [SettingChange(at, author.who, *one) for one in _differences(before, after)]
+    return [SettingChange(at, author.who, *difference) for difference in _differences(before, after)]
 
 
 def _differences(before: AccountSettings, after: AccountSettings) -> Iterator[tuple[Setting, str | None, str | None]]:
@@ -69,28 +69,32 @@ def _differences(before: AccountSettings, after: AccountSettings) -> Iterator[tu
         yield "enabled", str(before.enabled).lower(), str(after.enabled).lower()
     if before.status_if_new != after.status_if_new:
         yield "status_if_new", before.status_if_new, after.status_if_new
-    old, new = ({one.list_id: _named(one.name, one.list_id) for one in each.stored} for each in (before, after))
+    old = {account_list.list_id: account_list.label for account_list in before.stored}
+    new = {account_list.list_id: account_list.label for account_list in after.stored}
     for list_id in sorted(old.keys() ^ new.keys()):
         yield "stored_list", old.get(list_id), new.get(list_id)
     if before.master_list != after.master_list:
         yield "master_list", _list_name(before), _list_name(after)
     yield from _fields_chosen(before, after)
-    paused = [one.pause is not None or any(each.pause is not None for each in one.lists) for one in (before, after)]
-    if paused[0] and not paused[1]:
+    if _is_paused(before) and not _is_paused(after):
         yield "paused", "true", "false"
 
 
+def _is_paused(settings: AccountSettings) -> bool:
+    return settings.pause is not None or any(account_list.pause is not None for account_list in settings.lists)
+
+
 def _fields_chosen(before: AccountSettings, after: AccountSettings) -> Iterator[tuple[Setting, str | None, str | None]]:
-    for one in after.lists:
-        known = before.list_of(one.list_id)
-        old, new = (known.merge_fields or {}) if known is not None else {}, one.merge_fields or {}
+    for account_list in after.lists:
+        known = before.list_of(account_list.list_id)
+        old, new = (known.merge_fields or {}) if known is not None else {}, account_list.merge_fields or {}
         for tag in sorted(old.keys() | new.keys()):
             if old.get(tag) != new.get(tag):
-                sources = [
-                    f"{tag}={each[tag]} on {_named(one.name, one.list_id)}" if tag in each else None
-                    for each in (old, new)
-                ]
-                yield "merge_field", sources[0], sources[1]
+                yield "merge_field", _source(account_list, old, tag), _source(account_list, new, tag)
+
+
+def _source(account_list: AccountList, mapping: Mapping[str, str], tag: str) -> str | None:
+    return f"{tag}={mapping[tag]} on {account_list.label}" if tag in mapping else None
 
 
 def _hint(settings: AccountSettings) -> str | None:
@@ -99,11 +103,7 @@ def _hint(settings: AccountSettings) -> str | None:
 
 def _list_name(settings: AccountSettings) -> str | None:
     known = settings.list_of(settings.master_list)
-    return _named(known.name, known.list_id) if known is not None else settings.master_list
-
-
-def _named(name: str, list_id: str) -> str:
-    return f"{name} ({list_id})"
+    return known.label if known is not None else settings.master_list
 
 
 def note(db: Database, before: AccountSettings, after: AccountSettings, author: Author | None) -> Rows:
@@ -112,17 +112,15 @@ def note(db: Database, before: AccountSettings, after: AccountSettings, author: 
     Args:
         author: None if no person changes them: nothing is recorded.
     """
-    found = [] if author is None else changes(before, after, author)
-    if not found:
+    new = [] if author is None else changes(before, after, author)
+    if not new:
         return []
-    kept = [*read(db, after.account_id), *found][-MOST_KEPT:]
-    text = json.dumps([asdict(one) for one in kept], ensure_ascii=False)
+    newest = [*read(db, after.account_id), *new][-MOST_KEPT:]
+    text = json.dumps([asdict(change) for change in newest], ensure_ascii=False)
     return settings_notes.put(db, ABOUT, after.account_id, text)
 
 
 def read(db: Database, account_id: AccountId) -> list[SettingChange]:
     """Returns the recorded changes of an account's settings, oldest first."""
     text = settings_notes.get(db, ABOUT, account_id)
-    return (
-        [] if text is None else [SettingChange(**{name: one.get(name) for name in _NAMES}) for one in json.loads(text)]
-    )
+    return [SettingChange(**{name: data.get(name) for name in _NAMES}) for data in json.loads(text or "[]")]

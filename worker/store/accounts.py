@@ -60,6 +60,11 @@ class AccountList:
     members_read_at: datetime | None = None
 
     @property
+    def label(self) -> str:
+        """Its name and id, for a person."""
+        return f"{self.name} ({self.list_id})"
+
+    @property
     def departures_lost(self) -> bool:
         """Whether departures that were read are lost, so that any flush reads them again."""
         return self.departures_read_at == DEPARTURES_LOST
@@ -114,11 +119,16 @@ class AccountSettings:
     @property
     def stored(self) -> tuple[AccountList, ...]:
         """The lists that the account uses, including those gone from Mailchimp."""
-        return tuple(one for one in self.lists if one.stored)
+        return tuple(account_list for account_list in self.lists if account_list.stored)
+
+    @property
+    def stored_ids(self) -> frozenset[ListId]:
+        """The ids of the lists that the account uses."""
+        return frozenset(account_list.list_id for account_list in self.stored)
 
     def list_of(self, list_id: str | None) -> AccountList | None:
         """Returns the list with this id if a refresh found it, stored or not."""
-        return next((one for one in self.lists if one.list_id == list_id), None)
+        return next((account_list for account_list in self.lists if account_list.list_id == list_id), None)
 
 
 def _pause(row: Any) -> Pause | None:
@@ -216,8 +226,8 @@ def encrypted_key(db: Database, account_id: AccountId) -> bytes | None:
 
 def set_encrypted_key(db: Database, account_id: AccountId, encrypted: bytes | None) -> Rows:
     """Stores the encrypted API key of an account with settings; None removes it."""
-    written = db.execute("UPDATE account SET api_key = ? WHERE account_id = ?", (encrypted, account_id))
-    return account_rows(account_id) if written.rowcount else []
+    updated = db.execute("UPDATE account SET api_key = ? WHERE account_id = ?", (encrypted, account_id))
+    return account_rows(account_id) if updated.rowcount else []
 
 
 def pause(db: Database, account_id: AccountId, pause: Pause) -> Rows:
@@ -231,16 +241,18 @@ def pause(db: Database, account_id: AccountId, pause: Pause) -> Rows:
 
 def take_confirmed(db: Database, account_id: AccountId) -> Rows:
     """Uses up what was confirmed, which is for one flush."""
-    taken = db.execute(
+    updated = db.execute(
         "UPDATE account SET confirmed = NULL WHERE account_id = ? AND confirmed IS NOT NULL", (account_id,)
     )
-    return account_rows(account_id) if taken.rowcount else []
+    return account_rows(account_id) if updated.rowcount else []
 
 
 def delete(db: Database, account_id: AccountId) -> Rows:
     """Deletes the account's row and its lists."""
-    gone = [db.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,)) for table in ("account", "list")]
-    return account_rows(account_id) if any(one.rowcount for one in gone) else []
+    deletions = [
+        db.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,)) for table in ("account", "list")
+    ]
+    return account_rows(account_id) if any(cursor.rowcount for cursor in deletions) else []
 
 
 def lists_of(db: Database, account_id: AccountId) -> tuple[AccountList, ...]:
@@ -254,7 +266,7 @@ def save_lists(db: Database, account_id: AccountId, lists: Iterable[AccountList]
     db.executemany(
         f"INSERT INTO list (account_id, {_SAVED_LIST.names}) VALUES (?, {_SAVED_LIST.marks}) "
         f"ON CONFLICT (account_id, list_id) DO UPDATE SET {_SAVED_LIST.over('list_id')}",
-        [(account_id, *_SAVED_LIST.values(one)) for one in lists],
+        [(account_id, *_SAVED_LIST.values(account_list)) for account_list in lists],
     )
     return account_rows(account_id)
 
@@ -282,7 +294,9 @@ def mark_list_gone(db: Database, account_id: AccountId, list_id: ListId, at: dat
 
 def delete_lists(db: Database, account_id: AccountId, list_ids: Iterable[ListId]) -> Rows:
     """Deletes lists of the account."""
-    db.executemany("DELETE FROM list WHERE account_id = ? AND list_id = ?", [(account_id, one) for one in list_ids])
+    db.executemany(
+        "DELETE FROM list WHERE account_id = ? AND list_id = ?", [(account_id, list_id) for list_id in list_ids]
+    )
     return account_rows(account_id)
 
 
