@@ -12,8 +12,8 @@ from worker.accounts import lists
 from worker.model import ListId
 from worker.store import bare_customers, runs
 from worker.store.runs import Run
+from worker.web.access.signing_in import account_path
 from worker.web.server import WebServer
-from worker.web.signing_in import account_path
 
 NAMES = {"master": "All customers", "other": "Boiler care plan", "spare": "Newsletter 2019"}
 PEOPLE = (

@@ -22,7 +22,7 @@ READING = {"worker.fields.rehash", "worker.plan.related_customers", "worker.plan
 KNOWN_TO = {
     "requests": {"worker.mailchimp.client"},
     "urllib3": {"worker.mailchimp.client"},
-    "confluent_kafka": {"worker.kafka", "worker.consumer", "worker.changelog", "worker.sandbox.broker"},
+    "confluent_kafka": {"worker.kafka", "worker.consumer", "worker.changelog", "worker.demo.broker"},
     "pysqlite3": {"worker.sqlite.library"},
     "sqlite_utils": {"worker.sqlite.migrations", "worker.sqlite.schema"},
     "cryptography": {"worker.accounts.secrets"},
@@ -32,7 +32,7 @@ KNOWN_TO = {
     "structlog": {"worker.log"},
     "msgspec": {"worker.consumer", "worker.store.customers", "worker.sqlite.rows"},
     "typer": {"worker.cli"},
-    "rich": {"worker.cli", "worker.sandbox.demo"},
+    "rich": {"worker.cli", "worker.demo.demo"},
     "starlette": {"worker.sandbox.server", "worker.sandbox.control", "worker.web"},
     "jinja2": {"worker.web.templates"},
     "uvicorn": {"worker.sandbox.server", "worker.web.server"},
@@ -94,12 +94,14 @@ def test_imports_go_one_way():
     assert wrong == []
 
 
-def test_only_the_commands_for_trying_out_import_the_sandbox():
-    """The worker itself never needs the sandbox."""
+def test_only_the_commands_for_trying_out_import_sandbox_and_demo():
+    """The worker itself never needs them."""
+    parts = ("worker.sandbox", "worker.demo")
     users = {
         name
         for name, tree in modules().items()
-        if any(within(other, "worker.sandbox") for other in imported(tree)) and not within(name, "worker.sandbox")
+        if any(within(other, part) for other in imported(tree) for part in parts)
+        and not any(within(name, part) for part in parts)
     }
     assert users == {"worker.cli.sandbox"}
 

@@ -11,8 +11,8 @@ from worker.cli.context import Json, changing, wired
 from worker.clock import as_text
 from worker.errors import UsageError
 from worker.model import AccountId
-from worker.web import sessions
-from worker.web.signing import Signer, base64url
+from worker.web.access import sessions
+from worker.web.access.signing import Signer, base64url
 
 
 def link(

@@ -49,6 +49,6 @@ def demo(
     ] = False,
 ) -> None:
     """Run the main job on an embedded broker and a Mailchimp stand-in, and show what happened and why."""
-    from worker.sandbox.demo import run_demo
+    from worker.demo.demo import run_demo
 
     run_demo(serve=serve)

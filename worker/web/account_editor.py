@@ -20,11 +20,11 @@ from worker.store import customers, runs
 from worker.store.accounts import AccountSettings
 from worker.store.runs import Request
 from worker.text.plural import counted
+from worker.web.access.visitor import Visitor
 from worker.web.account_reader import AccountReader, reader_of
+from worker.web.call import Call
 from worker.web.problems import ConfirmationNeeded, TooManyTries
 from worker.web.refreshes import Refresh
-from worker.web.routing import Call
-from worker.web.visitor import Visitor
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ from worker.store import accounts, receipts, runs
 from worker.store.accounts import AccountSettings
 from worker.store.receipts import Receipt
 from worker.store.runs import PartOfRun
+from worker.web.call import Call
 from worker.web.context import WebContext
 from worker.web.problems import BadInput
 from worker.web.refreshes import Refresh
-from worker.web.routing import Call
 
 SYNC_AGAIN = timedelta(minutes=10)
 """How long after one sync the owner may request the next."""

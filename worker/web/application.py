@@ -15,16 +15,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from worker.web import api, signing_in
+from worker.web.access import signing_in
+from worker.web.api import routes as api_routes
 from worker.web.context import WebContext
+from worker.web.error_responses import error_response
 from worker.web.headers import SecurityHeaders
 from worker.web.health import Conditions
 from worker.web.pages import routes as page_routes
 from worker.web.problems import BadInput, PageNotFound, WrongMethod
-from worker.web.routing import Page, Slots, error_response, routes
+from worker.web.routing import Page, Slots, routes
 
 STATIC = Path(__file__).parent / "static"
-PAGES: Sequence[Page] = (*signing_in.PAGES, *page_routes.PAGES, *api.PAGES)
+PAGES: Sequence[Page] = (*signing_in.PAGES, *page_routes.PAGES, *api_routes.PAGES)
 """All pages, and the routes of the API."""
 
 

@@ -18,11 +18,11 @@ from worker.mailchimp.call import Sender
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.store.forgotten import Departed
-from worker.web.failed_logins import FailedLogins
+from worker.web.access.failed_logins import FailedLogins
+from worker.web.access.sessions import LINK_PURPOSES
+from worker.web.access.signing import Signer
 from worker.web.forwarding import MOST_AT_ONCE, SeenRequests
 from worker.web.refreshes import Refreshes
-from worker.web.sessions import LINK_PURPOSES
-from worker.web.signing import Signer
 
 
 class Parts(Protocol):

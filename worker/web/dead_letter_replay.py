@@ -7,8 +7,8 @@ from worker.consumer.batch import replay
 from worker.errors import NotFound
 from worker.store import dead_letters
 from worker.store.dead_letters import DeadLetter
+from worker.web.call import Call
 from worker.web.problems import NotHere
-from worker.web.routing import Call
 
 
 def dead_letter_of(call: Call, number: int) -> DeadLetter:

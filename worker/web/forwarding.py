@@ -22,9 +22,9 @@ from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.store import offsets, worker_urls
+from worker.web.access.signing import Signer
+from worker.web.access.visitor import Visitor
 from worker.web.problems import WorkerAway
-from worker.web.signing import Signer
-from worker.web.visitor import Visitor
 
 HEADER = "x-worker-visitor"
 """The header that names the visitor of a forwarded request."""
@@ -40,6 +40,24 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 """Bytes. Larger answers are refused: a truncated list of people would look complete."""
 FORWARDED_HEADERS = ("accept", "content-type", "sec-fetch-site", "x-csrf-token")
 RETURNED_HEADERS = ("content-type", "location", "retry-after", "content-disposition")
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardedRequest:
+    """A request, as one worker forwards it to another.
+
+    Attributes:
+        target: the path with its query.
+    """
+
+    method: str
+    target: str
+    body: bytes = b""
+
+    @property
+    def digest(self) -> str:
+        """A hash of all of it."""
+        return hashlib.sha256(f"{self.method} {self.target}\n".encode() + self.body).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +107,13 @@ def away(why: str) -> WorkerAway:
     )
 
 
-def signed(signer: Signer, visitor: Visitor, method: str, target: str, body: bytes, now: datetime) -> str:
+def signed(signer: Signer, visitor: Visitor, request: ForwardedRequest, now: datetime) -> str:
     """Returns the header of a forwarded request."""
     payload = {
         "account_id": visitor.account_id,
         "session": visitor.session,
         "name": visitor.name,
-        "request": _digest(method, target, body),
+        "request": request.digest,
         "once": secrets.token_urlsafe(12),
     }
     return signer.signed(payload, now + GOOD_FOR)
@@ -136,23 +154,24 @@ class SeenRequests:
 
 
 def visitor_of(
-    signer: Signer, seen: SeenRequests, header: str, method: str, target: str, body: bytes, now: datetime
+    signer: Signer, seen: SeenRequests, signature: str, request: ForwardedRequest, now: datetime
 ) -> Visitor | None:
     """Returns the visitor of a forwarded request.
 
     None if it is not signed by one of our workers, or was seen before: an eavesdropper cannot replay it.
+
+    Args:
+        signature: the value of :data:`HEADER`.
     """
-    payload = signer.opened(header, now)
-    if payload is None or payload.get("request") != _digest(method, target, body):
+    payload = signer.opened(signature, now)
+    if payload is None or payload.get("request") != request.digest:
         return None
     if not seen.covers(payload["expires"]) or not seen.is_new(str(payload.get("once")), now):
         return None
     return Visitor(payload["account_id"], payload["session"], payload["name"])
 
 
-def forward(
-    url: str, method: str, target: str, headers: dict[str, str], body: bytes, seconds: float = ANSWER_SECONDS
-) -> Answer:
+def forward(url: str, request: ForwardedRequest, headers: dict[str, str], seconds: float = ANSWER_SECONDS) -> Answer:
     """Forwards a request to another worker and returns its answer.
 
     Args:
@@ -162,13 +181,13 @@ def forward(
         WorkerAway: it cannot be reached, does not answer, refuses the signature, or its answer is incomplete or too
             large.
     """
-    to = urlsplit(url)
-    made = http.client.HTTPSConnection if to.scheme == "https" else http.client.HTTPConnection
-    connection = made(to.netloc, timeout=seconds)
+    parts = urlsplit(url)
+    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = connect(parts.netloc, timeout=seconds)
     try:
         connection.connect()
         with _Deadline(connection.sock, seconds) as deadline:
-            connection.request(method, target, body or None, headers)
+            connection.request(request.method, request.target, request.body or None, headers)
             answer = connection.getresponse()
             content = answer.read(LARGEST_ANSWER + 1)
         if deadline.passed:
@@ -180,8 +199,8 @@ def forward(
         if answer.status == HTTPStatus.UNAUTHORIZED:
             # The visitor is signed in here.
             raise away("it refuses this worker's signature. Compare their clocks and secret keys")
-        back = {name: value for name in RETURNED_HEADERS if (value := answer.getheader(name)) is not None}
-        return Answer(answer.status, back, content)
+        returned = {name: value for name in RETURNED_HEADERS if (value := answer.getheader(name)) is not None}
+        return Answer(answer.status, returned, content)
     except (OSError, http.client.HTTPException) as error:
         raise away(type(error).__name__) from error
     finally:
@@ -213,7 +232,3 @@ class _Deadline:
         with suppress(OSError):
             # Not through TLS, whose shutdown would end the session while another thread reads from it.
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-
-def _digest(method: str, target: str, body: bytes) -> str:
-    return hashlib.sha256(f"{method} {target}\n".encode() + body).hexdigest()

@@ -10,10 +10,10 @@ from starlette.testclient import TestClient
 from tests.integration.flush.world import ACCOUNT, World
 from worker.config import Web
 from worker.model import AccountId
-from worker.web import sessions
+from worker.web.access import sessions
+from worker.web.access.authentication import cookie_name
 from worker.web.application import web_application
 from worker.web.context import WebContext
-from worker.web.routing import cookie_name
 
 TOKEN = "an-operators-token-of-the-tests"
 OTHER = AccountId("acct-2")

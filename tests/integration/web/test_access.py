@@ -7,8 +7,8 @@ from starlette.routing import Mount, Route
 
 from tests.integration.flush.world import ACCOUNT
 from tests.integration.web.site import OTHER, Site
+from worker.web.access.visitor import Need
 from worker.web.application import PAGES
-from worker.web.visitor import Need
 
 ANYBODY, THE_ACCOUNT, OPERATOR = "anybody", "the account", "operator"
 ROUTES = {

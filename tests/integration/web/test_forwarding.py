@@ -21,11 +21,11 @@ from worker.kafka.partitioner import partition_of
 from worker.store import offsets, worker_urls
 from worker.store.offsets import TopicSize
 from worker.web import forwarding
+from worker.web.access.visitor import Visitor
 from worker.web.announcer import Announcer
 from worker.web.application import web_application
-from worker.web.forwarding import Elsewhere
+from worker.web.forwarding import Elsewhere, ForwardedRequest
 from worker.web.server import WebServer
-from worker.web.visitor import Visitor
 
 ROOT = f"/api/v1/accounts/{ACCOUNT}"
 PARTITIONS = 4
@@ -86,13 +86,13 @@ def test_an_account_whose_worker_is_away_is_not_shown_empty(site: Site, away: Si
 def test_only_a_worker_can_say_who_asks(site: Site) -> None:
     """The header is signed for one request and half a minute; made up, used again elsewhere or late, it is refused."""
     signer, now = site.context.signer("forwarded"), site.world.clock()
-    header = forwarding.signed(signer, Visitor(None), "GET", f"{ROOT}/runs", b"", now)
+    header = forwarding.signed(signer, Visitor(None), ForwardedRequest("GET", f"{ROOT}/runs"), now)
     client = site.anybody()
     assert client.get(f"{ROOT}/receipts", headers={forwarding.HEADER: header}).status_code == 401
     assert client.get(f"{ROOT}/runs", headers={forwarding.HEADER: header}).status_code == 200
     assert client.get(f"{ROOT}/runs", headers={forwarding.HEADER: header}).status_code == 401, "it is good once"
     assert client.get(f"{ROOT}/runs", headers={forwarding.HEADER: "x.y"}).status_code == 401
-    late = forwarding.signed(signer, Visitor(None), "GET", f"{ROOT}/runs", b"", now)
+    late = forwarding.signed(signer, Visitor(None), ForwardedRequest("GET", f"{ROOT}/runs"), now)
     site.world.clock.forward(seconds=31)
     assert client.get(f"{ROOT}/runs", headers={forwarding.HEADER: late}).status_code == 401
 

@@ -17,10 +17,10 @@ from tests.integration.flush.world import ACCOUNT
 from tests.integration.web.site import OTHER, Site
 from worker.sqlite.database import Database
 from worker.web import forwarding
+from worker.web.access.visitor import Visitor
 from worker.web.application import web_application
-from worker.web.forwarding import GOOD_FOR, SeenRequests, forward
+from worker.web.forwarding import GOOD_FOR, ForwardedRequest, SeenRequests, forward
 from worker.web.problems import WorkerAway
-from worker.web.visitor import Visitor
 
 ROOT = f"/api/v1/accounts/{ACCOUNT}"
 SECONDS = 0.4
@@ -67,7 +67,7 @@ def test_half_an_answer_counts_as_none() -> None:
         one.close()
 
     with answering(half) as url, pytest.raises(WorkerAway, match="incomplete"):
-        forward(url, "GET", "/", {}, b"")
+        forward(url, ForwardedRequest("GET", "/"), {})
 
 
 @pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\nx-a: ", b"HTTP/1.1 200 OK\r\n\r\n", b""])
@@ -83,7 +83,7 @@ def test_an_answer_that_drips_ends_in_time(begin: bytes) -> None:
     with answering(drip) as url:
         at = time.monotonic()
         with pytest.raises(WorkerAway):
-            forward(url, "GET", "/", {}, b"", SECONDS)
+            forward(url, ForwardedRequest("GET", "/"), {}, SECONDS)
         assert time.monotonic() - at < 20 * SECONDS
         ended.set()
 
@@ -120,7 +120,7 @@ def test_a_worker_that_lost_the_account_refuses_forwarded_requests(site: Site) -
     with answering(lambda one: asked.append(b"")) as url:
         here = of(site, url)
         signer = here.context.signer("forwarded")
-        header = forwarding.signed(signer, Visitor(None), "GET", ROOT, b"", site.world.clock())
+        header = forwarding.signed(signer, Visitor(None), ForwardedRequest("GET", ROOT), site.world.clock())
         answer = here.anybody().get(ROOT, headers={forwarding.HEADER: header})
     assert (answer.status_code, answer.json()["code"], asked) == (503, "worker_away", [])
 
@@ -137,7 +137,8 @@ def test_a_request_that_was_signed_before_a_restart_is_refused(site: Site) -> No
     """It may have been used before the restart."""
     now = site.world.clock()
     signer = site.context.signer("forwarded")
-    early, late = (forwarding.signed(signer, Visitor(None), "GET", ROOT, b"", at) for at in (now, now + GOOD_FOR / 2))
+    request = ForwardedRequest("GET", ROOT)
+    early, late = (forwarding.signed(signer, Visitor(None), request, at) for at in (now, now + GOOD_FOR / 2))
     seen = SeenRequests(now + timedelta(seconds=2))
-    assert forwarding.visitor_of(signer, seen, early, "GET", ROOT, b"", now + timedelta(seconds=3)) is None
-    assert forwarding.visitor_of(signer, seen, late, "GET", ROOT, b"", now + GOOD_FOR / 2) is not None
+    assert forwarding.visitor_of(signer, seen, early, request, now + timedelta(seconds=3)) is None
+    assert forwarding.visitor_of(signer, seen, late, request, now + GOOD_FOR / 2) is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.integration.flush.world import ACCOUNT
 from tests.integration.web.site import Site
 from worker.clock import utc_now
-from worker.web.signing import base64url
+from worker.web.access.signing import base64url
 
 PAGE = Path(__file__).parents[3] / "docs" / "web.md"
 

@@ -15,8 +15,8 @@ from schemathesis.checks import load_all_checks
 
 from tests.integration.flush.world import ACCOUNT, World
 from tests.integration.web.site import TOKEN, Site
-from worker.web.api import PAGES
-from worker.web.openapi import document
+from worker.web.api.openapi import document
+from worker.web.api.routes import PAGES
 from worker.web.server import WebServer
 
 EXAMPLES = 8

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.flush.world import ACCOUNT
 from tests.integration.web.site import OTHER, TOKEN, Site
 from worker.errors import KafkaError
-from worker.web import sessions
+from worker.web.access import sessions
 
 PAGE = f"/accounts/{ACCOUNT}/logout"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.accounts.secrets import parsed
-from worker.web.signing import Signer, same
+from worker.web.access.signing import Signer, same
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)

@@ -10,16 +10,16 @@ from typing import Any
 from worker.model import AccountId
 from worker.text.plural import counted
 from worker.web import forwarding
-from worker.web.forwarding import HEADER, forward
+from worker.web.call import Call
+from worker.web.forwarding import HEADER, ForwardedRequest, forward
 from worker.web.problems import WorkerAway
-from worker.web.routing import Call
 
 AWAY = "worker away"
 """The state of an account whose worker does not answer."""
-STATUS = "/api/v1/status"
 STATUS_SECONDS = 3.0
 """How long to wait for each of the other workers, all queried at once."""
 _MOST_ASKED_AT_ONCE = 16
+_STATUS_REQUEST = ForwardedRequest("GET", "/api/v1/status")
 
 
 def from_their_workers(call: Call, accounts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -29,17 +29,19 @@ def from_their_workers(call: Call, accounts: Iterable[Mapping[str, Any]]) -> lis
         accounts: as this worker knows them. It has all settings, but other data only of its own accounts.
     """
     own = list(accounts)
-    places = {one["account_id"]: _place(call, AccountId(one["account_id"])) for one in own}
-    reports = _asked(call, {url for url, _ in places.values() if url is not None})
-    found = []
-    for one in own:
-        url, away = places[one["account_id"]]
+    places = {account["account_id"]: _place(call, AccountId(account["account_id"])) for account in own}
+    reports = _reports(call, {url for url, _ in places.values() if url is not None})
+    merged = []
+    for account in own:
+        url, away = places[account["account_id"]]
         if url is None:
-            found.append(_away(one, away) if away is not None else {**one, "at": None})
+            merged.append(_away(account, away) if away is not None else {**account, "at": None})
             continue
-        there = reports[url].get(one["account_id"])
-        found.append({**one, **there, "at": url} if there is not None else _away(one, f"{url} does not answer"))
-    return found
+        report = reports[url].get(account["account_id"])
+        merged.append(
+            {**account, **report, "at": url} if report is not None else _away(account, f"{url} does not answer")
+        )
+    return merged
 
 
 def _place(call: Call, account_id: AccountId) -> tuple[str | None, str | None]:
@@ -50,33 +52,34 @@ def _place(call: Call, account_id: AccountId) -> tuple[str | None, str | None]:
         return None, error.what
 
 
-def _away(one: Mapping[str, Any], why: str) -> dict[str, Any]:
+def _away(account: Mapping[str, Any], why: str) -> dict[str, Any]:
     nothing: dict[str, Any] = {"customers_waiting": None, "waiting_since_in_words": None, "held": [], "at": None}
     advice = "Start it again, or wait until Kafka gives its partitions to another worker. Nothing is lost."
-    return {**one, **nothing, "state": AWAY, "what": f"The account's worker is away: {why}.", "advice": advice}
+    return {**account, **nothing, "state": AWAY, "what": f"The account's worker is away: {why}.", "advice": advice}
 
 
-def _asked(call: Call, urls: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+def _reports(call: Call, urls: Iterable[str]) -> dict[str, Mapping[str, Any]]:
     """Returns what each worker reports of its accounts, by id; nothing from one that does not answer."""
     signer, ordered = call.context.signer("forwarded"), sorted(urls)
     if not ordered:
         return {}
     with ThreadPoolExecutor(min(len(ordered), _MOST_ASKED_AT_ONCE)) as pool:
-        headers = [forwarding.signed(signer, call.me, "GET", STATUS, b"", call.now) for _ in ordered]
-        return dict(zip(ordered, pool.map(_accounts_at, ordered, headers), strict=True))
+        signatures = [forwarding.signed(signer, call.me, _STATUS_REQUEST, call.now) for _ in ordered]
+        return dict(zip(ordered, pool.map(_accounts_at, ordered, signatures), strict=True))
 
 
-def _accounts_at(url: str, visitor: str) -> Mapping[str, Any]:
-    headers = {HEADER: visitor}
+def _accounts_at(url: str, signature: str) -> Mapping[str, Any]:
     try:
-        answer = forward(url, "GET", STATUS, headers, b"", STATUS_SECONDS)
-        return {one["account_id"]: one for one in json.loads(answer.body)["accounts"]} if answer.status == 200 else {}
+        answer = forward(url, _STATUS_REQUEST, {HEADER: signature}, STATUS_SECONDS)
+        if answer.status != 200:
+            return {}
+        return {account["account_id"]: account for account in json.loads(answer.body)["accounts"]}
     except (WorkerAway, ValueError, KeyError, TypeError):
         return {}
 
 
 def away_in_words(accounts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Yields a warning if accounts' workers are away."""
-    if some := [one["account_id"] for one in accounts if one["state"] == AWAY]:
-        named = ", ".join(some[:5]) + (", …" if len(some) > 5 else "")
-        yield f"The workers of {counted(len(some), 'account')} are away: {named}."
+    if account_ids := [account["account_id"] for account in accounts if account["state"] == AWAY]:
+        named = ", ".join(account_ids[:5]) + (", …" if len(account_ids) > 5 else "")
+        yield f"The workers of {counted(len(account_ids), 'account')} are away: {named}."

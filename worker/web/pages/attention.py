@@ -6,9 +6,9 @@ from worker.sqlite.lock import is_locked
 from worker.status.live import read_live
 from worker.store import customers
 from worker.web.account_reader import Now
+from worker.web.call import Call
 from worker.web.pages.problems import Problem, ProblemContext, problems_of
 from worker.web.pages.shown import when
-from worker.web.routing import Call
 
 
 def needing_attention(call: Call, now: Now) -> list[Problem]:

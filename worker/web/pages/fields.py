@@ -12,10 +12,10 @@ from worker.model import ListId
 from worker.store import attribute_names
 from worker.web.account_editor import editor_of
 from worker.web.account_reader import reader_of
+from worker.web.call import Call
 from worker.web.pages.settings_page import shown
 from worker.web.pages.shown import back, page
 from worker.web.pages.your_data import detail_of
-from worker.web.routing import Call
 
 GETS = "gets-"
 """The prefix of the form's field names; the merge tag follows."""

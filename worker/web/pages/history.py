@@ -13,12 +13,12 @@ from worker.clock import as_moment
 from worker.flush.schedule import next_flush_time
 from worker.store.run_result import RunResult
 from worker.store.runs import PartOfRun
+from worker.web.access.signing_in import account_path
 from worker.web.account_reader import reader_of
+from worker.web.call import Call
 from worker.web.pages.charts import Bar, bar_chart, share_bar
 from worker.web.pages.shown import GROUPS, SLUGS, page, when
 from worker.web.pages.words import Group, by_group, people, run_in_words, words_of
-from worker.web.routing import Call
-from worker.web.signing_in import account_path
 
 DAYS = 30
 _MAIN = (Group.ADDED, Group.UPDATED, Group.OFF)

@@ -18,13 +18,13 @@ from worker.status.overview import overview
 from worker.store import dead_letters, runs
 from worker.store.dead_letters import DeadLetter
 from worker.text.plural import counted
+from worker.web.access.signing_in import account_path
+from worker.web.call import Call
 from worker.web.dead_letter_replay import may_replay, replayed
 from worker.web.pages.all_accounts import AWAY, away_in_words, from_their_workers
 from worker.web.pages.charts import Bar, bar_chart
 from worker.web.pages.shown import GROUPS, SLUGS
 from worker.web.pages.words import all_counts, by_group, day_and_time
-from worker.web.routing import Call
-from worker.web.signing_in import account_path
 from worker.web.templates import render
 
 RUNS = 30

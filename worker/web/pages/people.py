@@ -21,10 +21,10 @@ from worker.store.accounts import AccountSettings
 from worker.store.receipts import Receipt
 from worker.store.runs import PartOfRun
 from worker.web.account_reader import reader_of
+from worker.web.call import Call
 from worker.web.pages.shown import SLUGS, page, when
 from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, run_in_words, words_of
 from worker.web.problems import PageNotFound
-from worker.web.routing import Call
 
 MOST_SHOWN = 200
 LONGEST_DAYS = 5000

@@ -16,10 +16,10 @@ from worker.status.explanation import Explanation, LiveMember
 from worker.store.customer_outcomes import NO_MEMBER
 from worker.store.receipts import Receipt
 from worker.web.account_reader import Person, reader_of
+from worker.web.call import Call
 from worker.web.pages.people import TONES, name_of
 from worker.web.pages.shown import page, when
 from worker.web.pages.words import LIST_REASONS, Group, of_status, words_of
-from worker.web.routing import Call
 
 NEXT_AFTER = {
     Outcome.LEFT: "Only they can join again, by the sign-up form of your list.",

@@ -17,16 +17,16 @@ from worker.model import ListId
 from worker.store import accounts
 from worker.store.accounts import AccountSettings, StatusIfNew
 from worker.store.held_counts import CONFIRM_WITHIN
+from worker.web.access.signing_in import account_path
 from worker.web.account_editor import editor_of
 from worker.web.account_reader import Preview, reader_of
+from worker.web.call import Call
 from worker.web.owner_messages import message_for_owner
 from worker.web.pages.problems import held_in_words
 from worker.web.pages.settings_page import shown
 from worker.web.pages.shown import back, page, when
 from worker.web.pages.words import people
 from worker.web.problems import ConfirmationNeeded
-from worker.web.routing import Call
-from worker.web.signing_in import account_path
 
 WELCOME = "People you have not asked get your welcome mail, if your list has one."
 CONFIRM_MAIL = "Mailchimp sends each of them a mail to confirm. Only those who confirm are subscribed."

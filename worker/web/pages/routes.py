@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from worker.web.access.visitor import Need
 from worker.web.pages import change_log, fields, history, operators, people, person, review, settings_page, waiting
 from worker.web.routing import Handle, Page
-from worker.web.visitor import Need
 
 _GET: tuple[tuple[str, Handle], ...] = (
     ("", settings_page.show),

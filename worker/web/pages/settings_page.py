@@ -12,6 +12,7 @@ from worker.model import ListId
 from worker.store.accounts import AccountList, AccountSettings
 from worker.web.account_editor import editor_of
 from worker.web.account_reader import Now, reader_of
+from worker.web.call import Call
 from worker.web.owner_messages import OwnerMessage, message_for_owner
 from worker.web.pages.attention import needing_attention
 from worker.web.pages.history import chart_of, last_sync
@@ -20,7 +21,6 @@ from worker.web.pages.shown import GROUPS, back, just_done, page, when
 from worker.web.pages.words import people
 from worker.web.pages.your_data import fields_of, not_sent
 from worker.web.problems import TooManyTries
-from worker.web.routing import Call
 
 
 def show(call: Call) -> Response:

@@ -10,9 +10,9 @@ from typing import Any
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from worker.clock import as_moment
+from worker.web.access.signing_in import account_path, logout_path
+from worker.web.call import Call
 from worker.web.pages.words import Group, day_and_time
-from worker.web.routing import Call
-from worker.web.signing_in import account_path, logout_path
 from worker.web.templates import render
 
 GOOD: Mapping[str, str] = MappingProxyType(

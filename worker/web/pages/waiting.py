@@ -11,9 +11,9 @@ from worker.plan.target_list import choose
 from worker.store import bare_customers, customers
 from worker.store.accounts import AccountSettings
 from worker.web.account_reader import reader_of
+from worker.web.call import Call
 from worker.web.pages.people import MOST_SHOWN, name_of
 from worker.web.pages.shown import page
-from worker.web.routing import Call
 
 
 def show(call: Call) -> Response:

@@ -15,8 +15,8 @@ from worker.config import Web
 from worker.daemon import Daemon
 from worker.errors import WebError
 from worker.model import AccountId
-from worker.web import sessions
-from worker.web.signing import Signer
+from worker.web.access import sessions
+from worker.web.access.signing import Signer
 
 PORT = 8080
 """Where the pages are, if nobody else is there."""

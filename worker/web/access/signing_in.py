@@ -8,12 +8,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from worker.errors import KafkaError
 from worker.model import AccountId
-from worker.web import sessions
+from worker.web.access import sessions
+from worker.web.access.authentication import address_of, check_token, cookie_name
+from worker.web.access.sessions import Session
+from worker.web.access.visitor import Need
+from worker.web.call import Call
 from worker.web.problems import NotAllowed, NotSignedIn
-from worker.web.routing import Call, Page, address_of, check_token, cookie_name
-from worker.web.sessions import Session
+from worker.web.routing import Page
 from worker.web.templates import render
-from worker.web.visitor import Need
 
 
 def account_path(account_id: AccountId) -> str:

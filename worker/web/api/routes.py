@@ -1,4 +1,4 @@
-"""The API for programs, ``/api/v1``: everything that the pages do, as JSON. :mod:`worker.web.openapi` describes it."""
+"""The API for programs, ``/api/v1``: everything that the pages do, as JSON. Described in ``openapi.py``."""
 
 from __future__ import annotations
 
@@ -27,15 +27,17 @@ from worker.status.run_summary import run_data
 from worker.store import accounts, customers, dead_letters, runs
 from worker.store.accounts import AccountSettings
 from worker.store.runs import PartOfRun
-from worker.web import api_input, sessions
+from worker.web.access import sessions
+from worker.web.access.visitor import Need
 from worker.web.account_editor import editor_of
 from worker.web.account_reader import Preview, reader_of
+from worker.web.api import inputs
+from worker.web.api.openapi import document
+from worker.web.call import Call
 from worker.web.dead_letter_replay import dead_letter_of, replayed
-from worker.web.openapi import document
 from worker.web.pages.attention import needing_attention
 from worker.web.refreshes import Refresh
-from worker.web.routing import Call, Page
-from worker.web.visitor import Need
+from worker.web.routing import Page
 
 ROOT = "/api/v1"
 OF_ACCOUNT = f"{ROOT}/accounts/{{account_id}}"
@@ -73,15 +75,15 @@ def list_accounts(call: Call) -> Response:
 
 def list_runs(call: Call) -> Response:
     """Returns the newest flush runs of all accounts, newest first."""
-    limit = api_input.number(call, "limit", 30, MOST_RUNS)
+    limit = inputs.number(call, "limit", 30, MOST_RUNS)
     return JSONResponse({"runs": [run_data(one) for one in runs.last(call.db, limit or 30)]})
 
 
 def make_link(call: Call) -> Response:
     """Returns a link that opens an account's page once."""
-    given = api_input.fields(call, "account_id", "name")
-    account_id = AccountId(api_input.text(given, "account_id", longest=128))
-    name = api_input.optional_text(given, "name", longest=sessions.LONGEST_NAME)
+    given = inputs.fields(call, "account_id", "name")
+    account_id = AccountId(inputs.text(given, "account_id", longest=128))
+    name = inputs.optional_text(given, "name", longest=sessions.LONGEST_NAME)
     token = sessions.new_link(call.context.signer("link"), account_id, name, call.now)
     url = f"{call.context.parts.config.web.url}/open?link={token}"
     expires_at = as_text(call.now + sessions.LINK)
@@ -96,7 +98,7 @@ def revoke_sessions(call: Call) -> Response:
 
 def list_dead_letters(call: Call) -> Response:
     """Returns the newest dead letters, newest first, without their values."""
-    limit = api_input.number(call, "limit", 100, MOST_DEAD_LETTERS)
+    limit = inputs.number(call, "limit", 100, MOST_DEAD_LETTERS)
     found = dead_letters.all_letters(call.db, limit)
     data = [dead_letter_data(one, whole=False) for one in reversed(found)]
     return JSONResponse({"count": dead_letters.count(call.db), "dead_letters": data})
@@ -104,12 +106,12 @@ def list_dead_letters(call: Call) -> Response:
 
 def show_dead_letter(call: Call) -> Response:
     """Returns one dead letter with its value."""
-    return JSONResponse(dead_letter_data(dead_letter_of(call, api_input.number_in_path(call))))
+    return JSONResponse(dead_letter_data(dead_letter_of(call, inputs.number_in_path(call))))
 
 
 def replay_dead_letter(call: Call) -> Response:
     """Decodes a dead letter again with this release."""
-    number = api_input.number_in_path(call)
+    number = inputs.number_in_path(call)
     why = replayed(call, number)
     return JSONResponse({"number": number, "understood": why is None, "reason": why})
 
@@ -149,8 +151,8 @@ def _flush(flush: RunningFlush) -> dict[str, Any]:
 
 def connect(call: Call) -> Response:
     """Stores an API key once Mailchimp has accepted it."""
-    given = api_input.fields(call, "api_key")
-    done = editor_of(call).connect(api_input.text(given, "api_key"))
+    given = inputs.fields(call, "api_key")
+    done = editor_of(call).connect(inputs.text(given, "api_key"))
     user = {"account_name": done.user.name, "login": done.user.login}
     return JSONResponse(_settings(call, done.settings) | {"mailchimp": user, "notice": done.notice})
 
@@ -162,13 +164,13 @@ def disconnect(call: Call) -> Response:
 
 def put_settings(call: Call) -> Response:
     """Changes settings."""
-    wanted, confirmed = api_input.wanted_settings(call)
+    wanted, confirmed = inputs.wanted_settings(call)
     return JSONResponse(_settings(call, editor_of(call).change(wanted, confirmed)))
 
 
 def preview(call: Call) -> Response:
     """Returns the consequences of a change of settings."""
-    wanted, _ = api_input.wanted_settings(call)
+    wanted, _ = inputs.wanted_settings(call)
     return JSONResponse(_preview_data(reader_of(call).preview(wanted)))
 
 
@@ -210,7 +212,7 @@ def show_fields(call: Call) -> Response:
 def put_fields(call: Call) -> Response:
     """Replaces the mapping of a list's merge fields."""
     list_id = ListId(call.path["list_id"])
-    chosen = api_input.chosen_fields(call)
+    chosen = inputs.chosen_fields(call)
     return JSONResponse({"list_id": list_id, "fields": mapping_data(editor_of(call).choose_fields(list_id, chosen))})
 
 
@@ -240,14 +242,14 @@ def _refresh_data(one: Refresh | None) -> dict[str, Any]:
 
 def sync(call: Call) -> Response:
     """Requests a flush of the account now."""
-    given = api_input.fields(call, "confirm_held")
-    found = editor_of(call).sync_now(confirm_held=api_input.flag(given, "confirm_held", default=False))
+    given = inputs.fields(call, "confirm_held")
+    found = editor_of(call).sync_now(confirm_held=inputs.flag(given, "confirm_held", default=False))
     return JSONResponse({"request": found.request, "requested_at": found.requested_at}, 202)
 
 
 def show_runs(call: Call) -> Response:
     """Returns the account's parts of recent flushes, oldest first."""
-    days = api_input.number(call, "days", 30, MOST_DAYS)
+    days = inputs.number(call, "days", 30, MOST_DAYS)
     return JSONResponse({"runs": [_part_data(one) for one in reader_of(call).runs(days or 30)]})
 
 
@@ -260,20 +262,20 @@ def show_receipts(call: Call) -> Response:
     """Returns the newest receipts, oldest first."""
     list_id, customer_id = call.query.get("list_id"), call.query.get("customer_id")
     found = reader_of(call).receipts(
-        run=api_input.number(call, "run", None, api_input.LARGEST),
-        outcome=api_input.outcome(call),
+        run=inputs.number(call, "run", None, inputs.LARGEST),
+        outcome=inputs.outcome(call),
         list_id=ListId(list_id) if list_id is not None else None,
         customer_id=CustomerId(customer_id) if customer_id is not None else None,
-        limit=api_input.number(call, "limit", 100, MOST_RECEIPTS),
+        limit=inputs.number(call, "limit", 100, MOST_RECEIPTS),
     )
     return JSONResponse({"receipts": [receipt_data(one) for one in found]})
 
 
 def explain(call: Call) -> Response:
     """Returns the history of one person. The address is in the body, so that no access log contains it."""
-    given = api_input.fields(call, "email", "live")
-    email = api_input.text(given, "email")
-    found = reader_of(call).person(email, live=api_input.flag(given, "live", default=False))
+    given = inputs.fields(call, "email", "live")
+    email = inputs.text(given, "email")
+    found = reader_of(call).person(email, live=inputs.flag(given, "live", default=False))
     address = address_key(email)
     # A dead letter may belong to any account, so only operators see them.
     letters = letters_naming(call.db, address) if address is not None and call.me.operator else []

@@ -10,8 +10,8 @@ from worker.fields.field_mapping import MOST_FIELDS, NOTHING
 from worker.model import ListId
 from worker.plan.outcomes import Outcome
 from worker.store.accounts import StatusIfNew
+from worker.web.call import Call
 from worker.web.problems import BadInput
-from worker.web.routing import Call
 
 LARGEST = 2**53 - 1
 MOST_LISTS = 1000

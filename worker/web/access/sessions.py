@@ -14,9 +14,9 @@ from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
 from worker.store import web_access
 from worker.store.web_access import WebAccess
+from worker.web.access.signing import Signer, base64url
+from worker.web.access.visitor import Visitor
 from worker.web.problems import NotAllowed
-from worker.web.signing import Signer, base64url
-from worker.web.visitor import Visitor
 
 SESSION = timedelta(hours=12)
 LINK = timedelta(minutes=5)

@@ -22,18 +22,18 @@ from worker.app import App
 from worker.clock import utc_now
 from worker.config import Config, Kafka, Log, Mailchimp, Staging, Web
 from worker.consumer.publish import publish
+from worker.demo.broker import EmbeddedBroker
+from worker.demo.customers import UNSUBSCRIBED, first_day, second_day, third_day, written
+from worker.demo.serving import daemon_of, links_of, web_config
 from worker.jobs.flush import Flushing
 from worker.jobs.poller import Poller, read_to_end
 from worker.log import configure
 from worker.mailchimp.call import Call, member_hash
 from worker.model import AccountId, ListId, address_key
 from worker.plan.outcomes import Outcome
-from worker.sandbox.broker import EmbeddedBroker
 from worker.sandbox.content import ACCOUNTS, seed
-from worker.sandbox.customers import UNSUBSCRIBED, first_day, second_day, third_day, written
 from worker.sandbox.server import BASE, SandboxServer
 from worker.sandbox.server_state import StandIn
-from worker.sandbox.serving import daemon_of, links_of, web_config
 from worker.store import accounts, receipts
 from worker.store.receipts import Receipt
 from worker.store.runs import Run

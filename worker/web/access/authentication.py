@@ -1,0 +1,78 @@
+"""Identifies the visitor of a request: by the operators' token or a session's cookie."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from starlette.requests import Request
+
+from worker.sqlite.database import Database
+from worker.web.access import sessions
+from worker.web.access.sessions import Session
+from worker.web.access.signing import same
+from worker.web.access.visitor import Visitor
+from worker.web.call import Call
+from worker.web.context import WebContext
+from worker.web.problems import NotAllowed, NotSignedIn
+
+COOKIE, SECURE_COOKIE = "mailchimp_worker", "__Host-mailchimp_worker"
+
+
+def visitor_of_request(context: WebContext, request: Request, db: Database, now: datetime) -> Visitor | None:
+    """Returns the visitor by the operators' token, else by the session; None with neither.
+
+    Raises:
+        NotSignedIn: the token is wrong.
+        TooManyTries: tokens of this client were wrong too often.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        check_token(context, request, token.strip())
+        return Visitor(None)
+    session = session_of_request(context, request, db, now)
+    return session.visitor if session is not None else None
+
+
+def session_of_request(context: WebContext, request: Request, db: Database, now: datetime) -> Session | None:
+    """Returns the session of the request's cookie; None without a valid one."""
+    value = request.cookies.get(cookie_name(context))
+    return sessions.session_of(context.signer("session"), db, value, now) if value else None
+
+
+def check_token(context: WebContext, request: Request, token: str) -> None:
+    """Checks the operators' token.
+
+    Raises:
+        NotSignedIn: it is wrong, or none is configured.
+        TooManyTries: it was wrong too often.
+    """
+    address = address_of(request)
+    context.failed_logins.check(address)
+    configured = context.parts.config.web.token.get_secret_value()
+    if not configured or not same(configured, token):
+        context.failed_logins.failed(address)
+        raise NotSignedIn
+
+
+def address_of(request: Request) -> str:
+    """Returns the client's address."""
+    return request.client.host if request.client is not None else ""
+
+
+def cookie_name(context: WebContext) -> str:
+    """Returns the session cookie's name. Browsers accept the __Host- prefix only over https, for this host only."""
+    return SECURE_COOKIE if context.parts.config.web.secure else COOKIE
+
+
+def check_origin(call: Call) -> None:
+    """Refuses a cross-site request (CSRF).
+
+    Raises:
+        NotAllowed: it is one.
+    """
+    if call.request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise NotAllowed("Another site sent this request.", "Use the forms of this site.")
+    if call.visitor is None or call.visitor.session is None:
+        return  # there is no session to misuse
+    if not same(call.csrf, call.request.headers.get("x-csrf-token") or call.field("csrf")):
+        raise NotAllowed("This form is out of date.", "Load the page again, then send the form from there.")

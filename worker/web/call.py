@@ -1,0 +1,115 @@
+"""One request, as the functions of routes get it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+from starlette.requests import Request
+
+from worker.model import AccountId
+from worker.sqlite.database import Database
+from worker.web.access import sessions
+from worker.web.access.visitor import Visitor
+from worker.web.context import WebContext
+from worker.web.problems import BadInput, NotSignedIn
+
+MOST_FIELDS = 2000
+"""Fields of a form."""
+SAFE_METHODS = ("GET", "HEAD")
+"""They change nothing (RFC 9110, section 9.2.1)."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, for the route's function.
+
+    Attributes:
+        db: a connection used only by this request.
+        visitor: None only if the route needs none and nobody is signed in.
+        account_id: the account in the path; None if there is none.
+        now: when the request arrived.
+    """
+
+    request: Request
+    context: WebContext
+    db: Database
+    visitor: Visitor | None
+    account_id: AccountId | None
+    body: bytes
+    now: datetime
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query parameters."""
+        return self.request.query_params
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """The path parameters."""
+        return self.request.path_params
+
+    @cached_property
+    def form(self) -> Mapping[str, list[str]]:
+        """The fields of a submitted form, each with its values.
+
+        Raises:
+            BadInput: it is not a form.
+        """
+        if not self.request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
+            return {}
+        try:
+            return parse_qs(self.body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        except ValueError as error:
+            raise BadInput("The form cannot be read.", "Load the page again, and send the form from there.") from error
+
+    def field(self, name: str, default: str = "") -> str:
+        """Returns the last value of a form field."""
+        return (self.form.get(name) or [default])[-1]
+
+    @cached_property
+    def json(self) -> Any:
+        """The JSON body.
+
+        Raises:
+            BadInput: it is not JSON.
+        """
+        try:
+            value = json.loads(self.body)
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # a lone surrogate cannot be stored
+            return value
+        except (ValueError, RecursionError) as error:
+            raise BadInput("The body is not JSON.", "Send JSON, as /api/v1/openapi.json describes it.") from error
+
+    @property
+    def csrf(self) -> str:
+        """The CSRF token that forms send as the hidden field ``csrf``, and scripts as the header ``X-CSRF-Token``."""
+        return sessions.form_token(self.context.signer("form"), self.visitor) if self.visitor is not None else ""
+
+    @property
+    def me(self) -> Visitor:
+        """The visitor.
+
+        Raises:
+            NotSignedIn: there is neither a session nor a token.
+        """
+        if self.visitor is None:
+            raise NotSignedIn
+        return self.visitor
+
+    @property
+    def account(self) -> AccountId:
+        """The account in the path."""
+        assert self.account_id is not None, "the route has {account_id} in its path"
+        return self.account_id
+
+
+def target_of(request: Request) -> str:
+    """Returns the path of a request with its query, escaped as in a URL."""
+    path = quote(request.url.path, safe="/~")
+    return f"{path}?{request.url.query}" if request.url.query else path
