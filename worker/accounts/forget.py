@@ -103,7 +103,7 @@ def forget_person(
         db: outside of a transaction.
         secret: decrypts the key of the hashes.
         changelog_of: commits what is erased of an account; None for `changelog`.
-        spared: accounts to skip.
+        skipped: accounts to skip.
 
     Returns:
         How many rows of each kind were deleted.

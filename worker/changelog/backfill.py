@@ -28,14 +28,15 @@ def accept_loss(changelog: ChangelogWriter, reader: Reader) -> None:
     """
     topics = changelog.topics
     take_everything(changelog)
-    there, _ = reader.read_all(topics.settings)
-    lost = [one for one in map(table_rows.with_departures_lost, there.values()) if one is not None]
+    settings, _ = reader.read_all(topics.settings)
+    lost = [row for row in map(table_rows.with_departures_lost, settings.values()) if row is not None]
     for start in range(0, len(lost), MOST_AT_ONCE):
         changelog.write(lost[start : start + MOST_AT_ONCE])
     with reader.db.transaction():
         readings.delete(reader.db)
     notes = [
-        Note(topics.settings.name, topics.settings.topic_id).of_settings(one) for one in range(topics.ledger.partitions)
+        Note(topics.settings.name, topics.settings.topic_id).of_settings(partition)
+        for partition in range(topics.ledger.partitions)
     ]
     changelog.write_through(reader.db, [*notes, reader.current_note().of_ledger()])
     reader.reread_truncated()
@@ -69,15 +70,15 @@ def move(db: Database, changelog: ChangelogWriter, reader: Reader) -> Counter[Ki
     take_everything(changelog)
     ledger, strays = reader.read_all(topics.ledger)
     settings, stray_settings = reader.read_all(topics.settings)
-    there, strays = ledger | settings, strays | stray_settings
+    in_kafka, strays = ledger | settings, strays | stray_settings
     # After partitions were added to the topic, some rows are in partitions where nobody looks for them.
-    missing = [one for key, one in strays.items() if key not in there]
-    missing += [one for one in table_rows.all_rows(db) if key_of(one) not in there | strays]
+    missing = [row for key, row in strays.items() if key not in in_kafka]
+    missing += [row for row in table_rows.all_rows(db) if key_of(row) not in in_kafka | strays]
     for start in range(0, len(missing), MOST_AT_ONCE):
         changelog.write(missing[start : start + MOST_AT_ONCE])
     with db.transaction():
-        table_rows.apply(db, [*missing, *there.values()])
+        table_rows.apply(db, [*missing, *in_kafka.values()])
         for topic in (topics.ledger, topics.settings):
             for partition in range(topic.partitions):
                 reader.note_read(topic, partition)
-    return Counter(one.kind for one in missing)
+    return Counter(row.kind for row in missing)

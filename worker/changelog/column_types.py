@@ -55,7 +55,7 @@ def _bytes(value: Any) -> None:
 def _texts(value: Any) -> None:
     _text(value)
     data = json.loads(value)
-    if not isinstance(data, dict) or not all(isinstance(one, str) for one in data.values()):
+    if not isinstance(data, dict) or not all(isinstance(text, str) for text in data.values()):
         raise TypeError("is not a JSON object of texts")
 
 
@@ -64,14 +64,14 @@ def _counts(value: Any) -> None:
     data = json.loads(value)
     if not isinstance(data, dict):
         raise TypeError("is not a JSON object")
-    for one in data.values():
-        _whole(one)
+    for count in data.values():
+        _whole(count)
 
 
 def _intent(value: Any) -> None:
     _text(value)
-    found = intent_of({"intent": value})
-    if found is None or found.kind not in ("add", "rename", "restore", "archive", "unsubscribe"):
+    intent = intent_of({"intent": value})
+    if intent is None or intent.kind not in ("add", "rename", "restore", "archive", "unsubscribe"):
         raise ValueError("is not an intent that this release knows")
 
 
@@ -83,10 +83,10 @@ def _position(value: Any) -> None:
         _whole(version)
     if log is not None:
         topic, topic_id, partition, offset = log
-        for one in (topic, topic_id):
-            _text(one)
-        for one in (partition, offset):
-            _whole(one)
+        for text in (topic, topic_id):
+            _text(text)
+        for number in (partition, offset):
+            _whole(number)
 
 
 def _outcome(value: Any) -> None:
@@ -123,11 +123,11 @@ LIST_SHAPE = {
 
 
 def _lists(value: Any) -> None:
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+    if not isinstance(value, list) or not all(isinstance(data, dict) for data in value):
         raise TypeError("is not a list of objects")
-    for number, one in enumerate(value):
-        value[number] = _checked(LIST_SHAPE, one)
-    if len({one["list_id"] for one in value}) < len(value):
+    for number, data in enumerate(value):
+        value[number] = _checked(LIST_SHAPE, data)
+    if len({data["list_id"] for data in value}) < len(value):
         raise ValueError("names a list twice")
 
 
@@ -196,16 +196,16 @@ def checked(kind: Kind, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked(shape: Mapping[str, Column], row: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(row)
+    values = dict(row)
     for name, column in shape.items():
-        value = found.get(name, column.default)
-        found[name] = list(value) if isinstance(value, tuple) else value
-        if found[name] is None:
+        value = values.get(name, column.default)
+        values[name] = list(value) if isinstance(value, tuple) else value
+        if values[name] is None:
             if column.required:
                 raise ValueError(f"{name} is missing")
             continue
         try:
-            column.fits(found[name])
+            column.fits(values[name])
         except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
             raise ValueError(f"{name} {error}") from error
-    return found
+    return values

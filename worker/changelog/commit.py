@@ -19,7 +19,7 @@ _Row = TypeVar("_Row")
 class Changelog(Protocol):
     """Commits changes of ledger and settings: see :class:`worker.changelog.writer.ChangelogWriter`."""
 
-    def commit(self, db: Database, act: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
+    def commit(self, db: Database, write: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
         """Writes the changed rows to Kafka, then commits everything that the function writes in one transaction."""
         ...
 
@@ -63,8 +63,8 @@ def commit_in_parts(
 
 def _written(part: Part[_Row], write: Callable[[list[_Row]], Changed[int]]) -> Changed[int]:
     written, rows = 0, list[RowKey]()
-    for some in part:
-        changed = write(some)
+    for part_rows in part:
+        changed = write(part_rows)
         written += changed.result
         rows += changed.rows
     return Changed(written, rows)

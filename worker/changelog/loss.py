@@ -59,21 +59,21 @@ class Note:
                 str(data["name"]),
                 str(data["topic_id"]),
                 int(data.get("partitions", 0)),
-                {int(one): int(offset) for one, offset in begins.items()},
-                {int(one): int(offset) for one, offset in settings_begin.items()},
+                {int(partition): int(offset) for partition, offset in begins.items()},
+                {int(partition): int(offset) for partition, offset in settings_begin.items()},
             )
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
 
     def of_ledger(self) -> ChangelogRow:
         """Returns the record about the ledger, for the settings topic."""
-        return self._kept("ledger", "")
+        return self._row("ledger", "")
 
     def of_settings(self, partition: int) -> ChangelogRow:
         """Returns the record about the settings topic, for a partition of the ledger."""
-        return self._kept("settings", str(partition))
+        return self._row("settings", str(partition))
 
-    def _kept(self, about: str, partition: str) -> ChangelogRow:
+    def _row(self, about: str, partition: str) -> ChangelogRow:
         data = {
             "name": self.name,
             "topic_id": self.topic_id,
@@ -90,7 +90,7 @@ def check_identity(topic: ChangelogTopic, note: Note | None, source: str) -> Non
     Args:
         topic: as it is now; its id is "" if the broker does not report it.
         note: None if there is none yet: at the first start, and after an upgrade.
-        said_by: where the note is, for the message.
+        source: where the note is, for the message.
 
     Raises:
         LedgerLost: it is another topic, or has another number of partitions.

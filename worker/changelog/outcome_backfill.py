@@ -31,25 +31,25 @@ def publish_all(changelog: ChangelogWriter, db: Database, partition: int) -> Non
         DatabaseError: the database cannot be used.
     """
     topics = changelog.topics
-    wanted = None if topics.outcomes is None else {"name": topics.outcomes.name, "id": topics.outcomes.topic_id}
-    known = table_rows.note_of(db, _ABOUT, str(partition))
-    if wanted == (json.loads(known) if known is not None else None):
+    topic = None if topics.outcomes is None else {"name": topics.outcomes.name, "id": topics.outcomes.topic_id}
+    noted = table_rows.note_of(db, _ABOUT, str(partition))
+    if topic == (json.loads(noted) if noted is not None else None):
         return
-    for some in _told(changelog, db, partition) if wanted is not None else ():
-        changelog.write_through(db, some, some)  # records reach the outcomes topic only with ledger records
-    changelog.write_through(db, [_note(partition, wanted)])
+    for rows in _pages(changelog, db, partition) if topic is not None else ():
+        changelog.write_through(db, rows, rows)  # records reach the outcomes topic only with ledger records
+    changelog.write_through(db, [_note(partition, topic)])
 
 
-def _note(partition: int, wanted: dict[str, str] | None) -> ChangelogRow:
-    row = {"note": json.dumps(wanted)}
+def _note(partition: int, topic: dict[str, str] | None) -> ChangelogRow:
+    row = {"note": json.dumps(topic)}
     return ChangelogRow("topic", (_ABOUT, str(partition)), row)
 
 
-def _told(changelog: ChangelogWriter, db: Database, partition: int) -> Iterator[list[ChangelogRow]]:
+def _pages(changelog: ChangelogWriter, db: Database, partition: int) -> Iterator[list[ChangelogRow]]:
     for account_id in _accounts(db):
         if changelog.ledger_partition(account_id) == partition:
-            for some in customer_outcomes.pages(db, account_id):
-                yield table_rows.rows_of(db, customer_rows(account_id, some))
+            for customer_ids in customer_outcomes.pages(db, account_id):
+                yield table_rows.rows_of(db, customer_rows(account_id, customer_ids))
 
 
 def _accounts(db: Database) -> list[AccountId]:

@@ -78,8 +78,8 @@ class Reader:
             NotMoved: this database has settings that were never in Kafka.
             DatabaseError: they cannot be written.
         """
-        for one in range(self._topics.settings.partitions) if partition is None else (partition,):
-            self._read(self._topics.settings, one)
+        for number in range(self._topics.settings.partitions) if partition is None else (partition,):
+            self._read(self._topics.settings, number)
 
     def check_signed(self) -> None:
         """Checks that the settings were written with a secret key in force.
@@ -139,14 +139,16 @@ class Reader:
             KafkaError: a topic cannot be queried.
         """
         ledger, settings = self._topics.ledger, self._topics.settings
-        begins = {one: self._log.bounds(ledger, one)[0] for one in range(ledger.partitions)}
-        settings_begin = {one: self._log.bounds(settings, one)[0] for one in range(settings.partitions)}
+        begins = {partition: self._log.bounds(ledger, partition)[0] for partition in range(ledger.partitions)}
+        settings_begin = {
+            partition: self._log.bounds(settings, partition)[0] for partition in range(settings.partitions)
+        }
         return Note(
             ledger.name,
             ledger.topic_id,
             ledger.partitions,
-            {one: low for one, low in begins.items() if low},
-            {one: low for one, low in settings_begin.items() if low},
+            {partition: low for partition, low in begins.items() if low},
+            {partition: low for partition, low in settings_begin.items() if low},
         )
 
     def read_ledger(self, partition: int, keep_going: Callable[[], bool] = lambda: True) -> None:
@@ -154,7 +156,7 @@ class Reader:
 
         Args:
             partition: need not exist.
-            going_on: polled for whether to continue.
+            keep_going: polled for whether to continue.
 
         Raises:
             KafkaError: it cannot be read.
@@ -182,12 +184,12 @@ class Reader:
         """
         applied = 0
         for letter in dead_letters.of_topics(self.db, self._topics.ledger.name, self._topics.settings.name):
-            one = changelog_row_of(letter.key, letter.value)
+            row = changelog_row_of(letter.key, letter.value)
             role: Role = "ledger" if letter.topic == self._topics.ledger.name else "settings"
             believed = self._signatures().flaw_of(role, letter.key, letter.value, letter.headers) is None
-            if believed and isinstance(one, ChangelogRow):
+            if believed and isinstance(row, ChangelogRow):
                 with self.db.transaction():
-                    table_rows.apply(self.db, [one])
+                    table_rows.apply(self.db, [row])
                     dead_letters.drop(self.db, letter.number)
                 applied += 1
         if applied:
@@ -205,17 +207,17 @@ class Reader:
             NotSigned: an earlier release, or one with another secret key, wrote it.
             KafkaError: it cannot be read.
         """
-        found, strays = dict[bytes, ChangelogRow](), dict[bytes, ChangelogRow]()
+        rows, strays = dict[bytes, ChangelogRow](), dict[bytes, ChangelogRow]()
         for partition in range(topic.partitions):
             self._signed_from.of(topic, partition)
             low, high = self._log.bounds(topic, partition)
             for messages in self._log.records(topic, partition, low, high):
                 for message in messages:
-                    one = changelog_row_of(message.key(), message.value())
-                    if isinstance(one, ChangelogRow) and not one.of_these_topics and not self._flaw_of(topic, message):
-                        right = topic.partition_of(one.key[0]) == partition
-                        (found if right else strays)[key_of(one)] = one
-        return found, strays
+                    row = changelog_row_of(message.key(), message.value())
+                    if isinstance(row, ChangelogRow) and not row.of_these_topics and not self._flaw_of(topic, message):
+                        in_its_partition = topic.partition_of(row.key[0]) == partition
+                        (rows if in_its_partition else strays)[key_of(row)] = row
+        return rows, strays
 
     def note_read(self, topic: ChangelogTopic, partition: int) -> None:
         """Records that the database has a partition up to its end, in the caller's transaction.
@@ -248,7 +250,12 @@ class Reader:
         # Before querying Kafka: what another thread writes later lies beyond the end that it reports.
         readings = offsets.of_topic(self.db, topic.name)
         known = next(
-            (one.next_offset for one in readings if (one.topic_id, one.partition) == (topic.topic_id, partition)), None
+            (
+                reading.next_offset
+                for reading in readings
+                if (reading.topic_id, reading.partition) == (topic.topic_id, partition)
+            ),
+            None,
         )
         low, high = self._log.bounds_beyond(topic, partition, known or 0)
         start = self._start(topic, partition, readings, known, (low, high))
@@ -286,7 +293,7 @@ class Reader:
     def _has_its_own(self, topic: ChangelogTopic, partition: int) -> bool:
         ledger, chosen = table_rows.accounts_known(self.db)
         accounts = chosen if topic == self._topics.settings else ledger
-        return any(topic.partition_of(one) == partition for one in accounts)
+        return any(topic.partition_of(account_id) == partition for account_id in accounts)
 
     def _flaw_of(self, topic: ChangelogTopic, message: Message) -> str | None:
         role: Role = "ledger" if topic == self._topics.ledger else "settings"
@@ -308,16 +315,16 @@ class Reader:
                 last = offset
                 if flaw is not None and offset < signed_from:
                     continue  # it was rewritten, signed
-                one = changelog_row_of(key, message.value())
+                row = changelog_row_of(key, message.value())
                 if flaw is not None:
-                    one, refused = Unreadable(flaw, account_of(one)), refused + 1
+                    row, refused = Unreadable(flaw, account_of(row)), refused + 1
                 letters.pop(key, None)
                 if flaw is None:
                     rows.pop(key, None)  # the newest record of a key wins
-                if isinstance(one, ChangelogRow):
-                    rows[key] = one
+                if isinstance(row, ChangelogRow):
+                    rows[key] = row
                 else:
-                    letters[key] = _letter(topic, message, one, at)
+                    letters[key] = _letter(topic, message, row, at)
             table_rows.apply(self.db, rows.values())
             dead_letters.drop_superseded(self.db, topic.name, [*rows, *letters])
             dead_letters.keep(self.db, list(letters.values()))

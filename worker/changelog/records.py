@@ -41,20 +41,20 @@ class Unreadable:
     account_id: AccountId | None
 
 
-def key_of(kept: ChangelogRow) -> bytes:
+def key_of(row: ChangelogRow) -> bytes:
     """Returns the record's key."""
-    return json_bytes((kept.kind, *kept.key))
+    return json_bytes((row.kind, *row.key))
 
 
-def value_of(kept: ChangelogRow, *, erase: bool) -> bytes | None:
+def value_of(row: ChangelogRow, *, erase: bool) -> bytes | None:
     """Returns the record's value.
 
     Args:
         erase: whether a deleted row must be erased.
     """
-    if kept.row is None:
+    if row.row is None:
         return None if erase else b"{}"
-    return json_bytes({"format": FORMAT, **kept.row})
+    return json_bytes({"format": FORMAT, **row.row})
 
 
 def changelog_row_of(key: bytes | None, value: bytes | None) -> ChangelogRow | Unreadable:
@@ -67,22 +67,22 @@ def changelog_row_of(key: bytes | None, value: bytes | None) -> ChangelogRow | U
         return Unreadable("its key is not a JSON array of texts", None)
     kind, *parts = named
     account_id = AccountId(parts[0]) if kind != "topic" and parts[0] else None
-    known = cast("Kind", kind)
-    if kind not in _KINDS or len(parts) != _PARTS[known]:
+    row_kind = cast("Kind", kind)
+    if kind not in _KINDS or len(parts) != _PARTS[row_kind]:
         return Unreadable(f"this release knows no record of the kind {kind} with {len(parts)} parts", account_id)
     try:
         "".join(parts).encode()
-        row = None if value is None else _row(known, json.loads(value))
+        row = None if value is None else _row(row_kind, json.loads(value))
     except (TypeError, ValueError, RecursionError) as error:
         return Unreadable(f"its value cannot be used: {error}", account_id)
-    return ChangelogRow(known, tuple(parts), row)
+    return ChangelogRow(row_kind, tuple(parts), row)
 
 
-def account_of(one: ChangelogRow | Unreadable) -> AccountId | None:
+def account_of(row: ChangelogRow | Unreadable) -> AccountId | None:
     """Returns the account of a row or record; None if it does not tell."""
-    if isinstance(one, Unreadable):
-        return one.account_id
-    return AccountId(one.key[0]) if one.kind != "topic" and one.key[0] else None
+    if isinstance(row, Unreadable):
+        return row.account_id
+    return AccountId(row.key[0]) if row.kind != "topic" and row.key[0] else None
 
 
 def _row(kind: Kind, row: Any) -> dict[str, Any] | None:

@@ -46,11 +46,11 @@ class Signatures:
         self, role: Role, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]] | None
     ) -> str | None:
         """Returns why a record is rejected; None if it is accepted."""
-        found = [signature or b"" for name, signature in headers or () if name == HEADER]
-        if not found:
+        signatures = [signature or b"" for name, signature in headers or () if name == HEADER]
+        if not signatures:
             return UNSIGNED
-        macs = (_mac(one, role, key or b"", value) for one in self.keys)
-        return None if len(found) == 1 and any(hmac.compare_digest(found[0], mac) for mac in macs) else WRONG
+        macs = (_mac(secret, role, key or b"", value) for secret in self.keys)
+        return None if len(signatures) == 1 and any(hmac.compare_digest(signatures[0], mac) for mac in macs) else WRONG
 
 
 def _mac(secret: bytes, role: Role, key: bytes, value: bytes | None) -> bytes:
@@ -95,7 +95,7 @@ class SignedFrom:
             note = json.loads(text or "null")
             offsets, mac = note["from"], bytes.fromhex(note["hmac"])
             if signatures.flaw_of("settings", _NOTE, offsets.encode(), [(HEADER, mac)]) is None:
-                return cls({str(place): int(offset) for place, offset in json.loads(offsets).items()})
+                return cls({str(partition): int(offset) for partition, offset in json.loads(offsets).items()})
         except (ValueError, TypeError, KeyError, AttributeError):
             pass
         return cls()

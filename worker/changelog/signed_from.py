@@ -23,7 +23,7 @@ class SignedFromLookup:
         self, settings: Kafka, topics: ChangelogTopics, db: Database, signatures: Callable[[], Signatures]
     ) -> None:
         self._settings, self._topics, self._db, self._signatures = settings, topics, db, signatures
-        self._found: dict[str, int] = {}
+        self._offsets: dict[str, int] = {}
 
     def of(self, topic: ChangelogTopic, partition: int) -> int:
         """Returns the offset from which every record of a partition must be signed.
@@ -32,10 +32,10 @@ class SignedFromLookup:
             NotSigned: an earlier release, or one with another secret key, wrote it.
             KafkaError: it cannot be read.
         """
-        place = place_of(topic, partition)
-        if place not in self._found:
-            self._found[place] = self._look(topic, partition)
-        return self._found[place]
+        partition_name = place_of(topic, partition)
+        if partition_name not in self._offsets:
+            self._offsets[partition_name] = self._look(topic, partition)
+        return self._offsets[partition_name]
 
     def _look(self, topic: ChangelogTopic, partition: int) -> int:
         signed_from = SignedFrom.from_text(table_rows.note_of(self._db, SIGNED), self._signatures())
@@ -58,13 +58,13 @@ class SignedFromLookup:
 
     def _note(self, topic_log: TopicLog) -> SignedFrom:
         # For when this database does not have it yet.
-        key, found, topic = key_of(ChangelogRow("topic", (SIGNED, ""), None)), SignedFrom(), self._topics.settings
+        key, newest, topic = key_of(ChangelogRow("topic", (SIGNED, ""), None)), SignedFrom(), self._topics.settings
         for messages in topic_log.records(topic, 0, *topic_log.bounds(topic, 0)):
             for message in messages:
                 if message.key() == key:
                     signed_from = SignedFrom.from_record(message.value(), self._signatures())
-                    found = signed_from if signed_from.offsets else found
-        return found
+                    newest = signed_from if signed_from.offsets else newest
+        return newest
 
 
 def _not_signed(topic: ChangelogTopic, partition: int, flaw: str) -> NotSigned:

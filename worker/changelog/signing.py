@@ -125,14 +125,14 @@ class Signing:
 
     def refused(self) -> list[DeadLetter]:
         """Returns the rejected records of accounts, as far as this database has read."""
-        return [one for one in dead_letters.of_changelog(self.db) if self._flaw_of(one) is not None]
+        return [letter for letter in dead_letters.of_changelog(self.db) if self._flaw_of(letter) is not None]
 
-    def resolve_refused(self, how: Literal["restore", "drop", "believe"]) -> Counter[str]:
+    def resolve_refused(self, resolution: Literal["restore", "drop", "believe"]) -> Counter[str]:
         """Resolves rejected records. This database must have read everything, as the topics' writer.
 
         Args:
-            how: restore: overwrite them with this database's rows · drop: also delete those of which this database has
-                no row · believe: rewrite them, signed.
+            resolution: restore: overwrite them with this database's rows · drop: also delete those of which this
+                database has no row · believe: rewrite them, signed.
 
         Returns:
             How many were "restored", "dropped" or "believed", and how many are "left".
@@ -142,17 +142,18 @@ class Signing:
         """
         counts, topics = Counter[str](), self.changelog.topics
         for letter in self.refused():
-            one = changelog_row_of(letter.key, letter.value)
-            rows = table_rows.rows_of(self.db, [RowKey(one.kind, one.key)]) if isinstance(one, ChangelogRow) else []
-            there = [row for row in rows if row.row is not None]
+            refused = changelog_row_of(letter.key, letter.value)
+            keys = [RowKey(refused.kind, refused.key)] if isinstance(refused, ChangelogRow) else []
+            rows = table_rows.rows_of(self.db, keys)
+            current = [row for row in rows if row.row is not None]
             topic = topics.ledger if letter.topic == topics.ledger.name else topics.settings
-            if how == "believe":
+            if resolution == "believe":
                 self.changelog.write_again(topic, letter.partition, [(letter.key or b"", letter.value)])
                 counts["believed"] += 1
-            elif there:
-                self.changelog.write_through(self.db, there)
+            elif current:
+                self.changelog.write_through(self.db, current)
                 counts["restored"] += 1
-            elif how == "drop":
+            elif resolution == "drop":
                 self.changelog.write_again(topic, letter.partition, [(letter.key or b"", None)])
                 counts["dropped"] += 1
             else:

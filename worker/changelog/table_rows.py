@@ -46,7 +46,7 @@ _KEYS: Mapping[Kind, tuple[str, tuple[str, ...]]] = {
 _ROWS = {kind: (table, key, tuple(SHAPES[kind])) for kind, (table, key) in _KEYS.items()}
 MOST_AT_ONCE = 500
 """Rows looked up by one statement."""
-_OTHERS = "other_fields"
+_UNKNOWN = "other_fields"
 """The column for fields unknown to this release: a later one wrote them, and they are preserved for it."""
 _ACCOUNT = tuple(column for column in SHAPES["account"] if column != "lists")
 _LIST = tuple(LIST_SHAPE)
@@ -54,19 +54,19 @@ _LIST = tuple(LIST_SHAPE)
 
 def rows_of(db: Database, keys: Iterable[RowKey]) -> list[ChangelogRow]:
     """Returns the current rows of these keys, each once, including deleted ones."""
-    found: list[ChangelogRow] = []
-    wanted: dict[Kind, list[tuple[str, ...]]] = {}
+    rows: list[ChangelogRow] = []
+    keys_by_kind: dict[Kind, list[tuple[str, ...]]] = {}
     for kind, key in dict.fromkeys(keys):
-        wanted.setdefault(kind, []).append(key)
+        keys_by_kind.setdefault(kind, []).append(key)
     for kind, (_, columns, _) in _ROWS.items():
-        named = wanted.get(kind, [])
+        keys_of_kind = keys_by_kind.get(kind, [])
         names = ", ".join(f"column{number} AS {column}" for number, column in enumerate(columns, 1))
         mark = f"({','.join('?' * len(columns))})"
-        for start in range(0, len(named), MOST_AT_ONCE):
-            some = named[start : start + MOST_AT_ONCE]
-            values = f"(SELECT {names} FROM (VALUES {','.join([mark] * len(some))}))"
-            found += _rows(db, kind, values, tuple(part for key in some for part in key))
-    return found + _accounts(db, [key[0] for key in wanted.get("account", ())])
+        for start in range(0, len(keys_of_kind), MOST_AT_ONCE):
+            keys_at_once = keys_of_kind[start : start + MOST_AT_ONCE]
+            values = f"(SELECT {names} FROM (VALUES {','.join([mark] * len(keys_at_once))}))"
+            rows += _rows(db, kind, values, tuple(part for key in keys_at_once for part in key))
+    return rows + _accounts(db, [key[0] for key in keys_by_kind.get("account", ())])
 
 
 def note_of(db: Database, about: str, partition: str = "") -> str | None:
@@ -104,40 +104,46 @@ def apply(db: Database, rows: Iterable[ChangelogRow]) -> None:
     Settings that come with a resync also mark the account's customers as changed.
     """
     newest: dict[tuple[Kind, tuple[str, ...]], ChangelogRow] = {}
-    for one in rows:
-        newest.pop((one.kind, one.key), None)
-        newest[one.kind, one.key] = one
+    for row in rows:
+        newest.pop((row.kind, row.key), None)
+        newest[row.kind, row.key] = row
     for kind, (table, key, columns) in _ROWS.items():
-        here = [one for one in newest.values() if one.kind == kind]
+        changed = [changelog_row for changelog_row in newest.values() if changelog_row.kind == kind]
         where = " AND ".join(f"{column} = ?" for column in key)
-        db.executemany(f"DELETE FROM {table} WHERE {where}", [one.key for one in here])
+        db.executemany(f"DELETE FROM {table} WHERE {where}", [changelog_row.key for changelog_row in changed])
         marks = ",".join("?" * (len(key) + len(columns) + 1))
         db.executemany(
-            f"INSERT INTO {table} ({', '.join((*key, *columns, _OTHERS))}) VALUES ({marks})",
+            f"INSERT INTO {table} ({', '.join((*key, *columns, _UNKNOWN))}) VALUES ({marks})",
             [
-                (*one.key, *(one.row.get(column) for column in columns), _others(one.row, columns))
-                for one in here
-                if one.row is not None
+                (
+                    *changelog_row.key,
+                    *(changelog_row.row.get(column) for column in columns),
+                    _unknown_fields(changelog_row.row, columns),
+                )
+                for changelog_row in changed
+                if changelog_row.row is not None
             ],
         )
-    for one in newest.values():
-        if one.kind == "account":
-            _apply_account(db, AccountId(one.key[0]), one.row)
+    for changelog_row in newest.values():
+        if changelog_row.kind == "account":
+            _apply_account(db, AccountId(changelog_row.key[0]), changelog_row.row)
 
 
-def with_departures_lost(one: ChangelogRow) -> ChangelogRow | None:
+def with_departures_lost(changelog_row: ChangelogRow) -> ChangelogRow | None:
     """Returns an account's row marked as having lost its lists' departures; None if none were read."""
-    lists = one.row.get("lists", ()) if one.kind == "account" and one.row is not None else ()
-    if one.row is None or all(on_list.get("departures_read_at") is None for on_list in lists):
+    lists = (
+        changelog_row.row.get("lists", ()) if changelog_row.kind == "account" and changelog_row.row is not None else ()
+    )
+    if changelog_row.row is None or all(on_list.get("departures_read_at") is None for on_list in lists):
         return None
     lost = {"departures_read_at": as_text(accounts.DEPARTURES_LOST), "members_read_at": None}
-    read = [on_list if on_list.get("departures_read_at") is None else {**on_list, **lost} for on_list in lists]
-    return ChangelogRow(one.kind, one.key, {**one.row, "lists": read})
+    marked = [on_list if on_list.get("departures_read_at") is None else {**on_list, **lost} for on_list in lists]
+    return ChangelogRow(changelog_row.kind, changelog_row.key, {**changelog_row.row, "lists": marked})
 
 
-def _others(row: Mapping[str, Any], columns: Iterable[str]) -> str | None:
-    others = {name: value for name, value in row.items() if name not in columns}
-    return json.dumps(others) if others else None
+def _unknown_fields(row: Mapping[str, Any], columns: Iterable[str]) -> str | None:
+    unknown = {name: value for name, value in row.items() if name not in columns}
+    return json.dumps(unknown) if unknown else None
 
 
 def _whole(columns: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
@@ -148,36 +154,36 @@ def _whole(columns: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
 
 def _rows(db: Database, kind: Kind, keys: str, values: tuple[str, ...] = ()) -> list[ChangelogRow]:
     table, key, columns = _ROWS[kind]
-    selected = ", ".join(f"one.{column}" for column in (*columns, _OTHERS))
-    wanted = ", ".join(f"wanted.{column}" for column in key)
-    same = " AND ".join(f"one.{column} = wanted.{column}" for column in key)
+    selected = ", ".join(f"current.{column}" for column in (*columns, _UNKNOWN))
+    key_names = ", ".join(f"wanted.{column}" for column in key)
+    same = " AND ".join(f"current.{column} = wanted.{column}" for column in key)
     rows = db.execute(
-        f"SELECT {wanted}, {selected} FROM {keys} AS wanted LEFT JOIN main.{table} AS one ON {same}", values
+        f"SELECT {key_names}, {selected} FROM {keys} AS wanted LEFT JOIN main.{table} AS current ON {same}", values
     )
-    found = []
+    changelog_rows = []
     for row in map(tuple, rows):
-        columns_now = row[len(key) :]
+        row_values = row[len(key) :]
         # Some column of each table is never NULL.
-        gone = columns_now.count(None) == len(columns_now)
-        found.append(ChangelogRow(kind, row[: len(key)], None if gone else _whole(columns, columns_now)))
-    return found
+        deleted = row_values.count(None) == len(row_values)
+        changelog_rows.append(ChangelogRow(kind, row[: len(key)], None if deleted else _whole(columns, row_values)))
+    return changelog_rows
 
 
 def _accounts(db: Database, account_ids: Iterable[str]) -> list[ChangelogRow]:
-    found = []
+    rows = []
     for account_id in account_ids:
         row = db.execute(
-            f"SELECT {', '.join((*_ACCOUNT, _OTHERS))} FROM account WHERE account_id = ?", (account_id,)
+            f"SELECT {', '.join((*_ACCOUNT, _UNKNOWN))} FROM account WHERE account_id = ?", (account_id,)
         ).fetchone()
         if row is None:
-            found.append(ChangelogRow("account", (account_id,), None))
+            rows.append(ChangelogRow("account", (account_id,), None))
             continue
         columns = _whole(_ACCOUNT, tuple(row))
         columns["api_key"] = None if columns["api_key"] is None else base64.b64encode(columns["api_key"]).decode()
-        lists = db.execute(f"SELECT {', '.join((*_LIST, _OTHERS))} FROM list WHERE account_id = ?", (account_id,))
-        columns["lists"] = [_whole(_LIST, tuple(one)) for one in lists]
-        found.append(ChangelogRow("account", (account_id,), columns))
-    return found
+        lists = db.execute(f"SELECT {', '.join((*_LIST, _UNKNOWN))} FROM list WHERE account_id = ?", (account_id,))
+        columns["lists"] = [_whole(_LIST, tuple(values)) for values in lists]
+        rows.append(ChangelogRow("account", (account_id,), columns))
+    return rows
 
 
 def _apply_account(db: Database, account_id: AccountId, row: Mapping[str, Any] | None) -> None:
@@ -193,15 +199,15 @@ def _apply_account(db: Database, account_id: AccountId, row: Mapping[str, Any] |
         customers.look_again(db, account_id)
     marks = ",".join("?" * (len(_ACCOUNT) + 2))
     db.execute(
-        f"INSERT INTO account (account_id, {', '.join(_ACCOUNT)}, {_OTHERS}) VALUES ({marks})",
-        (account_id, *columns.values(), _others(row, (*_ACCOUNT, "lists"))),
+        f"INSERT INTO account (account_id, {', '.join(_ACCOUNT)}, {_UNKNOWN}) VALUES ({marks})",
+        (account_id, *columns.values(), _unknown_fields(row, (*_ACCOUNT, "lists"))),
     )
     marks = ",".join("?" * (len(_LIST) + 2))
-    for one in row.get("lists", ()):
+    for list_row in row.get("lists", ()):
         # Two accounts stored the same list at the same moment elsewhere: the first keeps it.
-        stored = int(bool(one.get("stored")) and accounts.stored_by(db, one["list_id"]) is None)
-        values = (account_id, *(stored if column == "stored" else one.get(column) for column in _LIST))
+        stored = int(bool(list_row.get("stored")) and accounts.stored_by(db, list_row["list_id"]) is None)
+        values = (account_id, *(stored if column == "stored" else list_row.get(column) for column in _LIST))
         db.execute(
-            f"INSERT INTO list (account_id, {', '.join(_LIST)}, {_OTHERS}) VALUES ({marks})",
-            (*values, _others(one, _LIST)),
+            f"INSERT INTO list (account_id, {', '.join(_LIST)}, {_UNKNOWN}) VALUES ({marks})",
+            (*values, _unknown_fields(list_row, _LIST)),
         )

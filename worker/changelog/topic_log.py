@@ -40,7 +40,7 @@ class TopicLog:
         """
         self._settings = settings
         self._problems = Problems()
-        self._own = {
+        self._properties = {
             "group.id": f"{settings.group_id}.keeping",  # required by the library; no group is joined
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -50,7 +50,7 @@ class TopicLog:
             "error_cb": self._problems,
             **fetching(settings),
         }
-        self._consumer = client(LibraryConsumer, settings, self._own)
+        self._consumer = client(LibraryConsumer, settings, self._properties)
 
     def bounds(self, topic: ChangelogTopic, partition: int, consumer: LibraryConsumer | None = None) -> tuple[int, int]:
         """Returns a partition's low and high watermark.
@@ -71,7 +71,7 @@ class TopicLog:
         low, high = self.bounds(topic, partition)
         if high < known:
             with closing(
-                client(LibraryConsumer, self._settings, self._own | {"isolation.level": "read_uncommitted"})
+                client(LibraryConsumer, self._settings, self._properties | {"isolation.level": "read_uncommitted"})
             ) as log:
                 high = max(high, min(known, self.bounds(topic, partition, log)[1]))
         return low, high

@@ -80,16 +80,18 @@ def topics(settings: Kafka, *, outcomes: bool = False) -> ChangelogTopics:
         KafkaError: no broker answers, a topic cannot be created, or its config is unfit for the ledger.
     """
     admin = Admin(settings)
-    for name, wanted in ((settings.ledger_topic, admin.partitions), (settings.settings_topic, 1)):
-        _create(admin, name, wanted)
+    for name, partitions in ((settings.ledger_topic, admin.partitions), (settings.settings_topic, 1)):
+        _create(admin, name, partitions)
     if outcomes and (ledger_layout := admin.layout(settings.ledger_topic)) is not None:
         _create(admin, settings.outcomes_topic, ledger_layout.partitions)
     checked = list(_check(admin, settings, outcomes=outcomes))
-    held = {settings.ledger_topic: "the ledger", settings.settings_topic: "the settings"}
-    for one in checked:
-        if one.wrong is not None:
-            raise KafkaError(f"Topic {one.name} is not set up to hold {held.get(one.name, 'outcomes')}.", one.wrong)
-    return ChangelogTopics(*(ChangelogTopic(one.name, _id(admin, one.name), one.partitions) for one in checked))
+    contents = {settings.ledger_topic: "the ledger", settings.settings_topic: "the settings"}
+    for topic in checked:
+        if topic.wrong is not None:
+            raise KafkaError(
+                f"Topic {topic.name} is not set up to hold {contents.get(topic.name, 'outcomes')}.", topic.wrong
+            )
+    return ChangelogTopics(*(ChangelogTopic(topic.name, _id(admin, topic.name), topic.partitions) for topic in checked))
 
 
 def check_topics(settings: Kafka, *, outcomes: bool) -> Iterator[CheckedTopic]:
@@ -113,48 +115,48 @@ def _check(admin: Admin, settings: Kafka, *, outcomes: bool) -> Iterator[Checked
 
 def _check_outcomes(admin: Admin, settings: Kafka) -> CheckedTopic:
     name, ledger = settings.outcomes_topic, admin.layout(settings.ledger_topic)
-    found, wanted = admin.layout(name), ledger.partitions if ledger is not None else admin.partitions
+    layout, partitions = admin.layout(name), ledger.partitions if ledger is not None else admin.partitions
     off = "Or publish no outcomes: outcomes.enabled = false."
-    if found is None:
-        advice = f"The worker creates it if it has the right to. {_advice(name, wanted)}"
+    if layout is None:
+        advice = f"The worker creates it if it has the right to. {_advice(name, partitions)}"
         return CheckedTopic(name, 0, f"It does not exist. {advice} {off}")
-    if found.partitions != wanted:
+    if layout.partitions != partitions:
         wrong = (
-            f"It has {counted(found.partitions, 'partition')}, and {settings.ledger_topic} has {wanted}. Both must "
-            f"have the same number, so that an account's are written together. {off}"
+            f"It has {counted(layout.partitions, 'partition')}, and {settings.ledger_topic} has {partitions}. Both "
+            f"must have the same number, so that an account's are written together. {off}"
         )
-        return CheckedTopic(name, found.partitions, wrong)
-    return CheckedTopic(name, found.partitions, None) if admin.mock else _check_config(admin, name, found)
+        return CheckedTopic(name, layout.partitions, wrong)
+    return CheckedTopic(name, layout.partitions, None) if admin.mock else _check_config(admin, name, layout)
 
 
 def _check_changelog(admin: Admin, settings: Kafka) -> Iterator[CheckedTopic]:
     for name, most in ((settings.ledger_topic, admin.partitions), (settings.settings_topic, None)):
-        found = admin.layout(name)
-        if found is None:
+        layout = admin.layout(name)
+        if layout is None:
             advice = _advice(name, most or 1)
             yield CheckedTopic(name, 0, f"It does not exist. The worker creates it if it has the right to. {advice}")
-        elif most is not None and found.partitions > most:
+        elif most is not None and layout.partitions > most:
             wrong = (
-                f"It has {counted(found.partitions, 'partition')}, and {settings.topic} has {most}: no worker would "
+                f"It has {counted(layout.partitions, 'partition')}, and {settings.topic} has {most}: no worker would "
                 "read the "
                 f"others. Give {settings.topic} as many."
             )
-            yield CheckedTopic(name, found.partitions, wrong)
+            yield CheckedTopic(name, layout.partitions, wrong)
         elif admin.mock:
-            yield CheckedTopic(name, found.partitions, None)
+            yield CheckedTopic(name, layout.partitions, None)
         else:
-            yield _check_config(admin, name, found)
+            yield _check_config(admin, name, layout)
 
 
-def _check_config(admin: Admin, name: str, found: TopicLayout) -> CheckedTopic:
+def _check_config(admin: Admin, name: str, layout: TopicLayout) -> CheckedTopic:
     config = None
     with suppress(KafkaError):
         config = admin.config(name)
     if config is None or not {POLICY, MIN_INSYNC} <= config.keys():
-        return CheckedTopic(name, found.partitions, None, warning="Kafka does not report its config to this user")
-    weak, warning = durability_of(name, found.brokers, found.replicas, int(config[MIN_INSYNC]))
+        return CheckedTopic(name, layout.partitions, None, warning="Kafka does not report its config to this user")
+    weak, warning = durability_of(name, layout.brokers, layout.replicas, int(config[MIN_INSYNC]))
     warning = "; ".join(filter(None, (warning, unbounded(name, config)))) or None
-    return CheckedTopic(name, found.partitions, _wrong_policy(name, config[POLICY]), weak, warning)
+    return CheckedTopic(name, layout.partitions, _wrong_policy(name, config[POLICY]), weak, warning)
 
 
 def unbounded(name: str, config: Mapping[str, str]) -> str | None:
@@ -163,14 +165,14 @@ def unbounded(name: str, config: Mapping[str, str]) -> str | None:
     Args:
         config: values that the broker does not report count as right.
     """
-    late = [one for one in _BOUNDED if int(config.get(one, 0)) > ERASED_WITHIN_MS]
+    late = [setting for setting in _BOUNDED if int(config.get(setting, 0)) > ERASED_WITHIN_MS]
     if MOST_LAG not in late:  # whichever of the two comes first closes a segment
         return None
-    wanted = ",".join(f"{one}={value}" for one, value in _BOUNDED.items())
+    settings = ",".join(f"{setting}={value}" for setting, value in _BOUNDED.items())
     return (
         "erased persons stay in it until Kafka happens to compact it. Limit that to a day: kafka-configs.sh "
         "--bootstrap-server BROKER --alter "
-        f"--topic {name} --add-config {wanted}"
+        f"--topic {name} --add-config {settings}"
     )
 
 

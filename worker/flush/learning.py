@@ -313,13 +313,8 @@ def write_page(
     rows += write_after_reading(db, account_id, result.entries, result.members, at)
     reading, then = page.reading, page.then
     if reading.whole:
-        counts = {
-            "members": len(page.new),
-            "total": page.total,
-            "learnt": len(result.entries),
-            "unknown": result.unknown,
-        }
-        readings.put_page(db, account_id, page.list_id, reading, then, **counts, at=at)
+        counts = readings.PageCounts(len(page.new), page.total, len(result.entries), result.unknown)
+        readings.put_page(db, account_id, page.list_id, reading, then, counts, at)
     elif then is not None:
         readings.put_departures(db, account_id, page.list_id, then)
     return rows if then is not None else rows + readings.end(db, account_id, page.list_id, reading)

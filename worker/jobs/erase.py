@@ -1,4 +1,4 @@
-"""Carries out requests to erase a person: again and again while a worker runs, and once before a flush."""
+"""Carries out requests to erase a person or an account: as they come while a worker runs, and before each flush."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from worker.store import erasure_requests
 log = logging.getLogger("worker.daemon")
 
 AGAIN_DAYS = 7
-"""How old requests may be that are carried out once more when this worker gets a partition."""
+"""Requests at most this old are carried out again when this worker gets a partition."""
 
 WITHOUT_PARTITIONS_SECONDS = 60.0
-"""How long a worker waits for a partition before it erases from its copy alone."""
+"""How long a worker without partitions waits before it erases from its own copy only."""
 
 _FAILURE = "a request to erase waits"
 _one_at_a_time = threading.Lock()
 
 
 def carry_out_requests(app: App, db: Database) -> None:
-    """Erases from this database, and in Kafka where this worker writes, who is to be erased and is not yet.
+    """Carries out open requests, in this database and in the partitions of Kafka that this worker writes.
 
     Raises:
-        WorkerError: not all is erased; what is left is found again.
+        WorkerError: not all is erased; the next call continues.
     """
     with _one_at_a_time:
         if not erasure_requests.to_do(db):
@@ -41,18 +41,18 @@ def carry_out_requests(app: App, db: Database) -> None:
         ledger = app.changelog.topics.ledger
         own_copy = OwnCopy(ledger.name, ledger.partition_of)
         name = instance_of(db, "")
-        gone = erasures.carry_out(db, app.changelog, own_copy, app.secret, name, app.clock())
-    counts = ", ".join(f"{count} {what}" for what, count in gone.items() if count) or "nothing of them was here"
-    log.info("requests to erase were carried out: %s", counts, extra={"counts": dict(gone)})
+        deleted = erasures.carry_out(db, app.changelog, own_copy, app.secret, name, app.clock())
+    counts = ", ".join(f"{count} {kind}" for kind, count in deleted.items() if count) or "nothing of them was here"
+    log.info("requests to erase were carried out: %s", counts, extra={"counts": dict(deleted)})
 
 
 def try_to_carry_out(app: App, db: Database) -> bool:
-    """Does the same before a flush, and returns whether it could: what cannot be erased now prevents no delivery."""
+    """Calls :func:`carry_out_requests`; returns whether it succeeded. A failure is logged and prevents no delivery."""
     return attempt(lambda: carry_out_requests(app, db), _FAILURE)
 
 
 class Erase(Job):
-    """Carries out requests as they come, also while a flush is under way."""
+    """Carries out requests as they come, also during a flush."""
 
     name, failure = "erase", _FAILURE
     every, retry_after = 1.0, 30.0
@@ -63,14 +63,14 @@ class Erase(Job):
         self._began = time.monotonic()
 
     def step(self, db: Database) -> None:
-        """Carries out what waits, where what this worker knows of ledger and customers is complete."""
+        """Carries out open requests, once ledger and customers of all owned partitions are read."""
         ready = frozenset(self._owned_partitions.ready())
         if new := ready - self._known:
             since = as_text(self._app.clock() - timedelta(days=AGAIN_DAYS))
             with db.transaction():
                 erasure_requests.look_again(db, since)
         self._known = ready if new or not ready else self._known & ready
-        # Its ledger is read by then, so that nobody is erased by what is no longer so.
+        # Waits for ledger and customers, so that nobody is erased because of outdated rows.
         alone = not ready and time.monotonic() - self._began > WITHOUT_PARTITIONS_SECONDS
         if ready == self._owned_partitions.owned() and (ready or alone):
             carry_out_requests(self._app, db)

@@ -1,4 +1,4 @@
-"""What is done once everything is read, before anything is delivered or planned."""
+"""The last steps of staging, once everything is read and before anything is planned or delivered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger("worker.daemon")
 
 
 def finish_staging(app: App, owned_partitions: OwnedPartitions, topic_id: str, db: Database) -> None:
-    """Marks who is to be looked at again, drops who was erased or deleted, and settles who was delivered elsewhere.
+    """Marks customers to compare again, drops erased and deleted ones, and settles those delivered elsewhere.
 
     Raises:
         DatabaseError: the database cannot be used.
@@ -26,10 +26,10 @@ def finish_staging(app: App, owned_partitions: OwnedPartitions, topic_id: str, d
     customers.mark_the_rest(db)
     try_to_carry_out(app, db)
     if erased := ErasedCustomers(app.hash_key).drop_staged(db):
-        told = "%d customers were removed: they were erased, and nothing newer of them was read"
-        log.info(told, erased, extra={"count": erased})
+        line = "%d customers were removed: they were erased, and nothing newer of them was read"
+        log.info(line, erased, extra={"count": erased})
     ready, ledger_partition = owned_partitions.ready(), app.changelog.ledger_partition
     delete_missing(db, app.config.kafka.topic, topic_id, ready, ledger_partition, as_text(app.clock()))
-    if known := customers.settle_known(db):
-        told = "%s delivered already, by another worker or with another database"
-        log.info(told, counted(known, "customer"), extra={"count": known})
+    if settled := customers.settle_known(db):
+        line = "%s delivered already, by another worker or with another database"
+        log.info(line, counted(settled, "customer"), extra={"count": settled})

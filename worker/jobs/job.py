@@ -1,4 +1,4 @@
-"""Background jobs: what a running worker does again and again beside reading and flushing, each in a thread."""
+"""Background jobs of a running worker, each in its own thread."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ log = logging.getLogger("worker.daemon")
 
 
 class Job(ABC):
-    """One job, in steps. What a step leaves undone, the next one finds again.
+    """One job, done in steps. What a step leaves undone is done by the next one.
 
     Attributes:
         name: of its thread.
-        failure: how a log line begins that says that a step failed.
+        failure: the beginning of the log line about a failed step.
         every: seconds from the end of a step to the next one, and before the first one.
         retry_after: the same after a step that failed.
     """
@@ -32,7 +32,7 @@ class Job(ABC):
 
     @abstractmethod
     def step(self, db: Database) -> None:
-        """Does what is to be done now.
+        """Does what is due.
 
         Args:
             db: outside of a transaction.
@@ -43,7 +43,7 @@ class Job(ABC):
 
 
 def attempt(step: Callable[[], object], failure: str) -> bool:
-    """Takes a step, logs why it failed if it did, and returns whether it succeeded: no delivery waits for a job."""
+    """Runs a step and returns whether it succeeded. A failure is logged, because no delivery waits for a job."""
     try:
         step()
     except WorkerError as error:
@@ -53,20 +53,20 @@ def attempt(step: Callable[[], object], failure: str) -> bool:
 
 
 class JobThread:
-    """Does a job while a worker runs, by a database connection of its own."""
+    """Runs a job in its own thread, with its own database connection."""
 
     def __init__(self, job: Job, open_database: Callable[[], Database]) -> None:
-        """Starts nothing yet."""
+        """Does not start the thread yet."""
         self._job, self._open_database = job, open_database
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=job.name, daemon=True)
 
     def start(self) -> None:
-        """Starts it."""
+        """Starts the thread."""
         self._thread.start()
 
     def end(self, timeout: float) -> None:
-        """Ends it, and waits for that so many seconds; what it did not finish is found again."""
+        """Asks the thread to end and waits at most `timeout` seconds. The next start continues its work."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
@@ -80,7 +80,7 @@ class JobThread:
                 try:
                     succeeded = attempt(lambda: job.step(db), job.failure)
                 except Exception:
-                    # Whatever it was, the job is tried as long as the worker runs.
+                    # A fault in a job must not end it: it is tried again as long as the worker runs.
                     log.exception("%s: internal error; see the traceback below", job.failure, extra={"job": job.name})
                     succeeded = False
                 pause = job.every if succeeded else job.retry_after
@@ -88,7 +88,7 @@ class JobThread:
 
 def start_all(jobs: Iterable[Job], open_database: Callable[[], Database]) -> list[JobThread]:
     """Starts a thread for each job."""
-    threads = [JobThread(one, open_database) for one in jobs]
+    threads = [JobThread(job, open_database) for job in jobs]
     for thread in threads:
         thread.start()
     return threads

@@ -1,7 +1,7 @@
-"""Reads customers again that are staged without their fields, once their account is connected.
+"""Reads the records of bare customers again, once their account is connected.
 
-A consumer of its own reads the partition from the first of them on, for all accounts that were connected by then; what
-it finds is written only where a customer is still bare. So staging and the flushes of other accounts go on meanwhile.
+A separate consumer reads the partition from the first of these records, for all accounts that were connected by then.
+It fills only rows that are still bare, so staging and the flushes of other accounts continue meanwhile.
 """
 
 from __future__ import annotations
@@ -30,34 +30,36 @@ from worker.text.plural import counted
 log = logging.getLogger("worker.daemon")
 
 MOST_AT_ONCE = 2000
-"""Records of these accounts that are written in one transaction."""
+"""Most records written in one transaction."""
 MOST_BYTES = 8 * 1024 * 1024
-"""Of their values."""
+"""Most bytes of values written in one transaction."""
 NOTED_AFTER = 100_000
-"""Offsets after which it is noted how far a partition is read, though it had nothing of these accounts."""
+"""Offsets after which the progress is stored, even if they had no records of these accounts."""
 
 
 def being_read(db: Database, owned: Collection[int], log_id: tuple[str, str]) -> set[AccountId]:
-    """Returns the accounts whose customers this worker reads again, or is about to.
+    """Returns the accounts whose customers this worker is reading again, or will.
 
     Args:
-        owned: the partitions that are this worker's.
-        log_id: the topic of events, with Kafka's id of it now.
+        owned: the partitions assigned to this worker.
+        log_id: the events topic, with Kafka's current id of it.
     """
-    return {one.account_id for one in _mine(db, owned, log_id)}
+    return {account.account_id for account in _mine(db, owned, log_id)}
 
 
 def _mine(db: Database, owned: Collection[int], log_id: tuple[str, str]) -> list[BareAccount]:
-    found = bare_customers.to_read(db)
-    return [one for one in found if one.partition in owned or (one.topic, one.topic_id) != log_id]
+    accounts = bare_customers.to_read(db)
+    return [
+        account for account in accounts if account.partition in owned or (account.topic, account.topic_id) != log_id
+    ]
 
 
 @dataclass(slots=True)
 class Refetch(Job):
-    """Gives bare customers of connected accounts their fields.
+    """Fills bare customers of connected accounts.
 
     Attributes:
-        topic_id: returns Kafka's id of the topic of events now.
+        topic_id: returns Kafka's current id of the events topic.
     """
 
     name, failure = "refetch", "customers of accounts that were connected cannot be read again now"
@@ -68,60 +70,60 @@ class Refetch(Job):
     topic_id: Callable[[], str]
 
     def step(self, db: Database) -> None:
-        """Reads what is to be read again now, partition by partition; what is written stays so after a failure."""
+        """Reads again, partition by partition. What was written before a failure stays."""
         topic, topic_id, ready = self.app.config.kafka.topic, self.topic_id(), self.owned_partitions.ready()
         if not ready or topic_id != self.topic_id():
             return
         partitions: dict[int, list[BareAccount]] = {}
-        for one in _mine(db, ready, (topic, topic_id)):
-            if (one.topic, one.topic_id) == (topic, topic_id):
-                partitions.setdefault(one.partition, []).append(one)
+        for account in _mine(db, ready, (topic, topic_id)):
+            if (account.topic, account.topic_id) == (topic, topic_id):
+                partitions.setdefault(account.partition, []).append(account)
             elif ready == self.owned_partitions.owned():
-                # Nothing reads a topic any more that was recreated since. The present one was read to its end.
-                _end(db, [one])
+                # The topic was recreated, so nothing can read the old one. The current one was read to its end.
+                _end(db, [account])
         for partition, accounts in partitions.items():
             self._read(_Partition(self, db, topic_id, partition, accounts))
 
-    def _read(self, one: _Partition) -> None:
-        topic = ChangelogTopic(self.app.config.kafka.topic, one.topic_id, 0)
+    def _read(self, reading: _Partition) -> None:
+        topic = ChangelogTopic(self.app.config.kafka.topic, reading.topic_id, 0)
         with closing(TopicLog(self.app.config.kafka)) as events:
-            low, high = events.bounds(topic, one.partition)
-            end = min(offsets.next_of(one.db, topic.name, topic.topic_id, one.partition) or 0, high)
-            start = max(low, min(account.first_offset for account in one.accounts))
-            named = ", ".join(account.account_id for account in one.accounts)
-            facts = {"partition": one.partition, "offset": start, "end": end, "count": len(one.accounts)}
+            low, high = events.bounds(topic, reading.partition)
+            end = min(offsets.next_of(reading.db, topic.name, topic.topic_id, reading.partition) or 0, high)
+            start = max(low, min(account.first_offset for account in reading.accounts))
+            named = ", ".join(account.account_id for account in reading.accounts)
+            facts = {"partition": reading.partition, "offset": start, "end": end, "count": len(reading.accounts)}
             line = "customers of %s are read again, connected since: partition %d, offsets %d to %d"
-            log.info(line, named, one.partition, start, end, extra=facts)
-            one.written = start
-            for messages in events.records(topic, one.partition, start, end, one.goes_on):
-                one.take([record_of(message) for message in messages])
-        if one.write(end):
-            _end(one.db, one.accounts, end)
+            log.info(line, named, reading.partition, start, end, extra=facts)
+            reading.written = start
+            for messages in events.records(topic, reading.partition, start, end, reading.goes_on):
+                reading.take([record_of(message) for message in messages])
+        if reading.write(end):
+            _end(reading.db, reading.accounts, end)
 
 
 def _end(db: Database, accounts: Sequence[BareAccount], read_to: int | None = None) -> None:
-    for one in accounts:
+    for account in accounts:
         with db.transaction():
-            # Nobody could find a person by address who was not read yet.
+            # Until now, nobody could find these customers by address.
             erasure_requests.look_again_for_persons(db)
-        if left := bare_customers.end(db, one, read_to):
+        if missing := bare_customers.end(db, account, read_to):
             log.warning(
                 "account %s: %s cannot be delivered before the next event of each, because its record is gone from "
                 "partition %d. Publish these customers again",
-                one.account_id,
-                counted(left, "customer"),
-                one.partition,
-                extra={"account": one.account_id, "partition": one.partition, "count": left},
+                account.account_id,
+                counted(missing, "customer"),
+                account.partition,
+                extra={"account": account.account_id, "partition": account.partition, "count": missing},
             )
 
 
 @dataclass(slots=True)
 class _Partition:
-    """One partition that is read again.
+    """A partition being read again.
 
     Attributes:
-        accounts: for which; one that is forgotten meanwhile is left out from then on.
-        written: the offset up to which all is written.
+        accounts: those it is read for; an account that is forgotten meanwhile is left out.
+        written: everything before this offset is written.
     """
 
     job: Refetch
@@ -134,16 +136,16 @@ class _Partition:
     _bytes: int = 0
 
     def goes_on(self) -> bool:
-        """Returns whether it is still wanted."""
-        here = self.partition in self.job.owned_partitions.ready() and self.job.topic_id() == self.topic_id
-        return here and bool(self.accounts) and not self.db.is_ending
+        """Returns whether to continue: the partition and its topic are unchanged, and accounts are left."""
+        still_owned = self.partition in self.job.owned_partitions.ready() and self.job.topic_id() == self.topic_id
+        return still_owned and bool(self.accounts) and not self.db.is_ending
 
     def take(self, records: Sequence[Record]) -> None:
-        """Takes what was read; writes once there is enough."""
-        wanted = {one.account_id for one in self.accounts}
+        """Collects records of the accounts, and writes them once there are enough."""
+        account_ids = {account.account_id for account in self.accounts}
         for record in records:
             event = decode(record)
-            if isinstance(event, Event) and event.account_id in wanted:
+            if isinstance(event, Event) and event.account_id in account_ids:
                 self._records.append(record)
                 self._bytes += len(record.value or b"")
         end = records[-1].offset + 1
@@ -151,7 +153,7 @@ class _Partition:
             self.write(end)
 
     def write(self, end: int) -> bool:
-        """Writes what was taken, and that all up to an offset was read; returns whether it did."""
+        """Writes the collected records, and `end` as the progress; returns False if it must not continue."""
         if not self.goes_on():
             return False
         app, db = self.job.app, self.db
@@ -159,7 +161,7 @@ class _Partition:
             batch = Batch(db, app.config.kafka.topic, self.topic_id, erased=ErasedCustomers(app.hash_key))
             batch.add(self._records)
             batch.write_fills(as_text(app.clock()))
-            moved = (bare_customers.move(db, one, max(end, one.first_offset)) for one in self.accounts)
-            self.accounts = [one for one in moved if one is not None]
+            moved = (bare_customers.move(db, account, max(end, account.first_offset)) for account in self.accounts)
+            self.accounts = [account for account in moved if account is not None]
         self._records, self._bytes, self.written = [], 0, end
         return True

@@ -14,44 +14,48 @@ from worker.jobs.job import Job, attempt
 from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
 from worker.store import rekeying
+from worker.store.rekeying import Rekeying
 from worker.text.plural import counted
 
 log = logging.getLogger("worker.daemon")
 
 _FAILURE = "hashes are not renewed yet"
 LOOKS = 3
-"""How often all rows of a partition are looked at, until none is left to renew: a flush may have written an old one."""
+"""How often to check all rows of a partition until none is left to renew: a flush may write an old hash meanwhile."""
 
 
 def rehash(app: App, db: Database, partitions: Collection[int]) -> int:
     """Renews the hashes of accounts whose ledger this worker writes; returns how many rows it wrote.
 
     Args:
-        app: with both keys; else nothing is done.
+        app: with both secret keys; with one, nothing is done.
         db: outside of a transaction.
         partitions: of the ledger, read to their ends, as are their customers.
 
     Raises:
-        WorkerError: not all is renewed; the rest is found again.
+        WorkerError: not all is renewed; the next call continues.
     """
-    wanted = rekeying.newest(db)
-    if app.secret.previous is None or wanted is None or (wanted.key, wanted.before) != app.secret.names:
+    change = rekeying.newest(db)
+    if app.secret.previous is None or change is None or (change.key, change.before) != app.secret.names:
         return 0
     written = 0
-    for partition in sorted(set(partitions) - set(rekeying.renewed(db, wanted))):
+    for partition in sorted(set(partitions) - set(rekeying.renewed(db, change))):
         for _ in range(LOOKS):
             counts = _renew_partition(app, db, partition)
             written += counts["renewed"]
             if db.is_ending:
                 return written
             if not counts["renewed"]:
-                act = partial(rekeying.note_renewed, db, partition, wanted, counts["left"])
-                app.changelog.commit(db, lambda act=act: Changed(None, act()))  # type: ignore[misc]
+                app.changelog.commit(db, partial(_note_renewed, db, partition, change, counts["left"]))
                 break
     if written:
         line = "renewed the hashes of %s, by the new secret key"
         log.info(line, counted(written, "ledger row"), extra={"count": written})
     return written
+
+
+def _note_renewed(db: Database, partition: int, change: Rekeying, rows_left: int) -> Changed[None]:
+    return Changed(None, rekeying.note_renewed(db, partition, change, rows_left))
 
 
 def _renew_partition(app: App, db: Database, partition: int) -> Counter[str]:
@@ -66,12 +70,12 @@ def _renew_partition(app: App, db: Database, partition: int) -> Counter[str]:
 
 
 def try_to_rehash(app: App, db: Database, partitions: Collection[int]) -> bool:
-    """Does the same, and returns whether it could: hashes of the key before prevent no delivery."""
+    """Calls :func:`rehash` and returns whether it succeeded. A failure is logged: old hashes prevent no delivery."""
     return attempt(lambda: rehash(app, db, partitions), _FAILURE)
 
 
 class Rehash(Job):
-    """Renews hashes while a worker runs that has two secret keys, also while a flush is under way."""
+    """Renews hashes while a worker with two secret keys runs, also during a flush."""
 
     name, failure = "rehash", _FAILURE
     every, retry_after = 5.0, 60.0

@@ -1,6 +1,6 @@
-"""Drops what a worker needs no longer.
+"""Drops what the worker no longer needs.
 
-By age and number: receipts, runs and dead letters. The fields of customers whose account has no settings. Everything of
+Receipts, runs and dead letters by age and number; the fields of customers whose account has no settings; the rows of
 partitions that another worker has had for long.
 """
 
@@ -26,32 +26,32 @@ log = logging.getLogger("worker.daemon")
 
 
 def drop_old(db: Database, now: datetime, config: Config) -> None:
-    """Drops receipts, runs and dead letters that are older or more than wanted, and writes the write-ahead log back.
+    """Drops receipts, runs and dead letters beyond the limits of age and number, and empties the write-ahead log.
 
     Raises:
-        DatabaseError: not all is dropped; the rest is found again.
+        DatabaseError: not all is dropped; the next call continues.
     """
-    for table, what, days in (
+    for table, name, days in (
         (receipts, "receipts", config.receipts.keep_days),
         (runs, "runs", config.receipts.keep_days),
         (dead_letters, "dead letters", config.dead_letters.keep_days),
     ):
-        report = partial(_log_dropped, what, days)
-        expiry.drop_old(db, table, what, days, now, report)
+        report = partial(_log_dropped, name, days)
+        expiry.drop_old(db, table, name, days, now, report)
     limit_dead_letters(db, config.dead_letters)
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _log_dropped(what: str, days: int, count: int, more: bool) -> None:
-    facts = {"what": what, "count": count, "days": days}
-    log.info("dropped %s older than %s", counted(count, what.removesuffix("s")), counted(days, "day"), extra=facts)
+def _log_dropped(name: str, days: int, count: int, more: bool) -> None:
+    facts = {"what": name, "count": count, "days": days}
+    log.info("dropped %s older than %s", counted(count, name.removesuffix("s")), counted(days, "day"), extra=facts)
     if more:
         line = "the other %s of that age follow within days: never many at once, in case the clock is wrong"
-        log.info(line, what, extra={"what": what})
+        log.info(line, name, extra={"what": name})
 
 
 def limit_dead_letters(db: Database, limits: DeadLetters) -> None:
-    """Drops the oldest dead letters where there are more than wanted.
+    """Drops the oldest dead letters beyond the limit.
 
     Raises:
         DatabaseError: the database cannot be used.
@@ -63,15 +63,15 @@ def limit_dead_letters(db: Database, limits: DeadLetters) -> None:
 
 
 def drop_unowned(app: App, db: Database, owned_partitions: OwnedPartitions) -> int:
-    """Drops partitions that are another worker's for as long as the operator chose; returns how many.
+    """Drops partitions that another worker has had for `staging.keep_unowned_hours`; returns how many.
 
     Args:
         db: outside of a transaction.
-        owned_partitions: what the group gave, of a member of the group.
+        owned_partitions: of a member of the consumer group.
 
     Raises:
-        KafkaError: the ledger's topic cannot be asked for.
-        DatabaseError: not all is dropped; the rest is found again.
+        KafkaError: the ledger topic cannot be read.
+        DatabaseError: not all is dropped; the next call continues.
     """
     topic, now = app.config.kafka.topic, app.clock()
     size = offsets.size_of(db, topic)
@@ -85,17 +85,19 @@ def drop_unowned(app: App, db: Database, owned_partitions: OwnedPartitions) -> i
     for partition in unowned.due(db, before):
         if partition in owned_partitions.owned():
             continue
-        one = Unowned(partition, (topic, size.topic_id), (ledger.name, ledger.topic_id))
+        other_workers = Unowned(partition, (topic, size.topic_id), (ledger.name, ledger.topic_id))
         with db.transaction():
-            begun = unowned.begin(db, one, before)
+            begun = unowned.begin(db, other_workers, before)
         if not begun:
             continue
         try:
-            rows = unowned.drop_accounts(db, one, ledger.partition_of) + unowned.drop_events(db, one)
+            rows = unowned.drop_accounts(db, other_workers, ledger.partition_of) + unowned.drop_events(
+                db, other_workers
+            )
             if db.is_ending:
                 return dropped
             with db.transaction():
-                unowned.end(db, one)
+                unowned.end(db, other_workers)
         except PartitionBack:
             log.info("partition %d came back while it was dropped", partition, extra={"partition": partition})
             continue
@@ -103,29 +105,29 @@ def drop_unowned(app: App, db: Database, owned_partitions: OwnedPartitions) -> i
         line = "dropped %s of partition %d, which is another worker's"
         log.info(line, counted(rows, "row"), partition, extra={"partition": partition, "count": rows})
     if dropped:
-        # SQLite overwrites what it removes, but not what it had moved before.
+        # SQLite overwrites what it deletes, but not copies of cells that it moved earlier.
         free_space.erase(db)
     return dropped
 
 
 def strip_unconnected(db: Database, owned_partitions: OwnedPartitions) -> int:
-    """Has customers lose their fields whose account has no settings, of a release that staged them; returns how many.
+    """Removes the fields of customers whose account has no settings, which earlier releases staged; returns how many.
 
     Args:
         db: outside of a transaction.
         owned_partitions: knows whether the settings were read.
 
     Raises:
-        DatabaseError: not all is done; the rest is found again.
+        DatabaseError: not all is done; the next call continues.
     """
     if owned_partitions.why_settings_unread() is not None:
         return 0
     accounts = bare_customers.to_strip(db)
-    count = sum(bare_customers.strip(db, one) for one in accounts)
+    count = sum(bare_customers.strip(db, account_id) for account_id in accounts)
     if not accounts or db.is_ending:
         return count
     if count:
-        # As after every erasing. Noted as done only then, so that it is done again after a crash.
+        # As after every erasure. Recorded as done only afterwards, so that it is repeated after a crash.
         free_space.erase(db)
         line = "removed the fields of %s whose account is not connected"
         log.info(line, counted(count, "customer"), extra={"count": count})
@@ -135,16 +137,16 @@ def strip_unconnected(db: Database, owned_partitions: OwnedPartitions) -> int:
 
 
 class Retention(Job):
-    """Drops it while a worker runs, also at one that delivers nothing."""
+    """Drops it while the worker runs, even if it delivers nothing."""
 
     name, failure = "retention", "what is too old could not be dropped"
-    every = retry_after = 600.0  # the first time too: at its start a worker does not know yet which partitions it gets
+    every = retry_after = 600.0  # also before the first step: a worker that starts does not know its partitions yet
 
     def __init__(self, app: App, owned_partitions: OwnedPartitions) -> None:
         self._app, self._owned_partitions = app, owned_partitions
 
     def step(self, db: Database) -> None:
-        """Drops what is to go now; partitions only where Kafka says which ones are another worker's."""
+        """Drops what is due; partitions only while this worker is a member of the consumer group."""
         drop_old(db, self._app.clock(), self._app.config)
         strip_unconnected(db, self._owned_partitions)
         if self._owned_partitions.why_no_member(STALE_SECONDS) is None:

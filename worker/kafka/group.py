@@ -36,15 +36,17 @@ def members_of(settings: Kafka) -> list[Member] | None:
 
     try:
         admin = client(AdminClient, settings, {"error_cb": Problems()})
-        asked = admin.describe_consumer_groups([settings.group_id], request_timeout=ANSWER_SECONDS)
-        group = asked[settings.group_id].result(ANSWER_SECONDS + 1)
+        futures = admin.describe_consumer_groups([settings.group_id], request_timeout=ANSWER_SECONDS)
+        group = futures[settings.group_id].result(ANSWER_SECONDS + 1)
     except (KafkaException, WorkerError, TimeoutError) as error:
         logging.getLogger("worker").debug("the group was not described: %s", error, extra={"reason": str(error)})
         return None
-    return [member(one, settings.topic) for one in group.members]
+    return [member(description, settings.topic) for description in group.members]
 
 
-def member(described: Any, topic: str) -> Member:
+def member(description: Any, topic: str) -> Member:
     """Returns a member from the library's description, with its partitions of one topic."""
-    has = sorted(one.partition for one in described.assignment.topic_partitions if one.topic == topic)
-    return Member(f"{described.client_id} on {described.host.lstrip('/')}", tuple(has))
+    partitions = sorted(
+        assigned.partition for assigned in description.assignment.topic_partitions if assigned.topic == topic
+    )
+    return Member(f"{description.client_id} on {description.host.lstrip('/')}", tuple(partitions))

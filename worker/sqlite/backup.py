@@ -59,8 +59,8 @@ def _make_empty(file: Path) -> None:
 
 
 def _copy(db: Database, file: Path, progress: Callable[[int, int], None]) -> None:
-    def copied(status: int, left: int, total: int) -> None:
-        progress(total - left, total)
+    def copied(status: int, remaining: int, total: int) -> None:
+        progress(total - remaining, total)
 
     # By SQLite's online backup, all steps in one read transaction: else a commit between two steps would restart it.
     # Others can write meanwhile.

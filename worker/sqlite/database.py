@@ -132,7 +132,7 @@ class Database:
             more: further columns to return.
             after: the key after which to start.
         """
-        names, marks = ", ".join(f'"{one}"' for one in key), ", ".join("?" * len(key))
+        names, marks = ", ".join(f'"{column}"' for column in key), ", ".join("?" * len(key))
         query, end = (
             f"SELECT {', '.join([names, *more])} FROM {table} WHERE {where}",
             f"ORDER BY {names} LIMIT {PAGE_ROWS}",
@@ -190,7 +190,7 @@ class Database:
         with closing(self.parts(rows)) as parts:
             for part in parts:
                 with self.transaction():
-                    changed += sum(write(some) for some in part)
+                    changed += sum(write(part_rows) for part_rows in part)
                 progress(part.taken)
         return changed
 
@@ -208,12 +208,12 @@ class Database:
         finally:
             self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
-    def _retry_while_locked(self, act: Callable[..., _Result], *values: Any) -> _Result:
+    def _retry_while_locked(self, run: Callable[..., _Result], *values: Any) -> _Result:
         # Waits here, not in SQLite, where nothing could interrupt it. Inside a transaction there is no need to wait.
         began, tell_after = time.monotonic(), TOLD_AFTER_SECONDS
         while True:
             try:
-                return act(*values)
+                return run(*values)
             except sqlite3.Error as error:
                 waited = time.monotonic() - began
                 if str(error) != _LOCKED or self.connection.in_transaction or self._gives_up(waited):

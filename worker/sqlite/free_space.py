@@ -54,15 +54,15 @@ def unused(page: bytes) -> list[tuple[int, int]]:
     end = _number(page, _CONTENT) or 65536
     if not begin <= end <= len(page):
         return []
-    found = [(begin, end)]
-    at, before = _number(page, _FIRST_FREEBLOCK), end - 1
-    while at:
-        size = _number(page, at + 2) if at + 4 <= len(page) else 0
-        if at <= before or size < 4 or at + size > len(page):
+    parts = [(begin, end)]
+    block, before = _number(page, _FIRST_FREEBLOCK), end - 1
+    while block:
+        size = _number(page, block + 2) if block + 4 <= len(page) else 0
+        if block <= before or size < 4 or block + size > len(page):
             return []
-        found.append((at + 4, at + size))
-        at, before = _number(page, at), at
-    return found
+        parts.append((block + 4, block + size))
+        block, before = _number(page, block), block
+    return parts
 
 
 def erase(db: Database, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
@@ -79,19 +79,19 @@ def erase(db: Database, progress: Callable[[int, int], None] = lambda done, tota
     """
     file = Path(db.execute("PRAGMA database_list").fetchone()["file"])
     # A separate connection, whose cache contains no page that must be overwritten.
-    with closing(open_database(file)) as own:
-        own.must_end = db.must_end
-        own.empty_log()
+    with closing(open_database(file)) as connection:
+        connection.must_end = db.must_end
+        connection.empty_log()
         descriptor = _open(file)
-        size = own.execute("PRAGMA page_size").fetchone()[0]
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
         for turn in range(PASSES):
             total = os.fstat(descriptor).st_size // size
             for first in range(1, total, BLOCK_PAGES):  # all but the first page, which contains only the schema
                 stale = list(_stale(descriptor, first, BLOCK_PAGES, size))
-                _overwrite_all(own, file, descriptor, size, stale)
+                _overwrite_all(connection, file, descriptor, size, stale)
                 progress(turn * total + min(first + BLOCK_PAGES, total), PASSES * total)
         os.fsync(descriptor)
-        own.empty_log()
+        connection.empty_log()
 
 
 def _open(file: Path) -> int:
@@ -117,17 +117,17 @@ def _stale(descriptor: int, first: int, count: int, size: int) -> Iterator[int]:
 
 
 def _overwrite_all(db: Database, file: Path, descriptor: int, size: int, pages: list[int]) -> None:
-    log, pace, left, tries = file.with_name(f"{file.name}-wal"), Pace(), pages, 0
-    while left:
+    log, pace, remaining, tries = file.with_name(f"{file.name}-wal"), Pace(), pages, 0
+    while remaining:
         db.empty_log()
-        part = left[: pace.rows]
+        part = remaining[: pace.rows]
         with db.transaction():
             # Somebody else may have written in between.
             empty = not log.exists() or log.stat().st_size == 0
             if empty:
                 _overwrite(db, descriptor, size, part)
         if empty:
-            left, tries = left[len(part) :], 0
+            remaining, tries = remaining[len(part) :], 0
         elif (tries := tries + 1) > TRIES:
             raise DatabaseError(f"{log.name} is never empty.", "Try again while the worker reads less.")
         pace.after(db.held_seconds)

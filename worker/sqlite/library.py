@@ -25,9 +25,9 @@ def require_current(version: tuple[int, ...]) -> None:
         DatabaseError: it is too old.
     """
     if version < OLDEST:
-        given, oldest = (".".join(map(str, one)) for one in (version, OLDEST))
+        current, oldest = (".".join(map(str, release)) for release in (version, OLDEST))
         raise DatabaseError(
-            f"SQLite {given} is too old: releases before {oldest} may corrupt the database.",
+            f"SQLite {current} is too old: releases before {oldest} may corrupt the database.",
             "Install pysqlite3, which brings a current one (Linux on x86-64, macOS on ARM64), or use a Python with a "
             "newer SQLite. See docs/operations.md, Install.",
         )

@@ -62,7 +62,7 @@ class Migrations:
         """Returns them as sqlite-utils has them."""
         from sqlite_utils.migrations import Migrations as LibraryMigrations
 
-        made = LibraryMigrations(self.name)
+        migrations = LibraryMigrations(self.name)
         for name, step in self._steps.items():
-            made(name=name)(step)
-        return made
+            migrations(name=name)(step)
+        return migrations

@@ -54,10 +54,10 @@ class Part(Generic[_Row]):
         return self._before + self.done
 
     def __iter__(self) -> Iterator[list[_Row]]:
-        wanted, ends = (self.done, inf) if self.done else (len(self._rows), time.monotonic() + STEP_SECONDS)
+        end, deadline = (self.done, inf) if self.done else (len(self._rows), time.monotonic() + STEP_SECONDS)
         done = 0
-        while done < wanted and (done == 0 or time.monotonic() < ends):
-            some = list(self._rows[done : min(done + self._slice, wanted)])
-            done += len(some)
-            yield some
+        while done < end and (done == 0 or time.monotonic() < deadline):
+            rows = list(self._rows[done : min(done + self._slice, end)])
+            done += len(rows)
+            yield rows
         self.done = done

@@ -62,7 +62,7 @@ def _as_it_is(value: Any) -> tuple[Any, ...]:
     return (value,)
 
 
-def _one(name: str, write: Callable[[Any], Any], read: Callable[[Any], Any]) -> Form:
+def _form_of_value(name: str, write: Callable[[Any], Any], read: Callable[[Any], Any]) -> Form:
     # NULL means None.
     return Form(
         (name,),
@@ -76,18 +76,18 @@ def _membership(row: Any) -> MembershipKey | None:
 
 
 def _form(name: str, kind: Any) -> Form:
-    kinds = {get_origin(one) or one for one in (get_args(kind) or (kind,))} | {get_origin(kind) or kind}
+    kinds = {get_origin(hint) or hint for hint in (get_args(kind) or (kind,))} | {get_origin(kind) or kind}
     if MembershipKey in kinds:
-        return Form(("list_id", "address"), lambda one: tuple(one or (None, None)), _membership)
+        return Form(("list_id", "address"), lambda membership: tuple(membership or (None, None)), _membership)
     if bool in kinds:
-        return _one(name, int, bool)
+        return _form_of_value(name, int, bool)
     if datetime in kinds:
-        return _one(name, as_text, as_moment)
-    for one in kinds:
-        if isinstance(one, type) and issubclass(one, StrEnum):
-            return _one(name, str, one)
+        return _form_of_value(name, as_text, as_moment)
+    for hint in kinds:
+        if isinstance(hint, type) and issubclass(hint, StrEnum):
+            return _form_of_value(name, str, hint)
     if Mapping in kinds:
-        return _one(name, json_text, from_json)
+        return _form_of_value(name, json_text, from_json)
     return Form((name,), _as_it_is, itemgetter(name))
 
 
@@ -98,15 +98,16 @@ class RowMapper(Generic[_Row]):
         columns: their names, in the order of :meth:`values`.
     """
 
-    def __init__(self, made: type[_Row], *, leave_out: tuple[str, ...] = (), **forms: Form) -> None:
+    def __init__(self, dataclass_type: type[_Row], *, leave_out: tuple[str, ...] = (), **forms: Form) -> None:
         """Inspects the fields of a dataclass.
 
         Args:
             leave_out: fields without a column.
             forms: how to store fields that are not stored by their type.
         """
-        hints, names = get_type_hints(made), [one.name for one in dataclasses.fields(made)]  # type: ignore[arg-type]
-        self._made = made
+        hints = get_type_hints(dataclass_type)
+        names = [field.name for field in dataclasses.fields(dataclass_type)]  # type: ignore[arg-type]
+        self._dataclass_type = dataclass_type
         self._forms = {name: forms.get(name) or _form(name, hints[name]) for name in names if name not in leave_out}
         self.columns = tuple(column for form in self._forms.values() for column in form.columns)
         self._fields = attrgetter(*self._forms)
@@ -117,28 +118,28 @@ class RowMapper(Generic[_Row]):
             if form.values is not _as_it_is
         ]
         self._plain = tuple(name for name, form in self._forms.items() if form.values is _as_it_is)
-        self._other_reads = [(name, one.read) for name, one in self._forms.items() if one.values is not _as_it_is]
+        self._other_reads = [(name, form.read) for name, form in self._forms.items() if form.values is not _as_it_is]
 
-    def values(self, one: _Row) -> tuple[Any, ...]:
+    def values(self, row: _Row) -> tuple[Any, ...]:
         """Returns the values of a row's columns."""
         # A hot path: most fields are stored unchanged.
-        values = list(self._fields(one))
-        for place, form in self._other_forms:
-            values[place] = form(values[place.start])
+        values = list(self._fields(row))
+        for columns, form in self._other_forms:
+            values[columns] = form(values[columns.start])
         return tuple(values)
 
-    def read(self, row: Any, **others: Any) -> _Row:
-        """Returns what a row holds, with the fields that were left out."""
+    def read(self, row: Any, **left_out: Any) -> _Row:
+        """Returns the dataclass of a row; `left_out` has the fields without a column."""
         for name in self._plain:
-            others[name] = row[name]
+            left_out[name] = row[name]
         for name, read in self._other_reads:
-            others[name] = read(row)
-        return self._made(**others)
+            left_out[name] = read(row)
+        return self._dataclass_type(**left_out)
 
     @property
     def names(self) -> str:
         """The columns as SQL writes them."""
-        return ", ".join(f'"{one}"' for one in self.columns)
+        return ", ".join(f'"{column}"' for column in self.columns)
 
     @property
     def marks(self) -> str:
@@ -147,4 +148,4 @@ class RowMapper(Generic[_Row]):
 
     def over(self, *leave_out: str) -> str:
         """Returns the SET clause of ON CONFLICT DO UPDATE: each column as inserted, except those left out."""
-        return ", ".join(f'"{one}" = excluded."{one}"' for one in self.columns if one not in leave_out)
+        return ", ".join(f'"{column}" = excluded."{column}"' for column in self.columns if column not in leave_out)

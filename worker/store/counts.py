@@ -33,7 +33,7 @@ def add(db: Database, topic: str, partition: int, counts: Mapping[What, int]) ->
     db.executemany(
         "INSERT INTO read_count (topic, partition, what, count) VALUES (?,?,?,?) "
         "ON CONFLICT (topic, partition, what) DO UPDATE SET count = count + excluded.count",
-        [(topic, partition, what, count) for what, count in counts.items() if count],
+        [(topic, partition, counted, count) for counted, count in counts.items() if count],
     )
 
 
@@ -43,9 +43,9 @@ def totals(db: Database, topic: str) -> dict[str, int]:
     return {row["what"]: row["n"] for row in rows}
 
 
-def in_partition(db: Database, topic: str, partition: int, what: What) -> int:
+def in_partition(db: Database, topic: str, partition: int, counted: What) -> int:
     """Returns one count of one partition."""
     row = db.execute(
-        "SELECT count FROM read_count WHERE topic = ? AND partition = ? AND what = ?", (topic, partition, what)
+        "SELECT count FROM read_count WHERE topic = ? AND partition = ? AND what = ?", (topic, partition, counted)
     ).fetchone()
     return 0 if row is None else int(row[0])

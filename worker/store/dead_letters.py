@@ -59,7 +59,8 @@ _NEW = RowMapper(DeadLetter, leave_out=("number",), headers=_HEADERS)
 def keep(db: Database, letters: Sequence[DeadLetter]) -> None:
     """Stores dead letters, a reread one only once. Call it in the transaction that advances next_offset."""
     db.executemany(
-        f"INSERT OR IGNORE INTO dead_letter ({_NEW.names}) VALUES ({_NEW.marks})", [_NEW.values(one) for one in letters]
+        f"INSERT OR IGNORE INTO dead_letter ({_NEW.names}) VALUES ({_NEW.marks})",
+        [_NEW.values(letter) for letter in letters],
     )
 
 
@@ -162,7 +163,7 @@ def drop_beyond(db: Database, most: int) -> int:
 def drop_all(db: Database, numbers: Sequence[int]) -> int:
     """Deletes dead letters, in many transactions; returns how many."""
     return db.in_parts(
-        [(one,) for one in numbers],
+        [(number,) for number in numbers],
         lambda part: int(db.executemany("DELETE FROM dead_letter WHERE number = ?", part).rowcount),
     )
 

@@ -21,13 +21,13 @@ def decodings(content: bytes) -> list[str]:
 
     As UTF-8, Latin-1 and UTF-16 of either byte order; within these percent-encoded, quoted-printable or base64.
     """
-    found = dict[str, None]()
+    texts = dict[str, None]()
     for text in _plain(content):
-        found[text.lower()] = None
+        texts[text.lower()] = None
         for sign, decode in _ENCODED:
             if sign in text:
-                found[_unescaped(decode(text)).lower()] = None
-    return list(found)
+                texts[_unescaped(decode(text)).lower()] = None
+    return list(texts)
 
 
 def _plain(content: bytes) -> Iterator[str]:
@@ -43,7 +43,7 @@ def _plain(content: bytes) -> Iterator[str]:
 
 
 def _unescaped(text: str) -> str:
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text).replace("\\/", "/") if "\\" in text else text
+    return _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), text).replace("\\/", "/") if "\\" in text else text
 
 
 def _percent(text: str) -> str:
@@ -61,10 +61,12 @@ def _quoted_printable(text: str) -> str:
 
 
 def _base64(text: str) -> str:
-    runs = (re.sub(r"[\r\n]", "", one).replace("+", "-").replace("/", "_") for one in _BASE64.findall(text))
+    runs = (re.sub(r"[\r\n]", "", run).replace("+", "-").replace("/", "_") for run in _BASE64.findall(text))
     # What is not base64 decodes to meaningless bytes, which do no harm.
-    whole = (one[:-1] if len(one) % 4 == 1 else one for one in runs)
-    return b"\n".join(base64.urlsafe_b64decode(one + "=" * (-len(one) % 4)) for one in whole).decode(errors="replace")
+    complete = (run[:-1] if len(run) % 4 == 1 else run for run in runs)
+    return b"\n".join(base64.urlsafe_b64decode(run + "=" * (-len(run) % 4)) for run in complete).decode(
+        errors="replace"
+    )
 
 
 _ENCODED: tuple[tuple[str, Callable[[str], str]], ...] = (("%", _percent), ("=", _quoted_printable), ("", _base64))

@@ -45,18 +45,18 @@ def put(db: Database, account_id: str, digest: str, at: str) -> Rows:
     return [RowKey("erasure", (account_id, digest))]
 
 
-def note_done(db: Database, done: Sequence[ErasureRequest], worker: str, at: str) -> Rows:
+def note_done(db: Database, requests: Sequence[ErasureRequest], worker: str, at: str) -> Rows:
     """Records that this database has carried out requests, and by which worker. Call it in a transaction."""
     rows = Rows()
-    for one in done:
-        key = (one.account_id, one.digest)
+    for request in requests:
+        key = (request.account_id, request.digest)
         row = db.execute(
             "SELECT done_by FROM erasure_request WHERE account_id = ? AND digest = ? AND requested_at = ?",
-            (*key, one.requested_at),
+            (*key, request.requested_at),
         ).fetchone()
         if row is None:
             continue  # requested again meanwhile
-        db.execute("INSERT OR REPLACE INTO erasure_done VALUES (?,?,?)", (*key, one.requested_at))
+        db.execute("INSERT OR REPLACE INTO erasure_done VALUES (?,?,?)", (*key, request.requested_at))
         done_by = json.loads(row["done_by"])
         if worker not in done_by:
             json_text = json.dumps({**done_by, worker: at})
@@ -72,20 +72,20 @@ def everyone(db: Database) -> list[ErasureRequest]:
 
 def of_account(db: Database, account_id: AccountId) -> list[ErasureRequest]:
     """Returns the request to erase a whole account, if there is one."""
-    return [one for one in everyone(db) if one.account_id == account_id]
+    return [request for request in everyone(db) if request.account_id == account_id]
 
 
 def to_do(db: Database) -> list[ErasureRequest]:
     """Returns those that this database has not carried out."""
     return _read(
         db,
-        "NOT EXISTS (SELECT 1 FROM erasure_done AS done WHERE done.account_id = one.account_id "
-        "AND done.digest = one.digest AND done.requested_at = one.requested_at)",
+        "NOT EXISTS (SELECT 1 FROM erasure_done AS done WHERE done.account_id = request.account_id "
+        "AND done.digest = request.digest AND done.requested_at = request.requested_at)",
     )
 
 
 def _read(db: Database, which: str) -> list[ErasureRequest]:
-    rows = db.execute(f"SELECT {_ROW.names} FROM erasure_request AS one WHERE {which} ORDER BY requested_at DESC")
+    rows = db.execute(f"SELECT {_ROW.names} FROM erasure_request AS request WHERE {which} ORDER BY requested_at DESC")
     return [_ROW.read(row) for row in rows]
 
 

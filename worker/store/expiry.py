@@ -39,7 +39,7 @@ def limit(now: datetime, days: int, oldest: datetime | None, dropped_at: datetim
 
 
 def drop_old(
-    db: Database, table: Table, what: str, days: int, now: datetime, report: Callable[[int, bool], None]
+    db: Database, table: Table, name: str, days: int, now: datetime, report: Callable[[int, bool], None]
 ) -> None:
     """Drops expired rows of a table, in many transactions.
 
@@ -47,7 +47,7 @@ def drop_old(
         db: outside of a transaction.
         report: called if any were dropped, with how many, and whether some are left for the next days.
     """
-    row = db.execute("SELECT at FROM tidied WHERE what = ?", (what,)).fetchone()
+    row = db.execute("SELECT at FROM tidied WHERE what = ?", (name,)).fetchone()
     oldest = table.oldest(db)
     before = limit(now, days, as_moment(oldest) if oldest else None, as_moment(row["at"]) if row else None)
     if before is None:
@@ -55,5 +55,5 @@ def drop_old(
     dropped = table.drop_before(db, as_text(before))
     if dropped:
         with db.transaction():
-            db.execute("INSERT OR REPLACE INTO tidied (what, at) VALUES (?,?)", (what, as_text(now)))
+            db.execute("INSERT OR REPLACE INTO tidied (what, at) VALUES (?,?)", (name, as_text(now)))
         report(dropped, before < now - timedelta(days=days))

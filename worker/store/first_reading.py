@@ -63,22 +63,23 @@ def note(
     )
 
 
-def note_not_staged(db: Database, topic: str, topic_id: str, found: Iterable[tuple[int, str, str]]) -> None:
+def note_not_staged(db: Database, topic: str, topic_id: str, not_staged: Iterable[tuple[int, str, str]]) -> None:
     """Records customers whose records were not staged, so that they do not count as missing. Call it in a transaction.
 
     Args:
-        found: partition, account and customer of each.
+        not_staged: partition, account and customer of each.
     """
     db.executemany(
-        "INSERT OR IGNORE INTO not_staged VALUES (?,?,?,?,?)", [(topic, topic_id, *one) for one in sorted(found)]
+        "INSERT OR IGNORE INTO not_staged VALUES (?,?,?,?,?)",
+        [(topic, topic_id, *customer) for customer in sorted(not_staged)],
     )
 
 
 _NOT_THERE = (
-    "NOT EXISTS (SELECT 1 FROM customer WHERE customer.account_id = one.account_id "
-    "AND customer.customer_id = one.customer_id) "
-    "AND NOT EXISTS (SELECT 1 FROM not_staged WHERE not_staged.account_id = one.account_id "
-    "AND not_staged.customer_id = one.customer_id)"
+    "NOT EXISTS (SELECT 1 FROM customer WHERE customer.account_id = known.account_id "
+    "AND customer.customer_id = known.customer_id) "
+    "AND NOT EXISTS (SELECT 1 FROM not_staged WHERE not_staged.account_id = known.account_id "
+    "AND not_staged.customer_id = known.customer_id)"
 )
 
 
@@ -104,20 +105,20 @@ def judge(
         "SELECT partition, next_offset, reason FROM first_reading WHERE topic = ? AND topic_id = ? AND state = 'read'",
         (topic, topic_id),
     ).fetchall()
-    found = []
+    results = []
     for partition, next_offset, reason in rows:
         if partition not in ready:
             continue
-        whose = sorted(one for one in _accounts(db) if ledger_partition(one) == partition)
-        gone = () if reason else _gone(db, f" {topic_id} {partition} ", next_offset, whose)
-        deleted = db.in_parts(gone, partial(_delete, db, (topic, topic_id, partition, next_offset - 1, at)))
-        unclear = _unclear(db, whose)
+        account_ids = sorted(account_id for account_id in _accounts(db) if ledger_partition(account_id) == partition)
+        keys = () if reason else _gone(db, f" {topic_id} {partition} ", next_offset, account_ids)
+        deleted = db.in_parts(keys, partial(_delete, db, (topic, topic_id, partition, next_offset - 1, at)))
+        unclear = _unclear(db, account_ids)
         with db.transaction():
             note(db, topic, topic_id, partition, "judged")
             counts.add(db, topic, partition, {"absent": unclear})
         if deleted or unclear:
-            found.append(Absent(partition, deleted, unclear, reason))
-    return found
+            results.append(Absent(partition, deleted, unclear, reason))
+    return results
 
 
 def _accounts(db: Database) -> set[AccountId]:
@@ -125,11 +126,11 @@ def _accounts(db: Database) -> set[AccountId]:
     return {AccountId(row[0]) for row in rows}
 
 
-def _gone(db: Database, log: str, next_offset: int, whose: Iterable[AccountId]) -> Iterator[tuple[str, str]]:
+def _gone(db: Database, log: str, next_offset: int, account_ids: Iterable[AccountId]) -> Iterator[tuple[str, str]]:
     # Only customers settled by an event of this very log, under the topic's current id.
-    for account_id in whose:
+    for account_id in account_ids:
         rows = db.execute(
-            "SELECT account_id, customer_id FROM standing AS one WHERE account_id = ?1 AND coalesce(deleted, 0) = 0 "
+            "SELECT account_id, customer_id FROM standing AS known WHERE account_id = ?1 AND coalesce(deleted, 0) = 0 "
             "AND instr(settled, ?2) > 0 AND CAST(substr(settled, instr(settled, ?2) + length(?2)) AS INTEGER) < ?3 "
             f"AND {_NOT_THERE}",
             (account_id, log, next_offset),
@@ -148,15 +149,15 @@ def _delete(db: Database, position: tuple[str, str, int, int, str], keys: Sequen
     return int(cursor.rowcount)
 
 
-def _unclear(db: Database, whose: Iterable[AccountId]) -> int:
+def _unclear(db: Database, account_ids: Iterable[AccountId]) -> int:
     unclear = 0
-    for account_id in whose:
+    for account_id in account_ids:
         row = db.execute(
             "SELECT count(*) FROM (SELECT account_id, customer_id FROM standing WHERE account_id = ?1 "
             "UNION SELECT account_id, customer_id FROM ledger WHERE account_id = ?1 "
-            f"AND state IN ('intended', 'present')) AS one WHERE {_NOT_THERE} "
-            "AND NOT EXISTS (SELECT 1 FROM standing WHERE standing.account_id = one.account_id "
-            "AND standing.customer_id = one.customer_id AND standing.deleted = 1)",
+            f"AND state IN ('intended', 'present')) AS known WHERE {_NOT_THERE} "
+            "AND NOT EXISTS (SELECT 1 FROM standing WHERE standing.account_id = known.account_id "
+            "AND standing.customer_id = known.customer_id AND standing.deleted = 1)",
             (account_id,),
         ).fetchone()
         unclear += int(row[0])
@@ -164,8 +165,8 @@ def _unclear(db: Database, whose: Iterable[AccountId]) -> int:
 
 
 _REVIVED = (
-    "deleted = 0 AND EXISTS (SELECT 1 FROM standing AS one WHERE one.account_id = customer.account_id "
-    "AND one.customer_id = customer.customer_id AND one.deleted = 1 AND customer.version <= one.version)"
+    "deleted = 0 AND EXISTS (SELECT 1 FROM standing AS known WHERE known.account_id = customer.account_id "
+    "AND known.customer_id = customer.customer_id AND known.deleted = 1 AND customer.version <= known.version)"
 )
 
 

@@ -68,26 +68,35 @@ class Departed:
         """Returns whether this customer had left under any address and was erased."""
         return self._has("customer", customer_id)
 
-    def _has(self, what: What, value: str) -> bool:
+    def _has(self, kind: What, value: str) -> bool:
         if self.key is None or not self.digests:
             return False
-        return digest_of(self.key, self.account_id, what, value) in self.digests
+        return digest_of(self.key, self.account_id, kind, value) in self.digests
 
 
-def digest_of(key: bytes, account_id: AccountId, what: What, value: str) -> str:
+def digest_of(key: bytes, account_id: AccountId, kind: What, value: str) -> str:
     """Returns the HMAC-SHA256 of an account's address or customer, in hexadecimal digits."""
-    return hmac.new(key, json.dumps([account_id, what, value]).encode(), hashlib.sha256).hexdigest()
+    return hmac.new(key, json.dumps([account_id, kind, value]).encode(), hashlib.sha256).hexdigest()
 
 
-def put(db: Database, found: Sequence[Forgotten]) -> Rows:
+def put(db: Database, hashes: Sequence[Forgotten]) -> Rows:
     """Stores hashes; one that had left stays so. Call it in a transaction."""
     db.executemany(
         "INSERT INTO forgotten (account_id, digest, forgotten_at, has_left, position) VALUES (?,?,?,?,?) "
         "ON CONFLICT (account_id, digest) DO UPDATE SET forgotten_at = excluded.forgotten_at, "
         "has_left = max(has_left, excluded.has_left), position = coalesce(excluded.position, position)",
-        [(one.account_id, one.digest, one.forgotten_at, int(one.has_left), _position_text(one)) for one in found],
+        [
+            (
+                forgotten.account_id,
+                forgotten.digest,
+                forgotten.forgotten_at,
+                int(forgotten.has_left),
+                _position_text(forgotten),
+            )
+            for forgotten in hashes
+        ],
     )
-    return [RowKey("forgotten", (one.account_id, one.digest)) for one in found]
+    return [RowKey("forgotten", (forgotten.account_id, forgotten.digest)) for forgotten in hashes]
 
 
 def departed_digests(db: Database, account_id: AccountId) -> frozenset[str]:
@@ -152,13 +161,13 @@ def delete_staged(db: Database, rows: Sequence[tuple[str, str, int]]) -> int:
         How many were deleted.
     """
     which = "account_id = ? AND customer_id = ? AND revision = ?"
-    gone = int(db.executemany(f"DELETE FROM customer WHERE {which}", rows).rowcount)
+    deleted = int(db.executemany(f"DELETE FROM customer WHERE {which}", rows).rowcount)
     db.executemany(
         "DELETE FROM ignored_event WHERE account_id = ?1 AND customer_id = ?2 "
         "AND NOT EXISTS (SELECT 1 FROM customer WHERE account_id = ?1 AND customer_id = ?2)",
-        [one[:2] for one in rows],
+        [row[:2] for row in rows],
     )
-    return gone
+    return deleted
 
 
 def find(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Forgotten]:
@@ -168,11 +177,11 @@ def find(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str],
         "AND digest = wanted.value ->> 1 WHERE position IS NOT NULL",
         (json.dumps(list(keys)),),
     )
-    found = {}
+    by_key = {}
     for row in rows:
         data = json.loads(row["position"])
         position = data.get("log")
-        found[row["account_id"], row["digest"]] = Forgotten(
+        by_key[row["account_id"], row["digest"]] = Forgotten(
             AccountId(row["account_id"]),
             row["digest"],
             row["forgotten_at"],
@@ -181,14 +190,14 @@ def find(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str],
             data.get("version"),
             erased=True,
         )
-    return found
+    return by_key
 
 
 def delete_account(db: Database, account_id: AccountId) -> Rows:
     """Removes an account's hashes. Call it in a transaction."""
     db.execute("DELETE FROM compared WHERE account_id = ?", (account_id,))
-    gone = db.execute("DELETE FROM forgotten WHERE account_id = ? RETURNING digest", (account_id,)).fetchall()
-    return [RowKey("forgotten", (account_id, row[0])) for row in gone]
+    deleted = db.execute("DELETE FROM forgotten WHERE account_id = ? RETURNING digest", (account_id,)).fetchall()
+    return [RowKey("forgotten", (account_id, row[0])) for row in deleted]
 
 
 def encrypted_key(db: Database) -> str | None:
@@ -201,10 +210,10 @@ def set_encrypted_key(db: Database, encrypted: str) -> Rows:
     return settings_notes.put(db, HASH_KEY, "", encrypted)
 
 
-def _position_text(one: Forgotten) -> str | None:
-    if not one.erased:
+def _position_text(forgotten: Forgotten) -> str | None:
+    if not forgotten.erased:
         return None
-    at = one.read_to
-    log = None if at is None else [at.topic, at.topic_id, at.partition, at.offset]
-    data: Mapping[str, object] = {"log": log, "version": one.version}
+    position = forgotten.read_to
+    log = None if position is None else [position.topic, position.topic_id, position.partition, position.offset]
+    data: Mapping[str, object] = {"log": log, "version": forgotten.version}
     return json.dumps(data)

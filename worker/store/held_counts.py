@@ -32,17 +32,17 @@ class HeldCount:
     shown_at: str = ""
 
 
-def can_be_confirmed(held: Iterable[HeldCount], now: datetime) -> bool:
+def can_be_confirmed(counts: Iterable[HeldCount], now: datetime) -> bool:
     """Returns whether all of it was shown so short a time ago that a person still has a minute to confirm it."""
-    return all(now - as_moment(one.shown_at) < CONFIRM_WITHIN - timedelta(minutes=1) for one in held)
+    return all(now - as_moment(count.shown_at) < CONFIRM_WITHIN - timedelta(minutes=1) for count in counts)
 
 
-def show(db: Database, account_id: AccountId, held: Iterable[HeldCount], at: str) -> None:
+def show(db: Database, account_id: AccountId, counts: Iterable[HeldCount], at: str) -> None:
     """Writes what a flush held back, in place of what an earlier one did. Call it in a transaction."""
     delete_account(db, account_id)
     db.executemany(
         "INSERT INTO held_back (account_id, list_id, what, count, shown_at) VALUES (?,?,?,?,?)",
-        [(account_id, one.list_id, one.what, one.count, at) for one in held],
+        [(account_id, held.list_id, held.what, held.count, at) for held in counts],
     )
 
 
@@ -57,11 +57,11 @@ def shown_since(db: Database, account_id: AccountId, moment: str) -> list[HeldCo
 
 def all_shown(db: Database) -> dict[AccountId, list[HeldCount]]:
     """Returns what the last flush of each account held back."""
-    found: dict[AccountId, list[HeldCount]] = {}
+    by_account: dict[AccountId, list[HeldCount]] = {}
     rows = db.execute("SELECT account_id, list_id, what, count, shown_at FROM held_back ORDER BY account_id, list_id")
     for account_id, *row in rows:
-        found.setdefault(AccountId(account_id), []).append(HeldCount(*row))
-    return found
+        by_account.setdefault(AccountId(account_id), []).append(HeldCount(*row))
+    return by_account
 
 
 def delete_account(db: Database, account_id: AccountId) -> None:

@@ -72,9 +72,9 @@ def count(db: Database) -> int:
 def stuck(db: Database, limit: int) -> list[Stuck]:
     """Returns customers whose last event was ignored, by account and customer, up to a limit."""
     rows = db.execute(
-        "SELECT one.account_id, one.customer_id, customer.address, customer.version, one.version "
-        "FROM ignored_event AS one JOIN customer USING (account_id, customer_id) "
-        "ORDER BY one.account_id, one.customer_id LIMIT ?",
+        "SELECT ignored.account_id, ignored.customer_id, customer.address, customer.version, ignored.version "
+        "FROM ignored_event AS ignored JOIN customer USING (account_id, customer_id) "
+        "ORDER BY ignored.account_id, ignored.customer_id LIMIT ?",
         (limit,),
     )
     return [Stuck(*row) for row in rows]
@@ -105,29 +105,30 @@ def forget_versions(db: Database, account_id: AccountId, address: AddressKey | N
         "RETURNING customer_id",
         values,
     ).fetchall()
-    found = int(db.execute(f"SELECT count(*) FROM customer WHERE {which.format('customer')}", values).fetchone()[0])
+    count = int(db.execute(f"SELECT count(*) FROM customer WHERE {which.format('customer')}", values).fetchone()[0])
     db.execute(
         f"UPDATE customer SET version = NULL, revision = revision + 1, changed = 1 WHERE {which.format('customer')}",
         values,
     )
     db.execute(
-        "UPDATE customer SET address = one.address, deleted = one.deleted, version = one.version, "
-        f"state = {_STATE}, event_id = one.event_id, event_time = one.event_time, topic = one.topic, "
-        'topic_id = one.topic_id, partition = one.partition, "offset" = one."offset" FROM ignored_event AS one '
-        "WHERE one.account_id = customer.account_id AND one.customer_id = customer.customer_id "
+        "UPDATE customer SET address = ignored.address, deleted = ignored.deleted, version = ignored.version, "
+        f"state = {_STATE}, event_id = ignored.event_id, event_time = ignored.event_time, topic = ignored.topic, "
+        'topic_id = ignored.topic_id, partition = ignored.partition, "offset" = ignored."offset" '
+        "FROM ignored_event AS ignored "
+        "WHERE ignored.account_id = customer.account_id AND ignored.customer_id = customer.customer_id "
         f"AND {which.format('customer')}",
         values,
     )
     db.execute(f"DELETE FROM ignored_event WHERE {which.format('ignored_event')}", values)
-    return Changed(found, customer_rows(account_id, [row[0] for row in statuses]))
+    return Changed(count, customer_rows(account_id, [row[0] for row in statuses]))
 
 
 # Withdrawn consent stays so, unless the ignored event was certainly published after that.
 _STATE = (
     "CASE WHEN coalesce(CAST(customer.state AS TEXT) ->> '$.marketing_consent' = 0, 0) "
-    "AND NOT (customer.topic = one.topic AND customer.topic_id = one.topic_id "
-    'AND customer.partition = one.partition AND customer."offset" < one."offset") '
-    "THEN json_set(CAST(one.state AS TEXT), '$.marketing_consent', json('false')) ELSE one.state END"
+    "AND NOT (customer.topic = ignored.topic AND customer.topic_id = ignored.topic_id "
+    'AND customer.partition = ignored.partition AND customer."offset" < ignored."offset") '
+    "THEN json_set(CAST(ignored.state AS TEXT), '$.marketing_consent', json('false')) ELSE ignored.state END"
 )
 
 

@@ -33,7 +33,7 @@ def pages(db: Database) -> Iterator[set[AddressKey]]:
     """Yields the addresses page by page, some repeatedly. Reads briefly, so that others can write."""
     for table, column, key in _COLUMNS:
         for page in _values(db, table, column, key):
-            yield {AddressKey(one) for one in page}
+            yield {AddressKey(address) for address in page}
     for table, column, key in _TEXTS:
         for page in _values(db, table, column, key):
             yield {address for text in page for address in in_text(text)}

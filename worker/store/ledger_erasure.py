@@ -27,12 +27,12 @@ _TABLES: tuple[tuple[Kind, str, tuple[str, ...]], ...] = (
 
 def delete(db: Database, rows: Sequence[RowKey]) -> Changed[int]:
     """Deletes entries and statuses; returns how many. Call it in a transaction."""
-    gone = 0
+    deleted = 0
     for kind, table, key in _TABLES:
-        which = " AND ".join(f"{column} = ?" for column in ("account_id", *key))
-        keys = [one.key for one in rows if one.kind == kind]
-        gone += int(db.executemany(f"DELETE FROM {table} WHERE {which}", keys).rowcount) if keys else 0
-    return Changed(gone, rows)
+        condition = " AND ".join(f"{column} = ?" for column in ("account_id", *key))
+        keys = [row.key for row in rows if row.kind == kind]
+        deleted += int(db.executemany(f"DELETE FROM {table} WHERE {condition}", keys).rowcount) if keys else 0
+    return Changed(deleted, rows)
 
 
 def customers_at(db: Database, address: AddressKey) -> list[tuple[AccountId, CustomerId]]:
@@ -61,10 +61,10 @@ def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId, at: 
     that customer only from now on. Call it in a transaction.
     """
     successor = (
-        "(SELECT customer_id FROM standing AS one WHERE one.account_id = ledger.account_id "
-        "AND one.customer_id <> ?2 AND one.list_id = ledger.list_id AND one.address = ledger.address UNION ALL "
-        "SELECT customer_id FROM customer AS one WHERE one.account_id = ledger.account_id "
-        "AND one.customer_id <> ?2 AND one.address = ledger.address LIMIT 1)"
+        "(SELECT customer_id FROM standing AS other WHERE other.account_id = ledger.account_id "
+        "AND other.customer_id <> ?2 AND other.list_id = ledger.list_id AND other.address = ledger.address UNION ALL "
+        "SELECT customer_id FROM customer AS other WHERE other.account_id = ledger.account_id "
+        "AND other.customer_id <> ?2 AND other.address = ledger.address LIMIT 1)"
     )
     # One place at a time: an update that filters by the column that it changes scans the whole account.
     memberships = [entry.membership for entry in entries_of_customer(db, account_id, customer_id)]
@@ -89,13 +89,15 @@ def erase_address(
         Those of them who left there.
     """
     ids = json.dumps(list(keep_out))
-    there = {entry.membership: entry for entry in entries_of(db, account_id, [address])}
-    known = {
-        (one.customer_id, one.membership)
-        for one in customer_statuses_of(db, account_id, keep_out)
-        if one.membership in there
+    entries = {entry.membership: entry for entry in entries_of(db, account_id, [address])}
+    known_at = {
+        (status.customer_id, status.membership)
+        for status in customer_statuses_of(db, account_id, keep_out)
+        if status.membership in entries
     }
-    known |= {(entry.customer_id, membership) for membership, entry in there.items() if entry.customer_id in keep_out}
+    known_at |= {
+        (entry.customer_id, membership) for membership, entry in entries.items() if entry.customer_id in keep_out
+    }
     which = "account_id = ?1 AND customer_id IN (SELECT value FROM json_each(?2))"
     values = account_id, ids, address
     changed = db.execute(
@@ -112,9 +114,11 @@ def erase_address(
         "RETURNING account_id, list_id, address",
         (account_id, address),
     ).fetchall()
-    left = {customer_id for customer_id, membership in known if membership is not None and has_left(there[membership])}
+    left = {
+        customer_id for customer_id, membership in known_at if membership is not None and has_left(entries[membership])
+    }
     rows = customer_rows(account_id, [row[0] for row in changed])
-    return Changed(sorted(left), rows + [RowKey("place", tuple(one)) for one in places])
+    return Changed(sorted(left), rows + [RowKey("place", tuple(place)) for place in places])
 
 
 def intents_naming(db: Database, account_id: AccountId, address: AddressKey) -> list[RowKey]:
@@ -139,7 +143,7 @@ def erase_from_intents(db: Database, address: AddressKey, rows: Sequence[RowKey]
     cursor = db.executemany(
         "UPDATE ledger SET intent = json_remove(intent, '$.source') "
         "WHERE account_id = ? AND list_id = ? AND address = ? AND instr(intent, ?)",
-        [(*one.key, named) for one in rows],
+        [(*row.key, named) for row in rows],
     )
     return Changed(int(cursor.rowcount), rows)
 
@@ -158,16 +162,16 @@ def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]
             "RETURNING account_id, customer_id",
             person,
         ).fetchall()
-    one_entry = "RETURNING account_id, list_id, address"
+    returning = "RETURNING account_id, list_id, address"
     for account_id in accounts:
         which = "DELETE FROM ledger WHERE account_id = ? AND address = ?"
-        entries += db.execute(f"{which} {one_entry}", (account_id, address)).fetchall()
+        entries += db.execute(f"{which} {returning}", (account_id, address)).fetchall()
     for person in people:
         which = "WHERE account_id = ? AND customer_id = ?"
-        entries += db.execute(f"DELETE FROM ledger {which} {one_entry}", person).fetchall()
+        entries += db.execute(f"DELETE FROM ledger {which} {returning}", person).fetchall()
         statuses += db.execute(f"DELETE FROM standing {which} RETURNING account_id, customer_id", person).fetchall()
-    rows = [RowKey("place", tuple(one)) for one in entries]
-    rows += [RowKey("customer", tuple(one)) for one in (*waiting, *statuses)]
+    rows = [RowKey("place", tuple(entry)) for entry in entries]
+    rows += [RowKey("customer", tuple(status)) for status in (*waiting, *statuses)]
     return Changed(len(entries) + len(statuses), rows)
 
 
@@ -183,8 +187,8 @@ def former_places(db: Database, person: tuple[AccountId, CustomerId], address: A
         "AND customer_id = ?2 AND address IS NOT NULL UNION SELECT address FROM ledger WHERE account_id = ?1 "
         "AND customer_id = ?2), lists (list_id) AS (SELECT list_id FROM list WHERE account_id = ?1 "
         "UNION SELECT list_id FROM receipt WHERE account_id = ?1 AND customer_id = ?2 AND list_id IS NOT NULL) "
-        "SELECT list_id, address FROM lists, addresses WHERE NOT EXISTS (SELECT 1 FROM ledger AS one "
-        "WHERE one.account_id = ?1 AND one.list_id = lists.list_id AND one.address = addresses.address)",
+        "SELECT list_id, address FROM lists, addresses WHERE NOT EXISTS (SELECT 1 FROM ledger AS other "
+        "WHERE other.account_id = ?1 AND other.list_id = lists.list_id AND other.address = addresses.address)",
         (account_id, customer_id, address),
     )
     return [RowKey("place", (account_id, row[0], row[1])) for row in rows]

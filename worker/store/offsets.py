@@ -83,7 +83,8 @@ def forget(db: Database, topic: str, topic_id: str, partition: int) -> None:
 def read_again(db: Database, topic: str, partitions: Iterable[int]) -> None:
     """Schedules partitions to be reread from their beginning; their rows here stay. Call it in a transaction."""
     db.executemany(
-        "UPDATE next_offset SET next_offset = 0 WHERE topic = ? AND partition = ?", [(topic, one) for one in partitions]
+        "UPDATE next_offset SET next_offset = 0 WHERE topic = ? AND partition = ?",
+        [(topic, partition) for partition in partitions],
     )
 
 

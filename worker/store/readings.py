@@ -5,7 +5,7 @@ A reading covers all members, or only departures. If it is lost, it is repeated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 from worker.clock import as_moment
@@ -33,6 +33,23 @@ class Reading:
     since: str | None
     began_at: str | None = None
     whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PageCounts:
+    """What one page of a reading of all members adds to its counts.
+
+    Attributes:
+        members: members of the page that were on no earlier page.
+        total: additional members to read, from the first page of each status; 0 for other pages.
+        learnt: places whose entry changed.
+        unknown: members that this worker does not know.
+    """
+
+    members: int
+    total: int
+    learnt: int
+    unknown: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,36 +118,29 @@ def put_page(
     account_id: AccountId,
     list_id: ListId,
     reading: Reading,
-    then: Reading | None,
-    *,
-    members: int,
-    total: int,
-    learnt: int,
-    unknown: int,
+    next_reading: Reading | None,
+    counts: PageCounts,
     at: str,
 ) -> None:
     """Records a page, and where the reading continues. Call it in the transaction that writes what was read.
 
     Args:
         reading: of the page; a new one starts counting from zero.
-        then: where it continues; None at its end.
-        members: members of the page that were on no earlier page.
-        total: additional members to read, from the first page of each status; 0 for other pages.
-        learnt: places whose entry changed.
-        unknown: members that this worker does not know.
+        next_reading: where it continues; None at its end.
+        at: when the page was read, as text.
     """
-    here = (account_id, list_id)
+    key = (account_id, list_id)
     where = "WHERE account_id = ? AND list_id = ?"
-    db.execute(f"DELETE FROM member_reading {where} AND began_at IS NOT ?", (*here, reading.began_at))
+    db.execute(f"DELETE FROM member_reading {where} AND began_at IS NOT ?", (*key, reading.began_at))
     db.execute(
         "INSERT INTO member_reading (account_id, list_id, began_at, written_at) VALUES (?,?,?,?) "
         "ON CONFLICT (account_id, list_id) DO NOTHING",
-        (*here, reading.began_at, at),
+        (*key, reading.began_at, at),
     )
     db.execute(
         "UPDATE member_reading SET members = members + ?, total = total + ?, learnt = learnt + ?, "
         f"unknown = unknown + ?, written_at = ?, status = ?, since = ? {where}",
-        (members, total, learnt, unknown, at, then and then.status, then and then.since, *here),
+        (*astuple(counts), at, next_reading and next_reading.status, next_reading and next_reading.since, *key),
     )
 
 

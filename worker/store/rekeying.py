@@ -11,7 +11,8 @@ from worker.store import settings_notes
 
 ABOUT = "rekey"
 """The kind of these rows among the notes beside the settings."""
-_ASKED = ""
+_CHANGE = ""
+"""The subject of the note on the change itself; every other subject is a partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +32,31 @@ class Rekeying:
 
 def begin(db: Database, rekeying: Rekeying) -> Rows:
     """Records that every worker with both keys must renew hashes. Call it in a transaction."""
-    return settings_notes.put(db, ABOUT, _ASKED, json.dumps(asdict(rekeying)))
+    return settings_notes.put(db, ABOUT, _CHANGE, json.dumps(asdict(rekeying)))
 
 
 def newest(db: Database) -> Rekeying | None:
     """Returns the last change of the secret key; None without any."""
-    text = settings_notes.get(db, ABOUT, _ASKED)
+    text = settings_notes.get(db, ABOUT, _CHANGE)
     return None if text is None else Rekeying(**json.loads(text))
 
 
-def note_renewed(db: Database, partition: int, rekeying: Rekeying, left: int) -> Rows:
+def note_renewed(db: Database, partition: int, rekeying: Rekeying, rows_left: int) -> Rows:
     """Records that a ledger partition has no more hashes that could be renewed. Call it in a transaction.
 
     Args:
-        left: how many rows have hashes of values that their customers no longer have.
+        rows_left: how many rows have hashes of values that their customers no longer have.
     """
-    return settings_notes.put(db, ABOUT, str(partition), json.dumps({**asdict(rekeying), "left": left}))
+    return settings_notes.put(db, ABOUT, str(partition), json.dumps({**asdict(rekeying), "left": rows_left}))
 
 
 def renewed(db: Database, rekeying: Rekeying) -> dict[int, int]:
     """Returns the finished ledger partitions, each with how many rows were left."""
-    data = {whose: json.loads(text) for whose, text in settings_notes.all_about(db, ABOUT).items() if whose != _ASKED}
-    return {int(whose): one.pop("left") for whose, one in data.items() if Rekeying(**_without_left(one)) == rekeying}
-
-
-def _without_left(one: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in one.items() if name != "left"}
+    rows_left = {}
+    for subject, text in settings_notes.all_about(db, ABOUT).items():
+        if subject != _CHANGE:
+            data = json.loads(text)
+            left = data.pop("left")
+            if Rekeying(**data) == rekeying:
+                rows_left[int(subject)] = left
+    return rows_left

@@ -131,8 +131,8 @@ _PART = RowMapper(
     AccountRun,
     left_out=Form(
         ("left_out",),
-        lambda found: (json.dumps([asdict(one) for one in found]),),
-        lambda row: tuple(LeftOut(**one) for one in json.loads(row["left_out"])),
+        lambda fields: (json.dumps([asdict(field) for field in fields]),),
+        lambda row: tuple(LeftOut(**data) for data in json.loads(row["left_out"])),
     ),
 )
 _RUN = RowMapper(Run, leave_out=("accounts",))

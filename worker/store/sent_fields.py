@@ -59,9 +59,9 @@ def replace(db: Database, account_id: AccountId, changed: Sequence[tuple[SentFie
     """
     db.executemany(
         "UPDATE ledger SET fields = ? WHERE account_id = ? AND list_id = ? AND address = ? AND fields = ?",
-        [(_text(fields), account_id, *one.membership, one.text) for one, fields in changed],
+        [(_text(fields), account_id, *member.membership, member.text) for member, fields in changed],
     )
-    return entry_rows(account_id, [one.membership for one, _ in changed])
+    return entry_rows(account_id, [member.membership for member, _ in changed])
 
 
 def _text(fields: Mapping[str, str]) -> str:

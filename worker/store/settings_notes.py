@@ -6,9 +6,9 @@ from worker.sqlite.changed_rows import RowKey, Rows
 from worker.sqlite.database import Database
 
 
-def get(db: Database, about: str, whose: str) -> str | None:
+def get(db: Database, about: str, subject: str) -> str | None:
     """Returns a note as text; None without one."""
-    row = db.execute("SELECT note FROM changelog_topic WHERE about = ? AND partition = ?", (about, whose)).fetchone()
+    row = db.execute("SELECT note FROM changelog_topic WHERE about = ? AND partition = ?", (about, subject)).fetchone()
     return None if row is None else str(row["note"])
 
 
@@ -18,17 +18,17 @@ def all_about(db: Database, about: str) -> dict[str, str]:
     return {str(row["partition"]): str(row["note"]) for row in rows}
 
 
-def put(db: Database, about: str, whose: str, text: str) -> Rows:
+def put(db: Database, about: str, subject: str, text: str) -> Rows:
     """Stores a note, over an earlier one. Call it in a transaction."""
     db.execute(
         "INSERT INTO changelog_topic (about, partition, note) VALUES (?,?,?) "
         "ON CONFLICT (about, partition) DO UPDATE SET note = excluded.note",
-        (about, whose, text),
+        (about, subject, text),
     )
-    return [RowKey("topic", (about, whose))]
+    return [RowKey("topic", (about, subject))]
 
 
-def delete(db: Database, about: str, whose: str) -> Rows:
+def delete(db: Database, about: str, subject: str) -> Rows:
     """Deletes a note. Call it in a transaction."""
-    gone = db.execute("DELETE FROM changelog_topic WHERE about = ? AND partition = ?", (about, whose))
-    return [RowKey("topic", (about, whose))] if gone.rowcount else []
+    cursor = db.execute("DELETE FROM changelog_topic WHERE about = ? AND partition = ?", (about, subject))
+    return [RowKey("topic", (about, subject))] if cursor.rowcount else []

@@ -87,8 +87,8 @@ class OldestWaiting:
             self._after,
         ).fetchone()
         until, keys = ("", ()) if last is None else (" AND (account_id, customer_id) <= (?,?)", tuple(last))
-        found = db.execute(f"SELECT min(staged_at) {beyond}{until}", (*self._after, *keys)).fetchone()[0]
-        self._so_far = _older(self._so_far, found)
+        oldest = db.execute(f"SELECT min(staged_at) {beyond}{until}", (*self._after, *keys)).fetchone()[0]
+        self._so_far = _older(self._so_far, oldest)
         if last is not None:
             self._after = last[0], last[1]
         else:
@@ -96,8 +96,8 @@ class OldestWaiting:
         return _older(self._whole, self._so_far)
 
 
-def _older(one: str | None, other: str | None) -> str | None:
-    return min((moment for moment in (one, other) if moment is not None), default=None)
+def _older(first: str | None, second: str | None) -> str | None:
+    return min((moment for moment in (first, second) if moment is not None), default=None)
 
 
 def why_not_writable(db: Database) -> str | None:

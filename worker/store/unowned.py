@@ -53,10 +53,11 @@ def note(db: Database, topics: Collection[str], owned: Collection[int], at: str)
     """
     marks = ",".join("?" * len(topics))
     rows = db.execute(f"SELECT DISTINCT partition FROM next_offset WHERE topic IN ({marks})", tuple(topics)).fetchall()
-    others = [(row[0], at) for row in rows if row[0] not in owned]
-    db.executemany("INSERT OR IGNORE INTO unowned_partition (partition, since) VALUES (?,?)", others)
+    unowned = [(row[0], at) for row in rows if row[0] not in owned]
+    db.executemany("INSERT OR IGNORE INTO unowned_partition (partition, since) VALUES (?,?)", unowned)
     db.executemany(
-        "DELETE FROM unowned_partition WHERE partition = ? AND state = ?", [(one, KEPT) for one in sorted(owned)]
+        "DELETE FROM unowned_partition WHERE partition = ? AND state = ?",
+        [(partition, KEPT) for partition in sorted(owned)],
     )
 
 
@@ -95,36 +96,36 @@ def ledger_back(db: Database, topic: str, topic_id: str, partition: int, at: str
             db.execute("UPDATE unowned_partition SET state = ?, since = ? WHERE partition = ?", (KEPT, at, partition))
 
 
-def begin(db: Database, one: Unowned, before: str) -> bool:
+def begin(db: Database, unowned: Unowned, before: str) -> bool:
     """Starts to drop a partition, unless it came back; returns whether to continue. Call it in a transaction."""
     changed = db.execute(
         "UPDATE unowned_partition SET state = ?1 WHERE partition = ?2 AND (state = ?1 OR since <= ?3)",
-        (DROPPING, one.partition, before),
+        (DROPPING, unowned.partition, before),
     ).rowcount
     if not changed:
         return False
-    for topic in (one.topic[0], one.ledger[0]):
-        db.execute("DELETE FROM next_offset WHERE topic = ? AND partition = ?", (topic, one.partition))
-    db.execute("DELETE FROM first_reading WHERE topic = ? AND partition = ?", (one.topic[0], one.partition))
+    for topic in (unowned.topic[0], unowned.ledger[0]):
+        db.execute("DELETE FROM next_offset WHERE topic = ? AND partition = ?", (topic, unowned.partition))
+    db.execute("DELETE FROM first_reading WHERE topic = ? AND partition = ?", (unowned.topic[0], unowned.partition))
     return True
 
 
-def end(db: Database, one: Unowned) -> None:
+def end(db: Database, unowned: Unowned) -> None:
     """Records that nothing of a partition is here any more. Call it in a transaction.
 
     Raises:
         PartitionBack: it is no longer being dropped.
     """
-    _check(db, one.partition)
+    _check(db, unowned.partition)
     where = "topic = ? AND topic_id = ? AND partition = ?"
     for table in ("account_partition", "bare_account", "not_staged"):
-        db.execute(f"DELETE FROM {table} WHERE {where}", (*one.topic, one.partition))
+        db.execute(f"DELETE FROM {table} WHERE {where}", (*unowned.topic, unowned.partition))
     notes = "DELETE FROM changelog_topic WHERE about IN ('settings', 'outcomes') AND partition = ?"
-    db.execute(notes, (str(one.partition),))
-    db.execute("DELETE FROM unowned_partition WHERE partition = ?", (one.partition,))
+    db.execute(notes, (str(unowned.partition),))
+    db.execute("DELETE FROM unowned_partition WHERE partition = ?", (unowned.partition,))
 
 
-def drop_events(db: Database, one: Unowned) -> int:
+def drop_events(db: Database, unowned: Unowned) -> int:
     """Deletes staged customers whose newest event is in a partition, and its dead letters; returns how many.
 
     Uses many transactions. Customers of the topic before it was recreated stay: they cannot be reread.
@@ -132,19 +133,21 @@ def drop_events(db: Database, one: Unowned) -> int:
     Raises:
         PartitionBack: it is no longer being dropped; what is done stays done.
     """
-    here = {"topic": one.topic[0], "topic_id": one.topic[1], "partition": one.partition}
-    query = f"SELECT account_id FROM account_partition WHERE {_where(here)}"
-    done = 0
-    for row in db.execute(query, tuple(here.values())).fetchall():
+    columns = {"topic": unowned.topic[0], "topic_id": unowned.topic[1], "partition": unowned.partition}
+    query = f"SELECT account_id FROM account_partition WHERE {_where(columns)}"
+    deleted = 0
+    for row in db.execute(query, tuple(columns.values())).fetchall():
         for table in ("customer", "ignored_event"):
-            done += _drop(db, one.partition, table, ("customer_id",), {"account_id": row["account_id"], **here})
-    for topic, topic_id in (one.topic, one.ledger):
-        here = {"topic": topic, "topic_id": topic_id, "partition": one.partition}
-        done += _drop(db, one.partition, "dead_letter", ("offset",), here)
-    return done
+            deleted += _drop(
+                db, unowned.partition, table, ("customer_id",), {"account_id": row["account_id"], **columns}
+            )
+    for topic, topic_id in (unowned.topic, unowned.ledger):
+        columns = {"topic": topic, "topic_id": topic_id, "partition": unowned.partition}
+        deleted += _drop(db, unowned.partition, "dead_letter", ("offset",), columns)
+    return deleted
 
 
-def drop_accounts(db: Database, one: Unowned, partition_of: Callable[[AccountId], int]) -> int:
+def drop_accounts(db: Database, unowned: Unowned, partition_of: Callable[[AccountId], int]) -> int:
     """Deletes ledger, receipts and hashes of accounts whose ledger is in a partition; returns how many rows.
 
     Uses many transactions.
@@ -152,36 +155,36 @@ def drop_accounts(db: Database, one: Unowned, partition_of: Callable[[AccountId]
     Raises:
         PartitionBack: it is no longer being dropped; what is done stays done.
     """
-    done = 0
+    deleted = 0
     for table, columns in _OF_ACCOUNTS.items():
-        for account_id in [name for name in _accounts(db, table) if partition_of(name) == one.partition]:
-            done += _drop(db, one.partition, table, columns, {"account_id": account_id})
-    return done
+        for account_id in [name for name in _accounts(db, table) if partition_of(name) == unowned.partition]:
+            deleted += _drop(db, unowned.partition, table, columns, {"account_id": account_id})
+    return deleted
 
 
 def _accounts(db: Database, table: str) -> Iterator[AccountId]:
     # Looks up each account by the index: millions of rows may belong to a hundred accounts.
     after = ""
     query = f"SELECT min(account_id) FROM {table} WHERE account_id > ?"
-    while (found := db.execute(query, (after,)).fetchone()[0]) is not None:
-        yield AccountId(found)
-        after = found
+    while (account_id := db.execute(query, (after,)).fetchone()[0]) is not None:
+        yield AccountId(account_id)
+        after = account_id
 
 
-def _drop(db: Database, partition: int, table: str, columns: tuple[str, ...], which: Mapping[str, object]) -> int:
-    values = tuple(which.values())
-    delete = f"DELETE FROM {table} WHERE {_where(columns)} AND {_where(which)}"
+def _drop(db: Database, partition: int, table: str, key_columns: tuple[str, ...], match: Mapping[str, object]) -> int:
+    values = tuple(match.values())
+    delete = f"DELETE FROM {table} WHERE {_where(key_columns)} AND {_where(match)}"
 
     def write(keys: Sequence[tuple[object, ...]]) -> int:
         _check(db, partition)
         return int(db.executemany(delete, [(*key, *values) for key in keys]).rowcount)
 
-    keys = (tuple(row) for rows in db.pages(table, columns, _where(which), values) for row in rows)
+    keys = (tuple(row) for rows in db.pages(table, key_columns, _where(match), values) for row in rows)
     return db.in_parts(keys, write)
 
 
 def _where(columns: Iterable[str]) -> str:
-    return " AND ".join(f'"{one}" = ?' for one in columns)
+    return " AND ".join(f'"{column}" = ?' for column in columns)
 
 
 def _check(db: Database, partition: int) -> None:

@@ -30,7 +30,10 @@ def note(db: Database, account_id: AccountId, updates: Iterable[UpdateIntent]) -
     """Stores updates. Call it in a transaction that is committed before the first of them is sent."""
     db.executemany(
         "INSERT OR REPLACE INTO begun_update (account_id, customer_id, list_id, fields, begun_at) VALUES (?,?,?,?,?)",
-        [(account_id, one.customer_id, one.list_id, json.dumps(one.fields), one.begun_at) for one in updates],
+        [
+            (account_id, update.customer_id, update.list_id, json.dumps(update.fields), update.begun_at)
+            for update in updates
+        ],
     )
 
 

@@ -29,14 +29,14 @@ class WebAccess:
     since: datetime | None = None
     spent: Mapping[str, datetime] = field(default_factory=dict)
 
-    def good(self, name: str, made_at: datetime) -> bool:
+    def good(self, name: str, created_at: datetime) -> bool:
         """Returns whether a session or link is still valid."""
-        return name not in self.spent and (self.since is None or made_at >= self.since)
+        return name not in self.spent and (self.since is None or created_at >= self.since)
 
     def with_spent(self, name: str, expires: datetime, now: datetime) -> WebAccess:
         """Returns it with another used link or ended session, without expired ones."""
-        left = {one: until for one, until in self.spent.items() if until > now}
-        return replace(self, spent={**left, name: expires})
+        unexpired = {spent_name: until for spent_name, until in self.spent.items() if until > now}
+        return replace(self, spent={**unexpired, name: expires})
 
 
 def find(db: Database, account_id: AccountId | None) -> WebAccess:

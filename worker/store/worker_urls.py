@@ -35,9 +35,9 @@ def put(db: Database, url: str, partitions: Collection[int], at: str) -> Rows:
 
 def with_partition(db: Database, partition: int) -> str | None:
     """Returns the URL of the worker that last announced a partition; None if none did."""
-    found = [_read(text) for text in settings_notes.all_about(db, ABOUT).values()]
-    having = [one for one in found if partition in one.partitions]
-    return max(having, key=lambda one: one.at).url if having else None
+    announced = [_read(text) for text in settings_notes.all_about(db, ABOUT).values()]
+    owners = [worker for worker in announced if partition in worker.partitions]
+    return max(owners, key=lambda worker: worker.at).url if owners else None
 
 
 def _read(text: str) -> WorkerUrl:

@@ -13,45 +13,45 @@ _OTHERS = 0o077
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder, and those above it that are missing, for this user alone. An existing one stays as it is.
+    """Makes a folder and its missing parents, for this user only. An existing folder stays as it is.
 
     Raises:
         OSError: it cannot be made.
     """
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    for one in reversed(missing):
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    for parent in reversed(missing):
         with suppress(FileExistsError):  # another process made it meanwhile
-            one.mkdir(mode=FOLDER)
-            one.chmod(FOLDER)
-    folder.mkdir(exist_ok=True)  # says where something else is in its place
+            parent.mkdir(mode=FOLDER)
+            parent.chmod(FOLDER)
+    folder.mkdir(exist_ok=True)  # raises if it is a file
 
 
 def open_file(path: Path, flags: int) -> int:
-    """Opens a file, makes it where it is missing, and has only this user read and write it.
+    """Opens a file, creates it if it is missing, and restricts it to this user.
 
     Returns:
-        The descriptor, which a program that this process starts does not get.
+        The descriptor; programs that this process starts do not inherit it.
 
     Raises:
         OSError: it cannot be opened.
     """
     descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, FILE)
-    told = os.fstat(descriptor)
-    if told.st_uid == os.geteuid() and stat.S_IMODE(told.st_mode) != FILE:
-        os.fchmod(descriptor, FILE)  # an umask took a right, or an earlier release gave one too many
+    file_status = os.fstat(descriptor)
+    if file_status.st_uid == os.geteuid() and stat.S_IMODE(file_status.st_mode) != FILE:
+        os.fchmod(descriptor, FILE)  # the umask removed a right, or an earlier release granted too many
     return descriptor
 
 
 def restrict(path: Path) -> None:
-    """Takes the rights of others to an existing file, where it is this user's."""
+    """Removes other users' rights to an existing file, if this user owns it."""
     with suppress(OSError):
-        told = path.stat()
-        if told.st_uid == os.geteuid() and stat.S_IMODE(told.st_mode) & _OTHERS:
+        file_status = path.stat()
+        if file_status.st_uid == os.geteuid() and stat.S_IMODE(file_status.st_mode) & _OTHERS:
             path.chmod(FILE)
 
 
 def is_open_to_others(folder: Path) -> bool:
-    """Returns whether users beside the owner may enter, list or change a folder."""
+    """Returns whether users other than the owner may enter, list or change a folder."""
     try:
         return bool(folder.stat().st_mode & _OTHERS)
     except OSError:

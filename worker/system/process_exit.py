@@ -1,4 +1,4 @@
-"""Ends the process without waiting for calls that hang: what they did is found out by the next flush."""
+"""Ends the process without waiting for calls that hang; the next flush finds out what they did."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from typing import NoReturn
 from worker.system.signals import THREAD
 
 CALL_THREADS = "calls of"
-"""How the names of threads that make calls begin; the account's id follows."""
+"""Prefix of the names of threads that make calls; the account's id follows."""
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process, and does not wait for threads whose call is still in flight: their intents are written."""
-    # Daemon threads too: those of an executor are waited for at an ordinary end, whatever they are.
-    left = [one.name for one in threading.enumerate() if one is not threading.main_thread() and one.name != THREAD]
-    calls = sum(name.startswith(f"{CALL_THREADS} ") for name in left)
+    """Ends the process without waiting for threads with a call in flight: their intents are stored."""
+    # An ordinary exit would wait for an executor's threads, even daemon ones.
+    names = [
+        thread.name
+        for thread in threading.enumerate()
+        if thread is not threading.main_thread() and thread.name != THREAD
+    ]
+    calls = sum(name.startswith(f"{CALL_THREADS} ") for name in names)
     sys.stdout.flush()
     sys.stderr.flush()
     if calls:
         logging.getLogger("worker").warning(
             "%d calls were in flight; the next flush finds out what they did", calls, extra={"count": calls}
         )
-    if left:
+    if names:
         logging.shutdown()
         os._exit(code)
     sys.exit(code)

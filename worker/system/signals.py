@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT, by which people and supervisors end a worker."""
+"""Handles SIGTERM and SIGINT, which end a worker."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ END_SECONDS = 9.0
 
 
 def stop_on_signals() -> threading.Event:
-    """Returns what is set once SIGTERM or SIGINT comes. A process that has not ended END_SECONDS later is ended.
+    """Returns an event that SIGTERM or SIGINT sets. If the process is still alive END_SECONDS later, it is killed.
 
-    That loses nothing: every transaction is whole, and what calls in flight did is found out later, as after a crash.
-    To be called before other threads are started: they leave these signals to the one that waits for them.
+    That loses nothing: transactions are atomic, and the next flush finds out what calls in flight did.
+    Call it before other threads start, so that they inherit the blocked signals.
     """
-    # A handler would run in the main thread: only once that one wakes, which a signal that another thread took does not
-    # bring about, and whatever lock it holds just then, the event's own included.
+    # Not a signal handler: it would run only once the main thread wakes, and might need a lock that this thread holds,
+    # such as the event's own.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     stop = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Text from outside, made safe to print: characters that steer a terminal or reorder a line are spelled out."""
+"""Makes text from outside safe to print: characters that control a terminal or reorder a line become escapes."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import unicodedata
 
 
 def visible(text: str, keep: str = "") -> str:
-    """Returns a text in which each control, C1, bidi, format and unassigned character is written as its escape.
+    """Returns the text with each control, C1, bidi, format and unassigned character as its escape.
 
     Args:
         keep: characters that stay, such as line ends.
     """
     if text.isprintable():
         return text
-    return "".join(one if _is_shown(one) or one in keep else one.encode("unicode_escape").decode() for one in text)
+    return "".join(char if _is_shown(char) or char in keep else char.encode("unicode_escape").decode() for char in text)
 
 
 def json_escaped(document: str) -> str:
-    """Returns a JSON document with the same characters as JSON's own escapes: it is the same document."""
+    """Returns the same JSON document with these characters as JSON escapes."""
     if document.isprintable():
         return document
-    return "".join(one if _is_shown(one) or one == "\n" else _utf16_escapes(one) for one in document)
+    return "".join(char if _is_shown(char) or char == "\n" else _utf16_escapes(char) for char in document)
 
 
-def _is_shown(one: str) -> bool:
-    return one.isprintable() or unicodedata.category(one) == "Zs"  # spaces other than ASCII's are not "printable"
+def _is_shown(char: str) -> bool:
+    return char.isprintable() or unicodedata.category(char) == "Zs"  # spaces other than ASCII's are not "printable"
 
 
-def _utf16_escapes(one: str) -> str:
-    units = one.encode("utf-16-be", "surrogatepass").hex()
+def _utf16_escapes(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))

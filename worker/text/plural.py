@@ -7,6 +7,6 @@ def counted(number: int, noun: str, several: str | None = None) -> str:
     """Returns a number with its noun.
 
     Args:
-        several: for more or none; None where it is the noun with an s.
+        several: the plural; None for the noun with an s.
     """
     return f"{number} {noun if number == 1 else several or noun + 's'}"

@@ -6,36 +6,36 @@ import re
 from collections.abc import Iterable, Iterator
 
 _KEY = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{16,}-[A-Za-z]{2,}[0-9]{1,3}\b")
-"""A Mailchimp API key: letters and digits, a dash and the data centre. Looked for only where letters and digits begin:
-otherwise a long text without a dash is read again from each of its letters."""
+"""A Mailchimp API key: letters and digits, a dash and the data centre. Matches only at the start of a word: otherwise a
+long text without a dash would be scanned again from each letter."""
 _SENT = re.compile(r"\bBasic [0-9A-Za-z+/=]{8,}")
-"""The header by which it is sent."""
+"""The Authorization header that carries it."""
 _ADDRESS = re.compile(r"(?<![\w.+-])[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(\.[\w-]+)+")
 """An email address, anywhere: in a field, in an answer of Mailchimp, in a traceback."""
 _hidden: dict[tuple[str, int, int], set[str]] = {}
-"""Secrets by their shape: a character of theirs, where it is, and how long they are. However many there are, they have
-few shapes: Mailchimp's keys have one dash at one place."""
+"""Secrets by shape: one of their characters, its index, and their length. Many secrets have few shapes, because the
+dash of a Mailchimp key is always at the same place. So one search per shape finds them all."""
 
 
 def hide(secret: str) -> None:
-    """Keeps a secret out of everything that is written from now on, whatever it looks like."""
+    """Registers a secret, so that :func:`redacted` removes it whatever it looks like."""
     at = secret.rfind("-")
     anchor = max(at, 0)
     _hidden.setdefault((secret[anchor], anchor, len(secret)), set()).add(secret)
 
 
 def redacted(text: str) -> str:
-    """Returns a text without hidden secrets and whatever looks like an API key, but for their last four characters."""
-    done, shown = 0, list[str]()
+    """Returns a text with registered secrets, and all that looks like an API key, cut to their last four characters."""
+    copied_to, shown = 0, list[str]()
     for start, end in _merged(sorted(_places(text))):
-        shown += [text[done:start], "…", text[max(start, end - 4) : end]]
-        done = end
-    text = "".join([*shown, text[done:]])
-    return _SENT.sub("Basic …", _KEY.sub(lambda found: f"…{found[0][-4:]}", text))
+        shown += [text[copied_to:start], "…", text[max(start, end - 4) : end]]
+        copied_to = end
+    text = "".join([*shown, text[copied_to:]])
+    return _SENT.sub("Basic …", _KEY.sub(lambda match: f"…{match[0][-4:]}", text))
 
 
 def _places(text: str) -> Iterator[tuple[int, int]]:
-    for (anchor, before, length), secrets in list(_hidden.items()):  # another thread may hide one meanwhile
+    for (anchor, before, length), secrets in list(_hidden.items()):  # a copy: another thread may register one meanwhile
         at = text.find(anchor, before)
         while at >= 0:
             start = at - before
@@ -46,15 +46,15 @@ def _places(text: str) -> Iterator[tuple[int, int]]:
 
 def _merged(places: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     # One secret may be the beginning of another, or overlap it.
-    found: list[tuple[int, int]] = []
+    merged: list[tuple[int, int]] = []
     for start, end in places:
-        if found and start < found[-1][1]:
-            found[-1] = found[-1][0], max(end, found[-1][1])
+        if merged and start < merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
         else:
-            found.append((start, end))
-    return found
+            merged.append((start, end))
+    return merged
 
 
 def without_addresses(text: str) -> str:
-    """Returns a text in which email addresses are left out."""
+    """Returns a text with each email address replaced by "…@…"."""
     return _ADDRESS.sub("…@…", text) if "@" in text else text
