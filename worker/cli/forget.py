@@ -26,7 +26,7 @@ from worker.model import AccountId, AddressKey, CustomerId, address_key
 from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
 from worker.sqlite.existing import is_there
-from worker.store import customers, erasure_requests, ledger, ledger_erasure
+from worker.store import bare_customers, customers, erasure_requests, ledger, ledger_erasure
 from worker.store.ledger import LedgerEntry
 from worker.text.plural import counted
 
@@ -73,7 +73,7 @@ def forget(
         data = {"email": address, "erased": erased, "archived": archived, "members_left": stay, "done_by": worker}
         output.as_json(data | {"running_worker_erased": erasing.by_worker, "customers_not_deleted": there})
         return
-    for line in erased_in_words(address, gone, erasing.by_worker):
+    for line in erased_in_words(address, gone, erasing.by_worker, any_unconnected=erasing.any_unconnected):
         output.say(line)
     _tell(app, archived, stay, worker)
 
@@ -87,6 +87,7 @@ class _Erasing:
         archived: those of them that were archived.
         gone: deleted rows of each kind, including those deleted by the running worker, which carries out the request
             too when the command has to start again.
+        any_unconnected: whether customers are staged without their addresses, because their account is not connected.
     """
 
     app: App
@@ -96,6 +97,7 @@ class _Erasing:
     members: dict[str, None] = field(default_factory=dict)
     archived: dict[str, None] = field(default_factory=dict)
     gone: dict[str, int] = field(default_factory=dict)
+    any_unconnected: bool = False
     _people: list[tuple[AccountId, CustomerId]] = field(default_factory=list)
     _before: dict[str, int] = field(default_factory=dict)
     _left: dict[str, int] = field(default_factory=dict)
@@ -134,6 +136,7 @@ class _Erasing:
                 self._left = rows_of(db, address, self._people)
                 self._mine = self._mine or self._left != there
             self.gone = {what: max(0, count - self._left[what]) for what, count in self._before.items()}
+            self.any_unconnected = bare_customers.any_unconnected(db)
             worker = instance_of(db, "command")
             mine = [one for one in erasure_requests.everyone(db) if one.digest == digest]
             done = as_text(app.clock())
@@ -177,18 +180,26 @@ def _tell_order(there: list[str]) -> None:
         )
 
 
-def erased_in_words(address: AddressKey, gone: Mapping[str, int], by_worker: str | None) -> Iterator[str]:
+def erased_in_words(
+    address: AddressKey, gone: Mapping[str, int], by_worker: str | None, *, any_unconnected: bool
+) -> Iterator[str]:
     """Yields what was erased here as sentences.
 
     Args:
         gone: deleted rows of each kind.
         by_worker: "all" or "part" if the running worker erased them; None if it did not.
+        any_unconnected: whether customers are staged without their addresses, because their account is not connected.
     """
     erased = ", ".join(
         counted(count, _NAMES[what], _PLURALS.get(_NAMES[what])) for what, count in gone.items() if count
     )
     if not erased:
         yield f"This worker knows nothing about {address}. Check the spelling."
+        if any_unconnected:
+            yield (
+                "Customers of accounts that are not connected are staged without their addresses. If the person is one "
+                "of them, the worker erases it once the account is connected."
+            )
         return
     yield f"Erased of {address} from this worker's database: {erased}."
     if by_worker is not None:

@@ -31,6 +31,26 @@ def elsewhere(config: Config, db: Database, account_id: AccountId | None) -> str
     return in_words(account_id, size.partitions, live.partitions.keys(), lambda: members_of(config.kafka) or ())
 
 
+def accounts_elsewhere(
+    db: Database, topic: str, live: LiveWorker | None, account_ids: Iterable[AccountId]
+) -> dict[AccountId, int]:
+    """Returns those of the accounts that another worker has now, each with its partition.
+
+    Args:
+        live: what this database's worker last wrote about itself; None if it does not run.
+    """
+    size = offsets.size_of(db, topic)
+    if size is None or live is None or not live.partitions:
+        return {}
+    read = offsets.account_partitions(db, topic, size.topic_id)
+    own = {account_id: partition_of(account_id, size.ledger) for account_id in account_ids}
+    return {
+        account_id: partition
+        for account_id, partition in own.items()
+        if live.partitions.keys().isdisjoint({*read.get(account_id, ()), partition})
+    }
+
+
 def all_workers(config: Config, db: Database, live: LiveWorker | None) -> list[Member] | None:
     """Returns the workers of the group, ordered by partition.
 

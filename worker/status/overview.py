@@ -32,6 +32,7 @@ from worker.status.account_state import AccountFacts, AccountState, State, held_
 from worker.status.left_out import as_rows, sentences
 from worker.status.live import LiveWorker
 from worker.status.next_flush import delivering, next_flush, running_flush, running_in_words
+from worker.status.other_workers import accounts_elsewhere
 from worker.status.run_summary import run_data
 from worker.status.times import in_words, span_in_words
 from worker.store import counts, customers, dead_letters, erasure_requests, ignored, ledger, offsets, receipts, runs
@@ -60,6 +61,7 @@ def overview(
     under_way = runs.under_way(db) if beat is not None else []
     facts = facts_of_all(db, under_way)
     foreign = without_settings(db)
+    elsewhere = accounts_elsewhere(db, topic, live, [one.settings.account_id for one in facts])
     partitions = _partitions(offsets.of_topic(db, topic), live)
     waiting = {one.settings.account_id: one.waiting for one in facts}
     flushes = [_running(one, waiting, now, config) for one in under_way]
@@ -77,7 +79,7 @@ def overview(
         "customers": customers.total_count(db),
         "customers_waiting": sum(one.waiting for one in facts) + sum(foreign.values()),
         "customers_without_settings": sum(foreign.values()),
-        "accounts": [account_data(one, now, config) for one in facts],
+        "accounts": [account_data(one, now, config, elsewhere=elsewhere.get(one.settings.account_id)) for one in facts],
         "dead_letters": dead_letters.count(db),
         "records_refused": dead_letters.count_because(db, UNSIGNED, WRONG),
         "counts": counts.totals(db, topic),
@@ -133,14 +135,18 @@ def broker_data(live: LiveWorker | None, now: datetime, config: Config) -> dict[
     return {"reached": False, "away_since": live.away_since, "words": words}
 
 
-def account_data(facts: AccountFacts, now: datetime, config: Config) -> dict[str, Any]:
-    """Returns the account's state, what is waiting and what is held back."""
+def account_data(facts: AccountFacts, now: datetime, config: Config, *, elsewhere: int | None = None) -> dict[str, Any]:
+    """Returns the account's state, what is waiting and what is held back.
+
+    Args:
+        elsewhere: the account's partition if another worker has it; its customers are in that worker's database.
+    """
     one, state = facts.settings, state_of(facts, now)
     since = facts.waiting_since
     return {
         "account_id": one.account_id,
         "state": state.state,
-        "what": state.what or _first_delivery(facts, state, now, config),
+        "what": state.what or (_first_delivery(facts, state, now, config) if elsewhere is None else None),
         "advice": state.advice,
         "customers_waiting": facts.waiting,
         "waiting_since": since,
@@ -162,7 +168,7 @@ def account_data(facts: AccountFacts, now: datetime, config: Config) -> dict[str
         "tried_again_at": as_text(facts.retry_at) if facts.retry_at else None,
         "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in settings.missing(one)],
         "paused_since": as_text(one.pause.since) if one.pause else None,
-        "notes": [*_list_notes(one, state.what or ""), *_bare_notes(facts, state)],
+        "notes": [*_list_notes(one, state.what or ""), *_bare_notes(facts, state), *_elsewhere_notes(elsewhere)],
     }
 
 
@@ -192,6 +198,12 @@ def _list_notes(one: AccountSettings, said: str) -> list[str]:
 def _bare_notes(facts: AccountFacts, state: AccountState) -> list[str]:
     notice = facts.bare.in_words() if facts.bare is not None else ""
     return [notice] if notice and notice != state.what else []
+
+
+def _elsewhere_notes(partition: int | None) -> list[str]:
+    if partition is None:
+        return []
+    return [f"Another worker has this account now (partition {partition}): run status there for what waits."]
 
 
 def _partitions(readings: Sequence[Reading], live: LiveWorker | None) -> list[dict[str, Any]]:

@@ -22,13 +22,22 @@ GONE = {"receipts": 2, "places": 1, "customers": 1, "dead letters": 0}
 def test_it_is_said_what_was_erased_and_whether_the_running_worker_did(by_worker: str | None, said: list[str]) -> None:
     """Each kind with its number, and in plain words who did it."""
     erased = "Erased of ann@example.com from this worker's database: 2 receipts, 1 list entry, 1 customer."
-    assert list(erased_in_words(ANN, GONE, by_worker)) == [erased, *said]
+    assert list(erased_in_words(ANN, GONE, by_worker, any_unconnected=True)) == [erased, *said]
 
 
 def test_an_address_that_nobody_had_is_said_to_be_unknown() -> None:
     """With the hint that it may be a typing error."""
-    (told,) = erased_in_words(ANN, dict.fromkeys(GONE, 0), None)
-    assert told == "This worker knows nothing about ann@example.com. Check the spelling."
+    (said,) = erased_in_words(ANN, dict.fromkeys(GONE, 0), None, any_unconnected=False)
+    assert said == "This worker knows nothing about ann@example.com. Check the spelling."
+
+
+def test_customers_without_addresses_may_include_the_person() -> None:
+    """No address of an account that is not connected is stored, so the request waits for the account."""
+    _, said = erased_in_words(ANN, dict.fromkeys(GONE, 0), None, any_unconnected=True)
+    assert said == (
+        "Customers of accounts that are not connected are staged without their addresses. If the person is one of "
+        "them, the worker erases it once the account is connected."
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.unit.consumer.test_batch import event
 from worker.clock import as_text
 from worker.config import Config, Staging
 from worker.consumer.owned_partitions import Lag, OwnedPartitions
+from worker.kafka.partitioner import partition_of
 from worker.model import AccountId, ListId
 from worker.sqlite import lock
 from worker.sqlite.database import Database, open_database
@@ -93,6 +95,18 @@ def test_an_account_shows_what_waits_since_when_and_what_is_held(db: Database) -
     (account,) = shown(db)["accounts"]
     assert account["state"] == "held"
     assert [one["words"] for one in account["held"]] == ["5000 members would leave list Master (m)"]
+
+
+def test_an_account_of_another_worker_names_its_partition(db: Database) -> None:
+    """Another worker's account is one of which this worker has neither the partition nor read a record there."""
+    number = partition_of(ACCOUNT, 3)
+    notes = [
+        shown(db, live=replace(LIVE, partitions=dict.fromkeys(own, Lag(0, 0.0))))["accounts"][0]["notes"]
+        for own in ({number}, {0}, {1}, ())
+    ]
+    said = f"Another worker has this account now (partition {number}): run status there for what waits."
+    assert notes == [[], [], [said], []]  # its customer was read in partition 0
+    assert shown(db, beat=None)["accounts"][0]["notes"] == []
 
 
 def test_a_flush_under_way_is_shown_and_a_crashed_one_is_not(db: Database) -> None:
