@@ -17,13 +17,13 @@ from worker.text.redaction import redacted
 
 INTERRUPTED = 130
 JSON_OPTION = "--json"
-"""With it, errors are JSON too, also those that come before a command's options are read."""
+"""Makes errors JSON too, even those that occur before a command's options are parsed."""
 
 
 def main() -> None:
-    """Runs the command that the arguments name.
+    """Runs the command in the arguments.
 
-    Exits with 0 when it is done, 1 when something failed, with the reason on stderr, 2 when it was used wrongly.
+    Exits with 0 on success, 1 on failure with the reason on stderr, 2 on wrong usage. Some commands have more codes.
     """
     try:
         _run()
@@ -33,7 +33,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # The reader of the output has enough. What is left goes nowhere, or Python would complain at its end.
+        # The reader closed the pipe. The rest is discarded, or Python would complain when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception:
@@ -53,7 +53,7 @@ def _run() -> None:
 
 def _log_internal_error() -> None:
     if not logging.getLogger().handlers:
-        # The command had not read yet what the operator chose.
+        # The command failed before it configured the log.
         from worker.config import Log
         from worker.log import configure
 
@@ -61,15 +61,15 @@ def _log_internal_error() -> None:
     logging.getLogger("worker").exception("internal error")
 
 
-def _tell(code: str, what: str, advice: str) -> None:
-    log = sys.modules.get("worker.log")  # not there yet: nothing is known of the operator's choice
+def _tell(code: str, message: str, advice: str) -> None:
+    log = sys.modules.get("worker.log")  # not imported yet: the log is not configured
     if JSON_OPTION in sys.argv[1:]:
-        document = json.dumps({"code": code, "message": what, "advice": advice}, ensure_ascii=False)
+        document = json.dumps({"code": code, "message": message, "advice": advice}, ensure_ascii=False)
         sys.stderr.write(redacted(json_escaped(document)) + "\n")
     elif log is not None and log.writes_json():
-        logging.getLogger("worker").error(what, extra={"code": code, "advice": advice})
+        logging.getLogger("worker").error(message, extra={"code": code, "advice": advice})
     else:
-        for line in (f"error: {what}", advice):
+        for line in (f"error: {message}", advice):
             sys.stderr.write(redacted(visible(line, keep="\n")) + "\n")
 
 

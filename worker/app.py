@@ -1,6 +1,6 @@
-"""The one place that wires the parts together, by the operator's config.
+"""Creates the parts of the worker from the operator's config.
 
-What calls Mailchimp or Kafka is imported where it is made: commands that only read start in half the time without it.
+Modules that call Mailchimp or Kafka are imported where they are used: commands that only read start in half the time.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ if TYPE_CHECKING:
     from worker.store.accounts import AccountSettings
 
 SELDOM = (50_000, 20)
-"""How many more objects, and rounds, before Python looks for cycles among them. Most of what a flush makes lives until
-it is written, and has none: by samples of the process a tenth of its processor time went into looking."""
+"""Thresholds of the garbage collector during a flush: new objects before a young collection, and young collections
+before an older one. A flush creates few cycles, and the default thresholds cost a tenth of its processor time."""
 
 
 @dataclass(frozen=True)
 class App:
-    """Makes what commands and the daemon work with."""
+    """Creates what commands and the daemon use."""
 
     config: Config
     clock: Clock = utc_now
@@ -67,21 +67,21 @@ class App:
 
     @cached_property
     def changelog(self) -> ChangelogWriter:
-        """What writes ledger and settings to Kafka."""
+        """The writer of ledger and settings in Kafka."""
         from worker.changelog.writer import ChangelogWriter
 
-        made = ChangelogWriter(
+        writer = ChangelogWriter(
             self.config.kafka,
             self.clock,
             lambda: self.signatures,
             self.metrics,
             outcomes=self.config.outcomes.enabled,
         )
-        made.take_settings = self._take_settings
-        return made
+        writer.take_settings = self._take_settings
+        return writer
 
     def open_database(self) -> Database:
-        """Opens the staging database; what changes ledger or settings is committed by the changelog.
+        """Opens the staging database. Changes of ledger and settings must be committed by :attr:`changelog`.
 
         Raises:
             DatabaseError: it cannot be used.
@@ -89,7 +89,7 @@ class App:
         return open_database(self.config.staging.path)
 
     def open_existing(self) -> Database:
-        """Opens the staging database to read it, and makes none.
+        """Opens the staging database to read it; does not create it.
 
         Raises:
             NotFound: there is none.
@@ -98,10 +98,10 @@ class App:
         return open_existing(self.config.staging.path)
 
     def open_reader(self, db: Database) -> Reader:
-        """Opens what reads ledger and settings from Kafka into a connection.
+        """Opens a reader of ledger and settings that writes them with a connection.
 
         Raises:
-            KafkaError: no broker answers, or a topic is not there, cannot be made, or cannot keep what it must.
+            KafkaError: no broker answers, or a topic does not exist, cannot be created, or is not fit for the ledger.
         """
         from worker.changelog.reader import Reader
 
@@ -109,7 +109,7 @@ class App:
 
     @cached_property
     def signatures(self) -> Signatures:
-        """What signs and checks records of ledger and settings, by the keys in force.
+        """Signs and checks records of ledger and settings with the secret keys in force.
 
         Raises:
             SecretKeyError: the secret key is malformed or cannot be read.
@@ -119,51 +119,55 @@ class App:
         return Signatures(self.secret.derived_by_each(RECORDS))
 
     def tail(self) -> ChangelogTail:
-        """Returns what keeps ledger and settings up to date while a worker runs.
+        """Returns the reader that keeps ledger and settings up to date while a worker runs.
 
         Raises:
-            KafkaError: no broker answers, or a topic is not there, cannot be made, or cannot keep what it must.
+            KafkaError: no broker answers, or a topic does not exist, cannot be created, or is not fit for the ledger.
         """
         from worker.changelog.tail import ChangelogTail
 
-        assert self.changelog.topics  # asked for now, so that a start without them fails
+        assert self.changelog.topics  # queried now, so that the start fails without them
         return ChangelogTail(self.open_database, self.open_reader, self.changelog)
 
     def _take_settings(self) -> None:
         with closing(self.open_database()) as copy, closing(self.open_reader(copy)) as reader:
-            reader.check_signed()  # with a wrong key, nobody would believe what is written
+            reader.check_signed()  # records signed with a wrong key would be rejected everywhere
             self.changelog.take_all_settings(reader.read_settings)
 
     @cached_property
     def secret(self) -> SecretKey:
-        """What API keys are encrypted with; made beside the database where none is configured.
+        """The key that encrypts API keys; created beside the database if none is configured.
 
         Raises:
             SecretKeyError: it is malformed or cannot be read.
         """
-        given, before = self.config.secret_key, self.config.previous_secret_key
-        key = secret_key(
-            given.get_secret_value() if given is not None else None,
-            self.config.secret_key_file,
-            self.config.staging.path,
+        config = self.config
+        text = config.secret_key.get_secret_value() if config.secret_key is not None else None
+        key = secret_key(text, config.secret_key_file, config.staging.path)
+        if config.previous_secret_key is None:
+            return key
+        return replace(
+            key, previous=parsed(config.previous_secret_key.get_secret_value(), "WORKER_PREVIOUS_SECRET_KEY")
         )
-        previous = parsed(before.get_secret_value(), "WORKER_PREVIOUS_SECRET_KEY") if before is not None else None
-        return replace(key, previous=previous)
 
     def use_previous(self, previous: SecretKey) -> None:
-        """Has the secret key used before be in force too."""
+        """Puts the previous secret key in force too."""
         self.__dict__["secret"] = replace(self.secret, previous=previous)
         self.__dict__.pop("signatures", None)
 
     def signing(self, db: Database, progress: Callable[[int], None]) -> Signing:
-        """Returns what signs what is in the topics already."""
+        """Returns what signs the existing records of the topics.
+
+        Args:
+            progress: called with how many records were written so far.
+        """
         from worker.changelog.signing import Signing
 
         return Signing(self.config.kafka, self.changelog, db, self.signatures, progress)
 
     @contextmanager
     def open_client(self, key: ApiKey, account_id: AccountId | None = None) -> Iterator[Sender]:
-        """Opens what sends calls with an API key, each once: for commands with a person waiting."""
+        """Opens a sender with an API key that never retries, for commands that a person waits for."""
         from worker.mailchimp.client import Client
 
         with Client(key, self.config.mailchimp.base_url, self.config.mailchimp.timeout) as client:
@@ -171,7 +175,7 @@ class App:
 
     @contextmanager
     def open_client_of(self, db: Database, account_id: AccountId) -> Iterator[Sender]:
-        """Opens what sends calls with an account's API key, each once.
+        """Opens a sender with an account's API key that never retries.
 
         Raises:
             AccountError: the account has no API key.
@@ -182,7 +186,7 @@ class App:
 
     @contextmanager
     def open_sender(self, db: Database, account_id: AccountId, stop: Stop) -> Iterator[RetryingSender]:
-        """Opens what sends an account's calls in a flush: through its key's limiter, again while that is worth it.
+        """Opens the sender of a flush of an account: with the rate limit of its API key, and with retries.
 
         Raises:
             AccountError: the account has no API key.
@@ -196,7 +200,7 @@ class App:
             )
 
     def hash_key(self, db: Database) -> bytes | None:
-        """Returns the key of the hashes of erased persons; None where nobody was ever erased.
+        """Returns the key of the hashes of erased persons; None if nobody was ever erased.
 
         Raises:
             SecretKeyError: it cannot be decrypted.
@@ -204,15 +208,15 @@ class App:
         return hash_key(db, self.secret)
 
     def departed_of(self, db: Database, account_id: AccountId) -> Departed:
-        """Returns who left lists of an account and was erased since.
+        """Returns the hashes of erased persons whom an account may not add again.
 
         Raises:
-            SecretKeyError: there is somebody, and the key of the hashes cannot be decrypted.
+            SecretKeyError: somebody was erased, and the key of the hashes cannot be decrypted.
         """
         return departed_of(db, account_id, self.secret)
 
     def hashes_of(self, account_id: AccountId) -> FieldHashes:
-        """Returns what makes and recognises hashes of an account's fields, by the keys in force.
+        """Returns what creates and recognises hashes of an account's fields, with the secret keys in force.
 
         Raises:
             SecretKeyError: the secret key is malformed or cannot be read.
@@ -227,7 +231,7 @@ class App:
         """Plans a flush of one account; only reads.
 
         Args:
-            settings: the account's, which lack nothing.
+            settings: of the account; nothing may be missing.
             sender: sends the reads with the account's API key.
             confirmed: whether an operator would confirm what the last flush held back.
 
@@ -249,11 +253,11 @@ class App:
         )
 
     def flusher(self, stop: Stop) -> Flusher:
-        """Returns what carries out flushes: one for a process."""
+        """Returns what carries out flushes. Call it once per process."""
         from worker.flush.execute import DeliveryConfig
         from worker.flush.run import Flusher
 
-        how = DeliveryConfig(
+        delivery = DeliveryConfig(
             open_database=self.open_database,
             open_sender=self.open_sender,
             departed_of=self.departed_of,
@@ -267,14 +271,14 @@ class App:
             metrics=self.metrics,
         )
         gc.set_threshold(*SELDOM)
-        return Flusher(how, self.changelog, self.config.flush.accounts_at_once, self.config.flush.spread)
+        return Flusher(delivery, self.changelog, self.config.flush.accounts_at_once, self.config.flush.spread)
 
     @contextmanager
     def web_server(self) -> Iterator[Callable[[Health, OwnedPartitions], None]]:
-        """Binds the web server's port, where there is to be one, and gives what begins to serve a worker there.
+        """Binds the web server's port, if one is configured. Yields a function that starts serving a worker there.
 
         Raises:
-            WebError: nothing can listen there, or others could without a token.
+            WebError: the port cannot be bound, or other machines could reach it without a token.
             DatabaseError: the database cannot be used.
         """
         web = self.config.web
@@ -299,7 +303,7 @@ class App:
                 topic, in_flight = self.config.kafka.topic, self.connections.in_flight
                 collector = WorkerCollector(db, topic, owned_partitions, self.metrics, in_flight, self.clock)
                 elsewhere = Elsewhere(topic, owned_partitions.owned)
-                # The ledger of a partition that was another worker's is read later, once that one's calls are over.
+                # Announced before its ledger is read, which waits for the calls of a partition's previous worker.
                 announcer = Announcer(self, owned_partitions.owned, owned_partitions.why_settings_unread)
                 server.start(
                     web_application(

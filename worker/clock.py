@@ -10,23 +10,23 @@ Clock = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
-    """Returns the time of the machine."""
+    """Returns the machine's time."""
     return datetime.now(UTC)
 
 
 def as_text(moment: datetime) -> str:
-    """Returns a moment as it is stored and printed, in milliseconds: ``2026-11-22T10:00:00.000Z``."""
+    """Returns a time as it is stored and printed, in milliseconds: ``2026-11-22T10:00:00.000Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def as_moment(text: str) -> datetime:
-    """Returns the moment that a text names; without an offset it is UTC.
+    """Parses a time; without an offset it is UTC.
 
     Raises:
-        ValueError: it is no ISO 8601 time, or one that UTC has no date for.
+        ValueError: it is not an ISO 8601 time, or outside of the calendar in UTC.
     """
     moment = datetime.fromisoformat(text)
     try:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError as error:  # an offset may carry a time out of the calendar
+    except OverflowError as error:  # the offset moves it out of the calendar
         raise ValueError(f"{text} is before the year 1 or after 9999 in UTC") from error

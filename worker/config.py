@@ -1,4 +1,4 @@
-"""What the operator chose: ``config/worker.toml`` and the environment, checked before anything starts."""
+"""The operator's config: ``config/worker.toml`` and environment variables, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from worker.errors import ConfigError
 
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - compared with, not bound
 SHORTEST_TOKEN = 24
-"""Characters of web.token, so that nobody finds it by trying."""
+"""Characters of web.token, so that it cannot be guessed."""
 DEFAULT_FILE = Path("config/worker.toml")
 _PREFIX = "WORKER_"
 _FILE_VARIABLE = "WORKER_CONFIG"
@@ -38,8 +38,8 @@ _VARIABLE_ONLY = ("secret_key", "secret_key_file", "previous_secret_key")
 _SERVICE_LINKS = re.compile(
     r"WORKER_(\w+_)??(SERVICE_(HOST|PORT)(_\w+)?=.*|PORT(_\d+_(TCP|UDP|SCTP))?=\w+://.*|PORT_\d+_(TCP|UDP|SCTP)_\w+=.*)"
 )
-"""What Kubernetes sets in every container for a Service named "worker", or "worker-" and more. WORKER_WEB_PORT=9090 is
-none of it, but the variable of a setting with a line too few."""
+"""Variables that Kubernetes sets in every container for a Service named "worker" or "worker-…". WORKER_WEB_PORT=9090
+does not match: it is WORKER_WEB__PORT with an underscore missing."""
 _UNSHOWN = {"secret_key", "previous_secret_key", "kafka.client", "web.token"}  # they hold passwords
 _NAMED_ELSE = {"bootstrap.servers": "kafka.bootstrap_servers", "group.id": "kafka.group_id"}
 
@@ -77,7 +77,7 @@ def _encrypted(url: str, info: ValidationInfo) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Returns whether a host is this machine, as nobody else can listen on the way there."""
+    """Returns whether a host is this machine, so that nobody can intercept what is sent there."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -90,15 +90,15 @@ def _file_path(path: Path) -> Path:
     return path
 
 
-def _properties(given: Any) -> Any:
-    # Returns librdkafka's properties by their dotted names, also where TOML read the dots as tables within tables.
-    if isinstance(given, str):
+def _properties(properties: Any) -> Any:
+    # Returns librdkafka's properties by their dotted names, even if TOML parsed the dots as nested tables.
+    if isinstance(properties, str):
         with contextlib.suppress(ValueError):
-            given = json.loads(given)
-    if not isinstance(given, dict):
+            properties = json.loads(properties)
+    if not isinstance(properties, dict):
         raise ValueError('must be a table, and in the environment a JSON object such as {"security.protocol": "ssl"}')
     flat: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in properties.items():
         if isinstance(value, dict):
             flat |= {f"{name}.{rest}": below for rest, below in _properties(value).items()}
         elif isinstance(value, str | int | float):
@@ -123,7 +123,7 @@ def _origin(url: str) -> str:
 
 
 def _origins(urls: str) -> str:
-    return " ".join(_origin(one) for one in urls.replace(",", " ").split())
+    return " ".join(_origin(url) for url in urls.replace(",", " ").split())
 
 
 _FilePath = Annotated[Path, AfterValidator(_file_path)]
@@ -150,24 +150,24 @@ class Kafka(_Section):
 
     @property
     def settings_topic(self) -> str:
-        """The compacted topic that keeps the accounts' settings."""
+        """The compacted topic that holds the accounts' settings."""
         return f"{self.topic}.settings"
 
     @property
     def outcomes_topic(self) -> str:
-        """The compacted topic that tells what became of each customer."""
+        """The compacted topic with each customer's outcome."""
         return f"{self.topic}.outcomes"
 
 
 class Staging(_Section):
-    """Where customers' newest states are kept."""
+    """Where customers' newest states are stored."""
 
     path: _FilePath = Path("data/worker.db")
     keep_unowned_hours: Annotated[int, Field(ge=1, le=24 * 366)] = 24
 
 
 class Flush(_Section):
-    """When and how what changed is delivered."""
+    """When and how changed customers are delivered."""
 
     at: Annotated[str, AfterValidator(_clock_time)] = "10:00"
     timezone: Annotated[str, AfterValidator(_timezone)] = "Europe/London"
@@ -200,7 +200,7 @@ class Mailchimp(_Section):
 
 
 class Outcomes(_Section):
-    """Whether what became of each customer is published."""
+    """Whether each customer's outcome is published."""
 
     enabled: bool = True
 
@@ -212,7 +212,7 @@ class Receipts(_Section):
 
 
 class DeadLetters(_Section):
-    """How long, and how many, records that could not be understood are kept."""
+    """How long dead letters are kept, and how many."""
 
     keep_days: Annotated[int, Field(ge=1)] = 400
     keep_at_most: Annotated[int, Field(ge=0)] = 100_000
@@ -230,14 +230,14 @@ class Web(_Section):
 
     @property
     def url(self) -> str:
-        """Where browsers reach the pages; without web.public_url, those on this machine."""
+        """Where browsers reach the pages; without web.public_url, only from this machine."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         host = {"[::]": "[::1]"}.get(host, "127.0.0.1" if host == ALL_ADDRESSES else host)
         return self.public_url or f"http://{host}:{self.port}"
 
     @property
     def secure(self) -> bool:
-        """Whether browsers come by https, so that they send the cookie by nothing else."""
+        """Whether browsers use https, so that the cookie is sent over https only."""
         return bool(self.embed_origins) or self.public_url.startswith("https://")
 
 
@@ -249,7 +249,7 @@ class Log(_Section):
 
 
 class Config(_Section):
-    """All of it. Read with :func:`load`, which explains what is wrong."""
+    """The whole config. Read it with :func:`load`, which explains what is wrong."""
 
     kafka: Kafka = Kafka()
     staging: Staging = Staging()
@@ -270,7 +270,7 @@ class _Sources(BaseSettings, Config):
 
 
 class _File(TomlConfigSettingsSource):
-    """The configuration file; what is wrong with its form is left out, and listed in ``problems``."""
+    """The configuration file; malformed sections are left out and listed in ``problems``."""
 
     def _read_file(self, file_path: Any) -> dict[str, Any]:
         self.problems: list[str] = []
@@ -295,8 +295,8 @@ def load() -> Config:
     """Reads the operator's config.
 
     Returns:
-        The checked config: the file that ``WORKER_CONFIG`` names, else ``config/worker.toml`` where there is one,
-        each value overridden by its environment variable.
+        The checked config: from the file that ``WORKER_CONFIG`` names, or else ``config/worker.toml`` if it exists.
+        An environment variable overrides the value in the file.
 
     Raises:
         ConfigError: a value is wrong or unknown; gives its name, its value, where it was set and what is allowed.
@@ -312,10 +312,10 @@ def load() -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        problems += [_explained(one, path) for one in error.errors()]
+        problems += [_explained(problem, path) for problem in error.errors()]
     if problems:
         raise ConfigError(
-            "The configuration is wrong:" + "".join(f"\n  {one}" for one in problems),
+            "The configuration is wrong:" + "".join(f"\n  {problem}" for problem in problems),
             "Correct it; config/worker.toml lists every setting and what it may be.",
         )
     return config
@@ -326,7 +326,7 @@ def _file() -> Path | None:
     if not named:
         return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
     try:
-        Path(named).stat()  # the library passes over a file that is missing
+        Path(named).stat()  # the library ignores a missing file
     except OSError as error:
         raise _unreadable(named, error) from error
     return Path(named)
@@ -340,14 +340,16 @@ def _unreadable(file: Any, error: OSError) -> ConfigError:
 
 
 def _unknown_variables() -> list[str]:
-    # Those of a section are found by validation, as unknown values of the file are.
-    ours = ((one, value) for one, value in os.environ.items() if one.startswith(_PREFIX) and one != _FILE_VARIABLE)
+    # Validation finds those of a section, like unknown values of the file.
+    variables = (
+        (name, value) for name, value in os.environ.items() if name.startswith(_PREFIX) and name != _FILE_VARIABLE
+    )
     known = {f"{_PREFIX}{name}".upper() for name in _VARIABLE_ONLY}
     sections = tuple(f"{_PREFIX}{name}__".upper() for name in Config.model_fields.keys() - set(_VARIABLE_ONLY))
     return sorted(
-        one
-        for one, value in ours
-        if not (one in known or one.startswith(sections) or _SERVICE_LINKS.fullmatch(f"{one}={value}"))
+        name
+        for name, value in variables
+        if not (name in known or name.startswith(sections) or _SERVICE_LINKS.fullmatch(f"{name}={value}"))
     )
 
 
@@ -360,7 +362,7 @@ def _explained(problem: Any, file: Path | None) -> str:
     name, variable = ".".join(where), _PREFIX + "__".join(part.upper() for part in where)
     if problem["type"] == "extra_forbidden":
         return _no_such_setting(variable) if variable in os.environ else f"{name}: there is no such setting (in {file})"
-    told = re.sub(r"^(Input|String) should", "must", str(problem["msg"]).removeprefix("Value error, "))
+    rule = re.sub(r"^(Input|String) should", "must", str(problem["msg"]).removeprefix("Value error, "))
     value = problem["input"]
     shown = "" if name in _UNSHOWN else f" = {value if isinstance(value, time) else repr(value)}"
-    return f"{name}{shown}: {told} ({variable if variable in os.environ else f'in {file}'})"
+    return f"{name}{shown}: {rule} ({variable if variable in os.environ else f'in {file}'})"

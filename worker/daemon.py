@@ -45,11 +45,11 @@ from worker.web.health import STALE_SECONDS, Health
 log = logging.getLogger("worker.daemon")
 
 FLUSH_END_SECONDS = 6.0
-"""How long a flush is waited for when the worker ends: longer than it gives its calls in flight."""
+"""How long an ending worker waits for a flush: longer than the flush waits for its calls in flight."""
 MOST_FLUSHES = 16
-"""Flushes that operators asked for, beside the daily ones: each has a thread and a connection to the database."""
+"""Most flushes that operators requested at the same time: each has a thread and a database connection."""
 STOPPED_WAIT = timedelta(seconds=10)
-"""How long after an account's flush was stopped it is begun again, such as when Kafka was silent for a while."""
+"""How long to wait before starting an account's flush again that was stopped, such as while Kafka was silent."""
 TOGETHER_SECONDS = 10.0
 """Partitions that become ready within this time of an assignment are flushed by one run."""
 
@@ -64,17 +64,17 @@ class Daemon:
         self._flushes: list[FlushThread] = []
         self._failures = 0
         self._not_before: datetime | None = None
-        """When a flush may be begun again after one that could not be carried out."""
+        """When the next flush may start after one that could not be carried out; None without one."""
         self._stopped_at: dict[AccountId, datetime] = {}
-        """When an account's flush was stopped, which is not at once begun again."""
+        """When each account's flush was stopped: it starts again only after STOPPED_WAIT."""
 
     def run(self) -> None:
-        """Reads and flushes until the stop is set; a flush that is under way then ends early and loses nothing.
+        """Reads and flushes until `stop` is set. A running flush then ends early and loses nothing.
 
         Raises:
-            AlreadyRunning: another process works on this database.
+            AlreadyRunning: another process uses this database.
             KafkaError: no broker answers at the start, it refuses the credentials, or there is no such topic.
-            ConsumerStopped: reading has ended for good.
+            ConsumerStopped: the consumer met a fatal error.
             DatabaseError: the database cannot be used.
             WebError: the web server cannot listen where it should.
         """
@@ -90,7 +90,7 @@ class Daemon:
             ticks = schedule.Scheduler()
             ticks.every(1).seconds.do(self._tick, lock, db, poller)
             ticks.every(1).seconds.do(lambda: health.looked(flushing=bool(self._flushes)))
-            # A flood of what nobody understands must not fill the disk before the next flush tidies up.
+            # A flood of dead letters must not fill the disk before the next flush drops old ones.
             ticks.every(1).minutes.do(limit_dead_letters, db, self._app.config.dead_letters)
             poller.start()
             jobs = start_all(self._jobs(poller.owned_partitions), self._app.open_database)
@@ -106,7 +106,7 @@ class Daemon:
             finally:
                 self._stop.set()
                 ends = time.monotonic() + FLUSH_END_SECONDS
-                ended = [one.wait(max(ends - time.monotonic(), 0)) for one in self._flushes]
+                ended = [flush_thread.wait(max(ends - time.monotonic(), 0)) for flush_thread in self._flushes]
                 for job in jobs:
                     job.end(0)
                 poller.end(calls_ended=all(ended))
@@ -120,12 +120,12 @@ class Daemon:
 
     def _tick(self, lock: DatabaseLock, db: Database, poller: Poller) -> None:
         poller.check()
-        # A worker that Kafka does not serve is not alive, though it runs.
+        # A worker without contact to Kafka is not alive, though its process runs.
         if poller.owned_partitions.seconds_since_heard() < STALE_SECONDS:
             lock.beat()
-        for one in [one for one in self._flushes if one.wait(0)]:
-            self._flushes.remove(one)
-            self._heed(one)
+        for flush_thread in [flush_thread for flush_thread in self._flushes if flush_thread.wait(0)]:
+            self._flushes.remove(flush_thread)
+            self._heed(flush_thread)
         now = self._app.clock()
         requests = self._requests(db, now)
         if self._not_before is not None and now < self._not_before <= now + RUN_AGAIN_AFTER[-1]:
@@ -134,13 +134,13 @@ class Daemon:
         all_ready = poller.owned_partitions.wait_until_ready(0)
         unread = poller.being_read(db)
         if all_ready:
-            # Each at once, since operators wait for them. One for an account whose customers have no fields yet waits
-            # for these; one for all accounts leaves such an account out, and says so.
-            may = [one for one in requests if one.account_id not in unread]
-            for request in may[: max(MOST_FLUSHES - len(self._flushes), 0)]:
+            # Each starts at once, since operators wait for it. A request for an account whose customers are read again
+            # waits until they are; one for all accounts leaves such an account out, and says so.
+            startable = [request for request in requests if request.account_id not in unread]
+            for request in startable[: max(MOST_FLUSHES - len(self._flushes), 0)]:
                 self._flushes.append(FlushThread(flushing, request.trigger, request))
-        if not all(one.has_begun for one in self._flushes):
-            return  # its accounts are not known yet to be under way
+        if not all(flush_thread.has_begun for flush_thread in self._flushes):
+            return  # it is not known yet which accounts it delivers
         if all_ready or poller.owned_partitions.seconds_since_assignment() > TOGETHER_SECONDS:
             if due := self._due(db, poller, now, unread):
                 self._flushes.append(FlushThread(flushing, "daily", None, due))
@@ -149,55 +149,58 @@ class Daemon:
                 self._flushes.append(FlushThread(flushing, "retry", None, failed))
 
     def _requests(self, db: Database, now: datetime) -> list[Request]:
-        taken = {one.request.request for one in self._flushes if one.request is not None}
-        found = []
-        for one in runs.open_requests(db):
-            if one.request in taken:
+        taken = {flush_thread.request.request for flush_thread in self._flushes if flush_thread.request is not None}
+        open_requests = []
+        for request in runs.open_requests(db):
+            if request.request in taken:
                 continue
-            if not is_expired(now, as_moment(one.requested_at)):
-                found.append(one)
+            if not is_expired(now, as_moment(request.requested_at)):
+                open_requests.append(request)
                 continue
-            facts = {"account": one.account_id, "requested_at": one.requested_at}
-            log.warning("the request for a flush of %s is dropped: it is too old", one.requested_at, extra=facts)
+            facts = {"account": request.account_id, "requested_at": request.requested_at}
+            log.warning("the request for a flush of %s is dropped: it is too old", request.requested_at, extra=facts)
             with db.transaction():
-                runs.withdraw(db, one.request)
-        return found
+                runs.withdraw(db, request.request)
+        return open_requests
 
     def _due(self, db: Database, poller: Poller, now: datetime, unread: Set[AccountId]) -> list[AccountId]:
         flush, topic = self._app.config.flush, self._app.config.kafka.topic
         flush_time = latest_flush_time(now, flush.time_of_day, flush.zone)
-        found = runs.not_completed(db, as_text(flush_time), as_text(now + CLOCK_TOLERANCE))
+        not_completed = runs.not_completed(db, as_text(flush_time), as_text(now + CLOCK_TOLERANCE))
         under_way = self._flusher.turns.accounts() | unread
         due = [
-            one
-            for one in found
-            if is_account_due(now, flush.time_of_day, flush.zone, one) and one.account_id not in under_way
+            flush_times
+            for flush_times in not_completed
+            if is_account_due(now, flush.time_of_day, flush.zone, flush_times)
+            and flush_times.account_id not in under_way
         ]
         if not due:
             return []
         partitions = offsets.account_partitions(db, topic, poller.consumer.topic_id)
         ready, owned = poller.owned_partitions.ready(), poller.owned_partitions.owned()
-        accounts = []
-        for one in due:
-            of_it = partitions.get(one.account_id, frozenset()) | {self._app.changelog.ledger_partition(one.account_id)}
-            stopped = self._stopped_at.get(one.account_id)
-            if not of_it & owned or not of_it & owned <= ready or (stopped and now < stopped + STOPPED_WAIT):
+        account_ids = []
+        for flush_times in due:
+            account_id, completed_at = flush_times.account_id, flush_times.completed_at
+            ledger_partition = self._app.changelog.ledger_partition(account_id)
+            owned_of_account = (partitions.get(account_id, frozenset()) | {ledger_partition}) & owned
+            stopped = self._stopped_at.get(account_id)
+            if not owned_of_account or not owned_of_account <= ready or (stopped and now < stopped + STOPPED_WAIT):
                 continue
-            accounts.append(one.account_id)
-            if one.completed_at is not None and is_in_future(now, as_moment(one.completed_at)):
-                told = "the last flush of account %s is recorded at %s, in the future: the clock was ahead"
-                log.warning(told, one.account_id, one.completed_at, extra={"account": one.account_id})
-        return accounts
+            account_ids.append(account_id)
+            if completed_at is not None and is_in_future(now, as_moment(completed_at)):
+                message = "the last flush of account %s is recorded at %s, in the future: the clock was ahead"
+                log.warning(message, account_id, completed_at, extra={"account": account_id})
+        return account_ids
 
     def _failed(self, db: Database, now: datetime, unread: Set[AccountId]) -> list[AccountId]:
         at, zone = self._app.config.flush.time_of_day, self._app.config.flush.zone
         under_way = self._flusher.turns.accounts() | unread
         return [
-            one.account_id
-            for one in runs.failed_accounts(db)
-            if one.failed_at is not None
-            and is_retry_due(now, at, zone, one.failures, as_moment(one.failed_at))
-            and one.account_id not in under_way
+            account_flush.account_id
+            for account_flush in runs.failed_accounts(db)
+            if account_flush.failed_at is not None
+            and is_retry_due(now, at, zone, account_flush.failures, as_moment(account_flush.failed_at))
+            and account_flush.account_id not in under_way
         ]
 
     def _heed(self, ended: FlushThread) -> None:
@@ -206,9 +209,9 @@ class Daemon:
         except RequestWithdrawn as error:
             log.info("%s", error.what, extra={"reason": type(error).__name__})
         except WorkerError as error:
-            # Tried again, after growing waits; what hinders it may be fixed by then.
-            told = "the flush could not be carried out: %s %s"
-            log.error(told, error.what, error.advice, extra={"reason": error.what, "failures": self._failures + 1})
+            # Tried again after increasing pauses, because the cause may be fixed by then.
+            message = "the flush could not be carried out: %s %s"
+            log.error(message, error.what, error.advice, extra={"reason": error.what, "failures": self._failures + 1})
             self._back_off()
         except Exception:
             log.exception("the flush met an internal error; see the traceback below")
@@ -216,9 +219,9 @@ class Daemon:
         else:
             self._failures, self._not_before = 0, None
             now = self._app.clock()
-            self._stopped_at = {one: at for one, at in self._stopped_at.items() if at <= now < at + STOPPED_WAIT} | {
-                part.account_id: now for part in run.accounts if part.ended is RunResult.STOPPED
-            }
+            self._stopped_at = {
+                account_id: at for account_id, at in self._stopped_at.items() if at <= now < at + STOPPED_WAIT
+            } | {part.account_id: now for part in run.accounts if part.ended is RunResult.STOPPED}
             _log_end(run)
 
     def _back_off(self) -> None:

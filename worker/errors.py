@@ -1,6 +1,6 @@
-"""What can go wrong, each with its advice.
+"""The worker's exceptions, each with advice for the operator.
 
-Only ``worker.__main__`` catches these: it prints what happened and what to do, and sets the exit code.
+``worker.__main__`` prints those that nobody else catches, and sets the exit code.
 """
 
 import re
@@ -10,8 +10,8 @@ class WorkerError(Exception):
     """A failure that an operator can understand and act on.
 
     Attributes:
-        what: one sentence that says what happened.
-        advice: one sentence or more that says what to do.
+        what: what happened, in one sentence.
+        advice: what to do, in one sentence or more.
     """
 
     exit_code = 1
@@ -23,22 +23,22 @@ class WorkerError(Exception):
 
     @property
     def code(self) -> str:
-        """Its kind, for programs: the class's name, as in ``not_found``."""
+        """Its kind, for programs: the class name in snake case, such as ``not_found``."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
 
 
 class UsageError(WorkerError):
-    """The command was used wrongly; nothing was tried."""
+    """The command was used wrongly; nothing was done."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A setting of the operator is wrong or unknown; the start is refused."""
+    """A setting in the config is wrong or unknown; the worker does not start."""
 
 
 class NotFound(WorkerError):
-    """Something was named that is not there."""
+    """The named object does not exist."""
 
 
 class DatabaseError(WorkerError):
@@ -50,31 +50,31 @@ class AlreadyRunning(WorkerError):
 
 
 class SecretKeyError(WorkerError):
-    """The key that encrypts API keys is missing, malformed or not the one they were encrypted with."""
+    """The key that encrypts API keys is missing, malformed or another than the one that encrypted them."""
 
 
 class KafkaError(WorkerError):
-    """Kafka cannot be reached, refuses us or lacks the topic."""
+    """Kafka cannot be reached, refuses access or lacks the topic."""
 
 
 class NotMoved(KafkaError):
-    """The database has a ledger or settings of its own that were never written to Kafka."""
+    """The database has a ledger or settings that were never written to Kafka."""
 
 
 class NotSigned(KafkaError):
-    """Records of ledger or settings were not written with this secret key, so none of them is believed."""
+    """Records of ledger or settings are not signed with this secret key, so they are rejected."""
 
 
 class WriterFenced(KafkaError):
-    """Somebody else took over a partition of ledger or settings; nothing more can be written to it from here."""
+    """Another process took over a partition of ledger or settings, so this one can no longer write to it."""
 
 
 class PartitionGivenUp(WriterFenced):
-    """The worker gave the partition up before the write; nothing was sent."""
+    """The worker gave up the partition before the write; nothing was sent."""
 
 
 class LedgerLost(KafkaError):
-    """Kafka's ledger or settings are not whole, and an operator must say how to go on."""
+    """Ledger or settings in Kafka are incomplete, and an operator must decide how to continue."""
 
 
 class ConsumerStopped(KafkaError):
@@ -82,33 +82,33 @@ class ConsumerStopped(KafkaError):
 
 
 class FlushEndedEarly(WorkerError):
-    """A flush made no further calls though nobody asked it to stop; what is left is changed still."""
+    """A flush ended early though nobody stopped it; the remaining customers stay changed."""
 
 
 class PublishStopped(WorkerError):
-    """A person stopped the publishing of events."""
+    """A person interrupted the publishing of events."""
 
     exit_code = 130
 
 
 class RequestWithdrawn(WorkerError):
-    """A flush was asked for, and the request withdrawn before it began."""
+    """The request for a flush was withdrawn before the flush began."""
 
 
 class WebError(WorkerError):
-    """The web server cannot listen where it should."""
+    """The web server cannot listen on its address."""
 
 
 class AccountError(WorkerError):
-    """A step of an account's settings cannot be done as asked."""
+    """A rule forbids this change of an account's settings."""
 
 
 class MailchimpError(WorkerError):
-    """Mailchimp cannot be reached, or refused what was asked for an account's settings."""
+    """Mailchimp cannot be reached, or refused a call."""
 
 
 class ApiKeyMalformed(MailchimpError):
-    """The text is no Mailchimp API key; nothing was sent anywhere."""
+    """The text is not a Mailchimp API key; nothing was sent anywhere."""
 
     exit_code = 2
 
@@ -118,8 +118,8 @@ class ApiKeyRefused(MailchimpError):
 
 
 class WrongDataCentre(MailchimpError):
-    """The API key belongs to another data centre than the one at its end, or that one does not exist."""
+    """The API key belongs to another data centre than its suffix says, or that data centre does not exist."""
 
 
 class MailchimpUnreachable(MailchimpError):
-    """No answer came from Mailchimp."""
+    """Mailchimp did not answer."""

@@ -1,6 +1,7 @@
-"""What the worker writes to standard error: lines for people or JSON, never an API key or an email address.
+"""The worker's log on standard error: lines for people or JSON, without API keys and email addresses.
 
-A line is a sentence with its facts as ``extra``, by one name each: account, run, partition, list, count, seconds.
+A line is a sentence. Its facts are in ``extra``, with one name each everywhere: account, run, partition, list, count,
+seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _TRACEBACKS = ("exception", "stack")
 
 
 class _Formatter(logging.Formatter):
-    """Formats as the operator chose, by structlog: imported with the first line, since most commands write none."""
+    """Formats lines with structlog, which is imported with the first line, since most commands write none."""
 
     def __init__(self, settings: Log) -> None:
         super().__init__()
@@ -36,7 +37,7 @@ class _Formatter(logging.Formatter):
         shared: list[Any] = [
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
-            structlog.stdlib.ExtraAdder(),  # the facts that a line was given as ``extra``
+            structlog.stdlib.ExtraAdder(),  # the facts in ``extra``
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
         ]
@@ -52,7 +53,7 @@ class _Formatter(logging.Formatter):
 
 
 def configure(settings: Log) -> None:
-    """Sends all of this process's log to standard error, as the operator chose: warnings and threads' faults too."""
+    """Sends this process's log to standard error, including warnings and uncaught exceptions of threads."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter(settings))
     root = logging.getLogger()
@@ -66,12 +67,12 @@ def configure(settings: Log) -> None:
 
 
 def writes_json() -> bool:
-    """Returns whether the operator chose a log for programs; False before the log is configured."""
-    return any(one.name == "json" for one in logging.getLogger().handlers)
+    """Returns whether the log is JSON; False before the log is configured."""
+    return any(handler.name == "json" for handler in logging.getLogger().handlers)
 
 
 def _spell_out(logger: Any, method: str, facts: MutableMapping[str, Any]) -> dict[str, Any]:
-    # Before the line is made: its own colours and line ends stay.
+    # Before the line is rendered, so that the renderer's colours and line ends stay.
     return {name: _spelled_out(value, "\n" if name in _TRACEBACKS else "") for name, value in facts.items()}
 
 
@@ -80,14 +81,14 @@ def _spelled_out(value: Any, keep: str = "") -> Any:
         case str():
             return visible(value, keep)
         case dict():
-            return {_spelled_out(name): _spelled_out(one) for name, one in value.items()}
+            return {_spelled_out(name): _spelled_out(item) for name, item in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [_spelled_out(one) for one in value]
+            return [_spelled_out(item) for item in value]
     return value
 
 
 def _redact(logger: Any, method: str, line: Any) -> str:
-    # Last of all: nothing that comes into a line on any way passes it by.
+    # Last of all, so that it sees everything in the line.
     return without_addresses(redacted(line))
 
 

@@ -22,23 +22,23 @@ class Histogram:
         self._counts = [0] * (len(bounds) + 1)
 
     def observe(self, seconds: float) -> None:
-        """Takes a duration."""
+        """Counts a duration."""
         self._counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
     def copy(self) -> Histogram:
-        """Returns one of its own."""
-        made = Histogram(self.bounds)
-        made.total, made._counts = self.total, list(self._counts)
-        return made
+        """Returns an independent copy."""
+        histogram = Histogram(self.bounds)
+        histogram.total, histogram._counts = self.total, list(self._counts)
+        return histogram
 
     def cumulated(self) -> list[tuple[float, int]]:
-        """Returns each bound, infinity last, with how many durations were not longer."""
-        found, count = [], 0
-        for bound, own in zip((*self.bounds, float("inf")), self._counts, strict=True):
-            count += own
-            found.append((bound, count))
-        return found
+        """Returns each bound, infinity last, with the number of durations up to it."""
+        cumulated, total = [], 0
+        for bound, bucket_count in zip((*self.bounds, float("inf")), self._counts, strict=True):
+            total += bucket_count
+            cumulated.append((bound, total))
+        return cumulated
 
 
 class Metrics:
@@ -47,12 +47,12 @@ class Metrics:
     Attributes:
         events: read events, by result.
         calls: to Mailchimp, by kind and answer.
-        contacts: receipts that were written, by outcome.
-        flushes: that ended, by how.
-        call_seconds: of the calls, by kind.
-        flush_seconds: of the flushes.
-        refused: records of ledger and settings that were not believed, by topic.
-        changelog_write_seconds: until Kafka had what was written to ledger and settings.
+        contacts: written receipts, by outcome.
+        flushes: ended flushes, by result.
+        call_seconds: durations of calls, by kind.
+        flush_seconds: durations of flushes.
+        refused: rejected records of ledger and settings, by topic.
+        changelog_write_seconds: durations of writes to ledger and settings in Kafka.
         active_at: when the last call ended or receipt was written, by the clock.
     """
 
@@ -99,22 +99,22 @@ class Metrics:
             self.changelog_write_seconds.observe(seconds)
 
     def changelog_refused(self, topic: str, count: int) -> None:
-        """Counts records of ledger or settings that were not believed."""
+        """Counts rejected records of ledger or settings."""
         with self._lock:
             self.refused[topic] += count
 
     def seconds_idle(self) -> float:
-        """Returns how long ago the last call ended or receipt was written, or since this began."""
+        """Returns the seconds since the last call ended or receipt was written, or since the start."""
         return self._clock() - self.active_at
 
     def snapshot(self) -> Metrics:
-        """Returns a copy, all of one moment."""
-        made = Metrics(self._clock)
+        """Returns a consistent copy."""
+        snapshot = Metrics(self._clock)
         with self._lock:
             for name in ("events", "calls", "contacts", "flushes", "refused"):
-                setattr(made, name, getattr(self, name).copy())
-            made.call_seconds.update({kind: one.copy() for kind, one in self.call_seconds.items()})
-            made.flush_seconds = self.flush_seconds.copy()
-            made.changelog_write_seconds = self.changelog_write_seconds.copy()
-            made.active_at = self.active_at
-        return made
+                setattr(snapshot, name, getattr(self, name).copy())
+            snapshot.call_seconds.update({kind: histogram.copy() for kind, histogram in self.call_seconds.items()})
+            snapshot.flush_seconds = self.flush_seconds.copy()
+            snapshot.changelog_write_seconds = self.changelog_write_seconds.copy()
+            snapshot.active_at = self.active_at
+        return snapshot

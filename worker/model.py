@@ -1,6 +1,6 @@
-"""The nouns: frozen values that every part shares. No I/O here.
+"""The values that all parts share, frozen. Does no I/O.
 
-Times are aware datetimes in UTC; where one is kept or printed as text it is ISO 8601 with a trailing ``Z``.
+Times are aware datetimes in UTC; as text they are ISO 8601 with a trailing ``Z``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CustomerId = NewType("CustomerId", str)
 ListId = NewType("ListId", str)
 """A Mailchimp list, unique in all of Mailchimp."""
 AddressKey = NewType("AddressKey", str)
-"""An e-mail address stripped and lowercased: what makes two addresses one member."""
+"""An email address, stripped and lowercased: Mailchimp has at most one member of a list for it."""
 
 Origin = Literal["added", "found"]
 """Whether this worker added a member, or found it there."""
@@ -26,7 +26,7 @@ def address_key(email: str | None) -> AddressKey | None:
     """Returns the address as Mailchimp distinguishes members: without surrounding space, lowercased.
 
     Returns:
-        The key, or None where there is no text.
+        The key; None without a text.
 
     Source: Mailchimp's member hash is the MD5 of the lowercased address.
     """
@@ -35,11 +35,11 @@ def address_key(email: str | None) -> AddressKey | None:
 
 
 LONGEST_ADDRESS = 320
-"""Characters of an e-mail address: 64 before the @, the @, and 255 of its domain. Source: RFC 3696, errata 1690."""
+"""Most characters of an email address: 64 before the @, the @, and 255 of its domain. Source: RFC 3696, errata 1690."""
 
 
 def is_address(text: str) -> bool:
-    """Returns whether a text can be an e-mail address at all; looks at each character a fixed number of times.
+    """Returns whether a text may be an email address, in linear time.
 
     It has one ``@`` with something before it, a dot within what follows, and no space or control character.
     """
@@ -50,7 +50,7 @@ def is_address(text: str) -> bool:
 
 
 class MembershipKey(NamedTuple):
-    """One address on one list. Mailchimp has at most one member for it."""
+    """A list and an address: Mailchimp has at most one member for the pair."""
 
     list_id: ListId
     address: AddressKey
@@ -74,10 +74,10 @@ AttributeValue = int | float | str
 
 @dataclass(frozen=True, slots=True)
 class CustomerState:
-    """What an event says about a customer: its whole state, absent parts as None.
+    """A customer's full state in an event, absent fields as None.
 
     Attributes:
-        attributes: what billmywork says of it beside the fields that every customer has, by name.
+        attributes: values in addition to the fields that every customer has, by name.
         tags: the names of its tags, as published.
     """
 
@@ -98,7 +98,7 @@ class Position:
     """Where a record is in Kafka.
 
     Attributes:
-        topic_id: Kafka's id of the topic, other after it was recreated; "" where the broker does not report it.
+        topic_id: Kafka's id of the topic, which changes when it is recreated; "" if the broker does not report it.
         offset: the record's own offset; the one to read next is ``next_offset``.
     """
 
@@ -115,13 +115,13 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A customer as staged: its newest state, the event that brought it and whether it needs a flush.
+    """A staged customer: its newest state, the event with it, and whether it needs a flush.
 
     Attributes:
-        version: the highest version seen so far, or None when no event had one.
-        event_id: the CloudEvents id of the newest event, or None where it had none (a null value).
-        event_time: the CloudEvents time of that event, as published.
-        revision: raised by every staging write and by resync; an answer settles only the revision sent.
+        version: the highest version so far; None if no event had one.
+        event_id: the CloudEvents id of the newest event; None for a null value, which has none.
+        event_time: the CloudEvents time of that event, as published; None without one.
+        revision: raised by every staging write and by resync; an answer settles only the revision that was sent.
         changed: whether this revision still needs a flush.
     """
 
@@ -138,7 +138,7 @@ class Customer:
 
     @property
     def address(self) -> AddressKey | None:
-        """The key of the customer's e-mail address, or None without one."""
+        """The key of the customer's email address; None without one."""
         return address_key(self.state.email)
 
 

@@ -35,24 +35,29 @@ def list_accounts(json: Json = False) -> None:
     app = wired()
     with existing(app) as db:
         waiting = customers.accounts_with_changes(db)
-        found = accounts.all_accounts(db)
+        all_settings = accounts.all_accounts(db)
     if json:
-        output.as_json([settings_data(one, waiting.get(one.account_id, 0)) for one in found])
+        output.as_json(
+            [
+                settings_data(account_settings, waiting.get(account_settings.account_id, 0))
+                for account_settings in all_settings
+            ]
+        )
         return
-    if not found:
+    if not all_settings:
         output.say("No account is connected yet. Connect one: mailchimp-worker account connect ACCOUNT")
         return
     rows = [
         (
-            one.account_id,
-            f"…{one.key_hint}" if one.key_hint else "none",
-            "yes" if one.enabled else "no",
-            len(one.stored),
-            _name_of_master(one),
-            waiting.get(one.account_id, 0),
-            " ".join(lack.what for lack in settings.missing(one)) or "ready",
+            account_settings.account_id,
+            f"…{account_settings.key_hint}" if account_settings.key_hint else "none",
+            "yes" if account_settings.enabled else "no",
+            len(account_settings.stored),
+            _name_of_master(account_settings),
+            waiting.get(account_settings.account_id, 0),
+            " ".join(lack.what for lack in settings.missing(account_settings)) or "ready",
         )
-        for one in found
+        for account_settings in all_settings
     ]
     output.table(("account", "API key", "enabled", "stored lists", "master list", "waiting", "state"), rows)
 
@@ -62,12 +67,12 @@ def show(account: AccountArgument, json: Json = False) -> None:
     """Show one account's settings."""
     app = wired()
     with existing(app) as db:
-        one = settings.load(db, AccountId(account))
-        waiting = customers.changed_count(db, one.account_id)
+        account_settings = settings.load(db, AccountId(account))
+        waiting = customers.changed_count(db, account_settings.account_id)
     if json:
-        output.as_json(settings_data(one, waiting))
+        output.as_json(settings_data(account_settings, waiting))
     else:
-        _show(one, waiting)
+        _show(account_settings, waiting)
 
 
 @commands.command()
@@ -83,7 +88,7 @@ def connect(
     text = _api_key(api_key_stdin)
     api_key.parse(text)  # what is wrong with it comes first
     with changing(app) as db:
-        done = api_keys.connect(
+        connected = api_keys.connect(
             db,
             app.changelog,
             AccountId(account),
@@ -93,16 +98,16 @@ def connect(
             at=app.clock(),
             author=author(app),
         )
-        waiting = customers.changed_count(db, done.settings.account_id)
+        waiting = customers.changed_count(db, connected.settings.account_id)
     if json:
-        user = {"account_name": done.user.name, "login": done.user.login}
-        output.as_json(settings_data(done.settings, waiting) | {"mailchimp": user, "notice": done.notice})
+        user = {"account_name": connected.user.name, "login": connected.user.login}
+        output.as_json(settings_data(connected.settings, waiting) | {"mailchimp": user, "notice": connected.notice})
         return
-    output.say(f"Mailchimp accepts the API key …{done.settings.key_hint} of {done.user}.")
+    output.say(f"Mailchimp accepts the API key …{connected.settings.key_hint} of {connected.user}.")
     output.say(f"Account {account} is connected.")
-    if done.notice:
-        output.say(done.notice)
-    _next_step(done.settings)
+    if connected.notice:
+        output.say(connected.notice)
+    _next_step(connected.settings)
 
 
 @commands.command()
@@ -130,7 +135,7 @@ def enable(
         before = settings.load(db, AccountId(account))
         after = settings.with_enabled(before, status, app.clock())  # type: ignore[arg-type]
         confirmed = follows.announce(app, db, after, every=False, yes=yes, json=json)
-        one = settings.enable(
+        account_settings = settings.enable(
             db,
             app.changelog,
             before.account_id,
@@ -139,12 +144,12 @@ def enable(
             confirmed=confirmed,
             author=author(app),
         )
-        waiting = customers.changed_count(db, one.account_id)
+        waiting = customers.changed_count(db, account_settings.account_id)
     if json:
-        output.as_json(settings_data(one, waiting))
+        output.as_json(settings_data(account_settings, waiting))
         return
-    output.say(f"Account {account} is enabled; new contacts are added as {one.status_if_new}.")
-    _next_step(one)
+    output.say(f"Account {account} is enabled; new contacts are added as {account_settings.status_if_new}.")
+    _next_step(account_settings)
 
 
 @commands.command()
@@ -152,10 +157,10 @@ def disable(account: AccountArgument, json: Json = False) -> None:
     """Disable the integration: nothing more is delivered. Settings and waiting changes are kept."""
     app = wired()
     with changing(app) as db:
-        one = settings.disable(db, app.changelog, AccountId(account), author(app))
-        waiting = customers.changed_count(db, one.account_id)
+        account_settings = settings.disable(db, app.changelog, AccountId(account), author(app))
+        waiting = customers.changed_count(db, account_settings.account_id)
     if json:
-        output.as_json(settings_data(one, waiting))
+        output.as_json(settings_data(account_settings, waiting))
         return
     output.say(f"Account {account} is disabled. Nothing more is delivered; its settings and changes are kept.")
 
@@ -166,14 +171,14 @@ def resume(account: AccountArgument, json: Json = False) -> None:
     app = wired()
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
-        one = settings.resume(db, app.changelog, AccountId(account), author(app))
-        waiting = customers.changed_count(db, one.account_id)
+        account_settings = settings.resume(db, app.changelog, AccountId(account), author(app))
+        waiting = customers.changed_count(db, account_settings.account_id)
     if json:
-        output.as_json(settings_data(one, waiting))
+        output.as_json(settings_data(account_settings, waiting))
         return
-    paused = before.pause is not None or any(each.pause is not None for each in before.lists)
+    paused = before.pause is not None or any(account_list.pause is not None for account_list in before.lists)
     output.say(f"Account {account} is resumed." if paused else f"Account {account} was not paused.")
-    _next_step(one)
+    _next_step(account_settings)
 
 
 @commands.command()
@@ -273,29 +278,29 @@ def _api_key(from_stdin: bool) -> str:
     return str(typer.prompt("Mailchimp API key", hide_input=True, err=True))
 
 
-def _next_step(one: AccountSettings) -> None:
-    if lacking := settings.missing(one):
+def _next_step(account_settings: AccountSettings) -> None:
+    if lacking := settings.missing(account_settings):
         output.say(f"Next: {lacking[0].what} {lacking[0].advice}")
 
 
-def _name_of_master(one: AccountSettings) -> str | None:
-    master = one.list_of(one.master_list)
-    return f"{master.name} ({master.list_id})" if master else one.master_list
+def _name_of_master(account_settings: AccountSettings) -> str | None:
+    master = account_settings.list_of(account_settings.master_list)
+    return master.label if master else account_settings.master_list
 
 
-def _show(one: AccountSettings, waiting: int) -> None:
+def _show(account_settings: AccountSettings, waiting: int) -> None:
     rows = [
-        ("account", one.account_id),
-        ("API key", f"…{one.key_hint}" if one.key_hint else "none"),
-        ("connected", as_text(one.connected_at) if one.connected_at else "never"),
-        ("enabled", "yes" if one.enabled else "no"),
-        ("new contacts", one.status_if_new),
-        ("lists refreshed", as_text(one.refreshed_at) if one.refreshed_at else "never"),
-        ("stored lists", ", ".join(f"{each.name} ({each.list_id})" for each in one.stored) or "none"),
-        ("master list", _name_of_master(one) or "none"),
+        ("account", account_settings.account_id),
+        ("API key", f"…{account_settings.key_hint}" if account_settings.key_hint else "none"),
+        ("connected", as_text(account_settings.connected_at) if account_settings.connected_at else "never"),
+        ("enabled", "yes" if account_settings.enabled else "no"),
+        ("new contacts", account_settings.status_if_new),
+        ("lists refreshed", as_text(account_settings.refreshed_at) if account_settings.refreshed_at else "never"),
+        ("stored lists", ", ".join(account_list.label for account_list in account_settings.stored) or "none"),
+        ("master list", _name_of_master(account_settings) or "none"),
         ("customers waiting", str(waiting)),
     ]
-    if one.pause:
-        rows.append(("paused", f"{one.pause.reason} (since {as_text(one.pause.since)})"))
-    rows += [("missing", f"{lack.what} {lack.advice}") for lack in settings.missing(one)]
+    if account_settings.pause:
+        rows.append(("paused", f"{account_settings.pause.reason} (since {as_text(account_settings.pause.since)})"))
+    rows += [("missing", f"{lack.what} {lack.advice}") for lack in settings.missing(account_settings)]
     output.table(("", ""), rows)

@@ -75,13 +75,13 @@ class LazyCommands(Commands):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
-        found = getattr(import_module(f"worker.cli.{module}"), attribute)
+        command = getattr(import_module(f"worker.cli.{module}"), attribute)
         around = _typer()
         around.callback()(lambda: None)
-        if isinstance(found, typer.Typer):
-            around.add_typer(found, name=cmd_name, cls=Commands)
+        if isinstance(command, typer.Typer):
+            around.add_typer(command, name=cmd_name, cls=Commands)
         else:
-            around.command(cmd_name)(found)
+            around.command(cmd_name)(command)
         group = get_command(around)
         assert isinstance(group, TyperGroup)
         return group.commands[cmd_name]
@@ -104,8 +104,8 @@ commands = _typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(__version__)
         raise typer.Exit
 

@@ -43,12 +43,12 @@ def check(
 
     Exits with 0 if it would, 3 if somebody must look, 1 if something is wrong.
     """
-    found = list(_findings(wired(), deep=deep))
+    findings = list(_findings(wired(), deep=deep))
     if json:
-        output.as_json([finding_data(one) for one in found])
+        output.as_json([finding_data(result) for result in findings])
     else:
-        output.table(("", "what", "found"), [(_mark(one), one.what, one.text) for one in found])
-    raise typer.Exit(exit_code(found))
+        output.table(("", "what", "found"), [(_mark(result), result.what, result.text) for result in findings])
+    raise typer.Exit(exit_code(findings))
 
 
 def _secret_key(app: App) -> Finding:
@@ -62,13 +62,13 @@ def _database(path: Path) -> Finding:
     can = f"{path.absolute()} can be used"
     if is_open_to_others(path.absolute().parent):
         advice = "Only the worker's user can read its files anyway. To close the folder: chmod 700"
-        found = f"{can}; other users may enter its folder."
-        return Finding("database", Level.ATTENTION, found, f"{advice} {path.absolute().parent}", hinders=False)
+        text = f"{can}; other users may enter its folder."
+        return Finding("database", Level.ATTENTION, text, f"{advice} {path.absolute().parent}", hinders=False)
     return ok("database", can)
 
 
-def _mark(one: Finding) -> str:
-    return one.level.upper() if one.level is Level.FAILED else one.level
+def _mark(result: Finding) -> str:
+    return result.level.upper() if result.level is Level.FAILED else result.level
 
 
 def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
@@ -90,9 +90,9 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
         topics = list(check_topics_of(app.config.kafka, outcomes=app.config.outcomes.enabled))
         yield from topics
         if not is_writable(path):
-            what = "Not checked: this user may not write to the database."
-            yield Finding("ledger", Level.ATTENTION, what, "Run check as the worker's user.")
-        elif not any(one.hinders for one in topics if one.what != POLICY):
+            text = "Not checked: this user may not write to the database."
+            yield Finding("ledger", Level.ATTENTION, text, "Run check as the worker's user.")
+        elif not any(result.hinders for result in topics if result.what != POLICY):
             with suppress(KafkaError):
                 yield from _changelog(app)
         yield from check_staging(db, app.config.kafka.topic)
@@ -114,21 +114,20 @@ def _accounts(app: App, db: Database) -> Iterator[Finding]:
 def _deep(app: App, db: Database) -> Iterator[Finding]:
     stop = stop_on_signals()
     with Progress("comparing") as progress:
-        for one in accounts.all_accounts(db):
-            if not missing(one):
-                yield from _drift_of(app, db, one.account_id, stop, progress)
+        for account_settings in accounts.all_accounts(db):
+            if not missing(account_settings):
+                yield from _drift_of(app, db, account_settings.account_id, stop, progress)
 
 
 def _drift_of(app: App, db: Database, account_id: AccountId, stop: Stop, progress: Progress) -> Iterator[Finding]:
-    what, advice = f"account {account_id}", f"See what: mailchimp-worker resync {account_id} --from-mailchimp"
+    subject, advice = f"account {account_id}", f"See what: mailchimp-worker resync {account_id} --from-mailchimp"
     try:
-        with app.open_sender(db, account_id, stop) as sender:
-            for one in differences(app, db, account_id, sender, stop, progress, writes=False):
-                counts = (
-                    f"{counted(one.members, 'member')} of list {one.list_id}, {one.unknown} of them unknown here; "
-                    f"edited by hand: {one.edited}, statuses not known yet: {one.statuses}, vanished: {one.vanished}, "
-                    f"appeared: {one.appeared}."
-                )
-                yield Finding(what, Level.ATTENTION, counts, advice, hinders=False) if one.any else ok(what, counts)
+        for drift in differences(app, db, account_id, stop, progress, writes=False):
+            counts = (
+                f"{counted(drift.members, 'member')} of list {drift.list_id}, {drift.unknown} of them unknown here; "
+                f"edited by hand: {drift.edited}, statuses not known yet: {drift.statuses}, "
+                f"vanished: {drift.vanished}, appeared: {drift.appeared}."
+            )
+            yield Finding(subject, Level.ATTENTION, counts, advice, hinders=False) if drift.any else ok(subject, counts)
     except WorkerError as error:
-        yield Finding(what, Level.FAILED, error.what, error.advice)
+        yield Finding(subject, Level.FAILED, error.what, error.advice)

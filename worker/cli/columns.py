@@ -24,8 +24,8 @@ def length(text: str) -> int:
 def widths_of(rows: Sequence[Sequence[str]], width: int) -> list[int]:
     """Returns the width of each column: as wide as its widest cell, but for the last one, which may be wrapped."""
     widths = [max(map(length, column)) for column in zip(*rows, strict=True)]
-    left = width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1)
-    return [*widths[:-1], min(widths[-1], max(left, LAST_COLUMN))]
+    remaining = width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1)
+    return [*widths[:-1], min(widths[-1], max(remaining, LAST_COLUMN))]
 
 
 def fits(rows: Sequence[Sequence[str]], width: int) -> bool:
@@ -57,8 +57,8 @@ def wrapped(text: str, width: int) -> list[str]:
             continue
         if line:
             lines.append(line)
-        *whole, line = _cut(word, width)
-        lines += whole
+        *full_lines, line = _cut(word, width)
+        lines += full_lines
     return [*lines, line]
 
 

@@ -64,28 +64,28 @@ def changing(app: App, ledger_of: Callable[[Database], Iterable[AccountId]] | No
             for partition in range(ledger.partitions):
                 reader.read_ledger(partition)
             app.changelog.take_all_settings(reader.read_settings)
-            for partition in sorted({ledger.partition_of(one) for one in ledger_of(copy)}):
+            for partition in sorted({ledger.partition_of(account_id) for account_id in ledger_of(copy)}):
                 app.changelog.take(ledger, partition, lambda partition=partition: reader.read_ledger(partition))  # type: ignore[misc]
     with opened(app) as db:
         yield db
         customers.mark_the_rest(db)
 
 
-def despite_workers(act: Callable[[], _Result], tries: int = 5) -> _Result:
+def despite_workers(run: Callable[[], _Result], tries: int = 5) -> _Result:
     """Runs what takes ledger partitions over from workers, again if one of them took its own back meanwhile.
 
     That worker's flush has ended by then, so it writes little, and the command soon has the partition to itself.
 
     Args:
-        act: must be safe to repeat.
+        run: must be safe to repeat.
 
     Raises:
         WriterFenced: every time.
     """
     for _ in range(tries - 1):
         with suppress(WriterFenced):
-            return act()
-    return act()
+            return run()
+    return run()
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def known_account(db: Database, account: str | None) -> AccountId | None:
     """
     if account is None:
         return None
-    known = {one.account_id for one in accounts.all_accounts(db)} | offsets.accounts_read(db)
+    known = {account_settings.account_id for account_settings in accounts.all_accounts(db)} | offsets.accounts_read(db)
     if account not in known:
         raise NotFound(
             f"There is no account {account} here.",

@@ -42,18 +42,21 @@ def list_letters(
     """List records that could not be understood."""
     app = wired()
     with existing(app) as db:
-        found = dead_letters.all_letters(db, limit)
+        letters = dead_letters.all_letters(db, limit)
         other = elsewhere(app.config, db, None)
     if other:
         output.note(other)
     if json:
-        output.as_json([dead_letter_data(one) for one in found])
-    elif not found:
+        output.as_json([dead_letter_data(letter) for letter in letters])
+    elif not letters:
         output.say("There are no dead letters: every record was understood.")
     else:
         output.table(
             ("number", "read at", "partition", "offset", "key", "reason"),
-            [(one.number, one.read_at, one.partition, one.offset, in_text(one.key), one.reason) for one in found],
+            [
+                (letter.number, letter.read_at, letter.partition, letter.offset, in_text(letter.key), letter.reason)
+                for letter in letters
+            ],
         )
 
 
@@ -62,22 +65,22 @@ def show(number: Annotated[int, typer.Argument(metavar="N")], json: Json = False
     """Show one record in full, and why it could not be understood."""
     app = wired()
     with existing(app) as db:
-        one = _letter(db, number)
+        letter = _letter(db, number)
     if json:
-        output.as_json(dead_letter_data(one))
+        output.as_json(dead_letter_data(letter))
         return
     output.table(
         ("", ""),
         [
-            ("number", str(one.number)),
-            ("read", f"{one.topic}, partition {one.partition}, offset {one.offset}, at {one.read_at}"),
-            ("reason", one.reason),
-            ("key", in_text(one.key)),
-            ("headers", ", ".join(f"{name}={in_text(value)}" for name, value in one.headers) or "none"),
+            ("number", str(letter.number)),
+            ("read", f"{letter.topic}, partition {letter.partition}, offset {letter.offset}, at {letter.read_at}"),
+            ("reason", letter.reason),
+            ("key", in_text(letter.key)),
+            ("headers", ", ".join(f"{name}={in_text(value)}" for name, value in letter.headers) or "none"),
         ],
     )
     output.say("value")
-    for line in (in_text(one.value) or "").splitlines():
+    for line in (in_text(letter.value) or "").splitlines():
         output.say(f"  {line}")
 
 
@@ -97,7 +100,7 @@ def replay(
         _ask("Read {} again?", chosen, asked=not numbers, yes=yes)
         results = {number: _replayed(app, db, number) for number in chosen}
     if json:
-        output.as_json([{"number": one, "understood": not why, "reason": why} for one, why in results.items()])
+        output.as_json([{"number": number, "understood": not why, "reason": why} for number, why in results.items()])
     else:
         for number, why in results.items():
             output.say(f"{number}: {f'still not understood: {why}' if why else 'understood and removed'}")
@@ -135,7 +138,7 @@ def _chosen(
     if bool(numbers) + every + (reason is not None or account is not None) != 1:
         raise UsageError("You did not say which dead letters.", "Give their numbers, --all, --reason or --account.")
     if numbers:
-        return [_letter(db, one).number for one in numbers]
+        return [_letter(db, number).number for number in numbers]
     account_id = AccountId(account) if account is not None else None
     if other := elsewhere(app.config, db, account_id):
         output.note(other)
@@ -150,21 +153,21 @@ def _ask(question: str, chosen: list[int], *, asked: bool, yes: bool) -> None:
 
 
 def _replayed(app: App, db: Database, number: int) -> str | None:
-    found = dead_letters.find(db, number)
+    letter = dead_letters.find(db, number)
     # Replaying an earlier one may have replayed this one too, as with ledger and settings.
-    return None if found is None else _replay(app, db, found)
+    return None if letter is None else _replay(app, db, letter)
 
 
-def _replay(app: App, db: Database, one: DeadLetter) -> str | None:
-    if one.account_id is None:
-        return replay_letter(db, one, as_text(app.clock()), app.hash_key)
+def _replay(app: App, db: Database, letter: DeadLetter) -> str | None:
+    if letter.account_id is None:
+        return replay_letter(db, letter, as_text(app.clock()), app.hash_key)
     with closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
         reader.apply_dead_letters()
-    return None if dead_letters.find(db, one.number) is None else one.reason
+    return None if dead_letters.find(db, letter.number) is None else letter.reason
 
 
 def _letter(db: Database, number: int) -> DeadLetter:
-    found = dead_letters.find(db, number)
-    if found is None:
+    letter = dead_letters.find(db, number)
+    if letter is None:
         raise NotFound(f"There is no dead letter {number}.", "List them: mailchimp-worker dead-letters list")
-    return found
+    return letter

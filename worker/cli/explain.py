@@ -48,43 +48,50 @@ def explain(
     flush = app.config.flush
     due = next_flush_time(app.clock(), flush.time_of_day, flush.zone)
     with existing(app) as db:
-        found = explanations_of(db, address, known_account(db, account), due)
+        explanations = explanations_of(db, address, known_account(db, account), due)
         letters = letters_naming(db, address)
-        other = elsewhere(app.config, db, AccountId(account or found[0].account_id) if account or found else None)
-        if not found:
+        other = elsewhere(
+            app.config, db, AccountId(account or explanations[0].account_id) if account or explanations else None
+        )
+        if not explanations:
             raise _not_found(address, account, letters, " ".join(filter(None, (other, _unconnected(db)))))
-        asked = [_asked(app, db, one) if live else None for one in found]
+        live_members = [_live_member(app, db, explanation) if live else None for explanation in explanations]
     if other:
         output.note(other)
     if json:
-        output.as_json([explanation_data(one, now, letters) for one, now in zip(found, asked, strict=True)])
+        output.as_json(
+            [
+                explanation_data(explanation, live_member, letters)
+                for explanation, live_member in zip(explanations, live_members, strict=True)
+            ]
+        )
         return
-    for number, (one, now) in enumerate(zip(found, asked, strict=True)):
+    for number, (explanation, live_member) in enumerate(zip(explanations, live_members, strict=True)):
         if number:
             output.say("")
-        _tell(one, now)
+        _tell(explanation, live_member)
     for letter in letters:
         output.say(f"Dead letter {letter.number} names this address: {letter.reason}. {_see(letter)}")
 
 
 def _unconnected(db: Database) -> str:
-    known = bare_customers.any_unconnected(db)
-    return "Customers of accounts that are not connected are staged without their addresses." if known else ""
+    unconnected = bare_customers.any_unconnected(db)
+    return "Customers of accounts that are not connected are staged without their addresses." if unconnected else ""
 
 
 def _not_found(address: str, account: str | None, letters: Sequence[DeadLetter], other: str) -> NotFound:
-    what = f"No customer with the address {address} has been read yet{f' in account {account}' if account else ''}"
+    sentence = f"No customer with the address {address} has been read yet{f' in account {account}' if account else ''}"
     if letters:
-        return NotFound(f"{what}, but dead letter {letters[-1].number}: {letters[-1].reason}.", _see(letters[-1]))
+        return NotFound(f"{sentence}, but dead letter {letters[-1].number}: {letters[-1].reason}.", _see(letters[-1]))
     advice = "Check the spelling. If the event is new, mailchimp-worker status shows how far the worker has read."
-    return NotFound(f"{what}.", f"{other} {advice}" if other else advice)
+    return NotFound(f"{sentence}.", f"{other} {advice}" if other else advice)
 
 
 def _see(letter: DeadLetter) -> str:
     return f"See: mailchimp-worker dead-letters show {letter.number}"
 
 
-def _asked(app: App, db: Database, explanation: Explanation) -> LiveMember | None:
+def _live_member(app: App, db: Database, explanation: Explanation) -> LiveMember | None:
     if explanation.membership is None:
         return None
     with app.open_client_of(db, explanation.account_id) as sender:
@@ -118,8 +125,8 @@ def _last_known(explanation: Explanation, news: CustomerOutcome) -> str:
     why = "since the last receipt" if explanation.receipts else "this database has no receipt for it"
     where = f" on {explanation.list_name(news.list_id)}" if news.list_id is not None else ""
     by = {"person": "the person", "mailchimp": "somebody in Mailchimp", "worker": "this worker"}.get(news.caused_by)
-    what = f"{news.member_status}{where} since {news.since}, by {by or news.caused_by}"
-    return f"Last outcome ({why}): {what}. {news.reason}"
+    status = f"{news.member_status}{where} since {news.since}, by {by or news.caused_by}"
+    return f"Last outcome ({why}): {status}. {news.reason}"
 
 
 def _newest_event(customer: Customer) -> str:
@@ -175,11 +182,11 @@ def _member(explanation: Explanation, entry: LedgerEntry) -> str:
         )
     if entry.state == "gone":
         return f"{where}: no longer a member when last read at {entry.sent_at}"
-    whose = "added by this worker" if entry.origin == "added" else "found there, not added by this worker"
+    origin = "added by this worker" if entry.origin == "added" else "found there, not added by this worker"
     status = "archived by this worker" if entry.state == "archived" else entry.member_status
-    ours = [name for name, how in (entry.member_tags or {}).items() if how == "set"]
+    ours = [name for name, state in (entry.member_tags or {}).items() if state == "set"]
     tags = f"; tags set by this worker: {', '.join(ours)}" if ours else ""
-    return f"{where}: last seen {status} at {entry.sent_at}; {whose}{tags}"
+    return f"{where}: last seen {status} at {entry.sent_at}; {origin}{tags}"
 
 
 def _live(explanation: Explanation, live: LiveMember) -> str:

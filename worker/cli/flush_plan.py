@@ -31,7 +31,7 @@ def show(app: App, db: Database, account_id: AccountId | None, *, confirmed: boo
     Raises:
         SecretKeyError: an API key cannot be decrypted.
     """
-    chosen = [one for one in to_deliver(db) if account_id in (None, one.account_id)]
+    chosen = [settings for settings in to_deliver(db) if account_id in (None, settings.account_id)]
     if json:
         # Streamed: a plan may have more calls than fit in memory.
         sys.stdout.write("[")
@@ -59,8 +59,8 @@ def _tell(app: App, db: Database, settings: AccountSettings, *, confirmed: bool,
         for notice in plan.notices:
             output.say(f"  {notice}")
         if calls:
-            for number, one in enumerate(plan.calls(), 1):
-                _tell_call(number, one)
+            for number, planned in enumerate(plan.calls(), 1):
+                _tell_call(number, planned)
 
 
 @contextmanager
@@ -83,20 +83,20 @@ def _tell_counts(plan: AccountPlan) -> None:
         output.say(f"  {counted(count, 'time')}: {reason}")
 
 
-def _tell_call(number: int, one: PlannedCall) -> None:
-    condition = f"  {one.when}:" if one.when else ""
-    call = str(one.call)
-    if one.address is not None:
-        call = call.replace(member_hash(one.address), one.address)
-    whom = f"  (customer {', '.join(one.customers)})" if 0 < len(one.customers) <= NAMED else ""
+def _tell_call(number: int, planned: PlannedCall) -> None:
+    condition = f"  {planned.when}:" if planned.when else ""
+    call = str(planned.call)
+    if planned.address is not None:
+        call = call.replace(member_hash(planned.address), planned.address)
+    whom = f"  (customer {', '.join(planned.customers)})" if 0 < len(planned.customers) <= NAMED else ""
     output.say(f"{number:6}{condition} {call}{whom}")
-    if one.call.body is not None:
-        output.say(f"         {output.one_line(one.call.body)}")
+    if planned.call.body is not None:
+        output.say(f"         {output.one_line(planned.call.body)}")
 
 
 def _name(settings: AccountSettings, list_id: ListId | None) -> str:
-    known = settings.list_of(list_id)
-    return f"{known.name} ({list_id})" if known is not None else str(list_id or "no list")
+    account_list = settings.list_of(list_id)
+    return f"{account_list.name} ({list_id})" if account_list is not None else str(list_id or "no list")
 
 
 def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed: bool) -> None:
@@ -123,14 +123,14 @@ def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed:
 
 
 def _json_calls(plan: AccountPlan) -> Iterator[dict[str, Any]]:
-    for one in plan.calls():
+    for planned in plan.calls():
         yield {
-            "method": one.call.method,
-            "path": one.call.path,
-            "query": dict(one.call.query),
-            "body": one.call.body,
-            "reads_only": one.call.reads_only,
-            "if": one.when,
-            "email": one.address,
-            "customer_ids": one.customers,
+            "method": planned.call.method,
+            "path": planned.call.path,
+            "query": dict(planned.call.query),
+            "body": planned.call.body,
+            "reads_only": planned.call.reads_only,
+            "if": planned.when,
+            "email": planned.address,
+            "customer_ids": planned.customers,
         }

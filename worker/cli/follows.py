@@ -29,16 +29,17 @@ def announce(
     """
     now, flush = app.clock(), app.config.flush
     departed = app.departed_of(db, settings.account_id)
-    found = what_follows(db, settings, departed, as_text(now), every=every)
-    if found is None:
+    consequences = what_follows(db, settings, departed, as_text(now), every=every)
+    if consequences is None:
         return None
     moment = next_flush_time(now, flush.time_of_day, flush.zone)
-    (output.note if json else output.say)(found.in_words(moment_in_words(moment, now, flush.zone)))
-    confirmed = found.to_confirm
+    (output.note if json else output.say)(consequences.in_words(moment_in_words(moment, now, flush.zone)))
+    confirmed = consequences.to_confirm
     if not confirmed:
         return None
     named = ", ".join(
-        f"{count} of {counted(found.present.get(one, 0), 'member')} of {one}" for one, count in confirmed.items()
+        f"{count} of {counted(consequences.present.get(list_id, 0), 'member')} of {list_id}"
+        for list_id, count in confirmed.items()
     )
     output.confirm(f"More than a tenth would leave: {named}. Continue?", yes=yes)
     return confirmed

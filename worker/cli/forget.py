@@ -56,8 +56,8 @@ def forget(
     if address is None:
         raise UsageError("No address was given.", "Give the person's address.")
     app = wired()
-    there, members = _known(app, address)
-    _tell_order(there)
+    not_deleted, members = _known(app, address)
+    _tell_order(not_deleted)
     output.confirm(f"Erase everything that the workers know about {address}?", yes=yes)
     if archive is None:
         archive = (
@@ -67,13 +67,13 @@ def forget(
         )
     erasing = _Erasing(app, address, app.clock(), archive=archive)
     worker = despite_workers(erasing.carry_out)
-    gone, archived, stay = erasing.gone, list(erasing.archived), [] if archive else list(erasing.members)
+    deleted, archived, stay = erasing.deleted, list(erasing.archived), [] if archive else list(erasing.members)
     if json:
-        erased = {_COUNTED.get(what, what): count for what, count in gone.items()}
+        erased = {_COUNTED.get(kind, kind): count for kind, count in deleted.items()}
         data = {"email": address, "erased": erased, "archived": archived, "members_left": stay, "done_by": worker}
-        output.as_json(data | {"running_worker_erased": erasing.by_worker, "customers_not_deleted": there})
+        output.as_json(data | {"running_worker_erased": erasing.by_worker, "customers_not_deleted": not_deleted})
         return
-    for line in erased_in_words(address, gone, erasing.by_worker, any_unconnected=erasing.any_unconnected):
+    for line in erased_in_words(address, deleted, erasing.by_worker, any_unconnected=erasing.any_unconnected):
         output.say(line)
     _tell(app, archived, stay, worker)
 
@@ -85,7 +85,7 @@ class _Erasing:
     Attributes:
         members: of the person, as "LIST of ACCOUNT", in the order found.
         archived: those of them that were archived.
-        gone: deleted rows of each kind, including those deleted by the running worker, which carries out the request
+        deleted: deleted rows of each kind, including those deleted by the running worker, which carries out the request
             too when the command has to start again.
         any_unconnected: whether customers are staged without their addresses, because their account is not connected.
     """
@@ -96,7 +96,7 @@ class _Erasing:
     archive: bool
     members: dict[str, None] = field(default_factory=dict)
     archived: dict[str, None] = field(default_factory=dict)
-    gone: dict[str, int] = field(default_factory=dict)
+    deleted: dict[str, int] = field(default_factory=dict)
     any_unconnected: bool = False
     _people: list[tuple[AccountId, CustomerId]] = field(default_factory=list)
     _before: dict[str, int] = field(default_factory=dict)
@@ -116,12 +116,12 @@ class _Erasing:
             WriterFenced: a worker took over a partition meanwhile; what was erased before stays erased.
         """
         app, address = self.app, self.address
-        with changing(app, lambda db: [one for one, _ in people_at(db, address)]) as db, Steps() as steps:
+        with changing(app, lambda db: [account_id for account_id, _ in people_at(db, address)]) as db, Steps() as steps:
             if not self._before:
                 self._people, _ = known_at(db, address)
                 self._before = self._left = rows_of(db, address, self._people)
-            there = rows_of(db, address, self._people)
-            if any(count < self._left[what] for what, count in there.items()):
+            rows_now = rows_of(db, address, self._people)
+            if any(count < self._left[kind] for kind, count in rows_now.items()):
                 self._worker_too = True
             for account_id, entry in _members(db, address):
                 name = f"{entry.membership.list_id} of {account_id}"
@@ -134,11 +134,11 @@ class _Erasing:
                 forget_person(db, app.changelog, address, secret=app.secret, at=self.at, progress=steps.update)
             finally:
                 self._left = rows_of(db, address, self._people)
-                self._mine = self._mine or self._left != there
-            self.gone = {what: max(0, count - self._left[what]) for what, count in self._before.items()}
+                self._mine = self._mine or self._left != rows_now
+            self.deleted = {kind: max(0, count - self._left[kind]) for kind, count in self._before.items()}
             self.any_unconnected = bare_customers.any_unconnected(db)
             worker = instance_of(db, "command")
-            mine = [one for one in erasure_requests.everyone(db) if one.digest == digest]
+            mine = [request for request in erasure_requests.everyone(db) if request.digest == digest]
             done = as_text(app.clock())
             app.changelog.commit(db, lambda: Changed(None, erasure_requests.note_done(db, mine, worker, done)))
         return worker
@@ -149,8 +149,8 @@ def _known(app: App, address: AddressKey) -> tuple[list[str], _Members]:
     if not is_there(app.config.staging.path):
         return [], []
     with closing(app.open_database()) as db:
-        staged = [one for one in customers.find_by_address(db, address, None) if not one.deleted]
-        return [f"{one.account_id}/{one.customer_id}" for one in staged], _members(db, address)
+        staged = [customer for customer in customers.find_by_address(db, address, None) if not customer.deleted]
+        return [f"{customer.account_id}/{customer.customer_id}" for customer in staged], _members(db, address)
 
 
 def _members(db: Database, address: AddressKey) -> _Members:
@@ -171,27 +171,27 @@ def _archive(app: App, db: Database, account_id: AccountId, entry: LedgerEntry) 
         raise type(error)(f"Nothing was erased: {error.what}", f"{error.advice} Or give --keep-members.")
 
 
-def _tell_order(there: list[str]) -> None:
-    if there:
+def _tell_order(not_deleted: list[str]) -> None:
+    if not_deleted:
         output.note(
-            f"billmywork has not deleted {output.some_of(there)}. Delete it there first and flush, so that the "
+            f"billmywork has not deleted {output.some_of(not_deleted)}. Delete it there first and flush, so that the "
             "member leaves its list; then forget. If you continue now, a later deletion finds nobody to archive, "
             "and any other event brings the customer back."
         )
 
 
 def erased_in_words(
-    address: AddressKey, gone: Mapping[str, int], by_worker: str | None, *, any_unconnected: bool
+    address: AddressKey, deleted: Mapping[str, int], by_worker: str | None, *, any_unconnected: bool
 ) -> Iterator[str]:
     """Yields what was erased here as sentences.
 
     Args:
-        gone: deleted rows of each kind.
+        deleted: deleted rows of each kind.
         by_worker: "all" or "part" if the running worker erased them; None if it did not.
         any_unconnected: whether customers are staged without their addresses, because their account is not connected.
     """
     erased = ", ".join(
-        counted(count, _NAMES[what], _PLURALS.get(_NAMES[what])) for what, count in gone.items() if count
+        counted(count, _NAMES[kind], _PLURALS.get(_NAMES[kind])) for kind, count in deleted.items() if count
     )
     if not erased:
         yield f"This worker knows nothing about {address}. Check the spelling."
@@ -203,8 +203,8 @@ def erased_in_words(
         return
     yield f"Erased of {address} from this worker's database: {erased}."
     if by_worker is not None:
-        how = "erased this" if by_worker == "all" else "erased part of this"
-        yield f"The running worker {how}, because it took its partition back from this command."
+        share = "erased this" if by_worker == "all" else "erased part of this"
+        yield f"The running worker {share}, because it took its partition back from this command."
 
 
 def others_in_words(members: Collection[str], worker: str) -> str:
@@ -214,8 +214,8 @@ def others_in_words(members: Collection[str], worker: str) -> str:
         members: names of the workers in the group, including this one if it runs.
         worker: the name of this database's worker.
     """
-    others = sum(1 for one in members if not one.startswith(f"{worker} on "))
-    now = f" ({counted(others, 'other worker')} in the group now)" if others else ""
+    other_workers = sum(1 for name in members if not name.startswith(f"{worker} on "))
+    now = f" ({counted(other_workers, 'other worker')} in the group now)" if other_workers else ""
     return (
         f"Every other worker erases its own copy, even one that is away{now}. mailchimp-worker status shows which have."
     )
@@ -226,5 +226,5 @@ def _tell(app: App, archived: list[str], stay: list[str], worker: str) -> None:
         output.say(f"Archived in Mailchimp: {output.some_of(archived)}.")
     if stay:
         output.say(f"Its members stay in Mailchimp: {output.some_of(stay)}. You can archive them there.")
-    output.say(others_in_words([one.name for one in members_of(app.config.kafka) or ()], worker))
+    output.say(others_in_words([member.name for member in members_of(app.config.kafka) or ()], worker))
     output.say("Its events stay in Kafka until billmywork publishes the deletion. Delete earlier backups.")

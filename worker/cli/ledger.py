@@ -41,8 +41,8 @@ def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fal
     topics = app.changelog.topics
     tell = output.note if json else output.say
     tell(f"Records of {topics.ledger.name} and {topics.settings.name} are lost. Without them the worker does not know:")
-    for one in NOT_KNOWN:
-        tell(f"  - {one}")
+    for loss in NOT_KNOWN:
+        tell(f"  - {loss}")
     tell("Accounts whose settings are lost deliver nothing until they are connected again.")
     output.confirm("Continue without them?", yes=yes)
     with (
@@ -90,8 +90,10 @@ def sign(
             if refused:
                 if not believe and dead_letters.count_because(db, signatures.WRONG):
                     output.note(_ANOTHER_KEY)
-                act = "Sign them as they are" if believe else "Overwrite them with what this database has"
-                output.confirm(f"{counted(len(refused), 'record')} refused; see dead-letters list. {act}?", yes=yes)
+                question = "Sign them as they are" if believe else "Overwrite them with what this database has"
+                output.confirm(
+                    f"{counted(len(refused), 'record')} refused; see dead-letters list. {question}?", yes=yes
+                )
             counts = signing.resolve_refused("believe" if believe else "drop" if drop_unknown else "restore")
     _tell_settled(counts, json=json)
 
@@ -111,7 +113,11 @@ def _first_time(app: App, db: Database, *, yes: bool, believe: bool) -> Mapping[
 
 def _accounts_refused(app: App) -> Callable[[Database], Collection[AccountId]]:
     def accounts(db: Database) -> Collection[AccountId]:
-        return {one.account_id for one in app.signing(db, lambda count: None).refused() if one.account_id is not None}
+        return {
+            letter.account_id
+            for letter in app.signing(db, lambda count: None).refused()
+            if letter.account_id is not None
+        }
 
     return accounts
 
@@ -137,8 +143,8 @@ def _tell_settled(counts: Mapping[str, int], *, json: bool) -> None:
     if not counts:
         output.say("Everything is signed, and no record was refused.")
         return
-    done = ", ".join(f"{counts[kind]} {kind}" for kind in kinds if counts.get(kind))
-    output.say(f"Refused records: {done}.")
+    summary = ", ".join(f"{counts[kind]} {kind}" for kind in kinds if counts.get(kind))
+    output.say(f"Refused records: {summary}.")
     if left := counts.get("left"):
         output.say(
             f"This database has nothing for {counted(left, 'record')}. Run the command at the worker that has the "

@@ -37,11 +37,11 @@ def link(
     if revoke:
         with changing(app) as db:
             sessions.revoke(db, app.changelog, account_id, app.clock())
-        whose = f"account {account}" if account is not None else "the operators"
+        owner = f"account {account}" if account is not None else "the operators"
         if json:
             output.as_json({"account_id": account, "revoked": True})
         else:
-            output.say(f"All earlier sessions and links of {whose} have ended.")
+            output.say(f"All earlier sessions and links of {owner} have ended.")
         return
     now = app.clock()
     token = sessions.new_link(

@@ -29,16 +29,20 @@ def refresh(account: AccountArgument, json: Json = False) -> None:
     """Read the account's lists from Mailchimp. New lists are used only after you store them."""
     app = wired()
     with changing(app) as db:
-        found = account_lists.refresh(
+        refreshed = account_lists.refresh(
             db, app.changelog, AccountId(account), secret=app.secret, open_sender=app.open_client, at=app.clock()
         )
     if json:
-        output.as_json(lists_data(found.settings))
+        output.as_json(lists_data(refreshed.settings))
         return
-    for what, lists in (("New", found.new), ("Gone from Mailchimp", found.gone), ("Back in Mailchimp", found.back)):
+    for label, lists in (
+        ("New", refreshed.new),
+        ("Gone from Mailchimp", refreshed.gone),
+        ("Back in Mailchimp", refreshed.back),
+    ):
         if lists:
-            output.say(f"{what}: {', '.join(f'{one.name} ({one.list_id})' for one in lists)}")
-    _print(found.settings)
+            output.say(f"{label}: {', '.join(account_list.label for account_list in lists)}")
+    _print(refreshed.settings)
 
 
 @commands.command()
@@ -46,11 +50,11 @@ def show(account: AccountArgument, json: Json = False) -> None:
     """Show the account's lists as the last refresh found them."""
     app = wired()
     with existing(app) as db:
-        one = settings.load(db, AccountId(account))
+        account_settings = settings.load(db, AccountId(account))
     if json:
-        output.as_json(lists_data(one))
+        output.as_json(lists_data(account_settings))
     else:
-        _print(one)
+        _print(account_settings)
 
 
 @commands.command()
@@ -67,18 +71,18 @@ def store(
     if every == bool(lists):
         raise UsageError("No list was named.", "Name the ids of the lists to store, or use --all.")
     app = wired()
-    wanted = None if every else [ListId(each) for each in lists or ()]
+    list_ids = None if every else [ListId(list_id) for list_id in lists or ()]
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
-        after = account_lists.stored(before, wanted)
-        changed = {each.list_id for each in after.stored} != {each.list_id for each in before.stored}
+        after = account_lists.stored(before, list_ids)
+        changed = after.stored_ids != before.stored_ids
         confirmed = follows.announce(app, db, after, every=changed, yes=yes, json=json)
-        one = account_lists.store(db, app.changelog, before.account_id, wanted, confirmed, author(app))
+        account_settings = account_lists.store(db, app.changelog, before.account_id, list_ids, confirmed, author(app))
     if json:
-        output.as_json(lists_data(one))
+        output.as_json(lists_data(account_settings))
         return
-    _print(one)
-    if one.master_list is None:
+    _print(account_settings)
+    if account_settings.master_list is None:
         output.say(f"Next: choose the master list: mailchimp-worker lists master {account} LIST")
 
 
@@ -97,13 +101,15 @@ def master(
         before = settings.load(db, AccountId(account))
         after = account_lists.with_master(before, ListId(list_id))
         confirmed = follows.announce(app, db, after, every=after.master_list != before.master_list, yes=yes, json=json)
-        one = account_lists.choose_master(db, app.changelog, before.account_id, ListId(list_id), confirmed, author(app))
+        account_settings = account_lists.choose_master(
+            db, app.changelog, before.account_id, ListId(list_id), confirmed, author(app)
+        )
     if json:
-        output.as_json(lists_data(one))
+        output.as_json(lists_data(account_settings))
         return
-    chosen = one.list_of(list_id)
+    chosen = account_settings.list_of(list_id)
     output.say(f"{chosen.name if chosen else list_id} ({list_id}) is the master list of account {account}.")
-    if lacking := settings.missing(one):
+    if lacking := settings.missing(account_settings):
         output.say(f"Next: {lacking[0].what} {lacking[0].advice}")
 
 
@@ -122,87 +128,99 @@ def map_fields(
     json: Json = False,
 ) -> None:
     """Show or choose which fields and attributes of customers go to which merge fields of a list."""
-    app, wanted, which = wired(), _assignments(fields or ()), ListId(list_id)
-    account_id, changes = AccountId(account), bool(wanted) or clear
+    app, assignments, chosen_list = wired(), _assignments(fields or ()), ListId(list_id)
+    account_id, changes = AccountId(account), bool(assignments) or clear
     with (changing if changes else existing)(app) as db:
-        on_list, available = chosen_fields.read(db, account_id, which, secret=app.secret, open_sender=app.open_client)
+        on_list, available = chosen_fields.read(
+            db, account_id, chosen_list, secret=app.secret, open_sender=app.open_client
+        )
         if changes:
             before = {} if clear else dict(on_list.merge_fields or {})
-            named = field_mapping.checked(account_id, which, before | wanted, available)
-            chosen_fields.choose(db, app.changelog, account_id, which, named, author(app))
-            on_list = replace(on_list, merge_fields=named or None)
-        found = field_mapping.mapped(on_list, available)
-        seen = attribute_names.some(db, account_id)
+            mapping = field_mapping.checked(account_id, chosen_list, before | assignments, available)
+            chosen_fields.choose(db, app.changelog, account_id, chosen_list, mapping, author(app))
+            on_list = replace(on_list, merge_fields=mapping or None)
+        mapped_fields = field_mapping.mapped(on_list, available)
+        attributes = attribute_names.some(db, account_id)
     if json:
-        output.as_json({"list_id": list_id, "fields": mapping_data(found)})
+        output.as_json({"list_id": list_id, "fields": mapping_data(mapped_fields)})
         return
     output.table(
         ("tag", "name", "type", "gets", "notes"),
         [
             (
-                one.tag,
-                one.field.name if one.field is not None else "",
-                one.field.type if one.field is not None else "",
-                one.source or "nothing",
-                _of_field(one, seen),
+                mapped.tag,
+                mapped.field.name if mapped.field is not None else "",
+                mapped.field.type if mapped.field is not None else "",
+                mapped.source or "nothing",
+                _of_field(mapped, attributes),
             )
-            for one in found
+            for mapped in mapped_fields
         ],
     )
     if changes:
         output.say("The next flush checks every customer again and sends what differs.")
 
 
-def _assignments(given: Iterable[str]) -> dict[str, str]:
-    found = {}
-    for one in given:
-        tag, equals, source = one.partition("=")
+def _assignments(arguments: Iterable[str]) -> dict[str, str]:
+    sources = {}
+    for argument in arguments:
+        tag, equals, source = argument.partition("=")
         if not equals or not tag.strip():
             raise UsageError(
-                f"{one} is not a field mapping.",
+                f"{argument} is not a field mapping.",
                 "Write TAG=ATTRIBUTE, such as BIRTHDAY=birthday, or TAG= to send nothing.",
             )
-        found[tag.strip().upper()] = source.strip()
-    return found
+        sources[tag.strip().upper()] = source.strip()
+    return sources
 
 
-def _of_field(one: MappedField, seen: Collection[str]) -> str:
-    if one.field is None:
+def _of_field(mapped: MappedField, attributes: Collection[str]) -> str:
+    if mapped.field is None:
         return "the list has no such field: not sent"
-    if one.source is None:
-        return "chosen" if one.chosen else ""
-    why = field_mapping.unfit(one.source, one.field)
-    if why is None and one.source not in (*field_mapping.CUSTOMER_FIELDS, *seen):
-        why = f"no customer has an attribute {one.source} yet"
-    return why or ("chosen" if one.chosen else "")
+    if mapped.source is None:
+        return "chosen" if mapped.chosen else ""
+    why = field_mapping.unfit(mapped.source, mapped.field)
+    if why is None and mapped.source not in (*field_mapping.CUSTOMER_FIELDS, *attributes):
+        why = f"no customer has an attribute {mapped.source} yet"
+    return why or ("chosen" if mapped.chosen else "")
 
 
-def _print(one: AccountSettings) -> None:
-    if not one.lists:
+def _print(account_settings: AccountSettings) -> None:
+    if not account_settings.lists:
         output.say(
-            "No lists are known. Read them from Mailchimp: mailchimp-worker lists refresh " + one.account_id
-            if one.refreshed_at is None
+            "No lists are known. Read them from Mailchimp: mailchimp-worker lists refresh "
+            + account_settings.account_id
+            if account_settings.refreshed_at is None
             else "The account has no lists in Mailchimp. Create one there, then refresh again."
         )
         return
     output.table(
         ("list", "name", "members", "use", "notes"),
-        [(each.list_id, each.name, each.member_count, _use(one, each), _notes(each)) for each in one.lists],
+        [
+            (
+                account_list.list_id,
+                account_list.name,
+                account_list.member_count,
+                _use(account_settings, account_list),
+                _notes(account_list),
+            )
+            for account_list in account_settings.lists
+        ],
     )
 
 
-def _use(one: AccountSettings, each: AccountList) -> str:
-    if each.list_id == one.master_list:
+def _use(account_settings: AccountSettings, account_list: AccountList) -> str:
+    if account_list.list_id == account_settings.master_list:
         return "master list"
-    return "stored" if each.stored else "not stored"
+    return "stored" if account_list.stored else "not stored"
 
 
-def _notes(each: AccountList) -> str:
+def _notes(account_list: AccountList) -> str:
     notes = []
-    if each.gone_at:
-        notes.append(f"gone from Mailchimp since {as_text(each.gone_at)}")
-    if each.pause:
-        notes.append(f"paused since {as_text(each.pause.since)}: {each.pause.reason}")
-    if each.marketing_permissions:
+    if account_list.gone_at:
+        notes.append(f"gone from Mailchimp since {as_text(account_list.gone_at)}")
+    if account_list.pause:
+        notes.append(f"paused since {as_text(account_list.pause.since)}: {account_list.pause.reason}")
+    if account_list.marketing_permissions:
         notes.append("asks for marketing permissions: contacts are added without any")
     return "; ".join(notes)

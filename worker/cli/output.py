@@ -114,8 +114,8 @@ def confirm(question: str, *, yes: bool) -> None:
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """Prints a table, numbers on the right; where it does not fit the terminal, each row as a block of lines."""
     rows = [[*row] for row in rows]
-    right = {at for at in range(len(columns)) if rows and all(isinstance(row[at], int) for row in rows)}
-    head, cells = [visible(one) for one in columns], [[_cell(value) for value in row] for row in rows]
+    right = {number for number in range(len(columns)) if rows and all(isinstance(row[number], int) for row in rows)}
+    head, cells = [visible(column) for column in columns], [[_cell(value) for value in row] for row in rows]
     if title:
         say(title, bold=True)
     if fits([head, *cells], out.width):

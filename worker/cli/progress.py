@@ -16,7 +16,7 @@ from worker.cli.output import err
 class Progress:
     """A progress bar, as a context manager. It shows nothing unless it writes to a terminal."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, description: str) -> None:
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -27,7 +27,7 @@ class Progress:
             disable=not err.is_terminal,
             transient=True,
         )
-        self._task = self._bar.add_task(what, total=None)
+        self._task = self._bar.add_task(description, total=None)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -58,8 +58,8 @@ class Steps:
     """Progress bars for the steps of long work, one after the other, as a context manager."""
 
     def __init__(self) -> None:
-        self._what: str | None = None
-        self._shown: Progress | None = None
+        self._description: str | None = None
+        self._progress: Progress | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -69,17 +69,17 @@ class Steps:
     ) -> None:
         self._end()
 
-    def update(self, what: str, done: int, total: int | None) -> None:
+    def update(self, description: str, done: int, total: int | None) -> None:
         """Shows the progress of a step; None for an unknown total."""
-        if what != self._what or self._shown is None:
+        if description != self._description or self._progress is None:
             self._end()
-            self._what, self._shown = what, Progress(what).__enter__()
+            self._description, self._progress = description, Progress(description).__enter__()
         if total is None:
-            self._shown.counted(done)
+            self._progress.counted(done)
         else:
-            self._shown.update(done, total)
+            self._progress.update(done, total)
 
     def _end(self) -> None:
-        if self._shown is not None:
-            self._shown.__exit__(None, None, None)
-            self._shown = None
+        if self._progress is not None:
+            self._progress.__exit__(None, None, None)
+            self._progress = None

@@ -31,17 +31,17 @@ def _of(db: Database, run: Run) -> list[MemberReading]:
 
 
 def _so_far(db: Database, run: Run) -> tuple[int, int]:
-    found = _of(db, run)
-    return sum(one.members for one in found), sum(one.total for one in found)
+    lists_read = _of(db, run)
+    return sum(list_read.members for list_read in lists_read), sum(list_read.total for list_read in lists_read)
 
 
 def _tell(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
     assert run.ended is not None, "a run that has not ended is followed"
-    found = _of(db, run)
+    lists_read = _of(db, run)
     if as_json:
-        output.as_json(_data(run, found))
+        output.as_json(_data(run, lists_read))
     else:
-        _say(run, found)
+        _say(run, lists_read)
     if run.ended is RunResult.STOPPED and not asked:
         raise FlushEndedEarly(
             "The reading ended early: it lost a partition to another worker or by a timeout, or its worker ended.",
@@ -50,46 +50,46 @@ def _tell(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
     return RESULT_MEANINGS[run.ended].exit_code
 
 
-def _data(run: Run, found: Sequence[MemberReading]) -> dict[str, object]:
+def _data(run: Run, lists_read: Sequence[MemberReading]) -> dict[str, object]:
     return {
         "run": run.run,
         "ended": run.ended,
         "lists": [
             {
-                "account_id": one.account_id,
-                "list_id": one.list_id,
-                "read_to_the_end": one.ended,
-                "members": one.members,
-                "changed": one.learnt,
-                "unknown": one.unknown,
+                "account_id": list_read.account_id,
+                "list_id": list_read.list_id,
+                "read_to_the_end": list_read.ended,
+                "members": list_read.members,
+                "changed": list_read.learnt,
+                "unknown": list_read.unknown,
             }
-            for one in found
+            for list_read in lists_read
         ],
         "accounts": [
-            {"account_id": one.account_id, "ended": one.ended, "message": one.message} for one in run.accounts
+            {"account_id": part.account_id, "ended": part.ended, "message": part.message} for part in run.accounts
         ],
     }
 
 
-def _say(run: Run, found: Sequence[MemberReading]) -> None:
+def _say(run: Run, lists_read: Sequence[MemberReading]) -> None:
     rows = [
         (
-            one.account_id,
-            one.list_id,
-            one.members,
-            one.learnt,
-            one.unknown,
-            "yes" if one.ended else "continues next time",
+            list_read.account_id,
+            list_read.list_id,
+            list_read.members,
+            list_read.learnt,
+            list_read.unknown,
+            "yes" if list_read.ended else "continues next time",
         )
-        for one in found
+        for list_read in lists_read
     ]
     if rows:
         output.table(("account", "list", "members read", "news", "unknown", "read to the end"), rows)
     for part in run.accounts:
         if part.message:
             output.say(f"Account {part.account_id}: {part.message}")
-    if not found and not run.accounts:
+    if not lists_read and not run.accounts:
         output.say("No account has a list to read: see mailchimp-worker status.")
         return
-    news = sum(one.learnt for one in found)
+    news = sum(list_read.learnt for list_read in lists_read)
     output.say(f"Changed by people or owners: {counted(news, 'member')}. Nothing was delivered.")

@@ -46,7 +46,7 @@ def list_receipts(
     with existing(app) as db:
         account_id = known_account(db, account)
         other = elsewhere(app.config, db, account_id)
-        found = list(
+        matching = list(
             receipts.find(
                 db,
                 account_id=account_id,
@@ -63,16 +63,24 @@ def list_receipts(
     if other:
         output.note(other)
     if json:
-        output.as_json([receipt_data(one) for one in found])
+        output.as_json([receipt_data(receipt) for receipt in matching])
     elif csv:
-        rows = map(receipt_data, found)
-        output.as_csv(COLUMNS, ([one[name] for name in COLUMNS] for one in rows))
-    elif not found:
+        rows = map(receipt_data, matching)
+        output.as_csv(COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
+    elif not matching:
         output.say("No receipt matches.")
     else:
         rows_shown = [
-            (one.at, one.account_id, one.customer_id, one.address, one.list_id, one.outcome, one.detail)
-            for one in found
+            (
+                receipt.at,
+                receipt.account_id,
+                receipt.customer_id,
+                receipt.address,
+                receipt.list_id,
+                receipt.outcome,
+                receipt.detail,
+            )
+            for receipt in matching
         ]
         output.table(("at", "account", "customer", "email", "list", "outcome", "detail"), rows_shown)
 

@@ -84,8 +84,8 @@ def flush(
         app.open_existing().close()  # a plan creates no database
         read_for_plan(app, stop_on_signals())
         with opened(app) as db:
-            wanted = _known(db, account)
-            flush_plan.show(app, db, wanted, confirmed=confirm, calls=calls, json=json)
+            account_id = _known(db, account)
+            flush_plan.show(app, db, account_id, confirmed=confirm, calls=calls, json=json)
         return
     carry_out(app, FLUSH, account, confirmed=confirm, as_json=json)
 
@@ -129,8 +129,8 @@ def carry_out(
         WorkerError: the run did not start, or did not end.
     """
     with opened(app) as db:
-        wanted, stop = _known(db, account), stop_on_signals()
-        ask = partial(asked, app, db, wanted, confirmed=confirmed, reads_back=reads_back)
+        account_id, stop = _known(db, account), stop_on_signals()
+        ask = partial(asked, app, db, account_id, confirmed=confirmed, reads_back=reads_back)
         try:
             with DatabaseLock(app.config.staging.path), ask() as request:
                 code = _read_and_flush(app, stop, request, shown, as_json=as_json)
@@ -184,10 +184,10 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, sh
         if stop.is_set():
             output.note("Stopped before the flush. What was read is staged; nothing is lost.")
             return STOPPED_CODE
-        what = Flushing(app, app.flusher(stop), poller.owned_partitions, poller.consumer.topic_id)
-        flushing = FlushThread(what, request.trigger if request else "once", request)
+        flushing = Flushing(app, app.flusher(stop), poller.owned_partitions, poller.consumer.topic_id)
+        flush_thread = FlushThread(flushing, request.trigger if request else "once", request)
         calls_ended = False
-        calls_ended = _awaited(app, poller, stop, flushing, shown)
+        calls_ended = _awaited(app, poller, stop, flush_thread, shown)
         if calls_ended and not stop.is_set():
             with opened(app) as db:
                 strip_unconnected(db, poller.owned_partitions)
@@ -199,7 +199,7 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, sh
     finally:
         poller.end(calls_ended=calls_ended)
     with opened(app) as db:
-        return shown.tell(db, flushing.result(), asked=stop.is_set(), as_json=as_json)
+        return shown.tell(db, flush_thread.result(), asked=stop.is_set(), as_json=as_json)
 
 
 def _awaited(app: App, poller: Poller, stop: threading.Event, flushing: FlushThread, shown: Shown) -> bool:
@@ -220,23 +220,23 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, sho
     with Progress(shown.progress) as progress:
         while not stop.wait(LOOK_SECONDS):
             working = is_locked(app.config.staging.path)  # checked first: the worker may end once the run is over
-            now = runs.request(db, request.request)
-            if now is None:
+            request_now = runs.request(db, request.request)
+            if request_now is None:
                 raise _not_begun(db, request)
-            found = runs.get(db, now.run) if now.run is not None else None
-            if found is not None:
-                progress.update(*shown.so_far(db, found))
-                if found.ended is not None:
+            followed = runs.get(db, request_now.run) if request_now.run is not None else None
+            if followed is not None:
+                progress.update(*shown.so_far(db, followed))
+                if followed.ended is not None:
                     break
             if not working:
-                raise _worker_ended(found)
-    if found is None:
+                raise _worker_ended(followed)
+    if followed is None:
         output.note("Stopped before the worker took the request; the request is withdrawn.")
         return STOPPED_CODE
-    if found.ended is None:
+    if followed.ended is None:
         output.note("Stopped following; the worker continues the flush. See: mailchimp-worker status")
         return STOPPED_CODE
-    return shown.tell(db, found, asked=stop.is_set(), as_json=as_json)
+    return shown.tell(db, followed, asked=stop.is_set(), as_json=as_json)
 
 
 def _not_begun(db: Database, request: Request) -> WorkerError:

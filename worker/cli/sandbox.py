@@ -35,8 +35,9 @@ def sandbox(
         if not is_loopback(host):
             output.say("  export WORKER_MAILCHIMP__ALLOW_PLAIN_HTTP=true")
         output.say("API keys that it accepts:")
-        for one in ACCOUNTS:
-            output.say(f"  {one.api_key}   lists: {', '.join(f'{each.list_id} ({each.name})' for each in one.lists)}")
+        for account in ACCOUNTS:
+            lists = ", ".join(f"{mailing_list.list_id} ({mailing_list.name})" for mailing_list in account.lists)
+            output.say(f"  {account.api_key}   lists: {lists}")
         output.say(
             "See what happened: GET /sandbox/audit, /sandbox/calls. Cause faults: PUT /sandbox/faults. Stop it: Ctrl-C."
         )

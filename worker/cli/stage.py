@@ -31,7 +31,9 @@ def stage(json: Json = False) -> None:
     with opened(app) as db:
         waiting = customers.accounts_with_changes(db)
     if json:
-        waits = [{"account_id": one, "customers_waiting": count} for one, count in sorted(waiting.items())]
+        waits = [
+            {"account_id": account_id, "customers_waiting": count} for account_id, count in sorted(waiting.items())
+        ]
         output.as_json({"records": read, "accounts": waits})
         leave(0)
     text = f"{counted(sum(waiting.values()), 'customer')} of {counted(len(waiting), 'account')}"
@@ -64,7 +66,7 @@ def read_for_plan(app: App, stop: threading.Event) -> None:
             output.note("Stopped." if read is None else f"Read {counted(read, 'unread record')}.")
     except AlreadyRunning:
         live = read_live(path)
-        unread = None if live is None else sum(one.records for one in live.partitions.values())
+        unread = None if live is None else sum(partition.records for partition in live.partitions.values())
         text = "not known" if unread is None else counted(unread, "record")
         output.note(f"A worker is running. Not yet read by it: {text}.")
     except KafkaError as error:

@@ -54,33 +54,37 @@ def status(
         raise typer.Exit(0 if beat is not None and beat < ALIVE_SECONDS else 1)
     with existing(app) as db:
         live = read_live(path)
-        found = overview(db, app.config, app.clock(), beat=beat, live=live)
+        data = overview(db, app.config, app.clock(), beat=beat, live=live)
         workers = all_workers(app.config, db, live if beat is not None else None)
-        found["previous_key"] = _previous_key(app, db)
-    found["workers"] = None if workers is None else [asdict(one) for one in workers]
+        data["previous_key"] = _previous_key(app, db)
+    data["workers"] = None if workers is None else [asdict(worker) for worker in workers]
     if json:
-        output.as_json(found)
+        output.as_json(data)
         return
-    for what, text in (*_worker(found), *_attention(found), *_publishers(found), *_failures(found)):
-        output.say(f"{what:<12} {text}")
-    _tell_partitions(found)
-    _tell_workers(found["workers"])
-    _tell_accounts(found)
-    _tell_runs(found["runs"])
+    for label, text in (*_worker(data), *_attention(data), *_publishers(data), *_failures(data)):
+        output.say(f"{label:<12} {text}")
+    _tell_partitions(data)
+    _tell_workers(data["workers"])
+    _tell_accounts(data)
+    _tell_runs(data["runs"])
 
 
 def _previous_key(app: App, db: Database) -> dict[str, Any] | None:
     if app.config.previous_secret_key is None:
         return None
     try:
-        found = previous_key(db, app.secret, app.config.kafka.topic)
+        previous = previous_key(db, app.secret, app.config.kafka.topic)
     except SecretKeyError as error:
         return {"needed": None, "words": f"not known: {error.what}", "advice": error.advice}
-    return asdict(found) | {"needed": found.needed, "words": found.words, "advice": found.advice} if found else None
+    return (
+        asdict(previous) | {"needed": previous.needed, "words": previous.words, "advice": previous.advice}
+        if previous
+        else None
+    )
 
 
-def _worker(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    worker, beat = found["worker"], found["worker"]["seconds_since_heartbeat"]
+def _worker(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    worker, beat = data["worker"], data["worker"]["seconds_since_heartbeat"]
     if beat is None:
         yield "worker", "not running"
     else:
@@ -88,148 +92,148 @@ def _worker(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         stuck = f", but it has done nothing for {beat:.0f} s" if beat >= ALIVE_SECONDS and worker["host"] else ""
         yield "worker", f"running{where}{stuck}"
     yield "database", worker["database"]
-    yield "Kafka", found["broker"]["words"]
-    for one in found["flushes"]:
-        yield "delivering", one["words"]
-    if (before := found["previous_key"]) is not None:
-        yield "previous key", " ".join(filter(None, (before["words"], before["advice"])))
-    yield "next flush", f"{found['next_flush_in_words']} ({found['flush_at']})"
-    yield "customers", f"{found['customers']} staged, {found['customers_waiting']} changed since the last delivery"
+    yield "Kafka", data["broker"]["words"]
+    for flush in data["flushes"]:
+        yield "delivering", flush["words"]
+    if (previous := data["previous_key"]) is not None:
+        yield "previous key", " ".join(filter(None, (previous["words"], previous["advice"])))
+    yield "next flush", f"{data['next_flush_in_words']} ({data['flush_at']})"
+    yield "customers", f"{data['customers']} staged, {data['customers_waiting']} changed since the last delivery"
     yield (
         "receipts",
-        f"complete since {found['receipts_since_in_words']}; for earlier flushes, explain shows the last outcomes",
+        f"complete since {data['receipts_since_in_words']}; for earlier flushes, explain shows the last outcomes",
     )
 
 
-def _attention(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for one in found["accounts"]:
-        for held in one["held"]:
-            yield "held", f"account {one['account_id']}: {held['words']}"
-        for line in one["left_out_in_words"]:
-            yield "left out", f"account {one['account_id']}, its last flush: {line}"
-    if count := found["suppressed"]:
-        without = count - found["refused_with_receipt"]
+def _attention(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for account in data["accounts"]:
+        for held_count in account["held"]:
+            yield "held", f"account {account['account_id']}: {held_count['words']}"
+        for line in account["left_out_in_words"]:
+            yield "left out", f"account {account['account_id']}, its last flush: {line}"
+    if count := data["suppressed"]:
+        without = count - data["refused_with_receipt"]
         missing = f" ({without} of them without a receipt in this database)" if without > 0 else ""
         yield "refused", f"{counted(count, 'customer')} refused by Mailchimp{missing}; see receipts --refused"
-    run = found["runs"][0]["run"] if found["runs"] else None
-    for outcome, count in found["needs_somebody"].items():
-        said = f"{counted(count, 'customer')} {outcome} in the last run: {MEANINGS[outcome].sentence}"
-        yield "attention", f'{said} See receipts --run {run} --outcome "{outcome}"'
-    for one in found["erasures"]:
-        whom = f"account {one['account_id']}" if one["account_id"] else "a person"
-        by = ", ".join(one["done_by"]) or "no worker yet"
-        yield "erasing", f"{whom}, asked {one['age']} ago: carried out by {by}"
-    if refused := found["records_refused"]:
+    run = data["runs"][0]["run"] if data["runs"] else None
+    for outcome, count in data["needs_somebody"].items():
+        text = f"{counted(count, 'customer')} {outcome} in the last run: {MEANINGS[outcome].sentence}"
+        yield "attention", f'{text} See receipts --run {run} --outcome "{outcome}"'
+    for erasure in data["erasures"]:
+        whom = f"account {erasure['account_id']}" if erasure["account_id"] else "a person"
+        by = ", ".join(erasure["done_by"]) or "no worker yet"
+        yield "erasing", f"{whom}, asked {erasure['age']} ago: carried out by {by}"
+    if refused := data["records_refused"]:
         refused_text = f"{counted(refused, 'ledger or settings record')} refused: not signed with the secret key"
         yield "attention", f"{refused_text}; see check"
-    if found["dead_letters"]:
-        yield "dead letters", f"{counted(found['dead_letters'], 'record')} not understood; see dead-letters list"
+    if data["dead_letters"]:
+        yield "dead letters", f"{counted(data['dead_letters'], 'record')} not understood; see dead-letters list"
 
 
-def _publishers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for what, (noun, meaning) in NOTES.items():
-        if count := found["counts"].get(what):
+def _publishers(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for kind, (noun, meaning) in NOTES.items():
+        if count := data["counts"].get(kind):
             yield "publisher", f"{counted(count, noun)} {meaning}"
-    if count := found["stuck_customers"]:
+    if count := data["stuck_customers"]:
         yield (
             "publisher",
             f"{counted(count, 'customer')} with an older event in use, because the version of a later one is lower; "
             "check names them",
         )
-    if misplaced := found["misplaced_accounts"]:
-        named = ", ".join(one["account_id"] for one in misplaced[:NAMED])
+    if misplaced := data["misplaced_accounts"]:
+        named = ", ".join(account["account_id"] for account in misplaced[:NAMED])
         yield (
             "publisher",
             f"{counted(len(misplaced), 'account')} with events and ledger in different partitions: {named}; several "
             "workers do not deliver them, see check",
         )
-    if scattered := found["scattered_accounts"]:
+    if scattered := data["scattered_accounts"]:
         named = ", ".join(sorted(scattered)[:NAMED])
         yield "publisher", f"{counted(len(scattered), 'account')} with events in more than one partition: {named}"
 
 
-def _failures(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for one in found["times_in_the_future"]:
+def _failures(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for flush in data["times_in_the_future"]:
         yield (
             "clock",
-            f"account {one['account_id']}'s last flush is recorded at {one['completed_at']}, in the future: the "
+            f"account {flush['account_id']}'s last flush is recorded at {flush['completed_at']}, in the future: the "
             "clock was ahead, so it is ignored",
         )
-    for one in found["failed_accounts"]:
-        retry = f"tried again at {one['next_try']}, or by the" if one["next_try"] else "tried again by the"
-        yield "failed", f"account {one['account_id']} at {one['failed_at']}; {retry} next daily flush"
-    for one in found["requests"]:
-        whom = f"account {one['account_id']}" if one["account_id"] else "all accounts"
-        with_ = ", confirmed" if one["confirmed"] else ""
-        state = "too old to be carried out" if one["expired"] else "waits for the worker"
-        yield "request", f"a flush of {whom}{with_}, asked for at {one['requested_at']}: {state}"
+    for account in data["failed_accounts"]:
+        retry = f"tried again at {account['next_try']}, or by the" if account["next_try"] else "tried again by the"
+        yield "failed", f"account {account['account_id']} at {account['failed_at']}; {retry} next daily flush"
+    for request in data["requests"]:
+        whom = f"account {request['account_id']}" if request["account_id"] else "all accounts"
+        with_ = ", confirmed" if request["confirmed"] else ""
+        state = "too old to be carried out" if request["expired"] else "waits for the worker"
+        yield "request", f"a flush of {whom}{with_}, asked for at {request['requested_at']}: {state}"
 
 
-def _tell_partitions(found: dict[str, Any]) -> None:
-    if not found["partitions"]:
-        if found["worker"]["host"]:
+def _tell_partitions(data: dict[str, Any]) -> None:
+    if not data["partitions"]:
+        if data["worker"]["host"]:
             output.say("")
             output.say("This worker has no partition now; other workers have them.")
         return
     output.say("")
-    live = found["worker"]["host"] is not None
+    live = data["worker"]["host"] is not None
     rows = [
         (
-            one["partition"],
-            one["next_offset"],
-            *((_lag(one),) if live else ()),
-            f"{one['age']} ago",
+            partition["partition"],
+            partition["next_offset"],
+            *((_lag(partition),) if live else ()),
+            f"{partition['age']} ago",
         )
-        for one in found["partitions"]
+        for partition in data["partitions"]
     ]
     columns = ("partition", "next offset", *(("lag",) if live else ()), "last read")
-    topic = found["partitions"][0]["topic"]
+    topic = data["partitions"][0]["topic"]
     output.table(columns, rows, title=f"{topic}: partitions of this worker now" if live else f"{topic}: read so far")
 
 
 def _tell_workers(workers: list[dict[str, Any]] | None) -> None:
     if workers is not None:
         output.say("")
-        rows = [(one["name"], ", ".join(map(str, one["partitions"])) or "none") for one in workers]
+        rows = [(worker["name"], ", ".join(map(str, worker["partitions"])) or "none") for worker in workers]
         output.table(("worker", "partitions"), rows, title="workers of the group now")
 
 
-def _lag(one: dict[str, Any]) -> str:
-    behind = f", {one['behind']:.0f} s behind" if one["lag"] and one["behind"] is not None else ""
-    return "not known yet" if one["lag"] is None else f"{one['lag']}{behind}"
+def _lag(partition: dict[str, Any]) -> str:
+    behind = f", {partition['behind']:.0f} s behind" if partition["lag"] and partition["behind"] is not None else ""
+    return "not known yet" if partition["lag"] is None else f"{partition['lag']}{behind}"
 
 
-def _tell_accounts(found: dict[str, Any]) -> None:
+def _tell_accounts(data: dict[str, Any]) -> None:
     output.say("")
-    if found["accounts"]:
+    if data["accounts"]:
         rows = [
             (
-                one["account_id"],
-                one["state"],
-                one["customers_waiting"],
-                one["waiting_since_in_words"],
-                " ".join(filter(None, (one["what"], one["advice"], *one["notes"]))),
+                account["account_id"],
+                account["state"],
+                account["customers_waiting"],
+                account["waiting_since_in_words"],
+                " ".join(filter(None, (account["what"], account["advice"], *account["notes"]))),
             )
-            for one in found["accounts"]
+            for account in data["accounts"]
         ]
         output.table(("account", "state", "waiting", "since", "what to do"), rows)
     else:
         output.say("No account is connected yet. Connect one: mailchimp-worker account connect ACCOUNT")
-    if without := found["customers_without_settings"]:
-        output.say(f"Waiting: {counted(without, 'changed customer')} of accounts that are not connected.")
+    if unconnected := data["customers_without_settings"]:
+        output.say(f"Waiting: {counted(unconnected, 'changed customer')} of accounts that are not connected.")
 
 
-def _tell_runs(last: list[dict[str, Any]]) -> None:
-    if not last:
+def _tell_runs(runs: list[dict[str, Any]]) -> None:
+    if not runs:
         return
     output.say("")
     rows = []
-    for one in last:
+    for run in runs:
         counts: dict[str, int] = {}
-        for part in one["accounts"]:
+        for part in run["accounts"]:
             for outcome, count in part["counts"].items():
                 counts[outcome] = counts.get(outcome, 0) + count
-        nothing = "nothing to do" if not sum(part["to_do"] for part in one["accounts"]) else "none yet"
+        nothing = "nothing to do" if not sum(part["to_do"] for part in run["accounts"]) else "none yet"
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or nothing
-        rows.append((one["run"], one["started_at"], one["trigger"], one["ended"] or "not ended", outcomes))
+        rows.append((run["run"], run["started_at"], run["trigger"], run["ended"] or "not ended", outcomes))
     output.table(("run", "started", "by", "ended", "outcomes"), rows)

@@ -94,11 +94,11 @@ class Admin:
             KafkaError: no broker answers.
         """
         answer = self._metadata()
-        found = answer.topics.get(topic)
-        if found is None or found.error is not None or not found.partitions:
+        metadata = answer.topics.get(topic)
+        if metadata is None or metadata.error is not None or not metadata.partitions:
             return None
-        replicas = min(len(one.replicas) for one in found.partitions.values())
-        return TopicLayout(len(found.partitions), replicas, len(answer.brokers))
+        replicas = min(len(partition.replicas) for partition in metadata.partitions.values())
+        return TopicLayout(len(metadata.partitions), replicas, len(answer.brokers))
 
     def brokers(self) -> int:
         """Returns the number of brokers in the cluster.
@@ -123,10 +123,10 @@ class Admin:
         """
         if self.mock:
             return None
-        which = ConfigResource(ResourceType.TOPIC, topic)
+        resource = ConfigResource(ResourceType.TOPIC, topic)
         try:
-            answer = self._client.describe_configs([which], request_timeout=ANSWER_SECONDS)[which]
-            return {name: one.value for name, one in answer.result(ANSWER_SECONDS + 1).items()}
+            answer = self._client.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource]
+            return {name: setting.value for name, setting in answer.result(ANSWER_SECONDS + 1).items()}
         except KafkaException as error:
             if error.args[0].code() in _UNSUPPORTED | _DENIED:
                 return None
@@ -195,8 +195,8 @@ class Admin:
     def ask_ends(self, topic: str, partitions: Iterable[int]) -> dict[TopicPartition, Future[Any]]:
         """Requests the end offset of each partition."""
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        wanted = {TopicPartition(topic, one): latest for one in partitions}
-        return self._client.list_offsets(wanted, request_timeout=ANSWER_SECONDS) if wanted else {}
+        requests = {TopicPartition(topic, partition): latest for partition in partitions}
+        return self._client.list_offsets(requests, request_timeout=ANSWER_SECONDS) if requests else {}
 
     def ask_group(self, group: str) -> Future[Any]:
         """Requests a consumer group's members and their assignments."""
@@ -240,9 +240,9 @@ class TopicId:
 class Checked:
     """The result of one check; ok is None if the broker does not report it."""
 
-    what: str
+    name: str
     ok: bool | None
-    found: str
+    text: str
 
 
 def check(settings: Kafka) -> Iterator[Checked]:

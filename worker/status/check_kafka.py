@@ -37,9 +37,9 @@ def check_topics_of(settings: Kafka, *, outcomes: bool) -> Iterator[Finding]:
     """
     for one in admin.check(settings):
         if one.ok is None:
-            yield Finding(one.what, Level.ATTENTION, f"Not known: {one.found}.", hinders=False)
+            yield Finding(one.name, Level.ATTENTION, f"Not known: {one.text}.", hinders=False)
         else:
-            yield Finding(one.what, Level.OK if one.ok else Level.FAILED, one.found, hinders=not one.ok)
+            yield Finding(one.name, Level.OK if one.ok else Level.FAILED, one.text, hinders=not one.ok)
     with suppress(KafkaError):  # reported above
         yield from map(_topic, check_topics(settings, outcomes=outcomes))
 

@@ -42,7 +42,7 @@ def show(db: Database, account_id: AccountId, counts: Iterable[HeldCount], at: s
     delete_account(db, account_id)
     db.executemany(
         "INSERT INTO held_back (account_id, list_id, what, count, shown_at) VALUES (?,?,?,?,?)",
-        [(account_id, held.list_id, held.what, held.count, at) for held in counts],
+        [(account_id, count.list_id, count.what, count.count, at) for count in counts],
     )
 
 
