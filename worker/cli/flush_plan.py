@@ -77,7 +77,7 @@ def _tell_counts(plan: AccountPlan) -> None:
         lists.append(None)
     rows = [[_name(plan.settings, list_id), *(counts[list_id, kind] for kind in used)] for list_id in lists]
     output.table(("list", *used), rows)
-    for line in sentences(plan.summary.left_out.found(), plan.settings):
+    for line in sentences(plan.summary.left_out.rows(), plan.settings):
         output.say(f"  {line}")
     for reason, count in plan.summary.why.most_common():
         output.say(f"  {counted(count, 'time')}: {reason}")
@@ -113,7 +113,7 @@ def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed:
                 for (list_id, kind), count in sorted(plan.summary.counts.items(), key=str)
             ],
             "reasons": dict(plan.summary.why),
-            "left_out": as_rows(plan.summary.left_out.found()),
+            "left_out": as_rows(plan.summary.left_out.rows()),
             "notices": list(plan.notices),
         }
         sys.stdout.write(output.one_line(head)[:-1] + ', "calls": [')

@@ -81,7 +81,7 @@ class FieldHashes:
             sent: merge tag to hash.
             values: the customer's current values.
         """
-        return {tag: self._renewed(tag, one, values.get(tag)) for tag, one in sent.items()}
+        return {tag: self._renewed(tag, sent_hash, values.get(tag)) for tag, sent_hash in sent.items()}
 
     def rehashed(self, sent: Mapping[str, str], values: Callable[[str], Iterable[Any]]) -> Rehashed:
         """Returns the hashes renewed with the current key, where one of several values matches.
@@ -90,18 +90,18 @@ class FieldHashes:
             sent: merge tag to hash.
             values: yields what may have been sent for a merge tag.
         """
-        known = {
-            tag: next((value for value in values(tag) if self.are_of(one, tag, value)), None)
-            for tag, one in sent.items()
+        matches = {
+            tag: next((value for value in values(tag) if self.are_of(sent_hash, tag, value)), None)
+            for tag, sent_hash in sent.items()
         }
         fields = {
-            tag: self._renewed(tag, one, None)
+            tag: self._renewed(tag, sent_hash, None)
             if value is None
             else self._hash(self.keys[0], _OF_VALUE, tag, _json(value))
-            for (tag, one), value in zip(sent.items(), known.values(), strict=True)
+            for (tag, sent_hash), value in zip(sent.items(), matches.values(), strict=True)
         }
         # The mark NOT_SURE is not a hash and needs no key.
-        return Rehashed(fields, any(value is None and sent[tag] != NOT_SURE for tag, value in known.items()))
+        return Rehashed(fields, any(value is None and sent[tag] != NOT_SURE for tag, value in matches.items()))
 
     def changes(
         self, values: Mapping[str, Any], sent: Mapping[str, str], available: Iterable[MergeField]
@@ -125,8 +125,9 @@ class FieldHashes:
             changed: merge tag to what was sent now.
             values: all values of the customer.
         """
-        now = self.renewed({tag: one for tag, one in sent.items() if tag not in changed}, values) | self.of(changed)
-        return {tag: value for tag, value in now.items() if changed.get(tag) != ""}
+        unchanged = {tag: sent_hash for tag, sent_hash in sent.items() if tag not in changed}
+        filled = {tag: value for tag, value in changed.items() if value != ""}
+        return self.renewed(unchanged, values) | self.of(filled)
 
     def _renewed(self, tag: str, sent: str, value: Any) -> str:
         if value is not None and self.are_of(sent, tag, value):
@@ -135,8 +136,8 @@ class FieldHashes:
 
     def _hash(self, key: bytes, form: str, tag: str, text: str) -> str:
         signed = json.dumps([form, self.account_id, tag, text]).encode()
-        made = hmac.digest(key, signed, "sha256")[:_BYTES]
-        return form + base64.urlsafe_b64encode(made).decode().rstrip("=")
+        digest = hmac.digest(key, signed, "sha256")[:_BYTES]
+        return form + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def not_sure(sent: Mapping[str, str], fields: Iterable[str]) -> dict[str, str]:

@@ -59,10 +59,10 @@ def mapping_of(on_list: AccountList | None) -> dict[str, str]:
 
 def mapped(on_list: AccountList, available: Iterable[MergeField]) -> list[MappedField]:
     """Returns every merge field of a list with its source, then the mapped tags that the list does not have."""
-    there = {one.tag: one for one in available}
+    by_tag = {field.tag: field for field in available}
     mapping, chosen = mapping_of(on_list), on_list.merge_fields or {}
-    tags = dict.fromkeys([*there, *mapping])
-    return [MappedField(tag, there.get(tag), mapping.get(tag), tag in chosen) for tag in tags]
+    tags = dict.fromkeys([*by_tag, *mapping])
+    return [MappedField(tag, by_tag.get(tag), mapping.get(tag), tag in chosen) for tag in tags]
 
 
 def unfit(source: str, field: MergeField) -> str | None:
@@ -87,7 +87,7 @@ def checked(
     Raises:
         AccountError: the list has no such field, its type does not take the source, or there are too many.
     """
-    there = {one.tag: one for one in available}
+    by_tag = {field.tag: field for field in available}
     if len(chosen) > MOST_FIELDS:
         raise AccountError(f"At most {MOST_FIELDS} merge fields can be chosen for a list.", "Choose fewer.")
     for tag, source in chosen.items():
@@ -98,13 +98,13 @@ def checked(
                 f"{source[:LONGEST_NAME]}… is longer than an attribute's name can be.",
                 f"An attribute's name has at most {LONGEST_NAME} characters.",
             )
-        if tag not in there:
-            tags = ", ".join(f"{one.tag} ({one.type})" for one in available)
+        if tag not in by_tag:
+            tags = ", ".join(f"{field.tag} ({field.type})" for field in available)
             raise AccountError(
                 f"List {list_id} has no merge field {tag}.",
                 f"It has {tags}. Add one in Mailchimp, or see what goes where: "
                 f"mailchimp-worker lists map {account_id} {list_id}",
             )
-        if (why := unfit(source, there[tag])) is not None:
+        if (why := unfit(source, by_tag[tag])) is not None:
             raise AccountError(f"{tag}={source} does not fit: {why}.", "Choose another merge field or attribute.")
     return {tag: source for tag, source in chosen.items() if source != DEFAULT.get(tag, NOTHING)}

@@ -60,13 +60,13 @@ def every_form(value: AttributeValue) -> Iterator[Any]:
 
     For a list whose fields are unknown. Of choices that differ in case, only the usual ones.
     """
-    text, given = as_text(value), set[tuple[str, Any]]()
+    text, yielded = as_text(value), set[tuple[str, Any]]()
     fields = [MergeField("", kind) for kind in ("text", *_FORMS)] + [MergeField("", "phone", phone_format="US")]
     spelled = (text.lower(), text.upper(), text.capitalize(), text.title())
-    for one in (*(formed(field, value).value for field in fields), *(one[:MAX_TEXT] for one in spelled)):
-        if one is not None and (type(one).__name__, one) not in given:
-            given.add((type(one).__name__, one))
-            yield one
+    for form in (*(formed(field, value).value for field in fields), *(spelling[:MAX_TEXT] for spelling in spelled)):
+        if form is not None and (type(form).__name__, form) not in yielded:
+            yielded.add((type(form).__name__, form))
+            yield form
 
 
 def as_text(value: AttributeValue) -> str:
@@ -89,15 +89,15 @@ def _number(field: MergeField, value: AttributeValue) -> Formed:
 
 
 def _date(field: MergeField, value: AttributeValue) -> Formed:
-    found = _day(value)
-    return Formed(found.isoformat()) if found is not None else Formed(None, NO_DATE)
+    day = _day(value)
+    return Formed(day.isoformat()) if day is not None else Formed(None, NO_DATE)
 
 
 def _birthday(field: MergeField, value: AttributeValue) -> Formed:
-    found, match = _day(value), _MONTH_DAY.fullmatch(as_text(value))
-    if found is None and match is not None:
-        found = _date_of(f"{_LEAP_YEAR}-{match[1]}-{match[2]}")
-    return Formed(f"{found:%m/%d}") if found is not None else Formed(None, NO_BIRTHDAY)
+    day, match = _day(value), _MONTH_DAY.fullmatch(as_text(value))
+    if day is None and match is not None:
+        day = _date_of(f"{_LEAP_YEAR}-{match[1]}-{match[2]}")
+    return Formed(f"{day:%m/%d}") if day is not None else Formed(None, NO_BIRTHDAY)
 
 
 def _day(value: AttributeValue) -> date | None:
@@ -139,8 +139,8 @@ def _choice(field: MergeField, value: AttributeValue) -> Formed:
     text = as_text(value)
     if not field.choices or text in field.choices:
         return _text(text)
-    same = [one for one in field.choices if one.casefold() == text.casefold()]
-    return Formed(same[0]) if len(same) == 1 else Formed(None, NO_CHOICE)
+    matching = [choice for choice in field.choices if choice.casefold() == text.casefold()]
+    return Formed(matching[0]) if len(matching) == 1 else Formed(None, NO_CHOICE)
 
 
 def _phone(field: MergeField, value: AttributeValue) -> Formed:

@@ -14,17 +14,17 @@ from worker.mailchimp.call import ANSWER_WITHIN
 from worker.mailchimp.member import Member
 from worker.model import CustomerState
 
-SET = "set"
+SET_HERE = "set"
 """Set by this worker."""
-THERE = "there"
+SET_BEFORE = "there"
 """It was set before, or may have been: it is never removed."""
-BEGUN = "begun"
+SET_BEGUN = "begun"
 """Followed by Mailchimp's time: the member did not have it then, and a call to set it was about to be sent."""
-LEAVING = "leaving"
+REMOVAL_BEGUN = "leaving"
 """Followed by Mailchimp's time: this worker had set it, and a call to remove it was about to be sent."""
 
 Tags = Mapping[str, str]
-"""Names of tags in the ledger to how the member got them: SET, THERE, BEGUN or LEAVING."""
+"""Names of tags in the ledger to how the member got them: SET_HERE, SET_BEFORE, SET_BEGUN or REMOVAL_BEGUN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,80 +67,83 @@ def wanted_tags(state: CustomerState) -> tuple[str, ...]:
     return tuple(named.values())
 
 
-def needed(wanted: Sequence[str], known: Tags | None) -> TagChanges:
+def needed(wanted: Sequence[str], ledger_tags: Tags | None) -> TagChanges:
     """Returns what a member needs by the ledger alone, as a plan shows it."""
-    done = {name.casefold() for name, how in (known or {}).items() if how in (SET, THERE)}
+    ledger_tags = ledger_tags or {}
+    present = {name.casefold() for name, state in ledger_tags.items() if state in (SET_HERE, SET_BEFORE)}
     keep = {name.casefold() for name in wanted}
     return TagChanges(
-        tuple(name for name in wanted if name.casefold() not in done),
-        tuple(name for name, how in (known or {}).items() if how != THERE and name.casefold() not in keep),
+        tuple(name for name in wanted if name.casefold() not in present),
+        tuple(name for name, state in ledger_tags.items() if state != SET_BEFORE and name.casefold() not in keep),
     )
 
 
-def differs(wanted: Sequence[str], known: Tags | None) -> bool:
+def differs(wanted: Sequence[str], ledger_tags: Tags | None) -> bool:
     """Returns whether the member's tags must be read, because something must be written or forgotten."""
-    return bool(needed(wanted, known)) or len({name.casefold() for name in wanted}) != len(known or {})
+    return bool(needed(wanted, ledger_tags)) or len({name.casefold() for name in wanted}) != len(ledger_tags or {})
 
 
-def in_doubt(known: Tags | None) -> bool:
+def in_doubt(ledger_tags: Tags | None) -> bool:
     """Returns whether a call that set or removed some tag lost its answer."""
-    return any(how not in (SET, THERE) for how in (known or {}).values())
+    return any(state not in (SET_HERE, SET_BEFORE) for state in (ledger_tags or {}).values())
 
 
-def resolved(known: Tags | None, added: Mapping[str, datetime | None]) -> Tags:
+def resolved(ledger_tags: Tags | None, added: Mapping[str, datetime | None]) -> Tags:
     """Returns the ledger's tags once all tags of a member were read, with when each was added.
 
     Args:
-        known: the ledger's tags before.
+        ledger_tags: the ledger's tags before.
         added: names in Mailchimp to Mailchimp's time of their adding.
     """
-    there = {name.casefold(): at for name, at in added.items()}
-    found: dict[str, str] = {}
-    for name, how in (known or {}).items():
-        if how in (SET, THERE):
-            found[name] = how
-        elif name.casefold() in there:
-            at, began = there[name.casefold()], _moment(how)
+    added_at = {name.casefold(): at for name, at in added.items()}
+    tags: dict[str, str] = {}
+    for name, state in (ledger_tags or {}).items():
+        if state in (SET_HERE, SET_BEFORE):
+            tags[name] = state
+        elif name.casefold() in added_at:
+            at, began = added_at[name.casefold()], _moment(state)
             # Mailchimp's times are whole seconds.
             within = (
                 began is not None and at is not None and began.replace(microsecond=0) <= at <= began + ANSWER_WITHIN
             )
             before = began is not None and at is not None and at < began.replace(microsecond=0)
-            found[name] = SET if (within if how.startswith(BEGUN) else before) else THERE
-    return found
+            tags[name] = SET_HERE if (within if state.startswith(SET_BEGUN) else before) else SET_BEFORE
+    return tags
 
 
-def _moment(how: str) -> datetime | None:
-    _, _, text = how.partition(" ")
+def _moment(state: str) -> datetime | None:
+    _, _, text = state.partition(" ")
     return as_moment(text) if text else None
 
 
-def to_write(wanted: Sequence[str], known: Tags | None, member: Member, date: datetime | None) -> TagWrite:
+def to_write(wanted: Sequence[str], ledger_tags: Tags | None, member: Member, date: datetime | None) -> TagWrite:
     """Returns what to send for the tags of a member.
 
     Args:
-        known: the ledger's tags, none in doubt.
+        ledger_tags: the ledger's tags, none in doubt.
         member: just read, with its tags. Those missing from the answer may exist: they are set if wanted, and count as
             set by hand.
         date: Mailchimp's time of that answer.
     """
-    there = {name.casefold(): name for name in member.tags or ()}
-    whole = member.tags is not None and len(member.tags) >= (member.tags_count or 0)
-    before = {name.casefold(): how for name, how in (known or {}).items()}
-    changes = needed(wanted, known)
-    add = tuple(name for name in changes.add if name.casefold() not in there)
-    remove = tuple(there.get(name.casefold(), name) for name in changes.remove if name.casefold() in there or not whole)
-    sent = SET if whole else THERE
-    after = {name: before.get(name.casefold()) or (sent if name in add else THERE) for name in wanted}
+    on_member = {name.casefold(): name for name in member.tags or ()}
+    complete = member.tags is not None and len(member.tags) >= (member.tags_count or 0)
+    before = {name.casefold(): state for name, state in (ledger_tags or {}).items()}
+    changes = needed(wanted, ledger_tags)
+    add = tuple(name for name in changes.add if name.casefold() not in on_member)
+    remove = tuple(
+        on_member.get(name.casefold(), name) for name in changes.remove if name.casefold() in on_member or not complete
+    )
+    sent = SET_HERE if complete else SET_BEFORE
+    after = {name: before.get(name.casefold()) or (sent if name in add else SET_BEFORE) for name in wanted}
     at = f" {as_text(date)}" if date is not None else ""
-    ahead = {**after, **{name: f"{BEGUN}{at}" for name in add if after[name] == SET}}
-    ahead |= dict.fromkeys(_named(changes.remove, remove), f"{LEAVING}{at}")
+    ahead = {**after, **{name: f"{SET_BEGUN}{at}" for name in add if after[name] == SET_HERE}}
+    ahead |= dict.fromkeys(_named(changes.remove, remove), f"{REMOVAL_BEGUN}{at}")
     return TagWrite(TagChanges(add, remove), ahead, after)
 
 
-def _named(known: Iterable[str], names: Iterable[str]) -> list[str]:
+def _named(ledger_names: Iterable[str], names: Iterable[str]) -> list[str]:
     keys = {name.casefold() for name in names}
-    return [name for name in known if name.casefold() in keys]
+    return [name for name in ledger_names if name.casefold() in keys]
 
 
 def in_words(changes: TagChanges) -> str:

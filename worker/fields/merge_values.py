@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.fields.field_mapping import CUSTOMER_FIELDS, DEFAULT
-from worker.fields.field_values import MAX_TEXT, every_form, formed
+from worker.fields.field_values import MAX_TEXT, Formed, every_form, formed
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import AttributeValue, CustomerState, ListId, PostalAddress
 from worker.store.runs import LeftOut
@@ -33,7 +33,7 @@ class Fields:
     state_filled_in: str | None = None
     available: Sequence[MergeField] = field(default=(), repr=False, compare=False)
 
-    def whole(self, sent: Mapping[str, str]) -> dict[str, Any]:
+    def to_send(self, sent: Mapping[str, str]) -> dict[str, Any]:
         """Returns everything to send: the values, and "" for values sent earlier that the customer no longer has.
 
         Args:
@@ -67,16 +67,19 @@ def merge_fields(
         field = on_list.get(tag)
         if field is None:
             left_out[tag] = NO_SUCH_FIELD
-        elif isinstance(value, PostalAddress):
-            filled_in = _put_address(field, value, state_if_missing, values, left_out) or filled_in
-        elif field.type == "text" and isinstance(value, str) and len(value) <= MAX_TEXT:
+            continue
+        if field.type == "text" and isinstance(value, str) and len(value) <= MAX_TEXT:
             values[tag] = value  # the usual case
+            continue
+        if isinstance(value, PostalAddress):
+            form, state_added = _formed_address(field, value, state_if_missing)
+            filled_in = state_added or filled_in
         else:
-            found = formed(field, value)
-            if found.value is not None:
-                values[tag] = found.value
-            if found.reason is not None:
-                left_out[tag] = found.reason
+            form = formed(field, value)
+        if form.value is not None:
+            values[tag] = form.value
+        if form.reason is not None:
+            left_out[tag] = form.reason
     return Fields(values, left_out, filled_in, available)
 
 
@@ -90,18 +93,15 @@ def every_value(state: CustomerState, source: str | None, state_if_missing: str)
     value = _value(state, source) if source is not None else None
     if isinstance(value, PostalAddress):
         for kind in ("address", "text"):
-            values: dict[str, Any] = {}
-            _put_address(MergeField("", kind), value, state_if_missing, values, {})
-            yield from values.values()
+            form, _ = _formed_address(MergeField("", kind), value, state_if_missing)
+            if form.value is not None:
+                yield form.value
     elif value or value == 0:
         yield from every_form(value)
 
 
 def _value(state: CustomerState, source: str) -> AttributeValue | PostalAddress | None:
-    if source in CUSTOMER_FIELDS:
-        found = getattr(state, source)
-        return found if isinstance(found, PostalAddress) else _text(found)
-    value = state.attributes.get(source)
+    value = getattr(state, source) if source in CUSTOMER_FIELDS else state.attributes.get(source)
     return _text(value) if isinstance(value, str) else value
 
 
@@ -123,17 +123,17 @@ class LeftOutCounts:
 
     def with_all(self, others: Iterable[LeftOutCounts]) -> LeftOutCounts:
         """Returns these counts and others together, in a new object."""
-        whole = LeftOutCounts(self._written.copy(), self._fields.copy())
-        for one in others:
-            whole._written.update(one._written)
-            if one._fields:
-                whole._fields.update(one._fields)
-        return whole
+        total = LeftOutCounts(self._written.copy(), self._fields.copy())
+        for counts in others:
+            total._written.update(counts._written)
+            if counts._fields:
+                total._fields.update(counts._fields)
+        return total
 
-    def found(self) -> tuple[LeftOut, ...]:
+    def rows(self) -> tuple[LeftOut, ...]:
         """Returns what was left out by list, the most frequent first."""
-        rows = sorted(self._fields.items(), key=lambda one: (one[0][0], -one[1], one[0]))
-        return tuple(LeftOut(*key, count, self._written[key[0]]) for key, count in rows)
+        ordered = sorted(self._fields.items(), key=lambda item: (item[0][0], -item[1], item[0]))
+        return tuple(LeftOut(*key, count, self._written[key[0]]) for key, count in ordered)
 
 
 def cleared(values: Mapping[str, Any], sent: Mapping[str, str], available: Iterable[MergeField]) -> dict[str, str]:
@@ -151,14 +151,8 @@ def _text(value: str | None) -> str:
     return (value or "").strip()
 
 
-def _put_address(
-    field: MergeField,
-    address: PostalAddress,
-    state_if_missing: str,
-    values: dict[str, Any],
-    left_out: dict[str, str],
-) -> str | None:
-    """Adds the address to the values or what is left out; returns the state that was filled in, if one was."""
+def _formed_address(field: MergeField, address: PostalAddress, state_if_missing: str) -> tuple[Formed, str | None]:
+    """Converts an address for a merge field; also returns the state that was filled in, or None."""
     parts = {
         "addr1": _text(address.line1),
         "addr2": _text(address.line2),
@@ -168,19 +162,16 @@ def _put_address(
         "country": _text(address.country),
     }
     if not any(parts.values()):
-        return None
+        return Formed(None), None
     if field.type != "address":
-        values[field.tag] = ", ".join(part for part in parts.values() if part)[:MAX_TEXT]
-        return None
+        return Formed(", ".join(part for part in parts.values() if part)[:MAX_TEXT]), None
     filled_in = None if parts["state"] or not state_if_missing else state_if_missing
     parts["state"] = parts["state"] or state_if_missing
     # Mailchimp accepts only complete addresses. British ones seldom have a county, which counts as the state.
     lacking = [name for part, name in _NEEDED.items() if not parts[part]]
     if lacking:
-        left_out[field.tag] = f"no {', '.join(lacking)}"
-        return None
-    values[field.tag] = {name: part for name, part in parts.items() if part}
-    return filled_in
+        return Formed(None, f"no {', '.join(lacking)}"), None
+    return Formed({name: part for name, part in parts.items() if part}), filled_in
 
 
 _NEEDED = {"addr1": "line1", "city": "city", "state": "state", "zip": "postcode"}

@@ -47,34 +47,34 @@ class Rehashing:
             DatabaseError: not all are renewed.
         """
         counts = Counter[str]()
-        counts["renewed"] = commit_in_parts(self.changelog, self.db, self._wanted(counts), self._write)
+        counts["renewed"] = commit_in_parts(self.changelog, self.db, self._renewable(counts), self._write)
         return counts
 
-    def _wanted(self, counts: Counter[str]) -> Iterator[tuple[SentFields, Mapping[str, str]]]:
+    def _renewable(self, counts: Counter[str]) -> Iterator[tuple[SentFields, Mapping[str, str]]]:
         # Rows that are done already are not written again.
         for page in sent_fields.pages(self.db, self.hashes.account_id):
-            for one, rehashed in self._rehashed(page):
+            for row, rehashed in self._rehashed(page):
                 counts["left"] += rehashed.left
-                if rehashed.fields != one.fields:
-                    yield one, rehashed.fields
+                if rehashed.fields != row.fields:
+                    yield row, rehashed.fields
 
     def _write(self, changed: Sequence[tuple[SentFields, Mapping[str, str]]]) -> Changed[int]:
         # A row that a flush wrote since it was read is left alone, and read again.
         return Changed(len(changed), sent_fields.replace(self.db, self.hashes.account_id, changed))
 
-    def _rehashed(self, some: Sequence[SentFields]) -> Iterator[tuple[SentFields, Rehashed]]:
+    def _rehashed(self, rows: Sequence[SentFields]) -> Iterator[tuple[SentFields, Rehashed]]:
         account_id = self.hashes.account_id
         settings = accounts.find(self.db, account_id) or AccountSettings(account_id)
-        staged = customers.by_ids(self.db, account_id, {one.customer_id for one in some})
-        states = {one.customer_id: one.state for one in staged}
-        for one in some:
-            state = states.get(one.customer_id)
-            yield one, self._of_one(one, settings, state)
+        staged = customers.by_ids(self.db, account_id, {row.customer_id for row in rows})
+        states = {customer.customer_id: customer.state for customer in staged}
+        for row in rows:
+            state = states.get(row.customer_id)
+            yield row, self._rehashed_row(row, settings, state)
 
-    def _of_one(self, one: SentFields, settings: AccountSettings, state: CustomerState | None) -> Rehashed:
-        mapping = mapping_of(settings.list_of(ListId(one.membership.list_id)))
+    def _rehashed_row(self, row: SentFields, settings: AccountSettings, state: CustomerState | None) -> Rehashed:
+        mapping = mapping_of(settings.list_of(ListId(row.membership.list_id)))
         return self.hashes.rehashed(
-            one.fields,
+            row.fields,
             lambda tag: every_value(state, mapping.get(tag), self.state_if_missing) if state is not None else (),
         )
 

@@ -114,7 +114,7 @@ class Recorder:
             settled=settled,
             ended=ended,
             message=" ".join(told) or None,
-            left_out=left_out.found(),
+            left_out=left_out.rows(),
         )
 
     def end(self, why: str, how: RunResult) -> None:

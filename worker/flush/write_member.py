@@ -123,7 +123,7 @@ def whole_fields(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, 
     Args:
         entry: of its place before it was read.
     """
-    return contact.fields.whole(_sent_before(attempt, contact, entry, seen))
+    return contact.fields.to_send(_sent_before(attempt, contact, entry, seen))
 
 
 def _sent_before(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, member: Member) -> Mapping[str, str]:

@@ -95,7 +95,7 @@ def _calls_of(step: Step) -> Iterator[PlannedCall]:
             yield from tag_calls(step.contact, step.entry, "")
         case Restore():
             contact, status = step.contact, step.entry.status_before or "unsubscribed"
-            whole = contact.fields.whole(step.entry.fields)
+            whole = contact.fields.to_send(step.entry.fields)
             yield from _read_after(step)
             yield PlannedCall(
                 calls.restore(contact.membership, contact.email, status, whole),
@@ -157,5 +157,5 @@ def _add(contact: Contact, status: str | None = None) -> Call:
 
 def _write_found(contact: Contact, entry: LedgerEntry | None, when: str | None) -> PlannedCall:
     # For a contact that turns out to be a member already: writes its fields, never its status.
-    whole = contact.fields.whole(entry.fields if entry is not None else {})
+    whole = contact.fields.to_send(entry.fields if entry is not None else {})
     return PlannedCall(calls.update(contact.membership, whole), when)

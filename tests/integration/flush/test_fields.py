@@ -155,7 +155,7 @@ def test_what_is_left_out_is_counted_by_list_and_reason(world: World, strategy: 
     del world.standin.find_list("master").fields["COMPANY"]
     world.event("ann", ANN, address={**WHOLE, "city": ""}, company="Lee Ltd")
     world.event("bob", "bob@example.com", address=WHOLE, company="Lee Ltd")
-    planned = world.plan().summary.left_out.found()
+    planned = world.plan().summary.left_out.rows()
     found = world.flush().left_out
     assert sentences(found) == [
         "list master: COMPANY: this list has no such field (2 of 2); ADDRESS not sent for 1 of 2: no city."
@@ -289,7 +289,7 @@ def test_an_attribute_that_does_not_fit_is_left_out_for_a_reason(world: World):
     world.flush()
     assert world.fields(ANN) == {"PLAN": "Gold", "BORN": "05/03", "INVOICES": 0}
     world.event("ann", ANN, attributes={"plan": "Bronze", "born": "in May", "invoices": 1, "site": "example.com"})
-    planned = world.plan().summary.left_out.found()
+    planned = world.plan().summary.left_out.rows()
     assert world.flush().left_out == planned
     assert world.fields(ANN) == {"INVOICES": 1}
     detail = world.receipts("ann")[-1].detail

@@ -29,7 +29,7 @@ def counts() -> LeftOutCounts:
 def test_a_line_for_each_list_says_what_was_left_out_and_why():
     """Each field with the contacts that it was left out of; a list without any has no line."""
     settings = AccountSettings(AccountId("acct-1"), lists=(AccountList(ONE, "Customers", True, 5, False, AT),))
-    assert sentences(counts().with_all([counts()]).found(), settings) == [
+    assert sentences(counts().with_all([counts()]).rows(), settings) == [
         "list Customers (a1b2c3d4e5): ADDRESS not sent for 4 of 6: no city; COMPANY: this list has no such field "
         "(4 of 6); FNAME cut to 255 characters for 2 of 6."
     ]
@@ -37,7 +37,7 @@ def test_a_line_for_each_list_says_what_was_left_out_and_why():
 
 def test_a_run_keeps_what_it_left_out():
     """It is read as it was written, and programs get it by list, field and reason."""
-    found = counts().found()
+    found = counts().rows()
     with closing(open_database(":memory:")) as db:
         with db.transaction():
             run = runs.start(db, "2026-11-22T10:00:00Z", "daily", None)
