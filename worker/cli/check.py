@@ -47,7 +47,7 @@ def check(
     if json:
         output.as_json([finding_data(result) for result in findings])
     else:
-        output.table(("", "what", "found"), [(_mark(result), result.what, result.text) for result in findings])
+        output.table(("", "what", "found"), [(_mark(result), result.subject, result.text) for result in findings])
     raise typer.Exit(exit_code(findings))
 
 
@@ -92,7 +92,7 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
         if not is_writable(path):
             text = "Not checked: this user may not write to the database."
             yield Finding("ledger", Level.ATTENTION, text, "Run check as the worker's user.")
-        elif not any(result.hinders for result in topics if result.what != POLICY):
+        elif not any(result.hinders for result in topics if result.subject != POLICY):
             with suppress(KafkaError):
                 yield from _changelog(app)
         yield from check_staging(db, app.config.kafka.topic)

@@ -91,31 +91,33 @@ class AccountState:
 
 def state_of(facts: AccountFacts, now: datetime) -> AccountState:
     """Returns the state of an account: the first thing that prevents its delivery."""
-    who = facts.settings.account_id
+    account_id = facts.settings.account_id
     if facts.delivering:
-        return AccountState(who, State.DELIVERING)
+        return AccountState(account_id, State.DELIVERING)
     if not facts.settings.enabled and facts.settings.key_hint is not None:
-        return AccountState(who, State.OFF, "The integration is not enabled.")
-    found = next(_hindrances(facts, now), None)
-    if found is not None:
-        return found
+        return AccountState(account_id, State.OFF, "The integration is not enabled.")
+    hindrance = next(_hindrances(facts, now), None)
+    if hindrance is not None:
+        return hindrance
     if facts.bare is not None and facts.bare.reading:
-        return AccountState(who, State.WAITING, facts.bare.in_words())
-    return AccountState(who, State.WAITING if facts.waiting else State.UP_TO_DATE)
+        return AccountState(account_id, State.WAITING, facts.bare.in_words())
+    return AccountState(account_id, State.WAITING if facts.waiting else State.UP_TO_DATE)
 
 
 def _hindrances(facts: AccountFacts, now: datetime) -> Iterator[AccountState]:
-    settings, who = facts.settings, facts.settings.account_id
+    settings, account_id = facts.settings, facts.settings.account_id
     for lack in missing(settings):
-        yield AccountState(who, State.PAUSED if lack.code == "paused" else State.NOT_READY, lack.what, lack.advice)
-    for one in settings.stored:
-        if one.gone:
-            what = f"List {one.name} ({one.list_id}) is gone from Mailchimp; its customers wait."
-            yield AccountState(who, State.HELD, what, f"Store another one: mailchimp-worker lists store {who} LIST...")
-        if one.pause is not None:
-            what = f"List {one.name} ({one.list_id}) is paused: {one.pause.reason}."
-            advice = f"Correct it in Mailchimp, then: mailchimp-worker account resume {who}"
-            yield AccountState(who, State.PAUSED, what, advice)
+        state = State.PAUSED if lack.code == "paused" else State.NOT_READY
+        yield AccountState(account_id, state, lack.what, lack.advice)
+    for mailing_list in settings.stored:
+        if mailing_list.gone:
+            sentence = f"List {mailing_list.name} ({mailing_list.list_id}) is gone from Mailchimp; its customers wait."
+            advice = f"Store another one: mailchimp-worker lists store {account_id} LIST..."
+            yield AccountState(account_id, State.HELD, sentence, advice)
+        if mailing_list.pause is not None:
+            sentence = f"List {mailing_list.name} ({mailing_list.list_id}) is paused: {mailing_list.pause.reason}."
+            advice = f"Correct it in Mailchimp, then: mailchimp-worker account resume {account_id}"
+            yield AccountState(account_id, State.PAUSED, sentence, advice)
     if not facts.waiting:
         return
     if facts.held:
@@ -124,36 +126,35 @@ def _hindrances(facts: AccountFacts, now: datetime) -> Iterator[AccountState]:
         yield from _by_last_part(facts, facts.part, facts.run)
 
 
-def held_in_words(settings: AccountSettings, one: HeldCount) -> str:
+def held_in_words(settings: AccountSettings, held: HeldCount) -> str:
     """Returns what was held back on a list: "5000 members would leave list Master (a1b2c3d4e5)"."""
-    known = settings.list_of(one.list_id)
-    name = f"list {known.name} ({one.list_id})" if known is not None else f"list {one.list_id}"
-    if one.what == "moves":
-        return f"{counted(one.count, 'customer')} would move off {name}, which cannot be read any more"
-    return f"{counted(one.count, 'member')} would leave {name}"
+    mailing_list = settings.list_of(held.list_id)
+    name = f"list {mailing_list.name} ({held.list_id})" if mailing_list is not None else f"list {held.list_id}"
+    if held.what == "moves":
+        return f"{counted(held.count, 'customer')} would move off {name}, which cannot be read any more"
+    return f"{counted(held.count, 'member')} would leave {name}"
 
 
 def _held(facts: AccountFacts, now: datetime) -> AccountState:
-    who = facts.settings.account_id
-    what = f"Held back: {'; '.join(held_in_words(facts.settings, one) for one in facts.held)}."
-    confirm = f"mailchimp-worker flush --account {who} --confirm"
-    fresh = can_be_confirmed(facts.held, now)
+    account_id = facts.settings.account_id
+    sentence = f"Held back: {'; '.join(held_in_words(facts.settings, held) for held in facts.held)}."
+    confirm = f"mailchimp-worker flush --account {account_id} --confirm"
     advice = f"If you want that, confirm it within an hour of the flush: {confirm}"
-    if not fresh:
-        advice = f"If you want that: mailchimp-worker flush --account {who}, and then within an hour: {confirm}"
-    return AccountState(who, State.HELD, what, advice)
+    if not can_be_confirmed(facts.held, now):
+        advice = f"If you want that: mailchimp-worker flush --account {account_id}, and then within an hour: {confirm}"
+    return AccountState(account_id, State.HELD, sentence, advice)
 
 
 def _by_last_part(facts: AccountFacts, part: AccountRun, run: int) -> Iterator[AccountState]:
-    who = facts.settings.account_id
+    account_id = facts.settings.account_id
     held = sum(count for outcome, count in part.counts.items() if MEANINGS[outcome].waits_as is RunResult.HELD)
     if part.ended is RunResult.HELD and held:
-        what = f"{counted(held, 'customer')} held in run {run}."
-        yield AccountState(who, State.HELD, what, RESULT_MEANINGS[RunResult.HELD].in_words(who, run))
+        sentence = f"{counted(held, 'customer')} held in run {run}."
+        yield AccountState(account_id, State.HELD, sentence, RESULT_MEANINGS[RunResult.HELD].in_words(account_id, run))
     elif part.ended in _FROM_END:
-        said = part.message or RESULT_MEANINGS[part.ended].sentence
-        what = f"Run {run} settled {part.settled} of {part.to_do}. {said}"
-        yield AccountState(who, _FROM_END[part.ended], what, advice_of(part, run))
+        message = part.message or RESULT_MEANINGS[part.ended].sentence
+        sentence = f"Run {run} settled {part.settled} of {part.to_do}. {message}"
+        yield AccountState(account_id, _FROM_END[part.ended], sentence, advice_of(part, run))
 
 
 def advice_of(part: AccountRun, run: int) -> str | None:

@@ -41,73 +41,73 @@ class Parts(Protocol):
 def check_account(parts: Parts, db: Database, facts: AccountFacts) -> Finding:
     """Returns whether a flush now would deliver everything of an account. Read-only, here and in Mailchimp."""
     settings, state = facts.settings, state_of(facts, parts.clock())
-    what = f"account {settings.account_id}"
+    subject = f"account {settings.account_id}"
     if state.state is State.OFF:
-        return ok(what, "Disabled: nothing is due.")
+        return ok(subject, "Disabled: nothing is due.")
     if state.state in (State.NOT_READY, State.PAUSED):
-        return _by_state(what, state)
+        return _by_state(subject, state)
     try:
         with parts.open_client_of(db, settings.account_id) as sender:
-            found = next(_asked(parts, db, facts, sender), None)
+            problem = next(_problems(parts, db, facts, sender), None)
     except WorkerError as error:
-        return Finding(what, Level.FAILED, error.what, error.advice)
-    if found is not None:
-        return found
+        return Finding(subject, Level.FAILED, error.what, error.advice)
+    if problem is not None:
+        return problem
     if state.state in TROUBLE:
-        return _by_state(what, state)
+        return _by_state(subject, state)
     waiting = f"; {counted(facts.waiting, 'customer')} to deliver" if facts.waiting else ""
-    return ok(what, f"Mailchimp accepts its API key and has its lists{waiting}.")
+    return ok(subject, f"Mailchimp accepts its API key and has its lists{waiting}.")
 
 
-def _by_state(what: str, state: AccountState) -> Finding:
-    return Finding(what, _LEVELS.get(state.state, Level.ATTENTION), state.what or str(state.state), state.advice)
+def _by_state(subject: str, state: AccountState) -> Finding:
+    return Finding(subject, _LEVELS.get(state.state, Level.ATTENTION), state.what or str(state.state), state.advice)
 
 
-def _asked(parts: Parts, db: Database, facts: AccountFacts, sender: Sender) -> Iterator[Finding]:
+def _problems(parts: Parts, db: Database, facts: AccountFacts, sender: Sender) -> Iterator[Finding]:
     settings = facts.settings
-    what = f"account {settings.account_id}"
-    there = all_lists(sender)
-    if isinstance(there, Answer):
-        raise error_for(there)
-    if (lost := lists_not_there(settings, {one.list_id for one in there})) is not None:
-        yield Finding(what, Level.FAILED, *lost)
+    subject = f"account {settings.account_id}"
+    lists = all_lists(sender)
+    if isinstance(lists, Answer):
+        raise error_for(lists)
+    if (problem := lists_not_there(settings, {mailing_list.list_id for mailing_list in lists})) is not None:
+        yield Finding(subject, Level.FAILED, *problem)
     if not facts.waiting:
         return
-    yield from _by_plan(what, parts.plan_of(db, settings, sender))
+    yield from _by_plan(subject, parts.plan_of(db, settings, sender))
 
 
-def lists_not_there(settings: AccountSettings, there: Collection[ListId]) -> tuple[str, str] | None:
+def lists_not_there(settings: AccountSettings, list_ids: Collection[ListId]) -> tuple[str, str] | None:
     """Returns what is wrong and what to do if Mailchimp lacks stored lists; None if it has all.
 
     Args:
-        there: the lists that the API key can access.
+        list_ids: the lists that the API key can access.
     """
-    who = settings.account_id
-    lost = [one for one in settings.stored if one.list_id not in there]
-    if not lost:
+    account_id = settings.account_id
+    missing = [mailing_list for mailing_list in settings.stored if mailing_list.list_id not in list_ids]
+    if not missing:
         return None
-    named = ", ".join(f"{one.name} ({one.list_id})" for one in lost)
-    if len(lost) == len(settings.stored):
+    named = ", ".join(f"{mailing_list.name} ({mailing_list.list_id})" for mailing_list in missing)
+    if len(missing) == len(settings.stored):
         return (
             f"Its API key belongs to a Mailchimp account without any of its stored lists: {named}.",
-            f"If the key is the wrong one: mailchimp-worker account connect {who}. If the lists were deleted: "
-            f"mailchimp-worker lists refresh {who}, then mailchimp-worker lists store {who} LIST...",
+            f"If the key is the wrong one: mailchimp-worker account connect {account_id}. If the lists were deleted: "
+            f"mailchimp-worker lists refresh {account_id}, then mailchimp-worker lists store {account_id} LIST...",
         )
     return (
-        f"Mailchimp no longer has {counted(len(lost), 'stored list')}: {named}. Customers on it wait.",
-        f"Store another one in its place: mailchimp-worker lists refresh {who}, then mailchimp-worker lists store "
-        f"{who} LIST...",
+        f"Mailchimp no longer has {counted(len(missing), 'stored list')}: {named}. Customers on it wait.",
+        f"Store another one in its place: mailchimp-worker lists refresh {account_id}, then "
+        f"mailchimp-worker lists store {account_id} LIST...",
     )
 
 
-def _by_plan(what: str, plan: AccountPlan) -> Iterator[Finding]:
+def _by_plan(subject: str, plan: AccountPlan) -> Iterator[Finding]:
     if plan.problem is not None:
         yield Finding(
-            what, Level.FAILED, plan.problem, "Try again. If that does not help, see Mailchimp's status page."
+            subject, Level.FAILED, plan.problem, "Try again. If that does not help, see Mailchimp's status page."
         )
     if plan.notices:
-        yield Finding(what, Level.ATTENTION, " ".join(plan.notices))
+        yield Finding(subject, Level.ATTENTION, " ".join(plan.notices))
     held = sum(count for (_, kind), count in plan.summary.counts.items() if kind == "held back")
     if held:
         advice = f"See why: mailchimp-worker flush --account {plan.settings.account_id} --plan"
-        yield Finding(what, Level.ATTENTION, f"A flush now would hold {counted(held, 'customer')} back.", advice)
+        yield Finding(subject, Level.ATTENTION, f"A flush now would hold {counted(held, 'customer')} back.", advice)

@@ -13,6 +13,7 @@ from worker.errors import KafkaError, LedgerLost, NotMoved, NotSigned
 from worker.flush import eligibility
 from worker.kafka import admin
 from worker.kafka.partitioner import partition_of
+from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.status.checks import Finding, Level, ok
 from worker.store import dead_letters, ignored, offsets
@@ -35,22 +36,22 @@ def check_topics_of(settings: Kafka, *, outcomes: bool) -> Iterator[Finding]:
     Args:
         outcomes: whether there should be an outcomes topic.
     """
-    for one in admin.check(settings):
-        if one.ok is None:
-            yield Finding(one.name, Level.ATTENTION, f"Not known: {one.text}.", hinders=False)
+    for check in admin.check(settings):
+        if check.ok is None:
+            yield Finding(check.name, Level.ATTENTION, f"Not known: {check.text}.", hinders=False)
         else:
-            yield Finding(one.name, Level.OK if one.ok else Level.FAILED, one.text, hinders=not one.ok)
+            yield Finding(check.name, Level.OK if check.ok else Level.FAILED, check.text, hinders=not check.ok)
     with suppress(KafkaError):  # reported above
         yield from map(_topic, check_topics(settings, outcomes=outcomes))
 
 
 def _topic(topic: CheckedTopic) -> Finding:
-    what, found = f"topic {topic.name}", f"{counted(topic.partitions, 'partition')}, compacted"
+    subject, partitions = f"topic {topic.name}", f"{counted(topic.partitions, 'partition')}, compacted"
     if (fault := topic.wrong or topic.weak) is not None:
-        return Finding(what, Level.FAILED, fault, hinders=topic.wrong is not None)
+        return Finding(subject, Level.FAILED, fault, hinders=topic.wrong is not None)
     if topic.warning is not None:
-        return Finding(what, Level.ATTENTION, f"{found}; {topic.warning}", hinders=False)
-    return ok(what, found)
+        return Finding(subject, Level.ATTENTION, f"{partitions}; {topic.warning}", hinders=False)
+    return ok(subject, partitions)
 
 
 def check_changelog(reader: Reader) -> Finding:
@@ -71,11 +72,11 @@ def check_changelog(reader: Reader) -> Finding:
 def check_staging(db: Database, topic: str) -> Iterator[Finding]:
     """Checks what the staged records reveal about their publishers, and about ledger and settings."""
     yield from _partitions(db, topic)
-    if found := ignored.stuck(db, NAMED):
+    if stuck := ignored.stuck(db, NAMED):
         named = ", ".join(
-            f"{one.account_id}/{one.customer_id} ({one.address or 'without an address'}: version {one.ignored_version} "
-            f"came after {one.version})"
-            for one in found
+            f"{customer.account_id}/{customer.customer_id} ({customer.address or 'without an address'}: "
+            f"version {customer.ignored_version} came after {customer.version})"
+            for customer in stuck
         )
         count = counted(ignored.count(db), "customer")
         yield Finding(
@@ -94,7 +95,7 @@ def check_staging(db: Database, topic: str) -> Iterator[Finding]:
             + "Let only the workers write there; see docs/operations.md. Then: mailchimp-worker ledger sign",
         )
     if letters := dead_letters.of_changelog(db):
-        numbers = ", ".join(str(one.number) for one in letters[:NAMED])
+        numbers = ", ".join(str(letter.number) for letter in letters[:NAMED])
         yield Finding(
             "ledger and settings",
             Level.FAILED,
@@ -107,10 +108,14 @@ def _partitions(db: Database, topic: str) -> Iterator[Finding]:
     size = offsets.size_of(db, topic)
     if size is None:
         return
+
+    def was_last_in(account_id: AccountId, partition: int | None) -> bool:
+        return offsets.last_partition(db, account_id, topic, size.topic_id) in (None, partition)
+
     scattered = [
-        one
-        for one in sorted(offsets.scattered_accounts(db, topic))
-        if offsets.last_partition(db, one, topic, size.topic_id) not in (None, partition_of(one, size.partitions))
+        account_id
+        for account_id in sorted(offsets.scattered_accounts(db, topic))
+        if not was_last_in(account_id, partition_of(account_id, size.partitions))
     ]
     if scattered:
         named = ", ".join(scattered[:NAMED])
@@ -124,9 +129,7 @@ def _partitions(db: Database, topic: str) -> Iterator[Finding]:
         yield Finding("numbers of partitions", Level.FAILED, differs)
     # One that was misplaced once, and published properly since, is no longer a fault.
     misplaced = [
-        one
-        for one in eligibility.misplaced(db, topic)
-        if offsets.last_partition(db, one.account_id, topic, size.topic_id) not in (None, one.ledger)
+        account for account in eligibility.misplaced(db, topic) if not was_last_in(account.account_id, account.ledger)
     ]
     if misplaced:
         named = ", ".join(map(str, misplaced[:NAMED]))

@@ -22,34 +22,42 @@ class Finding:
     """The result of one check.
 
     Attributes:
+        subject: what was checked, such as "topic billmywork.customers".
+        message: the result; as a sentence, if something is wrong.
         advice: what to do; None for nothing.
         hinders: whether it keeps a flush now from delivering everything.
     """
 
-    what: str
+    subject: str
     level: Level
-    found: str
+    message: str
     advice: str | None = None
     hinders: bool = True
 
     @property
     def text(self) -> str:
-        """What was found, and what to do."""
-        return f"{self.found} {self.advice}" if self.advice else self.found
+        """The message and the advice."""
+        return f"{self.message} {self.advice}" if self.advice else self.message
 
 
-def ok(what: str, found: str) -> Finding:
+def ok(subject: str, message: str) -> Finding:
     """Returns a finding without a problem."""
-    return Finding(what, Level.OK, found, hinders=False)
+    return Finding(subject, Level.OK, message, hinders=False)
 
 
 def exit_code(findings: list[Finding]) -> int:
     """Returns 0 if a flush now would deliver everything, 3 if somebody must look, 1 if something failed."""
-    if any(one.level is Level.FAILED for one in findings):
+    if any(finding.level is Level.FAILED for finding in findings):
         return 1
-    return LOOK if any(one.hinders for one in findings) else 0
+    return LOOK if any(finding.hinders for finding in findings) else 0
 
 
-def finding_data(one: Finding) -> dict[str, Any]:
+def finding_data(finding: Finding) -> dict[str, Any]:
     """Returns a finding as JSON data."""
-    return {"what": one.what, "level": one.level, "found": one.found, "advice": one.advice, "hinders": one.hinders}
+    return {
+        "what": finding.subject,
+        "level": finding.level,
+        "found": finding.message,
+        "advice": finding.advice,
+        "hinders": finding.hinders,
+    }

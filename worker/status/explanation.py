@@ -47,21 +47,21 @@ class Explanation:
 
     def list_name(self, list_id: str | None) -> str:
         """Returns the name and id of a list, as far as they are known."""
-        known = self.settings.list_of(list_id) if self.settings is not None else None
-        return f"{known.name} ({list_id})" if known is not None else str(list_id)
+        mailing_list = self.settings.list_of(list_id) if self.settings is not None else None
+        return f"{mailing_list.name} ({list_id})" if mailing_list is not None else str(list_id)
 
     @property
     def news(self) -> CustomerOutcome | None:
         """The outcome, where it tells what no receipt here does: the member was read since, or receipts were lost."""
-        told = self.outcome
-        return told if told is not None and (not self.receipts or told.at > self.receipts[-1].at) else None
+        outcome = self.outcome
+        return outcome if outcome is not None and (not self.receipts or outcome.at > self.receipts[-1].at) else None
 
     @property
     def membership(self) -> MembershipKey | None:
         """Where the customer is, or was last; None where it never was anywhere."""
         if self.customer_status is not None and self.customer_status.membership is not None:
             return self.customer_status.membership
-        return max(self.entries, key=lambda one: one.sent_at).membership if self.entries else None
+        return max(self.entries, key=lambda entry: entry.sent_at).membership if self.entries else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ def live_member(membership: MembershipKey, answer: Answer) -> LiveMember:
 
 def letters_naming(db: Database, address: AddressKey) -> list[DeadLetter]:
     """Returns the dead letters that name an address, oldest first."""
-    found = (dead_letters.find(db, number) for number in dead_letters.mentioning(db, address))
-    return [one for one in found if one is not None]
+    letters = (dead_letters.find(db, number) for number in dead_letters.mentioning(db, address))
+    return [letter for letter in letters if letter is not None]
 
 
 def event_name(event_id: str | None, *, deletion: bool, event_time: str | None = None) -> str:
@@ -153,8 +153,8 @@ def _explanation(
     customer = next(iter(customers.by_ids(db, account_id, [customer_id])), None)
     settings = accounts.find(db, account_id)
     customer_status = next(iter(ledger.customer_statuses_of(db, account_id, [customer_id])), None)
-    addresses = {address, *(one.address for one in history if one.address is not None)}
-    addresses |= {one.membership.address for one in ledger.owned_by(db, account_id, [customer_id])}
+    addresses = {address, *(receipt.address for receipt in history if receipt.address is not None)}
+    addresses |= {entry.membership.address for entry in ledger.owned_by(db, account_id, [customer_id])}
     if customer_status is not None and customer_status.membership is not None:
         addresses.add(customer_status.membership.address)
     if customer is not None and customer.address is not None:
@@ -168,7 +168,7 @@ def _explanation(
         settings=settings,
         customer_status=customer_status,
         receipts=history,
-        entries=sorted(entries, key=lambda one: one.membership),
+        entries=sorted(entries, key=lambda entry: entry.membership),
         outcome=outcome,
         next=what_is_next(customer, settings, customer_status, history, next_flush, outcome),
     )

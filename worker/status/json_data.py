@@ -11,67 +11,71 @@ from worker.accounts.settings import missing
 from worker.clock import as_text
 from worker.fields.field_mapping import MappedField
 from worker.status.explanation import Explanation, LiveMember
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountSettings, Pause
 from worker.store.dead_letters import DeadLetter
 from worker.store.receipts import Receipt
 
 
-def settings_data(one: AccountSettings, waiting: int) -> dict[str, Any]:
+def settings_data(settings: AccountSettings, waiting: int) -> dict[str, Any]:
     """Returns an account's settings."""
     return {
-        "account_id": one.account_id,
-        "enabled": one.enabled,
-        "api_key": f"…{one.key_hint}" if one.key_hint else None,
-        "connected_at": as_text(one.connected_at) if one.connected_at else None,
-        "status_if_new": one.status_if_new,
-        "master_list_id": one.master_list,
-        "stored_list_ids": [each.list_id for each in one.stored],
-        "lists_refreshed_at": as_text(one.refreshed_at) if one.refreshed_at else None,
-        "paused": {"reason": one.pause.reason, "since": as_text(one.pause.since)} if one.pause else None,
+        "account_id": settings.account_id,
+        "enabled": settings.enabled,
+        "api_key": f"…{settings.key_hint}" if settings.key_hint else None,
+        "connected_at": as_text(settings.connected_at) if settings.connected_at else None,
+        "status_if_new": settings.status_if_new,
+        "master_list_id": settings.master_list,
+        "stored_list_ids": [mailing_list.list_id for mailing_list in settings.stored],
+        "lists_refreshed_at": as_text(settings.refreshed_at) if settings.refreshed_at else None,
+        "paused": _pause_data(settings.pause),
         "customers_waiting": waiting,
-        "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in missing(one)],
+        "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in missing(settings)],
     }
 
 
-def lists_data(one: AccountSettings) -> list[dict[str, Any]]:
+def _pause_data(pause: Pause | None) -> dict[str, str] | None:
+    return {"reason": pause.reason, "since": as_text(pause.since)} if pause is not None else None
+
+
+def lists_data(settings: AccountSettings) -> list[dict[str, Any]]:
     """Returns an account's lists."""
     return [
         {
-            "list_id": each.list_id,
-            "name": each.name,
-            "stored": each.stored,
-            "master": each.list_id == one.master_list,
-            "members": each.member_count,
-            "marketing_permissions": each.marketing_permissions,
-            "gone_since": as_text(each.gone_at) if each.gone_at else None,
-            "paused": {"reason": each.pause.reason, "since": as_text(each.pause.since)} if each.pause else None,
-            "refreshed_at": as_text(each.refreshed_at),
+            "list_id": mailing_list.list_id,
+            "name": mailing_list.name,
+            "stored": mailing_list.stored,
+            "master": mailing_list.list_id == settings.master_list,
+            "members": mailing_list.member_count,
+            "marketing_permissions": mailing_list.marketing_permissions,
+            "gone_since": as_text(mailing_list.gone_at) if mailing_list.gone_at else None,
+            "paused": _pause_data(mailing_list.pause),
+            "refreshed_at": as_text(mailing_list.refreshed_at),
         }
-        for each in one.lists
+        for mailing_list in settings.lists
     ]
 
 
-def dead_letter_data(one: DeadLetter, *, whole: bool = True) -> dict[str, Any]:
+def dead_letter_data(letter: DeadLetter, *, whole: bool = True) -> dict[str, Any]:
     """Returns a dead letter.
 
     Args:
         whole: whether to include its headers and its value, which may have 1 MB.
     """
     data = {
-        "number": one.number,
-        "topic": one.topic,
-        "partition": one.partition,
-        "offset": one.offset,
-        "read_at": one.read_at,
-        "reason": one.reason,
-        "key": in_text(one.key),
+        "number": letter.number,
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "read_at": letter.read_at,
+        "reason": letter.reason,
+        "key": in_text(letter.key),
     }
     if not whole:
         return data
     return data | {
-        "value": in_text(one.value),
-        "value_base64": None if one.value is None else base64.b64encode(one.value).decode(),
-        "headers": [[name, in_text(value)] for name, value in one.headers],
+        "value": in_text(letter.value),
+        "value_base64": None if letter.value is None else base64.b64encode(letter.value).decode(),
+        "headers": [[name, in_text(value)] for name, value in letter.headers],
     }
 
 
@@ -80,25 +84,25 @@ def in_text(content: bytes | None) -> str | None:
     return None if content is None else content.decode("utf-8", "backslashreplace")
 
 
-def mapping_data(found: Sequence[MappedField]) -> list[dict[str, Any]]:
+def mapping_data(fields: Sequence[MappedField]) -> list[dict[str, Any]]:
     """Returns the merge fields of a list with their sources."""
     return [
         {
-            "tag": one.tag,
-            "name": one.field.name if one.field is not None else None,
-            "type": one.field.type if one.field is not None else None,
-            "choices": list(one.field.choices) if one.field is not None else [],
-            "source": one.source,
-            "chosen": one.chosen,
-            "on_list": one.field is not None,
+            "tag": field.tag,
+            "name": field.field.name if field.field is not None else None,
+            "type": field.field.type if field.field is not None else None,
+            "choices": list(field.field.choices) if field.field is not None else [],
+            "source": field.source,
+            "chosen": field.chosen,
+            "on_list": field.field is not None,
         }
-        for one in found
+        for field in fields
     ]
 
 
-def receipt_data(one: Receipt) -> dict[str, Any]:
+def receipt_data(receipt: Receipt) -> dict[str, Any]:
     """Returns a receipt."""
-    return {"email" if name == "address" else name: value for name, value in asdict(one).items()}
+    return {"email" if name == "address" else name: value for name, value in asdict(receipt).items()}
 
 
 def explanation_data(
@@ -121,21 +125,21 @@ def explanation_data(
             "offset": customer.position.offset,
             "waits_for_flush": customer.changed,
         },
-        "receipts": [receipt_data(one) for one in explanation.receipts],
+        "receipts": [receipt_data(receipt) for receipt in explanation.receipts],
         "outcome": explanation.outcome.as_data() if explanation.outcome is not None else None,
         "members": [
             {
-                "list_id": one.membership.list_id,
-                "list_name": explanation.list_name(one.membership.list_id),
-                "email": one.membership.address,
-                "state": one.state,
-                "origin": one.origin,
-                "status": one.member_status,
-                "email_now": one.address_now,
-                "as_of": one.sent_at,
-                "tags": dict(one.member_tags or {}),
+                "list_id": entry.membership.list_id,
+                "list_name": explanation.list_name(entry.membership.list_id),
+                "email": entry.membership.address,
+                "state": entry.state,
+                "origin": entry.origin,
+                "status": entry.member_status,
+                "email_now": entry.address_now,
+                "as_of": entry.sent_at,
+                "tags": dict(entry.member_tags or {}),
             }
-            for one in explanation.entries
+            for entry in explanation.entries
         ],
         "live": None
         if live is None
@@ -146,6 +150,6 @@ def explanation_data(
             "last_changed": live.last_changed,
             "problem": live.problem,
         },
-        "dead_letters": [{"number": one.number, "reason": one.reason} for one in letters],
+        "dead_letters": [{"number": letter.number, "reason": letter.reason} for letter in letters],
         "next": explanation.next,
     }

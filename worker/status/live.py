@@ -84,8 +84,8 @@ def read_live(database: Path) -> LiveWorker | None:
     A crashed worker leaves its last status: only the database's lock shows whether a worker runs.
     """
     try:
-        found: dict[str, Any] = json.loads(live_path(database).read_text(encoding="utf-8"))
-        partitions = {int(number): Lag(**lag) for number, lag in found.pop("partitions").items()}
-        return LiveWorker(partitions=partitions, **found)
+        data: dict[str, Any] = json.loads(live_path(database).read_text(encoding="utf-8"))
+        partitions = {int(number): Lag(**lag) for number, lag in data.pop("partitions").items()}
+        return LiveWorker(partitions=partitions, **data)
     except (OSError, ValueError, TypeError, KeyError):
         return None

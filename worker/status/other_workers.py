@@ -63,8 +63,8 @@ def all_workers(config: Config, db: Database, live: LiveWorker | None) -> list[M
     size = offsets.size_of(db, config.kafka.topic)
     if live is None or size is None or len(live.partitions) >= size.partitions:
         return None
-    found = members_of(config.kafka)
-    return found and sorted(found, key=lambda one: (not one.partitions, one.partitions, one.name))
+    members = members_of(config.kafka)
+    return members and sorted(members, key=lambda member: (not member.partitions, member.partitions, member.name))
 
 
 def in_words(
@@ -86,9 +86,9 @@ def in_words(
     partition = partition_of(account_id, partitions)
     if partition in own:
         return None
-    name = next((one.name for one in members() if partition in one.partitions), None)
-    which = f"Another worker, {name}," if name else "Another worker"
+    name = next((member.name for member in members() if partition in member.partitions), None)
+    worker = f"Another worker, {name}," if name else "Another worker"
     return (
-        f"{which} has account {account_id} now (partition {partition}): its customers are known there. "
+        f"{worker} has account {account_id} now (partition {partition}): its customers are known there. "
         "Run the command there."
     )

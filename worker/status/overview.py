@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from worker.accounts import settings
+from worker.accounts.settings import missing
 from worker.changelog.signatures import UNSIGNED, WRONG
 from worker.clock import as_moment, as_text
 from worker.config import Config
@@ -61,10 +61,10 @@ def overview(
     under_way = runs.under_way(db) if beat is not None else []
     facts = facts_of_all(db, under_way)
     foreign = without_settings(db)
-    elsewhere = accounts_elsewhere(db, topic, live, [one.settings.account_id for one in facts])
+    elsewhere = accounts_elsewhere(db, topic, live, [account.settings.account_id for account in facts])
     partitions = _partitions(offsets.of_topic(db, topic), live)
-    waiting = {one.settings.account_id: one.waiting for one in facts}
-    flushes = [_running(one, waiting, now, config) for one in under_way]
+    waiting = {account.settings.account_id: account.waiting for account in facts}
+    flushes = [_running(run, waiting, now, config) for run in under_way]
     is_due = _is_due(db, now, config, partitions, under_way)
     due = next_flush(now, flush.time_of_day, flush.zone, due=is_due, running=beat is not None)
     return {
@@ -77,21 +77,24 @@ def overview(
         "next_flush_in_words": due.words,
         "flush_at": f"daily at {flush.at} {flush.timezone}",
         "customers": customers.total_count(db),
-        "customers_waiting": sum(one.waiting for one in facts) + sum(foreign.values()),
+        "customers_waiting": sum(account.waiting for account in facts) + sum(foreign.values()),
         "customers_without_settings": sum(foreign.values()),
-        "accounts": [account_data(one, now, config, elsewhere=elsewhere.get(one.settings.account_id)) for one in facts],
+        "accounts": [
+            account_data(account, now, config, elsewhere=elsewhere.get(account.settings.account_id))
+            for account in facts
+        ],
         "dead_letters": dead_letters.count(db),
         "records_refused": dead_letters.count_because(db, UNSIGNED, WRONG),
         "counts": counts.totals(db, topic),
         "stuck_customers": ignored.count(db),
         "misplaced_accounts": [
             {
-                "account_id": one.account_id,
-                "partitions": sorted(one.partitions),
-                "expected": one.expected,
-                "ledger": one.ledger,
+                "account_id": account.account_id,
+                "partitions": sorted(account.partitions),
+                "expected": account.expected,
+                "ledger": account.ledger,
             }
-            for one in eligibility.misplaced(db, topic)
+            for account in eligibility.misplaced(db, topic)
         ],
         "scattered_accounts": offsets.scattered_accounts(db, topic),
         "suppressed": ledger.refused_count(db),
@@ -100,15 +103,15 @@ def overview(
         "receipts_since_in_words": in_words(receipts_since, now, flush.zone),
         "faults": _needing(last[:1]).get(Outcome.FAULT, 0),
         "needs_somebody": _needing(last[:1]),
-        "partitions": [one | {"age": _age(one["updated_at"], now)} for one in partitions],
-        "failed_accounts": [_failed_data(one) for one in runs.failed_accounts(db)],
-        "erasures": [_erasure_data(one, now) for one in erasure_requests.everyone(db)[:ERASURES_SHOWN]],
-        "requests": [_request_data(one, now) for one in runs.open_requests(db)],
+        "partitions": [partition | {"age": _age(partition["updated_at"], now)} for partition in partitions],
+        "failed_accounts": [_failed_data(account) for account in runs.failed_accounts(db)],
+        "erasures": [_erasure_data(request, now) for request in erasure_requests.everyone(db)[:ERASURES_SHOWN]],
+        "requests": [_request_data(request, now) for request in runs.open_requests(db)],
         "times_in_the_future": [
             {"account_id": account_id, "completed_at": moment}
             for account_id, moment in runs.completed_after(db, as_text(now + CLOCK_TOLERANCE))
         ],
-        "runs": [run_data(one) for one in last],
+        "runs": [run_data(run) for run in last],
     }
 
 
@@ -141,10 +144,10 @@ def account_data(facts: AccountFacts, now: datetime, config: Config, *, elsewher
     Args:
         elsewhere: the account's partition if another worker has it; its customers are in that worker's database.
     """
-    one, state = facts.settings, state_of(facts, now)
+    settings, state = facts.settings, state_of(facts, now)
     since = facts.waiting_since
     return {
-        "account_id": one.account_id,
+        "account_id": settings.account_id,
         "state": state.state,
         "what": state.what or (_first_delivery(facts, state, now, config) if elsewhere is None else None),
         "advice": state.advice,
@@ -157,18 +160,18 @@ def account_data(facts: AccountFacts, now: datetime, config: Config, *, elsewher
                 "what": held.what,
                 "count": held.count,
                 "shown_at": held.shown_at,
-                "words": held_in_words(one, held),
+                "words": held_in_words(settings, held),
             }
             for held in facts.held
         ]
         if facts.waiting
         else [],
         "left_out": as_rows(facts.part.left_out) if facts.part else [],
-        "left_out_in_words": sentences(facts.part.left_out, one) if facts.part else [],
+        "left_out_in_words": sentences(facts.part.left_out, settings) if facts.part else [],
         "tried_again_at": as_text(facts.retry_at) if facts.retry_at else None,
-        "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in settings.missing(one)],
-        "paused_since": as_text(one.pause.since) if one.pause else None,
-        "notes": [*_list_notes(one, state.what or ""), *_bare_notes(facts, state), *_elsewhere_notes(elsewhere)],
+        "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in missing(settings)],
+        "paused_since": as_text(settings.pause.since) if settings.pause else None,
+        "notes": [*_list_notes(settings, state.what or ""), *_bare_notes(facts, state), *_elsewhere_notes(elsewhere)],
     }
 
 
@@ -179,19 +182,19 @@ def _first_delivery(facts: AccountFacts, state: AccountState, now: datetime, con
     return f"Takes part in daily flushes from {in_words(next_flush_time(now, at, zone), now, zone)}."
 
 
-def _list_notes(one: AccountSettings, said: str) -> list[str]:
+def _list_notes(settings: AccountSettings, state_in_words: str) -> list[str]:
     notes = []
-    for each in one.stored:
-        if f"({each.list_id})" in said:
+    for mailing_list in settings.stored:
+        if f"({mailing_list.list_id})" in state_in_words:
             continue
-        if each.gone_at:
-            notes.append(
-                f"List {each.name} has been gone from Mailchimp since {as_text(each.gone_at)}; its customers wait."
-            )
-        if each.pause:
-            notes.append(f"List {each.name} has been paused since {as_text(each.pause.since)}: {each.pause.reason}.")
-        if each.marketing_permissions:
-            notes.append(f"List {each.name} asks for marketing permissions: contacts are added without any.")
+        if mailing_list.gone_at:
+            since = as_text(mailing_list.gone_at)
+            notes.append(f"List {mailing_list.name} has been gone from Mailchimp since {since}; its customers wait.")
+        if mailing_list.pause:
+            since, reason = as_text(mailing_list.pause.since), mailing_list.pause.reason
+            notes.append(f"List {mailing_list.name} has been paused since {since}: {reason}.")
+        if mailing_list.marketing_permissions:
+            notes.append(f"List {mailing_list.name} asks for marketing permissions: contacts are added without any.")
     return notes
 
 
@@ -208,12 +211,14 @@ def _elsewhere_notes(partition: int | None) -> list[str]:
 
 def _partitions(readings: Sequence[Reading], live: LiveWorker | None) -> list[dict[str, Any]]:
     # The running worker's own partitions; else how far each was read.
-    found = []
-    for one in readings:
-        lag = live.partitions.get(one.partition) if live is not None else None
+    shown = []
+    for reading in readings:
+        lag = live.partitions.get(reading.partition) if live is not None else None
         if live is None or lag is not None:
-            found.append(asdict(one) | {"lag": lag.records if lag else None, "behind": lag.seconds if lag else None})
-    return found
+            shown.append(
+                asdict(reading) | {"lag": lag.records if lag else None, "behind": lag.seconds if lag else None}
+            )
+    return shown
 
 
 def _age(updated_at: str, now: datetime) -> str:
@@ -228,12 +233,13 @@ def _is_due(
     size = offsets.size_of(db, topic)
     if size is None:
         return False
-    found = runs.not_completed(db, as_text(latest_flush_time(now, at, zone)), as_text(now + CLOCK_TOLERANCE))
-    due = {one.account_id for one in found if is_account_due(now, at, zone, one)} - delivering(under_way)
+    flushes = runs.not_completed(db, as_text(latest_flush_time(now, at, zone)), as_text(now + CLOCK_TOLERANCE))
+    due = {flush.account_id for flush in flushes if is_account_due(now, at, zone, flush)} - delivering(under_way)
     if not due:
         return False
-    read, ours = offsets.account_partitions(db, topic, size.topic_id), {one["partition"] for one in partitions}
-    return any(ours & {*read.get(one, ()), partition_of(one, size.ledger)} for one in due)
+    seen_in = offsets.account_partitions(db, topic, size.topic_id)
+    numbers = {partition["partition"] for partition in partitions}
+    return any(numbers & {*seen_in.get(account_id, ()), partition_of(account_id, size.ledger)} for account_id in due)
 
 
 def _running(run: Run, waiting: Mapping[AccountId, int], now: datetime, config: Config) -> dict[str, Any]:
@@ -253,36 +259,38 @@ def _running(run: Run, waiting: Mapping[AccountId, int], now: datetime, config: 
 
 def _needing(last: Sequence[Run]) -> dict[str, int]:
     # Customers of the last run that need attention, by outcome.
-    found = sum((Counter(part.counts) for one in last for part in one.accounts), Counter[str]())
-    return {one.value: found[one] for one in Outcome if MEANINGS[one].needs_somebody and found[one]}
-
-
-def _failed_data(one: AccountFlush) -> dict[str, Any]:
-    assert one.failed_at is not None, "only accounts that failed are shown"
-    retry = next_retry(one.failures, as_moment(one.failed_at))
+    totals = sum((Counter(part.counts) for run in last for part in run.accounts), Counter[str]())
     return {
-        "account_id": one.account_id,
-        "failures": one.failures,
-        "failed_at": one.failed_at,
+        outcome.value: totals[outcome] for outcome in Outcome if MEANINGS[outcome].needs_somebody and totals[outcome]
+    }
+
+
+def _failed_data(flush: AccountFlush) -> dict[str, Any]:
+    assert flush.failed_at is not None, "only accounts that failed are shown"
+    retry = next_retry(flush.failures, as_moment(flush.failed_at))
+    return {
+        "account_id": flush.account_id,
+        "failures": flush.failures,
+        "failed_at": flush.failed_at,
         "next_try": as_text(retry) if retry else None,
     }
 
 
-def _erasure_data(one: ErasureRequest, now: datetime) -> dict[str, Any]:
+def _erasure_data(request: ErasureRequest, now: datetime) -> dict[str, Any]:
     # A person's address is no longer stored here, if it ever was.
     return {
-        "account_id": one.account_id or None,
-        "requested_at": one.requested_at,
-        "age": _age(one.requested_at, now),
-        "done_by": dict(one.done_by),
+        "account_id": request.account_id or None,
+        "requested_at": request.requested_at,
+        "age": _age(request.requested_at, now),
+        "done_by": dict(request.done_by),
     }
 
 
-def _request_data(one: Request, now: datetime) -> dict[str, Any]:
+def _request_data(request: Request, now: datetime) -> dict[str, Any]:
     return {
-        "request": one.request,
-        "requested_at": one.requested_at,
-        "account_id": one.account_id,
-        "confirmed": one.confirmed,
-        "expired": is_expired(now, as_moment(one.requested_at)),
+        "request": request.request,
+        "requested_at": request.requested_at,
+        "account_id": request.account_id,
+        "confirmed": request.confirmed,
+        "expired": is_expired(now, as_moment(request.requested_at)),
     }

@@ -81,22 +81,26 @@ def previous_key(db: Database, secret: SecretKey, topic: str) -> PreviousKey | N
     return PreviousKey(
         rekeyed,
         _sealed_by(db, secret.previous),
-        sum(count for one, count in rows.items() if partitions and partition_of(one, partitions) not in renewed),
+        sum(
+            count
+            for account_id, count in rows.items()
+            if partitions and partition_of(account_id, partitions) not in renewed
+        ),
         len(set(range(partitions)) - set(renewed)),
         sum(renewed.values()),
     )
 
 
-def finding(found: PreviousKey) -> Finding:
+def finding(key: PreviousKey) -> Finding:
     """Returns it as a finding of `check`. It never prevents a delivery."""
-    what = "previous key"
-    if found.needed:
-        return Finding(what, Level.ATTENTION, f"It is {found.words}", found.advice, hinders=False)
-    return ok(what, f"It is {found.words} {found.advice}")
+    subject = "previous key"
+    if key.needed:
+        return Finding(subject, Level.ATTENTION, f"It is {key.words}", key.advice, hinders=False)
+    return ok(subject, f"It is {key.words} {key.advice}")
 
 
 def _sealed_by(db: Database, before: SecretKey) -> int:
-    sealed = [accounts.encrypted_key(db, one.account_id) for one in accounts.all_accounts(db)]
+    sealed_keys = [accounts.encrypted_key(db, account.account_id) for account in accounts.all_accounts(db)]
     hash_key = forgotten.encrypted_key(db)
-    sealed.append(base64.b64decode(hash_key) if hash_key is not None else None)
-    return sum(1 for one in sealed if one is not None and before.has_sealed(one))
+    sealed_keys.append(base64.b64decode(hash_key) if hash_key is not None else None)
+    return sum(key is not None and before.has_sealed(key) for key in sealed_keys)

@@ -30,19 +30,19 @@ def last_line(run: Run, states: Iterable[AccountState]) -> str:
     """Returns one line that says what a person must do after a run, if anything."""
     if run.ended is None:
         return "The run has not ended."
-    known = {one.account_id: one for one in states}
+    by_account = {state.account_id: state for state in states}
     if run.ended is RunResult.DONE:
         return "Nothing to do: everything due was settled."
     lines = [
-        f"account {part.account_id} is {part.ended}: {advice_for(run, part, known)}"
+        f"account {part.account_id} is {part.ended}: {advice_for(run, part, by_account)}"
         for part in run.accounts
         if part.ended is not RunResult.DONE
     ]
     if not lines:
         return f"To do: {RESULT_MEANINGS[run.ended].advice}"
-    rest = len(lines) - NAMED
-    if rest > 0:
-        lines[NAMED:] = [f"{counted(rest, 'more account')}: mailchimp-worker status"]
+    more = len(lines) - NAMED
+    if more > 0:
+        lines[NAMED:] = [f"{counted(more, 'more account')}: mailchimp-worker status"]
     return f"To do: {'; '.join(lines)}"
 
 
@@ -52,7 +52,7 @@ def run_data(run: Run, states: Iterable[AccountState] = ()) -> dict[str, Any]:
     Args:
         states: the accounts' current states; without them the advice is the general one of each end.
     """
-    known = {one.account_id: one for one in states}
+    by_account = {state.account_id: state for state in states}
     return {
         "run": run.run,
         "started_at": run.started_at,
@@ -67,7 +67,7 @@ def run_data(run: Run, states: Iterable[AccountState] = ()) -> dict[str, Any]:
                 "counts": dict(part.counts),
                 "ended": part.ended,
                 "message": part.message,
-                "advice": advice_for(run, part, known),
+                "advice": advice_for(run, part, by_account),
                 "left_out": as_rows(part.left_out),
             }
             for part in run.accounts

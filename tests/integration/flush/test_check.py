@@ -44,7 +44,7 @@ def test_an_account_that_would_be_delivered_is_ok(world: World):
     assert checked(world).level is Level.OK
     world.event("ann", "ann@example.com")
     found = checked(world)
-    assert (found.level, "1 customer to deliver" in found.found) == (Level.OK, True)
+    assert (found.level, "1 customer to deliver" in found.message) == (Level.OK, True)
     world.flush()
     assert checked(world).level is Level.OK
 
@@ -73,7 +73,7 @@ def test_a_flush_of_nothing_but_errors_needs_attention(world: World):
     world.standin.faults = []
     found = checked(world)
     assert (found.level, found.hinders) == (Level.ATTENTION, True)
-    assert "settled 0 of 30" in found.found
+    assert "settled 0 of 30" in found.message
     world.flush()
     assert checked(world).level is Level.OK
 
@@ -92,7 +92,7 @@ def test_the_key_of_another_mailchimp_user_is_a_failure(world: World):
     api_keys.connect(world.db, CHANGELOG, ACCOUNT, OTHER_KEY, **with_)  # type: ignore[arg-type]
     found = checked(world)
     assert found.level is Level.FAILED
-    assert "without any of its stored lists: Master (master), Other (other)" in found.found
+    assert "without any of its stored lists: Master (master), Other (other)" in found.message
     assert f"account connect {ACCOUNT}" in str(found.advice)
 
 
@@ -104,7 +104,7 @@ def test_a_list_that_is_gone_is_reported_with_what_to_do(world: World, refreshed
         world.refresh()
     found = checked(world)
     assert found.level in (Level.FAILED, Level.ATTENTION)
-    assert "Other (other)" in found.found
+    assert "Other (other)" in found.message
     assert f"lists store {ACCOUNT} LIST..." in str(found.advice)
 
 

@@ -57,7 +57,7 @@ def test_an_account_seen_in_two_partitions_is_no_fault_once_it_is_published_prop
     """It is named while its newest event is in another partition than the contract's, and no longer after that."""
     stage(db, event(0, partition=RIGHT, time="2026-11-22T10:00:00Z"))
     stage(db, event(0, "cus-2", partition=WRONG, time="2026-11-22T11:00:00Z"))
-    assert [one.what for one in check_staging(db, "t")] == ["partitions", "misplaced accounts"]
+    assert [finding.subject for finding in check_staging(db, "t")] == ["partitions", "misplaced accounts"]
     stage(db, event(1, "cus-3", partition=RIGHT, time="2026-11-22T12:00:00Z"))
     assert list(check_staging(db, "t")) == []
 
@@ -89,8 +89,8 @@ def test_where_the_secret_key_was_changed_nobody_is_told_to_write_over_newer_rec
     """Records that are signed with another key may be the newer ones; those without a signature are somebody else's."""
     letter = DeadLetter("t.settings", "id", 0, 0, b"key", b"{}", (), signatures.UNSIGNED, as_text(NOW))
     dead_letters.keep(db, [letter])
-    (found,) = (one for one in check_staging(db, "t") if one.what == "signatures")
+    (found,) = (finding for finding in check_staging(db, "t") if finding.subject == "signatures")
     assert "WORKER_PREVIOUS_SECRET_KEY" not in (found.advice or "")
     dead_letters.keep(db, [replace(letter, offset=1, reason=signatures.WRONG)])
-    (found,) = (one for one in check_staging(db, "t") if one.what == "signatures")
+    (found,) = (finding for finding in check_staging(db, "t") if finding.subject == "signatures")
     assert (found.advice or "").startswith("If the secret key was changed, set the new one here")
