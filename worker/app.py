@@ -314,7 +314,7 @@ class App:
                             self,
                             owned_partitions.why_changelog_unread,
                             elsewhere.url_of,
-                            seen=SeenRequests(self.clock()),
+                            seen_requests=SeenRequests(self.clock()),
                         ),
                     )
                 )

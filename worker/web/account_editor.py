@@ -23,7 +23,7 @@ from worker.text.plural import counted
 from worker.web.access.visitor import Visitor
 from worker.web.account_reader import AccountReader, reader_of
 from worker.web.call import Call
-from worker.web.problems import ConfirmationNeeded, TooManyTries
+from worker.web.errors import ConfirmationNeeded, TooManyTries
 from worker.web.refreshes import Refresh
 
 
@@ -32,16 +32,16 @@ class AccountEditor:
     """Changes one account.
 
     Attributes:
-        reading: of the same account.
+        reader: of the same account.
         visitor: who makes the request.
     """
 
-    reading: AccountReader
+    reader: AccountReader
     visitor: Visitor
 
     @property
     def _author(self) -> Author:
-        return Author(str(self.visitor), self.reading.now)
+        return Author(str(self.visitor), self.reader.now)
 
     def connect(self, api_key: str) -> Connected:
         """Stores an API key once Mailchimp has accepted it.
@@ -51,16 +51,16 @@ class AccountEditor:
             MailchimpError: Mailchimp refused the key or could not be reached; the subclass tells which.
             KafkaError: the settings cannot be written now.
         """
-        self.reading.require_ready()
-        parts, reading = self.reading.context.parts, self.reading
+        reader, parts = self.reader, self.reader.context.parts
+        reader.require_ready()
         return api_keys.connect(
-            reading.db,
+            reader.db,
             parts.changelog,
-            reading.account_id,
+            reader.account_id,
             api_key,
             secret=parts.secret,
             open_sender=parts.open_client,
-            at=reading.now,
+            at=reader.now,
             author=self._author,
         )
 
@@ -71,9 +71,9 @@ class AccountEditor:
             NotFound: the account has no settings.
             KafkaError: the settings cannot be written now.
         """
-        self.reading.require_ready()
-        reading = self.reading
-        return api_keys.disconnect(reading.db, reading.context.parts.changelog, reading.account_id, self._author)
+        reader = self.reader
+        reader.require_ready()
+        return api_keys.disconnect(reader.db, reader.context.parts.changelog, reader.account_id, self._author)
 
     def change(self, change: RequestedSettings, confirmed: Mapping[ListId, int] | None = None) -> AccountSettings:
         """Changes settings, unless more members would leave a list than were confirmed. Idempotent.
@@ -87,23 +87,27 @@ class AccountEditor:
             ConfirmationNeeded: more than a tenth of a list would leave, and more than were confirmed.
             KafkaError: the settings cannot be written now.
         """
-        self.reading.require_ready()
-        reading = self.reading
-        before = settings.load(reading.db, reading.account_id)
-        if requested_settings.with_requested(before, change, reading.now) == before:
+        reader = self.reader
+        reader.require_ready()
+        before = settings.load(reader.db, reader.account_id)
+        if requested_settings.with_requested(before, change, reader.now) == before:
             return before
-        preview = reading.preview(change)
-        allowed = confirmed or {}
-        over = {one: count for one, count in preview.to_confirm.items() if count > allowed.get(one, 0)}
-        if over:
-            names = {one.list_id: one.name for one in before.lists}
-            message = ", ".join(f"{counted(count, 'member')} of {names.get(one, one)}" for one, count in over.items())
+        preview = reader.preview(change)
+        allowed, names = confirmed or {}, {mailing_list.list_id: mailing_list.name for mailing_list in before.lists}
+        unconfirmed = [
+            f"{counted(count, 'member')} of {names.get(list_id, list_id)}"
+            for list_id, count in preview.to_confirm.items()
+            if count > allowed.get(list_id, 0)
+        ]
+        if unconfirmed:
             advice = "Confirm it by sending these numbers as confirmed."
-            raise ConfirmationNeeded(f"More than a tenth would leave: {message}.", advice, preview.to_confirm)
-        changelog = reading.context.parts.changelog
-        given = preview.to_confirm or None
-        after = requested_settings.save(reading.db, changelog, reading.account_id, change, given, self._author)
-        customers.mark_the_rest(reading.db)
+            raise ConfirmationNeeded(
+                f"More than a tenth would leave: {', '.join(unconfirmed)}.", advice, preview.to_confirm
+            )
+        changelog = reader.context.parts.changelog
+        departures = preview.to_confirm or None
+        after = requested_settings.save(reader.db, changelog, reader.account_id, change, departures, self._author)
+        customers.mark_the_rest(reader.db)
         return after
 
     def choose_fields(self, list_id: ListId, chosen: Mapping[str, str]) -> list[MappedField]:
@@ -118,16 +122,16 @@ class AccountEditor:
             MailchimpError: Mailchimp refused or could not be reached; the subclass tells which.
             KafkaError: the settings cannot be written now.
         """
-        self.reading.require_ready()
-        reading = self.reading
-        db, account_id, parts = reading.db, reading.account_id, reading.context.parts
+        reader = self.reader
+        reader.require_ready()
+        db, account_id, parts = reader.db, reader.account_id, reader.context.parts
         on_list, available = chosen_fields.read(
             db, account_id, list_id, secret=parts.secret, open_sender=parts.open_client
         )
-        kept = field_mapping.checked(account_id, list_id, chosen, available)
-        chosen_fields.choose(db, parts.changelog, account_id, list_id, kept, self._author)
+        mapping = field_mapping.checked(account_id, list_id, chosen, available)
+        chosen_fields.choose(db, parts.changelog, account_id, list_id, mapping, self._author)
         customers.mark_the_rest(db)
-        return field_mapping.mapped(replace(on_list, merge_fields=kept or None), available)
+        return field_mapping.mapped(replace(on_list, merge_fields=mapping or None), available)
 
     def resume(self) -> AccountSettings:
         """Ends every pause of the account and of its lists.
@@ -136,9 +140,9 @@ class AccountEditor:
             NotFound: the account has no settings.
             KafkaError: the settings cannot be written now.
         """
-        self.reading.require_ready()
-        reading = self.reading
-        return settings.resume(reading.db, reading.context.parts.changelog, reading.account_id, self._author)
+        reader = self.reader
+        reader.require_ready()
+        return settings.resume(reader.db, reader.context.parts.changelog, reader.account_id, self._author)
 
     def refresh_lists(self) -> Refresh:
         """Starts reading the account's lists from Mailchimp, unless that is running already. Does not wait.
@@ -149,11 +153,11 @@ class AccountEditor:
             Busy: the lists of too many other accounts are being read.
             KafkaError: the settings cannot be written now.
         """
-        self.reading.require_ready()
-        context, account_id = self.reading.context, self.reading.account_id
+        self.reader.require_ready()
+        context, account_id = self.reader.context, self.reader.account_id
         parts = context.parts
-        settings.load(self.reading.db, account_id)
-        api_keys.key_of(self.reading.db, account_id, parts.secret)
+        settings.load(self.reader.db, account_id)
+        api_keys.key_of(self.reader.db, account_id, parts.secret)
 
         def read() -> Refreshed:
             with closing(context.open_database()) as db:
@@ -179,24 +183,24 @@ class AccountEditor:
             AccountError: something is missing, so that nothing would be delivered, or nothing is held back.
             TooManyTries: a flush was requested within the last ten minutes.
         """
-        reading = self.reading
-        settings.load(reading.db, reading.account_id)
-        now = reading.state()
-        if now.missing:
-            raise AccountError(f"Nothing can be delivered yet. {now.missing[0].what}", now.missing[0].advice)
-        if confirm_held and not now.facts.held:
+        reader = self.reader
+        settings.load(reader.db, reader.account_id)
+        current = reader.current_state()
+        if current.missing:
+            raise AccountError(f"Nothing can be delivered yet. {current.missing[0].what}", current.missing[0].advice)
+        if confirm_held and not current.facts.held:
             raise AccountError("Nothing is held back.", "Check the account again.")
-        if now.sync_asked or (now.sync_again_at is not None and not confirm_held):
-            assert now.sync_again_at is not None, "who asked may ask again some time"
-            at = as_text(now.sync_again_at)
+        if current.sync_requested or (current.sync_again_at is not None and not confirm_held):
+            assert current.sync_again_at is not None, "who asked may ask again some time"
+            at = as_text(current.sync_again_at)
             raise TooManyTries("A sync was asked for within the last ten minutes.", f"You can ask again at {at}.")
-        with reading.db.transaction():
-            number = runs.ask(reading.db, as_text(reading.now), reading.account_id, confirmed=confirm_held)
-        found = runs.request(reading.db, number)
-        assert found is not None, "it was just written"
-        return found
+        with reader.db.transaction():
+            number = runs.ask(reader.db, as_text(reader.now), reader.account_id, confirmed=confirm_held)
+        request = runs.request(reader.db, number)
+        assert request is not None, "it was just written"
+        return request
 
 
 def editor_of(call: Call) -> AccountEditor:
     """Returns the editor of the account in the path."""
-    return AccountEditor(reader_of(call), call.me)
+    return AccountEditor(reader_of(call), call.signed_in)

@@ -31,7 +31,7 @@ from worker.store.receipts import Receipt
 from worker.store.runs import PartOfRun
 from worker.web.call import Call
 from worker.web.context import WebContext
-from worker.web.problems import BadInput
+from worker.web.errors import BadInput
 from worker.web.refreshes import Refresh
 
 SYNC_AGAIN = timedelta(minutes=10)
@@ -39,15 +39,15 @@ SYNC_AGAIN = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Now:
+class CurrentState:
     """The current state of an account.
 
     Attributes:
         missing: what it needs before anything is delivered, in the order of the steps.
         next_flush: when the next daily flush starts.
         next_flush_in_words: "today 10:00".
-            sync_again_at: when the account may request a sync again; None if it may now.
-        sync_asked: whether a requested sync has not started yet.
+        sync_again_at: when the account may request a sync again; None if it may now.
+        sync_requested: whether a requested sync has not started yet.
         flush: progress of the running flush of the account; None if none runs.
     """
 
@@ -57,7 +57,7 @@ class Now:
     next_flush: datetime
     next_flush_in_words: str
     sync_again_at: datetime | None
-    sync_asked: bool
+    sync_requested: bool
     flush: RunningFlush | None
 
 
@@ -134,26 +134,26 @@ class AccountReader:
             *chosen_fields.read(self.db, self.account_id, list_id, secret=parts.secret, open_sender=parts.open_client)
         )
 
-    def state(self) -> Now:
+    def current_state(self) -> CurrentState:
         """Returns the account's current state, what it lacks, and what comes next."""
         config, settings = self.context.parts.config, self.settings()
         # Runs of a killed worker never ended.
-        runs_now = runs.under_way(self.db) if seconds_since_beat(config.staging.path) else ()
-        facts = facts_of(self.db, settings, runs_now)
+        running = runs.under_way(self.db) if seconds_since_beat(config.staging.path) else ()
+        facts = facts_of(self.db, settings, running)
         at = next_flush_time(self.now, config.flush.time_of_day, config.flush.zone)
-        asked = runs.requests_since(self.db, self.account_id, as_text(self.now - SYNC_AGAIN))
-        return Now(
+        requests = runs.requests_since(self.db, self.account_id, as_text(self.now - SYNC_AGAIN))
+        return CurrentState(
             facts=facts,
             state=state_of(facts, self.now),
             missing=missing(settings),
             next_flush=at,
             next_flush_in_words=moment_in_words(at, self.now, config.flush.zone),
-            sync_again_at=as_moment(asked[-1].requested_at) + SYNC_AGAIN if asked else None,
-            sync_asked=any(one.run is None for one in asked),
-            flush=running_flush_of(self.account_id, runs_now, facts.waiting, self.now),
+            sync_again_at=as_moment(requests[-1].requested_at) + SYNC_AGAIN if requests else None,
+            sync_requested=any(request.run is None for request in requests),
+            flush=running_flush_of(self.account_id, running, facts.waiting, self.now),
         )
 
-    def preview(self, wanted: RequestedSettings) -> Preview:
+    def preview(self, requested: RequestedSettings) -> Preview:
         """Returns the consequences of a change, by the same numbers as the plan; changes nothing.
 
         Raises:
@@ -163,14 +163,14 @@ class AccountReader:
         """
         self.require_ready()
         before = self.settings()
-        after = with_requested(before, wanted, self.now)
+        after = with_requested(before, requested, self.now)
         departed = self.context.parts.departed_of(self.db, self.account_id)
-        found = what_follows(self.db, after, departed, as_text(self.now), every=lists_differ(before, after))
-        if found is None:
-            return Preview(after, None, " ".join(one.what for one in missing(after)))
+        follows = what_follows(self.db, after, departed, as_text(self.now), every=lists_differ(before, after))
+        if follows is None:
+            return Preview(after, None, " ".join(lack.what for lack in missing(after)))
         flush = self.context.parts.config.flush
         at = next_flush_time(self.now, flush.time_of_day, flush.zone)
-        return Preview(after, found, found.in_words(moment_in_words(at, self.now, flush.zone)))
+        return Preview(after, follows, follows.in_words(moment_in_words(at, self.now, flush.zone)))
 
     def require_ready(self) -> None:
         """Checks that ledger and settings have been read.
@@ -223,15 +223,15 @@ class AccountReader:
             raise BadInput("No address was given.", "Give the address of the person.")
         flush = self.context.parts.config.flush
         due = next_flush_time(self.now, flush.time_of_day, flush.zone)
-        found = explanations_of(self.db, address, self.account_id, due)
-        if not found:
+        explanations = explanations_of(self.db, address, self.account_id, due)
+        if not explanations:
             raise NotFound(
                 f"No customer with the address {address} has been read yet in account {self.account_id}.",
                 "Check the spelling. A customer who was just added appears here within a minute.",
             )
-        return [Person(one, self._asked(one) if live else None) for one in found]
+        return [Person(explanation, self._live_member(explanation) if live else None) for explanation in explanations]
 
-    def _asked(self, explanation: Explanation) -> LiveMember | None:
+    def _live_member(self, explanation: Explanation) -> LiveMember | None:
         membership = explanation.membership
         if membership is None:
             return None

@@ -45,13 +45,13 @@ class Announcer:
         self._stop.set()
 
     def _run(self) -> None:
-        said: frozenset[int] | None = None
+        announced: frozenset[int] | None = None
         while not self._stop.wait(LOOK_SECONDS):
             owned = frozenset(self._owned())
-            if owned != said and self._why_not_ready() is None and self._say(owned):
-                said = owned
+            if owned != announced and self._why_not_ready() is None and self._announce(owned):
+                announced = owned
 
-    def _say(self, owned: frozenset[int]) -> bool:
+    def _announce(self, owned: frozenset[int]) -> bool:
         parts = self._parts
         try:
             with closing(parts.open_database()) as db:

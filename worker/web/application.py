@@ -19,10 +19,10 @@ from worker.web.access import signing_in
 from worker.web.api import routes as api_routes
 from worker.web.context import WebContext
 from worker.web.error_responses import error_response
+from worker.web.errors import BadInput, PageNotFound, WrongMethod
 from worker.web.headers import SecurityHeaders
 from worker.web.health import Conditions
 from worker.web.pages import routes as page_routes
-from worker.web.problems import BadInput, PageNotFound, WrongMethod
 from worker.web.routing import Page, Slots, routes
 
 STATIC = Path(__file__).parent / "static"
@@ -45,7 +45,7 @@ def web_application(
         live: must hold, or the worker must be restarted.
         ready: must hold for a worker that can do its work.
     """
-    made: list[BaseRoute] = [
+    all_routes: list[BaseRoute] = [
         *_health_routes(live, ready),
         _metrics_route(registry),
         *routes(PAGES, context, Slots()),
@@ -53,13 +53,13 @@ def web_application(
     ]
     embed = context.parts.config.web.embed_origins
     return Starlette(
-        routes=made,
+        routes=all_routes,
         middleware=[Middleware(SecurityHeaders, embed_origins=embed)],
-        exception_handlers={HTTPException: _not_there},
+        exception_handlers={HTTPException: _http_error},
     )
 
 
-async def _not_there(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 404:
         return error_response(request, PageNotFound("There is no such page.", "Check the address."))
@@ -81,10 +81,10 @@ def _health_routes(live: Callable[[], Conditions], ready: Callable[[], Condition
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
 
-def _answer(what: str, conditions: Conditions) -> Response:
+def _answer(probe: str, conditions: Conditions) -> Response:
     missing = [name for name, reason in conditions.items() if reason is not None]
     data = {
-        what: not missing,
+        probe: not missing,
         "missing": missing,
         "conditions": {name: reason or "ok" for name, reason in conditions.items()},
     }

@@ -17,7 +17,7 @@ from worker.sqlite.database import Database
 from worker.web.access import sessions
 from worker.web.access.visitor import Visitor
 from worker.web.context import WebContext
-from worker.web.problems import BadInput, NotSignedIn
+from worker.web.errors import BadInput, NotSignedIn
 
 MOST_FIELDS = 2000
 """Fields of a form."""
@@ -92,7 +92,7 @@ class Call:
         return sessions.form_token(self.context.signer("form"), self.visitor) if self.visitor is not None else ""
 
     @property
-    def me(self) -> Visitor:
+    def signed_in(self) -> Visitor:
         """The visitor.
 
         Raises:

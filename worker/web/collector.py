@@ -34,10 +34,10 @@ FAULTS = ("key_disagrees", "misplaced", "out_of_order")
 
 def registry_of(collector: Collector) -> CollectorRegistry:
     """Returns a registry with a collector and the library's metrics of the process: memory, CPU, open files."""
-    made = CollectorRegistry()
-    made.register(collector)
-    ProcessCollector(registry=made)
-    return made
+    registry = CollectorRegistry()
+    registry.register(collector)
+    ProcessCollector(registry=registry)
+    return registry
 
 
 class WorkerCollector(Collector):
@@ -75,7 +75,7 @@ class WorkerCollector(Collector):
             stored = []
         yield _gauge("database_up", "Whether the database could be read: 1 or 0.", float(bool(stored)))
         yield from stored
-        yield from self._read()
+        yield from self._consumed()
         yield from self._counted()
 
     # What is stored
@@ -86,15 +86,15 @@ class WorkerCollector(Collector):
         oldest = self._oldest.look(db)
         age = 0.0 if oldest is None else max((now - as_moment(oldest)).total_seconds(), 0.0)
         yield _gauge("oldest_waiting_seconds", "Age of the oldest change that waits for a flush; 0 without any.", age)
-        bare = sum(one.count for one in bare_customers.of_connected(db).values())
+        bare = sum(bare.count for bare in bare_customers.of_connected(db).values())
         yield _gauge("customers_without_fields", "Customers of connected accounts who are to be read again.", bare)
         yield _gauge("dead_letters", "Records that could not be understood.", dead_letters.count(db))
         yield _gauges("accounts", "Accounts by state.", "state", totals.accounts_by_state(db))
         yield _gauges("stored_lists", "Lists that accounts use, by state.", "state", totals.lists_by_state(db))
         yield _gauges("held_changes", "Changes that the brake holds until somebody confirms.", "what", totals.held(db))
         yield from _last_flushes(*totals.last_flushes(db))
-        known = counts.totals(db, self._topic)
-        events, faults = ({what: known.get(what, 0) for what in some} for some in (LOG_EVENTS, FAULTS))
+        stored_counts = counts.totals(db, self._topic)
+        events, faults = ({name: stored_counts.get(name, 0) for name in names} for names in (LOG_EVENTS, FAULTS))
         yield _counter(
             "log_events",
             "How often the log was recreated, or lost records that were not read: events may be missing.",
@@ -103,9 +103,9 @@ class WorkerCollector(Collector):
         )
         yield _counter("publisher_faults", "Events that the contract forbids, by what is wrong.", "what", faults)
 
-    # What is read
+    # What is read from Kafka
 
-    def _read(self) -> Iterator[Metric]:
+    def _consumed(self) -> Iterator[Metric]:
         records = GaugeMetricFamily(
             f"{PREFIX}partition_lag_records", "Records of a partition that are not staged yet.", labels=["partition"]
         )
@@ -130,30 +130,30 @@ class WorkerCollector(Collector):
     # What was counted
 
     def _counted(self) -> Iterator[Metric]:
-        now = self._metrics.snapshot()
-        yield _counter("events", "Events that were read, by result.", "result", _from_0(RESULTS, now.events))
-        yield _counter("contacts", "Receipts, by outcome.", "outcome", _from_0(Outcome, now.contacts))
-        yield _counter("flushes", "Flushes that ended, by how.", "ended", _from_0(RunResult, now.flushes))
-        refused = _from_0(("ledger", "settings"), now.refused)
+        snapshot = self._metrics.snapshot()
+        yield _counter("events", "Events that were read, by result.", "result", _from_0(RESULTS, snapshot.events))
+        yield _counter("contacts", "Receipts, by outcome.", "outcome", _from_0(Outcome, snapshot.contacts))
+        yield _counter("flushes", "Flushes that ended, by how.", "ended", _from_0(RunResult, snapshot.flushes))
+        refused = _from_0(("ledger", "settings"), snapshot.refused)
         message = "Records of ledger and settings that were not signed with this worker's secret key."
         yield _counter("changelog_refused", message, "what", refused)
-        yield _calls(now.calls)
+        yield _calls(snapshot.calls)
         yield _gauge("calls_in_flight", "Calls to Mailchimp that wait for their answer.", self._in_flight())
-        by_kind = {kind: now.call_seconds[kind] for kind in KINDS}
+        by_kind = {kind: snapshot.call_seconds[kind] for kind in KINDS}
         yield _histogram("call_seconds", "How long calls to Mailchimp took, by kind.", "kind", by_kind)
-        yield _histogram("flush_seconds", "How long flushes took.", None, {"": now.flush_seconds})
+        yield _histogram("flush_seconds", "How long flushes took.", None, {"": snapshot.flush_seconds})
         yield _histogram(
             "changelog_write_seconds",
             "How long it took until Kafka had what was written to ledger and settings.",
             None,
-            {"": now.changelog_write_seconds},
+            {"": snapshot.changelog_write_seconds},
         )
 
 
-def _last_flushes(success: str | None, whole: str | None) -> Iterator[Metric]:
+def _last_flushes(success: str | None, complete: str | None) -> Iterator[Metric]:
     for name, ended_at, meaning in (
         ("last_success", success, "in which everything due was settled"),
-        ("last_flush", whole, "that went through, though customers may wait for somebody"),
+        ("last_flush", complete, "that went through, though customers may wait for somebody"),
     ):
         if ended_at is not None:
             text = f"When the last flush of all accounts ended {meaning}; absent without one."
@@ -165,37 +165,37 @@ def _gauge(name: str, meaning: str, value: float) -> Metric:
 
 
 def _gauges(name: str, meaning: str, label: str, values: Mapping[str, int]) -> Metric:
-    made = GaugeMetricFamily(PREFIX + name, meaning, labels=[label])
+    family = GaugeMetricFamily(PREFIX + name, meaning, labels=[label])
     for value, count in values.items():
-        made.add_metric([value], count)
-    return made
+        family.add_metric([value], count)
+    return family
 
 
-def _from_0(known: Iterable[str], values: Mapping[str, int]) -> Mapping[str, int]:
+def _from_0(labels: Iterable[str], values: Mapping[str, int]) -> Mapping[str, int]:
     # Known labels start at 0, so that a rate sees their first increase.
-    return {**dict.fromkeys(known, 0), **values}
+    return {**dict.fromkeys(labels, 0), **values}
 
 
 def _counter(name: str, meaning: str, label: str, values: Mapping[str, int]) -> Metric:
-    made = CounterMetricFamily(PREFIX + name, meaning, labels=[label])
+    family = CounterMetricFamily(PREFIX + name, meaning, labels=[label])
     for value, count in values.items():
-        made.add_metric([value], count)
-    return made
+        family.add_metric([value], count)
+    return family
 
 
 def _calls(calls: Mapping[tuple[str, str], int]) -> Metric:
-    made = CounterMetricFamily(f"{PREFIX}calls", "Calls to Mailchimp, by kind and answer.", labels=["kind", "answer"])
+    family = CounterMetricFamily(f"{PREFIX}calls", "Calls to Mailchimp, by kind and answer.", labels=["kind", "answer"])
     for kind, answer in sorted({*calls, *((kind, answer) for kind in KINDS for answer in ANSWERS)}):
-        made.add_metric([kind, answer], calls.get((kind, answer), 0))
-    return made
+        family.add_metric([kind, answer], calls.get((kind, answer), 0))
+    return family
 
 
 def _histogram(name: str, meaning: str, label: str | None, values: Mapping[str, Histogram]) -> Metric:
-    made = HistogramMetricFamily(PREFIX + name, meaning, labels=[] if label is None else [label])
-    for value, one in values.items():
-        buckets = [(_bound(bound), float(count)) for bound, count in one.cumulated()]
-        made.add_metric([] if label is None else [value], buckets, one.total)
-    return made
+    family = HistogramMetricFamily(PREFIX + name, meaning, labels=[] if label is None else [label])
+    for value, histogram in values.items():
+        buckets = [(_bound(bound), float(count)) for bound, count in histogram.cumulated()]
+        family.add_metric([] if label is None else [value], buckets, histogram.total)
+    return family
 
 
 def _bound(seconds: float) -> str:

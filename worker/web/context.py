@@ -88,16 +88,16 @@ class WebContext:
         why_not_ready: returns why settings cannot be shown or changed yet; None once they are read.
         elsewhere: returns the URL of the worker that has an account; None if this one has it.
         refreshes: of lists from Mailchimp, running or ended.
-        seen: forwarded requests that arrived here.
+        seen_requests: forwarded requests that arrived here.
         forwarding: limits how many requests are forwarded at the same time.
-        tries: failed attempts to sign in.
+        failed_logins: failed attempts to sign in.
     """
 
     parts: Parts
     why_not_ready: Callable[[], str | None] = _ready
     elsewhere: Callable[[Database, AccountId], str | None] = _everything_is_here
     refreshes: Refreshes = field(default_factory=Refreshes)
-    seen: SeenRequests = field(default_factory=SeenRequests)
+    seen_requests: SeenRequests = field(default_factory=SeenRequests)
     forwarding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST_AT_ONCE))
     failed_logins: FailedLogins = field(default_factory=FailedLogins)
 
@@ -108,8 +108,8 @@ class WebContext:
     @cached_property
     def _signers(self) -> dict[str, Signer]:
         secret = self.parts.secret
-        by_each = {one: secret.derived_by_each(f"web {one}") for one in _PURPOSES}
-        return {one: Signer(keys[0], keys[1:]) for one, keys in by_each.items()}
+        keys_by_purpose = {purpose: secret.derived_by_each(f"web {purpose}") for purpose in _PURPOSES}
+        return {purpose: Signer(keys[0], keys[1:]) for purpose, keys in keys_by_purpose.items()}
 
     def open_database(self) -> Database:
         """Opens a connection for one request, which waits for the database lock no longer than a request may take."""

@@ -8,7 +8,7 @@ from worker.errors import NotFound
 from worker.store import dead_letters
 from worker.store.dead_letters import DeadLetter
 from worker.web.call import Call
-from worker.web.problems import NotHere
+from worker.web.errors import NotHere
 
 
 def dead_letter_of(call: Call, number: int) -> DeadLetter:
@@ -17,15 +17,15 @@ def dead_letter_of(call: Call, number: int) -> DeadLetter:
     Raises:
         NotFound: there is no dead letter with this number.
     """
-    found = dead_letters.find(call.db, number)
-    if found is None:
+    letter = dead_letters.find(call.db, number)
+    if letter is None:
         raise NotFound(f"There is no dead letter {number}.", "Look at the list of dead letters.")
-    return found
+    return letter
 
 
-def may_replay(one: DeadLetter) -> bool:
+def may_replay(letter: DeadLetter) -> bool:
     """Returns whether a dead letter can be replayed on its own; one of ledger or settings depends on others."""
-    return one.account_id is None
+    return letter.account_id is None
 
 
 def replayed(call: Call, number: int) -> str | None:
@@ -35,8 +35,8 @@ def replayed(call: Call, number: int) -> str | None:
         NotFound: there is no dead letter with this number.
         NotHere: it is a record of ledger or settings, which only a command can replay.
     """
-    one = dead_letter_of(call, number)
-    if not may_replay(one):
+    letter = dead_letter_of(call, number)
+    if not may_replay(letter):
         advice = f"Read it again by the command: mailchimp-worker dead-letters replay {number}"
         raise NotHere("It is a record of ledger or settings, which is read again together with others.", advice)
-    return replay(call.db, one, as_text(call.now), call.context.parts.hash_key)
+    return replay(call.db, letter, as_text(call.now), call.context.parts.hash_key)

@@ -9,8 +9,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from worker.errors import WorkerError
 from worker.web.call import SAFE_METHODS, target_of
+from worker.web.errors import NotSignedIn, TooManyTries, problem_of, status_of
 from worker.web.owner_messages import message_for_owner
-from worker.web.problems import NotSignedIn, TooManyTries, problem_of, status_of
 from worker.web.templates import render
 
 
@@ -28,15 +28,15 @@ def error_response(request: Request, error: WorkerError) -> Response:
 def _error_page(request: Request, error: WorkerError, status: int) -> str:
     path = request.url.path
     of_account, visitor = path.startswith("/accounts/"), getattr(request.state, "visitor", None)
-    what, advice = message_for_owner(error) if of_account else (error.what, error.advice)
+    message, advice = message_for_owner(error) if of_account else (error.what, error.advice)
     operator = visitor is not None and visitor.operator
     settings = quote("/".join(path.split("/")[:3]), safe="/~") + "/mailchimp" if of_account and visitor else None
     again = request.method in SAFE_METHODS and (status >= 500 or isinstance(error, TooManyTries))
     return render(
         "problem.html",
-        what=what,
+        message=message,
         advice=advice,
-        more=f"{error.what} {error.advice}" if of_account and operator and what != error.what else None,
+        more=f"{error.what} {error.advice}" if of_account and operator and message != error.what else None,
         sign_in=isinstance(error, NotSignedIn),
         again=target_of(request) if again else None,
         settings=None if again else settings,

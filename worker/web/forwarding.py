@@ -24,7 +24,7 @@ from worker.sqlite.database import Database
 from worker.store import offsets, worker_urls
 from worker.web.access.signing import Signer
 from worker.web.access.visitor import Visitor
-from worker.web.problems import WorkerAway
+from worker.web.errors import WorkerAway
 
 HEADER = "x-worker-visitor"
 """The header that names the visitor of a forwarded request."""

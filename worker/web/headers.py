@@ -23,7 +23,7 @@ def security_headers(embed_origins: str) -> dict[str, str]:
         "base-uri": "'none'",
         "frame-ancestors": embed_origins or "'none'",
     }
-    found = {
+    headers = {
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
@@ -31,7 +31,7 @@ def security_headers(embed_origins: str) -> dict[str, str]:
         "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
         "Cache-Control": "no-store",
     }
-    return found if embed_origins else {**found, "X-Frame-Options": "DENY"}
+    return headers if embed_origins else {**headers, "X-Frame-Options": "DENY"}
 
 
 class SecurityHeaders:

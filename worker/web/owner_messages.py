@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from worker import errors
 from worker.errors import WorkerError
-from worker.web.problems import NotSignedIn, WebProblem, WorkerAway
+from worker.web.errors import NotSignedIn, WebProblem, WorkerAway
 
 OwnerMessage = tuple[str, str]
 """What went wrong, and what to do about it."""
@@ -62,8 +62,8 @@ def message_for_owner(error: WorkerError) -> OwnerMessage:
         return _BY_CODE[error.code]
     if isinstance(error, NotSignedIn):
         return error.what, "Open this page again from your billmywork settings."
-    for kind, said in _BY_CLASS:
+    for kind, message in _BY_CLASS:
         if isinstance(error, kind):
-            return said
+            return message
     # Errors of a request are already worded for its visitor.
     return (error.what, error.advice) if isinstance(error, WebProblem) else _OTHERS

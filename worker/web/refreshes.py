@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from worker.accounts.lists import Refreshed
 from worker.errors import WorkerError
 from worker.model import AccountId, ListId
-from worker.web.problems import Busy
+from worker.store.accounts import AccountList
+from worker.web.errors import Busy
 
 log = logging.getLogger("worker.web")
 
@@ -63,31 +64,34 @@ class Refreshes:
             Busy: too many refreshes of other accounts are running.
         """
         with self._lock:
-            known = self._of.get(account_id)
-            if known is not None and known.running:
-                return known
-            if sum(one.running for one in self._of.values()) >= MOST_AT_ONCE:
+            latest = self._of.get(account_id)
+            if latest is not None and latest.running:
+                return latest
+            if sum(refresh.running for refresh in self._of.values()) >= MOST_AT_ONCE:
                 raise Busy("The lists of several other accounts are being read now.", "Try again in a minute.")
-            made = self._of[account_id] = Refresh(clock())
-        args = (account_id, made, clock, read)
+            refresh = self._of[account_id] = Refresh(clock())
+        args = (account_id, refresh, clock, read)
         threading.Thread(target=self._run, args=args, name="refresh", daemon=True).start()
-        return made
+        return refresh
 
     def _run(
         self, account_id: AccountId, began: Refresh, clock: Callable[[], datetime], read: Callable[[], Refreshed]
     ) -> None:
         problem: WorkerError | None = None
-        found = None
+        refreshed = None
         try:
-            found = read()
+            refreshed = read()
         except WorkerError as error:
             problem = error
         except Exception:
             log.exception("reading the lists of an account met an internal error; see the traceback below")
             problem = WorkerError("The worker met an internal error.", "Try again. If it stays, see its log.")
         ended = replace(began, ended_at=clock(), problem=problem)
-        if found is not None:
-            new, gone, back = (tuple(one.list_id for one in some) for some in (found.new, found.gone, found.back))
-            ended = replace(ended, new=new, gone=gone, back=back)
+        if refreshed is not None:
+            ended = replace(ended, new=_ids(refreshed.new), gone=_ids(refreshed.gone), back=_ids(refreshed.back))
         with self._lock:
             self._of[account_id] = ended
+
+
+def _ids(lists: Iterable[AccountList]) -> tuple[ListId, ...]:
+    return tuple(mailing_list.list_id for mailing_list in lists)

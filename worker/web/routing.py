@@ -26,8 +26,8 @@ from worker.web.access.visitor import Need
 from worker.web.call import SAFE_METHODS, Call, target_of
 from worker.web.context import WebContext
 from worker.web.error_responses import error_response
+from worker.web.errors import BadInput, BodyTooLarge, Busy, NotAllowed, NotSignedIn, status_of
 from worker.web.forwarding import ForwardedRequest
-from worker.web.problems import BadInput, BodyTooLarge, Busy, NotAllowed, NotSignedIn, status_of
 
 log = logging.getLogger("worker.web")
 
@@ -142,7 +142,7 @@ def _answered(page: Page, context: WebContext, request: Request, body: bytes) ->
         forwarded_request = ForwardedRequest(request.method, target_of(request), body)
         signature = request.headers.get(forwarding.HEADER)
         visitor = (
-            forwarding.visitor_of(context.signer("forwarded"), context.seen, signature, forwarded_request, now)
+            forwarding.visitor_of(context.signer("forwarded"), context.seen_requests, signature, forwarded_request, now)
             if signature is not None
             else visitor_of_request(context, request, db, now)
         )
@@ -168,7 +168,7 @@ def _answered(page: Page, context: WebContext, request: Request, body: bytes) ->
 def _forwarded(call: Call, url: str, request: ForwardedRequest) -> Response:
     received, context = call.request.headers, call.context
     headers = {name: received[name] for name in forwarding.FORWARDED_HEADERS if name in received}
-    headers[forwarding.HEADER] = forwarding.signed(context.signer("forwarded"), call.me, request, call.now)
+    headers[forwarding.HEADER] = forwarding.signed(context.signer("forwarded"), call.signed_in, request, call.now)
     if not context.forwarding.acquire(timeout=forwarding.WAIT_SECONDS):
         raise forwarding.away("it does not answer, and other requests wait for it")
     try:

@@ -27,8 +27,8 @@ class WebServer:
         self._where = f"http://{host}:{port}"
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-            both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
-            self._socket = socket.create_server((host, port), family=family, dualstack_ipv6=both)
+            dual_stack = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+            self._socket = socket.create_server((host, port), family=family, dualstack_ipv6=dual_stack)
         except OSError as error:
             raise _explained(host, port, error) from error
         self._server: uvicorn.Server | None = None
@@ -63,12 +63,12 @@ class WebServer:
 
 
 def _explained(host: str, port: int, error: OSError) -> WebError:
-    other = "Set web.port (WORKER_WEB__PORT) to a free port, or to 0 for no web server"
+    advice = "Set web.port (WORKER_WEB__PORT) to a free port, or to 0 for no web server"
     if error.errno == errno.EADDRINUSE:
-        return WebError(f"Port {port} on {host} is already in use.", f"{other}, or end the process that has it.")
+        return WebError(f"Port {port} on {host} is already in use.", f"{advice}, or end the process that has it.")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return WebError(f"This user may not listen on port {port}.", f"{other}. Ports below 1024 often need rights.")
+        return WebError(f"This user may not listen on port {port}.", f"{advice}. Ports below 1024 often need rights.")
     return WebError(
         f"Nothing can listen on {host}, port {port}: {error.strerror or error}.",
-        f"Set web.host (WORKER_WEB__HOST) to an address of this machine. {other}.",
+        f"Set web.host (WORKER_WEB__HOST) to an address of this machine. {advice}.",
     )

@@ -16,7 +16,7 @@ def _spelled_out(value: Any) -> Any:
     """Escapes control characters in a value, so that a name cannot reorder the text around it."""
     if not isinstance(value, str) or _STEERING.search(value) is None:
         return value
-    text = _STEERING.sub(lambda one: one[0].encode("unicode_escape").decode(), value)
+    text = _STEERING.sub(lambda match: match[0].encode("unicode_escape").decode(), value)
     return type(value)(text)  # keeps Markup as Markup
 
 

@@ -19,8 +19,8 @@ from worker.sqlite.database import Database
 from worker.web import forwarding
 from worker.web.access.visitor import Visitor
 from worker.web.application import web_application
+from worker.web.errors import WorkerAway
 from worker.web.forwarding import GOOD_FOR, ForwardedRequest, SeenRequests, forward
-from worker.web.problems import WorkerAway
 
 ROOT = f"/api/v1/accounts/{ACCOUNT}"
 SECONDS = 0.4

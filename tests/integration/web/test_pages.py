@@ -21,8 +21,8 @@ from worker.store.accounts import AccountSettings, Pause
 from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun
 from worker.web import account_reader
+from worker.web.errors import WorkerAway
 from worker.web.pages import operators
-from worker.web.problems import WorkerAway
 from worker.web.refreshes import Refreshes
 
 PAGE = f"/accounts/{ACCOUNT}/mailchimp"

@@ -8,14 +8,14 @@ import pytest
 
 from worker import errors
 from worker.errors import WorkerError
-from worker.web import problems
+from worker.web import errors as web_errors
+from worker.web.errors import ConfirmationNeeded, NotSignedIn, WebProblem
 from worker.web.owner_messages import message_for_owner
-from worker.web.problems import ConfirmationNeeded, NotSignedIn, WebProblem
 
 OF_OPERATORS = "Run mailchimp-worker account connect acct-1, or set WORKER_KAFKA__TOPIC for Kafka."
 KINDS = [
     kind
-    for module in (errors, problems)
+    for module in (errors, web_errors)
     for _, kind in inspect.getmembers(module, inspect.isclass)
     if issubclass(kind, WorkerError) and kind.__module__ == module.__name__
 ]

@@ -9,11 +9,11 @@ from starlette.requests import Request
 from worker.sqlite.database import Database
 from worker.web.access import sessions
 from worker.web.access.sessions import Session
-from worker.web.access.signing import same
+from worker.web.access.signing import equal_secrets
 from worker.web.access.visitor import Visitor
 from worker.web.call import Call
 from worker.web.context import WebContext
-from worker.web.problems import NotAllowed, NotSignedIn
+from worker.web.errors import NotAllowed, NotSignedIn
 
 COOKIE, SECURE_COOKIE = "mailchimp_worker", "__Host-mailchimp_worker"
 
@@ -49,7 +49,7 @@ def check_token(context: WebContext, request: Request, token: str) -> None:
     address = address_of(request)
     context.failed_logins.check(address)
     configured = context.parts.config.web.token.get_secret_value()
-    if not configured or not same(configured, token):
+    if not configured or not equal_secrets(configured, token):
         context.failed_logins.failed(address)
         raise NotSignedIn
 
@@ -74,5 +74,5 @@ def check_origin(call: Call) -> None:
         raise NotAllowed("Another site sent this request.", "Use the forms of this site.")
     if call.visitor is None or call.visitor.session is None:
         return  # there is no session to misuse
-    if not same(call.csrf, call.request.headers.get("x-csrf-token") or call.field("csrf")):
+    if not equal_secrets(call.csrf, call.request.headers.get("x-csrf-token") or call.field("csrf")):
         raise NotAllowed("This form is out of date.", "Load the page again, then send the form from there.")

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from worker.web.problems import TooManyTries
+from worker.web.errors import TooManyTries
 
 MOST_TRIES = 10
 """Failed attempts of one client within :data:`WITHIN_SECONDS`."""
@@ -45,7 +45,7 @@ class FailedLogins:
                 del self._failed[next(iter(self._failed))]
 
     def _recent(self, address: str) -> deque[float]:
-        found = self._failed.get(address, deque())
-        while found and found[0] <= self._clock() - WITHIN_SECONDS:
-            found.popleft()
-        return found
+        recent = self._failed.get(address, deque())
+        while recent and recent[0] <= self._clock() - WITHIN_SECONDS:
+            recent.popleft()
+        return recent

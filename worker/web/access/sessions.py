@@ -16,7 +16,7 @@ from worker.store import web_access
 from worker.store.web_access import WebAccess
 from worker.web.access.signing import Signer, base64url
 from worker.web.access.visitor import Visitor
-from worker.web.problems import NotAllowed
+from worker.web.errors import NotAllowed
 
 SESSION = timedelta(hours=12)
 LINK = timedelta(minutes=5)

@@ -24,11 +24,11 @@ class Signer:
     """Signs for one purpose.
 
     Attributes:
-        others: keys derived from previous secret keys, whose signatures are also accepted.
+        previous_keys: keys derived from previous secret keys, whose signatures are also accepted.
     """
 
     key: bytes = field(repr=False)
-    others: Sequence[bytes] = field(default=(), repr=False)
+    previous_keys: Sequence[bytes] = field(default=(), repr=False)
 
     def signed(self, payload: Mapping[str, Any], expires: datetime) -> str:
         """Returns a signed text that is valid until a time."""
@@ -41,7 +41,7 @@ class Signer:
         encoded, _, signature = text.partition(".")
         if len(text) > LONGEST or not text.isascii():
             return None
-        macs = [base64url(_mac(key, encoded)) for key in (self.key, *self.others)]
+        macs = [base64url(_mac(key, encoded)) for key in (self.key, *self.previous_keys)]
         if not any(hmac.compare_digest(mac, signature) for mac in macs):
             return None
         try:
@@ -65,6 +65,6 @@ def base64url(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
-def same(one: str, other: str) -> bool:
+def equal_secrets(first: str, second: str) -> bool:
     """Compares two secrets in constant time."""
-    return hmac.compare_digest(hashlib.sha256(one.encode()).digest(), hashlib.sha256(other.encode()).digest())
+    return hmac.compare_digest(hashlib.sha256(first.encode()).digest(), hashlib.sha256(second.encode()).digest())

@@ -13,7 +13,7 @@ from worker.web.access.authentication import address_of, check_token, cookie_nam
 from worker.web.access.sessions import Session
 from worker.web.access.visitor import Need
 from worker.web.call import Call
-from worker.web.problems import NotAllowed, NotSignedIn
+from worker.web.errors import NotAllowed, NotSignedIn
 from worker.web.routing import Page
 from worker.web.templates import render
 
@@ -34,16 +34,16 @@ def open_link(call: Call) -> Response:
         return Response()
     address = address_of(call.request)
     call.context.failed_logins.check(address)
-    of_accounts, of_operators = (call.context.signer(one) for one in sessions.LINK_PURPOSES)
+    of_accounts, of_operators = (call.context.signer(purpose) for purpose in sessions.LINK_PURPOSES)
     token, changelog = call.query.get("link", ""), call.context.parts.changelog
     try:
         visitor = sessions.use_link(of_accounts, of_operators, call.db, changelog, token, call.now)
     except NotAllowed:
         call.context.failed_logins.failed(address)
         raise
-    made = sessions.new_session(call.context.signer("session"), visitor.account_id, visitor.name, call.now)
+    session = sessions.new_session(call.context.signer("session"), visitor.account_id, visitor.name, call.now)
     to = "/" if visitor.account_id is None else account_path(visitor.account_id)
-    return _with_session(call, RedirectResponse(to, 303), made)
+    return _with_session(call, RedirectResponse(to, 303), session)
 
 
 def show_login(call: Call) -> Response:
@@ -57,18 +57,18 @@ def login(call: Call) -> Response:
         check_token(call.context, call.request, call.field("token"))
     except NotSignedIn:
         return HTMLResponse(render("login.html", wrong="This is not the token.", signed_out=False), 401)
-    made = sessions.new_session(call.context.signer("session"), None, None, call.now)
-    return _with_session(call, RedirectResponse("/", 303), made)
+    session = sessions.new_session(call.context.signer("session"), None, None, call.now)
+    return _with_session(call, RedirectResponse("/", 303), session)
 
 
 def logout(call: Call) -> Response:
     """Ends the session at every worker, or at least in this browser while that cannot be written."""
     everywhere = True
     try:
-        sessions.end_session(call.db, call.context.parts.changelog, call.me, call.now)
+        sessions.end_session(call.db, call.context.parts.changelog, call.signed_in, call.now)
     except KafkaError:
         everywhere = False
-    to = "/login?signed_out" if call.me.operator else "/signed-out"
+    to = "/login?signed_out" if call.signed_in.operator else "/signed-out"
     answer = RedirectResponse(to if everywhere else "/signed-out?here", 303)
     _set_cookie(call, answer, "", 0)
     return answer
@@ -79,8 +79,8 @@ def show_signed_out(call: Call) -> Response:
     return HTMLResponse(render("signed_out.html", here_only="here" in call.query))
 
 
-def _with_session(call: Call, answer: Response, made: Session) -> Response:
-    _set_cookie(call, answer, made.value, round(sessions.SESSION.total_seconds()))
+def _with_session(call: Call, answer: Response, session: Session) -> Response:
+    _set_cookie(call, answer, session.value, round(sessions.SESSION.total_seconds()))
     return answer
 
 

@@ -47,6 +47,6 @@ class Visitor:
         return need is Need.ACCOUNT and account_id is not None and self.account_id == account_id
 
     def __str__(self) -> str:
-        """Returns who it is, as the log of settings names it: "operator", "account acct-1 (Ann)"."""
-        who = "operator" if self.operator else f"account {self.account_id}"
-        return f"{who} ({self.name})" if self.name else who
+        """Returns the visitor, as the log of settings names it: "operator", "account acct-1 (Ann)"."""
+        kind = "operator" if self.operator else f"account {self.account_id}"
+        return f"{kind} ({self.name})" if self.name else kind

@@ -47,8 +47,8 @@ MOST_DEAD_LETTERS = 1000
 MOST_DAYS = 400
 
 
-def _settings(call: Call, one: AccountSettings) -> dict[str, Any]:
-    return settings_data(one, customers.changed_count(call.db, one.account_id))
+def _settings(call: Call, settings: AccountSettings) -> dict[str, Any]:
+    return settings_data(settings, customers.changed_count(call.db, settings.account_id))
 
 
 # For operators
@@ -69,21 +69,27 @@ def status(call: Call) -> Response:
 def list_accounts(call: Call) -> Response:
     """Returns the settings of all accounts."""
     waiting = customers.accounts_with_changes(call.db)
-    found = accounts.all_accounts(call.db)
-    return JSONResponse({"accounts": [settings_data(one, waiting.get(one.account_id, 0)) for one in found]})
+    return JSONResponse(
+        {
+            "accounts": [
+                settings_data(settings, waiting.get(settings.account_id, 0))
+                for settings in accounts.all_accounts(call.db)
+            ]
+        }
+    )
 
 
 def list_runs(call: Call) -> Response:
     """Returns the newest flush runs of all accounts, newest first."""
     limit = inputs.number(call, "limit", 30, MOST_RUNS)
-    return JSONResponse({"runs": [run_data(one) for one in runs.last(call.db, limit or 30)]})
+    return JSONResponse({"runs": [run_data(run) for run in runs.last(call.db, limit or 30)]})
 
 
 def make_link(call: Call) -> Response:
     """Returns a link that opens an account's page once."""
-    given = inputs.fields(call, "account_id", "name")
-    account_id = AccountId(inputs.text(given, "account_id", longest=128))
-    name = inputs.optional_text(given, "name", longest=sessions.LONGEST_NAME)
+    body = inputs.fields(call, "account_id", "name")
+    account_id = AccountId(inputs.text(body, "account_id", longest=128))
+    name = inputs.optional_text(body, "name", longest=sessions.LONGEST_NAME)
     token = sessions.new_link(call.context.signer("link"), account_id, name, call.now)
     url = f"{call.context.parts.config.web.url}/open?link={token}"
     expires_at = as_text(call.now + sessions.LINK)
@@ -99,8 +105,8 @@ def revoke_sessions(call: Call) -> Response:
 def list_dead_letters(call: Call) -> Response:
     """Returns the newest dead letters, newest first, without their values."""
     limit = inputs.number(call, "limit", 100, MOST_DEAD_LETTERS)
-    found = dead_letters.all_letters(call.db, limit)
-    data = [dead_letter_data(one, whole=False) for one in reversed(found)]
+    letters = dead_letters.all_letters(call.db, limit)
+    data = [dead_letter_data(letter, whole=False) for letter in reversed(letters)]
     return JSONResponse({"count": dead_letters.count(call.db), "dead_letters": data})
 
 
@@ -121,22 +127,22 @@ def replay_dead_letter(call: Call) -> Response:
 
 def show_account(call: Call) -> Response:
     """Returns an account's settings, its state and what comes next."""
-    reading = reader_of(call)
-    now, config = reading.state(), call.context.parts.config
-    data, user = settings_data(now.facts.settings, now.facts.waiting), reading.user()
+    reader = reader_of(call)
+    current, config = reader.current_state(), call.context.parts.config
+    data, user = settings_data(current.facts.settings, current.facts.waiting), reader.user()
     return JSONResponse(
         data
         | {
             "mailchimp": {"account_name": user.name, "login": user.login} if user is not None else None,
             "problems": [
-                {name: getattr(one, name) for name in ("code", "level", "title", "text", "details")}
-                for one in needing_attention(call, now)
+                {name: getattr(problem, name) for name in ("code", "level", "title", "text", "details")}
+                for problem in needing_attention(call, current)
             ],
-            "state": account_data(now.facts, call.now, config),
-            "next_flush": as_text(now.next_flush),
-            "sync_again_at": as_text(now.sync_again_at) if now.sync_again_at else None,
-            "sync_asked": now.sync_asked,
-            "flush": _flush(now.flush) if now.flush is not None else None,
+            "state": account_data(current.facts, call.now, config),
+            "next_flush": as_text(current.next_flush),
+            "sync_again_at": as_text(current.sync_again_at) if current.sync_again_at else None,
+            "sync_asked": current.sync_requested,
+            "flush": _flush(current.flush) if current.flush is not None else None,
         }
     )
 
@@ -151,10 +157,10 @@ def _flush(flush: RunningFlush) -> dict[str, Any]:
 
 def connect(call: Call) -> Response:
     """Stores an API key once Mailchimp has accepted it."""
-    given = inputs.fields(call, "api_key")
-    done = editor_of(call).connect(inputs.text(given, "api_key"))
-    user = {"account_name": done.user.name, "login": done.user.login}
-    return JSONResponse(_settings(call, done.settings) | {"mailchimp": user, "notice": done.notice})
+    body = inputs.fields(call, "api_key")
+    connected = editor_of(call).connect(inputs.text(body, "api_key"))
+    user = {"account_name": connected.user.name, "login": connected.user.login}
+    return JSONResponse(_settings(call, connected.settings) | {"mailchimp": user, "notice": connected.notice})
 
 
 def disconnect(call: Call) -> Response:
@@ -164,29 +170,29 @@ def disconnect(call: Call) -> Response:
 
 def put_settings(call: Call) -> Response:
     """Changes settings."""
-    wanted, confirmed = inputs.wanted_settings(call)
-    return JSONResponse(_settings(call, editor_of(call).change(wanted, confirmed)))
+    requested, confirmed = inputs.wanted_settings(call)
+    return JSONResponse(_settings(call, editor_of(call).change(requested, confirmed)))
 
 
 def preview(call: Call) -> Response:
     """Returns the consequences of a change of settings."""
-    wanted, _ = inputs.wanted_settings(call)
-    return JSONResponse(_preview_data(reader_of(call).preview(wanted)))
+    requested, _ = inputs.wanted_settings(call)
+    return JSONResponse(_preview_data(reader_of(call).preview(requested)))
 
 
-def _preview_data(found: Preview) -> dict[str, Any]:
-    follows = found.follows
+def _preview_data(preview: Preview) -> dict[str, Any]:
+    follows = preview.follows
     return {
         "delivers": follows is not None,
         "adds": follows.adds if follows is not None else 0,
-        "status_if_new": found.settings.status_if_new,
+        "status_if_new": preview.settings.status_if_new,
         "moves": [
             {"from_list_id": a, "to_list_id": b, "count": count}
             for (a, b), count in (sorted(follows.moves.items()) if follows is not None else ())
         ],
         "leaves": dict(follows.leaves) if follows is not None else {},
-        "to_confirm": found.to_confirm,
-        "words": found.in_words,
+        "to_confirm": preview.to_confirm,
+        "words": preview.in_words,
     }
 
 
@@ -197,10 +203,11 @@ def resume(call: Call) -> Response:
 
 def show_lists(call: Call) -> Response:
     """Returns the lists that the last refresh found."""
-    reading = reader_of(call)
-    settings = reading.settings()
-    new = reading.new_lists(settings)
-    return JSONResponse({"lists": [one | {"new": one["list_id"] in new} for one in lists_data(settings)]})
+    reader = reader_of(call)
+    settings = reader.settings()
+    new = reader.new_lists(settings)
+    lists = [data | {"new": data["list_id"] in new} for data in lists_data(settings)]
+    return JSONResponse({"lists": lists})
 
 
 def show_fields(call: Call) -> Response:
@@ -226,65 +233,67 @@ def refresh(call: Call) -> Response:
     return JSONResponse(_refresh_data(editor_of(call).refresh_lists()), 202)
 
 
-def _refresh_data(one: Refresh | None) -> dict[str, Any]:
-    if one is None:
+def _refresh_data(refresh: Refresh | None) -> dict[str, Any]:
+    if refresh is None:
         return {"state": "none"}
     return {
-        "state": "running" if one.running else "failed" if one.problem else "done",
-        "began_at": as_text(one.began_at),
-        "ended_at": as_text(one.ended_at) if one.ended_at else None,
-        "problem": {"detail": one.problem.what, "advice": one.problem.advice} if one.problem else None,
-        "new_list_ids": list(one.new),
-        "gone_list_ids": list(one.gone),
-        "back_list_ids": list(one.back),
+        "state": "running" if refresh.running else "failed" if refresh.problem else "done",
+        "began_at": as_text(refresh.began_at),
+        "ended_at": as_text(refresh.ended_at) if refresh.ended_at else None,
+        "problem": {"detail": refresh.problem.what, "advice": refresh.problem.advice} if refresh.problem else None,
+        "new_list_ids": list(refresh.new),
+        "gone_list_ids": list(refresh.gone),
+        "back_list_ids": list(refresh.back),
     }
 
 
 def sync(call: Call) -> Response:
     """Requests a flush of the account now."""
-    given = inputs.fields(call, "confirm_held")
-    found = editor_of(call).sync_now(confirm_held=inputs.flag(given, "confirm_held", default=False))
-    return JSONResponse({"request": found.request, "requested_at": found.requested_at}, 202)
+    body = inputs.fields(call, "confirm_held")
+    request = editor_of(call).sync_now(confirm_held=inputs.flag(body, "confirm_held", default=False))
+    return JSONResponse({"request": request.request, "requested_at": request.requested_at}, 202)
 
 
 def show_runs(call: Call) -> Response:
     """Returns the account's parts of recent flushes, oldest first."""
     days = inputs.number(call, "days", 30, MOST_DAYS)
-    return JSONResponse({"runs": [_part_data(one) for one in reader_of(call).runs(days or 30)]})
+    return JSONResponse({"runs": [_part_data(part) for part in reader_of(call).runs(days or 30)]})
 
 
-def _part_data(one: PartOfRun) -> dict[str, Any]:
-    part = asdict(one.part) | {"left_out": as_rows(one.part.left_out)}
-    return part | {"run": one.run, "started_at": one.started_at, "ended_at": one.ended_at, "trigger": one.trigger}
+def _part_data(run: PartOfRun) -> dict[str, Any]:
+    part = asdict(run.part) | {"left_out": as_rows(run.part.left_out)}
+    return part | {"run": run.run, "started_at": run.started_at, "ended_at": run.ended_at, "trigger": run.trigger}
 
 
 def show_receipts(call: Call) -> Response:
     """Returns the newest receipts, oldest first."""
     list_id, customer_id = call.query.get("list_id"), call.query.get("customer_id")
-    found = reader_of(call).receipts(
+    receipts = reader_of(call).receipts(
         run=inputs.number(call, "run", None, inputs.LARGEST),
         outcome=inputs.outcome(call),
         list_id=ListId(list_id) if list_id is not None else None,
         customer_id=CustomerId(customer_id) if customer_id is not None else None,
         limit=inputs.number(call, "limit", 100, MOST_RECEIPTS),
     )
-    return JSONResponse({"receipts": [receipt_data(one) for one in found]})
+    return JSONResponse({"receipts": [receipt_data(receipt) for receipt in receipts]})
 
 
 def explain(call: Call) -> Response:
     """Returns the history of one person. The address is in the body, so that no access log contains it."""
-    given = inputs.fields(call, "email", "live")
-    email = inputs.text(given, "email")
-    found = reader_of(call).person(email, live=inputs.flag(given, "live", default=False))
+    body = inputs.fields(call, "email", "live")
+    email = inputs.text(body, "email")
+    people = reader_of(call).person(email, live=inputs.flag(body, "live", default=False))
     address = address_key(email)
     # A dead letter may belong to any account, so only operators see them.
-    letters = letters_naming(call.db, address) if address is not None and call.me.operator else []
-    return JSONResponse({"customers": [explanation_data(one.explanation, one.live, letters) for one in found]})
+    letters = letters_naming(call.db, address) if address is not None and call.signed_in.operator else []
+    return JSONResponse(
+        {"customers": [explanation_data(person.explanation, person.live, letters) for person in people]}
+    )
 
 
 def show_settings_log(call: Call) -> Response:
     """Returns who changed which setting, and when, newest first."""
-    return JSONResponse({"changes": [asdict(one) for one in reader_of(call).settings_log()]})
+    return JSONResponse({"changes": [asdict(change) for change in reader_of(call).settings_log()]})
 
 
 PAGES = (

@@ -11,8 +11,8 @@ from worker.model import AccountId
 from worker.text.plural import counted
 from worker.web import forwarding
 from worker.web.call import Call
+from worker.web.errors import WorkerAway
 from worker.web.forwarding import HEADER, ForwardedRequest, forward
-from worker.web.problems import WorkerAway
 
 AWAY = "worker away"
 """The state of an account whose worker does not answer."""
@@ -64,7 +64,7 @@ def _reports(call: Call, urls: Iterable[str]) -> dict[str, Mapping[str, Any]]:
     if not ordered:
         return {}
     with ThreadPoolExecutor(min(len(ordered), _MOST_ASKED_AT_ONCE)) as pool:
-        signatures = [forwarding.signed(signer, call.me, _STATUS_REQUEST, call.now) for _ in ordered]
+        signatures = [forwarding.signed(signer, call.signed_in, _STATUS_REQUEST, call.now) for _ in ordered]
         return dict(zip(ordered, pool.map(_accounts_at, ordered, signatures), strict=True))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from worker.sqlite.lock import is_locked
 from worker.status.live import read_live
 from worker.store import customers
-from worker.web.account_reader import Now
+from worker.web.account_reader import CurrentState
 from worker.web.call import Call
+from worker.web.pages.layout import when
 from worker.web.pages.problems import Problem, ProblemContext, problems_of
-from worker.web.pages.shown import when
 
 
-def needing_attention(call: Call, now: Now) -> list[Problem]:
+def needing_attention(call: Call, now: CurrentState) -> list[Problem]:
     """Returns what the account's owner must do or know, the most important first."""
     context = ProblemContext(_away(call), customers.count_of(call.db, call.account), when(call, now.next_flush))
     return problems_of(now.facts, context, call.now)

@@ -13,8 +13,8 @@ from worker.store import attribute_names
 from worker.web.account_editor import editor_of
 from worker.web.account_reader import reader_of
 from worker.web.call import Call
+from worker.web.pages.layout import back, page
 from worker.web.pages.settings_page import shown
-from worker.web.pages.shown import back, page
 from worker.web.pages.your_data import detail_of
 
 GETS = "gets-"

@@ -23,7 +23,7 @@ from worker.web.call import Call
 from worker.web.dead_letter_replay import may_replay, replayed
 from worker.web.pages.all_accounts import AWAY, away_in_words, from_their_workers
 from worker.web.pages.charts import Bar, bar_chart
-from worker.web.pages.shown import GROUPS, SLUGS
+from worker.web.pages.layout import GROUPS, SLUGS
 from worker.web.pages.words import all_counts, by_group, day_and_time
 from worker.web.templates import render
 

@@ -22,9 +22,9 @@ from worker.store.receipts import Receipt
 from worker.store.runs import PartOfRun
 from worker.web.account_reader import reader_of
 from worker.web.call import Call
-from worker.web.pages.shown import SLUGS, page, when
+from worker.web.errors import PageNotFound
+from worker.web.pages.layout import SLUGS, page, when
 from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, run_in_words, words_of
-from worker.web.problems import PageNotFound
 
 MOST_SHOWN = 200
 LONGEST_DAYS = 5000

@@ -17,8 +17,8 @@ from worker.store.customer_outcomes import NO_MEMBER
 from worker.store.receipts import Receipt
 from worker.web.account_reader import Person, reader_of
 from worker.web.call import Call
+from worker.web.pages.layout import page, when
 from worker.web.pages.people import TONES, name_of
-from worker.web.pages.shown import page, when
 from worker.web.pages.words import LIST_REASONS, Group, of_status, words_of
 
 NEXT_AFTER = {
@@ -63,7 +63,7 @@ def _person(call: Call, person: Person) -> dict[str, Any]:
         "name": f"{known} · {address}" if known and address else name,
         "now": in_short(one, person.live),
         "live": [_live(call, one, person.live)] if person.live is not None else [],
-        "next": next_of(one, person.live, when(call, reader_of(call).state().next_flush)),
+        "next": next_of(one, person.live, when(call, reader_of(call).current_state().next_flush)),
         "events": [*_news(call, one), *(_event(call, one, receipt) for receipt in reversed(one.receipts))],
     }
 

@@ -21,12 +21,12 @@ from worker.web.access.signing_in import account_path
 from worker.web.account_editor import editor_of
 from worker.web.account_reader import Preview, reader_of
 from worker.web.call import Call
+from worker.web.errors import ConfirmationNeeded
 from worker.web.owner_messages import message_for_owner
+from worker.web.pages.layout import back, page, when
 from worker.web.pages.problems import held_in_words
 from worker.web.pages.settings_page import shown
-from worker.web.pages.shown import back, page, when
 from worker.web.pages.words import people
-from worker.web.problems import ConfirmationNeeded
 
 WELCOME = "People you have not asked get your welcome mail, if your list has one."
 CONFIRM_MAIL = "Mailchimp sends each of them a mail to confirm. Only those who confirm are subscribed."
@@ -132,7 +132,7 @@ def _review(call: Call, asked: Asked, error: str | None = None) -> Response:
         preview = reading.preview(asked.wanted)
     except (AccountError, NotFound) as failed:
         return shown(call, warning=" ".join(message_for_owner(failed)), status=409)
-    at = when(call, reading.state().next_flush)
+    at = when(call, reading.current_state().next_flush)
     before, follows = reading.settings(), preview.follows
     turned_on = asked.kind == "enable" and not before.enabled
     ticks = []
@@ -264,7 +264,7 @@ def disconnect(call: Call) -> Response:
 
 def held(call: Call) -> Response:
     """Shows how many would leave which list, for the owner to confirm."""
-    facts = reader_of(call).state().facts
+    facts = reader_of(call).current_state().facts
     if not facts.held:
         return back(call)
     seen: list[Any] = [(f"held-{one.list_id}-{one.what}", str(one.count)) for one in facts.held]
@@ -292,7 +292,7 @@ def held(call: Call) -> Response:
 
 def confirm_held(call: Call) -> Response:
     """Confirms what was held back, if it is still what the owner saw."""
-    facts = reader_of(call).state().facts
+    facts = reader_of(call).current_state().facts
     shown_now = {f"held-{one.list_id}-{one.what}": str(one.count) for one in facts.held}
     seen = {name: call.field(name) for name in call.form if name.startswith("held-")}
     if not call.form.get("sure") or seen != shown_now:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.web.access.visitor import Need
-from worker.web.pages import change_log, fields, history, operators, people, person, review, settings_page, waiting
+from worker.web.pages import fields, operators, people, person, review, settings_log, settings_page, syncs, waiting
 from worker.web.routing import Handle, Page
 
 _GET: tuple[tuple[str, Handle], ...] = (
@@ -17,8 +17,8 @@ _GET: tuple[tuple[str, Handle], ...] = (
     ("/people.csv", people.as_csv),
     ("/person", person.show),
     ("/waiting", waiting.show),
-    ("/runs", history.show_runs),
-    ("/log", change_log.show),
+    ("/runs", syncs.show_runs),
+    ("/log", settings_log.show),
 )
 _POST: tuple[tuple[str, Handle], ...] = (
     ("/connect", settings_page.connect),

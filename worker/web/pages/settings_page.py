@@ -11,16 +11,16 @@ from worker.errors import AccountError, MailchimpError, UsageError
 from worker.model import ListId
 from worker.store.accounts import AccountList, AccountSettings
 from worker.web.account_editor import editor_of
-from worker.web.account_reader import Now, reader_of
+from worker.web.account_reader import CurrentState, reader_of
 from worker.web.call import Call
+from worker.web.errors import TooManyTries
 from worker.web.owner_messages import OwnerMessage, message_for_owner
 from worker.web.pages.attention import needing_attention
-from worker.web.pages.history import chart_of, last_sync
+from worker.web.pages.layout import GROUPS, back, just_done, page, when
 from worker.web.pages.problems import REFRESH, SYNC, Problem, set_up
-from worker.web.pages.shown import GROUPS, back, just_done, page, when
+from worker.web.pages.syncs import chart_of, last_sync
 from worker.web.pages.words import people
 from worker.web.pages.your_data import fields_of, not_sent
-from worker.web.problems import TooManyTries
 
 
 def show(call: Call) -> Response:
@@ -38,7 +38,7 @@ def shown(
 ) -> Response:
     """Returns the page, with each error beside the field that it is about."""
     reading = reader_of(call)
-    now, parts = reading.state(), reading.runs(30)
+    now, parts = reading.current_state(), reading.runs(30)
     settings, facts = now.facts.settings, now.facts
     next_sync = when(call, now.next_flush)
     found = needing_attention(call, now)
@@ -92,7 +92,7 @@ def shown(
     )
 
 
-def _headline(call: Call, now: Now, pressing: list[Problem], next_sync: str) -> Mapping[str, str] | None:
+def _headline(call: Call, now: CurrentState, pressing: list[Problem], next_sync: str) -> Mapping[str, str] | None:
     facts = now.facts
     if facts.delivering:
         more = "Load this page again to see how far it is."
@@ -100,7 +100,7 @@ def _headline(call: Call, now: Now, pressing: list[Problem], next_sync: str) -> 
             end = when(call, now.flush.ends_at)
             more = f"{people(now.flush.left)} left. It should end {end}. {more}"
         return _state("A sync is under way", more)
-    if now.sync_asked:
+    if now.sync_requested:
         return _state("A sync begins within seconds", "Load this page again to see it.")
     if now.missing:
         return None
@@ -190,7 +190,7 @@ def sync(call: Call) -> Response:
     try:
         editor_of(call).sync_now()
     except TooManyTries:
-        again = reader_of(call).state().sync_again_at
+        again = reader_of(call).current_state().sync_again_at
         advice = f" You can ask again {when(call, again)}." if again is not None else ""
         return shown(call, warning=f"A sync was asked for within the last ten minutes.{advice}", status=429)
     except AccountError:

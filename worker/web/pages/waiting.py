@@ -12,8 +12,8 @@ from worker.store import bare_customers, customers
 from worker.store.accounts import AccountSettings
 from worker.web.account_reader import reader_of
 from worker.web.call import Call
+from worker.web.pages.layout import page
 from worker.web.pages.people import MOST_SHOWN, name_of
-from worker.web.pages.shown import page
 
 
 def show(call: Call) -> Response:

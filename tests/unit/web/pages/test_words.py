@@ -10,7 +10,7 @@ import pytest
 from worker.accounts.settings_log import SettingChange
 from worker.plan.outcomes import Outcome
 from worker.plan.target_list import LIST_GONE, NO_LIST_GIVEN, NOT_STORED, OWN_LIST
-from worker.web.pages.change_log import in_words, in_words_who
+from worker.web.pages.settings_log import in_words, in_words_who
 from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, by_group, day_and_time, people, words_of
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)

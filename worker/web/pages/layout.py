@@ -49,8 +49,8 @@ def page(call: Call, template: str, *, tab: str | None, title: str, status: int 
         "account_id": call.account,
         "base": account_path(call.account),
         "csrf": call.csrf,
-        "operator": call.me.operator,
-        "sign_out": "/logout" if call.me.operator else logout_path(call.account),
+        "operator": call.signed_in.operator,
+        "sign_out": "/logout" if call.signed_in.operator else logout_path(call.account),
         "tab": tab,
         "title": title,
     }

@@ -17,7 +17,7 @@ from worker.web.access.signing_in import account_path
 from worker.web.account_reader import reader_of
 from worker.web.call import Call
 from worker.web.pages.charts import Bar, bar_chart, share_bar
-from worker.web.pages.shown import GROUPS, SLUGS, page, when
+from worker.web.pages.layout import GROUPS, SLUGS, page, when
 from worker.web.pages.words import Group, by_group, people, run_in_words, words_of
 
 DAYS = 30

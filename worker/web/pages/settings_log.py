@@ -9,7 +9,7 @@ from starlette.responses import Response
 from worker.accounts.settings_log import SettingChange
 from worker.web.account_reader import reader_of
 from worker.web.call import Call
-from worker.web.pages.shown import page, when
+from worker.web.pages.layout import page, when
 
 
 def show(call: Call) -> Response:
