@@ -21,7 +21,8 @@ from worker import __version__
 from worker.errors import ConfigError
 from worker.mailchimp.api_key import parse
 from worker.mailchimp.call import Answer, Call
-from worker.mailchimp.client import LARGEST_ANSWER, Client
+from worker.mailchimp.client import Client
+from worker.mailchimp.connection import LARGEST_ANSWER
 
 # --- what leaves the machine
 

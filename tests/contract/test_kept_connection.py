@@ -12,7 +12,8 @@ import pytest
 
 from tests.contract.raw import KEY, LONG, PATCH, PING, SHORT, WHOLE, Raw, Request
 from worker.mailchimp.api_key import parse
-from worker.mailchimp.client import LARGEST_ANSWER, Client
+from worker.mailchimp.client import Client
+from worker.mailchimp.connection import LARGEST_ANSWER
 
 _TOO_LARGE = b'{"a":"' + b"a" * LARGEST_ANSWER + b'"}'
 

@@ -1,43 +1,55 @@
-"""A call on a connection that was used before: sent in one piece, and the head of its answer read line by line.
+"""A request as it is sent, in one piece, and the head of its answer, read line by line.
 
-``http.client`` reads a head with the parser for e-mail, which takes longer than all the rest of a call. What is not
-plain is left to it: an answer in parts, packed, without a length, or one after which the connection ends.
+``http.client`` reads a head with the parser for e-mail, which takes longer than all the rest of a call. It only reads
+answers that are not plain: in parts, packed, without a length, or the last of their connection.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPResponse, IncompleteRead
 from typing import Any, BinaryIO
+from urllib.parse import quote, urlencode
+
+from worker.mailchimp.call import Call
 
 MOST_LINES = 100
 LONGEST_LINE = 65536
 """Of a head, as ``http.client`` allows."""
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])[ \r]")
 _WITHOUT_BODY = (204, 304)
-_TELLING = (b"content-length", b"transfer-encoding", b"content-encoding", b"connection", b"date")
-_TARGET = re.compile(r"/[!-~]*")
+_NAMES = (b"content-length", b"transfer-encoding", b"content-encoding", b"connection", b"date")
+"""Of the headers that are read."""
+_TARGET = re.compile(r"[!-~]+")
+_RESERVED = "!#$%&'()*+,/:;=?@[]~"
 
 
-def same_headers(head: bytes) -> bytes:
-    """Returns the header lines of a request that the next one on its connection has too: all but its length."""
-    _, *lines = head.split(b"\r\n")
-    return b"\r\n".join(one for one in lines if not one.lower().startswith(b"content-length:"))
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """What all requests with one API key have in common.
 
-
-def request(headers: bytes, method: str, target: str, body: bytes | None, length: str | None) -> bytes | None:
-    """Returns a request as it is sent; None for a target that must be encoded first.
-
-    Args:
-        headers: see :func:`same_headers`.
-        length: what its Content-Length says; None without one.
+    Attributes:
+        target: of the request line, up to the path of a call.
+        headers: lines without the last line's end.
     """
-    if not _TARGET.fullmatch(target):
-        return None
-    last = b"\r\nContent-Length: %s" % length.encode() if length is not None else b""
-    return b"%s %s HTTP/1.1\r\n%s%s\r\n\r\n%s" % (method.encode(), target.encode(), headers, last, body or b"")
+
+    target: str
+    headers: bytes = field(repr=False)
+
+    def request(self, call: Call) -> bytes:
+        """Returns the request of a call as it is sent."""
+        target = self.target + call.path
+        if call.query:
+            target += f"?{urlencode(call.query)}"
+        if not _TARGET.fullmatch(target):
+            target = quote(target, safe=_RESERVED)
+        body = b"" if call.body is None else json.dumps(call.body).encode()
+        length = b"" if call.body is None and call.reads_only else b"\r\nContent-Length: %d" % len(body)
+        line = f"{call.method} {target} HTTP/1.1\r\n".encode()
+        return b"".join((line, self.headers, length, b"\r\n\r\n", body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +91,24 @@ def read_head(stream: BinaryIO, most: int) -> PlainHead | bytes:
 
 
 def _plain(lines: list[bytes], most: int) -> PlainHead | None:
-    status, told = _STATUS.match(lines[0]), dict[bytes, str]()
+    status, values = _STATUS.match(lines[0]), dict[bytes, str]()
     if status is None or lines[-1] != b"\r\n":
         return None
     for line in lines[1:-1]:
         name, _, value = line.partition(b":")
-        if (name := name.lower()) in _TELLING:
-            if name in told:
+        if (name := name.lower()) in _NAMES:
+            if name in values:
                 return None
-            told[name] = value.decode("latin-1").strip()
-        elif line[:1] in b" \t":  # it goes on from the one before
+            values[name] = value.decode("latin-1").strip()
+        elif line[:1] in b" \t":  # it goes on from the line before
             return None
-    length = told.pop(b"content-length", "")
-    date = told.pop(b"date", None)
-    kept = told.pop(b"connection", "keep-alive").lower() == "keep-alive"
     number = int(status[1])
-    if told or not kept or not (length.isascii() and length.isdigit()) or number in _WITHOUT_BODY:
+    length = values.pop(b"content-length", "0" if number in _WITHOUT_BODY else "")
+    date = values.pop(b"date", None)
+    kept = values.pop(b"connection", "keep-alive").lower() == "keep-alive"
+    if values or not kept or not (length.isascii() and length.isdigit()):
         return None
+    most = 0 if number in _WITHOUT_BODY else most
     return PlainHead(number, int(length), date) if int(length) <= most else None
 
 
@@ -103,8 +116,8 @@ def read_again(head: bytes, stream: BinaryIO, method: str) -> HTTPResponse:
     """Reads the head of an answer as ``http.client`` does.
 
     Args:
-        head: what was read of it.
-        stream: gives what follows.
+        head: the part of it that was read.
+        stream: gives the rest.
 
     Raises:
         HTTPException: it is no HTTP.
@@ -117,7 +130,7 @@ def read_again(head: bytes, stream: BinaryIO, method: str) -> HTTPResponse:
 
 @dataclass(frozen=True, slots=True)
 class _Replayed:
-    """Takes the place of the socket whose answer was begun to be read."""
+    """Takes the place of the socket from which a part of the answer was read."""
 
     head: bytes
     stream: BinaryIO
