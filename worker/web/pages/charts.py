@@ -46,21 +46,21 @@ def bar_chart(bars: Sequence[Bar], places: int = 0) -> str:
         bars: the newest last.
         places: the number of slots; fewer bars are aligned right.
     """
-    top = _rounded_up(max((one.total for one in bars), default=0))
+    top = _rounded_up(max((bar.total for bar in bars), default=0))
     # Room for the axis numbers, whose digits are about seven units wide.
     left = 10 + 11 * len(f"{top:,}")
     places = max(places, len(bars), 1)
     place = (WIDTH - left - _RIGHT) / places
     every = max(1, ceil(_LABEL / place))
     drawn = [_line(top, top, left), _line(top // 2, top, left) if top > 1 else "", _line(0, top, left)]
-    for number, one in enumerate(bars):
+    for number, bar in enumerate(bars):
         x = left + (places - len(bars) + number) * place
-        drawn.append(_bar(one, x + place * _GAP / 2, place * (1 - _GAP), top))
+        drawn.append(_bar(bar, x + place * _GAP / 2, place * (1 - _GAP), top))
         if (len(bars) - 1 - number) % every == 0:
             anchor = "end" if number == len(bars) - 1 else "middle"
             at = x + place if anchor == "end" else x + place / 2
             drawn.append(
-                f'<text class="axis" x="{at:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{escape(one.label)}</text>'
+                f'<text class="axis" x="{at:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{escape(bar.label)}</text>'
             )
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true" focusable="false">{"".join(drawn)}</svg>'
@@ -83,9 +83,9 @@ def share_bar(parts: Mapping[str, int]) -> str:
     )
 
 
-def _bar(one: Bar, x: float, width: float, top: int) -> str:
+def _bar(bar: Bar, x: float, width: float, top: int) -> str:
     y, drawn = float(HEIGHT - _BOTTOM), []
-    for name, number in one.parts.items():
+    for name, number in bar.parts.items():
         if not number:
             continue
         height = max(number / top * (HEIGHT - _TOP - _BOTTOM), 1.5)
@@ -97,8 +97,8 @@ def _bar(one: Bar, x: float, width: float, top: int) -> str:
         drawn.append(f'<rect class="part none" x="{x:.1f}" y="{y - 2:.1f}" width="{width:.1f}" height="2"/>')
     # The whole column reacts to the pointer, not only the bar.
     reach = f'<rect class="reach" x="{x:.1f}" y="{_TOP}" width="{width:.1f}" height="{HEIGHT - _TOP - _BOTTOM}"/>'
-    inner = f"<title>{escape(one.title)}</title>{reach}{''.join(drawn)}"
-    return f'<a href="{escape(one.href)}" tabindex="-1">{inner}</a>' if one.href else f"<g>{inner}</g>"
+    inner = f"<title>{escape(bar.title)}</title>{reach}{''.join(drawn)}"
+    return f'<a href="{escape(bar.href)}" tabindex="-1">{inner}</a>' if bar.href else f"<g>{inner}</g>"
 
 
 def _line(value: int, top: int, left: int) -> str:

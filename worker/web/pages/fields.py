@@ -14,7 +14,7 @@ from worker.web.account_editor import editor_of
 from worker.web.account_reader import reader_of
 from worker.web.call import Call
 from worker.web.pages.layout import back, page
-from worker.web.pages.settings_page import shown
+from worker.web.pages.settings_page import settings_response
 from worker.web.pages.your_data import detail_of
 
 GETS = "gets-"
@@ -23,36 +23,36 @@ GETS = "gets-"
 
 def show(call: Call) -> Response:
     """Shows the merge fields of the list in the query, as Mailchimp has them now."""
-    return _shown(call, ListId(call.query.get("list", "")))
+    return _form(call, ListId(call.query.get("list", "")))
 
 
 def save(call: Call) -> Response:
     """Saves the form: each field gets what was chosen, an empty one gets nothing."""
     list_id = ListId(call.field("list"))
-    given = {name.removeprefix(GETS).upper(): call.field(name).strip() for name in call.form if name.startswith(GETS)}
+    sources = {name.removeprefix(GETS).upper(): call.field(name).strip() for name in call.form if name.startswith(GETS)}
     try:
-        editor_of(call).choose_fields(list_id, given)
+        editor_of(call).choose_fields(list_id, sources)
     except AccountError as error:
-        return _shown(call, list_id, given=given, error=error.what, status=422)
+        return _form(call, list_id, sources, error=error.what, status=422)
     except (MailchimpError, NotFound) as error:
         return _not_known(call, error)
     return back(call, "#data", "saved")
 
 
-def _shown(
+def _form(
     call: Call,
     list_id: ListId,
-    given: Mapping[str, str] | None = None,
+    sources: Mapping[str, str] | None = None,
     error: str | None = None,
     status: int = 200,
 ) -> Response:
-    reading = reader_of(call)
-    on_list = reading.settings().list_of(list_id)
+    reader = reader_of(call)
+    on_list = reader.settings().list_of(list_id)
     try:
-        found = reading.fields(list_id)
+        mapped_fields = reader.fields(list_id)
     except (AccountError, MailchimpError, NotFound) as failed:
         return _not_known(call, failed)
-    known = [*CUSTOMER_FIELDS, *attribute_names.some(call.db, call.account)]
+    known_sources = [*CUSTOMER_FIELDS, *attribute_names.some(call.db, call.account)]
     return page(
         call,
         "fields.html",
@@ -61,34 +61,36 @@ def _shown(
         status=status,
         list_id=list_id,
         list_name=on_list.name if on_list is not None else list_id,
-        rows=[_row(one, given) for one in found if one.field is not None],
-        lacking=_lacking(found),
-        known=list(dict.fromkeys(known)),
+        rows=[_row(mapped, sources) for mapped in mapped_fields if mapped.field is not None],
+        lacking=_lacking(mapped_fields),
+        known_sources=list(dict.fromkeys(known_sources)),
         error=error,
     )
 
 
 def _not_known(call: Call, error: WorkerError) -> Response:
     if isinstance(error, NotFound):
-        return shown(call, warning="This list is not known here. Refresh your lists, and try again.", status=404)
+        return settings_response(
+            call, warning="This list is not known here. Refresh your lists, and try again.", status=404
+        )
     if isinstance(error, MailchimpError):
-        what = "Mailchimp did not tell us the fields of this list. Nothing was changed. Try again soon."
-        return shown(call, warning=what, status=409)
-    return shown(call, warning="Connect your Mailchimp account first.", status=409)
+        warning = "Mailchimp did not tell us the fields of this list. Nothing was changed. Try again soon."
+        return settings_response(call, warning=warning, status=409)
+    return settings_response(call, warning="Connect your Mailchimp account first.", status=409)
 
 
-def _row(one: MappedField, given: Mapping[str, str] | None) -> dict[str, str | None]:
-    assert one.field is not None, "the list has it"
-    gets = (given or {}).get(one.tag, one.source or NOTHING)
+def _row(mapped: MappedField, sources: Mapping[str, str] | None) -> dict[str, str | None]:
+    assert mapped.field is not None, "the list has it"
+    source = (sources or {}).get(mapped.tag, mapped.source or NOTHING)
     return {
-        "tag": one.tag,
-        "name": one.field.name or one.tag,
-        "type": one.field.type,
-        "gets": gets,
-        "why": unfit(gets, one.field) if gets else None,
-        "choices": ", ".join(one.field.choices) or None,
+        "tag": mapped.tag,
+        "name": mapped.field.name or mapped.tag,
+        "type": mapped.field.type,
+        "source": source,
+        "why": unfit(source, mapped.field) if source else None,
+        "choices": ", ".join(mapped.field.choices) or None,
     }
 
 
-def _lacking(found: Sequence[MappedField]) -> list[str]:
-    return [detail_of(one.source) for one in found if one.field is None and one.source is not None]
+def _lacking(mapped_fields: Sequence[MappedField]) -> list[str]:
+    return [detail_of(mapped.source) for mapped in mapped_fields if mapped.field is None and mapped.source is not None]

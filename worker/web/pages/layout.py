@@ -1,4 +1,4 @@
-"""What all pages of an account share: navigation, visitor, and what was just done."""
+"""What all pages of an account share: navigation, the visitor, redirects, and the message after an action."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.web.call import Call
 from worker.web.pages.words import Group, day_and_time
 from worker.web.templates import render
 
-GOOD: Mapping[str, str] = MappingProxyType(
+MESSAGES: Mapping[str, str] = MappingProxyType(
     {
         "connected": "Connected. Mailchimp accepts the key.",
         "disconnected": "Disconnected. Nothing was changed in Mailchimp.",
@@ -58,7 +58,12 @@ def page(call: Call, template: str, *, tab: str | None, title: str, status: int 
 
 
 def back(call: Call, to: str = "", done: str | None = None) -> Response:
-    """Returns the answer to a form that was taken: the browser goes to a page of the account."""
+    """Redirects from a submitted form to a page of the account.
+
+    Args:
+        to: below the account's page, with an anchor.
+        done: a key of :data:`MESSAGES`, whose message the page shows; None for no message.
+    """
     part, _, anchor = to.partition("#")
     query = f"{'&' if '?' in part else '?'}done={done}" if done else ""
     anchor = f"#{anchor}" if anchor else ""
@@ -67,7 +72,7 @@ def back(call: Call, to: str = "", done: str | None = None) -> Response:
 
 def just_done(call: Call) -> str | None:
     """Returns what the page says about what was just done; None if nothing was."""
-    return GOOD.get(call.query.get("done", ""))
+    return MESSAGES.get(call.query.get("done", ""))
 
 
 def when(call: Call, moment: datetime | str) -> str:

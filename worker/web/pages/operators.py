@@ -56,74 +56,75 @@ def show(call: Call) -> Response:
     """Shows the page."""
     config, path = call.context.parts.config, call.context.parts.config.staging.path
     beat, live = seconds_since_beat(path), read_live(path)
-    found = overview(call.db, config, call.now, beat=beat, live=live)
+    status = overview(call.db, config, call.now, beat=beat, live=live)
     members = all_workers(config, call.db, live if beat is not None else None)
     last = runs.last(call.db, RUNS)
-    known = from_their_workers(call, found["accounts"])
-    wanted = call.query.get("find", "").strip()[:LONGEST_SEARCH]
-    matching = [one for one in known if wanted.lower() in one["account_id"].lower()]
-    matching.sort(key=lambda one: (_WORST_FIRST.index(TONES.get(one["state"], "")), one["account_id"]))
+    accounts = from_their_workers(call, status["accounts"])
+    search = call.query.get("find", "").strip()[:LONGEST_SEARCH]
+    matching = [account for account in accounts if search.lower() in account["account_id"].lower()]
+    matching.sort(key=lambda account: (_WORST_FIRST.index(TONES.get(account["state"], "")), account["account_id"]))
     return HTMLResponse(
         render(
             "operators.html",
             csrf=call.csrf,
-            found=found,
-            accounts=[_account(one) for one in matching[:ACCOUNTS]],
+            status=status,
+            accounts=[_account_row(account) for account in matching[:ACCOUNTS]],
             matching=len(matching),
-            known=len(known),
-            find=wanted,
-            warnings=[*warnings_of(found), *away_in_words(known)],
-            several=any(one["at"] for one in known),
+            account_count=len(accounts),
+            find=search,
+            warnings=[*warnings_of(status), *away_in_words(accounts)],
+            several_workers=any(account["at"] for account in accounts),
             workers=members,
-            lag=sum(one["lag"] or 0 for one in found["partitions"]),
-            flushes=[{**one, "who": _whose(one["accounts"])} for one in found["flushes"]],
+            lag=sum(partition["lag"] or 0 for partition in status["partitions"]),
+            flushes=[{**flush, "accounts_in_words": _named(flush["accounts"])} for flush in status["flushes"]],
             chart=_chart(call, last),
             groups=GROUPS,
-            runs=[_run(call, one) for one in last[:10]],
+            runs=[_run_row(call, run) for run in last[:10]],
         )
     )
 
 
-def _account(one: dict[str, Any]) -> dict[str, Any]:
+def _account_row(account: dict[str, Any]) -> dict[str, Any]:
     return {
-        "id": one["account_id"],
-        "path": account_path(AccountId(one["account_id"])),
-        "at": one["at"],
-        "state": str(one["state"]),
-        "tone": TONES.get(one["state"], ""),
-        "what": one["what"],
-        "advice": one["advice"],
-        "waiting": one["customers_waiting"],
-        "since": one["waiting_since_in_words"],
-        "held": [held["words"] for held in one["held"]],
+        "id": account["account_id"],
+        "path": account_path(AccountId(account["account_id"])),
+        "at": account["at"],
+        "state": str(account["state"]),
+        "tone": TONES.get(account["state"], ""),
+        "what": account["what"],
+        "advice": account["advice"],
+        "waiting": account["customers_waiting"],
+        "since": account["waiting_since_in_words"],
+        "held": [held["words"] for held in account["held"]],
     }
 
 
-def warnings_of(found: Mapping[str, Any]) -> Iterator[str]:
+def warnings_of(status: Mapping[str, Any]) -> Iterator[str]:
     """Yields what operators should attend to, from :func:`worker.status.overview.overview`."""
-    worker, broker = found["worker"], found["broker"]
+    worker, broker = status["worker"], status["broker"]
     if not worker["running"]:
         yield "No worker runs with this database: nothing is read and nothing delivered."
     if broker["reached"] is False:
         yield f"Kafka is away: {broker['words']}."
-    if worker["running"] and found["next_flush_due"] and found["flush"] is None:
-        yield f"The daily flush is {found['next_flush_in_words']}."
-    for outcome, count in found["needs_somebody"].items():
+    if worker["running"] and status["next_flush_due"] and status["flush"] is None:
+        yield f"The daily flush is {status['next_flush_in_words']}."
+    for outcome, count in status["needs_somebody"].items():
         yield f"{counted(count, 'customer')} {outcome} in the last run. {MEANINGS[outcome].sentence}"
-    if count := found["suppressed"]:
+    if count := status["suppressed"]:
         yield f"{counted(count, 'customer')} refused by Mailchimp."
-    if count := found["stuck_customers"]:
+    if count := status["stuck_customers"]:
         yield f"{counted(count, 'customer')} with an older event in use, because a later one has a lower version."
-    if some := found["misplaced_accounts"]:
-        named = ", ".join(one["account_id"] for one in some[:5])
-        yield f"{counted(len(some), 'account')} with events and ledger in different partitions: {named}."
-    if some := found["scattered_accounts"]:
-        yield f"{counted(len(some), 'account')} with events in more than one partition: {', '.join(sorted(some)[:5])}."
-    if count := found["customers_without_settings"]:
+    if misplaced := status["misplaced_accounts"]:
+        named = ", ".join(account["account_id"] for account in misplaced[:5])
+        yield f"{counted(len(misplaced), 'account')} with events and ledger in different partitions: {named}."
+    if scattered := status["scattered_accounts"]:
+        named = ", ".join(sorted(scattered)[:5])
+        yield f"{counted(len(scattered), 'account')} with events in more than one partition: {named}."
+    if count := status["customers_without_settings"]:
         yield f"{counted(count, 'customer')} of accounts that never connected Mailchimp wait."
 
 
-def _whose(accounts: Sequence[str]) -> str:
+def _named(accounts: Sequence[str]) -> str:
     named = ", ".join(accounts[:ACCOUNTS_NAMED])
     return f"{named} and {len(accounts) - ACCOUNTS_NAMED} more" if len(accounts) > ACCOUNTS_NAMED else named
 
@@ -136,11 +137,11 @@ def _chart(call: Call, last: list[runs.Run]) -> Any:
         summary = ", ".join(f"{count:,} {group.value}" for group, count in groups.items() if count) or "no change"
         title = f"Run {run.run}, {_when(call, run.started_at)}: {summary}"
         local = as_moment(run.started_at).astimezone(zone)
-        bars.append(Bar(f"{local.day} {local:%b}", title, {SLUGS[one]: count for one, count in groups.items()}))
+        bars.append(Bar(f"{local.day} {local:%b}", title, {SLUGS[group]: count for group, count in groups.items()}))
     return bar_chart(bars, RUNS)
 
 
-def _run(call: Call, run: runs.Run) -> dict[str, Any]:
+def _run_row(call: Call, run: runs.Run) -> dict[str, Any]:
     return {
         "number": run.run,
         "when": _when(call, run.started_at),
@@ -158,29 +159,29 @@ def _when(call: Call, moment: str) -> str:
 
 def show_dead_letters(call: Call) -> Response:
     """Shows the newest dead letters, each with a button to replay it."""
-    letters = [_letter(call, one) for one in reversed(dead_letters.all_letters(call.db, LETTERS))]
-    said = {"understood": "Understood, and no longer here.", "not": "Still not understood. It is kept."}
+    letters = [_letter_row(call, letter) for letter in reversed(dead_letters.all_letters(call.db, LETTERS))]
+    messages = {"understood": "Understood, and no longer here.", "not": "Still not understood. It is kept."}
     return HTMLResponse(
         render(
             "dead_letters.html",
             csrf=call.csrf,
             letters=letters,
             count=dead_letters.count(call.db),
-            message=said.get(call.query.get("done", "")),
+            message=messages.get(call.query.get("done", "")),
             tone="warn" if call.query.get("done") == "not" else "good",
         )
     )
 
 
-def _letter(call: Call, one: DeadLetter) -> dict[str, Any]:
+def _letter_row(call: Call, letter: DeadLetter) -> dict[str, Any]:
     return {
-        "number": one.number,
-        "reason": one.reason,
-        "where": f"{one.topic}, partition {one.partition}, offset {one.offset}",
-        "read": _when(call, one.read_at),
-        "key": _start_of(one.key),
-        "value": _start_of(one.value),
-        "may_replay": may_replay(one),
+        "number": letter.number,
+        "reason": letter.reason,
+        "position": f"{letter.topic}, partition {letter.partition}, offset {letter.offset}",
+        "read_at": _when(call, letter.read_at),
+        "key": _start_of(letter.key),
+        "value": _start_of(letter.value),
+        "may_replay": may_replay(letter),
     }
 
 
@@ -193,6 +194,6 @@ def _start_of(content: bytes | None) -> str:
 
 def replay(call: Call) -> Response:
     """Replays a dead letter with this release."""
-    given = call.field("number")
-    why = replayed(call, int(given) if given.isascii() and given.isdecimal() and len(given) < 12 else 0)
+    number = call.field("number")
+    why = replayed(call, int(number) if number.isascii() and number.isdecimal() and len(number) < 12 else 0)
     return RedirectResponse(f"/dead-letters?done={'not' if why else 'understood'}", 303)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import Any
 from urllib.parse import urlencode
 
@@ -53,15 +54,15 @@ def outcomes_of(group: str, outcome: str) -> tuple[str, ...] | None:
         return (outcome,)
     if group == "refused":
         return (Outcome.REFUSED, Outcome.SUPPRESSED)
-    wanted = {slug: (one,) for one, slug in SLUGS.items()} | {"missed": (Group.NOT_ADDED, Group.WAITING)}
-    if group not in wanted:
+    groups = {slug: (member,) for member, slug in SLUGS.items()} | {"missed": (Group.NOT_ADDED, Group.WAITING)}
+    if group not in groups:
         return None
-    return tuple(one for one, said in OUTCOMES.items() if said.group in wanted[group])
+    return tuple(name for name, words in OUTCOMES.items() if words.group in groups[group])
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a page of people shows.
+class _Selection:
+    """The people that a page shows.
 
     Attributes:
         parts: the account's parts of the requested syncs; None for all receipts.
@@ -75,40 +76,40 @@ class _Asked:
 
     def counts(self) -> Counter[str]:
         """Returns how many people had each outcome."""
-        return sum((Counter(one.part.counts) for one in self.parts or ()), Counter[str]())
+        return sum((Counter(run.part.counts) for run in self.parts or ()), Counter[str]())
 
 
 def show(call: Call) -> Response:
     """Shows the people of a sync, of a day's syncs, or of one outcome or group."""
-    asked = _asked(call)
-    found = _found(call, asked, MOST_SHOWN + 1)
-    known, settings = _customers(call, found), reader_of(call).settings()
-    rows = [_row(one, known.get(one.customer_id), settings) for one in reversed(found[-MOST_SHOWN:])]
+    selection = _selection(call)
+    receipts = _receipts(call, selection, MOST_SHOWN + 1)
+    by_id, settings = _customers(call, receipts), reader_of(call).settings()
+    rows = [_row(receipt, by_id.get(receipt.customer_id), settings) for receipt in reversed(receipts[-MOST_SHOWN:])]
     return page(
         call,
         "people.html",
         tab="/runs",
-        title=asked.title,
+        title=selection.title,
         rows=rows,
-        more=len(found) > MOST_SHOWN,
-        query=_query(asked, call.query.get("group", ""), call.query.get("outcome", "")),
-        choices=_choices(call, asked),
+        more=len(receipts) > MOST_SHOWN,
+        query=_query(selection, call.query.get("group", ""), call.query.get("outcome", "")),
+        choices=_choices(call, selection),
     )
 
 
 def as_csv(call: Call) -> Response:
     """Returns all of the same people as CSV for a spreadsheet."""
-    asked = _asked(call)
-    found = _found(call, asked, None)
-    known, settings = _customers(call, found), reader_of(call).settings()
+    selection = _selection(call)
+    receipts = _receipts(call, selection, None)
+    by_id, settings = _customers(call, receipts), reader_of(call).settings()
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(_COLUMNS)
-    for one in found:
-        row = _row(one, known.get(one.customer_id), settings)
-        cells = (one.at, row["name"], row["email"], row["list"], row["label"], row["sentence"], one.customer_id)
+    for receipt in receipts:
+        row = _row(receipt, by_id.get(receipt.customer_id), settings)
+        cells = (receipt.at, row["name"], row["email"], row["list"], row["label"], row["sentence"], receipt.customer_id)
         writer.writerow([_harmless(str(cell or "")) for cell in cells])
-    name = f"mailchimp-sync-{asked.name[1]}.csv" if asked.name is not None else "mailchimp-syncs.csv"
+    name = f"mailchimp-sync-{selection.name[1]}.csv" if selection.name is not None else "mailchimp-syncs.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     # The byte order mark tells spreadsheets that it is UTF-8.
     return Response("\ufeff" + out.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
@@ -118,7 +119,7 @@ def _harmless(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
-def _asked(call: Call) -> _Asked:
+def _selection(call: Call) -> _Selection:
     """Returns what the query requests.
 
     Raises:
@@ -129,53 +130,53 @@ def _asked(call: Call) -> _Asked:
         return _of_run(call, run)
     if day:
         return _of_day(call, day)
-    return _Asked(None, None, "People")
+    return _Selection(None, None, "People")
 
 
-def _of_run(call: Call, given: str) -> _Asked:
-    if not (given.isascii() and given.isdecimal() and len(given) < 12):
+def _of_run(call: Call, number: str) -> _Selection:
+    if not (number.isascii() and number.isdecimal() and len(number) < 12):
         raise _no_such_sync()
-    run = runs.get(call.db, int(given))
+    run = runs.get(call.db, int(number))
     own = tuple(part for part in run.accounts if part.account_id == call.account) if run is not None else ()
     if run is None or not own:
         raise _no_such_sync()
     parts = tuple(PartOfRun(run.run, run.started_at, run.ended_at, run.trigger, part) for part in own)
-    return _Asked(parts, ("run", str(run.run)), f"Sync of {when(call, run.started_at)}")
+    return _Selection(parts, ("run", str(run.run)), f"Sync of {when(call, run.started_at)}")
 
 
-def _of_day(call: Call, given: str) -> _Asked:
+def _of_day(call: Call, text: str) -> _Selection:
     zone = call.context.parts.config.flush.zone
     try:
-        day = date.fromisoformat(given)
+        day = date.fromisoformat(text)
     except ValueError as error:
         raise _no_such_sync() from error
     since = max((call.now.astimezone(zone).date() - day).days + 1, 1)
     # No receipt is kept this long.
-    found = reader_of(call).runs(since) if since < LONGEST_DAYS else []
-    parts = tuple(one for one in found if as_moment(one.started_at).astimezone(zone).date() == day)
+    recent = reader_of(call).runs(since) if since < LONGEST_DAYS else []
+    parts = tuple(run for run in recent if as_moment(run.started_at).astimezone(zone).date() == day)
     if not parts:
         raise _no_such_sync()
-    many = "Sync" if len(parts) == 1 else "Syncs"
-    return _Asked(parts, ("day", day.isoformat()), f"{many} of {day:%a} {day.day} {day:%b}")
+    syncs = "Sync" if len(parts) == 1 else "Syncs"
+    return _Selection(parts, ("day", day.isoformat()), f"{syncs} of {day:%a} {day.day} {day:%b}")
 
 
 def _no_such_sync() -> PageNotFound:
     return PageNotFound("There is no such sync.", "Choose one under Syncs.")
 
 
-def _found(call: Call, asked: _Asked, limit: int | None) -> list[Receipt]:
-    chosen = outcomes_of(call.query.get("group", ""), call.query.get("outcome", ""))
-    reading = reader_of(call)
-    numbers: Sequence[int | None] = [one.run for one in asked.parts] if asked.parts is not None else [None]
-    wanted = [Outcome(one) for one in chosen] if chosen is not None else [None]
-    parts = [reading.receipts(run=run, outcome=one, limit=limit) for run in numbers for one in wanted]
-    found = parts[0] if len(parts) == 1 else sorted((one for part in parts for one in part), key=lambda one: one.at)
-    return found if limit is None else found[-limit:]
+def _receipts(call: Call, selection: _Selection, limit: int | None) -> list[Receipt]:
+    names = outcomes_of(call.query.get("group", ""), call.query.get("outcome", ""))
+    outcomes = [Outcome(name) for name in names] if names is not None else [None]
+    numbers: Sequence[int | None] = [run.run for run in selection.parts] if selection.parts is not None else [None]
+    reader = reader_of(call)
+    parts = [reader.receipts(run=number, outcome=outcome, limit=limit) for number in numbers for outcome in outcomes]
+    receipts = parts[0] if len(parts) == 1 else sorted(chain.from_iterable(parts), key=lambda receipt: receipt.at)
+    return receipts if limit is None else receipts[-limit:]
 
 
-def _customers(call: Call, found: Iterable[Receipt]) -> dict[CustomerId, Customer]:
-    ids = list(dict.fromkeys(one.customer_id for one in found))
-    return {one.customer_id: one for one in customers.by_ids(call.db, call.account, ids)}
+def _customers(call: Call, receipts: Iterable[Receipt]) -> dict[CustomerId, Customer]:
+    ids = list(dict.fromkeys(receipt.customer_id for receipt in receipts))
+    return {customer.customer_id: customer for customer in customers.by_ids(call.db, call.account, ids)}
 
 
 def name_of(customer: Customer | None) -> str:
@@ -186,32 +187,35 @@ def name_of(customer: Customer | None) -> str:
     return " ".join(filter(None, (state.first_name, state.last_name))).strip() or (state.company or "")
 
 
-def _row(one: Receipt, customer: Customer | None, settings: AccountSettings) -> dict[str, Any]:
-    said, known = words_of(one.outcome), settings.list_of(one.list_id)
-    reason = LIST_REASONS.get(one.list_reason or "")
+def _row(receipt: Receipt, customer: Customer | None, settings: AccountSettings) -> dict[str, Any]:
+    words, mailing_list = words_of(receipt.outcome), settings.list_of(receipt.list_id)
+    reason = LIST_REASONS.get(receipt.list_reason or "")
     return {
         "name": name_of(customer),
-        "email": one.address,
-        "list": known.name if known is not None else one.list_id,
-        "label": said.label,
-        "tone": TONES[said.group],
-        "sentence": f"{said.sentence} It is {reason}." if reason and said.group is Group.ADDED else said.sentence,
+        "email": receipt.address,
+        "list": mailing_list.name if mailing_list is not None else receipt.list_id,
+        "label": words.label,
+        "tone": TONES[words.group],
+        "sentence": f"{words.sentence} It is {reason}." if reason and words.group is Group.ADDED else words.sentence,
     }
 
 
-def _query(asked: _Asked, group: str, outcome: str) -> str:
-    given = (*((asked.name,) if asked.name is not None else ()), ("group", group), ("outcome", outcome))
-    return urlencode([(name, value) for name, value in given if value])
+def _query(selection: _Selection, group: str, outcome: str) -> str:
+    parameters = [("group", group), ("outcome", outcome)]
+    if selection.name is not None:
+        parameters.insert(0, selection.name)
+    return urlencode([(name, value) for name, value in parameters if value])
 
 
-def _choices(call: Call, asked: _Asked) -> Sequence[dict[str, Any]]:
-    if asked.parts is None:
+def _choices(call: Call, selection: _Selection) -> Sequence[dict[str, Any]]:
+    if selection.parts is None:
         return ()
     group, outcome = call.query.get("group", ""), call.query.get("outcome", "")
-    found = [{"label": "All", "query": _query(asked, "", ""), "chosen": outcomes_of(group, outcome) is None}]
-    for each, parts in run_in_words(asked.counts()).groups.items():
-        slug = SLUGS[each]
+    choices = [{"label": "All", "query": _query(selection, "", ""), "chosen": outcomes_of(group, outcome) is None}]
+    for choice_group, parts in run_in_words(selection.counts()).groups.items():
+        slug = SLUGS[choice_group]
         chosen = not outcome and group == slug
-        count = sum(one.count for one in parts)
-        found.append({"label": f"{count:,} {each.value}", "query": _query(asked, slug, ""), "chosen": chosen})
-    return found
+        count = sum(part.count for part in parts)
+        label = f"{count:,} {choice_group.value}"
+        choices.append({"label": label, "query": _query(selection, slug, ""), "chosen": chosen})
+    return choices

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from starlette.responses import Response
@@ -44,70 +45,71 @@ NOTHING = "Nothing, until you change this customer in billmywork."
 def show(call: Call) -> Response:
     """Shows the search, and everybody in the account who has or had the address."""
     email = call.query.get("email", "").strip()[:320]
-    found = []
+    people: Sequence[Person] = ()
     if email and is_address(email):
-        try:
-            found = list(reader_of(call).person(email))
-        except NotFound:
-            found = []
-    people = [_person(call, one) for one in found]
-    return page(call, "person.html", tab="/person", title="Find a person", email=email, people=people)
+        with suppress(NotFound):
+            people = reader_of(call).person(email)
+    rows = [_row(call, person) for person in people]
+    return page(call, "person.html", tab="/person", title="Find a person", email=email, people=rows)
 
 
-def _person(call: Call, person: Person) -> dict[str, Any]:
-    one = person.explanation
-    known = name_of(one.customer)
-    address = one.customer.state.email if one.customer is not None else None
-    name = known or address or str(one.customer_id)
+def _row(call: Call, person: Person) -> dict[str, Any]:
+    explanation = person.explanation
+    full_name = name_of(explanation.customer)
+    address = explanation.customer.state.email if explanation.customer is not None else None
     return {
-        "name": f"{known} · {address}" if known and address else name,
-        "now": in_short(one, person.live),
-        "live": [_live(call, one, person.live)] if person.live is not None else [],
-        "next": next_of(one, person.live, when(call, reader_of(call).current_state().next_flush)),
-        "events": [*_news(call, one), *(_event(call, one, receipt) for receipt in reversed(one.receipts))],
+        "name": " · ".join(filter(None, (full_name, address))) or str(explanation.customer_id),
+        "now": in_short(explanation, person.live),
+        "live": [_live(call, explanation, person.live)] if person.live is not None else [],
+        "next": next_of(explanation, person.live, when(call, reader_of(call).current_state().next_flush)),
+        "events": [
+            *_news(call, explanation),
+            *(_event(call, explanation, receipt) for receipt in reversed(explanation.receipts)),
+        ],
     }
 
 
-def in_short(one: Explanation, live: LiveMember | None) -> str:
+def in_short(explanation: Explanation, live: LiveMember | None) -> str:
     """Returns a person's current state in a sentence."""
-    if one.customer is not None and one.customer.deleted:
+    customer, news = explanation.customer, explanation.news
+    if customer is not None and customer.deleted:
         return "Deleted in billmywork."
     if live is not None and live.status is not None and live.problem is None:
-        return f"{of_status(live.status).capitalize()} on “{_list(one, live.membership.list_id)}”."
-    if one.news is not None and one.news.member_status != NO_MEMBER:
-        return f"{of_status(one.news.member_status).capitalize()} on “{_list(one, one.news.list_id)}”."
-    if one.receipts:
-        return words_of(one.receipts[-1].outcome).sentence
-    return "Known here, and not on a list yet." if one.customer is not None else "No longer one of your customers."
+        return f"{of_status(live.status).capitalize()} on “{_list(explanation, live.membership.list_id)}”."
+    if news is not None and news.member_status != NO_MEMBER:
+        return f"{of_status(news.member_status).capitalize()} on “{_list(explanation, news.list_id)}”."
+    if explanation.receipts:
+        return words_of(explanation.receipts[-1].outcome).sentence
+    return "Known here, and not on a list yet." if customer is not None else "No longer one of your customers."
 
 
-def next_of(one: Explanation, live: LiveMember | None, next_sync: str) -> str:
+def next_of(explanation: Explanation, live: LiveMember | None, next_sync: str) -> str:
     """Returns what happens next to a person.
 
     Args:
         live: the member's current state in Mailchimp; None if it was not read.
         next_sync: when the next sync is: "today at 10:00".
     """
-    customer, last = one.customer, one.receipts[-1] if one.receipts else None
+    customer, last = explanation.customer, explanation.receipts[-1] if explanation.receipts else None
     if customer is None:
         return "Nothing: this customer is no longer in billmywork."
     if live is not None and live.status == "unsubscribed":
         return NEXT_AFTER[Outcome.LEFT]
     waits_for_owner = last is not None and last.revision == customer.revision and last.outcome == Outcome.HELD
     if customer.changed and not waits_for_owner:
-        if one.settings is None or missing(one.settings):
+        if explanation.settings is None or missing(explanation.settings):
             return "They are sent once the settings are complete. See Settings."
         return f"They are sent by the next sync, {next_sync}."
-    known = one.news or last
-    if known is None:
+    latest = explanation.news or last
+    if latest is None:
         return NOTHING
-    next_step = NEXT_AFTER.get(Outcome(known.outcome)) if known.outcome in MEANINGS else None
+    next_step = NEXT_AFTER.get(Outcome(latest.outcome)) if latest.outcome in MEANINGS else None
     return next_step or NOTHING
 
 
-def _news(call: Call, one: Explanation) -> Iterator[dict[str, Any]]:
+def _news(call: Call, explanation: Explanation) -> Iterator[dict[str, Any]]:
     # What was read after the last receipt, or all that survives of a lost database.
-    if (news := one.news) is None:
+    if (news := explanation.news) is None:
         return
     member = news.member_status != NO_MEMBER
     label = of_status(news.member_status) if member else words_of(news.outcome).label
@@ -116,40 +118,38 @@ def _news(call: Call, one: Explanation) -> Iterator[dict[str, Any]]:
         "label": label,
         "tone": TONES[words_of(news.outcome).group],
         "sentence": BY[news.caused_by],
-        "place": f"List: {_list(one, news.list_id)}." if news.list_id is not None else "",
+        "place": f"List: {_list(explanation, news.list_id)}." if news.list_id is not None else "",
     }
 
 
-def _event(call: Call, one: Explanation, receipt: Receipt) -> dict[str, Any]:
-    said = words_of(receipt.outcome)
-    reason = LIST_REASONS.get(receipt.list_reason or "") if said.group is not Group.NOT_ADDED else None
+def _event(call: Call, explanation: Explanation, receipt: Receipt) -> dict[str, Any]:
+    words = words_of(receipt.outcome)
+    reason = LIST_REASONS.get(receipt.list_reason or "") if words.group is not Group.NOT_ADDED else None
     place = ""
     if receipt.list_id is not None:
-        place = f"List: {_list(one, receipt.list_id)}{f', {reason}' if reason else ''}."
+        place = f"List: {_list(explanation, receipt.list_id)}{f', {reason}' if reason else ''}."
     return {
         "when": when(call, receipt.at),
-        "label": said.label,
-        "tone": TONES[said.group],
-        "sentence": said.sentence,
+        "label": words.label,
+        "tone": TONES[words.group],
+        "sentence": words.sentence,
         "place": place,
     }
 
 
-def _live(call: Call, one: Explanation, live: LiveMember) -> dict[str, str]:
-    where = _list(one, live.membership.list_id)
+def _live(call: Call, explanation: Explanation, live: LiveMember) -> dict[str, str]:
+    list_name = _list(explanation, live.membership.list_id)
     if live.problem is not None:
         return {"text": "Mailchimp does not answer at the moment.", "note": "Try again later."}
     if live.status is None:
-        return {"text": f"Not on “{where}”.", "note": ""}
+        return {"text": f"Not on “{list_name}”.", "note": ""}
     since = ""
     if live.last_changed:
-        try:
+        with suppress(ValueError):
             since = f"changed {when(call, as_moment(live.last_changed))}"
-        except ValueError:
-            since = ""
-    return {"text": f"{of_status(live.status).capitalize()} on “{where}”", "note": since}
+    return {"text": f"{of_status(live.status).capitalize()} on “{list_name}”", "note": since}
 
 
-def _list(one: Explanation, list_id: str | None) -> str:
-    known = one.settings.list_of(list_id) if one.settings is not None else None
-    return known.name if known is not None else str(list_id)
+def _list(explanation: Explanation, list_id: str | None) -> str:
+    mailing_list = explanation.settings.list_of(list_id) if explanation.settings is not None else None
+    return mailing_list.name if mailing_list is not None else str(list_id)

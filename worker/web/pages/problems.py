@@ -81,15 +81,15 @@ def problems_of(facts: AccountFacts, context: ProblemContext, now: datetime) -> 
     While the account is not set up, only the next step is included: everything else follows from it.
     """
     settings = facts.settings
-    found = [*_outside(settings, context)]
+    problems = [*_outside(settings, context)]
     steps = [*_steps(settings)]
-    found += steps[:1]
-    found += _lists(settings)
+    problems += steps[:1]
+    problems += _lists(settings)
     if not steps:
-        found += [*_by_last_sync(facts, now)]
-        found += [*_notes(facts, context)]
+        problems += [*_by_last_sync(facts, now)]
+        problems += [*_notes(facts, context)]
     order = ("problem", "step", "note")
-    return sorted(found, key=lambda one: order.index(one.level))
+    return sorted(problems, key=lambda problem: order.index(problem.level))
 
 
 def _outside(settings: AccountSettings, context: ProblemContext) -> Iterator[Problem]:
@@ -119,7 +119,7 @@ def _steps(settings: AccountSettings) -> Iterator[Problem]:
         return
     if settings.pause is not None:
         yield _key_refused(settings, settings.pause)
-    elif settings.stored and all(one.gone for one in settings.stored):
+    elif settings.stored and all(mailing_list.gone for mailing_list in settings.stored):
         yield Problem(
             "other_account",
             "problem",
@@ -133,7 +133,7 @@ def _steps(settings: AccountSettings) -> Iterator[Problem]:
         text = "We are connected to Mailchimp. Next, let us read the lists that you have there."
         yield Problem("lists_not_read", "step", "Read your lists from Mailchimp", text, REFRESH)
         return
-    lacking = {one.code for one in missing(settings)}
+    lacking = {lack.code for lack in missing(settings)}
     if "no_stored_list" in lacking and not settings.lists:
         text = "Your Mailchimp account has no list yet. Create one in Mailchimp, then refresh."
         yield Problem("no_list", "step", "Create a list in Mailchimp", text, REFRESH)
@@ -155,8 +155,8 @@ def _steps(settings: AccountSettings) -> Iterator[Problem]:
 
 
 def _key_refused(settings: AccountSettings, pause: Pause) -> Problem:
-    said = _answer_in(pause)
-    if "key" not in said.lower():
+    answer = _answer_in(pause)
+    if "key" not in answer.lower():
         return Problem(
             "not_let_in",
             "problem",
@@ -164,7 +164,7 @@ def _key_refused(settings: AccountSettings, pause: Pause) -> Problem:
             "Log in to Mailchimp and check whether your account is in order there. Then let us try again. Nothing is "
             "lost: your customers are sent once Mailchimp lets us in.",
             RESUME,
-            (f"Mailchimp's answer: {said}",),
+            (f"Mailchimp's answer: {answer}",),
         )
     return Problem(
         "key_refused",
@@ -173,7 +173,7 @@ def _key_refused(settings: AccountSettings, pause: Pause) -> Problem:
         f"Mailchimp refused the key {_key(settings)}. It may have been deleted or replaced there. Nothing is lost: "
         "your customers are sent once a key works again.",
         Button("Enter a new key", "#connection"),
-        (f"Mailchimp's answer: {said}",),
+        (f"Mailchimp's answer: {answer}",),
     )
 
 
@@ -187,26 +187,26 @@ def _key(settings: AccountSettings) -> str:
 
 
 def _lists(settings: AccountSettings) -> Iterator[Problem]:
-    if settings.stored and all(one.gone for one in settings.stored):
+    if settings.stored and all(mailing_list.gone for mailing_list in settings.stored):
         return
-    for one in settings.stored:
-        if one.gone and one.list_id != settings.master_list:
+    for mailing_list in settings.stored:
+        if mailing_list.gone and mailing_list.list_id != settings.master_list:
             yield Problem(
                 "list_gone",
                 "problem",
-                f"“{one.name}” is no longer in Mailchimp",
+                f"“{mailing_list.name}” is no longer in Mailchimp",
                 "Its customers wait. Untick it, and they go to your master list, if they have not left it.",
                 CHOOSE_LISTS,
             )
-        elif one.pause is not None:
+        elif mailing_list.pause is not None:
             yield Problem(
                 "list_paused",
                 "problem",
-                f"“{one.name}” accepts nobody",
+                f"“{mailing_list.name}” accepts nobody",
                 "Mailchimp refuses everyone whom we add to this list, so we stopped. Look at the list's settings in "
                 "Mailchimp, such as required fields, then let us try again.",
                 RESUME,
-                (f"Mailchimp's answer: {_answer_in(one.pause)}",),
+                (f"Mailchimp's answer: {_answer_in(mailing_list.pause)}",),
             )
 
 
@@ -235,16 +235,16 @@ def _by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
             "is not clear. Nothing is lost.",
             Button("See who", f"/people?run={facts.run}&outcome={Outcome.HELD}"),
         )
-    refused = sum(part.counts.get(one, 0) for one in (Outcome.REFUSED, Outcome.SUPPRESSED))
+    refused = sum(part.counts.get(outcome, 0) for outcome in (Outcome.REFUSED, Outcome.SUPPRESSED))
     if refused:
         text = "Usually the address is misspelled. Correct it in billmywork, and we try again."
-        where = f"/people?run={facts.run}&group=refused"
-        yield Problem("refused", "note", f"Mailchimp did not accept {people(refused)}", text, Button("See who", where))
+        target = f"/people?run={facts.run}&group=refused"
+        yield Problem("refused", "note", f"Mailchimp did not accept {people(refused)}", text, Button("See who", target))
 
 
 def _held(facts: AccountFacts, now: datetime) -> Problem:
     fresh = can_be_confirmed(facts.held, now)
-    lines = tuple(held_in_words(facts.settings, one) for one in facts.held)
+    lines = tuple(held_in_words(facts.settings, held) for held in facts.held)
     text = (
         "That is more than usual, so we stopped and ask you first. If it is what you want, confirm it."
         if fresh
@@ -254,13 +254,13 @@ def _held(facts: AccountFacts, now: datetime) -> Problem:
     return Problem("held", "problem", "Some changes need your confirmation", text, button, lines)
 
 
-def held_in_words(settings: AccountSettings, one: HeldCount) -> str:
+def held_in_words(settings: AccountSettings, held: HeldCount) -> str:
     """Returns what was held back on a list, for an owner: "5,000 people would leave “Readers”."."""
-    known = settings.list_of(one.list_id)
-    name = f"“{known.name}”" if known is not None else f"the list {one.list_id}"
-    if one.what == "moves":
-        return f"{people(one.count)} would move off {name}. We can no longer see who had unsubscribed from it."
-    return f"{people(one.count)} would leave {name}."
+    mailing_list = settings.list_of(held.list_id)
+    name = f"“{mailing_list.name}”" if mailing_list is not None else f"the list {held.list_id}"
+    if held.what == "moves":
+        return f"{people(held.count)} would move off {name}. We can no longer see who had unsubscribed from it."
+    return f"{people(held.count)} would leave {name}."
 
 
 def _notes(facts: AccountFacts, context: ProblemContext) -> Iterator[Problem]:
@@ -300,12 +300,12 @@ class SetUp:
     @property
     def done(self) -> bool:
         """Whether nothing is left."""
-        return all(one.done for one in self.steps)
+        return all(step.done for step in self.steps)
 
 
 def set_up(settings: AccountSettings) -> SetUp:
     """Returns the steps of setting an account up."""
-    lacking = {one.code for one in missing(settings)}
+    lacking = {lack.code for lack in missing(settings)}
     connected = settings.key_hint is not None
     return SetUp(
         (

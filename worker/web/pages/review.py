@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
@@ -14,6 +13,7 @@ from worker.clock import as_moment
 from worker.errors import AccountError, NotFound
 from worker.flush.what_follows import WhatFollows
 from worker.model import ListId
+from worker.status.account_state import AccountFacts
 from worker.store import accounts
 from worker.store.accounts import AccountSettings, StatusIfNew
 from worker.store.held_counts import CONFIRM_WITHIN
@@ -25,7 +25,7 @@ from worker.web.errors import ConfirmationNeeded
 from worker.web.owner_messages import message_for_owner
 from worker.web.pages.layout import back, page, when
 from worker.web.pages.problems import held_in_words
-from worker.web.pages.settings_page import shown
+from worker.web.pages.settings_page import settings_response
 from worker.web.pages.words import people
 
 WELCOME = "People you have not asked get your welcome mail, if your list has one."
@@ -38,7 +38,7 @@ NEVER_BACK = "Nobody who unsubscribed is moved or added again."
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SettingsForm:
     """A submitted form of settings.
 
     Attributes:
@@ -47,102 +47,99 @@ class Asked:
     """
 
     kind: str
-    wanted: RequestedSettings
+    requested: RequestedSettings
     fields: tuple[tuple[str, str], ...]
 
 
-def asked_of(fields: Mapping[str, Sequence[str]]) -> Asked:
+def settings_form(fields: Mapping[str, Sequence[str]]) -> SettingsForm:
     """Parses a submitted form."""
     if (fields.get("kind") or ["lists"])[-1] == "enable":
         enabled = bool(fields.get("enabled"))
-        given = (fields.get("status") or [""])[-1]
-        status: StatusIfNew | None = "pending" if given == "pending" else "subscribed" if given else None
-        sent = [("kind", "enable"), ("status", given)] + ([("enabled", "1")] if enabled else [])
-        return Asked("enable", RequestedSettings(enabled=enabled, status_if_new=status), tuple(sent))
-    lists = [one for one in fields.get("list", ()) if one]
+        status_field = (fields.get("status") or [""])[-1]
+        status: StatusIfNew | None = "pending" if status_field == "pending" else "subscribed" if status_field else None
+        sent = [("kind", "enable"), ("status", status_field)] + ([("enabled", "1")] if enabled else [])
+        return SettingsForm("enable", RequestedSettings(enabled=enabled, status_if_new=status), tuple(sent))
+    lists = [list_id for list_id in fields.get("list", ()) if list_id]
     master = (fields.get("master") or [""])[-1]
-    wanted = RequestedSettings(stored=frozenset(map(ListId, lists)), master_list=ListId(master) if master else None)
-    sent = [("kind", "lists"), *(("list", one) for one in lists)] + ([("master", master)] if master else [])
-    return Asked("lists", wanted, tuple(sent))
+    requested = RequestedSettings(stored=frozenset(map(ListId, lists)), master_list=ListId(master) if master else None)
+    sent = [("kind", "lists"), *(("list", list_id) for list_id in lists)] + ([("master", master)] if master else [])
+    return SettingsForm("lists", requested, tuple(sent))
 
 
 def enable(call: Call) -> Response:
     """Handles the switch: turning it off takes effect at once, anything else is shown first."""
-    asked = asked_of({**call.form, "kind": ["enable"]})
+    form = settings_form({**call.form, "kind": ["enable"]})
     before = reader_of(call).settings()
-    if not asked.wanted.enabled:
-        if before.enabled:
-            editor_of(call).change(asked.wanted)
-            return back(call, "", "off")
-        editor_of(call).change(asked.wanted)
-        return back(call, "#enable", "saved")
-    if before.enabled and before.status_if_new == asked.wanted.status_if_new:
+    if not form.requested.enabled:
+        editor_of(call).change(form.requested)
+        return back(call, "", "off") if before.enabled else back(call, "#enable", "saved")
+    if before.enabled and before.status_if_new == form.requested.status_if_new:
         return back(call, "#enable", "same")
-    return _to_review(call, asked)
+    return _to_review(call, form)
 
 
 def lists(call: Call) -> Response:
     """Handles the selected lists, and shows the consequences."""
-    asked = asked_of({**call.form, "kind": ["lists"]})
-    if (error := _list_error(call, asked)) is not None:
-        return shown(call, list_error=error, status=422)
-    preview = reader_of(call).preview(asked.wanted)
+    form = settings_form({**call.form, "kind": ["lists"]})
+    if (error := _list_error(call, form)) is not None:
+        return settings_response(call, list_error=error, status=422)
+    preview = reader_of(call).preview(form.requested)
     if preview.settings == reader_of(call).settings():
         return back(call, "#lists", "same")
     if preview.follows is None and not preview.settings.enabled:
         # Nobody is affected yet, so there is nothing to show first.
-        editor_of(call).change(asked.wanted)
+        editor_of(call).change(form.requested)
         return back(call, "", "saved")
-    return _to_review(call, asked)
+    return _to_review(call, form)
 
 
-def _list_error(call: Call, asked: Asked) -> str | None:
-    wanted, before = asked.wanted, reader_of(call).settings()
-    assert wanted.stored is not None, "a form of lists has lists"
-    if not wanted.stored:
+def _list_error(call: Call, form: SettingsForm) -> str | None:
+    requested, before = form.requested, reader_of(call).settings()
+    assert requested.stored is not None, "a form of lists has lists"
+    if not requested.stored:
         return "Tick at least one list."
-    if wanted.master_list is None:
+    if requested.master_list is None:
         return "Choose one of the ticked lists as the master list."
-    if wanted.master_list not in wanted.stored:
-        master = before.list_of(wanted.master_list)
+    if requested.master_list not in requested.stored:
+        master = before.list_of(requested.master_list)
         return f"Tick “{master.name if master is not None else 'it'}” too: the master list is one that you use."
-    if taken := wanted.stored & accounts.stored_by_others(call.db, call.account):
-        names = " and ".join(_name(before, one) for one in sorted(taken))
+    if used_by_others := requested.stored & accounts.stored_by_others(call.db, call.account):
+        names = " and ".join(_name(before, list_id) for list_id in sorted(used_by_others))
         return f"Another account uses {names}. A list can be used by one account only."
     try:
-        reader_of(call).preview(wanted)
+        reader_of(call).preview(requested)
     except (AccountError, NotFound):
         return "One of these lists cannot be used any more. Refresh the lists, and choose again."
     return None
 
 
-def _to_review(call: Call, asked: Asked) -> Response:
-    return RedirectResponse(f"{account_path(call.account)}/review?{urlencode(asked.fields)}", 303)
+def _to_review(call: Call, form: SettingsForm) -> Response:
+    return RedirectResponse(f"{account_path(call.account)}/review?{urlencode(form.fields)}", 303)
 
 
 def review(call: Call) -> Response:
     """Shows the consequences of the requested settings."""
     query = call.request.query_params
-    return _review(call, asked_of({name: query.getlist(name) for name in query}))
+    return _review(call, settings_form({name: query.getlist(name) for name in query}))
 
 
-def _review(call: Call, asked: Asked, error: str | None = None) -> Response:
-    reading = reader_of(call)
+def _review(call: Call, form: SettingsForm, error: str | None = None) -> Response:
+    reader = reader_of(call)
     try:
-        preview = reading.preview(asked.wanted)
+        preview = reader.preview(form.requested)
     except (AccountError, NotFound) as failed:
-        return shown(call, warning=" ".join(message_for_owner(failed)), status=409)
-    at = when(call, reading.current_state().next_flush)
-    before, follows = reading.settings(), preview.follows
-    turned_on = asked.kind == "enable" and not before.enabled
+        return settings_response(call, warning=" ".join(message_for_owner(failed)), status=409)
+    at = when(call, reader.current_state().next_flush)
+    before, follows = reader.settings(), preview.follows
+    turned_on = form.kind == "enable" and not before.enabled
     ticks = []
-    if asked.kind == "enable":
+    if form.kind == "enable":
         ticks.append(("agreed", "I may write to these people", UNKNOWN_CONSENT))
-    ticks += [_tick(preview, one, count) for one, count in preview.to_confirm.items()]
+    ticks += [_tick(preview, list_id, count) for list_id, count in preview.to_confirm.items()]
     remarks = [] if follows is None else [NEVER_BACK]
-    if asked.kind == "enable":
-        remarks.insert(0, CONFIRM_MAIL if asked.wanted.status_if_new == "pending" else WELCOME)
-    confirmed = [(f"leave-{one}", str(count)) for one, count in preview.to_confirm.items()]
+    if form.kind == "enable":
+        remarks.insert(0, CONFIRM_MAIL if form.requested.status_if_new == "pending" else WELCOME)
+    confirmed = [(f"leave-{list_id}", str(count)) for list_id, count in preview.to_confirm.items()]
     return page(
         call,
         "review.html",
@@ -152,27 +149,27 @@ def _review(call: Call, asked: Asked, error: str | None = None) -> Response:
         lines=follow_lines(preview, at, turned_on=turned_on),
         remarks=remarks,
         action="review",
-        fields=[*asked.fields, *confirmed],
+        fields=[*form.fields, *confirmed],
         ticks=ticks,
         error=error,
         danger=bool(confirmed),
         button="Turn it on" if turned_on else "Save",
-        instead=_ask_instead(call, asked),
+        instead=_ask_instead(call, form),
         status=422 if error else 200,
     )
 
 
-def _ask_instead(call: Call, asked: Asked) -> tuple[str, str] | None:
+def _ask_instead(call: Call, form: SettingsForm) -> tuple[str, str] | None:
     """Returns the alternative for people whose consent is unknown: its label and URL."""
-    if asked.kind != "enable" or asked.wanted.status_if_new == "pending":
+    if form.kind != "enable" or form.requested.status_if_new == "pending":
         return None
     fields = [("kind", "enable"), ("status", "pending"), ("enabled", "1")]
     return "Not sure? Ask them by mail first instead", f"{account_path(call.account)}/review?{urlencode(fields)}"
 
 
 def _tick(preview: Preview, list_id: ListId, count: int) -> tuple[str, str, str]:
-    known = preview.settings.list_of(list_id)
-    name = known.name if known is not None else list_id
+    mailing_list = preview.settings.list_of(list_id)
+    name = mailing_list.name if mailing_list is not None else list_id
     present = preview.follows.present.get(list_id, 0) if preview.follows is not None else 0
     return f"sure-{list_id}", f"Yes, {people(count)} may leave “{name}”", f"{people(present)} are on it now."
 
@@ -183,15 +180,15 @@ def follow_lines(preview: Preview, at: str, *, turned_on: bool) -> list[str]:
     if follows is None:
         return ["Nothing is sent to Mailchimp yet. After you save, you see below what is still missing."]
     lines = []
-    how = "as subscribed" if settings.status_if_new == "subscribed" else "once they confirm by mail"
+    manner = "as subscribed" if settings.status_if_new == "subscribed" else "once they confirm by mail"
     if follows.adds:
         verb = "is" if follows.adds == 1 else "are"
         start = f"Enabling adds {people(follows.adds)}" if turned_on else f"{people(follows.adds)} {verb} added"
-        lines.append(f"{start} {how} {at}.")
+        lines.append(f"{start} {manner} {at}.")
     lines += _moves(follows, settings)
     lines += [
-        f"{people(count)} {'leaves' if count == 1 else 'leave'} {_name(settings, one)} for no other list."
-        for one, count in sorted(follows.leaves.items())
+        f"{people(count)} {'leaves' if count == 1 else 'leave'} {_name(settings, list_id)} for no other list."
+        for list_id, count in sorted(follows.leaves.items())
     ]
     return lines or [f"Nobody is added, moved or taken off a list by this {at}."]
 
@@ -204,32 +201,32 @@ def _moves(follows: WhatFollows, settings: AccountSettings) -> list[str]:
 
 
 def _name(settings: AccountSettings, list_id: ListId) -> str:
-    known = settings.list_of(list_id)
-    return f"“{known.name}”" if known is not None else str(list_id)
+    mailing_list = settings.list_of(list_id)
+    return f"“{mailing_list.name}”" if mailing_list is not None else str(list_id)
 
 
 def save(call: Call) -> Response:
     """Saves what was reviewed; shows it again if more would happen than was seen."""
-    asked = asked_of(call.form)
-    if asked.kind == "enable" and not call.form.get("agreed"):
-        return _review(call, asked, "Tick the box if you may write to these people. Otherwise nothing is sent.")
+    form = settings_form(call.form)
+    if form.kind == "enable" and not call.form.get("agreed"):
+        return _review(call, form, "Tick the box if you may write to these people. Otherwise nothing is sent.")
     before = reader_of(call).settings()
     try:
-        editor_of(call).change(asked.wanted, _confirmed(call))
+        editor_of(call).change(form.requested, _confirmed(call))
     except ConfirmationNeeded:
-        return _review(call, asked, "More people would leave a list than you confirmed. Look at the numbers again.")
+        return _review(call, form, "More people would leave a list than you confirmed. Look at the numbers again.")
     except (AccountError, NotFound) as error:
-        return shown(call, warning=" ".join(message_for_owner(error)), status=409)
-    return back(call, "", "on" if asked.kind == "enable" and not before.enabled else "saved")
+        return settings_response(call, warning=" ".join(message_for_owner(error)), status=409)
+    return back(call, "", "on" if form.kind == "enable" and not before.enabled else "saved")
 
 
 def _confirmed(call: Call) -> dict[ListId, int]:
-    found = {}
+    confirmed = {}
     for name in call.form:
         list_id, count = name.removeprefix("leave-"), call.field(name)
         if name != list_id and count.isdecimal() and len(count) < 10 and call.form.get(f"sure-{list_id}"):
-            found[ListId(list_id)] = int(count)
-    return found
+            confirmed[ListId(list_id)] = int(count)
+    return confirmed
 
 
 def ask_disconnect(call: Call) -> Response:
@@ -267,21 +264,20 @@ def held(call: Call) -> Response:
     facts = reader_of(call).current_state().facts
     if not facts.held:
         return back(call)
-    seen: list[Any] = [(f"held-{one.list_id}-{one.what}", str(one.count)) for one in facts.held]
-    until = when(call, min(as_moment(one.shown_at) for one in facts.held) + CONFIRM_WITHIN)
+    until = when(call, min(as_moment(held_count.shown_at) for held_count in facts.held) + CONFIRM_WITHIN)
     return page(
         call,
         "review.html",
         tab="",
         title="Confirm",
         question="Let these changes happen?",
-        lines=[held_in_words(facts.settings, one) for one in facts.held],
+        lines=[held_in_words(facts.settings, held_count) for held_count in facts.held],
         remarks=[
             "They are archived in Mailchimp: off your list, and not deleted. Nobody gets a mail about it.",
             f"You can confirm this until {until}. It begins within seconds, with whatever else is waiting.",
         ],
         action="held",
-        fields=seen,
+        fields=list(_held_fields(facts).items()),
         ticks=[("sure", "Yes, I want these people off these lists", "")],
         error=None,
         danger=True,
@@ -290,15 +286,19 @@ def held(call: Call) -> Response:
     )
 
 
+def _held_fields(facts: AccountFacts) -> dict[str, str]:
+    """Returns the hidden fields that say which numbers the owner saw."""
+    return {f"held-{held_count.list_id}-{held_count.what}": str(held_count.count) for held_count in facts.held}
+
+
 def confirm_held(call: Call) -> Response:
     """Confirms what was held back, if it is still what the owner saw."""
     facts = reader_of(call).current_state().facts
-    shown_now = {f"held-{one.list_id}-{one.what}": str(one.count) for one in facts.held}
-    seen = {name: call.field(name) for name in call.form if name.startswith("held-")}
-    if not call.form.get("sure") or seen != shown_now:
+    confirmed = {name: call.field(name) for name in call.form if name.startswith("held-")}
+    if not call.form.get("sure") or confirmed != _held_fields(facts):
         return held(call)
     try:
         editor_of(call).sync_now(confirm_held=True)
     except AccountError as error:
-        return shown(call, warning=" ".join(message_for_owner(error)), status=409)
+        return settings_response(call, warning=" ".join(message_for_owner(error)), status=409)
     return back(call, "", "confirmed")

@@ -15,8 +15,8 @@ from worker.web.pages.layout import page, when
 def show(call: Call) -> Response:
     """Shows the changes of the account's settings, newest first."""
     rows = [
-        {"when": when(call, one.at), "who": in_words_who(one.by), "what": in_words(one)}
-        for one in reader_of(call).settings_log()
+        {"when": when(call, change.at), "who": in_words_who(change.by), "what": in_words(change)}
+        for change in reader_of(call).settings_log()
     ]
     return page(call, "log.html", tab="/log", title="Changes", rows=rows)
 
@@ -29,30 +29,30 @@ def in_words_who(by: str) -> str:
     return f"support ({named[1]})" if named else "support"
 
 
-def in_words(one: SettingChange) -> str:
+def in_words(change: SettingChange) -> str:
     """Returns one change in a sentence."""
-    match one.setting:
+    match change.setting:
         case "api_key":
-            return _key(one.before, one.after)
+            return _key(change.before, change.after)
         case "enabled":
-            return "Turned the integration on." if one.after == "true" else "Turned the integration off."
+            return "Turned the integration on." if change.after == "true" else "Turned the integration off."
         case "status_if_new":
-            if one.after == "pending":
+            if change.after == "pending":
                 return "New people are asked to confirm first."
             return "New people are added as subscribed."
         case "stored_list":
-            if one.after is not None:
-                return f"Chose the list {_name(one.after)}."
-            return f"No longer uses the list {_name(one.before)}."
+            if change.after is not None:
+                return f"Chose the list {_name(change.after)}."
+            return f"No longer uses the list {_name(change.before)}."
         case "master_list":
-            if one.after is None:
-                return f"{_name(one.before)} is no longer the master list."
-            return f"Made {_name(one.after)} the master list."
+            if change.after is None:
+                return f"{_name(change.before)} is no longer the master list."
+            return f"Made {_name(change.after)} the master list."
         case "merge_field":
-            return f"Chose what a field gets: {one.after or 'the default'}, before {one.before or 'the default'}."
+            return f"Chose what a field gets: {change.after or 'the default'}, before {change.before or 'the default'}."
         case "paused":
             return "Let us try again after Mailchimp had refused."
-    return f"Changed {one.setting}."
+    return f"Changed {change.setting}."
 
 
 def _key(before: str | None, after: str | None) -> str:

@@ -25,10 +25,10 @@ from worker.web.pages.your_data import fields_of, not_sent
 
 def show(call: Call) -> Response:
     """Shows the page."""
-    return shown(call)
+    return settings_response(call)
 
 
-def shown(
+def settings_response(
     call: Call,
     *,
     key_error: OwnerMessage | None = None,
@@ -37,14 +37,14 @@ def shown(
     status: int = 200,
 ) -> Response:
     """Returns the page, with each error beside the field that it is about."""
-    reading = reader_of(call)
-    now, parts = reading.current_state(), reading.runs(30)
-    settings, facts = now.facts.settings, now.facts
-    next_sync = when(call, now.next_flush)
-    found = needing_attention(call, now)
-    pressing, notes = ([one for one in found if (one.level == "note") is note] for note in (False, True))
+    reader = reader_of(call)
+    current, parts = reader.current_state(), reader.runs(30)
+    settings, facts = current.facts.settings, current.facts
+    next_sync = when(call, current.next_flush)
+    problems = needing_attention(call, current)
+    pressing, notes = ([problem for problem in problems if (problem.level == "note") is note] for note in (False, True))
     unsent = not_sent(facts.part.left_out, settings) if facts.part is not None else []
-    refresh, message = reading.refresh(), warning or just_done(call)
+    refresh, message = reader.refresh(), warning or just_done(call)
     return page(
         call,
         "settings.html",
@@ -54,18 +54,18 @@ def shown(
         message=message,
         tone="warn" if warning else "good",
         pressing=pressing,
-        has_problem=any(one.level == "problem" for one in pressing),
+        has_problem=any(problem.level == "problem" for problem in pressing),
         notes=notes,
         set_up=set_up(settings),
-        headline=_headline(call, now, pressing, next_sync),
-        progress=now.flush,
+        headline=_headline(call, current, pressing, next_sync),
+        progress=current.flush,
         connected=when(call, settings.connected_at) if settings.key_hint and settings.connected_at else None,
-        user=reading.user(),
+        user=reader.user(),
         settings=settings,
         key_error=key_error,
         key_refused=settings.pause is not None,
         flush_at=call.context.parts.config.flush.at,
-        lists=_lists(settings, reading.new_lists(settings)),
+        lists=_lists(settings, reader.new_lists(settings)),
         list_error=list_error,
         read_at=when(call, settings.refreshed_at) if settings.refreshed_at else None,
         refresh=REFRESH,
@@ -80,29 +80,33 @@ def shown(
         groups=GROUPS,
         fields=[
             {
-                "detail": one.detail,
-                "tag": one.tag,
-                "only_on": ", ".join(one.only_on),
-                "missing": any(each.tag == one.tag for each in unsent),
+                "detail": field.detail,
+                "tag": field.tag,
+                "only_on": ", ".join(field.only_on),
+                "missing": any(missing.tag == field.tag for missing in unsent),
             }
-            for one in fields_of(settings)
+            for field in fields_of(settings)
         ],
-        mapped_lists=[one for one in settings.stored if not one.gone] if settings.key_hint else [],
+        mapped_lists=_mapped_lists(settings),
         not_sent=unsent,
     )
 
 
-def _headline(call: Call, now: CurrentState, pressing: list[Problem], next_sync: str) -> Mapping[str, str] | None:
-    facts = now.facts
+def _mapped_lists(settings: AccountSettings) -> list[AccountList]:
+    return [mailing_list for mailing_list in settings.stored if not mailing_list.gone] if settings.key_hint else []
+
+
+def _headline(call: Call, current: CurrentState, pressing: list[Problem], next_sync: str) -> Mapping[str, str] | None:
+    facts = current.facts
     if facts.delivering:
         more = "Load this page again to see how far it is."
-        if now.flush is not None and now.flush.ends_at is not None:
-            end = when(call, now.flush.ends_at)
-            more = f"{people(now.flush.left)} left. It should end {end}. {more}"
+        if current.flush is not None and current.flush.ends_at is not None:
+            end = when(call, current.flush.ends_at)
+            more = f"{people(current.flush.left)} left. It should end {end}. {more}"
         return _state("A sync is under way", more)
-    if now.sync_requested:
+    if current.sync_requested:
         return _state("A sync begins within seconds", "Load this page again to see it.")
-    if now.missing:
+    if current.missing:
         return None
     waiting = people(facts.waiting) if facts.waiting else ""
     if pressing:
@@ -118,30 +122,30 @@ def _state(text: str, more: str, waiting: str = "", *, tone: str = "") -> dict[s
 def _lists(settings: AccountSettings, new: Collection[ListId]) -> list[dict[str, Any]]:
     return [
         {
-            "list_id": one.list_id,
-            "name": one.name,
-            "members": one.member_count,
-            "stored": one.stored,
-            "gone": one.gone,
-            "master": one.list_id == settings.master_list,
-            **_marked(one, new=one.list_id in new),
+            "list_id": mailing_list.list_id,
+            "name": mailing_list.name,
+            "members": mailing_list.member_count,
+            "stored": mailing_list.stored,
+            "gone": mailing_list.gone,
+            "master": mailing_list.list_id == settings.master_list,
+            **_marked(mailing_list, new=mailing_list.list_id in new),
         }
-        for one in settings.lists
-        if one.stored or not one.gone
+        for mailing_list in settings.lists
+        if mailing_list.stored or not mailing_list.gone
     ]
 
 
-def _marked(one: AccountList, *, new: bool) -> dict[str, str]:
-    if one.gone:
+def _marked(mailing_list: AccountList, *, new: bool) -> dict[str, str]:
+    if mailing_list.gone:
         return {
             "badge": "gone",
             "tone": "bad",
             "note": "No longer in Mailchimp. Untick it, so that its customers no longer wait.",
         }
-    if one.pause is not None:
+    if mailing_list.pause is not None:
         return {"badge": "paused", "tone": "warn", "note": "Mailchimp refuses everyone whom we add."}
     permissions = "It asks its members for marketing permissions; we add people without any."
-    note = permissions if one.stored and one.marketing_permissions else ""
+    note = permissions if mailing_list.stored and mailing_list.marketing_permissions else ""
     return {"badge": "new" if new else "", "tone": "", "note": note}
 
 
@@ -150,9 +154,9 @@ def connect(call: Call) -> Response:
     try:
         editor_of(call).connect(call.field("key").strip())
     except (UsageError, MailchimpError) as error:
-        return shown(call, key_error=message_for_owner(error), status=422)
-    reading = reader_of(call)
-    if reading.settings().refreshed_at is None:
+        return settings_response(call, key_error=message_for_owner(error), status=422)
+    reader = reader_of(call)
+    if reader.settings().refreshed_at is None:
         # The next step anyway, so start it.
         editor_of(call).refresh_lists()
         return back(call, "/refreshing")
@@ -171,10 +175,10 @@ SECONDS = 1
 
 def refreshing(call: Call) -> Response:
     """Shows that lists are being read, and reloads itself; once they are read, redirects to them."""
-    found = reader_of(call).refresh()
-    if found is None or not found.running:
-        return back(call, "#lists", "refreshed" if found is not None and found.problem is None else None)
-    answer = page(call, "refreshing.html", tab="", title="Reading your lists", began=when(call, found.began_at))
+    refresh = reader_of(call).refresh()
+    if refresh is None or not refresh.running:
+        return back(call, "#lists", "refreshed" if refresh is not None and refresh.problem is None else None)
+    answer = page(call, "refreshing.html", tab="", title="Reading your lists", began=when(call, refresh.began_at))
     answer.headers["Refresh"] = str(SECONDS)
     return answer
 
@@ -192,7 +196,7 @@ def sync(call: Call) -> Response:
     except TooManyTries:
         again = reader_of(call).current_state().sync_again_at
         advice = f" You can ask again {when(call, again)}." if again is not None else ""
-        return shown(call, warning=f"A sync was asked for within the last ten minutes.{advice}", status=429)
+        return settings_response(call, warning=f"A sync was asked for within the last ten minutes.{advice}", status=429)
     except AccountError:
-        return shown(call, warning="A sync cannot begin yet. See below what is missing.", status=409)
+        return settings_response(call, warning="A sync cannot begin yet. See below what is missing.", status=409)
     return back(call, "", "syncing")

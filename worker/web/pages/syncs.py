@@ -37,7 +37,7 @@ def last_sync(call: Call, parts: Sequence[PartOfRun]) -> dict[str, Any] | None:
     if not parts:
         return None
     last = parts[-1]
-    found = run_in_words(last.part.counts)
+    words = run_in_words(last.part.counts)
     counts = by_group(last.part.counts)
     main = [
         {"slug": SLUGS[group], "text": f"{people(counts[group])} {group.value}"} for group in _MAIN if counts[group]
@@ -53,7 +53,7 @@ def last_sync(call: Call, parts: Sequence[PartOfRun]) -> dict[str, Any] | None:
         "why": [
             {"outcome": part.outcome, "text": part.text, "sentence": words_of(part.outcome).sentence}
             for group in (Group.NOT_ADDED, Group.WAITING)
-            for part in found.groups.get(group, ())
+            for part in words.groups.get(group, ())
         ],
         "share": share_bar({SLUGS[group]: count for group, count in counts.items()}) if main else None,
     }
@@ -70,9 +70,9 @@ def chart_of(call: Call, parts: Iterable[PartOfRun], base: str | None = None) ->
     base = base if base is not None else account_path(call.account)
     today = call.now.astimezone(zone).date()
     counts: dict[Any, Counter[str]] = {}
-    for one in parts:
-        day = as_moment(one.started_at).astimezone(zone).date()
-        counts.setdefault(day, Counter()).update(one.part.counts)
+    for run in parts:
+        day = as_moment(run.started_at).astimezone(zone).date()
+        counts.setdefault(day, Counter()).update(run.part.counts)
     bars = []
     for day in (today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)):
         groups = by_group(counts.get(day, {}))
@@ -85,19 +85,19 @@ def chart_of(call: Call, parts: Iterable[PartOfRun], base: str | None = None) ->
 
 def show_runs(call: Call) -> Response:
     """Shows the syncs of the last thirty days; each number links to its people."""
-    found = reader_of(call).runs(DAYS)
+    runs = reader_of(call).runs(DAYS)
     flush = call.context.parts.config.flush
     rows = [
         {
-            "run": one.run,
-            "when": when(call, one.started_at).capitalize(),
+            "run": run.run,
+            "when": when(call, run.started_at).capitalize(),
             "cells": [
                 {"slug": SLUGS[group], "count": count, "label": group.value}
-                for group, count in by_group(one.part.counts).items()
+                for group, count in by_group(run.part.counts).items()
             ],
-            "ended": _ENDS[one.part.ended] if one.ended_at is not None else "under way",
+            "ended": _ENDS[run.part.ended] if run.ended_at is not None else "under way",
         }
-        for one in reversed(found)
+        for run in reversed(runs)
     ]
     at = next_flush_time(call.now, flush.time_of_day, flush.zone)
     return page(
@@ -105,7 +105,7 @@ def show_runs(call: Call) -> Response:
         "runs.html",
         tab="/runs",
         title="Syncs",
-        chart=chart_of(call, found),
+        chart=chart_of(call, runs),
         groups=GROUPS,
         rows=rows,
         next_sync=when(call, at),

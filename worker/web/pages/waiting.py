@@ -19,7 +19,7 @@ from worker.web.pages.people import MOST_SHOWN, name_of
 def show(call: Call) -> Response:
     """Shows the waiting customers, ordered by their billmywork ids, up to a limit."""
     settings = reader_of(call).settings()
-    found = customers.changed(call.db, call.account, None, MOST_SHOWN)
+    waiting = customers.changed(call.db, call.account, None, MOST_SHOWN)
     bare = bare_customers.of_account(call.db, call.account)
     unread = bare.count if bare is not None and bare.reading else 0
     return page(
@@ -27,33 +27,33 @@ def show(call: Call) -> Response:
         "waiting.html",
         tab="",
         title="People waiting for the next sync",
-        rows=[_row(one, settings) for one in found],
+        rows=[_row(customer, settings) for customer in waiting],
         count=customers.changed_count(call.db, call.account) - unread,
         unread=unread,
     )
 
 
-def _row(one: Customer, settings: AccountSettings) -> dict[str, Any]:
+def _row(customer: Customer, settings: AccountSettings) -> dict[str, Any]:
     return {
-        "name": name_of(one),
-        "email": one.address,
-        "list": _list_name(one, settings),
-        "sentence": _sentence(one),
+        "name": name_of(customer),
+        "email": customer.address,
+        "list": _list_name(customer, settings),
+        "sentence": _sentence(customer),
     }
 
 
-def _list_name(one: Customer, settings: AccountSettings) -> str | None:
-    if one.deleted or settings.master_list is None:
+def _list_name(customer: Customer, settings: AccountSettings) -> str | None:
+    if customer.deleted or settings.master_list is None:
         return None
-    chosen = settings.list_of(choose(one, settings, None).list_id)
+    chosen = settings.list_of(choose(customer, settings, None).list_id)
     return chosen.name if chosen is not None else None
 
 
-def _sentence(one: Customer) -> str:
-    if one.deleted:
+def _sentence(customer: Customer) -> str:
+    if customer.deleted:
         return "Deleted in billmywork: taken off your lists if the sync added them."
-    if one.state.marketing_consent is False:
+    if customer.state.marketing_consent is False:
         return "Does not want marketing: unsubscribed where subscribed, and added nowhere."
-    if one.address is None:
+    if customer.address is None:
         return "Has no e-mail address, so nothing is sent."
     return "New, changed, or to be checked again."

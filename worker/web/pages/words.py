@@ -172,18 +172,18 @@ def run_in_words(counts: Mapping[str, int]) -> RunInWords:
     Args:
         counts: outcome to number of people.
     """
-    found: dict[Group, list[Part]] = {group: [] for group in Group}
+    parts_by_group: dict[Group, list[Part]] = {group: [] for group in Group}
     for outcome in [*OUTCOMES, *(set(counts) - set(OUTCOMES))]:
-        count, said = counts.get(outcome, 0), words_of(outcome)
-        if count and said.group is not None:
-            found[said.group].append(Part(str(outcome), count, f"{count:,} {said.label}"))
-    return RunInWords({group: tuple(parts) for group, parts in found.items() if parts})
+        count, words = counts.get(outcome, 0), words_of(outcome)
+        if count and words.group is not None:
+            parts_by_group[words.group].append(Part(str(outcome), count, f"{count:,} {words.label}"))
+    return RunInWords({group: tuple(parts) for group, parts in parts_by_group.items() if parts})
 
 
 def by_group(counts: Mapping[str, int]) -> dict[Group, int]:
     """Returns the number of people per group, for a chart."""
-    found = run_in_words(counts)
-    return {group: found.total(group) for group in Group}
+    run = run_in_words(counts)
+    return {group: run.total(group) for group in Group}
 
 
 def all_counts(runs: Iterable[Run]) -> Counter[str]:

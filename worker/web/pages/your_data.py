@@ -46,16 +46,16 @@ def detail_of(source: str) -> str:
 
 def fields_of(settings: AccountSettings) -> list[Field]:
     """Returns which details fill which fields of the lists in use."""
-    stored = [one for one in settings.stored if not one.gone]
-    found: dict[tuple[str, str], list[str]] = {}
+    stored = [mapped_list for mapped_list in settings.stored if not mapped_list.gone]
+    names_by_field: dict[tuple[str, str], list[str]] = {}
     for on_list in stored:
         for tag, source in mapping_of(on_list).items():
-            found.setdefault((tag, source), []).append(on_list.name)
+            names_by_field.setdefault((tag, source), []).append(on_list.name)
     if not stored:
-        found = {(tag, source): [] for tag, source in mapping_of(None).items()}
+        names_by_field = {(tag, source): [] for tag, source in mapping_of(None).items()}
     rows = [
         Field(detail_of(source), tag, () if len(names) == len(stored) else tuple(names))
-        for (tag, source), names in found.items()
+        for (tag, source), names in names_by_field.items()
     ]
     return [Field("Email address", "EMAIL"), *rows]
 
@@ -68,62 +68,62 @@ class NotSent:
     """A detail that did not reach a list.
 
     Attributes:
-        where: the list's name.
-        what: what was not sent, for how many, and why.
+        list_name: the list.
+        sentence: what was not sent, for how many, and why.
         advice: what to do.
     """
 
     tag: str
-    where: str
-    what: str
+    list_name: str
+    sentence: str
     advice: str
 
 
-def not_sent(found: Iterable[LeftOut], settings: AccountSettings) -> list[NotSent]:
+def not_sent(left_out: Iterable[LeftOut], settings: AccountSettings) -> list[NotSent]:
     """Returns what the last sync did not send, list by list."""
-    return [_told(one, settings) for one in found]
+    return [_in_words(row, settings) for row in left_out]
 
 
-def _told(one: LeftOut, settings: AccountSettings) -> NotSent:
-    known = settings.list_of(one.list_id)
-    where = known.name if known is not None else str(one.list_id)
-    source = mapping_of(known).get(one.field)
-    detail = detail_of(source) if source is not None else one.field
-    share = f"{one.contacts:,} of {one.of:,} people"
-    if one.reason == NO_SUCH_FIELD:
+def _in_words(row: LeftOut, settings: AccountSettings) -> NotSent:
+    mailing_list = settings.list_of(row.list_id)
+    list_name = mailing_list.name if mailing_list is not None else str(row.list_id)
+    source = mapping_of(mailing_list).get(row.field)
+    detail = detail_of(source) if source is not None else row.field
+    share = f"{row.contacts:,} of {row.of:,} people"
+    if row.reason == NO_SUCH_FIELD:
         return NotSent(
-            one.field,
-            where,
-            f"{detail} was not sent for {share}: your list has no field {one.field}.",
-            f"Add a field of the type {_KINDS.get(one.field, 'text')} with the tag {one.field} in Mailchimp.",
+            row.field,
+            list_name,
+            f"{detail} was not sent for {share}: your list has no field {row.field}.",
+            f"Add a field of the type {_KINDS.get(row.field, 'text')} with the tag {row.field} in Mailchimp.",
         )
-    if one.reason.startswith(CUT):
+    if row.reason.startswith(CUT):
         return NotSent(
-            one.field,
-            where,
+            row.field,
+            list_name,
             f"{detail} was shortened for {share}: Mailchimp takes 255 characters.",
             "Shorten it in billmywork if the end of it matters.",
         )
-    if one.reason == field_values.US_NUMBERS_ONLY:
+    if row.reason == field_values.US_NUMBERS_ONLY:
         return NotSent(
-            one.field,
-            where,
+            row.field,
+            list_name,
             f"{detail} was not sent for {share}: the field on your list takes US numbers only.",
             "Set the phone format of the field to International in Mailchimp.",
         )
-    if one.reason.startswith("no "):
-        lacking = " and ".join(_NAMES.get(part, part) for part in one.reason.removeprefix("no ").split(", "))
+    if row.reason.startswith("no "):
+        lacking = " and ".join(_NAMES.get(part, part) for part in row.reason.removeprefix("no ").split(", "))
         return NotSent(
-            one.field,
-            where,
+            row.field,
+            list_name,
             f"{detail} was not sent for {share}: it has no {lacking}.",
             "Complete these addresses in billmywork. Mailchimp takes whole addresses only.",
         )
     return NotSent(
-        one.field,
-        where,
-        f"{detail} was not sent for {share}: {one.reason}.",
-        _ADVICE.get(one.reason, "Check it in Mailchimp."),
+        row.field,
+        list_name,
+        f"{detail} was not sent for {share}: {row.reason}.",
+        _ADVICE.get(row.reason, "Check it in Mailchimp."),
     )
 
 
