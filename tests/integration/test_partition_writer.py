@@ -211,3 +211,27 @@ def test_a_slow_broker_does_not_lock_the_database(
 def first_entries(db: Database) -> list[str]:
     """Addresses in the ledger."""
     return [row["address"] for row in db.execute("SELECT address FROM ledger")]
+
+
+def test_a_commit_that_a_command_overtook_in_the_same_database_is_not_committed(
+    hire: Callable[[str], Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row is in Kafka before the command's: written to the database last, it would make that older than Kafka."""
+    worker, command = hire("same"), hire("same")
+    worker.take()
+    write = PartitionWriter.write
+
+    def then_the_command(self: PartitionWriter, *records: object) -> range:
+        monkeypatch.undo()
+        written = write(self, *records)  # type: ignore[arg-type]
+        command.take()
+        command.write("a@example.com", "of-the-command")
+        return written
+
+    monkeypatch.setattr(PartitionWriter, "write", then_the_command)
+    with pytest.raises(WriterFenced):
+        worker.write("a@example.com", "of-the-worker")
+    assert worker.ledger() == {"a@example.com": "of-the-command"}
+    reader = hire("another")
+    reader.take()
+    assert reader.ledger() == {"a@example.com": "of-the-command"}

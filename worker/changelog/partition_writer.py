@@ -160,6 +160,12 @@ class PartitionWriter:
             self._uncommitted = [one for one in self._uncommitted if one.stop > known]
             return min((one.start for one in self._uncommitted if one != written), default=self._end)
 
+    @property
+    def end(self) -> int:
+        """The offset after the last record that this writer wrote, and after the marker of its transaction."""
+        with self._offsets_lock:
+            return self._end + 1
+
     def committed(self, written: range) -> None:
         """Records that the database has what was written."""
         with self._offsets_lock:

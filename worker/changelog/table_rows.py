@@ -30,6 +30,11 @@ class ChangelogRow:
     row: Mapping[str, Any] | None
 
     @property
+    def row_key(self) -> RowKey:
+        """The key with the kind."""
+        return RowKey(self.kind, self.key)
+
+    @property
     def of_these_topics(self) -> bool:
         """Whether it describes these topics, so that it is valid for no others."""
         return self.kind == "topic" and self.key[0] in _OF_THESE_TOPICS

@@ -266,6 +266,10 @@ class Database:
                 self._rehearsal = None
                 rehearsal.changes = self.connection.total_changes
 
+    def unchanged_since(self, rehearsal: Rehearsal) -> bool:
+        """Returns whether nobody has written since a rehearsal ended."""
+        return (self.version(), self.connection.total_changes) == (rehearsal.version, rehearsal.changes)
+
     def repeat(self, rehearsal: Rehearsal) -> bool:
         """Repeats what a rehearsal wrote, if it only wrote rows and nobody has written since. Call it in a transaction.
 
@@ -275,8 +279,7 @@ class Database:
         Raises:
             DatabaseError: it cannot be written.
         """
-        nobody_wrote = (self.version(), self.connection.total_changes) == (rehearsal.version, rehearsal.changes)
-        if not (nobody_wrote and rehearsal.writes_rows_alone):
+        if not (rehearsal.writes_rows_alone and self.unchanged_since(rehearsal)):
             return False
         for sql, rows in rehearsal.statements:
             if "RETURNING" in sql:  # not allowed in executemany

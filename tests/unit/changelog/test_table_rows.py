@@ -56,7 +56,9 @@ class Copied(ChangelogWriter):
         self.db, self.copy = open_database(":memory:"), open_database(":memory:")
         self.passed: list[Sequence[ChangelogRow]] = []
 
-    def write(self, rows: Sequence[ChangelogRow], *, told: object = (), erase: bool = False) -> list[Acknowledged]:
+    def write(
+        self, rows: Sequence[ChangelogRow], *, told: object = (), erase: bool = False, erased: object = ()
+    ) -> list[Acknowledged]:
         """Passes rows on."""
         self.passed.append(rows)
         with self.copy.transaction():
@@ -189,7 +191,9 @@ def test_a_transaction_that_is_rolled_back_leaves_nothing_noted(copied: Copied) 
 def test_what_cannot_be_passed_on_is_not_written(copied: Copied, monkeypatch: pytest.MonkeyPatch) -> None:
     """The transaction fails as a whole."""
 
-    def refuse(rows: Sequence[ChangelogRow], *, told: object = (), erase: bool = False) -> list[Acknowledged]:
+    def refuse(
+        rows: Sequence[ChangelogRow], *, told: object = (), erase: bool = False, erased: object = ()
+    ) -> list[Acknowledged]:
         raise RuntimeError
 
     monkeypatch.setattr(copied, "write", refuse)
@@ -209,7 +213,9 @@ class Meanwhile(Copied):
         self.db.close()
         self.db, self._other, self._act = open_database(path), open_database(path), act
 
-    def write(self, rows: Sequence[ChangelogRow], *, told: object = (), erase: bool = False) -> list[Acknowledged]:
+    def write(
+        self, rows: Sequence[ChangelogRow], *, told: object = (), erase: bool = False, erased: object = ()
+    ) -> list[Acknowledged]:
         """Has the other connection write first, which needs the lock at once."""
         self._other.execute("PRAGMA busy_timeout = 0")
         with self._other.transaction():

@@ -186,7 +186,9 @@ def test_kafka_is_not_waited_for_with_the_lock_held(db: Database, path: Path) ->
     class Writer(ChangelogWriter):
         """Has no Kafka."""
 
-        def write(self, rows: Sequence[Any], *, told: object = (), erase: bool = False) -> list[Acknowledged]:
+        def write(
+            self, rows: Sequence[Any], *, told: object = (), erase: bool = False, erased: object = ()
+        ) -> list[Acknowledged]:
             """Has another connection write, which needs the lock."""
             assert erase
             assert len(rows) == sum(sizes)
