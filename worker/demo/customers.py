@@ -23,7 +23,7 @@ _LISTS = {
 def first_day() -> list[dict[str, Any]]:
     """Returns an event for each customer, among them some whom a careless sync would put back or get wrong."""
     events = [_plain(number) for number in range(CUSTOMERS - len(_PARTICULAR))]
-    return events + [_event(*one) for one in _PARTICULAR]
+    return events + [_event(*arguments) for arguments in _PARTICULAR]
 
 
 def second_day() -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ _PARTICULAR: tuple[tuple[Any, ...], ...] = (
 def written(path: Path, events: list[dict[str, Any]]) -> Path:
     """Writes events to a file, one JSON a line, and returns its path."""
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in events)
+        file.writelines(json.dumps(event, ensure_ascii=False) + "\n" for event in events)
     return path
 
 
@@ -99,7 +99,7 @@ def _event(
     fields: dict[str, Any] | None = None,
     *,
     kind: str = "updated",
-    **more: Any,
+    **more_fields: Any,
 ) -> dict[str, Any]:
     return {
         "specversion": "1.0",
@@ -108,5 +108,9 @@ def _event(
         "type": f"com.billmywork.customer.{kind}",
         "time": "2026-11-22T10:00:00Z",
         "datacontenttype": "application/json",
-        "data": {"account_id": account, "version": version, "customer": {"id": customer, **(fields or {}), **more}},
+        "data": {
+            "account_id": account,
+            "version": version,
+            "customer": {"id": customer, **(fields or {}), **more_fields},
+        },
     }

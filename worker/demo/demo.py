@@ -48,7 +48,7 @@ Nothing leaves this machine. It takes about 15 seconds."""
 NEXT = """\
 Next: mailchimp-worker sandbox runs the stand-in alone, to try every command on it; "Connect your first account" in
 README.md shows the commands for a real one. After make demo, a command is .venv/bin/mailchimp-worker."""
-TOLD = ("left", "no address", "found", "updated", "refused", "suppressed", "withheld", "shared")
+OUTCOMES_SHOWN = ("left", "no address", "found", "updated", "refused", "suppressed", "withheld", "shared")
 
 
 class Calendar:
@@ -111,28 +111,28 @@ def run_demo(*, serve: bool) -> None:
 
 
 def _serve(app: App, server: SandboxServer) -> None:
-    web, accounts = app.config.web, [AccountId(one.account_id) for one in ACCOUNTS]
+    web, accounts = app.config.web, [AccountId(account.account_id) for account in ACCOUNTS]
     again = "Press Enter for new ones. " if sys.stdin.isatty() else ""
-    _say("\nLook at it in a browser. The worker runs, with its pages, until you end the demo.", style="bold")
-    _say(f"The operators' page: {web.url}/")
-    _say(f"  Sign in with the token {web.token.get_secret_value()} and you may open the accounts' pages too.")
-    _say("Settings → Mailchimp, as an account's owner sees it. Each link is good once, for five minutes. " + again)
-    _say_links(app, accounts)
+    _print("\nLook at it in a browser. The worker runs, with its pages, until you end the demo.", style="bold")
+    _print(f"The operators' page: {web.url}/")
+    _print(f"  Sign in with the token {web.token.get_secret_value()} and you may open the accounts' pages too.")
+    _print("Settings → Mailchimp, as an account's owner sees it. Each link is good once, for five minutes. " + again)
+    _print_links(app, accounts)
     # From here on: who reads this line may press it at once.
-    _say(f"The stand-in answers at {server.base_url.removesuffix(BASE)}/sandbox/lists until you press Ctrl-C.")
+    _print(f"The stand-in answers at {server.base_url.removesuffix(BASE)}/sandbox/lists until you press Ctrl-C.")
     while again and sys.stdin.readline():
-        _say_links(app, accounts)
+        _print_links(app, accounts)
     server.join()
 
 
-def _say(text: str, style: str | None = None) -> None:
+def _print(text: str, style: str | None = None) -> None:
     # Addresses are not broken into lines, so that one can choose them.
     out.print(Text(text), style=style, soft_wrap=True)
 
 
-def _say_links(app: App, accounts: Sequence[AccountId]) -> None:
+def _print_links(app: App, accounts: Sequence[AccountId]) -> None:
     for account_id, url in links_of(app, accounts):
-        _say(f"  {account_id}: {url}")
+        _print(f"  {account_id}: {url}")
 
 
 class _Demo:
@@ -142,64 +142,77 @@ class _Demo:
         self._published = 0
         self._standin = standin
         self._folder = folder
-        self._names = {each.list_id: (one.account_id, each.name) for one in ACCOUNTS for each in one.lists}
-        published = [one["data"]["customer"].get("email") for one in (*first_day(), *second_day())]
-        self._address_of = {member_hash(one): one for one in filter(None, map(address_key, published))}
+        self._names = {
+            mailing_list.list_id: (account.account_id, mailing_list.name)
+            for account in ACCOUNTS
+            for mailing_list in account.lists
+        }
+        published = [event["data"]["customer"].get("email") for event in (*first_day(), *second_day())]
+        self._address_of = {member_hash(email): email for email in filter(None, map(address_key, published))}
 
-    # The three acts
+    # The three days
 
     def connect(self) -> None:
-        _head("1. Three accounts connect their Mailchimp, refresh and store their lists, and choose a master list")
+        _heading("1. Three accounts connect their Mailchimp, refresh and store their lists, and choose a master list")
         with closing(self._app.open_database()) as db:
-            for one in ACCOUNTS:
-                account_id = AccountId(one.account_id)
-                with_ = {"secret": self._app.secret, "open_sender": self._app.open_client, "at": self._app.clock()}
+            for account in ACCOUNTS:
+                account_id = AccountId(account.account_id)
+                options = {"secret": self._app.secret, "open_sender": self._app.open_client, "at": self._app.clock()}
                 author, changelog = Author("command (demo)", self._app.clock()), self._app.changelog
-                api_keys.connect(db, changelog, account_id, one.api_key, author=author, **with_)  # type: ignore[arg-type]
+                api_keys.connect(db, changelog, account_id, account.api_key, author=author, **options)  # type: ignore[arg-type]
                 settings.enable(db, changelog, account_id, author=author)
-                lists.refresh(db, changelog, account_id, **with_)  # type: ignore[arg-type]
-                stored = [each for each in one.lists if "(old)" not in each.name]
-                lists.store(db, changelog, account_id, [ListId(each.list_id) for each in stored], author=author)
-                master = ListId(stored[0].list_id)
+                lists.refresh(db, changelog, account_id, **options)  # type: ignore[arg-type]
+                stored = [ListId(content.list_id) for content in account.lists if "(old)" not in content.name]
+                lists.store(db, changelog, account_id, stored, author=author)
+                master = stored[0]
                 lists.choose_master(db, changelog, account_id, master, author=author)
-                if one is ACCOUNTS[0]:
+                if account is ACCOUNTS[0]:
                     chosen_fields.choose(db, changelog, account_id, master, {"PLAN": "plan"}, author)
             rows = [
-                (one.account_id, f"…{one.key_hint}", each.name, each.member_count, _use(each.list_id, one))
-                for one in accounts.all_accounts(db)
-                for each in one.lists
+                (
+                    saved.account_id,
+                    f"…{saved.key_hint}",
+                    on_list.name,
+                    on_list.member_count,
+                    _use(on_list.list_id, saved),
+                )
+                for saved in accounts.all_accounts(db)
+                for on_list in saved.lists
             ]
         _table(("account", "API key", "list in Mailchimp", "members", "use"), rows)
 
     def first_day(self) -> None:
-        _head("2. Customers' events arrive in Kafka, are staged and flushed")
+        _heading("2. Customers' events arrive in Kafka, are staged and flushed")
         before = self._members()
         self._stage("first.jsonl", first_day())
         run = self._flush()
-        self._tell_outcomes(run)
-        _head("Members by status, before and after")
+        self._print_outcomes(run)
+        _heading("Members by status, before and after")
         after = self._members()
         rows = []
         for list_id, names in self._names.items():
             counts = [f"{before[list_id][status]} → {after[list_id][status]}" for status in STATUSES]
             rows.append((*names, *counts))
         _table(("account", "list", *STATUSES), rows)
-        self._tell_why(run)
+        self._print_reasons(run)
 
     def second_day(self) -> None:
-        _head("3. The second day: a few customers change, and one person leaves a list")
+        _heading("3. The second day: a few customers change, and one person leaves a list")
         self._standin.by_hand(*UNSUBSCRIBED, "unsubscribe")
         self._standin.audit.calls.clear()
         self._stage("second.jsonl", second_day())
-        planned = self._tell_plan()
+        planned = self._print_plan()
         self._standin.audit.calls.clear()
         run = self._flush()
         writes = self._standin.audit.writes()
-        _head(f"Only what changed was sent: {len(writes)} calls that write")
-        rows = [(*self._of(one.call.path), _what(one.call), self._whom(one.call), one.status) for one in writes]
+        _heading(f"Only what changed was sent: {len(writes)} calls that write")
+        rows = [
+            (*self._list_in(write.call.path), _call_name(write.call), self._addresses_in(write.call), write.status)
+            for write in writes
+        ]
         _table(("account", "list", "call", "for", "answer"), rows)
-        self._tell_receipts(run, planned, len(writes))
-        _head("Why is ann.moved@example.com not on the list? mailchimp-worker explain shows it:")
+        self._print_receipts(run, planned, len(writes))
+        _heading("Why is ann.moved@example.com not on the list? mailchimp-worker explain shows it:")
         with closing(self._app.open_database()) as db:
             for receipt in receipts.find(db, address=UNSUBSCRIBED[1]):  # type: ignore[arg-type]
                 out.print(Text(f"  run {receipt.run}  {receipt.outcome}: {receipt.detail}"))
@@ -209,7 +222,7 @@ class _Demo:
         """Publishes what waits for the next flush, so that the pages have something to begin."""
         publish(self._app.config.kafka, written(self._folder / "third.jsonl", third_day()))
 
-    # What they consist of
+    # Their steps
 
     def _stage(self, name: str, events: list[dict[str, object]]) -> None:
         path = written(self._folder / name, events)
@@ -226,98 +239,102 @@ class _Demo:
 
     def _members(self) -> dict[str, Counter[str]]:
         return {
-            list_id: Counter(one.status for one in self._standin.find_list(list_id).members.values())
+            list_id: Counter(member.status for member in self._standin.find_list(list_id).members.values())
             for list_id in self._names
         }
 
-    def _of(self, path: str) -> tuple[str, str]:
+    def _list_in(self, path: str) -> tuple[str, str]:
         return self._names[path.split("/")[2]]
 
-    def _whom(self, call: Call) -> str:
+    def _addresses_in(self, call: Call) -> str:
         if "/members/" not in call.path:
-            return ", ".join(one["email_address"] for one in (call.body or {})["members"])
+            return ", ".join(contact["email_address"] for contact in (call.body or {})["members"])
         return self._address_of.get(call.path.split("/")[4], "")
 
     def _receipts(self, run: Run) -> list[Receipt]:
         with closing(self._app.open_database()) as db:
             return list(receipts.find(db, run=run.run))
 
-    def _tell_why(self, run: Run) -> None:
-        found = self._receipts(run)
-        _head("Why customers went where they went")
-        reasons = Counter((*self._where(one), one.list_reason or "") for one in found if one.outcome == "added")
+    def _print_reasons(self, run: Run) -> None:
+        run_receipts = self._receipts(run)
+        _heading("Why customers went where they went")
+        added = [receipt for receipt in run_receipts if receipt.outcome == Outcome.ADDED]
+        reasons = Counter((*self._account_and_list(receipt), receipt.list_reason or "") for receipt in added)
         _table(("account", "list", "because", "customers"), [(*key, count) for key, count in sorted(reasons.items())])
-        _head("What was not simply added, and why")
-        self._table_of([one for one in found if one.outcome in TOLD][:12])
+        _heading("What was not simply added, and why")
+        self._receipt_table([receipt for receipt in run_receipts if receipt.outcome in OUTCOMES_SHOWN][:12])
 
-    def _tell_outcomes(self, run: Run) -> None:
-        found = self._receipts(run)
-        counts = Counter((*self._where(one), one.outcome) for one in found)
+    def _print_outcomes(self, run: Run) -> None:
+        run_receipts = self._receipts(run)
+        counts = Counter((*self._account_and_list(receipt), receipt.outcome) for receipt in run_receipts)
         _table(("account", "list", "outcome", "receipts"), [(*key, count) for key, count in sorted(counts.items())])
-        customers = sum(one.to_do for one in run.accounts)
+        customers = sum(part.to_do for part in run.accounts)
+        count = len(run_receipts)
+        out.print(f"  {count} receipts for {customers} customers: one for each list that a customer is looked for on")
+
+    def _print_receipts(self, run: Run, planned: int, writes: int) -> None:
+        _heading("What became of each")
+        run_receipts = self._receipts(run)
+        self._receipt_table(run_receipts)
+        unwritten = Counter(receipt.outcome for receipt in run_receipts if not _writes(receipt))
+        in_words = ", ".join(f"{count} {outcome}" for outcome, count in sorted(unwritten.items()))
+        tagged = sum(receipt.outcome == Outcome.TAGGED for receipt in run_receipts)
+        count = len(run_receipts)
         out.print(
-            f"  {len(found)} receipts for {customers} customers: one for each list that a customer is looked for on"
+            f"  {planned} planned + {tagged} who got tags too = {count} receipts = {writes} calls that write + "
+            f"{count - writes} for whom a read was enough ({in_words})"
         )
 
-    def _tell_receipts(self, run: Run, planned: int, writes: int) -> None:
-        _head("What became of each")
-        found = self._receipts(run)
-        self._table_of(found)
-        unwritten = Counter(one.outcome for one in found if not _writes(one))
-        counts_text = ", ".join(f"{count} {outcome}" for outcome, count in sorted(unwritten.items()))
-        tagged = sum(one.outcome == Outcome.TAGGED for one in found)
-        out.print(
-            f"  {planned} planned + {tagged} who got tags too = {len(found)} receipts = {writes} calls that write + "
-            f"{len(found) - writes} for whom a read was enough ({counts_text})"
-        )
-
-    def _table_of(self, found: Sequence[Receipt]) -> None:
-        rows = [(*self._where(one), one.customer_id, one.outcome, one.detail) for one in found]
+    def _receipt_table(self, shown: Sequence[Receipt]) -> None:
+        rows = [
+            (*self._account_and_list(receipt), receipt.customer_id, receipt.outcome, receipt.detail)
+            for receipt in shown
+        ]
         _table(("account", "list", "customer", "outcome", "why"), rows)
 
-    def _where(self, one: Receipt) -> tuple[str, str]:
-        return one.account_id, self._names[one.list_id][1] if one.list_id is not None else "none"
+    def _account_and_list(self, receipt: Receipt) -> tuple[str, str]:
+        return receipt.account_id, self._names[receipt.list_id][1] if receipt.list_id is not None else "none"
 
-    def _tell_plan(self) -> int:
-        _head("The plan, before anything is sent (mailchimp-worker flush --plan)")
+    def _print_plan(self) -> int:
+        _heading("The plan, before anything is sent (mailchimp-worker flush --plan)")
         rows = []
         with closing(self._app.open_database()) as db:
-            for one in accounts.all_accounts(db):
-                with self._app.open_client_of(db, one.account_id) as sender:
-                    plan = self._app.plan_of(db, one, sender)
+            for account in accounts.all_accounts(db):
+                with self._app.open_client_of(db, account.account_id) as sender:
+                    plan = self._app.plan_of(db, account, sender)
                 for (list_id, kind), count in plan.summary.counts.items():
-                    known = one.list_of(list_id)
-                    rows.append((one.account_id, known.name if known else "no list", kind, count))
+                    mailing_list = account.list_of(list_id)
+                    rows.append((account.account_id, mailing_list.name if mailing_list else "no list", kind, count))
         _table(("account", "list", "what", "contacts"), sorted(rows))
         planned = sum(count for *_, count in rows)
         out.print(f"  {planned} planned")
         return planned
 
 
-def _use(list_id: str, one: accounts.AccountSettings) -> str:
-    if list_id == one.master_list:
+def _use(list_id: str, account: accounts.AccountSettings) -> str:
+    if list_id == account.master_list:
         return "master list"
-    return "stored" if any(each.list_id == list_id for each in one.stored) else "not stored"
+    return "stored" if any(mailing_list.list_id == list_id for mailing_list in account.stored) else "not stored"
 
 
-def _what(call: Call) -> str:
+def _call_name(call: Call) -> str:
     return f"{call.method} tags" if call.path.split("?")[0].endswith("/tags") else call.method
 
 
-def _writes(one: Receipt) -> bool:
-    return one.call is not None and not one.call.startswith("GET ")
+def _writes(receipt: Receipt) -> bool:
+    return receipt.call is not None and not receipt.call.startswith("GET ")
 
 
-def _head(text: str) -> None:
+def _heading(text: str) -> None:
     out.print()
     out.print(Text(text, style="bold"))
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[number], int) for row in rows)
-        made.add_column(name, justify="right" if numeric else "left", style=None, header_style="dim")
+        table.add_column(name, justify="right" if numeric else "left", style=None, header_style="dim")
     for row in rows:
-        made.add_row(*(Text(str(value)) for value in row))
-    out.print(made)
+        table.add_row(*(Text(str(value)) for value in row))
+    out.print(table)

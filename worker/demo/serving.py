@@ -1,4 +1,4 @@
-"""The demo's pages: the daemon itself, beside the embedded broker and the stand-in, until somebody has seen enough."""
+"""The demo with `--serve`: runs the daemon with its pages beside the embedded broker and the stand-in."""
 
 from __future__ import annotations
 
@@ -87,6 +87,8 @@ def _answers(app: App) -> bool:
 
 
 def links_of(app: App, accounts: Sequence[AccountId]) -> list[tuple[str, str]]:
-    """Returns fresh links, each good once within five minutes: whose page, and the address."""
+    """Returns fresh links, each good once within five minutes: the account and the URL."""
     signer, url, now = Signer(app.secret.derived("web link")), app.config.web.url, app.clock()
-    return [(one, f"{url}/open?link={sessions.new_link(signer, one, 'You', now)}") for one in accounts]
+    return [
+        (account_id, f"{url}/open?link={sessions.new_link(signer, account_id, 'You', now)}") for account_id in accounts
+    ]

@@ -88,11 +88,11 @@ class Audit:
 
     def writes(self) -> list[LoggedCall]:
         """Returns the calls that were not reads."""
-        return [one for one in tuple(self.calls) if not one.call.reads_only]
+        return [call for call in tuple(self.calls) if not call.call.reads_only]
 
     def put_back(self) -> list[StatusChange]:
         """Returns what must never happen: changes by calls that put somebody back who had left."""
-        return [one for one in tuple(self.changes) if one.puts_back]
+        return [change for change in tuple(self.changes) if change.puts_back]
 
     def as_counts(self) -> Mapping[str, Any]:
         """Returns the counts for an answer."""

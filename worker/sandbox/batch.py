@@ -31,25 +31,25 @@ def add_all(mailing_list: MailingList, body: Mapping[str, Any], by: Author, *, s
         Problem: the call as a whole is refused.
     """
     contacts = body.get("members")
-    if not isinstance(contacts, list) or not all(isinstance(one, Mapping) for one in contacts):
+    if not isinstance(contacts, list) or not all(isinstance(contact, Mapping) for contact in contacts):
         raise invalid(_INVALID, ("members", "Schema describes array of objects."))
     if len(contacts) > MOST:
         raise invalid(_INVALID, ("members", f"At most {MOST} items."))
     if mailing_list.refuses is not None:
         raise Problem(400, mailing_list.refuses, "This list takes nobody.")
-    made = _Made()
-    seen: set[str] = set()
+    result = _BatchResult()
+    addresses: set[str] = set()
     for contact in contacts:
         key = address_key(str(contact.get("email_address")))
-        if not (skip_duplicates and key in seen):
-            made.add(mailing_list, contact, by, update_existing=body.get("update_existing") is True)
-        seen.add(key)
-    return made.answer()
+        if not (skip_duplicates and key in addresses):
+            result.add(mailing_list, contact, by, update_existing=body.get("update_existing") is True)
+        addresses.add(key)
+    return result.answer()
 
 
 @dataclass(slots=True)
-class _Made:
-    """What became of the contacts so far."""
+class _BatchResult:
+    """The contacts that were added, updated and refused so far."""
 
     new: list[Member] = field(default_factory=list)
     updated: list[Member] = field(default_factory=list)
@@ -58,11 +58,11 @@ class _Made:
     def add(self, mailing_list: MailingList, contact: Mapping[str, Any], by: Author, *, update_existing: bool) -> None:
         try:
             email, status = email_of(contact), status_of(contact, "status")
-            known = mailing_list.find(email)
-            if known is None or known.status == "archived":
+            member = mailing_list.find(email)
+            if member is None or member.status == "archived":
                 self.new.append(create(mailing_list, email, status, contact, by))
             elif update_existing:
-                self.updated.append(update(mailing_list, known, contact, by, status=status))
+                self.updated.append(update(mailing_list, member, contact, by, status=status))
             else:
                 detail = f"{email} is already a list member, do you want to update? please provide update_existing:true"
                 self._refuse(contact, "ERROR_CONTACT_EXISTS", detail)
@@ -79,8 +79,8 @@ class _Made:
         return Answer(
             200,
             {
-                "new_members": [one.as_batch_json() for one in self.new],
-                "updated_members": [one.as_batch_json() for one in self.updated],
+                "new_members": [member.as_batch_json() for member in self.new],
+                "updated_members": [member.as_batch_json() for member in self.updated],
                 "errors": self.errors,
                 "total_created": len(self.new),
                 "total_updated": len(self.updated),

@@ -40,8 +40,8 @@ def post(mailing_list: MailingList, body: Mapping[str, Any], by: Author) -> Memb
         Problem: it exists, or is refused.
     """
     email, status = email_of(body), status_of(body, "status")
-    known = mailing_list.find(email)
-    if known is not None and known.status != "archived":
+    member = mailing_list.find(email)
+    if member is not None and member.status != "archived":
         raise _exists(email)
     return create(mailing_list, email, status, body, by)
 
@@ -53,10 +53,10 @@ def put(mailing_list: MailingList, hashed: str, body: Mapping[str, Any], by: Aut
         Problem: it is refused.
     """
     email = email_of(body)
-    known = mailing_list.members.get(hashed.lower())
-    if known is not None:
+    member = mailing_list.members.get(hashed.lower())
+    if member is not None:
         status = status_of(body, "status") if "status" in body else None
-        return update(mailing_list, known, body, by, status=status, email=email)
+        return update(mailing_list, member, body, by, status=status, email=email)
     if mailing_list.find(email) is not None:
         raise _exists(email)
     return create(mailing_list, email, status_of(body, "status_if_new"), body, by)

@@ -74,14 +74,14 @@ def _particulars(standin: StandIn) -> None:
     owners = standin.find_list("c1b2c3d4e6")
     owners.fields["PHONE"] = replace(owners.fields["PHONE"], phone_format="US")
     owners.fields["FNAME"] = replace(owners.fields["FNAME"], required=True)
-    for email, act in (
+    for email, action in (
         ("left@leeds-plumbing.example", "unsubscribe"),
         ("bounced@leeds-plumbing.example", "clean"),
         ("archived@leeds-plumbing.example", "archive"),
         ("forgotten@leeds-plumbing.example", "forget"),
     ):
         standin.by_hand("a1b2c3d4e5", email, "subscribe")
-        standin.by_hand("a1b2c3d4e5", email, act)
+        standin.by_hand("a1b2c3d4e5", email, action)
     standin.by_hand("a1b2c3d4e5", "unconfirmed@leeds-plumbing.example", "sign up")
     buyers = standin.find_list("a1b2c3d4e5")
     buyers.insert("buyer@leeds-plumbing.example", "transactional", {}, BY_HAND)

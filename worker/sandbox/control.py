@@ -1,4 +1,4 @@
-"""What only a stand-in has, under ``/sandbox``: people's acts, faults and what happened, over HTTP."""
+"""What only a stand-in has, under ``/sandbox``: actions of people, faults, and a log of what happened, over HTTP."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from worker.sandbox.errors import Problem
 from worker.sandbox.faults import Fault
 from worker.sandbox.server_state import StandIn
 
-Act = Callable[[StandIn, Any], Any]
+Handler = Callable[[StandIn, Any], Any]
 
 
 def control(standin: StandIn) -> Starlette:
     """Returns the web application; ``GET /sandbox`` lists what it takes."""
     routes = [Route("/sandbox", _help, methods=["GET"])]
-    for path, acts in _ACTS.items():
-        for method, (act, _) in acts.items():
-            routes.append(Route(f"/sandbox/{path}", _endpoint(standin, act), methods=[method]))
+    for path, methods in _HANDLERS.items():
+        for method, (handler, _) in methods.items():
+            routes.append(Route(f"/sandbox/{path}", _endpoint(standin, handler), methods=[method]))
     return Starlette(routes=routes)
 
 
 async def _help(request: Request) -> Response:
     data = {
-        f"{method} /sandbox/{path}": meaning for path, acts in _ACTS.items() for method, (_, meaning) in acts.items()
+        f"{method} /sandbox/{path}": meaning
+        for path, methods in _HANDLERS.items()
+        for method, (_, meaning) in methods.items()
     }
     return JSONResponse(data)
 
 
-def _endpoint(standin: StandIn, act: Act) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(standin: StandIn, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             data = await request.json() if await request.body() else {}
-            result = act(standin, data)
+            result = handler(standin, data)
         except Problem as problem:
             return JSONResponse({"error": problem.detail, "fields": dict(problem.errors)}, status_code=400)
         except (KeyError, TypeError, ValueError) as error:
@@ -51,11 +53,11 @@ def _endpoint(standin: StandIn, act: Act) -> Callable[[Request], Awaitable[Respo
 
 
 def _audit(standin: StandIn, data: Any) -> Any:
-    return [one.as_json() for one in tuple(standin.audit.changes)]
+    return [change.as_json() for change in tuple(standin.audit.changes)]
 
 
 def _calls(standin: StandIn, data: Any) -> Any:
-    return [one.as_json() for one in tuple(standin.audit.calls)]
+    return [call.as_json() for call in tuple(standin.audit.calls)]
 
 
 def _clear_calls(standin: StandIn, data: Any) -> None:
@@ -72,7 +74,7 @@ def _counts(standin: StandIn, data: Any) -> Any:
 def _faults(standin: StandIn, data: Any) -> None:
     if not isinstance(data, list):
         raise ValueError("faults are a list")
-    standin.faults = [Fault.from_json(one) for one in data]
+    standin.faults = [Fault.from_json(fault) for fault in data]
 
 
 def _no_faults(standin: StandIn, data: Any) -> None:
@@ -98,11 +100,11 @@ def _lists(standin: StandIn, data: Any) -> Any:
     return [
         {
             "user": user.name,
-            "list": one.as_json(),
-            "members": [member.as_json() for member in standin.members(one.list_id)],
+            "list": mailing_list.as_json(),
+            "members": [member.as_json() for member in standin.members(mailing_list.list_id)],
         }
         for user in list(standin.users.values())
-        for one in list(user.lists.values())
+        for mailing_list in list(user.lists.values())
     ]
 
 
@@ -114,7 +116,7 @@ def _create_list(standin: StandIn, data: Any) -> None:
 def _refusals(standin: StandIn, data: Any) -> None:
     mailing_list = standin.find_list(data["list"])
     mailing_list.refuses = data.get("refuses")
-    mailing_list.fake = {str(one).lower() for one in data.get("fake", ())}
+    mailing_list.fake = {str(address).lower() for address in data.get("fake", ())}
 
 
 def _delete_list(standin: StandIn, data: Any) -> None:
@@ -140,7 +142,7 @@ def _edit(standin: StandIn, data: Any) -> None:
     standin.edit(data["list"], data["email"], data["tag"], data["value"])
 
 
-_ACTS: Mapping[str, Mapping[str, tuple[Act, str]]] = {
+_HANDLERS: Mapping[str, Mapping[str, tuple[Handler, str]]] = {
     "audit": {"GET": (_audit, "every status change, with the call that caused it, or by hand")},
     "calls": {
         "GET": (_calls, "every call and the status of its answer"),

@@ -38,25 +38,25 @@ def respond(user: User, call: Call, cause: str) -> Answer:
     by = Author(cause, validate=not _flag(call, "skip_merge_validation"))
     top = _TOP.get(call.path)
     if top is not None:
-        return _chosen(top, call.method)(user, call)
-    for pattern, acts in _BELOW:
-        found = pattern.fullmatch(call.path)
-        if found is not None:
-            mailing_list = user.lists.get(found[1])
+        return _handler(top, call.method)(user, call)
+    for pattern, methods in _BELOW:
+        match = pattern.fullmatch(call.path)
+        if match is not None:
+            mailing_list = user.lists.get(match[1])
             if mailing_list is None:
                 raise not_found()
             if pattern is _LIST and call.method == "DELETE":
                 del user.lists[mailing_list.list_id]
                 return Answer(204)
-            return _chosen(acts, call.method)(mailing_list, call, by, *found.groups()[1:])
+            return _handler(methods, call.method)(mailing_list, call, by, *match.groups()[1:])
     raise not_found()
 
 
-def _chosen(acts: Mapping[str, Callable[..., Answer]], method: str) -> Callable[..., Answer]:
-    if method not in acts:
+def _handler(methods: _Methods, method: str) -> Callable[..., Answer]:
+    if method not in methods:
         detail = "The requested method and resource are not compatible. See the Allow header for this resource."
         raise Problem(405, "Method Not Allowed", detail)
-    return acts[method]
+    return methods[method]
 
 
 # The user
@@ -72,12 +72,12 @@ def _root(user: User, call: Call) -> Answer:
 
 def _lists(user: User, call: Call) -> Answer:
     offset, count = _paging(call)
-    found = sorted(user.lists.values(), key=lambda one: (one.created, one.list_id))
+    lists = sorted(user.lists.values(), key=lambda mailing_list: (mailing_list.created, mailing_list.list_id))
     if call.query.get("sort_dir") == "DESC":
-        found.reverse()
-    listed = [one.as_json() for one in found[offset : offset + count]]
-    constraints = {"may_create": True, "max_instances": 100, "current_total_instances": len(found)}
-    return Answer(200, {"lists": listed, "total_items": len(found), "constraints": constraints})
+        lists.reverse()
+    listed = [mailing_list.as_json() for mailing_list in lists[offset : offset + count]]
+    constraints = {"may_create": True, "max_instances": 100, "current_total_instances": len(lists)}
+    return Answer(200, {"lists": listed, "total_items": len(lists), "constraints": constraints})
 
 
 def _create_list(user: User, call: Call) -> Answer:
@@ -86,8 +86,8 @@ def _create_list(user: User, call: Call) -> Answer:
     if lacking:
         raise invalid("The resource submitted could not be validated.", *lacking)
     permissions = body.get("marketing_permissions") is True
-    made = user.create_list(user.next_list_id(), str(body["name"]), marketing_permissions=permissions)
-    return Answer(200, made.as_json())
+    mailing_list = user.create_list(user.next_list_id(), str(body["name"]), marketing_permissions=permissions)
+    return Answer(200, mailing_list.as_json())
 
 
 # A list
@@ -103,19 +103,17 @@ def _add_all(mailing_list: MailingList, call: Call, by: Author) -> Answer:
 
 def _merge_fields(mailing_list: MailingList, call: Call, by: Author) -> Answer:
     offset, count = _paging(call)
-    found = [one for one in mailing_list.fields.values() if call.query.get("type") in (None, one.kind)]
-    listed = [one.as_json(mailing_list.list_id) for one in found[offset : offset + count]]
-    return Answer(200, {"merge_fields": listed, "list_id": mailing_list.list_id, "total_items": len(found)})
+    fields = [field for field in mailing_list.fields.values() if call.query.get("type") in (None, field.kind)]
+    listed = [field.as_json(mailing_list.list_id) for field in fields[offset : offset + count]]
+    return Answer(200, {"merge_fields": listed, "list_id": mailing_list.list_id, "total_items": len(fields)})
 
 
 def _create_merge_field(mailing_list: MailingList, call: Call, by: Author) -> Answer:
-    made = MergeField.from_json(
-        max((one.merge_id for one in mailing_list.fields.values()), default=0) + 1, call.body or {}
-    )
-    if made.tag in mailing_list.fields:
-        raise invalid("Your merge field was invalid.", ("tag", f'A Merge Field with the tag "{made.tag}" exists.'))
-    mailing_list.fields[made.tag] = made
-    return Answer(200, made.as_json(mailing_list.list_id))
+    field = MergeField.from_json(mailing_list.next_merge_id(), call.body or {})
+    if field.tag in mailing_list.fields:
+        raise invalid("Your merge field was invalid.", ("tag", f'A Merge Field with the tag "{field.tag}" exists.'))
+    mailing_list.fields[field.tag] = field
+    return Answer(200, field.as_json(mailing_list.list_id))
 
 
 def _members(mailing_list: MailingList, call: Call, by: Author) -> Answer:
@@ -125,23 +123,23 @@ def _members(mailing_list: MailingList, call: Call, by: Author) -> Answer:
         raise invalid("status is none that a member can have.", ("status", "Value is not one of the choices."))
     if sorting not in (None, *_SORTINGS):
         raise invalid("sort_field is none to sort by.", ("sort_field", "Value is not one of the choices."))
-    found: Iterable[Member] = mailing_list.ordered(status, sorting)  # type: ignore[arg-type]  # checked just now
+    members: Iterable[Member] = mailing_list.ordered(status, sorting)  # type: ignore[arg-type]  # checked just now
     total = mailing_list.count(status)
     if "since_last_changed" in call.query or "before_last_changed" in call.query:
-        found = _changed_within(found, call)
-        total = len(found)
+        members = _changed_within(members, call)
+        total = len(members)
     if sorting is not None and call.query.get("sort_dir") == "DESC":
-        found = reversed(list(found))
-    listed = [one.as_json() for one in page(found, offset, count)]
+        members = reversed(list(members))
+    listed = [member.as_json() for member in page(members, offset, count)]
     return Answer(200, {"members": listed, "list_id": mailing_list.list_id, "total_items": total})
 
 
 def _changed_within(members: Iterable[Member], call: Call) -> list[Member]:
     since, before = (_moment(call, name) for name in ("since_last_changed", "before_last_changed"))
     return [
-        one
-        for one in members
-        if (since is None or one.last_changed >= since) and (before is None or one.last_changed <= before)
+        member
+        for member in members
+        if (since is None or member.last_changed >= since) and (before is None or member.last_changed <= before)
     ]
 
 
@@ -183,14 +181,14 @@ def _forget(mailing_list: MailingList, call: Call, by: Author, hashed: str) -> A
     return Answer(204)
 
 
-_Acts = Mapping[str, Callable[..., Answer]]
-_TOP: Mapping[str, _Acts] = {
+_Methods = Mapping[str, Callable[..., Answer]]
+_TOP: Mapping[str, _Methods] = {
     "/ping": {"GET": _ping},
     "/": {"GET": _root},
     "/lists": {"GET": _lists, "POST": _create_list},
 }
 # The most called first.
-_BELOW: tuple[tuple[re.Pattern[str], _Acts], ...] = (
+_BELOW: tuple[tuple[re.Pattern[str], _Methods], ...] = (
     (
         re.compile(r"/lists/([^/]+)/members/([^/]+)"),
         {"GET": _member, "PUT": _put, "PATCH": _patch, "DELETE": _archive},

@@ -50,15 +50,15 @@ class Fault:
             TypeError: it has a member that no fault has.
             ValueError: it is of no known kind, or an expression is none.
         """
-        made = cls(**data)
-        if made.kind not in get_args(Kind):
+        fault = cls(**data)
+        if fault.kind not in get_args(Kind):
             raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}")
-        for expression in (made.method, made.path, made.key):
+        for expression in (fault.method, fault.path, fault.key):
             try:
                 re.compile(expression)
             except re.error as error:
                 raise ValueError(f"{expression} is no regular expression: {error}") from error
-        return made
+        return fault
 
     def meets(self, key: str, call: Call, chance: random.Random) -> bool:
         """Returns whether it meets this call with this API key, and counts it."""

@@ -28,19 +28,19 @@ def _tree(paths: str) -> _Tree:
     return tree
 
 
-def _pick(value: Any, wanted: _Tree) -> Any:
-    if not wanted:
+def _pick(value: Any, tree: _Tree) -> Any:
+    if not tree:
         return value
     if isinstance(value, list):
-        return [_pick(one, wanted) for one in value]
+        return [_pick(item, tree) for item in value]
     if isinstance(value, Mapping):
-        return {name: _pick(value[name], below) for name, below in wanted.items() if name in value}
+        return {name: _pick(value[name], below) for name, below in tree.items() if name in value}
     return value
 
 
 def _drop(value: Any, unwanted: _Tree) -> Any:
     if isinstance(value, list):
-        return [_drop(one, unwanted) for one in value]
+        return [_drop(item, unwanted) for item in value]
     if isinstance(value, Mapping):
         return {
             name: _drop(below, unwanted[name]) if name in unwanted else below

@@ -47,7 +47,7 @@ class MailingList:
 
     def as_json(self) -> dict[str, Any]:
         """Returns what an answer says of the list."""
-        counts = {status: len(found) for status, found in self._by_status.items()}
+        counts = {status: len(members) for status, members in self._by_status.items()}
         return {
             "id": self.list_id,
             "web_id": int(member_hash(address_key(self.list_id))[:6], 16),
@@ -87,7 +87,7 @@ class MailingList:
         """Returns the members of a status, or all but the archived, as Mailchimp does unasked."""
         if status is not None:
             return self._by_status.get(status, {}).values()
-        return (one for one in self.members.values() if one.status != "archived")
+        return (member for member in self.members.values() if member.status != "archived")
 
     def count(self, status: str | None) -> int:
         """Returns how many members have a status; None: any but archived."""
@@ -103,21 +103,21 @@ class MailingList:
             case "last_changed":
                 # Kept until the next change: a list that is read page by page is sorted once.
                 if status not in self._sorted:
-                    self._sorted[status] = sorted(self.with_status(status), key=lambda one: one.order)
+                    self._sorted[status] = sorted(self.with_status(status), key=lambda member: member.order)
                 return self._sorted[status]
             case "timestamp_signup":
-                return sorted(self.with_status(status), key=lambda one: one.signed_up)
+                return sorted(self.with_status(status), key=lambda member: member.signed_up)
             case "timestamp_opt":
-                return sorted(self.with_status(status), key=lambda one: as_date(one.opted_in))
+                return sorted(self.with_status(status), key=lambda member: as_date(member.opted_in))
 
     # Writing: nothing is refused here
 
     def insert(self, email: str, status: str, values: Mapping[str, Any], cause: str) -> Member:
-        """Makes a member, also one that was there before."""
+        """Creates a member; replaces the earlier one with the address."""
         now = self.clock()
-        known = self.find(email)
-        if known is not None:
-            self._by_status[known.status].pop(known.id, None)
+        earlier = self.find(email)
+        if earlier is not None:
+            self._by_status[earlier.status].pop(earlier.id, None)
         member = Member(
             list_id=self.list_id,
             email=email,
@@ -125,19 +125,19 @@ class MailingList:
             signed_up=now,
             opted_in=now if status == "subscribed" else None,
             last_changed=now,
-            contact_id=known.contact_id if known is not None else self._next_contact_id(),
+            contact_id=earlier.contact_id if earlier is not None else self._next_contact_id(),
             merge_fields=dict(values),
             # A contact that comes back has the tags that it had.
-            tags=dict(known.tags) if known is not None else {},
+            tags=dict(earlier.tags) if earlier is not None else {},
         )
         self.members[member.id] = member
         self._by_status.setdefault(status, {})[member.id] = member
         self.touch(member)
-        self._note(member, known, known.status if known is not None else None, cause)
+        self._log_change(member, earlier, earlier.status if earlier is not None else None, cause)
         return member
 
     def set_status(self, member: Member, status: str, cause: str) -> None:
-        """Gives a member another status, and notes who did it."""
+        """Gives a member another status, and logs who did it."""
         before = member.status
         if before == status:
             return
@@ -147,7 +147,7 @@ class MailingList:
         if status == "subscribed":
             member.opted_in = self.clock()
         self.touch(member)
-        self._note(member, member, before, cause)
+        self._log_change(member, member, before, cause)
         member.status_before = before if status == "archived" else None
         if status == "subscribed":
             member.opted_out = member.left_by_hand = False
@@ -180,12 +180,16 @@ class MailingList:
         self.forgotten.add(member.id)
         self.audit.changes.append(StatusChange(self.clock(), self.list_id, member.email, before, "forgotten", cause))
 
+    def next_merge_id(self) -> int:
+        """Returns the id of one more merge field."""
+        return max((field.merge_id for field in self.fields.values()), default=0) + 1
+
     def _next_contact_id(self) -> str:
         # 32 hex digits, as Mailchimp's are; nothing of the address is in it.
         self._contacts += 1
         return member_hash(AddressKey(f"{self.list_id}/{self._contacts}"))
 
-    def _note(self, member: Member, known: Member | None, before: str | None, cause: str) -> None:
+    def _log_change(self, member: Member, earlier: Member | None, before: str | None, cause: str) -> None:
         self.audit.changes.append(
             StatusChange(
                 at=member.last_changed,
@@ -194,11 +198,11 @@ class MailingList:
                 before=before,
                 after=member.status,
                 cause=cause,
-                hidden=known.status_before if known is not None else None,
+                hidden=earlier.status_before if earlier is not None else None,
                 puts_back=(
                     cause != BY_HAND
-                    and known is not None
-                    and known.left_by_hand
+                    and earlier is not None
+                    and earlier.left_by_hand
                     and member.status in ("subscribed", "pending")
                 ),
             )

@@ -1,4 +1,4 @@
-"""What persons and owners do to members outside this worker, by forms, mails and Mailchimp's own pages."""
+"""What people and owners do to members outside this worker, by forms, mails and Mailchimp's own pages."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from worker.sandbox.mailing_list import MailingList
 from worker.sandbox.merge import merged
 
 
-def do(mailing_list: MailingList, email: str, act: str, value: str | None) -> None:
-    """Does one act to the member with an address; see :meth:`StandIn.by_hand`.
+def do(mailing_list: MailingList, email: str, action: str, value: str | None) -> None:
+    """Does one action to the member with an address; see :meth:`StandIn.by_hand`.
 
     Raises:
         KeyError: there is no such member.
         ValueError: nobody can do that.
     """
     member = mailing_list.find(email)
-    if act in ("subscribe", "sign up"):
-        status = "subscribed" if act == "subscribe" else "pending"
+    if action in ("subscribe", "sign up"):
+        status = "subscribed" if action == "subscribe" else "pending"
         if member is None:
             mailing_list.insert(email, status, {}, BY_HAND)
         else:
@@ -25,7 +25,7 @@ def do(mailing_list: MailingList, email: str, act: str, value: str | None) -> No
         return
     if member is None:
         raise KeyError(f"{email} is not a member of {mailing_list.list_id}")
-    match act:
+    match action:
         case "confirm" if member.status == "pending":
             mailing_list.set_status(member, "subscribed", BY_HAND)
         case "unsubscribe":
@@ -39,7 +39,7 @@ def do(mailing_list: MailingList, email: str, act: str, value: str | None) -> No
         case "rename" if value and mailing_list.find(value) is None:
             mailing_list.move(member, value)
         case _:
-            raise ValueError(f"{act} cannot be done to a member that is {member.status}")
+            raise ValueError(f"{action} cannot be done to a member that is {member.status}")
 
 
 def edit(mailing_list: MailingList, email: str, tag: str, value: object) -> None:

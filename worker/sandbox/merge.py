@@ -67,7 +67,7 @@ class MergeField:
             kind=kind,
             required=data.get("required") is True,
             phone_format=str(options.get("phone_format") or ""),
-            choices=tuple(str(one) for one in options.get("choices") or ()),
+            choices=tuple(str(choice) for choice in options.get("choices") or ()),
         )
 
     def as_json(self, list_id: str) -> dict[str, Any]:
@@ -93,8 +93,8 @@ class MergeField:
             "list_id": list_id,
         }
 
-    def taken(self, value: Any) -> Any:
-        """Returns a value as it is kept.
+    def accepted(self, value: Any) -> Any:
+        """Returns a value as it is stored.
 
         Raises:
             Problem: the field does not take it; names the field.
@@ -139,27 +139,27 @@ class MergeField:
 
 
 def merged(
-    fields: Mapping[str, MergeField], before: Mapping[str, Any], given: Any, *, validate_required: bool
+    fields: Mapping[str, MergeField], before: Mapping[str, Any], values: Any, *, validate_required: bool
 ) -> dict[str, Any]:
     """Returns a member's values after a write; what the list has no field for is dropped, as Mailchimp does.
 
     Args:
         fields: the list's, by tag.
         before: the member's values so far.
-        given: the ``merge_fields`` of the call.
+        values: the ``merge_fields`` of the call.
         validate_required: whether a required field without a value is refused.
 
     Raises:
         Problem: a value is refused; names the field.
     """
-    if given is None:
-        given = {}
-    if not isinstance(given, Mapping):
+    if values is None:
+        values = {}
+    if not isinstance(values, Mapping):
         raise invalid("Your merge fields were invalid.", ("merge_fields", "Schema describes object"))
     after = {tag: before.get(tag, "") for tag in fields}
-    for tag, value in given.items():
+    for tag, value in values.items():
         if tag in fields:
-            after[tag] = fields[tag].taken(value)
+            after[tag] = fields[tag].accepted(value)
     if validate_required:
         for tag, field in fields.items():
             if field.required and after[tag] == "":

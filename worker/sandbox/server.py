@@ -110,7 +110,7 @@ class Application:
         if path != BASE and not path.startswith(f"{BASE}/"):
             await self._control(scope, receive, send)
             return
-        call = _call(scope, path[len(BASE) :] or "/", await _whole(receive))
+        call = _call(scope, path[len(BASE) :] or "/", await _body_of(receive))
         answer = call.answer() if isinstance(call, Problem) else await self._answer(_key(scope), call, receive)
         if answer.failure is not None:
             # More is promised than is sent, so that the server cuts the connection in the middle.
@@ -131,11 +131,11 @@ class Application:
     async def _hang(self, receive: Receive) -> None:
         waits = {asyncio.ensure_future(receive()), asyncio.ensure_future(self._closing.wait())}
         _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for one in pending:
-            one.cancel()
+        for task in pending:
+            task.cancel()
 
 
-async def _whole(receive: Receive) -> bytes:
+async def _body_of(receive: Receive) -> bytes:
     parts = bytearray()
     while True:
         message = await receive()

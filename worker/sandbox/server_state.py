@@ -103,10 +103,10 @@ class StandIn:
             Problem: the field is not taken.
         """
         with self._lock:
-            fields = self.find_list(list_id).fields
-            made = MergeField.from_json(max((one.merge_id for one in fields.values()), default=0) + 1, data)
-            fields[made.tag] = made
-            return made
+            mailing_list = self.find_list(list_id)
+            field = MergeField.from_json(mailing_list.next_merge_id(), data)
+            mailing_list.fields[field.tag] = field
+            return field
 
     def find_list(self, list_id: str) -> MailingList:
         """Returns a list of any user.
@@ -126,16 +126,16 @@ class StandIn:
             KeyError: there is no such list.
         """
         with self._lock:
-            return [copy.copy(one) for one in self.find_list(list_id).members.values()]
+            return [copy.copy(member) for member in self.find_list(list_id).members.values()]
 
-    # What persons and owners do to members by hand
+    # What people and owners do to members by hand
 
-    def by_hand(self, list_id: str, email: str, act: str, value: str | None = None) -> None:
+    def by_hand(self, list_id: str, email: str, action: str, value: str | None = None) -> None:
         """Does to a member what a person or the list's owner does outside this worker.
 
         Args:
             email: the member's address.
-            act: subscribe, sign up (to pending), confirm (from pending), unsubscribe, clean, archive, forget (delete
+            action: subscribe, sign up (to pending), confirm (from pending), unsubscribe, clean, archive, forget (delete
                 for good), or rename (to value).
             value: the new address.
 
@@ -144,7 +144,7 @@ class StandIn:
             ValueError: nobody can do that.
         """
         with self._lock:
-            manual_actions.do(self.find_list(list_id), email, act, value)
+            manual_actions.do(self.find_list(list_id), email, action, value)
 
     def edit(self, list_id: str, email: str, tag: str, value: object) -> None:
         """Writes one merge field of a member by hand; an empty text clears it.
@@ -213,7 +213,7 @@ class StandIn:
         if crowded:
             detail = f"You have exceeded the limit of {MOST_CONNECTIONS} simultaneous connections."
             return Problem(429, "Too Many Requests", detail).answer()
-        fault = next((one for one in self.faults if one.meets(key, call, self._chance)), None)
+        fault = next((fault for fault in self.faults if fault.meets(key, call, self._chance)), None)
         if fault is not None and fault.kind not in DONE_FIRST:
             return fault.answer()
         try:
@@ -233,7 +233,7 @@ class StandIn:
 
     def _unknown(self, key: str) -> Problem:
         secret = key.rpartition("-")[0]
-        if secret and any(known.rpartition("-")[0] == secret for known in self._keys):
+        if secret and any(known_key.rpartition("-")[0] == secret for known_key in self._keys):
             return Problem(403, "Wrong Datacenter", "The API key provided is linked to a different datacenter.")
         detail = "Your API key may be invalid, or you've attempted to access the wrong datacenter."
         return Problem(401, "API Key Invalid", detail)

@@ -15,10 +15,10 @@ STATUSES = ("active", "inactive")
 
 def listed(member: Member, offset: int, count: int) -> dict[str, Any]:
     """Returns a page of a member's tags."""
-    found = [
+    rows = [
         {"id": tag_id(name), "name": name, "date_added": as_date(added)} for name, added in sorted(member.tags.items())
     ]
-    return {"tags": found[offset : offset + count], "total_items": len(found)}
+    return {"tags": rows[offset : offset + count], "total_items": len(rows)}
 
 
 def change(mailing_list: MailingList, member: Member, body: Mapping[str, Any]) -> None:
@@ -27,25 +27,25 @@ def change(mailing_list: MailingList, member: Member, body: Mapping[str, Any]) -
     Raises:
         Problem: something is refused.
     """
-    given = body.get("tags")
-    if not isinstance(given, list) or not given:
+    changes = body.get("tags")
+    if not isinstance(changes, list) or not changes:
         raise invalid("The resource submitted could not be validated.", ("tags", "This value should not be blank."))
-    for one in given:
-        name, status = (one.get("name"), one.get("status")) if isinstance(one, Mapping) else (None, None)
+    for tag in changes:
+        name, status = (tag.get("name"), tag.get("status")) if isinstance(tag, Mapping) else (None, None)
         if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_TAG:
             raise invalid("The resource submitted could not be validated.", ("name", "This is no name of a tag."))
         if status not in STATUSES:
             raise invalid("The resource submitted could not be validated.", ("status", "Schema describes enum"))
-    for one in given:
-        put(mailing_list, member, one["name"].strip(), active=one["status"] == "active")
+    for tag in changes:
+        put(mailing_list, member, tag["name"].strip(), active=tag["status"] == "active")
 
 
 def put(mailing_list: MailingList, member: Member, name: str, *, active: bool) -> None:
     """Adds or removes one tag; names that differ in capital letters only are one."""
-    known = next((one for one in member.tags if one.casefold() == name.casefold()), None)
-    if active and known is None:
+    existing = next((tag for tag in member.tags if tag.casefold() == name.casefold()), None)
+    if active and existing is None:
         member.tags = {**member.tags, name: mailing_list.clock()}
         mailing_list.touch(member)
-    elif not active and known is not None:
-        member.tags = {one: at for one, at in member.tags.items() if one != known}
+    elif not active and existing is not None:
+        member.tags = {tag: at for tag, at in member.tags.items() if tag != existing}
         mailing_list.touch(member)

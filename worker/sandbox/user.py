@@ -34,23 +34,23 @@ class User:
     clock: Callable[[], datetime]
     lists: dict[str, MailingList] = field(default_factory=dict)
     in_flight: int = 0
-    _made: int = 0
+    _lists_created: int = 0
 
     def create_list(
         self, list_id: str, name: str, *, usual_fields: bool = True, marketing_permissions: bool = False
     ) -> MailingList:
         """Makes a list, with the usual merge fields or none."""
-        made = MailingList(list_id, name, self.clock(), self.audit, self.clock, marketing_permissions)
+        mailing_list = MailingList(list_id, name, self.clock(), self.audit, self.clock, marketing_permissions)
         if usual_fields:
             for number, (tag, label, kind) in enumerate(USUAL_FIELDS, 1):
-                made.fields[tag] = MergeField(number, tag, label, kind)
-        self.lists[list_id] = made
-        return made
+                mailing_list.fields[tag] = MergeField(number, tag, label, kind)
+        self.lists[list_id] = mailing_list
+        return mailing_list
 
     def next_list_id(self) -> str:
         """Returns an id for one more list: ten hex digits, as Mailchimp's are."""
-        self._made += 1
-        return hashlib.sha256(f"{self.name}/{self._made}".encode()).hexdigest()[:10]
+        self._lists_created += 1
+        return hashlib.sha256(f"{self.name}/{self._lists_created}".encode()).hexdigest()[:10]
 
     def as_json(self) -> dict[str, Any]:
         """Returns what an answer says of the user's account."""
@@ -63,5 +63,5 @@ class User:
             "role": "owner",
             "account_timezone": "Etc/UTC",
             "pro_enabled": False,
-            "total_subscribers": sum(one.count("subscribed") for one in self.lists.values()),
+            "total_subscribers": sum(mailing_list.count("subscribed") for mailing_list in self.lists.values()),
         }

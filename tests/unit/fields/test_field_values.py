@@ -84,7 +84,7 @@ def test_a_value_is_sent_in_the_form_of_its_field(kind: str, value: Any, sent: A
     assert type(found.value) is type(sent)
     if kind in merge.KINDS:
         kept = merge.MergeField(1, "F", "F", kind, choices=field(kind).choices)
-        assert kept.taken(found.value) == sent
+        assert kept.accepted(found.value) == sent
 
 
 @pytest.mark.parametrize(("kind", "value", "why"), NOT_TAKEN)
@@ -103,7 +103,7 @@ def test_the_stand_in_refuses_most_of_what_is_left_out(kind: str, value: Any) ->
     if value in lenient:
         return
     with pytest.raises(Problem):
-        kept.taken(value)
+        kept.accepted(value)
 
 
 def test_a_long_text_is_cut_and_reported() -> None:
