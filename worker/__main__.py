@@ -28,7 +28,7 @@ def main() -> None:
     try:
         _run()
     except WorkerError as error:
-        _tell(error.code, error.what, error.advice)
+        _tell(error.code, error.message, error.advice)
         leave(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -207,11 +207,13 @@ class Daemon:
         try:
             run = ended.result()
         except RequestWithdrawn as error:
-            log.info("%s", error.what, extra={"reason": type(error).__name__})
+            log.info("%s", error.message, extra={"reason": type(error).__name__})
         except WorkerError as error:
             # Tried again after increasing pauses, because the cause may be fixed by then.
             message = "the flush could not be carried out: %s %s"
-            log.error(message, error.what, error.advice, extra={"reason": error.what, "failures": self._failures + 1})
+            log.error(
+                message, error.message, error.advice, extra={"reason": error.message, "failures": self._failures + 1}
+            )
             self._back_off()
         except Exception:
             log.exception("the flush met an internal error; see the traceback below")

@@ -10,15 +10,15 @@ class WorkerError(Exception):
     """A failure that an operator can understand and act on.
 
     Attributes:
-        what: what happened, in one sentence.
+        message: what happened, in one sentence.
         advice: what to do, in one sentence or more.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, advice: str) -> None:
-        super().__init__(what)
-        self.what = what
+    def __init__(self, message: str, advice: str) -> None:
+        super().__init__(message)
+        self.message = message
         self.advice = advice
 
     @property

@@ -285,7 +285,7 @@ def told_to_the_operator() -> Iterator[None]:
     with pytest.raises(ConfigError) as caught:
         yield
     assert "mailchimp.base_url" in caught.value.advice
-    assert KEY[:8] not in caught.value.what + caught.value.advice
+    assert KEY[:8] not in caught.value.message + caught.value.advice
 
 
 @pytest.mark.parametrize("url", ["no-url/3.0", "ftp://127.0.0.1/3.0", "http:///3.0"])

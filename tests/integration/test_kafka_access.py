@@ -64,7 +64,7 @@ def test_a_topic_that_is_missing_is_named_with_what_creates_it(whole_kafka: obje
     missing = topic.settings().model_copy(update={"topic": "missing-here"})
     with pytest.raises(KafkaError) as caught:
         consumer(missing)
-    assert "missing-here" in caught.value.what
+    assert "missing-here" in caught.value.message
     assert "kafka-topics.sh --create --topic missing-here" in caught.value.advice
 
 
@@ -72,7 +72,7 @@ def test_a_broker_that_does_not_answer_is_named() -> None:
     """One message, with the place that was tried."""
     with pytest.raises(KafkaError) as caught:
         consumer(Kafka(bootstrap_servers="127.0.0.1:9"))
-    assert "127.0.0.1:9" in caught.value.what
+    assert "127.0.0.1:9" in caught.value.message
 
 
 def test_credentials_that_are_refused_are_reported_as_such(own_kafka: KafkaProcess) -> None:

@@ -117,7 +117,7 @@ def test_a_wrong_variable_stops_the_start_with_its_name_and_what_is_allowed(monk
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigError) as caught:
         load()
-    assert told in caught.value.what
+    assert told in caught.value.message
     assert caught.value.exit_code == 2
 
 
@@ -156,7 +156,7 @@ def test_everything_that_is_wrong_is_reported_at_once(monkeypatch, tmp_path):
     monkeypatch.setenv("WORKER_COLOUR", "red")
     with pytest.raises(ConfigError) as caught:
         load()
-    told = [line.strip() for line in caught.value.what.splitlines()]
+    told = [line.strip() for line in caught.value.message.splitlines()]
     assert told[0] == "The configuration is wrong:"
     assert set(told[1:]) == {
         f"log = 1: must be a table, [log] (in {file})",
@@ -211,8 +211,8 @@ def test_secrets_are_never_shown(monkeypatch):
         monkeypatch.setenv("WORKER_KAFKA__CLIENT", wrong)
         with pytest.raises(ConfigError) as caught:
             load()
-        assert "opensesame" not in caught.value.what
-        assert "WORKER_KAFKA__CLIENT" in caught.value.what
+        assert "opensesame" not in caught.value.message
+        assert "WORKER_KAFKA__CLIENT" in caught.value.message
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8090/3.0", "http://[::1]:8090/3.0", "http://localhost/3.0"])

@@ -44,6 +44,20 @@ FOR_READERS = (
     "who left is read",
 )  # fmt: skip
 """Phrases that no page and no message has, because no native speaker says them so."""
+VAGUE = frozenset(
+    {"act", "found", "given", "gone", "held", "how", "made", "one", "others", "told", "what", "whose"}
+)  # fmt: skip
+"""Names of variables that do not say what they hold."""
+NAMED_BY_NOUNS = (
+    "", "accounts", "changelog", "cli", "jobs", "kafka", "sqlite", "store", "system", "text",
+)  # fmt: skip
+"""Packages of the worker without such variables; "" for the modules beside the packages."""
+NOT_YET = {
+    "changelog/group_commit.py", "changelog/partition_writer.py", "changelog/writer.py", "sqlite/rehearsal.py",
+    "store/bare_customers.py", "store/customer_outcomes.py", "store/customers.py", "store/ledger.py",
+    "store/receipts.py",
+}  # fmt: skip
+"""Their modules that still have some."""
 SQL = re.compile(r"\b[A-Z]{4,}\b.*\b(FROM|INTO|SET|TABLE|WHERE|SELECT)\b|\bstanding\.", re.DOTALL)
 HISTORY = {"CHANGELOG.md", "reliability.md"}
 """Pages that say what was, in the words of then."""
@@ -54,13 +68,20 @@ def words(name: str) -> set[str]:
     return {one.lower() for one in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
 
 
+def variables(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The variables of a module, with arguments, attributes and the targets of loops and comprehensions."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield node.lineno, name
+
+
 def names(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Everything that a module gives a name: classes, functions, arguments, variables and attributes."""
+    """Everything that a module gives a name: classes, functions and variables."""
+    yield from variables(tree)
     for node in ast.walk(tree):
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                yield node.lineno, name
-            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
                 yield node.lineno, name
 
 
@@ -126,6 +147,34 @@ def test_no_name_or_text_has_a_coined_word(package: Path) -> None:
         source = path.read_text(encoding="utf-8")
         wrong += [f"{path.name}:{at} {name}" for at, name in names(ast.parse(source)) if words(name) & COINED]
         wrong += [f"{path.name}:{at} {found}" for at, text in texts(source) if (found := found_in(text))]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", NAMED_BY_NOUNS)
+def test_no_variable_has_a_vague_name(package: str) -> None:
+    """A variable is named by a noun for what it holds."""
+    folder = ROOT / "worker" / package
+    wrong = [
+        f"{path.name}:{at} {name}"
+        for path in sorted(folder.glob("*.py"))
+        if path.relative_to(ROOT / "worker").as_posix() not in NOT_YET
+        for at, name in variables(ast.parse(path.read_text(encoding="utf-8")))
+        if name in VAGUE
+    ]
+    assert wrong == []
+
+
+def test_docstrings_name_arguments_that_exist() -> None:
+    """Each argument that a docstring describes is one of its function."""
+    wrong = []
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            _, _, section = (ast.get_docstring(node) or "").partition("\nArgs:\n")
+            described = re.findall(r"^    (\w+):", re.split(r"\n(?=\S)", section)[0], re.MULTILINE)
+            arguments = {child.arg for child in ast.walk(node.args) if isinstance(child, ast.arg)}
+            wrong += [f"{path.name}:{node.lineno} {name}" for name in described if name not in arguments]
     assert wrong == []
 
 

@@ -197,6 +197,6 @@ def _leave_no_trace(db: Database, progress: Progress) -> None:
         free_space.erase(db, lambda done, total: progress("pages", done, total))
     except DatabaseError as error:
         raise DatabaseError(
-            f"All of it is removed, but its bytes may still be in the file: {error.what}",
+            f"All of it is removed, but its bytes may still be in the file: {error.message}",
             f"{error.advice} Then mailchimp-worker forget EMAIL, with this or any address, overwrites them.",
         ) from error

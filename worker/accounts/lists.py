@@ -30,13 +30,13 @@ class Refreshed:
     Attributes:
         settings: with the lists as they are in Mailchimp now.
         new: lists that were unknown before.
-        gone: stored lists that Mailchimp no longer has, as this refresh found.
+        missing: stored lists that Mailchimp no longer has, as this refresh found.
         back: stored lists that were gone and exist again.
     """
 
     settings: AccountSettings
     new: tuple[AccountList, ...]
-    gone: tuple[AccountList, ...]
+    missing: tuple[AccountList, ...]
     back: tuple[AccountList, ...]
 
 
@@ -115,7 +115,7 @@ def refreshed(settings: AccountSettings, mailchimp_lists: Iterable[MailchimpList
     return Refreshed(
         settings=replace(settings, refreshed_at=at, lists=_by_name(lists)),
         new=_by_name(account_list for account_list in current.values() if account_list.list_id not in known),
-        gone=_by_name(account_list for account_list in missing if account_list.stored and not account_list.gone),
+        missing=_by_name(account_list for account_list in missing if account_list.stored and not account_list.gone),
         back=_by_name(
             account_list
             for account_list in current.values()

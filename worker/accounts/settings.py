@@ -35,12 +35,12 @@ class Missing:
 
     Attributes:
         code: the same for every account, for programs.
-        what: one sentence for a person.
+        message: one sentence for a person.
         advice: what to do about it.
     """
 
     code: MissingCode
-    what: str
+    message: str
     advice: str
 
 

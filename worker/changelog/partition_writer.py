@@ -249,7 +249,7 @@ class PartitionWriter:
             return not_taken(error.str())
         absent = unreachable(self._settings, self._problems.last, KafkaException(error))
         # For a write, say first that nothing was confirmed.
-        return not_taken(absent.what.rstrip(".")) if self._opened else absent
+        return not_taken(absent.message.rstrip(".")) if self._opened else absent
 
 
 def not_taken(reason: str) -> KafkaError:

@@ -87,7 +87,7 @@ class ChangelogTail:
                     except KafkaError as error:
                         if not ever_read and time.monotonic() - began > PATIENCE_SECONDS:
                             raise
-                        outage.report(error.what, time.monotonic())
+                        outage.report(error.message, time.monotonic())
                         self._stop.wait(LOOK_SECONDS)
                     else:
                         ever_read, read_at = True, time.monotonic()

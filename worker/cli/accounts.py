@@ -55,7 +55,7 @@ def list_accounts(json: Json = False) -> None:
             len(account_settings.stored),
             _name_of_master(account_settings),
             waiting.get(account_settings.account_id, 0),
-            " ".join(lack.what for lack in settings.missing(account_settings)) or "ready",
+            " ".join(lack.message for lack in settings.missing(account_settings)) or "ready",
         )
         for account_settings in all_settings
     ]
@@ -280,7 +280,7 @@ def _api_key(from_stdin: bool) -> str:
 
 def _next_step(account_settings: AccountSettings) -> None:
     if lacking := settings.missing(account_settings):
-        output.say(f"Next: {lacking[0].what} {lacking[0].advice}")
+        output.say(f"Next: {lacking[0].message} {lacking[0].advice}")
 
 
 def _name_of_master(account_settings: AccountSettings) -> str | None:
@@ -302,5 +302,5 @@ def _show(account_settings: AccountSettings, waiting: int) -> None:
     ]
     if account_settings.pause:
         rows.append(("paused", f"{account_settings.pause.reason} (since {as_text(account_settings.pause.since)})"))
-    rows += [("missing", f"{lack.what} {lack.advice}") for lack in settings.missing(account_settings)]
+    rows += [("missing", f"{lack.message} {lack.advice}") for lack in settings.missing(account_settings)]
     output.table(("", ""), rows)

@@ -86,7 +86,7 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
             if (before := previous_key(db, app.secret, app.config.kafka.topic)) is not None:
                 yield finding(before)
         except WorkerError as error:
-            yield Finding("secret key", Level.FAILED, error.what, error.advice)
+            yield Finding("secret key", Level.FAILED, error.message, error.advice)
         topics = list(check_topics_of(app.config.kafka, outcomes=app.config.outcomes.enabled))
         yield from topics
         if not is_writable(path):
@@ -130,4 +130,4 @@ def _drift_of(app: App, db: Database, account_id: AccountId, stop: Stop, progres
             )
             yield Finding(subject, Level.ATTENTION, counts, advice, hinders=False) if drift.any else ok(subject, counts)
     except WorkerError as error:
-        yield Finding(subject, Level.FAILED, error.what, error.advice)
+        yield Finding(subject, Level.FAILED, error.message, error.advice)

@@ -49,7 +49,7 @@ def show(app: App, db: Database, account_id: AccountId | None, *, confirmed: boo
 def _tell(app: App, db: Database, settings: AccountSettings, *, confirmed: bool, calls: bool) -> None:
     output.say(f"Account {settings.account_id}")
     if lacking := missing(settings):
-        output.say(f"  Nothing would be sent. {lacking[0].what} {lacking[0].advice}")
+        output.say(f"  Nothing would be sent. {lacking[0].message} {lacking[0].advice}")
         return
     with _planned(app, db, settings, confirmed=confirmed) as plan:
         if plan.problem is not None:
@@ -102,7 +102,7 @@ def _name(settings: AccountSettings, list_id: ListId | None) -> str:
 def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed: bool) -> None:
     head: dict[str, Any] = {"account_id": settings.account_id}
     if lacking := missing(settings):
-        sys.stdout.write(output.one_line(head | {"problem": lacking[0].what, "advice": lacking[0].advice}))
+        sys.stdout.write(output.one_line(head | {"problem": lacking[0].message, "advice": lacking[0].advice}))
         return
     with _planned(app, db, settings, confirmed=confirmed) as plan:
         head |= {

@@ -168,7 +168,7 @@ def _archive(app: App, db: Database, account_id: AccountId, entry: LedgerEntry) 
         answer = client.send(calls.archive(entry.membership))
     if not answer.ok and answer.status not in (404, 405):  # it is gone, or archived already
         error = error_for(answer)
-        raise type(error)(f"Nothing was erased: {error.what}", f"{error.advice} Or give --keep-members.")
+        raise type(error)(f"Nothing was erased: {error.message}", f"{error.advice} Or give --keep-members.")
 
 
 def _tell_order(not_deleted: list[str]) -> None:

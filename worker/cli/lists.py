@@ -37,7 +37,7 @@ def refresh(account: AccountArgument, json: Json = False) -> None:
         return
     for label, lists in (
         ("New", refreshed.new),
-        ("Gone from Mailchimp", refreshed.gone),
+        ("Gone from Mailchimp", refreshed.missing),
         ("Back in Mailchimp", refreshed.back),
     ):
         if lists:
@@ -110,7 +110,7 @@ def master(
     chosen = account_settings.list_of(list_id)
     output.say(f"{chosen.name if chosen else list_id} ({list_id}) is the master list of account {account}.")
     if lacking := settings.missing(account_settings):
-        output.say(f"Next: {lacking[0].what} {lacking[0].advice}")
+        output.say(f"Next: {lacking[0].message} {lacking[0].advice}")
 
 
 @commands.command(name="map")

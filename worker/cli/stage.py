@@ -70,4 +70,4 @@ def read_for_plan(app: App, stop: threading.Event) -> None:
         text = "not known" if unread is None else counted(unread, "record")
         output.note(f"A worker is running. Not yet read by it: {text}.")
     except KafkaError as error:
-        output.note(f"Kafka cannot be read, so the plan covers only what was read before. {error.what}")
+        output.note(f"Kafka cannot be read, so the plan covers only what was read before. {error.message}")

@@ -75,7 +75,7 @@ def _previous_key(app: App, db: Database) -> dict[str, Any] | None:
     try:
         previous = previous_key(db, app.secret, app.config.kafka.topic)
     except SecretKeyError as error:
-        return {"needed": None, "words": f"not known: {error.what}", "advice": error.advice}
+        return {"needed": None, "words": f"not known: {error.message}", "advice": error.advice}
     return (
         asdict(previous) | {"needed": previous.needed, "words": previous.words, "advice": previous.advice}
         if previous

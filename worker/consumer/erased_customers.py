@@ -90,7 +90,7 @@ class ErasedCustomers:
             return self._hash_key(db)
         except SecretKeyError as error:
             if not self._warned:
-                facts = {"reason": error.what}
+                facts = {"reason": error.message}
                 log.warning("events of erased persons cannot be recognised: %s", error.advice, extra=facts)
             self._warned = True
             return None

@@ -64,7 +64,7 @@ class AccountPart:
             refused = None
             try:
                 if lacking := missing(settings):
-                    part = self._not_delivered(db, account_id, lacking[0].what, ended_by_missing(lacking))
+                    part = self._not_delivered(db, account_id, lacking[0].message, ended_by_missing(lacking))
                 elif (refused := self._why_not(db, account_id)) is not None:
                     # A request for one account at the wrong worker cannot be fulfilled.
                     left = self._alone and refused.end is RunResult.DONE
@@ -73,7 +73,7 @@ class AccountPart:
                 else:
                     part = self._deliver(db, settings, turn)
             except WorkerError as error:
-                part = self._failed(db, account_id, f"{error.what} {error.advice}")
+                part = self._failed(db, account_id, f"{error.message} {error.advice}")
             except Exception:
                 # An internal error with one account's data must not hold up the others.
                 log.exception(

@@ -11,7 +11,7 @@ from worker.model import AccountId, ListId
 from worker.plan.steps import StepGroup, Unsubscribe
 from worker.plan.summary import leaves, may_turn_out, unread
 from worker.store.accounts import AccountSettings
-from worker.store.held_counts import HeldCount, What
+from worker.store.held_counts import HeldCount, HeldKind
 from worker.text.plural import counted
 
 FEW = 10
@@ -29,11 +29,11 @@ def limit(present: int) -> int:
     return max(FEW, present // SHARE)
 
 
-def held_of(held: Iterable[HeldCount], what: What) -> dict[ListId, int]:
+def held_of(held: Iterable[HeldCount], what: HeldKind) -> dict[ListId, int]:
     """Returns how much of one kind was held back on each list; the larger number if it was shown twice."""
     found: dict[ListId, int] = {}
     for one in held:
-        if one.what == what:
+        if one.kind == what:
             found[one.list_id] = max(one.count, found.get(one.list_id, 0))
     return found
 

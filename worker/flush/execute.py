@@ -229,7 +229,7 @@ class _Execution:
             raise Halted
         self.recorder.settings = settings
         if lacking := missing(settings):
-            self.recorder.end(lacking[0].what, ended_by_missing(lacking))
+            self.recorder.end(lacking[0].message, ended_by_missing(lacking))
 
     def faulty(self, part: RelatedCustomers, error: Exception) -> None:
         result = StepResult(self.orders.run, self.settings.account_id)
@@ -256,7 +256,7 @@ class _Execution:
         held += [HeldCount(list_id, "moves", count) for list_id, count in guard.held_moves.items()]
         for one in held:
             facts = {"account": self.settings.account_id, "run": self.orders.run, "list": one.list_id}
-            log.warning("the brake holds %s of a list", one.what, extra={**facts, "what": one.what, "count": one.count})
+            log.warning("the brake holds %s of a list", one.kind, extra={**facts, "what": one.kind, "count": one.count})
         self._note(lambda db, account_id: held_counts.show(db, account_id, held, as_text(self.orders.how.clock())))
 
     def _context(self, terms: Terms, guard: Brake, near: RelatedCustomers) -> StepContext:

@@ -79,7 +79,7 @@ class AccountPlan:
             known = (replace(one, gone_at=self.now) if one.list_id == list_id else one for one in self.settings.lists)
             self.settings = replace(self.settings, lists=tuple(known))
             if lacking := missing(self.settings):
-                self.problem = lacking[0].what
+                self.problem = lacking[0].message
         elif classified.kind is AnswerClass.ACCOUNT_STOPPED:
             self.problem = f"Mailchimp accepts no calls for this account: {classified.title}."
         else:

@@ -277,7 +277,7 @@ class Recorder:
             # Given up since this group began: the partition's next owner finds out what its calls did.
             return Halted()
         elif isinstance(error, WorkerError):
-            self.fail(error.what)
+            self.fail(error.message)
         return error
 
     def _write(self, db: Database, result: StepResult, now: datetime) -> Rows:

@@ -47,7 +47,7 @@ def attempt(step: Callable[[], object], failure: str) -> bool:
     try:
         step()
     except WorkerError as error:
-        log.warning("%s: %s %s", failure, error.what, error.advice, extra={"reason": error.what})
+        log.warning("%s: %s %s", failure, error.message, error.advice, extra={"reason": error.message})
         return False
     return True
 

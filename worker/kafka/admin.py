@@ -254,7 +254,7 @@ def check(settings: Kafka) -> Iterator[Checked]:
     try:
         admin = Admin(settings)
     except KafkaError as error:
-        yield Checked("Kafka", False, f"{error.what} {error.advice}")
+        yield Checked("Kafka", False, f"{error.message} {error.advice}")
         return
     yield Checked("Kafka", True, f"{settings.bootstrap_servers} answers")
     yield Checked("topic", True, f"{settings.topic} has {counted(admin.partitions, 'partition')}")
@@ -267,7 +267,7 @@ def _check_policy(admin: Admin, topic: str) -> Checked:
     try:
         policy = (admin.config(topic) or {}).get(POLICY)
     except KafkaError as error:
-        return Checked(POLICY, None, error.what)
+        return Checked(POLICY, None, error.message)
     if policy is None:
         return Checked(POLICY, None, "Kafka does not report it to this user")
     if "compact" in policy:

@@ -46,8 +46,8 @@ def wait_after(failures: int, jitter: float) -> float:
     """Returns how many seconds to wait after so many failures in a row.
 
     Args:
-        troubles: 1 or more.
-        chance: random, from 0 to 1. It shortens the wait by up to half, so that callers do not all retry at once.
+        failures: 1 or more.
+        jitter: random, from 0 to 1. It shortens the wait by up to half, so that callers do not all retry at once.
     """
     return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 16)) * (1 - jitter / 2)
 
@@ -60,7 +60,7 @@ class Window:
         most: the operator's limit.
         limit: the limit for now.
         passed: good answers since the limit last changed.
-        troubles: failures in a row.
+        failures: in a row.
         not_before: the time of the clock before which no call may begin.
         round: raised by each failure. An answer to a call of an earlier round is ignored.
     """
@@ -82,7 +82,7 @@ class Window:
 
         Args:
             begun: the round in which the call began.
-            chance: random, from 0 to 1.
+            jitter: random, from 0 to 1.
         """
         if begun != self.round or answer.failure == "stopped":
             return self
@@ -117,7 +117,7 @@ class Limiter:
 
         Args:
             clock: monotonic, in seconds.
-            chance: random, from 0 to 1.
+            jitter: random, from 0 to 1.
             watch: the same as the clock, for the age of a read.
         """
         self.watch = watch
@@ -250,7 +250,7 @@ class Connections:
         Args:
             most: calls in flight per key.
             clock: monotonic, in seconds.
-            chance: random, from 0 to 1.
+            jitter: random, from 0 to 1.
         """
         self._most = most
         self._clock = clock

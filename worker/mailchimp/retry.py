@@ -43,7 +43,7 @@ class RetryingSender:
             sender: the client of the account's API key.
             patience: seconds after a call's first answer during which it may be retried.
             clock: monotonic, in seconds.
-            chance: random, from 0 to 1.
+            jitter: random, from 0 to 1.
         """
         self._sender = sender
         self._limiter = limiter

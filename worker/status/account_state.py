@@ -108,7 +108,7 @@ def _hindrances(facts: AccountFacts, now: datetime) -> Iterator[AccountState]:
     settings, account_id = facts.settings, facts.settings.account_id
     for lack in missing(settings):
         state = State.PAUSED if lack.code == "paused" else State.NOT_READY
-        yield AccountState(account_id, state, lack.what, lack.advice)
+        yield AccountState(account_id, state, lack.message, lack.advice)
     for mailing_list in settings.stored:
         if mailing_list.gone:
             sentence = f"List {mailing_list.name} ({mailing_list.list_id}) is gone from Mailchimp; its customers wait."
@@ -130,7 +130,7 @@ def held_in_words(settings: AccountSettings, held: HeldCount) -> str:
     """Returns what was held back on a list: "5000 members would leave list Master (a1b2c3d4e5)"."""
     mailing_list = settings.list_of(held.list_id)
     name = f"list {mailing_list.name} ({held.list_id})" if mailing_list is not None else f"list {held.list_id}"
-    if held.what == "moves":
+    if held.kind == "moves":
         return f"{counted(held.count, 'customer')} would move off {name}, which cannot be read any more"
     return f"{counted(held.count, 'member')} would leave {name}"
 

@@ -50,7 +50,7 @@ def check_account(parts: Parts, db: Database, facts: AccountFacts) -> Finding:
         with parts.open_client_of(db, settings.account_id) as sender:
             problem = next(_problems(parts, db, facts, sender), None)
     except WorkerError as error:
-        return Finding(subject, Level.FAILED, error.what, error.advice)
+        return Finding(subject, Level.FAILED, error.message, error.advice)
     if problem is not None:
         return problem
     if state.state in TROUBLE:

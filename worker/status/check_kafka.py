@@ -65,7 +65,7 @@ def check_changelog(reader: Reader) -> Finding:
         reader.check_topics()
         reader.check_ledger()
     except (LedgerLost, NotMoved, NotSigned) as error:
-        return Finding("ledger", Level.FAILED, error.what, error.advice)
+        return Finding("ledger", Level.FAILED, error.message, error.advice)
     return ok("ledger", "complete, from its beginning")
 
 

@@ -202,7 +202,7 @@ def what_is_next(
             f"{customer.account_id}"
         )
     if lacking := missing(settings):
-        return f"It waits. {lacking[0].what} {lacking[0].advice}"
+        return f"It waits. {lacking[0].message} {lacking[0].advice}"
     # What a stopped account waits for is over: it lacks nothing.
     if last is not None and last.revision == customer.revision and last.outcome != Outcome.ACCOUNT_STOPPED:
         meaning = MEANINGS.get(last.outcome)

@@ -29,7 +29,7 @@ def settings_data(settings: AccountSettings, waiting: int) -> dict[str, Any]:
         "lists_refreshed_at": as_text(settings.refreshed_at) if settings.refreshed_at else None,
         "paused": _pause_data(settings.pause),
         "customers_waiting": waiting,
-        "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in missing(settings)],
+        "missing": [{"code": lack.code, "what": lack.message, "advice": lack.advice} for lack in missing(settings)],
     }
 
 

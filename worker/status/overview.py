@@ -157,7 +157,7 @@ def account_data(facts: AccountFacts, now: datetime, config: Config, *, elsewher
         "held": [
             {
                 "list_id": held.list_id,
-                "what": held.what,
+                "what": held.kind,
                 "count": held.count,
                 "shown_at": held.shown_at,
                 "words": held_in_words(settings, held),
@@ -169,7 +169,7 @@ def account_data(facts: AccountFacts, now: datetime, config: Config, *, elsewher
         "left_out": as_rows(facts.part.left_out) if facts.part else [],
         "left_out_in_words": sentences(facts.part.left_out, settings) if facts.part else [],
         "tried_again_at": as_text(facts.retry_at) if facts.retry_at else None,
-        "missing": [{"code": lack.code, "what": lack.what, "advice": lack.advice} for lack in missing(settings)],
+        "missing": [{"code": lack.code, "what": lack.message, "advice": lack.advice} for lack in missing(settings)],
         "paused_since": as_text(settings.pause.since) if settings.pause else None,
         "notes": [*_list_notes(settings, state.what or ""), *_bare_notes(facts, state), *_elsewhere_notes(elsewhere)],
     }

@@ -11,7 +11,7 @@ from worker.clock import as_moment
 from worker.model import AccountId, ListId
 from worker.sqlite.database import Database
 
-What = Literal["departures", "moves"]
+HeldKind = Literal["departures", "moves"]
 """departures: members that would leave the list · moves: customers that would move off a list that cannot be read."""
 
 CONFIRM_WITHIN = timedelta(hours=1)
@@ -27,7 +27,7 @@ class HeldCount:
     """
 
     list_id: ListId
-    what: What
+    kind: HeldKind
     count: int
     shown_at: str = ""
 
@@ -42,7 +42,7 @@ def show(db: Database, account_id: AccountId, counts: Iterable[HeldCount], at: s
     delete_account(db, account_id)
     db.executemany(
         "INSERT INTO held_back (account_id, list_id, what, count, shown_at) VALUES (?,?,?,?,?)",
-        [(account_id, count.list_id, count.what, count.count, at) for count in counts],
+        [(account_id, count.list_id, count.kind, count.count, at) for count in counts],
     )
 
 

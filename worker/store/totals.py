@@ -106,7 +106,7 @@ def why_not_writable(db: Database) -> str | None:
         # Writes the page that contains it to disk, though its value stays the same; nothing else uses it.
         db.execute("PRAGMA user_version = 0")
     except DatabaseError as error:
-        return None if "locked" in error.what else error.what
+        return None if "locked" in error.message else error.message
     return None
 
 

@@ -187,7 +187,7 @@ class AccountEditor:
         settings.load(reader.db, reader.account_id)
         current = reader.current_state()
         if current.missing:
-            raise AccountError(f"Nothing can be delivered yet. {current.missing[0].what}", current.missing[0].advice)
+            raise AccountError(f"Nothing can be delivered yet. {current.missing[0].message}", current.missing[0].advice)
         if confirm_held and not current.facts.held:
             raise AccountError("Nothing is held back.", "Check the account again.")
         if current.sync_requested or (current.sync_again_at is not None and not confirm_held):

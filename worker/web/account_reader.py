@@ -167,7 +167,7 @@ class AccountReader:
         departed = self.context.parts.departed_of(self.db, self.account_id)
         follows = what_follows(self.db, after, departed, as_text(self.now), every=lists_differ(before, after))
         if follows is None:
-            return Preview(after, None, " ".join(lack.what for lack in missing(after)))
+            return Preview(after, None, " ".join(lack.message for lack in missing(after)))
         flush = self.context.parts.config.flush
         at = next_flush_time(self.now, flush.time_of_day, flush.zone)
         return Preview(after, follows, follows.in_words(moment_in_words(at, self.now, flush.zone)))
@@ -239,7 +239,7 @@ class AccountReader:
             with self.context.parts.open_client_of(self.db, self.account_id) as sender:
                 return ask_mailchimp(sender, membership)
         except WorkerError as error:
-            return LiveMember(membership, None, None, error.what)
+            return LiveMember(membership, None, None, error.message)
 
     def settings_log(self) -> list[SettingChange]:
         """Returns who changed which setting, and when, newest first."""

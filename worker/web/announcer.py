@@ -61,7 +61,9 @@ class Announcer:
         except WorkerError as error:
             if not self._failed:
                 log.warning(
-                    "other workers do not know yet where this one is: %s", error.what, extra={"reason": error.what}
+                    "other workers do not know yet where this one is: %s",
+                    error.message,
+                    extra={"reason": error.message},
                 )
             self._failed = True
             return False

@@ -28,7 +28,7 @@ def error_response(request: Request, error: WorkerError) -> Response:
 def _error_page(request: Request, error: WorkerError, status: int) -> str:
     path = request.url.path
     of_account, visitor = path.startswith("/accounts/"), getattr(request.state, "visitor", None)
-    message, advice = message_for_owner(error) if of_account else (error.what, error.advice)
+    message, advice = message_for_owner(error) if of_account else (error.message, error.advice)
     operator = visitor is not None and visitor.operator
     settings = quote("/".join(path.split("/")[:3]), safe="/~") + "/mailchimp" if of_account and visitor else None
     again = request.method in SAFE_METHODS and (status >= 500 or isinstance(error, TooManyTries))
@@ -36,7 +36,7 @@ def _error_page(request: Request, error: WorkerError, status: int) -> str:
         "problem.html",
         message=message,
         advice=advice,
-        more=f"{error.what} {error.advice}" if of_account and operator and message != error.what else None,
+        more=f"{error.message} {error.advice}" if of_account and operator and message != error.message else None,
         sign_in=isinstance(error, NotSignedIn),
         again=target_of(request) if again else None,
         settings=None if again else settings,

@@ -127,7 +127,7 @@ def problem_of(error: WorkerError) -> dict[str, Any]:
         "type": f"urn:mailchimp-worker:{error.code}",
         "title": error.code.replace("_", " "),
         "status": status,
-        "detail": error.what,
+        "detail": error.message,
         "code": error.code,
         "advice": error.advice,
     }

@@ -61,9 +61,9 @@ def message_for_owner(error: WorkerError) -> OwnerMessage:
     if error.code in _BY_CODE:
         return _BY_CODE[error.code]
     if isinstance(error, NotSignedIn):
-        return error.what, "Open this page again from your billmywork settings."
+        return error.message, "Open this page again from your billmywork settings."
     for kind, message in _BY_CLASS:
         if isinstance(error, kind):
             return message
     # Errors of a request are already worded for its visitor.
-    return (error.what, error.advice) if isinstance(error, WebProblem) else _OTHERS
+    return (error.message, error.advice) if isinstance(error, WebProblem) else _OTHERS

@@ -88,7 +88,7 @@ class Refreshes:
             problem = WorkerError("The worker met an internal error.", "Try again. If it stays, see its log.")
         ended = replace(began, ended_at=clock(), problem=problem)
         if refreshed is not None:
-            ended = replace(ended, new=_ids(refreshed.new), gone=_ids(refreshed.gone), back=_ids(refreshed.back))
+            ended = replace(ended, new=_ids(refreshed.new), gone=_ids(refreshed.missing), back=_ids(refreshed.back))
         with self._lock:
             self._of[account_id] = ended
 

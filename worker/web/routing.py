@@ -126,7 +126,7 @@ def _answer(page: Page, context: WebContext, request: Request, body: bytes) -> R
         return _answered(page, context, request, body)
     except WorkerError as error:
         if status_of(error) >= 500:
-            log.warning("a request was not answered: %s", error.what, extra={"reason": error.what})
+            log.warning("a request was not answered: %s", error.message, extra={"reason": error.message})
         return error_response(request, error)
     except Exception:
         log.exception("a request met an internal error; see the traceback below")

@@ -192,4 +192,4 @@ def test_what_the_running_worker_erased_is_told_where_the_command_begins_again(
     monkeypatch.setattr(command, "forget_person", fenced)
     erasing = command._Erasing(world.app, AddressKey(EVE), world.clock(), archive=False)
     despite_workers(erasing.carry_out)
-    assert erasing.gone == {"receipts": 1, "places": 2, "customers": 1, "dead letters": 0}
+    assert erasing.deleted == {"receipts": 1, "places": 2, "customers": 1, "dead letters": 0}

@@ -98,8 +98,8 @@ def test_a_malformed_key_is_sent_nowhere(db, path, text):
     with pytest.raises(ApiKeyMalformed) as caught:
         attempt(db, text, nobody)
     assert everything(path) == before
-    assert "s3cr3t" not in caught.value.what + caught.value.advice
-    assert "Nothing was sent" in caught.value.what
+    assert "s3cr3t" not in caught.value.message + caught.value.advice
+    assert "Nothing was sent" in caught.value.message
 
 
 @pytest.mark.parametrize(("answer", "kind", "words"), REFUSALS)
@@ -109,7 +109,7 @@ def test_a_refused_key_makes_no_account(db, path, answer, kind, words):
     with pytest.raises(MailchimpError) as caught:
         attempt(db, KEY, mailchimp.open)
     assert type(caught.value) is kind
-    assert words in caught.value.what
+    assert words in caught.value.message
     assert caught.value.advice
     assert everything(path) == before
     assert mailchimp.closed == 1
@@ -125,7 +125,7 @@ def test_a_refused_key_leaves_the_one_before(db, path, answer, kind, words):
         attempt(db, OTHER_KEY, Scripted(answer).open)
     assert everything(path) == before
     assert key_of(db, ACCOUNT, SECRET) == parse(KEY)
-    for shown in (str(caught.value), repr(caught.value), caught.value.what, caught.value.advice):
+    for shown in (str(caught.value), repr(caught.value), caught.value.message, caught.value.advice):
         assert OTHER_KEY[:8] not in shown
         assert KEY[:8] not in shown
 
@@ -207,7 +207,7 @@ def test_an_account_without_a_key_is_told_to_enter_one(db):
     """Asking for a key that was never entered says so, with the command that enters one."""
     with pytest.raises(AccountError) as caught:
         key_of(db, ACCOUNT, SECRET)
-    assert "no Mailchimp API key" in caught.value.what
+    assert "no Mailchimp API key" in caught.value.message
     assert "account connect acct-1" in caught.value.advice
 
 

@@ -79,7 +79,7 @@ def test_the_first_refresh_finds_lists_and_stores_none(db, mailchimp):
     assert found.settings.stored == ()
     assert found.settings.master_list is None
     assert found.settings.refreshed_at == LATER
-    assert (ids(found.new), found.gone, found.back) == (["ask", "one", "three", "two"], (), ())
+    assert (ids(found.new), found.missing, found.back) == (["ask", "one", "three", "two"], (), ())
     assert load(db, ACCOUNT) == found.settings
 
 
@@ -102,7 +102,7 @@ def test_a_refresh_that_fails_changes_nothing(ready, path, answer, kind, words):
     before = everything(path)
     with pytest.raises(kind) as caught:
         refresh(ready, Scripted(answer))
-    assert words in caught.value.what
+    assert words in caught.value.message
     assert caught.value.advice
     assert KEY[:8] not in str(caught.value) + caught.value.advice
     assert everything(path) == before
@@ -184,7 +184,7 @@ def test_a_refresh_keeps_what_was_chosen(ready, mailchimp):
     assert (two.name, two.stored, two.pause) == ("Renamed", True, PAUSE)
     assert ids(found.settings.stored) == ["one", "two"]
     assert found.settings.master_list == "one"
-    assert (found.new, found.gone, found.back) == ((), (), ())
+    assert (found.new, found.missing, found.back) == ((), (), ())
     assert customers.changed_count(ready, ACCOUNT) == 0
 
 
@@ -193,11 +193,11 @@ def test_stored_lists_that_are_gone_stay_known_and_others_are_forgotten(ready, m
     for one in ("two", "three"):
         mailchimp.standin.delete_list(one)
     found = refresh(ready, mailchimp, at=AT)
-    assert ids(found.gone) == ["two"]
+    assert ids(found.missing) == ["two"]
     assert ids(found.settings.lists) == ["one", "two"]
     assert found.settings.list_of("two").gone_at == AT
     again = refresh(ready, mailchimp, at=LATER)
-    assert again.gone == ()
+    assert again.missing == ()
     assert again.settings.list_of("two").gone_at == AT
     assert load(ready, ACCOUNT) == again.settings
     assert customers.changed_count(ready, ACCOUNT) == 0
@@ -209,7 +209,7 @@ def test_a_list_that_is_back_is_used_again(ready, mailchimp):
     refresh(ready, mailchimp, at=AT)
     mailchimp.standin.create_list("owner", "two", "List two")
     found = refresh(ready, mailchimp)
-    assert (ids(found.back), found.new, found.gone) == (["two"], (), ())
+    assert (ids(found.back), found.new, found.missing) == (["two"], (), ())
     assert not found.settings.list_of("two").gone
     assert customers.changed_count(ready, ACCOUNT) == 3
 
@@ -277,7 +277,7 @@ def refused(db, path, kind, step):
 def test_the_master_list_must_stay_stored(ready, path):
     """Leaving the master list out is refused, with the command that chooses another one first."""
     error = refused(ready, path, AccountError, lambda: lists.store(ready, CHANGELOG, ACCOUNT, ["two"]))
-    assert "List one (one) is the master list" in error.what
+    assert "List one (one) is the master list" in error.message
     assert "lists master acct-1" in error.advice
     refused(ready, path, AccountError, lambda: lists.store(ready, CHANGELOG, ACCOUNT, []))
     lists.choose_master(ready, CHANGELOG, ACCOUNT, ListId("two"))
@@ -309,14 +309,14 @@ def test_a_list_that_is_gone_cannot_be_stored_again(ready, path, mailchimp):
     refresh(ready, mailchimp)
     lists.store(ready, CHANGELOG, ACCOUNT, ["one"])
     error = refused(ready, path, AccountError, lambda: lists.store(ready, CHANGELOG, ACCOUNT, ["one", "two"]))
-    assert "List two (two) is gone" in error.what
+    assert "List two (two) is gone" in error.message
     assert "lists refresh acct-1" in error.advice
 
 
 def test_unknown_lists_are_not_found(ready, path):
     """Naming one list that no refresh found stores none of the others."""
     error = refused(ready, path, NotFound, lambda: lists.store(ready, CHANGELOG, ACCOUNT, ["one", "three", "unknown"]))
-    assert "no list unknown" in error.what
+    assert "no list unknown" in error.message
     assert "lists refresh acct-1" in error.advice
     refused(ready, path, NotFound, lambda: lists.choose_master(ready, CHANGELOG, ACCOUNT, ListId("unknown")))
 
@@ -341,7 +341,7 @@ def test_a_list_is_stored_by_one_account_only(ready, path, mailchimp):
         error = refused(
             ready, path, AccountError, lambda wanted=wanted: lists.store(ready, CHANGELOG, NEIGHBOUR, wanted)
         )
-        assert "Only one account" in error.what
+        assert "Only one account" in error.message
     lists.store(ready, CHANGELOG, ACCOUNT, ["one"])
     assert ids(lists.store(ready, CHANGELOG, NEIGHBOUR, ["three", "two"]).stored) == ["three", "two"]
     assert accounts.stored_by(ready, ListId("two")) == NEIGHBOUR
@@ -364,7 +364,7 @@ def test_another_master_list_marks_every_customer(ready):
 def test_the_master_list_is_a_stored_one(ready, path):
     """A list that is not stored is refused, with the command that stores it beside those that are."""
     error = refused(ready, path, AccountError, lambda: lists.choose_master(ready, CHANGELOG, ACCOUNT, ListId("three")))
-    assert "not stored" in error.what
+    assert "not stored" in error.message
     assert "lists store acct-1 one two three" in error.advice
 
 
@@ -373,7 +373,7 @@ def test_the_master_list_is_one_that_is_there(ready, path, mailchimp):
     mailchimp.standin.delete_list("two")
     refresh(ready, mailchimp)
     error = refused(ready, path, AccountError, lambda: lists.choose_master(ready, CHANGELOG, ACCOUNT, ListId("two")))
-    assert "gone" in error.what
+    assert "gone" in error.message
 
 
 # --- as pure values
@@ -383,6 +383,6 @@ def test_a_refresh_is_reported_by_the_settings_and_what_was_found(ready):
     """The same settings and lists give the same result, and refreshing it again changes nothing more."""
     settings = load(ready, ACCOUNT)
     first = lists.refreshed(settings, [], LATER)
-    assert ids(first.gone) == ["one", "two"]
+    assert ids(first.missing) == ["one", "two"]
     assert lists.refreshed(settings, [], LATER) == first
-    assert lists.refreshed(first.settings, [], LATER) == replace(first, gone=())
+    assert lists.refreshed(first.settings, [], LATER) == replace(first, missing=())

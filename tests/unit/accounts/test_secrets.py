@@ -39,7 +39,7 @@ def test_another_secret_key_is_reported_as_such():
     """What another secret key encrypted says so, and which one was tried."""
     with pytest.raises(SecretKeyError) as caught:
         OTHER_SECRET.open(ACCOUNT, sealed())
-    assert "another secret key than WORKER_SECRET_KEY" in caught.value.what
+    assert "another secret key than WORKER_SECRET_KEY" in caught.value.message
     assert "account connect acct-1" in caught.value.advice
 
 
@@ -56,7 +56,7 @@ def test_every_damage_is_noticed():
     for text in (*damaged, *(whole[:length] for length in range(len(whole))), whole + b"\0"):
         with pytest.raises(SecretKeyError) as caught:
             SECRET.open(ACCOUNT, text)
-        assert "acct-1" in caught.value.what
+        assert "acct-1" in caught.value.message
         assert "account connect acct-1" in caught.value.advice
 
 
@@ -85,7 +85,7 @@ def test_a_key_file_that_others_can_read_or_write_is_refused(tmp_path, mode):
     file.chmod(mode)
     with pytest.raises(SecretKeyError) as caught:
         secret_key(None, file, tmp_path / "x.db")
-    assert f"{mode:04o}" in caught.value.what
+    assert f"{mode:04o}" in caught.value.message
     assert f"chmod 600 {file}" in caught.value.advice
 
 
@@ -121,9 +121,9 @@ def test_a_malformed_key_is_refused_without_repeating_it(tmp_path, text):
     for given, where, named in ((text, None, "WORKER_SECRET_KEY"), (None, file, str(file))):
         with pytest.raises(SecretKeyError) as caught:
             secret_key(given, where, tmp_path / "x.db")
-        assert named in caught.value.what
+        assert named in caught.value.message
         assert "openssl rand -base64 32" in caught.value.advice
-        assert not text.strip() or text not in caught.value.what + caught.value.advice
+        assert not text.strip() or text not in caught.value.message + caught.value.advice
 
 
 def test_two_keys_are_one_too_many(tmp_path):
@@ -188,7 +188,7 @@ def test_where_no_key_can_be_made_the_error_says_what_to_set(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SecretKeyError) as caught:
         secret_key(None, None, tmp_path / "file" / "x.db")
-    assert "x.db.key" in caught.value.what
+    assert "x.db.key" in caught.value.message
     assert "WORKER_SECRET_KEY" in caught.value.advice
 
 

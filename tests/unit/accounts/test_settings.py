@@ -95,7 +95,7 @@ def test_steps_of_an_unknown_account_say_so(db, path, step):
     before = everything(path)
     with pytest.raises(NotFound) as caught:
         step(db, ACCOUNT)
-    assert "acct-1" in caught.value.what
+    assert "acct-1" in caught.value.message
     assert "account connect acct-1" in caught.value.advice
     assert everything(path) == before
 

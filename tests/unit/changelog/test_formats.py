@@ -147,7 +147,7 @@ def test_an_account_with_a_record_that_cannot_be_applied_waits(db: Database) -> 
     found = accounts.find(db, ACCOUNT)
     assert found is not None
     lacking = missing(found)[0]
-    assert (lacking.code, f"dead letter {found.unapplied}" in lacking.what) == ("record_not_applied", True)
+    assert (lacking.code, f"dead letter {found.unapplied}" in lacking.message) == ("record_not_applied", True)
     assert dead_letters.drop_before(db, "2030-01-01T00:00:00Z") == 0
     assert dead_letters.drop_beyond(db, 0) == 0
     with db.transaction():

@@ -49,8 +49,8 @@ def test_names_the_line_that_is_no_event(path: Path, line: bytes, reason: str) -
     path.write_bytes(GOOD + b"\n\n" + line + b"\n")
     with pytest.raises(UsageError) as caught:
         events(path)
-    assert "Line 3" in caught.value.what
-    assert reason in caught.value.what
+    assert "Line 3" in caught.value.message
+    assert reason in caught.value.message
     assert "Nothing was published" in caught.value.advice
 
 

@@ -33,7 +33,7 @@ def test_what_the_worker_relies_on_cannot_be_set():
     settings = Kafka(client={"enable.auto.commit": True, "auto.offset.reset": "latest", "acks": 1})
     with pytest.raises(ConfigError) as caught:
         client(dict, settings, {"enable.auto.commit": False, "auto.offset.reset": "error"})
-    assert "cannot set auto.offset.reset, enable.auto.commit: the worker relies on its own" in caught.value.what
+    assert "cannot set auto.offset.reset, enable.auto.commit: the worker relies on its own" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_properties_that_cannot_be_used_are_reported(name, value, told):
     """What the library says of a property comes as one message with what to correct."""
     with pytest.raises(ConfigError) as caught:
         client(AdminClient, Kafka(bootstrap_servers="127.0.0.1:1", client={name: value}), {})
-    assert told in caught.value.what
+    assert told in caught.value.message
     assert "WORKER_KAFKA__CLIENT" in caught.value.advice
 
 

@@ -49,7 +49,7 @@ def test_what_is_no_key_is_refused_without_repeating_it(text):
     with pytest.raises(ApiKeyMalformed) as caught:
         api_key.parse(text)
     assert caught.value.advice
-    assert "evil" not in caught.value.what + caught.value.advice
+    assert "evil" not in caught.value.message + caught.value.advice
     assert caught.value.exit_code == 2
 
 

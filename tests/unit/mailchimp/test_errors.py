@@ -43,17 +43,17 @@ def test_each_answer_has_the_error_that_tells_whose_it_is(answer, kind):
 def test_every_failure_is_explained(failure):
     """Each failure has a sentence of its own and advice."""
     error = error_for(Answer(None, failure=failure))
-    assert error.what.endswith(".")
+    assert error.message.endswith(".")
     assert error.advice.endswith(".")
-    others = [error_for(Answer(None, failure=one)).what for one in get_args(Failure) if one != failure]
-    assert error.what not in others
+    others = [error_for(Answer(None, failure=one)).message for one in get_args(Failure) if one != failure]
+    assert error.message not in others
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 405, 500, 502, 504])
 def test_what_mailchimp_said_is_repeated(status):
     """The title of Mailchimp's problem document is in the message; without one the message says that there is none."""
-    assert "Some Title" in error_for(Answer(status, {"title": "Some Title"})).what
-    assert "no reason given" in error_for(Answer(status, {})).what
+    assert "Some Title" in error_for(Answer(status, {"title": "Some Title"})).message
+    assert "no reason given" in error_for(Answer(status, {})).message
 
 
 @pytest.mark.parametrize("answer", [Answer(302), Answer(404, {}), Answer(None, failure="garbled")])

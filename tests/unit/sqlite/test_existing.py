@@ -19,7 +19,7 @@ def test_where_there_is_no_database_the_path_is_named_and_nothing_made(tmp_path:
     """A command in a wrong folder says where it looked."""
     with pytest.raises(NotFound) as caught:
         open_existing(tmp_path / name)
-    assert str((tmp_path / name).absolute()) in caught.value.what
+    assert str((tmp_path / name).absolute()) in caught.value.message
     assert list(tmp_path.iterdir()) == []
 
 

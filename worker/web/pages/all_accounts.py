@@ -49,7 +49,7 @@ def _place(call: Call, account_id: AccountId) -> tuple[str | None, str | None]:
     try:
         return call.context.elsewhere(call.db, account_id), None
     except WorkerAway as error:
-        return None, error.what
+        return None, error.message
 
 
 def _away(account: Mapping[str, Any], why: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def save(call: Call) -> Response:
     try:
         editor_of(call).choose_fields(list_id, sources)
     except AccountError as error:
-        return _form(call, list_id, sources, error=error.what, status=422)
+        return _form(call, list_id, sources, error=error.message, status=422)
     except (MailchimpError, NotFound) as error:
         return _not_known(call, error)
     return back(call, "#data", "saved")

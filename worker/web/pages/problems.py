@@ -258,7 +258,7 @@ def held_in_words(settings: AccountSettings, held: HeldCount) -> str:
     """Returns what was held back on a list, for an owner: "5,000 people would leave “Readers”."."""
     mailing_list = settings.list_of(held.list_id)
     name = f"“{mailing_list.name}”" if mailing_list is not None else f"the list {held.list_id}"
-    if held.what == "moves":
+    if held.kind == "moves":
         return f"{people(held.count)} would move off {name}. We can no longer see who had unsubscribed from it."
     return f"{people(held.count)} would leave {name}."
 

@@ -288,7 +288,7 @@ def held(call: Call) -> Response:
 
 def _held_fields(facts: AccountFacts) -> dict[str, str]:
     """Returns the hidden fields that say which numbers the owner saw."""
-    return {f"held-{held_count.list_id}-{held_count.what}": str(held_count.count) for held_count in facts.held}
+    return {f"held-{held_count.list_id}-{held_count.kind}": str(held_count.count) for held_count in facts.held}
 
 
 def confirm_held(call: Call) -> Response:
