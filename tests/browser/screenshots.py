@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.browser.chromium import INSTALL, chromium_path, launch
 from tests.browser.shop import Shop
 from tests.integration.flush.world import ACCOUNT, CHANGELOG
-from worker.accounts import connected_user
+from worker.accounts import api_keys
 from worker.mailchimp.user import MailchimpUser
 from worker.sqlite.changed_rows import Changed
 from worker.sqlite.lock import DatabaseLock
@@ -25,7 +25,7 @@ def a_shop(folder: Path) -> Shop:
     shop = Shop(folder, connected=True)
     shop.__enter__()
     user = MailchimpUser("Leeds Plumbing", "ann@leedsplumbing.example")
-    CHANGELOG.commit(shop.db, lambda: Changed(None, connected_user.note(shop.db, ACCOUNT, user)))
+    CHANGELOG.commit(shop.db, lambda: Changed(None, api_keys.note_owner(shop.db, ACCOUNT, user)))
     shop.standin.find_list("other").fields.pop("COMPANY", None)
     shop.people(60)
     number = 100

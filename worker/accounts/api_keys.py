@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from worker.accounts import connected_user
 from worker.accounts.secrets import SecretKey
 from worker.accounts.settings import load
 from worker.accounts.settings_log import Author, note
@@ -23,7 +22,7 @@ from worker.mailchimp.user import ROOT, MailchimpUser, user_of
 from worker.model import AccountId
 from worker.sqlite.changed_rows import Changed, Rows
 from worker.sqlite.database import Database
-from worker.store import accounts, forgotten
+from worker.store import accounts, forgotten, settings_notes
 from worker.store.accounts import AccountSettings
 from worker.text.plural import counted
 
@@ -87,7 +86,7 @@ def connect(
         now = accounts.find(db, account_id) or AccountSettings(account_id)
         settings = replace(now, key_hint=key.hint, connected_at=at, pause=None)
         rows = accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, sealed)
-        rows += note(db, now, settings, author) + connected_user.note(db, account_id, user)
+        rows += note(db, now, settings, author) + note_owner(db, account_id, user)
         return Changed(settings, rows)
 
     return Connected(changelog.commit(db, write), user, notice)
@@ -104,10 +103,21 @@ def disconnect(db: Database, changelog: Changelog, account_id: AccountId, author
         before = load(db, account_id)
         settings = replace(before, key_hint=None, connected_at=None, enabled=False, pause=None)
         rows = accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, None)
-        rows += note(db, before, settings, author) + connected_user.delete(db, account_id)
+        rows += note(db, before, settings, author) + settings_notes.delete(db, "mailchimp_user", account_id)
         return Changed(settings, rows)
 
     return changelog.commit(db, write)
+
+
+def note_owner(db: Database, account_id: AccountId, user: MailchimpUser) -> Rows:
+    """Stores the owner of the API key, so that every worker can show it. Call it in the transaction of the key."""
+    return settings_notes.put(db, "mailchimp_user", account_id, {"name": user.name, "login": user.login})
+
+
+def owner_of(db: Database, account_id: AccountId) -> MailchimpUser | None:
+    """Returns the owner of the account's API key; None without a key, or if an earlier release stored it."""
+    data = settings_notes.data_of(db, "mailchimp_user", account_id)
+    return None if data is None else MailchimpUser(str(data.get("name") or ""), str(data.get("login") or ""))
 
 
 def _about_lists(settings: AccountSettings, sender: Sender) -> str | None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
 
-from worker.accounts import connected_user, new_lists, settings_log
 from worker.accounts.erased_persons import Erasing
 from worker.accounts.hash_key import ensure_hash_key
 from worker.accounts.secrets import SecretKey
@@ -58,8 +57,7 @@ def forget_account(db: Database, changelog: Changelog, account_id: AccountId, pr
         erasure.note(db, account_id, whole=True)
         bare_customers.strip_later(db, account_id)
         rows = accounts.delete(db, account_id) + forgotten.delete_account(db, account_id)
-        rows += settings_notes.delete(db, settings_log.ABOUT, account_id) + connected_user.delete(db, account_id)
-        rows += new_lists.delete(db, account_id)
+        rows += settings_notes.delete_account(db, account_id)
         runs.delete_account(db, account_id)
         held_counts.delete_account(db, account_id)
         update_intents.clear(db, account_id)

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from worker.accounts import new_lists
 from worker.accounts.api_keys import OpenSender, key_of
 from worker.accounts.secrets import SecretKey
 from worker.accounts.settings import load
@@ -17,9 +16,9 @@ from worker.mailchimp.call import Answer
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import MailchimpList, all_lists
 from worker.model import AccountId, ListId
-from worker.sqlite.changed_rows import Changed
+from worker.sqlite.changed_rows import Changed, Rows
 from worker.sqlite.database import Database
-from worker.store import accounts, customers
+from worker.store import accounts, customers, settings_notes
 from worker.store.accounts import AccountList, AccountSettings
 
 
@@ -81,14 +80,29 @@ def refresh(
         }
         rows = accounts.save(db, result.settings) + accounts.delete_lists(db, account_id, dropped)
         # The first refresh finds only new lists, so marking them would be pointless.
-        rows += new_lists.note(
-            db, result.settings, () if first else [account_list.list_id for account_list in result.new]
-        )
+        rows += note_new(db, result.settings, () if first else [account_list.list_id for account_list in result.new])
         if result.back:
             rows += customers.mark_changed(db, account_id, None).rows
         return Changed(result, rows)
 
     return changelog.commit(db, write)
+
+
+def note_new(db: Database, settings: AccountSettings, list_ids: Iterable[ListId] = ()) -> Rows:
+    """Marks lists as new until they are stored, so that the pages can show them. Call it in a transaction."""
+    before = settings_notes.data_of(db, "new_lists", settings.account_id) or []
+    new = sorted({*before, *list_ids} - settings.stored_ids)
+    if not new:
+        return settings_notes.delete(db, "new_lists", settings.account_id)
+    return [] if new == before else settings_notes.put(db, "new_lists", settings.account_id, new)
+
+
+def new_of(db: Database, settings: AccountSettings) -> frozenset[ListId]:
+    """Returns the new lists that Mailchimp still has."""
+    offered = {
+        account_list.list_id for account_list in settings.lists if not account_list.stored and not account_list.gone
+    }
+    return frozenset(settings_notes.data_of(db, "new_lists", settings.account_id) or []) & offered
 
 
 def refreshed(settings: AccountSettings, mailchimp_lists: Iterable[MailchimpList], at: datetime) -> Refreshed:
@@ -163,7 +177,7 @@ def store(
         before = load(db, account_id)
         settings = replace(stored(before, list_ids), confirmed=confirmed)
         require_unused(db, settings)
-        rows = accounts.save(db, settings) + new_lists.note(db, settings)
+        rows = accounts.save(db, settings) + note_new(db, settings)
         rows += note(db, before, settings, author)
         if settings.stored_ids != before.stored_ids:
             rows += customers.mark_changed(db, account_id, None).rows

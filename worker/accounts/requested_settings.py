@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from worker.accounts import lists, new_lists, settings_log
+from worker.accounts import lists, settings_log
 from worker.accounts.settings import load, with_enabled
 from worker.accounts.settings_log import Author
 from worker.changelog.commit import Changelog
@@ -101,7 +101,7 @@ def save(
             return Changed(before, [])
         lists.require_unused(db, after)
         after = replace(after, confirmed=confirmed)
-        rows = accounts.save(db, after) + new_lists.note(db, after)
+        rows = accounts.save(db, after) + lists.note_new(db, after)
         rows += settings_log.note(db, before, after, author)
         if lists_differ(before, after):
             rows += customers.mark_changed(db, account_id, None).rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -15,8 +14,6 @@ from worker.sqlite.database import Database
 from worker.store import settings_notes
 from worker.store.accounts import AccountList, AccountSettings
 
-ABOUT = "settings_log"
-"""The kind of these rows among the notes beside the settings."""
 MOST_KEPT = 200
 """The newest changes are kept, so many per account."""
 
@@ -116,11 +113,10 @@ def note(db: Database, before: AccountSettings, after: AccountSettings, author: 
     if not new:
         return []
     newest = [*read(db, after.account_id), *new][-MOST_KEPT:]
-    text = json.dumps([asdict(change) for change in newest], ensure_ascii=False)
-    return settings_notes.put(db, ABOUT, after.account_id, text)
+    return settings_notes.put(db, "settings_log", after.account_id, [asdict(change) for change in newest])
 
 
 def read(db: Database, account_id: AccountId) -> list[SettingChange]:
     """Returns the recorded changes of an account's settings, oldest first."""
-    text = settings_notes.get(db, ABOUT, account_id)
-    return [SettingChange(**{name: data.get(name) for name in _NAMES}) for data in json.loads(text or "[]")]
+    recorded = settings_notes.data_of(db, "settings_log", account_id) or []
+    return [SettingChange(**{name: data.get(name) for name in _NAMES}) for data in recorded]

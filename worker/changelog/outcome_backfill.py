@@ -14,9 +14,7 @@ from worker.changelog.writer import ChangelogWriter
 from worker.model import AccountId
 from worker.sqlite.changed_rows import customer_rows
 from worker.sqlite.database import Database
-from worker.store import customer_outcomes
-
-_ABOUT = "outcomes"
+from worker.store import customer_outcomes, settings_notes
 
 
 def publish_all(changelog: ChangelogWriter, db: Database, partition: int) -> None:
@@ -32,8 +30,7 @@ def publish_all(changelog: ChangelogWriter, db: Database, partition: int) -> Non
     """
     topics = changelog.topics
     topic = None if topics.outcomes is None else {"name": topics.outcomes.name, "id": topics.outcomes.topic_id}
-    noted = table_rows.note_of(db, _ABOUT, str(partition))
-    if topic == (json.loads(noted) if noted is not None else None):
+    if topic == settings_notes.data_of(db, "outcomes", str(partition)):
         return
     for rows in _pages(changelog, db, partition) if topic is not None else ():
         changelog.write_through(db, rows, rows)  # records reach the outcomes topic only with ledger records
@@ -42,7 +39,7 @@ def publish_all(changelog: ChangelogWriter, db: Database, partition: int) -> Non
 
 def _note(partition: int, topic: dict[str, str] | None) -> ChangelogRow:
     row = {"note": json.dumps(topic)}
-    return ChangelogRow("topic", (_ABOUT, str(partition)), row)
+    return ChangelogRow("topic", ("outcomes", str(partition)), row)
 
 
 def _pages(changelog: ChangelogWriter, db: Database, partition: int) -> Iterator[list[ChangelogRow]]:

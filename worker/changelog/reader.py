@@ -21,7 +21,7 @@ from worker.consumer.start_offset import start_of
 from worker.errors import NotMoved, NotSigned
 from worker.metrics import Metrics
 from worker.sqlite.database import Database
-from worker.store import dead_letters, offsets, unowned
+from worker.store import dead_letters, offsets, settings_notes, unowned
 from worker.store.dead_letters import DeadLetter
 from worker.store.offsets import Reading
 from worker.text.plural import counted
@@ -93,12 +93,12 @@ class Reader:
 
     def ledger_note(self) -> Note | None:
         """Returns the settings topic's note about the ledger, as far as it was read."""
-        note = Note.from_text(table_rows.note_of(self.db, "ledger"))
+        note = Note.from_text(settings_notes.text_of(self.db, "ledger"))
         return note if note is not None and note.name == self._topics.ledger.name else None
 
     def settings_note(self, partition: int) -> Note | None:
         """Returns a ledger partition's note about the settings topic, as far as it was read."""
-        note = Note.from_text(table_rows.note_of(self.db, "settings", str(partition)))
+        note = Note.from_text(settings_notes.text_of(self.db, "settings", str(partition)))
         return note if note is not None and note.name == self._topics.settings.name else None
 
     def check_topics(self) -> None:

@@ -10,7 +10,7 @@ import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from worker.changelog.table_rows import ChangelogRow
 
@@ -23,7 +23,7 @@ RECORDS = "records of ledger and settings"
 """The purpose for which the signing keys are derived from the operator's secret key."""
 UNSIGNED = "it is not signed"
 WRONG = "its signature is not by this worker's secret key"
-SIGNED = "signed"
+SIGNED: Final = "signed"
 """The subject of the note that says from which offset a topic is signed."""
 _NOTE = b"signed from"
 

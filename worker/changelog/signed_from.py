@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 
-from worker.changelog import table_rows
 from worker.changelog.records import key_of
 from worker.changelog.signatures import SIGNED, WRONG, Role, Signatures, SignedFrom, place_of
 from worker.changelog.table_rows import ChangelogRow
@@ -14,6 +13,7 @@ from worker.changelog.topics import ChangelogTopic, ChangelogTopics
 from worker.config import Kafka
 from worker.errors import NotSigned
 from worker.sqlite.database import Database
+from worker.store import settings_notes
 
 
 class SignedFromLookup:
@@ -38,7 +38,7 @@ class SignedFromLookup:
         return self._offsets[partition_name]
 
     def _look(self, topic: ChangelogTopic, partition: int) -> int:
-        signed_from = SignedFrom.from_text(table_rows.note_of(self._db, SIGNED), self._signatures())
+        signed_from = SignedFrom.from_text(settings_notes.text_of(self._db, SIGNED), self._signatures())
         if (offset := signed_from.offset_of(topic, partition)) is not None:
             return offset
         with closing(TopicLog(self._settings)) as topic_log:

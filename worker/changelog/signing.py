@@ -22,7 +22,7 @@ from worker.config import Kafka
 from worker.errors import NotSigned
 from worker.sqlite.changed_rows import RowKey
 from worker.sqlite.database import Database
-from worker.store import dead_letters
+from worker.store import dead_letters, settings_notes
 from worker.store.dead_letters import DeadLetter
 from worker.text.plural import counted
 
@@ -96,7 +96,9 @@ class Signing:
         believe: bool,
     ) -> None:
         role: Role = "ledger" if topic == self.changelog.topics.ledger else "settings"
-        since = SignedFrom.from_text(table_rows.note_of(self.db, SIGNED), self.signatures).offset_of(topic, partition)
+        since = SignedFrom.from_text(settings_notes.text_of(self.db, SIGNED), self.signatures).offset_of(
+            topic, partition
+        )
         refused, signed = set[bytes | None](), False
         for messages in topic_log.records(topic, partition, *span):
             records: list[Record] = []

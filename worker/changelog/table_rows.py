@@ -74,14 +74,6 @@ def rows_of(db: Database, keys: Iterable[RowKey]) -> list[ChangelogRow]:
     return rows + _accounts(db, [key[0] for key in keys_by_kind.get("account", ())])
 
 
-def note_of(db: Database, about: str, partition: str = "") -> str | None:
-    """Returns what one of the two topics records about the other, as text."""
-    row = db.execute(
-        "SELECT note FROM changelog_topic WHERE about = ? AND partition = ?", (about, partition)
-    ).fetchone()
-    return None if row is None else str(row[0])
-
-
 def all_rows(db: Database) -> Iterable[ChangelogRow]:
     """Returns all rows of accounts. Settings come last, so that a reader of them has what they depend on."""
     for kind, (table, _, _) in _ROWS.items():

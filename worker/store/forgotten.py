@@ -19,8 +19,6 @@ from worker.sqlite.changed_rows import RowKey, Rows
 from worker.sqlite.database import Database
 from worker.store import settings_notes
 
-HASH_KEY = "hash_key"
-"""The row with the encrypted key among the notes beside the settings."""
 KEY_BYTES = 32
 
 What = Literal["address", "customer"]
@@ -202,12 +200,12 @@ def delete_account(db: Database, account_id: AccountId) -> Rows:
 
 def encrypted_key(db: Database) -> str | None:
     """Returns the encrypted key as base64; None before the first person is erased."""
-    return settings_notes.get(db, HASH_KEY, "")
+    return settings_notes.text_of(db, "hash_key")
 
 
 def set_encrypted_key(db: Database, encrypted: str) -> Rows:
     """Writes the encrypted key. Call it in a transaction."""
-    return settings_notes.put(db, HASH_KEY, "", encrypted)
+    return settings_notes.put_text(db, "hash_key", "", encrypted)
 
 
 def _position_text(forgotten: Forgotten) -> str | None:

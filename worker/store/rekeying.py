@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 
 from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
 from worker.store import settings_notes
 
-ABOUT = "rekey"
-"""The kind of these rows among the notes beside the settings."""
 _CHANGE = ""
 """The subject of the note on the change itself; every other subject is a partition."""
 
@@ -32,13 +29,13 @@ class Rekeying:
 
 def begin(db: Database, rekeying: Rekeying) -> Rows:
     """Records that every worker with both keys must renew hashes. Call it in a transaction."""
-    return settings_notes.put(db, ABOUT, _CHANGE, json.dumps(asdict(rekeying)))
+    return settings_notes.put(db, "rekey", _CHANGE, asdict(rekeying))
 
 
 def newest(db: Database) -> Rekeying | None:
     """Returns the last change of the secret key; None without any."""
-    text = settings_notes.get(db, ABOUT, _CHANGE)
-    return None if text is None else Rekeying(**json.loads(text))
+    data = settings_notes.data_of(db, "rekey", _CHANGE)
+    return None if data is None else Rekeying(**data)
 
 
 def note_renewed(db: Database, partition: int, rekeying: Rekeying, rows_left: int) -> Rows:
@@ -47,15 +44,14 @@ def note_renewed(db: Database, partition: int, rekeying: Rekeying, rows_left: in
     Args:
         rows_left: how many rows have hashes of values that their customers no longer have.
     """
-    return settings_notes.put(db, ABOUT, str(partition), json.dumps({**asdict(rekeying), "left": rows_left}))
+    return settings_notes.put(db, "rekey", str(partition), {**asdict(rekeying), "left": rows_left})
 
 
 def renewed(db: Database, rekeying: Rekeying) -> dict[int, int]:
     """Returns the finished ledger partitions, each with how many rows were left."""
     rows_left = {}
-    for subject, text in settings_notes.all_about(db, ABOUT).items():
+    for subject, data in settings_notes.all_data(db, "rekey").items():
         if subject != _CHANGE:
-            data = json.loads(text)
             left = data.pop("left")
             if Rekeying(**data) == rekeying:
                 rows_left[int(subject)] = left

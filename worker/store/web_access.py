@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,9 +11,6 @@ from worker.model import AccountId
 from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
 from worker.store import settings_notes
-
-ABOUT = "web_access"
-"""The kind of these rows among the notes beside the settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +37,9 @@ class WebAccess:
 
 def find(db: Database, account_id: AccountId | None) -> WebAccess:
     """Returns what is revoked for an account; None for the operators."""
-    text = settings_notes.get(db, ABOUT, account_id or "")
-    if text is None:
+    data = settings_notes.data_of(db, "web_access", account_id or "")
+    if data is None:
         return WebAccess()
-    data = json.loads(text)
     since = data["since"]
     return WebAccess(
         as_moment(since) if since is not None else None,
@@ -58,4 +53,4 @@ def save(db: Database, account_id: AccountId | None, access: WebAccess) -> Rows:
         "since": as_text(access.since) if access.since is not None else None,
         "spent": {name: as_text(until) for name, until in access.spent.items()},
     }
-    return settings_notes.put(db, ABOUT, account_id or "", json.dumps(data))
+    return settings_notes.put(db, "web_access", account_id or "", data)

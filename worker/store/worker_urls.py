@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
 from worker.store import settings_notes
-
-ABOUT = "worker_url"
-"""The kind of these rows among the notes beside the settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +25,14 @@ class WorkerUrl:
 
 def put(db: Database, url: str, partitions: Collection[int], at: str) -> Rows:
     """Stores a worker's URL. Call it in a transaction."""
-    text = json.dumps({"url": url, "partitions": sorted(partitions), "at": at})
-    return settings_notes.put(db, ABOUT, url, text)
+    return settings_notes.put(db, "worker_url", url, {"url": url, "partitions": sorted(partitions), "at": at})
 
 
 def with_partition(db: Database, partition: int) -> str | None:
     """Returns the URL of the worker that last announced a partition; None if none did."""
-    announced = [_read(text) for text in settings_notes.all_about(db, ABOUT).values()]
+    announced = [
+        WorkerUrl(data["url"], frozenset(data["partitions"]), data["at"])
+        for data in settings_notes.all_data(db, "worker_url").values()
+    ]
     owners = [worker for worker in announced if partition in worker.partitions]
     return max(owners, key=lambda worker: worker.at).url if owners else None
-
-
-def _read(text: str) -> WorkerUrl:
-    data = json.loads(text)
-    return WorkerUrl(data["url"], frozenset(data["partitions"]), data["at"])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.accounts import chosen_fields, connected_user, new_lists, settings_log
+from worker.accounts import api_keys, chosen_fields, lists, settings_log
 from worker.accounts.requested_settings import RequestedSettings, lists_differ, with_requested
 from worker.accounts.settings import Missing, missing
 from worker.accounts.settings_log import SettingChange
@@ -111,11 +111,11 @@ class AccountReader:
 
     def user(self) -> MailchimpUser | None:
         """Returns the owner of the API key; None without a key, or if an earlier release stored it."""
-        return connected_user.read(self.db, self.account_id)
+        return api_keys.owner_of(self.db, self.account_id)
 
     def new_lists(self, settings: AccountSettings) -> frozenset[ListId]:
         """Returns the lists that a refresh after the first one found, and that are not stored yet."""
-        return new_lists.read(self.db, settings)
+        return lists.new_of(self.db, settings)
 
     def refresh(self) -> Refresh | None:
         """Returns the last refresh of its lists, maybe still running; None if there was none since the start."""

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.flush.world import ACCOUNT, CHANGELOG, World
 from tests.integration.web.site import OTHER, Site
-from worker.accounts import connected_user
+from worker.accounts import api_keys
 from worker.accounts.requested_settings import RequestedSettings, save
 from worker.accounts.settings_log import Author
 from worker.clock import as_text
@@ -84,7 +84,7 @@ def _set_by_others(world: World) -> None:
     save(db, CHANGELOG, ACCOUNT, RequestedSettings(stored=stored, master_list=ListId("fresh")), None, author)
     save(db, CHANGELOG, ACCOUNT, RequestedSettings(stored=stored, master_list=ListId("master")), None, author)
     lists = [(ListId("other"), EVIL), (ListId("fresh"), EVIL)]
-    CHANGELOG.commit(db, lambda: Changed(None, connected_user.note(db, ACCOUNT, MailchimpUser(EVIL, EVIL))))
+    CHANGELOG.commit(db, lambda: Changed(None, api_keys.note_owner(db, ACCOUNT, MailchimpUser(EVIL, EVIL))))
     for list_id, reason in lists:
         CHANGELOG.commit(
             db, lambda one=list_id, why=reason: Changed(None, accounts.pause_list(db, ACCOUNT, one, Pause(why, now)))

@@ -23,7 +23,6 @@ from worker.sqlite.changed_rows import RowKey
 from worker.sqlite.database import Database, open_database
 from worker.store import dead_letters, erasure_requests, offsets
 from worker.store.dead_letters import DeadLetter
-from worker.store.forgotten import HASH_KEY
 
 LEDGER = "customers.ledger"
 OWN_COPY = OwnCopy(LEDGER, lambda account_id: 0)
@@ -47,7 +46,7 @@ def other(tmp_path: Path) -> Iterator[Database]:
 
 def hand_on(db: Database, other: Database) -> list[ChangelogRow]:
     """Has another worker read what the settings' topic has of requests; returns the rows as Kafka has them."""
-    keys = [RowKey("topic", (HASH_KEY, ""))]
+    keys = [RowKey("topic", ("hash_key", ""))]
     keys += [RowKey("erasure", (one.account_id, one.digest)) for one in erasure_requests.everyone(db)]
     rows = table_rows.rows_of(db, keys)
     read = [changelog_row_of(key_of(one), value_of(one, erase=False)) for one in rows]

@@ -16,7 +16,7 @@ from worker.errors import SecretKeyError
 from worker.model import AddressKey, CustomerId, ListId, MembershipKey
 from worker.sqlite.database import open_database
 from worker.store import forgotten, ledger
-from worker.store.forgotten import HASH_KEY, digest_of
+from worker.store.forgotten import digest_of
 from worker.store.ledger import CustomerStatus, LedgerEntry
 
 ONE, OLD = AddressKey("1@example.com"), AddressKey("old@example.com")
@@ -122,7 +122,7 @@ def test_hashes_and_their_key_go_through_kafka(db):
     rows = [one for one in table_rows.all_rows(db) if one.kind in ("forgotten", "topic")]
     records = [(key_of(one), value_of(one, erase=False)) for one in rows]
     assert not any(b"example.com" in key + value or b"cus-1" in key + value for key, value in records)
-    assert [one.key for one in rows if one.kind == "topic"] == [(HASH_KEY, "")]
+    assert [one.key for one in rows if one.kind == "topic"] == [("hash_key", "")]
     other = open_database(":memory:")
     with other.transaction():
         table_rows.apply(other, [changelog_row_of(*record) for record in records])

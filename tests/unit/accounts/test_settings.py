@@ -63,7 +63,7 @@ def test_what_is_missing_is_reported_in_the_order_of_the_steps(values, codes):
     """
     found = missing(complete(**values))
     assert [one.code for one in found] == codes
-    assert all(one.what and ("acct-1" in one.advice or one.code == "master_list_gone") for one in found)
+    assert all(one.message and ("acct-1" in one.advice or one.code == "master_list_gone") for one in found)
 
 
 def test_a_new_account_is_told_every_step():
@@ -77,7 +77,7 @@ def test_a_new_account_is_told_every_step():
 def test_a_pause_is_reported_with_its_reason():
     """What paused the account is in the sentence, and how to end that in the advice."""
     (one,) = missing(complete(pause=PAUSE))
-    assert PAUSE.reason in one.what
+    assert PAUSE.reason in one.message
     assert "account connect acct-1" in one.advice
     assert "account resume acct-1" in one.advice
 
