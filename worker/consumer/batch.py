@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from worker.consumer.decode import Event, Record, Skipped, Undecodable, decode, ids_of, named_by
 from worker.consumer.erased_customers import ErasedCustomers, HashKey, is_newer, no_key
 from worker.consumer.event_order import Known, Verdict, came_later, judge, withdrawal_counts
-from worker.consumer.pending import Change, Pending, Stored, bare_state_of, event_of, fills, size_of, state_of
+from worker.consumer.pending import Pending, Stored, bare_state_of, event_of, fills, size_of, state_of
 from worker.kafka.partitioner import partition_of
 from worker.sqlite.database import Database
 from worker.store import bare_customers, counts, customers, dead_letters, first_reading, ignored, offsets
@@ -61,11 +61,11 @@ class Batch:
         self._topic = topic
         self._topic_id = topic_id
         self._erased_customers = erased or ErasedCustomers(no_key)
-        self._erased: dict[str, Forgotten] = {}
-        self._stored: dict[str, Stored] = {}  # of those who are in the database, and not in newest
-        self._newest: dict[str, Pending] = {}
-        self._ignored: dict[str, tuple[Record, Known]] = {}
-        self._fills: dict[str, Record] = {}  # of customers that are staged without their fields
+        self._erased: dict[bytes, Forgotten] = {}
+        self._stored: dict[bytes, Stored] = {}  # of those who are in the database, and not in newest
+        self._newest: dict[bytes, Pending] = {}
+        self._ignored: dict[bytes, tuple[Record, Known]] = {}
+        self._fills: dict[bytes, Record] = {}  # of customers that are staged without their fields
         self._connected: dict[str, bool] = {}
         self._misplaced: dict[tuple[str, int], bool] = {}  # of each account and partition that was seen
         self._not_staged: set[tuple[int, str, str]] = set()
@@ -93,19 +93,18 @@ class Batch:
         Raises:
             DatabaseError: their customers cannot be looked up.
         """
-        changes = list[Change]()
-        for record in records:
-            decoded = decode(record)
-            if isinstance(decoded, Event):
-                changes.append(Change.of(record, decoded))
-                self._count_faults(decoded, record)
-            else:
-                self._set_aside(record, decoded)
         self.size += len(records)
         self.next_offsets |= {record.partition: record.offset + 1 for record in records}
-        self._look_up(changes)
-        for change in changes:
-            self._fold(change)
+        self._look_up({record.key for record in records if record.key is not None})
+        for record in records:
+            event = decode(record)
+            if not isinstance(event, Event):
+                self._set_aside(record, event)
+                continue
+            self._count_faults(event, record)
+            if event.key is not record.key:
+                self._look_up({event.key})
+            self._fold(record, event)
 
     def _set_aside(self, record: Record, decoded: Skipped | Undecodable) -> None:
         if (name := named_by(record.key)) is not None:
@@ -116,18 +115,15 @@ class Batch:
             self._letters.append((record, decoded.reason))
             self.kept += len(record.value or b"")
 
-    def _look_up(self, changes: Sequence[Change]) -> None:
-        people = {
-            one.key: (one.account_id, one.customer_id)
-            for one in changes
-            if one.key not in self._newest and one.key not in self._stored
-        }
+    def _look_up(self, keys: Iterable[bytes]) -> None:
+        unknown = [key for key in keys if key not in self._newest and key not in self._stored]
+        people = {key: ids for key in unknown if (ids := named_by(key)) is not None}
         if people:
-            found = customers.positions_of(self._db, list(people.values()))
-            self._stored |= {key: Stored._make(row) for key, row in found.items()}
-            self.kept += CUSTOMER_BYTES * len(found)
+            stored = customers.positions_of(self._db, list(people.values()))
+            self._stored |= {"/".join(ids).encode(): Stored._make(row) for ids, row in stored.items()}
+            self.kept += CUSTOMER_BYTES * len(stored)
             erased = self._erased_customers.among(self._db, people.values())
-            self._erased |= {"/".join(ids): one for ids, one in erased.items()}
+            self._erased |= {"/".join(ids).encode(): forgotten for ids, forgotten in erased.items()}
 
     def _count_faults(self, event: Event, record: Record) -> None:
         where = event.account_id, record.partition
@@ -140,43 +136,42 @@ class Batch:
         if event.key_disagrees:
             self._counts[record.partition]["key_disagrees"] += 1
 
-    def _fold(self, change: Change) -> None:
-        key, version, record = change.key, change.version, change.record
-        if key in self._erased and self._is_erased(change):
+    def _fold(self, record: Record, event: Event) -> None:
+        key, version = event.key, event.version
+        if self._erased and key in self._erased and self._is_erased(record, event):
             self._counts[record.partition]["erased"] += 1
             return
         pending = self._newest.get(key)
         before = pending or self._stored.get(key)
         if before is not None and (version is None or before.version is None or version <= before.version):
             # Most events have a higher version than the staged one, and need no further comparison.
-            known, new = self._known_of(before), self._known(record, version, change.time)
+            known, new = self._known_of(before), self._known(record, version, event.event_time)
             verdict = judge(known, new)
             if verdict is not Verdict.NEWER:
-                if not self._fill(change, new, verdict):
+                if not self._fill(record, event, new, verdict):
                     self._counts[record.partition][_COUNTED[verdict]] += 1
-                self._pass_over(change, known, new, verdict)
+                self._pass_over(record, event, known, new, verdict)
                 return
             if version is None:
                 version = known.version
-        keeps = change.deleted and not change.withdraws and self._withdrawal_waits(key)
         state: Record | None = record
+        keeps = event.deleted and not event.withdraws and self._withdrawal_waits(key)
         if keeps:
             # A deletion does not replace an undelivered withdrawal, which unsubscribes where a deletion would not.
             state = pending.state if pending is not None else None
         if self._ignored:
             self._ignored.pop(key, None)
-        self._put(key, Pending(record, state, change.deleted, keeps, version, change.time))
+        self._put(key, Pending(record, state, event.deleted, keeps, version, event.event_time), pending)
 
-    def _is_erased(self, change: Change) -> bool:
+    def _is_erased(self, record: Record, event: Event) -> bool:
         # The deletion that follows an erasing brings nobody back; one who came again since is staged.
-        again = change.key in self._stored or change.key in self._newest
-        if change.deleted and not again and not change.withdraws:
+        again = event.key in self._stored or event.key in self._newest
+        if event.deleted and not again and not event.withdraws:
             return True
-        known = self._known(change.record, change.version, change.time)
-        return not is_newer(self._erased[change.key], known, withdraws=change.withdraws)
+        known = self._known(record, event.version, event.event_time)
+        return not is_newer(self._erased[event.key], known, withdraws=event.withdraws)
 
-    def _put(self, key: str, new: Pending) -> None:
-        before = self._newest.get(key)
+    def _put(self, key: bytes, new: Pending, before: Pending | None) -> None:
         self.kept += size_of(new)
         if before is not None:
             self.kept -= size_of(before)
@@ -184,15 +179,15 @@ class Batch:
             self.kept += CUSTOMER_BYTES
         self._newest[key] = new
 
-    def _fill(self, change: Change, new: Known, verdict: Verdict) -> bool:
-        stored = self._stored.get(change.key)
-        if stored is None or not fills(stored, change, new, verdict):
+    def _fill(self, record: Record, event: Event, new: Known, verdict: Verdict) -> bool:
+        stored = self._stored.get(event.key)
+        if stored is None or not fills(stored, event, new, verdict):
             return False
-        if not self._is_connected(change.account_id):
+        if not self._is_connected(event.account_id):
             return False  # once it is, its customers are reread
-        self._fills[change.key] = change.record
-        self.kept += len(change.record.value or b"")
-        self._stored[change.key] = stored._replace(bare=False, changed=True)
+        self._fills[event.key] = record
+        self.kept += len(record.value or b"")
+        self._stored[event.key] = stored._replace(bare=False, changed=True)
         return True
 
     def _is_connected(self, account_id: str) -> bool:
@@ -200,23 +195,23 @@ class Batch:
             self._connected[account_id] = bool(bare_customers.connected_among(self._db, [account_id]))
         return self._connected[account_id]
 
-    def _withdrawal_waits(self, key: str) -> bool:
+    def _withdrawal_waits(self, key: bytes) -> bool:
         if (pending := self._newest.get(key)) is not None:
             return pending.withdrawn
         stored = self._stored.get(key)
         return stored is not None and bool(stored.withdrawn and stored.changed)
 
-    def _pass_over(self, change: Change, before: Known, new: Known, verdict: Verdict) -> None:
-        key = change.key
-        if change.withdraws and withdrawal_counts(before, new):
-            self._withdraw(key, change.record, before, new)
+    def _pass_over(self, record: Record, event: Event, before: Known, new: Known, verdict: Verdict) -> None:
+        key = event.key
+        if event.withdraws and withdrawal_counts(before, new):
+            self._withdraw(key, record, before, new)
         if verdict is Verdict.REPEAT or not came_later(before, new):
             return
         known = self._ignored[key][1] if key in self._ignored else self._ignored_before(key)
         if known is None or judge(known, new) is Verdict.NEWER:
-            self._ignored[key] = change.record, new
+            self._ignored[key] = record, new
 
-    def _ignored_before(self, key: str) -> Known | None:
+    def _ignored_before(self, key: bytes) -> Known | None:
         pending = self._newest.get(key)
         if pending is not None and pending.newer:
             return None
@@ -224,7 +219,7 @@ class Batch:
         row = ignored.positions_of(self._db, [ids]).get(ids)
         return None if row is None else Known(*row)
 
-    def _withdraw(self, key: str, record: Record, before: Known, new: Known) -> None:
+    def _withdraw(self, key: bytes, record: Record, before: Known, new: Known) -> None:
         pending, stored = self._newest.get(key), self._stored.get(key)
         if pending is not None:
             withdrawn, deleted, state, newer = pending.withdrawn, pending.deleted, pending.state, pending.newer
@@ -234,7 +229,7 @@ class Batch:
         if not withdrawn:
             # Nothing else may be known about a deleted customer.
             state = record if deleted else state
-            self._put(key, Pending(record, state, deleted, True, before.version, new.time, newer))
+            self._put(key, Pending(record, state, deleted, True, before.version, new.time, newer), pending)
 
     def _known(self, record: Record, version: int | None, event_time: str | None) -> Known:
         return Known(version, self._topic, self._topic_id, record.partition, record.offset, event_time)

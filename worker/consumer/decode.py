@@ -126,12 +126,12 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         customer: its state; None for a null value, which only says that it was deleted.
-        key: account_id/customer_id, as its record's key should be.
+        key: account_id/customer_id, as its record's key should be; that very object if it is so.
         event_id: None if the event had none, as with a null value.
         key_disagrees: whether the record's key names another customer than the data, which win.
     """
 
-    key: str
+    key: bytes
     account_id: str
     customer_id: str
     customer: PublishedCustomer | None
@@ -140,6 +140,11 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     event_id: str | None
     event_time: str | None
     key_disagrees: bool
+
+    @property
+    def withdraws(self) -> bool:
+        """Whether it withdraws consent."""
+        return self.customer is not None and self.customer.marketing_consent is False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,15 +219,18 @@ def _event(record: Record, kind: str, data: _Data, event_id: str | None, event_t
     account_id, customer_id = data.account_id, data.customer.id
     if "/" in account_id or "/" in customer_id:
         return Undecodable("an id has a slash in it - at `$.data.account_id` or `$.data.customer.id`")
-    key = f"{account_id}/{customer_id}"
-    disagrees = record.key is not None and record.key != key.encode()
+    key, disagrees = f"{account_id}/{customer_id}".encode(), False
+    if key == record.key:
+        key = record.key
+    else:
+        disagrees = record.key is not None
     deleted = kind == DELETED
     return Event(key, account_id, customer_id, data.customer, deleted, data.version, event_id, event_time, disagrees)
 
 
-def ids_of(key: str) -> tuple[str, str]:
+def ids_of(key: bytes) -> tuple[str, str]:
     """Returns account and customer of an event's key."""
-    account_id, _, customer_id = key.partition("/")
+    account_id, _, customer_id = key.decode().partition("/")
     return account_id, customer_id
 
 
@@ -247,7 +255,7 @@ def _deletion(key: bytes | None) -> Decoded:
         account_id, customer_id = _split(key)
     except ValueError as error:
         return Undecodable(f"a null value whose key is {error}")
-    return Event(f"{account_id}/{customer_id}", account_id, customer_id, None, True, None, None, None, False)
+    return Event(key or b"", account_id, customer_id, None, True, None, None, None, False)
 
 
 def _split(key: bytes | None) -> tuple[str, str]:

@@ -14,34 +14,6 @@ from worker.store.bare_customers import CONSENTS, WITHDRAWS
 _encode = msgspec.json.Encoder().encode
 
 
-class Change(msgspec.Struct, frozen=True, gc=False):
-    """What decides about an event. Its fields are decoded once more should they be written: those of most are not.
-
-    Attributes:
-        key: account_id/customer_id.
-        time: of the event; None where it had none.
-        withdraws: whether it withdraws consent.
-        has_fields: whether it has the customer's fields: a null value has none.
-    """
-
-    record: Record
-    key: str
-    account_id: str
-    customer_id: str
-    version: int | None
-    time: str | None
-    deleted: bool
-    withdraws: bool
-    has_fields: bool
-
-    @classmethod
-    def of(cls, record: Record, event: Event) -> Change:
-        """Returns what decides about a record's event."""
-        fields, deleted = event.customer is not None, event.deleted
-        who = event.key, event.account_id, event.customer_id
-        return cls(record, *who, event.version, event.event_time, deleted, withdraws(event), fields)
-
-
 class Stored(NamedTuple):
     """What is staged of a customer, as :func:`worker.store.customers.positions_of` reads it.
 
@@ -89,7 +61,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     @property
     def withdrawn(self) -> bool:
         """Whether consent is withdrawn."""
-        return self.withheld or (self.state is not None and withdraws(decode(self.state)))
+        return self.withheld or (self.state is not None and event_of(self.state).withdraws)
 
     @property
     def is_needed(self) -> bool:
@@ -102,17 +74,17 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
         return self.at.offset if self.state is None else min(self.at.offset, self.state.offset)
 
 
-def fills(stored: Stored, change: Change, new: Known, verdict: Verdict) -> bool:
+def fills(stored: Stored, event: Event, new: Known, verdict: Verdict) -> bool:
     """Returns whether an event that is not newer has the fields of a customer that is staged without them.
 
     That is the staged event, or for a deletion that keeps withdrawn consent the withdrawal before it.
     """
-    if not stored.bare or not change.has_fields:
+    if not stored.bare or event.customer is None:
         return False
     if stored.deleted:
-        return change.withdraws
+        return event.withdraws
     # An older event may have withdrawn consent: then its position is staged, with the version of a newer one.
-    return not change.deleted and (verdict is Verdict.REPEAT or new[1:5] == stored.known[1:5])
+    return not event.deleted and (verdict is Verdict.REPEAT or new[1:5] == stored.known[1:5])
 
 
 def event_of(record: Record) -> Event:
@@ -126,11 +98,6 @@ def size_of(pending: Pending) -> int:
     """Returns the size in bytes of the values that are kept for it."""
     size = len(pending.at.value or b"")
     return size if pending.state is pending.at or pending.state is None else size + len(pending.state.value or b"")
-
-
-def withdraws(decoded: object) -> bool:
-    """Returns whether a decoded record withdraws consent."""
-    return isinstance(decoded, Event) and decoded.customer is not None and decoded.customer.marketing_consent is False
 
 
 def state_of(customer: PublishedCustomer | None) -> tuple[str | None, bytes | None]:
