@@ -116,14 +116,13 @@ class Batch:
             self.kept += len(record.value or b"")
 
     def _look_up(self, keys: Iterable[bytes]) -> None:
-        unknown = [key for key in keys if key not in self._newest and key not in self._stored]
-        people = {key: ids for key in unknown if (ids := named_by(key)) is not None}
-        if people:
-            stored = customers.positions_of(self._db, list(people.values()))
-            self._stored |= {"/".join(ids).encode(): Stored._make(row) for ids, row in stored.items()}
+        # A key that is not UTF-8 is of nobody; its text may be of somebody else, whose row is read then too.
+        unknown = [key.decode(errors="replace") for key in keys if key not in self._newest and key not in self._stored]
+        if unknown:
+            stored = customers.positions_of(self._db, unknown)
+            self._stored |= {key.encode(): Stored._make(row) for key, row in stored.items()}
             self.kept += CUSTOMER_BYTES * len(stored)
-            erased = self._erased_customers.among(self._db, people.values())
-            self._erased |= {"/".join(ids).encode(): forgotten for ids, forgotten in erased.items()}
+            self._erased |= self._erased_customers.among_keys(self._db, unknown)
 
     def _count_faults(self, event: Event, record: Record) -> None:
         where = event.account_id, record.partition
@@ -172,12 +171,11 @@ class Batch:
         return not is_newer(self._erased[event.key], known, withdraws=event.withdraws)
 
     def _put(self, key: bytes, new: Pending, before: Pending | None) -> None:
-        self.kept += size_of(new)
-        if before is not None:
-            self.kept -= size_of(before)
-        elif self._stored.pop(key, None) is None:
-            self.kept += CUSTOMER_BYTES
         self._newest[key] = new
+        if before is not None:
+            self.kept += size_of(new) - size_of(before)
+        else:
+            self.kept += size_of(new) if self._stored.pop(key, None) else size_of(new) + CUSTOMER_BYTES
 
     def _fill(self, record: Record, event: Event, new: Known, verdict: Verdict) -> bool:
         stored = self._stored.get(event.key)

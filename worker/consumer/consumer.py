@@ -18,7 +18,6 @@ from worker.consumer import messages
 from worker.consumer.assignment import Assignment, AssignmentOver, State
 from worker.consumer.batch import Batch
 from worker.consumer.commits import Commits
-from worker.consumer.decode import Record
 from worker.consumer.erased_customers import ErasedCustomers, HashKey, no_key
 from worker.consumer.instance import instance_of
 from worker.consumer.membership import Membership, properties, refusal, says_name_is_taken
@@ -26,6 +25,7 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.consumer.report import ConsumerReport
 from worker.consumer.retention_gap import RetentionGap
 from worker.consumer.start_offset_lookup import find_start
+from worker.consumer.turns import READ_TOGETHER, Turns
 from worker.errors import ConsumerStopped
 from worker.kafka.admin import Admin, TopicId
 from worker.kafka.client import Problems, bounds, client
@@ -87,6 +87,7 @@ class Consumer:
         self._refused, self._takings = False, Counter[int]()
         self._notices: list[tuple[Message, int | None]] = []
         self._unreported: dict[int, tuple[int | None, int]] = {}
+        self._turns = Turns(settings.topic)
         self._instance = instance_of(db, f"worker-{uuid.uuid4()}")
         self._commits = Commits(settings, self._instance, owned_partitions, self._next_of, call_seconds)
         admin = Admin(settings, self._problems)
@@ -179,7 +180,9 @@ class Consumer:
             return 0
         some = self._take(polled)
         self._resume()
+        self._turns.take(self._consumer)
         grown = time.monotonic() - self._began >= (BEHIND_SECONDS if behind else UP_TO_DATE_SECONDS)
+        grown = grown or (self._turns.over and self._batch.size >= READ_TOGETHER)
         if self._batch.kept < MOST_KEPT and ((some and not grown) or (unread and self._batch.size)):
             return 0
         return self._write()
@@ -222,21 +225,19 @@ class Consumer:
     def _take(self, polled: Sequence[Message]) -> bool:
         # Adds records to the batch and handles events; returns whether there was anything.
         numbers = self._assignment.numbers()
-        records: list[Record] = []
-        for message in polled:
-            partition = messages.partition_of_message(message)
-            if message.error() is not None:
-                self._notices.append((message, numbers.get(partition)))
-            elif partition in numbers:
-                records.append(messages.record_of(message))
-        for partition, end in {one.partition: one.offset + 1 for one in records}.items():
+        records, errors = messages.split(polled, numbers)
+        self._notices += [(message, numbers.get(messages.partition_of_message(message))) for message in errors]
+        ends = {record.partition: record.offset + 1 for record in records}
+        for partition, end in ends.items():
             begin = self._assignment.take(partition, numbers[partition], end)
             if self._begins.setdefault(partition, (numbers[partition], begin))[0] != numbers[partition]:
                 raise AssignmentOver(f"a batch has records of partition {partition} under two assignments")
         self._retention_gap.saw(records)
         self._report.read(polled)
         self._batch.add(records)
-        if records or any(messages.is_end(one) for one in polled):
+        ended = [messages.partition_of_message(message) for message in errors if messages.is_end(message)]
+        self._turns.read(ends, ended)
+        if records or ended:
             self._ownership.heard()
         return bool(polled)
 
@@ -284,6 +285,7 @@ class Consumer:
             self._commits.commit(self._consumer)
 
     def _begin_batch(self) -> None:
+        self._turns.over = False
         self._batch = Batch(self._db, self._settings.topic, self.topic_id, self.partitions, self._erased)
         self._begins: dict[int, tuple[int, int]] = {}
 
@@ -338,6 +340,7 @@ class Consumer:
             self.topic_id, {one: high for one, (start, high) in spans.items() if start < high}, again
         )
         self._commits.given(spans, waits)
+        self._turns.given(spans)
         self._assignment.assign({one: start for one, (start, _) in spans.items()})
         self._ownership.given(spans, waits, again)
         self._put({one: start for one, (start, _) in spans.items()})
@@ -345,6 +348,7 @@ class Consumer:
     def _put(self, starts: Mapping[int, int]) -> None:
         topic = self._settings.topic
         self._consumer.incremental_assign([TopicPartition(topic, one, offset) for one, offset in starts.items()])
+        self._turns.take(self._consumer, assigned=starts)
 
     def _stop_reading(self, partitions: Collection[int]) -> None:
         if partitions:
@@ -395,5 +399,6 @@ class Consumer:
         self._ownership.taken(partitions)
         self._takings.update(partitions)
         drop(partitions)
+        self._turns.taken(partitions)
         self._retention_gap.taken(partitions)
         self._commits.dropped(partitions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError as LibraryError
@@ -23,6 +23,17 @@ def record_of(message: Message) -> Record:
         message.value(),
         tuple(headers) if headers else (),
     )
+
+
+def split(messages: Sequence[Message], partitions: Collection[int | None]) -> tuple[list[Record], list[Message]]:
+    """Returns the records of these partitions, and the messages with an error, each in their order."""
+    records, errors = list[Record](), list[Message]()
+    for message in messages:
+        if message.error() is not None:
+            errors.append(message)
+        elif message.partition() in partitions:
+            records.append(record_of(message))
+    return records, errors
 
 
 def partition_of_message(message: Message) -> int:
@@ -66,8 +77,8 @@ def of_same_assignment(
 
 def fatal_among(messages: Sequence[Message]) -> LibraryError | None:
     """Returns the first fatal error among messages."""
-    errors = (one.error() for one in messages)
-    return next((error for error in errors if error is not None and is_fatal(error)), None)
+    errors = [error for message in messages if (error := message.error()) is not None]
+    return next((error for error in errors if is_fatal(error)), None)
 
 
 def text_of(error: KafkaException) -> str:

@@ -303,20 +303,23 @@ def _customer(row: Any) -> Customer:
     )
 
 
-def positions_of(db: Database, people: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[Any, ...]]:
-    """Returns, of those customers that are staged, what decides about a further event, by account and customer id.
+def positions_of(db: Database, keys: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """Returns, of those customers that are staged, what decides about a further event, by account_id/customer_id.
 
     That is version, topic, topic_id, partition, offset and event_time of the newest event, whether the customer is
     deleted, whether its consent is withdrawn, whether it needs a flush, and whether it is bare.
+
+    Args:
+        keys: each account_id/customer_id.
     """
     rows = db.execute(
-        "SELECT account_id, customer_id, version, topic, topic_id, partition, \"offset\", event_time, "
-        f"deleted, {WITHDRAWN}, changed, bare "
-        "FROM json_each(?) AS wanted CROSS JOIN customer ON account_id = wanted.value ->> 0 "
-        "AND customer_id = wanted.value ->> 1",
-        (msgspec.json.encode(people).decode(),),
+        'SELECT wanted.key, version, topic, topic_id, partition, "offset", event_time, '
+        f"deleted, {WITHDRAWN}, changed, bare FROM json_each(?) AS wanted CROSS JOIN customer "
+        "ON account_id = substr(wanted.value, 1, instr(wanted.value, '/') - 1) "
+        "AND customer_id = substr(wanted.value, instr(wanted.value, '/') + 1)",
+        (msgspec.json.encode(keys).decode(),),
     )
-    return {(row[0], row[1]): tuple(row)[2:] for row in rows}
+    return {keys[row[0]]: tuple(row)[1:] for row in rows}
 
 
 class Staged(NamedTuple):

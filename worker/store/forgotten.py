@@ -109,6 +109,11 @@ def is_empty(db: Database) -> bool:
     return db.execute(query).fetchone() is None
 
 
+def any_hashes(db: Database) -> bool:
+    """Returns whether any person was erased."""
+    return db.execute("SELECT 1 FROM forgotten LIMIT 1").fetchone() is not None
+
+
 def accounts_with_customers(db: Database) -> set[AccountId]:
     """Returns the accounts with erased customers."""
     rows = db.execute("SELECT DISTINCT account_id FROM forgotten WHERE position IS NOT NULL")

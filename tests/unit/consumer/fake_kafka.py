@@ -105,6 +105,7 @@ class FakeConsumer:
         self._told_fatal = False
         self._positions: dict[int, int] = {}
         self._at_end: set[int] = set()
+        self._paused: set[int] = set()
         self._callbacks: dict[str, Callable[..., None]] = {}
         self._in_callback = False
         self._turn = 0
@@ -162,6 +163,14 @@ class FakeConsumer:
         for one in partitions:
             del self._positions[one.partition]
 
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Finds nothing more of them, even if they are taken and given again."""
+        self._paused |= {one.partition for one in partitions}
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Finds what they have again."""
+        self._paused -= {one.partition for one in partitions}
+
     def poll(self, timeout: float) -> FakeMessage | None:
         """Serves what there is to serve, then takes one message."""
         self.moment()
@@ -181,7 +190,7 @@ class FakeConsumer:
             told, self._told_fatal = self._told_fatal, True
             return None if told else FakeMessage(-1, -1, problem=self._fatal)
         self._turn += 1
-        read = sorted(self._positions)
+        read = sorted(self._positions.keys() - self._paused)
         for partition in read[self._turn % len(read) :] + read[: self._turn % len(read)] if read else ():
             position = self._positions[partition]
             waiting = [offset for offset in self.broker.logs.get(partition, {}) if offset >= position]

@@ -18,6 +18,7 @@ from tests.unit.consumer.fake_kafka import TOPIC, FakeBroker, FakeConsumer, Fake
 from worker.clock import utc_now
 from worker.config import Kafka
 from worker.consumer import consumer as module
+from worker.consumer import turns
 from worker.consumer.assignment import Assignment, AssignmentOver, State
 from worker.consumer.consumer import Consumer
 from worker.consumer.messages import of_same_assignment
@@ -43,6 +44,7 @@ class World:
         self.patches = ExitStack()
         self.patches.enter_context(patch.object(module, "LibraryConsumer", self._open))
         self.patches.enter_context(patch.object(admin, "AdminClient", self.broker.admin))
+        self.patches.enter_context(patch.object(turns, "READ_TOGETHER", 3))
         self.start()
 
     def _open(self, config: dict[str, object]) -> FakeConsumer:
@@ -193,6 +195,21 @@ def test_a_record_taken_before_a_rebalance_within_the_same_call_moves_nothing(wo
     world.crash()
     world.settle()
     assert world.next_of(0) == 12
+
+
+def test_a_partition_that_waits_for_its_turn_is_read_after_it_was_revoked_and_given_back(world: World) -> None:
+    """The library keeps it paused, until it is told otherwise."""
+    for partition in (0, 1):
+        for _ in range(20):
+            world.broker.publish(partition)
+    world.read()
+    assert (world.next_of(0), world.next_of(1)) == (0, 0)
+    world.broker.changes.extend([(0, "revoke", {0, 1}), (0, "assign", {1})])
+    for _ in range(30):
+        world.read()
+    assert (world.next_of(0), world.next_of(1)) == (4, 20)
+    world.settle()
+    assert world.passed_unstaged() == []
 
 
 def test_a_partition_that_stays_keeps_its_assignment_through_a_join(world: World) -> None:
