@@ -198,7 +198,7 @@ def test_a_record_taken_before_a_rebalance_within_the_same_call_moves_nothing(wo
 
 
 def test_a_partition_that_waits_for_its_turn_is_read_after_it_was_revoked_and_given_back(world: World) -> None:
-    """The library keeps it paused, until it is told otherwise."""
+    """The library keeps it paused until it is resumed."""
     for partition in (0, 1):
         for _ in range(20):
             world.broker.publish(partition)
