@@ -77,9 +77,8 @@ class Signing:
         with closing(TopicLog(self.settings)) as topic_log:
             for topic in (self.changelog.topics.settings, self.changelog.topics.ledger):
                 for partition in range(topic.partitions):
-                    low, high = topic_log.bounds(topic, partition)
-                    starts[place_of(topic, partition)] = high
-                    self._copy(topic_log, topic, partition, (low, high), counts, first_time=first_time, believe=believe)
+                    end = self._copy(topic_log, topic, partition, counts, first_time=first_time, believe=believe)
+                    starts[place_of(topic, partition)] = end
         # The database reads it like any other: it may not have read what came before.
         self.changelog.write([SignedFrom(starts).row(self.signatures)])
         return counts
@@ -89,18 +88,19 @@ class Signing:
         topic_log: TopicLog,
         topic: ChangelogTopic,
         partition: int,
-        span: tuple[int, int],
         counts: Counter[str],
         *,
         first_time: bool,
         believe: bool,
-    ) -> None:
+    ) -> int:
+        # Returns where the partition ended before; the copies follow.
+        low, end = topic_log.bounds(topic, partition)
         role: Role = "ledger" if topic == self.changelog.topics.ledger else "settings"
         since = SignedFrom.from_text(settings_notes.text_of(self.db, SIGNED), self.signatures).offset_of(
             topic, partition
         )
         refused, signed = set[bytes | None](), False
-        for messages in topic_log.records(topic, partition, *span):
+        for messages in topic_log.records(topic, partition, low, end):
             records: list[Record] = []
             for message in messages:
                 key, value, offset = message.key(), message.value(), message.offset() or 0
@@ -124,6 +124,7 @@ class Signing:
                 "Find out who wrote them; then: mailchimp-worker ledger sign"
                 + (" --believe, if it was an earlier release that still ran" if first_time else ""),
             )
+        return end
 
     def refused(self) -> list[DeadLetter]:
         """Returns the rejected records of accounts, as far as this database has read."""

@@ -1,6 +1,6 @@
-"""Columns of text side by side, for a terminal of some width. Pure.
+"""Lays out columns of text for a terminal. Does no I/O.
 
-Not laid out by rich: for 500 rows that takes longer than all else that a command does, and its import as long again.
+Without rich, which would take longer for 500 rows than all else that a command does, and as long again to import.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LAST_COLUMN = 24
 
 
 def length(text: str) -> int:
-    """Returns how many places a text takes on a terminal: wide characters two, combining ones none."""
+    """Returns the width of a text on a terminal: two for a wide character, none for a combining one."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -22,23 +22,23 @@ def length(text: str) -> int:
 
 
 def widths_of(rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Returns the width of each column: as wide as its widest cell, but for the last one, which may be wrapped."""
+    """Returns the width of each column: that of its widest cell, or less for the last one, which may be wrapped."""
     widths = [max(map(length, column)) for column in zip(*rows, strict=True)]
     remaining = width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1)
     return [*widths[:-1], min(widths[-1], max(remaining, LAST_COLUMN))]
 
 
 def fits(rows: Sequence[Sequence[str]], width: int) -> bool:
-    """Returns whether columns fit into a width, with a last one that is wide enough to be read."""
+    """Returns whether the columns fit into a width, with a last column wide enough to be readable."""
     widths = widths_of(rows, width)
     return len(widths) <= 2 or sum(widths) + len(GAP) * (len(widths) - 1) <= width
 
 
 def lines_of(row: Sequence[str], widths: Sequence[int], right: Collection[int] = ()) -> list[list[str]]:
-    """Returns the lines of a row, each with its cells as wide as their columns; the last cell is wrapped at spaces.
+    """Returns the lines of a row with padded cells; the last cell is wrapped at spaces.
 
     Args:
-        right: the numbers of columns whose text ends at the right.
+        right: the indexes of right-aligned columns.
     """
     last = wrapped(row[-1], widths[-1])
     above = [[*row[:-1], last[0]], *([""] * (len(row) - 1) + [line] for line in last[1:])]

@@ -1,4 +1,4 @@
-"""What every command starts with: the config, the App and the database."""
+"""What commands start with: the config, the App and the database."""
 
 from __future__ import annotations
 
@@ -72,15 +72,15 @@ def changing(app: App, ledger_of: Callable[[Database], Iterable[AccountId]] | No
 
 
 def despite_workers(run: Callable[[], _Result], tries: int = 5) -> _Result:
-    """Runs what takes ledger partitions over from workers, again if one of them took its own back meanwhile.
+    """Runs a function that takes over ledger partitions, again if a worker takes one back meanwhile.
 
-    That worker's flush has ended by then, so it writes little, and the command soon has the partition to itself.
+    Taking over ends that worker's flush, so it writes little then, and one of the next tries succeeds.
 
     Args:
         run: must be safe to repeat.
 
     Raises:
-        WriterFenced: every time.
+        WriterFenced: all tries failed.
     """
     for _ in range(tries - 1):
         with suppress(WriterFenced):

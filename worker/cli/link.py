@@ -1,4 +1,4 @@
-"""``mailchimp-worker link``: links that open the web pages once, and an end to all that were made."""
+"""``mailchimp-worker link``: creates links that open the web pages once, and revokes all of them."""
 
 from __future__ import annotations
 

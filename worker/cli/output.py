@@ -21,7 +21,7 @@ from worker.cli.columns import GAP, fits, lines_of, widths_of
 from worker.text.escape import json_escaped, visible
 
 PIPED_WIDTH = 200
-"""Columns of tables that go into a file or another program, where ``COLUMNS`` does not say otherwise."""
+"""Width of tables that go to a file or another program, unless ``COLUMNS`` is set."""
 NAMED = 10
 
 
@@ -29,14 +29,14 @@ class Console:
     """Lines for people on standard output or standard error.
 
     Attributes:
-        width: columns of a terminal, and of what is written elsewhere.
+        width: columns of the terminal, file or pipe.
     """
 
     def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
         """Writes nothing yet.
 
         Args:
-            width: None for the terminal's.
+            width: None to ask the terminal.
         """
         self._stderr = stderr
         known = self.is_terminal or "COLUMNS" in os.environ
@@ -48,11 +48,11 @@ class Console:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person sees the lines as they come."""
+        """Whether it writes to a terminal."""
         return self._file.isatty()
 
     def bold(self, text: str) -> str:
-        """Returns a text as a terminal shows it in bold, if this is one that can."""
+        """Returns a text in bold, if this is a terminal that can show it."""
         plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in ("dumb", "unknown")
         return f"\x1b[1m{text}\x1b[0m" if self.is_terminal and text.strip() and not plain else text
 
@@ -86,7 +86,7 @@ def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def some_of(names: Sequence[str]) -> str:
-    """Returns names for a sentence: the first ones, and how many more there are."""
+    """Returns the first names for a sentence, and how many more there are."""
     rest = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -112,7 +112,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Prints a table, numbers on the right; where it does not fit the terminal, each row as a block of lines."""
+    """Prints a table, numbers right-aligned; if it does not fit the terminal, each row as a block of lines."""
     rows = [[*row] for row in rows]
     right = {number for number in range(len(columns)) if rows and all(isinstance(row[number], int) for row in rows)}
     head, cells = [visible(column) for column in columns], [[_cell(value) for value in row] for row in rows]

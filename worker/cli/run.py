@@ -97,7 +97,7 @@ class Shown:
     Attributes:
         asked_for: the request, for messages.
         progress: the label of the progress bar.
-        so_far: returns how much of how much a run has done.
+        so_far: returns how much a run has done, and of how much.
         tell: prints the result of a run, and returns the exit code.
     """
 
@@ -155,7 +155,7 @@ def _known(db: Database, account: str | None) -> AccountId | None:
 def asked(
     app: App, db: Database, account_id: AccountId | None, *, confirmed: bool, reads_back: bool = False
 ) -> Iterator[Request]:
-    """Requests a flush. At the end, withdraws the request if no run has taken it: nobody waits for it any more.
+    """Requests a flush; at the end of the block, withdraws the request if no run has taken it.
 
     Args:
         account_id: None for all accounts.

@@ -1,4 +1,4 @@
-"""Reading without delivering: ``mailchimp-worker stage``, and what is unread before a plan."""
+"""Reads without delivering: for ``mailchimp-worker stage``, and before a plan."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _staged(app: App, stop: threading.Event) -> int | None:
 
 
 def read_for_plan(app: App, stop: threading.Event) -> None:
-    """Reads what is unread before a plan, unless a worker does, and prints how much that is."""
+    """Reads unread records before a plan, unless a worker does, and prints how many there were."""
     path = app.config.staging.path
     try:
         with DatabaseLock(path):

@@ -1,4 +1,4 @@
-"""``mailchimp-worker status``: what is so now, what waits, and what to do about it."""
+"""``mailchimp-worker status``: the current state, what waits, and what to do about it."""
 
 from __future__ import annotations
 
