@@ -48,24 +48,24 @@ def watch(db: Database) -> None:
 def touched(db: Database) -> set[RowKey]:
     """Returns which rows a watched connection wrote since this was asked last."""
     run = db.connection.execute
-    found = set[RowKey]()
+    row_keys = set[RowKey]()
     for kind in _KINDS:
-        found |= {RowKey(kind, tuple(row)) for row in run(f"SELECT DISTINCT * FROM temp.touched_{kind}")}
+        row_keys |= {RowKey(kind, tuple(row)) for row in run(f"SELECT DISTINCT * FROM temp.touched_{kind}")}
         run(f"DELETE FROM temp.touched_{kind}")
-    return found
+    return row_keys
 
 
 class CheckedChangelog:
     """Commits as the product does: what a function writes is rehearsed first, and then written."""
 
-    def commit(self, db: Database, act: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
+    def commit(self, db: Database, write: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
         """Commits what a function writes, if it names every row of ledger and settings that it wrote."""
         watch(db)
         with db.rehearsal():
-            act()
+            write()
         with Database.transaction(db):
             touched(db)  # what a test wrote before, to begin with
-            changed = act()
+            changed = write()
             if changed.rest is not None:
                 changed.rest()
             unnamed = touched(db) - set(changed.rows)

@@ -10,6 +10,6 @@ def connected(db: Database, *account_ids: str) -> Database:
     db.executemany(
         "INSERT INTO account (account_id, key_hint) VALUES (?, 'c3d4-us1') "
         "ON CONFLICT DO UPDATE SET key_hint = excluded.key_hint",
-        [(one,) for one in account_ids or ("acct-1",)],
+        [(account_id,) for account_id in account_ids or ("acct-1",)],
     )
     return db

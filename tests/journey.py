@@ -84,9 +84,11 @@ def main() -> None:
     """Prints what was counted."""
     with tempfile.TemporaryDirectory() as folder:
         journey = address_change(Path(folder))
-    for name, found in (("From plan to receipt", journey.way), ("The whole flush", journey.whole)):
-        sys.stdout.write(f"{name}: {len(found)} files, {sum(map(len, found.values()))} functions\n")
-        for file, functions in found.items():
+    for name, functions_by_file in (("From plan to receipt", journey.way), ("The whole flush", journey.whole)):
+        sys.stdout.write(
+            f"{name}: {len(functions_by_file)} files, {sum(map(len, functions_by_file.values()))} functions\n"
+        )
+        for file, functions in functions_by_file.items():
             sys.stdout.write(f"  {file} ({len(functions)})\n")
 
 

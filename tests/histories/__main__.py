@@ -12,7 +12,7 @@ from tests.histories.history import History
 
 def main() -> int:
     """Runs them; returns 1 where one broke."""
-    numbers = [int(one) for one in sys.argv[1:] if one.isdigit()]
+    numbers = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
     failed = 0
     for seed in range(numbers[0], numbers[-1] + 1):
         with tempfile.TemporaryDirectory() as folder:
@@ -20,7 +20,7 @@ def main() -> int:
             broken = history.run()
         if broken:
             failed += 1
-            _say(str(seed), *(f"   {one}" for one in broken))
+            _say(str(seed), *(f"   {line}" for line in broken))
         if "--trace" in sys.argv:
             _say(*history.actors.trace)
     _say(f"{failed} of {numbers[-1] + 1 - numbers[0]} broke")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.histories import tags
-from tests.histories.facts import THERE, Facts, Record
+from tests.histories.facts import ON_LIST, Facts, Record
 from tests.histories.oracle import Oracle
 from tests.histories.world import KEYS, World
 
@@ -24,14 +24,14 @@ class Actors:
     """All of them, on one world."""
 
     def __init__(
-        self, world: World, facts: Facts, oracle: Oracle, chance: random.Random, more: random.Random | None = None
+        self, world: World, facts: Facts, oracle: Oracle, chance: random.Random, tag_chance: random.Random | None = None
     ) -> None:
         """Nobody acted yet.
 
         Args:
-            more: of attributes and tags; None for histories without them.
+            tag_chance: of attributes and tags; None for histories without them.
         """
-        self.more = more
+        self.tag_chance = tag_chance
         self.world = world
         self.facts = facts
         self.oracle = oracle
@@ -46,20 +46,20 @@ class Actors:
         cast = chance.sample(sorted(RECORDS), chance.choice((2, 3, 4, 4)))
         facts.records.update({name: Record(name, RECORDS[name]) for name in cast})
 
-    def say(self, what: str) -> None:
+    def say(self, line: str) -> None:
         """Notes what happens, for the reader of a history that went wrong."""
-        self.trace.append(f"{self.world.time.now:%d %H:%M:%S.%f}"[:-3] + f"  {what}")
+        self.trace.append(f"{self.world.time.now:%d %H:%M:%S.%f}"[:-3] + f"  {line}")
 
     # billmywork
 
     def publish(self) -> None:
         """Publishes one change of one customer."""
-        record = self.facts.records[self.chance.choice([one for one in RECORDS if one in self.facts.records])]
+        record = self.facts.records[self.chance.choice([name for name in RECORDS if name in self.facts.records])]
         state = record.state
         if state is None:
-            old = next((one for _, one in reversed(record.states) if one is not None), None)
+            old = next((earlier for _, earlier in reversed(record.states) if earlier is not None), None)
             state = dict(old) if old is not None and self.chance.random() < 0.6 else self._first(record)
-            self._tell(record, state)
+            self._publish(record, state)
             return
         state = dict(state)
         match self.chance.choice(("name", "name", "address", "address", "list", "list", "consent", "delete", "null")):
@@ -77,15 +77,15 @@ class Actors:
             case "null":
                 self._delete(record, null=True)
                 return
-        self._tell(record, state)
+        self._publish(record, state)
 
     def crowd(self, number: int) -> None:
         """Adds as many customers who have one address each, so that whole lists move."""
-        for one in range(number):
-            record = Record(f"c{one}", "eve")
+        for index in range(number):
+            record = Record(f"c{index}", "eve")
             self.facts.records[record.name] = record
-            state = self._first(record) | {"email": f"c{one}@crowd.com", "list_id": None, "marketing_consent": True}
-            self._tell(record, state)
+            state = self._first(record) | {"email": f"c{index}@crowd.com", "list_id": None, "marketing_consent": True}
+            self._publish(record, state)
 
     def _first(self, record: Record) -> dict[str, Any]:
         first, last = NAMES[record.person]
@@ -99,12 +99,12 @@ class Actors:
 
     def _address(self, record: Record) -> str:
         if self.chance.random() < 0.15:
-            return self.chance.choice(sorted({one for all_ in PEOPLE.values() for one in all_}))
+            return self.chance.choice(sorted({email for all_ in PEOPLE.values() for email in all_}))
         return self.chance.choice(PEOPLE[record.person])
 
-    def _tell(self, record: Record, state: dict[str, Any]) -> None:
-        if self.more is not None and ("tags" not in state or self.more.random() < 0.5):
-            state |= tags.attributes(self.more)
+    def _publish(self, record: Record, state: dict[str, Any]) -> None:
+        if self.tag_chance is not None and ("tags" not in state or self.tag_chance.random() < 0.5):
+            state |= tags.attributes(self.tag_chance)
         self.say(f"EVENT {record.name}: {' '.join(f'{name}={value}' for name, value in state.items())}")
         self.world.publish(record.name, "updated", state)
         record.states.append((self.world.time.now, state))
@@ -121,32 +121,41 @@ class Actors:
 
     def by_hand(self) -> None:
         """Does one act to one member, or somebody joins."""
-        if self.more is not None and self.more.random() < 0.3:
-            self._tag(self.more)
+        if self.tag_chance is not None and self.tag_chance.random() < 0.3:
+            self._tag(self.tag_chance)
         list_id = self.chance.choice(self.stored if self.chance.random() < 0.7 else self.lists)
         if not self.is_there(list_id):
             return
-        members = [one for one in self.world.standin.members(list_id) if one.status != "archived"]
+        members = [member for member in self.world.standin.members(list_id) if member.status != "archived"]
         if not members or self.chance.random() < 0.25:
             self._join(list_id)
             return
         member = self.chance.choice(members)
-        acts: tuple[str, ...]
+        actions: tuple[str, ...]
         match member.status:
             case "subscribed":
-                acts = ("unsubscribe", "unsubscribe", "unsubscribe", "clean", "archive", "archive", "forget", "rename")
+                actions = (
+                    "unsubscribe",
+                    "unsubscribe",
+                    "unsubscribe",
+                    "clean",
+                    "archive",
+                    "archive",
+                    "forget",
+                    "rename",
+                )
             case "pending":
-                acts = ("confirm", "archive", "forget")
+                actions = ("confirm", "archive", "forget")
             case "unsubscribed":
-                acts = ("subscribe", "archive", "forget")
+                actions = ("subscribe", "archive", "forget")
             case _:
-                acts = ("archive",)
+                actions = ("archive",)
         if self.chance.random() < 0.1:
             self._edit(list_id, member.email)
             return
-        act = self.chance.choice(acts)
-        value = f"own{self.chance.randint(1, 999)}.{member.email}" if act == "rename" else None
-        self.do(list_id, member.email, act, value)
+        action = self.chance.choice(actions)
+        value = f"own{self.chance.randint(1, 999)}.{member.email}" if action == "rename" else None
+        self.do(list_id, member.email, action, value)
 
     def _tag(self, chance: random.Random) -> None:
         list_id = chance.choice(self.stored)
@@ -154,12 +163,12 @@ class Actors:
         if not members:
             return
         member, name, active = chance.choice(members), chance.choice(tags.BY_HAND), chance.random() < 0.7
-        if active == (name.casefold() in {one.casefold() for one in member.tags}):
+        if active == (name.casefold() in {tag.casefold() for tag in member.tags}):
             return
         self.say(f"HAND {member.email} on {list_id} {'gets' if active else 'loses'} the tag {name}")
         self.world.standin.tag(list_id, member.email, name, active=active)
-        self.facts.hand_tags.act(member, name, self.world.time.now, active=active)
-        if member.status not in THERE:
+        self.facts.hand_tags.set_by_hand(member, name, self.world.time.now, active=active)
+        if member.status not in ON_LIST:
             # It is not as the worker left it any more, should that have taken it off.
             self.facts.tagged_off.add(member.email)
 
@@ -171,24 +180,24 @@ class Actors:
         if member is not None and member.status == "unsubscribed":
             # It is not as the worker left it any more, should that have taken it off before it was confirmed.
             self.facts.ended_pending.add(email)
-        self.facts.acts.append((self.world.time.now, (list_id, email)))
+        self.facts.actions.append((self.world.time.now, (list_id, email)))
 
     def _join(self, list_id: str) -> None:
-        person = self.chance.choice(sorted({one.person for one in self.facts.records.values()}))
+        person = self.chance.choice(sorted({record.person for record in self.facts.records.values()}))
         email = self.chance.choice(PEOPLE[person])
         member = self.world.standin.find_list(list_id).find(email)
-        if member is not None and member.status in (*THERE, "cleaned"):
+        if member is not None and member.status in (*ON_LIST, "cleaned"):
             return
         self.do(list_id, email, self.chance.choice(("subscribe", "subscribe", "sign up")), None)
         if self.chance.random() < 0.5:
             for tag, value in zip(("FNAME", "LNAME"), NAMES[person], strict=True):
                 self.world.standin.edit(list_id, email, tag, value)
 
-    def do(self, list_id: str, email: str, act: str, value: str | None = None) -> None:
+    def do(self, list_id: str, email: str, action: str, value: str | None = None) -> None:
         """Does one act by hand."""
-        self.say(f"HAND {email} {act} {value or ''} on {list_id}")
-        for change in self.world.by_hand(list_id, email, act, value):
-            self.facts.by_hand(change, act, self.world.time.now)
+        self.say(f"HAND {email} {action} {value or ''} on {list_id}")
+        for change in self.world.by_hand(list_id, email, action, value):
+            self.facts.by_hand(change, self.world.time.now)
 
     def is_there(self, list_id: str) -> bool:
         """Returns whether Mailchimp has a list."""
@@ -198,24 +207,24 @@ class Actors:
 
     def settle(self) -> None:
         """Changes one setting; what Mailchimp or the rules refuse stays as it is."""
-        acts: tuple[Callable[[], None], ...] = (
+        actions: tuple[Callable[[], None], ...] = (
             self._disable, self._store, self._master, self._new_list, self._new_key, self.world.resync, self._exodus,
         )  # fmt: skip
         if not self.in_flush:
-            acts += (self._delete_list, self._forget, self._replay)
-        self._as_owner(self.chance.choice(acts))
+            actions += (self._delete_list, self._forget, self._replay)
+        self._as_owner(self.chance.choice(actions))
 
     def replace_list(self) -> None:
         """Stores a new list in place of a stored one, which may be deleted in Mailchimp before or after."""
         self._as_owner(self._replace_list)
 
-    def _as_owner(self, act: Callable[[], None]) -> None:
+    def _as_owner(self, change: Callable[[], None]) -> None:
         if self.world.is_revoked:
             return  # no setting is changed that Mailchimp is asked about
         self.oracle.on_its_way = self.world.wire.count
         # A call of one command may see another one begin and end.
         commanding, self.oracle.commanding = self.oracle.commanding, True
-        act()
+        change()
         self.oracle.commanding = commanding
 
     def _disable(self) -> None:
@@ -226,25 +235,25 @@ class Actors:
             self.oracle.off_since = self.world.time.now
 
     def _store(self) -> None:
-        wanted = sorted(self.chance.sample(self.known, self.chance.randint(1, len(self.known))))
-        wanted = [one for one in wanted if self.is_there(one)]
-        if self.master not in wanted and self.is_there(self.master):
-            wanted.append(self.master)
-        if not wanted:
+        chosen = sorted(self.chance.sample(self.known, self.chance.randint(1, len(self.known))))
+        chosen = [list_id for list_id in chosen if self.is_there(list_id)]
+        if self.master not in chosen and self.is_there(self.master):
+            chosen.append(self.master)
+        if not chosen:
             return
-        self.say(f"SETTING stored {wanted}")
-        self.world.store(*wanted)
+        self.say(f"SETTING stored {chosen}")
+        self.world.store(*chosen)
         if self.in_flush:
-            self.oracle.unstored |= set(self.stored) - set(wanted)
-            self.oracle.unstored -= set(wanted)
-        self.stored = wanted
+            self.oracle.unstored |= set(self.stored) - set(chosen)
+            self.oracle.unstored -= set(chosen)
+        self.stored = chosen
 
     def _master(self) -> None:
-        wanted = self.chance.choice(self.stored)
-        if self.is_there(wanted):
-            self.say(f"SETTING master {wanted}")
-            self.world.choose_master(wanted)
-            self.master = wanted
+        list_id = self.chance.choice(self.stored)
+        if self.is_there(list_id):
+            self.say(f"SETTING master {list_id}")
+            self.world.choose_master(list_id)
+            self.master = list_id
 
     def _new_list(self) -> None:
         list_id = f"new{len(self.lists)}"
@@ -254,7 +263,7 @@ class Actors:
         if self.in_flush:
             return
         self._refresh()
-        self.stored = [*(one for one in self.stored if self.is_there(one)), list_id]
+        self.stored = [*(stored for stored in self.stored if self.is_there(stored)), list_id]
         self.world.store(*self.stored)
         if not self.is_there(self.master):
             self.world.choose_master(list_id)
@@ -269,13 +278,13 @@ class Actors:
         self._new_list()
         if self.in_flush:
             return
-        there = [one for one in self.stored if self.is_there(one)]
-        wanted = [one for one in there if one != old]
+        existing = [list_id for list_id in self.stored if self.is_there(list_id)]
+        remaining = [list_id for list_id in existing if list_id != old]
         if self.master == old:
-            self.world.choose_master(wanted[-1])
-            self.master = wanted[-1]
-        self.stored = wanted
-        self.world.store(*wanted)
+            self.world.choose_master(remaining[-1])
+            self.master = remaining[-1]
+        self.stored = remaining
+        self.world.store(*remaining)
         if deleted == "after" and self.is_there(old):
             self._delete_in_mailchimp(old)
             self._refresh()
@@ -312,14 +321,14 @@ class Actors:
         self.world.replay()
 
     def _forget(self) -> None:
-        email = self.chance.choice(sorted({one for all_ in PEOPLE.values() for one in all_}))
+        email = self.chance.choice(sorted({email for all_ in PEOPLE.values() for email in all_}))
         self.say(f"OPERATOR forget {email}")
         self.world.forget(email)
         self.facts.forgets(email, self.world.time.now)
 
     def _refresh(self) -> None:
         self.world.refresh()
-        self.known = [one for one in self.lists if self.is_there(one)]
+        self.known = [list_id for list_id in self.lists if self.is_there(list_id)]
 
     def put_in_order(self) -> None:
         """Enables, resumes and gives the account a master list, as its owner does at last."""
@@ -327,11 +336,11 @@ class Actors:
         world.enable()
         world.resume()
         self.enabled = True
-        if not any(self.is_there(one) for one in self.lists):
+        if not any(self.is_there(list_id) for list_id in self.lists):
             self._new_list()
         self._refresh()
-        self.stored = [one for one in self.stored if self.is_there(one)] or [
-            next(one for one in self.lists if self.is_there(one))
+        self.stored = [list_id for list_id in self.stored if self.is_there(list_id)] or [
+            next(list_id for list_id in self.lists if self.is_there(list_id))
         ]
         world.store(*self.stored)
         if self.master not in self.stored:

@@ -14,8 +14,8 @@ from worker.mailchimp.call import member_hash
 from worker.model import AddressKey
 from worker.sandbox.member import Member
 
-THERE = ("subscribed", "pending")
-GONE = ("unsubscribed", "cleaned", "archived")
+ON_LIST = ("subscribed", "pending")
+OFF_LIST = ("unsubscribed", "cleaned", "archived")
 CLOSE = timedelta(seconds=2)
 ANSWER_WITHIN = timedelta(seconds=130)
 """How long after a worker died its last call may have been carried out."""
@@ -26,22 +26,22 @@ class Departure:
     """Somebody left a list, and did not come back by her own act.
 
     Attributes:
-        how: unsubscribed, cleaned, archived, deleted, renamed, or withdrew (consent, by an event of billmywork's).
-        told: when an answer of Mailchimp showed it to the worker; None while none did.
+        kind: unsubscribed, cleaned, archived, deleted, renamed, or withdrew (consent, by an event of billmywork's).
+        shown_at: when an answer of Mailchimp showed it to the worker; None while none did.
         by_page: whether a page of members showed it, and no read of that member alone.
         passed_over: whether a page showed it when she was nobody that the worker keeps anything of.
     """
 
     spot: Spot
     at: datetime
-    how: str
-    told: datetime | None = None
+    kind: str
+    shown_at: datetime | None = None
     by_page: bool = False
     passed_over: bool = False
 
     def __str__(self) -> str:
         """Returns it in words."""
-        return f"{self.spot[1]} {self.how} on {self.spot[0]} at {self.at:%d %H:%M:%S}"
+        return f"{self.spot[1]} {self.kind} on {self.spot[0]} at {self.at:%d %H:%M:%S}"
 
 
 @dataclass
@@ -75,8 +75,8 @@ class Record:
 
     def before(self, moment: datetime) -> dict[str, Any] | None:
         """Returns the state that was the newest at some moment."""
-        found = [state for at, state in self.states if at <= moment]
-        return found[-1] if found else None
+        states = [state for at, state in self.states if at <= moment]
+        return states[-1] if states else None
 
     @property
     def addresses(self) -> set[str]:
@@ -92,7 +92,7 @@ class Contact:
         origin: "call" where a call of the worker made it, "hand" where somebody joined.
         joined: when it was made, or joined again by herself.
         names: its names before the first call that changed it.
-        told: the last status that an answer had of it, with the time of that.
+        last_shown: the last status that an answer had of it, with the time of that.
         as_confirmed: whether she joined again by herself in a way that looks like confirming the worker's add: it was
             pending in the last answer that had it, and no answer showed that she had left meanwhile. Then contact id,
             sign-up, opt-in and last change are those of a member that was only confirmed.
@@ -102,7 +102,7 @@ class Contact:
     origin: str
     joined: datetime
     names: tuple[str, str] | None = None
-    told: tuple[datetime, str] | None = None
+    last_shown: tuple[datetime, str] | None = None
     as_confirmed: bool = False
 
 
@@ -130,13 +130,13 @@ class Facts:
     edited: set[int] = field(default_factory=set)
     stays_by_herself: set[int] = field(default_factory=set)
     effects: list[tuple[datetime, Change]] = field(default_factory=list)
-    acts: list[tuple[datetime, Spot]] = field(default_factory=list)
+    actions: list[tuple[datetime, Spot]] = field(default_factory=list)
     hand_tags: HandTags = field(default_factory=HandTags)
     _provisional: dict[Spot, datetime] = field(default_factory=dict)
 
     def at_address(self, email: str) -> Iterator[Record]:
         """Yields the customers who have an address now."""
-        return (one for one in self.records.values() if one.email == email)
+        return (record for record in self.records.values() if record.email == email)
 
     def contact(self, member: Member) -> Contact:
         """Returns the contact that a member is."""
@@ -144,42 +144,44 @@ class Facts:
 
     # Acts by hand
 
-    def by_hand(self, change: Change, act: str, at: datetime) -> None:
+    def by_hand(self, change: Change, at: datetime) -> None:
         """Notes what somebody did in Mailchimp."""
-        was, now, member = change.was, change.now, change.member
-        self.acts += [(at, (change.list_id, one.email)) for one in (was, now) if one is not None]
-        if now is not None and (was is None or (was.status not in THERE and now.status in THERE)):
+        before, after, member = change.before, change.after, change.member
+        self.actions += [(at, (change.list_id, side.email)) for side in (before, after) if side is not None]
+        if after is not None and (before is None or (before.status not in ON_LIST and after.status in ON_LIST)):
             self.contacts[id(member)] = self._joined(change, at)
-        if was is not None and now is not None and was.email != now.email:
-            self._leaves((change.list_id, was.email), at, "renamed")
-            self._returns((change.list_id, now.email), at)
-            self.ever_left.add(now.email)
-        elif now is None and was is not None:
-            self._leaves((change.list_id, was.email), at, "deleted")
-        elif now is not None and now.status in THERE:
-            if was is not None and was.status == "pending" and not any(self.at_address(now.email)):
+        if before is not None and after is not None and before.email != after.email:
+            self._leaves((change.list_id, before.email), at, "renamed")
+            self._returns((change.list_id, after.email), at)
+            self.ever_left.add(after.email)
+        elif after is None and before is not None:
+            self._leaves((change.list_id, before.email), at, "deleted")
+        elif after is not None and after.status in ON_LIST:
+            if before is not None and before.status == "pending" and not any(self.at_address(after.email)):
                 self.stays_by_herself.add(id(member))
-            if was is None or was.status not in THERE:
-                self._returns((change.list_id, now.email), at)
-        elif now is not None and (was is None or was.status != now.status):
-            self._leaves((change.list_id, now.email), at, now.status)
+            if before is None or before.status not in ON_LIST:
+                self._returns((change.list_id, after.email), at)
+        elif after is not None and (before is None or before.status != after.status):
+            self._leaves((change.list_id, after.email), at, after.status)
 
     def _joined(self, change: Change, at: datetime) -> Contact:
         joined = Contact(change.member, "hand", at)
         before = self.contacts.get(id(change.member))
-        if before is None or before.told is None or before.told[1] != "pending":
+        if before is None or before.last_shown is None or before.last_shown[1] != "pending":
             return joined
         by_call = before.origin == "call" or before.as_confirmed
-        return replace(joined, told=before.told, as_confirmed=by_call)
+        return replace(joined, last_shown=before.last_shown, as_confirmed=by_call)
 
-    def _leaves(self, spot: Spot, at: datetime, how: str) -> None:
+    def _leaves(self, spot: Spot, at: datetime, kind: str) -> None:
         self.ever_left.add(spot[1])
-        self.departures = [one for one in self.departures if one.spot != spot or one.how == "withdrew"]
-        self.departures.append(Departure(spot, at, how))
+        self.departures = [
+            departure for departure in self.departures if departure.spot != spot or departure.kind == "withdrew"
+        ]
+        self.departures.append(Departure(spot, at, kind))
 
     def _returns(self, spot: Spot, at: datetime) -> None:
         self.returned[spot] = at
-        self.departures = [one for one in self.departures if one.spot != spot]
+        self.departures = [departure for departure in self.departures if departure.spot != spot]
 
     # Calls
 
@@ -206,47 +208,51 @@ class Facts:
                     self.lost_archives.append((spot, exchange.at))
         if exchange.call.reads_only and answer.ok and answer.body:
             self.reads.append((exchange.at, exchange))
-        self._note_told(exchange)
+        self._note_shown(exchange)
         for departure in self.departures:
-            if departure.told is None and self._tells(exchange, departure):
-                departure.told = exchange.at
+            if departure.shown_at is None and self._shows(exchange, departure):
+                departure.shown_at = exchange.at
                 departure.by_page = exchange.call.path.endswith("/members")
 
-    def _note_told(self, exchange: Exchange) -> None:
+    def _note_shown(self, exchange: Exchange) -> None:
         body = (exchange.answer.body or {}) if exchange.answer.ok else {}
-        told = [body, *(one for name in ("members", "new_members", "updated_members") for one in body.get(name, ()))]
-        status = {one["email_address"]: one["status"] for one in told if "email_address" in one and "status" in one}
+        shown = [body, *(data for name in ("members", "new_members", "updated_members") for data in body.get(name, ()))]
+        status = {
+            data["email_address"]: data["status"] for data in shown if "email_address" in data and "status" in data
+        }
         for contact in self.contacts.values():
             member = contact.member
             if member.email in status and exchange.call.path.split("/")[2:3] == [member.list_id]:
-                contact.told = exchange.at, status[member.email]
+                contact.last_shown = exchange.at, status[member.email]
 
     def _changed(self, change: Change, exchange: Exchange) -> None:
-        was, now, member = change.was, change.now, change.member
+        before, after, member = change.before, change.after, change.member
         self.effects.append((exchange.at, change))
         if id(member) not in self.contacts:
-            before = [] if was is None else [one for one in self.contacts.values() if _same(one.member, was)]
-            origin = before[-1].origin if before else "call"
+            earlier = [contact for contact in self.contacts.values() if before and _same(contact.member, before)]
+            origin = earlier[-1].origin if earlier else "call"
             self.contacts[id(member)] = Contact(member, origin, exchange.at)
         contact = self.contacts[id(member)]
-        if contact.names is None and was is not None:
-            contact.names = names_of(was)
-        if now is not None and now.status in THERE and (was is None or was.status not in THERE):
+        if contact.names is None and before is not None:
+            contact.names = names_of(before)
+        if after is not None and after.status in ON_LIST and (before is None or before.status not in ON_LIST):
             # A call that is excused ended a departure that no answer showed: from now on none can show it.
-            spot = (change.list_id, now.email)
-            self.departures = [one for one in self.departures if one.spot != spot or one.told is not None]
-        if was is not None and now is not None and was.status in THERE and now.status == "unsubscribed":
-            if was.status == "pending" and not (exchange.answer.ok and exchange.answer.body):
+            spot = (change.list_id, after.email)
+            self.departures = [
+                departure for departure in self.departures if departure.spot != spot or departure.shown_at is not None
+            ]
+        if before is not None and after is not None and before.status in ON_LIST and after.status == "unsubscribed":
+            if before.status == "pending" and not (exchange.answer.ok and exchange.answer.body):
                 # Nothing shows that the worker did it, unless its next read is soon.
-                self.ended_pending.add(now.email)
+                self.ended_pending.add(after.email)
             withdrawn = any(
-                state is not None and state["email"] == now.email and state["marketing_consent"] is False
+                state is not None and state["email"] == after.email and state["marketing_consent"] is False
                 for record in self.records.values()
                 for _, state in record.states[-2:]
             )
             if withdrawn:
-                self.ever_left.add(now.email)
-                self.departures.append(Departure((change.list_id, now.email), exchange.at, "withdrew", exchange.at))
+                self.ever_left.add(after.email)
+                self.departures.append(Departure((change.list_id, after.email), exchange.at, "withdrew", exchange.at))
 
     def _keep_names(self, spot: Spot) -> None:
         # A call that wrote the names that were there already: those are the ones from before it.
@@ -258,34 +264,36 @@ class Facts:
         """Returns the places that a call is about."""
         parts = exchange.call.path.split("/")
         if len(parts) == 5 and parts[3] == "members":
-            emails = [one for one in self.all_addresses() if _hash(one) == parts[4]]
-            told = (exchange.call.body or {}).get("email_address")
-            if told is not None and told not in emails:
-                emails.append(told)
-            return [(parts[2], one) for one in emails]
+            emails = [email for email in self.all_addresses() if _hash(email) == parts[4]]
+            new_email = (exchange.call.body or {}).get("email_address")
+            if new_email is not None and new_email not in emails:
+                emails.append(new_email)
+            return [(parts[2], email) for email in emails]
         if exchange.call.method == "POST":
             members = (exchange.call.body or {}).get("members", ())
-            return [(parts[2], one["email_address"]) for one in members]
+            return [(parts[2], member["email_address"]) for member in members]
         return []
 
     def all_addresses(self) -> set[str]:
         """Returns every address that came up."""
-        found = {spot[1] for spot in self.touched | set(self._provisional)} | {one.spot[1] for one in self.departures}
-        found |= {one.member.email for one in self.contacts.values()}
-        return found.union(*(one.addresses for one in self.records.values()))
+        emails = {spot[1] for spot in self.touched | set(self._provisional)} | {
+            departure.spot[1] for departure in self.departures
+        }
+        emails |= {contact.member.email for contact in self.contacts.values()}
+        return emails.union(*(record.addresses for record in self.records.values()))
 
-    def _tells(self, exchange: Exchange, departure: Departure) -> bool:
+    def _shows(self, exchange: Exchange, departure: Departure) -> bool:
         answer, (list_id, email) = exchange.answer, departure.spot
         if exchange.at < departure.at or not exchange.call.path.startswith(f"/lists/{list_id}/members"):
             return False
         body = answer.body or {}
         if answer.ok:
-            told = body.get("members", [body])
-            if (exchange.call.body or {}).get("status") in GONE:
+            members = body.get("members", [body])
+            if (exchange.call.body or {}).get("status") in OFF_LIST:
                 return False  # the answer has the status that the call itself set, whatever it was before
-            found = any(one.get("email_address") == email and one.get("status") in GONE for one in told)
-            departure.passed_over |= found and "members" in body and not self._worth_noting(departure)
-            return found and not ("members" in body and departure.passed_over)
+            shown = any(member.get("email_address") == email and member.get("status") in OFF_LIST for member in members)
+            departure.passed_over |= shown and "members" in body and not self._worth_noting(departure)
+            return shown and not ("members" in body and departure.passed_over)
         at_it = exchange.call.path.endswith(_hash(email))
         return answer.status == 404 and answer.body is not None and at_it
 
@@ -296,25 +304,27 @@ class Facts:
 
     def daily_flush_was_whole(self, stored: Iterable[str], began: datetime) -> None:
         """Counts as shown what a daily flush could read without hindrance: who left stored lists before it began."""
-        for one in self.departures:
-            readable = one.how in GONE and one.spot[0] in stored and not one.passed_over
-            if one.told is None and readable and one.at < began:
-                one.passed_over = not self._worth_noting(one)
-                one.told, one.by_page = (None, False) if one.passed_over else (began, True)
+        for departure in self.departures:
+            readable = departure.kind in OFF_LIST and departure.spot[0] in stored and not departure.passed_over
+            if departure.shown_at is None and readable and departure.at < began:
+                departure.passed_over = not self._worth_noting(departure)
+                departure.shown_at, departure.by_page = (None, False) if departure.passed_over else (began, True)
 
     def seemingly_archived(self, spot: Spot) -> bool:
         """Returns whether somebody archived a member by hand right after a read, if the worker's own archive was lost.
 
         Mailchimp's times are whole seconds: nothing that it tells shows which of the two did it.
         """
-        by_hand = [one.at for one in self.departures if one.spot == spot and one.how == "archived"]
+        by_hand = [
+            departure.at for departure in self.departures if departure.spot == spot and departure.kind == "archived"
+        ]
         return any(
             read_at <= at <= lost_at and at - read_at <= CLOSE
             for at in by_hand
             for lost, lost_at in self.lost_archives
             if lost == spot
-            for read_at, read in self.reads
-            if spot in self.memberships(read)
+            for read_at, exchange in self.reads
+            if spot in self.memberships(exchange)
         )
 
     def seemingly_added(self, spot: Spot, joined: datetime) -> bool:
@@ -334,10 +344,10 @@ class Facts:
         """Keeps what the worker read; a worker that died forgets it."""
         if died and self.flush_began is not None:
             self.died_in.append((self.flush_began, at))
-            for one in self.departures:
+            for departure in self.departures:
                 # A page may not have been written yet; it is read again.
-                if one.by_page and one.told is not None and one.told >= self.flush_began:
-                    one.told, one.by_page = None, False
+                if departure.by_page and departure.shown_at is not None and departure.shown_at >= self.flush_began:
+                    departure.shown_at, departure.by_page = None, False
         if not died:
             self.touched |= set(self._provisional)
             self.met = self._provisional | self.met
@@ -347,16 +357,16 @@ class Facts:
         """Notes that the operator erased the people with an address; departures that receipts named stay known."""
         self.forgotten.add(email)
         # Who has it now; if nobody has, who ever had it, as far as the worker knows.
-        erased = list(self.at_address(email)) or [one for one in self.records.values() if email in one.met]
+        erased = list(self.at_address(email)) or [record for record in self.records.values() if email in record.met]
         for record in self.records.values():
             if email in record.addresses:
                 record.known_by.clear()
                 record.memberships.clear()
         for record in erased:
             record.states.append((at, None))
-        known = {one.spot for one in self.departures if one.told is not None}
-        self.touched = {one for one in self.touched if one[1] != email or one in known}
-        self.met = {one: when for one, when in self.met.items() if one[1] != email or one in known}
+        shown_spots = {departure.spot for departure in self.departures if departure.shown_at is not None}
+        self.touched = {spot for spot in self.touched if spot[1] != email or spot in shown_spots}
+        self.met = {spot: when for spot, when in self.met.items() if spot[1] != email or spot in shown_spots}
 
 
 def names_of(member: Member) -> tuple[str, str]:
@@ -374,5 +384,5 @@ def _adds(exchange: Exchange) -> bool:
     return exchange.call.method in ("POST", "PUT")
 
 
-def _same(member: Member, was: Member) -> bool:
-    return (member.list_id, member.email.lower()) == (was.list_id, was.email.lower())
+def _same(member: Member, other: Member) -> bool:
+    return (member.list_id, member.email.lower()) == (other.list_id, other.email.lower())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.histories.actors import Actors
-from tests.histories.facts import THERE, Facts, Record
+from tests.histories.facts import ON_LIST, Facts, Record
 from tests.histories.oracle import Oracle
 from tests.histories.rest import judge_rest
 from tests.histories.telling import judge_receipts
@@ -86,8 +86,8 @@ class History:
             secret=SECRET,
             tags=tags,
         )
-        more = random.Random(seed + 2) if tags else None
-        self.actors = Actors(self.world, self.facts, self.oracle, self.chance, more)
+        tag_chance = random.Random(seed + 2) if tags else None
+        self.actors = Actors(self.world, self.facts, self.oracle, self.chance, tag_chance)
         self.upheavals = Upheavals(self, random.Random(seed + 3)) if upheavals else None
         self._crowd = self.chance.randint(9, 30) if self.chance.random() < 0.1 else 0
         self._outage = 0
@@ -114,7 +114,7 @@ class History:
     def listen(self) -> None:
         """Lets everything that can happen on the wire happen, and be noted."""
         wire = self.world.wire
-        wire.before, wire.fault, wire.seen, wire.after = self._before, self._fault, self._seen, self._after
+        wire.before, wire.fault, wire.exchanged, wire.after = self._before, self._fault, self._exchanged, self._after
         self.world.meanwhile = self._meanwhile
 
     def _day(self) -> None:
@@ -166,47 +166,50 @@ class History:
         ended = "nothing to do" if part is None else f"{part.ended} {part.message or ''}"
         actors.say(f"ENDED {'dead' if self.world.died else ended}")
         if ready and not confirmed and not self.world.died and self._was_whole(part):
-            there = [one for one in oracle.stored if self.actors.is_there(one)]
-            self.facts.daily_flush_was_whole(there, oracle.flush_began)
+            existing = [list_id for list_id in oracle.stored if self.actors.is_there(list_id)]
+            self.facts.daily_flush_was_whole(existing, oracle.flush_began)
         self.facts.flush_ended(died=self.world.died, at=self.world.time.now)
         oracle.off_since = None
-        told = self._read_receipts()
+        receipts = self._read_receipts()
         if not self.world.died:
             since = oracle.flush_began
-            oracle.broken += judge_receipts(told, self._exchanges, self.facts, self.world.standin, since)
+            oracle.broken += judge_receipts(receipts, self._exchanges, self.facts, self.world.standin, since)
         self._exchanges.clear()
 
     def _was_whole(self, part: AccountRun | None) -> bool:
         # Nothing went wrong on the wire, and nothing stopped it.
         went_well = part is None or (part.ended == "done" and not part.message)
-        return went_well and self.world.is_ready() and not any(one.fault for one in self._exchanges)
+        return went_well and self.world.is_ready() and not any(exchange.fault for exchange in self._exchanges)
 
     def _read_receipts(self) -> list[Receipt]:
-        told = self.world.receipts()
-        for one in told:
-            self.actors.say(f"RECEIPT {one.customer_id} {one.address} on {one.list_id}: {one.outcome}. {one.detail}")
-            record = self.facts.records[one.customer_id]
-            if one.address is not None:
-                record.met.setdefault(one.address, self.world.time.now)
-                self._membership(record, one.outcome, one.list_id, one.address)
-        return told
+        receipts = self.world.receipts()
+        for receipt in receipts:
+            to_whom = f"{receipt.customer_id} {receipt.address} on {receipt.list_id}"
+            self.actors.say(f"RECEIPT {to_whom}: {receipt.outcome}. {receipt.detail}")
+            record = self.facts.records[receipt.customer_id]
+            if receipt.address is not None:
+                record.met.setdefault(receipt.address, self.world.time.now)
+                self._membership(record, receipt.outcome, receipt.list_id, receipt.address)
+        return receipts
 
     def _membership(self, record: Record, outcome: str, list_id: str | None, address: str) -> None:
         if outcome in NOT_PLACED or list_id is None:
             return
         # One that no answer showed, right before the write, is not known: the customer was properly moved.
-        left = any(one.spot[1] == address and one.told is not None for one in self.facts.departures)
+        has_left = any(
+            departure.spot[1] == address and departure.shown_at is not None for departure in self.facts.departures
+        )
         # Who never confirmed is unsubscribed where another is archived; withdrawn consent is a departure.
-        if outcome in ("archived", "unsubscribed") and not left:
+        if outcome in ("archived", "unsubscribed") and not has_left:
             record.known_by.discard(address)
             record.memberships.discard((list_id, address))
             return
-        if outcome not in ("archived", "unsubscribed") and self._status_told(list_id, address) in THERE:
+        if outcome not in ("archived", "unsubscribed") and self._status_shown(list_id, address) in ON_LIST:
             record.known_by, record.memberships = set(), set()
         record.known_by.add(address)
         record.memberships.add((list_id, address))
 
-    def _status_told(self, list_id: str, email: str) -> str | None:
+    def _status_shown(self, list_id: str, email: str) -> str | None:
         # As an answer of this flush showed it last: who leaves after that was properly put there before.
         try:
             member = self.world.standin.find_list(list_id).find(email)
@@ -214,8 +217,10 @@ class History:
             return None
         if member is None:
             return None
-        told, began = self.facts.contact(member).told, self.oracle.flush_began
-        return told[1] if told is not None and began is not None and told[0] >= began else member.status
+        last_shown, began = self.facts.contact(member).last_shown, self.oracle.flush_began
+        return (
+            last_shown[1] if last_shown is not None and began is not None and last_shown[0] >= began else member.status
+        )
 
     def quiet(self) -> None:
         """Lets no more happen, flushes until all is settled, and judges what is so then."""
@@ -274,14 +279,14 @@ class History:
             return self.chance.choice((*FAULTS, "slow"))
         return None
 
-    def _seen(self, exchange: Exchange) -> None:
-        done = ", ".join(str(one) for one in exchange.changes)
-        told: object = exchange.answer.status or exchange.answer.failure
+    def _exchanged(self, exchange: Exchange) -> None:
+        changes = ", ".join(str(change) for change in exchange.changes)
+        answer: object = exchange.answer.status or exchange.answer.failure
         if exchange.call.reads_only and exchange.answer.body:
-            told = f"{told} {exchange.answer.body.get('status', '')}"
+            answer = f"{answer} {exchange.answer.body.get('status', '')}"
         self.actors.say(
-            f"CALL {exchange.number} {exchange.call} {dict(exchange.call.body or {})} → {told}"
-            f"{f' ({exchange.fault})' if exchange.fault else ''}{f' did: {done}' if done else ''}"
+            f"CALL {exchange.number} {exchange.call} {dict(exchange.call.body or {})} → {answer}"
+            f"{f' ({exchange.fault})' if exchange.fault else ''}{f' did: {changes}' if changes else ''}"
         )
         if self.actors.in_flush:
             self._exchanges.append(exchange)

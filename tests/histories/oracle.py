@@ -42,7 +42,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.histories.facts import ANSWER_WITHIN, CLOSE, THERE, Departure, Facts, Record, names_of
+from tests.histories.facts import ANSWER_WITHIN, CLOSE, ON_LIST, Departure, Facts, Record, names_of
 from tests.histories.wire import Change, Exchange
 
 SURE_AFTER = timedelta(days=30)
@@ -78,30 +78,36 @@ class Oracle:
         if exchange.number > self.on_its_way and not self.commanding:
             self._judge_settings(exchange)
         for change in exchange.changes:
-            was, now = change.was, change.now
-            if was is not None and now is not None and was.email != now.email:
+            before, after = change.before, change.after
+            if before is not None and after is not None and before.email != after.email:
                 self._judge_taking(exchange, change, "renamed")
-            if was is not None and now is not None and was.status != "archived" == now.status:
+            if before is not None and after is not None and before.status != "archived" == after.status:
                 self._judge_taking(exchange, change, "archived")
                 self._judge_number(exchange, change.list_id)
-            if was is not None and now is not None and was.status == "pending" and now.status == "subscribed":
-                self._break(exchange, f"{now.email} was pending and is made subscribed")
+            if before is not None and after is not None and before.status == "pending" and after.status == "subscribed":
+                self._break(exchange, f"{after.email} was pending and is made subscribed")
             if exchange.call.path.endswith("/tags"):
                 self._judge_tagging(exchange, change)
-            comes = was is None or was.status not in THERE or now is None or was.email != now.email
-            if now is not None and now.status in THERE and comes:
+            comes = before is None or before.status not in ON_LIST or after is None or before.email != after.email
+            if after is not None and after.status in ON_LIST and comes:
                 self._judge_putting(exchange, change)
 
     def _judge_tagging(self, exchange: Exchange, change: Change) -> None:
-        assert change.now is not None
-        spot = (change.list_id, change.now.email)
-        told = [one for one in self.facts.departures if one.spot == spot and one.told is not None]
-        if change.now.status not in THERE and any(one.told is not None and one.told < exchange.at for one in told):
-            self._break(exchange, f"{change.now.email} is tagged, though {told[0]}, and the worker was told")
-        if change.was is None or change.was.status != change.now.status:
-            self._break(exchange, f"a call about tags makes {change.now.email} {change.now.status}")
-        for what in self.facts.hand_tags.wrong(exchange):
-            self._break(exchange, f"{change.now.email}: {what}")
+        assert change.after is not None
+        spot = (change.list_id, change.after.email)
+        shown = [
+            departure
+            for departure in self.facts.departures
+            if departure.spot == spot and departure.shown_at is not None
+        ]
+        if change.after.status not in ON_LIST and any(
+            departure.shown_at is not None and departure.shown_at < exchange.at for departure in shown
+        ):
+            self._break(exchange, f"{change.after.email} is tagged, though {shown[0]}, and the worker was told")
+        if change.before is None or change.before.status != change.after.status:
+            self._break(exchange, f"a call about tags makes {change.after.email} {change.after.status}")
+        for message in self.facts.hand_tags.wrong(exchange):
+            self._break(exchange, f"{change.after.email}: {message}")
 
     def _judge_settings(self, exchange: Exchange) -> None:
         if self.off_since is not None:
@@ -111,40 +117,40 @@ class Oracle:
         if not exchange.call.reads_only and exchange.call.path.split("/")[2] in self.unstored:
             self._break(exchange, "a write to a list that was un-stored in this flush")
 
-    def _break(self, exchange: Exchange, what: str) -> None:
-        self.broken.append(f"call {exchange.number}, {exchange.call}: {what}")
+    def _break(self, exchange: Exchange, message: str) -> None:
+        self.broken.append(f"call {exchange.number}, {exchange.call}: {message}")
 
     # Who is put somewhere
 
     def _judge_putting(self, exchange: Exchange, change: Change) -> None:
-        assert change.now is not None
-        email, list_id = change.now.email, change.list_id
-        old = change.was.email if change.was is not None and change.was.status in THERE else None
+        assert change.after is not None
+        email, list_id = change.after.email, change.list_id
+        old = change.before.email if change.before is not None and change.before.status in ON_LIST else None
         why = self._left(exchange, list_id, email, email)
-        had = [one for one in self.facts.records.values() if email in one.addresses | one.known_by]
+        had = [record for record in self.facts.records.values() if email in record.addresses | record.known_by]
         for record in had:
             if why is None and (email in record.known_by or _has_address(record, email, exchange.at)):
                 for address in sorted(record.known_by - {email}):
                     why = why or self._left(exchange, list_id, email, address, record, renamed=old is not None)
         if why is not None:
-            self._break(exchange, f"{email} is put on {list_id} as {change.now.status}, though {why}")
+            self._break(exchange, f"{email} is put on {list_id} as {change.after.status}, though {why}")
         since = self.flush_began
-        if since is not None and not any(one["email"] == email for record in had for one in self._asked(record)):
+        if since is not None and not any(state["email"] == email for record in had for state in self._asked(record)):
             self._break(exchange, f"{email} is put on {list_id}, and no customer has that address")
         for record in had:
             before = record.before(since) if since is not None else None
             if all(
-                one is not None and one["email"] == email and one["marketing_consent"] is False
-                for one in (before, record.state)
+                state is not None and state["email"] == email and state["marketing_consent"] is False
+                for state in (before, record.state)
             ):
                 self._break(exchange, f"{email} is put on {list_id}, though {record.name} withdrew consent")
 
     def _asked(self, record: Record) -> list[dict[str, Any]]:
         # What it was when this flush began and since: the worker may have planned by any of these.
         since = self.flush_began
-        asked = [state for at, state in record.states if since is None or at > since]
-        asked += [record.before(since)] if since is not None else []
-        return [state for state in asked if state is not None]
+        states = [state for at, state in record.states if since is None or at > since]
+        states += [record.before(since)] if since is not None else []
+        return [state for state in states if state is not None]
 
     def _left(
         self,
@@ -156,54 +162,67 @@ class Oracle:
         *,
         renamed: bool = False,
     ) -> str | None:
-        for one in self.facts.departures:
-            if one.spot[1] != address or one.at > exchange.at or (record is not None and one.how == "cleaned"):
+        for departure in self.facts.departures:
+            if (
+                departure.spot[1] != address
+                or departure.at > exchange.at
+                or (record is not None and departure.kind == "cleaned")
+            ):
                 continue
-            vanished = one.how in ("deleted", "renamed")
-            in_place = one.spot == (list_id, email) and not vanished
-            own = record is not None and one.spot in record.memberships
-            if vanished and self.facts.met.get(one.spot, exchange.at) > one.at:
+            vanished = departure.kind in ("deleted", "renamed")
+            in_place = departure.spot == (list_id, email) and not vanished
+            own = record is not None and departure.spot in record.memberships
+            if vanished and self.facts.met.get(departure.spot, exchange.at) > departure.at:
                 continue  # she went before the worker ever met her
-            if not in_place and one.spot not in self.facts.touched_before and one.told is None:
+            if not in_place and departure.spot not in self.facts.touched_before and departure.shown_at is None:
                 continue  # the worker did not know that place when this flush began
-            if not in_place and not own and one.told is None and (vanished or one.spot[0] not in self.stored):
+            if (
+                not in_place
+                and not own
+                and departure.shown_at is None
+                and (vanished or departure.spot[0] not in self.stored)
+            ):
                 continue  # no list of departures tells it
-            if one.told is None and self.confirmed and one.spot[0] in self.deleted:
+            if departure.shown_at is None and self.confirmed and departure.spot[0] in self.deleted:
                 continue  # nothing tells it any more, and an operator confirmed that
-            if renamed and one.spot[0] != list_id:
+            if renamed and departure.spot[0] != list_id:
                 continue  # she keeps the membership that she has, under her new address
-            if not self._excused(exchange, one, own=in_place or own):
-                told = ""
-                if one.told is not None:
-                    now = self.flush_began is not None and one.told >= self.flush_began
-                    told = f", told to the worker {'in this flush' if now else f'at {one.told:%d %H:%M:%S}'}"
-                whose = f" (known of {record.name})" if record is not None else ""
-                return f"{one}{whose}{told}"
+            if not self._excused(exchange, departure, own=in_place or own):
+                shown = ""
+                if departure.shown_at is not None:
+                    in_this_flush = self.flush_began is not None and departure.shown_at >= self.flush_began
+                    when = "in this flush" if in_this_flush else f"at {departure.shown_at:%d %H:%M:%S}"
+                    shown = f", told to the worker {when}"
+                of_record = f" (known of {record.name})" if record is not None else ""
+                return f"{departure}{of_record}{shown}"
         return None
 
-    def _excused(self, exchange: Exchange, one: Departure, *, own: bool) -> bool:
-        if one.told is not None and one.told < exchange.at:
+    def _excused(self, exchange: Exchange, departure: Departure, *, own: bool) -> bool:
+        if departure.shown_at is not None and departure.shown_at < exchange.at:
             return False
         if own:
             return any(
-                at < one.at and exchange.at - at <= CLOSE and self._covers(read, one) for at, read in self.facts.reads
+                at < departure.at and exchange.at - at <= CLOSE and self._covers(read, departure)
+                for at, read in self.facts.reads
             )
-        return self.flush_began is None or one.at > self.flush_began
+        return self.flush_began is None or departure.at > self.flush_began
 
-    def _covers(self, read: Exchange, one: Departure) -> bool:
-        list_id = one.spot[0]
-        return one.spot in self.facts.memberships(read) or read.call.path == f"/lists/{list_id}/members"
+    def _covers(self, read: Exchange, departure: Departure) -> bool:
+        list_id = departure.spot[0]
+        return departure.spot in self.facts.memberships(read) or read.call.path == f"/lists/{list_id}/members"
 
     # Who is archived or renamed
 
-    def _judge_taking(self, exchange: Exchange, change: Change, what: str) -> None:
+    def _judge_taking(self, exchange: Exchange, change: Change, verb: str) -> None:
         contact = self.facts.contact(change.member)
-        assert change.was is not None
-        email = change.was.email
+        assert change.before is not None
+        email = change.before.email
         if contact.origin == "call" or contact.as_confirmed:
             return
         for record in self.facts.records.values():
-            wants = any(one["email"] != email or what == "archived" for one in self._asked(record) if one["email"])
+            wants = any(
+                state["email"] != email or verb == "archived" for state in self._asked(record) if state["email"]
+            )
             if wants and email in record.addresses and self._surely(record, change):
                 return
         if any(spot == (change.list_id, email) and a <= contact.joined <= b for spot, a, b in self.facts.adds):
@@ -215,24 +234,24 @@ class Oracle:
         if self.facts.seemingly_added((change.list_id, email), contact.joined):
             return
         self._break(
-            exchange, f"{email} is {what} on {change.list_id}, who joined by herself at {contact.joined:%d %H:%M:%S}"
+            exchange, f"{email} is {verb} on {change.list_id}, who joined by herself at {contact.joined:%d %H:%M:%S}"
         )
 
     def _judge_number(self, exchange: Exchange, list_id: str) -> None:
         self.leaving[list_id] += 1
-        ever = {one.member.email for one in self.facts.contacts.values() if one.member.list_id == list_id}
+        ever = {contact.member.email for contact in self.facts.contacts.values() if contact.member.list_id == list_id}
         if not self.confirmed and self.leaving[list_id] > max(10, len(ever) / 10):
             self._break(
                 exchange, f"{self.leaving[list_id]} of {len(ever)} members left {list_id}, and nobody confirmed"
             )
 
     def _surely(self, record: Record, change: Change) -> bool:
-        assert change.was is not None
+        assert change.before is not None
         contact = self.facts.contact(change.member)
         names = {(state["first_name"], state["last_name"]) for _, state in record.states if state is not None}
-        if (contact.names or names_of(change.was)) in names:
+        if (contact.names or names_of(change.before)) in names:
             return True
-        met = record.met.get(change.was.email)
+        met = record.met.get(change.before.email)
         return met is not None and self.flush_began is not None and self.flush_began - met >= SURE_AFTER
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.histories import tags
-from tests.histories.facts import THERE, Record, names_of
+from tests.histories.facts import ON_LIST, Record, names_of
 from tests.histories.outcomes import judge_outcomes
 from tests.histories.published import judge_published
 from worker.sandbox.member import Member
@@ -28,8 +28,8 @@ def judge_rest(history: History) -> list[str]:
 
 def _membership(history: History, record: Record) -> str:
     assert record.state is not None
-    wanted = record.state["list_id"]
-    return wanted if wanted in history.actors.stored else history.actors.master
+    list_id = record.state["list_id"]
+    return list_id if list_id in history.actors.stored else history.actors.master
 
 
 def _tainted(history: History) -> set[str]:
@@ -38,16 +38,18 @@ def _tainted(history: History) -> set[str]:
     Also those by which somebody tagged a member that was off its list.
     """
     facts = history.facts
-    found = facts.ever_left | facts.forgotten | facts.ended_pending | facts.tagged_off
+    tainted = facts.ever_left | facts.forgotten | facts.ended_pending | facts.tagged_off
     for record in facts.records.values():
-        found |= {one["email"] for _, one in record.states if one is not None and one["marketing_consent"] is False}
-    while True:
-        more = {
-            address for record in facts.records.values() if record.addresses & found for address in record.addresses
+        tainted |= {
+            state["email"] for _, state in record.states if state is not None and state["marketing_consent"] is False
         }
-        if more <= found:
-            return found
-        found |= more
+    while True:
+        shared = {
+            address for record in facts.records.values() if record.addresses & tainted for address in record.addresses
+        }
+        if shared <= tainted:
+            return tainted
+        tainted |= shared
 
 
 def _present(history: History) -> list[str]:
@@ -58,40 +60,46 @@ def _present(history: History) -> list[str]:
             continue
         list_id = _membership(history, record)
         member = history.world.standin.find_list(list_id).find(record.email)
-        if member is None or member.status not in THERE:
+        if member is None or member.status not in ON_LIST:
             status = member.status if member is not None else "no member"
             broken.append(f"{record.name} wants to be on {list_id} as {record.email}, and is {status}")
             continue
         newest = max(
-            (one for one in history.facts.at_address(record.email) if _membership(history, one) == list_id),
-            key=lambda one: one.states[-1][0],
+            (record for record in history.facts.at_address(record.email) if _membership(history, record) == list_id),
+            key=lambda record: record.states[-1][0],
         )
         assert newest.state is not None
         names = (newest.state["first_name"], newest.state["last_name"])
         if id(member) not in history.facts.edited and names_of(member) != names:
             broken.append(f"{record.email} on {list_id} has the names {names_of(member)}, not {names}")
-        if history.actors.more is not None:
+        if history.actors.tag_chance is not None:
             broken += _details(history, member, newest.state)
     return broken
 
 
 def _details(history: History, member: Member, state: dict[str, Any]) -> list[str]:
-    broken, hand, who = [], history.facts.hand_tags, tags.of(member)
+    broken, hand, contact = [], history.facts.hand_tags, tags.of(member)
     for tag, value in tags.expected_fields(state).items():
         if tag in member.merge_fields and member.merge_fields[tag] != value:
-            broken.append(f"{member.email} on {who[0]} has {member.merge_fields[tag]!r} in {tag}, not {value!r}")
-    wanted = {one.casefold() for one in state["tags"]}
-    there = {one.casefold() for one in member.tags}
-    if lacking := wanted - there - hand.removed[who]:
-        broken.append(f"{member.email} on {who[0]} lacks the tags {sorted(lacking)}")
-    if left := there - wanted - hand.ever[who]:
-        broken.append(f"{member.email} on {who[0]} still has the tags {sorted(left)}, and no customer wants them")
+            broken.append(f"{member.email} on {contact[0]} has {member.merge_fields[tag]!r} in {tag}, not {value!r}")
+    wanted = {tag.casefold() for tag in state["tags"]}
+    present = {tag.casefold() for tag in member.tags}
+    if lacking := wanted - present - hand.removed[contact]:
+        broken.append(f"{member.email} on {contact[0]} lacks the tags {sorted(lacking)}")
+    if unwanted := present - wanted - hand.ever[contact]:
+        broken.append(
+            f"{member.email} on {contact[0]} still has the tags {sorted(unwanted)}, and no customer wants them"
+        )
     return broken
 
 
 def _absent(history: History) -> list[str]:
     tainted = _tainted(history)
-    wanted = {(_membership(history, one), one.email) for one in history.facts.records.values() if one.email is not None}
+    wanted = {
+        (_membership(history, record), record.email)
+        for record in history.facts.records.values()
+        if record.email is not None
+    }
     return [
         f"{member.email} is still {member.status} on {list_id}, added by this worker, and no customer wants that"
         for list_id in history.actors.stored
@@ -112,7 +120,7 @@ def _withdrawn(history: History) -> list[str]:
             continue
         for list_id in history.actors.stored:
             member = history.world.standin.find_list(list_id).find(state["email"])
-            if member is None or member.status not in THERE:
+            if member is None or member.status not in ON_LIST:
                 continue
             returned = history.facts.returned.get((list_id, member.email))
             if returned is not None and returned > record.states[-1][0]:
@@ -125,14 +133,14 @@ def _second_flush(history: History) -> list[str]:
     first = history.world.wire.count
     history.actors.say("ONE MORE FLUSH")
     written: list[str] = []
-    seen = history.world.wire.seen
+    original = history.world.wire.exchanged
 
     def noted(exchange: object) -> None:
-        seen(exchange)  # type: ignore[arg-type]
+        original(exchange)  # type: ignore[arg-type]
         if not exchange.call.reads_only:  # type: ignore[attr-defined]
             written.append(str(exchange.call))  # type: ignore[attr-defined]
 
-    history.world.wire.seen = noted
+    history.world.wire.exchanged = noted
     history.flush()
     assert history.world.wire.count >= first
-    return [f"one more flush, with nothing new, writes: {one}" for one in written]
+    return [f"one more flush, with nothing new, writes: {call}" for call in written]

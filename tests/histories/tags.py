@@ -29,20 +29,20 @@ def of(member: Member) -> Contact:
 
 def attributes(chance: random.Random) -> dict[str, Any]:
     """Returns the attributes and tags of an event."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     if chance.random() < 0.7:
-        found["plan"] = chance.choice(("Gold", "silver", "Bronze"))
+        values["plan"] = chance.choice(("Gold", "silver", "Bronze"))
     if chance.random() < 0.5:
-        found["invoices"] = chance.choice((0, 7, 1.5, "12", "none"))
+        values["invoices"] = chance.choice((0, 7, 1.5, "12", "none"))
     tags = chance.sample(NAMES, chance.randint(0, len(NAMES)))
-    return {"attributes": found, "tags": [one.upper() if chance.random() < 0.2 else one for one in tags]}
+    return {"attributes": values, "tags": [tag.upper() if chance.random() < 0.2 else tag for tag in tags]}
 
 
 def expected_fields(state: dict[str, Any]) -> dict[str, Any]:
     """Returns what the merge fields must hold, by the contract of the event and the forms of the fields alone."""
-    given = state.get("attributes") or {}
-    plan = next((one for one in PLANS if one.lower() == str(given.get("plan", "")).lower()), "")
-    invoices = {0: 0, 7: 7, 1.5: 1.5, "12": 12}.get(given.get("invoices"), "")
+    values = state.get("attributes") or {}
+    plan = next((choice for choice in PLANS if choice.lower() == str(values.get("plan", "")).lower()), "")
+    invoices = {0: 0, 7: 7, 1.5: 1.5, "12": 12}.get(values.get("invoices"), "")
     return {"PLAN": plan, "INVOICES": invoices}
 
 
@@ -62,22 +62,22 @@ class HandTags:
     removed: dict[Contact, set[str]] = field(default_factory=lambda: defaultdict(set))
     claims: list[tuple[str, datetime]] = field(default_factory=list)
 
-    def act(self, member: Member, name: str, at: datetime, *, active: bool) -> None:
+    def set_by_hand(self, member: Member, name: str, at: datetime, *, active: bool) -> None:
         """Notes one act that changed something."""
-        key, who = name.casefold(), of(member)
+        key, contact = name.casefold(), of(member)
         if active:
-            self.since[who][key] = at
-            self.ever[who].add(key)
+            self.since[contact][key] = at
+            self.ever[contact].add(key)
         else:
-            self.since[who].pop(key, None)
-            self.removed[who].add(key)
+            self.since[contact].pop(key, None)
+            self.removed[contact].add(key)
 
     def called(self, exchange: Exchange) -> None:
         """Notes a call about tags."""
         if not exchange.call.path.endswith("/tags") or exchange.call.reads_only:
             return
-        told = (exchange.call.body or {}).get("tags", ())
-        self.claims += [(one["name"].casefold(), exchange.at) for one in told if one["status"] == "active"]
+        tags = (exchange.call.body or {}).get("tags", ())
+        self.claims += [(tag["name"].casefold(), exchange.at) for tag in tags if tag["status"] == "active"]
         for change in exchange.changes:
             for name in _gone(change):
                 self.since[of(change.member)].pop(name, None)
@@ -86,15 +86,17 @@ class HandTags:
         """Returns what a call about tags takes away that somebody set by hand."""
         broken = []
         for change in exchange.changes if exchange.call.path.endswith("/tags") else ():
-            mine = self.since[of(change.member)]
-            for name in _gone(change) & mine.keys():
-                if not any(one == name and abs(at - mine[name]) <= NEAR for one, at in self.claims):
-                    broken.append(f"the tag {name} is removed, which somebody set by hand at {mine[name]:%d %H:%M:%S}")
+            by_hand = self.since[of(change.member)]
+            for name in _gone(change) & by_hand.keys():
+                if not any(tag == name and abs(at - by_hand[name]) <= NEAR for tag, at in self.claims):
+                    broken.append(
+                        f"the tag {name} is removed, which somebody set by hand at {by_hand[name]:%d %H:%M:%S}"
+                    )
         return broken
 
 
 def _gone(change: Change) -> set[str]:
-    was, now = change.was, change.now
-    if was is None or now is None:
+    was, after = change.before, change.after
+    if was is None or after is None:
         return set()
-    return {one.casefold() for one in was.tags} - {one.casefold() for one in now.tags}
+    return {tag.casefold() for tag in was.tags} - {tag.casefold() for tag in after.tags}

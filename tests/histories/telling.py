@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from tests.histories.facts import THERE, Facts
+from tests.histories.facts import ON_LIST, Facts
 from tests.histories.wire import Change, Exchange
 from worker.sandbox.server_state import StandIn
 from worker.store.receipts import Receipt
@@ -15,23 +15,23 @@ PUT = ("added", "moved", "renamed", "restored")
 
 
 def judge_receipts(
-    told: Sequence[Receipt], exchanges: Iterable[Exchange], facts: Facts, standin: StandIn, since: datetime
+    receipts: Sequence[Receipt], exchanges: Iterable[Exchange], facts: Facts, standin: StandIn, since: datetime
 ) -> list[str]:
     """Returns what the receipts of one flush that went through tell wrongly, or leave out.
 
     Args:
-        told: the receipts.
+        receipts: the receipts.
         exchanges: its calls.
         facts: what is so.
         standin: what Mailchimp holds after the flush.
         since: when the flush began.
     """
-    broken = [
-        f"receipt of {one.customer_id} for {one.address} on {one.list_id}: {one.outcome}. {one.detail} And {wrong}"
-        for one in told
-        if (wrong := _wrong(one, facts, standin, since)) is not None
-    ]
-    memberships = {(one.list_id, one.address) for one in told}
+    broken = []
+    for receipt in receipts:
+        if (wrong := _wrong(receipt, facts, standin, since)) is not None:
+            to_whom = f"{receipt.customer_id} for {receipt.address} on {receipt.list_id}"
+            broken.append(f"receipt of {to_whom}: {receipt.outcome}. {receipt.detail} And {wrong}")
+    memberships = {(receipt.list_id, receipt.address) for receipt in receipts}
     for exchange in exchanges:
         for change in exchange.changes if exchange.answer.ok and exchange.answer.body != {} else ():
             if not any((change.list_id, email) in memberships for email in _emails(change)):
@@ -39,24 +39,24 @@ def judge_receipts(
     return broken
 
 
-def _wrong(one: Receipt, facts: Facts, standin: StandIn, since: datetime) -> str | None:
-    if one.list_id is None or one.address is None:
+def _wrong(receipt: Receipt, facts: Facts, standin: StandIn, since: datetime) -> str | None:
+    if receipt.list_id is None or receipt.address is None:
         return None
-    spot = (str(one.list_id), str(one.address))
-    if any(at >= since and membership == spot for at, membership in facts.acts):
+    spot = (str(receipt.list_id), str(receipt.address))
+    if any(at >= since and membership == spot for at, membership in facts.actions):
         return None
-    done = [change for _, change in facts.effects if change.list_id == spot[0] and spot[1] in _emails(change)]
-    if one.outcome in PUT:
-        if not any(change.now is not None and change.now.status in THERE for change in done):
+    changes = [change for _, change in facts.effects if change.list_id == spot[0] and spot[1] in _emails(change)]
+    if receipt.outcome in PUT:
+        if not any(change.after is not None and change.after.status in ON_LIST for change in changes):
             return "no call ever put it there"
         status = _status(standin, spot)
         # Another call of the same flush may have taken it off again, for an event that came meanwhile.
-        later = {change.now.status for change in done if change.now is not None}
-        if status not in THERE and status not in later and "archived" not in later:
+        later = {change.after.status for change in changes if change.after is not None}
+        if status not in ON_LIST and status not in later and "archived" not in later:
             return f"it is {status}"
     for outcome in ("archived", "unsubscribed"):
-        if one.outcome == outcome and not any(
-            change.now is not None and change.now.status == outcome for change in done
+        if receipt.outcome == outcome and not any(
+            change.after is not None and change.after.status == outcome for change in changes
         ):
             if outcome == "archived" and facts.seemingly_archived(spot):
                 continue
@@ -65,7 +65,7 @@ def _wrong(one: Receipt, facts: Facts, standin: StandIn, since: datetime) -> str
 
 
 def _emails(change: Change) -> set[str]:
-    return {one.email for one in (change.was, change.now) if one is not None}
+    return {member.email for member in (change.before, change.after) if member is not None}
 
 
 def _status(standin: StandIn, spot: tuple[str, str]) -> str | None:

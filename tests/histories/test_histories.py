@@ -77,8 +77,10 @@ def _broken(folder: Path, seed: int, *, tags: bool = False, upheavals: bool = Fa
 
 def _run(folder: Path, first: int, *, tags: bool = False) -> None:
     # Every third block with what happens seldom to databases, keys and lists.
-    how = {"tags": tags, "upheavals": first // BLOCK % 3 == 2}
-    broken = [told for seed in range(first, first + BLOCK) if (told := _broken(folder, seed, **how)) is not None]
+    options = {"tags": tags, "upheavals": first // BLOCK % 3 == 2}
+    broken = [
+        report for seed in range(first, first + BLOCK) if (report := _broken(folder, seed, **options)) is not None
+    ]
     assert not broken, "\n".join(broken)
 
 

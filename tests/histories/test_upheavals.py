@@ -33,7 +33,7 @@ def take_key_back(history: History) -> None:
     history.upheavals.take_key_back()
 
 
-def told(folder: Path, upheaval: Callable[[History], None]) -> list[str]:
+def broken_by(folder: Path, upheaval: Callable[[History], None]) -> list[str]:
     """Returns what broke in a calm history of three customers with one upheaval before its first flush."""
     history = History(folder, 0, calm=True, upheavals=True)
     with history.world:
@@ -48,7 +48,7 @@ def told(folder: Path, upheaval: Callable[[History], None]) -> list[str]:
 @pytest.mark.parametrize("upheaval", [require_a_field, too_many, take_key_back])
 def test_an_upheaval_does_no_harm(tmp_path: Path, upheaval: Callable[[History], None]) -> None:
     """Whatever field must be filled and however Mailchimp refuses to work, all customers are members in the end."""
-    assert told(tmp_path, upheaval) == []
+    assert broken_by(tmp_path, upheaval) == []
 
 
 def test_the_oracle_notices_a_worker_that_has_required_fields_looked_at(
@@ -56,7 +56,7 @@ def test_the_oracle_notices_a_worker_that_has_required_fields_looked_at(
 ) -> None:
     """Mailchimp refuses the customers of such a worker, and they are no members in the end."""
     monkeypatch.setattr(calls, "_NO_VALIDATION", {})
-    assert "wants to be on" in " ".join(told(tmp_path, require_a_field))
+    assert "wants to be on" in " ".join(broken_by(tmp_path, require_a_field))
 
 
 def test_the_oracle_notices_a_worker_that_takes_over_without_the_ledger(
@@ -64,7 +64,7 @@ def test_the_oracle_notices_a_worker_that_takes_over_without_the_ledger(
 ) -> None:
     """Without the ledger somebody is put back, or does not go where the customer does."""
     everything = table_rows.all_rows
-    monkeypatch.setattr(table_rows, "all_rows", lambda db: [one for one in everything(db) if one.kind != "place"])
+    monkeypatch.setattr(table_rows, "all_rows", lambda db: [row for row in everything(db) if row.kind != "place"])
     for seed in TAKEN_OVER:
         (tmp_path / str(seed)).mkdir()
         assert History(tmp_path / str(seed), seed, upheavals=True).run()

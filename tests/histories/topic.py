@@ -22,23 +22,23 @@ class OutcomesTopic(CheckedChangelog):
         """Nothing was written yet."""
         self.newest: dict[str, bytes | None] = {}
 
-    def commit(self, db: Database, act: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
+    def commit(self, db: Database, write: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
         """Commits, then takes the records of the customers whose rows were named."""
         named: list[RowKey] = []
 
         def noted() -> Changed[_Result]:
-            changed = act()
+            changed = write()
             named[:] = changed.rows
             return changed
 
         result = super().commit(db, noted, erase=erase)
-        for row in rows_of(db, [one for one in named if one.kind == "customer"]):
+        for row in rows_of(db, [row_key for row_key in named if row_key.kind == "customer"]):
             key, value = record_of(row)
             if value is not None or key.decode() in self.newest:
                 self.newest[key.decode()] = value
         return result
 
-    def told(self, customer: str) -> dict[str, Any] | None:
+    def newest_data(self, customer: str) -> dict[str, Any] | None:
         """Returns the data of a customer's newest record; None where there is none, or a null."""
-        value = next((one for key, one in self.newest.items() if key.endswith(f"/{customer}")), None)
+        value = next((value for key, value in self.newest.items() if key.endswith(f"/{customer}")), None)
         return json.loads(value)["data"] if value is not None else None

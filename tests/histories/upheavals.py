@@ -68,13 +68,13 @@ class Upheavals:
     def take_over(self, *, from_copy: bool) -> None:
         """Goes on with an empty database, or an old copy, and what Kafka has: ledger, settings and events."""
         world = self._world
-        told = [(key_of(one), value_of(one, erase=False)) for one in table_rows.all_rows(world.db)]
+        in_kafka = [(key_of(row), value_of(row, erase=False)) for row in table_rows.all_rows(world.db)]
         world.replace_by(self._copy if from_copy else None)
-        here = [key_of(one) for one in table_rows.all_rows(world.db)]
-        gone = [(key, b"{}") for key in here if key not in dict(told)]
-        rows = [changelog_row_of(key, value) for key, value in (*gone, *told)]
+        keys = [key_of(row) for row in table_rows.all_rows(world.db)]
+        removed = [(key, b"{}") for key in keys if key not in dict(in_kafka)]
+        rows = [changelog_row_of(key, value) for key, value in (*removed, *in_kafka)]
         with world.db.transaction():
-            table_rows.apply(world.db, [one for one in rows if isinstance(one, ChangelogRow)])
+            table_rows.apply(world.db, [row for row in rows if isinstance(row, ChangelogRow)])
         unread = world.records[offsets.next_of(world.db, TOPIC, "", 0) or 0 :]
         stage_batch(world.db, TOPIC, "", unread, as_text(world.time.machine()), world.app.hash_key)
 

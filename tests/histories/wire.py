@@ -25,20 +25,23 @@ class Change:
     """What one call or act did to one member.
 
     Attributes:
-        was: the member before, or None.
-        now: the member after, or None.
+        before: the member before, or None.
+        after: the member after, or None.
         member: the stand-in's own object, whose identity is the contact's.
     """
 
     list_id: str
-    was: Member | None
-    now: Member | None
+    before: Member | None
+    after: Member | None
     member: Member
 
     def __str__(self) -> str:
         """Returns it in a word or two."""
-        told = [f"{one.email}:{one.status}" if one is not None else "nobody" for one in (self.was, self.now)]
-        return f"{self.list_id} {told[0]} → {told[1]}"
+        sides = [
+            f"{member.email}:{member.status}" if member is not None else "nobody"
+            for member in (self.before, self.after)
+        ]
+        return f"{self.list_id} {sides[0]} → {sides[1]}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Wire:
     Attributes:
         before: called before each call.
         fault: returns what goes wrong with a call, or None.
-        seen: called with each exchange.
+        exchanged: called with each exchange.
         after: called after each exchange, before the worker learns of the answer.
     """
 
@@ -78,7 +81,7 @@ class Wire:
     time: Time
     before: Callable[[Call], None]
     fault: Callable[[Call], str | None]
-    seen: Callable[[Exchange], None]
+    exchanged: Callable[[Exchange], None]
     after: Callable[[Call], None]
     count: int = 0
     dead: bool = False
@@ -108,7 +111,7 @@ class Wire:
                 self.time.forward(seconds=120)
             if answer.status is not None:
                 answer = replace(answer, date=self.time.now.replace(microsecond=0))
-        self.seen(Exchange(number, at, key, call, answer, fault, changes))
+        self.exchanged(Exchange(number, at, key, call, answer, fault, changes))
         self.after(call)
         if self.dead:
             raise Death
@@ -119,34 +122,39 @@ class Wire:
 def snapshot(standin: StandIn) -> Snapshot:
     """Returns copies of all members, by the identity of the contact."""
     return {
-        id(one): (mailing_list.list_id, one, copy.copy(one))
+        id(member): (mailing_list.list_id, member, copy.copy(member))
         for user in standin.users.values()
         for mailing_list in user.lists.values()
-        for one in mailing_list.members.values()
+        for member in mailing_list.members.values()
     }
 
 
 def differences(old: Snapshot, new: Snapshot) -> tuple[Change, ...]:
     """Returns what differs between two snapshots, apart from times."""
-    found = []
-    taken = {(list_id, now.email.lower()) for list_id, _, now in new.values()}
+    changes = []
+    addresses = {(list_id, after.email.lower()) for list_id, _, after in new.values()}
     revived = {
         (list_id, was.email.lower()): was
         for key, (list_id, _, was) in old.items()
-        if key not in new and (list_id, was.email.lower()) in taken
+        if key not in new and (list_id, was.email.lower()) in addresses
     }
-    for key, (list_id, member, now) in new.items():
-        was = old[key][2] if key in old else revived.get((list_id, now.email.lower()))
-        if was is None or _telling(was) != _telling(now):
-            found.append(Change(list_id, was, now, member))
+    for key, (list_id, member, after) in new.items():
+        was = old[key][2] if key in old else revived.get((list_id, after.email.lower()))
+        if was is None or _observable(was) != _observable(after):
+            changes.append(Change(list_id, was, after, member))
     for key, (list_id, member, was) in old.items():
         if key not in new and (list_id, was.email.lower()) not in revived:
-            found.append(Change(list_id, was, None, member))
-    return tuple(found)
+            changes.append(Change(list_id, was, None, member))
+    return tuple(changes)
 
 
-def _telling(member: Member) -> tuple[object, ...]:
-    return member.email, member.status, {tag: one for tag, one in member.merge_fields.items() if one}, set(member.tags)
+def _observable(member: Member) -> tuple[object, ...]:
+    return (
+        member.email,
+        member.status,
+        {tag: value for tag, value in member.merge_fields.items() if value},
+        set(member.tags),
+    )
 
 
 def _problem(status: int, title: str) -> Answer:

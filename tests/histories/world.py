@@ -65,9 +65,9 @@ class WiredApp(App):
 
     def flusher(self, stop: Stop) -> Flusher:
         """Returns what carries out flushes, of which every row for Kafka must be named."""
-        made = super().flusher(stop)
-        how = replace(made.how, open_database=lambda: guarded(self.open_database()))
-        return replace(made, how=how)
+        flusher = super().flusher(stop)
+        parts = replace(flusher.how, open_database=lambda: guarded(self.open_database()))
+        return replace(flusher, how=parts)
 
     def open_database(self) -> Database:
         """Opens the database; the disk is not waited for, since no power is cut here."""
@@ -107,9 +107,9 @@ class OneByOne:
     def __exit__(self, *error: object) -> None:
         return
 
-    def map(self, act: Callable[[Any], Any], whom: Iterable[Any]) -> Iterator[Any]:
+    def map(self, function: Callable[[Any], Any], whom: Iterable[Any]) -> Iterator[Any]:
         """Acts as each result is asked for."""
-        return map(act, whom)
+        return map(function, whom)
 
 
 class Everybody:
@@ -157,7 +157,7 @@ class World:
             self.time,
             before=lambda call: None,
             fault=lambda call: None,
-            seen=lambda exchange: None,
+            exchanged=lambda exchange: None,
             after=lambda call: None,
         )
         self.app = WiredApp(config, self.time.machine).wired(self.wire, chance.random, self.time.seconds)
@@ -235,10 +235,10 @@ class World:
 
     # Mailchimp
 
-    def by_hand(self, list_id: str, email: str, act: str, value: str | None = None) -> tuple[Any, ...]:
+    def by_hand(self, list_id: str, email: str, action: str, value: str | None = None) -> tuple[Any, ...]:
         """Does what a person or the list's owner does, and returns what that changed."""
         old = snapshot(self.standin)
-        self.standin.by_hand(list_id, email, act, value)
+        self.standin.by_hand(list_id, email, action, value)
         return differences(old, snapshot(self.standin))
 
     # The account's owner and the operator
@@ -270,10 +270,10 @@ class World:
         with self.opened() as db:
             lists.refresh(db, self.topic, ACCOUNT, **using)  # type: ignore[arg-type]
 
-    def store(self, *wanted: str) -> None:
+    def store(self, *list_ids: str) -> None:
         """Stores these lists and no other."""
         with self.opened() as db:
-            lists.store(db, self.topic, ACCOUNT, [ListId(one) for one in wanted])
+            lists.store(db, self.topic, ACCOUNT, [ListId(list_id) for list_id in list_ids])
 
     def choose_master(self, list_id: str) -> None:
         """Chooses the master list."""
@@ -316,8 +316,8 @@ class World:
 
     def is_ready(self) -> bool:
         """Returns whether the account lacks nothing and is not paused, as its owner sees it."""
-        found = accounts.find(self.db, ACCOUNT)
-        return found is not None and not settings.missing(found)
+        account = accounts.find(self.db, ACCOUNT)
+        return account is not None and not settings.missing(account)
 
     def die(self) -> None:
         """Kills the worker: what it committed until now is all that is left."""

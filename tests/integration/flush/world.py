@@ -103,9 +103,9 @@ class WatchedApp(App):
 
     def flusher(self, stop: Stop) -> Flusher:
         """Returns what carries out flushes, of which every row for Kafka must be named."""
-        made = super().flusher(stop)
-        how = replace(made.how, open_database=lambda: guarded(self.open_database()))
-        return replace(made, how=how)
+        flusher = super().flusher(stop)
+        parts = replace(flusher.how, open_database=lambda: guarded(self.open_database()))
+        return replace(flusher, how=parts)
 
     @contextmanager
     def open_client(self, key: ApiKey, account_id: AccountId | None = None) -> Iterator[Sender]:
@@ -227,10 +227,10 @@ class World:
         self._offset += 1
         stage_batch(self.db, TOPIC, "", [record], as_text(self.clock()))
 
-    def by_hand(self, email: str, act: str, list_id: str = "master", value: str | None = None) -> None:
+    def by_hand(self, email: str, action: str, list_id: str = "master", value: str | None = None) -> None:
         """Does what a person or the list's owner does in Mailchimp, seconds after anything else."""
         self.clock.forward(seconds=3)
-        self.standin.by_hand(list_id, email, act, value)
+        self.standin.by_hand(list_id, email, action, value)
         self.clock.forward(seconds=3)
 
     def refresh(self) -> None:
@@ -239,13 +239,13 @@ class World:
             self.db, CHANGELOG, ACCOUNT, secret=self.app.secret, open_sender=self.app.open_client, at=self.clock()
         )
 
-    def before_call(self, act: Callable[[Call], None] | None) -> None:
+    def before_call(self, callback: Callable[[Call], None] | None) -> None:
         """Does something right before each call."""
-        self.app.__dict__["before_call"] = act
+        self.app.__dict__["before_call"] = callback
 
-    def after_call(self, act: Callable[[Call], None] | None) -> None:
+    def after_call(self, callback: Callable[[Call], None] | None) -> None:
         """Does something right after each answer, before the worker has it."""
-        self.app.__dict__["after_call"] = act
+        self.app.__dict__["after_call"] = callback
 
     # What the worker does
 
@@ -287,9 +287,9 @@ class World:
     @property
     def settings(self) -> AccountSettings:
         """The account's settings."""
-        found = accounts.find(self.db, ACCOUNT)
-        assert found is not None
-        return found
+        settings = accounts.find(self.db, ACCOUNT)
+        assert settings is not None
+        return settings
 
     def status(self, email: str, list_id: str = "master") -> str | None:
         """A member's status in Mailchimp, or None."""
@@ -304,31 +304,33 @@ class World:
 
     def members(self, list_id: str = "master") -> dict[str, str]:
         """Address to status of all members."""
-        return {one.email: one.status for one in self.standin.find_list(list_id).members.values()}
+        return {member.email: member.status for member in self.standin.find_list(list_id).members.values()}
 
     def outcomes(self, customer: str) -> list[str]:
         """The outcomes of a customer's receipts, oldest first."""
-        return [one.outcome for one in self.receipts(customer)]
+        return [receipt.outcome for receipt in self.receipts(customer)]
 
     def receipts(self, customer: str) -> list[Receipt]:
         """A customer's receipts, oldest first."""
-        return [one for one in receipts.find(self.db, account_id=ACCOUNT) if one.customer_id == customer]
+        return [receipt for receipt in receipts.find(self.db, account_id=ACCOUNT) if receipt.customer_id == customer]
 
     def waits(self, customer: str) -> bool:
         """Whether a customer still needs a flush."""
-        return any(one.customer_id == customer for one in customers.changed(self.db, ACCOUNT, None, 10_000))
+        return any(
+            customer_row.customer_id == customer for customer_row in customers.changed(self.db, ACCOUNT, None, 10_000)
+        )
 
     def entry(self, email: str, list_id: str = "master") -> LedgerEntry | None:
         """What the ledger says of a place."""
         membership = MembershipKey(ListId(list_id), AddressKey(email))
-        return {one.membership: one for one in ledger.entries_of(self.db, ACCOUNT, [membership.address])}.get(
+        return {entry.membership: entry for entry in ledger.entries_of(self.db, ACCOUNT, [membership.address])}.get(
             membership
         )
 
     def calls(self) -> list[Call]:
         """The calls since the last flush began."""
-        return [one.call for one in self.standin.audit.calls]
+        return [call.call for call in self.standin.audit.calls]
 
     def writes(self) -> list[Call]:
         """The calls since the last flush began that were not reads."""
-        return [one for one in self.calls() if not one.reads_only]
+        return [call for call in self.calls() if not call.reads_only]
