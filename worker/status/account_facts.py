@@ -18,7 +18,7 @@ from worker.store.runs import AccountFlush, Run
 
 def facts_of_all(db: Database, under_way: Sequence[Run] = ()) -> list[AccountFacts]:
     """Returns what is stored about each account that has settings, by id."""
-    waiting, held, parts = customers.waiting(db), held_counts.all_shown(db), runs.last_parts(db)
+    waiting, held_by_account, parts = customers.waiting(db), held_counts.all_shown(db), runs.last_parts(db)
     retries = {failed.account_id: _retry_at(failed) for failed in runs.failed_accounts(db)}
     delivered, bare = delivering(under_way), bare_customers.of_connected(db)
     facts = []
@@ -31,7 +31,7 @@ def facts_of_all(db: Database, under_way: Sequence[Run] = ()) -> list[AccountFac
                 settings=settings,
                 waiting=count,
                 waiting_since=since,
-                held=tuple(held.get(account_id, ())),
+                held_counts=tuple(held_by_account.get(account_id, ())),
                 run=run,
                 part=part,
                 retry_at=retries.get(account_id),
@@ -52,7 +52,7 @@ def facts_of(db: Database, settings: AccountSettings, under_way: Sequence[Run] =
         settings=settings,
         waiting=count,
         waiting_since=since,
-        held=tuple(held_counts.shown_since(db, account_id, "")),
+        held_counts=tuple(held_counts.shown_since(db, account_id, "")),
         run=run,
         part=part,
         retry_at=retries.get(account_id),

@@ -51,7 +51,7 @@ class AccountFacts:
     Attributes:
         waiting: customers that changed since they were settled.
         waiting_since: when the first of them was staged, as text.
-        held: what the last flush held back.
+        held_counts: what the last flush held back.
         run: number of the last run in which the account had something to do; None if there was none.
         part: its part of that run.
         retry_at: when it is retried after a failure, before the daily flush.
@@ -62,7 +62,7 @@ class AccountFacts:
     settings: AccountSettings
     waiting: int = 0
     waiting_since: str | None = None
-    held: tuple[HeldCount, ...] = ()
+    held_counts: tuple[HeldCount, ...] = ()
     run: int | None = None
     part: AccountRun | None = None
     retry_at: datetime | None = None
@@ -75,18 +75,18 @@ class AccountState:
     """The state of an account, explained.
 
     Attributes:
-        what: one sentence; None if the state explains itself.
+        message: the reason; None if the state explains itself.
         advice: what to do; None for nothing.
     """
 
     account_id: AccountId
     state: State
-    what: str | None = None
+    message: str | None = None
     advice: str | None = None
 
     def __str__(self) -> str:
         """Returns all of it on one line."""
-        return " ".join([f"{self.state}:" if self.what else self.state, *filter(None, (self.what, self.advice))])
+        return " ".join([f"{self.state}:" if self.message else self.state, *filter(None, (self.message, self.advice))])
 
 
 def state_of(facts: AccountFacts, now: datetime) -> AccountState:
@@ -111,50 +111,52 @@ def _hindrances(facts: AccountFacts, now: datetime) -> Iterator[AccountState]:
         yield AccountState(account_id, state, lack.message, lack.advice)
     for mailing_list in settings.stored:
         if mailing_list.gone:
-            sentence = f"List {mailing_list.name} ({mailing_list.list_id}) is gone from Mailchimp; its customers wait."
+            message = f"List {mailing_list.name} ({mailing_list.list_id}) is gone from Mailchimp; its customers wait."
             advice = f"Store another one: mailchimp-worker lists store {account_id} LIST..."
-            yield AccountState(account_id, State.HELD, sentence, advice)
+            yield AccountState(account_id, State.HELD, message, advice)
         if mailing_list.pause is not None:
-            sentence = f"List {mailing_list.name} ({mailing_list.list_id}) is paused: {mailing_list.pause.reason}."
+            message = f"List {mailing_list.name} ({mailing_list.list_id}) is paused: {mailing_list.pause.reason}."
             advice = f"Correct it in Mailchimp, then: mailchimp-worker account resume {account_id}"
-            yield AccountState(account_id, State.PAUSED, sentence, advice)
+            yield AccountState(account_id, State.PAUSED, message, advice)
     if not facts.waiting:
         return
-    if facts.held:
+    if facts.held_counts:
         yield _held(facts, now)
     if facts.part is not None and facts.run is not None:
         yield from _by_last_part(facts, facts.part, facts.run)
 
 
-def held_in_words(settings: AccountSettings, held: HeldCount) -> str:
+def held_in_words(settings: AccountSettings, held_count: HeldCount) -> str:
     """Returns what was held back on a list: "5000 members would leave list Master (a1b2c3d4e5)"."""
-    mailing_list = settings.list_of(held.list_id)
-    name = f"list {mailing_list.name} ({held.list_id})" if mailing_list is not None else f"list {held.list_id}"
-    if held.kind == "moves":
-        return f"{counted(held.count, 'customer')} would move off {name}, which cannot be read any more"
-    return f"{counted(held.count, 'member')} would leave {name}"
+    mailing_list = settings.list_of(held_count.list_id)
+    name = (
+        f"list {mailing_list.name} ({held_count.list_id})" if mailing_list is not None else f"list {held_count.list_id}"
+    )
+    if held_count.kind == "moves":
+        return f"{counted(held_count.count, 'customer')} would move off {name}, which cannot be read any more"
+    return f"{counted(held_count.count, 'member')} would leave {name}"
 
 
 def _held(facts: AccountFacts, now: datetime) -> AccountState:
     account_id = facts.settings.account_id
-    sentence = f"Held back: {'; '.join(held_in_words(facts.settings, held) for held in facts.held)}."
+    message = f"Held back: {'; '.join(held_in_words(facts.settings, held_count) for held_count in facts.held_counts)}."
     confirm = f"mailchimp-worker flush --account {account_id} --confirm"
     advice = f"If you want that, confirm it within an hour of the flush: {confirm}"
-    if not can_be_confirmed(facts.held, now):
+    if not can_be_confirmed(facts.held_counts, now):
         advice = f"If you want that: mailchimp-worker flush --account {account_id}, and then within an hour: {confirm}"
-    return AccountState(account_id, State.HELD, sentence, advice)
+    return AccountState(account_id, State.HELD, message, advice)
 
 
 def _by_last_part(facts: AccountFacts, part: AccountRun, run: int) -> Iterator[AccountState]:
     account_id = facts.settings.account_id
-    held = sum(count for outcome, count in part.counts.items() if MEANINGS[outcome].waits_as is RunResult.HELD)
-    if part.ended is RunResult.HELD and held:
-        sentence = f"{counted(held, 'customer')} held in run {run}."
-        yield AccountState(account_id, State.HELD, sentence, RESULT_MEANINGS[RunResult.HELD].in_words(account_id, run))
+    customers = sum(count for outcome, count in part.counts.items() if MEANINGS[outcome].waits_as is RunResult.HELD)
+    if part.ended is RunResult.HELD and customers:
+        message = f"{counted(customers, 'customer')} held in run {run}."
+        yield AccountState(account_id, State.HELD, message, RESULT_MEANINGS[RunResult.HELD].in_words(account_id, run))
     elif part.ended in _FROM_END:
-        message = part.message or RESULT_MEANINGS[part.ended].sentence
-        sentence = f"Run {run} settled {part.settled} of {part.to_do}. {message}"
-        yield AccountState(account_id, _FROM_END[part.ended], sentence, advice_of(part, run))
+        reason = part.message or RESULT_MEANINGS[part.ended].sentence
+        message = f"Run {run} settled {part.settled} of {part.to_do}. {reason}"
+        yield AccountState(account_id, _FROM_END[part.ended], message, advice_of(part, run))
 
 
 def advice_of(part: AccountRun, run: int) -> str | None:

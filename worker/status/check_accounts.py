@@ -60,7 +60,7 @@ def check_account(parts: Parts, db: Database, facts: AccountFacts) -> Finding:
 
 
 def _by_state(subject: str, state: AccountState) -> Finding:
-    return Finding(subject, _LEVELS.get(state.state, Level.ATTENTION), state.what or str(state.state), state.advice)
+    return Finding(subject, _LEVELS.get(state.state, Level.ATTENTION), state.message or str(state.state), state.advice)
 
 
 def _problems(parts: Parts, db: Database, facts: AccountFacts, sender: Sender) -> Iterator[Finding]:
@@ -107,7 +107,9 @@ def _by_plan(subject: str, plan: AccountPlan) -> Iterator[Finding]:
         )
     if plan.notices:
         yield Finding(subject, Level.ATTENTION, " ".join(plan.notices))
-    held = sum(count for (_, kind), count in plan.summary.counts.items() if kind == "held back")
-    if held:
+    customers = sum(count for (_, kind), count in plan.summary.counts.items() if kind == "held back")
+    if customers:
         advice = f"See why: mailchimp-worker flush --account {plan.settings.account_id} --plan"
-        yield Finding(subject, Level.ATTENTION, f"A flush now would hold {counted(held, 'customer')} back.", advice)
+        yield Finding(
+            subject, Level.ATTENTION, f"A flush now would hold {counted(customers, 'customer')} back.", advice
+        )

@@ -149,20 +149,20 @@ def account_data(facts: AccountFacts, now: datetime, config: Config, *, elsewher
     return {
         "account_id": settings.account_id,
         "state": state.state,
-        "what": state.what or (_first_delivery(facts, state, now, config) if elsewhere is None else None),
+        "what": state.message or (_first_delivery(facts, state, now, config) if elsewhere is None else None),
         "advice": state.advice,
         "customers_waiting": facts.waiting,
         "waiting_since": since,
         "waiting_since_in_words": in_words(as_moment(since), now, config.flush.zone) if since else None,
         "held": [
             {
-                "list_id": held.list_id,
-                "what": held.kind,
-                "count": held.count,
-                "shown_at": held.shown_at,
-                "words": held_in_words(settings, held),
+                "list_id": held_count.list_id,
+                "what": held_count.kind,
+                "count": held_count.count,
+                "shown_at": held_count.shown_at,
+                "words": held_in_words(settings, held_count),
             }
-            for held in facts.held
+            for held_count in facts.held_counts
         ]
         if facts.waiting
         else [],
@@ -171,7 +171,11 @@ def account_data(facts: AccountFacts, now: datetime, config: Config, *, elsewher
         "tried_again_at": as_text(facts.retry_at) if facts.retry_at else None,
         "missing": [{"code": lack.code, "what": lack.message, "advice": lack.advice} for lack in missing(settings)],
         "paused_since": as_text(settings.pause.since) if settings.pause else None,
-        "notes": [*_list_notes(settings, state.what or ""), *_bare_notes(facts, state), *_elsewhere_notes(elsewhere)],
+        "notes": [
+            *_list_notes(settings, state.message or ""),
+            *_bare_notes(facts, state),
+            *_elsewhere_notes(elsewhere),
+        ],
     }
 
 
@@ -200,7 +204,7 @@ def _list_notes(settings: AccountSettings, state_in_words: str) -> list[str]:
 
 def _bare_notes(facts: AccountFacts, state: AccountState) -> list[str]:
     notice = facts.bare.in_words() if facts.bare is not None else ""
-    return [notice] if notice and notice != state.what else []
+    return [notice] if notice and notice != state.message else []
 
 
 def _elsewhere_notes(partition: int | None) -> list[str]:

@@ -188,7 +188,7 @@ class AccountEditor:
         current = reader.current_state()
         if current.missing:
             raise AccountError(f"Nothing can be delivered yet. {current.missing[0].message}", current.missing[0].advice)
-        if confirm_held and not current.facts.held:
+        if confirm_held and not current.facts.held_counts:
             raise AccountError("Nothing is held back.", "Check the account again.")
         if current.sync_requested or (current.sync_again_at is not None and not confirm_held):
             assert current.sync_again_at is not None, "who asked may ask again some time"

@@ -71,8 +71,8 @@ class ConfirmationNeeded(WebProblem):
 
     status = 409
 
-    def __init__(self, what: str, advice: str, to_confirm: Mapping[ListId, int]) -> None:
-        super().__init__(what, advice)
+    def __init__(self, message: str, advice: str, to_confirm: Mapping[ListId, int]) -> None:
+        super().__init__(message, advice)
         self.to_confirm = to_confirm
 
 

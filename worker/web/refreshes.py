@@ -27,17 +27,17 @@ class Refresh:
         began_at: when it was requested.
         ended_at: None while it is running.
         problem: what went wrong; None if nothing did, or while it is running.
-        new: lists that were unknown before.
-        gone: stored lists that Mailchimp no longer has, as this refresh found.
-        back: stored lists that were gone and exist again.
+        new_lists: lists that were unknown before.
+        gone_lists: stored lists that Mailchimp no longer has, as this refresh found.
+        back_lists: stored lists that were gone and exist again.
     """
 
     began_at: datetime
     ended_at: datetime | None = None
     problem: WorkerError | None = None
-    new: tuple[ListId, ...] = ()
-    gone: tuple[ListId, ...] = ()
-    back: tuple[ListId, ...] = ()
+    new_lists: tuple[ListId, ...] = ()
+    gone_lists: tuple[ListId, ...] = ()
+    back_lists: tuple[ListId, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -88,7 +88,12 @@ class Refreshes:
             problem = WorkerError("The worker met an internal error.", "Try again. If it stays, see its log.")
         ended = replace(began, ended_at=clock(), problem=problem)
         if refreshed is not None:
-            ended = replace(ended, new=_ids(refreshed.new), gone=_ids(refreshed.missing), back=_ids(refreshed.back))
+            ended = replace(
+                ended,
+                new_lists=_ids(refreshed.new),
+                gone_lists=_ids(refreshed.missing),
+                back_lists=_ids(refreshed.back),
+            )
         with self._lock:
             self._of[account_id] = ended
 

@@ -55,8 +55,8 @@ def part(ended: str, **counts: int) -> AccountRun:
             replace(FACTS, settings=replace(SETTINGS, lists=(replace(MASTER, pause=Pause("full", NOW)),))),
             "paused", "is paused: full", "account resume acct-1",
         ),
-        (replace(FACTS, held=(HELD,)), "held", "5000 members would leave list Master (m)", TO_CONFIRM),
-        (replace(FACTS, held=(HELD,), waiting=0), "up to date", "", ""),
+        (replace(FACTS, held_counts=(HELD,)), "held", "5000 members would leave list Master (m)", TO_CONFIRM),
+        (replace(FACTS, held_counts=(HELD,), waiting=0), "up to date", "", ""),
         (replace(FACTS, run=7, part=part("failed")), "failed", "Run 7 settled 1 of 4. Mailchimp gave no", "flush"),
         (replace(FACTS, run=7, part=part("incomplete", later=3)), "incomplete", "settled 1 of 4", "receipts"),
         (replace(FACTS, run=7, part=part("held", held=3)), "held", "3 customers held in run 7", "--outcome held"),
@@ -69,14 +69,14 @@ def test_an_account_is_in_what_hinders_its_delivery_first(facts: AccountFacts, s
     """The state, a sentence and what to do follow from what is stored."""
     found = state_of(facts, NOW)
     assert found.state == state
-    assert what in (found.what or "")
+    assert what in (found.message or "")
     assert advice in (found.advice or "")
 
 
 def test_what_was_held_long_ago_is_shown_again_before_it_is_confirmed():
     """A confirmation counts for an hour after the flush that showed it, so the advice is to flush first then."""
     old = replace(HELD, shown_at=as_text(NOW - timedelta(hours=2)))
-    advice = state_of(replace(FACTS, held=(old,)), NOW).advice or ""
+    advice = state_of(replace(FACTS, held_counts=(old,)), NOW).advice or ""
     assert advice.index("flush --account acct-1, ") < advice.index("--confirm")
 
 

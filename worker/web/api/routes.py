@@ -241,9 +241,9 @@ def _refresh_data(refresh: Refresh | None) -> dict[str, Any]:
         "began_at": as_text(refresh.began_at),
         "ended_at": as_text(refresh.ended_at) if refresh.ended_at else None,
         "problem": {"detail": refresh.problem.message, "advice": refresh.problem.advice} if refresh.problem else None,
-        "new_list_ids": list(refresh.new),
-        "gone_list_ids": list(refresh.gone),
-        "back_list_ids": list(refresh.back),
+        "new_list_ids": list(refresh.new_lists),
+        "gone_list_ids": list(refresh.gone_lists),
+        "back_list_ids": list(refresh.back_lists),
     }
 
 

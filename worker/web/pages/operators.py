@@ -95,7 +95,7 @@ def _account_row(account: dict[str, Any]) -> dict[str, Any]:
         "advice": account["advice"],
         "waiting": account["customers_waiting"],
         "since": account["waiting_since_in_words"],
-        "held": [held["words"] for held in account["held"]],
+        "held": [held_count["words"] for held_count in account["held"]],
     }
 
 

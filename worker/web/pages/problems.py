@@ -211,12 +211,16 @@ def _lists(settings: AccountSettings) -> Iterator[Problem]:
 
 
 def _by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
-    if facts.held and facts.waiting:
+    if facts.held_counts and facts.waiting:
         yield _held(facts, now)
     part = facts.part
     if part is None:
         return
-    if facts.waiting and not facts.held and part.ended in (RunResult.INCOMPLETE, RunResult.STOPPED, RunResult.FAILED):
+    if (
+        facts.waiting
+        and not facts.held_counts
+        and part.ended in (RunResult.INCOMPLETE, RunResult.STOPPED, RunResult.FAILED)
+    ):
         yield Problem(
             "incomplete",
             "problem",
@@ -225,12 +229,12 @@ def _by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
             "to our support if this message stays.",
             SYNC,
         )
-    held = part.counts.get(Outcome.HELD, 0)
-    if facts.waiting and not facts.held and part.ended is RunResult.HELD and held:
+    waiting_for_owner = part.counts.get(Outcome.HELD, 0)
+    if facts.waiting and not facts.held_counts and part.ended is RunResult.HELD and waiting_for_owner:
         yield Problem(
             "held_otherwise",
             "problem",
-            f"{people(held)} could not be sent",
+            f"{people(waiting_for_owner)} could not be sent",
             "Something about them must be corrected first. See who they are, and contact our support if the reason "
             "is not clear. Nothing is lost.",
             Button("See who", f"/people?run={facts.run}&outcome={Outcome.HELD}"),
@@ -243,8 +247,8 @@ def _by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
 
 
 def _held(facts: AccountFacts, now: datetime) -> Problem:
-    fresh = can_be_confirmed(facts.held, now)
-    lines = tuple(held_in_words(facts.settings, held) for held in facts.held)
+    fresh = can_be_confirmed(facts.held_counts, now)
+    lines = tuple(held_in_words(facts.settings, held_count) for held_count in facts.held_counts)
     text = (
         "That is more than usual, so we stopped and ask you first. If it is what you want, confirm it."
         if fresh
@@ -254,13 +258,13 @@ def _held(facts: AccountFacts, now: datetime) -> Problem:
     return Problem("held", "problem", "Some changes need your confirmation", text, button, lines)
 
 
-def held_in_words(settings: AccountSettings, held: HeldCount) -> str:
+def held_in_words(settings: AccountSettings, held_count: HeldCount) -> str:
     """Returns what was held back on a list, for an owner: "5,000 people would leave “Readers”."."""
-    mailing_list = settings.list_of(held.list_id)
-    name = f"“{mailing_list.name}”" if mailing_list is not None else f"the list {held.list_id}"
-    if held.kind == "moves":
-        return f"{people(held.count)} would move off {name}. We can no longer see who had unsubscribed from it."
-    return f"{people(held.count)} would leave {name}."
+    mailing_list = settings.list_of(held_count.list_id)
+    name = f"“{mailing_list.name}”" if mailing_list is not None else f"the list {held_count.list_id}"
+    if held_count.kind == "moves":
+        return f"{people(held_count.count)} would move off {name}. We can no longer see who had unsubscribed from it."
+    return f"{people(held_count.count)} would leave {name}."
 
 
 def _notes(facts: AccountFacts, context: ProblemContext) -> Iterator[Problem]:

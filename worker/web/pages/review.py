@@ -262,16 +262,16 @@ def disconnect(call: Call) -> Response:
 def held(call: Call) -> Response:
     """Shows how many would leave which list, for the owner to confirm."""
     facts = reader_of(call).current_state().facts
-    if not facts.held:
+    if not facts.held_counts:
         return back(call)
-    until = when(call, min(as_moment(held_count.shown_at) for held_count in facts.held) + CONFIRM_WITHIN)
+    until = when(call, min(as_moment(held_count.shown_at) for held_count in facts.held_counts) + CONFIRM_WITHIN)
     return page(
         call,
         "review.html",
         tab="",
         title="Confirm",
         question="Let these changes happen?",
-        lines=[held_in_words(facts.settings, held_count) for held_count in facts.held],
+        lines=[held_in_words(facts.settings, held_count) for held_count in facts.held_counts],
         remarks=[
             "They are archived in Mailchimp: off your list, and not deleted. Nobody gets a mail about it.",
             f"You can confirm this until {until}. It begins within seconds, with whatever else is waiting.",
@@ -288,7 +288,7 @@ def held(call: Call) -> Response:
 
 def _held_fields(facts: AccountFacts) -> dict[str, str]:
     """Returns the hidden fields that say which numbers the owner saw."""
-    return {f"held-{held_count.list_id}-{held_count.kind}": str(held_count.count) for held_count in facts.held}
+    return {f"held-{held_count.list_id}-{held_count.kind}": str(held_count.count) for held_count in facts.held_counts}
 
 
 def confirm_held(call: Call) -> Response:

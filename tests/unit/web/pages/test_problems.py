@@ -80,8 +80,8 @@ CASES = {
         ["list_paused"],
         "/resume",
     ),
-    "held": (facts(waiting=40, held=HELD, part=part(RunResult.HELD, held=40)), ["held"], "/held"),
-    "held long ago": (facts(waiting=40, held=OLD, part=part(RunResult.HELD, held=40)), ["held"], "/sync"),
+    "held": (facts(waiting=40, held_counts=HELD, part=part(RunResult.HELD, held=40)), ["held"], "/held"),
+    "held long ago": (facts(waiting=40, held_counts=OLD, part=part(RunResult.HELD, held=40)), ["held"], "/sync"),
     "Mailchimp lets nobody in": (
         facts(replace(READY, pause=Pause("Mailchimp accepts no calls for it: User Disabled.", NOW))),
         ["not_let_in"],
