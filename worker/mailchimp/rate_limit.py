@@ -26,7 +26,7 @@ LONGEST_WAIT = 30.0
 """Seconds to wait after many failures in a row, at most."""
 FRESH_SECONDS = 2.0
 """How long a write may wait after the reads that it depends on; after that they must be read again."""
-CHECK_SECONDS = 0.1
+CHECK_SECONDS = 0.5
 """How often a thread that waits for a free connection checks whether to stop."""
 
 
@@ -161,7 +161,7 @@ class Limiter:
             if reserved:
                 with self._changed:
                     self._in_flight -= 1
-                    self._changed.notify_all()
+                    self._wake()
 
     def _acquire(self, stop: Stop) -> bool:
         # Whether to stop is asked after each wait, and before each call: see Turn.send.
@@ -185,7 +185,11 @@ class Limiter:
             pace = self._window.after(answer, begun, self._clock(), self._jitter())
             if pace is not self._window:
                 self._window = pace
-                self._changed.notify_all()
+                self._wake()
+
+    def _wake(self) -> None:
+        # Not all threads that wait: most of them would find no free connection, and take longer than the calls.
+        self._changed.notify(max(0, self._window.allowed - self._in_flight))
 
 
 @dataclass(slots=True)

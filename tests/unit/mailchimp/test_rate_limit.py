@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.mailchimp import api_key
+from worker.mailchimp import api_key, rate_limit
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.rate_limit import INITIAL_LIMIT, LONGEST_WAIT, Connections, Limiter, Window, wait_after
 from worker.mailchimp.retry import RetryingSender, should_retry
@@ -206,6 +206,29 @@ def test_a_waiting_thread_is_released_by_stop():
     assert sender.calls == []
     end.set()
     holder.join(10)
+
+
+def test_each_free_connection_wakes_a_waiting_thread(monkeypatch):
+    """Connections that are given back, and those that the limit gains, go to waiting threads at once, to one each."""
+    monkeypatch.setattr(rate_limit, "CHECK_SECONDS", 60.0)
+    limiter, together = Limiter(4, lambda: 0.0, full_chance), threading.Barrier(4, timeout=30)
+    begun = threading.Semaphore(0)
+
+    def work():
+        with limiter.reserve(_Scripted(OK, OK, OK), threading.Event()) as connection:
+            begun.release()
+            while limiter.window.limit < 4 and connection.send(READ).ok:
+                pass
+            together.wait()
+
+    threads = [threading.Thread(target=work) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert begun.acquire(timeout=30)
+    for thread in threads:
+        thread.join(30)
+    assert limiter.in_flight == 0
 
 
 def test_a_call_that_breaks_gives_its_place_back():
