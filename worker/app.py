@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from worker.accounts.api_keys import key_of
 from worker.accounts.hash_key import departed_of, hash_key
-from worker.accounts.secrets import SecretKey, parsed, secret_key
+from worker.accounts.secrets import SecretKey, default_file, parsed, secret_key
 from worker.clock import Clock, utc_now
 from worker.config import Config, Web, is_loopback
 from worker.consumer.owned_partitions import OwnedPartitions
@@ -149,6 +149,13 @@ class App:
         return replace(
             key, previous=parsed(config.previous_secret_key.get_secret_value(), "WORKER_PREVIOUS_SECRET_KEY")
         )
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether there is such a key already."""
+        config = self.config
+        configured = config.secret_key is not None or config.secret_key_file is not None
+        return configured or default_file(config.staging.path).exists()
 
     def use_previous(self, previous: SecretKey) -> None:
         """Puts the previous secret key in force too."""

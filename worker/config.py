@@ -30,6 +30,8 @@ from worker.errors import ConfigError
 
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - compared with, not bound
 SHORTEST_TOKEN = 24
+LONGEST_TIMEOUT = 150
+"""Seconds; below ANSWER_WITHIN of worker.mailchimp.call, so that no answer comes after its call was given up."""
 """Characters of web.token, so that it cannot be guessed."""
 DEFAULT_FILE = Path("config/worker.toml")
 _PREFIX = "WORKER_"
@@ -194,7 +196,7 @@ class Mailchimp(_Section):
         "https://{dc}.api.mailchimp.com/3.0"
     )
     connections: Annotated[int, Field(ge=1, le=10)] = 8
-    timeout: Annotated[float, Field(gt=0, le=600)] = 120
+    timeout: Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT)] = 120
     patience: Annotated[float, Field(ge=0, le=3600)] = 60
     state_if_missing: Annotated[str, Field(max_length=50), AfterValidator(str.strip)] = "-"
 

@@ -214,3 +214,12 @@ def test_events_are_published_from_a_pipe(cli: Cli):
     line = json.dumps(event("ann", version=1, email="ann@example.com"))
     assert "Published 1 event to" in cli("publish", "-", stdin=line)
     assert "There is no event in standard input" in cli("publish", "-", stdin="", code=2)
+
+
+def test_a_link_before_there_is_a_secret_key_makes_none(cli: Cli):
+    """In the wrong folder, a key of its own would make links that no worker accepts."""
+    said = cli("link", "acct-1", code=1)
+    assert "There is no secret key" in said
+    assert "There is no secret key" in cli("link", "--key", code=1)
+    assert "Invalid account id." in cli("link", "acct/1", code=2)
+    assert "Invalid account id." in cli("account", "connect", "acct/1", "--api-key-stdin", stdin=KEY, code=2)

@@ -3,12 +3,14 @@
 import os
 import re
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from worker.config import Config, load
+from worker.config import LONGEST_TIMEOUT, Config, load
 from worker.errors import ConfigError
+from worker.mailchimp.call import ANSWER_WITHIN
 
 ROOT = Path(__file__).parents[2]
 
@@ -223,3 +225,8 @@ def test_plain_http_is_for_this_machine_unless_the_operator_says_otherwise(monke
     monkeypatch.setenv("WORKER_MAILCHIMP__BASE_URL", "http://sandbox:8090/3.0")
     monkeypatch.setenv("WORKER_MAILCHIMP__ALLOW_PLAIN_HTTP", "true")
     assert load().mailchimp.base_url == "http://sandbox:8090/3.0"
+
+
+def test_no_answer_comes_after_its_call_was_given_up() -> None:
+    """A write that was not answered is looked for within a time that the longest allowed answer does not exceed."""
+    assert timedelta(seconds=LONGEST_TIMEOUT) < ANSWER_WITHIN

@@ -71,7 +71,7 @@ def connect(
         ApiKeyMalformed: the text is not an API key; nothing was sent anywhere.
         MailchimpError: Mailchimp refused the key or could not be reached; the subclass tells which.
     """
-    _check_id(account_id)
+    check_id(account_id)
     key = api_key.parse(text)
     before = accounts.find(db, account_id) or AccountSettings(account_id)
     replaced = _replaces(accounts.encrypted_key(db, account_id), account_id, key, secret)
@@ -214,7 +214,12 @@ def _replaces(sealed: bytes | None, account_id: AccountId, key: ApiKey, secret: 
         return True  # which key it was is unknown
 
 
-def _check_id(account_id: AccountId) -> None:
+def check_id(account_id: AccountId) -> None:
+    """Refuses an account id that no event can have.
+
+    Raises:
+        UsageError: it is not valid.
+    """
     has_blank = any(character.isspace() for character in account_id)
     if not 1 <= len(account_id) <= LONGEST_ID or "/" in account_id or has_blank or not account_id.isprintable():
         raise UsageError(

@@ -176,11 +176,16 @@ def secret_key(value: str | None, file: Path | None, database: Path) -> SecretKe
         return parsed(value, "WORKER_SECRET_KEY")
     if file is not None:
         return _read(file)
-    default = database.with_name(f"{database.name}.key")
+    default = default_file(database)
     with contextlib.suppress(PermissionError):  # reading it reports what is wrong
         if not default.exists():
             _make(default)
     return _read(default)
+
+
+def default_file(database: Path) -> Path:
+    """Returns the file of the secret key of a database if none is configured."""
+    return database.with_name(f"{database.name}.key")
 
 
 def parsed(text: str, where: str) -> SecretKey:

@@ -85,8 +85,9 @@ def connect(
 ) -> None:
     """Check an API key with Mailchimp and store it, encrypted."""
     app = wired()
+    api_keys.check_id(AccountId(account))  # what is wrong with the input comes first
     text = _api_key(api_key_stdin)
-    api_key.parse(text)  # what is wrong with it comes first
+    api_key.parse(text)
     with changing(app) as db:
         connected = api_keys.connect(
             db,

@@ -80,10 +80,13 @@ def _unconnected(db: Database) -> str:
 
 
 def _not_found(address: str, account: str | None, letters: Sequence[DeadLetter], other: str) -> NotFound:
-    sentence = f"No customer with the address {address} has been read yet{f' in account {account}' if account else ''}"
+    sentence = f"No customer with the address {address} is known{f' in account {account}' if account else ''}"
     if letters:
         return NotFound(f"{sentence}, but dead letter {letters[-1].number}: {letters[-1].reason}.", _see(letters[-1]))
-    advice = "Check the spelling. If the event is new, mailchimp-worker status shows how far the worker has read."
+    advice = (
+        "Check the spelling. If the event is new, mailchimp-worker status shows how far the worker has read. A former "
+        "address is known by its receipts alone, until they expire: then give the address of today."
+    )
     return NotFound(f"{sentence}.", f"{other} {advice}" if other else advice)
 
 

@@ -63,7 +63,7 @@ def forget(
         archive = (
             bool(members)
             and not yes
-            and typer.confirm(f"Archive {counted(len(members), 'member')} of this address in Mailchimp too?", err=True)
+            and output.ask(f"Archive {counted(len(members), 'member')} of this address in Mailchimp too?")
         )
     erasing = _Erasing(app, address, app.clock(), archive=archive)
     worker = despite_workers(erasing.carry_out)

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from worker.accounts.api_keys import check_id
 from worker.cli import output
 from worker.cli.context import Json, changing, wired
 from worker.clock import as_text
-from worker.errors import UsageError
+from worker.errors import NotFound, UsageError
 from worker.model import AccountId
 from worker.web.access import sessions
 from worker.web.access.signing import Signer, base64url
@@ -31,6 +32,13 @@ def link(
             "These options exclude each other.", "Use --key alone, or --revoke, with an account or without."
         )
     account_id = AccountId(account) if account is not None else None
+    if account_id is not None:
+        check_id(account_id)
+    if not app.has_secret:
+        raise NotFound(
+            f"There is no secret key for {app.config.staging.path} yet, so no worker would accept a link.",
+            "Start the worker first, or name its database: WORKER_STAGING__PATH=...",
+        )
     if key:
         _print_key(app.secret.derived("web link"), json=json)
         return

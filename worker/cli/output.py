@@ -18,6 +18,7 @@ import typer
 
 from worker import log
 from worker.cli.columns import GAP, fits, lines_of, widths_of
+from worker.errors import UsageError
 from worker.text.escape import json_escaped, visible
 
 PIPED_WIDTH = 200
@@ -105,10 +106,30 @@ def note(text: str) -> None:
         err.write([visible(text)])
 
 
+def ask(question: str) -> bool:
+    """Asks a person, and returns whether the answer is yes.
+
+    Raises:
+        UsageError: nobody is there to answer.
+    """
+    try:
+        return typer.confirm(visible(question), err=True)
+    except typer.Abort as error:
+        if sys.stdin.isatty():
+            raise
+        raise UsageError(
+            "Nobody answered: there is no terminal.", "If you want it, run the command with --yes."
+        ) from error
+
+
 def confirm(question: str, *, yes: bool) -> None:
-    """Asks a person, unless the answer was given as an option; aborts the command if it is no."""
-    if not yes:
-        typer.confirm(visible(question), abort=True, err=True)
+    """Asks a person, unless the answer was given as an option; aborts the command if it is no.
+
+    Raises:
+        UsageError: nobody is there to answer.
+    """
+    if not yes and not ask(question):
+        raise typer.Abort
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from worker.model import AddressKey, ListId
 
 ANSWER_WITHIN = timedelta(minutes=3)
-"""How long after the preceding read an unanswered write may be done: a complete answer may take two minutes."""
+"""How long after the preceding read an unanswered write may be done; longer than `mailchimp.timeout` may be."""
 
 Failure = Literal["timeout", "connection", "unconnected", "unknown_host", "stopped", "stale", "garbled", "too_large"]
 """Why there is no usable answer.

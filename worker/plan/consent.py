@@ -43,7 +43,7 @@ def refused(
     targets: tuple[Target, ...], customer_status: CustomerStatus, address: AddressKey | None, now: str
 ) -> NoCall | None:
     """Returns why nothing is sent for a customer that Mailchimp refused earlier; None if it may be sent."""
-    if customer_status.refusal is None or customer_status.refused_address not in (None, address):
+    if not customer_status.refuses(address):
         return None
     if customer_status.retry_at is None:
         whom = "this address" if customer_status.refused_address else "this customer"

@@ -1,7 +1,5 @@
 """Tables of flushes, erasures, readings and bare customers; how many rows SQLite takes tables to have."""
 
-from worker.sqlite.settled_state import SETTLED_STATE
-
 RUNS = (
     """
     CREATE TABLE flush_run (
@@ -70,7 +68,11 @@ ERASURE_REQUEST = (
     ) WITHOUT ROWID
     """,
     # Deletions that earlier releases settled.
-    f"UPDATE customer SET state = {SETTLED_STATE} WHERE deleted = 1 AND changed = 0",
+    """
+    UPDATE customer SET state = json_remove(
+        CAST(state AS TEXT), '$.first_name', '$.last_name', '$.company', '$.phone', '$.address'
+    ) WHERE deleted = 1 AND changed = 0
+    """,
 )
 
 UNOWNED_PARTITION = """

@@ -208,6 +208,6 @@ def what_is_next(
         meaning = MEANINGS.get(last.outcome)
         if meaning is not None and meaning.needs_somebody and meaning.settles is False:
             return last.next
-    if customer_status is not None and customer_status.retry_at is not None:
+    if customer_status is not None and customer_status.retry_at and customer_status.refuses(customer.address):
         return f"Tried again by the first flush after {customer_status.retry_at}."
     return f"Sent by the next flush, due at {as_text(next_flush)}."

@@ -12,7 +12,7 @@ import msgspec
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, Position
 from worker.sqlite.changed_rows import Changed, Rows, account_rows, customer_rows
 from worker.sqlite.database import Database
-from worker.sqlite.settled_state import SETTLED_STATE
+from worker.store.settled_state import SETTLED_STATE
 
 COLUMNS = (
     "account_id, customer_id, state, deleted, version, event_id, event_time, topic, topic_id, partition, "

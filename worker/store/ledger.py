@@ -124,6 +124,10 @@ class CustomerStatus:
     retry_at: str | None = None
     waits_for: CustomerId | None = None
 
+    def refuses(self, address: AddressKey | None) -> bool:
+        """Returns whether Mailchimp refused the customer with this address, or with any."""
+        return self.refusal is not None and self.refused_address in (None, address)
+
 
 def has_left(entry: LedgerEntry | None) -> bool:
     """Returns whether a departure is known: unsubscribed, cleaned, archived by somebody else, or gone."""

@@ -226,7 +226,7 @@ class AccountReader:
         explanations = explanations_of(self.db, address, self.account_id, due)
         if not explanations:
             raise NotFound(
-                f"No customer with the address {address} has been read yet in account {self.account_id}.",
+                f"No customer with the address {address} is known in account {self.account_id}.",
                 "Check the spelling. A customer who was just added appears here within a minute.",
             )
         return [Person(explanation, self._live_member(explanation) if live else None) for explanation in explanations]

@@ -12,6 +12,7 @@ import typer
 from worker import log
 from worker.cli import output
 from worker.config import Log
+from worker.errors import UsageError
 
 CORPUS = [
     "\x1b[2J\x1b[H\x1b[31mred",  # clears the screen, goes to its top, colours
@@ -54,7 +55,7 @@ def console(monkeypatch):
 def test_no_text_from_outside_steers_the_terminal(text, console, capsys, monkeypatch):
     """In lines, tables, blocks, titles, notices, questions, JSON and CSV, whatever an event or a list's name holds."""
     asked = []
-    monkeypatch.setattr(typer, "confirm", lambda question, **_: asked.append(question))
+    monkeypatch.setattr(typer, "confirm", lambda question, **_: asked.append(question) or True)
     written = console()
     output.say(text)
     assert len(written.getvalue().splitlines()) == 1
@@ -134,3 +135,18 @@ def test_notices_obey_the_form_of_the_log(capsys, own_root):
     log.configure(Log(format="json"))
     output.note("A worker is running.")
     assert json.loads(capsys.readouterr().err)["event"] == "A worker is running."
+
+
+@pytest.mark.parametrize(("answer", "said"), [("y\n", True), ("n\n", False)])
+def test_a_question_takes_its_answer_from_a_pipe_too(answer, said, monkeypatch):
+    """A script may answer."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    assert output.ask("Erase everything?") is said
+
+
+def test_a_question_that_nobody_can_answer_names_the_option(monkeypatch):
+    """Without a terminal and without input, the command says how to run it."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    with pytest.raises(UsageError, match="there is no terminal") as raised:
+        output.confirm("Erase everything?", yes=False)
+    assert "--yes" in raised.value.advice

@@ -8,10 +8,27 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker.mailchimp.call import Answer
-from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
+from worker.model import (
+    AccountId,
+    AddressKey,
+    Customer,
+    CustomerId,
+    CustomerState,
+    ListId,
+    MembershipKey,
+    Position,
+)
 from worker.sqlite.database import Database, open_database
-from worker.status.explanation import Explanation, event_name, explanations_of, letters_naming, live_member
+from worker.status.explanation import (
+    Explanation,
+    event_name,
+    explanations_of,
+    letters_naming,
+    live_member,
+    what_is_next,
+)
 from worker.store import customer_outcomes, dead_letters, ledger, receipts
+from worker.store.accounts import AccountList, AccountSettings
 from worker.store.customer_outcomes import CustomerOutcome
 from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import CustomerStatus, LedgerEntry
@@ -166,3 +183,23 @@ def test_receipts_are_complete_since_the_database_was_made(db: Database) -> None
     assert datetime.now(UTC) - made < timedelta(minutes=5)
     later = datetime.now(UTC) + timedelta(days=500)
     assert receipts.complete_since(db, later, 400) == later - timedelta(days=400)
+
+
+@pytest.mark.parametrize(
+    ("email", "next_step"),
+    [
+        ("old@example.com", "Tried again by the first flush after 2026-11-25T10:00:00.000Z."),
+        ("new@example.com", "Sent by the next flush, due at 2026-11-22T10:00:00.000Z."),
+    ],
+)
+def test_a_refusal_of_an_address_delays_that_address_alone(email: str, next_step: str) -> None:
+    """Once the customer has another address, the next flush sends it, as the plan does."""
+    master = AccountList(ListId("master"), "Master", True, 1, False, DUE)
+    settings = AccountSettings(ACCOUNT, True, "-us1", ListId("master"), lists=(master,))
+    customer = Customer(
+        ACCOUNT, CustomerId("ann"), CustomerState(email=email), False, 2, "e2", None, Position("t", "i", 0, 2), 2, True
+    )
+    refusal = CustomerStatus(
+        CustomerId("ann"), None, "HTTP 400", AddressKey("old@example.com"), 1, AT.replace("22", "25")
+    )
+    assert what_is_next(customer, settings, refusal, [], DUE) == next_step
