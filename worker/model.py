@@ -5,6 +5,7 @@ Times are aware datetimes in UTC; as text they are ISO 8601 with a trailing ``Z`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, NewType
@@ -38,6 +39,9 @@ LONGEST_ADDRESS = 320
 """Most characters of an email address: 64 before the @, the @, and 255 of its domain. Source: RFC 3696, errata 1690."""
 
 
+_SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f]")
+
+
 def is_address(text: str) -> bool:
     """Returns whether a text may be an email address, in linear time.
 
@@ -46,7 +50,7 @@ def is_address(text: str) -> bool:
     local, _, domain = text.partition("@")
     if not local or "@" in domain or "." not in domain[1:-1] or len(text) > LONGEST_ADDRESS:
         return False
-    return not any(character.isspace() or character < " " or character == "\x7f" for character in text)
+    return not _SPACE_OR_CONTROL.search(text)
 
 
 class MembershipKey(NamedTuple):

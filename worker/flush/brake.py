@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from worker.model import AccountId, ListId
-from worker.plan.steps import StepGroup, Unsubscribe
+from worker.plan.steps import Add, StepGroup, Unsubscribe, Update
 from worker.plan.summary import leaves, may_turn_out, unread
 from worker.store.accounts import AccountSettings
 from worker.store.held_counts import HeldCount, HeldKind
@@ -103,6 +103,8 @@ class Brake:
         Returns:
             The steps to do, and those that are held.
         """
+        if all(isinstance(step, Update | Add) for step in step_group):
+            return step_group, ()
         leaving = Counter(step.membership.list_id for step in step_group if leaves(step))
         moving = Counter(list_id for step in step_group for list_id in unread(step))
         if not leaving and not moving:

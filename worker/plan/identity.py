@@ -123,7 +123,7 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
     same = continues(entry, member)
     found = replace(
         entry,
-        origin=origin_of(entry, member),
+        origin=entry.origin if same else "found",
         member_status=member.status,
         contact_id=member.contact_id or entry.contact_id,
         seen_at=seen_at or entry.seen_at,

@@ -207,21 +207,25 @@ class _Planner:
             if one.customer_id in self.near.changed or self._customer_status(one).membership is None
         ]
         targets = tuple(self._target(one) for one in new) or (self._target(owner),)
-        contact = self._contact(membership, owner, targets)
         entry = self.near.entries.get(membership)
+        if entry is not None and entry.state == "present" and entry.intent is None:
+            self._join(membership, entry, targets)
+        else:
+            self._put(self._contact(membership, owner, targets), entry)
+        if membership in self.departing and all(self._priors((self._target(one),), membership) for one in claimants):
+            self._leave(membership, successors=tuple(one.customer_id for one in claimants))
+
+    def _put(self, contact: Contact, entry: LedgerEntry | None) -> None:
+        targets, membership = contact.targets, contact.membership
         own = self._priors(targets, membership)
         priors = (*own, *self._priors_of_others(targets, membership, own))
         if entry is None or entry.state == "intended":
             self.steps.append(self._seen(self._move(contact, entry, priors)) if priors else Add(contact, entry))
-        elif entry.state == "archived" or entry.intent is not None:
-            # A write without an answer is checked first.
-            self.steps.append(self._seen(Restore(contact, entry, priors)))
-        elif entry.state == "gone":
+        elif entry.state == "gone" and entry.intent is None:
             self.steps.append(self._seen(Recheck(contact, entry, priors)))
         else:
-            self._join(membership, entry, targets)
-        if membership in self.departing and all(self._priors((self._target(one),), membership) for one in claimants):
-            self._leave(membership, successors=tuple(one.customer_id for one in claimants))
+            # Archived, or a write without an answer, which is checked first.
+            self.steps.append(self._seen(Restore(contact, entry, priors)))
 
     def _join(self, membership: MembershipKey, entry: LedgerEntry, targets: Sequence[Target]) -> None:
         # Priors of a customer who moves here are read first; the others' fields do not wait for that.

@@ -99,12 +99,7 @@ def _around(
         ids = list(new)
         customer_statuses |= {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, ids)}
         addresses = {one.address for one in new.values() if one.address is not None}
-        addresses |= {
-            customer_statuses[one].membership.address  # type: ignore[union-attr]
-            for one in ids
-            if one in customer_statuses and customer_statuses[one].membership
-        }
-        addresses |= {entry.membership.address for entry in ledger.owned_by(db, account_id, ids)}
+        addresses |= ledger.addresses_of_customers(db, account_id, ids)
         addresses -= known
         known |= addresses
         entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, addresses)}
@@ -116,8 +111,7 @@ def _around(
         for one in new:
             others.pop(one, None)
         changed |= new
-    known_at = {one.membership.address for one in customer_statuses.values() if one.membership is not None}
-    known_at |= {entry.membership.address for entry in ledger.owned_by(db, account_id, others)}
+    known_at = ledger.addresses_of_customers(db, account_id, [*others])
     entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, known_at - known)}
     return RelatedCustomers(changed, others, entries, customer_statuses)
 
@@ -133,12 +127,14 @@ def _same_address(
     every: bool,
 ) -> dict[CustomerId, Customer]:
     # Adds unchanged customers with their statuses to others; returns the new changed ones.
-    by_membership = {one.customer_id: one for one in ledger.settled_at(db, account_id, addresses)}
-    found = {one.customer_id: one for one in customers.by_addresses(db, account_id, addresses)}
-    elsewhere = [one for one in by_membership if one not in found and one not in changed and one not in others]
-    found |= {one.customer_id: one for one in customers.by_ids(db, account_id, elsewhere)}
-    new = {key: one for key, one in found.items() if key not in changed and key not in others}
+    same = [
+        *customers.ids_of_addresses(db, account_id, addresses),
+        *ledger.customers_settled_at(db, account_id, addresses),
+    ]
+    unknown = [one for one in dict.fromkeys(same) if one not in changed and one not in others]
+    new = {one.customer_id: one for one in customers.by_ids(db, account_id, unknown)} if unknown else {}
     unchanged = {key: one for key, one in new.items() if not (every or one.changed)}
     others |= unchanged
-    customer_statuses |= {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, unchanged)}
+    if unchanged:
+        customer_statuses |= {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, unchanged)}
     return {key: one for key, one in new.items() if key not in unchanged}

@@ -5,9 +5,11 @@ A step's targets are its customers; a customer is settled once all its steps are
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from worker.fields.merge_values import Fields
@@ -284,11 +286,12 @@ def step_groups_of(steps: Sequence[Step]) -> tuple[tuple[Add, ...], tuple[StepGr
         withdrawn consent comes first and archiving last.
     """
     groups = _Groups()
-    for number, step in enumerate(steps):
-        for membership in touched(step):
-            groups.join(number, membership)
-        for target in step.targets:
-            groups.join(number, target.customer_id)
+    shared = [(*touched(step), *(target.customer_id for target in step.targets)) for step in steps]
+    uses = Counter[Hashable](chain.from_iterable(shared))
+    for number, keys in enumerate(shared):
+        for key in keys:
+            if uses[key] > 1:
+                groups.join(number, key)
     together: dict[Hashable, list[Step]] = {}
     for number, step in enumerate(steps):
         together.setdefault(groups.root(number), []).append(step)

@@ -136,6 +136,12 @@ class RowMapper(Generic[_Row]):
             left_out[name] = read(row)
         return self._dataclass_type(**left_out)
 
+    def read_all(self, rows: Any) -> list[_Row]:
+        """Returns what the rows of a cursor hold; no field was left out."""
+        # A row looks for a name among all columns each time.
+        names = [column[0] for column in rows.description]
+        return [self.read(dict(zip(names, row, strict=True))) for row in rows]
+
     @property
     def names(self) -> str:
         """The columns as SQL writes them."""

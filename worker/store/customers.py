@@ -79,6 +79,15 @@ def by_addresses(db: Database, account_id: AccountId, addresses: Iterable[Addres
     return [_customer(row) for row in rows]
 
 
+def ids_of_addresses(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[CustomerId]:
+    """Returns the ids of the account's customers with any of the addresses."""
+    rows = db.execute(
+        "SELECT customer_id FROM customer WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(addresses))),
+    )
+    return [row[0] for row in rows]
+
+
 def find_by_address(db: Database, address: AddressKey, account_id: AccountId | None) -> list[Customer]:
     """Returns the customers with an address, in one account or in all."""
     rows = db.execute(

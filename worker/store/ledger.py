@@ -193,7 +193,7 @@ def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressK
         f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(addresses))),
     )
-    return [_ENTRY.read(row) for row in rows]
+    return _ENTRY.read_all(rows)
 
 
 def entries_of_customer(db: Database, account_id: AccountId, customer_id: CustomerId) -> list[LedgerEntry]:
@@ -205,18 +205,41 @@ def entries_of_customer(db: Database, account_id: AccountId, customer_id: Custom
     return [_ENTRY.read(row) for row in rows]
 
 
+_OWNED = (
+    "FROM ledger WHERE account_id = ?1 AND (state <> 'archived' OR intent IS NOT NULL "
+    "OR status_before = 'unsubscribed') AND customer_id IN (SELECT value FROM json_each(?2))"
+)
+
+
 def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[LedgerEntry]:
     """Returns the places that have a customer's fields, where a write for it was begun, or that it left for good.
 
     A customer has several while a move is half done, or if consent was withdrawn on several lists. It left a place for
     good if the member is gone, or was unsubscribed when this worker archived it.
     """
+    rows = db.execute(f"SELECT {_ENTRY.names} {_OWNED}", (account_id, json.dumps(list(customers))))
+    return _ENTRY.read_all(rows)
+
+
+def addresses_of_customers(db: Database, account_id: AccountId, customers: Sequence[CustomerId]) -> set[AddressKey]:
+    """Returns the addresses of the same places, and those where the customers are known by their statuses."""
     rows = db.execute(
-        f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND (state <> 'archived' "
-        "OR intent IS NOT NULL OR status_before = 'unsubscribed') AND customer_id IN (SELECT value FROM json_each(?))",
-        (account_id, json.dumps(list(customers))),
+        f"SELECT address {_OWNED} UNION SELECT address FROM standing WHERE account_id = ?1 AND address IS NOT NULL "
+        "AND customer_id IN (SELECT value FROM json_each(?2))",
+        (account_id, json.dumps(customers)),
     )
-    return [_ENTRY.read(row) for row in rows]
+    return {row[0] for row in rows}
+
+
+def anyone_left(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> bool:
+    """Returns whether a departure is known from a place with any of the addresses: see :func:`has_left`."""
+    rows = db.execute(
+        "SELECT 1 FROM ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?)) "
+        "AND state <> 'intended' AND (state = 'gone' OR CASE state WHEN 'archived' THEN status_before "
+        "ELSE member_status END IN (SELECT value FROM json_each(?))) LIMIT 1",
+        (account_id, json.dumps(list(addresses)), json.dumps(list(OUT))),
+    )
+    return rows.fetchone() is not None
 
 
 def contact_ids(db: Database, account_id: AccountId, list_id: ListId) -> Iterator[str]:
@@ -294,20 +317,24 @@ def drop_intents(db: Database, account_id: AccountId, memberships: Sequence[Memb
 
 def customer_statuses_of(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[CustomerStatus]:
     """Returns the statuses of the customers that have one."""
-    rows = db.execute(
-        "SELECT * FROM standing WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))",
-        (account_id, json.dumps(list(customers))),
-    )
-    return [_STATUS.read(row) for row in rows]
+    which = "account_id = ? AND customer_id IN (SELECT value FROM json_each(?))"
+    rows = db.execute(f"SELECT {_STATUS.names} FROM standing WHERE {which}", (account_id, json.dumps(list(customers))))
+    return _STATUS.read_all(rows)
+
+
+_SETTLED_AT = "FROM standing WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))"
 
 
 def settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[CustomerStatus]:
     """Returns the statuses of customers whose place has any of the addresses."""
-    rows = db.execute(
-        "SELECT * FROM standing WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
-        (account_id, json.dumps(list(addresses))),
-    )
-    return [_STATUS.read(row) for row in rows]
+    rows = db.execute(f"SELECT {_STATUS.names} {_SETTLED_AT}", (account_id, json.dumps(list(addresses))))
+    return _STATUS.read_all(rows)
+
+
+def customers_settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[CustomerId]:
+    """Returns the customers whose place has any of the addresses."""
+    rows = db.execute(f"SELECT customer_id {_SETTLED_AT}", (account_id, json.dumps(list(addresses))))
+    return [row[0] for row in rows]
 
 
 def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses: Sequence[CustomerStatus]) -> Rows:
