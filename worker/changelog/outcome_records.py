@@ -6,11 +6,13 @@ They are described in ``config/asyncapi.yaml`` and ``config/customer-outcome.sch
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 from worker.changelog.table_rows import ChangelogRow
 from worker.model import partition_key
-from worker.sqlite.rows import json_bytes
-from worker.store.customer_outcomes import CustomerOutcome, outcome_of
+from worker.sqlite.rows import from_json, json_bytes
+from worker.store.customer_outcomes import NAMES
 
 TYPE = "com.billmywork.mailchimp.customer.synced"
 SOURCE = "/mailchimp-worker"
@@ -30,12 +32,14 @@ def record_of(row: ChangelogRow) -> tuple[bytes, bytes | None]:
     customer.
     """
     account_id, customer_id = row.key
-    key, outcome = partition_key(account_id, customer_id), outcome_of(outcome_text(row))
-    return key.encode(), _event(account_id, customer_id, outcome) if outcome is not None else None
+    key, text = partition_key(account_id, customer_id), outcome_text(row)
+    return key.encode(), _event(account_id, customer_id, from_json(text)) if text is not None else None
 
 
-def _event(account_id: str, customer_id: str, outcome: CustomerOutcome) -> bytes:
-    data = {"account_id": account_id, "customer_id": customer_id, **outcome.as_data()}
+def _event(account_id: str, customer_id: str, outcome: Mapping[str, Any]) -> bytes:
+    data: dict[str, Any] = {"account_id": account_id, "customer_id": customer_id}
+    for name in NAMES:
+        data[name] = outcome.get(name)
     body = json_bytes(data)
     event = {
         "specversion": "1.0",
@@ -44,7 +48,7 @@ def _event(account_id: str, customer_id: str, outcome: CustomerOutcome) -> bytes
         "source": SOURCE,
         "type": TYPE,
         "subject": partition_key(account_id, customer_id),
-        "time": outcome.at,
+        "time": data["at"],
         "datacontenttype": "application/json",
     }
     return b'%s,"data":%s}' % (json_bytes(event)[:-1], body)

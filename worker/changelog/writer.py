@@ -17,7 +17,7 @@ from worker.errors import KafkaError, WriterFenced
 from worker.sqlite.changed_rows import Changed, RowKey
 from worker.sqlite.database import Database
 from worker.sqlite.rehearsal import Rehearsal
-from worker.store import dead_letters, offsets
+from worker.store import customer_outcomes, dead_letters, offsets
 
 MOST_TRIES = 10
 """How often a change is retried because another worker, command or thread changed what it depends on."""
@@ -138,11 +138,11 @@ class ChangelogWriter(RecordWriter):
         if not self._outcomes:
             return []
         customers = [one for one in rows if one.kind == "customer"]
-        before = {one.key: outcome_text(one) for one in rows_of(db, [RowKey("customer", one.key) for one in customers])}
+        before = customer_outcomes.texts_of(db, [row.key for row in customers]) if customers else {}
         return [
             row
             for row in customers
-            if outcome_text(row) != before[row.key] or row.key in before_it or (erase and row.row is None)
+            if outcome_text(row) != before.get(row.key) or row.key in before_it or (erase and row.row is None)
         ]
 
     def _may_try_again(self, rows: Sequence[ChangelogRow]) -> bool:

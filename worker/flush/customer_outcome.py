@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from worker.clock import as_text
 from worker.flush.step_result import StepResult
@@ -217,6 +218,9 @@ def _learnt(now: CustomerNow, status: str) -> _Learnt:
     return _LEARNT.get(status, _OTHERWISE)
 
 
+_said = attrgetter(*(name for name in customer_outcomes.NAMES if name not in ("run", "at")))
+
+
 def _unless_same(
     published: CustomerOutcome | None, new: CustomerOutcome, *, status_set: bool = False
 ) -> CustomerOutcome | None:
@@ -225,11 +229,12 @@ def _unless_same(
     if (published.list_id, published.member_status) == (new.list_id, new.member_status) and not status_set:
         # The status is as old as it was, and what made it so is who did.
         caused_by = published.caused_by if new.member_status in OUT else new.caused_by
-        new = replace(new, since=published.since, caused_by=caused_by)
+        if (new.since, new.caused_by) != (published.since, caused_by):
+            new = replace(new, since=published.since, caused_by=caused_by)
         answered = (published.version, published.event_id) == (new.version, new.event_id)
         if new.outcome == Outcome.UNCHANGED and answered:
             return None
-    return None if replace(new, run=published.run, at=published.at) == published else new
+    return None if _said(new) == _said(published) else new
 
 
 def _cause(receipt: Receipt, now: CustomerNow, status: str) -> Cause:

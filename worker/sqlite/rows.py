@@ -43,6 +43,19 @@ def from_json(text: str) -> Any:
         return json.loads(text)  # which also takes an escaped half of a surrogate pair, as older rows may have
 
 
+def parser_of(row_type: type[_Row]) -> Callable[[str], _Row | None]:
+    """Returns what parses JSON into a dataclass; it returns None for JSON that lacks fields or has other values."""
+    decode = msgspec.json.Decoder(row_type).decode
+
+    def parse(text: str) -> _Row | None:
+        try:
+            return decode(text)
+        except msgspec.DecodeError:
+            return None
+
+    return parse
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """How one field is stored.

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.sqlite.changed_rows import Rows, customer_rows
 from worker.sqlite.database import Database
-from worker.sqlite.rows import from_json, json_text
+from worker.sqlite.rows import from_json, json_text, parser_of
 
 NO_MEMBER = "none"
 """The status of a customer who is no member."""
@@ -63,12 +63,15 @@ class CustomerOutcome:
 
 
 NAMES = tuple(one.name for one in dataclasses.fields(CustomerOutcome))
+_parse = parser_of(CustomerOutcome)
 
 
 def outcome_of(text: str | None) -> CustomerOutcome | None:
     """Parses an outcome, ignoring fields of later releases."""
     if text is None:
         return None
+    if (outcome := _parse(text)) is not None:
+        return outcome
     parts = from_json(text)
     return CustomerOutcome(**{name: parts.get(name) for name in NAMES})
 
@@ -143,6 +146,20 @@ def sharers(
 def find(db: Database, account_id: AccountId, customer_id: CustomerId) -> CustomerOutcome | None:
     """Returns the last published outcome of a customer; None before the first one."""
     return next(iter(customers_now(db, account_id, [customer_id]))).published
+
+
+def texts_of(db: Database, customers: Iterable[Sequence[str]]) -> dict[tuple[str, ...], str]:
+    """Returns the stored outcomes, by account and customer, of those customers that have one.
+
+    Args:
+        customers: account and customer of each.
+    """
+    rows = db.execute(
+        "SELECT one.account_id, one.customer_id, one.outcome FROM json_each(?) AS wanted CROSS JOIN standing AS one "
+        "ON one.account_id = wanted.value ->> 0 AND one.customer_id = wanted.value ->> 1 WHERE outcome IS NOT NULL",
+        (json.dumps(list(customers)),),
+    )
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 def pages(db: Database, account_id: AccountId) -> Iterator[list[CustomerId]]:

@@ -13,7 +13,7 @@ from worker.accounts.erased_persons import Erasing
 from worker.model import AccountId, AddressKey, CustomerId
 from worker.plan import elsewhere
 from worker.sqlite.database import Database, open_database
-from worker.store import customers, dead_letters, ledger, ledger_erasure, receipts, totals
+from worker.store import customer_outcomes, customers, dead_letters, ledger, ledger_erasure, receipts, totals
 from worker.store.accounts import AccountSettings
 
 ACCOUNT, ANN = AccountId("acct-1"), AddressKey("ann@example.com")
@@ -52,11 +52,16 @@ def plans(db: Database, act: Callable[[], Any]) -> list[str]:
     "act",
     [
         lambda db: customers.by_addresses(db, ACCOUNT, [ANN]),
+        lambda db: customers.ids_of_addresses(db, ACCOUNT, [ANN]),
         lambda db: customers.by_ids(db, ACCOUNT, [CUSTOMER]),
         lambda db: customers.find_by_address(db, ANN, ACCOUNT),
         lambda db: ledger.entries_of(db, ACCOUNT, [ANN]),
         lambda db: ledger.entries_of_customer(db, ACCOUNT, CUSTOMER),
         lambda db: ledger.settled_at(db, ACCOUNT, [ANN]),
+        lambda db: ledger.customers_settled_at(db, ACCOUNT, [ANN]),
+        lambda db: ledger.addresses_of_customers(db, ACCOUNT, [CUSTOMER]),
+        lambda db: ledger.anyone_left(db, ACCOUNT, [ANN]),
+        lambda db: customer_outcomes.texts_of(db, [(ACCOUNT, CUSTOMER)]),
         lambda db: ledger.customer_statuses_of(db, ACCOUNT, [CUSTOMER]),
         lambda db: ledger.waiting_for(db, ACCOUNT, [CUSTOMER]),
         lambda db: customers.settle(db, ACCOUNT, [(CUSTOMER, 1)]),
