@@ -119,16 +119,12 @@ class LeftOutCounts:
             left_out: merge tag to the reason.
         """
         self._written[list_id] += 1
-        self._fields.update((list_id, tag, reason) for tag, reason in left_out.items())
+        for tag, reason in left_out.items():
+            self._fields[list_id, tag, reason] += 1
 
-    def with_all(self, others: Iterable[LeftOutCounts]) -> LeftOutCounts:
-        """Returns these counts and others together, in a new object."""
-        total = LeftOutCounts(self._written.copy(), self._fields.copy())
-        for counts in others:
-            total._written.update(counts._written)
-            if counts._fields:
-                total._fields.update(counts._fields)
-        return total
+    def copy(self) -> LeftOutCounts:
+        """Returns the same counts in a new object."""
+        return LeftOutCounts(self._written.copy(), self._fields.copy())
 
     def rows(self) -> tuple[LeftOut, ...]:
         """Returns what was left out by list, the most frequent first."""

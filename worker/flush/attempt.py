@@ -14,7 +14,7 @@ from worker.clock import Clock, as_text
 from worker.fields.field_hashes import FieldHashes
 from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify, customer_status_after
 from worker.flush.brake import Brake
-from worker.flush.intents import Intents
+from worker.flush.intents import Intents, WriteAhead
 from worker.flush.step_result import Exchange, Halted, StepResult
 from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Call, Sender
@@ -69,7 +69,7 @@ class StepContext:
     Attributes:
         sender: sends the calls of one try of a step.
         retrying: reserves a connection for each try, and waits between tries.
-        intents: stores what a call is about to do to a place, in case its answer is lost.
+        write_ahead: stores what calls are about to do, in case their answers are lost.
         wait: waits so many seconds, or less if the flush is asked to stop.
         brake: counts the members that leave each list.
         departures_of: returns where contacts are known to have left, by the current ledger.
@@ -82,7 +82,7 @@ class StepContext:
     run: int
     clock: Clock
     retrying: RetryingSender
-    intents: Intents
+    write_ahead: WriteAhead
     wait: Callable[[float], object]
     brake: Brake
     departures_of: Callable[[Sequence[Contact]], Mapping[MembershipKey, Sequence[PriorMembership]]]
@@ -111,25 +111,28 @@ class Attempt(StepResult):
 
     Attributes:
         sender: sends its calls.
+        intents: what the step group is about to do.
     """
 
     context: StepContext
     sender: GuardedSender
+    intents: Intents
 
     @classmethod
-    def of(cls, context: StepContext, sender: GuardedSender | None = None) -> Attempt:
+    def of(cls, context: StepContext, intents: Intents | None = None, sender: GuardedSender | None = None) -> Attempt:
         """Returns a try that has done nothing yet.
 
         Args:
+            intents: of its step group; None if it is part of none.
             sender: None for that of the account.
         """
-        who = context.settings.account_id
-        return cls(run=context.run, account_id=who, context=context, sender=sender or context.sender)
-
-    @property
-    def intents(self) -> Intents:
-        """The intents, stored before each call."""
-        return self.context.intents
+        return cls(
+            run=context.run,
+            account_id=context.settings.account_id,
+            context=context,
+            sender=sender or context.sender,
+            intents=intents or Intents(context.write_ahead),
+        )
 
     def send(self, call: Call) -> Answer:
         """Sends a call and waits for its answer.
@@ -283,10 +286,10 @@ class Attempt(StepResult):
 
 
 @contextmanager
-def one_try(context: StepContext) -> Iterator[Attempt]:
+def one_try(context: StepContext, intents: Intents | None = None) -> Iterator[Attempt]:
     """Yields an attempt whose calls have a connection to themselves."""
     with context.retrying.reserve() as sender:
-        yield Attempt.of(context, GuardedSender(sender, context.sender.ended, context.sender.may_call))
+        yield Attempt.of(context, intents, GuardedSender(sender, context.sender.ended, context.sender.may_call))
 
 
 def member_in(answer: Answer) -> tuple[Member | None, ClassifiedAnswer]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -57,6 +56,47 @@ class Owner(Protocol):
         ...
 
 
+class Done:
+    """Ends once, with or without an error. Lighter than a future: there is one for each step."""
+
+    __slots__ = ("_ended", "_error", "_pending")
+
+    def __init__(self) -> None:
+        self._ended = False
+        self._error: BaseException | None = None
+        self._pending = threading.Lock()
+        self._pending.acquire()
+
+    def end(self, error: BaseException | None) -> None:
+        """Lets those who wait go on; does nothing the second time."""
+        if not self._ended:
+            self._ended, self._error = True, error
+            self._pending.release()
+
+    def exception(self, seconds: float = -1) -> BaseException | None:
+        """Waits for the end; returns the error, None without one.
+
+        Args:
+            seconds: how long to wait; -1 for as long as it takes.
+
+        Raises:
+            TimeoutError: it has not ended by then.
+        """
+        if not self._pending.acquire(timeout=seconds):
+            raise TimeoutError
+        self._pending.release()
+        return self._error
+
+    def result(self) -> None:
+        """Waits for the end.
+
+        Raises:
+            BaseException: the error.
+        """
+        if (error := self.exception()) is not None:
+            raise error
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
     """What one thread hands in.
@@ -76,7 +116,7 @@ class Change:
     result: StepResult | None = None
     joins: bool = False
     instead: Callable[[Exception], Change] | None = None
-    done: Future[None] = field(default_factory=Future)
+    done: Done = field(default_factory=Done)
 
 
 _Parts = Mapping[Owner, Sequence[Change]]
@@ -122,7 +162,7 @@ class CommitQueue:
                 self._waiting.append(change)
                 self._handed_in.notify()
                 return
-        change.done.set_exception(Halted())
+        change.done.end(Halted())
 
     def _run(self) -> None:
         while group := self._next_group():
@@ -210,9 +250,4 @@ def _results(changes: Sequence[Change]) -> list[StepResult]:
 
 def _end(changes: Sequence[Change], error: BaseException | None = None) -> None:
     for one in changes:
-        if one.done.done():
-            continue
-        if error is None:
-            one.done.set_result(None)
-        else:
-            one.done.set_exception(error)
+        one.done.end(error)

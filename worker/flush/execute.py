@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -19,14 +18,14 @@ from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import GuardedSender, StepContext
 from worker.flush.brake import Brake
 from worker.flush.commit_queue import CommitQueue
-from worker.flush.intents import Intents, doubt_update_intents, note_updates
+from worker.flush.intents import doubt_update_intents, note_updates
 from worker.flush.learning import PageWriter
 from worker.flush.list_readings import Page
 from worker.flush.recorder import ERASED, Recorder
 from worker.flush.run_steps import run_steps
 from worker.flush.settings_watch import CallPermission
 from worker.flush.step_result import EXPECTED, Halted, StepResult
-from worker.flush.task_pool import Task, run_tasks
+from worker.flush.task_pool import Task, TaskPool
 from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.rate_limit import Stop
 from worker.mailchimp.retry import RetryingSender
@@ -177,23 +176,12 @@ class _Execution:
             return
         seen = 0
         for part, plan in flush.chunks(prepared):
-            with self._calls() as pool:
-                self._chunk(pool, self._context(prepared.terms, prepared.brake, part), plan, prepared)
+            self._chunk(self._context(prepared.terms, prepared.brake, part), plan, prepared)
             seen += len(part.changed)
             if seen < self.recorder.to_do:
                 orders.turn()  # wait for it before reading the next chunk
         self.recorder.notices = flush.notices(prepared.brake)
         self._show(prepared.brake)
-
-    @contextlib.contextmanager
-    def _calls(self) -> Iterator[ThreadPoolExecutor]:
-        name = f"{CALL_THREADS} {self.settings.account_id}"
-        pool = ThreadPoolExecutor(self.orders.how.connections, thread_name_prefix=name)
-        try:
-            yield pool
-        finally:
-            # When stopping, do not wait for calls in flight: they may take minutes, and the next flush checks them.
-            pool.shutdown(wait=not self.orders.how.stop.is_set(), cancel_futures=True)
 
     # What the reads before the first write tell
 
@@ -266,7 +254,7 @@ class _Execution:
             run=self.orders.run,
             clock=self.orders.how.clock,
             retrying=self.retrying,
-            intents=Intents(self.recorder.write_ahead),
+            write_ahead=self.recorder.write_ahead,
             wait=self.orders.how.stop.wait,
             brake=guard,
             departures_of=self.recorder.departures_of,
@@ -276,7 +264,7 @@ class _Execution:
 
     # One chunk
 
-    def _chunk(self, pool: ThreadPoolExecutor, context: StepContext, plan: Plan, prepared: Prepared) -> None:
+    def _chunk(self, context: StepContext, plan: Plan, prepared: Prepared) -> None:
         unchanged = any(not target.customer.changed for step in plan.steps() for target in step.targets)
         if plan.no_calls or unchanged:
             self.recorder.commit(not_sent.without_call(context, plan))
@@ -284,16 +272,21 @@ class _Execution:
             partial(self._admitted, context, step_group, prepared.brake) for step_group in plan.step_groups
         ]
         added = list(batches(plan.adds))
-        self._choose_strategies(pool, dict.fromkeys(batch[0].membership.list_id for batch in added), prepared.adds)
+        self._choose_strategies(context, dict.fromkeys(batch[0].membership.list_id for batch in added), prepared.adds)
         for batch in added:
             tasks += self._add_tasks(context, batch)
         updates, at = [step for step in plan.steps() if isinstance(step, Update)], as_text(self.orders.how.clock())
         if updates:
             self._note(lambda db, account_id: note_updates(db, account_id, updates, at))
-        run_tasks(pool, tasks, partial(self._alone, context), self.orders.how.stop)
+        self._run(context, tasks)
         self.recorder.wait()
         if updates:
             self._note(update_intents.clear)
+
+    def _run(self, context: StepContext, tasks: Iterable[Task]) -> None:
+        how = self.orders.how
+        pool = TaskPool(how.connections, f"{CALL_THREADS} {self.settings.account_id}")
+        pool.run(tasks, partial(self._alone, context), how.stop)
 
     def _note(self, act: Callable[[Database, AccountId], None]) -> None:
         with self.db.transaction():
@@ -302,10 +295,11 @@ class _Execution:
             act(self.db, self.settings.account_id)
 
     def _admitted(self, context: StepContext, step_group: StepGroup, guard: Brake) -> Iterable[Step]:
-        if self.recorder.may_call():
+        # Its first step begins with a call, which checks the settings too.
+        if self.recorder.may_continue():
             free, held = guard.admit(step_group)
             self._steps(context, free, customers_of(held))
-            if held:
+            if held and self.recorder.may_call():
                 # Last, since this is why its customers still wait.
                 self.recorder.commit(not_sent.held(context, held))
         return ()
@@ -317,18 +311,16 @@ class _Execution:
 
     def _steps(self, context: StepContext, step_group: StepGroup, held: Collection[CustomerId] = frozenset()) -> None:
         if step_group:
-            own = replace(context, intents=Intents(self.recorder.write_ahead))
-            run_steps(own, step_group, self.recorder, held)
+            run_steps(context, step_group, self.recorder, held)
 
-    def _choose_strategies(
-        self, pool: ThreadPoolExecutor, list_ids: Iterable[ListId], adds: Mapping[ListId, int]
-    ) -> None:
-        def choose(list_id: ListId) -> AddStrategy:
-            return choose_strategy(self.sender, list_id, adds.get(list_id, 0), self.orders.how.bulk_add_above)
+    def _choose_strategies(self, context: StepContext, list_ids: Iterable[ListId], adds: Mapping[ListId, int]) -> None:
+        def choose(list_id: ListId) -> Iterable[Step]:
+            count, bulk_add_above = adds.get(list_id, 0), self.orders.how.bulk_add_above
+            self.strategies[list_id] = choose_strategy(self.sender, list_id, count, bulk_add_above)
+            return ()
 
         if self.recorder.may_call():
-            new = [one for one in list_ids if one not in self.strategies]
-            self.strategies.update(zip(new, pool.map(choose, new), strict=True))
+            self._run(context, [partial(choose, list_id) for list_id in list_ids if list_id not in self.strategies])
 
     def _add_tasks(self, context: StepContext, batch: Sequence[Add]) -> list[Task]:
         strategy = self.strategies.get(batch[0].membership.list_id)

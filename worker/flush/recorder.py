@@ -6,7 +6,6 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from worker.clock import Clock, as_text
 from worker.errors import PartitionGivenUp, WorkerError
 from worker.fields.merge_values import LeftOutCounts
-from worker.flush.commit_queue import Change, CommitQueue
+from worker.flush.commit_queue import Change, CommitQueue, Done
 from worker.flush.consent_check import departures_of
 from worker.flush.customer_outcome import write_after_reading, write_after_step
 from worker.flush.settings_watch import CallPermission
@@ -70,7 +69,7 @@ class Recorder:
         self._permission = permission
         self._metrics = metrics
         self._end_after = end_after
-        self._unwritten = deque[Future[None]]()
+        self._unwritten = deque[Done]()
         self._counts: Counter[str] = Counter()
         self._settled = 0
         self._left_out = LeftOutCounts()
@@ -93,6 +92,10 @@ class Recorder:
     def has_ended(self) -> bool:
         """Returns whether no more calls of this account are made in this run."""
         return self.ended is not None
+
+    def may_continue(self) -> bool:
+        """Returns whether to begin anything more for this account, as far as is known without asking the database."""
+        return not self.has_ended() and self._permission.may_continue()
 
     def may_call(self) -> bool:
         """Returns whether calls of this account may still be made."""
@@ -216,10 +219,13 @@ class Recorder:
 
     def _wait(self, left: int) -> None:
         while len(self._unwritten) > left:
-            with suppress(IndexError):  # another thread took it
-                self._unwritten.popleft().result()
+            try:
+                done = self._unwritten.popleft()
+            except IndexError:  # another thread took it
+                return
+            done.result()
 
-    def _put(self, change: Change) -> Future[None]:
+    def _put(self, change: Change) -> Done:
         self._queue.put(change)
         return change.done
 
@@ -248,7 +254,7 @@ class Recorder:
         """Writes the account's progress including these results. Changes no attribute."""
         receipts.write(db, [receipt for result in results for receipt in result.receipts])
         settled = self._settled + sum(one.changed_settled for one in results)
-        left_out = self._left_out.with_all(one.left_out for one in results)
+        left_out = self._with_left_out(results)
         # As after a crash.
         part = self._part(self._counts + _outcomes(results), settled, left_out, RunResult.STOPPED)
         runs.put_account(db, self._run, part)
@@ -258,10 +264,17 @@ class Recorder:
         outcomes = _outcomes(results)
         self._counts += outcomes
         self._settled += sum(one.changed_settled for one in results)
-        self._left_out = self._left_out.with_all(one.left_out for one in results)
+        self._left_out = self._with_left_out(results)
         self._metrics.contacts_recorded(outcomes)
         for one in results:
             self._learn(one)
+
+    def _with_left_out(self, results: Sequence[StepResult]) -> LeftOutCounts:
+        counts = self._left_out.copy()
+        for result in results:
+            for list_id, left_out in result.left_out:
+                counts.count(list_id, left_out)
+        return counts
 
     def not_committed(self, error: Exception) -> Exception:
         """Closes the account's part, and returns the error for its threads to raise.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.flush import move_member, put_member, remove_member, tag_member
 from worker.flush.attempt import TRIES_AT_ONCE, Attempt, StepContext, one_try
 from worker.flush.brake import BRAKED, CONFIRM
+from worker.flush.intents import Intents
 from worker.flush.recorder import Recorder
 from worker.flush.step_result import EXPECTED, StepResult
 from worker.model import CustomerId, ListId, MembershipKey
@@ -49,23 +50,21 @@ def run_steps(
         Halted: no more calls may be made; what was done is written.
     """
     step_group = tuple(_with_tags(step_group))
-    run = _Run(context, step_group, recorder.closed, set(held))
-    to_come = run.parts.copy()
-    for number, planned in enumerate(step_group, 1):
-        for target in planned.targets:
-            to_come[target.customer_id] -= 1
-        step = _as_now(planned, context.intents.known, run.dropped)
-        attempt = Attempt.of(context)
+    run = _Run(context, Intents(context.write_ahead), step_group, recorder.closed, set(held))
+    last_of = {target.customer_id: planned for planned in step_group for target in planned.targets}
+    for planned in step_group:
+        step = run.as_now(planned)
         admitted = isinstance(step, Archive) and step.planned
-        if not run.skips(step, attempt):
+        attempt = run.skipped(step)
+        if attempt is None:
             admitted = admitted or may_turn_out(step)
-            attempt = _guarded(context, planned, run.dropped)
-        context.intents.close(attempt)
+            attempt = _guarded(run, planned)
+        run.intents.close(attempt)
         left = step.membership in attempt.left
         attempt.failed |= run.failed
-        attempt.settle(target for target in step.targets if not to_come[target.customer_id])
+        attempt.settle(target for target in step.targets if last_of[target.customer_id] is planned)
         attempt.before = run.receipts_of({customer_id for customer_id, _ in attempt.settled})
-        attempt = _committed(context, step, attempt, recorder, last=number == len(step_group))
+        attempt = _committed(run, step, attempt, recorder, last=planned is step_group[-1])
         run.learn(attempt)
         if admitted and not left:
             context.brake.stayed(step.membership.list_id, undone=_anyone(step, run.failed))
@@ -76,16 +75,16 @@ class _Run:
     """The progress of a step group.
 
     Attributes:
+        intents: what its steps are about to do.
         braked: customers with a step held by the brake.
-        parts: how many steps each customer has.
         receipts: of the steps so far.
     """
 
     context: StepContext
+    intents: Intents
     step_group: StepGroup
     closed: Collection[ListId]
     braked: set[CustomerId]
-    parts: Counter[CustomerId] = field(init=False)
     failed: set[CustomerId] = field(init=False)
     blocked: set[CustomerId] = field(default_factory=set)
     kept_off: set[CustomerId] = field(default_factory=set)
@@ -93,7 +92,6 @@ class _Run:
     receipts: list[Receipt] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.parts = Counter(target.customer_id for step in self.step_group for target in step.targets)
         self.failed = set(self.braked)
 
     def learn(self, result: StepResult) -> None:
@@ -108,30 +106,43 @@ class _Run:
         """Returns the receipts so far of some customers."""
         return [one for one in self.receipts if one.customer_id in customers]
 
-    def skips(self, step: Step, attempt: Attempt) -> bool:
-        """Returns whether to skip a step, and records why."""
+    def attempt(self) -> Attempt:
+        """Returns a try of one of its steps that has done nothing yet."""
+        return Attempt.of(self.context, self.intents)
+
+    def as_now(self, planned: Step) -> Step:
+        """Returns a step with what earlier steps wrote."""
+        return _as_now(planned, self.intents.known, self.dropped)
+
+    def skipped(self, step: Step) -> Attempt | None:
+        """Returns the result of a step that is skipped; None if it must be done."""
         if step.membership.list_id in self.closed:
+            attempt = self.attempt()
             attempt.fail(step.targets)
-        elif isinstance(step, Tag):
+            return attempt
+        if isinstance(step, Tag):
             # The receipts of earlier steps say why.
-            return _anyone(step, self.failed | self.blocked)
-        elif not isinstance(step, Archive):
-            return False
-        elif step.membership in self.dropped:
+            return self.attempt() if _anyone(step, self.failed | self.blocked) else None
+        return self._archive_skipped(step) if isinstance(step, Archive) else None
+
+    def _archive_skipped(self, step: Archive) -> Attempt | None:
+        attempt = self.attempt()
+        if step.membership in self.dropped:
             pass  # the member has the new address now
         elif waits_for := self._undone(step):
             self._waits(attempt, step, waits_for)
         elif not self.blocked.issuperset(step.successors):
             # Other steps report on those who moved.
-            once = [one for one in step.targets if self.parts[one.customer_id] == 1]
+            parts = Counter(target.customer_id for one in self.step_group for target in one.targets)
+            once = [target for target in step.targets if parts[target.customer_id] == 1]
             _stays(attempt, step, once, "Another customer has this address now, so the member stays for that customer.")
         elif _anyone(step, self.blocked - self.kept_off):
             _leave(attempt, step, self.blocked)
         elif may_turn_out(step) and not self.context.brake.may_leave(step.membership.list_id):
             self._hold(attempt, step, step.targets, f"Held back: {BRAKED}.")
         else:
-            return False
-        return True
+            return None
+        return attempt
 
     def _undone(self, step: Archive) -> set[CustomerId]:
         return self.failed & {*step.successors, *ids_of(step.targets)}
@@ -154,23 +165,23 @@ class _Run:
         attempt.receipt(targets, step.membership, None, outcome=Outcome.HELD, detail=detail, then=CONFIRM)
 
 
-def _guarded(context: StepContext, planned: Step, dropped: Collection[MembershipKey]) -> Attempt:
+def _guarded(run: _Run, planned: Step) -> Attempt:
     # An internal error with one customer's data must not hold up the account's others.
     try:
         # Intents stored by an earlier try are known to the next one.
-        return _try_step(context, lambda one: run_step(one, _as_now(planned, context.intents.known, dropped)))
+        return _try_step(run, planned)
     except EXPECTED:
         raise
     except Exception as error:
-        failed = Attempt.of(context)
+        failed = run.attempt()
         failed.note_fault(planned.targets, planned.membership, failed.at(), error)
         return failed
 
 
-def _committed(context: StepContext, step: Step, attempt: Attempt, recorder: Recorder, *, last: bool) -> Attempt:
+def _committed(run: _Run, step: Step, attempt: Attempt, recorder: Recorder, *, last: bool) -> Attempt:
     def failed(error: Exception) -> Attempt:
         # Such as text that cannot be stored. None of the result is written; the next flush finds out what the call did.
-        instead = Attempt.of(context)
+        instead = run.attempt()
         instead.note_fault(step.targets, step.membership, instead.at(), error)
         return instead
 
@@ -187,11 +198,8 @@ def _committed(context: StepContext, step: Step, attempt: Attempt, recorder: Rec
     return attempt
 
 
-def _try_step(context: StepContext, do: Callable[[Attempt], None]) -> Attempt:
+def _try_step(run: _Run, planned: Step) -> Attempt:
     """Does a step, with retries while Mailchimp says "later" and patience lasts.
-
-    Args:
-        do: one try; its calls have a connection of their own.
 
     Returns:
         The last attempt.
@@ -199,12 +207,12 @@ def _try_step(context: StepContext, do: Callable[[Attempt], None]) -> Attempt:
     Raises:
         Halted: no more calls may be made.
     """
-    tries, at_once = context.retrying.tries(), 0
+    tries, at_once = run.context.retrying.tries(), 0
     in_doubt: list[Receipt] = []
     left: set[MembershipKey] = set()
     while True:
-        with one_try(context) as attempt:
-            do(attempt)
+        with one_try(run.context, run.intents) as attempt:
+            run_step(attempt, run.as_now(planned))
         left |= attempt.left
         if attempt.again and at_once < TRIES_AT_ONCE:
             at_once += 1

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.errors import WorkerError
-from worker.fields.merge_values import LeftOutCounts
 from worker.mailchimp.call import Answer, Call
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.plan.outcomes import MEANINGS, Outcome
@@ -81,7 +80,7 @@ class StepResult:
         account_stopped: why Mailchimp accepts no more calls of this account.
         gone: lists that Mailchimp no longer has.
         paused: lists that refuse everybody, with the title.
-        left_out: fields that were not sent, of contacts that were written.
+        left_out: of each contact that was written, its list and the fields that were not sent, with the reason.
     """
 
     run: int
@@ -109,7 +108,7 @@ class StepResult:
     account_stopped: str | None = None
     gone: set[ListId] = field(default_factory=set)
     paused: dict[ListId, str] = field(default_factory=dict)
-    left_out: LeftOutCounts = field(default_factory=LeftOutCounts)
+    left_out: list[tuple[ListId, Mapping[str, str]]] = field(default_factory=list)
 
     @property
     def conclusive(self) -> bool:

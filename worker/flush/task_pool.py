@@ -1,13 +1,13 @@
-"""Runs tasks and their follow-up steps on a thread pool, until all have ended or the worker must stop."""
+"""Runs tasks and their follow-up steps on threads, until all have ended or the worker must stop."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from queue import Empty, SimpleQueue
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
 
 from worker.flush.step_result import Halted
 from worker.mailchimp.rate_limit import Stop
@@ -22,53 +22,107 @@ Task = Callable[[], Iterable[Step]]
 """Runs on a thread of the pool; returns steps to run one by one afterwards."""
 
 
-def run_tasks(
-    pool: ThreadPoolExecutor, tasks: Iterable[Task], alone: Callable[[Step], Iterable[Step]], stop: Stop
-) -> None:
-    """Runs tasks, and the steps that they return; returns early if the worker must stop.
+@dataclass(frozen=True, slots=True)
+class TaskPool:
+    """Starts threads for each run. An executor would make a future for each task, which nobody reads.
 
-    Args:
-        alone: runs one of these steps.
-
-    Raises:
-        Exception: raised by a task, except Halted.
+    Attributes:
+        threads: at most so many at once.
+        name: how the names of the threads begin.
     """
-    # Does not wait for thousands of futures at once, which would check each of them again and again.
-    lock, ended = threading.Lock(), SimpleQueue[Future[Iterable[Step]]]()
-    running, ends = 0, None
 
-    def begin(task: Callable[..., Iterable[Step]], *arguments: Any) -> None:
-        nonlocal running
-        with lock:
-            running += 1
-        pool.submit(task, *arguments).add_done_callback(end)
+    threads: int
+    name: str
 
-    def end(task: Future[Iterable[Step]]) -> None:
-        nonlocal running
-        with lock:
-            # Wakes the caller's thread only for follow-up steps and for the last task.
-            if running == 1 or task.cancelled() or task.exception() is not None or task.result():
-                ended.put(task)
-            running -= 1
+    def run(self, tasks: Iterable[Task], alone: Callable[[Step], Iterable[Step]], stop: Stop) -> None:
+        """Runs tasks, and the steps that they return; returns early if the worker must stop.
 
-    for task in tasks:
-        begin(task)
-    while running or not ended.empty():
-        if stop.is_set():
-            # Calls in flight get a moment more, so that their results are known; the next flush finds out the rest.
-            ends = ends or time.monotonic() + GRACE_SECONDS
-            if time.monotonic() >= ends:
-                return
-        try:
-            steps = _result(ended.get(timeout=LOOK_SECONDS))
-        except Empty:
-            continue
-        for step in steps:
-            begin(alone, step)
+        Calls that are in flight then are not waited for any longer: they may take minutes, and the next flush checks
+        what they did.
+
+        Args:
+            alone: runs one of these steps.
+
+        Raises:
+            Exception: raised by a task, except Halted.
+        """
+        work = _Work(deque(tasks), alone)
+        names = (f"{self.name}_{number}" for number in range(min(self.threads, len(work.waiting))))
+        threads = [threading.Thread(target=work.run, name=name, daemon=True) for name in names]
+        for thread in threads:
+            thread.start()
+        ends = None
+        while threads and not work.done.wait(LOOK_SECONDS):
+            if stop.is_set():
+                # Calls in flight get a moment more, so that their results are known.
+                work.drop_waiting()
+                ends = ends or time.monotonic() + GRACE_SECONDS
+                if time.monotonic() >= ends:
+                    return
+        for thread in threads:
+            thread.join()
+        if work.error is not None:
+            raise work.error
 
 
-def _result(task: Future[Iterable[Step]]) -> Iterable[Step]:
-    try:
-        return task.result()
-    except Halted:
-        return ()
+@dataclass(slots=True)
+class _Work:
+    """The tasks of one run.
+
+    Attributes:
+        done: set when none waits and none runs.
+        error: the first that a task raised; no other begins after it.
+    """
+
+    waiting: deque[Task]
+    alone: Callable[[Step], Iterable[Step]]
+    running: int = 0
+    error: BaseException | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def run(self) -> None:
+        """Runs tasks until all have ended."""
+        while (task := self._next()) is not None:
+            try:
+                steps = task()
+            except Halted:
+                steps = ()
+            except BaseException as error:
+                self._fail(error)
+                steps = ()
+            self._ended(steps)
+
+    def drop_waiting(self) -> None:
+        """Lets no further task begin."""
+        with self.changed:
+            self.waiting.clear()
+            self._note_end()
+
+    def _next(self) -> Task | None:
+        with self.changed:
+            while not self.waiting:
+                if not self.running:
+                    return None
+                self.changed.wait()  # a task that runs may return steps
+            self.running += 1
+            return self.waiting.popleft()
+
+    def _ended(self, steps: Iterable[Step]) -> None:
+        follow_up = [partial(self.alone, step) for step in steps]
+        with self.changed:
+            self.running -= 1
+            if follow_up and self.error is None:
+                self.waiting += follow_up
+                self.changed.notify_all()
+            self._note_end()
+
+    def _fail(self, error: BaseException) -> None:
+        with self.changed:
+            self.error = self.error or error
+            self.waiting.clear()
+
+    def _note_end(self) -> None:
+        if not self.running and not self.waiting:
+            self.done.set()
+            self.changed.notify_all()

@@ -224,12 +224,14 @@ def settled(
         refused: merge tag to why Mailchimp refused it.
     """
     left_out = {**contact.fields.left_out, **refused}
-    attempt.left_out.count(contact.membership.list_id, left_out)
+    attempt.left_out.append((contact.membership.list_id, left_out))
     detail += _not_as_it_is(contact.fields, left_out)
     attempt.settle_at(contact.targets, contact.membership)
     owners = [target for target in contact.targets if target.customer_id == contact.owner]
     others = [target for target in contact.targets if target.customer_id != contact.owner]
     after = then(status)
     attempt.receipt(owners, contact.membership, exchange, outcome=outcome, detail=detail, then=after)
+    if not others:
+        return
     shared = f"Shares its address with customer {contact.owner}, whose newer fields the member has. {detail}"
     attempt.receipt(others, contact.membership, exchange, outcome=Outcome.SHARED, detail=shared, then=after)
