@@ -211,18 +211,21 @@ class Batch:
             self.intended[add.membership] = replace(entry, intent=lost(entry.intent, answer.date, answer.seconds))
 
     def _intend(self, adds: Sequence[Add], date: datetime | None, at: str) -> None:
-        for add in adds:
-            before = self.intended.get(add.membership)
-            noted = new_intent(
-                "add", date, before=before.intent if before is not None else None, status=add.contact.status_if_new
-            )
-            fields = not_sure({}, add.contact.fields.values)
-            self.intended[add.membership] = LedgerEntry(
-                add.membership, add.contact.owner, "intended", "added", at, fields, intent=noted
-            )
-        memberships = [(target.customer_id, add.membership) for add in adds for target in add.targets]
         self.unsent |= {add.membership for add in adds}
-        self.context.intents.write_ahead([self.intended[add.membership] for add in adds], memberships)
+        for membership in {add.membership for add in adds} & self.in_doubt.keys():
+            entry = self.intended[membership]
+            assert entry.intent is not None
+            self.intended[membership] = replace(entry, intent=replace(entry.intent, until=None))
+        # Intents of an earlier try are stored already. Written again, they could make the read too old once more.
+        if new := [add for add in adds if add.membership not in self.intended]:
+            for add in new:
+                intent = new_intent("add", date, status=add.contact.status_if_new)
+                fields = not_sure({}, add.contact.fields.values)
+                self.intended[add.membership] = LedgerEntry(
+                    add.membership, add.contact.owner, "intended", "added", at, fields, intent=intent
+                )
+            memberships = [(target.customer_id, add.membership) for add in new for target in add.targets]
+            self.context.write_ahead([self.intended[add.membership] for add in new], memberships)
 
     def _take_back(self, attempt: Attempt, memberships: Iterable[MembershipKey]) -> None:
         attempt.undone += [one for one in memberships if one not in self.in_doubt]

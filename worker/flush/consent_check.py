@@ -148,17 +148,15 @@ def departures_of(
         The places of departures by the place of the contact, for those that have any.
     """
     addresses = {contact.membership.address for contact in contacts}
-    people = customers.by_addresses(db, account_id, addresses)
     targets = (target.customer_id for contact in contacts for target in contact.targets)
-    ids = list(dict.fromkeys([*targets, *(one.customer_id for one in people)]))
+    ids = list(dict.fromkeys([*targets, *customers.ids_of_addresses(db, account_id, addresses)]))
+    known_at = addresses | ledger.addresses_of_customers(db, account_id, ids)
+    if not ledger.anyone_left(db, account_id, known_at):
+        return {}  # most often, and quick: the call waits for this, and depends on a read that becomes old
+    people = customers.by_addresses(db, account_id, addresses)
     statuses = {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, ids)}
-    owned = ledger.owned_by(db, account_id, ids)
-    addresses |= {one.membership.address for one in statuses.values() if one.membership is not None}
-    addresses |= {entry.membership.address for entry in owned}
-    entries = {entry.membership: entry for entry in ledger.entries_of(db, account_id, addresses)}
-    if not any(has_left(one) for one in entries.values()):
-        return {}
-    known = KnownPlaces(people, ids, statuses, owned, entries)
+    entries = {entry.membership: entry for entry in ledger.entries_of(db, account_id, known_at)}
+    known = KnownPlaces(people, ids, statuses, ledger.owned_by(db, account_id, ids), entries)
     found = {contact.membership: _departures(known, contact) for contact in contacts}
     return {membership: priors for membership, priors in found.items() if priors}
 

@@ -1,5 +1,7 @@
 """Somebody acts at each moment between two calls: nobody who left is put back, and no write depends on an old read."""
 
+import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,13 @@ from worker.flush import bulk_add
 from worker.flush.answers import ClassifiedAnswer, classify
 from worker.flush.recorder import Recorder
 from worker.mailchimp import rate_limit
+from worker.mailchimp.api_key import parse
 from worker.mailchimp.call import Answer, Call
 from worker.model import ListId
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.faults import Fault
 from worker.sqlite.database import Database
+from worker.store.ledger import LedgerEntry
 
 A, B = "a@example.com", "b@example.com"
 LATER = {
@@ -192,6 +196,27 @@ def test_what_no_post_has_filled_is_taken_back_before_the_next_try(
             assert world.flush().ended == "stopped"
         assert world.members() == {}
         assert [number for number in range(20) if world.entry(f"c{number}@example.com")] == []
+
+
+def test_what_made_a_read_too_old_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """After a POST that came too late, the contacts are only read again: their intents are stored already."""
+    write_ahead, late, written = Recorder.write_ahead, 0.0, list[int]()
+
+    def slow(recorder: Recorder, entries: Sequence[LedgerEntry], memberships: Any) -> None:
+        nonlocal late
+        write_ahead(recorder, entries, memberships)
+        late += 1 + rate_limit.FRESH_SECONDS
+        written.append(len(entries))
+
+    monkeypatch.setattr(Recorder, "write_ahead", slow)
+    with World(tmp_path, direct=True) as world:
+        world.app.connections.limiter(parse(KEY)).watch = lambda: time.monotonic() + late
+        for number in range(20):
+            world.event(f"c{number}", f"c{number}@example.com")
+        assert world.flush().counts == {"added": 20}
+        assert written == [20]
+        reads = ["since_last_changed" in call.query for call in world.calls()]
+        assert (sum(reads), len(world.writes())) == (2, 1)
 
 
 def change(world: World, db: Database, what: str) -> None:
