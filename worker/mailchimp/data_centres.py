@@ -50,28 +50,28 @@ class DataCentres:
         if answer.failure in ("stopped", "stale"):
             return  # it was not sent
         with self._lock:
-            one = self._all.setdefault(data_centre, _DataCentre())
+            state = self._all.setdefault(data_centre, _DataCentre())
             if answer.failure not in ("timeout", "connection", "unconnected", "unknown_host"):
-                one.unanswered = 0
+                state.unanswered = 0
                 return
             now = self._clock()
             began = now - answer.seconds
-            if not one.silent() and began - one.last > SILENT_SECONDS:
-                one.unanswered = 0  # earlier failures belong to another outage
-            one.since = one.since if one.unanswered else began
-            one.unanswered += 1
-            one.last = now
+            if not state.silent() and began - state.last > SILENT_SECONDS:
+                state.unanswered = 0  # earlier failures belong to another outage
+            state.since = state.since if state.unanswered else began
+            state.unanswered += 1
+            state.last = now
 
     def silent(self) -> frozenset[str]:
         """Returns the data centres that are silent."""
         with self._lock:
-            return frozenset(name for name, one in self._all.items() if one.silent())
+            return frozenset(name for name, state in self._all.items() if state.silent())
 
     def may_call(self, data_centre: str) -> bool:
         """Returns whether an account may call its data centre now: it answers, or a probe is due."""
         with self._lock:
-            one = self._all.get(data_centre)
-            return one is None or not one.silent() or self._clock() - one.last >= PROBE_SECONDS
+            state = self._all.get(data_centre)
+            return state is None or not state.silent() or self._clock() - state.last >= PROBE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,12 +35,12 @@ class MailchimpList:
 
 def all_lists(sender: Sender) -> tuple[MailchimpList, ...] | Answer:
     """Returns every list that the API key can access, each once, or the failed answer (see :func:`paging.read_all`)."""
-    found = read_all(sender, "/lists", "lists", _QUERY)
-    if isinstance(found, Answer):
-        return found
-    lists = [_list(one) for one in found]
-    known = {one.list_id: one for one in lists if one is not None}
-    return tuple(known.values()) if None not in lists else garbled(Answer(200))
+    objects = read_all(sender, "/lists", "lists", _QUERY)
+    if isinstance(objects, Answer):
+        return objects
+    lists = [_list(body) for body in objects]
+    by_id = {mailchimp_list.list_id: mailchimp_list for mailchimp_list in lists if mailchimp_list is not None}
+    return tuple(by_id.values()) if None not in lists else garbled(Answer(200))
 
 
 def _list(body: Mapping[str, Any]) -> MailchimpList | None:

@@ -69,22 +69,23 @@ def member_of(body: Mapping[str, Any] | None) -> Member | None:
 
 def tags_added(body: Mapping[str, Any] | None) -> Mapping[str, datetime | None] | None:
     """Returns when each of a member's tags was added, by name; None if the JSON object lacks them."""
-    values = (body or {}).get("tags")
-    if not isinstance(values, list) or _tags(values) is None:
+    tags: Any = (body or {}).get("tags")
+    names = _tags(tags)
+    if names is None:
         return None
-    return {one["name"]: _moment(one.get("date_added")) for one in values if one.get("name") in (_tags(values) or ())}
+    return {tag["name"]: _moment(tag.get("date_added")) for tag in tags if tag.get("name") in names}
 
 
-def _tags(values: Any) -> tuple[str, ...] | None:
-    if not isinstance(values, list):
+def _tags(tags: Any) -> tuple[str, ...] | None:
+    if not isinstance(tags, list):
         return None
-    names = (one.get("name") for one in values if isinstance(one, Mapping))
-    return tuple(one for one in names if isinstance(one, str) and one)
+    names = (tag.get("name") for tag in tags if isinstance(tag, Mapping))
+    return tuple(name for name in names if isinstance(name, str) and name)
 
 
 def _names(fields: Any) -> tuple[str, str]:
     values = [fields.get(tag) for tag in NAME_TAGS] if isinstance(fields, Mapping) else ["", ""]
-    first, last = (one if isinstance(one, str) else "" for one in values)
+    first, last = (value if isinstance(value, str) else "" for value in values)
     return first, last
 
 

@@ -47,11 +47,11 @@ def merge_fields(sender: Sender, list_id: ListId) -> tuple[MergeField, ...] | An
 
     A 404 means that the list no longer exists.
     """
-    found = read_all(sender, f"/lists/{list_id}/merge-fields", "merge_fields", _QUERY)
-    if isinstance(found, Answer):
-        return found
-    fields = [_field(one) for one in found]
-    whole = tuple(one for one in fields if one is not None)
+    objects = read_all(sender, f"/lists/{list_id}/merge-fields", "merge_fields", _QUERY)
+    if isinstance(objects, Answer):
+        return objects
+    fields = [_field(body) for body in objects]
+    whole = tuple(field for field in fields if field is not None)
     return whole if len(whole) == len(fields) else garbled(Answer(200))
 
 
@@ -59,8 +59,8 @@ def _field(body: Mapping[str, Any]) -> MergeField | None:
     tag, kind, name = body.get("tag"), body.get("type"), body.get("name")
     if not isinstance(tag, str) or not tag or not isinstance(kind, str):
         return None
-    found = body.get("options")
-    options = found if isinstance(found, dict) else {}
+    options = body.get("options")
+    options = options if isinstance(options, dict) else {}
     phone_format, choices, size = options.get("phone_format"), options.get("choices"), options.get("size")
     return MergeField(
         tag=tag,
@@ -68,6 +68,6 @@ def _field(body: Mapping[str, Any]) -> MergeField | None:
         name=name if isinstance(name, str) else "",
         required=body.get("required") is True,
         phone_format=phone_format if isinstance(phone_format, str) and phone_format else None,
-        choices=tuple(str(one) for one in choices) if isinstance(choices, list) else (),
+        choices=tuple(str(choice) for choice in choices) if isinstance(choices, list) else (),
         size=size if isinstance(size, int) else None,
     )

@@ -31,7 +31,7 @@ KINDS = (*_KINDS.values(), "other")
 def kind_of(call: Call) -> str:
     """Returns what a call does, in one of few words."""
     parts = call.path.split("/")
-    parts[2::2] = ["…" if one else "" for one in parts[2::2]]  # ids
+    parts[2::2] = ["…" if part else "" for part in parts[2::2]]  # ids
     return _KINDS.get((call.method, "/".join(parts)), "other")
 
 

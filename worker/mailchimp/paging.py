@@ -23,17 +23,17 @@ def read_all(sender: Sender, path: str, member: str, query: Mapping[str, str]) -
         Every object, or the failed answer. One that was 2xx but not what Mailchimp documents has the failure
         ``garbled``.
     """
-    found: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
     while True:
-        answer = sender.send(Call("GET", path, {**query, "count": str(PAGE), "offset": str(len(found))}))
+        answer = sender.send(Call("GET", path, {**query, "count": str(PAGE), "offset": str(len(objects))}))
         if not answer.ok:
             return answer
         page, total = (answer.body or {}).get(member), (answer.body or {}).get("total_items")
-        if not isinstance(page, list) or not isinstance(total, int) or not all(isinstance(one, dict) for one in page):
+        if not isinstance(page, list) or not isinstance(total, int) or not all(isinstance(item, dict) for item in page):
             return garbled(answer)
-        found.extend(page)
-        if len(found) >= total:
-            return tuple(found)
+        objects.extend(page)
+        if len(objects) >= total:
+            return tuple(objects)
         if not page:
             return garbled(answer)  # the page ended too early: missing objects may still exist
 

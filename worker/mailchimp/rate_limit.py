@@ -129,7 +129,7 @@ class Limiter:
 
     @property
     def window(self) -> Window:
-        """The pace for now."""
+        """The window for now."""
         return self._window
 
     @property
@@ -164,7 +164,7 @@ class Limiter:
                     self._wake()
 
     def _acquire(self, stop: Stop) -> bool:
-        # Whether to stop is asked after each wait, and before each call: see Turn.send.
+        # Whether to stop is asked after each wait, and before each call: see ReservedConnection.send.
         while True:
             with self._changed:
                 wait = self.wait
@@ -182,9 +182,9 @@ class Limiter:
     def learn(self, answer: Answer, begun: int) -> None:
         """Adjusts the window by the answer to a call that began in round `begun`."""
         with self._changed:
-            pace = self._window.after(answer, begun, self._clock(), self._jitter())
-            if pace is not self._window:
-                self._window = pace
+            window = self._window.after(answer, begun, self._clock(), self._jitter())
+            if window is not self._window:
+                self._window = window
                 self._wake()
 
     def _wake(self) -> None:
@@ -270,4 +270,4 @@ class Connections:
     def in_flight(self) -> int:
         """Returns how many calls of all keys are in flight."""
         with self._lock:
-            return sum(one.in_flight for one in self._limiters.values())
+            return sum(limiter.in_flight for limiter in self._limiters.values())

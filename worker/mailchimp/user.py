@@ -28,6 +28,6 @@ class MailchimpUser:
 
 def user_of(answer: Answer) -> MailchimpUser:
     """Returns the user in an answer to :data:`ROOT`."""
-    values = [(answer.body or {}).get(one) for one in ("account_name", "username")]
-    name, login = (one if isinstance(one, str) else "" for one in values)
+    values = [(answer.body or {}).get(name) for name in ("account_name", "username")]
+    name, login = (value if isinstance(value, str) else "" for value in values)
     return MailchimpUser(name, login)

@@ -212,11 +212,12 @@ def test_each_free_connection_wakes_a_waiting_thread(monkeypatch):
     """Connections that are given back, and those that the limit gains, go to waiting threads at once, to one each."""
     monkeypatch.setattr(rate_limit, "CHECK_SECONDS", 60.0)
     limiter, together = Limiter(4, lambda: 0.0, full_chance), threading.Barrier(4, timeout=30)
-    begun = threading.Semaphore(0)
+    begun, go = threading.Semaphore(0), threading.Event()
 
     def work():
-        with limiter.reserve(_Scripted(OK, OK, OK), threading.Event()) as connection:
+        with limiter.reserve(_Scripted(OK), threading.Event()) as connection:
             begun.release()
+            go.wait(30)
             while limiter.window.limit < 4 and connection.send(READ).ok:
                 pass
             together.wait()
@@ -224,6 +225,8 @@ def test_each_free_connection_wakes_a_waiting_thread(monkeypatch):
     threads = [threading.Thread(target=work) for _ in range(12)]
     for thread in threads:
         thread.start()
+    go.wait(0.2)  # until the others wait
+    go.set()
     for _ in threads:
         assert begun.acquire(timeout=30)
     for thread in threads:
