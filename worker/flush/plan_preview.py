@@ -130,7 +130,7 @@ class AccountPlan:
             whom = tuple(one for add in together for one in _ids(add))
             yield PlannedCall(calls.add_all(list_id, [add.as_contact() for add in together]), customers=whom)
         for add in together:
-            for result in tag_calls(add.contact, None, ONCE_ADDED):
+            for result in tag_calls(add.contact, when=ONCE_ADDED):
                 if not result.call.reads_only:
                     yield replace(result, when=ONCE_ADDED, address=add.membership.address, customers=_ids(add))
         for add in together:

@@ -25,6 +25,8 @@ def tag(attempt: Attempt, step: Tag) -> None:
     entry = step.entry
     if entry is None or entry.state != "present" or entry.member_status in OUT:
         return  # it was not added there, or it left: another receipt says why
+    if step.follows and not member_tags.differs(step.contact.tags, entry.member_tags):
+        return  # they are the same as last sent
     if step.seen is not None:
         _write(attempt, step, entry, step.seen, step.seen_at)
         return

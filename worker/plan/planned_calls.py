@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from worker.fields.member_tags import differs, needed
+from worker.fields.member_tags import Tags, differs, in_doubt, needed
 from worker.mailchimp import calls
 from worker.mailchimp.call import Call, member_path
 from worker.model import AddressKey, CustomerId
@@ -28,7 +28,9 @@ from worker.plan.steps import (
 from worker.store.ledger import LedgerEntry
 
 ONCE_THERE = "once it is on the list"
+ANOTHER_MEMBER = "if the address has another member now"
 STILL_NEEDED = "if its tags differ"
+TAGS_IN_DOUBT = "since the answer to an earlier call about its tags was lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +60,31 @@ def planned_calls(step: Step) -> Iterator[PlannedCall]:
         yield replace(one, address=addresses.get(one.call.path), customers=customers)
 
 
-def tag_calls(contact: Contact, known: LedgerEntry | None, when: str = ONCE_THERE) -> Iterator[PlannedCall]:
-    """Yields the calls for the tags of a member: the read, and the write that may follow.
+def tag_calls(contact: Contact, *known: LedgerEntry | None, when: str = ONCE_THERE) -> Iterator[PlannedCall]:
+    """Yields the calls for the tags of a member: the reads, and the write that may follow.
 
     Args:
-        known: the member's entry.
-        when: the condition; empty for none.
+        known: the entries that the member may have, the most likely first.
+        when: the condition if it has the first of them; empty for none.
     """
-    tags = known.member_tags if known is not None else None
-    if differs(contact.tags, tags):
-        yield PlannedCall(calls.read_tags(contact.membership), when or None)
-        if changes := needed(contact.tags, tags):
-            write = calls.tag(contact.membership, changes.add, changes.remove)
-            yield PlannedCall(write, f"{when or 'if it is on the list'}, {STILL_NEEDED}")
+    shown: set[tuple[str, str]] = set()
+    for number, entry in enumerate((*known, None)):
+        tags = entry.member_tags if entry is not None else None
+        for planned in _tag_calls(contact, tags, ANOTHER_MEMBER if number else when):
+            if (key := (planned.call.method, planned.call.path)) not in shown:
+                shown.add(key)
+                yield planned
+
+
+def _tag_calls(contact: Contact, tags: Tags | None, when: str) -> Iterator[PlannedCall]:
+    if not differs(contact.tags, tags):
+        return
+    yield PlannedCall(calls.read_tags(contact.membership), when or None)
+    there = when or "if it is on the list"
+    if in_doubt(tags):
+        yield PlannedCall(calls.read_all_tags(contact.membership), f"{there}, {TAGS_IN_DOUBT}")
+    if changes := needed(contact.tags, tags):
+        yield PlannedCall(calls.tag(contact.membership, changes.add, changes.remove), f"{there}, {STILL_NEEDED}")
 
 
 def _calls_of(step: Step) -> Iterator[PlannedCall]:
@@ -92,7 +106,7 @@ def _calls_of(step: Step) -> Iterator[PlannedCall]:
             yield PlannedCall(calls.update(step.membership, step.changes))
             yield from tag_calls(step.contact, step.entry)
         case Tag():
-            yield from tag_calls(step.contact, step.entry, "")
+            yield from tag_calls(step.contact, step.entry, when="")
         case Restore():
             contact, status = step.contact, step.entry.status_before or "unsubscribed"
             whole = contact.fields.to_send(step.entry.fields)
@@ -123,12 +137,14 @@ def _move_calls(step: Move) -> Iterator[PlannedCall]:
     if step.rename is not None:
         rename = calls.rename(step.rename.membership, contact.email, step.rename_changes)
         yield PlannedCall(rename, f"if the old member is subscribed {free}")
+        yield PlannedCall(calls.read(step.rename.membership), "if Mailchimp refuses that")
         yield PlannedCall(_add(contact), f"if the old member was cleaned at another address {free}")
     else:
         yield PlannedCall(_add(contact), f"if the old member is subscribed, or was cleaned at another address, {free}")
     if contact.status_if_new != "pending":
         yield PlannedCall(_add(contact, "pending"), f"if the old member is pending {free}")
-    yield from tag_calls(contact, step.rename.entry if step.rename is not None else step.entry)
+    renamed = [step.rename.entry] if step.rename is not None else []
+    yield from tag_calls(contact, *renamed, step.entry)
 
 
 def _archive_calls(step: Archive) -> Iterator[PlannedCall]:
@@ -137,7 +153,7 @@ def _archive_calls(step: Archive) -> Iterator[PlannedCall]:
     yield PlannedCall(calls.read(step.membership), first)
     statuses = "subscribed" if step.moved else "subscribed or unsubscribed"
     yield PlannedCall(calls.archive(step.membership), f"if it is {statuses}")
-    yield PlannedCall(calls.read(step.membership), "once it is archived")
+    yield PlannedCall(calls.read(step.membership), "once it is archived, or if Mailchimp refuses that")
     if not step.moved:
         yield PlannedCall(calls.unsubscribe(step.membership), "if it is pending")
 

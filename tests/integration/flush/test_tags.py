@@ -47,6 +47,21 @@ def test_tags_are_set_once_the_contact_is_added(world: World, strategy: str) -> 
     assert world.outcomes("ann")[2:] == ["unchanged"]
 
 
+def test_tags_that_are_the_same_as_last_sent_need_no_call(world: World) -> None:
+    """If only a field changes, its write is the only call, and the plan lists others only for another member."""
+    world.event("ann", ANN, first_name="Ann", tags=["vip", "gold"])
+    world.flush()
+    world.event("ann", ANN, first_name="Anna", tags=["Gold", "vip"])
+    planned = [(one.call.method, one.when) for one in world.plan().calls() if one.address == ANN]
+    world.flush()
+    assert [call.method for call in world.calls() if "/members/" in call.path] == ["PATCH"]
+    assert planned == [
+        ("PATCH", None),
+        ("GET", "if the address has another member now"),
+        ("POST", "if the address has another member now, if its tags differ"),
+    ]
+
+
 def test_only_what_differs_is_set_and_removed(world: World) -> None:
     """A new tag is set, one that the customer has no more is taken off; fields go by their own call."""
     world.event("ann", ANN, first_name="Ann", tags=["vip", "gold"])
@@ -154,6 +169,20 @@ def test_a_tag_whose_call_lost_its_answer_is_this_workers(world: World) -> None:
     world.event("ann", ANN, tags=[])
     world.flush()
     assert tags(world) == set()
+
+
+def test_the_plan_shows_the_read_that_settles_a_lost_call(world: World) -> None:
+    """After a lost answer, the plan lists the read of all tags, with the reason, and the flush makes it."""
+    world.standin.faults = [Fault("cut", method="POST", path=TAGS)]
+    world.event("ann", ANN, tags=["vip"])
+    world.flush()
+    world.standin.faults = []
+    planned = [one for one in world.plan().calls() if one.call.path.endswith(TAGS) and one.call.reads_only]
+    world.flush()
+    made = [call for call in world.calls() if call.path.endswith(TAGS) and call.reads_only]
+    assert [one.call for one in planned] == made != []
+    assert planned[0].when == "if it is on the list, since the answer to an earlier call about its tags was lost"
+    assert planned[0].address == ANN
 
 
 def test_a_tag_set_by_hand_after_a_lost_call_is_not_this_workers(world: World) -> None:
