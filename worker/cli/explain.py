@@ -13,6 +13,7 @@ from worker.cli.context import AccountOption, Json, existing, known_account, wir
 from worker.errors import NotFound, UsageError
 from worker.flush.schedule import next_flush_time
 from worker.model import AccountId, Customer, address_key
+from worker.plan.identity import status_after
 from worker.plan.outcomes import Outcome
 from worker.sqlite.database import Database
 from worker.status.explanation import (
@@ -186,7 +187,8 @@ def _member(explanation: Explanation, entry: LedgerEntry) -> str:
     if entry.state == "gone":
         return f"{where}: no longer a member when last read at {entry.sent_at}"
     origin = "added by this worker" if entry.origin == "added" else "found there, not added by this worker"
-    status = "archived by this worker" if entry.state == "archived" else entry.member_status
+    off = f"{status_after(entry.status_before)} by this worker"
+    status = off if entry.state == "archived" else entry.member_status
     ours = [name for name, state in (entry.member_tags or {}).items() if state == "set"]
     tags = f"; tags set by this worker: {', '.join(ours)}" if ours else ""
     return f"{where}: last seen {status} at {entry.sent_at}; {origin}{tags}"
