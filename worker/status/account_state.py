@@ -37,6 +37,8 @@ class State(StrEnum):
 
 TROUBLE = frozenset({State.NOT_READY, State.PAUSED, State.HELD, State.FAILED, State.INCOMPLETE})
 """States in which the next flush may not deliver everything."""
+ENDED_EARLY = frozenset({RunResult.STOPPED, RunResult.FAILED})
+"""Ends of a run that did not get to all customers."""
 _FROM_END = {
     RunResult.FAILED: State.FAILED,
     RunResult.INCOMPLETE: State.INCOMPLETE,
@@ -120,7 +122,8 @@ def _hindrances(facts: AccountFacts, now: datetime) -> Iterator[AccountState]:
             yield AccountState(account_id, State.PAUSED, message, advice)
     if not facts.waiting:
         return
-    if facts.held_counts:
+    # An early end says nothing of what an earlier run held back.
+    if facts.held_counts and (facts.part is None or facts.part.ended not in ENDED_EARLY):
         yield _held(facts, now)
     if facts.part is not None and facts.run is not None:
         yield from _by_last_part(facts, facts.part, facts.run)

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from worker.model import AccountId
-from worker.status.account_state import TROUBLE, AccountState, advice_of
+from worker.status.account_state import ENDED_EARLY, TROUBLE, AccountState, State, advice_of
 from worker.status.left_out import as_rows
 from worker.store.run_result import RESULT_MEANINGS, RunResult
 from worker.store.runs import AccountRun, Run
 from worker.text.plural import counted
 
+_STATES_AFTER = {ended: TROUBLE - {State.HELD} if ended in ENDED_EARLY else TROUBLE for ended in RunResult}
+"""States of an account whose advice fits how its part of a run ended."""
 NAMED = 3
 """Accounts whose advice is printed; if there are more, only their number is."""
 
@@ -21,7 +23,7 @@ def advice_for(run: Run, part: AccountRun, states: Mapping[AccountId, AccountSta
     if part.ended is RunResult.DONE:
         return None
     state = states.get(part.account_id)
-    if state is not None and state.state in TROUBLE and state.advice is not None:
+    if state is not None and state.state in _STATES_AFTER[part.ended] and state.advice is not None:
         return state.advice
     return advice_of(part, run.run)
 

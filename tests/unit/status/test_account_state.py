@@ -58,6 +58,12 @@ def part(ended: str, **counts: int) -> AccountRun:
         (replace(FACTS, held_counts=(HELD,)), "held", "5000 members would leave list Master (m)", TO_CONFIRM),
         (replace(FACTS, held_counts=(HELD,), waiting=0), "up to date", "", ""),
         (replace(FACTS, run=7, part=part("failed")), "failed", "Run 7 settled 1 of 4. Mailchimp gave no", "flush"),
+        (
+            replace(FACTS, held_counts=(HELD,), run=7, part=part("failed")),
+            "failed", "Mailchimp gave no", "The worker tries it again",
+        ),
+        (replace(FACTS, held_counts=(HELD,), run=7, part=part("stopped")), "incomplete", "settled 1", "the next flush"),
+        (replace(FACTS, held_counts=(HELD,), run=7, part=part("held", held=3)), "held", "would leave", TO_CONFIRM),
         (replace(FACTS, run=7, part=part("incomplete", later=3)), "incomplete", "settled 1 of 4", "receipts"),
         (replace(FACTS, run=7, part=part("held", held=3)), "held", "3 customers held in run 7", "--outcome held"),
         (replace(FACTS, run=7, part=part("held")), "waiting", "", ""),  # what was missing is there now
@@ -88,3 +94,17 @@ def test_the_last_line_of_a_run_with_many_accounts_names_the_first_and_counts_th
     line = last_line(run, states)
     assert line.startswith("To do: account acct-1 is held: Confirm it: flush --confirm; account acct-2 is held: See ")
     assert line.endswith("; 2 more accounts: mailchimp-worker status")
+
+
+@pytest.mark.parametrize("ended", ["failed", "stopped"])
+def test_a_run_that_ended_early_never_advises_to_confirm_what_an_earlier_one_held(ended: str) -> None:
+    """After an outage nobody is asked to release departures: the next flush tries again."""
+    run = Run(3, as_text(NOW), as_text(NOW), "once", None, RunResult(ended), (part(ended),))
+    for states in (
+        [state_of(replace(FACTS, held_counts=(HELD,), run=3, part=part(ended)), NOW)],
+        [AccountState(ACCOUNT, State.HELD, "List Other (o) is gone", "Confirm it: flush --confirm")],
+    ):
+        line = last_line(run, states)
+        assert line.startswith(f"To do: account acct-1 is {ended}: ")
+        assert "confirm" not in line
+        assert line.rsplit(": ")[-2].endswith("now")
