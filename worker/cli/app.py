@@ -115,7 +115,7 @@ def _root(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", metavar="FILE", help="The settings file. Default: WORKER_CONFIG, or config/worker.toml."
+            "--config", metavar="FILE", help="The config file. Default: WORKER_CONFIG, or config/worker.toml."
         ),
     ] = None,
     version: Annotated[
