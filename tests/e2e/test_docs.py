@@ -18,8 +18,11 @@ COMMAND = re.compile(r"mailchimp-worker ([a-z-]+(?: [a-z-]+)?)")
 HEAD = """\
 # What happened to one contact
 
-This page is made by running the commands on a Kafka and the Mailchimp stand-in; a test holds that they still print it.
-Ann is a customer of account `acct-1`, whose master list is *Master*; it has stored the list *Other* too.
+A test runs these commands on a Kafka and the Mailchimp stand-in, and writes this page. Ann is a customer of account
+`acct-1`. Its master list is *Master*, and it has stored the list *Other* too.
+
+Each JSON below is an event, here without the optional parts of its envelope (`specversion`, `source` and `time`). To
+publish it, save it as one line of a file: `mailchimp-worker publish FILE`.
 """
 OUTCOMES = """\
 ## What each outcome means
@@ -54,7 +57,7 @@ class Transcript:
         path = self._cli.folder / "events.jsonl"
         path.write_text(json.dumps(one) + "\n", encoding="utf-8")
         self._cli("publish", str(path))
-        self.text += f"\n```json\n{json.dumps(one['data'])}\n```\n"
+        self.text += f"\n```json\n{json.dumps(one)}\n```\n"
         self.command("run", "--once")
 
 
