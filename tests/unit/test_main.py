@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +17,7 @@ from worker import errors, log
 from worker.config import Log
 from worker.errors import ConfigError, NotFound
 from worker.sqlite.database import open_database
+from worker.system import process_exit
 
 KEY = "0123456789abcdef0123456789abcdef-us21"
 
@@ -55,6 +58,9 @@ def ends(monkeypatch, capsys):
             raise raised
 
         monkeypatch.setattr(worker.cli.app, "main", command)
+        # Threads that other tests of this process left would end it.
+        alone = SimpleNamespace(enumerate=lambda: [threading.main_thread()], main_thread=threading.main_thread)
+        monkeypatch.setattr(process_exit, "threading", alone)
         with pytest.raises(SystemExit) as caught:
             edge.main()
         return caught.value.code, capsys.readouterr().err
