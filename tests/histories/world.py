@@ -31,7 +31,7 @@ from worker.consumer.decode import Record
 from worker.flush import list_readings
 from worker.flush.run import Flusher
 from worker.mailchimp.api_key import ApiKey
-from worker.mailchimp.call import Sender
+from worker.mailchimp.call import Call, Sender
 from worker.mailchimp.rate_limit import Connections, Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId, AddressKey, ListId
@@ -41,7 +41,7 @@ from worker.sqlite.database import Database
 from worker.sqlite.library import sqlite3
 from worker.store import accounts, customers, receipts, runs
 from worker.store.receipts import Receipt
-from worker.store.runs import AccountRun
+from worker.store.runs import AccountRun, Trigger
 
 ACCOUNT = AccountId("acct-1")
 KEYS = tuple(f"0123456789abcdef0123456789abcde{number}-us1" for number in range(10))
@@ -110,6 +110,9 @@ class OneByOne:
     def map(self, function: Callable[[Any], Any], whom: Iterable[Any]) -> Iterator[Any]:
         """Acts as each result is asked for."""
         return map(function, whom)
+
+
+_UNTHREADED = ("ThreadPoolExecutor", OneByOne)
 
 
 class Everybody:
@@ -292,17 +295,27 @@ class World:
 
     # The worker
 
-    def flush(self, *, confirmed: bool = False) -> AccountRun | None:
+    def planned_calls(self, *, confirmed: bool) -> list[Call]:
+        """Returns the calls that a plan shows for a flush by an operator's command."""
+        account = accounts.find(self.db, ACCOUNT)
+        if account is None or settings.missing(account):
+            return []
+        with self.app.open_client_of(self.db, ACCOUNT) as sender, patch.object(list_readings, *_UNTHREADED):
+            plan = self.app.plan_of(self.db, account, sender, confirmed=confirmed)
+            return [planned.call for planned in plan.calls()]
+
+    def flush(self, *, confirmed: bool = False, command: bool = False) -> AccountRun | None:
         """Flushes as every day, or by an operator's command; None where the account had no part, or the worker died."""
         request = None
+        trigger: Trigger = "command" if confirmed or command else "daily"
         if confirmed:
             with self.db.transaction():
                 number = runs.ask(self.db, as_text(self.time.machine()), None, confirmed=confirmed)
             request = runs.request(self.db, number)
         self.flushing = True
         try:
-            with patch.object(list_readings, "ThreadPoolExecutor", OneByOne):
-                run = self.app.flusher(self.stop).flush("command" if confirmed else "daily", Everybody(), request)
+            with patch.object(list_readings, *_UNTHREADED):
+                run = self.app.flusher(self.stop).flush(trigger, Everybody(), request)
         except Death:
             run = None
         finally:

@@ -20,7 +20,7 @@ from worker.mailchimp.call import Answer, Call, Sender
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.plan.planned_calls import PlannedCall, planned_calls, tag_calls
 from worker.plan.related_customers import RelatedCustomers
-from worker.plan.steps import Add, Found
+from worker.plan.steps import Add, Found, touched
 from worker.plan.summary import PlanSummary
 from worker.sqlite.database import Database
 from worker.store import accounts, bare_customers, held_counts
@@ -99,16 +99,18 @@ class AccountPlan:
         if self._flush is None or self._prepared is None:
             return
         strategies: dict[ListId, AddStrategy] = {}
+        lists = {one.list_id for one in self.settings.stored}
         for _, plan in self._flush.chunks(self._prepared):
             for step_group in plan.step_groups:
                 free, _ = self._prepared.brake.admit(step_group)
                 for step in free:
+                    lists.update(membership.list_id for membership in touched(step))
                     yield from planned_calls(step)
             for batch in batches(plan.adds):
                 yield from self._add_calls(batch, strategies)
-        for one in self.settings.stored:
-            if not one.gone:
-                yield PlannedCall(calls.read_list(one.list_id), "whenever one of its members is not found")
+        for known in self.settings.lists:
+            if known.list_id in lists and not known.gone:
+                yield PlannedCall(calls.read_list(known.list_id), "whenever one of its members is not found")
 
     def _add_calls(self, batch: Sequence[Add], strategies: dict[ListId, AddStrategy]) -> Iterator[PlannedCall]:
         list_id = batch[0].membership.list_id

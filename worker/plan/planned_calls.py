@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from worker.fields.member_tags import Tags, differs, in_doubt, needed
 from worker.mailchimp import calls
 from worker.mailchimp.call import Call, member_path
-from worker.model import AddressKey, CustomerId
+from worker.model import AddressKey, CustomerId, MembershipKey
 from worker.plan.identity import has_names
 from worker.plan.steps import (
     Add,
@@ -141,10 +141,19 @@ def _move_calls(step: Move) -> Iterator[PlannedCall]:
         yield PlannedCall(_add(contact), f"if the old member was cleaned at another address {free}")
     else:
         yield PlannedCall(_add(contact), f"if the old member is subscribed, or was cleaned at another address, {free}")
+    begun = [prior for prior in step.priors if _began_at(prior) == step.membership]
+    for prior in begun:
+        back = calls.rename(prior.membership, contact.email, contact.fields.values)
+        yield PlannedCall(back, f"if an earlier change of its address was done {free}")
     if contact.status_if_new != "pending":
         yield PlannedCall(_add(contact, "pending"), f"if the old member is pending {free}")
     renamed = [step.rename.entry] if step.rename is not None else []
-    yield from tag_calls(contact, *renamed, step.entry)
+    yield from tag_calls(contact, *renamed, step.entry, *(prior.entry for prior in begun))
+
+
+def _began_at(prior: PriorMembership) -> MembershipKey | None:
+    # Where a member was whose change of address has no answer yet.
+    return prior.entry.intent.source if prior.entry is not None and prior.entry.intent is not None else None
 
 
 def _archive_calls(step: Archive) -> Iterator[PlannedCall]:
@@ -154,8 +163,7 @@ def _archive_calls(step: Archive) -> Iterator[PlannedCall]:
     statuses = "subscribed" if step.moved else "subscribed or unsubscribed"
     yield PlannedCall(calls.archive(step.membership), f"if it is {statuses}")
     yield PlannedCall(calls.read(step.membership), "once it is archived, or if Mailchimp refuses that")
-    if not step.moved:
-        yield PlannedCall(calls.unsubscribe(step.membership), "if it is pending")
+    yield PlannedCall(calls.unsubscribe(step.membership), "if it is pending")
 
 
 def _read_after(step: Restore | Recheck) -> Iterator[PlannedCall]:

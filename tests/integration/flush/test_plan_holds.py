@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.flush.world import Everybody, World
+from tests.checked_changelog import CHANGELOG
+from tests.integration.flush.world import ACCOUNT, Everybody, World
+from worker.accounts import lists, settings
 from worker.flush import account_flush
 from worker.mailchimp.call import Call
+from worker.model import ListId
 from worker.plan.related_customers import chunks
+from worker.sandbox.faults import Fault
 
 
 def named(call: Call) -> str:
@@ -73,6 +77,64 @@ def test_a_flush_makes_the_calls_that_its_plan_named(world: World, archived: boo
     assert [one for one in made if one not in allowed] == []
     certain = {named(one.call) for one in planned if one.when is None}
     assert [one for one in certain if one not in made] == []
+
+
+def test_the_plan_lists_the_calls_about_a_pending_member_whose_customer_moves(tmp_path: Path):
+    """A member that never confirmed is unsubscribed where another is archived, and the plan lists that too."""
+    with World(tmp_path, direct=True) as world:
+        settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
+        world.event("ann", "ann@example.com")
+        world.flush()
+        world.event("ann", "ann@example.com", list_id="other")
+        assert unplanned_calls(world) == []
+        assert (world.status("ann@example.com"), world.status("ann@example.com", "other")) == (
+            "unsubscribed",
+            "pending",
+        )
+
+
+def test_the_plan_lists_the_calls_of_a_change_back_whose_first_change_has_no_answer(tmp_path: Path):
+    """The member that got the new address without an answer gets the old one again, without its tags."""
+    with World(tmp_path, direct=True) as world:
+        world.event("ann", "ann@example.com", tags=["vip"])
+        world.flush()
+        world.event("ann", "new@example.com", tags=["vip"])
+        world.standin.faults = [Fault("timeout_after", method="PATCH")]
+        world.flush()
+        world.standin.faults = []
+        world.event("ann", "ann@example.com")
+        assert unplanned_calls(world) == []
+        assert world.members() == {"ann@example.com": "subscribed"}
+
+
+def test_the_plan_lists_the_read_after_a_refused_change_of_address_or_archive(world: World):
+    """It shows when the member is read once more."""
+    world.event("ann", "ann@example.com")
+    world.event("bob", "bob@example.com")
+    world.flush()
+    world.event("ann", "new@example.com")
+    world.deleted("bob", "bob@example.com")
+    reads = {one.when for one in world.plan().calls() if one.call.method == "GET" and "/members/" in one.call.path}
+    assert reads >= {"if Mailchimp refuses that", "once it is archived, or if Mailchimp refuses that"}
+
+
+def test_the_plan_lists_the_query_of_a_list_that_is_not_stored_any_more(tmp_path: Path):
+    """If a member is not found on such a list, the list is queried, as any other is."""
+    with World(tmp_path, direct=True) as world:
+        world.event("ann", "ann@example.com", list_id="other")
+        world.flush()
+        lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
+        world.by_hand("ann@example.com", "forget", "other")
+        world.event("ann", "ann@example.com")
+        assert unplanned_calls(world) == []
+        assert "/lists/other" in {call.path for call in world.calls()}
+
+
+def unplanned_calls(world: World) -> list[str]:
+    """Plans a flush, flushes, and returns the calls that the plan did not list."""
+    planned = {f"{one.call.method} {one.call.path}" for one in world.plan().calls()}
+    world.flush()
+    return [call for one in world.calls() if (call := f"{one.method} {one.path}") not in planned]
 
 
 def dump(world: World) -> list[tuple[object, ...]]:
