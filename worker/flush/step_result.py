@@ -37,7 +37,7 @@ class Exchange:
 
     Attributes:
         sent: this contact's part of the request; None for a read.
-        answer: the HTTP status; None if no answer came.
+        status: of HTTP; None if no answer came.
         said: this contact's part of the answer, or why there is none.
         in_doubt: whether it is a write that may or may not have been done.
     """

@@ -200,7 +200,7 @@ class ReservedConnection:
     fails as ``stale`` if the calls before it have waited too long for any reason.
 
     Attributes:
-        entered: whether a connection was reserved; if not, it was time to stop.
+        reserved: whether a connection was reserved; if not, it was time to stop.
         waited: seconds between the calls so far, without the time of the calls themselves.
     """
 
