@@ -15,7 +15,7 @@ from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
 from worker.store import customer_outcomes, ledger
 from worker.store.customer_outcomes import NO_MEMBER, Cause, CustomerNow, CustomerOutcome
-from worker.store.ledger import OUT, LedgerEntry
+from worker.store.ledger import OUT, LedgerEntry, has_left
 from worker.store.receipts import Receipt
 
 _REFUSED_BY_MAILCHIMP = frozenset(
@@ -28,6 +28,8 @@ _OF_AN_OLD_PLACE = frozenset(
     {Outcome.ARCHIVED, Outcome.UNSUBSCRIBED, Outcome.LEFT_ALONE, Outcome.GONE, Outcome.DELETED, Outcome.WITHHELD}
 )
 """What a step may do at a place that the customer has left, which says nothing about where the customer is."""
+_KEPT_OFF = frozenset({Outcome.LEFT, Outcome.GONE, Outcome.WITHHELD})
+"""The customer goes nowhere. That its old member is taken off then decides nothing about it."""
 _JOINED = frozenset({Outcome.ADDED, Outcome.MOVED, Outcome.RESTORED, Outcome.FOUND})
 """The customer has a member that it did not have before, whatever was published last."""
 _TAKEN_OFF = frozenset({Outcome.ARCHIVED, Outcome.UNSUBSCRIBED})
@@ -85,7 +87,13 @@ def status_of(now: CustomerNow) -> str:
 
 
 def after_step(
-    now: CustomerNow, receipts: Sequence[Receipt], version: int | None, *, settled: bool
+    now: CustomerNow,
+    receipts: Sequence[Receipt],
+    version: int | None,
+    *,
+    settled: bool,
+    takes_off: bool,
+    departed: Mapping[MembershipKey, str],
 ) -> CustomerOutcome | None:
     """Returns what is published about a customer after a step; None if nothing changed.
 
@@ -94,17 +102,18 @@ def after_step(
         receipts: of the customer, at least one, oldest first.
         version: of the customer when it was read for the flush.
         settled: whether no other step of the customer follows.
+        takes_off: whether the step takes a member off a list because no customer belongs there.
+        departed: the status by which somebody left each place that the receipts name as the reason.
     """
     now = _without_successors(now)
-    here = [one for one in receipts if now.membership == (one.list_id, one.address)]
+    here = [one for one in receipts if now.membership == _place_of(one)]
     receipt = (here or receipts)[-1]
     published, status = now.published, status_of(now)
     elsewhere = not here and now.membership is not None and receipt.outcome in _OF_AN_OLD_PLACE
-    # Another step reports on the customer; if none did or will, this one answers its event.
-    if (
-        published is not None
-        and elsewhere
-        and (not settled or (published.version == version and _settles(published.outcome)))
+    if published is not None and (
+        # Another step reports on the customer; if none did or will, this one answers its event.
+        (elsewhere and (not settled or (published.version == version and _settles(published.outcome))))
+        or (takes_off and receipt.outcome in _OF_AN_OLD_PLACE and _was_kept_off(published, version, receipt))
     ):
         return _unless_same(published, replace(published, member_status=status, since=receipt.at, at=receipt.at))
     list_id = now.membership.list_id if now.membership is not None else receipt.list_id
@@ -122,12 +131,28 @@ def after_step(
         # Something found elsewhere is described in general, since the sentence names another list.
         reason=meaning.sentence if elsewhere else _reason(receipt),
         next=_without_address(receipt.next, meaning.next),
-        caused_by=_cause(receipt, now, status),
+        caused_by=_cause(receipt, now, _status_of_departure(receipt, departed) or status),
         run=receipt.run,
         at=receipt.at,
     )
     status_set = receipt.outcome in _JOINED or (bool(here) and receipt.outcome in _TAKEN_OFF)
     return _unless_same(published, new, status_set=status_set)
+
+
+def _place_of(receipt: Receipt) -> MembershipKey | None:
+    if receipt.list_id is None or receipt.address is None:
+        return None
+    return MembershipKey(receipt.list_id, receipt.address)
+
+
+def _status_of_departure(receipt: Receipt, departed: Mapping[MembershipKey, str]) -> str | None:
+    place = _place_of(receipt)
+    return departed.get(place) if place is not None else None
+
+
+def _was_kept_off(published: CustomerOutcome, version: int | None, receipt: Receipt) -> bool:
+    answered = (published.version, published.event_id) == (version, receipt.event_id)
+    return answered and published.outcome in _KEPT_OFF
 
 
 def after_steps_of_others(now: CustomerNow, receipt: Receipt) -> CustomerOutcome | None:
@@ -285,10 +310,18 @@ def write_after_step(
     settled = {customer_id for customer_id, _ in result.settled}
     for customer_id in result.deleted:
         by_customer.pop(customer_id, None)
+    departed = _departed(db, account_id, result.receipts)
     found: dict[CustomerId, CustomerOutcome] = {}
     for now in customer_outcomes.customers_now(db, account_id, by_customer):
         who = now.customer_id
-        outcome = after_step(now, by_customer[who], result.versions.get(who), settled=who in settled)
+        outcome = after_step(
+            now,
+            by_customer[who],
+            result.versions.get(who),
+            settled=who in settled,
+            takes_off=result.takes_off,
+            departed=departed,
+        )
         if outcome is not None:
             found[who] = outcome
     found |= _of_others(db, account_id, result, {*by_customer, *result.deleted})
@@ -296,11 +329,24 @@ def write_after_step(
     return rows + (customer_outcomes.drop(db, account_id, result.deleted) if result.deleted else [])
 
 
+def _departed(db: Database, account_id: AccountId, receipts: Sequence[Receipt]) -> dict[MembershipKey, str]:
+    places = {place for one in receipts if one.outcome == Outcome.LEFT and (place := _place_of(one)) is not None}
+    entries = ledger.entries_of(db, account_id, {place.address for place in places}) if places else ()
+    there = (entry for entry in entries if entry.membership in places and has_left(entry))
+    return {entry.membership: _status_left_with(entry) for entry in there}
+
+
+def _status_left_with(entry: LedgerEntry) -> str:
+    if entry.state == "gone":
+        return NO_MEMBER
+    return (entry.status_before if entry.state == "archived" else entry.member_status) or NO_MEMBER
+
+
 def _of_others(
     db: Database, account_id: AccountId, result: StepResult, but: Collection[CustomerId]
 ) -> dict[CustomerId, CustomerOutcome]:
     changed = {one.membership: one for one in result.entries}
-    last = {MembershipKey(one.list_id, one.address): one for one in result.receipts if one.list_id and one.address}
+    last = {place: one for one in result.receipts if (place := _place_of(one)) is not None}
     others = customer_outcomes.sharers(db, account_id, changed, but) if changed and last else []
     found: dict[CustomerId, CustomerOutcome] = {}
     for now in customer_outcomes.customers_now(db, account_id, others):

@@ -53,7 +53,7 @@ def move(attempt: Attempt, step: Move) -> None:
             _rename(attempt, step, prior, read, destination)
             return
     add = Add(step.contact, step.entry)
-    add_or_find(attempt, add, passed.status, "Moved: added here", destination, step.priors)
+    add_or_find(attempt, add, passed.status, Outcome.MOVED, destination, step.priors)
 
 
 def _source(step: Move, prior: PriorMembership) -> object:

@@ -203,14 +203,14 @@ def add_or_find(
     attempt: Attempt,
     step: Add,
     status: str,
-    what: str,
+    outcome: Outcome = Outcome.ADDED,
     read: Read | None = None,
     asked: Sequence[PriorMembership] = (),
 ) -> None:
     """Reads a place, and adds the contact if it is empty.
 
     Args:
-        what: the start of the receipt's text.
+        outcome: if it is added: added, or moved if it was known elsewhere.
         read: of the place, if this try has read it already.
         asked: the prior memberships that this try has read.
     """
@@ -248,8 +248,8 @@ def add_or_find(
         return
     origin: Origin = "added" if is_new(written.member, read.date) else "found"
     attempt.entries.append(entry_for(attempt, contact, entry, written.member, origin, written))
-    outcome = Outcome.MOVED if what.startswith("Moved") else Outcome.ADDED
-    detail = f"{what} as {written.member.status}."
+    added = "Moved: added here" if outcome is Outcome.MOVED else "Added"
+    detail = f"{added} as {written.member.status}."
     settled(attempt, contact, written.exchange, outcome, detail, written.member.status, written.refused)
 
 

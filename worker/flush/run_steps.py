@@ -60,6 +60,7 @@ def run_steps(
             admitted = admitted or may_turn_out(step)
             attempt = _guarded(run, planned)
         run.intents.close(attempt)
+        attempt.takes_off = isinstance(step, Archive)
         left = step.membership in attempt.left
         attempt.failed |= run.failed
         attempt.settle(target for target in step.targets if last_of[target.customer_id] is planned)
@@ -239,7 +240,7 @@ def run_step(attempt: Attempt, step: Step) -> None:
     """Does one step."""
     match step:
         case Add():
-            put_member.add_or_find(attempt, step, step.contact.status_if_new, "Added")
+            put_member.add_or_find(attempt, step, step.contact.status_if_new)
         case Found():
             put_member.found(attempt, step)
         case Move():

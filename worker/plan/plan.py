@@ -350,8 +350,13 @@ class _Planner:
     def _cover(self) -> None:
         covered = ids_of(target for step in (*self.steps, *self.no_calls) for target in step.targets)
         for customer in self.near.changed.values():
-            if customer.customer_id not in covered:
+            # If only its old member is taken off, nothing else would say for whom it waits.
+            if customer.customer_id not in covered or self._is_withheld(customer):
                 self.no_calls.append(self._why_nothing(customer))
+
+    def _is_withheld(self, customer: Customer) -> bool:
+        wants = not customer.deleted and customer.state.marketing_consent
+        return wants and customer.address is not None and customer.address in self.withheld
 
     def _why_nothing(self, customer: Customer) -> NoCall:
         choice = self.choices[customer.customer_id]

@@ -12,7 +12,7 @@ from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.member import member_of
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
-from worker.plan.outcomes import MEANINGS, Outcome
+from worker.plan.outcomes import MEANINGS, NOTHING_NEXT, Outcome
 from worker.sqlite.database import Database
 from worker.store import accounts, customer_outcomes, customers, dead_letters, ledger, ledger_erasure, receipts
 from worker.store.accounts import AccountSettings
@@ -193,9 +193,10 @@ def what_is_next(
     if customer is None:
         return "Nothing: the worker no longer knows this customer."
     if not customer.changed:
-        if outcome is not None and (last is None or outcome.at > last.at):
+        # The last receipt may be about a place that the customer left.
+        if outcome is not None:
             return outcome.next
-        return last.next if last is not None else "Nothing until the customer changes."
+        return last.next if last is not None else NOTHING_NEXT
     if settings is None:
         return (
             f"It waits until the account is connected to Mailchimp: mailchimp-worker account connect "

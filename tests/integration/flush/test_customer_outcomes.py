@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.model import CustomerId
+from worker.accounts import settings
+from worker.model import AddressKey, CustomerId
+from worker.plan.outcomes import NOTHING_NEXT, ONLY_THE_PERSON
+from worker.status.explanation import explanations_of
 from worker.store import customer_outcomes
 from worker.store.customer_outcomes import CustomerOutcome
 
@@ -160,3 +166,64 @@ def test_another_members_subscription_counts_from_when_it_was_found(world: World
     assert found is not None
     assert (found.outcome, found.member_status) == ("found", "subscribed")
     assert found.since > before.since
+
+
+def next_in_explanation(world: World, customer: str, email: str) -> str:
+    """Returns what an explanation says happens next to a customer."""
+    explanations = explanations_of(world.db, AddressKey(email), ACCOUNT, world.clock())
+    return next(one.next for one in explanations if one.customer_id == customer)
+
+
+@pytest.mark.parametrize("double_opt_in", [False, True])
+def test_who_is_kept_off_is_published_as_left_when_its_old_member_is_taken_off(
+    world: World, double_opt_in: bool
+) -> None:
+    """The opt-out of an address decides about the customer that has it now; that its old member goes does not."""
+    if double_opt_in:
+        settings.enable(world.db, CHANGELOG, ACCOUNT, status_if_new="pending")
+    world.event("ann", ANN, list_id="other")
+    world.event("bob", EVE)
+    world.flush()
+    world.by_hand(ANN, "unsubscribe", "other")
+    world.daily()
+    world.event("bob", ANN)
+    world.flush()
+    old = "unsubscribed" if double_opt_in else "archived"
+    assert world.members() == {EVE: old}
+    assert world.outcomes("bob")[-2:] == ["left", old]
+    assert summary(world, "bob") == (2, old, "left", "person")
+    found = told(world, "bob")
+    assert found is not None
+    assert (found.next, next_in_explanation(world, "bob", ANN)) == (ONLY_THE_PERSON, ONLY_THE_PERSON)
+
+
+def test_who_is_withheld_for_another_customer_waits_when_its_old_member_is_archived(world: World) -> None:
+    """Withdrawn consent keeps the customer off that has the address now, until it is given again."""
+    world.event("ann", ANN, list_id="other")
+    world.event("bob", EVE)
+    world.flush()
+    world.event("ann", ANN, list_id="other", marketing_consent=False)
+    world.flush()
+    world.event("bob", ANN)
+    world.flush()
+    assert world.members() == {EVE: "archived"}
+    assert summary(world, "bob") == (2, "archived", "withheld", "billmywork")
+    assert next_in_explanation(world, "bob", ANN) == "Checked again when that customer changes."
+    world.event("ann", "new@example.com", list_id="other")
+    world.flush()
+    assert world.outcomes("bob")[-1] == "left", "its address is unsubscribed on the other list"
+
+
+def test_a_deleted_customer_has_nothing_next_though_it_was_kept_off(world: World) -> None:
+    """A customer that was kept off and is deleted gets nothing more."""
+    world.event("ann", ANN, list_id="other")
+    world.event("bob", EVE)
+    world.flush()
+    world.by_hand(ANN, "unsubscribe", "other")
+    world.daily()
+    world.event("bob", ANN)
+    world.flush()
+    world.deleted("bob", ANN)
+    world.flush()
+    assert told(world, "bob") is None
+    assert next_in_explanation(world, "bob", ANN) == NOTHING_NEXT
