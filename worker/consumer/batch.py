@@ -272,19 +272,20 @@ class Batch:
     def _write_newest(self, at: str, connected: Collection[str]) -> None:
         whole, bare, withdrawn = list[Pending](), list[Pending](), list[Pending]()
         first = dict[tuple[str, int], int]()
+        connected_accounts = {account_id.encode() for account_id in connected}
         for key in sorted(self._newest):  # as the table is: its pages are written one after the other
-            one, account_id = self._newest[key], ids_of(key)[0]
-            if one.state is None:
-                withdrawn.append(one)
-            elif account_id in connected:
-                whole.append(one)
+            pending = self._newest[key]
+            if pending.state is None:
+                withdrawn.append(pending)
+            elif key.partition(b"/")[0] in connected_accounts:
+                whole.append(pending)
             else:
-                bare.append(one)
-                where = account_id, one.at.partition
-                first[where] = min(one.first_offset, first.get(where, one.first_offset))
-        customers.stage(self._db, (self._row(one, at) for one in whole))
-        customers.stage(self._db, (self._row(one, at, bare=True) for one in bare), bare=True)
-        customers.stage_withdrawals(self._db, (self._row(one, at) for one in withdrawn))
+                bare.append(pending)
+                account = ids_of(key)[0], pending.at.partition
+                first[account] = min(pending.first_offset, first.get(account, pending.first_offset))
+        customers.stage(self._db, (self._row(pending, at) for pending in whole))
+        customers.stage(self._db, (self._row(pending, at, bare=True) for pending in bare), bare=True)
+        customers.stage_withdrawals(self._db, (self._row(pending, at) for pending in withdrawn))
         bare_customers.note(self._db, self._topic, self._topic_id, first)
 
     def write_fills(self, at: str) -> None:

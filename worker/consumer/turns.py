@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from confluent_kafka import Consumer, TopicPartition
 
 READ_TOGETHER = 20_000
-"""Partitions are read together until they have this many unread records, those with fewest first."""
+"""Partitions are read together that have at most this many unread records in all, those with fewest first."""
 MOST_EMPTY_POLLS = 10
 """After as many polls without a record, one more partition is read: one broker's silence must not stop the others."""
 
@@ -60,7 +60,7 @@ class Turns:
         waiting = set[int]()
         unread = {partition: end - next_offset for partition, (next_offset, end) in self._unread.items()}
         for partition in sorted(unread, key=lambda partition: (unread[partition], partition)):
-            if together < READ_TOGETHER:
+            if not together or together + unread[partition] <= READ_TOGETHER:
                 together += unread[partition]
             elif more:
                 more -= 1
