@@ -64,12 +64,14 @@ class Assignment:
 
     def numbers(self) -> dict[int, int]:
         """Returns each partition with the number of its assignment, under which it is read from now on."""
-        return {partition: one.number for partition, one in self._readings.items() if one.number is not None}
+        return {
+            partition: reading.number for partition, reading in self._readings.items() if reading.number is not None
+        }
 
     def holds(self, partition: int, number: int | None) -> bool:
         """Returns whether a partition is still read under this number."""
-        one = self._readings.get(partition)
-        return one is not None and number is not None and one.number == number
+        reading = self._readings.get(partition)
+        return reading is not None and number is not None and reading.number == number
 
     def next_offset(self, partition: int) -> int:
         """Returns the first offset of a partition that is not staged yet.
@@ -121,7 +123,7 @@ class Assignment:
 
     def interrupted(self) -> frozenset[int]:
         """Returns the partitions whose reading is interrupted."""
-        return frozenset(partition for partition, one in self._readings.items() if one.number is None)
+        return frozenset(partition for partition, reading in self._readings.items() if reading.number is None)
 
     def resume(self, partitions: Iterable[int]) -> dict[int, int]:
         """Accepts what is read from partitions again, under a new number.
@@ -133,9 +135,9 @@ class Assignment:
         starts = {}
         for partition in partitions:
             if partition in self._readings:
-                one = self._readings[partition]
-                one.number, one.taken = self._last_number, one.next_offset
-                starts[partition] = one.next_offset
+                reading = self._readings[partition]
+                reading.number, reading.taken = self._last_number, reading.next_offset
+                starts[partition] = reading.next_offset
         return starts
 
     def take(self, partition: int, number: int | None, end: int) -> int:
@@ -150,8 +152,8 @@ class Assignment:
         Raises:
             AssignmentOver: that assignment is over.
         """
-        one = self._of(partition, number)
-        begin, one.taken = one.taken, end
+        reading = self._of(partition, number)
+        begin, reading.taken = reading.taken, end
         return begin
 
     def may_move(self, partition: int, number: int | None, begin: int) -> None:
@@ -170,8 +172,8 @@ class Assignment:
         Raises:
             AssignmentOver: the assignment under which that was read is over.
         """
-        one = self._of(partition, number)
-        one.next_offset = max(next_offset, one.next_offset)
+        reading = self._of(partition, number)
+        reading.next_offset = max(next_offset, reading.next_offset)
 
     def _of(self, partition: int, number: int | None) -> _Reading:
         if not self.holds(partition, number):

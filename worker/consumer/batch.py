@@ -83,9 +83,11 @@ class Batch:
     @property
     def results(self) -> dict[str, int]:
         """How many records had each of RESULTS."""
-        found: dict[str, int] = {what: sum(one[what] for one in self._counts.values()) for what in NOT_STAGED}
-        found["dead_letter"] = len(self._letters)
-        return {"staged": self.size - sum(found.values()), **found}
+        results: dict[str, int] = {
+            result: sum(counted[result] for counted in self._counts.values()) for result in NOT_STAGED
+        }
+        results["dead_letter"] = len(self._letters)
+        return {"staged": self.size - sum(results.values()), **results}
 
     def add(self, records: Sequence[Record]) -> None:
         """Adds records, in the order in which they were read.
@@ -232,8 +234,10 @@ class Batch:
     def _known(self, record: Record, version: int | None, event_time: str | None) -> Known:
         return Known(version, self._topic, self._topic_id, record.partition, record.offset, event_time)
 
-    def _known_of(self, one: Pending | Stored) -> Known:
-        return one.known if isinstance(one, Stored) else self._known(one.at, one.version, one.time)
+    def _known_of(self, customer: Pending | Stored) -> Known:
+        if isinstance(customer, Stored):
+            return customer.known
+        return self._known(customer.at, customer.version, customer.time)
 
     def write(self, at: str, behind: Collection[int] = (), again: Mapping[int, int] | None = None) -> None:
         """Stages the whole batch, or nothing. It cannot be used afterwards.
@@ -247,7 +251,7 @@ class Batch:
             DatabaseError: nothing was staged.
         """
         read = again or {}
-        letters = [one for one in self._letters if one[0].offset >= read.get(one[0].partition, 0)]
+        letters = [letter for letter in self._letters if letter[0].offset >= read.get(letter[0].partition, 0)]
         with self._db.transaction():
             self.write_customers(at)
             dead_letters.keep(self._db, [self._letter(record, reason, at) for record, reason in letters])
@@ -258,7 +262,7 @@ class Batch:
     def write_customers(self, at: str) -> None:
         """Writes only customers and counts. Call it in a transaction."""
         connected = self._connected_now()
-        ignored.drop(self._db, (ids_of(key) for key, one in self._newest.items() if one.newer))
+        ignored.drop(self._db, (ids_of(key) for key, pending in self._newest.items() if pending.newer))
         self._write_fills(at, connected)
         self._write_newest(at, connected)
         first_reading.note_not_staged(self._db, self._topic, self._topic_id, self._not_staged)

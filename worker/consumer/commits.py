@@ -64,7 +64,7 @@ class Commits:
             KafkaError: no broker answers.
             KafkaException: the client has met a fatal error.
         """
-        asked = [TopicPartition(self._topic, one) for one in sorted(partitions)]
+        asked = [TopicPartition(self._topic, partition) for partition in sorted(partitions)]
         try:
             known = (
                 answer(lambda: consumer.committed(asked, timeout=ANSWER_SECONDS), consumer, self._settings, problems)
@@ -75,9 +75,9 @@ class Commits:
             if is_fatal(error.args[0]):
                 raise
             raise unreachable(self._settings, problems.last, error) from error
-        others = [one.partition for one in known if one.metadata and one.metadata != self._instance]
+        others = [position.partition for position in known if position.metadata and position.metadata != self._instance]
         if others and self._wait:
-            listed = ", ".join(str(one) for one in others)
+            listed = ", ".join(str(partition) for partition in others)
             message = "partition %s was another worker's: waiting up to %.0f s for its last calls"
             log.info(message, listed, self._wait, extra={"partitions": others, "seconds": self._wait})
         return dict.fromkeys(others, self._wait)
@@ -85,15 +85,15 @@ class Commits:
     def given(self, partitions: Collection[int], waits: Mapping[int, float]) -> None:
         """Records an assignment. The owner is named once the calls of the previous one are over."""
         now = time.monotonic()
-        self._unclaimed |= {one: now + waits.get(one, 0.0) for one in partitions}
-        for one in partitions:
-            self._uncommitted.pop(one, None)
+        self._unclaimed |= {partition: now + waits.get(partition, 0.0) for partition in partitions}
+        for partition in partitions:
+            self._uncommitted.pop(partition, None)
 
     def dropped(self, partitions: Collection[int]) -> None:
         """Records partitions that are no longer assigned to this worker."""
-        for one in partitions:
-            self._uncommitted.pop(one, None)
-            self._unclaimed.pop(one, None)
+        for partition in partitions:
+            self._uncommitted.pop(partition, None)
+            self._unclaimed.pop(partition, None)
 
     def staged(self, next_offsets: Mapping[int, int]) -> None:
         """Records how far partitions are staged."""
@@ -110,7 +110,7 @@ class Commits:
     def claim(self, partitions: Collection[int]) -> None:
         """Names the owner of partitions, even idle ones, and repeats it now and then."""
         now = time.monotonic()
-        for partition in [one for one, after in self._unclaimed.items() if now >= after]:
+        for partition in [partition for partition, free_at in self._unclaimed.items() if now >= free_at]:
             del self._unclaimed[partition]
             self._add([partition])
         if now - self._confirmed_at > CONFIRM_SECONDS:
@@ -127,11 +127,17 @@ class Commits:
         """Commits what is staged. Never blocks, and a refusal changes nothing: reading continues from SQLite."""
         self._committed_at = time.monotonic()
         name = "" if self.released else self._instance
-        ready = {one: offset for one, offset in self._uncommitted.items() if one not in self._unclaimed}
+        ready = {
+            partition: offset for partition, offset in self._uncommitted.items() if partition not in self._unclaimed
+        }
         if not ready:
             return
-        self._uncommitted = {one: offset for one, offset in self._uncommitted.items() if one in self._unclaimed}
-        positions = [TopicPartition(self._topic, one, offset, metadata=name) for one, offset in ready.items()]
+        self._uncommitted = {
+            partition: offset for partition, offset in self._uncommitted.items() if partition in self._unclaimed
+        }
+        positions = [
+            TopicPartition(self._topic, partition, offset, metadata=name) for partition, offset in ready.items()
+        ]
         try:
             consumer.commit(offsets=positions, asynchronous=True)
         except KafkaException as error:
@@ -139,5 +145,5 @@ class Commits:
 
     def answered(self, error: LibraryError | None, positions: Sequence[TopicPartition]) -> None:
         """Handles the group's answer to a commit."""
-        if error is None and not any(one.error for one in positions):
+        if error is None and not any(position.error for position in positions):
             self._ownership.heard()

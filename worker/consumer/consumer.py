@@ -22,10 +22,10 @@ from worker.consumer.erased_customers import ErasedCustomers, HashKey, no_key
 from worker.consumer.instance import instance_of
 from worker.consumer.membership import Membership, properties, refusal, says_name_is_taken
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.consumer.partition_turns import READ_TOGETHER, PartitionTurns, topic_partitions
 from worker.consumer.report import ConsumerReport
 from worker.consumer.retention_gap import RetentionGap
 from worker.consumer.start_offset_lookup import find_start
-from worker.consumer.turns import READ_TOGETHER, Turns
 from worker.errors import ConsumerStopped
 from worker.kafka.admin import Admin, TopicId
 from worker.kafka.client import Problems, bounds, client
@@ -87,7 +87,7 @@ class Consumer:
         self._refused, self._takings = False, Counter[int]()
         self._notices: list[tuple[Message, int | None]] = []
         self._unreported: dict[int, tuple[int | None, int]] = {}
-        self._turns = Turns(settings.topic)
+        self._turns = PartitionTurns(settings.topic)
         self._instance = instance_of(db, f"worker-{uuid.uuid4()}")
         self._commits = Commits(settings, self._instance, owned_partitions, self._next_of, call_seconds)
         admin = Admin(settings, self._problems)
@@ -116,12 +116,9 @@ class Consumer:
         self._commits.released = value
 
     def _opened(self) -> LibraryConsumer:
-        own = properties(self._settings, self._name)
-        return client(
-            LibraryConsumer,
-            self._settings,
-            own | {"client.id": self._instance, "error_cb": self._problems, "on_commit": self._commits.answered},
-        )
+        own = properties(self._settings, self._name) | {"client.id": self._instance}
+        own |= {"error_cb": self._problems, "on_commit": self._commits.answered}
+        return client(LibraryConsumer, self._settings, own)
 
     def read(self, stop: Stop) -> None:
         """Joins the group, and reads and stages until it is time to stop.
@@ -139,8 +136,8 @@ class Consumer:
         except KafkaException as error:
             if (fatal := messages.fatal_of(error)) is not None:
                 raise self._ended(fatal) from error
-            reason = messages.text_of(error)
-            raise ConsumerStopped(f"Kafka cannot be read: {reason}.", "Start the worker again.") from error
+            problem = f"Kafka cannot be read: {messages.text_of(error)}."
+            raise ConsumerStopped(problem, "Start the worker again.") from error
         finally:
             self.leave()
 
@@ -244,8 +241,7 @@ class Consumer:
     def _write(self) -> int:
         # Stages what was read, and only then tells the rest of the worker.
         count = self._stage()
-        notices, self._notices = self._notices, []
-        unreported, self._unreported = self._unreported, {}
+        notices, unreported, self._notices, self._unreported = self._notices, self._unreported, [], {}
         for partition, (number, next_offset) in unreported.items():
             self._read_to(partition, number, next_offset, at_end=False)
         for message, number in notices:
@@ -316,14 +312,14 @@ class Consumer:
     def _given(self, consumer: LibraryConsumer, assigned: Sequence[TopicPartition]) -> None:
         if self._assignment.state is State.FENCED:
             return
-        partitions = {one.partition for one in assigned}
+        partitions = {position.partition for position in assigned}
         topic_id = self._id.now()
         if topic_id != self.topic_id:
             # What this worker has is of the topic before it was recreated.
             partitions |= self._stop_all()
             self.topic_id = topic_id
             self._begin_batch()
-        before = {one: self._takings[one] for one in partitions}
+        before = {partition: self._takings[partition] for partition in partitions}
         compaction = self._retention_gap.ask()
         topic, spans, again = self._settings.topic, {}, {}
         for partition in sorted(partitions):
@@ -334,30 +330,28 @@ class Consumer:
                 again[partition] = self._next_of(partition) or 0
         waits = self._commits.former_owners(self._consumer, spans, self._problems)
         # Without those revoked meanwhile.
-        spans = {one: span for one, span in spans.items() if self._takings[one] == before[one]}
-        again = {one: known for one, known in again.items() if one in spans}
+        spans = {partition: span for partition, span in spans.items() if self._takings[partition] == before[partition]}
+        again = {partition: known for partition, known in again.items() if partition in spans}
         self._retention_gap.given(
-            self.topic_id, {one: high for one, (start, high) in spans.items() if start < high}, again
+            self.topic_id, {partition: high for partition, (start, high) in spans.items() if start < high}, again
         )
         self._commits.given(spans, waits)
         self._turns.given(spans)
-        self._assignment.assign({one: start for one, (start, _) in spans.items()})
+        self._assignment.assign({partition: start for partition, (start, _) in spans.items()})
         self._ownership.given(spans, waits, again)
-        self._put({one: start for one, (start, _) in spans.items()})
+        self._put({partition: start for partition, (start, _) in spans.items()})
 
     def _put(self, starts: Mapping[int, int]) -> None:
-        topic = self._settings.topic
-        self._consumer.incremental_assign([TopicPartition(topic, one, offset) for one, offset in starts.items()])
+        self._consumer.incremental_assign([TopicPartition(self._settings.topic, *start) for start in starts.items()])
         self._turns.take(self._consumer, assigned=starts)
 
     def _stop_reading(self, partitions: Collection[int]) -> None:
         if partitions:
-            self._consumer.incremental_unassign([TopicPartition(self._settings.topic, one) for one in partitions])
+            self._consumer.incremental_unassign(topic_partitions(self._settings.topic, partitions))
 
     def _begin_again(self) -> None:
         # The log has changed since these partitions were assigned.
-        partitions = sorted(self._stop_all())
-        self._given(self._consumer, [TopicPartition(self._settings.topic, one) for one in partitions])
+        self._given(self._consumer, topic_partitions(self._settings.topic, self._stop_all()))
 
     def _stop_all(self) -> frozenset[int]:
         partitions = self._assignment.partitions
@@ -383,14 +377,14 @@ class Consumer:
 
     def _revoked(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
         # First no more calls start; then what was read is staged, and committed while the group still accepts it.
-        taken = {one.partition for one in partitions}
+        taken = {position.partition for position in partitions}
         self._ownership.taken(taken)
         self._stage()
         self._commits.commit(self._consumer)
         self._forget(taken, self._assignment.revoke)
 
     def _lost(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
-        taken = {one.partition for one in partitions}
+        taken = {position.partition for position in partitions}
         self._ownership.taken(taken)
         self._stage()
         self._forget(taken, self._assignment.lose)

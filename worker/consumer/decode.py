@@ -275,13 +275,13 @@ def _is_id(text: str) -> bool:
 def _attributes(headers: Headers) -> dict[str, str] | None:
     # Binary mode is recognised by its attribute headers, unless the content type says structured; the first of several
     # headers with the same name counts.
-    found: dict[str, str] = {}
+    attributes: dict[str, str] = {}
     for name, value in headers:
         lower = name.lower()
         if value is None:
             continue
         if lower.startswith("ce_"):
-            found.setdefault(lower, value.decode("utf-8", "replace"))
+            attributes.setdefault(lower, value.decode("utf-8", "replace"))
         elif lower == "content-type" and value.lower().startswith(STRUCTURED):
             return None
-    return found or None
+    return attributes or None

@@ -49,7 +49,7 @@ class ErasedCustomers:
             for account_id, customer_id in keys
             if account_id in having
         }
-        return {digests[digest]: one for digest, one in forgotten.find(db, digests).items()}
+        return {digests[digest]: erased for digest, erased in forgotten.find(db, digests).items()}
 
     def among_keys(self, db: Database, keys: Collection[str]) -> Mapping[bytes, Forgotten]:
         """Returns the same for customers given as account_id/customer_id, in UTF-8. Quick where nobody was erased."""
@@ -86,11 +86,11 @@ class ErasedCustomers:
         self, db: Database, account_id: AccountId, pages: Iterator[Sequence[customers.Staged]]
     ) -> Iterator[tuple[str, str, int]]:
         for page in pages:
-            erased = self.among(db, [(account_id, one.customer_id) for one in page])
-            for one in page:
-                found = erased.get((account_id, one.customer_id))
-                if found is not None and not is_newer(found, Known(*one.known), withdraws=one.withdrawn):
-                    yield account_id, one.customer_id, one.revision
+            erased = self.among(db, [(account_id, customer.customer_id) for customer in page])
+            for customer in page:
+                entry = erased.get((account_id, customer.customer_id))
+                if entry is not None and not is_newer(entry, Known(*customer.known), withdraws=customer.withdrawn):
+                    yield account_id, customer.customer_id, customer.revision
 
     def _key(self, db: Database) -> bytes | None:
         try:

@@ -90,17 +90,17 @@ def newest_first(customers: Sequence[Customer]) -> list[Customer]:
     By offset if all their events are in one log, as the contract requires; else by time, those without one last. Ties
     are broken by offset and id, so that the order is deterministic.
     """
-    one_log = len({_log_of(one.position) for one in customers}) <= 1
+    one_log = len({_log_of(customer.position) for customer in customers}) <= 1
 
-    def order(one: Customer) -> tuple[datetime, int, str]:
-        moment = None if one_log else _moment(one.event_time)
-        return moment or _BEFORE_ALL, one.position.offset, one.customer_id
+    def order(customer: Customer) -> tuple[datetime, int, str]:
+        moment = None if one_log else _moment(customer.event_time)
+        return moment or _BEFORE_ALL, customer.position.offset, customer.customer_id
 
     return sorted(customers, key=order, reverse=True)
 
 
-def _log_of(one: Known | Position) -> tuple[str, str, int]:
-    return one.topic, one.topic_id, one.partition
+def _log_of(position: Known | Position) -> tuple[str, str, int]:
+    return position.topic, position.topic_id, position.partition
 
 
 def _by_time(known: datetime | None, new: datetime | None) -> Verdict:

@@ -36,8 +36,8 @@ def instance_of(db: Database, new: str) -> str:
 
 def place_of(file: Path) -> str:
     """Returns what distinguishes a file from its copies: a digest of its inode, its device and the running machine."""
-    found = file.stat()
-    text = f"{found.st_ino} {found.st_dev} {_machine()}"
+    status = file.stat()
+    text = f"{status.st_ino} {status.st_dev} {_machine()}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

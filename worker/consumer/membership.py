@@ -103,5 +103,5 @@ class Membership:
         answer, self._asked = self._asked, None
         if answer.exception() is not None or answer.result().state != ConsumerGroupState.STABLE:
             return False
-        mine = [one for one in answer.result().members if one.group_instance_id == self._name]
-        return bool(mine) and not any(one.assignment.topic_partitions for one in mine)
+        mine = [member for member in answer.result().members if member.group_instance_id == self._name]
+        return bool(mine) and not any(member.assignment.topic_partitions for member in mine)

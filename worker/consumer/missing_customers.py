@@ -34,21 +34,21 @@ def delete_missing(
     if revived:
         message = "still deleted: %s; the events that came again are older"
         log.info(message, counted(revived, "customer"), extra={"count": revived})
-    for one in first_reading.judge(db, topic, topic_id, ready, ledger_partition, at):
-        if one.deleted:
+    for absent in first_reading.judge(db, topic, topic_id, ready, ledger_partition, at):
+        if absent.deleted:
             log.warning(
                 "partition %d was read to its end. Missing from it, and therefore deleted: %s of the ledger",
-                one.partition,
-                counted(one.deleted, "customer"),
-                extra={"partition": one.partition, "count": one.deleted},
+                absent.partition,
+                counted(absent.deleted, "customer"),
+                extra={"partition": absent.partition, "count": absent.deleted},
             )
-        if one.unclear:
-            reason = one.reason or "they were settled under another id of the topic, or checked again since"
+        if absent.unclear:
+            reason = absent.reason or "they were settled under another id of the topic, or checked again since"
             log.warning(
                 "partition %d was read to its end. Not in it, but not deleted: %s of the ledger, because %s. Publish "
                 "those that were deleted again, as .deleted",
-                one.partition,
-                counted(one.unclear, "customer"),
+                absent.partition,
+                counted(absent.unclear, "customer"),
                 reason,
-                extra={"partition": one.partition, "count": one.unclear, "reason": reason},
+                extra={"partition": absent.partition, "count": absent.unclear, "reason": reason},
             )

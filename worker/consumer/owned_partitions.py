@@ -125,9 +125,9 @@ class OwnedPartitions:
             self._assignments += 1
             for partition, (start, end) in spans.items():
                 free_at = now + (waits or {}).get(partition, 0.0)
-                one = _Partition(start, end, start, self._assignments, free_at, again=partition in again)
-                one.caught_up, one.ledger_read = start >= end, not self._follows
-                self._partitions[partition] = one
+                state = _Partition(start, end, start, self._assignments, free_at, again=partition in again)
+                state.caught_up, state.ledger_read = start >= end, not self._follows
+                self._partitions[partition] = state
             self._lock.notify_all()
 
     def taken(self, partitions: Collection[int]) -> None:
@@ -220,21 +220,21 @@ class OwnedPartitions:
     def _awaited(self) -> dict[int, int]:
         # Not before the former owner's calls are over: it may write down what they did.
         now = self._clock()
-        waiting = ((number, one) for number, one in self._partitions.items() if not one.ledger_read)
-        return {number: one.assignment for number, one in waiting if now >= one.free_at}
+        waiting = ((number, state) for number, state in self._partitions.items() if not state.ledger_read)
+        return {number: state.assignment for number, state in waiting if now >= state.free_at}
 
     # Asked by the poll thread
 
     def behind(self) -> bool:
         """Returns whether any partition is not yet read to where it ended when it was assigned."""
         with self._lock:
-            return not all(one.caught_up for one in self._partitions.values())
+            return not all(state.caught_up for state in self._partitions.values())
 
     def at_end(self) -> dict[int, int]:
         """Returns the partitions that were read to their end and not only again, each with the offset to read next."""
         with self._lock:
             parts = self._partitions.items()
-            return {number: one.next_offset for number, one in parts if one.caught_up and not one.again}
+            return {number: state.next_offset for number, state in parts if state.caught_up and not state.again}
 
     # Asked by the flush
 
@@ -245,11 +245,11 @@ class OwnedPartitions:
         call of a former owner can be under way.
         """
         with self._lock:
-            return frozenset(number for number, one in self._partitions.items() if self._is_ready(one))
+            return frozenset(number for number, state in self._partitions.items() if self._is_ready(state))
 
-    def _is_ready(self, one: _Partition) -> bool:
-        known = one.caught_up and not one.again and one.ledger_read and self._settings_read
-        return known and self._clock() >= one.free_at
+    def _is_ready(self, state: _Partition) -> bool:
+        known = state.caught_up and not state.again and state.ledger_read and self._settings_read
+        return known and self._clock() >= state.free_at
 
     def owned(self) -> frozenset[int]:
         """Returns the partitions that are this worker's."""
@@ -260,18 +260,22 @@ class OwnedPartitions:
         """Returns how many of the records that were there at assignment were read, and how many there were."""
         with self._lock:
             parts = self._partitions.values()
-            total = sum(one.end - one.start for one in parts)
-            return sum(min(one.next_offset, one.end) - one.start for one in parts), total
+            total = sum(state.end - state.start for state in parts)
+            return sum(min(state.next_offset, state.end) - state.start for state in parts), total
 
     def lags(self, at: float) -> dict[int, Lag]:
         """Returns how far each partition is behind at a time, in seconds since 1970, as far as that is known by now."""
         with self._lock:
-            return {number: _lag(one, at) for number, one in self._partitions.items()}
+            return {number: _lag(state, at) for number, state in self._partitions.items()}
 
     def held(self, partitions: Collection[int]) -> Held:
         """Returns the assignments by which these partitions are this worker's now, those that are."""
         with self._lock:
-            return frozenset((one, self._partitions[one].assignment) for one in partitions if one in self._partitions)
+            return frozenset(
+                (partition, self._partitions[partition].assignment)
+                for partition in partitions
+                if partition in self._partitions
+            )
 
     def may_call(self, held: Held) -> bool:
         """Returns whether a call may be begun that rests on these assignments.
@@ -310,7 +314,7 @@ class OwnedPartitions:
         if (why := self.why_settings_unread()) is not None:
             return why
         with self._lock:
-            unread = sorted(number for number, one in self._partitions.items() if not one.ledger_read)
+            unread = sorted(number for number, state in self._partitions.items() if not state.ledger_read)
         return f"The ledger of these partitions is not read yet: {', '.join(map(str, unread))}." if unread else None
 
     def seconds_since_poll(self) -> float | None:
@@ -327,7 +331,7 @@ class OwnedPartitions:
     def waiting_seconds(self) -> float:
         """Returns how long calls of former owners are still waited for."""
         with self._lock:
-            return max((one.free_at for one in self._partitions.values()), default=0.0) - self._clock()
+            return max((state.free_at for state in self._partitions.values()), default=0.0) - self._clock()
 
     def seconds_since_assignment(self) -> float:
         """Returns how long ago partitions were assigned last."""
@@ -351,18 +355,18 @@ class OwnedPartitions:
         """
         with self._lock:
             return self._lock.wait_for(
-                lambda: sum(one.next_offset - one.start for one in self._partitions.values()) >= count, timeout
+                lambda: sum(state.next_offset - state.start for state in self._partitions.values()) >= count, timeout
             )
 
     def _all_ready(self) -> bool:
         if not self._partitions:
             # A member that joins is given nothing at first where others must give partitions back before.
             return self._assigned and self._clock() - self._assigned_at >= NOTHING_SECONDS
-        return self._assigned and all(self._is_ready(one) for one in self._partitions.values())
+        return self._assigned and all(self._is_ready(state) for state in self._partitions.values())
 
 
-def _lag(one: _Partition, at: float) -> Lag:
-    records = max(one.log_end - one.next_offset, 0)
+def _lag(state: _Partition, at: float) -> Lag:
+    records = max(state.log_end - state.next_offset, 0)
     if not records:
         return Lag(0, 0.0)
-    return Lag(records, None if one.up_to_date_at is None else max(at - one.up_to_date_at, 0.0))
+    return Lag(records, None if state.up_to_date_at is None else max(at - state.up_to_date_at, 0.0))

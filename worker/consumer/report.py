@@ -61,8 +61,8 @@ class ConsumerReport:
         if now - self._times_at < LOOK_SECONDS:
             return
         self._times_at = now
-        last = {partition_of_message(one): one.timestamp()[1] for one in polled if one.error() is None}
-        self._ownership.read_times({one: milliseconds / 1000 for one, milliseconds in last.items()})
+        last = {partition_of_message(message): message.timestamp()[1] for message in polled if message.error() is None}
+        self._ownership.read_times({partition: milliseconds / 1000 for partition, milliseconds in last.items()})
 
     def staged(self, results: Mapping[str, int], reason: str | None) -> None:
         """Records what was staged.

@@ -137,7 +137,7 @@ class RetentionGap:
     @property
     def again(self) -> Mapping[int, int]:
         """Partitions that are being reread, each with the offset from which it was never read."""
-        return {partition: one.known for partition, one in self._again.items()}
+        return {partition: reading.known for partition, reading in self._again.items()}
 
     def behind(self, next_offsets: Mapping[int, int]) -> set[int]:
         """Returns the partitions that are not read to where they ended when they were assigned."""
@@ -149,11 +149,11 @@ class RetentionGap:
             return
         people: dict[int, set[tuple[str, str]]] = {}
         for record in records:
-            who = whose(record) if record.partition in self._again else None
-            if who is not None:
-                people.setdefault(record.partition, set()).add(who)
-        for partition, found in people.items():
-            reread_customers.note(self._db, partition, sorted(found))
+            ids = whose(record) if record.partition in self._again else None
+            if ids is not None:
+                people.setdefault(record.partition, set()).add(ids)
+        for partition, keys in people.items():
+            reread_customers.note(self._db, partition, sorted(keys))
 
     def reached(self, partition: int, next_offset: int, *, at_end: bool) -> None:
         """Records how far a partition was read and staged; deletes missing customers once it was reread.
@@ -175,18 +175,18 @@ class RetentionGap:
         elif (low := self._whole(partition, again, next_offset)) is not None:
             self._sweep(partition, again.read, low)
 
-    def _whole(self, partition: int, one: _Again, next_offset: int) -> int | None:
+    def _whole(self, partition: int, reading: _Again, next_offset: int) -> int | None:
         # Returns where the log begins, once the partition was read completely.
-        one.read = max(one.read, next_offset)
-        if one.read < one.goal:
+        reading.read = max(reading.read, next_offset)
+        if reading.read < reading.goal:
             return None
         low, high = self._bounds(partition)
-        if one is not self._again.get(partition, self._first.get(partition)):
+        if reading is not self._again.get(partition, self._first.get(partition)):
             return None  # it was revoked while its broker was queried
-        if not one.last:
+        if not reading.last:
             # Records compacted before they were reached have newer ones, which may come after the first goal.
-            one.goal, one.last = high, True
-        return low if one.read >= one.goal else None
+            reading.goal, reading.last = high, True
+        return low if reading.read >= reading.goal else None
 
     def _why_not_swept(self, partition: int, low: int) -> str | None:
         if self.compaction is None:
@@ -244,14 +244,14 @@ class RetentionGap:
             self._ask_ends()
             return
         asked_at, answers = self._asked
-        if not all(one.done() for one in answers.values()):
+        if not all(answer.done() for answer in answers.values()):
             return
         self._asked = None
         read = self._ownership.at_end()
         idle = [
-            one.partition
-            for one, answer in answers.items()
-            if answer.exception() is None and answer.result().offset <= read.get(one.partition, -1)
+            position.partition
+            for position, answer in answers.items()
+            if answer.exception() is None and answer.result().offset <= read.get(position.partition, -1)
         ]
         self._note_end(idle, asked_at)
 

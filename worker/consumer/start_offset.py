@@ -46,9 +46,9 @@ def start_of(
         compaction: the topic's settings; None if unknown, or not needed.
         now: needed with compaction.
     """
-    same = [one for one in readings if one.partition == partition and one.topic_id == topic_id]
+    same = [reading for reading in readings if reading.partition == partition and reading.topic_id == topic_id]
     if not same:
-        ids = {one.topic_id for one in readings} - {""}
+        ids = {reading.topic_id for reading in readings} - {""}
         if not topic_id or not ids or topic_id in ids:
             return Start(low)
         notice = f"The topic was recreated (its id is {topic_id} now), so the worker reads it from its beginning."
@@ -77,7 +77,7 @@ def start_of(
 
 def _retention_gap(partition: int, since: str, compaction: Compaction, low: int) -> str:
     reason = why_not_swept(compaction, low)
-    found = (
+    consequence = (
         "Customers that are missing from it then count as deleted."
         if reason is None
         else f"Deletions may have been missed, because {reason}: publish those again as .deleted."
@@ -85,7 +85,7 @@ def _retention_gap(partition: int, since: str, compaction: Compaction, low: int)
     return (
         f"Partition {partition} was last read to its end at {since}, longer ago than its topic keeps nulls "
         f"(delete.retention.ms: {compaction.keeps_seconds / 3600:g} h): customers may have been deleted since "
-        f"without a trace. The worker reads it again from its beginning. {found}"
+        f"without a trace. The worker reads it again from its beginning. {consequence}"
     )
 
 

@@ -93,7 +93,7 @@ def to_read(db: Database) -> list[BareAccount]:
     return [BareAccount(*row) for row in rows]
 
 
-def move(db: Database, one: BareAccount, first_offset: int) -> BareAccount | None:
+def move(db: Database, account: BareAccount, first_offset: int) -> BareAccount | None:
     """Records that a partition was reread for an account up to an offset. Call it in the transaction that fills.
 
     Returns:
@@ -102,19 +102,19 @@ def move(db: Database, one: BareAccount, first_offset: int) -> BareAccount | Non
     moved = db.execute(
         f"UPDATE bare_account SET first_offset = ? WHERE {_SAME} AND EXISTS (SELECT 1 FROM account "
         "WHERE account.account_id = bare_account.account_id AND key_hint IS NOT NULL)",
-        (first_offset, *_key_of(one), one.first_offset),
+        (first_offset, *_key_of(account), account.first_offset),
     ).rowcount
-    return BareAccount(*_key_of(one), first_offset) if moved else None
+    return BareAccount(*_key_of(account), first_offset) if moved else None
 
 
 _SAME = "account_id = ? AND topic = ? AND topic_id = ? AND partition = ? AND first_offset = ?"
 
 
-def _key_of(one: BareAccount) -> tuple[AccountId, str, str, int]:
-    return one.account_id, one.topic, one.topic_id, one.partition
+def _key_of(account: BareAccount) -> tuple[AccountId, str, str, int]:
+    return account.account_id, account.topic, account.topic_id, account.partition
 
 
-def end(db: Database, one: BareAccount, read_to: int | None = None) -> int:
+def end(db: Database, account: BareAccount, read_to: int | None = None) -> int:
     """Records that rereading ended; returns how many customers are still bare because their records are gone.
 
     They wait for their next event without delaying flushes. Customers whose record comes after what was read are read
@@ -126,7 +126,7 @@ def end(db: Database, one: BareAccount, read_to: int | None = None) -> int:
     """
     to = _LAST if read_to is None else read_to
     db.in_parts(
-        _left(db, one, to),
+        _left(db, account, to),
         lambda keys: int(
             db.executemany(
                 # A deleted customer needs no fields.
@@ -139,13 +139,15 @@ def end(db: Database, one: BareAccount, read_to: int | None = None) -> int:
     if db.is_ending:
         return 0
     with db.transaction():
-        if any(_left(db, one)):
+        if any(_left(db, account)):
             return 0
-        left = _count(db, one.account_id, one)
+        left = _count(db, account.account_id, account)
         if left:
-            db.execute(f"UPDATE bare_account SET first_offset = NULL WHERE {_SAME}", (*_key_of(one), one.first_offset))
+            db.execute(
+                f"UPDATE bare_account SET first_offset = NULL WHERE {_SAME}", (*_key_of(account), account.first_offset)
+            )
         else:
-            db.execute(f"DELETE FROM bare_account WHERE {_SAME}", (*_key_of(one), one.first_offset))
+            db.execute(f"DELETE FROM bare_account WHERE {_SAME}", (*_key_of(account), account.first_offset))
     return left
 
 
@@ -154,19 +156,19 @@ _IN_LOG = "topic = ? AND topic_id = ? AND partition = ?"
 _BARE = "account_id = ? AND address IS NULL AND bare = 1"  # read by the index of those without an address
 
 
-def _left(db: Database, one: BareAccount, read_to: int = _LAST) -> Iterator[tuple[str, str]]:
+def _left(db: Database, account: BareAccount, read_to: int = _LAST) -> Iterator[tuple[str, str]]:
     after = ""
     while rows := db.execute(
         f"SELECT account_id, customer_id FROM customer WHERE {_BARE} AND changed = 1 AND {_IN_LOG} "
         f'AND "offset" < ? AND customer_id > ? ORDER BY customer_id LIMIT {PAGE_ROWS}',
-        (*_key_of(one), read_to, after),
+        (*_key_of(account), read_to, after),
     ).fetchall():
         yield from ((row[0], row[1]) for row in rows)
         after = rows[-1][1]
 
 
-def _count(db: Database, account_id: AccountId, one: BareAccount) -> int:
-    row = db.execute(f"SELECT count(*) FROM customer WHERE {_BARE} AND {_IN_LOG}", _key_of(one)).fetchone()
+def _count(db: Database, account_id: AccountId, account: BareAccount) -> int:
+    row = db.execute(f"SELECT count(*) FROM customer WHERE {_BARE} AND {_IN_LOG}", _key_of(account)).fetchone()
     return int(row[0])
 
 
@@ -205,12 +207,12 @@ def of_connected(db: Database, account_id: AccountId | None = None) -> dict[Acco
         "WHERE key_hint IS NOT NULL AND (?1 IS NULL OR account_id = ?1) GROUP BY account_id",
         (account_id,),
     ).fetchall()
-    found = {}
-    for who, to_read in rows:
-        count = int(db.execute(f"SELECT count(*) FROM customer WHERE {_BARE}", (who,)).fetchone()[0])
+    bare_accounts = {}
+    for bare_id, to_read in rows:
+        count = int(db.execute(f"SELECT count(*) FROM customer WHERE {_BARE}", (bare_id,)).fetchone()[0])
         if count or to_read:
-            found[AccountId(who)] = Bare(count, bool(to_read))
-    return found
+            bare_accounts[AccountId(bare_id)] = Bare(count, bool(to_read))
+    return bare_accounts
 
 
 def any_unconnected(db: Database) -> bool:
@@ -238,7 +240,9 @@ def to_strip(db: Database) -> list[AccountId]:
 def stripped(db: Database, account_ids: Sequence[AccountId]) -> None:
     """Unschedules accounts, except one that was connected and forgotten meanwhile. Call it in a transaction."""
     left = f"{_NO_SETTINGS} AND EXISTS (SELECT 1 FROM customer WHERE account_id = ?1 AND address IS NOT NULL)"
-    db.executemany(f"DELETE FROM stripping WHERE account_id = ?1 AND NOT ({left})", [(one,) for one in account_ids])
+    db.executemany(
+        f"DELETE FROM stripping WHERE account_id = ?1 AND NOT ({left})", [(account_id,) for account_id in account_ids]
+    )
 
 
 def strip(db: Database, account_id: AccountId) -> int:

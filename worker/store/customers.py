@@ -52,13 +52,13 @@ def changed(
 
 def within(rows: Iterable[Any], most_bytes: int | None) -> list[Customer]:
     """Returns the customers of the first rows whose states come within a bound in bytes, of the first row always."""
-    found, size = list[Customer](), 0
+    customers, size = list[Customer](), 0
     for row in rows:
         size += len(row["state"] or b"")
-        if most_bytes is not None and found and size > most_bytes:
+        if most_bytes is not None and customers and size > most_bytes:
             break
-        found.append(_customer(row))
-    return found
+        customers.append(_customer(row))
+    return customers
 
 
 def by_ids(db: Database, account_id: AccountId, ids: Iterable[CustomerId]) -> list[Customer]:
@@ -158,7 +158,7 @@ def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[Customer
 
 def reopen(db: Database, account_id: AccountId, customer_ids: Sequence[CustomerId]) -> Rows:
     """Marks customers as changed without a new event: their revision stays. Call it in a transaction."""
-    rows = [(account_id, one) for one in customer_ids]
+    rows = [(account_id, customer_id) for customer_id in customer_ids]
     which = "WHERE account_id = ? AND customer_id = ?"
     written = db.execute_each(f"UPDATE standing SET settled = NULL {which} AND settled IS NOT NULL", rows)
     db.executemany(f"UPDATE customer SET {_AGAIN} {which} AND bare = 0", rows)
@@ -232,7 +232,7 @@ def look_again(db: Database, account_id: AccountId) -> int:
         (account_id, MARKED_AT_ONCE),
     )
     first = [row[0] for row in rows]
-    marked = _mark(db, [(account_id, one) for one in first])
+    marked = _mark(db, [(account_id, customer_id) for customer_id in first])
     if len(first) == MARKED_AT_ONCE:
         # Recorded in this transaction, so that a crash before the rest is marked omits nobody.
         db.execute(
@@ -288,7 +288,7 @@ class _Marking:
         if not cursor.rowcount:
             return 0
         self.after = ids[-1]
-        return _mark(self.db, [(self.account_id, one) for one in ids])
+        return _mark(self.db, [(self.account_id, customer_id) for customer_id in ids])
 
 
 def _mark(db: Database, keys: Sequence[tuple[str, str]]) -> int:

@@ -18,7 +18,7 @@ from tests.unit.consumer.fake_kafka import TOPIC, FakeBroker, FakeConsumer, Fake
 from worker.clock import utc_now
 from worker.config import Kafka
 from worker.consumer import consumer as module
-from worker.consumer import turns
+from worker.consumer import partition_turns
 from worker.consumer.assignment import Assignment, AssignmentOver, State
 from worker.consumer.consumer import Consumer
 from worker.consumer.messages import of_same_assignment
@@ -44,7 +44,7 @@ class World:
         self.patches = ExitStack()
         self.patches.enter_context(patch.object(module, "LibraryConsumer", self._open))
         self.patches.enter_context(patch.object(admin, "AdminClient", self.broker.admin))
-        self.patches.enter_context(patch.object(turns, "READ_TOGETHER", 3))
+        self.patches.enter_context(patch.object(partition_turns, "READ_TOGETHER", 3))
         self.start()
 
     def _open(self, config: dict[str, object]) -> FakeConsumer:

@@ -16,7 +16,7 @@ MOST_EMPTY_POLLS = 10
 """After as many polls without a record, one more partition is read: one broker's silence must not stop the others."""
 
 
-class Turns:
+class PartitionTurns:
     """The partitions of an assignment that are not read to their end yet. Used only by the poll thread.
 
     Attributes:
@@ -78,7 +78,12 @@ class Turns:
         resumed = (self._paused - waiting) | (set(assigned) - waiting)
         paused = waiting - (self._paused - set(assigned))
         if resumed:
-            consumer.resume([TopicPartition(self._topic, partition) for partition in sorted(resumed)])
+            consumer.resume(topic_partitions(self._topic, resumed))
         if paused:
-            consumer.pause([TopicPartition(self._topic, partition) for partition in sorted(paused)])
+            consumer.pause(topic_partitions(self._topic, paused))
         self._paused = waiting
+
+
+def topic_partitions(topic: str, partitions: Collection[int]) -> list[TopicPartition]:
+    """Returns these partitions of a topic as librdkafka takes them, in order."""
+    return [TopicPartition(topic, partition) for partition in sorted(partitions)]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from worker.consumer import turns
-from worker.consumer.turns import MOST_EMPTY_POLLS, READ_TOGETHER, Turns
+from worker.consumer import partition_turns
+from worker.consumer.partition_turns import MOST_EMPTY_POLLS, READ_TOGETHER, PartitionTurns
 
 MUCH = 2 * READ_TOGETHER
 
@@ -38,7 +38,7 @@ def library() -> Any:
 
 def test_one_partition_is_read_after_the_other(library: Any) -> None:
     """The one with least unread first, each to its end; it is not paused again."""
-    order = Turns("t")
+    order = PartitionTurns("t")
     order.given({0: (0, 3 * MUCH), 1: (100, 100 + MUCH), 2: (0, 2 * MUCH)})
     order.take(library)
     assert library.paused == {0, 2}
@@ -55,7 +55,7 @@ def test_one_partition_is_read_after_the_other(library: Any) -> None:
 
 def test_partitions_with_little_unread_are_read_together(library: Any) -> None:
     """As at most starts: nothing is asked of the library."""
-    order = Turns("t")
+    order = PartitionTurns("t")
     order.given(dict.fromkeys(range(10), (0, READ_TOGETHER // 10)) | {10: (5, 5)})
     order.take(library)
     assert (library.paused, library.calls) == (set(), 0)
@@ -63,7 +63,7 @@ def test_partitions_with_little_unread_are_read_together(library: Any) -> None:
 
 def test_one_with_little_unread_does_not_wait_for_one_with_much(library: Any) -> None:
     """It is given while the other is read, and is read first."""
-    order = Turns("t")
+    order = PartitionTurns("t")
     order.given({0: (0, MUCH)})
     order.take(library)
     order.given({1: (0, 10), 2: (0, 3 * MUCH)})
@@ -76,8 +76,8 @@ def test_one_with_little_unread_does_not_wait_for_one_with_much(library: Any) ->
 
 def test_another_is_read_too_while_nothing_comes(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker of the one may not answer; nothing is dropped of what it may still send."""
-    monkeypatch.setattr(turns, "READ_TOGETHER", 1)
-    order = Turns("t")
+    monkeypatch.setattr(partition_turns, "READ_TOGETHER", 1)
+    order = PartitionTurns("t")
     order.given({partition: (0, 10 + partition) for partition in range(3)})
     for _ in range(MOST_EMPTY_POLLS):
         assert order.waiting() == {1, 2}
@@ -92,7 +92,7 @@ def test_another_is_read_too_while_nothing_comes(library: Any, monkeypatch: pyte
 
 def test_what_is_given_again_is_resumed(library: Any) -> None:
     """The library keeps a partition paused that was paused when it was revoked."""
-    order = Turns("t")
+    order = PartitionTurns("t")
     order.given({0: (0, MUCH), 1: (0, 2 * MUCH)})
     order.take(library, assigned={0, 1})
     assert library.paused == {1}
