@@ -42,10 +42,11 @@ def list_letters(
     """List records that could not be understood."""
     app = wired()
     with existing(app) as db:
-        letters = dead_letters.all_letters(db, limit)
+        letters = dead_letters.all_letters(db, limit + 1)
         other = elsewhere(app.config, db, None)
     if other:
         output.note(other)
+    letters = output.newest(letters, limit)
     if json:
         output.as_json([dead_letter_data(letter) for letter in letters])
     elif not letters:

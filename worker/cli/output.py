@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import typer
 
@@ -20,6 +20,8 @@ from worker import log
 from worker.cli.columns import GAP, fits, lines_of, widths_of
 from worker.errors import UsageError
 from worker.text.escape import json_escaped, visible
+
+_Row = TypeVar("_Row")
 
 PIPED_WIDTH = 200
 """Width of tables that go to a file or another program, unless ``COLUMNS`` is set."""
@@ -104,6 +106,17 @@ def note(text: str) -> None:
         logging.getLogger("worker").info(text)
     else:
         err.write([visible(text)])
+
+
+def newest(rows: list[_Row], limit: int) -> list[_Row]:
+    """Returns the last rows, and mentions on stderr if there are more.
+
+    Args:
+        rows: oldest first, one more than the limit if there are more.
+    """
+    if len(rows) > limit:
+        note(f"Only the newest {limit} are shown; there are more. See more: --limit {10 * limit}")
+    return rows[-limit:]
 
 
 def ask(question: str) -> bool:

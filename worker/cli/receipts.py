@@ -57,11 +57,12 @@ def list_receipts(
                 since=moment,
                 run=run,
                 refused=refused,
-                limit=limit,
+                limit=limit + 1,
             )
         )
     if other:
         output.note(other)
+    matching = output.newest(matching, limit)
     if json:
         output.as_json([receipt_data(receipt) for receipt in matching])
     elif csv:

@@ -256,16 +256,15 @@ class Recorder:
         settled = self._settled + sum(one.changed_settled for one in results)
         left_out = self._with_left_out(results)
         # As after a crash.
-        part = self._part(self._counts + _outcomes(results), settled, left_out, RunResult.STOPPED)
+        part = self._part(self._counts + _counts_of(results), settled, left_out, RunResult.STOPPED)
         runs.put_account(db, self._run, part)
 
     def committed(self, results: Sequence[StepResult]) -> None:
         """Updates its state from committed results."""
-        outcomes = _outcomes(results)
-        self._counts += outcomes
+        self._counts += _counts_of(results)
         self._settled += sum(one.changed_settled for one in results)
         self._left_out = self._with_left_out(results)
-        self._metrics.contacts_recorded(outcomes)
+        self._metrics.contacts_recorded(_outcomes(results))
         for one in results:
             self._learn(one)
 
@@ -348,6 +347,15 @@ class Recorder:
         if result.account_stopped is not None and self.ended is None:
             more = {"reason": result.account_stopped}
             log.warning("the account is paused: Mailchimp accepts no call: %s", more["reason"], extra=facts | more)
+
+
+def _counts_of(results: Sequence[StepResult]) -> Counter[str]:
+    # A customer that is held back has a receipt for each list, but is one of those that wait.
+    counts = _outcomes(results)
+    for result in results:
+        held = [receipt.customer_id for receipt in result.receipts if receipt.outcome == Outcome.HELD]
+        counts[Outcome.HELD] -= len(held) - len(set(held))
+    return +counts
 
 
 def _outcomes(results: Sequence[StepResult]) -> Counter[str]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from typer.testing import CliRunner
 
+from worker.cli import app
 from worker.cli.context import known_account
 from worker.cli.receipts import moment_of
 from worker.clock import as_text
@@ -15,8 +19,9 @@ from worker.errors import NotFound, UsageError
 from worker.model import AccountId, AddressKey, CustomerId, ListId
 from worker.sqlite.database import Database, open_database
 from worker.status.json_data import receipt_data
-from worker.store import accounts, receipts
+from worker.store import accounts, dead_letters, receipts
 from worker.store.accounts import AccountSettings
+from worker.store.dead_letters import DeadLetter
 from worker.store.receipts import Receipt
 
 LONDON = ZoneInfo("Europe/London")
@@ -25,6 +30,10 @@ ONE = Receipt(
     0, 5, ListId("master"), None, "added", "It was added.", "Nothing.",
 )  # fmt: skip
 OTHER = replace(ONE, run=2, at="2026-06-21T09:00:00.000Z", customer_id=CustomerId("bob"), list_id=ListId("other"))
+
+
+TIMES = [ONE.at, OTHER.at]
+LETTER = DeadLetter("customers", "t", 0, 0, b"acct-1/ann", b"no JSON", (), "It is not JSON.", ONE.at)
 
 
 @pytest.fixture
@@ -88,3 +97,23 @@ def test_an_unknown_account_is_refused_with_those_there_are(db: Database):
     with pytest.raises(NotFound, match="no account acct-9") as caught:
         known_account(db, "acct-9")
     assert caught.value.advice == "Accounts here: acct-1."
+
+
+@pytest.mark.parametrize(
+    "command", [("receipts",), ("receipts", "--csv"), ("receipts", "--json"), ("dead-letters", "list")]
+)
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_limit_that_leaves_rows_out_is_mentioned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], limit: int
+):
+    """If there are more than the limit, stderr says so and how to see them; the newest are printed."""
+    monkeypatch.setenv("WORKER_CONFIG", "")
+    monkeypatch.setenv("WORKER_STAGING__PATH", str(tmp_path / "worker.db"))
+    with closing(open_database(tmp_path / "worker.db")) as db, db.transaction():
+        receipts.write(db, [ONE, OTHER])
+        dead_letters.keep(db, [replace(LETTER, offset=offset, read_at=at) for offset, at in enumerate(TIMES)])
+    ended = CliRunner().invoke(app.commands, [*command, "--limit", str(limit)], prog_name="mailchimp-worker")
+    assert ended.exit_code == 0
+    assert [at for at in TIMES if at in ended.stdout] == TIMES[-limit:]
+    more = "Only the newest 1 are shown; there are more. See more: --limit 10\n"
+    assert ended.stderr == (more if limit == 1 else "")
