@@ -24,6 +24,8 @@ _KINDS = {
     ("PUT", "/lists/…/members/…"): "put_member",
     ("PATCH", "/lists/…/members/…"): "update_member",
     ("DELETE", "/lists/…/members/…"): "archive_member",
+    ("GET", "/lists/…/members/…/tags"): "read_tags",
+    ("POST", "/lists/…/members/…/tags"): "tag_member",
 }
 KINDS = (*_KINDS.values(), "other")
 

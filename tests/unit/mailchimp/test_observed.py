@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+from datetime import UTC, datetime
 
 import pytest
 
@@ -35,6 +37,8 @@ class Answers:
         (calls.add_all(LIST, []), "add_members"),
         (calls.read(MEMBER), "read_member"),
         (calls.archive(MEMBER), "archive_member"),
+        (calls.read_all_tags(MEMBER), "read_tags"),
+        (calls.tag(MEMBER, ["vip"], []), "tag_member"),
         (Call("PUT", member_path(LIST, ANN)), "put_member"),
         (Call("PATCH", member_path(LIST, ANN)), "update_member"),
         (Call("GET", "/lists/a1/members"), "read_members"),
@@ -45,6 +49,29 @@ def test_every_call_has_one_of_few_kinds(call: Call, kind: str) -> None:
     """Whatever list or member it names."""
     assert kind_of(call) == kind
     assert kind in KINDS
+
+
+ARGUMENTS = {
+    "membership": MEMBER, "list_id": LIST, "address": ANN, "status": "subscribed", "fields": {}, "contacts": [],
+    "since": datetime(2026, 11, 29, tzinfo=UTC), "offset": 0, "add": [], "remove": [],
+}  # fmt: skip
+"""By the name of a parameter."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, item in vars(calls).items()
+        if inspect.isfunction(item) and item.__annotations__["return"] == "Call"
+    ],
+)
+def test_every_call_of_a_flush_has_a_kind_of_its_own(name: str) -> None:
+    """No function that builds a call of a flush builds one that counts as other."""
+    build = getattr(calls, name)
+    known = ARGUMENTS | {"since": None} if name == "members" else ARGUMENTS
+    arguments = {parameter: known[parameter] for parameter in inspect.signature(build).parameters}
+    assert kind_of(build(**arguments)) != "other"
 
 
 @pytest.mark.parametrize(
