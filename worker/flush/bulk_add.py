@@ -143,7 +143,8 @@ class Batch:
         for add, exchange, classified in self.waiting:
             attempt.note_failure(add.targets, add.membership, classified, exchange)
             attempt.settle(add.targets)
-        self.commit(attempt)
+        if self.waiting:
+            self.commit(attempt)
         return self.alone
 
     def _post(self, adds: Sequence[Add]) -> _Posted | None:
