@@ -34,6 +34,7 @@ from worker.jobs.job import Job, start_all
 from worker.jobs.poller import Poller
 from worker.jobs.rehash import Rehash
 from worker.jobs.retention import Retention, limit_dead_letters
+from worker.jobs.settle import Settle
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.sqlite.lock import DatabaseLock
@@ -115,6 +116,7 @@ class Daemon:
     def _jobs(self, owned_partitions: OwnedPartitions) -> Iterator[Job]:
         yield Erase(self._app, owned_partitions)
         yield Retention(self._app, owned_partitions)
+        yield Settle(owned_partitions)
         if self._app.secret.previous is not None:
             yield Rehash(self._app, owned_partitions)
 

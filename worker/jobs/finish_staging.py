@@ -30,6 +30,11 @@ def finish_staging(app: App, owned_partitions: OwnedPartitions, topic_id: str, d
         log.info(line, erased, extra={"count": erased})
     ready, ledger_partition = owned_partitions.ready(), app.changelog.ledger_partition
     delete_missing(db, app.config.kafka.topic, topic_id, ready, ledger_partition, as_text(app.clock()))
+    settle_delivered(db)
+
+
+def settle_delivered(db: Database) -> None:
+    """Settles customers whose newest event was settled already, by another worker or with another database."""
     if settled := customers.settle_known(db):
         line = "%s delivered already, by another worker or with another database"
         log.info(line, counted(settled, "customer"), extra={"count": settled})

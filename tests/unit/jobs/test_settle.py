@@ -1,0 +1,86 @@
+"""Customers that another worker delivered do not wait for the next flush after a take-over."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.staged import stage_batch
+from tests.unit.consumer.test_batch import event
+from worker.consumer.owned_partitions import OwnedPartitions
+from worker.jobs.settle import Settle
+from worker.model import AccountId
+from worker.sqlite.database import Database, open_database
+from worker.store import accounts, customers
+from worker.store.accounts import AccountSettings
+
+ACCOUNT, TOPIC, ID, AT = AccountId("acct-1"), "customers", "id", "2026-11-20T10:00:00.000Z"
+
+
+@pytest.fixture
+def db() -> Iterator[Database]:
+    """A new owner's database: two customers are staged, and their status says that the first two events are settled."""
+    opened = open_database(":memory:")
+    with opened.transaction():
+        accounts.save(opened, AccountSettings(ACCOUNT, True, "c3d4"))
+    stage_batch(opened, TOPIC, ID, [event(0, "cus-1"), event(1, "cus-2")], AT)
+    with opened.transaction():
+        found = customers.changed(opened, ACCOUNT, None, 10)
+        customers.settle(opened, ACCOUNT, [(customer.customer_id, customer.revision) for customer in found])
+        opened.execute("UPDATE customer SET changed = 1")
+    yield opened
+    opened.close()
+
+
+def take_over(partitions: OwnedPartitions) -> None:
+    """Partition 0 is assigned, and its events are read."""
+    partitions.given({0: (0, 2)})
+    partitions.read_to(0, 2, at_end=True)
+
+
+def waiting(db: Database) -> list[str]:
+    """Who needs a flush."""
+    return [customer.customer_id for customer in customers.changed(db, ACCOUNT, None, 10)]
+
+
+def read_ledger(partitions: OwnedPartitions) -> None:
+    """Ledger and settings are read."""
+    partitions.settings_read()
+    for partition, assignment in partitions.wait_for_ledger(0).items():
+        partitions.ledger_read(partition, assignment)
+
+
+def test_customers_are_settled_once_the_ledger_of_a_taken_partition_is_read(db: Database) -> None:
+    """Not before, since only the ledger tells which event was settled; a newer event stays waiting."""
+    stage_batch(db, TOPIC, ID, [event(2, "cus-2", email="new@example.com")], AT)
+    partitions = OwnedPartitions(follows=True)
+    job = Settle(partitions)
+    take_over(partitions)
+    job.step(db)
+    assert waiting(db) == ["cus-1", "cus-2"]
+    read_ledger(partitions)
+    job.step(db)
+    assert waiting(db) == ["cus-2"]
+
+
+def test_each_assignment_is_compared_once_and_a_resync_is_not_undone(db: Database) -> None:
+    """A partition that was given back is compared again; a customer that is marked again stays waiting."""
+    partitions = OwnedPartitions(follows=True)
+    job = Settle(partitions)
+    for _ in range(2):
+        take_over(partitions)
+        read_ledger(partitions)
+        with db.transaction():
+            db.execute("UPDATE customer SET changed = 1")
+        job.step(db)
+        assert waiting(db) == []
+        with db.transaction():
+            db.execute("UPDATE customer SET changed = 1")
+        job.step(db)
+        assert len(waiting(db)) == 2, "compared twice"
+        partitions.taken([0])
+    take_over(partitions)
+    read_ledger(partitions)
+    with db.transaction():
+        customers.mark_changed(db, ACCOUNT, None)
+    job.step(db)
+    assert len(waiting(db)) == 2
