@@ -15,6 +15,7 @@ from worker.model import CustomerId, ListId, address_key
 from worker.plan.outcomes import Outcome
 from worker.status.json_data import receipt_data
 from worker.status.other_workers import elsewhere
+from worker.status.receipts_since import none_in_words, receipts_since
 from worker.store import receipts
 
 COLUMNS = ("at", "run", "account_id", "customer_id", "email", "list_id", "outcome", "detail", "next")
@@ -46,6 +47,7 @@ def list_receipts(
     with existing(app) as db:
         account_id = known_account(db, account)
         other = elsewhere(app.config, db, account_id)
+        none = none_in_words(receipts_since(db, app.config, app.clock(), account_id), app.clock(), app.config)
         matching = list(
             receipts.find(
                 db,
@@ -63,13 +65,15 @@ def list_receipts(
     if other:
         output.note(other)
     matching = output.newest(matching, limit)
+    if not matching and (json or csv):
+        output.note(none)
     if json:
         output.as_json([receipt_data(receipt) for receipt in matching])
     elif csv:
         rows = map(receipt_data, matching)
         output.as_csv(COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
     elif not matching:
-        output.say("No receipt matches.")
+        output.say(none)
     else:
         rows_shown = [
             (

@@ -8,14 +8,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException, TopicPartition
 
+from worker.clock import as_text
 from worker.config import Kafka
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.kafka.client import ANSWER_SECONDS, Problems, answer, is_fatal, unreachable
+from worker.sqlite.database import Database
+from worker.store import offsets
 
 log = logging.getLogger("worker.consumer")
 
@@ -23,6 +28,38 @@ COMMIT_SECONDS = 5.0
 """How often offsets are committed during continuous reading."""
 CONFIRM_SECONDS = 15.0
 """How often they are committed when nothing was read: the group accepts them only from its members."""
+
+
+RELEASED = "released:"
+"""Before the name of an owner that had no call in flight at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastOwners:
+    """Who had partitions last.
+
+    Attributes:
+        waits: seconds that calls of other owners may still take, by partition.
+        names: the owners that are known, by partition; "" if an earlier release gave the partition back.
+    """
+
+    waits: Mapping[int, float]
+    names: Mapping[int, str]
+
+    def note(self, db: Database, topic: str, partitions: Collection[int], now: datetime) -> None:
+        """Stores which of the partitions another worker had last: what it delivered has its receipts there.
+
+        The same database has another name at another place or after a boot, but the same receipts.
+        """
+        own = offsets.instance_id(db, "")
+        taken = [
+            (partition, as_text(now + timedelta(seconds=self.waits.get(partition, 0.0))))
+            for partition, name in self.names.items()
+            if partition in partitions and not name.startswith(own)
+        ]
+        if taken:
+            with db.transaction():
+                offsets.note_taken(db, topic, taken)
 
 
 class Commits:
@@ -57,8 +94,8 @@ class Commits:
 
     # The last owner of a partition: its name is committed with the offset
 
-    def former_owners(self, consumer: Any, partitions: Collection[int], problems: Problems) -> dict[int, float]:
-        """Returns how long to wait for calls of other owners, which Mailchimp would accept as well as this worker's.
+    def last_owners(self, consumer: Any, partitions: Collection[int], problems: Problems) -> LastOwners:
+        """Returns who had partitions last. Mailchimp would accept calls of other owners as well as this worker's.
 
         Raises:
             KafkaError: no broker answers.
@@ -75,12 +112,17 @@ class Commits:
             if is_fatal(error.args[0]):
                 raise
             raise unreachable(self._settings, problems.last, error) from error
-        others = [position.partition for position in known if position.metadata and position.metadata != self._instance]
+        names = {position.partition: position.metadata or "" for position in known if position.offset >= 0}
+        in_flight = {partition for partition, name in names.items() if name and not name.startswith(RELEASED)}
+        others = [partition for partition in sorted(in_flight) if names[partition] != self._instance]
         if others and self._wait:
             listed = ", ".join(str(partition) for partition in others)
             message = "partition %s was another worker's: waiting up to %.0f s for its last calls"
             log.info(message, listed, self._wait, extra={"partitions": others, "seconds": self._wait})
-        return dict.fromkeys(others, self._wait)
+        return LastOwners(
+            dict.fromkeys(others, self._wait),
+            {partition: name.removeprefix(RELEASED) for partition, name in names.items()},
+        )
 
     def given(self, partitions: Collection[int], waits: Mapping[int, float]) -> None:
         """Records an assignment. The owner is named once the calls of the previous one are over."""
@@ -100,7 +142,7 @@ class Commits:
         self._uncommitted |= next_offsets
 
     def release(self, partitions: Collection[int]) -> None:
-        """Makes the next :meth:`commit` include partitions once more, without a name if no call is in flight."""
+        """Makes the next :meth:`commit` include partitions once more, saying whether a call is in flight."""
         self._add(partitions - self._unclaimed.keys())
 
     def due(self) -> bool:
@@ -126,7 +168,7 @@ class Commits:
     def commit(self, consumer: Any) -> None:
         """Commits what is staged. Never blocks, and a refusal changes nothing: reading continues from SQLite."""
         self._committed_at = time.monotonic()
-        name = "" if self.released else self._instance
+        name = f"{RELEASED}{self._instance}" if self.released else self._instance
         ready = {
             partition: offset for partition, offset in self._uncommitted.items() if partition not in self._unclaimed
         }

@@ -328,17 +328,18 @@ class Consumer:
             spans[partition] = start.offset, high
             if start.event == "away":
                 again[partition] = self._next_of(partition) or 0
-        waits = self._commits.former_owners(self._consumer, spans, self._problems)
+        last_owners = self._commits.last_owners(self._consumer, spans, self._problems)
         # Without those revoked meanwhile.
         spans = {partition: span for partition, span in spans.items() if self._takings[partition] == before[partition]}
         again = {partition: known for partition, known in again.items() if partition in spans}
+        last_owners.note(self._db, topic, spans, self._clock())
         self._retention_gap.given(
             self.topic_id, {partition: high for partition, (start, high) in spans.items() if start < high}, again
         )
-        self._commits.given(spans, waits)
+        self._commits.given(spans, last_owners.waits)
         self._turns.given(spans)
         self._assignment.assign({partition: start for partition, (start, _) in spans.items()})
-        self._ownership.given(spans, waits, again)
+        self._ownership.given(spans, last_owners.waits, again)
         self._put({partition: start for partition, (start, _) in spans.items()})
 
     def _put(self, starts: Mapping[int, int]) -> None:

@@ -16,6 +16,7 @@ from worker.sqlite.schema_parts import (
     MEMBER_READING,
     RUNS,
     STATISTICS,
+    TAKEN_PARTITION,
     UNOWNED_PARTITION,
 )
 
@@ -204,6 +205,11 @@ def _bare(db: Database) -> None:
 @migrations(name="0023_begun_update")
 def _begun_update(db: Database) -> None:
     db.execute(BEGUN_UPDATE)
+
+
+@migrations(name="0024_taken_partition")
+def _taken_partition(db: Database) -> None:
+    db.execute(TAKEN_PARTITION)
 
 
 _CHANGELOG_TOPIC = """

@@ -115,6 +115,14 @@ BEGUN_UPDATE = """
     ) WITHOUT ROWID
 """
 
+TAKEN_PARTITION = """
+    CREATE TABLE taken_partition (    -- partitions that another worker had before this one, or may have had
+        topic TEXT NOT NULL, partition INTEGER NOT NULL,
+        since TEXT NOT NULL,          -- from then on only this worker delivered, while it had the partition
+        PRIMARY KEY (topic, partition)
+    ) WITHOUT ROWID
+"""
+
 STATISTICS = (  # rows in the index, then rows that have the same first column, the same first two, and so on
     ("customer", "customer", "1000000 10000 1"),
     ("customer", "customer_changed", "10000 100 1"),

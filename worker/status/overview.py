@@ -33,6 +33,7 @@ from worker.status.left_out import as_rows, sentences
 from worker.status.live import LiveWorker
 from worker.status.next_flush import delivering, next_flush, running_flush, running_in_words
 from worker.status.other_workers import accounts_elsewhere
+from worker.status.receipts_since import receipts_since
 from worker.status.run_summary import run_data
 from worker.status.times import in_words, span_in_words
 from worker.store import counts, customers, dead_letters, erasure_requests, ignored, ledger, offsets, receipts, runs
@@ -57,7 +58,8 @@ def overview(
     topic, flush = config.kafka.topic, config.flush
     live = live if beat is not None else None
     last = runs.last(db, RUNS_SHOWN)
-    receipts_since = receipts.complete_since(db, now, config.receipts.keep_days)
+    own = live.partitions.keys() if live is not None else None
+    since = receipts.complete_since(db, now, config.receipts.keep_days, topic, own)
     under_way = runs.under_way(db) if beat is not None else []
     facts = facts_of_all(db, under_way)
     foreign = without_settings(db)
@@ -81,6 +83,7 @@ def overview(
         "customers_without_settings": sum(foreign.values()),
         "accounts": [
             account_data(account, now, config, elsewhere=elsewhere.get(account.settings.account_id))
+            | {"receipts_since": as_text(receipts_since(db, config, now, account.settings.account_id))}
             for account in facts
         ],
         "dead_letters": dead_letters.count(db),
@@ -99,8 +102,8 @@ def overview(
         "scattered_accounts": offsets.scattered_accounts(db, topic),
         "suppressed": ledger.refused_count(db),
         "refused_with_receipt": receipts.refused_count(db),
-        "receipts_since": as_text(receipts_since),
-        "receipts_since_in_words": in_words(receipts_since, now, flush.zone),
+        "receipts_since": as_text(since),
+        "receipts_since_in_words": in_words(since, now, flush.zone),
         "faults": _needing(last[:1]).get(Outcome.FAULT, 0),
         "needs_somebody": _needing(last[:1]),
         "partitions": [partition | {"age": _age(partition["updated_at"], now)} for partition in partitions],

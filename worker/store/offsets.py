@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from worker.kafka.partitioner import partition_of
 from worker.model import AccountId, Position
 from worker.sqlite.database import Database
 
@@ -98,6 +99,39 @@ def note_accounts(db: Database, topic: str, topic_id: str, seen: Iterable[tuple[
         "INSERT OR IGNORE INTO account_partition (account_id, topic, topic_id, partition) VALUES (?,?,?,?)",
         [(account, topic, topic_id, partition) for account, partition in seen],
     )
+
+
+def note_taken(db: Database, topic: str, taken: Iterable[tuple[int, str]]) -> None:
+    """Records partitions that this worker took over. Call it in a transaction.
+
+    Args:
+        taken: partition, and when the former owner's last calls are over, as text.
+    """
+    db.executemany(
+        "INSERT OR REPLACE INTO taken_partition (topic, partition, since) VALUES (?,?,?)",
+        [(topic, partition, since) for partition, since in taken],
+    )
+
+
+def taken_since(db: Database, topic: str, partitions: Iterable[int] | None) -> str | None:
+    """Returns since when this worker has had all of these partitions of a topic, or all that it ever had, as text.
+
+    None if no other worker had any of them before.
+    """
+    which = "" if partitions is None else "AND partition IN (SELECT value FROM json_each(?2))"
+    row = db.execute(
+        f"SELECT max(since) FROM taken_partition WHERE topic = ?1 {which}",
+        (topic,) if partitions is None else (topic, json.dumps(sorted(partitions))),
+    ).fetchone()
+    return None if row[0] is None else str(row[0])
+
+
+def partitions_of(db: Database, topic: str, account_id: AccountId) -> frozenset[int]:
+    """Returns the partitions of a topic in which an account's records were read, and the one where they belong."""
+    rows = db.execute("SELECT partition FROM account_partition WHERE topic = ? AND account_id = ?", (topic, account_id))
+    size = size_of(db, topic)
+    own = {partition_of(account_id, size.partitions)} if size is not None else set[int]()
+    return frozenset({row[0] for row in rows} | own)
 
 
 def last_read_of(db: Database, account_id: AccountId) -> Position | None:

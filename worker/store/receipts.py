@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from worker.clock import as_moment
 from worker.model import AccountId, AddressKey, CustomerId, ListId
 from worker.sqlite.database import Database
 from worker.sqlite.rows import RowMapper
+from worker.store import offsets
 
 ERASED = "(erased)"
 """In place of the address of an erased person."""
@@ -145,13 +146,18 @@ def oldest(db: Database) -> str | None:
     return found
 
 
-def complete_since(db: Database, now: datetime, keep_days: int) -> datetime:
-    """Returns since when this database has all receipts that its worker wrote.
+def complete_since(
+    db: Database, now: datetime, keep_days: int, topic: str, partitions: Collection[int] | None = None
+) -> datetime:
+    """Returns since when this database has all receipts of partitions; of None, of all that its worker ever had.
 
-    Since it was created, or since the oldest ones expired.
+    Since it was created, since the oldest ones expired, or since its worker took the last of these partitions over:
+    the former owner's receipts are in that worker's database.
     """
     row = db.execute("SELECT min(applied_at) FROM _sqlite_migrations").fetchone()
-    return max(as_moment(row[0]), now - timedelta(days=keep_days))
+    since = max(as_moment(row[0]), now - timedelta(days=keep_days))
+    taken = offsets.taken_since(db, topic, partitions)
+    return since if taken is None else max(since, as_moment(taken))
 
 
 def drop_before(db: Database, moment: str) -> int:

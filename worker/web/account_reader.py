@@ -24,6 +24,7 @@ from worker.status.account_facts import facts_of
 from worker.status.account_state import AccountFacts, AccountState, state_of
 from worker.status.explanation import Explanation, LiveMember, ask_mailchimp, explanations_of
 from worker.status.next_flush import RunningFlush, running_flush_of
+from worker.status.receipts_since import receipts_since
 from worker.status.times import moment_in_words
 from worker.store import accounts, receipts, runs
 from worker.store.accounts import AccountSettings
@@ -206,6 +207,10 @@ class AccountReader:
                 limit=limit,
             )
         )
+
+    def receipts_since(self) -> datetime:
+        """Returns since when this database has all receipts of the account: it lacks those of former owners."""
+        return receipts_since(self.db, self.context.parts.config, self.now, self.account_id)
 
     def person(self, email: str, *, live: bool = True) -> Sequence[Person]:
         """Returns the history of everybody in the account who has or had an address.

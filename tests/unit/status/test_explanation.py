@@ -179,10 +179,10 @@ def test_the_last_outcome_is_news_where_no_receipt_tells_it(db: Database, receip
 
 def test_receipts_are_complete_since_the_database_was_made(db: Database) -> None:
     """Or since they were dropped for their age, where that is later."""
-    made = receipts.complete_since(db, datetime.now(UTC), 400)
+    made = receipts.complete_since(db, datetime.now(UTC), 400, "t")
     assert datetime.now(UTC) - made < timedelta(minutes=5)
     later = datetime.now(UTC) + timedelta(days=500)
-    assert receipts.complete_since(db, later, 400) == later - timedelta(days=400)
+    assert receipts.complete_since(db, later, 400, "t") == later - timedelta(days=400)
 
 
 @pytest.mark.parametrize(

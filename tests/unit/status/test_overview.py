@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.staged import stage_batch
 from tests.unit.consumer.test_batch import event
-from worker.clock import as_text
+from worker.clock import as_moment, as_text
 from worker.config import Config, Staging
 from worker.consumer.owned_partitions import Lag, OwnedPartitions
 from worker.kafka.partitioner import partition_of
@@ -180,3 +180,16 @@ def test_a_running_worker_is_seen_by_its_heartbeat(tmp_path: Path, monkeypatch: 
             held.beat_no_more()
             assert not is_locked(path)
     assert not is_locked(path)
+
+
+def test_receipts_are_complete_since_the_last_take_over_of_the_own_partitions(db: Database) -> None:
+    """Each account says its own time; a partition that another worker has now does not count."""
+    made = shown(db)["receipts_since"]
+    (account,) = shown(db)["accounts"]
+    assert account["receipts_since"] == made
+    taken = {partition: as_text(as_moment(made) + timedelta(minutes=partition)) for partition in range(1, 3)}
+    with db.transaction():
+        offsets.note_taken(db, TOPIC, taken.items())
+    found = shown(db, live=replace(LIVE, partitions={1: Lag(0, 0.0)}))
+    assert found["receipts_since"] == taken[1]
+    assert found["accounts"][0]["receipts_since"] == taken[2], "the account belongs to partition 2"

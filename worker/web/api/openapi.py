@@ -181,7 +181,7 @@ def _of_accounts() -> dict[str, Schema]:
             "get": _operation(
                 "show_receipts",
                 "What became of customers: the newest, oldest first",
-                record({"receipts": array(ref("Receipt"))}),
+                record({"receipts": array(ref("Receipt")), "complete_since": TIME}),
                 query=(*receipts, _number("limit", 10_000)),
             )
         },

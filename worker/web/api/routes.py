@@ -268,14 +268,16 @@ def _part_data(run: PartOfRun) -> dict[str, Any]:
 def show_receipts(call: Call) -> Response:
     """Returns the newest receipts, oldest first."""
     list_id, customer_id = call.query.get("list_id"), call.query.get("customer_id")
-    receipts = reader_of(call).receipts(
+    reader = reader_of(call)
+    receipts = reader.receipts(
         run=inputs.number(call, "run", None, inputs.LARGEST),
         outcome=inputs.outcome(call),
         list_id=ListId(list_id) if list_id is not None else None,
         customer_id=CustomerId(customer_id) if customer_id is not None else None,
         limit=inputs.number(call, "limit", 100, MOST_RECEIPTS),
     )
-    return JSONResponse({"receipts": [receipt_data(receipt) for receipt in receipts]})
+    since = as_text(reader.receipts_since())
+    return JSONResponse({"receipts": [receipt_data(receipt) for receipt in receipts], "complete_since": since})
 
 
 def explain(call: Call) -> Response:

@@ -94,6 +94,7 @@ def show(call: Call) -> Response:
         more=len(receipts) > MOST_SHOWN,
         query=_query(selection, call.query.get("group", ""), call.query.get("outcome", "")),
         choices=_choices(call, selection),
+        since=when(call, reader_of(call).receipts_since()) if not rows else "",
     )
 
 

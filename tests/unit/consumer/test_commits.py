@@ -1,0 +1,90 @@
+"""Who had a partition last: whose calls are waited for, and whose receipts are missing here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from worker.clock import as_text
+from worker.config import Kafka
+from worker.consumer.commits import Commits
+from worker.consumer.owned_partitions import OwnedPartitions
+from worker.kafka.client import Problems
+from worker.sqlite.database import Database, open_database
+from worker.store import offsets
+
+TOPIC, NOW, WAIT = "customers", datetime(2026, 11, 20, 10, tzinfo=UTC), 120.0
+
+
+class Group:
+    """What the group has of each partition."""
+
+    def __init__(self) -> None:
+        self.positions: dict[int, TopicPartition] = {}
+
+    def committed(self, asked: Sequence[TopicPartition], timeout: float) -> list[TopicPartition]:
+        """Returns it."""
+        return [self.positions.get(one.partition, one) for one in asked]
+
+    def commit(self, *, offsets: Sequence[TopicPartition], asynchronous: bool) -> None:
+        """Takes offsets."""
+        self.positions |= {one.partition: one for one in offsets}
+
+
+@pytest.fixture
+def db() -> Iterator[Database]:
+    """The database of worker-2."""
+    opened = open_database(":memory:")
+    offsets.instance_id(opened, "worker-2")
+    yield opened
+    opened.close()
+
+
+def commits_of(name: str) -> Commits:
+    """Commits of a worker, which has read partition 0 to offset 5."""
+    commits = Commits(Kafka(topic=TOPIC), name, OwnedPartitions(), lambda _: 5, WAIT)
+    commits.given([0], {})
+    commits.claim([0])
+    return commits
+
+
+@pytest.mark.parametrize(
+    ("last", "released", "seconds"),
+    [
+        (None, False, None),
+        ("worker-2-here", False, None),
+        ("worker-2-here", True, None),
+        ("worker-2-before-the-reboot", True, None),
+        ("worker-1-there", False, WAIT),
+        ("worker-1-there", True, 0.0),
+    ],
+)
+def test_receipts_begin_where_the_calls_of_another_owner_end(
+    db: Database, last: str | None, released: bool, seconds: float | None
+) -> None:
+    """At once if it had ended in order; what this database delivered itself stays complete."""
+    group = Group()
+    if last is not None:
+        commits = commits_of(last)
+        commits.released = released
+        commits.commit(group)
+    owners = commits_of("worker-2-here").last_owners(group, [0, 1], Problems())
+    owners.note(db, TOPIC, [0, 1], NOW)
+    since = None if seconds is None else as_text(NOW + timedelta(seconds=seconds))
+    assert offsets.taken_since(db, TOPIC, [0]) == since
+    assert offsets.taken_since(db, TOPIC, [1]) is None
+    waits = not released and last not in (None, "worker-2-here")
+    assert owners.waits == ({0: WAIT} if waits else {})
+
+
+def test_a_partition_that_an_earlier_release_gave_back_may_have_been_anybodys(db: Database) -> None:
+    """It left no name then."""
+    group = Group()
+    group.commit(offsets=[TopicPartition(TOPIC, 0, 5, metadata="")], asynchronous=True)
+    owners = commits_of("worker-2-here").last_owners(group, [0], Problems())
+    owners.note(db, TOPIC, [0], NOW)
+    assert owners.waits == {}
+    assert offsets.taken_since(db, TOPIC, None) == as_text(NOW)

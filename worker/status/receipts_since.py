@@ -1,0 +1,26 @@
+"""Since when the receipts of an account are in this database, for whom an empty list must not look complete."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from worker.config import Config
+from worker.model import AccountId
+from worker.sqlite.database import Database
+from worker.status.times import in_words
+from worker.store import offsets, receipts
+
+
+def receipts_since(db: Database, config: Config, now: datetime, account_id: AccountId | None = None) -> datetime:
+    """Returns since when this database has all receipts of an account; of None, of all accounts."""
+    topic = config.kafka.topic
+    partitions = None if account_id is None else offsets.partitions_of(db, topic, account_id)
+    return receipts.complete_since(db, now, config.receipts.keep_days, topic, partitions)
+
+
+def none_in_words(since: datetime, now: datetime, config: Config) -> str:
+    """Returns what to say instead of an empty list of receipts."""
+    return (
+        f"No receipt matches. Receipts here are complete since {in_words(since, now, config.flush.zone)}; "
+        "for earlier flushes, explain shows the last outcomes."
+    )
