@@ -187,11 +187,20 @@ class PartitionWriter:
         try:
             self._transact(group)
         except KafkaException as error:
-            self._closed = self._failure(error.args[0])
+            self._closed = self._failure(self._cause(error.args[0]))
             raise self._closed from error
         except KafkaError as error:
             self._closed = error
             raise
+
+    def _cause(self, error: LibraryError) -> LibraryError:
+        # Only the transaction's own calls name the cause of "Local: Fatal error".
+        if error.code() == LibraryError._FATAL:
+            try:
+                self._producer.abort_transaction(POLL_SECONDS)
+            except KafkaException as fatal:
+                error = fatal.args[0]
+        return error
 
     def _transact(self, together: Sequence[_Wanted]) -> None:
         self._producer.begin_transaction()

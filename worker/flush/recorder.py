@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.clock import Clock, as_text
-from worker.errors import PartitionGivenUp, WorkerError
+from worker.errors import PartitionGivenUp, WorkerError, WriterFenced
 from worker.fields.merge_values import LeftOutCounts
 from worker.flush.commit_queue import Change, CommitQueue, Done
 from worker.flush.consent_check import departures_of
@@ -33,6 +33,12 @@ from worker.text.plural import counted
 
 log = logging.getLogger("worker.flush")
 
+TAKEN = "A command took over the account's ledger during the flush, as forget and account rekey do."
+TAKEN_ADVICE = (
+    "The rest is delivered by itself, at the latest by the next daily flush. If this repeats and no such command ran, "
+    "check that no two consumer groups use the topic."
+)
+"""For a partition that the group still leaves to this worker."""
 ERASED = "Somebody was erased from this account during the flush, which therefore makes no further call for it."
 MOST_UNWRITTEN = 64
 """Results of an account that may wait to be written while its calls continue, so that a slow broker slows them."""
@@ -288,6 +294,9 @@ class Recorder:
         elif isinstance(error, PartitionGivenUp) and not self._permission.ours():
             # Given up since this group began: the partition's next owner finds out what its calls did.
             return Halted()
+        elif isinstance(error, WriterFenced) and self._permission.ours():
+            error = WriterFenced(TAKEN, TAKEN_ADVICE)
+            self.fail(f"{TAKEN} {TAKEN_ADVICE}")
         elif isinstance(error, WorkerError):
             self.fail(error.message)
         return error
