@@ -276,6 +276,7 @@ class Attempt(StepResult):
         retry_at = after[0].retry_at
         if retry_at is not None:
             self.fail(targets)
+            self.wait_until(retry_at, targets)
             return (Outcome.REFUSED, f"Mailchimp refused it: {classified.title}."), f"Tried again after {retry_at}."
         if classified.kind is AnswerClass.BAD_ADDRESS:
             return (

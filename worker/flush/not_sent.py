@@ -50,7 +50,9 @@ def without_call(context: StepContext, plan: Plan) -> StepResult:
             attempt.fail(none.targets)
         if none.membership is not None or none.waits_for is not None:
             attempt.customer_statuses += [_customer_status_of(attempt, target, none) for target in none.targets]
-        if not none.silent:
+        if none.retry_at is not None:
+            attempt.wait_until(none.retry_at, none.targets)
+        else:
             attempt.receipt(
                 none.targets,
                 none.membership,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -78,6 +78,7 @@ class Recorder:
         self._unwritten = deque[Done]()
         self._counts: Counter[str] = Counter()
         self._settled = 0
+        self._retries = dict[CustomerId, str]()
         self._left_out = LeftOutCounts()
         self._in_vain = 0
         self.settings = settings
@@ -109,13 +110,15 @@ class Recorder:
 
     def part(self) -> AccountRun:
         """Returns the account's part so far."""
-        ended = end_of(self._how, self.to_do - self._settled, self._counts)
+        ended = end_of(self._how, self.to_do - self._settled, self._counts, len(self._retries))
         return self._part(self._counts, self._settled, self._left_out, ended)
 
     def _part(self, counts: Counter[str], settled: int, left_out: LeftOutCounts, ended: RunResult) -> AccountRun:
         told = [*([self.ended] if self.ended else []), *self.notices]
         if faults := counts[Outcome.FAULT]:
             told.append(f"{counted(faults, 'customer')} met an internal error and will be tried again; see the log.")
+        if self._retries:
+            told.append(_retried_in_words(self._retries.values()))
         return AccountRun(
             account_id=self.settings.account_id,
             counts=dict(counts),
@@ -329,6 +332,7 @@ class Recorder:
         return rows
 
     def _learn(self, result: StepResult) -> None:
+        self._retries |= result.retries
         self._tell(result)
         self.closed |= result.gone | result.paused.keys()
         if result.account_stopped is not None:
@@ -369,3 +373,10 @@ def _counts_of(results: Sequence[StepResult]) -> Counter[str]:
 
 def _outcomes(results: Sequence[StepResult]) -> Counter[str]:
     return Counter(receipt.outcome for result in results for receipt in result.receipts)
+
+
+def _retried_in_words(times: Collection[str]) -> str:
+    until = f"the first flush after {min(times)}"
+    if len(times) == 1:
+        return f"1 customer whom Mailchimp refused is tried again by {until}."
+    return f"{len(times)} customers whom Mailchimp refused are tried again, the first of them by {until}."

@@ -75,6 +75,7 @@ class StepResult:
         reopened: unchanged customers that need a flush from now on until they are settled.
         changed_settled: how many of the settled had changed, rather than being read on behalf of others.
         failed: customers that this step does not settle.
+        retries: those of them that Mailchimp refused, and when each is tried again, as text.
         blocked: customers that may not go to their new place, and so stay known at the old one.
         again: whether to start again at once with new reads.
         kept_off: those of the blocked who did not leave themselves: their old member is given up all the same.
@@ -104,6 +105,7 @@ class StepResult:
     reopened: list[Target] = field(default_factory=list)
     changed_settled: int = 0
     failed: set[CustomerId] = field(default_factory=set)
+    retries: dict[CustomerId, str] = field(default_factory=dict)
     blocked: set[CustomerId] = field(default_factory=set)
     kept_off: set[CustomerId] = field(default_factory=set)
     again: bool = False
@@ -125,6 +127,10 @@ class StepResult:
     def fail(self, targets: Iterable[Target]) -> None:
         """Records that these customers are not settled."""
         self.failed |= {target.customer.customer_id for target in targets}
+
+    def wait_until(self, retry_at: str, targets: Iterable[Target]) -> None:
+        """Records when these customers are tried again: those that changed, since only they wait for it."""
+        self.retries |= {target.customer_id: retry_at for target in targets if target.customer.changed}
 
     def note_fault(
         self, targets: Sequence[Target], membership: MembershipKey | None, at: str, error: Exception

@@ -53,9 +53,8 @@ def refused(
         return NoCall(targets, None, Outcome.SUPPRESSED, detail, after)
     if customer_status.retry_at > now:
         detail = f"Mailchimp refused it {customer_status.attempts} times: {customer_status.refusal}."
-        return NoCall(
-            targets, None, Outcome.HELD, detail, f"Tried again after {customer_status.retry_at}.", silent=True
-        )
+        then = f"Tried again after {customer_status.retry_at}."
+        return NoCall(targets, None, Outcome.HELD, detail, then, customer_status.retry_at)
     return None
 
 

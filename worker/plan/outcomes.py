@@ -157,15 +157,27 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
 )
 
 
-def end_of(how: RunResult, unsettled: int, counts: Mapping[str, int]) -> RunResult:
+def end_of(how: RunResult, unsettled: int, counts: Mapping[str, int], retries: int = 0) -> RunResult:
     """Returns how an account's part of a run ended.
 
     Args:
         how: what ended it early; done if all customers were processed.
         unsettled: changed customers that it did not settle.
         counts: outcome to number of receipts.
+        retries: those of the unsettled that Mailchimp refused and that are tried again on a date. Before that they are
+            not due; in the run that was refused, a receipt says so.
     """
     if how is not RunResult.DONE or unsettled <= 0:
         return how
-    ends = (MEANINGS[outcome].waits_as for outcome, count in counts.items() if count)
-    return worst([one for one in ends if one is not None] or [RunResult.INCOMPLETE])
+    ends = (MEANINGS[outcome].waits_as for outcome in waiting_outcomes(counts))
+    otherwise = RunResult.DONE if unsettled <= retries else RunResult.INCOMPLETE
+    return worst([one for one in ends if one is not None] or [otherwise])
+
+
+def waiting_outcomes(counts: Mapping[str, int]) -> set[str]:
+    """Returns the outcomes of a part that may leave a customer changed.
+
+    Args:
+        counts: outcome to number of receipts.
+    """
+    return {outcome for outcome, count in counts.items() if count and MEANINGS[outcome].waits_as is not None}

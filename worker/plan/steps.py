@@ -78,7 +78,7 @@ class NoCall:
     Attributes:
         membership: where they are known from now on; None for no change.
         next: what happens next; None for the outcome's default.
-        silent: whether even the receipt is omitted, because an earlier one says the same.
+        retry_at: when they are tried again after a refusal; an earlier receipt says so. None for no refusal.
         waits_for: the customer whose opt-out keeps these out: they are planned again when it changes.
     """
 
@@ -87,7 +87,7 @@ class NoCall:
     outcome: Outcome
     detail: str
     next: str | None = None
-    silent: bool = False
+    retry_at: str | None = None
     waits_for: CustomerId | None = None
 
     @property

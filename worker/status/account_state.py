@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from worker.accounts.settings import missing
 from worker.model import AccountId
-from worker.plan.outcomes import MEANINGS
+from worker.plan.outcomes import MEANINGS, Outcome, waiting_outcomes
 from worker.store.accounts import AccountSettings
 from worker.store.bare_customers import Bare
 from worker.store.held_counts import HeldCount, can_be_confirmed
@@ -166,4 +166,9 @@ def advice_of(part: AccountRun, run: int) -> str | None:
     """Returns the general advice for how an account's part of a run ended; None if nothing is to be done."""
     if part.ended is RunResult.INCOMPLETE and not part.counts:
         return "The next flush tries again."  # no receipt says why; the part's message does
+    if part.ended is RunResult.INCOMPLETE and waiting_outcomes(part.counts) == {Outcome.REFUSED}:
+        return (
+            "Each is tried again by the first flush after the date in its receipt. See why: "
+            f"mailchimp-worker receipts --account {part.account_id} --run {run}"
+        )
     return RESULT_MEANINGS[part.ended].in_words(part.account_id, run)

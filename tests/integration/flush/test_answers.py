@@ -1,17 +1,20 @@
 """What Mailchimp's answers do: refusals, faults, lost answers, and who waits for what."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, KEY, Everybody, World
 from worker.accounts import api_keys, settings
+from worker.clock import as_text
 from worker.mailchimp.call import Call
 from worker.mailchimp.rate_limit import Connections
 from worker.model import AccountId
 from worker.sandbox.faults import Fault
 from worker.store import accounts, ledger
+from worker.store.run_result import RunResult
 
 ANN = "ann@example.com"
 
@@ -33,6 +36,24 @@ def test_a_fake_address_is_tried_after_1_3_and_7_days_and_then_suppressed(world:
         world.run()
     assert world.outcomes("ann") == ["refused", "refused", "refused", "suppressed"]
     assert not world.waits("ann")
+
+
+def test_a_refused_customer_is_not_due_before_the_date_of_its_next_try(world: World):
+    """The run that was refused says when it tries again; until then nobody is asked to look."""
+    world.standin.find_list("master").fake.add(ANN)
+    world.event("ann", ANN)
+    world.event("bob", "bob@example.com")
+    (part,) = world.run().accounts
+    tried_again = as_text(world.clock() + timedelta(days=1))[:13]
+    assert part.ended is RunResult.INCOMPLETE
+    assert f"1 customer whom Mailchimp refused is tried again by the first flush after {tried_again}" in part.message
+    world.clock.forward(hours=1)
+    run = world.run()
+    (part,) = run.accounts
+    assert (run.ended, part.ended, part.to_do, part.settled) == (RunResult.DONE, RunResult.DONE, 1, 0)
+    assert f"is tried again by the first flush after {tried_again}" in part.message
+    world.clock.forward(days=1)
+    assert world.run().ended is RunResult.INCOMPLETE
 
 
 def test_a_suppressed_customer_is_sent_again_once_an_operator_clears_it(world: World):

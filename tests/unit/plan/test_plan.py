@@ -208,12 +208,12 @@ def test_a_suppressed_address_is_not_sent_until_it_changes():
 
 
 def test_a_refusal_that_may_pass_waits_for_its_day():
-    """Before the day of the next try a customer is held silently; from then on it is sent."""
+    """Before the day of the next try a customer is held without another receipt; from then on it is sent."""
     waiting = customer_status(
         refusal="Invalid Resource", refused_address="ann@example.com", attempts=1, retry_at="2026-11-23"
     )
     held = make_plan(near([customer()], [], [waiting]), terms())
-    assert [(none.settles, none.silent) for none in held.no_calls] == [(False, True)]
+    assert [(none.settles, none.retry_at) for none in held.no_calls] == [(False, "2026-11-23")]
     past = customer_status(
         refusal="Invalid Resource", refused_address="ann@example.com", attempts=1, retry_at="2026-11-21"
     )

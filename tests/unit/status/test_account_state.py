@@ -65,6 +65,10 @@ def part(ended: str, **counts: int) -> AccountRun:
         (replace(FACTS, held_counts=(HELD,), run=7, part=part("stopped")), "incomplete", "settled 1", "the next flush"),
         (replace(FACTS, held_counts=(HELD,), run=7, part=part("held", held=3)), "held", "would leave", TO_CONFIRM),
         (replace(FACTS, run=7, part=part("incomplete", later=3)), "incomplete", "settled 1 of 4", "receipts"),
+        (
+            replace(FACTS, run=7, part=part("incomplete", refused=3)),
+            "incomplete", "settled 1 of 4", "tried again by the first flush after the date in its receipt",
+        ),
         (replace(FACTS, run=7, part=part("held", held=3)), "held", "3 customers held in run 7", "--outcome held"),
         (replace(FACTS, run=7, part=part("held")), "waiting", "", ""),  # what was missing is there now
         (replace(FACTS, run=7, part=part("done")), "waiting", "", ""),

@@ -10,26 +10,33 @@ from worker.store.run_result import RESULT_MEANINGS, RunResult, worst
 
 
 @pytest.mark.parametrize(
-    ("how", "unsettled", "counts", "end"),
+    ("how", "unsettled", "retries", "counts", "end"),
     [
-        ("done", 0, {"added": 3}, "done"),
-        ("done", 0, {"later": 1, "added": 1}, "done"),  # another try in the same run settled it
-        ("done", 2, {"added": 1, "held": 2}, "held"),
-        ("done", 2, {"list paused": 2}, "paused"),
-        ("done", 2, {"account stopped": 2}, "paused"),
-        ("done", 1, {"list gone": 1}, "held"),
-        ("done", 1, {"later": 1}, "incomplete"),
-        ("done", 1, {"fault": 1}, "incomplete"),
-        ("done", 3, {"held": 2, "later": 1}, "incomplete"),
-        ("done", 1, {"added": 1}, "incomplete"),  # whatever left it changed, it is not said to be done
-        ("paused", 5, {}, "paused"),
-        ("stopped", 5, {"held": 1}, "stopped"),
-        ("failed", 5, {"later": 5}, "failed"),
+        ("done", 0, 0, {"added": 3}, "done"),
+        ("done", 0, 0, {"later": 1, "added": 1}, "done"),  # another try in the same run settled it
+        ("done", 2, 0, {"added": 1, "held": 2}, "held"),
+        ("done", 2, 0, {"list paused": 2}, "paused"),
+        ("done", 2, 0, {"account stopped": 2}, "paused"),
+        ("done", 1, 0, {"list gone": 1}, "held"),
+        ("done", 1, 0, {"later": 1}, "incomplete"),
+        ("done", 1, 0, {"fault": 1}, "incomplete"),
+        ("done", 3, 0, {"held": 2, "later": 1}, "incomplete"),
+        ("done", 1, 0, {"added": 1}, "incomplete"),  # whatever left it changed, it is not said to be done
+        ("paused", 5, 0, {}, "paused"),
+        ("stopped", 5, 0, {"held": 1}, "stopped"),
+        ("failed", 5, 0, {"later": 5}, "failed"),
+        ("done", 2, 2, {"added": 1}, "done"),  # refused by an earlier run, and not due before the date of the next try
+        ("done", 3, 2, {"added": 1}, "incomplete"),
+        ("done", 2, 2, {"later": 1}, "incomplete"),
+        ("done", 1, 1, {"refused": 1}, "incomplete"),
+        ("failed", 1, 1, {}, "failed"),
     ],
 )
-def test_an_account_ends_by_what_its_customers_wait_for(how: str, unsettled: int, counts: dict[str, int], end: str):
+def test_an_account_ends_by_what_its_customers_wait_for(
+    how: str, unsettled: int, retries: int, counts: dict[str, int], end: str
+):
     """Done only where every changed customer is settled; else as the worst of what they wait for."""
-    assert end_of(RunResult(how), unsettled, counts) == end
+    assert end_of(RunResult(how), unsettled, counts, retries) == end
 
 
 @pytest.mark.parametrize(
