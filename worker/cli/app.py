@@ -16,6 +16,7 @@ from typer.main import get_command
 from worker import __version__
 from worker.errors import UsageError, WorkerError
 
+NAME = "mailchimp-worker"
 LONGEST_LINE = 1000
 """Characters of a command's line in a list: enough for any first sentence."""
 
@@ -130,20 +131,39 @@ def main() -> None:
     """Runs the command in the arguments.
 
     Raises:
+        UsageError: the command or its options are wrong; the advice names its help.
         WorkerError: the command failed; the error has advice.
     """
-    if "--json" in sys.argv[1:]:
-        sys.exit(_for_programs())
-    commands()
-
-
-def _for_programs() -> int:
-    """Runs the command with usage errors as exceptions too; returns the exit code."""
     try:
-        return int(commands(standalone_mode=False) or 0)
+        code = commands(prog_name=NAME, standalone_mode=False)
     except typer.Abort:
         raise WorkerError("You did not confirm.", "Answer yes, or use --yes.") from None
     except Exception as error:
         if not hasattr(error, "format_message"):  # only usage errors have it
             raise
-        raise UsageError(error.format_message(), "List the commands: mailchimp-worker --help") from error
+        message, context = error.format_message(), getattr(error, "ctx", None)
+        if context is not None and message == context.get_help():
+            typer.echo(message, err=True)  # a group without a command
+            sys.exit(UsageError.exit_code)
+        raise _usage_error(message, context.command_path if context is not None else NAME) from error
+    sys.exit(int(code or 0))
+
+
+def _usage_error(message: str, path: str) -> UsageError:
+    """Returns the error for wrong usage, in the words of the worker.
+
+    Args:
+        message: of Typer, and of the library that checks its values.
+        path: the command that was used wrongly.
+    """
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    return UsageError(message if message.endswith((".", "?")) else f"{message}.", f"See its help: {path} --help")
+
+
+_WORDS = {
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "it is not a whole number",
+    "Input should be": "it should be",
+}
+"""Parts of messages of the library that checks values, and what a person understands."""

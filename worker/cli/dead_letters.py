@@ -36,7 +36,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 @commands.command("list")
 def list_letters(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many, the newest.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most this many, the newest.")] = 100,
     json: Json = False,
 ) -> None:
     """List records that could not be understood."""

@@ -20,7 +20,9 @@ def link(
     account: Annotated[
         str | None, typer.Argument(metavar="ACCOUNT", help="The account. Without it, the operators' page.")
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Who will use it; shown in the log of settings.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Who will use it; shown in the log of settings.")
+    ] = None,
     revoke: Annotated[bool, typer.Option("--revoke", help="End all sessions and links made so far instead.")] = False,
     key: Annotated[bool, typer.Option("--key", help="Print the key that signs links, for a program of yours.")] = False,
     json: Json = False,

@@ -31,7 +31,9 @@ from worker.text.plural import counted
 
 def resync(
     account: AccountArgument,
-    email: Annotated[str | None, typer.Option("--email", help="Only customers who have or had this address.")] = None,
+    email: Annotated[
+        str | None, typer.Option("--email", metavar="EMAIL", help="Only customers who have or had this address.")
+    ] = None,
     clear_suppressed: Annotated[
         bool,
         typer.Option("--clear-suppressed", help="Also retry what Mailchimp refused for a reason that may have passed."),

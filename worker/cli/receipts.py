@@ -27,15 +27,17 @@ def list_receipts(
     customer: Annotated[str | None, typer.Option("--customer", metavar="ID", help="Only this customer.")] = None,
     list_id: Annotated[str | None, typer.Option("--list", metavar="ID", help="Only this Mailchimp list.")] = None,
     outcome: Annotated[Outcome | None, typer.Option("--outcome", metavar="OUTCOME", help="Only this outcome.")] = None,
-    email: Annotated[str | None, typer.Option("--email", help="Only customers who have or had this address.")] = None,
+    email: Annotated[
+        str | None, typer.Option("--email", metavar="EMAIL", help="Only customers who have or had this address.")
+    ] = None,
     since: Annotated[
         str | None, typer.Option("--since", metavar="TIME", help="Only since this date or time, such as 2026-11-20.")
     ] = None,
-    run: Annotated[int | None, typer.Option("--run", help="Only this flush run.")] = None,
+    run: Annotated[int | None, typer.Option("--run", metavar="N", help="Only this flush run.")] = None,
     refused: Annotated[
         bool, typer.Option("--refused", help="Only customers whom Mailchimp refuses now, with their last refusal.")
     ] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many, the newest.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most this many, the newest.")] = 100,
     csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values for a spreadsheet.")] = False,
     json: Json = False,
 ) -> None:

@@ -13,8 +13,10 @@ from worker.errors import UsageError
 
 
 def sandbox(
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 for any.")] = 8090,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port to listen on; 0 for any.")
+    ] = 8090,
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Run a Mailchimp stand-in with the lists of three accounts, until you stop it."""
     from worker.sandbox.content import ACCOUNTS, seed

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from worker.cli import app
+from worker.errors import UsageError
 
 GROUPS = ("account", "lists", "dead-letters", "ledger")
 
@@ -66,3 +68,43 @@ def test_an_unknown_outcome_is_refused_with_those_there_are(runner):
     ended = runner("receipts", "--outcome", "lost")
     assert ended.exit_code == 2
     assert all(f"'{one}'" in ended.output for one in ("lost", "added", "left alone", "fault"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "page"),
+    [
+        ("receipts --run x", "Invalid value for '--run': it is not a whole number.", "receipts"),
+        ("receipts --limit 0", "Invalid value for '--limit': it should be greater than or equal to 1.", "receipts"),
+        ("receipts --outcome lost", "Invalid value for '--outcome': 'lost' is not one of 'added', ", "receipts"),
+        ("status --json --nonsense", "No such option: --nonsense.", "status"),
+        ("dead-letters show x", "Invalid value for 'N': it is not a whole number.", "dead-letters show"),
+        ("account nonsense", "No such command 'nonsense'.", "account"),
+        ("nonsense --json", "No such command 'nonsense'.", ""),
+    ],
+)
+def test_wrong_use_is_named_in_plain_words_with_the_help_of_the_command(
+    words: str, message: str, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for people and programs."""
+    monkeypatch.setattr(sys, "argv", ["mailchimp-worker", *words.split()])
+    with pytest.raises(UsageError) as caught:
+        app.main()
+    assert caught.value.message.startswith(message)
+    assert caught.value.advice == f"See its help: {' '.join(['mailchimp-worker', *page.split()])} --help"
+
+
+def test_a_group_without_a_command_shows_its_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stderr, as wrong use."""
+    monkeypatch.setattr(sys, "argv", ["mailchimp-worker"])
+    with pytest.raises(SystemExit, match="2"):
+        app.main()
+    assert capsys.readouterr().err.startswith("Usage: mailchimp-worker [OPTIONS] COMMAND")
+
+
+def test_help_names_values_and_no_types(runner) -> None:
+    """An option's value has a name, such as EMAIL or N."""
+    for words in pages():
+        options = runner(*words, "-h").output.partition("Options:")[2]
+        assert re.search(r"--[a-z-]+ +<", options) is None, words
