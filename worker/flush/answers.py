@@ -20,6 +20,8 @@ MEMBER_EXISTS = "Member Exists"
 _ADDRESS_FIELDS = frozenset({"email_address", "email address", "EMAIL"})
 RETRY_DAYS = (1, 3, 7)
 """Days to wait after a refusal that may be temporary; after the last one it is final."""
+SECOND_LOOK = 1.0
+"""Seconds to wait before a 404 of a member or a list is believed: parallel writes to a member can cause stray ones."""
 
 
 class AnswerClass(StrEnum):

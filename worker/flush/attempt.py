@@ -12,7 +12,7 @@ from datetime import datetime
 
 from worker.clock import Clock, as_text
 from worker.fields.field_hashes import FieldHashes
-from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify, customer_status_after
+from worker.flush.answers import SECOND_LOOK, UNREADABLE, AnswerClass, ClassifiedAnswer, classify, customer_status_after
 from worker.flush.brake import Brake
 from worker.flush.intents import Intents, WriteAhead
 from worker.flush.step_result import Exchange, Halted, StepResult
@@ -27,8 +27,6 @@ from worker.plan.steps import Contact, PriorMembership, Target, ids_of
 from worker.store.accounts import AccountSettings
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 
-SECOND_LOOK = 1.0
-"""Seconds to wait before a 404 is believed. Parallel writes to a member can cause stray ones."""
 NOT_KNOWN = "Sent, but the result is not known"
 TRIES_AT_ONCE = 3
 """How often a step starts again without a wait, after a stale write or a refused field."""

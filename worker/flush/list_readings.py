@@ -15,7 +15,7 @@ from functools import partial
 from typing import get_args
 
 from worker.clock import as_moment, as_text
-from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify
+from worker.flush.answers import SECOND_LOOK, UNREADABLE, AnswerClass, ClassifiedAnswer, classify
 from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.member import Member, member_of, total_items
@@ -36,8 +36,6 @@ DEPARTED: tuple[ReadStatus, ...] = get_args(DepartedStatus)
 WHOLE: tuple[ReadStatus, ...] = ("all", "archived")
 """The statuses of a full reading."""
 SECOND = timedelta(seconds=1)
-SECOND_LOOK = 1.0
-"""Seconds to wait before checking whether a list exists, after a read of its members answered 404."""
 MOST_RESTARTS = 3
 """How often one page is started again because members before it changed meanwhile."""
 

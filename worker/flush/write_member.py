@@ -10,8 +10,8 @@ from typing import Any
 from worker.clock import as_text
 from worker.fields.field_hashes import not_sure
 from worker.fields.merge_values import ADDRESS, Fields
-from worker.flush.answers import AnswerClass, ClassifiedAnswer
-from worker.flush.attempt import SECOND_LOOK, Attempt, member_in
+from worker.flush.answers import SECOND_LOOK, AnswerClass, ClassifiedAnswer
+from worker.flush.attempt import Attempt, member_in
 from worker.flush.step_result import Exchange
 from worker.mailchimp.call import Call
 from worker.mailchimp.member import Member

@@ -14,6 +14,8 @@ from worker.model import AddressKey, ListId
 
 ANSWER_WITHIN = timedelta(minutes=3)
 """How long after the preceding read an unanswered write may be done; longer than `mailchimp.timeout` may be."""
+FRESH_SECONDS = 2.0
+"""How long a write may wait after the reads that it depends on; after that they must be read again."""
 
 Failure = Literal["timeout", "connection", "unconnected", "unknown_host", "stopped", "stale", "garbled", "too_large"]
 """Why there is no usable answer.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from worker.mailchimp.api_key import ApiKey
-from worker.mailchimp.call import Answer, Call, Sender
+from worker.mailchimp.call import FRESH_SECONDS, Answer, Call, Sender
 
 INITIAL_LIMIT = 2
 """Calls in flight at first."""
@@ -24,8 +24,6 @@ FIRST_WAIT = 1.0
 """Seconds to wait after a first failure, at most."""
 LONGEST_WAIT = 30.0
 """Seconds to wait after many failures in a row, at most."""
-FRESH_SECONDS = 2.0
-"""How long a write may wait after the reads that it depends on; after that they must be read again."""
 CHECK_SECONDS = 0.5
 """How often a thread that waits for a free connection checks whether to stop."""
 

@@ -13,13 +13,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from worker.clock import as_moment, as_text
-from worker.mailchimp.call import ANSWER_WITHIN
+from worker.mailchimp.call import ANSWER_WITHIN, FRESH_SECONDS
 from worker.mailchimp.member import Member
 from worker.mailchimp.merge_fields import NAME_TAGS
 from worker.model import CustomerId, Origin
 from worker.store.ledger import OUT, Intent, IntentKind, LedgerEntry
 
-AT_ONCE = timedelta(seconds=2)
+# This worker sends no write later than that after the read that it depends on.
+AT_ONCE = timedelta(seconds=FRESH_SECONDS)
 """An archive within this time of the preceding read is this worker's; its former status is the one read."""
 ITS_OWN_AFTER = timedelta(days=30)
 """How long a found member must have belonged to a customer before it follows its new address or list."""

@@ -16,7 +16,7 @@ from worker.flush.answers import ClassifiedAnswer, classify
 from worker.flush.recorder import Recorder
 from worker.mailchimp import rate_limit
 from worker.mailchimp.api_key import parse
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.call import FRESH_SECONDS, Answer, Call
 from worker.model import ListId
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.faults import Fault
@@ -205,7 +205,7 @@ def test_what_made_a_read_too_old_is_not_done_again(tmp_path: Path, monkeypatch:
     def slow(recorder: Recorder, entries: Sequence[LedgerEntry], memberships: Any) -> None:
         nonlocal late
         write_ahead(recorder, entries, memberships)
-        late += 1 + rate_limit.FRESH_SECONDS
+        late += 1 + FRESH_SECONDS
         written.append(len(entries))
 
     monkeypatch.setattr(Recorder, "write_ahead", slow)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from worker.mailchimp.call import Answer, Call
-from worker.mailchimp.rate_limit import FRESH_SECONDS, Limiter
+from worker.mailchimp.call import FRESH_SECONDS, Answer, Call
+from worker.mailchimp.rate_limit import Limiter
 
 READ = Call("GET", "/lists/a/members/b")
 WRITE = Call("PATCH", "/lists/a/members/b", body={"merge_fields": {}})
