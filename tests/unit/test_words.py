@@ -53,15 +53,6 @@ NAMED_BY_NOUNS = (
     "store", "system", "text", "web", "web/access", "web/api", "web/pages",
 )  # fmt: skip
 """Packages of the worker without such variables; "" for the modules beside the packages."""
-NOT_YET = {
-    "changelog/group_commit.py", "changelog/partition_writer.py", "changelog/record_writer.py", "changelog/writer.py",
-    "fields/merge_values.py",
-    "mailchimp/calls.py",
-    "sqlite/rehearsal.py",
-    "store/bare_customers.py", "store/customer_outcomes.py", "store/customers.py", "store/ledger.py",
-    "store/receipts.py",
-}  # fmt: skip
-"""Their modules that still have some."""
 SQL = re.compile(r"\b[A-Z]{4,}\b.*\b(FROM|INTO|SET|TABLE|WHERE|SELECT)\b|\bstanding\.", re.DOTALL)
 HISTORY = {"CHANGELOG.md", "reliability.md"}
 """Pages that say what was, in the words of then."""
@@ -161,7 +152,6 @@ def test_no_variable_has_a_vague_name(package: str) -> None:
     wrong = [
         f"{path.name}:{at} {name}"
         for path in sorted(folder.glob("*.py"))
-        if path.relative_to(ROOT / "worker").as_posix() not in NOT_YET
         for at, name in variables(ast.parse(path.read_text(encoding="utf-8")))
         if name in VAGUE
     ]

@@ -58,11 +58,11 @@ class GroupCommit(Generic[_Item]):
 
     def _run(self, group: Sequence[_Waiting[_Item]]) -> None:
         try:
-            self._carry_out([one.item for one in group])
+            self._carry_out([waiting.item for waiting in group])
         except Exception as error:
             if len(group) > 1 and not isinstance(error, WorkerError):
-                for one in group:
-                    self._run([one])
+                for waiting in group:
+                    self._run([waiting])
                 return
             self._end(group, error)
         except BaseException as error:
@@ -71,5 +71,5 @@ class GroupCommit(Generic[_Item]):
             self._end(group, None)
 
     def _end(self, group: Sequence[_Waiting[_Item]], failed: BaseException | None) -> None:
-        for one in group:
-            one.failed, one.done = failed, True
+        for waiting in group:
+            waiting.failed, waiting.done = failed, True

@@ -45,8 +45,8 @@ HeadersOf = Callable[[bytes, bytes | None], Headers]
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """Another topic, whose partition of the same number is written in the same transactions.
+class SecondTopic:
+    """A second topic, whose partition of the same number is written in the same transactions.
 
     Attributes:
         headers: of each record that has a value.
@@ -61,7 +61,7 @@ class _Wanted:
     """One caller's records, and their offsets once written."""
 
     records: Sequence[Record]
-    beside: Sequence[Record] = ()
+    second_records: Sequence[Record] = ()
     offsets: list[int] = field(default_factory=list)
 
     def delivered(self, error: LibraryError | None, message: Message) -> None:
@@ -84,19 +84,24 @@ class PartitionWriter:
     """
 
     def __init__(
-        self, settings: Kafka, topic: str, partition: int, headers_of: HeadersOf, beside: Beside | None = None
+        self,
+        settings: Kafka,
+        topic: str,
+        partition: int,
+        headers_of: HeadersOf,
+        second_topic: SecondTopic | None = None,
     ) -> None:
         """Connects to nothing yet.
 
         Args:
-            beside: another topic to write with this one; None for none.
+            second_topic: another topic to write with this one; None for none.
 
         Raises:
             ConfigError: the operator's properties cannot be used.
         """
         self._settings, self._topic, self._partition = settings, topic, partition
         self._headers_of = headers_of
-        self._beside = beside
+        self._second_topic = second_topic
         self._problems = Problems()
         own = {
             "transactional.id": f"{topic}-{partition}",
@@ -131,12 +136,12 @@ class PartitionWriter:
         except KafkaException as error:
             raise self._failure(error.args[0]) from error
 
-    def write(self, records: Sequence[Record], beside: Sequence[Record] = ()) -> range:
+    def write(self, records: Sequence[Record], second_records: Sequence[Record] = ()) -> range:
         """Writes records in order, all or none, and waits until all in-sync replicas have them.
 
         Args:
             records: at least one.
-            beside: records for the other topic; ignored without one.
+            second_records: records for the second topic; ignored without one.
 
         Returns:
             The offsets from the first to the last record.
@@ -145,7 +150,7 @@ class PartitionWriter:
             WriterFenced: a newer writer was opened; nothing was written.
             KafkaError: the records may or may not have been written.
         """
-        mine = _Wanted(records, beside)
+        mine = _Wanted(records, second_records)
         self._group.submit(mine)
         return range(min(mine.offsets), max(mine.offsets) + 1)
 
@@ -157,8 +162,8 @@ class PartitionWriter:
             known: the offset up to which it knew it before.
         """
         with self._offsets_lock:
-            self._uncommitted = [one for one in self._uncommitted if one.stop > known]
-            return min((one.start for one in self._uncommitted if one != written), default=self._end)
+            self._uncommitted = [offsets for offsets in self._uncommitted if offsets.stop > known]
+            return min((offsets.start for offsets in self._uncommitted if offsets != written), default=self._end)
 
     @property
     def end(self) -> int:
@@ -169,7 +174,7 @@ class PartitionWriter:
     def committed(self, written: range) -> None:
         """Records that the database has what was written."""
         with self._offsets_lock:
-            self._uncommitted = [one for one in self._uncommitted if one != written]
+            self._uncommitted = [offsets for offsets in self._uncommitted if offsets != written]
 
     def poll(self) -> None:
         """Serves librdkafka's callbacks, such as the renewal of a token.
@@ -204,23 +209,23 @@ class PartitionWriter:
 
     def _transact(self, together: Sequence[_Wanted]) -> None:
         self._producer.begin_transaction()
-        for one in together:
-            for key, value in one.records:
-                self._produce(self._topic, key, value, one.delivered, self._headers_of(key, value))
-            if self._beside is not None:
-                for key, value in one.beside:
-                    headers = self._beside.headers if value is not None else None
-                    self._produce(self._beside.topic, key, value, _nothing, headers)
+        for wanted in together:
+            for key, value in wanted.records:
+                self._produce(self._topic, key, value, wanted.delivered, self._headers_of(key, value))
+            if self._second_topic is not None:
+                for key, value in wanted.second_records:
+                    headers = self._second_topic.headers if value is not None else None
+                    self._produce(self._second_topic.topic, key, value, _nothing, headers)
         self._producer.commit_transaction(TAKEN_SECONDS + 1)
-        first = min(offset for one in together for offset in one.offsets)
+        first = min(offset for wanted in together for offset in wanted.offsets)
         if self._end and first - self._end > 1:  # a transaction marker takes one offset
             raise KafkaError(
                 f"Partition {self._partition} of {self._topic} has another writer, of an earlier release.",
                 "Nothing was confirmed. End the workers of that release.",
             )
         with self._offsets_lock:
-            for one in together:
-                self._uncommitted.append(range(min(one.offsets), max(one.offsets) + 1))
+            for wanted in together:
+                self._uncommitted.append(range(min(wanted.offsets), max(wanted.offsets) + 1))
                 self._end = max(self._end, self._uncommitted[-1].stop)
 
     def _produce(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 from worker.changelog import outcome_records
-from worker.changelog.partition_writer import Beside, PartitionWriter, Record
+from worker.changelog.partition_writer import PartitionWriter, Record, SecondTopic
 from worker.changelog.records import key_of, value_of
 from worker.changelog.signatures import Role, Signatures
 from worker.changelog.table_rows import ChangelogRow, apply
@@ -106,10 +106,10 @@ class RecordWriter:
         if partition >= topic.partitions:
             return
         outcomes = self.topics.outcomes if topic == self.topics.ledger else None
-        beside = Beside(outcomes.name, outcome_records.HEADERS) if outcomes is not None else None
+        second_topic = SecondTopic(outcomes.name, outcome_records.HEADERS) if outcomes is not None else None
         role: Role = "ledger" if topic == self.topics.ledger else "settings"
         sign = partial(self._signatures().headers_of, role)
-        writer = PartitionWriter(self._settings, topic.name, partition, sign, beside)
+        writer = PartitionWriter(self._settings, topic.name, partition, sign, second_topic)
         writer.open()
         read()
         with self._lock:
@@ -134,7 +134,7 @@ class RecordWriter:
         """Releases all ledger partitions but these, and serves librdkafka's callbacks."""
         with self._lock:
             name = self.topics.ledger.name
-            for place in [one for one in self._writers if one[0] == name and one[1] not in partitions]:
+            for place in [place for place in self._writers if place[0] == name and place[1] not in partitions]:
                 del self._writers[place]
             writers = list(self._writers.values())
         for writer in writers:
@@ -146,7 +146,7 @@ class RecordWriter:
         self,
         rows: Sequence[ChangelogRow],
         *,
-        told: Sequence[ChangelogRow] = (),
+        outcome_rows: Sequence[ChangelogRow] = (),
         erase: bool = False,
         erased: Collection[RowKey] = (),
     ) -> list[Acknowledged]:
@@ -157,7 +157,7 @@ class RecordWriter:
 
         Args:
             rows: in their new state.
-            told: those of them with new outcomes, for the outcomes topic.
+            outcome_rows: those of them with new outcomes, for the outcomes topic.
             erase: whether deleted rows must be erased.
             erased: keys of deleted rows that must be erased in any case.
 
@@ -168,26 +168,29 @@ class RecordWriter:
         """
         ledger: dict[int, list[Record]] = defaultdict(list)
         settings: dict[int, list[Record]] = defaultdict(list)
-        for one in rows:
-            topic, partition = self._place(one)
+        for row in rows:
+            topic, partition = self._place(row)
             parts = ledger if topic == self.topics.ledger else settings
-            parts[partition].append((key_of(one), value_of(one, erase=erase or one.row_key in erased)))
-        beside: dict[int, list[Record]] = defaultdict(list)
-        for one in told if self._outcomes else ():
-            beside[self._place(one)[1]].append(outcome_records.record_of(one))
-        return self._side_by_side(self.topics.ledger, ledger, beside) + [
+            parts[partition].append((key_of(row), value_of(row, erase=erase or row.row_key in erased)))
+        second_records: dict[int, list[Record]] = defaultdict(list)
+        for row in outcome_rows if self._outcomes else ():
+            second_records[self._place(row)[1]].append(outcome_records.record_of(row))
+        return self._side_by_side(self.topics.ledger, ledger, second_records) + [
             self._write_part(self.topics.settings, partition, records) for partition, records in settings.items()
         ]
 
     def _side_by_side(
-        self, topic: ChangelogTopic, parts: Mapping[int, Sequence[Record]], beside: Mapping[int, Sequence[Record]]
+        self,
+        topic: ChangelogTopic,
+        parts: Mapping[int, Sequence[Record]],
+        second_records: Mapping[int, Sequence[Record]],
     ) -> list[Acknowledged]:
-        work = [(topic, partition, records, beside.get(partition, ())) for partition, records in parts.items()]
+        work = [(topic, partition, records, second_records.get(partition, ())) for partition, records in parts.items()]
         if len(work) <= 1:
-            return [self._write_part(*one) for one in work]
+            return [self._write_part(*part) for part in work]
         with ThreadPoolExecutor(min(len(work), MOST_SIDE_BY_SIDE), thread_name_prefix="changelog") as pool:
-            written = [pool.submit(self._write_part, *one) for one in work]
-        return [one.result() for one in written]
+            written = [pool.submit(self._write_part, *part) for part in work]
+        return [future.result() for future in written]
 
     def failure_of(self, account_id: AccountId) -> KafkaError | None:
         """Returns why the ledger of an account cannot be written; None if it can."""
@@ -195,13 +198,13 @@ class RecordWriter:
         with self._lock:
             return self._failed.get(place) or (None if place in self._writers else _given_up(*place))
 
-    def _place(self, one: ChangelogRow) -> tuple[ChangelogTopic, int]:
-        if one.kind == "topic":
+    def _place(self, row: ChangelogRow) -> tuple[ChangelogTopic, int]:
+        if row.kind == "topic":
             # Each topic names the other one: the ledger in every partition, since workers read them one by one.
-            about, partition = one.key
+            about, partition = row.key
             return (self.topics.ledger, int(partition)) if about in BY_PARTITION else (self.topics.settings, 0)
-        topic = self.topics.settings if one.kind in OF_SETTINGS else self.topics.ledger
-        return topic, topic.partition_of(one.key[0])
+        topic = self.topics.settings if row.kind in OF_SETTINGS else self.topics.ledger
+        return topic, topic.partition_of(row.key[0])
 
     def write_again(self, topic: ChangelogTopic, partition: int, records: Sequence[Record]) -> None:
         """Rewrites records in their order, signed with the current key.
@@ -211,27 +214,29 @@ class RecordWriter:
         """
         self._write_part(topic, partition, records)
 
-    def write_through(self, db: Database, rows: Sequence[ChangelogRow], told: Sequence[ChangelogRow] = ()) -> None:
+    def write_through(
+        self, db: Database, rows: Sequence[ChangelogRow], outcome_rows: Sequence[ChangelogRow] = ()
+    ) -> None:
         """Writes rows to Kafka, then into a database.
 
         Args:
             db: outside of a transaction.
             rows: of partitions that were taken over.
-            told: customer statuses for the outcomes topic only.
+            outcome_rows: customer statuses for the outcomes topic only.
 
         Raises:
             KafkaError: Kafka may not have accepted them.
             DatabaseError: they cannot be written.
         """
-        acknowledged = self.write(rows, told=told)
+        acknowledged = self.write(rows, outcome_rows=outcome_rows)
         with db.transaction():
             apply(db, rows)
             self._note(db, acknowledged)
-        for one in acknowledged:
-            one.writer.committed(one.offsets)
+        for part in acknowledged:
+            part.writer.committed(part.offsets)
 
     def _write_part(
-        self, topic: ChangelogTopic, partition: int, records: Sequence[Record], beside: Sequence[Record] = ()
+        self, topic: ChangelogTopic, partition: int, records: Sequence[Record], second_records: Sequence[Record] = ()
     ) -> Acknowledged:
         with self._lock:
             writer = self._writers.get((topic.name, partition))
@@ -239,7 +244,7 @@ class RecordWriter:
             if writer is None:
                 raise _given_up(topic.name, partition)
             began = time.monotonic()
-            written = writer.write(records, beside)
+            written = writer.write(records, second_records)
             self._metrics.changelog_written(time.monotonic() - began)
             return Acknowledged(topic, partition, writer, written)
         except KafkaError as error:
@@ -253,11 +258,11 @@ class RecordWriter:
 
     def _note(self, db: Database, acknowledged: Sequence[Acknowledged]) -> None:
         at = as_text(self._clock())
-        for one in acknowledged:
-            place = one.topic.name, one.topic.topic_id, one.partition
+        for part in acknowledged:
+            place = part.topic.name, part.topic.topic_id, part.partition
             known = offsets.next_of(db, *place)
             if known is not None:
-                next_offset = one.writer.next_offset(one.offsets, known)
+                next_offset = part.writer.next_offset(part.offsets, known)
                 if next_offset > known:
                     offsets.move_on(db, *place, next_offset, at)
 

@@ -31,11 +31,11 @@ class _Sent:
     """What Kafka may have of a commit that the database does not have yet.
 
     Attributes:
-        told: the keys of customers whose outcomes were sent.
+        outcome_keys: the keys of customers whose outcomes were sent.
     """
 
     keys: dict[RowKey, None] = field(default_factory=dict)
-    told: set[_Key] = field(default_factory=set)
+    outcome_keys: set[_Key] = field(default_factory=set)
     acknowledged: list[Acknowledged] = field(default_factory=list)
 
 
@@ -61,7 +61,7 @@ class ChangelogWriter(RecordWriter):
 
     # Commits: Kafka first, without locking the database meanwhile
 
-    def commit(self, db: Database, act: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
+    def commit(self, db: Database, write: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
         """Commits what a function writes in one transaction, after Kafka has its rows of ledger and settings.
 
         First the function is rehearsed, and what it would write is taken back. Its rows are claimed, and go to Kafka
@@ -70,7 +70,7 @@ class ChangelogWriter(RecordWriter):
 
         Args:
             db: outside of a transaction.
-            act: writes to the database, and nothing else: it is called more than once. It returns which rows it wrote.
+            write: writes to the database and nothing else, and returns which rows it wrote; called more than once.
             erase: whether rows that are gone must be forgotten in Kafka too.
 
         Returns:
@@ -84,14 +84,14 @@ class ChangelogWriter(RecordWriter):
         sent = _Sent()
         with self._claims.claim() as claim:
             for _ in range(MOST_TRIES):
-                rehearsal, changed, rows = self._rehearse(db, act, sent, claim, erase=erase)
+                rehearsal, changed, rows = self._rehearse(db, write, sent, claim, erase=erase)
                 # Kafka may have them from an earlier try, and nobody else: the database never had them.
                 erased = {row.row_key for row in rows if row.row is None}.difference(changed.rows)
-                told = self._told(db, rows, sent.told, erase=erase)
+                outcome_rows = self._outcome_rows(db, rows, sent.outcome_keys, erase=erase)
                 sent.keys |= dict.fromkeys(row.row_key for row in rows)
-                sent.told |= {row.key for row in told}
+                sent.outcome_keys |= {row.key for row in outcome_rows}
                 try:
-                    latest = self.write(rows, told=told, erase=erase, erased=erased) if rows else []
+                    latest = self.write(rows, outcome_rows=outcome_rows, erase=erase, erased=erased) if rows else []
                 except WriterFenced:
                     if not self._may_try_again(rows):
                         raise
@@ -101,14 +101,14 @@ class ChangelogWriter(RecordWriter):
                     with db.transaction():
                         _refuse_if_read_further(db, latest)
                         if not db.repeat(rehearsal):
-                            changed = act()
+                            changed = write()
                             if not _same(rows, rows_of(db, [*sent.keys, *changed.rows])):
                                 raise _ChangedMeanwhile
                         if changed.rest is not None:
                             changed.rest()
                         self._note(db, sent.acknowledged)
-                    for one in sent.acknowledged:
-                        one.writer.committed(one.offsets)
+                    for part in sent.acknowledged:
+                        part.writer.committed(part.offsets)
                     return changed.result
         raise KafkaError(
             f"Ledger or settings were changed by others each of {MOST_TRIES} times while Kafka was asked.",
@@ -116,12 +116,12 @@ class ChangelogWriter(RecordWriter):
         )
 
     def _rehearse(
-        self, db: Database, act: Callable[[], Changed[_Result]], sent: _Sent, claim: Claim, *, erase: bool
+        self, db: Database, write: Callable[[], Changed[_Result]], sent: _Sent, claim: Claim, *, erase: bool
     ) -> tuple[Rehearsal, Changed[_Result], list[ChangelogRow]]:
         """Returns a rehearsal that nobody's commit has made stale, with the rows that it would write, all claimed."""
         while True:
             with db.rehearsal() as rehearsal:
-                changed = act()
+                changed = write()
                 rows = rows_of(db, [*sent.keys, *changed.rows])
                 _refuse_unread(db, rows, erase=erase)
             keys = {row.row_key for row in rows}
@@ -131,13 +131,13 @@ class ChangelogWriter(RecordWriter):
                     continue
             return rehearsal, changed, rows
 
-    def _told(
+    def _outcome_rows(
         self, db: Database, rows: Sequence[ChangelogRow], before_it: Collection[_Key], *, erase: bool
     ) -> list[ChangelogRow]:
         # The customer statuses whose outcome differs from the committed one, or from that of an earlier try.
         if not self._outcomes:
             return []
-        customers = [one for one in rows if one.kind == "customer"]
+        customers = [row for row in rows if row.kind == "customer"]
         before = customer_outcomes.texts_of(db, [row.key for row in customers]) if customers else {}
         return [
             row
@@ -149,25 +149,27 @@ class ChangelogWriter(RecordWriter):
         # Only the settings are shared: a worker that lost a partition of the ledger must not continue.
         ledger = self.topics.ledger
         with self._lock:
-            held = {partition for name, partition in self._writers if name == ledger.name}
-        if self.take_settings is None or not held >= {
-            ledger.partition_of(one.key[0]) for one in rows if one.kind not in (*OF_SETTINGS, "topic")
+            ledger_partitions = {partition for name, partition in self._writers if name == ledger.name}
+        if self.take_settings is None or not ledger_partitions >= {
+            ledger.partition_of(row.key[0]) for row in rows if row.kind not in (*OF_SETTINGS, "topic")
         }:
             return False
         partitions = self.topics.settings.partitions
         with self._settings_lock:
             with self._lock:
-                held_all = all((self.topics.settings.name, one) in self._writers for one in range(partitions))
-            if not held_all:
+                holds_all = all(
+                    (self.topics.settings.name, partition) in self._writers for partition in range(partitions)
+                )
+            if not holds_all:
                 self.take_settings()
         return True
 
 
 def _refuse_unread(db: Database, rows: Sequence[ChangelogRow], *, erase: bool) -> None:
     letters = [] if erase or not rows else dead_letters.of_changelog(db)
-    unread = {one.key: one for one in letters}
-    for one in rows if unread else ():
-        if (letter := unread.get(key_of(one))) is not None:
+    unread = {letter.key: letter for letter in letters}
+    for row in rows if unread else ():
+        if (letter := unread.get(key_of(row))) is not None:
             raise KafkaError(
                 "This release cannot apply the record that Kafka has, so the worker does not overwrite it: "
                 f"{letter.reason}.",
@@ -177,11 +179,11 @@ def _refuse_unread(db: Database, rows: Sequence[ChangelogRow], *, erase: bool) -
 
 def _refuse_if_read_further(db: Database, acknowledged: Sequence[Acknowledged]) -> None:
     # Another process that works on this database, or another worker, has written after this commit's rows.
-    for one in acknowledged:
-        known = offsets.next_of(db, one.topic.name, one.topic.topic_id, one.partition)
-        if known is not None and known > one.writer.end:
+    for part in acknowledged:
+        known = offsets.next_of(db, part.topic.name, part.topic.topic_id, part.partition)
+        if known is not None and known > part.writer.end:
             raise _ChangedMeanwhile
 
 
-def _same(some: Sequence[ChangelogRow], others: Sequence[ChangelogRow]) -> bool:
-    return {(one.kind, one.key): one.row for one in some} == {(one.kind, one.key): one.row for one in others}
+def _same(rows: Sequence[ChangelogRow], other_rows: Sequence[ChangelogRow]) -> bool:
+    return {(row.kind, row.key): row.row for row in rows} == {(row.kind, row.key): row.row for row in other_rows}

@@ -29,8 +29,8 @@ _MEMBER_PARTS = ",".join(
     )
 )
 _LISTED_PARTS = ",".join(
-    f"members.{one}"
-    for one in ("email_address", "contact_id", "status", "last_changed", "timestamp_opt", "timestamp_signup")
+    f"members.{part}"
+    for part in ("email_address", "contact_id", "status", "last_changed", "timestamp_opt", "timestamp_signup")
 )
 _LISTED_PARTS += ",total_items"
 
@@ -143,7 +143,9 @@ def read_all_tags(membership: MembershipKey) -> Call:
 
 def tag(membership: MembershipKey, add: Sequence[str], remove: Sequence[str]) -> Call:
     """Sets and removes tags of a member; its status is left unchanged, and no automation starts."""
-    named = [{"name": one, "status": "active"} for one in add] + [{"name": one, "status": "inactive"} for one in remove]
+    named = [{"name": name, "status": "active"} for name in add] + [
+        {"name": name, "status": "inactive"} for name in remove
+    ]
     return Call("POST", f"{member_path(*membership)}/tags", {}, {"tags": named, "is_syncing": True})
 
 

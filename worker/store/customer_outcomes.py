@@ -62,7 +62,7 @@ class CustomerOutcome:
         return json_text(self)
 
 
-NAMES = tuple(one.name for one in dataclasses.fields(CustomerOutcome))
+NAMES = tuple(field.name for field in dataclasses.fields(CustomerOutcome))
 _parse = parser_of(CustomerOutcome)
 
 
@@ -137,10 +137,10 @@ def sharers(
     rows = db.execute(
         "SELECT customer_id, list_id, address FROM standing WHERE account_id = ? AND outcome IS NOT NULL "
         "AND address IN (SELECT value FROM json_each(?))",
-        (account_id, json.dumps([one.address for one in memberships])),
+        (account_id, json.dumps([membership.address for membership in memberships])),
     )
-    found = ((row["customer_id"], MembershipKey(row["list_id"], row["address"])) for row in rows)
-    return [customer_id for customer_id, place in found if place in memberships and customer_id not in but]
+    known_at = ((row["customer_id"], MembershipKey(row["list_id"], row["address"])) for row in rows)
+    return [customer_id for customer_id, place in known_at if place in memberships and customer_id not in but]
 
 
 def find(db: Database, account_id: AccountId, customer_id: CustomerId) -> CustomerOutcome | None:
@@ -173,15 +173,15 @@ def put(db: Database, account_id: AccountId, outcomes: Mapping[CustomerId, Custo
     db.executemany(
         "INSERT INTO standing (account_id, customer_id, outcome) VALUES (?,?,?) "
         "ON CONFLICT (account_id, customer_id) DO UPDATE SET outcome = excluded.outcome",
-        [(account_id, customer_id, one.as_text()) for customer_id, one in outcomes.items()],
+        [(account_id, customer_id, outcome.as_text()) for customer_id, outcome in outcomes.items()],
     )
     return customer_rows(account_id, outcomes)
 
 
 def drop(db: Database, account_id: AccountId, customer_ids: Sequence[CustomerId]) -> Rows:
     """Deletes the outcomes of customers. Call it in a transaction."""
-    gone = db.execute_each(
+    dropped = db.execute_each(
         "UPDATE standing SET outcome = NULL WHERE account_id = ? AND customer_id = ? AND outcome IS NOT NULL",
-        [(account_id, one) for one in customer_ids],
+        [(account_id, customer_id) for customer_id in customer_ids],
     )
-    return customer_rows(account_id, [row[1] for row in gone])
+    return customer_rows(account_id, [row[1] for row in dropped])

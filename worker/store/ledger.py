@@ -154,18 +154,18 @@ def intent_of(row: Mapping[str, Any]) -> Intent | None:
     return None
 
 
-_PARTS = tuple(one.name for one in fields(Intent))
+_PARTS = tuple(part.name for part in fields(Intent))
 
 
 def _intent_of_json(text: str) -> Intent:
-    found = from_json(text)
-    parts = {name: found[name] for name in _PARTS if name in found}
+    stored = from_json(text)
+    parts = {name: stored[name] for name in _PARTS if name in stored}
     source = parts.pop("source", None)
     return Intent(**parts, source=MembershipKey(*source) if source else None)
 
 
 _ENTRY = RowMapper(
-    LedgerEntry, intent=Form(("intent",), lambda one: (one.as_text() if one is not None else None,), intent_of)
+    LedgerEntry, intent=Form(("intent",), lambda intent: (intent.as_text() if intent is not None else None,), intent_of)
 )
 _STATUS = RowMapper(CustomerStatus)
 _MARKS = {column: f"?{number}" for number, column in enumerate(("account_id", *_ENTRY.columns), 1)}
@@ -291,11 +291,11 @@ def put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEnt
 
 def drop_entries(db: Database, account_id: AccountId, memberships: Sequence[MembershipKey]) -> Rows:
     """Deletes places whose member is now known at another one. Call it in a transaction."""
-    gone = db.execute_each(
+    dropped = db.execute_each(
         "DELETE FROM ledger WHERE account_id = ? AND list_id = ? AND address = ?",
         [(account_id, *membership) for membership in memberships],
     )
-    return [RowKey("place", key) for key in gone]
+    return [RowKey("place", key) for key in dropped]
 
 
 def drop_intents(db: Database, account_id: AccountId, memberships: Sequence[MembershipKey]) -> Rows:
@@ -303,7 +303,7 @@ def drop_intents(db: Database, account_id: AccountId, memberships: Sequence[Memb
 
     Their customers are known nowhere then, as before: else they could not leave the list once it is gone.
     """
-    gone = db.execute_each(
+    dropped = db.execute_each(
         "DELETE FROM ledger WHERE account_id = ? AND list_id = ? AND address = ? AND state = 'intended'",
         [(account_id, *membership) for membership in memberships],
     )
@@ -311,8 +311,8 @@ def drop_intents(db: Database, account_id: AccountId, memberships: Sequence[Memb
         "UPDATE standing SET list_id = NULL, address = NULL WHERE account_id = ? AND list_id = ? AND address = ? "
         "RETURNING customer_id"
     )
-    known = [customer_id for key in gone for (customer_id,) in db.execute(nowhere, key).fetchall()]
-    return [RowKey("place", key) for key in gone] + list(customer_rows(account_id, known))
+    known = [customer_id for key in dropped for (customer_id,) in db.execute(nowhere, key).fetchall()]
+    return [RowKey("place", key) for key in dropped] + list(customer_rows(account_id, known))
 
 
 def customer_statuses_of(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[CustomerStatus]:
@@ -341,9 +341,9 @@ def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses
     """Stores customer statuses, each over the previous one. Call it in a transaction."""
     db.executemany(
         _PUT_STATUS,
-        [(account_id, *_STATUS.values(one)) for one in customer_statuses],
+        [(account_id, *_STATUS.values(status)) for status in customer_statuses],
     )
-    return customer_rows(account_id, [one.customer_id for one in customer_statuses])
+    return customer_rows(account_id, [status.customer_id for status in customer_statuses])
 
 
 def put_memberships(
@@ -406,7 +406,7 @@ def clear_refusals(db: Database, account_id: AccountId, customers: Sequence[Cust
     cursor = db.executemany(
         "UPDATE standing SET refusal = NULL, refused_address = NULL, attempts = 0, retry_at = NULL "
         "WHERE account_id = ? AND customer_id = ? AND refusal IS NOT NULL",
-        [(account_id, one) for one in customers],
+        [(account_id, customer_id) for customer_id in customers],
     )
     return Changed(int(cursor.rowcount), customer_rows(account_id, customers))
 

@@ -61,7 +61,7 @@ class Receipt:
 
 _ROW = RowMapper(Receipt)
 _MARKS = {column: f"?{number}" for number, column in enumerate(_ROW.columns, 1)}
-_SAME = " AND ".join(f"{one} = {_MARKS[one]}" for one in ("account_id", "customer_id", "revision", "detail"))
+_SAME = " AND ".join(f"{column} = {_MARKS[column]}" for column in ("account_id", "customer_id", "revision", "detail"))
 _WRITE = (
     f"INSERT INTO receipt ({_ROW.names}) SELECT {', '.join(_MARKS.values())} WHERE {_MARKS['outcome']} <> 'held' "
     f"OR NOT EXISTS (SELECT 1 FROM receipt WHERE {_SAME} AND outcome = 'held')"
@@ -142,8 +142,8 @@ def find(
 
 def oldest(db: Database) -> str | None:
     """Returns the time of the oldest receipt; None without any."""
-    found: str | None = db.execute("SELECT min(at) FROM receipt").fetchone()[0]
-    return found
+    moment: str | None = db.execute("SELECT min(at) FROM receipt").fetchone()[0]
+    return moment
 
 
 def complete_since(
@@ -181,7 +181,7 @@ def _numbers_of(db: Database, account_id: AccountId) -> Iterator[int]:
 
 
 def _delete(db: Database, numbers: Sequence[int]) -> int:
-    return int(db.executemany("DELETE FROM receipt WHERE number = ?", [(one,) for one in numbers]).rowcount)
+    return int(db.executemany("DELETE FROM receipt WHERE number = ?", [(number,) for number in numbers]).rowcount)
 
 
 def erase_address(db: Database, account_id: AccountId, address: AddressKey) -> int:
@@ -216,7 +216,7 @@ class _Naming:
     def numbers(self, db: Database, account_id: AccountId) -> list[int]:
         # SQLite's lower() handles only ASCII.
         ascii_only = self._address.isascii()
-        filters = " OR ".join(f"instr(lower({one}), ?2)" for one in _TEXTS) if ascii_only else "1"
+        filters = " OR ".join(f"instr(lower({column}), ?2)" for column in _TEXTS) if ascii_only else "1"
         rows = db.execute(
             f"SELECT number FROM receipt WHERE account_id = ?1 AND ({filters} OR instr(call, ?3))",
             (account_id, self._address, self._hash),
@@ -230,12 +230,14 @@ class _Naming:
         ).fetchall()
         changed = []
         for row in rows:
-            before = [row[one] for one in _TEXTS]
-            after = [None if one is None else self._pattern.sub(ERASED, one) for one in before]
+            before = [row[column] for column in _TEXTS]
+            after = [None if text is None else self._pattern.sub(ERASED, text) for text in before]
             after[0] = None if before[0] == self._address else before[0]
             if after != before:
                 changed.append((*after, row["number"]))
-        db.executemany(f"UPDATE receipt SET {', '.join(f'{one} = ?' for one in _TEXTS)} WHERE number = ?", changed)
+        db.executemany(
+            f"UPDATE receipt SET {', '.join(f'{column} = ?' for column in _TEXTS)} WHERE number = ?", changed
+        )
         return len(changed)
 
 

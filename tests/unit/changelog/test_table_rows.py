@@ -57,7 +57,7 @@ class Copied(ChangelogWriter):
         self.passed: list[Sequence[ChangelogRow]] = []
 
     def write(
-        self, rows: Sequence[ChangelogRow], *, told: object = (), erase: bool = False, erased: object = ()
+        self, rows: Sequence[ChangelogRow], *, outcome_rows: object = (), erase: bool = False, erased: object = ()
     ) -> list[Acknowledged]:
         """Passes rows on."""
         self.passed.append(rows)
@@ -192,7 +192,7 @@ def test_what_cannot_be_passed_on_is_not_written(copied: Copied, monkeypatch: py
     """The transaction fails as a whole."""
 
     def refuse(
-        rows: Sequence[ChangelogRow], *, told: object = (), erase: bool = False, erased: object = ()
+        rows: Sequence[ChangelogRow], *, outcome_rows: object = (), erase: bool = False, erased: object = ()
     ) -> list[Acknowledged]:
         raise RuntimeError
 
@@ -214,7 +214,7 @@ class Meanwhile(Copied):
         self.db, self._other, self._act = open_database(path), open_database(path), act
 
     def write(
-        self, rows: Sequence[ChangelogRow], *, told: object = (), erase: bool = False, erased: object = ()
+        self, rows: Sequence[ChangelogRow], *, outcome_rows: object = (), erase: bool = False, erased: object = ()
     ) -> list[Acknowledged]:
         """Has the other connection write first, which needs the lock at once."""
         self._other.execute("PRAGMA busy_timeout = 0")

@@ -187,7 +187,7 @@ def test_kafka_is_not_waited_for_with_the_lock_held(db: Database, path: Path) ->
         """Has no Kafka."""
 
         def write(
-            self, rows: Sequence[Any], *, told: object = (), erase: bool = False, erased: object = ()
+            self, rows: Sequence[Any], *, outcome_rows: object = (), erase: bool = False, erased: object = ()
         ) -> list[Acknowledged]:
             """Has another connection write, which needs the lock."""
             assert erase
