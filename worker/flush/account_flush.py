@@ -47,6 +47,11 @@ class LastStep(Protocol):
         """Entries that were learnt but are not in the ledger, because nothing may be written."""
         ...
 
+    @property
+    def let_in(self) -> Collection[CustomerId]:
+        """Customers whom a departure kept out that has ended, if nothing may be written and they count as unchanged."""
+        ...
+
     def may_go_on(self) -> bool:
         """Returns whether to read or do anything more."""
         ...
@@ -104,22 +109,29 @@ class AccountFlush:
         self.readings = ListReadings(self.db, self.sender, self.last_step.keep, self.wait)
 
     def prepare(
-        self, confirm: Callable[[], Sequence[HeldCount]], *, customers: bool = True, every_list: bool = False
+        self,
+        confirm: Callable[[], Sequence[HeldCount]],
+        *,
+        customers: Callable[[], bool] = lambda: True,
+        every_list: bool = False,
     ) -> Prepared | None:
         """Reads what the plan depends on, and counts who would leave lists.
 
         Args:
-            customers: whether there are any to deliver; otherwise only members are read.
+            customers: returns whether there are any to deliver now; otherwise only members are read.
             every_list: whether to read the members of each stored list; otherwise only departures from lists that
                 customers move off.
 
         Returns:
             None if there is nothing to do.
         """
-        terms = self._terms() if customers else None
+        terms = self._terms() if customers() else None
         if self.last_step.may_go_on():
             stored = (one for one in self.last_step.settings.stored if not one.gone)
             self._read({one.list_id for one in stored if every_list or one.departures_lost}, whole=every_list)
+        # A person who is back may let others in.
+        if customers() and terms is None and self.last_step.may_go_on():
+            terms = self._terms()
         if terms is None or not self.last_step.may_go_on():
             return None
         # Before anybody moves off a list, its departures are read, and everything is planned with them.
@@ -148,7 +160,7 @@ class AccountFlush:
             yield from prepared.plans
             given = {one for part, _ in prepared.plans for one in part.changed}
         # Includes customers that changed meanwhile.
-        reading = chunks(self.db, self.last_step.settings.account_id, done=given)
+        reading = chunks(self.db, self.last_step.settings.account_id, done=given, also=self.last_step.let_in)
         while self.last_step.may_go_on() and (near := next(reading, None)) is not None:
             yield from plans(self.db, prepared.terms, near, self.last_step.faulty)
 
@@ -186,7 +198,8 @@ class AccountFlush:
         """Plans all customers where they fit one chunk; None where they do not, or one of them cannot be planned."""
         account_id = terms.settings.account_id
         many = customers.changed_count(self.db, account_id)
-        near = next(chunks(self.db, account_id), None) if many <= CHUNK else None
+        let_in = self.last_step.let_in
+        near = next(chunks(self.db, account_id, also=let_in), None) if many + len(let_in) <= CHUNK else None
         if near is None or sum(one.changed for one in near.changed.values()) < many:
             return None
         faults = list[Exception]()
@@ -200,7 +213,7 @@ class AccountFlush:
             for part, plan in made:
                 summary.add(plan, len(part.changed))
             return summary
-        reading = chunks(self.db, terms.settings.account_id, elsewhere_by=terms.settings)
+        reading = chunks(self.db, terms.settings.account_id, elsewhere_by=terms.settings, also=self.last_step.let_in)
         while self.last_step.may_go_on() and (near := next(reading, None)) is not None:
             for part, plan in plans(self.db, terms, near):
                 summary.add(plan, len(part.changed))

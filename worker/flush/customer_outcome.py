@@ -10,7 +10,7 @@ from worker.clock import as_text
 from worker.flush.step_result import StepResult
 from worker.mailchimp.member import Member
 from worker.model import AccountId, CustomerId, MembershipKey
-from worker.plan.outcomes import MEANINGS, NOTHING_NEXT, ONLY_THE_PERSON, Outcome
+from worker.plan.outcomes import CHECKED_AGAIN, MEANINGS, NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
 from worker.store import customer_outcomes, ledger
@@ -211,6 +211,10 @@ def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None 
         if not now.renamed or published.reason == learnt.reason:
             return None
         since = published.since
+    if published is not None and now.changed and list_id is None:
+        # The member that is back is another customer's.
+        there = replace(published, list_id=None, list_reason=None, member_status=status, since=since or at)
+        return replace(there, next=CHECKED_AGAIN, run=run, at=at)
     return CustomerOutcome(
         version=published.version if published is not None else now.version,
         event_id=published.event_id if published is not None else now.event_id,
@@ -220,7 +224,7 @@ def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None 
         since=since or at,
         outcome=str(learnt.outcome),
         reason=learnt.reason,
-        next=learnt.next,
+        next=CHECKED_AGAIN if now.changed and learnt.next == NOTHING_NEXT else learnt.next,
         caused_by=learnt.caused_by,
         run=run,
         at=at,

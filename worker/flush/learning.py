@@ -12,6 +12,7 @@ from types import MappingProxyType
 from worker.clock import Clock, as_text
 from worker.consumer.event_order import newest_first
 from worker.flush.customer_outcome import write_after_reading
+from worker.flush.ended_departures import put_entries
 from worker.flush.list_readings import Page
 from worker.mailchimp.member import Member
 from worker.model import AccountId, CustomerId, ListId, MembershipKey, address_key
@@ -277,6 +278,7 @@ class PageWriter:
 
     Attributes:
         db: for reads.
+        let_in: customers who are changed now, because a departure that kept them out has ended.
         write: runs a function in a transaction with the database to write; it returns the rows that it wrote.
     """
 
@@ -284,6 +286,7 @@ class PageWriter:
     account_id: AccountId
     clock: Clock
     write: Callable[[Callable[[Database], Rows]], None]
+    let_in: set[CustomerId] = field(default_factory=set)
     contacts: KnownContacts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -301,15 +304,28 @@ class PageWriter:
             result = learnt(self.db, account_id, page, at, strangers=strangers, moved=moved)
             if not result.entries:
                 return
-        self.write(lambda own: write_page(own, account_id, page, at, strangers=strangers, moved=moved))
+        self.write(
+            lambda own: write_page(own, account_id, page, at, strangers=strangers, moved=moved, let_in=self.let_in)
+        )
 
 
 def write_page(
-    db: Database, account_id: AccountId, page: Page, at: str, *, strangers: bool, moved: Moved = _NOWHERE
+    db: Database,
+    account_id: AccountId,
+    page: Page,
+    at: str,
+    *,
+    strangers: bool,
+    moved: Moved = _NOWHERE,
+    let_in: set[CustomerId] | None = None,
 ) -> Rows:
-    """Writes what a page reveals and how far the reading is, in the caller's transaction."""
+    """Writes what a page reveals and how far the reading is, in the caller's transaction.
+
+    Args:
+        let_in: gets the customers who are changed now, because a departure that kept them out has ended.
+    """
     result = learnt(db, account_id, page, at, strangers=strangers, moved=moved)
-    rows = ledger.put_entries(db, account_id, result.entries)
+    rows = put_entries(db, account_id, result.entries, let_in)
     rows += write_after_reading(db, account_id, result.entries, result.members, at)
     reading, then = page.reading, page.then
     if reading.whole:

@@ -13,6 +13,7 @@ from worker.flush import brake
 from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
+from worker.flush.ended_departures import kept_out
 from worker.flush.learning import KnownContacts, learnt
 from worker.flush.list_readings import Page
 from worker.mailchimp import calls
@@ -26,7 +27,7 @@ from worker.sqlite.database import Database
 from worker.store import accounts, bare_customers, held_counts
 from worker.store.accounts import AccountSettings
 from worker.store.forgotten import Departed
-from worker.store.ledger import LedgerEntry
+from worker.store.ledger import LedgerEntry, has_left
 
 IF_MEMBER = "if Mailchimp says that it is a member already"
 ONCE_ADDED = "once it is added"
@@ -40,6 +41,7 @@ class AccountPlan:
     Attributes:
         settings: the account's, with lists marked as gone that Mailchimp does not have.
         learnt: departures, as a flush would write them.
+        let_in: customers whom a flush would mark as changed, because a departure that kept them out has ended.
         problem: why nothing would be done; None if the flush would proceed.
         summary: counts of what would be done.
         notices: what could not be read, and what the brake would hold.
@@ -55,6 +57,7 @@ class AccountPlan:
     summary: PlanSummary = field(default_factory=PlanSummary)
     notices: Sequence[str] = ()
     learnt: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
+    let_in: set[CustomerId] = field(default_factory=set)
     _flush: AccountFlush | None = None
     _prepared: Prepared | None = None
 
@@ -72,6 +75,9 @@ class AccountPlan:
             self.db, self.settings.account_id, page, at, strangers=strangers, known=self.learnt, moved=moved
         )
         self.learnt.update({one.membership: one for one in result.departures()})
+        ended = [one.membership for one in result.departures() if not has_left(one)]
+        if ended:
+            self.let_in |= {one.customer_id for one in kept_out(self.db, self.settings.account_id, ended)}
 
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         """Records that a list is gone, or that the flush would not proceed."""

@@ -16,6 +16,7 @@ from worker.fields.merge_values import LeftOutCounts
 from worker.flush.commit_queue import Change, CommitQueue, Done
 from worker.flush.consent_check import departures_of
 from worker.flush.customer_outcome import write_after_reading, write_after_step
+from worker.flush.ended_departures import put_entries
 from worker.flush.settings_watch import CallPermission
 from worker.flush.step_result import Halted, StepResult, joined
 from worker.metrics import Metrics
@@ -164,7 +165,7 @@ class Recorder:
         at, seen = as_text(self._clock()), [one for one in entries if one.intent is None]
 
         def write(db: Database) -> Rows:
-            rows = ledger.put_entries(db, self.account_id, entries)
+            rows = put_entries(db, self.account_id, entries)
             if seen:  # a read's result about a member, who may be other customers' too
                 rows += write_after_reading(db, self.account_id, seen, {}, at)
             return rows + ledger.put_memberships(db, self.account_id, memberships)
@@ -308,7 +309,7 @@ class Recorder:
         account_id = self.account_id
         rows: Rows = []
         writes: tuple[tuple[Callable[[Database, AccountId, Any], Rows], Sequence[Any]], ...] = (
-            (ledger.put_entries, result.entries),
+            (put_entries, result.entries),
             (ledger.drop_entries, result.dropped),
             (ledger.drop_intents, result.undone),
             (ledger.put_customer_statuses, result.customer_statuses),

@@ -45,6 +45,7 @@ class Outcome(StrEnum):
 
 NOTHING_NEXT = "Nothing until the customer changes."
 ONLY_THE_PERSON = "Only the person can join again, through the list's form."
+CHECKED_AGAIN = "Checked again by the next flush."
 NEXT_FLUSH = "Tried again by the next flush."
 
 

@@ -48,6 +48,7 @@ def chunks(
     every: bool = False,
     elsewhere_by: AccountSettings | None = None,
     done: Collection[CustomerId] = (),
+    also: Collection[CustomerId] = (),
 ) -> Iterator[RelatedCustomers]:
     """Yields the account's changed customers in chunks, each customer once; or all customers, as if changed.
 
@@ -58,22 +59,25 @@ def chunks(
         most_bytes: of their states, at most.
         elsewhere_by: settings by which only customers are given that are known elsewhere than where they belong.
         done: customers to skip.
+        also: unchanged customers for the first chunk.
     """
     ahead = set(done)
+    first = {row.customer_id: row for row in customers.by_ids(db, account_id, set(also) - ahead)} if also else {}
     after: CustomerId | None = None
     while True:
         if elsewhere_by is not None:
             rows = elsewhere.changed(db, elsewhere_by, after, size, most_bytes)
         else:
             rows = customers.changed(db, account_id, after, size, most_bytes, every=every)
-        if not rows:
+        if not rows and not first:
             return
-        after = rows[-1].customer_id
-        fresh = {row.customer_id: row for row in rows if row.customer_id not in ahead}
+        after = rows[-1].customer_id if rows else after
+        fresh = first | {row.customer_id: row for row in rows if row.customer_id not in ahead}
+        first = {}
         if not fresh:
             continue
         near = _around(db, account_id, fresh, every=every)
-        ahead |= {one for one in near.changed if one > after}
+        ahead |= {one for one in near.changed if after is None or one > after}
         yield near
 
 

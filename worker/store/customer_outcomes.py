@@ -84,6 +84,7 @@ class CustomerNow:
         membership: where it is known; None if it is nowhere.
         state: of the ledger entry there; None without one.
         member_status: of that entry.
+        changed: whether it needs a flush.
         renamed: whether the person changed the member's address, under which it has that status.
         version: of the staged customer, like `event_id`; None if it is not staged.
         published: the last published outcome; None before the first one.
@@ -101,6 +102,7 @@ class CustomerNow:
     deleted: bool = False
     succeeded: bool = False
     renamed: bool = False
+    changed: bool = False
 
 
 _NOW = (
@@ -108,7 +110,7 @@ _NOW = (
     "customer.version, customer.event_id, ledger.address_now, coalesce(customer.deleted, one.deleted, 0) AS deleted, "
     "one.address IS NOT NULL AND customer.address IS NOT one.address AND EXISTS (SELECT 1 FROM customer AS other "
     "WHERE other.account_id = ?1 AND other.address = one.address AND other.customer_id <> wanted.value "
-    "AND NOT other.deleted) AS succeeded FROM json_each(?2) AS wanted "
+    "AND NOT other.deleted) AS succeeded, coalesce(customer.changed, 0) AS changed FROM json_each(?2) AS wanted "
     "LEFT JOIN standing AS one ON one.account_id = ?1 AND one.customer_id = wanted.value "
     "LEFT JOIN ledger ON ledger.account_id = ?1 AND ledger.list_id = one.list_id AND ledger.address = one.address "
     "LEFT JOIN customer ON customer.account_id = ?1 AND customer.customer_id = wanted.value"
@@ -126,7 +128,7 @@ def _now(row: Any) -> CustomerNow:
     membership = MembershipKey(row["list_id"], row["address"]) if row["address"] is not None else None
     published = outcome_of(row["outcome"])
     known = (row["state"], row["member_status"], row["version"], row["event_id"])
-    flags = bool(row["deleted"]), bool(row["succeeded"]), row["address_now"] is not None
+    flags = bool(row["deleted"]), bool(row["succeeded"]), row["address_now"] is not None, bool(row["changed"])
     return CustomerNow(row["customer_id"], membership, *known, published, *flags)
 
 

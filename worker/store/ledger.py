@@ -7,7 +7,7 @@ through them an opt-out follows a customer to a new address.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -278,6 +278,17 @@ def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
         (account_id,),
     )
     return {row["list_id"]: row["n"] for row in rows}
+
+
+def departures_at(db: Database, account_id: AccountId, memberships: Collection[MembershipKey]) -> set[MembershipKey]:
+    """Returns those of some places where a departure is known, as :func:`has_left` says."""
+    rows = db.execute(
+        "SELECT list_id, address FROM ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?)) "
+        "AND (state = 'gone' OR (state <> 'intended' AND CASE state WHEN 'archived' THEN status_before "
+        "ELSE member_status END IN (SELECT value FROM json_each(?))))",
+        (account_id, json.dumps([place.address for place in memberships]), json.dumps(sorted(OUT))),
+    )
+    return {place for row in rows if (place := MembershipKey(*row)) in memberships}
 
 
 def put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEntry]) -> Rows:

@@ -5,14 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.flush.world import ACCOUNT, Everybody, World
-from worker.clock import as_text
+from tests.integration.flush.world import ACCOUNT, World
 from worker.mailchimp.call import Call, member_hash
 from worker.model import AddressKey, CustomerId
 from worker.sandbox.faults import Fault
 from worker.store import customer_outcomes, readings, runs, totals
 from worker.store.customer_outcomes import CustomerOutcome
-from worker.store.runs import Run
 
 ANN, BOB, NEW = "ann@example.com", "bob@example.com", "new@example.com"
 
@@ -158,24 +156,13 @@ def test_a_read_just_before_a_call_that_could_put_somebody_back_stays(world: Wor
     assert world.outcomes("ann")[-1] == "left"
 
 
-def read_back(world: World) -> Run:
-    """Reads the lists by an operator's command."""
-    world.standin.audit.calls.clear()
-    world.clock.forward(seconds=1)
-    with world.db.transaction():
-        number = runs.ask(world.db, as_text(world.clock()), None, reads_back=True)
-    request = runs.request(world.db, number)
-    assert request is not None
-    return world.app.flusher(world.stop).flush(request.trigger, Everybody(), request)
-
-
 def test_a_command_reads_and_delivers_nothing(world: World):
     """Only members are read; what waits goes on waiting, and no flush counts as done."""
     world.event("ann", ANN)
     world.flush()
     world.by_hand(ANN, "unsubscribe")
     world.event("bob", BOB)
-    run = read_back(world)
+    run = world.read_back()
     assert (run.ended, run.accounts, run.trigger) == ("done", (), "read back")
     assert [call.query.get("status") for call in world.calls()] == [None, "archived"] * 2
     assert told(world, "ann").member_status == "unsubscribed"
@@ -187,7 +174,7 @@ def test_a_reading_that_fails_is_reported_and_leads_to_no_flush(world: World):
     """The account is not tried again for it: that would deliver."""
     world.event("bob", BOB)
     world.standin.faults = [Fault("bare", status=503)]
-    run = read_back(world)
+    run = world.read_back()
     (part,) = run.accounts
     assert (run.ended, part.to_do) == ("failed", 0)
     assert part.message is not None

@@ -267,6 +267,16 @@ class World:
             number = runs.ask(self.db, as_text(self.clock()), None, confirmed=confirmed)
         return self.app.flusher(self.stop).flush("command", Everybody(), runs.request(self.db, number))
 
+    def read_back(self) -> Run:
+        """Reads the lists as by the command, and returns the run; the calls before it are forgotten."""
+        self.standin.audit.calls.clear()
+        self.clock.forward(seconds=1)
+        with self.db.transaction():
+            number = runs.ask(self.db, as_text(self.clock()), None, reads_back=True)
+        request = runs.request(self.db, number)
+        assert request is not None
+        return self.app.flusher(self.stop).flush(request.trigger, Everybody(), request)
+
     def plan(self) -> AccountPlan:
         """Plans a flush."""
         sender = self.app.open_client_of(self.db, ACCOUNT)
