@@ -66,8 +66,8 @@ class WiredApp(App):
     def flusher(self, stop: Stop) -> Flusher:
         """Returns what carries out flushes, of which every row for Kafka must be named."""
         flusher = super().flusher(stop)
-        parts = replace(flusher.how, open_database=lambda: guarded(self.open_database()))
-        return replace(flusher, how=parts)
+        parts = replace(flusher.config, open_database=lambda: guarded(self.open_database()))
+        return replace(flusher, config=parts)
 
     def open_database(self) -> Database:
         """Opens the database; the disk is not waited for, since no power is cut here."""

@@ -34,7 +34,7 @@ class AccountPart:
         queue: commits what is written.
     """
 
-    how: DeliveryConfig
+    config: DeliveryConfig
     run: int
     trigger: Trigger
     eligibility: Eligibility
@@ -54,8 +54,8 @@ class AccountPart:
         Raises:
             DatabaseError: the end could not be recorded.
         """
-        began = self.how.clock()
-        with closing(self.how.open()) as db:
+        began = self.config.clock()
+        with closing(self.config.open()) as db:
             with db.transaction():
                 settings = accounts.find(db, account_id)
                 if settings is None:  # it was erased after the run began
@@ -87,7 +87,7 @@ class AccountPart:
                     return AccountRun(account_id, {}, 0)
                 self._write(db, part, as_text(began), here=refused is None)
         if _is_told(part):
-            _log_end(self.run, part, (self.how.clock() - began).total_seconds())
+            _log_end(self.run, part, (self.config.clock() - began).total_seconds())
         return part
 
     def _why_not(self, db: Database, account_id: AccountId) -> Refused | None:
@@ -111,7 +111,7 @@ class AccountPart:
                 runs.account_done(db, who, began, completes=completes)
         elif part.failed and not self._alone:
             # An operator who requests one account sees the result, and decides.
-            runs.account_failed(db, who, as_text(self.how.clock()), again=self.trigger == "retry")
+            runs.account_failed(db, who, as_text(self.config.clock()), again=self.trigger == "retry")
 
     def _not_delivered(self, db: Database, account_id: AccountId, reason: str, end: RunResult) -> AccountRun:
         if self.trigger == "read back":
@@ -122,26 +122,28 @@ class AccountPart:
         return AccountRun(account_id, {}, to_do, ended=end, message=reason) if to_do else AccountRun(account_id, {}, 0)
 
     def _deliver(self, db: Database, settings: AccountSettings, turn: Callable[[], object]) -> AccountRun:
-        how, who = self.how, settings.account_id
-        if how.stop.is_set():
+        config, who = self.config, settings.account_id
+        if config.stop.is_set():
             return AccountRun(who, {}, customers.changed_count(db, who), ended=RunResult.STOPPED)
-        if not self._alone and not how.data_centres.may_call(settings.data_centre):
+        if not self._alone and not config.data_centres.may_call(settings.data_centre):
             return self._failed(db, who, f"Mailchimp's data centre {settings.data_centre} {_SILENT}")
         # Before the key is read: a change from here on is seen.
         with (
-            closing(SettingsWatch(how.open, settings)) as watch,
-            how.open_sender(db, who, permission := CallPermission(how.stop, self.eligibility, who, watch)) as sender,
+            closing(SettingsWatch(config.open, settings)) as watch,
+            config.open_sender(
+                db, who, permission := CallPermission(config.stop, self.eligibility, who, watch)
+            ) as sender,
         ):
             orders = DeliveryRequest(
-                how=how,
+                how=config,
                 run=self.run,
                 confirmed=self.request is not None and self.request.confirmed,
                 delivers=self.trigger != "read back",
                 reads_members=self.trigger != "command",
                 permission=permission,
                 queue=self.queue,
-                departed=how.departed_of(db, who),
-                hashes=how.hashes_of(who),
+                departed=config.departed_of(db, who),
+                hashes=config.hashes_of(who),
                 turn=turn,
             )
             return deliver(db, settings, sender, orders)

@@ -29,13 +29,13 @@ def limit(present: int) -> int:
     return max(FEW, present // SHARE)
 
 
-def held_of(held: Iterable[HeldCount], what: HeldKind) -> dict[ListId, int]:
+def held_of(held_counts: Iterable[HeldCount], kind: HeldKind) -> dict[ListId, int]:
     """Returns how much of one kind was held back on each list; the larger number if it was shown twice."""
-    found: dict[ListId, int] = {}
-    for one in held:
-        if one.kind == what:
-            found[one.list_id] = max(one.count, found.get(one.list_id, 0))
-    return found
+    largest: dict[ListId, int] = {}
+    for held_count in held_counts:
+        if held_count.kind == kind:
+            largest[held_count.list_id] = max(held_count.count, largest.get(held_count.list_id, 0))
+    return largest
 
 
 def confirmed_of(settings: AccountSettings) -> list[HeldCount]:
@@ -73,7 +73,9 @@ class Brake:
             moves: customers that would move off each list that can no longer be read.
             confirmed_moves: those that an operator confirmed.
         """
-        self._unread = Counter({one: count for one, count in moves.items() if count > confirmed_moves.get(one, 0)})
+        self._unread = Counter(
+            {list_id: count for list_id, count in moves.items() if count > confirmed_moves.get(list_id, 0)}
+        )
         self._confirmed_moves = Counter(confirmed_moves)
         self._present = present
         self._confirmed = confirmed
@@ -111,7 +113,9 @@ class Brake:
             return step_group, ()
         with self._lock:
             if any(count > self._confirmed_moves[list_id] for list_id, count in moving.items()):
-                self._unread += Counter({one: count for one, count in moving.items() if one not in self._unread})
+                self._unread += Counter(
+                    {list_id: count for list_id, count in moving.items() if list_id not in self._unread}
+                )
                 leaving, fits = Counter(), False
             else:
                 fits = True
@@ -119,7 +123,7 @@ class Brake:
                 self._admitted += leaving
                 self._confirmed_moves -= moving
                 return step_group, ()
-            self._held += Counter({one: count for one, count in leaving.items() if one not in self._shut})
+            self._held += Counter({list_id: count for list_id, count in leaving.items() if list_id not in self._shut})
             # Unplanned departures must fit too, in case they happen once the others are admitted.
             if fits:
                 self._held.update(step.membership.list_id for step in step_group if may_turn_out(step))

@@ -184,9 +184,9 @@ class CommitQueue:
 
     def _carry_out(self, group: Sequence[Change]) -> None:
         parts: dict[Owner, list[Change]] = {}
-        for one in group:
-            parts.setdefault(one.owner, []).append(one)
-        for owner in [one for one in parts if not one.may_write()]:
+        for change in group:
+            parts.setdefault(change.owner, []).append(change)
+        for owner in [owner for owner in parts if not owner.may_write()]:
             _end(parts.pop(owner), Halted())
         if not parts:
             return
@@ -209,8 +209,8 @@ class CommitQueue:
         rows: Rows = []
         for owner, changes in parts.items():
             if owner not in erased:
-                rows += [row for one in changes if not one.joins for row in one.write(self._db)]
-                if joined := _results([one for one in changes if one.joins]):
+                rows += [row for change in changes if not change.joins for row in change.write(self._db)]
+                if joined := _results([change for change in changes if change.joins]):
                     rows += owner.write_results(self._db, joined)
 
         def rest() -> None:
@@ -230,8 +230,8 @@ class CommitQueue:
             elif isinstance(reason, WorkerError):
                 _end(changes, owner.not_committed(reason))
             elif len(changes) > 1:
-                for one in changes:
-                    self._carry_out([one])
+                for change in changes:
+                    self._carry_out([change])
             else:
                 self._instead(changes[0], reason)
 
@@ -245,9 +245,9 @@ class CommitQueue:
 
 
 def _results(changes: Sequence[Change]) -> list[StepResult]:
-    return [one.result for one in changes if one.result is not None]
+    return [change.result for change in changes if change.result is not None]
 
 
 def _end(changes: Sequence[Change], error: BaseException | None = None) -> None:
-    for one in changes:
-        one.done.end(error)
+    for change in changes:
+        change.done.end(error)

@@ -72,14 +72,14 @@ class Comparison:
 
     Attributes:
         contacts: the contacts in the ledger on this list.
-        found: the differences so far.
+        drift: the differences so far.
     """
 
     db: Database
     account_id: AccountId
     hashes: FieldHashes
     at: str
-    found: Drift
+    drift: Drift
     contacts: KnownContacts = field(init=False)
     _seen: array[int] = field(default_factory=lambda: array("q"))
 
@@ -95,22 +95,22 @@ class Comparison:
         Returns:
             What the ledger learns from it, which contacts have another address, and whose fields were edited.
         """
-        members, found = members_of(page), self.found
+        members, drift = members_of(page), self.drift
         self._seen.extend(hash(place.address) for place in members)
         moved = self.contacts.moved(page)
         result = learnt(self.db, self.account_id, page, self.at, strangers=strangers, moved=moved)
         entries = {
-            one.membership: one
-            for one in ledger.entries_of(self.db, self.account_id, [place.address for place in members])
-            if one.membership in members
+            entry.membership: entry
+            for entry in ledger.entries_of(self.db, self.account_id, [place.address for place in members])
+            if entry.membership in members
         }
-        edited = [one for place, entry in entries.items() if (one := self._edited(entry, members[place])) is not None]
-        found.members += len(page.new)
-        found.unknown += result.unknown
-        found.statuses += sum(_tells_status(one, entries.get(one.membership)) for one in result.entries)
-        found.appeared += self._appeared(place for place in members if place not in entries)
-        found.edited += len(edited)
-        found.examples += edited[: EXAMPLES - len(found.examples)]
+        edited = [edit for place, entry in entries.items() if (edit := self._edited(entry, members[place])) is not None]
+        drift.members += len(page.new)
+        drift.unknown += result.unknown
+        drift.statuses += sum(_tells_status(entry, entries.get(entry.membership)) for entry in result.entries)
+        drift.appeared += self._appeared(place for place in members if place not in entries)
+        drift.edited += len(edited)
+        drift.examples += edited[: EXAMPLES - len(drift.examples)]
         return result, moved, edited
 
     def _edited(self, entry: LedgerEntry, member: Member) -> Edited | None:
@@ -124,18 +124,18 @@ class Comparison:
     def _appeared(self, places: Iterator[MembershipKey]) -> int:
         addresses = {place.address for place in places}
         known = customers.by_addresses(self.db, self.account_id, addresses) if addresses else ()
-        return len({one.address for one in known if not one.deleted})
+        return len({customer.address for customer in known if not customer.deleted})
 
     def end(self) -> Drift:
         """Returns the differences after all pages, including missing members."""
         self._seen = array("q", sorted(self._seen))
-        for address in ledger.present_on(self.db, self.account_id, self.found.list_id):
+        for address in ledger.present_on(self.db, self.account_id, self.drift.list_id):
             wanted = hash(address)
             at = bisect_left(self._seen, wanted)
             if at == len(self._seen) or self._seen[at] != wanted:
-                self.found.vanished += 1
-                self.found.gone += [address] if len(self.found.gone) < EXAMPLES else []
-        return self.found
+                self.drift.vanished += 1
+                self.drift.gone += [address] if len(self.drift.gone) < EXAMPLES else []
+        return self.drift
 
 
 def _tells_status(now: LedgerEntry, before: LedgerEntry | None) -> bool:
@@ -154,14 +154,16 @@ def _is_as_sent(hashes: FieldHashes, sent: str, tag: str, value: Any) -> bool:
     if isinstance(value, Mapping):
         filled = {name: part for name, part in value.items() if part}
         forms = [value, filled, {name: part for name, part in filled.items() if name != "country"}]
-    return any(hashes.are_of(sent, tag, one) for one in forms)
+    return any(hashes.are_of(sent, tag, form) for form in forms)
 
 
 def without(entries: Collection[LedgerEntry], edited: Collection[Edited]) -> list[LedgerEntry]:
     """Returns entries as if edited fields had never been sent, so that the next flush sends them again."""
-    tags = {one.address: one.tags for one in edited}
+    tags = {edit.address: edit.tags for edit in edited}
     return [
-        replace(one, fields={tag: sent for tag, sent in one.fields.items() if tag not in tags[one.membership.address]})
-        for one in entries
-        if one.membership.address in tags
+        replace(
+            entry, fields={tag: sent for tag, sent in entry.fields.items() if tag not in tags[entry.membership.address]}
+        )
+        for entry in entries
+        if entry.membership.address in tags
     ]

@@ -75,11 +75,14 @@ def misplaced(db: Database, topic: str) -> list[Misplaced]:
     size = offsets.size_of(db, topic)
     if size is None:
         return []
-    found = (
-        Misplaced(one, read, partition_of(one, size.partitions), partition_of(one, size.ledger))
-        for one, read in offsets.account_partitions(db, topic, size.topic_id).items()
+    accounts = (
+        Misplaced(account_id, read, partition_of(account_id, size.partitions), partition_of(account_id, size.ledger))
+        for account_id, read in offsets.account_partitions(db, topic, size.topic_id).items()
     )
-    return sorted((one for one in found if one.partitions != {one.ledger}), key=lambda one: one.account_id)
+    return sorted(
+        (account for account in accounts if account.partitions != {account.ledger}),
+        key=lambda account: account.account_id,
+    )
 
 
 def partition_mismatch(topic: str, size: TopicSize) -> str | None:
@@ -112,14 +115,14 @@ class GroupEligibility:
         self._ownership = owned_partitions
         self._partitions = offsets.account_partitions(db, topic, topic_id)
         self._ledger_partition = ledger_partition
-        self._held: dict[AccountId, Held] = {}
+        self._assignments: dict[AccountId, Held] = {}
 
     def why_not(self, account_id: AccountId) -> Refused | None:
         """Returns why nothing may be delivered for an account now; None if it may."""
         partitions = self._partitions.get(account_id, frozenset()) | {self._ledger_partition(account_id)}
-        held = self._ownership.held(partitions)
-        foreign = partitions - {partition for partition, _ in held}
-        if foreign and held:
+        assignments = self._ownership.held(partitions)
+        foreign = partitions - {partition for partition, _ in assignments}
+        if foreign and assignments:
             # A worker with the others does not have these.
             reason = (
                 f"No worker delivers it: its events and its ledger are in partitions {_listed(partitions)}, of which "
@@ -127,19 +130,19 @@ class GroupEligibility:
             )
             return Refused(reason, RunResult.FAILED)
         if foreign:
-            others = "its partition is" if len(partitions) == 1 else f"partitions {_listed(foreign)} of it are"
-            return Refused(f"Left to another worker: {others} not this worker's.", RunResult.DONE)
+            subject = "its partition is" if len(partitions) == 1 else f"partitions {_listed(foreign)} of it are"
+            return Refused(f"Left to another worker: {subject} not this worker's.", RunResult.DONE)
         if not partitions <= self._ownership.ready():
             reason = "Its partition is not read to its end yet, or a former owner may still be calling."
             return Refused(reason, RunResult.INCOMPLETE)
-        self._held[account_id] = held
+        self._assignments[account_id] = assignments
         return None
 
     def may_call(self, account_id: AccountId) -> bool:
         """Returns whether a call may still start for an account that :meth:`why_not` allowed."""
-        held = self._held.get(account_id)
-        return held is not None and self._ownership.may_call(held)
+        assignments = self._assignments.get(account_id)
+        return assignments is not None and self._ownership.may_call(assignments)
 
 
 def _listed(partitions: frozenset[int]) -> str:
-    return ", ".join(str(one) for one in sorted(partitions))
+    return ", ".join(str(partition) for partition in sorted(partitions))

@@ -42,7 +42,7 @@ class Flusher:
         spread: seconds within which the accounts of a daily flush start, each at its own time.
     """
 
-    how: DeliveryConfig
+    config: DeliveryConfig
     changelog: Changelog
     accounts_at_once: int
     spread: float = 0.0
@@ -50,10 +50,10 @@ class Flusher:
     _commits: _SharedCommits = field(init=False)
 
     def __post_init__(self) -> None:
-        how = self.how
-        room = Room(self.accounts_at_once, how.connections)
-        self.turns = Turns(room, how.clock, how.stop, how.data_centres.silent)
-        self._commits = _SharedCommits(self.how, self.changelog)
+        config = self.config
+        room = Room(self.accounts_at_once, config.connections)
+        self.turns = Turns(room, config.clock, config.stop, config.data_centres.silent)
+        self._commits = _SharedCommits(self.config, self.changelog)
 
     def flush(
         self,
@@ -82,32 +82,32 @@ class Flusher:
             RequestWithdrawn: nothing was started.
         """
         account_id = request.account_id if request is not None else None
-        with closing(self.how.open()) as db, self._commits.queue(db) as queue:
+        with closing(self.config.open()) as db, self._commits.queue(db) as queue:
             customers.mark_the_rest(db)
             with db.transaction():
-                run = runs.start(db, as_text(self.how.clock()), trigger, account_id)
+                run = runs.start(db, as_text(self.config.clock()), trigger, account_id)
                 if request is not None and not runs.take(db, request.request, run):
                     raise RequestWithdrawn("The request for this flush was withdrawn.", "Ask for another.")
             chosen = self._chosen(db, trigger, account_id, only, flush_time)
             self._put_first(db, run, chosen)
             log.info("a flush begins", extra={"run": run, "trigger": trigger, "accounts": len(chosen)})
-            part = AccountPart(self.how, run, trigger, eligibility, request, queue)
+            part = AccountPart(self.config, run, trigger, eligibility, request, queue)
             ended = SimpleQueue[AccountRun | BaseException]()
-            waiting = {one.account_id for one, _ in chosen}
-            for one, size in chosen:
+            waiting = {account.account_id for account, _ in chosen}
+            for account, size in chosen:
                 # A person's request starts at once.
                 at = (
-                    flush_time + begins_after(one.account_id, self.spread)
+                    flush_time + begins_after(account.account_id, self.spread)
                     if flush_time and trigger == "daily"
                     else None
                 )
                 self.turns.put(
-                    one.account_id,
+                    account.account_id,
                     run,
                     self._beginning(part, waiting, ended),
                     asked=account_id is not None,
                     size=size,
-                    data_centre=one.data_centre,
+                    data_centre=account.data_centre,
                     not_before=at,
                 )
             begun()
@@ -115,11 +115,13 @@ class Flusher:
                 parts = self._wait_for(run, len(chosen), waiting, ended)
             except WorkerError:
                 with suppress(WorkerError), db.transaction():
-                    runs.end(db, run, as_text(self.how.clock()), RunResult.FAILED)
+                    runs.end(db, run, as_text(self.config.clock()), RunResult.FAILED)
                 raise
             with db.transaction():
-                early = RunResult.STOPPED if self.how.stop.is_set() else RunResult.DONE
-                runs.end(db, run, as_text(self.how.clock()), worst([early, *(one.ended for one in parts)]))
+                early = RunResult.STOPPED if self.config.stop.is_set() else RunResult.DONE
+                runs.end(
+                    db, run, as_text(self.config.clock()), worst([early, *(account_run.ended for account_run in parts)])
+                )
             result = runs.get(db, run)
         assert result is not None, "the run was just written"
         return result
@@ -133,21 +135,21 @@ class Flusher:
         flush_time: datetime | None,
     ) -> list[tuple[AccountSettings, int]]:
         """Returns the accounts of a run, with how many changed customers each has."""
-        waiting, now = customers.accounts_with_changes(db), self.how.clock()
+        waiting, now = customers.accounts_with_changes(db), self.config.clock()
         chosen = [
-            (one, waiting.get(one.account_id, 0))
-            for one in accounts.all_accounts(db)
-            if account_id in (None, one.account_id)
-            and (only is None or one.account_id in only)
-            and (flush_time is None or takes_part(one.enabled_at, flush_time, now))
+            (account, waiting.get(account.account_id, 0))
+            for account in accounts.all_accounts(db)
+            if account_id in (None, account.account_id)
+            and (only is None or account.account_id in only)
+            and (flush_time is None or takes_part(account.enabled_at, flush_time, now))
         ]
-        changed = [(one, size) for one, size in chosen if size]
+        changed = [(account, size) for account, size in chosen if size]
         if trigger == "retry":
             with db.transaction():
-                for who in set(only or ()) - {one.account_id for one, _ in changed}:
+                for who in set(only or ()) - {account.account_id for account, _ in changed}:
                     runs.account_given_up(db, who)
         if trigger == "read back":
-            return [(one, 0) for one, _ in chosen]
+            return [(account, 0) for account, _ in chosen]
         # For unchanged accounts only members are read.
         return chosen if trigger in ("daily", "once") else changed
 
@@ -155,9 +157,9 @@ class Flusher:
         # As it would be found after a crash.
         with db.transaction():
             there = accounts.all_ids(db)
-            for one, size in chosen:
-                if size and one.account_id in there:
-                    runs.put_account(db, run, AccountRun(one.account_id, {}, size, 0, RunResult.STOPPED))
+            for account, size in chosen:
+                if size and account.account_id in there:
+                    runs.put_account(db, run, AccountRun(account.account_id, {}, size, 0, RunResult.STOPPED))
 
     def _beginning(
         self, part: AccountPart, waiting: set[AccountId], ended: SimpleQueue[AccountRun | BaseException]
@@ -187,15 +189,15 @@ class Flusher:
         while left:
             if waiting:
                 self.turns.fill()
-            if self.how.stop.is_set() or errors:
+            if self.config.stop.is_set() or errors:
                 left -= self.turns.withdraw(run)
             try:
-                one = ended.get(timeout=LOOK_SECONDS)
+                result = ended.get(timeout=LOOK_SECONDS)
             except Empty:
                 continue
             left -= 1
-            parts += [one] if isinstance(one, AccountRun) else []
-            errors += [one] if isinstance(one, BaseException) else []
+            parts += [result] if isinstance(result, AccountRun) else []
+            errors += [result] if isinstance(result, BaseException) else []
         if errors:
             raise errors[0]
         return parts
@@ -204,8 +206,8 @@ class Flusher:
 class _SharedCommits:
     """The one queue that commits what all runs of a process write, while any is running."""
 
-    def __init__(self, how: DeliveryConfig, changelog: Changelog) -> None:
-        self._how = how
+    def __init__(self, config: DeliveryConfig, changelog: Changelog) -> None:
+        self._config = config
         self._changelog = changelog
         self._lock = threading.Lock()
         self._queue: CommitQueue | None = None
@@ -216,8 +218,8 @@ class _SharedCommits:
         """Yields the queue to one run."""
         with self._lock:
             if self._queue is None:
-                end_left(db, self._how.clock)
-                self._queue = CommitQueue(self._how.open(), self._changelog).__enter__()
+                end_left(db, self._config.clock)
+                self._queue = CommitQueue(self._config.open(), self._changelog).__enter__()
             self._runs += 1
             queue = self._queue
         try:
@@ -245,5 +247,5 @@ def to_deliver(db: Database) -> Sequence[AccountSettings]:
     Customers of accounts without settings wait, and are counted by status.
     """
     waiting = customers.accounts_with_changes(db)
-    chosen = [one for one in accounts.all_accounts(db) if waiting.get(one.account_id)]
-    return sorted(chosen, key=lambda one: (waiting[one.account_id], one.account_id))
+    chosen = [account for account in accounts.all_accounts(db) if waiting.get(account.account_id)]
+    return sorted(chosen, key=lambda account: (waiting[account.account_id], account.account_id))

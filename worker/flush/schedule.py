@@ -58,8 +58,8 @@ def is_account_due(now: datetime, at: time, zone: ZoneInfo, times: FlushTimes) -
     One that failed since the last flush time is retried as :func:`is_retry_due` says.
     """
     enabled = as_moment(times.enabled_at) if times.enabled_at is not None else None
-    noted = (as_moment(one) for one in (times.completed_at, times.failed_at) if one is not None)
-    last = max((one for one in noted if not is_in_future(now, one)), default=None)
+    noted = (as_moment(text) for text in (times.completed_at, times.failed_at) if text is not None)
+    last = max((moment for moment in noted if not is_in_future(now, moment)), default=None)
     return takes_part(enabled, latest_flush_time(now, at, zone), now) and is_due(now, at, zone, last)
 
 

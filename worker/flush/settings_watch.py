@@ -28,7 +28,7 @@ class SettingsWatch:
         self._lock = threading.Lock()
         self._erased = erasure.number_of(self._db, self._account_id)
         now = accounts.in_force(self._db, self._account_id)
-        stored = frozenset(one.list_id for one in settings.stored)
+        stored = frozenset(stored_list.list_id for stored_list in settings.stored)
         key = now.api_key if now is not None else None
         of_others = now.of_others if now is not None else frozenset()
         self._began = InForce(settings.enabled, key, settings.master_list, stored, of_others)

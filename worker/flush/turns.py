@@ -86,7 +86,7 @@ class Room:
 
     def is_full(self, waiting: Iterable[Place]) -> bool:
         """Returns whether as many accounts wait for their next turn as may."""
-        return sum(bool(one.turns) for one in waiting) >= SUSPENDED * self.accounts
+        return sum(bool(place.turns) for place in waiting) >= SUSPENDED * self.accounts
 
 
 def next_place(waiting: Iterable[Place], active: Collection[Place], room: Room, now: datetime) -> Place | None:
@@ -96,24 +96,24 @@ def next_place(waiting: Iterable[Place], active: Collection[Place], room: Room, 
     account.
     """
     waiting = list(waiting)
-    suspended = [one for one in waiting if one.turns]
+    suspended = [place for place in waiting if place.turns]
     # An account finishes one run before it starts another.
-    begun = {one.account_id: one.number for one in (*active, *suspended)}
+    begun = {place.account_id: place.number for place in (*active, *suspended)}
     left = {
-        asked: room.threads - sum(one.threads(room.connections) for one in active if one.asked is asked)
+        asked: room.threads - sum(place.threads(room.connections) for place in active if place.asked is asked)
         for asked in (False, True)
     }
     full = room.is_full(waiting)
     return min(
         (
-            one
-            for one in waiting
-            if begun.get(one.account_id, one.number) == one.number
-            and (one.not_before is None or one.not_before <= now)
-            and one.threads(room.connections) <= left[one.asked]
-            and (one.asked or one.turns or not full or one.size <= room.connections)
+            place
+            for place in waiting
+            if begun.get(place.account_id, place.number) == place.number
+            and (place.not_before is None or place.not_before <= now)
+            and place.threads(room.connections) <= left[place.asked]
+            and (place.asked or place.turns or not full or place.size <= room.connections)
         ),
-        key=lambda one: one.order,
+        key=lambda place: place.order,
         default=None,
     )
 
@@ -179,10 +179,10 @@ class Turns:
         later, ready = replace(place, turns=place.turns + 1), threading.Event()
         with self._lock:
             self._active.remove(place)
-            others = next_place([*self._may_begin(), later], self._active, self._room, self._clock())
+            upcoming = next_place([*self._may_begin(), later], self._active, self._room, self._clock())
             # A small one may have begun beyond those who may wait: it goes on, so that no more wait than may.
             beyond = later.size <= self._room.connections and self._room.is_full(self._waiting)
-            if others is None or others == later or beyond:
+            if upcoming is None or upcoming == later or beyond:
                 self._active.add(later)
                 return later
             self._waiting[later] = lambda _: ready.set()
@@ -195,8 +195,8 @@ class Turns:
         if not self._waiting:
             return []
         # The first one probes a silent data centre on behalf of those after it.
-        tried = {one.data_centre for one in self._active}.intersection(self._silent())
-        return [one for one in self._waiting if one.asked or one.turns or one.data_centre not in tried]
+        tried = {place.data_centre for place in self._active}.intersection(self._silent())
+        return [place for place in self._waiting if place.asked or place.turns or place.data_centre not in tried]
 
     def leave(self, place: Place) -> None:
         """Ends an account's last turn."""
@@ -208,12 +208,12 @@ class Turns:
     def withdraw(self, run: int) -> int:
         """Gives up the places of a run that had no turn yet; returns how many."""
         with self._lock:
-            gone = [one for one in self._waiting if one.run == run and not one.turns]
-            for one in gone:
-                del self._waiting[one]
-            return len(gone)
+            withdrawn = [place for place in self._waiting if place.run == run and not place.turns]
+            for place in withdrawn:
+                del self._waiting[place]
+            return len(withdrawn)
 
     def accounts(self) -> frozenset[AccountId]:
         """Returns the accounts that have a turn or wait for one."""
         with self._lock:
-            return frozenset(one.account_id for one in (*self._waiting, *self._active))
+            return frozenset(place.account_id for place in (*self._waiting, *self._active))

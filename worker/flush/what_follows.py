@@ -54,7 +54,9 @@ class WhatFollows:
         for step in plan.steps():
             if isinstance(step, Move):
                 to = step.membership.list_id
-                self.moves.update((one.membership.list_id, to) for one in step.priors if one.membership.list_id != to)
+                self.moves.update(
+                    (prior.membership.list_id, to) for prior in step.priors if prior.membership.list_id != to
+                )
             elif isinstance(step, Archive) and leaves(step):
                 self.departures[step.membership.list_id] += 1
                 if not step.moved:
@@ -63,7 +65,9 @@ class WhatFollows:
     @property
     def to_confirm(self) -> dict[ListId, int]:
         """The lists that more than a tenth of the members would leave, each with their number."""
-        return {one: count for one, count in self.departures.items() if count * SHARE > self.present.get(one, 0)}
+        return {
+            list_id: count for list_id, count in self.departures.items() if count * SHARE > self.present.get(list_id, 0)
+        }
 
     def in_words(self, when: str) -> str:
         """Returns the counts in a sentence.
@@ -74,12 +78,12 @@ class WhatFollows:
         parts = []
         if self.adds:
             parts.append(f"{counted(self.adds, 'contact')} will be added as {self.settings.status_if_new} {when}")
-        others = [
+        phrases = [
             f"{count} move from {self._name(a)} to {self._name(b)}" for (a, b), count in sorted(self.moves.items())
         ]
-        others += [f"{count} leave {self._name(one)}" for one, count in sorted(self.leaves.items())]
-        if others:
-            parts.append(", ".join(others) + ("" if self.adds else f", {when}"))
+        phrases += [f"{count} leave {self._name(list_id)}" for list_id, count in sorted(self.leaves.items())]
+        if phrases:
+            parts.append(", ".join(phrases) + ("" if self.adds else f", {when}"))
         if self.unread:
             parts.append(
                 f"{counted(self.unread, 'customer')} of this account are still being read, and are not counted"
@@ -106,12 +110,12 @@ def what_follows(
         return None
     who = settings.account_id
     # The counts do not depend on which fields are sent, so no hash is compared.
-    fields = {one.list_id: () for one in settings.stored}
+    fields = {stored_list.list_id: () for stored_list in settings.stored}
     terms = Terms(settings, fields, "", now, departed, FieldHashes(who, ()), accounts.stored_by_others(db, who))
     bare = bare_customers.of_account(db, who)
     unread = bare.count if bare is not None and bare.reading else 0
-    found = WhatFollows(settings, ledger.present_count(db, who), unread=unread)
+    counts = WhatFollows(settings, ledger.present_count(db, who), unread=unread)
     for near in chunks(db, who, every=every):
         for _, plan in plans(db, terms, near):
-            found.add(plan)
-    return found
+            counts.add(plan)
+    return counts

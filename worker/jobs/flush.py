@@ -55,7 +55,7 @@ class Flushing:
         """
         app, now = self.app, self.app.clock()
         topic, flush = app.config.kafka.topic, app.config.flush
-        with closing(self.flusher.how.open()) as db:
+        with closing(self.flusher.config.open()) as db:
             with self._preparing:
                 finish_staging(app, self.owned_partitions, self.topic_id, db)
             eligibility = GroupEligibility(

@@ -104,8 +104,8 @@ class WatchedApp(App):
     def flusher(self, stop: Stop) -> Flusher:
         """Returns what carries out flushes, of which every row for Kafka must be named."""
         flusher = super().flusher(stop)
-        parts = replace(flusher.how, open_database=lambda: guarded(self.open_database()))
-        return replace(flusher, how=parts)
+        parts = replace(flusher.config, open_database=lambda: guarded(self.open_database()))
+        return replace(flusher, config=parts)
 
     @contextmanager
     def open_client(self, key: ApiKey, account_id: AccountId | None = None) -> Iterator[Sender]:
