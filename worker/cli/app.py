@@ -137,7 +137,7 @@ def main() -> None:
     try:
         code = commands(prog_name=NAME, standalone_mode=False)
     except typer.Abort:
-        raise WorkerError("You did not confirm.", "Answer yes, or use --yes.") from None
+        raise WorkerError("Aborted: you did not confirm.", "Answer yes, or use --yes.") from None
     except Exception as error:
         if not hasattr(error, "format_message"):  # only usage errors have it
             raise

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from worker.cli import app
-from worker.errors import UsageError
+from worker.errors import UsageError, WorkerError
 
 GROUPS = ("account", "lists", "dead-letters", "ledger")
 
@@ -91,6 +91,18 @@ def test_wrong_use_is_named_in_plain_words_with_the_help_of_the_command(
         app.main()
     assert caught.value.message.startswith(message)
     assert caught.value.advice == f"See its help: {' '.join(['mailchimp-worker', *page.split()])} --help"
+
+
+def test_a_question_that_is_not_confirmed_aborts_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for people and programs."""
+
+    def unconfirmed(**options: object) -> None:
+        raise typer.Abort
+
+    monkeypatch.setattr(app, "commands", unconfirmed)
+    with pytest.raises(WorkerError, match="Aborted: you did not confirm") as caught:
+        app.main()
+    assert caught.value.exit_code == 1
 
 
 def test_a_group_without_a_command_shows_its_help(
