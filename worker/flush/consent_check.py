@@ -20,7 +20,7 @@ from worker.plan.consent import (
     may_add,
     may_add_by_ledger,
 )
-from worker.plan.identity import as_read, was_done
+from worker.plan.identity import MAY_HAVE_ARCHIVED, as_read, may_have_archived, was_done
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import Contact, PriorMembership, ids_of
 from worker.sqlite.database import Database
@@ -95,6 +95,8 @@ def check_priors(
         if classified.status is None and (prior.others or not (found_begun and not classified.here)):
             if now.entry is not None and now.entry.state != "archived" and read.member is not None:
                 attempt.entries.append(replace(now.entry, sent_at=attempt.at()))
+            if may_have_archived(prior.entry, read.member):
+                classified = replace(classified, reason=f"{classified.reason}, {MAY_HAVE_ARCHIVED}")
             _blocked(attempt, contact, prior, classified, read.exchange)
             return None
         if prior.others:

@@ -26,6 +26,7 @@ from worker.mailchimp import calls
 from worker.mailchimp.member import Member
 from worker.model import Origin
 from worker.plan.identity import (
+    MAY_HAVE_ARCHIVED,
     agreed_when_found,
     as_read,
     continues,
@@ -33,6 +34,7 @@ from worker.plan.identity import (
     is_first_sight,
     is_new,
     is_ours,
+    may_have_archived,
     new_intent,
     origin_of,
     tags_of,
@@ -195,7 +197,8 @@ def _written_found(
     attempt.entries.append(entry_for(attempt, contact, entry, member, origin, written))
     lost = entry is not None and entry.intent is not None and was_done(entry, member)
     begun = "A call whose answer was lost had added it" if lost else "It was a member already"
-    detail = f"{begun}; its fields were written.{stays(member.status)}"
+    by = f" It was taken off the list {MAY_HAVE_ARCHIVED}." if may_have_archived(entry, member) else ""
+    detail = f"{begun}; its fields were written.{stays(member.status)}{by}"
     settled(attempt, contact, written.exchange, Outcome.FOUND, detail, member.status, written.refused)
 
 

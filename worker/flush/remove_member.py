@@ -11,9 +11,11 @@ from worker.mailchimp import calls
 from worker.mailchimp.call import Answer
 from worker.mailchimp.member import Member
 from worker.plan.identity import (
+    MAY_HAVE_ARCHIVED,
     as_read,
     is_its_own,
     lost,
+    may_have_archived,
     new_intent,
     status_after,
     status_before,
@@ -90,7 +92,8 @@ def archive(attempt: Attempt, step: Archive) -> None:
         _unsubscribe(attempt, step, read)
     else:
         _keep(attempt, step, read, member)
-        _note(attempt, step, exchange, Outcome.LEFT_ALONE, f"The member is {member.status}, and stays so.")
+        by = f", {MAY_HAVE_ARCHIVED}," if may_have_archived(step.entry, member) else ","
+        _note(attempt, step, exchange, Outcome.LEFT_ALONE, f"The member is {member.status}{by} and stays so.")
 
 
 def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None:

@@ -93,6 +93,21 @@ def was_done(entry: LedgerEntry, member: Member) -> bool:
             return member.status == "unsubscribed"
 
 
+MAY_HAVE_ARCHIVED = "perhaps by a call of this worker whose answer was lost"
+
+
+def may_have_archived(entry: LedgerEntry | None, member: Member | None) -> bool:
+    """Returns whether an unanswered archive may have taken a member off, too late to be sure of it.
+
+    Args:
+        entry: of the member's place before it was read.
+    """
+    intent = entry.intent if entry is not None else None
+    if entry is None or member is None or intent is None or intent.kind != "archive":
+        return False
+    return member.status == status_after(intent.status) and not was_done(entry, member)
+
+
 def add_was_done(entry: LedgerEntry, member: Member) -> bool:
     """Returns whether an unanswered add of this worker created a member."""
     kind = entry.intent.kind if entry.intent is not None else None

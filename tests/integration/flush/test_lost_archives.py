@@ -133,3 +133,27 @@ def test_a_member_that_came_back_and_was_archived_by_somebody_else_stays_archive
     world.flush()
     assert world.status(A) == "archived"
     assert world.status(A, "other") is None
+
+
+@pytest.mark.parametrize(
+    ("patience", "end"), [(60, "stays deleted"), (0, "stays deleted"), (0, "comes back"), (0, "moves")]
+)
+def test_receipts_tell_of_an_archive_whose_answer_was_lost(tmp_path: Path, patience: int, end: str):
+    """A member archived too late to be sure of the call stays so, and its receipt says that a call may have done it."""
+    with World(tmp_path, direct=True, patience=patience) as world:
+        world.event("ann", A)
+        world.flush()
+        world.deleted("ann", A)
+        world.standin.faults = [Fault("timeout_after", method="DELETE", times=1)]
+        world.before_call(lambda call: world.clock.forward(seconds=3) if call.method == "DELETE" else None)
+        world.flush()
+        world.before_call(None)
+        if not patience:
+            assert "DELETE" in (world.receipts("ann")[-1].call or "")
+            if end != "stays deleted":
+                world.event("ann", A if end == "comes back" else B)
+            world.flush()
+        receipt = world.receipts("ann")[-1]
+        assert world.members() == {A: "archived"}
+        assert "call of this worker whose answer was lost" in receipt.detail
+        assert not world.waits("ann")
