@@ -163,3 +163,40 @@ BARE = (  # customers that are staged without their fields, because their accoun
     "WHERE one.account_id IS NOT NULL) "
     "INSERT INTO stripping SELECT account_id FROM one WHERE account_id IS NOT NULL",
 )
+
+ORDER = (
+    # The highest version of a customer when it was last settled, and whether that was a deletion: Kafka keeps a null
+    # for a while only, and no event of it tells the version then. Both NULL where an earlier release settled it.
+    "ALTER TABLE standing ADD COLUMN version INTEGER",
+    "ALTER TABLE standing ADD COLUMN deleted INTEGER",
+    """
+    CREATE TABLE ignored_event (      -- the newest event of a customer that was ignored though it was published later
+        account_id TEXT NOT NULL, customer_id TEXT NOT NULL,
+        address TEXT, state TEXT, deleted INTEGER NOT NULL, version INTEGER, event_id TEXT, event_time TEXT,
+        topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL,
+        staged_at TEXT NOT NULL,
+        PRIMARY KEY (account_id, customer_id)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE first_reading (      -- of each log from its beginning: who is known, and is not in it, was deleted
+        topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('begun', 'read', 'judged')),
+        next_offset INTEGER,          -- of 'read': how far it was read then
+        reason TEXT,                  -- of 'read': why nothing can be concluded; NULL where it can
+        PRIMARY KEY (topic, topic_id, partition)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE not_staged (         -- customers with a record that is no event, or that could not be understood
+        topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL,
+        account_id TEXT NOT NULL, customer_id TEXT NOT NULL,
+        PRIMARY KEY (topic, topic_id, partition, account_id, customer_id)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE topic_size (         -- partitions of the topic of events and of its ledger, as they were last found
+        topic TEXT PRIMARY KEY, topic_id TEXT NOT NULL, partitions INTEGER NOT NULL, ledger INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+)
