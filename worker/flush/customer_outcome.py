@@ -9,7 +9,7 @@ from operator import attrgetter
 from worker.clock import as_text
 from worker.flush.step_result import StepResult
 from worker.mailchimp.member import Member
-from worker.model import AccountId, CustomerId, MembershipKey
+from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.plan.outcomes import CHECKED_AGAIN, MEANINGS, NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
@@ -115,7 +115,8 @@ def after_step(
         (elsewhere and (not settled or (published.version == version and _settles(published.outcome))))
         or (takes_off and receipt.outcome in _OF_AN_OLD_PLACE and _was_kept_off(published, version, receipt))
     ):
-        return _unless_same(published, replace(published, member_status=status, since=receipt.at, at=receipt.at))
+        place = published.list_id if now.membership is None else now.membership.list_id
+        return _unless_same(published, _at(published, place, status, receipt.at))
     list_id = now.membership.list_id if now.membership is not None else receipt.list_id
     if receipt.outcome == Outcome.TAGGED and _answers(published, (version, receipt.event_id, list_id, status)):
         return None  # the outcome published before says more
@@ -137,6 +138,12 @@ def after_step(
     )
     status_set = receipt.outcome in _JOINED or (bool(here) and receipt.outcome in _TAKEN_OFF)
     return _unless_same(published, new, status_set=status_set)
+
+
+def _at(published: CustomerOutcome, list_id: ListId | None, status: str, at: str) -> CustomerOutcome:
+    """Returns a published outcome with the status of the member, which may be on another list by now."""
+    list_reason = published.list_reason if list_id == published.list_id else None
+    return replace(published, list_id=list_id, list_reason=list_reason, member_status=status, since=at, at=at)
 
 
 def _place_of(receipt: Receipt) -> MembershipKey | None:

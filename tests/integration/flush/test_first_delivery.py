@@ -85,7 +85,7 @@ def test_what_follows_is_what_the_flush_then_does(world: World, monkeypatch: pyt
     """The answer to the question is the confirmation that the brake asks for: for so many, and for one flush."""
     members(world, 40)
     asked: list[str] = []
-    monkeypatch.setattr(typer, "confirm", lambda text, **options: asked.append(text))
+    monkeypatch.setattr(typer, "confirm", lambda text, **options: asked.append(text) or True)
     lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), SPARE])
     after = lists.with_master(world.settings, SPARE)
     confirmed = follows.announce(world.app, world.db, after, every=True, yes=False, json=False)
