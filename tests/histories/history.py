@@ -224,7 +224,6 @@ class History:
 
     def quiet(self) -> None:
         """Lets no more happen, flushes until all is settled, and judges what is so then."""
-        theme = self.theme
         self.theme = CALM
         self._outage = 0
         self.world.time.skew = 0.0
@@ -240,7 +239,6 @@ class History:
             self.flush(confirmed=True)  # what was shown just now
             if self.oracle.broken:
                 return
-        self.theme = theme
         self.oracle.broken += judge_rest(self)
 
     # On the wire
