@@ -57,24 +57,14 @@ class PlannedHistory(History):
             theme, self.theme, self._outage = self.theme, CALM, 0
             if self.upheavals is not None:
                 self.upheavals.too_many = 0
-            changed = self._changed()
             planned = self.world.planned_calls(confirmed=confirmed)
             self.actors.say(f"PLANNED {' '.join(map(str, planned))}")
             self.actors.in_flush = True
             self._exchanges.clear()
             self.world.flush(confirmed=confirmed, command=True)
-            # Where a step read that a person joined again, the same flush looks again at others whom that let in.
-            if self._delivered() <= changed:
-                self.unplanned += unplanned((exchange.call for exchange in self._exchanges), planned)
+            self.unplanned += unplanned((exchange.call for exchange in self._exchanges), planned)
             self.theme = theme
         self.actors.in_flush = False
-
-    def _changed(self) -> set[str]:
-        return {row[0] for row in self.world.db.execute("SELECT customer_id FROM customer WHERE changed = 1")}
-
-    def _delivered(self) -> set[str]:
-        rows = self.world.db.execute("SELECT customer_id FROM receipt WHERE run = (SELECT max(run) FROM flush_run)")
-        return {row[0] for row in rows}
 
     def _exchanged(self, exchange: Exchange) -> None:
         self.actors.say(f"CALL {exchange.call} {dict(exchange.call.body or {})} → {exchange.answer.status}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.clock import as_moment
 from worker.sqlite.changed_rows import Kind
-from worker.store.intent import intent_of
+from worker.store.ledger import intent_of
 
 LARGEST = 2**63 - 1
 """SQLite's largest integer."""

@@ -6,14 +6,18 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from worker.changelog.outcome_records import outcome_text
 from worker.changelog.record_writer import OF_SETTINGS, Acknowledged, RecordWriter
 from worker.changelog.records import key_of
 from worker.changelog.row_claims import Claim, RowClaims
+from worker.changelog.signatures import Signatures
 from worker.changelog.table_rows import ChangelogRow, rows_of
+from worker.clock import Clock
+from worker.config import Kafka
 from worker.errors import KafkaError, WriterFenced
+from worker.metrics import Metrics
 from worker.sqlite.changed_rows import Changed, RowKey
 from worker.sqlite.database import Database
 from worker.sqlite.rehearsal import Rehearsal
@@ -53,8 +57,16 @@ class ChangelogWriter(RecordWriter):
         take_settings: takes the settings topic over again and reads it to its end, after another writer took it over.
     """
 
-    def __init__(self, *values: Any, **options: Any) -> None:
-        super().__init__(*values, **options)
+    def __init__(
+        self,
+        settings: Kafka,
+        clock: Clock,
+        signatures: Callable[[], Signatures],
+        metrics: Metrics | None = None,
+        *,
+        outcomes: bool = False,
+    ) -> None:
+        super().__init__(settings, clock, signatures, metrics, outcomes=outcomes)
         self._claims = RowClaims()
         self._settings_lock = threading.Lock()
         self.take_settings: Callable[[], None] | None = None

@@ -24,7 +24,7 @@ from worker.sqlite.changed_rows import Changed, Kind
 from worker.sqlite.database import Database
 from worker.sqlite.lock import DatabaseLock
 from worker.status.other_workers import elsewhere
-from worker.store import customers, ignored, ledger
+from worker.store import customers, ignored, refusals
 from worker.system.signals import stop_on_signals
 from worker.text.plural import counted
 
@@ -68,9 +68,9 @@ def resync(
         settings.load(db, AccountId(account))
         cleared, lasting = 0, 0
         if clear_suppressed:
-            refused, lasting = ledger.refused(db, AccountId(account), address)
+            refused, lasting = refusals.clearable(db, AccountId(account), address)
             cleared = commit_in_parts(
-                app.changelog, db, refused, lambda part: ledger.clear_refusals(db, AccountId(account), part)
+                app.changelog, db, refused, lambda part: refusals.clear(db, AccountId(account), part)
             )
         forgotten, marked = app.changelog.commit(
             db, partial(_mark, db, AccountId(account), address, forget_version=forget_version)

@@ -15,7 +15,7 @@ from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
 from worker.store import customer_outcomes, ledger
 from worker.store.customer_outcomes import NO_MEMBER, Cause, CustomerNow, CustomerOutcome
-from worker.store.ledger import OUT, LedgerEntry, has_left
+from worker.store.ledger import OUT, LedgerEntry, has_left, status_left_with
 from worker.store.receipts import Receipt
 
 _REFUSED_BY_MAILCHIMP = frozenset(
@@ -344,13 +344,7 @@ def _departed(db: Database, account_id: AccountId, receipts: Sequence[Receipt]) 
     places = {place for one in receipts if one.outcome == Outcome.LEFT and (place := _place_of(one)) is not None}
     entries = ledger.entries_of(db, account_id, {place.address for place in places}) if places else ()
     there = (entry for entry in entries if entry.membership in places and has_left(entry))
-    return {entry.membership: _status_left_with(entry) for entry in there}
-
-
-def _status_left_with(entry: LedgerEntry) -> str:
-    if entry.state == "gone":
-        return NO_MEMBER
-    return (entry.status_before if entry.state == "archived" else entry.member_status) or NO_MEMBER
+    return {entry.membership: status_left_with(entry) or NO_MEMBER for entry in there}
 
 
 def _of_others(

@@ -23,7 +23,7 @@ def put_entries(
     Args:
         let_in: gets these customers.
     """
-    back = {entry.membership for entry in entries if entry.state != "intended" and not has_left(entry)}
+    back = {entry.membership for entry in entries if entry.state != "intended" and not _leaves(entry)}
     ended = ledger.departures_at(db, account_id, back) if back else set()
     rows = ledger.put_entries(db, account_id, entries)
     if not ended:
@@ -32,6 +32,11 @@ def put_entries(
     if let_in is not None:
         let_in.update(waiting)
     return rows + customers.reopen(db, account_id, waiting)
+
+
+def _leaves(entry: LedgerEntry) -> bool:
+    # Also whom this worker is about to take off again.
+    return has_left(entry) or (entry.intent is not None and entry.intent.kind in ("archive", "unsubscribe"))
 
 
 def kept_out(db: Database, account_id: AccountId, ended: Iterable[MembershipKey]) -> list[Customer]:

@@ -17,8 +17,7 @@ from worker.mailchimp.call import ANSWER_WITHIN, FRESH_SECONDS
 from worker.mailchimp.member import Member
 from worker.mailchimp.merge_fields import NAME_TAGS
 from worker.model import CustomerId, Origin
-from worker.store.intent import Intent, IntentKind
-from worker.store.ledger import OUT, LedgerEntry
+from worker.store.ledger import OUT, Intent, IntentKind, LedgerEntry
 
 # This worker sends no write later than that after the read that it depends on.
 AT_ONCE = timedelta(seconds=FRESH_SECONDS)

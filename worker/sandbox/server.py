@@ -81,7 +81,8 @@ class SandboxServer:
         self._application.close()
         self._server.should_exit = True
         self._thread.join(START_SECONDS)
-        self._socket.close()
+        if not self._thread.is_alive():  # else the server closes it, and must find it open until then
+            self._socket.close()
 
     def join(self) -> None:
         """Waits until the server ends, which it does only when it is asked to."""

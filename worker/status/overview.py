@@ -36,7 +36,17 @@ from worker.status.other_workers import accounts_elsewhere
 from worker.status.receipts_since import receipts_since
 from worker.status.run_summary import run_data
 from worker.status.times import in_words, span_in_words
-from worker.store import counts, customers, dead_letters, erasure_requests, ignored, ledger, offsets, receipts, runs
+from worker.store import (
+    counts,
+    customers,
+    dead_letters,
+    erasure_requests,
+    ignored,
+    offsets,
+    receipts,
+    refusals,
+    runs,
+)
 from worker.store.accounts import AccountSettings
 from worker.store.erasure_requests import ErasureRequest
 from worker.store.offsets import Reading
@@ -100,7 +110,7 @@ def overview(
             for account in eligibility.misplaced(db, topic)
         ],
         "scattered_accounts": offsets.scattered_accounts(db, topic),
-        "suppressed": ledger.refused_count(db),
+        "suppressed": refusals.count(db),
         "refused_with_receipt": receipts.refused_count(db),
         "receipts_since": as_text(since),
         "receipts_since_in_words": in_words(since, now, flush.zone),

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, Origin
-from worker.sqlite.changed_rows import Changed, RowKey, Rows, customer_rows, entry_rows
+from worker.sqlite.changed_rows import RowKey, Rows, customer_rows, entry_rows
 from worker.sqlite.database import Database
-from worker.sqlite.rows import Form, RowMapper
-from worker.store.intent import Intent, intent_of
+from worker.sqlite.rows import Form, RowMapper, from_json
 
 FOR_THE_CUSTOMER = frozenset({"Member In Compliance State", "Forgotten Email Not Subscribed"})
 """Titles of refusals of the customer, whatever its address. Only the person can end them."""
@@ -27,6 +26,40 @@ this worker · gone: Mailchimp no longer knows the address."""
 
 OUT = frozenset({"unsubscribed", "cleaned", "archived"})
 """Statuses of a member that left or was removed by somebody else."""
+
+
+IntentKind = Literal["add", "rename", "restore", "archive", "unsubscribe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a write was about to do, stored before it is sent, so that the next flush can decide if its answer is lost.
+
+    It proves nothing by itself: the member's contact id and Mailchimp's own times show whether the write was done. See
+    :mod:`worker.plan.identity`.
+
+    Attributes:
+        at: Mailchimp's time of the read before the write, as text; "" if it gave none.
+        until: Mailchimp's time by which the write was done, if it was; None while unknown.
+        contact_id: of the member to write; for a rename, the member that was to get the new address.
+        status: the member's status when it was read; for an add the status that was sent, None if tries differ in it.
+        last_changed: the member's, as Mailchimp wrote it.
+        born: when the member joined, as text.
+        source: where a member was to be renamed from.
+    """
+
+    kind: IntentKind
+    at: str
+    until: str | None = None
+    contact_id: str | None = None
+    status: str | None = None
+    last_changed: str | None = None
+    born: str | None = None
+    source: MembershipKey | None = None
+
+    def as_text(self) -> str:
+        """Returns it as the ledger keeps it: a JSON object without the parts that are not known."""
+        return json.dumps({name: value for name in _PARTS if (value := getattr(self, name)) is not None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +133,40 @@ def has_left(entry: LedgerEntry | None) -> bool:
     """Returns whether a departure is known: unsubscribed, cleaned, archived by somebody else, or gone."""
     if entry is None or entry.state == "intended":
         return False
+    return entry.state == "gone" or status_left_with(entry) in OUT
+
+
+def status_left_with(entry: LedgerEntry) -> str | None:
+    """Returns the status with which somebody left, who is known to have left; None if the member is gone."""
     if entry.state == "gone":
-        return True
-    return (entry.status_before if entry.state == "archived" else entry.member_status) in OUT
+        return None
+    return entry.status_before if entry.state == "archived" else entry.member_status
+
+
+def intent_of(row: Mapping[str, Any]) -> Intent | None:
+    """Returns the intent in a ledger row, including one written by an earlier release.
+
+    Args:
+        row: its state, intent, sent_at and status_before.
+    """
+    if row["intent"] is not None:
+        return _intent_of_json(row["intent"])
+    # Earlier releases stored only these two, with their own machine's time.
+    if row["state"] == "intended":
+        return Intent("add", row["sent_at"])
+    if row["state"] == "present" and row["status_before"] is not None:
+        return Intent("archive", row["sent_at"], status=row["status_before"])
+    return None
+
+
+_PARTS = tuple(part.name for part in fields(Intent))
+
+
+def _intent_of_json(text: str) -> Intent:
+    stored = from_json(text)
+    parts = {name: stored[name] for name in _PARTS if name in stored}
+    source = parts.pop("source", None)
+    return Intent(**parts, source=MembershipKey(*source) if source else None)
 
 
 _ENTRY = RowMapper(
@@ -328,41 +392,3 @@ def waiting_for(db: Database, account_id: AccountId, customers: Iterable[Custome
         (account_id, json.dumps(list(customers))),
     )
     return [row["customer_id"] for row in rows]
-
-
-def refused(db: Database, account_id: AccountId, address: AddressKey | None) -> tuple[list[CustomerId], int]:
-    """Returns the customers whose refusals an operator may clear, and how many others there are.
-
-    Only refusals that were unclear or about the address. People whom Mailchimp forgot, or holds in compliance state,
-    can only join again by the list's form: see FOR_THE_CUSTOMER.
-
-    Args:
-        address: only customers who have or had this address, or were refused for it.
-    """
-    rows = db.execute(
-        "SELECT customer_id, refusal, refused_address FROM standing "
-        "WHERE account_id = ?1 AND refusal IS NOT NULL AND (?2 IS NULL OR address = ?2 OR refused_address = ?2 "
-        "OR customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2))",
-        (account_id, address),
-    ).fetchall()
-    passing = [
-        row["customer_id"]
-        for row in rows
-        if row["refused_address"] is not None and row["refusal"] not in FOR_THE_CUSTOMER
-    ]
-    return passing, len(rows) - len(passing)
-
-
-def clear_refusals(db: Database, account_id: AccountId, customers: Sequence[CustomerId]) -> Changed[int]:
-    """Clears what prevents sending customers; returns how many had a refusal. Call it in a transaction."""
-    cursor = db.executemany(
-        "UPDATE standing SET refusal = NULL, refused_address = NULL, attempts = 0, retry_at = NULL "
-        "WHERE account_id = ? AND customer_id = ? AND refusal IS NOT NULL",
-        [(account_id, customer_id) for customer_id in customers],
-    )
-    return Changed(int(cursor.rowcount), customer_rows(account_id, customers))
-
-
-def refused_count(db: Database) -> int:
-    """Returns how many customers Mailchimp refuses, finally or temporarily."""
-    return int(db.execute("SELECT count(*) FROM standing WHERE refusal IS NOT NULL").fetchone()[0])

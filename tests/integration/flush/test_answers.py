@@ -13,7 +13,7 @@ from worker.mailchimp.call import Call
 from worker.mailchimp.rate_limit import Connections
 from worker.model import AccountId
 from worker.sandbox.faults import Fault
-from worker.store import accounts, ledger
+from worker.store import accounts, refusals
 from worker.store.run_result import RunResult
 
 ANN = "ann@example.com"
@@ -71,7 +71,7 @@ def test_a_suppressed_customer_is_sent_again_once_an_operator_clears_it(world: W
     from worker.store import customers
 
     with world.db.transaction():
-        assert ledger.clear_refusals(world.db, ACCOUNT, ledger.refused(world.db, ACCOUNT, None)[0]).result == 1
+        assert refusals.clear(world.db, ACCOUNT, refusals.clearable(world.db, ACCOUNT, None)[0]).result == 1
         customers.mark_changed(world.db, ACCOUNT, None)
     world.run()
     assert world.status(ANN) == "subscribed"
@@ -99,7 +99,7 @@ def test_a_refusal_that_only_the_person_can_end_is_not_cleared(world: World, tit
     world.flush()
     world.standin.faults = []
     assert world.outcomes("ann")[-1] == "suppressed"
-    assert ledger.refused(world.db, ACCOUNT, None) == ([], 1)
+    assert refusals.clearable(world.db, ACCOUNT, None) == ([], 1)
     with world.db.transaction():
         customers.mark_changed(world.db, ACCOUNT, None)
     world.flush()

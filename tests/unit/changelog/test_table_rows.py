@@ -21,7 +21,7 @@ from worker.errors import KafkaError
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.sqlite.changed_rows import Changed, RowKey, account_rows
 from worker.sqlite.database import Database, open_database
-from worker.store import accounts, customers, forgotten, ignored, ledger, ledger_erasure, readings
+from worker.store import accounts, customers, forgotten, ignored, ledger, ledger_erasure, readings, refusals
 from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.ledger import CustomerStatus, LedgerEntry
 from worker.store.readings import Reading
@@ -132,7 +132,7 @@ def do(db: Database, step: str, number: int) -> Sequence[RowKey]:
         case "forget":
             return ledger_erasure.delete_customers(db, [(ACCOUNT, who)], membership.address).rows
         case "clear":
-            return ledger.clear_refusals(db, ACCOUNT, ledger.refused(db, ACCOUNT, None)[0]).rows
+            return refusals.clear(db, ACCOUNT, refusals.clearable(db, ACCOUNT, None)[0]).rows
         case "resync":
             return customers.mark_changed(db, ACCOUNT, None).rows
         case "resync one":

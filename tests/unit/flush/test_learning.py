@@ -13,8 +13,7 @@ from worker.flush.learning import KnownContacts, entry_of_departure, entry_of_me
 from worker.mailchimp.member import Member
 from worker.sqlite.database import Database
 from worker.store import ledger
-from worker.store.intent import Intent
-from worker.store.ledger import LedgerEntry
+from worker.store.ledger import Intent, LedgerEntry
 from worker.store.readings import Reading
 
 

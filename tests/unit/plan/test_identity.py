@@ -8,7 +8,7 @@ import pytest
 from tests.unit.plan.build import entry
 from worker.mailchimp.member import Member
 from worker.plan.identity import as_read, new_intent, same_membership, was_done
-from worker.store.intent import Intent
+from worker.store.ledger import Intent
 
 AT = "2026-11-22T10:00:00.000Z"
 

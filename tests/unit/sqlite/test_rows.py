@@ -13,8 +13,7 @@ from worker.sqlite.database import open_database
 from worker.sqlite.rows import from_json, json_bytes, json_text
 from worker.store import accounts, ledger, receipts
 from worker.store.accounts import AccountList, AccountSettings, Pause
-from worker.store.intent import Intent
-from worker.store.ledger import CustomerStatus, LedgerEntry
+from worker.store.ledger import CustomerStatus, Intent, LedgerEntry
 from worker.store.receipts import Receipt
 
 ACCOUNT, CUSTOMER, AT = AccountId("acct-1"), CustomerId("cus-1"), datetime(2026, 11, 22, 10, tzinfo=UTC)

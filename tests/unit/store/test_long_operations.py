@@ -24,7 +24,7 @@ from worker.errors import DatabaseError
 from worker.model import AccountId
 from worker.sqlite import database, parts
 from worker.sqlite.database import Database, open_database
-from worker.store import customers, dead_letters, ledger, ledger_erasure, receipts
+from worker.store import customers, dead_letters, ledger, ledger_erasure, receipts, refusals
 
 MANY = 2500
 
@@ -320,8 +320,8 @@ def test_refusals_of_a_person_stay_when_an_operator_takes_refusals_back(db: Data
                 ),
             ],
         )
-        assert ledger.refused(db, ACCOUNT, None) == (["cus-1", "cus-2"], 3)
-        assert ledger.clear_refusals(db, ACCOUNT, ledger.refused(db, ACCOUNT, None)[0]).result == 2
+        assert refusals.clearable(db, ACCOUNT, None) == (["cus-1", "cus-2"], 3)
+        assert refusals.clear(db, ACCOUNT, refusals.clearable(db, ACCOUNT, None)[0]).result == 2
     assert [
         one.customer_id
         for one in ledger.customer_statuses_of(db, ACCOUNT, [f"cus-{n}" for n in range(9)])

@@ -13,7 +13,7 @@ from worker.accounts.erased_persons import Erasing
 from worker.model import AccountId, AddressKey, CustomerId
 from worker.plan import elsewhere
 from worker.sqlite.database import Database, open_database
-from worker.store import customer_outcomes, customers, dead_letters, ledger, ledger_erasure, receipts, totals
+from worker.store import customer_outcomes, customers, dead_letters, ledger, ledger_erasure, receipts, refusals, totals
 from worker.store.accounts import AccountSettings
 
 ACCOUNT, ANN = AccountId("acct-1"), AddressKey("ann@example.com")
@@ -65,7 +65,7 @@ def plans(db: Database, act: Callable[[], Any]) -> list[str]:
         lambda db: ledger.customer_statuses_of(db, ACCOUNT, [CUSTOMER]),
         lambda db: ledger.waiting_for(db, ACCOUNT, [CUSTOMER]),
         lambda db: customers.settle(db, ACCOUNT, [(CUSTOMER, 1)]),
-        lambda db: ledger.clear_refusals(db, ACCOUNT, [CUSTOMER]),
+        lambda db: refusals.clear(db, ACCOUNT, [CUSTOMER]),
         lambda db: ledger_erasure.hand_over(db, ACCOUNT, CUSTOMER, "2026-11-25T10:00:00Z"),
         lambda db: ledger_erasure.delete_customers(db, [(ACCOUNT, CUSTOMER)], ANN),
         lambda db: receipts.delete_customers(db, [(ACCOUNT, CUSTOMER)]),
@@ -100,7 +100,7 @@ def test_what_metrics_count_is_found_by_index(db: Database) -> None:
 
 def test_what_status_counts_is_read_from_narrow_indexes(db: Database) -> None:
     """A million customers are counted without their events, and refusals without the other customers' statuses."""
-    for act in (customers.total_count, ledger.refused_count, receipts.refused_count):
+    for act in (customers.total_count, refusals.count, receipts.refused_count):
         found = plans(db, lambda act=act: act(db))  # type: ignore[misc]
         assert not any(plan.startswith("SCAN ") and "USING" not in plan for plan in found if "subquery" not in plan), (
             found
