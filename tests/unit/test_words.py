@@ -49,8 +49,8 @@ VAGUE = frozenset(
 )  # fmt: skip
 """Names of variables that do not say what they hold."""
 NAMED_BY_NOUNS = (
-    "", "accounts", "changelog", "cli", "demo", "fields", "jobs", "kafka", "mailchimp", "sandbox", "sqlite", "status",
-    "store", "system", "text", "web", "web/access", "web/api", "web/pages",
+    "", "accounts", "changelog", "cli", "demo", "fields", "flush", "jobs", "kafka", "mailchimp", "plan", "sandbox",
+    "sqlite", "status", "store", "system", "text", "web", "web/access", "web/api", "web/pages",
 )  # fmt: skip
 """Packages of the worker without such variables; "" for the modules beside the packages."""
 SQL = re.compile(r"\b[A-Z]{4,}\b.*\b(FROM|INTO|SET|TABLE|WHERE|SELECT)\b|\bstanding\.", re.DOTALL)

@@ -120,9 +120,9 @@ def _tell(account_id: AccountId, drifts: Sequence[Drift], *, overwrite: bool) ->
     for drift in drifts:
         for example in drift.examples[:NAMED]:
             output.say(f"{example.address} on {drift.list_id}: edited in Mailchimp: {', '.join(example.tags)}")
-        for address in drift.gone[:NAMED]:
+        for address in drift.missing[:NAMED]:
             output.say(f"{address} on {drift.list_id}: no longer in Mailchimp")
-        named = min(NAMED, len(drift.examples)) + min(NAMED, len(drift.gone))
+        named = min(NAMED, len(drift.examples)) + min(NAMED, len(drift.missing))
         if (more := drift.edited + drift.vanished - named) > 0:
             output.say(f"{counted(more, 'more member')} of list {drift.list_id}: see --json")
     edited = sum(drift.edited for drift in drifts)

@@ -21,11 +21,11 @@ from worker.mailchimp import calls
 from worker.mailchimp.call import Sender
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.plan import elsewhere
+from worker.plan.inputs import PlanInputs
 from worker.plan.plan import make_plan
 from worker.plan.related_customers import CHUNK, RelatedCustomers, apart, chunks
 from worker.plan.steps import Add, Plan
 from worker.plan.summary import PlanSummary
-from worker.plan.terms import Terms
 from worker.sqlite.database import Database
 from worker.store import accounts, customers, ledger
 from worker.store.accounts import AccountSettings
@@ -34,7 +34,7 @@ from worker.store.held_counts import HeldCount
 from worker.store.ledger import LedgerEntry
 
 
-class LastStep(Protocol):
+class FlushMode(Protocol):
     """Carries a flush out or shows it, and keeps the results of the reads before the first write."""
 
     @property
@@ -79,7 +79,7 @@ class Prepared:
         plans: of an account whose customers fit one chunk; None for a larger one, which is planned chunk by chunk.
     """
 
-    terms: Terms
+    inputs: PlanInputs
     adds: Mapping[ListId, int]
     brake: Brake
     plans: Sequence[tuple[RelatedCustomers, Plan]] | None
@@ -92,12 +92,12 @@ class AccountFlush:
     Attributes:
         sender: sends the reads before the first write.
         wait: waits so many seconds before a second look.
-        state_if_missing: see :class:`worker.plan.terms.Terms`.
+        state_if_missing: see :class:`worker.plan.inputs.PlanInputs`.
     """
 
     db: Database
     sender: Sender
-    last_step: LastStep
+    mode: FlushMode
     clock: Clock
     departed: Departed
     hashes: FieldHashes
@@ -106,7 +106,7 @@ class AccountFlush:
     readings: ListReadings = field(init=False)
 
     def __post_init__(self) -> None:
-        self.readings = ListReadings(self.db, self.sender, self.last_step.keep, self.wait)
+        self.readings = ListReadings(self.db, self.sender, self.mode.keep, self.wait)
 
     def prepare(
         self,
@@ -125,44 +125,47 @@ class AccountFlush:
         Returns:
             None if there is nothing to do.
         """
-        terms = self._terms() if customers() else None
-        if self.last_step.may_go_on():
-            stored = (one for one in self.last_step.settings.stored if not one.gone)
-            self._read({one.list_id for one in stored if every_list or one.departures_lost}, whole=every_list)
+        inputs = self._inputs() if customers() else None
+        if self.mode.may_go_on():
+            stored = (stored_list for stored_list in self.mode.settings.stored if not stored_list.gone)
+            self._read(
+                {stored_list.list_id for stored_list in stored if every_list or stored_list.departures_lost},
+                whole=every_list,
+            )
         # A person who is back may let others in.
-        if customers() and terms is None and self.last_step.may_go_on():
-            terms = self._terms()
-        if terms is None or not self.last_step.may_go_on():
+        if customers() and inputs is None and self.mode.may_go_on():
+            inputs = self._inputs()
+        if inputs is None or not self.mode.may_go_on():
             return None
         # Before anybody moves off a list, its departures are read, and everything is planned with them.
         while True:
-            terms = replace(
-                terms,
-                settings=self.last_step.settings,
+            inputs = replace(
+                inputs,
+                settings=self.mode.settings,
                 not_read=self.readings.not_read(),
                 read_now=self.readings.read_now,
-                learnt=self.last_step.learnt,
+                learnt=self.mode.learnt,
             )
-            made = self._whole(terms)
-            summary = self._summary_of(terms, made)
+            planned = self._whole(inputs)
+            summary = self._summary_of(inputs, planned)
             wanted = summary.sources - self.readings.done
             if not wanted:
-                new = summary.adds if made is not None else elsewhere.new_by_list(self.db, terms.settings)
-                return Prepared(terms, new, self._brake(summary, confirm()), made)
+                new = summary.adds if planned is not None else elsewhere.new_by_list(self.db, inputs.settings)
+                return Prepared(inputs, new, self._brake(summary, confirm()), planned)
             self._read(wanted)
-            if not self.last_step.may_go_on():
+            if not self.mode.may_go_on():
                 return None
 
     def chunks(self, prepared: Prepared) -> Iterator[tuple[RelatedCustomers, Plan]]:
         """Yields the account's changed customers in chunks, each with its plan."""
-        given = set[CustomerId]()
-        if prepared.plans is not None and self.last_step.may_go_on():
+        delivered = set[CustomerId]()
+        if prepared.plans is not None and self.mode.may_go_on():
             yield from prepared.plans
-            given = {one for part, _ in prepared.plans for one in part.changed}
+            delivered = {customer_id for part, _ in prepared.plans for customer_id in part.changed}
         # Includes customers that changed meanwhile.
-        reading = chunks(self.db, self.last_step.settings.account_id, done=given, also=self.last_step.let_in)
-        while self.last_step.may_go_on() and (near := next(reading, None)) is not None:
-            yield from plans(self.db, prepared.terms, near, self.last_step.faulty)
+        reading = chunks(self.db, self.mode.settings.account_id, done=delivered, also=self.mode.let_in)
+        while self.mode.may_go_on() and (related := next(reading, None)) is not None:
+            yield from plans(self.db, prepared.inputs, related, self.mode.faulty)
 
     def count(self, prepared: Prepared) -> PlanSummary:
         """Counts all that would be done, as long as nothing of it is done."""
@@ -173,62 +176,62 @@ class AccountFlush:
 
     def notices(self, guard: Brake | None) -> list[str]:
         """Returns what an operator should know: what the brake holds, and lists whose departures could not be read."""
-        settings = self.last_step.settings
-        held = guard.notices(settings.account_id, read_at(settings)) if guard is not None else []
-        return [*held, *self.readings.notices()]
+        settings = self.mode.settings
+        held_back = guard.notices(settings.account_id, read_at(settings)) if guard is not None else []
+        return [*held_back, *self.readings.notices()]
 
-    def _terms(self) -> Terms | None:
-        read = read_fields(self.sender, self.last_step.settings)
+    def _inputs(self) -> PlanInputs | None:
+        read = read_fields(self.sender, self.mode.settings)
         for list_id, classified in read.refused.items():
-            self.last_step.list_refused(list_id, classified)
-        if not self.last_step.may_go_on():
+            self.mode.list_refused(list_id, classified)
+        if not self.mode.may_go_on():
             return None
-        settings = self.last_step.settings
-        others = accounts.stored_by_others(self.db, settings.account_id)
-        return Terms(
-            settings, read.found, self.state_if_missing, as_text(self.clock()), self.departed, self.hashes, others
+        settings = self.mode.settings
+        of_others = accounts.stored_by_others(self.db, settings.account_id)
+        return PlanInputs(
+            settings, read.by_list, self.state_if_missing, as_text(self.clock()), self.departed, self.hashes, of_others
         )
 
     def _read(self, wanted: Collection[ListId], *, whole: bool = False) -> None:
-        for list_id, classified in self.readings.read(self.last_step.settings, wanted, whole=whole).items():
+        for list_id, classified in self.readings.read(self.mode.settings, wanted, whole=whole).items():
             if classified.kind in (AnswerClass.NOT_THERE, AnswerClass.ACCOUNT_STOPPED):
-                self.last_step.list_refused(list_id, classified)
+                self.mode.list_refused(list_id, classified)
 
-    def _whole(self, terms: Terms) -> list[tuple[RelatedCustomers, Plan]] | None:
+    def _whole(self, inputs: PlanInputs) -> list[tuple[RelatedCustomers, Plan]] | None:
         """Plans all customers where they fit one chunk; None where they do not, or one of them cannot be planned."""
-        account_id = terms.settings.account_id
+        account_id = inputs.settings.account_id
         many = customers.changed_count(self.db, account_id)
-        let_in = self.last_step.let_in
-        near = next(chunks(self.db, account_id, also=let_in), None) if many + len(let_in) <= CHUNK else None
-        if near is None or sum(one.changed for one in near.changed.values()) < many:
+        let_in = self.mode.let_in
+        related = next(chunks(self.db, account_id, also=let_in), None) if many + len(let_in) <= CHUNK else None
+        if related is None or sum(customer.changed for customer in related.changed.values()) < many:
             return None
         faults = list[Exception]()
-        made = list(plans(self.db, terms, near, lambda part, error: faults.append(error)))
-        return made if not faults else None
+        planned = list(plans(self.db, inputs, related, lambda part, error: faults.append(error)))
+        return planned if not faults else None
 
-    def _summary_of(self, terms: Terms, made: list[tuple[RelatedCustomers, Plan]] | None) -> PlanSummary:
+    def _summary_of(self, inputs: PlanInputs, planned: list[tuple[RelatedCustomers, Plan]] | None) -> PlanSummary:
         # Of many customers only those who may leave a list: what happens to the others decides nothing beforehand.
         summary = PlanSummary()
-        if made is not None:
-            for part, plan in made:
+        if planned is not None:
+            for part, plan in planned:
                 summary.add(plan, len(part.changed))
             return summary
-        reading = chunks(self.db, terms.settings.account_id, elsewhere_by=terms.settings, also=self.last_step.let_in)
-        while self.last_step.may_go_on() and (near := next(reading, None)) is not None:
-            for part, plan in plans(self.db, terms, near):
+        reading = chunks(self.db, inputs.settings.account_id, elsewhere_by=inputs.settings, also=self.mode.let_in)
+        while self.mode.may_go_on() and (related := next(reading, None)) is not None:
+            for part, plan in plans(self.db, inputs, related):
                 summary.add(plan, len(part.changed))
         return summary
 
     def _brake(self, summary: PlanSummary, confirmed: Sequence[HeldCount]) -> Brake:
-        present = ledger.present_count(self.db, self.last_step.settings.account_id)
+        present = ledger.present_count(self.db, self.mode.settings.account_id)
         departures, moves = brake.held_of(confirmed, "departures"), brake.held_of(confirmed, "moves")
         return Brake(summary.departures, present, departures, summary.moves, moves)
 
 
 def plans(
     db: Database,
-    terms: Terms,
-    near: RelatedCustomers,
+    inputs: PlanInputs,
+    related: RelatedCustomers,
     faulty: Callable[[RelatedCustomers, Exception], None] = lambda part, error: None,
 ) -> Iterator[tuple[RelatedCustomers, Plan]]:
     """Plans a chunk. If that meets an internal error, plans each part of it, and gives up only those that meet it.
@@ -237,17 +240,17 @@ def plans(
         faulty: called with a part that cannot be planned.
     """
     try:
-        whole = make_plan(near, terms)
+        whole = make_plan(related, inputs)
     except Exception as error:
-        if len(near.changed) == 1:
-            faulty(near, error)
+        if len(related.changed) == 1:
+            faulty(related, error)
             return
     else:
-        yield near, whole
+        yield related, whole
         return
-    for part in apart(db, terms.settings.account_id, near):
+    for part in apart(db, inputs.settings.account_id, related):
         try:
-            plan = make_plan(part, terms)
+            plan = make_plan(part, inputs)
         except Exception as error:
             faulty(part, error)
         else:

@@ -134,8 +134,8 @@ class AccountPart:
                 db, who, permission := CallPermission(config.stop, self.eligibility, who, watch)
             ) as sender,
         ):
-            orders = DeliveryRequest(
-                how=config,
+            delivery = DeliveryRequest(
+                config=config,
                 run=self.run,
                 confirmed=self.request is not None and self.request.confirmed,
                 delivers=self.trigger != "read back",
@@ -146,7 +146,7 @@ class AccountPart:
                 hashes=config.hashes_of(who),
                 turn=turn,
             )
-            return deliver(db, settings, sender, orders)
+            return deliver(db, settings, sender, delivery)
 
     def _failed(self, db: Database, account_id: AccountId, message: str) -> AccountRun:
         return AccountRun(

@@ -74,29 +74,29 @@ def choose_strategy(sender: Sender, list_id: ListId, adds: int, bulk_add_above: 
     if total == 0:
         return AddStrategy(read_at=answer.date)
     for _ in range(MOST_READINGS):
-        found = _read(sender, list_id)
-        if not isinstance(found, frozenset):
-            return AddStrategy(refusal=found)
-        if found:
-            return AddStrategy(archived=found, read_at=answer.date)
+        hashes = _read(sender, list_id)
+        if not isinstance(hashes, frozenset):
+            return AddStrategy(refusal=hashes)
+        if hashes:
+            return AddStrategy(archived=hashes, read_at=answer.date)
     # Somebody keeps archiving and restoring: adding one by one is safe.
     return AddStrategy(together=False)
 
 
 def _read(sender: Sender, list_id: ListId) -> frozenset[str] | tuple[ClassifiedAnswer, Exchange]:
     # Returns no hashes if the members changed while they were read.
-    found: list[str] = []
+    hashes: list[str] = []
     first: int | None = None
     while True:
-        call = calls.archived_page(list_id, len(found))
+        call = calls.archived_page(list_id, len(hashes))
         answer = sender.send(call)
-        total, hashes = total_items(answer), _hashes(answer)
-        if total is None or hashes is None:
+        total, page = total_items(answer), _hashes(answer)
+        if total is None or page is None:
             return _no_use(answer), Exchange.of(call, answer)
         first = total if first is None else first
-        found += hashes
-        if len(found) >= total or not hashes:
-            whole = frozenset(found)
+        hashes += page
+        if len(hashes) >= total or not page:
+            whole = frozenset(hashes)
             return whole if first == total == len(whole) else frozenset()
 
 
@@ -104,7 +104,7 @@ def _hashes(answer: Answer) -> Sequence[str] | None:
     members = (answer.body or {}).get("members")
     if not isinstance(members, list):
         return None
-    hashes = [one["id"] for one in members if isinstance(one, dict) and isinstance(one.get("id"), str)]
+    hashes = [member["id"] for member in members if isinstance(member, dict) and isinstance(member.get("id"), str)]
     return hashes if len(hashes) == len(members) else None
 
 

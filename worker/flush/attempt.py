@@ -242,7 +242,7 @@ class Attempt(StepResult):
             self.fail(targets)
             verdict = Outcome.ACCOUNT_STOPPED, f"Mailchimp accepts no calls for this account: {title}."
         elif kind is AnswerClass.NOT_THERE and (of_list or self.list_is_gone(membership.list_id)):
-            self.gone.add(membership.list_id)
+            self.gone_lists.add(membership.list_id)
             self.fail(targets)
             verdict = Outcome.LIST_GONE, "The list no longer exists in Mailchimp."
         elif kind in (AnswerClass.BAD_ADDRESS, AnswerClass.BARRED, AnswerClass.UNCLEAR):

@@ -14,7 +14,7 @@ from worker.flush.answers import AnswerClass, ClassifiedAnswer, classify, sort_c
 from worker.flush.attempt import TRIES_AT_ONCE, Attempt, StepContext, one_try
 from worker.flush.consent_check import note_departed
 from worker.flush.step_result import Exchange, Halted, StepResult
-from worker.flush.write_member import entry_for, settled, then
+from worker.flush.write_member import entry_for, next_for, settle_contact
 from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.member import Member, member_of
@@ -34,7 +34,7 @@ def leave_archived(context: StepContext, adds: Sequence[Add]) -> StepResult:
     """Records contacts that are archived in Mailchimp: they are members, and a POST would put them back."""
     attempt = Attempt.of(context)
     detail = "It is archived in Mailchimp, but not by this worker, so it stays archived."
-    at, after = attempt.at(), then("archived")
+    at, after = attempt.at(), next_for("archived")
     for add in adds:
         contact = add.contact
         attempt.entries.append(LedgerEntry(contact.membership, contact.owner, "present", "found", at, {}, "archived"))
@@ -53,8 +53,8 @@ def _exchange(posted: _Posted, add: Add, said: Mapping[str, Any] | None) -> Exch
 
 
 def _objects(body: Mapping[str, Any], *names: str) -> list[Mapping[str, Any]]:
-    found = [one for name in names for one in (body.get(name) or ()) if isinstance(body.get(name), list)]
-    return [one for one in found if isinstance(one, Mapping) and isinstance(one.get("email_address"), str)]
+    items = [item for name in names for item in (body.get(name) or ()) if isinstance(body.get(name), list)]
+    return [item for item in items if isinstance(item, Mapping) and isinstance(item.get("email_address"), str)]
 
 
 def _added(attempt: Attempt, add: Add, member: Member, posted: _Posted, said: Mapping[str, Any]) -> None:
@@ -62,7 +62,7 @@ def _added(attempt: Attempt, add: Add, member: Member, posted: _Posted, said: Ma
     entry = entry_for(attempt, contact, add.entry, member, "added", None)
     attempt.entries.append(replace(entry, seen_at=as_text(date) if date is not None else None))
     detail = f"Added as {member.status}."
-    settled(attempt, contact, _exchange(posted, add, said), Outcome.ADDED, detail, member.status, {})
+    settle_contact(attempt, contact, _exchange(posted, add, said), Outcome.ADDED, detail, member.status, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +229,7 @@ class Batch:
             self.context.write_ahead([self.intended[add.membership] for add in new], memberships)
 
     def _take_back(self, attempt: Attempt, memberships: Iterable[MembershipKey]) -> None:
-        attempt.undone += [one for one in memberships if one not in self.in_doubt]
+        attempt.undone += [membership for membership in memberships if membership not in self.in_doubt]
 
     def _all_failed(self, posted: _Posted) -> StepResult:
         attempt = Attempt.of(self.context)
@@ -238,9 +238,9 @@ class Batch:
             if last.classified.kind in (AnswerClass.LATER, AnswerClass.AGAIN):
                 # A later try that failed does not prove that an earlier POST was not done.
                 last = sent
-            for one in [sent, last] if sent is not last else [last]:
-                exchange = _exchange(one, add, one.answer.body)
-                attempt.note_failure(add.targets, add.membership, one.classified, exchange, of_list=True)
+            for failed in [sent, last] if sent is not last else [last]:
+                exchange = _exchange(failed, add, failed.answer.body)
+                attempt.note_failure(add.targets, add.membership, failed.classified, exchange, of_list=True)
         attempt.entries += [self.intended[add.membership] for add in posted.adds if add.membership in self.in_doubt]
         self._take_back(attempt, [add.membership for add in posted.adds])
         return attempt
@@ -249,9 +249,9 @@ class Batch:
         body = posted.answer.body or {}
         self.taken = True
         members = {
-            address_key(one.get("email_address")): one for one in _objects(body, "new_members", "updated_members")
+            address_key(item.get("email_address")): item for item in _objects(body, "new_members", "updated_members")
         }
-        errors = {address_key(one.get("email_address")): one for one in _objects(body, "errors")}
+        errors = {address_key(item.get("email_address")): item for item in _objects(body, "errors")}
         attempt = Attempt.of(self.context)
         for add in posted.adds:
             address: AddressKey = add.membership.address
@@ -300,7 +300,7 @@ class Batch:
 
     def _pause(self, adds: Sequence[Add]) -> None:
         attempt, title = Attempt.of(self.context), self.waiting[-1][2].title
-        attempt.paused[adds[0].membership.list_id] = title
+        attempt.paused_lists[adds[0].membership.list_id] = title
         exchanges = {add.membership: exchange for add, exchange, _ in self.waiting}
         self._take_back(attempt, [add.membership for add in adds])
         for add in adds:

@@ -14,11 +14,11 @@ from worker.flush.attempt import Attempt, Read
 from worker.flush.step_result import Exchange
 from worker.model import AccountId, MembershipKey
 from worker.plan.consent import (
+    AddDecision,
     KnownPlaces,
-    MayAdd,
+    add_decision,
+    add_decision_by_ledger,
     keeps_out,
-    may_add,
-    may_add_by_ledger,
 )
 from worker.plan.identity import MAY_HAVE_ARCHIVED, as_read, may_have_archived, was_done
 from worker.plan.outcomes import Outcome
@@ -72,7 +72,9 @@ def check_priors(
     renamed: tuple[PriorMembership, Read] | None = None
     for prior in priors:
         if prior.list_gone:
-            classified = may_add_by_ledger(prior.membership, prior.entry, contact.membership, contact.status_if_new)
+            classified = add_decision_by_ledger(
+                prior.membership, prior.entry, contact.membership, contact.status_if_new
+            )
             if classified.status is None:
                 _blocked(attempt, contact, prior, classified, None)
                 return None
@@ -91,15 +93,15 @@ def check_priors(
         begun = prior.entry is not None and prior.entry.state == "intended"
         done = begun and read.member is not None and was_done(prior.entry, read.member)  # type: ignore[arg-type]
         now = _as_read(prior, read)
-        classified = may_add(prior.membership, now.entry, read.member, contact.membership, contact.status_if_new)
-        if classified.status is None and (prior.others or not (found_begun and not classified.here)):
+        classified = add_decision(prior.membership, now.entry, read.member, contact.membership, contact.status_if_new)
+        if classified.status is None and (not prior.own or not (found_begun and not classified.here)):
             if now.entry is not None and now.entry.state != "archived" and read.member is not None:
                 attempt.entries.append(replace(now.entry, sent_at=attempt.at()))
             if may_have_archived(prior.entry, read.member):
                 classified = replace(classified, reason=f"{classified.reason}, {MAY_HAVE_ARCHIVED}")
             _blocked(attempt, contact, prior, classified, read.exchange)
             return None
-        if prior.others:
+        if not prior.own:
             # The person is back, or never left.
             if now.entry is not None and now.entry != prior.entry and not begun:
                 attempt.entries.append(now.entry)
@@ -138,7 +140,7 @@ def note_departed(attempt: Attempt, contact: Contact, prior: PriorMembership) ->
     entry = prior.entry
     status = "gone" if entry is None or entry.state == "gone" else entry.member_status
     reason = f"the member {prior.membership.address} is {status} on list {prior.membership.list_id}"
-    _blocked(attempt, contact, prior, MayAdd(None, reason, here=True), None)
+    _blocked(attempt, contact, prior, AddDecision(None, reason, here=True), None)
 
 
 def departures_of(
@@ -156,19 +158,19 @@ def departures_of(
     if not ledger.anyone_left(db, account_id, known_at):
         return {}  # most often, and quick: the call waits for this, and depends on a read that becomes old
     people = customers.by_addresses(db, account_id, addresses)
-    statuses = {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, ids)}
+    statuses = {status.customer_id: status for status in ledger.customer_statuses_of(db, account_id, ids)}
     entries = {entry.membership: entry for entry in ledger.entries_of(db, account_id, known_at)}
     known = KnownPlaces(people, ids, statuses, ledger.owned_by(db, account_id, ids), entries)
-    found = {contact.membership: _departures(known, contact) for contact in contacts}
-    return {membership: priors for membership, priors in found.items() if priors}
+    priors_by_place = {contact.membership: _departures(known, contact) for contact in contacts}
+    return {membership: priors for membership, priors in priors_by_place.items() if priors}
 
 
 def _departures(known: KnownPlaces, contact: Contact) -> Sequence[PriorMembership]:
     destination, mine = contact.membership, ids_of(contact.targets)
-    own = [at for one in mine for at in known.of(one) if at != destination]
-    found = known.of_others(destination, own, mine)
-    left = (at for at in dict.fromkeys([*own, *found]) if keeps_out(known.entries.get(at), destination))
-    return [known.prior(at, others=at not in own, whom=found.get(at, ())) for at in left]
+    own = [place for customer_id in mine for place in known.of(customer_id) if place != destination]
+    of_others = known.of_others(destination, own, mine)
+    left = (place for place in dict.fromkeys([*own, *of_others]) if keeps_out(known.entries.get(place), destination))
+    return [known.prior(place, own=place in own, whom=of_others.get(place, ())) for place in left]
 
 
 def _as_read(prior: PriorMembership, read: Read) -> PriorMembership:
@@ -181,7 +183,7 @@ def _blocked(
     attempt: Attempt,
     contact: Contact,
     prior: PriorMembership,
-    classified: MayAdd,
+    classified: AddDecision,
     exchange: Exchange | None,
 ) -> None:
     detail = (
@@ -194,7 +196,7 @@ def _blocked(
         targets = tuple(replace(target, list_reason=None) for target in targets)
     attempt.receipt(targets, prior.membership, exchange, outcome=Outcome.LEFT, detail=detail)
     attempt.blocked |= ids_of(contact.targets)
-    if prior.others:
+    if not prior.own:
         attempt.kept_off |= ids_of(contact.targets)
     for customer in (target.customer for target in contact.targets if target.customer_id not in prior.known):
         if customer.address == prior.membership.address:

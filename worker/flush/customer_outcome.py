@@ -106,7 +106,7 @@ def after_step(
         departed: the status by which somebody left each place that the receipts name as the reason.
     """
     now = _without_successors(now)
-    here = [one for one in receipts if now.membership == _place_of(one)]
+    here = [receipt for receipt in receipts if now.membership == _place_of(receipt)]
     receipt = (here or receipts)[-1]
     published, status = now.published, status_of(now)
     elsewhere = not here and now.membership is not None and receipt.outcome in _OF_AN_OLD_PLACE
@@ -316,13 +316,13 @@ def write_after_step(
     Runs in the step's transaction, after the ledger.
     """
     by_customer: dict[CustomerId, list[Receipt]] = {}
-    for one in (*result.before, *result.receipts):
-        by_customer.setdefault(one.customer_id, []).append(one)
+    for receipt in (*result.before, *result.receipts):
+        by_customer.setdefault(receipt.customer_id, []).append(receipt)
     settled = {customer_id for customer_id, _ in result.settled}
     for customer_id in result.deleted:
         by_customer.pop(customer_id, None)
     departed = _departed(db, account_id, result.receipts)
-    found: dict[CustomerId, CustomerOutcome] = {}
+    outcomes: dict[CustomerId, CustomerOutcome] = {}
     for now in customer_outcomes.customers_now(db, account_id, by_customer):
         who = now.customer_id
         outcome = after_step(
@@ -334,14 +334,16 @@ def write_after_step(
             departed=departed,
         )
         if outcome is not None:
-            found[who] = outcome
-    found |= _of_others(db, account_id, result, {*by_customer, *result.deleted})
-    rows = customer_outcomes.put(db, account_id, found) if found else []
+            outcomes[who] = outcome
+    outcomes |= _of_others(db, account_id, result, {*by_customer, *result.deleted})
+    rows = customer_outcomes.put(db, account_id, outcomes) if outcomes else []
     return rows + (customer_outcomes.drop(db, account_id, result.deleted) if result.deleted else [])
 
 
 def _departed(db: Database, account_id: AccountId, receipts: Sequence[Receipt]) -> dict[MembershipKey, str]:
-    places = {place for one in receipts if one.outcome == Outcome.LEFT and (place := _place_of(one)) is not None}
+    places = {
+        place for receipt in receipts if receipt.outcome == Outcome.LEFT and (place := _place_of(receipt)) is not None
+    }
     entries = ledger.entries_of(db, account_id, {place.address for place in places}) if places else ()
     there = (entry for entry in entries if entry.membership in places and has_left(entry))
     return {entry.membership: status_left_with(entry) or NO_MEMBER for entry in there}
@@ -350,11 +352,11 @@ def _departed(db: Database, account_id: AccountId, receipts: Sequence[Receipt]) 
 def _of_others(
     db: Database, account_id: AccountId, result: StepResult, but: Collection[CustomerId]
 ) -> dict[CustomerId, CustomerOutcome]:
-    changed = {one.membership: one for one in result.entries}
-    last = {place: one for one in result.receipts if (place := _place_of(one)) is not None}
-    others = customer_outcomes.sharers(db, account_id, changed, but) if changed and last else []
-    found: dict[CustomerId, CustomerOutcome] = {}
-    for now in customer_outcomes.customers_now(db, account_id, others):
+    changed = {entry.membership: entry for entry in result.entries}
+    last = {place: receipt for receipt in result.receipts if (place := _place_of(receipt)) is not None}
+    sharers = customer_outcomes.sharers(db, account_id, changed, but) if changed and last else []
+    outcomes: dict[CustomerId, CustomerOutcome] = {}
+    for now in customer_outcomes.customers_now(db, account_id, sharers):
         assert now.membership is not None, "it shares a place"
         receipt = last.get(now.membership)
         if receipt is not None:
@@ -363,14 +365,14 @@ def _of_others(
             at = result.receipts[-1].at
             outcome = after_reading(now, changed[now.membership].last_changed, at, result.run)
         if outcome is not None:
-            found[now.customer_id] = outcome
-    return found
+            outcomes[now.customer_id] = outcome
+    return outcomes
 
 
 def _customers_at(db: Database, account_id: AccountId, entries: Collection[LedgerEntry]) -> set[CustomerId]:
-    memberships = {one.membership for one in entries}
-    known = ledger.settled_at(db, account_id, {one.address for one in memberships}) if memberships else ()
-    return {one.customer_id for one in known if one.membership in memberships}
+    memberships = {entry.membership for entry in entries}
+    known = ledger.settled_at(db, account_id, {membership.address for membership in memberships}) if memberships else ()
+    return {status.customer_id for status in known if status.membership in memberships}
 
 
 def write_after_reading(
@@ -386,10 +388,10 @@ def write_after_reading(
         members: as they were read, by membership.
     """
     customers = sorted(_customers_at(db, account_id, entries))
-    found: dict[CustomerId, CustomerOutcome] = {}
+    outcomes: dict[CustomerId, CustomerOutcome] = {}
     for now in customer_outcomes.customers_now(db, account_id, customers):
         member = members.get(now.membership) if now.membership is not None else None
         since = as_text(member.changed) if member is not None and member.changed is not None else None
         if (outcome := after_reading(now, since, at)) is not None:
-            found[now.customer_id] = outcome
-    return customer_outcomes.put(db, account_id, found) if found else []
+            outcomes[now.customer_id] = outcome
+    return customer_outcomes.put(db, account_id, outcomes) if outcomes else []

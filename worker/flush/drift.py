@@ -47,7 +47,7 @@ class Drift:
         appeared: unknown members with the address of a customer.
         edited: members with edited fields; `examples` names some.
         statuses: members whose status or address the ledger did not know.
-        vanished: members in the ledger that Mailchimp does not list; `gone` names some.
+        vanished: members in the ledger that Mailchimp does not list; `missing` names some.
     """
 
     list_id: ListId
@@ -58,7 +58,7 @@ class Drift:
     statuses: int = 0
     vanished: int = 0
     examples: list[Edited] = field(default_factory=list)
-    gone: list[AddressKey] = field(default_factory=list)
+    missing: list[AddressKey] = field(default_factory=list)
 
     @property
     def any(self) -> bool:
@@ -134,7 +134,7 @@ class Comparison:
             at = bisect_left(self._seen, wanted)
             if at == len(self._seen) or self._seen[at] != wanted:
                 self.drift.vanished += 1
-                self.drift.gone += [address] if len(self.drift.gone) < EXAMPLES else []
+                self.drift.missing += [address] if len(self.drift.missing) < EXAMPLES else []
         return self.drift
 
 

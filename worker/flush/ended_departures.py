@@ -46,11 +46,11 @@ def kept_out(db: Database, account_id: AccountId, ended: Iterable[MembershipKey]
         ended: places of departures.
     """
     addresses = {place.address for place in ended}
-    known = {one.customer_id for one in ledger.settled_at(db, account_id, addresses)}
-    known |= {one.customer_id for one in customers.by_addresses(db, account_id, addresses)}
+    known = {status.customer_id for status in ledger.settled_at(db, account_id, addresses)}
+    known |= {customer.customer_id for customer in customers.by_addresses(db, account_id, addresses)}
     known |= {entry.customer_id for entry in ledger.entries_of(db, account_id, addresses)}
     ids = sorted(known.union(ledger.waiting_for(db, account_id, known)))
-    statuses = {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, ids)}
+    statuses = {status.customer_id: status for status in ledger.customer_statuses_of(db, account_id, ids)}
     settings = accounts.find(db, account_id)
     return [
         customer

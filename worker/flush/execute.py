@@ -31,9 +31,9 @@ from worker.mailchimp.rate_limit import Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
+from worker.plan.inputs import PlanInputs
 from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import Add, Plan, Step, StepGroup, Target, Update, customers_of
-from worker.plan.terms import Terms
 from worker.sqlite.database import Database
 from worker.store import accounts, customers, held_counts, update_intents
 from worker.store.accounts import AccountSettings
@@ -98,7 +98,7 @@ class DeliveryRequest:
         turn: called between chunks and between pages of members; returns once the account may continue.
     """
 
-    how: DeliveryConfig
+    config: DeliveryConfig
     run: int
     confirmed: bool
     delivers: bool
@@ -110,7 +110,7 @@ class DeliveryRequest:
     turn: Callable[[], object]
 
 
-def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, orders: DeliveryRequest) -> AccountRun:
+def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, request: DeliveryRequest) -> AccountRun:
     """Delivers the changes of one account, whose settings are complete.
 
     Args:
@@ -120,17 +120,24 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, ord
     Returns:
         The result; its message says why it ended early, or what was held back.
     """
-    how, permission = orders.how, orders.permission
-    with contextlib.closing(how.open()) as reader:
+    config, permission = request.config, request.permission
+    with contextlib.closing(config.open()) as reader:
         recorder = Recorder(
-            reader, orders.queue, settings, orders.run, how.clock, permission, how.metrics, end_after=how.connections
+            reader,
+            request.queue,
+            settings,
+            request.run,
+            config.clock,
+            permission,
+            config.metrics,
+            end_after=config.connections,
         )
-        recorder.to_do = recorder.to_do if orders.delivers else 0
-        if recorder.to_do or orders.reads_members:
+        recorder.to_do = recorder.to_do if request.delivers else 0
+        if recorder.to_do or request.reads_members:
             try:
                 with contextlib.suppress(Halted):
                     guarded = GuardedSender(sender, recorder.has_ended, recorder.may_call)
-                    _Execution(db, recorder, sender, guarded, orders).go()
+                    _Execution(db, recorder, sender, guarded, request).go()
             finally:
                 recorder.shut()
             if not permission.may_continue():
@@ -148,24 +155,31 @@ class _Execution:
     recorder: Recorder
     retrying: RetryingSender
     sender: GuardedSender
-    orders: DeliveryRequest
+    request: DeliveryRequest
     strategies: dict[ListId, AddStrategy] = field(default_factory=dict)
     writer: PageWriter = field(init=False)
     pages: int = 0  # full ones
 
     def __post_init__(self) -> None:
-        self.writer = PageWriter(self.db, self.settings.account_id, self.orders.how.clock, self.recorder.write)
+        self.writer = PageWriter(self.db, self.settings.account_id, self.request.config.clock, self.recorder.write)
 
     def go(self) -> None:
-        orders, account_id = self.orders, self.settings.account_id
-        how, hashes = orders.how, orders.hashes
+        request, account_id = self.request, self.settings.account_id
+        config, hashes = request.config, request.hashes
         if update_intents.of_account(self.db, account_id):
             self.recorder.write(partial(doubt_update_intents, account_id=account_id))
         flush = AccountFlush(
-            self.db, self.sender, self, how.clock, orders.departed, hashes, how.stop.wait, how.state_if_missing
+            self.db,
+            self.sender,
+            self,
+            config.clock,
+            request.departed,
+            hashes,
+            config.stop.wait,
+            config.state_if_missing,
         )
-        prepared = flush.prepare(self._confirmed, customers=self._any_to_do, every_list=self.orders.reads_members)
-        if not orders.delivers:
+        prepared = flush.prepare(self._confirmed, customers=self._any_to_do, every_list=self.request.reads_members)
+        if not request.delivers:
             for list_id, why in sorted(flush.readings.not_read().items()):
                 self.recorder.end(f"List {list_id} could not be read: {why}. Try again later.", RunResult.FAILED)
             return
@@ -174,15 +188,15 @@ class _Execution:
             return
         seen = 0
         for part, plan in flush.chunks(prepared):
-            self._chunk(self._context(prepared.terms, prepared.brake, part), plan, prepared)
+            self._chunk(self._context(prepared.inputs, prepared.brake, part), plan, prepared)
             seen += len(part.changed)
             if seen < self.recorder.to_do:
-                orders.turn()  # wait for it before reading the next chunk
+                request.turn()  # wait for it before reading the next chunk
         self.recorder.notices = flush.notices(prepared.brake)
         self._show(prepared.brake)
 
     def _any_to_do(self) -> bool:
-        if self.orders.delivers and self.writer.let_in:
+        if self.request.delivers and self.writer.let_in:
             self.recorder.to_do = customers.changed_count(self.db, self.settings.account_id)
         return bool(self.recorder.to_do)
 
@@ -208,12 +222,12 @@ class _Execution:
         if page.is_full:
             self.pages += 1
             if not self.pages % PAGES_A_TURN:
-                self.orders.turn()  # how far the reading is has been written
+                self.request.turn()  # how far the reading is has been written
 
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
-        result = StepResult(self.orders.run, self.settings.account_id)
+        result = StepResult(self.request.run, self.settings.account_id)
         if classified.kind is AnswerClass.NOT_THERE:
-            result.gone.add(list_id)
+            result.gone_lists.add(list_id)
         elif classified.kind is AnswerClass.ACCOUNT_STOPPED:
             result.account_stopped = classified.title
         else:
@@ -227,9 +241,9 @@ class _Execution:
             self.recorder.end(lacking[0].message, ended_by_missing(lacking))
 
     def faulty(self, part: RelatedCustomers, error: Exception) -> None:
-        result = StepResult(self.orders.run, self.settings.account_id)
+        result = StepResult(self.request.run, self.settings.account_id)
         targets = [Target(customer, None) for customer in part.changed.values()]
-        result.note_fault(targets, None, as_text(self.orders.how.clock()), error)
+        result.note_fault(targets, None, as_text(self.request.config.clock()), error)
         self.recorder.commit(result)
 
     def _confirmed(self) -> Sequence[HeldCount]:
@@ -238,35 +252,41 @@ class _Execution:
         chosen = brake.confirmed_of(self.settings)
         if chosen:
             self.recorder.write(lambda db: accounts.take_confirmed(db, account_id))
-        if not self.orders.confirmed:
+        if not self.request.confirmed:
             return chosen
         shown = held_counts.shown_since(
-            self.db, account_id, as_text(self.orders.how.clock() - held_counts.CONFIRM_WITHIN)
+            self.db, account_id, as_text(self.request.config.clock() - held_counts.CONFIRM_WITHIN)
         )
         self._note(held_counts.delete_account)
         return [*chosen, *shown]
 
     def _show(self, guard: Brake) -> None:
-        held = [HeldCount(list_id, "departures", count) for list_id, count in guard.held.items()]
-        held += [HeldCount(list_id, "moves", count) for list_id, count in guard.held_moves.items()]
-        for one in held:
-            facts = {"account": self.settings.account_id, "run": self.orders.run, "list": one.list_id}
-            log.warning("the brake holds %s of a list", one.kind, extra={**facts, "what": one.kind, "count": one.count})
-        self._note(lambda db, account_id: held_counts.show(db, account_id, held, as_text(self.orders.how.clock())))
+        brake_counts = [HeldCount(list_id, "departures", count) for list_id, count in guard.held.items()]
+        brake_counts += [HeldCount(list_id, "moves", count) for list_id, count in guard.held_moves.items()]
+        for held_count in brake_counts:
+            facts = {"account": self.settings.account_id, "run": self.request.run, "list": held_count.list_id}
+            log.warning(
+                "the brake holds %s of a list",
+                held_count.kind,
+                extra={**facts, "what": held_count.kind, "count": held_count.count},
+            )
+        self._note(
+            lambda db, account_id: held_counts.show(db, account_id, brake_counts, as_text(self.request.config.clock()))
+        )
 
-    def _context(self, terms: Terms, guard: Brake, near: RelatedCustomers) -> StepContext:
+    def _context(self, inputs: PlanInputs, guard: Brake, related: RelatedCustomers) -> StepContext:
         return StepContext(
             sender=self.sender,
-            settings=terms.settings,
-            run=self.orders.run,
-            clock=self.orders.how.clock,
+            settings=inputs.settings,
+            run=self.request.run,
+            clock=self.request.config.clock,
             retrying=self.retrying,
             write_ahead=self.recorder.write_ahead,
-            wait=self.orders.how.stop.wait,
+            wait=self.request.config.stop.wait,
             brake=guard,
             departures_of=self.recorder.departures_of,
-            customer_statuses=near.customer_statuses,
-            hashes=self.orders.hashes,
+            customer_statuses=related.customer_statuses,
+            hashes=self.request.hashes,
         )
 
     # One chunk
@@ -274,7 +294,7 @@ class _Execution:
     def _chunk(self, context: StepContext, plan: Plan, prepared: Prepared) -> None:
         unchanged = any(not target.customer.changed for step in plan.steps() for target in step.targets)
         if plan.no_calls or unchanged:
-            self.recorder.commit(not_sent.without_call(context, plan))
+            self.recorder.commit(not_sent.customers_without_call(context, plan))
         tasks: list[Task] = [
             partial(self._admitted, context, step_group, prepared.brake) for step_group in plan.step_groups
         ]
@@ -282,7 +302,7 @@ class _Execution:
         self._choose_strategies(context, dict.fromkeys(batch[0].membership.list_id for batch in added), prepared.adds)
         for batch in added:
             tasks += self._add_tasks(context, batch)
-        updates, at = [step for step in plan.steps() if isinstance(step, Update)], as_text(self.orders.how.clock())
+        updates, at = [step for step in plan.steps() if isinstance(step, Update)], as_text(self.request.config.clock())
         if updates:
             self._note(lambda db, account_id: note_updates(db, account_id, updates, at))
         self._run(context, tasks)
@@ -291,24 +311,24 @@ class _Execution:
             self._note(update_intents.clear)
 
     def _run(self, context: StepContext, tasks: Iterable[Task]) -> None:
-        how = self.orders.how
-        pool = TaskPool(how.connections, f"{CALL_THREADS} {self.settings.account_id}")
-        pool.run(tasks, partial(self._alone, context), how.stop)
+        config = self.request.config
+        pool = TaskPool(config.connections, f"{CALL_THREADS} {self.settings.account_id}")
+        pool.run(tasks, partial(self._alone, context), config.stop)
 
-    def _note(self, act: Callable[[Database, AccountId], None]) -> None:
+    def _note(self, write: Callable[[Database, AccountId], None]) -> None:
         with self.db.transaction():
-            if self.orders.permission.watch.erased(self.db):
+            if self.request.permission.watch.erased(self.db):
                 raise Halted
-            act(self.db, self.settings.account_id)
+            write(self.db, self.settings.account_id)
 
     def _admitted(self, context: StepContext, step_group: StepGroup, guard: Brake) -> Iterable[Step]:
         # Its first step begins with a call, which checks the settings too.
         if self.recorder.may_continue():
-            free, held = guard.admit(step_group)
-            self._steps(context, free, customers_of(held))
-            if held and self.recorder.may_call():
+            free, held_steps = guard.admit(step_group)
+            self._steps(context, free, customers_of(held_steps))
+            if held_steps and self.recorder.may_call():
                 # Last, since this is why its customers still wait.
-                self.recorder.commit(not_sent.held(context, held))
+                self.recorder.commit(not_sent.braked_steps(context, held_steps))
         return ()
 
     def _alone(self, context: StepContext, step: Step) -> Iterable[Step]:
@@ -316,13 +336,15 @@ class _Execution:
             self._steps(context, (step,))
         return ()
 
-    def _steps(self, context: StepContext, step_group: StepGroup, held: Collection[CustomerId] = frozenset()) -> None:
+    def _steps(
+        self, context: StepContext, step_group: StepGroup, held_customers: Collection[CustomerId] = frozenset()
+    ) -> None:
         if step_group:
-            run_steps(context, step_group, self.recorder, held)
+            run_steps(context, step_group, self.recorder, held_customers)
 
     def _choose_strategies(self, context: StepContext, list_ids: Iterable[ListId], adds: Mapping[ListId, int]) -> None:
         def choose(list_id: ListId) -> Iterable[Step]:
-            count, bulk_add_above = adds.get(list_id, 0), self.orders.how.bulk_add_above
+            count, bulk_add_above = adds.get(list_id, 0), self.request.config.bulk_add_above
             self.strategies[list_id] = choose_strategy(self.sender, list_id, count, bulk_add_above)
             return ()
 
@@ -334,7 +356,7 @@ class _Execution:
         if strategy is None:
             return []
         if strategy.refusal is not None:
-            self.recorder.commit(not_sent.refused(context, batch, strategy))
+            self.recorder.commit(not_sent.refused_adds(context, batch, strategy))
             return []
         alone, together = split_adds(batch, strategy)
         tasks: list[Task] = [partial(self._alone, context, add) for add in alone]
@@ -358,7 +380,7 @@ class _Execution:
         except Exception:
             # This worker cannot handle one of them; adding them one by one shows which.
             who, count = context.settings.account_id, len(batch)
-            facts = {"account": who, "run": self.orders.run, "list": list_id, "count": count}
+            facts = {"account": who, "run": self.request.run, "list": list_id, "count": count}
             log.exception("account %s: an add of %d contacts failed", who, count, extra=facts)
             left = (add for add in batch if add.membership not in written)
             return [replace(add, entry=together.intended.get(add.membership, add.entry)) for add in left]

@@ -125,15 +125,18 @@ def note_updates(db: Database, account_id: AccountId, updates: Iterable[Update],
 
     Not stored in Kafka, unlike intents: another worker that takes over from a dead one does not know of them.
     """
-    begun = [UpdateIntent(one.entry.customer_id, one.membership.list_id, list(one.changes), at) for one in updates]
+    begun = [
+        UpdateIntent(update.entry.customer_id, update.membership.list_id, list(update.changes), at)
+        for update in updates
+    ]
     update_intents.note(db, account_id, begun)
 
 
 def doubt_update_intents(db: Database, account_id: AccountId) -> Rows:
     """Records in the ledger that updates of a dead process may have been done, in the caller's transaction."""
-    begun = {(one.customer_id, one.list_id): one for one in update_intents.of_account(db, account_id)}
+    begun = {(intent.customer_id, intent.list_id): intent for intent in update_intents.of_account(db, account_id)}
     doubtful = []
-    for entry in ledger.owned_by(db, account_id, {one.customer_id for one in begun.values()}):
+    for entry in ledger.owned_by(db, account_id, {intent.customer_id for intent in begun.values()}):
         update = begun.get((entry.customer_id, entry.membership.list_id))
         if update is not None and entry.sent_at < update.begun_at:  # otherwise its answer is known
             doubtful.append(replace(entry, fields=not_sure(entry.fields, update.fields)))

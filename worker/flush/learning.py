@@ -46,7 +46,7 @@ class Learnt:
 
     def departures(self) -> list[LedgerEntry]:
         """Returns the entries that show that somebody left, or is back."""
-        return [one for one in self.entries if has_left(one) or one.membership in self.left_before]
+        return [entry for entry in self.entries if has_left(entry) or entry.membership in self.left_before]
 
 
 def learnt(
@@ -68,27 +68,27 @@ def learnt(
     """
     members = members_of(page)
     places = {*members, *moved.values()}
-    there = ledger.entries_of(db, account_id, [one.address for one in places])
-    entries = {one.membership: one for one in there if one.membership in places}
+    there = ledger.entries_of(db, account_id, [place.address for place in places])
+    entries = {entry.membership: entry for entry in there if entry.membership in places}
     entries |= {place: known[place] for place in places if place in known}
     back = _back(db, account_id, members, entries)
-    found, about = list[LedgerEntry](), dict[MembershipKey, Member]()
+    changes, about = list[LedgerEntry](), dict[MembershipKey, Member]()
     for place, member in members.items():
         entry, source = entries.get(place), entries.get(moved[place]) if place in moved else None
         changed = entry_of_member(entry, member, page.date, at, back=place in back) if entry is not None else None
         renamed = entry_of_renamed(source, entry, member, page.date, at) if source is not None else None
-        for one in (changed, renamed):
-            if one is not None:
-                found.append(one)
-                about[one.membership] = member
+        for change in (changed, renamed):
+            if change is not None:
+                changes.append(change)
+                about[change.membership] = member
     owners = _owners(db, account_id, _departed_strangers(members, entries)) if strangers else {}
     for place, customer_id in owners.items():
         date = as_text(page.date) if page.date is not None else None
-        found.append(entry_of_stranger(place, customer_id, members[place], date, at))
+        changes.append(entry_of_stranger(place, customer_id, members[place], date, at))
         about[place] = members[place]
     met = {*entries, *owners, *moved}
-    unknown = sum(_place(page.list_id, one) not in met for one in page.new)
-    return Learnt(found, about, unknown, frozenset(one for one in about if has_left(entries.get(one))))
+    unknown = sum(_place(page.list_id, member) not in met for member in page.new)
+    return Learnt(changes, about, unknown, frozenset(place for place in about if has_left(entries.get(place))))
 
 
 def _place(list_id: ListId, member: Member) -> MembershipKey | None:
@@ -98,13 +98,13 @@ def _place(list_id: ListId, member: Member) -> MembershipKey | None:
 
 def members_of(page: Page) -> dict[MembershipKey, Member]:
     """Returns the members of a page by membership."""
-    return {place: one for one in page.members if (place := _place(page.list_id, one)) is not None}
+    return {place: member for member in page.members if (place := _place(page.list_id, member)) is not None}
 
 
 def _departed_strangers(
     members: Mapping[MembershipKey, Member], entries: Mapping[MembershipKey, LedgerEntry]
 ) -> list[MembershipKey]:
-    return [place for place, one in members.items() if place not in entries and one.status in OUT]
+    return [place for place, member in members.items() if place not in entries and member.status in OUT]
 
 
 def _back(
@@ -121,7 +121,7 @@ def _back(
     ]
     if not again:
         return set()
-    return {one.membership for one in ledger.settled_at(db, account_id, {place.address for place in again})}
+    return {status.membership for status in ledger.settled_at(db, account_id, {place.address for place in again})}
 
 
 def entry_of_member(
@@ -214,9 +214,9 @@ def _owners(
     if not addresses:
         return {}
     owners = {
-        one.membership: one.customer_id
-        for one in ledger.settled_at(db, account_id, addresses)
-        if one.membership is not None and one.membership in memberships
+        status.membership: status.customer_id
+        for status in ledger.settled_at(db, account_id, addresses)
+        if status.membership is not None and status.membership in memberships
     }
     for customer in reversed(newest_first(customers.by_addresses(db, account_id, addresses))):
         if customer.address is not None and not customer.deleted:
@@ -238,24 +238,24 @@ class KnownContacts:
 
     def moved(self, page: Page) -> dict[MembershipKey, MembershipKey]:
         """Returns members of a page whose contact the ledger knows at another address, and where."""
-        members = {place: one for place, one in members_of(page).items() if one.contact_id is not None}
+        members = {place: member for place, member in members_of(page).items() if member.contact_id is not None}
         if not members:
             return {}
         self._load(page.list_id)
         here = ledger.entries_of(self.db, self.account_id, [place.address for place in members])
-        own = {one.membership: one.contact_id for one in here}
+        own = {entry.membership: entry.contact_id for entry in here}
         wanted = {
-            one.contact_id: place
-            for place, one in members.items()
-            if one.contact_id is not None and self._count(one.contact_id) > (own.get(place) == one.contact_id)
+            member.contact_id: place
+            for place, member in members.items()
+            if member.contact_id is not None and self._count(member.contact_id) > (own.get(place) == member.contact_id)
         }
         if not wanted:
             return {}
         entries = ledger.entries_of_contacts(self.db, self.account_id, page.list_id, wanted)
         return {
-            wanted[one.contact_id]: one.membership
-            for one in entries
-            if one.contact_id is not None and wanted[one.contact_id] != one.membership
+            wanted[entry.contact_id]: entry.membership
+            for entry in entries
+            if entry.contact_id is not None and wanted[entry.contact_id] != entry.membership
         }
 
     def _load(self, list_id: ListId) -> None:

@@ -50,36 +50,36 @@ class FieldsRead:
     """The merge fields of an account's stored lists.
 
     Attributes:
-        found: of each list that answered.
+        by_list: of each list that answered.
         refused: the failures of the others; reading stops at the first that is not just a missing list.
     """
 
-    found: Mapping[ListId, Sequence[MergeField]]
+    by_list: Mapping[ListId, Sequence[MergeField]]
     refused: Mapping[ListId, ClassifiedAnswer]
 
 
 def read_fields(sender: Sender, settings: AccountSettings) -> FieldsRead:
     """Reads the merge fields of every stored list that is not gone: the first alone, the others in parallel."""
-    found: dict[ListId, Sequence[MergeField]] = {}
+    by_list: dict[ListId, Sequence[MergeField]] = {}
     refused: dict[ListId, ClassifiedAnswer] = {}
-    there = [one.list_id for one in settings.stored if not one.gone]
+    there = [stored_list.list_id for stored_list in settings.stored if not stored_list.gone]
     for list_id, fields in _read(sender, there):
         if not isinstance(fields, Answer):
-            found[list_id] = fields
+            by_list[list_id] = fields
             continue
         refused[list_id] = UNREADABLE if fields.failure == "garbled" else classify(fields)
         if fields.status != 404:
             break
-    return FieldsRead(found, refused)
+    return FieldsRead(by_list, refused)
 
 
 def _read(sender: Sender, list_ids: Sequence[ListId]) -> Iterator[tuple[ListId, Sequence[MergeField] | Answer]]:
     # The first shows whether the account can be called at all.
     for list_id in list_ids[:1]:
         yield list_id, merge_fields(sender, list_id)
-    if others := list_ids[1:]:
-        with ThreadPoolExecutor(min(len(others), SIDE_BY_SIDE), thread_name_prefix="fields") as pool:
-            yield from zip(others, pool.map(partial(merge_fields, sender), others), strict=True)
+    if further := list_ids[1:]:
+        with ThreadPoolExecutor(min(len(further), SIDE_BY_SIDE), thread_name_prefix="fields") as pool:
+            yield from zip(further, pool.map(partial(merge_fields, sender), further), strict=True)
 
 
 # Members: which lists are read, and from when on
@@ -133,8 +133,8 @@ def start_of(
     members = on_list.members_read_at if on_list is not None else None
     if whole or members is not None:
         base = _before(members)
-        found = readings.find(db, account_id, list_id, whole=True)
-        return found or Reading(WHOLE[0], base, whole=True), base
+        begun = readings.find(db, account_id, list_id, whole=True)
+        return begun or Reading(WHOLE[0], base, whole=True), base
     base = _before(departures)
     return readings.find(db, account_id, list_id, whole=False) or Reading(DEPARTED[0], base), base
 
@@ -145,8 +145,12 @@ def _before(read_at: datetime | None) -> str | None:
 
 def read_at(settings: AccountSettings) -> dict[ListId, str]:
     """Returns when the last complete reading of each list's departures began, as text."""
-    known = (one for one in settings.lists if not one.departures_lost)
-    return {one.list_id: as_text(one.departures_read_at) for one in known if one.departures_read_at}
+    known = (known_list for known_list in settings.lists if not known_list.departures_lost)
+    return {
+        known_list.list_id: as_text(known_list.departures_read_at)
+        for known_list in known
+        if known_list.departures_read_at
+    }
 
 
 @dataclass(slots=True)
@@ -232,15 +236,15 @@ def read_list(
     Returns:
         None if it was read to its end; else the failure: NOT_THERE only if the list is certainly gone.
     """
-    for one in pages(sender, list_id, start, base, fields=fields):
-        if isinstance(one, Page):
-            keep(one)
-        elif one.kind is AnswerClass.NOT_THERE:
+    for page in pages(sender, list_id, start, base, fields=fields):
+        if isinstance(page, Page):
+            keep(page)
+        elif page.kind is AnswerClass.NOT_THERE:
             wait(SECOND_LOOK)
             again = classify(sender.send(calls.read_list(list_id)))
-            return again if again.kind is not AnswerClass.DONE else replace(one, kind=AnswerClass.LATER)
+            return again if again.kind is not AnswerClass.DONE else replace(page, kind=AnswerClass.LATER)
         else:
-            return one
+            return page
     return None
 
 
@@ -254,11 +258,11 @@ def pages(
     while True:
         call = calls.members(list_id, reading.status, reading.since, position.offset, fields=fields)
         answer = sender.send(call)
-        found = _members(answer)
-        if isinstance(found, ClassifiedAnswer):
-            yield found
+        listed = _members(answer)
+        if isinstance(listed, ClassifiedAnswer):
+            yield listed
             return
-        members, total = found
+        members, total = listed
         if fresh:
             fresh = False
             reading = replace(reading, began_at=as_text(answer.date) if answer.date is not None else None)
@@ -278,12 +282,12 @@ def pages(
                 yield UNREADABLE
                 return
             then, position = _further(reading, position, last, members)
-        new = [one for one in members if address_key(one.address) not in seen]
+        new = [member for member in members if address_key(member.address) not in seen]
         yield Page(list_id, members, answer.date, reading, then, new, total if first_of_status and not offset else 0)
         if then is None:
             return
         first_of_status = then.status != reading.status
-        seen = {key for one in members if (key := address_key(one.address)) is not None}
+        seen = {key for member in members if (key := address_key(member.address)) is not None}
         reading = replace(then, began_at=reading.began_at)
 
 
@@ -327,6 +331,6 @@ def _members(answer: Answer) -> tuple[Sequence[Member], int] | ClassifiedAnswer:
     listed, total = (answer.body or {}).get("members"), total_items(answer)
     if not isinstance(listed, list) or total is None:
         return UNREADABLE
-    members = [member_of(one) if isinstance(one, dict) else None for one in listed]
-    found = [one for one in members if one is not None]  # SMS-only contacts have an empty address
-    return (found, total) if len(found) == len(listed) else UNREADABLE
+    members = [member_of(item) if isinstance(item, dict) else None for item in listed]
+    readable = [member for member in members if member is not None]  # SMS-only contacts have an empty address
+    return (readable, total) if len(readable) == len(listed) else UNREADABLE

@@ -8,7 +8,7 @@ from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import Attempt, Read
 from worker.flush.consent_check import check_priors, is_known_to_have_left, kept_off
 from worker.flush.put_member import add_or_find, note_found, write_found
-from worker.flush.write_member import entry_after_changes, settled, write_after_read
+from worker.flush.write_member import entry_after_changes, settle_contact, write_after_read
 from worker.mailchimp import calls
 from worker.plan.identity import is_its_own, new_intent, origin_of, was_done
 from worker.plan.outcomes import Outcome
@@ -57,7 +57,7 @@ def move(attempt: Attempt, step: Move) -> None:
 
 
 def _source(step: Move, prior: PriorMembership) -> object:
-    planned = next((one.entry for one in step.priors if one.membership == prior.membership), None)
+    planned = next((step_prior.entry for step_prior in step.priors if step_prior.membership == prior.membership), None)
     return planned.intent.source if planned is not None and planned.intent is not None else None
 
 
@@ -97,7 +97,7 @@ def _rename(attempt: Attempt, step: Move, prior: PriorMembership, old: Read, tak
     attempt.dropped.append(prior.membership)
     attempt.entries.append(entry_after_changes(attempt, contact, entry, written.member, written))
     detail = f"The member {prior.membership.address} got the new address."
-    settled(attempt, contact, written.exchange, Outcome.RENAMED, detail, written.member.status, written.refused)
+    settle_contact(attempt, contact, written.exchange, Outcome.RENAMED, detail, written.member.status, written.refused)
 
 
 def _acted(attempt: Attempt, prior: PriorMembership) -> bool:

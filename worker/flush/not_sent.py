@@ -15,7 +15,7 @@ from worker.plan.summary import unread
 from worker.store.ledger import CustomerStatus
 
 
-def refused(context: StepContext, adds: Sequence[Add], strategy: AddStrategy) -> StepResult:
+def refused_adds(context: StepContext, adds: Sequence[Add], strategy: AddStrategy) -> StepResult:
     """Records contacts that cannot be added now, because a preceding read was refused."""
     attempt = Attempt.of(context)
     assert strategy.refusal is not None
@@ -39,12 +39,12 @@ def _customer_status_of(attempt: Attempt, target: Target, none: NoCall) -> Custo
     return replace(known, membership=membership, waits_for=none.waits_for)
 
 
-def without_call(context: StepContext, plan: Plan) -> StepResult:
+def customers_without_call(context: StepContext, plan: Plan) -> StepResult:
     """Records the customers for whom a plan has no call, and settles those that need nothing more."""
     attempt = Attempt.of(context)
     in_steps = customers_of(plan.steps())
     # Unchanged customers with a call wait for it like the others, in case it fails or is not made.
-    attempt.reopened += [one for step in plan.steps() for one in step.targets if not one.customer.changed]
+    attempt.reopened += [target for step in plan.steps() for target in step.targets if not target.customer.changed]
     for none in plan.no_calls:
         if not none.settles:
             attempt.fail(none.targets)
@@ -65,7 +65,7 @@ def without_call(context: StepContext, plan: Plan) -> StepResult:
     return attempt
 
 
-def held(context: StepContext, steps: StepGroup) -> StepResult:
+def braked_steps(context: StepContext, steps: StepGroup) -> StepResult:
     """Records the steps that the brake holds."""
     attempt = Attempt.of(context)
     for step in steps:

@@ -74,15 +74,18 @@ class AccountPlan:
         result = learnt(
             self.db, self.settings.account_id, page, at, strangers=strangers, known=self.learnt, moved=moved
         )
-        self.learnt.update({one.membership: one for one in result.departures()})
-        ended = [one.membership for one in result.departures() if not has_left(one)]
+        self.learnt.update({entry.membership: entry for entry in result.departures()})
+        ended = [entry.membership for entry in result.departures() if not has_left(entry)]
         if ended:
-            self.let_in |= {one.customer_id for one in kept_out(self.db, self.settings.account_id, ended)}
+            self.let_in |= {customer.customer_id for customer in kept_out(self.db, self.settings.account_id, ended)}
 
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         """Records that a list is gone, or that the flush would not proceed."""
         if classified.kind is AnswerClass.NOT_THERE:
-            known = (replace(one, gone_at=self.now) if one.list_id == list_id else one for one in self.settings.lists)
+            known = (
+                replace(known_list, gone_at=self.now) if known_list.list_id == list_id else known_list
+                for known_list in self.settings.lists
+            )
             self.settings = replace(self.settings, lists=tuple(known))
             if lacking := missing(self.settings):
                 self.problem = lacking[0].message
@@ -105,7 +108,7 @@ class AccountPlan:
         if self._flush is None or self._prepared is None:
             return
         strategies: dict[ListId, AddStrategy] = {}
-        lists = {one.list_id for one in self.settings.stored}
+        lists = {stored_list.list_id for stored_list in self.settings.stored}
         for _, plan in self._flush.chunks(self._prepared):
             for step_group in plan.step_groups:
                 free, _ = self._prepared.brake.admit(step_group)
@@ -135,21 +138,21 @@ class AccountPlan:
             look = strategy.recheck(list_id)
             assert look is not None, "otherwise they are added one by one"
             yield PlannedCall(look)
-            whom = tuple(one for add in together for one in _ids(add))
+            whom = tuple(customer_id for add in together for customer_id in _ids(add))
             yield PlannedCall(calls.add_all(list_id, [add.as_contact() for add in together]), customers=whom)
         for add in together:
             for result in tag_calls(add.contact, when=ONCE_ADDED):
                 if not result.call.reads_only:
                     yield replace(result, when=ONCE_ADDED, address=add.membership.address, customers=_ids(add))
         for add in together:
-            for found in planned_calls(Found(add.contact, None)):
-                yield replace(found, when=IF_MEMBER)
+            for planned in planned_calls(Found(add.contact, None)):
+                yield replace(planned, when=IF_MEMBER)
             for alone in planned_calls(add):
                 yield replace(alone, when=f"{IF_UNCLEAR}, and {alone.when}" if alone.when else IF_UNCLEAR)
 
 
 def _ids(add: Add) -> tuple[CustomerId, ...]:
-    return tuple(one.customer_id for one in add.targets)
+    return tuple(target.customer_id for target in add.targets)
 
 
 def plan_account(
@@ -199,5 +202,5 @@ class _Reads:
         return self._sender.send(call)
 
     def made(self) -> Iterator[PlannedCall]:
-        made, self._made = self._made, []
-        return (PlannedCall(call) for call in made)
+        reads, self._made = self._made, []
+        return (PlannedCall(call) for call in reads)

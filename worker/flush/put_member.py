@@ -16,8 +16,8 @@ from worker.flush.write_member import (
     entry_after_changes,
     entry_for,
     owner_of,
-    settled,
-    stays,
+    settle_contact,
+    status_note,
     whole_fields,
     write_after_read,
     write_fields,
@@ -51,10 +51,12 @@ def update(attempt: Attempt, step: Update) -> None:
     contact = step.contact
     if written.member is not None:
         attempt.entries.append(entry_after_changes(attempt, contact, step.entry, written.member, written))
-        detail = f"Updated.{stays(written.member.status)}"
-        settled(attempt, contact, written.exchange, Outcome.UPDATED, detail, written.member.status, written.refused)
+        detail = f"Updated.{status_note(written.member.status)}"
+        settle_contact(
+            attempt, contact, written.exchange, Outcome.UPDATED, detail, written.member.status, written.refused
+        )
     elif attempt.lacks_member(step.membership, written.classified):
-        gone(attempt, contact, step.entry, written.exchange)
+        note_gone(attempt, contact, step.entry, written.exchange)
     else:
         _note_failed(attempt, contact, step.entry, written)
 
@@ -67,7 +69,7 @@ def recheck(attempt: Attempt, step: Recheck) -> None:
     if read.member is not None:
         write_found(attempt, step.contact, step.entry, read, origin_of(step.entry, read.member))
     elif attempt.lacks_member(step.membership, read.classified):
-        gone(attempt, step.contact, step.entry, read.exchange)
+        note_gone(attempt, step.contact, step.entry, read.exchange)
     else:
         attempt.note_failure(step.targets, step.membership, read.classified, read.exchange)
 
@@ -82,7 +84,7 @@ def restore(attempt: Attempt, step: Restore) -> None:
         return
     read = attempt.read_member(step.membership, step.entry, step.targets)
     if read.member is None and attempt.lacks_member(step.membership, read.classified):
-        gone(attempt, contact, step.entry, read.exchange)
+        note_gone(attempt, contact, step.entry, read.exchange)
     elif read.member is None:
         attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
     else:
@@ -93,7 +95,7 @@ def restore(attempt: Attempt, step: Restore) -> None:
             write_found(attempt, contact, step.entry, read, entry.origin)
 
 
-def found(attempt: Attempt, step: Found) -> None:
+def write_existing(attempt: Attempt, step: Found) -> None:
     """Writes the fields of a contact that Mailchimp refused to add because it is a member."""
     contact, entry = step.contact, step.entry
     if has_names(contact.fields.values):
@@ -150,7 +152,7 @@ def note_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, re
     begun = entry is not None and entry.state == "intended" and entry.intent is not None and entry.intent.kind == "add"
     if not (begun or is_first_sight(entry, seen)):
         return entry
-    found = LedgerEntry(
+    entry = LedgerEntry(
         contact.membership,
         owner_of(contact, entry, seen),
         "present",
@@ -162,15 +164,15 @@ def note_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, re
         names_agreed=agreed_when_found(entry, seen, contact.owner, contact.fields.values),
         member_tags=tags_of(entry, seen),
     )
-    attempt.intents.note(found, contact.targets)
-    return found
+    attempt.intents.note(entry, contact.targets)
+    return entry
 
 
 def _not_written(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, written: Written) -> None:
     if attempt.lacks_member(contact.membership, written.classified):
         # It was there a moment ago, and is gone without our doing.
         known = entry or LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at())
-        gone(attempt, contact, known, written.exchange)
+        note_gone(attempt, contact, known, written.exchange)
     else:
         _note_failed(attempt, contact, entry, written)
 
@@ -198,8 +200,8 @@ def _written_found(
     lost = entry is not None and entry.intent is not None and was_done(entry, member)
     begun = "A call whose answer was lost had added it" if lost else "It was a member already"
     by = f" It was taken off the list {MAY_HAVE_ARCHIVED}." if may_have_archived(entry, member) else ""
-    detail = f"{begun}; its fields were written.{stays(member.status)}{by}"
-    settled(attempt, contact, written.exchange, Outcome.FOUND, detail, member.status, written.refused)
+    detail = f"{begun}; its fields were written.{status_note(member.status)}{by}"
+    settle_contact(attempt, contact, written.exchange, Outcome.FOUND, detail, member.status, written.refused)
 
 
 def add_or_find(
@@ -227,7 +229,7 @@ def add_or_find(
         return
     # Even if an earlier step found it gone.
     if entry is not None and entry.state != "intended" and not attempt.list_is_gone(step.membership.list_id):
-        gone(attempt, contact, entry, read.exchange)
+        note_gone(attempt, contact, entry, read.exchange)
         return
     if kept_off(attempt, contact, asked):
         return
@@ -253,7 +255,7 @@ def add_or_find(
     attempt.entries.append(entry_for(attempt, contact, entry, written.member, origin, written))
     added = "Moved: added here" if outcome is Outcome.MOVED else "Added"
     detail = f"{added} as {written.member.status}."
-    settled(attempt, contact, written.exchange, outcome, detail, written.member.status, written.refused)
+    settle_contact(attempt, contact, written.exchange, outcome, detail, written.member.status, written.refused)
 
 
 def _put_back(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None:
@@ -273,17 +275,17 @@ def _put_back(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None
         return
     attempt.entries.append(entry_for(attempt, contact, entry, written.member, entry.origin, written))
     detail = f"Put back as {status}, as it was when this worker archived it."
-    settled(attempt, contact, written.exchange, Outcome.RESTORED, detail, written.member.status, written.refused)
+    settle_contact(attempt, contact, written.exchange, Outcome.RESTORED, detail, written.member.status, written.refused)
 
 
-def gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: Exchange) -> None:
+def note_gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: Exchange) -> None:
     """Records a contact whose member Mailchimp no longer has: it is not added again."""
     attempt.entries.append(replace(entry, state="gone", sent_at=attempt.at(), intent=None))
     # A customer that would move here stays known, and a member, at its old place.
     arriving = [
-        one
-        for one in contact.targets
-        if attempt.customer_status(one.customer_id).membership not in (None, contact.membership)
+        target
+        for target in contact.targets
+        if attempt.customer_status(target.customer_id).membership not in (None, contact.membership)
     ]
     attempt.blocked |= ids_of(arriving)
     attempt.settle_at([target for target in contact.targets if target not in arriving], contact.membership)

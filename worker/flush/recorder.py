@@ -87,7 +87,7 @@ class Recorder:
         self.notices: list[str] = []
         self.ended: str | None = None
         """Why no further call is made for this account in this run."""
-        self._how = RunResult.DONE
+        self._end = RunResult.DONE
         self._shut = False
         self.closed: set[ListId] = set()
         """Lists found gone or paused in this run."""
@@ -111,29 +111,31 @@ class Recorder:
 
     def part(self) -> AccountRun:
         """Returns the account's part so far."""
-        ended = end_of(self._how, self.to_do - self._settled, self._counts, len(self._retries))
+        ended = end_of(self._end, self.to_do - self._settled, self._counts, len(self._retries))
         return self._part(self._counts, self._settled, self._left_out, ended)
 
     def _part(self, counts: Counter[str], settled: int, left_out: LeftOutCounts, ended: RunResult) -> AccountRun:
-        told = [*([self.ended] if self.ended else []), *self.notices]
+        sentences = [*([self.ended] if self.ended else []), *self.notices]
         if faults := counts[Outcome.FAULT]:
-            told.append(f"{counted(faults, 'customer')} met an internal error and will be tried again; see the log.")
+            sentences.append(
+                f"{counted(faults, 'customer')} met an internal error and will be tried again; see the log."
+            )
         if self._retries:
-            told.append(_retried_in_words(self._retries.values()))
+            sentences.append(_retried_in_words(self._retries.values()))
         return AccountRun(
             account_id=self.settings.account_id,
             counts=dict(counts),
             to_do=self.to_do,
             settled=settled,
             ended=ended,
-            message=" ".join(told) or None,
+            message=" ".join(sentences) or None,
             left_out=left_out.rows(),
         )
 
-    def end(self, why: str, how: RunResult) -> None:
+    def end(self, why: str, result: RunResult) -> None:
         """Ends the account's part: no more calls are made in this run."""
         self.ended = self.ended or why
-        self._how = worst((self._how, how))
+        self._end = worst((self._end, result))
 
     def shut(self) -> None:
         """Prevents further writes: the next flush finds out what calls still in flight did."""
@@ -162,7 +164,7 @@ class Recorder:
         Raises:
             Halted: the recorder is closed, or the account is another worker's.
         """
-        at, seen = as_text(self._clock()), [one for one in entries if one.intent is None]
+        at, seen = as_text(self._clock()), [entry for entry in entries if entry.intent is None]
 
         def write(db: Database) -> Rows:
             rows = put_entries(db, self.account_id, entries)
@@ -183,17 +185,17 @@ class Recorder:
         with self._reading, self._reader.snapshot():
             return departures_of(self._reader, self.account_id, contacts)
 
-    def write(self, act: Callable[[Database], Rows]) -> None:
+    def write(self, write: Callable[[Database], Rows]) -> None:
         """Writes in one transaction, in Kafka too, and returns once that is done.
 
         Args:
-            act: changes only the database, may be called repeatedly, and returns the keys of the rows that it wrote.
+            write: changes only the database, may be called repeatedly, and returns the keys of the rows that it wrote.
 
         Raises:
             Halted: the recorder is closed, or the account is another worker's.
             WorkerError: it may not have been written.
         """
-        self._put(Change(self, act)).result()
+        self._put(Change(self, write)).result()
 
     def commit(self, result: StepResult) -> None:
         """Writes a step's result and settles its customers; returns once that is done.
@@ -263,7 +265,7 @@ class Recorder:
     def write_progress(self, db: Database, results: Sequence[StepResult]) -> None:
         """Writes the account's progress including these results. Changes no attribute."""
         receipts.write(db, [receipt for result in results for receipt in result.receipts])
-        settled = self._settled + sum(one.changed_settled for one in results)
+        settled = self._settled + sum(result.changed_settled for result in results)
         left_out = self._with_left_out(results)
         # As after a crash.
         part = self._part(self._counts + _counts_of(results), settled, left_out, RunResult.STOPPED)
@@ -272,11 +274,11 @@ class Recorder:
     def committed(self, results: Sequence[StepResult]) -> None:
         """Updates its state from committed results."""
         self._counts += _counts_of(results)
-        self._settled += sum(one.changed_settled for one in results)
+        self._settled += sum(result.changed_settled for result in results)
         self._left_out = self._with_left_out(results)
         self._metrics.contacts_recorded(_outcomes(results))
-        for one in results:
-            self._learn(one)
+        for result in results:
+            self._learn(result)
 
     def _with_left_out(self, results: Sequence[StepResult]) -> LeftOutCounts:
         counts = self._left_out.copy()
@@ -318,44 +320,44 @@ class Recorder:
             (customers.reopen, [target.customer.customer_id for target in result.reopened]),
             (customers.settle, result.settled),
         )
-        for write, what in writes:
-            if what:
-                rows += write(db, account_id, what)
+        for write, changes in writes:
+            if changes:
+                rows += write(db, account_id, changes)
         if result.receipts or result.before:
             rows += write_after_step(db, account_id, result)
         if result.account_stopped is not None:
             reason = f"Mailchimp accepts no calls for it: {result.account_stopped}."
             rows += accounts.pause(db, account_id, Pause(reason, now))
-        for list_id in result.gone:
+        for list_id in result.gone_lists:
             rows += accounts.mark_list_gone(db, account_id, list_id, now)
-        for list_id, title in result.paused.items():
+        for list_id, title in result.paused_lists.items():
             rows += accounts.pause_list(db, account_id, list_id, Pause(f"it refuses every contact: {title}", now))
         return rows
 
     def _learn(self, result: StepResult) -> None:
         self._retries |= result.retries
         self._tell(result)
-        self.closed |= result.gone | result.paused.keys()
+        self.closed |= result.gone_lists | result.paused_lists.keys()
         if result.account_stopped is not None:
             self.end(
                 f"Paused: Mailchimp accepts no calls for this account ({result.account_stopped}).", RunResult.PAUSED
             )
         if result.later is None:
             # Results without a call prove nothing.
-            self._in_vain = 0 if any(one.call for one in result.receipts) else self._in_vain
+            self._in_vain = 0 if any(receipt.call for receipt in result.receipts) else self._in_vain
             return
         self._in_vain += 1
         if self._in_vain >= self._end_after:
             self.fail(f"Mailchimp gave no useful answer {self._in_vain} times in a row, last: {result.later}.")
 
     def _tell(self, result: StepResult) -> None:
-        if not (result.gone or result.paused or result.account_stopped):
+        if not (result.gone_lists or result.paused_lists or result.account_stopped):
             return
         facts = {"account": self.settings.account_id, "run": self._run}
-        for list_id in result.gone - self.closed:
+        for list_id in result.gone_lists - self.closed:
             log.warning("a list is gone from Mailchimp; its customers wait", extra={**facts, "list": list_id})
-        for list_id in result.paused.keys() - self.closed:
-            reason = result.paused[list_id]
+        for list_id in result.paused_lists.keys() - self.closed:
+            reason = result.paused_lists[list_id]
             more = {"list": list_id, "reason": reason}
             log.warning("a list is paused: it refuses every contact: %s", reason, extra=facts | more)
         if result.account_stopped is not None and self.ended is None:
@@ -367,8 +369,8 @@ def _counts_of(results: Sequence[StepResult]) -> Counter[str]:
     # A customer that is held back has a receipt for each list, but is one of those that wait.
     counts = _outcomes(results)
     for result in results:
-        held = [receipt.customer_id for receipt in result.receipts if receipt.outcome == Outcome.HELD]
-        counts[Outcome.HELD] -= len(held) - len(set(held))
+        held_customers = [receipt.customer_id for receipt in result.receipts if receipt.outcome == Outcome.HELD]
+        counts[Outcome.HELD] -= len(held_customers) - len(set(held_customers))
     return +counts
 
 

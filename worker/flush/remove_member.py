@@ -174,11 +174,11 @@ def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read) -> N
     _taken_off(attempt, step, exchange, attempt.entries[-1])
 
 
-def _taken_off(attempt: Attempt, step: Archive, exchange: Exchange, entry: LedgerEntry, how: str = "") -> None:
+def _taken_off(attempt: Attempt, step: Archive, exchange: Exchange, entry: LedgerEntry, addition: str = "") -> None:
     pending = status_after(entry.status_before) == "unsubscribed"
     outcome, detail = (Outcome.UNSUBSCRIBED, NEVER_CONFIRMED) if pending else (Outcome.ARCHIVED, ARCHIVED)
     attempt.receipt(
-        step.targets, step.membership, exchange, outcome=outcome, detail=f"{detail}{how}", then=NOTHING_NEXT
+        step.targets, step.membership, exchange, outcome=outcome, detail=f"{detail}{addition}", then=NOTHING_NEXT
     )
 
 
@@ -238,7 +238,7 @@ def _finish(attempt: Attempt, step: Unsubscribe, outcome: Outcome) -> None:
             if status.membership is not None
             and target.customer.address == step.membership.address != status.membership.address
         ]
-        attempt.memberships += [(one, step.membership) for one in step.same_address]
+        attempt.memberships += [(customer_id, step.membership) for customer_id in step.same_address]
     else:
         # So that those who share the address are planned again once it is no longer withheld.
         attempt.memberships += [(target.customer_id, step.membership) for target in nowhere]

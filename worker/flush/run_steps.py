@@ -38,19 +38,19 @@ def run_steps(
     context: StepContext,
     step_group: StepGroup,
     recorder: Recorder,
-    held: Collection[CustomerId] = frozenset(),
+    held_customers: Collection[CustomerId] = frozenset(),
 ) -> None:
     """Does the steps of one group.
 
     Args:
         recorder: writes each step's result. Steps on lists that it found gone or paused are left for the next flush.
-        held: customers with other steps held back, so that these steps do not settle them.
+        held_customers: customers with other steps held back, so that these steps do not settle them.
 
     Raises:
         Halted: no more calls may be made; what was done is written.
     """
     step_group = tuple(_with_tags(step_group))
-    run = _Run(context, Intents(context.write_ahead), step_group, recorder.closed, set(held))
+    run = _Run(context, Intents(context.write_ahead), step_group, recorder.closed, set(held_customers))
     last_of = {target.customer_id: planned for planned in step_group for target in planned.targets}
     for planned in step_group:
         step = run.as_now(planned)
@@ -105,7 +105,7 @@ class _Run:
 
     def receipts_of(self, customers: Collection[CustomerId]) -> list[Receipt]:
         """Returns the receipts so far of some customers."""
-        return [one for one in self.receipts if one.customer_id in customers]
+        return [receipt for receipt in self.receipts if receipt.customer_id in customers]
 
     def attempt(self) -> Attempt:
         """Returns a try of one of its steps that has done nothing yet."""
@@ -134,7 +134,7 @@ class _Run:
             self._waits(attempt, step, waits_for)
         elif not self.blocked.issuperset(step.successors):
             # Other steps report on those who moved.
-            parts = Counter(target.customer_id for one in self.step_group for target in one.targets)
+            parts = Counter(target.customer_id for step_of_group in self.step_group for target in step_of_group.targets)
             once = [target for target in step.targets if parts[target.customer_id] == 1]
             _stays(attempt, step, once, "Another customer has this address now, so the member stays for that customer.")
         elif _anyone(step, self.blocked - self.kept_off):
@@ -150,15 +150,15 @@ class _Run:
 
     def _waits(self, attempt: Attempt, step: Archive, waits_for: set[CustomerId]) -> None:
         # For customers that are not done themselves, another receipt says why.
-        others = [target for target in step.targets if target.customer_id not in self.failed]
+        waiting = [target for target in step.targets if target.customer_id not in self.failed]
         whom = sorted(waits_for)[0]
         if waits_for & self.braked:
-            self._hold(attempt, step, others, f"Held back: it waits for customer {whom}, who is held back.")
+            self._hold(attempt, step, waiting, f"Held back: it waits for customer {whom}, who is held back.")
             attempt.fail(step.targets)
             return
         attempt.fail(step.targets)
         detail = f"Not done: it waits for customer {whom}, who shares this address and is not done yet."
-        attempt.receipt(others, step.membership, None, outcome=Outcome.LATER, detail=detail, then=NEXT_FLUSH)
+        attempt.receipt(waiting, step.membership, None, outcome=Outcome.LATER, detail=detail, then=NEXT_FLUSH)
 
     def _hold(self, attempt: Attempt, step: Archive, targets: Sequence[Target], detail: str) -> None:
         attempt.fail(targets)
@@ -226,14 +226,20 @@ def _try_step(run: _Run, planned: Step) -> Attempt:
 
 def _add_receipts_in_doubt(attempt: Attempt, in_doubt: Sequence[Receipt]) -> None:
     # The last try may have ended at a read or elsewhere: an earlier one's receipt is written too.
-    covered = {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.outcome != Outcome.LATER}
-    calls = {one.call for one in in_doubt}
-    covered |= {(one.customer_id, one.list_id, one.address) for one in attempt.receipts if one.call in calls}
-    for one in in_doubt:
-        key = one.customer_id, one.list_id, one.address
+    covered = {
+        (receipt.customer_id, receipt.list_id, receipt.address)
+        for receipt in attempt.receipts
+        if receipt.outcome != Outcome.LATER
+    }
+    calls = {receipt.call for receipt in in_doubt}
+    covered |= {
+        (receipt.customer_id, receipt.list_id, receipt.address) for receipt in attempt.receipts if receipt.call in calls
+    }
+    for receipt in in_doubt:
+        key = receipt.customer_id, receipt.list_id, receipt.address
         if key not in covered:
             covered.add(key)
-            attempt.receipts.insert(0, one)
+            attempt.receipts.insert(0, receipt)
 
 
 def run_step(attempt: Attempt, step: Step) -> None:
@@ -242,7 +248,7 @@ def run_step(attempt: Attempt, step: Step) -> None:
         case Add():
             put_member.add_or_find(attempt, step, step.contact.status_if_new)
         case Found():
-            put_member.found(attempt, step)
+            put_member.write_existing(attempt, step)
         case Move():
             move_member.move(attempt, step)
         case Update():
@@ -268,7 +274,7 @@ def _with_tags(steps: Iterable[Step]) -> Iterator[Step]:
         known = [step.entry]
         if isinstance(step, Move):
             known += [prior.entry for prior in step.priors]
-        if step.contact.tags or any(one is not None and one.member_tags for one in known):
+        if step.contact.tags or any(entry is not None and entry.member_tags for entry in known):
             yield Tag(step.contact, step.entry, follows=True)
 
 
@@ -276,8 +282,10 @@ def _as_now(step: Step, written: Mapping[MembershipKey, LedgerEntry], dropped: C
     # A step that restored the ledger's state at planning time would undo what earlier steps wrote.
     if isinstance(step, Move | Restore | Recheck):
         # Another customer's member that has a new address did not leave.
-        left = (one for one in step.priors if not (one.others and one.membership in dropped))
-        step = replace(step, priors=tuple(replace(one, entry=written.get(one.membership, one.entry)) for one in left))
+        left = (prior for prior in step.priors if not (not prior.own and prior.membership in dropped))
+        step = replace(
+            step, priors=tuple(replace(prior, entry=written.get(prior.membership, prior.entry)) for prior in left)
+        )
     entry = written.get(step.membership, step.entry)
     return step if entry is step.entry else replace(step, entry=entry)  # type: ignore[arg-type]
 
@@ -288,8 +296,8 @@ def _anyone(step: Step, customers: set[CustomerId]) -> bool:
 
 def _leave(attempt: Attempt, step: Archive, blocked: set[CustomerId]) -> None:
     # A customer that may not move stays known by the old member; the others are done with it.
-    others = [target for target in step.targets if target.customer_id not in blocked]
-    _stays(attempt, step, others, "This member identifies another customer, who left, so it stays as it is.")
+    rest = [target for target in step.targets if target.customer_id not in blocked]
+    _stays(attempt, step, rest, "This member identifies another customer, who left, so it stays as it is.")
 
 
 def _stays(attempt: Attempt, step: Archive, targets: Sequence[Target], detail: str) -> None:

@@ -81,8 +81,8 @@ class StepResult:
         kept_off: those of the blocked who did not leave themselves: their old member is given up all the same.
         later: why Mailchimp gave no useful answer; None if it did.
         account_stopped: why Mailchimp accepts no more calls of this account.
-        gone: lists that Mailchimp no longer has.
-        paused: lists that refuse everybody, with the title.
+        gone_lists: lists that Mailchimp no longer has.
+        paused_lists: lists that refuse everybody, with the title.
         left_out: of each contact that was written, its list and the fields that were not sent, with the reason.
     """
 
@@ -111,18 +111,19 @@ class StepResult:
     again: bool = False
     later: str | None = None
     account_stopped: str | None = None
-    gone: set[ListId] = field(default_factory=set)
-    paused: dict[ListId, str] = field(default_factory=dict)
+    gone_lists: set[ListId] = field(default_factory=set)
+    paused_lists: dict[ListId, str] = field(default_factory=dict)
     left_out: list[tuple[ListId, Mapping[str, str]]] = field(default_factory=list)
 
     @property
     def conclusive(self) -> bool:
         """Whether the next calls need not wait until it is written: everything was done, and nobody has left."""
         waited_for = (
-            self.later, self.account_stopped, self.gone, self.paused, self.failed, self.blocked, self.kept_off,
-            self.takes_off, self.left, self.dropped, self.undone, self.in_doubt, self.reopened, self.waits,
+            self.later, self.account_stopped, self.gone_lists, self.paused_lists, self.failed, self.blocked,
+            self.kept_off, self.takes_off, self.left, self.dropped, self.undone, self.in_doubt, self.reopened,
+            self.waits,
         )  # fmt: skip
-        return not any(waited_for) and not any(has_left(one) or one.state != "present" for one in self.entries)
+        return not any(waited_for) and not any(has_left(entry) or entry.state != "present" for entry in self.entries)
 
     def fail(self, targets: Iterable[Target]) -> None:
         """Records that these customers are not settled."""
@@ -147,10 +148,10 @@ class StepResult:
     def settle(self, targets: Iterable[Target]) -> None:
         """Records that these customers need nothing more, except those that failed."""
         people = [target.customer for target in targets if target.customer.customer_id not in self.failed]
-        self.settled += [(one.customer_id, one.revision) for one in people]
-        self.deleted += [one.customer_id for one in people if one.deleted]
-        self.versions |= {one.customer_id: one.version for one in people}
-        self.changed_settled += sum(one.changed for one in people)
+        self.settled += [(customer.customer_id, customer.revision) for customer in people]
+        self.deleted += [customer.customer_id for customer in people if customer.deleted]
+        self.versions |= {customer.customer_id: customer.version for customer in people}
+        self.changed_settled += sum(customer.changed for customer in people)
 
     def write(
         self,
@@ -199,15 +200,15 @@ def joined(results: Sequence[StepResult]) -> StepResult:
         results: at least one, all of one account and run.
     """
     whole = StepResult(results[0].run, results[0].account_id)
-    for one in results:
-        whole.entries += one.entries
-        whole.customer_statuses += one.customer_statuses
-        whole.receipts += one.receipts
-        whole.memberships += one.memberships
-        whole.settled += one.settled
-        whole.deleted += one.deleted
-        whole.versions |= one.versions
-        whole.before += one.before
+    for result in results:
+        whole.entries += result.entries
+        whole.customer_statuses += result.customer_statuses
+        whole.receipts += result.receipts
+        whole.memberships += result.memberships
+        whole.settled += result.settled
+        whole.deleted += result.deleted
+        whole.versions |= result.versions
+        whole.before += result.before
     return whole
 
 

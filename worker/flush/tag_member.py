@@ -9,9 +9,9 @@ from worker.fields import member_tags
 from worker.fields.member_tags import TagWrite
 from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify
 from worker.flush.attempt import Attempt
-from worker.flush.put_member import gone
+from worker.flush.put_member import note_gone
 from worker.flush.step_result import Exchange
-from worker.flush.write_member import then
+from worker.flush.write_member import next_for
 from worker.mailchimp import calls
 from worker.mailchimp.member import Member, tags_added, total_items
 from worker.plan.identity import as_read
@@ -32,12 +32,12 @@ def tag(attempt: Attempt, step: Tag) -> None:
         return
     read = attempt.read_member(step.membership, entry, step.targets, tags=True)
     if read.member is None and attempt.lacks_member(step.membership, read.classified):
-        gone(attempt, step.contact, entry, read.exchange)
+        note_gone(attempt, step.contact, entry, read.exchange)
     elif read.member is None:
         _failed(attempt, step, read.classified, read.exchange)
     elif read.member.status in OUT:
         detail = f"The member is {read.member.status} in Mailchimp, so its tags were left alone."
-        after = then(read.member.status)
+        after = next_for(read.member.status)
         attempt.receipt(step.targets, step.membership, None, outcome=Outcome.LEFT_ALONE, detail=detail, then=after)
     else:
         entry = as_read(entry, read.member, read.date)
@@ -87,12 +87,12 @@ def _done(attempt: Attempt, step: Tag, entry: LedgerEntry, write: TagWrite, exch
     attempt.entries.append(replace(entry, member_tags=write.after))
     attempt.settle_at(step.targets, step.membership)
     detail = member_tags.in_words(write.changes)
-    owners = [one for one in step.targets if one.customer_id == step.contact.owner]
-    others = [one for one in step.targets if one.customer_id != step.contact.owner]
-    then_ = then(entry.member_status or "") if entry.member_status == "pending" else NOTHING_NEXT
+    owners = [target for target in step.targets if target.customer_id == step.contact.owner]
+    sharers = [target for target in step.targets if target.customer_id != step.contact.owner]
+    then_ = next_for(entry.member_status or "") if entry.member_status == "pending" else NOTHING_NEXT
     attempt.receipt(owners, step.membership, exchange, outcome=Outcome.TAGGED, detail=detail, then=then_)
     shared = f"Shares its address with customer {step.contact.owner}, whose tags the member has. {detail}"
-    attempt.receipt(others, step.membership, exchange, outcome=Outcome.SHARED, detail=shared, then=then_)
+    attempt.receipt(sharers, step.membership, exchange, outcome=Outcome.SHARED, detail=shared, then=then_)
 
 
 def _failed(attempt: Attempt, step: Tag, classified: ClassifiedAnswer, exchange: Exchange) -> None:

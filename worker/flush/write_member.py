@@ -192,14 +192,14 @@ def _not_as_it_is(fields: Fields, left_out: Mapping[str, str]) -> str:
     return said
 
 
-def stays(status: str) -> str:
+def status_note(status: str) -> str:
     """Returns a sentence about a status that a write did not change; empty if it is subscribed or pending."""
     if status in ("subscribed", "pending"):
         return ""
     return f" The member is {status} in Mailchimp and stays so."
 
 
-def then(status: str) -> str:
+def next_for(status: str) -> str:
     """Returns what happens next to a member of that status."""
     if status == "pending":
         return "It is subscribed when the person confirms Mailchimp's mail."
@@ -208,7 +208,7 @@ def then(status: str) -> str:
     return NOTHING_NEXT
 
 
-def settled(
+def settle_contact(
     attempt: Attempt,
     contact: Contact,
     exchange: Exchange,
@@ -228,10 +228,10 @@ def settled(
     detail += _not_as_it_is(contact.fields, left_out)
     attempt.settle_at(contact.targets, contact.membership)
     owners = [target for target in contact.targets if target.customer_id == contact.owner]
-    others = [target for target in contact.targets if target.customer_id != contact.owner]
-    after = then(status)
+    sharers = [target for target in contact.targets if target.customer_id != contact.owner]
+    after = next_for(status)
     attempt.receipt(owners, contact.membership, exchange, outcome=outcome, detail=detail, then=after)
-    if not others:
+    if not sharers:
         return
     shared = f"Shares its address with customer {contact.owner}, whose newer fields the member has. {detail}"
-    attempt.receipt(others, contact.membership, exchange, outcome=Outcome.SHARED, detail=shared, then=after)
+    attempt.receipt(sharers, contact.membership, exchange, outcome=Outcome.SHARED, detail=shared, then=after)

@@ -86,7 +86,9 @@ def known_to_have_left(
     Args:
         read_now: lists whose members were read a moment ago.
     """
-    if any(one is not None and one.intent is not None for one in (entry, *(prior.entry for prior in priors))):
+    if any(
+        doubtful is not None and doubtful.intent is not None for doubtful in (entry, *(prior.entry for prior in priors))
+    ):
         return None  # doubts are resolved first
     there = (prior for prior in priors if prior.membership.list_id in read_now)
     return next((prior for prior in there if keeps_out(prior.entry, destination)), None)
@@ -114,7 +116,7 @@ class KnownPlaces:
         Args:
             people: customers, to find those who share an address.
             ids: the customers whose places are wanted.
-            owned: entries that have their fields, where a write for them was begun, or that they left for good.
+            owned: entries of these customers; one that this worker archived counts only if its opt-out stays theirs.
         """
         self.entries = entries
         self.with_address: dict[AddressKey, list[MembershipKey]] = {}
@@ -123,12 +125,14 @@ class KnownPlaces:
         self._known_by: dict[MembershipKey, list[CustomerId]] = {}
         for membership in entries:
             self.with_address.setdefault(membership.address, []).append(membership)
-        for one in people:
-            if one.address is not None:
-                self.same_address.setdefault(one.address, []).append(one)
+        for customer in people:
+            if customer.address is not None:
+                self.same_address.setdefault(customer.address, []).append(customer)
         begun: dict[CustomerId, list[MembershipKey]] = {}
         half_left: dict[CustomerId, list[MembershipKey]] = {}
         for entry in owned:
+            if entry.state == "archived" and entry.status_before != "unsubscribed":
+                continue
             places = begun if entry.state == "intended" else half_left
             places.setdefault(entry.customer_id, []).append(entry.membership)
         for customer_id in ids:
@@ -145,15 +149,15 @@ class KnownPlaces:
         return self._at.get(customer_id, ())
 
     def prior(
-        self, at: MembershipKey, *, list_gone: bool = False, others: bool = False, whom: Sequence[CustomerId] = ()
+        self, place: MembershipKey, *, list_gone: bool = False, own: bool = True, whom: Sequence[CustomerId] = ()
     ) -> PriorMembership:
         """Returns a place with all customers who are known there.
 
         Args:
             whom: customers on whose behalf the place is read; they come first.
         """
-        known = tuple(dict.fromkeys([*whom, *self._known_by.get(at, ())]))
-        return PriorMembership(at, self.entries.get(at), list_gone, known, others)
+        known = tuple(dict.fromkeys([*whom, *self._known_by.get(place, ())]))
+        return PriorMembership(place, self.entries.get(place), list_gone, known, own)
 
     def of_others(
         self,
@@ -174,30 +178,34 @@ class KnownPlaces:
             more: further places to read.
         """
         entries = self.entries
-        addresses = dict.fromkeys([destination.address, *(at.address for at in own)])
+        addresses = dict.fromkeys([destination.address, *(place.address for place in own)])
         places = [
-            at
+            place
             for address in addresses
-            for at in self.with_address.get(address, ())
-            if at != destination and (has_left(entries.get(at)) or may_leave(entries.get(at)))
+            for place in self.with_address.get(address, ())
+            if place != destination and (has_left(entries.get(place)) or may_leave(entries.get(place)))
         ]
-        found: dict[MembershipKey, list[CustomerId]] = {at: [] for at in (*places, *more)}
-        for one in self.same_address.get(destination.address, ()):
-            if one.deleted or one.customer_id in mine:
+        places_of: dict[MembershipKey, list[CustomerId]] = {place: [] for place in (*places, *more)}
+        for other in self.same_address.get(destination.address, ()):
+            if other.deleted or other.customer_id in mine:
                 continue
-            theirs = [at for at in self.of(one.customer_id) if at.address != destination.address]
-            looked_at = one.customer_id in changed
-            asked = [at for at in theirs if looked_at or has_left(entries.get(at))]
-            for address in dict.fromkeys(at.address for at in theirs):
-                rest = (at for at in self.with_address.get(address, ()) if at not in theirs)
-                asked += [at for at in rest if has_left(entries.get(at)) or (looked_at and may_leave(entries.get(at)))]
-            for at in asked:
-                found.setdefault(at, []).append(one.customer_id)
-        return found
+            theirs = [place for place in self.of(other.customer_id) if place.address != destination.address]
+            looked_at = other.customer_id in changed
+            asked = [place for place in theirs if looked_at or has_left(entries.get(place))]
+            for address in dict.fromkeys(place.address for place in theirs):
+                rest = (place for place in self.with_address.get(address, ()) if place not in theirs)
+                asked += [
+                    place
+                    for place in rest
+                    if has_left(entries.get(place)) or (looked_at and may_leave(entries.get(place)))
+                ]
+            for place in asked:
+                places_of.setdefault(place, []).append(other.customer_id)
+        return places_of
 
 
 @dataclass(frozen=True, slots=True)
-class MayAdd:
+class AddDecision:
     """What a prior membership allows.
 
     Attributes:
@@ -211,9 +219,9 @@ class MayAdd:
     here: bool
 
 
-def may_add(
+def add_decision(
     old: MembershipKey, entry: LedgerEntry | None, member: Member | None, destination: MembershipKey, status_if_new: str
-) -> MayAdd:
+) -> AddDecision:
     """Decides by the member that Mailchimp returned for the old place.
 
     Args:
@@ -227,30 +235,32 @@ def may_add(
     if member is None:
         # Without an entry it was never there: an add was begun, or consent was withdrawn before any.
         if entry is None or entry.state == "intended":
-            return MayAdd(status_if_new, "an add began there and was never completed", here=False)
-        return MayAdd(None, f"the member {old.address} is gone from list {old.list_id}", here=False)
+            return AddDecision(status_if_new, "an add began there and was never completed", here=False)
+        return AddDecision(None, f"the member {old.address} is gone from list {old.list_id}", here=False)
     status = member.status
     if entry is not None and is_ours(entry, member):
         status = entry.status_before or "unsubscribed"
     if status == "subscribed":
-        return MayAdd(status_if_new, "subscribed", here=True)
+        return AddDecision(status_if_new, "subscribed", here=True)
     if status == "pending":
-        return MayAdd("pending", "pending", here=True)
+        return AddDecision("pending", "pending", here=True)
     if status == "cleaned" and old.address != destination.address:
-        return MayAdd(status_if_new, "cleaned", here=True)
-    return MayAdd(None, f"the member {old.address} is {status} on list {old.list_id}", here=True)
+        return AddDecision(status_if_new, "cleaned", here=True)
+    return AddDecision(None, f"the member {old.address} is {status} on list {old.list_id}", here=True)
 
 
-def may_add_by_ledger(
+def add_decision_by_ledger(
     old: MembershipKey, entry: LedgerEntry | None, destination: MembershipKey, status_if_new: str
-) -> MayAdd:
+) -> AddDecision:
     """Decides by the ledger alone, because the old list is gone from Mailchimp.
 
     Returns:
-        As :func:`may_add`, by the status that Mailchimp last reported. A non-member by the ledger may not be added.
+        As :func:`add_decision`, by the status that Mailchimp last reported. A non-member by the ledger is not added.
     """
     if entry is None or entry.state == "gone":
-        return MayAdd(None, f"the list {old.list_id} is gone, and nothing shows that {old.address} stayed", here=False)
+        return AddDecision(
+            None, f"the list {old.list_id} is gone, and nothing shows that {old.address} stayed", here=False
+        )
     status = entry.status_before if entry.state == "archived" else entry.member_status
     member = Member(old.address, status or "unsubscribed", entry.last_changed, None)
-    return may_add(old, entry, member if entry.state != "intended" else None, destination, status_if_new)
+    return add_decision(old, entry, member if entry.state != "intended" else None, destination, status_if_new)

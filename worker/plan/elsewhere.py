@@ -65,5 +65,5 @@ def new_by_list(db: Database, settings: AccountSettings) -> dict[ListId, int]:
 
 
 def _values(settings: AccountSettings) -> tuple[str, str, str | None]:
-    there = [one.list_id for one in settings.stored if not one.gone]
+    there = [stored_list.list_id for stored_list in settings.stored if not stored_list.gone]
     return settings.account_id, json.dumps(there), settings.master_list

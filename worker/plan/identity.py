@@ -75,7 +75,7 @@ def was_done(entry: LedgerEntry, member: Member) -> bool:
             # Who was added as subscribed and opted in later came back by herself; who was pending then confirmed.
             back = intent.status == "subscribed" and member.opted_in is not None
             times = (member.born, member.opted_in) if back else (member.born,)
-            return all(_within(intent, one, ANSWER_WITHIN) for one in times)
+            return all(_within(intent, time, ANSWER_WITHIN) for time in times)
         case "rename":
             if intent.contact_id is not None and member.contact_id is not None:
                 return True
@@ -84,7 +84,7 @@ def was_done(entry: LedgerEntry, member: Member) -> bool:
         case "restore":
             times = (member.opted_in, member.changed)
             back = member.status != (intent.status or "archived")
-            return back and any(_within(intent, one, ANSWER_WITHIN) for one in times)
+            return back and any(_within(intent, time, ANSWER_WITHIN) for time in times)
         case "archive":
             # However long the call took: after a moment the status that was read may be outdated.
             off = member.status == status_after(intent.status)
@@ -137,7 +137,7 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
     """
     seen_at = as_text(date) if date is not None else None
     same = continues(entry, member)
-    found = replace(
+    now = replace(
         entry,
         origin=entry.origin if same else "found",
         member_status=member.status,
@@ -153,15 +153,15 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
     )
     intent = entry.intent
     if entry.state == "archived" and intent is not None and intent.kind == "archive":
-        return _as_archived(found, intent, member) if member.status == "archived" else _back(found)
+        return _as_archived(now, intent, member) if member.status == "archived" else _back(now)
     if intent is not None and intent.kind == "archive" and was_done(entry, member):
         before = intent.status or "unsubscribed"
-        return replace(found, state="archived", status_before=before, last_changed=member.last_changed)
+        return replace(now, state="archived", status_before=before, last_changed=member.last_changed)
     if intent is not None and intent.kind == "restore" and is_ours(replace(entry, state="archived"), member):
-        return replace(found, state="archived")
+        return replace(now, state="archived")
     if entry.state == "archived" and _still_off(entry, member):
-        return found
-    return _back(found)
+        return now
+    return _back(now)
 
 
 def tags_of(entry: LedgerEntry | None, member: Member) -> Mapping[str, str] | None:
@@ -196,17 +196,17 @@ def departed(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledge
     return _back(now) if now.state == "archived" else now
 
 
-def _back(found: LedgerEntry) -> LedgerEntry:
-    if found.state == "present" and found.status_before is None and found.last_changed is None:
-        return found
-    return replace(found, state="present", status_before=None, last_changed=None)
+def _back(now: LedgerEntry) -> LedgerEntry:
+    if now.state == "present" and now.status_before is None and now.last_changed is None:
+        return now
+    return replace(now, state="present", status_before=None, last_changed=None)
 
 
-def _as_archived(found: LedgerEntry, intent: Intent, member: Member) -> LedgerEntry:
+def _as_archived(now: LedgerEntry, intent: Intent, member: Member) -> LedgerEntry:
     # The archive was confirmed, so it is this worker's, unless the member was changed again afterwards.
     if not (_may_be(intent.contact_id, member) and _within(intent, member.changed, ANSWER_WITHIN)):
-        return replace(found, status_before="unsubscribed", last_changed=None)
-    return replace(found, status_before=status_before_until(intent, member.changed), last_changed=member.last_changed)
+        return replace(now, status_before="unsubscribed", last_changed=None)
+    return replace(now, status_before=status_before_until(intent, member.changed), last_changed=member.last_changed)
 
 
 def status_before_until(intent: Intent, moment: datetime | None = None) -> str:
@@ -248,15 +248,15 @@ def new_intent(
         status: of an add, as which it is sent.
     """
     at = as_text(date) if date is not None else ""
-    made = Intent(kind, at, status=status)
+    intent = Intent(kind, at, status=status)
     if member is not None:
         born = as_text(member.born) if member.born is not None else None
-        made = replace(
-            made, contact_id=member.contact_id, status=member.status, last_changed=member.last_changed, born=born
+        intent = replace(
+            intent, contact_id=member.contact_id, status=member.status, last_changed=member.last_changed, born=born
         )
     if before is not None and before.kind == kind == "add":
-        made = replace(made, at=before.at, status=status if status == before.status else None)
-    return made
+        intent = replace(intent, at=before.at, status=status if status == before.status else None)
+    return intent
 
 
 def lost(noted: Intent, date: datetime | None, seconds: float) -> Intent:
@@ -297,7 +297,7 @@ def names_agree(values: Mapping[str, Any], member: Member) -> bool:
         values: merge tag to what would be sent.
         member: as it was read before anything was written to it.
     """
-    names = [_normal(one) for one in member.names]
+    names = [_normal(name) for name in member.names]
     return all(names) and names == [_normal(values.get(tag)) for tag in NAME_TAGS]
 
 

@@ -158,21 +158,21 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
 )
 
 
-def end_of(how: RunResult, unsettled: int, counts: Mapping[str, int], retries: int = 0) -> RunResult:
+def end_of(end: RunResult, unsettled: int, counts: Mapping[str, int], retries: int = 0) -> RunResult:
     """Returns how an account's part of a run ended.
 
     Args:
-        how: what ended it early; done if all customers were processed.
+        end: what ended it early; done if all customers were processed.
         unsettled: changed customers that it did not settle.
         counts: outcome to number of receipts.
         retries: those of the unsettled that Mailchimp refused and that are tried again on a date. Before that they are
             not due; in the run that was refused, a receipt says so.
     """
-    if how is not RunResult.DONE or unsettled <= 0:
-        return how
+    if end is not RunResult.DONE or unsettled <= 0:
+        return end
     ends = (MEANINGS[outcome].waits_as for outcome in waiting_outcomes(counts))
     otherwise = RunResult.DONE if unsettled <= retries else RunResult.INCOMPLETE
-    return worst([one for one in ends if one is not None] or [otherwise])
+    return worst([result for result in ends if result is not None] or [otherwise])
 
 
 def waiting_outcomes(counts: Mapping[str, int]) -> set[str]:

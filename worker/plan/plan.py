@@ -15,6 +15,7 @@ from worker.fields.member_tags import differs, wanted_tags
 from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
 from worker.plan import consent
 from worker.plan.identity import FOUND_AND_LEFT, NOT_ADDED, is_its_own
+from worker.plan.inputs import PlanInputs
 from worker.plan.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import (
@@ -36,20 +37,19 @@ from worker.plan.steps import (
     step_groups_of,
 )
 from worker.plan.target_list import TargetList, choose
-from worker.plan.terms import Terms
 from worker.store.ledger import OUT, CustomerStatus, LedgerEntry, has_left
 
 
-def make_plan(near: RelatedCustomers, terms: Terms) -> Plan:
+def make_plan(related: RelatedCustomers, inputs: PlanInputs) -> Plan:
     """Returns the steps for related customers that changed, and which customers need none, and why."""
-    return _Planner(terms.with_departures(near), terms).plan()
+    return _Planner(inputs.with_departures(related), inputs).plan()
 
 
 class _Planner:
-    def __init__(self, near: RelatedCustomers, terms: Terms) -> None:
-        self.near = near
-        self.terms = terms
-        self.people = {**near.others, **near.changed}
+    def __init__(self, related: RelatedCustomers, inputs: PlanInputs) -> None:
+        self.related = related
+        self.inputs = inputs
+        self.people = {**related.unchanged, **related.changed}
         self.choices: dict[CustomerId, TargetList] = {}
         self.destinations: dict[CustomerId, MembershipKey] = {}
         self.wanted: dict[MembershipKey, list[Customer]] = {}
@@ -59,22 +59,30 @@ class _Planner:
         self.no_calls: list[NoCall] = []
         self.departing: dict[MembershipKey, list[Customer]] = {}
         self.renamed: set[MembershipKey] = set()
-        owned = (one for one in near.entries.values() if one.state != "archived" or one.status_before == "unsubscribed")
-        self.known = consent.KnownPlaces(self.people.values(), self.people, near.customer_statuses, owned, near.entries)
+        entries = related.entries
+        self.known = consent.KnownPlaces(
+            self.people.values(), self.people, related.customer_statuses, entries.values(), entries
+        )
         self.unsubscribed: dict[AddressKey, list[MembershipKey]] = {}
         self.withheld: dict[AddressKey, CustomerId] = {}
         self.left: set[CustomerId] = set()
-        for one in self.people.values():
+        for customer in self.people.values():
             # For a deleted customer too, until its withdrawal is done.
-            if one.address is not None and not one.state.marketing_consent and (one.changed or not one.deleted):
-                self.withheld[one.address] = one.customer_id
+            if (
+                customer.address is not None
+                and not customer.state.marketing_consent
+                and (customer.changed or not customer.deleted)
+            ):
+                self.withheld[customer.address] = customer.customer_id
 
     def plan(self) -> Plan:
         for customer in self.people.values():
             self._want(customer)
         self.wanted = {membership: newest_first(claimants) for membership, claimants in self.wanted.items()}
-        self.rank = {one.customer_id: rank for claimants in self.wanted.values() for rank, one in enumerate(claimants)}
-        for customer in self.near.changed.values():
+        self.rank = {
+            customer.customer_id: rank for claimants in self.wanted.values() for rank, customer in enumerate(claimants)
+        }
+        for customer in self.related.changed.values():
             self._note_memberships_left(customer)
         unsubscribed = self._withdrawals()
         memberships = self._memberships() - unsubscribed
@@ -90,7 +98,7 @@ class _Planner:
 
     def _want(self, customer: Customer) -> None:
         customer_status = self._customer_status(customer)
-        choice = choose(customer, self.terms.settings, customer_status.membership, self.terms.not_read)
+        choice = choose(customer, self.inputs.settings, customer_status.membership, self.inputs.not_read)
         self.choices[customer.customer_id] = choice
         if customer.deleted or not customer.state.marketing_consent or customer.address is None:
             return
@@ -99,7 +107,7 @@ class _Planner:
             self.protected.update(self.known.with_address.get(customer.address, ()))
             return
         membership = MembershipKey(choice.list_id, customer.address)
-        if customer.customer_id not in self.near.changed and customer_status.membership not in (None, membership):
+        if customer.customer_id not in self.related.changed and customer_status.membership not in (None, membership):
             # It is known to have left there, and must not come here just because others do.
             return
         if self._hindered(customer, choice, customer_status) is None:
@@ -111,28 +119,30 @@ class _Planner:
 
     def _hindered(self, customer: Customer, choice: TargetList, customer_status: CustomerStatus) -> NoCall | None:
         targets = (Target(customer, choice.reason),)
-        address, email, departed = customer.address, customer.state.email, self.terms.departed
-        if choice.held is not None:
-            return NoCall(targets, None, Outcome.HELD, f"Held back: {choice.held}.", "Will be sent once this is fixed.")
+        address, email, departed = customer.address, customer.state.email, self.inputs.departed
+        if choice.obstacle is not None:
+            return NoCall(
+                targets, None, Outcome.HELD, f"Held back: {choice.obstacle}.", "Will be sent once this is fixed."
+            )
         if address is not None and not is_address(address):
-            what = repr(email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
-            detail = f"{what} is not an e-mail address, so nothing was sent."
+            subject = repr(email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
+            detail = f"{subject} is not an e-mail address, so nothing was sent."
             return NoCall(targets, None, Outcome.REFUSED, detail, "Sent when the customer has another address.")
         membership = MembershipKey(choice.list_id, address) if address is not None else None
         if membership is not None and (
-            why := consent.erased_since(customer, membership, self.near.entries.get(membership), departed)
+            why := consent.erased_since(customer, membership, self.related.entries.get(membership), departed)
         ):
             detail = (
                 f"Not put on list {choice.list_id} as {customer.state.email}: {why}, and an opt-out goes with the "
                 "person to every list."
             )
             return NoCall(targets, None, Outcome.LEFT, detail)
-        return consent.refused(targets, customer_status, address, self.terms.now)
+        return consent.refused(targets, customer_status, address, self.inputs.now)
 
     # Places to look at
 
     def _customer_status(self, customer: Customer) -> CustomerStatus:
-        return self.near.customer_statuses.get(customer.customer_id) or CustomerStatus(customer.customer_id)
+        return self.related.customer_statuses.get(customer.customer_id) or CustomerStatus(customer.customer_id)
 
     def _note_memberships_left(self, customer: Customer) -> None:
         for membership in self.known.of(customer.customer_id):
@@ -141,47 +151,53 @@ class _Planner:
 
     def _memberships(self) -> set[MembershipKey]:
         memberships = set()
-        for customer in self.near.changed.values():
+        for customer in self.related.changed.values():
             memberships |= set(self.known.of(customer.customer_id))
             if (destination := self.destinations.get(customer.customer_id)) is not None:
                 memberships.add(destination)
         return memberships
 
     def _priors(self, targets: Sequence[Target], destination: MembershipKey) -> tuple[PriorMembership, ...]:
-        memberships = [at for target in targets for at in self.known.of(target.customer_id) if at != destination]
-        return tuple(self._prior(at) for at in dict.fromkeys(memberships))
+        memberships = [
+            place for target in targets for place in self.known.of(target.customer_id) if place != destination
+        ]
+        return tuple(self._prior(place) for place in dict.fromkeys(memberships))
 
-    def _prior(self, at: MembershipKey, *, others: bool = False, whom: Sequence[CustomerId] = ()) -> PriorMembership:
-        return self.known.prior(at, list_gone=self._is_gone(at.list_id), others=others, whom=whom)
+    def _prior(self, place: MembershipKey, *, own: bool = True, whom: Sequence[CustomerId] = ()) -> PriorMembership:
+        return self.known.prior(place, list_gone=self._is_gone(place.list_id), own=own, whom=whom)
 
     def _priors_of_others(
         self, targets: Sequence[Target], destination: MembershipKey, own: Sequence[PriorMembership]
     ) -> tuple[PriorMembership, ...]:
         # Where the address left another list, and where somebody else who has it now left.
         there = [prior.membership for prior in own]
-        withdrawn = [at for at in self.unsubscribed.get(destination.address, ()) if at != destination]
-        found = self.known.of_others(destination, there, ids_of(targets), self.near.changed, withdrawn)
-        return tuple(self._prior(at, others=True, whom=whom) for at, whom in found.items() if at not in there)
+        withdrawn = [place for place in self.unsubscribed.get(destination.address, ()) if place != destination]
+        of_others = self.known.of_others(destination, there, ids_of(targets), self.related.changed, withdrawn)
+        return tuple(
+            self._prior(place, own=False, whom=whom) for place, whom in of_others.items() if place not in there
+        )
 
     def _is_gone(self, list_id: ListId) -> bool:
-        on_list = self.terms.settings.list_of(list_id)
+        on_list = self.inputs.settings.list_of(list_id)
         return on_list is None or on_list.gone
 
     # Consent withdrawn: before everything else
 
     def _withdrawals(self) -> set[MembershipKey]:
         targets: dict[MembershipKey, list[Target]] = {}
-        for customer in self.near.changed.values():
+        for customer in self.related.changed.values():
             if customer.state.marketing_consent:
                 continue
             memberships = {
                 membership for membership in self.known.of(customer.customer_id) if membership not in self.wanted
             }
             if customer.address is not None:
-                memberships |= {MembershipKey(one.list_id, customer.address) for one in self.terms.settings.stored}
+                memberships |= {
+                    MembershipKey(stored_list.list_id, customer.address) for stored_list in self.inputs.settings.stored
+                }
                 memberships.update(self.known.with_address.get(customer.address, ()))
             for membership in memberships:
-                if membership.list_id in self.terms.of_others:
+                if membership.list_id in self.inputs.of_others:
                     self._leave_to_others(membership, (Target(customer, "consent withdrawn"),))
                 elif not self._is_gone(membership.list_id) and membership not in self.wanted:
                     targets.setdefault(membership, []).append(Target(customer, "consent withdrawn"))
@@ -189,9 +205,11 @@ class _Planner:
             self.unsubscribed.setdefault(membership.address, []).append(membership)
             mine = ids_of(targets[membership])
             same = self.known.same_address.get(membership.address, ())
-            same_address = tuple(one.customer_id for one in same if one.customer_id not in mine and not one.deleted)
+            same_address = tuple(
+                customer.customer_id for customer in same if customer.customer_id not in mine and not customer.deleted
+            )
             self.steps.append(
-                Unsubscribe(membership, self.near.entries.get(membership), tuple(targets[membership]), same_address)
+                Unsubscribe(membership, self.related.entries.get(membership), tuple(targets[membership]), same_address)
             )
         return set(targets)
 
@@ -202,18 +220,20 @@ class _Planner:
         owner = claimants[0]
         # Also customers who were withheld until now, though they did not change.
         new = [
-            one
-            for one in claimants
-            if one.customer_id in self.near.changed or self._customer_status(one).membership is None
+            customer
+            for customer in claimants
+            if customer.customer_id in self.related.changed or self._customer_status(customer).membership is None
         ]
-        targets = tuple(self._target(one) for one in new) or (self._target(owner),)
-        entry = self.near.entries.get(membership)
+        targets = tuple(self._target(customer) for customer in new) or (self._target(owner),)
+        entry = self.related.entries.get(membership)
         if entry is not None and entry.state == "present" and entry.intent is None:
             self._join(membership, entry, targets)
         else:
             self._put(self._contact(membership, owner, targets), entry)
-        if membership in self.departing and all(self._priors((self._target(one),), membership) for one in claimants):
-            self._leave(membership, successors=tuple(one.customer_id for one in claimants))
+        if membership in self.departing and all(
+            self._priors((self._target(customer),), membership) for customer in claimants
+        ):
+            self._leave(membership, successors=tuple(customer.customer_id for customer in claimants))
 
     def _put(self, contact: Contact, entry: LedgerEntry | None) -> None:
         targets, membership = contact.targets, contact.membership
@@ -231,12 +251,12 @@ class _Planner:
         # Priors of a customer who moves here are read first; the others' fields do not wait for that.
         arriving = [target for target in targets if self._arrives(target, membership)]
         arrivals = ids_of(arriving)
-        residents = [one for one in self.wanted[membership] if one.customer_id not in arrivals]
+        residents = [customer for customer in self.wanted[membership] if customer.customer_id not in arrivals]
         staying = tuple(target for target in targets if target.customer_id not in arrivals)
         if staying:
             self._update(self._contact(membership, residents[0], staying), entry)
         for target in reversed(arriving):
-            owner = min([*residents[:1], target.customer], key=lambda one: self.rank[one.customer_id])
+            owner = min([*residents[:1], target.customer], key=lambda customer: self.rank[customer.customer_id])
             contact = self._contact(membership, owner, (target,))
             self.steps.append(self._seen(Move(contact, entry, self._priors((target,), membership), None, {})))
 
@@ -248,16 +268,16 @@ class _Planner:
         return bool(priors) and not (here and left_behind)
 
     def _contact(self, membership: MembershipKey, owner: Customer, targets: tuple[Target, ...]) -> Contact:
-        email, fields = (owner.state.email or "").strip(), self.terms.fields_of(owner.state, membership.list_id)
-        tags, status = wanted_tags(owner.state) if owner.state.tags else (), self.terms.settings.status_if_new
+        email, fields = (owner.state.email or "").strip(), self.inputs.fields_of(owner.state, membership.list_id)
+        tags, status = wanted_tags(owner.state) if owner.state.tags else (), self.inputs.settings.status_if_new
         return Contact(membership, email, fields, status, owner.customer_id, targets, tags)
 
     def _target(self, customer: Customer) -> Target:
         return Target(customer, self.choices[customer.customer_id].reason)
 
     def _update(self, contact: Contact, entry: LedgerEntry) -> None:
-        available = self.terms.merge_fields.get(contact.membership.list_id, ())
-        changes = self.terms.hashes.changes(contact.fields.values, entry.fields, available)
+        available = self.inputs.merge_fields.get(contact.membership.list_id, ())
+        changes = self.inputs.hashes.changes(contact.fields.values, entry.fields, available)
         left, tagged = entry.member_status in OUT, bool(contact.tags or entry.member_tags)
         if changes:
             self.steps.append(Update(contact, entry, changes))
@@ -272,17 +292,17 @@ class _Planner:
         self.no_calls.append(NoCall(contact.targets, contact.membership, Outcome.UNCHANGED, detail, after))
 
     def _move(self, contact: Contact, entry: LedgerEntry | None, priors: tuple[PriorMembership, ...]) -> Move:
-        own = [prior for prior in priors if not prior.others]
+        own = [prior for prior in priors if prior.own]
         rename = own[0] if len(own) == 1 and self._may_rename(contact, entry, own[0]) else None
         changes: Mapping[str, object] = {}
         if rename is not None and rename.entry is not None:
             self.renamed.add(rename.membership)
-            available = self.terms.merge_fields.get(contact.membership.list_id, ())
-            changes = self.terms.hashes.changes(contact.fields.values, rename.entry.fields, available)
+            available = self.inputs.merge_fields.get(contact.membership.list_id, ())
+            changes = self.inputs.hashes.changes(contact.fields.values, rename.entry.fields, available)
         return Move(contact, entry, priors, rename, changes)
 
     def _seen(self, step: Move | Restore | Recheck) -> Step:
-        left = consent.known_to_have_left(step.entry, step.priors, step.membership, self.terms.read_now)
+        left = consent.known_to_have_left(step.entry, step.priors, step.membership, self.inputs.read_now)
         self.left |= ids_of(step.targets) if left is not None else set()
         return replace(step, left=left)
 
@@ -294,7 +314,7 @@ class _Planner:
             and prior.entry is not None
             and prior.entry.state == "present"
             and prior.entry.intent is None
-            and is_its_own(prior.entry, as_moment(self.terms.now))
+            and is_its_own(prior.entry, as_moment(self.inputs.now))
             and old not in self.wanted
             and old not in self.protected
             and len(contact.targets) == 1
@@ -305,21 +325,21 @@ class _Planner:
 
     def _leave(self, membership: MembershipKey, successors: tuple[CustomerId, ...] = ()) -> None:
         # With successors, it may be unwanted in the end: then it must not stay, since nothing would look at it again.
-        entry = self.near.entries.get(membership)
+        entry = self.related.entries.get(membership)
         departing = self.departing.get(membership, [])
         if entry is None or entry.state in ("archived", "gone") or self._is_gone(membership.list_id):
             return
-        moved = any(one.customer_id in self.destinations for one in departing)
-        targets = tuple(Target(one, self._why_left(one)) for one in departing)
-        if membership.list_id in self.terms.of_others:
+        moved = any(customer.customer_id in self.destinations for customer in departing)
+        targets = tuple(Target(customer, self._why_left(customer)) for customer in departing)
+        if membership.list_id in self.inputs.of_others:
             self._leave_to_others(membership, targets)
             return
-        if moved and entry.intent is None and has_left(entry) and membership.list_id in self.terms.read_now:
+        if moved and entry.intent is None and has_left(entry) and membership.list_id in self.inputs.read_now:
             rest = tuple(target for target in targets if target.customer_id not in self.left)
             why = f"The member is {entry.member_status}, and stays so."
             self.no_calls += [NoCall(rest, membership, Outcome.LEFT_ALONE, why)] if rest else []
             return
-        goes_along = moved and is_its_own(entry, as_moment(self.terms.now))
+        goes_along = moved and is_its_own(entry, as_moment(self.inputs.now))
         if entry.origin == "found" and entry.state == "present" and not goes_along:
             if successors:
                 return
@@ -344,12 +364,12 @@ class _Planner:
     def _left_at(self, customer: Customer) -> MembershipKey | None:
         # A customer without a place of its own is known by that of its address.
         assert customer.address is not None
-        there = (self.near.entries[membership] for membership in self.known.with_address.get(customer.address, ()))
+        there = (self.related.entries[membership] for membership in self.known.with_address.get(customer.address, ()))
         return next((entry.membership for entry in there if entry.state != "intended"), None)
 
     def _cover(self) -> None:
         covered = ids_of(target for step in (*self.steps, *self.no_calls) for target in step.targets)
-        for customer in self.near.changed.values():
+        for customer in self.related.changed.values():
             # If only its old member is taken off, nothing else would say for whom it waits.
             if customer.customer_id not in covered or self._is_withheld(customer):
                 self.no_calls.append(self._why_nothing(customer))

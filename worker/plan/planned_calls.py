@@ -53,11 +53,11 @@ def planned_calls(step: Step) -> Iterator[PlannedCall]:
     """Yields the calls of a step, each with its address and customers."""
     if not isinstance(step, Archive | Unsubscribe) and step.left is not None:
         return  # a reading already shows that somebody left
-    addresses = {member_path(*one): one.address for one in touched(step)}
+    addresses = {member_path(*place): place.address for place in touched(step)}
     addresses[f"{member_path(*step.membership)}/tags"] = step.membership.address
     customers = tuple(target.customer_id for target in step.targets)
-    for one in _calls_of(step):
-        yield replace(one, address=addresses.get(one.call.path), customers=customers)
+    for planned in _calls_of(step):
+        yield replace(planned, address=addresses.get(planned.call.path), customers=customers)
 
 
 def tag_calls(contact: Contact, *known: LedgerEntry | None, when: str = ONCE_THERE) -> Iterator[PlannedCall]:

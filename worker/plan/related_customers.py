@@ -28,13 +28,13 @@ class RelatedCustomers:
 
     Attributes:
         changed: the customers to settle, and those who wait for one of them.
-        others: unchanged ones with a current or former address of a changed one.
-        entries: of any place with one of these addresses, or where one of the others is known.
+        unchanged: those with a current or former address of a changed one.
+        entries: of any place with one of these addresses, or where one of the unchanged is known.
         customer_statuses: of all these customers that have one.
     """
 
     changed: Mapping[CustomerId, Customer]
-    others: Mapping[CustomerId, Customer]
+    unchanged: Mapping[CustomerId, Customer]
     entries: Mapping[MembershipKey, LedgerEntry]
     customer_statuses: Mapping[CustomerId, CustomerStatus]
 
@@ -76,17 +76,17 @@ def chunks(
         first = {}
         if not fresh:
             continue
-        near = _around(db, account_id, fresh, every=every)
-        ahead |= {one for one in near.changed if after is None or one > after}
-        yield near
+        related = _around(db, account_id, fresh, every=every)
+        ahead |= {customer_id for customer_id in related.changed if after is None or customer_id > after}
+        yield related
 
 
-def apart(db: Database, account_id: AccountId, near: RelatedCustomers) -> Iterator[RelatedCustomers]:
+def apart(db: Database, account_id: AccountId, related: RelatedCustomers) -> Iterator[RelatedCustomers]:
     """Yields the independent parts of a chunk: each changed customer once, with those related to it."""
     done: set[CustomerId] = set()
-    for one, customer in near.changed.items():
-        if one not in done:
-            part = _around(db, account_id, {one: customer})
+    for customer_id, customer in related.changed.items():
+        if customer_id not in done:
+            part = _around(db, account_id, {customer_id: customer})
             done |= part.changed.keys()
             yield part
 
@@ -94,30 +94,34 @@ def apart(db: Database, account_id: AccountId, near: RelatedCustomers) -> Iterat
 def _around(
     db: Database, account_id: AccountId, changed: dict[CustomerId, Customer], *, every: bool = False
 ) -> RelatedCustomers:
-    others: dict[CustomerId, Customer] = {}
+    unchanged: dict[CustomerId, Customer] = {}
     entries: dict[MembershipKey, LedgerEntry] = {}
     customer_statuses: dict[CustomerId, CustomerStatus] = {}
     known: set[AddressKey] = set()
     new = changed
     while new:
         ids = list(new)
-        customer_statuses |= {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, ids)}
-        addresses = {one.address for one in new.values() if one.address is not None}
+        customer_statuses |= {status.customer_id: status for status in ledger.customer_statuses_of(db, account_id, ids)}
+        addresses = {customer.address for customer in new.values() if customer.address is not None}
         addresses |= ledger.addresses_of_customers(db, account_id, ids)
         addresses -= known
         known |= addresses
         entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, addresses)}
-        new = _same_address(db, account_id, addresses, changed, others, customer_statuses, every=every)
+        new = _same_address(db, account_id, addresses, changed, unchanged, customer_statuses, every=every)
         # Also for those who only share an address with them, whose opt-out may apply to them.
-        waiting = [one for one in ledger.waiting_for(db, account_id, [*ids, *others]) if one not in changed]
+        waiting = [
+            customer_id
+            for customer_id in ledger.waiting_for(db, account_id, [*ids, *unchanged])
+            if customer_id not in changed
+        ]
         # Treated as changed: what kept them out may have ended.
-        new |= {one.customer_id: one for one in customers.by_ids(db, account_id, waiting)}
-        for one in new:
-            others.pop(one, None)
+        new |= {customer.customer_id: customer for customer in customers.by_ids(db, account_id, waiting)}
+        for customer_id in new:
+            unchanged.pop(customer_id, None)
         changed |= new
-    known_at = ledger.addresses_of_customers(db, account_id, [*others])
+    known_at = ledger.addresses_of_customers(db, account_id, [*unchanged])
     entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, known_at - known)}
-    return RelatedCustomers(changed, others, entries, customer_statuses)
+    return RelatedCustomers(changed, unchanged, entries, customer_statuses)
 
 
 def _same_address(
@@ -125,20 +129,26 @@ def _same_address(
     account_id: AccountId,
     addresses: set[AddressKey],
     changed: Mapping[CustomerId, Customer],
-    others: dict[CustomerId, Customer],
+    unchanged: dict[CustomerId, Customer],
     customer_statuses: dict[CustomerId, CustomerStatus],
     *,
     every: bool,
 ) -> dict[CustomerId, Customer]:
-    # Adds unchanged customers with their statuses to others; returns the new changed ones.
+    # Adds unchanged customers with their statuses; returns the new changed ones.
     same = [
         *customers.ids_of_addresses(db, account_id, addresses),
         *ledger.customers_settled_at(db, account_id, addresses),
     ]
-    unknown = [one for one in dict.fromkeys(same) if one not in changed and one not in others]
-    new = {one.customer_id: one for one in customers.by_ids(db, account_id, unknown)} if unknown else {}
-    unchanged = {key: one for key, one in new.items() if not (every or one.changed)}
-    others |= unchanged
-    if unchanged:
-        customer_statuses |= {one.customer_id: one for one in ledger.customer_statuses_of(db, account_id, unchanged)}
-    return {key: one for key, one in new.items() if key not in unchanged}
+    unknown = [
+        customer_id
+        for customer_id in dict.fromkeys(same)
+        if customer_id not in changed and customer_id not in unchanged
+    ]
+    new = {customer.customer_id: customer for customer in customers.by_ids(db, account_id, unknown)} if unknown else {}
+    new_unchanged = {key: customer for key, customer in new.items() if not (every or customer.changed)}
+    unchanged |= new_unchanged
+    if new_unchanged:
+        customer_statuses |= {
+            status.customer_id: status for status in ledger.customer_statuses_of(db, account_id, new_unchanged)
+        }
+    return {key: customer for key, customer in new.items() if key not in new_unchanged}

@@ -61,14 +61,14 @@ class PriorMembership:
     Attributes:
         list_gone: whether that list is gone, so that only the ledger knows.
         known: the customers who are known there.
-        others: whether they are not the contact's: its address left there, or somebody else who has it now.
+        own: whether they are the contact's; else its address left there, or somebody else who has it now.
     """
 
     membership: MembershipKey
     entry: LedgerEntry | None
     list_gone: bool = False
     known: tuple[CustomerId, ...] = ()
-    others: bool = False
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,5 +325,5 @@ class _Groups:
             item, parent = parent, self._parent[parent]
         return parent
 
-    def join(self, one: Hashable, other: Hashable) -> None:
-        self._parent[self.root(one)] = self.root(other)
+    def join(self, item: Hashable, other: Hashable) -> None:
+        self._parent[self.root(item)] = self.root(other)

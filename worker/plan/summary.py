@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from worker.fields.merge_values import LeftOutCounts
 from worker.model import ListId
-from worker.plan.consent import may_add_by_ledger
+from worker.plan.consent import add_decision_by_ledger
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import (
     Add,
@@ -122,17 +122,24 @@ def unread(step: Step) -> set[ListId]:
     if not isinstance(step, Move | Restore) or step.left is not None:
         return set()
     contact = step.contact
-    gone = [prior for prior in step.priors if prior.list_gone]
-    known = (may_add_by_ledger(one.membership, one.entry, step.membership, contact.status_if_new) for one in gone)
+    unreadable = [prior for prior in step.priors if prior.list_gone]
+    known = (
+        add_decision_by_ledger(prior.membership, prior.entry, step.membership, contact.status_if_new)
+        for prior in unreadable
+    )
     # Nobody moves off a list that the ledger says somebody left.
-    return {one.membership.list_id for one in gone} if all(one.status is not None for one in known) else set()
+    return (
+        {prior.membership.list_id for prior in unreadable}
+        if all(prior.status is not None for prior in known)
+        else set()
+    )
 
 
 def sources(step: Step) -> set[ListId]:
     """Returns the readable lists that a step moves its customers off."""
     if not isinstance(step, Move | Restore | Recheck):
         return set()
-    own = (prior for prior in step.priors if not prior.others and not prior.list_gone)
+    own = (prior for prior in step.priors if prior.own and not prior.list_gone)
     return {prior.membership.list_id for prior in own} - {step.membership.list_id}
 
 

@@ -21,12 +21,12 @@ class TargetList:
 
     Attributes:
         reason: why this list.
-        held: why nothing may be sent for the customer now; None if it may.
+        obstacle: why nothing may be sent for the customer now; None if it may.
     """
 
     list_id: ListId
     reason: str
-    held: str | None = None
+    obstacle: str | None = None
 
 
 def choose(
@@ -43,9 +43,8 @@ def choose(
         not_read: lists whose departures are unknown now, and why.
 
     Returns:
-        The list and why; held if that list is paused, or if the customer was on a list that is gone from Mailchimp:
-        then the account must choose, because it is no longer possible to know who left it. Also held if the customer
-        would move off a list that could not be read.
+        The list and why. An obstacle if that list is paused, or the customer would move off a list that could not be
+        read, or was on one that is gone from Mailchimp: then the account must choose, because nobody can know who left.
     """
     own = settings.list_of(customer.state.list_id)
     master = settings.master_list
@@ -58,17 +57,17 @@ def choose(
         choice = TargetList(own.list_id, OWN_LIST)
     elif membership is not None and membership.list_id == own.list_id:
         return TargetList(
-            own.list_id, OWN_LIST, held=f"the list {own.name} is gone from Mailchimp: store another instead"
+            own.list_id, OWN_LIST, obstacle=f"the list {own.name} is gone from Mailchimp: store another instead"
         )
     else:
         choice = TargetList(master, LIST_GONE)
     chosen = settings.list_of(choice.list_id)
     if chosen is not None and chosen.pause is not None:
         return TargetList(
-            choice.list_id, choice.reason, held=f"the list {chosen.name} is paused: {chosen.pause.reason}"
+            choice.list_id, choice.reason, obstacle=f"the list {chosen.name} is paused: {chosen.pause.reason}"
         )
     if membership is not None and membership.list_id != choice.list_id and membership.list_id in not_read:
         why = not_read[membership.list_id]
-        held = f"who left the list {membership.list_id}, from which it moves, could not be read: {why}"
-        return TargetList(choice.list_id, choice.reason, held=held)
+        obstacle = f"who left the list {membership.list_id}, from which it moves, could not be read: {why}"
+        return TargetList(choice.list_id, choice.reason, obstacle=obstacle)
     return choice

@@ -47,7 +47,7 @@ def failing(real: Any, concerns: Any) -> Any:
 
 FAULTS = {
     "step": (put_member, "update", lambda attempt, step: step.membership.address == "bob@example.com"),
-    "plan": (account_flush, "make_plan", lambda near, terms: "bob" in near.changed),
+    "plan": (account_flush, "make_plan", lambda related, inputs: "bob" in related.changed),
     "commit": (receipts, "write", lambda db, rows: any(one.customer_id == "bob" and one.call for one in rows)),
 }
 

@@ -177,9 +177,9 @@ def test_an_account_whose_customers_fit_one_chunk_is_planned_once(world: World, 
     planned: list[int] = []
     make_plan = account_flush.make_plan
 
-    def counted(near, terms):  # type: ignore[no-untyped-def]
-        planned.append(len(near.changed))
-        return make_plan(near, terms)
+    def counted(related, inputs):  # type: ignore[no-untyped-def]
+        planned.append(len(related.changed))
+        return make_plan(related, inputs)
 
     def meanwhile(call: Call) -> None:
         if call.method in ("PUT", "POST") and not came:
@@ -211,9 +211,9 @@ def test_of_a_large_account_only_who_may_leave_a_list_is_planned_before_its_turn
     planned = Counter[str]()
     make_plan = account_flush.make_plan
 
-    def counted(near, terms):  # type: ignore[no-untyped-def]
-        planned.update(list(near.changed))
-        return make_plan(near, terms)
+    def counted(related, inputs):  # type: ignore[no-untyped-def]
+        planned.update(list(related.changed))
+        return make_plan(related, inputs)
 
     for number in range(8):
         world.event(f"c{number:02}", f"c{number}@example.com", first_name="Bob")

@@ -1,6 +1,6 @@
 """How many members may leave a list in one run."""
 
-from tests.unit.plan.build import MASTER, OTHER, customer, customer_status, entry, near, terms
+from tests.unit.plan.build import MASTER, OTHER, customer, customer_status, entry, inputs, related
 from worker.flush.brake import Brake, limit
 from worker.plan.plan import make_plan
 from worker.plan.steps import Archive, Move, Unsubscribe
@@ -11,7 +11,7 @@ def all_deleted(many):
     """A plan in which so many members leave the master list, and its summary."""
     people = [customer(n, f"a{n}@example.com", deleted=True) for n in range(many)]
     entries = [entry(n, f"a{n}@example.com") for n in range(many)]
-    plan = make_plan(near(people, entries, [customer_status(n, f"a{n}@example.com") for n in range(many)]), terms())
+    plan = make_plan(related(people, entries, [customer_status(n, f"a{n}@example.com") for n in range(many)]), inputs())
     summary = PlanSummary()
     summary.add(plan, many)
     return plan, summary
@@ -59,16 +59,16 @@ def test_withdrawn_consent_is_never_held():
     """In a step group that is held, withdrawn consent is done all the same, and it uses up nothing."""
     people = [customer(1, "new@example.com", consent=False), customer(2)]
     known = [customer_status(1), customer_status(2, "zed@example.com")]
-    (step_group,) = make_plan(near(people, [entry(1), entry(2, "zed@example.com")], known), terms()).step_groups
+    (step_group,) = make_plan(related(people, [entry(1), entry(2, "zed@example.com")], known), inputs()).step_groups
     free, held = Brake({MASTER: 100}, {MASTER: 100}, {}).admit(step_group)
     assert {type(step) for step in free} == {Unsubscribe}
     assert {type(step) for step in held} == {Move, Archive}
     brake = Brake({}, {}, {})
-    many = near(
+    many = related(
         [customer(n, f"a{n}@example.com", consent=False) for n in range(30)],
         [entry(n, f"a{n}@example.com") for n in range(30)],
     )
-    assert all(brake.admit(one) == (one, ()) for one in make_plan(many, terms()).step_groups)
+    assert all(brake.admit(one) == (one, ()) for one in make_plan(many, inputs()).step_groups)
     assert brake.may_leave(MASTER)
 
 
@@ -90,7 +90,7 @@ def test_what_is_held_counts_the_departures_that_nobody_planned_too():
     """They come with the others once these are confirmed, and must fit then."""
     people = [customer(1, "new@example.com"), customer(2)]
     known = [customer_status(1), customer_status(2, "zed@example.com")]
-    (step_group,) = make_plan(near(people, [entry(1), entry(2, "zed@example.com")], known), terms()).step_groups
+    (step_group,) = make_plan(related(people, [entry(1), entry(2, "zed@example.com")], known), inputs()).step_groups
     unplanned = [step for step in step_group if isinstance(step, Archive) and not step.planned]
     assert len(unplanned) == 1
     brake = Brake({MASTER: 100}, {MASTER: 100}, {})

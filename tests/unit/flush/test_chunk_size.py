@@ -24,9 +24,9 @@ def test_a_chunk_is_bounded_by_bytes_too() -> None:
         )
     tracemalloc.start()
     seen: list[str] = []
-    for near in chunks(db, ACCOUNT):
-        assert 1 <= len(near.changed) <= CHUNK_BYTES // LARGE
-        seen += near.changed
+    for related in chunks(db, ACCOUNT):
+        assert 1 <= len(related.changed) <= CHUNK_BYTES // LARGE
+        seen += related.changed
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert seen == [f"c{n:03}" for n in range(ROWS)]
@@ -45,5 +45,5 @@ def test_a_customer_larger_than_a_chunk_is_a_chunk_of_its_own() -> None:
             "\"offset\", staged_at, revision, changed) VALUES (?1, ?2, ?3, 0, 't', 'id', 0, 0, '', 1, 1)",
             ((ACCOUNT, f"c{n}", b'{"company": "x"}') for n in range(3)),
         )
-    assert [list(near.changed) for near in chunks(db, ACCOUNT, most_bytes=1)] == [["c0"], ["c1"], ["c2"]]
+    assert [list(related.changed) for related in chunks(db, ACCOUNT, most_bytes=1)] == [["c0"], ["c1"], ["c2"]]
     db.close()

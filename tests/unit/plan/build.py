@@ -10,8 +10,8 @@ from typing import Any
 from worker.fields.field_hashes import FieldHashes
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, ListId, MembershipKey, Position
+from worker.plan.inputs import PlanInputs
 from worker.plan.related_customers import RelatedCustomers
-from worker.plan.terms import Terms
 from worker.store.accounts import AccountList, AccountSettings
 from worker.store.forgotten import Departed
 from worker.store.ledger import CustomerStatus, LedgerEntry
@@ -76,21 +76,21 @@ def customer_status(
     return CustomerStatus(CustomerId(f"cus-{number}"), membership(email, list_id), **values)
 
 
-def near(
+def related(
     customers: Iterable[Customer], entries: Iterable[LedgerEntry] = (), customer_statuses: Iterable[CustomerStatus] = ()
 ) -> RelatedCustomers:
     """What a plan looks at together."""
     people = list(customers)
     return RelatedCustomers(
         changed={one.customer_id: one for one in people if one.changed},
-        others={one.customer_id: one for one in people if not one.changed},
+        unchanged={one.customer_id: one for one in people if not one.changed},
         entries={one.membership: one for one in entries},
         customer_statuses={one.customer_id: one for one in customer_statuses},
     )
 
 
-def terms(chosen: AccountSettings | None = None) -> Terms:
+def inputs(chosen: AccountSettings | None = None) -> PlanInputs:
     """What a plan goes by: lists with a first and a last name."""
     chosen = chosen or settings()
     fields = {one.list_id: NAMES for one in chosen.stored}
-    return Terms(chosen, fields, "-", NOW, Departed(chosen.account_id), HASHES)
+    return PlanInputs(chosen, fields, "-", NOW, Departed(chosen.account_id), HASHES)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.plan.build import entry, membership
 from worker.mailchimp.member import Member
-from worker.plan.consent import may_add, may_add_by_ledger
+from worker.plan.consent import add_decision, add_decision_by_ledger
 from worker.plan.identity import is_ours
 
 OLD, NEW_ADDRESS, NEW_LIST = membership(), membership("new@example.com"), membership(list_id="other")
@@ -33,24 +33,24 @@ def member(status: str, last_changed: str = "t1") -> Member:
 )
 def test_an_opt_out_follows_the_customer(status, destination, expected):
     """Only the subscribed, the pending and the cleaned with a new address pass, never better than they were."""
-    assert may_add(OLD, entry(), member(status), destination, "subscribed").status == expected
+    assert add_decision(OLD, entry(), member(status), destination, "subscribed").status == expected
 
 
 def test_a_member_that_is_gone_lets_nobody_pass():
     """A member that vanished may have changed its address and left."""
-    assert may_add(OLD, entry(), None, NEW_ADDRESS, "subscribed").status is None
+    assert add_decision(OLD, entry(), None, NEW_ADDRESS, "subscribed").status is None
 
 
 def test_an_add_that_was_begun_and_never_done_stands_in_nobodys_way():
     """An intent without a member is no departure."""
-    assert may_add(OLD, entry(state="intended"), None, NEW_ADDRESS, "subscribed").status == "subscribed"
+    assert add_decision(OLD, entry(state="intended"), None, NEW_ADDRESS, "subscribed").status == "subscribed"
 
 
 @pytest.mark.parametrize(("before", "expected"), [("subscribed", "subscribed"), ("unsubscribed", None)])
 def test_what_this_worker_archived_counts_as_it_was_before(before, expected):
     """A member archived by this worker and untouched since passes as the status before allows."""
     archived = entry(state="archived", status_before=before, last_changed="t1")
-    assert may_add(OLD, archived, member("archived"), NEW_LIST, "subscribed").status == expected
+    assert add_decision(OLD, archived, member("archived"), NEW_LIST, "subscribed").status == expected
 
 
 def test_an_archived_member_that_somebody_touched_is_not_ours():
@@ -64,7 +64,7 @@ def test_an_archived_member_that_somebody_touched_is_not_ours():
 
 def test_where_the_old_list_is_gone_the_ledger_tells():
     """On a list that is gone only Mailchimp's last answer counts, and a stranger does not pass."""
-    assert may_add_by_ledger(OLD, entry(), NEW_LIST, "subscribed").status == "subscribed"
-    assert may_add_by_ledger(OLD, entry(member_status="unsubscribed"), NEW_LIST, "subscribed").status is None
-    assert may_add_by_ledger(OLD, None, NEW_LIST, "subscribed").status is None
-    assert may_add_by_ledger(OLD, entry(state="gone"), NEW_LIST, "subscribed").status is None
+    assert add_decision_by_ledger(OLD, entry(), NEW_LIST, "subscribed").status == "subscribed"
+    assert add_decision_by_ledger(OLD, entry(member_status="unsubscribed"), NEW_LIST, "subscribed").status is None
+    assert add_decision_by_ledger(OLD, None, NEW_LIST, "subscribed").status is None
+    assert add_decision_by_ledger(OLD, entry(state="gone"), NEW_LIST, "subscribed").status is None

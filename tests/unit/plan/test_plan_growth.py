@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.plan.build import MASTER, OTHER, customer, customer_status, entry, near, terms
+from tests.unit.plan.build import MASTER, OTHER, customer, customer_status, entry, inputs, related
 from worker.plan.plan import make_plan
 from worker.plan.related_customers import RelatedCustomers
 
@@ -34,17 +34,17 @@ def instructions(do: Callable[[], object]) -> int:
 
 def new(many: int) -> RelatedCustomers:
     """Customers that are nowhere yet."""
-    return near([customer(number, f"c{number}@example.com") for number in range(many)])
+    return related([customer(number, f"c{number}@example.com") for number in range(many)])
 
 
 def all_with_one_address(many: int) -> RelatedCustomers:
     """New customers that share an address."""
-    return near([customer(number) for number in range(many)])
+    return related([customer(number) for number in range(many)])
 
 
 def each_takes_the_next_ones_address(many: int) -> RelatedCustomers:
     """Members that all change their address for one that another had."""
-    return near(
+    return related(
         [customer(number, f"c{number + 1}@example.com") for number in range(many)],
         [entry(number, f"c{number}@example.com") for number in range(many)],
         [customer_status(number, f"c{number}@example.com") for number in range(many)],
@@ -53,7 +53,7 @@ def each_takes_the_next_ones_address(many: int) -> RelatedCustomers:
 
 def all_leave_one_address(many: int) -> RelatedCustomers:
     """Customers that shared a member and get an address each."""
-    return near(
+    return related(
         [customer(number, f"c{number}@example.com") for number in range(many)],
         [entry(0)],
         [customer_status(number) for number in range(many)],
@@ -62,7 +62,7 @@ def all_leave_one_address(many: int) -> RelatedCustomers:
 
 def all_come_to_one_address(many: int) -> RelatedCustomers:
     """Customers with a member each that get the address of one of them."""
-    return near(
+    return related(
         [customer(number, "c0@example.com") for number in range(many)],
         [entry(number, f"c{number}@example.com") for number in range(many)],
         [customer_status(number, f"c{number}@example.com") for number in range(many)],
@@ -71,7 +71,7 @@ def all_come_to_one_address(many: int) -> RelatedCustomers:
 
 def all_withdraw_consent(many: int) -> RelatedCustomers:
     """Members on two lists that all withdraw consent."""
-    return near(
+    return related(
         [customer(number, f"c{number}@example.com", consent=False) for number in range(many)],
         [entry(number, f"c{number}@example.com", one) for number in range(many) for one in (MASTER, OTHER)],
         [customer_status(number, f"c{number}@example.com") for number in range(many)],
@@ -80,7 +80,7 @@ def all_withdraw_consent(many: int) -> RelatedCustomers:
 
 def all_share_with_somebody_without_consent(many: int) -> RelatedCustomers:
     """Members that each share an address with a customer who withdrew consent."""
-    return near(
+    return related(
         [customer(number, f"c{number % many}@example.com", consent=number < many) for number in range(2 * many)],
         [entry(number, f"c{number}@example.com") for number in range(many)],
         [customer_status(number, f"c{number % many}@example.com") for number in range(2 * many)],
@@ -102,5 +102,5 @@ def all_share_with_somebody_without_consent(many: int) -> RelatedCustomers:
 def test_twice_the_customers_are_twice_the_work(made):
     """Planning takes time in proportion to the customers, whatever they share."""
     few, many = made(50), made(100)
-    make_plan(few, terms())
-    assert instructions(lambda: make_plan(many, terms())) < 2.3 * instructions(lambda: make_plan(few, terms()))
+    make_plan(few, inputs())
+    assert instructions(lambda: make_plan(many, inputs())) < 2.3 * instructions(lambda: make_plan(few, inputs()))

@@ -17,7 +17,7 @@ from worker.store.ledger import LedgerEntry
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class PlanInputs:
     """What a plan depends on, beside the customers.
 
     Attributes:
@@ -47,11 +47,11 @@ class Terms:
         mapping = DEFAULT if on_list is None or on_list.merge_fields is None else mapping_of(on_list)
         return merge_fields(state, self.merge_fields.get(list_id, ()), self.state_if_missing, mapping)
 
-    def with_departures(self, near: RelatedCustomers) -> RelatedCustomers:
+    def with_departures(self, related: RelatedCustomers) -> RelatedCustomers:
         """Returns the customers with the departures learnt about their addresses."""
         if not self.learnt:
-            return near
-        addresses = {one.address for one in (*near.changed.values(), *near.others.values())}
-        addresses |= {membership.address for membership in near.entries}
+            return related
+        addresses = {customer.address for customer in (*related.changed.values(), *related.unchanged.values())}
+        addresses |= {membership.address for membership in related.entries}
         more = {membership: entry for membership, entry in self.learnt.items() if membership.address in addresses}
-        return replace(near, entries={**near.entries, **more})
+        return replace(related, entries={**related.entries, **more})
