@@ -11,27 +11,50 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.mailchimp.member import Member
-from worker.model import AddressKey, Customer, CustomerId, ListId, MembershipKey
+from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
 from worker.plan.identity import is_ours
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import NoCall, PriorMembership, Target
+from worker.plan.target_list import TargetList
 from worker.store.forgotten import Departed
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 
 
-def erased_since(
-    customer: Customer, membership: MembershipKey, entry: LedgerEntry | None, departed: Departed
-) -> str | None:
-    """Returns why a customer may not be added at a place whose ledger entry was erased.
+def hindrance(
+    customer: Customer,
+    choice: TargetList,
+    customer_status: CustomerStatus,
+    entries: Mapping[MembershipKey, LedgerEntry],
+    departed: Departed,
+    now: str,
+) -> NoCall | None:
+    """Returns why nothing may be sent for a customer that belongs on a list; None if it may.
 
     Args:
-        entry: of that place; an existing member is updated, not added.
-
-    Returns:
-        Half a sentence; None if no departure is known.
+        entries: ledger entries by place.
+        departed: people who had left and were erased since.
     """
+    targets, address = (Target(customer, choice.reason),), customer.address
+    if choice.obstacle is not None:
+        detail = f"Held back: {choice.obstacle}."
+        return NoCall(targets, None, Outcome.HELD, detail, "Will be sent once this is fixed.")
+    if address is not None and not is_address(address):
+        subject = repr(customer.state.email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
+        detail = f"{subject} is not an e-mail address, so nothing was sent."
+        return NoCall(targets, None, Outcome.REFUSED, detail, "Sent when the customer has another address.")
+    membership = MembershipKey(choice.list_id, address) if address is not None else None
+    if membership is not None and (why := _erased(customer, membership, entries.get(membership), departed)):
+        detail = (
+            f"Not put on list {choice.list_id} as {customer.state.email}: {why}, and an opt-out goes with the "
+            "person to every list."
+        )
+        return NoCall(targets, None, Outcome.LEFT, detail)
+    return _refusal(targets, customer_status, address, now)
+
+
+def _erased(customer: Customer, membership: MembershipKey, entry: LedgerEntry | None, departed: Departed) -> str | None:
     if entry is not None and entry.state == "present":
-        return None
+        return None  # a member is updated, not added
     if departed.has_address(membership.address):
         return "somebody with this address left a list of this account, and has been erased since"
     if departed.has_customer(customer.customer_id):
@@ -39,10 +62,10 @@ def erased_since(
     return None
 
 
-def refused(
+def _refusal(
     targets: tuple[Target, ...], customer_status: CustomerStatus, address: AddressKey | None, now: str
 ) -> NoCall | None:
-    """Returns why nothing is sent for a customer that Mailchimp refused earlier; None if it may be sent."""
+    # By Mailchimp, earlier.
     if not customer_status.refuses(address):
         return None
     if customer_status.retry_at is None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from worker.clock import as_moment
 from worker.consumer.event_order import newest_first
 from worker.fields.member_tags import differs, wanted_tags
-from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
+from worker.model import AddressKey, Customer, CustomerId, ListId, MembershipKey
 from worker.plan import consent
 from worker.plan.identity import FOUND_AND_LEFT, NOT_ADDED, is_its_own
 from worker.plan.inputs import PlanInputs
@@ -57,6 +57,7 @@ class _Planner:
         self.protected: set[MembershipKey] = set()
         self.steps: list[Step] = []
         self.no_calls: list[NoCall] = []
+        self.hindrances: dict[CustomerId, NoCall] = {}
         self.departing: dict[MembershipKey, list[Customer]] = {}
         self.renamed: set[MembershipKey] = set()
         entries = related.entries
@@ -110,34 +111,16 @@ class _Planner:
         if customer.customer_id not in self.related.changed and customer_status.membership not in (None, membership):
             # It is known to have left there, and must not come here just because others do.
             return
-        if self._hindered(customer, choice, customer_status) is None:
+        hindrance = consent.hindrance(
+            customer, choice, customer_status, self.related.entries, self.inputs.departed, self.inputs.now
+        )
+        if hindrance is None:
             self.destinations[customer.customer_id] = membership
             self.wanted.setdefault(membership, []).append(customer)
         else:
+            self.hindrances[customer.customer_id] = hindrance
             # Its leftover members elsewhere stay too: removing them would settle the customer.
             self.protected |= {membership, *self.known.of(customer.customer_id)}
-
-    def _hindered(self, customer: Customer, choice: TargetList, customer_status: CustomerStatus) -> NoCall | None:
-        targets = (Target(customer, choice.reason),)
-        address, email, departed = customer.address, customer.state.email, self.inputs.departed
-        if choice.obstacle is not None:
-            return NoCall(
-                targets, None, Outcome.HELD, f"Held back: {choice.obstacle}.", "Will be sent once this is fixed."
-            )
-        if address is not None and not is_address(address):
-            subject = repr(email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
-            detail = f"{subject} is not an e-mail address, so nothing was sent."
-            return NoCall(targets, None, Outcome.REFUSED, detail, "Sent when the customer has another address.")
-        membership = MembershipKey(choice.list_id, address) if address is not None else None
-        if membership is not None and (
-            why := consent.erased_since(customer, membership, self.related.entries.get(membership), departed)
-        ):
-            detail = (
-                f"Not put on list {choice.list_id} as {customer.state.email}: {why}, and an opt-out goes with the "
-                "person to every list."
-            )
-            return NoCall(targets, None, Outcome.LEFT, detail)
-        return consent.refused(targets, customer_status, address, self.inputs.now)
 
     # Places to look at
 
@@ -397,6 +380,4 @@ class _Planner:
             return NoCall(
                 targets, membership or self._left_at(customer), Outcome.WITHHELD, detail, after, waits_for=whom
             )
-        hindered = self._hindered(customer, choice, self._customer_status(customer))
-        assert hindered is not None, "a customer that wants a place has a step"
-        return hindered
+        return self.hindrances[customer.customer_id]
