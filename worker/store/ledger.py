@@ -180,7 +180,9 @@ _PUT_ENTRY = (
     f"INSERT INTO ledger (account_id, {_ENTRY.names}) VALUES ({', '.join(_MARKS.values())}) ".replace(
         _SINCE, f"coalesce({_SINCE}, {_SENT})"
     )
-    + f"ON CONFLICT (account_id, list_id, address) DO UPDATE SET {_ENTRY.over('customer_since')}, "
+    + f"ON CONFLICT (account_id, list_id, address) DO UPDATE SET "
+    # Without the key: SQLite would delete the row and write it again, in all indexes.
+    f"{_ENTRY.over('list_id', 'address', 'customer_since')}, "
     # A different member starts over, even with the same customer and address.
     "customer_since = CASE WHEN customer_id = excluded.customer_id AND origin = excluded.origin "
     "AND coalesce(contact_id = excluded.contact_id, 1) "
