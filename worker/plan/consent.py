@@ -139,7 +139,7 @@ class KnownPlaces:
         Args:
             people: customers, to find those who share an address.
             ids: the customers whose places are wanted.
-            owned: entries of these customers; one that this worker archived counts only if its opt-out stays theirs.
+            owned: entries that have their fields, where a write for them was begun, or that they left for good.
         """
         self.entries = entries
         self.with_address: dict[AddressKey, list[MembershipKey]] = {}
@@ -154,8 +154,6 @@ class KnownPlaces:
         begun: dict[CustomerId, list[MembershipKey]] = {}
         half_left: dict[CustomerId, list[MembershipKey]] = {}
         for entry in owned:
-            if entry.state == "archived" and entry.status_before != "unsubscribed":
-                continue
             places = begun if entry.state == "intended" else half_left
             places.setdefault(entry.customer_id, []).append(entry.membership)
         for customer_id in ids:

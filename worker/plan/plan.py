@@ -61,9 +61,10 @@ class _Planner:
         self.departing: dict[MembershipKey, list[Customer]] = {}
         self.renamed: set[MembershipKey] = set()
         entries = related.entries
-        self.known = consent.KnownPlaces(
-            self.people.values(), self.people, related.customer_statuses, entries.values(), entries
+        owned = (
+            entry for entry in entries.values() if entry.state != "archived" or entry.status_before == "unsubscribed"
         )
+        self.known = consent.KnownPlaces(self.people.values(), self.people, related.customer_statuses, owned, entries)
         self.unsubscribed: dict[AddressKey, list[MembershipKey]] = {}
         self.withheld: dict[AddressKey, CustomerId] = {}
         self.left: set[CustomerId] = set()

@@ -6,8 +6,9 @@ import pytest
 
 from tests.unit.plan.build import entry, membership
 from worker.mailchimp.member import Member
-from worker.plan.consent import add_decision, add_decision_by_ledger
+from worker.plan.consent import KnownPlaces, add_decision, add_decision_by_ledger
 from worker.plan.identity import is_ours
+from worker.store.ledger import Intent
 
 OLD, NEW_ADDRESS, NEW_LIST = membership(), membership("new@example.com"), membership(list_id="other")
 
@@ -68,3 +69,10 @@ def test_where_the_old_list_is_gone_the_ledger_tells():
     assert add_decision_by_ledger(OLD, entry(member_status="unsubscribed"), NEW_LIST, "subscribed").status is None
     assert add_decision_by_ledger(OLD, None, NEW_LIST, "subscribed").status is None
     assert add_decision_by_ledger(OLD, entry(state="gone"), NEW_LIST, "subscribed").status is None
+
+
+def test_a_customer_is_known_where_an_archive_of_its_member_is_in_doubt():
+    """Right before an add, departures of that address elsewhere are looked for too."""
+    archived = entry(state="archived", status_before="subscribed", intent=Intent("archive", "2026-11-22T10:00:00.000Z"))
+    known = KnownPlaces([], [archived.customer_id], {}, [archived], {archived.membership: archived})
+    assert list(known.of(archived.customer_id)) == [archived.membership]
