@@ -7,17 +7,15 @@ from dataclasses import replace
 
 from worker.accounts.api_keys import OpenSender, key_of
 from worker.accounts.secrets import SecretKey
-from worker.accounts.settings import load
-from worker.accounts.settings_log import Author, note
+from worker.accounts.settings import change, load
+from worker.accounts.settings_log import Author
 from worker.changelog.commit import Changelog
 from worker.errors import NotFound
 from worker.mailchimp.call import Answer
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import AccountId, ListId
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
-from worker.store import accounts, customers
 from worker.store.accounts import AccountList, AccountSettings
 
 
@@ -58,23 +56,15 @@ def choose(
         NotFound: the account has no settings, or no refresh has found this list.
     """
 
-    def write() -> Changed[AccountSettings]:
-        before = load(db, account_id)
-        on_list = _known(before, list_id)
-        if (on_list.merge_fields or {}) == chosen:
-            return Changed(before, [])
+    def step(settings: AccountSettings) -> AccountSettings:
+        _known(settings, list_id)
         lists = tuple(
-            replace(account_list, merge_fields=dict(chosen) or None)
-            if account_list.list_id == list_id
-            else account_list
-            for account_list in before.lists
+            replace(on_list, merge_fields=dict(chosen) or None) if on_list.list_id == list_id else on_list
+            for on_list in settings.lists
         )
-        after = replace(before, lists=lists)
-        rows = accounts.save(db, after) + note(db, before, after, author)
-        rows += customers.mark_changed(db, account_id, None).rows
-        return Changed(after, rows)
+        return replace(settings, lists=lists)
 
-    return changelog.commit(db, write)
+    return change(db, changelog, account_id, step, author)
 
 
 def _known(settings: AccountSettings, list_id: ListId) -> AccountList:

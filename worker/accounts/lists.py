@@ -8,15 +8,15 @@ from datetime import datetime
 
 from worker.accounts.api_keys import OpenSender, key_of
 from worker.accounts.secrets import SecretKey
-from worker.accounts.settings import load
-from worker.accounts.settings_log import Author, note
+from worker.accounts.settings import change, load, note_new_lists
+from worker.accounts.settings_log import Author
 from worker.changelog.commit import Changelog
 from worker.errors import AccountError, NotFound
 from worker.mailchimp.call import Answer
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import MailchimpList, all_lists
 from worker.model import AccountId, ListId
-from worker.sqlite.changed_rows import Changed, Rows
+from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
 from worker.store import accounts, customers, settings_notes
 from worker.store.accounts import AccountList, AccountSettings
@@ -80,21 +80,14 @@ def refresh(
         }
         rows = accounts.save(db, result.settings) + accounts.delete_lists(db, account_id, dropped)
         # The first refresh finds only new lists, so marking them would be pointless.
-        rows += note_new(db, result.settings, () if first else [account_list.list_id for account_list in result.new])
+        rows += note_new_lists(
+            db, result.settings, () if first else [account_list.list_id for account_list in result.new]
+        )
         if result.back:
             rows += customers.mark_changed(db, account_id, None).rows
         return Changed(result, rows)
 
     return changelog.commit(db, write)
-
-
-def note_new(db: Database, settings: AccountSettings, list_ids: Iterable[ListId] = ()) -> Rows:
-    """Marks lists as new until they are stored, so that the pages can show them. Call it in a transaction."""
-    before = settings_notes.data_of(db, "new_lists", settings.account_id) or []
-    new = sorted({*before, *list_ids} - settings.stored_ids)
-    if not new:
-        return settings_notes.delete(db, "new_lists", settings.account_id)
-    return [] if new == before else settings_notes.put(db, "new_lists", settings.account_id, new)
 
 
 def new_of(db: Database, settings: AccountSettings) -> frozenset[ListId]:
@@ -173,31 +166,10 @@ def store(
         AccountError: a rule forbids it; the message says which.
     """
 
-    def write() -> Changed[AccountSettings]:
-        before = load(db, account_id)
-        settings = replace(stored(before, list_ids), confirmed=confirmed)
-        require_unused(db, settings)
-        rows = accounts.save(db, settings) + note_new(db, settings)
-        rows += note(db, before, settings, author)
-        if settings.stored_ids != before.stored_ids:
-            rows += customers.mark_changed(db, account_id, None).rows
-        return Changed(settings, rows)
+    def step(settings: AccountSettings) -> AccountSettings:
+        return replace(stored(settings, list_ids), confirmed=confirmed)
 
-    return changelog.commit(db, write)
-
-
-def require_unused(db: Database, settings: AccountSettings) -> None:
-    """Checks that no other account has stored one of the stored lists.
-
-    Raises:
-        AccountError: another account has.
-    """
-    for account_list in settings.stored:
-        if accounts.stored_by(db, account_list.list_id) not in (None, settings.account_id):
-            raise AccountError(
-                f"Only one account can store a list, and another account has stored List {account_list.label}.",
-                "Leave it out, or let the other account un-store it first.",
-            )
+    return change(db, changelog, account_id, step, author)
 
 
 def stored(settings: AccountSettings, list_ids: Collection[ListId] | None) -> AccountSettings:
@@ -254,16 +226,10 @@ def choose_master(
         AccountError: the list is not stored, or is gone from Mailchimp.
     """
 
-    def write() -> Changed[AccountSettings]:
-        before = load(db, account_id)
-        settings = replace(with_master(before, list_id), confirmed=confirmed)
-        rows = accounts.save(db, settings)
-        rows += note(db, before, settings, author)
-        if settings.master_list != before.master_list:
-            rows += customers.mark_changed(db, account_id, None).rows
-        return Changed(settings, rows)
+    def step(settings: AccountSettings) -> AccountSettings:
+        return replace(with_master(settings, list_id), confirmed=confirmed)
 
-    return changelog.commit(db, write)
+    return change(db, changelog, account_id, step, author)
 
 
 def with_master(settings: AccountSettings, list_id: ListId) -> AccountSettings:

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from worker.accounts import lists, settings_log
-from worker.accounts.settings import load, with_enabled
+from worker.accounts import lists
+from worker.accounts.settings import change, with_enabled
 from worker.accounts.settings_log import Author
 from worker.changelog.commit import Changelog
-from worker.errors import AccountError
 from worker.model import AccountId, ListId
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
-from worker.store import accounts, customers
 from worker.store.accounts import AccountSettings, StatusIfNew
 
 
@@ -53,11 +50,6 @@ def with_requested(before: AccountSettings, requested: RequestedSettings, at: da
     if requested.master_list is not None:
         after = lists.with_master(after, requested.master_list)
         after = after if requested.stored is None else _stored(after, requested.stored)
-    if requested.enabled and after.key_hint is None:
-        raise AccountError(
-            f"Account {before.account_id} has no Mailchimp API key, so it cannot be enabled.",
-            f"Enter the key first: mailchimp-worker account connect {before.account_id}",
-        )
     if requested.enabled:
         after = with_enabled(after, requested.status_if_new, at)
     elif requested.enabled is False:
@@ -68,11 +60,6 @@ def with_requested(before: AccountSettings, requested: RequestedSettings, at: da
 def _stored(settings: AccountSettings, list_ids: frozenset[ListId]) -> AccountSettings:
     same = list_ids == settings.stored_ids
     return settings if same else lists.stored(settings, list_ids)
-
-
-def lists_differ(before: AccountSettings, after: AccountSettings) -> bool:
-    """Returns whether customers may belong on another list, so that all must be compared again."""
-    return (before.master_list, before.stored_ids) != (after.master_list, after.stored_ids)
 
 
 def save(
@@ -94,17 +81,8 @@ def save(
         AccountError: a rule forbids it; the message says which.
     """
 
-    def write() -> Changed[AccountSettings]:
-        before = load(db, account_id)
+    def step(before: AccountSettings) -> AccountSettings:
         after = with_requested(before, requested, author.at)
-        if after == before and confirmed is None:
-            return Changed(before, [])
-        lists.require_unused(db, after)
-        after = replace(after, confirmed=confirmed)
-        rows = accounts.save(db, after) + lists.note_new(db, after)
-        rows += settings_log.note(db, before, after, author)
-        if lists_differ(before, after):
-            rows += customers.mark_changed(db, account_id, None).rows
-        return Changed(after, rows)
+        return before if after == before and confirmed is None else replace(after, confirmed=confirmed)
 
-    return changelog.commit(db, write)
+    return change(db, changelog, account_id, step, author)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -11,9 +11,9 @@ from worker.accounts.settings_log import Author, note
 from worker.changelog.commit import Changelog
 from worker.errors import AccountError, NotFound
 from worker.model import AccountId, ListId
-from worker.sqlite.changed_rows import Changed
+from worker.sqlite.changed_rows import Changed, Rows
 from worker.sqlite.database import Database
-from worker.store import accounts
+from worker.store import accounts, customers, settings_notes
 from worker.store.accounts import AccountSettings, StatusIfNew
 from worker.store.run_result import RunResult
 
@@ -147,7 +147,6 @@ def enable(
     """Enables the integration. :func:`missing` returns what it still needs.
 
     Args:
-        db: outside of a transaction.
         status_if_new: how contacts are added from now on; None leaves it as it is.
         at: now, so that the account takes part in daily flushes after it; None for the one that is already due.
         confirmed: how many members may leave each list in the next flush.
@@ -157,30 +156,28 @@ def enable(
         AccountError: the account has no API key.
     """
 
-    def enabled(settings: AccountSettings) -> AccountSettings:
-        if settings.key_hint is None:
-            raise AccountError(
-                f"Account {account_id} has no Mailchimp API key, so it cannot be enabled.",
-                f"Enter the key first: mailchimp-worker account connect {account_id}",
-            )
-        return with_enabled(settings, status_if_new, at, confirmed)
+    def step(settings: AccountSettings) -> AccountSettings:
+        return replace(with_enabled(settings, status_if_new, at), confirmed=confirmed)
 
-    return _change(db, changelog, account_id, enabled, author)
+    return change(db, changelog, account_id, step, author)
 
 
-def with_enabled(
-    settings: AccountSettings,
-    status_if_new: StatusIfNew | None,
-    at: datetime | None,
-    confirmed: Mapping[ListId, int] | None = None,
-) -> AccountSettings:
-    """Returns the settings as :func:`enable` leaves them; an account that is enabled already keeps its time."""
+def with_enabled(settings: AccountSettings, status_if_new: StatusIfNew | None, at: datetime | None) -> AccountSettings:
+    """Returns the settings as :func:`enable` leaves them; an account that is enabled already keeps its time.
+
+    Raises:
+        AccountError: the account has no API key.
+    """
+    if settings.key_hint is None:
+        raise AccountError(
+            f"Account {settings.account_id} has no Mailchimp API key, so it cannot be enabled.",
+            f"Enter the key first: mailchimp-worker account connect {settings.account_id}",
+        )
     return replace(
         settings,
         enabled=True,
         enabled_at=settings.enabled_at if settings.enabled else at,
         status_if_new=status_if_new or settings.status_if_new,
-        confirmed=confirmed,
     )
 
 
@@ -190,7 +187,7 @@ def disable(db: Database, changelog: Changelog, account_id: AccountId, author: A
     Raises:
         NotFound: the account has no settings.
     """
-    return _change(db, changelog, account_id, lambda settings: replace(settings, enabled=False), author)
+    return change(db, changelog, account_id, lambda settings: replace(settings, enabled=False), author)
 
 
 def resume(db: Database, changelog: Changelog, account_id: AccountId, author: Author | None = None) -> AccountSettings:
@@ -199,29 +196,72 @@ def resume(db: Database, changelog: Changelog, account_id: AccountId, author: Au
     Raises:
         NotFound: the account has no settings.
     """
-    return _change(
-        db,
-        changelog,
-        account_id,
-        lambda settings: replace(
-            settings, pause=None, lists=tuple(replace(account_list, pause=None) for account_list in settings.lists)
-        ),
-        author,
-    )
+
+    def step(settings: AccountSettings) -> AccountSettings:
+        lists = tuple(replace(account_list, pause=None) for account_list in settings.lists)
+        return replace(settings, pause=None, lists=lists)
+
+    return change(db, changelog, account_id, step, author)
 
 
-def _change(
+def change(
     db: Database,
     changelog: Changelog,
     account_id: AccountId,
     step: Callable[[AccountSettings], AccountSettings],
-    author: Author | None,
+    author: Author | None = None,
 ) -> AccountSettings:
+    """Changes settings and records who did; customers are compared again if they may belong elsewhere.
+
+    Args:
+        db: outside of a transaction.
+        step: returns the changed settings; may be called more than once.
+        author: None if no person changes them.
+
+    Raises:
+        NotFound: the account has no settings.
+        AccountError: another account has stored one of the lists.
+    """
+
     def write() -> Changed[AccountSettings]:
         before = load(db, account_id)
-        settings = step(before)
-        rows = accounts.save(db, settings)
-        rows += note(db, before, settings, author)
-        return Changed(settings, rows)
+        after = step(before)
+        if after == before:
+            return Changed(before, [])
+        if after.stored_ids != before.stored_ids:
+            _require_unused(db, after)
+        rows = accounts.save(db, after) + note_new_lists(db, after) + note(db, before, after, author)
+        if lists_differ(before, after) or _fields_differ(before, after):
+            rows += customers.mark_changed(db, account_id, None).rows
+        return Changed(after, rows)
 
     return changelog.commit(db, write)
+
+
+def lists_differ(before: AccountSettings, after: AccountSettings) -> bool:
+    """Returns whether customers may belong on another list."""
+    return (before.master_list, before.stored_ids) != (after.master_list, after.stored_ids)
+
+
+def _fields_differ(before: AccountSettings, after: AccountSettings) -> bool:
+    return [on_list.merge_fields or {} for on_list in before.lists] != [
+        on_list.merge_fields or {} for on_list in after.lists
+    ]
+
+
+def _require_unused(db: Database, settings: AccountSettings) -> None:
+    for account_list in settings.stored:
+        if accounts.stored_by(db, account_list.list_id) not in (None, settings.account_id):
+            raise AccountError(
+                f"Only one account can store a list, and another account has stored List {account_list.label}.",
+                "Leave it out, or let the other account un-store it first.",
+            )
+
+
+def note_new_lists(db: Database, settings: AccountSettings, list_ids: Iterable[ListId] = ()) -> Rows:
+    """Marks lists as new until they are stored, so that the pages can show them. Call it in a transaction."""
+    before = settings_notes.data_of(db, "new_lists", settings.account_id) or []
+    new = sorted({*before, *list_ids} - settings.stored_ids)
+    if not new:
+        return settings_notes.delete(db, "new_lists", settings.account_id)
+    return [] if new == before else settings_notes.put(db, "new_lists", settings.account_id, new)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker.accounts import api_keys, chosen_fields, lists, settings_log
-from worker.accounts.requested_settings import RequestedSettings, lists_differ, with_requested
-from worker.accounts.settings import Missing, missing
+from worker.accounts.requested_settings import RequestedSettings, with_requested
+from worker.accounts.settings import Missing, lists_differ, missing
 from worker.accounts.settings_log import SettingChange
 from worker.clock import as_moment, as_text
 from worker.errors import KafkaError, NotFound, WorkerError
